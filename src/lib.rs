@@ -1,0 +1,17 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod detect;
+pub mod disk;
+pub mod http;
+pub mod ingest;
+pub mod model;
+pub mod notify;
+pub mod query;
+pub mod rules;
+pub mod server;
+pub mod storage;
+pub mod telemetry;

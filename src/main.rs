@@ -1,0 +1,2 @@
+//! The `dozor` command.
+fn main() {}

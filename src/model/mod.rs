@@ -1,0 +1,14 @@
+//! The values that every room speaks of: labels, samples, matchers, time ranges. No I/O, no state.
+
+mod labels;
+mod matcher;
+mod sample;
+
+pub use labels::{
+    LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
+};
+pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use sample::{STALE_NAN_BITS, Sample, SeriesRef, TimeRange, is_stale, stale_nan};
+
+#[cfg(test)]
+mod tests;

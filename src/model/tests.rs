@@ -1,0 +1,104 @@
+use super::{LABELS_COUNT_MAX, Labels, LabelsError, MatchOp, Matcher, STALE_NAN_BITS, SeriesRef, is_stale, stale_nan};
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied()).unwrap()
+}
+
+fn matches(pattern: &str, value: &str) -> bool {
+    Matcher::new("l", MatchOp::Matches, pattern).unwrap().matches(value)
+}
+
+#[test]
+fn pairs_are_sorted_and_empty_values_mean_absence() {
+    let set = labels(&[("b", "2"), ("a", "1"), ("c", "")]);
+    assert_eq!(set.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
+    assert_eq!(set.get("c"), None);
+    assert_eq!(set, labels(&[("a", "1"), ("b", "2")]));
+    assert_eq!(set.hash(), labels(&[("a", "1"), ("b", "2")]).hash());
+}
+
+#[test]
+fn pieces_that_join_to_the_same_text_are_different_sets() {
+    let (one, other) = (labels(&[("a", "bc")]), labels(&[("ab", "c")]));
+    assert_ne!(one, other);
+    assert_ne!(one.hash(), other.hash());
+}
+
+#[test]
+fn a_name_given_twice_is_refused_even_with_the_same_value() {
+    assert_eq!(Labels::from_pairs([("a", "1"), ("a", "1")]), Err(LabelsError::Duplicate("a".into())));
+}
+
+#[test]
+fn each_limit_is_named() {
+    let many: Vec<(String, &str)> = (0..=LABELS_COUNT_MAX).map(|index| (format!("l{index}"), "v")).collect();
+    assert_eq!(Labels::from_pairs(many), Err(LabelsError::TooMany(65)));
+    assert_eq!(Labels::from_pairs([("", "v")]), Err(LabelsError::EmptyName));
+    assert_eq!(Labels::from_pairs([("n".repeat(1025), "v")]), Err(LabelsError::NameTooLong(1025)));
+    let long = Labels::from_pairs([("n", "v".repeat(4097))]);
+    assert_eq!(long, Err(LabelsError::ValueTooLong { name: "n".into(), bytes: 4097 }));
+    let total = Labels::from_pairs((0..5).map(|index| (format!("n{index}"), "v".repeat(4096))));
+    assert_eq!(total, Err(LabelsError::TooLong(5 * 4098)));
+}
+
+#[test]
+fn sets_are_ordered_pair_by_pair() {
+    let mut sets = [labels(&[("a", "2")]), labels(&[("a", "1"), ("b", "1")]), labels(&[("a", "1")]), Labels::empty()];
+    sets.sort();
+    let shown: Vec<String> = sets.iter().map(Labels::to_string).collect();
+    assert_eq!(shown, ["{}", r#"{a="1"}"#, r#"{a="1", b="1"}"#, r#"{a="2"}"#]);
+}
+
+#[test]
+fn labels_are_written_as_prometheus_writes_them() {
+    assert_eq!(labels(&[("__name__", "up")]).to_string(), "up");
+    assert_eq!(labels(&[("__name__", "up"), ("q", "a\"b\\c\nd")]).to_string(), r#"up{q="a\"b\\c\nd"}"#);
+}
+
+#[test]
+fn a_pattern_is_anchored_and_its_dot_matches_newlines() {
+    assert!(matches("a|bc", "bc"));
+    assert!(!matches("a|bc", "abc"));
+    assert!(matches("a.c", "a\nc"));
+}
+
+#[test]
+fn perl_classes_are_ascii_as_in_re2() {
+    assert!(matches(r"\d+", "123"));
+    assert!(!matches(r"\d+", "١٢٣"));
+    assert!(!matches(r"\w+", "é"));
+    assert!(matches(r"[\w-]+", "a-b"));
+    assert!(matches(r"\W", "é"));
+    assert!(matches(r"\Qa.b\E+", "a.bb"));
+    assert!(matches("[]a]+", "]a"));
+    assert!(matches("[^]a]+", "bc"));
+    assert!(matches("[a&&b]+", "a&b"));
+    assert!(matches("[[:alpha:][]+", "a["));
+}
+
+#[test]
+fn a_pattern_that_would_be_huge_is_refused_by_name() {
+    let error = Matcher::new("path", MatchOp::Matches, "((a{1000}){1000}){1000}").unwrap_err();
+    assert_eq!(error.name, "path");
+    assert!(Matcher::new("path", MatchOp::Matches, "(").is_err());
+}
+
+#[test]
+fn an_absent_label_compares_as_the_empty_string() {
+    assert!(Matcher::equal("a", "").matches_absent());
+    assert!(Matcher::new("a", MatchOp::NotMatches, ".+").unwrap().matches_absent());
+    assert!(!Matcher::new("a", MatchOp::Matches, ".+").unwrap().matches_absent());
+}
+
+#[test]
+fn the_staleness_marker_is_one_bit_pattern() {
+    assert!(is_stale(stale_nan()));
+    assert!(!is_stale(f64::NAN));
+    assert_eq!(stale_nan().to_bits(), STALE_NAN_BITS);
+}
+
+#[test]
+fn a_series_ref_gives_its_parts_back() {
+    let series = SeriesRef::new(7, 0x00ab_cdef, 0xdead_beef);
+    assert_eq!((series.shard(), series.generation(), series.slot()), (7, 0x00ab_cdef, 0xdead_beef));
+}

@@ -1,0 +1,2 @@
+//! The file inspector.
+fn main() {}
