@@ -25,6 +25,8 @@ pub mod frame;
 pub mod index;
 pub mod log;
 pub mod outbox;
+#[cfg(test)]
+mod testing;
 
 /// Version of every format in this crate. A reader refuses any other.
 pub const VERSION: u16 = 1;
