@@ -226,6 +226,9 @@ impl Ingest {
     }
 }
 
+/// Reasons that an answer lists; they may quote the sender, and a few of them tell the story.
+const REASONS_TOLD_MAX: usize = 8;
+
 /// What was refused before it reached a shard.
 #[derive(Debug, Default)]
 struct RefusedRows {
@@ -240,11 +243,10 @@ impl RefusedRows {
         if self.first.is_none() {
             self.first = Some(format!("{}: {reason}", what()));
         }
-        match self.reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, total)) => *total += count,
-            // Reasons may quote the sender; a few of them tell the story.
-            None if self.reasons.len() < 8 => self.reasons.push((reason, count)),
-            None => {}
+        if let Some((_, total)) = self.reasons.iter_mut().find(|(known, _)| *known == reason) {
+            *total += count;
+        } else if self.reasons.len() < REASONS_TOLD_MAX {
+            self.reasons.push((reason, count));
         }
     }
 }

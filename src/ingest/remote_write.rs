@@ -99,7 +99,7 @@ fn malformed(error: WireError) -> IngestError {
 
 impl Walk<'_> {
     fn request(&mut self, message: &[u8]) -> Result<(), IngestError> {
-        // The whole message is looked over before any row is made, so that a request that ends in garbage stores nothing.
+        // Rows go to the shards only when all of the message was read: one that ends in garbage stores nothing.
         let mut fields = Fields::new(message, 0);
         loop {
             match fields.next().map_err(malformed)? {
@@ -129,12 +129,15 @@ impl Walk<'_> {
                     match (number, value) {
                         (2, Value::Bytes(bytes)) => {
                             let sample = sample(bytes, fields.base() + fields.position()).map_err(malformed)?;
-                            let row =
-                                Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
+                            let row = Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
                             self.count_sample()?;
                             self.batches[reference.shard()].rows.push(row);
                         }
-                        (1 | 2, _) => return Err(malformed(fields.error("labels behind samples, or samples that are no message"))),
+                        (1 | 2, _) => {
+                            return Err(malformed(
+                                fields.error("labels behind samples, or samples that are no message"),
+                            ));
+                        }
                         (4, Value::Bytes(_)) => self.refuse_histogram(),
                         _ => {}
                     }

@@ -69,10 +69,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 
-pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use batch::Pending;
+pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
-use head::{Head, HeadLimits};
+use head::Head;
 pub use head::LATE_SAMPLES_MAX;
 pub use resolver::{Known, Resolver};
 pub use seal::Maintained;

@@ -150,11 +150,8 @@ impl Storage {
         let file = self.disk.create(&temporary, 0)?;
         let failed = |source: io::Error| DiskError::new("write", &temporary, source);
 
-        let block_range = BlockRange {
-            min_time_ms: range.from_ms,
-            max_time_ms: range.to_ms + 1,
-            created_ms: self.clock.now_ms(),
-        };
+        let block_range =
+            BlockRange { min_time_ms: range.from_ms, max_time_ms: range.to_ms + 1, created_ms: self.clock.now_ms() };
         let out = BufWriter::with_capacity(WRITE_BYTES, FileWriter { file: &*file, position: 0 });
         let mut writer = BlockWriter::begin(out, block_range).map_err(failed)?;
         let (mut columns, mut stored) = (Columns::default(), Vec::new());
@@ -225,7 +222,7 @@ impl Storage {
 }
 
 fn encode_chunk(timestamps_ms: &[i64], values: &[f64], stored: &mut Vec<u8>) {
-    let (mut appender, mut stream) = (Appender::new(), Vec::new());
+    let (mut appender, mut stream) = (Appender::default(), Vec::new());
     for (timestamp_ms, value) in timestamps_ms.iter().zip(values) {
         appender.append(&mut stream, *timestamp_ms, *value);
     }

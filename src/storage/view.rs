@@ -133,11 +133,7 @@ impl ReadView {
     }
 }
 
-fn select_given(
-    all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>,
-    matchers: &[Matcher],
-    range: TimeRange,
-) -> Vec<SeriesView> {
+fn select_given(all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, matchers: &[Matcher], range: TimeRange) -> Vec<SeriesView> {
     let wanted = |(labels, samples): &(Arc<Labels>, Vec<Sample>)| {
         matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
             && samples.iter().any(|sample| range.contains(sample.timestamp_ms))

@@ -14,7 +14,7 @@ type Postings = Vec<u32>;
 
 /// The label index of one shard.
 #[derive(Default)]
-pub(super) struct LabelIndex {
+pub(in crate::storage) struct LabelIndex {
     names: BTreeMap<Box<str>, BTreeMap<Box<str>, Postings>>,
     all: Postings,
 }
@@ -86,11 +86,11 @@ impl LabelIndex {
         slots
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::storage) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(AsRef::as_ref)
     }
 
-    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(in crate::storage) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.names.get(name).into_iter().flat_map(|values| values.keys().map(AsRef::as_ref))
     }
 }

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-pub(super) use series::{Admission, LATE_SAMPLES_MAX, Series};
+pub use series::LATE_SAMPLES_MAX;
+use series::Series;
 pub(super) use shard::{LogEntry, Shard, ShardWriter};
 
 use crate::model::Labels;
@@ -35,7 +36,7 @@ impl HeadLimits {
 }
 
 /// All shards.
-pub struct Head {
+pub(super) struct Head {
     shards: Vec<RwLock<Shard>>,
     series_count: AtomicUsize,
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use storage_format::chunk::{self, Appender};
 
+use super::super::BLOCK_MS;
 use super::super::batch::Refusal;
 use super::super::view::Columns;
 use crate::model::{Labels, Sample, TimeRange};
@@ -22,7 +23,7 @@ const CHUNK_SAMPLES_MAX: u32 = 128;
 /// First allocation of an open chunk, in bytes: some 20 samples of a counter.
 const OPEN_CHUNK_BYTES: usize = 64;
 /// Samples out of order that one series may have in the head.
-pub(in crate::storage) const LATE_SAMPLES_MAX: usize = 16_384;
+pub const LATE_SAMPLES_MAX: usize = 16_384;
 
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(in crate::storage) struct Series {
     appender: Appender,
     open: Vec<u8>,
     open_first_ms: i64,
+    /// Where the block of the open chunk ends: a chunk never belongs to two, so it can go with the first.
+    open_until_ms: i64,
     closed: Vec<ClosedChunk>,
     late: Vec<Sample>,
     pub(in crate::storage) labels: Arc<Labels>,
@@ -59,9 +62,10 @@ struct ClosedChunk {
 impl Series {
     pub(in crate::storage) fn new(labels: Arc<Labels>, generation: u32, watched: bool) -> Series {
         Series {
-            appender: Appender::new(),
+            appender: Appender::default(),
             open: Vec::new(),
             open_first_ms: 0,
+            open_until_ms: i64::MIN,
             closed: Vec::new(),
             late: Vec::new(),
             labels,
@@ -75,7 +79,9 @@ impl Series {
     #[inline]
     pub(in crate::storage) fn admit(&mut self, timestamp_ms: i64, value: f64) -> Admission {
         if self.appender.count() == 0 || timestamp_ms > self.appender.last_timestamp() {
-            if self.appender.count() >= CHUNK_SAMPLES_MAX {
+            if self.appender.count() > 0
+                && (self.appender.count() >= CHUNK_SAMPLES_MAX || timestamp_ms >= self.open_until_ms)
+            {
                 self.close_chunk();
             }
             if self.appender.count() == 0 {
@@ -84,6 +90,8 @@ impl Series {
                 }
                 self.open.reserve(OPEN_CHUNK_BYTES);
                 self.open_first_ms = timestamp_ms;
+                self.open_until_ms =
+                    timestamp_ms.div_euclid(BLOCK_MS).saturating_mul(BLOCK_MS).saturating_add(BLOCK_MS);
             }
             self.appender.append(&mut self.open, timestamp_ms, value);
             return Admission::Stored;
@@ -157,7 +165,7 @@ impl Series {
         self.late.retain(|sample| sample.timestamp_ms >= floor_ms);
         self.late.shrink_to_fit();
         if self.appender.count() > 0 && self.appender.last_timestamp() < floor_ms {
-            self.appender = Appender::new();
+            self.appender = Appender::default();
             self.open = Vec::new();
         }
         self.appender.count() == 0 && self.closed.is_empty() && self.late.is_empty()

@@ -24,8 +24,8 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub(super) use replay::{Replayed, replay};
-pub(super) use writer::{LogWriter, SeriesSnapshot};
+pub(super) use replay::{ReplayTarget, replay};
+pub(super) use writer::LogWriter;
 
 /// Bytes in one write at most.
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;

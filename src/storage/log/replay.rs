@@ -108,7 +108,9 @@ impl SegmentReplay<'_> {
                             let series = target.series(labels);
                             self.series.insert(definition.reference, series);
                         }
-                        Err(_) => return Err(Corruption { offset: 0, what: "a series with labels that are not allowed" }),
+                        Err(_) => {
+                            return Err(Corruption { offset: 0, what: "a series with labels that are not allowed" });
+                        }
                     }
                 }
                 Ok(())
