@@ -50,7 +50,7 @@ impl<'a> PostingsTable<'a> {
         let mut index = 0;
         while index < self.pair_count() {
             let name = self.entry(index).name;
-            names.push(self.symbols.get(name)?);
+            names.push(self.symbol(name, index)?);
             index = self.first_at_least(name, u32::MAX).max(index + 1);
         }
         Ok(names)
@@ -96,6 +96,11 @@ impl<'a> PostingsTable<'a> {
         Entry { name: field(0), value: field(1), offset: field(2), count: field(3) }
     }
 
+    /// The text of a symbol that the entry at `index` names.
+    fn symbol(&self, symbol: u32, index: usize) -> Result<&'a str, Corruption> {
+        self.symbols.get(symbol).map_err(|cause| Corruption::at(4 + index * ENTRY_BYTES, cause.what))
+    }
+
     fn list(&self, index: usize) -> PostingsList<'a> {
         let entry = self.entry(index);
         let end = if index + 1 < self.pair_count() { self.entry(index + 1).offset as usize } else { self.lists.len() };
@@ -126,7 +131,7 @@ impl<'a> Iterator for ValuesOf<'a> {
         }
         let index = self.next;
         self.next += 1;
-        let value = self.table.symbols.get(self.table.entry(index).value);
+        let value = self.table.symbol(self.table.entry(index).value, index);
         Some(value.map(|value| (value, self.table.list(index))))
     }
 }
