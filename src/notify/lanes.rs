@@ -131,7 +131,11 @@ impl Lanes {
         lane.failure_count = lane.failure_count.saturating_add(1);
         let head = lane.queue.front().expect("a head in flight stays in its lane");
         let wait = self.backoff.wait(lane.failure_count, &head.id).max(after.unwrap_or_default());
-        let hold = if self.is_circuit_open() { self.backoff.probe.max(after.unwrap_or_default()) } else { after.unwrap_or_default() };
+        let hold = if self.is_circuit_open() {
+            self.backoff.probe.max(after.unwrap_or_default())
+        } else {
+            after.unwrap_or_default()
+        };
         self.hold_until = self.hold_until.max(now + hold);
         self.queue_up(fingerprint, now + wait);
         wait

@@ -247,11 +247,6 @@ impl Ledger {
         self.active.len()
     }
 
-    /// Everything that is kept: pending, active and finished.
-    pub(crate) fn kept_count(&self) -> usize {
-        self.entries.len()
-    }
-
     /// The alerts that fire, in the order in which they began to.
     pub(crate) fn active(&self) -> Vec<Alert> {
         let mut indexes: Vec<u64> = self.active.values().copied().collect();

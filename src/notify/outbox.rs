@@ -138,10 +138,12 @@ impl Outbox {
             let considered: Vec<_> = run.iter().map(|alert| self.ledger.consider(alert, now_ms)).collect();
             let new: Vec<_> = considered.iter().filter_map(|result| result.as_ref().ok().map(Arc::clone)).collect();
             self.check_room(&new)?;
-            let records: Vec<Record> = new.iter().map(|notification| Record::Notification(Arc::clone(notification))).collect();
+            let records: Vec<Record> =
+                new.iter().map(|notification| Record::Notification(Arc::clone(notification))).collect();
             self.append(&records, true, now_ms)?;
             records.into_iter().for_each(|record| self.ledger.apply(record));
-            results.extend(considered.into_iter().map(|result| result.map_or_else(|known| known, |_| Enqueued::Accepted)));
+            results
+                .extend(considered.into_iter().map(|result| result.map_or_else(|known| known, |_| Enqueued::Accepted)));
             taken.extend(new);
         }
         Ok(results)
@@ -203,7 +205,7 @@ impl Outbox {
     }
 
     /// Writes all that is known to the next file, reads it back, and ends the old ones.
-    fn begin_file(&mut self, now_ms: i64) -> Result<(), DiskError> {
+    pub(super) fn begin_file(&mut self, now_ms: i64) -> Result<(), DiskError> {
         let sequence = self.next_sequence;
         let name = format!("{sequence:010}{EXTENSION}");
         let records: Vec<Record> = self.ledger.records().collect();

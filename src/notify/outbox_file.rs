@@ -42,7 +42,8 @@ impl Writer {
         let salt = Labels::hash_bytes(format!("{sequence} {now_ms}").as_bytes()) as u32;
         let header = FileHeader::new(FileKind::Outbox, sequence, now_ms, salt);
         let file = disk.create(&temporary, 0)?;
-        let mut writer = Writer { file, name: name.to_owned(), length: 0, record_count: 0, chain: header.chain_start() };
+        let mut writer =
+            Writer { file, name: name.to_owned(), length: 0, record_count: 0, chain: header.chain_start() };
         writer.write(&header.encode())?;
         writer.append(records)?;
         writer.sync()?;
@@ -121,7 +122,9 @@ pub(crate) fn read_records(bytes: &[u8]) -> (Vec<Record>, Vec<String>) {
                 }
             }
             Event::Damage { from, to, what } => damage.push(format!("from byte {from} to {to}: {what}; skipped")),
-            Event::TornTail { from } => tracing::info!(from, "the outbox ends in an unfinished record: not synced, left off"),
+            Event::TornTail { from } => {
+                tracing::info!(from, "the outbox ends in an unfinished record: not synced, left off")
+            }
             Event::End { .. } => {}
         }
     }

@@ -21,8 +21,8 @@ use crate::model::Labels;
 
 /// What Alertmanager writes for "has not ended": the zero time of Go.
 const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
-/// The years 1 and 9999: RFC 3339 can write no other.
-const WRITABLE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
+/// From the year 1, the first that RFC 3339 can write, to the end of jiff's time, a day before the year 10000.
+const WRITABLE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
 /// Renders the notification of one alert to one receiver.
 pub(crate) fn render(alert: &Alert, receiver: &str, external_url: &str) -> Vec<u8> {
@@ -99,7 +99,7 @@ fn status_word(status: Status) -> &'static str {
 
 fn rfc3339(time_ms: i64) -> String {
     let time_ms = time_ms.clamp(WRITABLE_MS.0, WRITABLE_MS.1);
-    let time = Timestamp::from_millisecond(time_ms).expect("the years 1 to 9999 are within a timestamp's range");
+    let time = Timestamp::from_millisecond(time_ms).expect("WRITABLE_MS lies within jiff's time");
     format!("{time:.3}")
 }
 
