@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use super::alert::Alert;
 use super::backoff::Backoff;
@@ -214,7 +214,7 @@ impl Notifier {
             tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => break,
                 () = way.wake.notified() => {}
-                Some(ended) = attempts.join_next() => ended.expect("an attempt neither panics nor is aborted"),
+                Some(ended) = attempts.join_next() => pass_panic_on(ended),
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -229,9 +229,7 @@ impl Notifier {
         self.metrics.attempts.fetch_add(1, Ordering::Relaxed);
         // Noting an outcome may wait for the disk.
         let notifier = Arc::clone(&self);
-        spawn_blocking(move || notifier.take_answer(index, &notification, answer))
-            .await
-            .expect("noting an answer neither panics nor is aborted");
+        pass_panic_on(spawn_blocking(move || notifier.take_answer(index, &notification, answer)).await);
     }
 
     fn take_answer(&self, index: usize, notification: &Notification, answer: Answer) {
@@ -287,5 +285,14 @@ impl Notifier {
             tracing::warn!(%error, id = notification.id, "the answer is not on disk; after a crash it may be told again");
         }
         self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
+    }
+}
+
+/// A task that panicked met a broken invariant of ours; one that was cancelled belongs to a runtime that ends.
+fn pass_panic_on(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
 }

@@ -66,7 +66,7 @@ impl Lanes {
     pub(crate) fn new(backoff: Backoff, in_flight_max: usize) -> Lanes {
         Lanes {
             backoff,
-            in_flight_max,
+            in_flight_max: in_flight_max.max(1),
             lanes: HashMap::new(),
             waiting: BTreeSet::new(),
             in_flight_count: 0,
