@@ -64,3 +64,5 @@ pub struct Services {
     /// What "now" is where a query does not say a time.
     pub clock: Clock,
 }
+#[cfg(test)]
+mod tests;

@@ -22,20 +22,27 @@ const TRUNCATED: &str = "results truncated due to limit";
 /// Permits to run, and the places of those who wait for one.
 pub(super) struct QueryPool {
     permits: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
     queue_timeout: Duration,
     running: Gauge,
     refused: Counter,
+    cancelled: Counter,
 }
 
 impl QueryPool {
     pub(super) fn new(limits: &HttpLimits, registry: &Registry) -> QueryPool {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting_now = waiting.clone();
+        registry.gauge_fn("dozor_queries_waiting", "Queries that wait for their turn.", &[], move || {
+            waiting_now.load(Ordering::SeqCst) as f64
+        });
         QueryPool {
             permits: Arc::new(Semaphore::new(limits.queries_max)),
-            waiting: AtomicUsize::new(0),
+            waiting,
             queue_timeout: limits.queue_timeout,
             running: registry.gauge("dozor_queries_running", "Queries that run now.", &[]),
             refused: registry.counter("dozor_queries_refused_total", "Queries that got no turn in time.", &[]),
+            cancelled: registry.counter("dozor_queries_cancelled_total", "Queries whose client left.", &[]),
         }
     }
 
@@ -178,7 +185,11 @@ async fn evaluate(
     let work_front = front.clone();
     let text = front.queries.run(move |cancelled| {
         let options = Options { timeout: ask.timeout, lookback_ms: ask.lookback_ms, cancelled: cancelled.clone() };
-        let mut answer = run(&work_front, &ask, &options)?;
+        let ran = run(&work_front, &ask, &options);
+        if matches!(ran, Err(QueryError::Cancelled)) {
+            work_front.queries.cancelled.increment();
+        }
+        let mut answer = ran?;
         truncate(&mut answer, ask.limit);
         Ok(json::answer(&answer))
     });
