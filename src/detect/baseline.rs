@@ -1,7 +1,7 @@
 //! What is expected of a group, and how far it usually strays.
 //!
 //! A count of 20 orders a bucket strays by √20 if orders are independent, more if they come in bursts; the *dispersion*,
-//! variance over mean, is measured on buckets and on blocks of twelve, the larger counts, and it is never taken below 1.
+//! variance over mean, is measured on buckets and on blocks of them, the largest counts, and it is never taken below 1.
 //! A latency strays by factors, so its logarithm is watched; a gauge that can be zero or less is watched as it is.
 //!
 //! Always true: one bucket moves the level by a bounded step, however wild it is.
@@ -13,8 +13,9 @@ use super::judge::Direction;
 
 /// Half-life of the level, in ms of event time.
 const LEVEL_HALF_LIFE_MS: f64 = 1_200_000.0;
-/// Buckets of a block, on which slow noise is measured.
-const BLOCK_BUCKETS: u32 = 12;
+/// Buckets of the two blocks on which slow noise is measured. Of counts only the shorter one is used: over the longer one a shop's
+/// day is not noise.
+const BLOCK_BUCKETS: [u32; 2] = [12, 60];
 /// Gains of the two measures of noise: of a bucket, and of a block.
 const BUCKET_NOISE_GAIN: f64 = 1.0 / 160.0;
 const BLOCK_NOISE_GAIN: f64 = 1.0 / 24.0;
@@ -44,13 +45,38 @@ pub(crate) struct Baseline {
     level: f64,
     /// Buckets learned from since the last start.
     learned: u64,
-    /// Dispersion of a count, variance of a level: by bucket, and by block a bucket.
+    /// Dispersion of a count, variance of a level.
     bucket_noise: f64,
-    block_noise: f64,
-    blocks: u64,
-    block_count: u32,
-    block_deviation: f64,
-    block_expected: f64,
+    blocks: [Block; 2],
+}
+
+/// The same measure on sums over consecutive buckets, which are larger where neighbours stray together.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Block {
+    /// Of a bucket, as it follows from blocks.
+    noise: f64,
+    /// Blocks that were completed.
+    completed: u64,
+    /// The block that is being filled.
+    count: u32,
+    deviation: f64,
+    expected: f64,
+}
+
+impl Block {
+    /// `believed` is the noise that is assumed so far, which limits what a block can say once there were three.
+    fn add(&mut self, deviation: f64, expected: f64, buckets: u32, believed: f64) {
+        self.count += 1;
+        self.deviation += deviation;
+        self.expected += expected;
+        if self.count == buckets {
+            let noise = self.deviation.powi(2) / self.expected;
+            let noise = if self.completed >= 3 { noise.min(9.0 * believed) } else { noise };
+            self.completed += 1;
+            self.noise += BLOCK_NOISE_GAIN.max(1.0 / (self.completed as f64 + 1.0)) * (noise - self.noise);
+            (self.count, self.deviation, self.expected) = (0, 0.0, 0.0);
+        }
+    }
 }
 
 /// How values are compared.
@@ -66,17 +92,7 @@ pub(crate) enum Scale {
 
 impl Baseline {
     pub(crate) fn new(scale: Scale) -> Baseline {
-        Baseline {
-            scale,
-            level: 0.0,
-            learned: 0,
-            bucket_noise: 0.0,
-            block_noise: 0.0,
-            blocks: 0,
-            block_count: 0,
-            block_deviation: 0.0,
-            block_expected: 0.0,
-        }
+        Baseline { scale, level: 0.0, learned: 0, bucket_noise: 0.0, blocks: [Block::default(); 2] }
     }
 
     pub(crate) fn scale(&self) -> Scale {
@@ -86,13 +102,6 @@ impl Baseline {
     /// The expected value of a bucket: events, or the value itself.
     pub(crate) fn expected(&self) -> f64 {
         if self.scale == Scale::Log { self.level.exp() } else { self.level }
-    }
-
-    /// The level is another from now on, by a known factor: of a count, when a part of its sources left.
-    pub(crate) fn rescale(&mut self, factor: f64) {
-        if self.scale == Scale::Count {
-            self.level *= factor;
-        }
     }
 
     /// What was learned weighs less from now on, so that a new level is found soon.
@@ -190,7 +199,9 @@ impl Baseline {
     }
 
     fn noise(&self) -> f64 {
-        self.bucket_noise.max(self.block_noise)
+        let [short, long] = self.blocks;
+        let noise = self.bucket_noise.max(short.noise);
+        if self.scale == Scale::Count { noise } else { noise.max(long.noise) }
     }
 
     fn dispersion(&self) -> f64 {
@@ -214,16 +225,9 @@ impl Baseline {
         let limited = deviation.clamp(-limit, limit);
         let gain = BUCKET_NOISE_GAIN.max(1.0 / self.learned as f64);
         self.bucket_noise += gain * (limited * limited / expected - self.bucket_noise);
-        self.block_count += 1;
-        self.block_deviation += limited;
-        self.block_expected += expected;
-        if self.block_count == BLOCK_BUCKETS {
-            self.blocks += 1;
-            let gain = BLOCK_NOISE_GAIN.max(1.0 / (self.blocks as f64 + 1.0));
-            let noise = self.block_deviation.powi(2) / self.block_expected;
-            let noise = if self.blocks > 3 { noise.min(9.0 * self.noise()) } else { noise };
-            self.block_noise += gain * (noise - self.block_noise);
-            (self.block_count, self.block_deviation, self.block_expected) = (0, 0.0, 0.0);
+        let believed = self.noise();
+        for (block, buckets) in self.blocks.iter_mut().zip(BLOCK_BUCKETS) {
+            block.add(limited, expected, buckets, believed);
         }
     }
 }

@@ -130,7 +130,7 @@ fn signal_of(expression: &Expr) -> Result<Signal, SignalError> {
         Expr::Call(call) if call.func.name == "histogram_quantile" => quantile_signal(call),
         Expr::VectorSelector(selector) => {
             let grouping = Grouping::Without(Vec::new());
-            Ok(Signal { shape: Shape::Gauge, grouping, ..unshaped(selector, BUCKET_MS_MAX)? })
+            Ok(Signal { shape: Shape::Gauge, grouping, ..unshaped(selector, BUCKET_MS_MAX, 1)? })
         }
         other => sum_signal(other),
     }
@@ -167,7 +167,7 @@ fn rate_signal(call: &Call) -> Result<Signal, SignalError> {
         return Err(unsupported(&Expr::Call(call.clone()), "the range must lie between 5s and 1h"));
     }
     let shape = Shape::Sum { per_second: call.func.name == "rate" };
-    Ok(Signal { shape, ..unshaped(vs, range_ms)? })
+    Ok(Signal { shape, ..unshaped(vs, range_ms, window_buckets(range_ms))? })
 }
 
 /// `histogram_quantile(0.95, sum by (le, …) (rate(x_bucket[1m])))`.
@@ -212,7 +212,7 @@ fn grouping_of(sum: &AggregateExpr) -> Result<Grouping, SignalError> {
 }
 
 /// A signal of the selector's series with everything but its shape.
-fn unshaped(selector: &VectorSelector, range_ms: i64) -> Result<Signal, SignalError> {
+fn unshaped(selector: &VectorSelector, range_ms: i64, window_buckets: i64) -> Result<Signal, SignalError> {
     let refuse = |why: &str| unsupported(&Expr::VectorSelector(selector.clone()), why);
     if selector.offset.is_some() || selector.at.is_some() {
         return Err(refuse("`offset` and `@` have no meaning on a stream"));
@@ -227,7 +227,6 @@ fn unshaped(selector: &VectorSelector, range_ms: i64) -> Result<Signal, SignalEr
     for parsed in &selector.matchers.matchers {
         matchers.push(matcher_of(parsed).map_err(|error| refuse(&error.to_string()))?);
     }
-    let window_buckets = window_buckets(range_ms);
     Ok(Signal {
         shape: Shape::Gauge,
         grouping: Grouping::Without(Vec::new()),
