@@ -81,6 +81,7 @@ use threads::{ShardMessage, Threads};
 pub use view::ReadView;
 
 use crate::clock::Clock;
+use crate::config::WalSync;
 use crate::disk::{Disk, DiskError};
 use crate::model::Labels;
 
@@ -92,17 +93,6 @@ pub const SHARD_QUEUE_REQUESTS: usize = 256;
 pub const LOG_QUEUE_ENTRIES: usize = 1024;
 /// Event time that one block covers, in ms; blocks begin at its multiples.
 pub const BLOCK_MS: i64 = 2 * 60 * 60 * 1000;
-
-/// When a log record counts as safe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WalSync {
-    /// After the `fdatasync` that covers it: nothing acknowledged is lost at a power cut.
-    Always,
-    /// When the kernel has it; synced at this interval. A power cut loses at most so much.
-    IntervalMs(u64),
-    /// When the kernel has it; the kernel writes it when it likes.
-    Os,
-}
 
 /// What the database is opened with.
 #[derive(Clone, Debug)]
@@ -165,18 +155,12 @@ pub struct Recovered {
 /// Figures for `/metrics`.
 #[derive(Debug, Default)]
 pub struct StorageStats {
-    /// Series alive in the head.
-    pub series_count: usize,
     /// Heap bytes of the head's samples.
     pub head_sample_bytes: usize,
     /// Blocks that serve queries.
     pub block_count: usize,
     /// Bytes of those blocks.
     pub block_bytes: u64,
-    /// Newest sample in the head, ms since 1970 UTC; `i64::MIN` without one.
-    pub newest_ms: i64,
-    /// Requests that wait for shards.
-    pub queued_requests: usize,
 }
 
 /// Counters that the threads keep. Relaxed: they are figures, nothing depends on them.
@@ -296,13 +280,25 @@ impl Storage {
     pub fn stats(&self) -> StorageStats {
         let blocks = self.blocks.load();
         StorageStats {
-            series_count: self.head.series_count(),
             head_sample_bytes: self.head.sample_bytes(),
             block_count: blocks.len(),
             block_bytes: blocks.bytes(),
-            newest_ms: self.head.newest_ms(),
-            queued_requests: self.inboxes.iter().map(Sender::len).sum(),
         }
+    }
+
+    /// Series alive in the head.
+    pub fn series_count(&self) -> usize {
+        self.head.series_count()
+    }
+
+    /// Newest sample in the head, ms since 1970 UTC; `i64::MIN` without one.
+    pub fn newest_ms(&self) -> i64 {
+        self.head.newest_ms()
+    }
+
+    /// Requests that wait for shards.
+    pub fn queued_requests(&self) -> usize {
+        self.inboxes.iter().map(Sender::len).sum()
     }
 
     /// The counters that the threads keep.

@@ -20,6 +20,7 @@ use super::{
     WalSync, block, seal,
 };
 use crate::clock::Clock;
+use crate::config::WalSync;
 use crate::disk::Disk;
 use crate::model::{Labels, SeriesRef};
 

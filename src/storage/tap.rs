@@ -132,9 +132,9 @@ impl TapSource {
         }
     }
 
-    /// Batches that wait now.
-    pub fn depth(&self) -> usize {
-        self.inbox.len()
+    /// Whether nothing waits: neither a batch nor something that was missed.
+    pub fn is_idle(&self) -> bool {
+        self.inbox.is_empty() && !self.missed.load(Ordering::Acquire)
     }
 
     /// Reads from the head what is newer than `last_seen_ms` says of each series, all series together in slices of

@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use super::tap::{TapSource, Tapped};
 use super::view::Columns;
 use super::{
-    BLOCK_MS, NewSeries, Refusal, Row, ShardBatch, Storage, StorageOptions, WalSync, WriteError, WriteSummary,
+    BLOCK_MS, NewSeries, Refusal, Row, ShardBatch, Storage, StorageOptions, WriteError, WriteSummary,
 };
 use crate::clock::Clock;
+use crate::config::WalSync;
 use crate::disk::{Disk, RealDisk, SimulatedDisk};
 use crate::model::{Labels, Matcher, Sample, TimeRange, is_stale, stale_nan};
 

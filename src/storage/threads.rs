@@ -13,8 +13,9 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use super::batch::{Pending, ShardBatch, WriteError};
 use super::head::{LogEntry, ShardWriter};
 use super::log::{GROUP_BYTES_MAX, LogWriter};
-use super::{StorageCounters, StorageError, WalSync};
+use super::{StorageCounters, StorageError};
 use crate::clock::Clock;
+use crate::config::WalSync;
 use crate::disk::DiskError;
 
 /// How long the log rests after a failure before it tries again.
@@ -207,7 +208,7 @@ impl LogLoop {
 
     fn sync_is_due(&self, last_sync: Duration) -> bool {
         match self.wal_sync {
-            WalSync::IntervalMs(interval_ms) => {
+            WalSync::Interval { interval_ms } => {
                 self.clock.monotonic().saturating_sub(last_sync) >= Duration::from_millis(interval_ms)
             }
             WalSync::Always | WalSync::Os => false,
@@ -219,7 +220,7 @@ impl LogLoop {
             return LOG_RETRY;
         }
         match self.wal_sync {
-            WalSync::IntervalMs(interval_ms) => {
+            WalSync::Interval { interval_ms } => {
                 let passed = self.clock.monotonic().saturating_sub(last_sync);
                 Duration::from_millis(interval_ms).saturating_sub(passed)
             }
