@@ -41,7 +41,8 @@ impl FileKind {
         }
     }
 
-    fn of_magic(magic: &[u8]) -> Option<FileKind> {
+    /// The kind of file that starts with `magic`, if it is one of these.
+    pub fn of_magic(magic: &[u8]) -> Option<FileKind> {
         [FileKind::Log, FileKind::Outbox, FileKind::Detector].into_iter().find(|kind| kind.magic() == magic)
     }
 }
