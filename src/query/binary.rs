@@ -1,7 +1,9 @@
 //! Operators between scalars and vectors, and which series of two vectors belong together.
 //!
-//!     errors{code="500", node="1"}  ─┐ ignoring(code)
-//!     requests{node="1"}            ─┴─ both are {node="1"} to the match: errors / requests has {node="1"}
+//! ```text
+//! errors{code="500", node="1"}  ─┐ ignoring(code)
+//! requests{node="1"}            ─┴─ both are {node="1"} to the match: errors / requests has {node="1"}
+//! ```
 //!
 //! The match is worked out once from the labels of all rows, not once a step. What depends on values is checked where
 //! they are: that at each step at most one row of the "one" side is there in a match.
