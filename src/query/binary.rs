@@ -16,7 +16,7 @@ use super::column::{Column, Steps};
 use super::error::QueryError;
 use super::eval::{Context, Evaluated, Scalar, evaluate};
 use super::plan::{Group, Matching, Operator, Plan};
-use super::table::{Overlap, Scratch, Source, Table, nameless};
+use super::table::{Scratch, Source, Table, nameless};
 use crate::model::{Labels, METRIC_NAME};
 
 /// Evaluates a [`Plan::Binary`].
@@ -78,7 +78,7 @@ impl Join {
     }
 
     fn with_scalar<'q>(self, table: Table<'q>, scalar: Scalar, swapped: bool) -> Result<Table<'q>, QueryError> {
-        let table = if self.drops_name() { table.drop_names(Overlap::SameStep)? } else { table };
+        let table = if self.drops_name() { table.drop_names() } else { table };
         Ok(table.map(move |_, column| {
             column.filter_map(|step, value| {
                 let other = scalar.at(step);
@@ -330,7 +330,7 @@ fn set<'q>(
         }
         let rest = right.map(move |row, column| column.present.subtract(&there[right_keys[row]]));
         let left = Table::held(left.labels.into_iter().zip(held).collect());
-        return chain(left, rest).merge_same(Overlap::SameStep);
+        return Ok(chain(left, rest).merge_same());
     }
     right.for_each(context.budget, steps, |row, column| {
         there[right_keys[row]].unite(&column.present);
