@@ -235,7 +235,7 @@ fn a_file_that_is_mostly_done_with_is_written_anew_and_forgets_nothing_that_matt
     let mut length_max = 0;
     for index in 0..6_000 {
         for alert in [firing(&format!("A{index}")), resolved(&format!("A{index}"))] {
-            outbox.enqueue(&[alert.clone()], NOON_MS, &mut Vec::new()).unwrap();
+            report(&mut outbox, &alert).unwrap();
             deliver(&mut outbox, &alert);
         }
         if index % 100 == 0 {
