@@ -177,6 +177,21 @@ fn a_full_disk_refuses_and_after_it_all_can_be_reported_again() {
 }
 
 #[test]
+fn after_a_failed_sync_everything_is_written_to_another_file() {
+    let disk = SimulatedDisk::new();
+    let (mut outbox, _) = open(&disk);
+    report(&mut outbox, &firing("A")).unwrap();
+    let before = present(&disk);
+    disk.fail_after(1); // the write is fine, the sync is not
+    assert!(matches!(report(&mut outbox, &firing("B")), Err(NotifyError::Disk(_))));
+    assert_eq!(owed(&outbox), ids(&[firing("A")]));
+    disk.heal();
+    assert_eq!(report(&mut outbox, &firing("B")).unwrap(), Enqueued::Accepted);
+    assert_ne!(present(&disk), before);
+    assert_eq!(owed(&open(&disk.crash(5)).0), ids(&[firing("A"), firing("B")]));
+}
+
+#[test]
 fn every_damaged_byte_is_told_or_harmless_and_the_damaged_file_is_kept() {
     let disk = SimulatedDisk::new();
     let (mut outbox, _) = open(&disk);
@@ -235,7 +250,7 @@ fn a_file_that_is_mostly_done_with_is_written_anew_and_forgets_nothing_that_matt
     let mut length_max = 0;
     for index in 0..6_000 {
         for alert in [firing(&format!("A{index}")), resolved(&format!("A{index}"))] {
-            outbox.enqueue(&[alert.clone()], NOON_MS, &mut Vec::new()).unwrap();
+            report(&mut outbox, &alert).unwrap();
             deliver(&mut outbox, &alert);
         }
         if index % 100 == 0 {
@@ -254,6 +269,26 @@ fn a_file_that_is_mostly_done_with_is_written_anew_and_forgets_nothing_that_matt
     assert_eq!(report(&mut outbox, &firing("A5999")).unwrap(), Enqueued::AlreadyKnown);
     assert_eq!(report(&mut outbox, &resolved("A5999")).unwrap(), Enqueued::AlreadyKnown);
     assert_eq!(report(&mut outbox, &firing("A0")).unwrap(), Enqueued::Accepted);
+}
+
+#[test]
+fn a_firing_that_was_forgotten_before_its_end_does_not_come_back_to_life() {
+    let (mut outbox, _) = open(&SimulatedDisk::new());
+    let mut finish = |alert: Alert| {
+        assert_eq!(report(&mut outbox, &alert).unwrap(), Enqueued::Accepted);
+        deliver(&mut outbox, &alert);
+    };
+    finish(firing("A"));
+    finish(resolved("A"));
+    for index in 0..FINISHED_COUNT_MAX / 2 - 1 {
+        finish(firing(&format!("B{index}")));
+        finish(resolved(&format!("B{index}")));
+    }
+    finish(firing("C"));
+    // Its firing is now the one too many, and the firing of A the oldest.
+    report(&mut outbox, &resolved("C")).unwrap();
+    assert_eq!(report(&mut outbox, &firing("A")).unwrap(), Enqueued::AlreadyKnown);
+    assert_eq!(outbox.ledger().active(), []);
 }
 
 #[test]

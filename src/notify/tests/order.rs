@@ -20,7 +20,11 @@ fn notification(alert: &Alert) -> Arc<Notification> {
 
 /// Lanes that wait 1 s, 2 s, … 60 s (less up to a quarter), probe each 5 s, and have these alerts at time 0.
 fn lanes(alerts: &[Alert]) -> Lanes {
-    let backoff = Backoff { first: seconds(1), longest: seconds(60), probe: seconds(5) };
+    lanes_that_wait(seconds(1), alerts)
+}
+
+fn lanes_that_wait(first: Duration, alerts: &[Alert]) -> Lanes {
+    let backoff = Backoff { first, longest: seconds(60), probe: seconds(5) };
     let mut lanes = Lanes::new(backoff, 4);
     alerts.iter().for_each(|alert| lanes.push(notification(alert), Duration::ZERO));
     lanes
@@ -70,7 +74,7 @@ fn no_more_are_in_flight_than_allowed() {
 
 #[test]
 fn a_receiver_that_is_down_is_probed_by_one_and_its_first_success_releases_all() {
-    let mut lanes = lanes(&["A", "B", "C", "D", "E", "F"].map(firing));
+    let mut lanes = lanes_that_wait(seconds(60), &["A", "B", "C", "D", "E", "F"].map(firing));
     assert_eq!(sent(&mut lanes, seconds(0)).len(), 4);
     for name in ["A", "B", "C", "D"] {
         fail(&mut lanes, name, seconds(1));

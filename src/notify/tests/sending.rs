@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
-use super::{firing, resolved};
+use super::{NOON_MS, firing, resolved};
 use crate::model::Labels;
 use crate::notify::address::{allowed, check_url};
 use crate::notify::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Secret, SecretError, payload};
@@ -12,11 +12,20 @@ fn rendered(alert: &Alert) -> String {
     String::from_utf8(payload::render(alert, "pager", "http://dozor.example:9490")).unwrap()
 }
 
+/// What Alertmanager 0.25 sent to a webhook for this alert, grouped by `...`; the fingerprint is another hash there.
+const ALERTMANAGERS_OWN: &str = r#"{"receiver":"pager","status":"firing","alerts":[{"status":"firing","labels":{"alertname":"OrderRateDrop","q":"say \"hi\"\\ \n","region":"eu"},"annotations":{"summary":"x"},"startsAt":"2026-03-01T12:00:00.123Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://dozor.example/graph","fingerprint":"9433e9ebc500cb20"}],"groupLabels":{"alertname":"OrderRateDrop","q":"say \"hi\"\\ \n","region":"eu"},"commonLabels":{"alertname":"OrderRateDrop","q":"say \"hi\"\\ \n","region":"eu"},"commonAnnotations":{"summary":"x"},"externalURL":"http://dozor.example:9490","version":"4","groupKey":"{}:{alertname=\"OrderRateDrop\", q=\"say \\\"hi\\\"\\\\ \\n\", region=\"eu\"}","truncatedAlerts":0}"#;
+
 #[test]
-fn a_firing_alert_is_alertmanagers_version_4_json() {
-    let fingerprint = format!("{:016x}", firing("OrderRateDrop").labels.hash());
-    let expected = r#"{"receiver":"pager","status":"firing","alerts":[{"status":"firing","labels":{"alertname":"OrderRateDrop","region":"eu"},"annotations":{"summary":"OrderRateDrop is in trouble"},"startsAt":"2026-03-01T12:00:00.000Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://dozor.example/graph","fingerprint":"FINGERPRINT"}],"groupLabels":{"alertname":"OrderRateDrop","region":"eu"},"commonLabels":{"alertname":"OrderRateDrop","region":"eu"},"commonAnnotations":{"summary":"OrderRateDrop is in trouble"},"externalURL":"http://dozor.example:9490","version":"4","groupKey":"{}:{alertname=\"OrderRateDrop\", region=\"eu\"}","truncatedAlerts":0}"#;
-    assert_eq!(rendered(&firing("OrderRateDrop")), expected.replace("FINGERPRINT", &fingerprint));
+fn a_firing_alert_is_the_json_that_alertmanager_sends_byte_for_byte() {
+    let labels = [("alertname", "OrderRateDrop"), ("region", "eu"), ("q", "say \"hi\"\\ \n")];
+    let alert = Alert {
+        labels: Labels::from_pairs(labels).unwrap(),
+        annotations: vec![("summary".to_owned(), "x".to_owned())],
+        starts_at_ms: NOON_MS + 123,
+        ..firing("OrderRateDrop")
+    };
+    let fingerprint = format!("{:016x}", alert.labels.hash());
+    assert_eq!(rendered(&alert), ALERTMANAGERS_OWN.replace("9433e9ebc500cb20", &fingerprint));
 }
 
 #[test]
@@ -32,13 +41,6 @@ fn times_that_rfc_3339_cannot_write_are_written_as_the_nearest_it_can() {
     let body = rendered(&strange);
     assert!(body.contains(r#""startsAt":"0001-01-01T00:00:00.000Z""#), "{body}");
     assert!(body.contains(r#""endsAt":"9999-12-30T22:00:00.000Z""#), "{body}");
-}
-
-#[test]
-fn quotes_in_a_label_stay_inside_the_group_key() {
-    let labels = Labels::from_pairs([("alertname", "say \"hi\"\\\n")]).unwrap();
-    let body: serde_json::Value = serde_json::from_str(&rendered(&Alert { labels, ..firing("A") })).unwrap();
-    assert_eq!(body["groupKey"], "{}:{alertname=\"say \\\"hi\\\"\\\\\\n\"}");
 }
 
 #[test]
