@@ -37,11 +37,7 @@ impl Ask {
             if selectors.len() == SELECTORS_MAX {
                 return Err(ApiError::parameter("match[]", format!("more than {SELECTORS_MAX} selectors")));
             }
-            let matchers = parse_matchers(text).map_err(|error| ApiError::of_query(&error, "match[]"))?;
-            if matchers.iter().all(Matcher::matches_absent) {
-                return Err(ApiError::parameter("match[]", "match[] must contain at least one non-empty matcher"));
-            }
-            selectors.push(matchers);
+            selectors.push(parse_matchers(text).map_err(|error| ApiError::of_query(&error, "match[]"))?);
         }
         Ok(Ask { selectors, range, limit })
     }
@@ -108,7 +104,7 @@ async fn answer<T: 'static>(
     let view = front.services.view.clone();
     let text = front.queries.run(move |_| {
         let mut found = find(&view(), &ask)?;
-        let warnings = cut(&mut found, ask.limit);
+        let warnings: Vec<String> = cut(&mut found, ask.limit).into_iter().collect();
         Ok::<_, ViewError>(json::success(&warnings, &[], |text| text.list(&found, write)))
     });
     match text.await? {

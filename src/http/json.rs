@@ -8,8 +8,6 @@
 use crate::model::Labels;
 use crate::query::{Answer, Value, format_float, format_plain};
 
-/// Most warnings, and most infos, that an answer carries.
-const ANNOTATIONS_MAX: usize = 10;
 /// Whole numbers up to here are written digit by digit, which is much faster; an f64 holds all of them exactly.
 const WHOLE_MAX: f64 = 1e15;
 
@@ -147,7 +145,7 @@ pub(super) fn success(warnings: &[String], infos: &[String], write_data: impl Fn
     for (key, annotations) in [(r#","warnings":"#, warnings), (r#","infos":"#, infos)] {
         if !annotations.is_empty() {
             text.raw(key);
-            text.strings(annotations.iter().take(ANNOTATIONS_MAX));
+            text.strings(annotations);
         }
     }
     text.raw("}");
@@ -165,37 +163,37 @@ pub(super) fn answer(answer: &Answer) -> JsonText {
 
 fn value(text: &mut JsonText, value: &Value) {
     match value {
-        Value::Scalar(sample) => {
+        Value::Scalar(time_ms, number) => {
             text.raw(r#""scalar","result":["#);
-            text.trimmed_timestamp(sample.timestamp_ms);
+            text.trimmed_timestamp(*time_ms);
             text.raw(",\"");
-            text.raw(&format_plain(sample.value));
+            text.raw(&format_plain(*number));
             text.raw("\"]");
         }
-        Value::String { timestamp_ms, text: string } => {
+        Value::String(time_ms, string) => {
             text.raw(r#""string","result":["#);
-            text.trimmed_timestamp(*timestamp_ms);
+            text.trimmed_timestamp(*time_ms);
             text.raw(",");
             text.string(string);
             text.raw("]");
         }
         Value::Vector(series) => {
             text.raw(r#""vector","result":"#);
-            text.list(series, |text, (labels, sample)| {
+            text.list(series, |text, (labels, time_ms, value)| {
                 text.raw(r#"{"metric":"#);
                 text.labels(labels);
                 text.raw(r#","value":"#);
-                text.point(sample.timestamp_ms, sample.value);
+                text.point(*time_ms, *value);
                 text.raw("}");
             });
         }
         Value::Matrix(series) => {
             text.raw(r#""matrix","result":"#);
-            text.list(series, |text, (labels, columns)| {
+            text.list(series, |text, one| {
                 text.raw(r#"{"metric":"#);
-                text.labels(labels);
+                text.labels(&one.labels);
                 text.raw(r#","values":"#);
-                let points = columns.timestamps_ms.iter().zip(&columns.values);
+                let points = one.points.timestamps_ms.iter().zip(&one.points.values);
                 text.list(points, |text, (timestamp_ms, value)| text.point(*timestamp_ms, *value));
                 text.raw("}");
             });

@@ -99,8 +99,11 @@ async fn converse(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(None) // ours is in `socket`
+        // The limits are in `socket`. hyper's own is set to come after them: only with one does it read again as soon as
+        // an answer is written, by which the socket's timer is set.
+        .header_read_timeout(front.limits.idle_timeout + front.limits.head_timeout)
         .max_headers(HEADERS_COUNT_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), service);
     let mut connection = pin!(connection);

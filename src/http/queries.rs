@@ -200,27 +200,17 @@ async fn evaluate(
 }
 
 fn truncate(answer: &mut Answer, limit: usize) {
-    let count = match &answer.value {
-        Value::Vector(series) => series.len(),
-        Value::Matrix(series) => series.len(),
-        Value::Scalar(_) | Value::String { .. } => return,
+    let warning = match &mut answer.value {
+        Value::Vector(series) => cut(series, limit),
+        Value::Matrix(series) => cut(series, limit),
+        Value::Scalar(..) | Value::String(..) => None,
     };
-    if count <= limit {
-        return;
-    }
-    match &mut answer.value {
-        Value::Vector(series) => series.truncate(limit),
-        Value::Matrix(series) => series.truncate(limit),
-        Value::Scalar(_) | Value::String { .. } => {}
-    }
-    answer.warnings.push(TRUNCATED.to_owned());
+    answer.warnings.extend(warning);
 }
 
-/// Cuts a list to what the client wants; says so where that took something away.
-pub(super) fn cut<T>(list: &mut Vec<T>, limit: usize) -> Vec<String> {
-    if list.len() <= limit {
-        return Vec::new();
-    }
+/// Cuts a list to what the client wants; gives a warning where that took something away.
+pub(super) fn cut<T>(list: &mut Vec<T>, limit: usize) -> Option<String> {
+    let cut = list.len() > limit;
     list.truncate(limit);
-    vec![TRUNCATED.to_owned()]
+    cut.then(|| TRUNCATED.to_owned())
 }

@@ -139,7 +139,6 @@ async fn wrong_parameters_are_named_as_prometheus_names_them() {
         ("query_range?query=1&start=5&end=1&step=1", of("end", "end timestamp must not be before start time")),
         ("query_range?query=1&start=0&end=11001&step=1", points.to_owned()),
         ("series", "no match[] parameter provided".to_owned()),
-        ("series?match[]=%7B%7D", of("match[]", "match[] must contain at least one non-empty matcher")),
         ("labels?start=x", of("start", not_a_time)),
         ("labels?limit=-1", of("limit", r#"\"-1\" is not a whole number from 0 up"#)),
         ("query?query=%zz", r#"invalid URL escape or not UTF-8: \"%zz\""#.to_owned()),
@@ -166,7 +165,11 @@ async fn queries_that_fail_have_the_status_of_their_kind() {
     let start = r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": "#;
     assert!(answered.body.starts_with(start), "{}", answered.body);
     assert_eq!(server.get("/api/v1/query").await.status, 400, "no query at all");
-    assert_eq!(server.get("/api/v1/series?match[]=up%7B").await.status, 400);
+    for wrong in ["up%7B", "%7B%7D", "%7Bjob%3D~%22.*%22%7D", "rate(up[1m])", "1", ""] {
+        let answered = server.get(&format!("/api/v1/series?match[]={wrong}")).await;
+        assert_eq!(answered.status, 400, "{wrong}");
+        assert!(answered.body.contains(r#"invalid parameter \"match[]\": "#), "{wrong}: {}", answered.body);
+    }
     let answered = server.get("/api/v1/query?time=1000&query=up%20%2B%20on()%20up").await;
     assert_eq!(answered.status, 422, "{}", answered.body);
     assert!(answered.body.starts_with(r#"{"status":"error","errorType":"execution","error":""#), "{}", answered.body);

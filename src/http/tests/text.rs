@@ -78,9 +78,8 @@ fn values_are_written_as_go_writes_them() {
         (f64::INFINITY, "+Inf"),
         (f64::NEG_INFINITY, "-Inf"),
     ] {
-        let sample = Sample { timestamp_ms: -1_001, value };
         let answer = Answer {
-            value: Value::Vector(vec![(Arc::new(Labels::empty()), sample)]),
+            value: Value::Vector(vec![(Arc::new(Labels::empty()), -1_001, value)]),
             warnings: Vec::new(),
             infos: Vec::new(),
         };
@@ -94,9 +93,8 @@ fn values_are_written_as_go_writes_them() {
 
 #[test]
 fn warnings_and_infos_are_there_only_when_there_are_any() {
-    let many = |what: &str| (0..12).map(|index| format!("{what} {index}")).collect::<Vec<_>>();
-    let sample = Sample { timestamp_ms: 10, value: 1.0 };
-    let answer = Answer { value: Value::Scalar(sample), warnings: many("w"), infos: vec!["i".to_owned()] };
+    let many = |what: &str| (0..10).map(|index| format!("{what} {index}")).collect::<Vec<_>>();
+    let answer = Answer { value: Value::Scalar(10, 1.0), warnings: many("w"), infos: vec!["i".to_owned()] };
     let text = String::from_utf8(json::answer(&answer).into_bytes()).expect("JSON is UTF-8");
     assert!(
         text.starts_with(
