@@ -133,6 +133,19 @@ fn damage_behind_good_checksums_is_told_by_its_place_in_the_file() {
 }
 
 #[test]
+fn another_version_unknown_flags_and_reserved_bytes_are_refused() {
+    let whole = write(&small());
+    for at in [8, 10, 12, 40, 59] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 2;
+        let checksum = crc32c::crc32c(&bytes[..60]);
+        bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
+        let refusal = BlockReader::open(&bytes[..]).unwrap_err();
+        assert!([8, 10].contains(&refusal.offset), "byte {at}: {refusal}");
+    }
+}
+
+#[test]
 fn a_block_whose_footer_is_of_another_is_refused() {
     let block = |created_ms| {
         let range = BlockRange { created_ms, ..RANGE };
