@@ -1,8 +1,10 @@
 //! Many series into one of each group.
 //!
-//!     sum by (region) (x):   x{region="eu", node="1"}  1  2  3
-//!                            x{region="eu", node="2"}  1  -  1   ─►  {region="eu"}  2  2  4
-//!                            x{region="us", node="1"}  5  5  -   ─►  {region="us"}  5  5  -
+//! ```text
+//! sum by (region) (x):   x{region="eu", node="1"}  1  2  3
+//!                        x{region="eu", node="2"}  1  -  1   ─►  {region="eu"}  2  2  4
+//!                        x{region="us", node="1"}  5  5  -   ─►  {region="us"}  5  5  -
+//! ```
 //!
 //! The group of each row is worked out once from its labels. Rows are then taken one after the other and added to the
 //! accumulators of their group, one for each step: what is held is groups × steps, however many rows there are. They

@@ -1,7 +1,9 @@
 //! Operators between scalars and vectors, and which series of two vectors belong together.
 //!
-//!     errors{code="500", node="1"}  ─┐ ignoring(code)
-//!     requests{node="1"}            ─┴─ both are {node="1"} to the match: errors / requests has {node="1"}
+//! ```text
+//! errors{code="500", node="1"}  ─┐ ignoring(code)
+//! requests{node="1"}            ─┴─ both are {node="1"} to the match: errors / requests has {node="1"}
+//! ```
 //!
 //! The match is worked out once from the labels of all rows, not once a step. What depends on values is checked where
 //! they are: that at each step at most one row of the "one" side is there in a match.
@@ -14,7 +16,7 @@ use super::column::{Column, Steps};
 use super::error::QueryError;
 use super::eval::{Context, Evaluated, Scalar, evaluate};
 use super::plan::{Group, Matching, Operator, Plan};
-use super::table::{Overlap, Scratch, Source, Table, nameless};
+use super::table::{Scratch, Source, Table, nameless};
 use crate::model::{Labels, METRIC_NAME};
 
 /// Evaluates a [`Plan::Binary`].
@@ -76,7 +78,7 @@ impl Join {
     }
 
     fn with_scalar<'q>(self, table: Table<'q>, scalar: Scalar, swapped: bool) -> Result<Table<'q>, QueryError> {
-        let table = if self.drops_name() { table.drop_names(Overlap::SameStep)? } else { table };
+        let table = if self.drops_name() { table.drop_names() } else { table };
         Ok(table.map(move |_, column| {
             column.filter_map(|step, value| {
                 let other = scalar.at(step);
@@ -328,7 +330,7 @@ fn set<'q>(
         }
         let rest = right.map(move |row, column| column.present.subtract(&there[right_keys[row]]));
         let left = Table::held(left.labels.into_iter().zip(held).collect());
-        return chain(left, rest).merge_same(Overlap::SameStep);
+        return Ok(chain(left, rest).merge_same());
     }
     right.for_each(context.budget, steps, |row, column| {
         there[right_keys[row]].unite(&column.present);

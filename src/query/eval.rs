@@ -7,7 +7,7 @@ use super::column::Grid;
 use super::error::QueryError;
 use super::leaf::{self, Shown};
 use super::plan::{Plan, Rollup};
-use super::table::{Overlap, Table};
+use super::table::Table;
 use super::{aggregate, binary, functions, rollup};
 use crate::storage::view::ReadView;
 
@@ -129,7 +129,7 @@ pub(super) fn evaluate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Eval
         Plan::Negate(inner) => match evaluate(context, inner)? {
             Evaluated::Scalar(scalar) => Evaluated::Scalar(scalar.map(|value| -value)),
             Evaluated::Vector(table) => {
-                Evaluated::Vector(table.drop_names(Overlap::Anywhere)?.map(|_, column| column.map(|_, value| -value)))
+                Evaluated::Vector(table.drop_names().map(|_, column| column.map(|_, value| -value)))
             }
             Evaluated::Text(_) => unreachable!("lowering negates no strings"),
         },

@@ -9,7 +9,7 @@ use super::eval::{Context, Evaluated, Scalar, evaluate, scalar, text, vector};
 use super::histogram::{self, Asked};
 use super::leaf::{self, Shown};
 use super::plan::{Function, Plan, Range, RangeInput, Rollup, Selector};
-use super::table::{Overlap, Table};
+use super::table::Table;
 use super::{calendar, labelling, rank, rollup};
 use crate::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
@@ -106,7 +106,7 @@ fn sign(value: f64) -> f64 {
 
 /// Changes each value and drops the names, as almost all functions do.
 fn each<'q>(table: Table<'q>, compute: impl Fn(usize, f64) -> f64 + Send + Sync + 'q) -> Result<Table<'q>, QueryError> {
-    Ok(table.drop_names(Overlap::SameStep)?.map(move |_, column| column.map(&compute)))
+    Ok(table.drop_names().map(move |_, column| column.map(&compute)))
 }
 
 fn time(context: &Context<'_>) -> Scalar {
@@ -137,7 +137,7 @@ fn only_value(context: &Context<'_>, table: Table<'_>) -> Result<Scalar, QueryEr
 /// Of a selector the samples' own times; of anything else the time of the evaluation.
 fn timestamp<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>, QueryError> {
     if let Plan::Selector(selector) = argument {
-        return leaf::instant(context, selector, Shown::Seconds)?.drop_names(Overlap::SameStep);
+        return Ok(leaf::instant(context, selector, Shown::Seconds)?.drop_names());
     }
     let grid = context.grid;
     each(vector(context, argument)?, move |step, _| grid.time_ms(step) as f64 / 1000.0)
@@ -164,7 +164,7 @@ fn bounded<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan])
         }
         _ => {
             let (min, max) = (bound(1, f64::NAN)?, bound(2, f64::NAN)?);
-            Ok(table.drop_names(Overlap::SameStep)?.map(move |_, column| {
+            Ok(table.drop_names().map(move |_, column| {
                 column.filter_map(|step, value| {
                     let (min, max) = (min.at(step), max.at(step));
                     (max >= min || min.is_nan() || max.is_nan()).then(|| largest(min, smallest(max, value)))

@@ -144,8 +144,8 @@ fn rank_of(value: f64, buckets: &[(f64, f64)]) -> f64 {
     let (bound, count) = buckets[found];
     let (lower, below) = match found.checked_sub(1) {
         Some(index) => buckets[index],
-        // The lowest bucket starts at zero, or has no lower bound at all.
-        None if bound <= 0.0 => return if value >= bound { count } else { 0.0 },
+        // The lowest bucket starts at zero, or has no lower bound at all: then all of it lies below.
+        None if bound <= 0.0 => return count,
         None if value <= 0.0 => return 0.0,
         None => (0.0, 0.0),
     };

@@ -6,7 +6,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::aggregate::with_label;
 use super::error::QueryError;
-use super::table::{Overlap, Table};
+use super::table::Table;
 use crate::model::Labels;
 
 /// Most bytes that a compiled regular expression may take.
@@ -43,7 +43,7 @@ fn relabel<'q>(
     for labels in &mut table.labels {
         *labels = change(labels)?;
     }
-    table.merge_same(Overlap::Anywhere)
+    Ok(table.merge_same())
 }
 
 fn check_name(function: &str, name: &str) -> Result<(), QueryError> {

@@ -1,18 +1,20 @@
 //! Text in, answer out: PromQL as Prometheus 3 evaluates it.
 //!
-//!     "sum by (region) (rate(shop_orders_total[1m]))"
-//!            │ text.rs    too long? too deep? too many patterns? without recursion, before any parser sees it
-//!            │ lower.rs   the parser's tree → ours, types checked, what we do not evaluate refused by name
-//!            ▼
-//!     Plan::Aggregate ─ Plan::Rollup ─ Range [__name__="shop_orders_total"], 60 s
-//!            │ eval.rs    from the outside in: each part asks the next for a table
-//!            ▼
-//!     rows: region="eu" node="1", region="eu" node="2", region="us" node="1"         labels: known at once
-//!            │ window.rs  decode one series, move a window over its samples           values: one row at a time
-//!            │ rollup.rs  a rate for each step, into a column
-//!            │ aggregate.rs  add the column to the accumulators of its group
-//!            ▼
-//!     Answer: {region="eu"} and {region="us"}, a value for each step
+//! ```text
+//! "sum by (region) (rate(shop_orders_total[1m]))"
+//!        │ text.rs    too long? too deep? too many patterns? without recursion, before any parser sees it
+//!        │ lower.rs   the parser's tree → ours, types checked, what we do not evaluate refused by name
+//!        ▼
+//! Plan::Aggregate ─ Plan::Rollup ─ Range [__name__="shop_orders_total"], 60 s
+//!        │ eval.rs    from the outside in: each part asks the next for a table
+//!        ▼
+//! rows: region="eu" node="1", region="eu" node="2", region="us" node="1"         labels: known at once
+//!        │ window.rs  decode one series, move a window over its samples           values: one row at a time
+//!        │ rollup.rs  a rate for each step, into a column
+//!        │ aggregate.rs  add the column to the accumulators of its group
+//!        ▼
+//! Answer: {region="eu"} and {region="us"}, a value for each step
+//! ```
 //!
 //! A range query is never evaluated step by step: each series is decoded once and goes through all operators as a
 //! column over all steps. An instant query is a range query of one step. Series are computed by all threads and put

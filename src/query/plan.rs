@@ -1,10 +1,12 @@
 //! A query as this engine sees it: a small tree, independent of the parser.
 //!
-//!     sum by (region) (rate(shop_orders_total[1m]))
+//! ```text
+//! sum by (region) (rate(shop_orders_total[1m]))
 //!
-//!     Aggregate { operator: Sum, grouping: By [region] }
-//!     └── Rollup { function: Rate }
-//!         └── Range { range_ms: 60000, input: Selector [__name__="shop_orders_total"] }
+//! Aggregate { operator: Sum, grouping: By [region] }
+//! └── Rollup { function: Rate }
+//!     └── Range { range_ms: 60000, input: Selector [__name__="shop_orders_total"] }
+//! ```
 //!
 //! Always true of a plan that [`super::plan`] made: every argument has the type its owner wants, every selector has a
 //! matcher that an absent label does not satisfy, and the tree is at most as deep as the limit on nesting.

@@ -11,7 +11,7 @@ use super::error::QueryError;
 use super::eval::{Context, Scalar};
 use super::float::{Mean, Spread, Sum, quantile};
 use super::plan::{Range, Rollup};
-use super::table::{Overlap, Scratch, Source, Table, nameless};
+use super::table::{Scratch, Source, Table, nameless};
 use super::window::{Window, Windows};
 use crate::storage::view::Columns;
 
@@ -22,14 +22,17 @@ pub(super) fn rollup<'q>(
     range: &'q Range,
     parameter: Scalar,
 ) -> Result<Table<'q>, QueryError> {
-    let windows = Windows::open(context, range)?;
+    let mut windows = Windows::open(context, range)?;
+    if matches!(function, Rollup::Quantile | Rollup::PredictLinear) {
+        windows.repeat(context.grid.count);
+    }
     let keeps_name = matches!(function, Rollup::Last | Rollup::First);
     let mut labels = windows.labels();
     if !keeps_name {
         labels.iter_mut().for_each(|labels| *labels = nameless(labels));
     }
     let rolled = Rolled { function, windows, parameter, context: *context };
-    Table::new(labels, rolled).merge_same(Overlap::Anywhere)
+    Ok(Table::new(labels, rolled).merge_same())
 }
 
 struct Rolled<'q> {

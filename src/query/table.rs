@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::budget::Budget;
-use super::column::{Column, same_labelset};
+use super::column::Column;
 use super::error::QueryError;
 use crate::model::Labels;
 use crate::storage::view::Columns;
@@ -61,13 +61,14 @@ impl<'q> Table<'q> {
     }
 
     /// Without the metric's name on any row. Rows that come to have the same labels become one.
-    pub(super) fn drop_names(mut self, overlap: Overlap) -> Result<Table<'q>, QueryError> {
+    pub(super) fn drop_names(mut self) -> Table<'q> {
         self.labels.iter_mut().for_each(|labels| *labels = nameless(labels));
-        self.merge_same(overlap)
+        self.merge_same()
     }
 
-    /// Makes one row of those with equal labels.
-    pub(super) fn merge_same(self, overlap: Overlap) -> Result<Table<'q>, QueryError> {
+    /// Makes one row of those with equal labels. That two of them have a value at the same step is an error of the data,
+    /// found when the row is computed.
+    pub(super) fn merge_same(self) -> Table<'q> {
         let mut first: HashMap<&Labels, usize> = HashMap::with_capacity(self.labels.len());
         let mut parts: Vec<Vec<usize>> = Vec::new();
         for (index, labels) in self.labels.iter().enumerate() {
@@ -79,10 +80,10 @@ impl<'q> Table<'q> {
             }
         }
         if parts.len() == self.labels.len() {
-            return Ok(self);
+            return self;
         }
         let labels = parts.iter().map(|indexes| self.labels[indexes[0]].clone()).collect();
-        Ok(Table::new(labels, Merged { inner: self.source, parts, overlap }))
+        Table::new(labels, Merged { inner: self.source, parts })
     }
 
     /// Takes every row in order; rows are computed in parallel ahead of that.
@@ -137,15 +138,6 @@ pub(super) fn nameless(labels: &Arc<Labels>) -> Arc<Labels> {
     if labels.metric_name().is_none() { labels.clone() } else { Arc::new(labels.without_metric_name()) }
 }
 
-/// When two rows of equal labels are an error.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overlap {
-    /// When both have a value at the same step.
-    SameStep,
-    /// When both have a value at any step: functions over ranges, whose rows Prometheus makes one after the other.
-    Anywhere,
-}
-
 struct Held(Vec<Column>);
 
 impl Source for Held {
@@ -170,23 +162,16 @@ impl<F: Fn(usize, &mut Column) + Send + Sync> Source for Mapped<'_, F> {
 struct Merged<'q> {
     inner: Box<dyn Source + 'q>,
     parts: Vec<Vec<usize>>,
-    overlap: Overlap,
 }
 
 impl Source for Merged<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
-        let mut whole: Option<Column> = None;
-        for &part in &self.parts[index] {
-            let column = self.inner.column(part, scratch)?;
-            match &mut whole {
-                _ if column.present.is_empty() => whole = whole.or(Some(column)),
-                Some(whole) if !whole.present.is_empty() && self.overlap == Overlap::Anywhere => {
-                    return Err(same_labelset());
-                }
-                Some(whole) => whole.unite(&column)?,
-                None => whole = Some(column),
-            }
+        let (first, others) =
+            self.parts[index].split_first().expect("each row of the merged table was made of at least one row");
+        let mut whole = self.inner.column(*first, scratch)?;
+        for other in others {
+            whole.unite(&self.inner.column(*other, scratch)?)?;
         }
-        Ok(whole.expect("each row of the merged table was made of at least one row"))
+        Ok(whole)
     }
 }

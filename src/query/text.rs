@@ -125,6 +125,9 @@ impl Walk<'_> {
 
     fn enter(&mut self, kind: char) -> Result<(), QueryError> {
         self.at += 1;
+        if self.top().kind == '[' {
+            return Err(duration_expression());
+        }
         // `x[5m:][5m:]`: each bracket makes what stands before it its operand.
         if kind == '[' {
             self.top().operators += 1;
@@ -160,6 +163,9 @@ impl Walk<'_> {
         let rest = &self.text[self.at..];
         let two = ["=~", "!~", "==", "!=", "<=", ">="].into_iter().find(|operator| rest.starts_with(operator));
         self.at += two.map_or(c.len_utf8(), str::len);
+        if self.top().kind == '[' {
+            return Err(duration_expression());
+        }
         let in_selector = self.top().kind == '{';
         if in_selector {
             self.expects = match two {
@@ -249,6 +255,10 @@ impl Walk<'_> {
 /// parser's own check against selectors of everything passes and leaves the matter to the plan.
 fn stand_in(index: usize, negated: bool) -> String {
     if negated { format!("\"|{index}\"") } else { format!("\"{index}\"") }
+}
+
+fn duration_expression() -> QueryError {
+    QueryError::Unsupported("an expression in place of a duration".to_owned())
 }
 
 /// The index that a stand-in was made of.

@@ -59,6 +59,13 @@ impl<'q> Windows<'q> {
         Ok(Windows { input, grid, range_ms: range.range_ms, budget: context.budget })
     }
 
+    /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
+    pub(super) fn repeat(&mut self, steps: usize) {
+        if self.grid.count != steps {
+            self.grid = Grid { step_ms: 0, count: steps, ..self.grid };
+        }
+    }
+
     pub(super) fn labels(&self) -> Vec<Arc<Labels>> {
         match &self.input {
             Input::Stored(series, _) => series.iter().map(|series| series.labels().clone()).collect(),

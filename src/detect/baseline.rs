@@ -1,0 +1,233 @@
+//! What is expected of a group, and how far it usually strays.
+//!
+//! A count of 20 orders a bucket strays by √20 if orders are independent, more if they come in bursts; the *dispersion*,
+//! variance over mean, is measured on buckets and on blocks of them, the largest counts, and it is never taken below 1.
+//! A latency strays by factors, so its logarithm is watched; a gauge that can be zero or less is watched as it is.
+//!
+//! Always true: one bucket moves the level by a bounded step, however wild it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::cusum::{Score, alternatives, tolerated};
+use super::judge::Direction;
+
+/// Half-life of the level, in ms of event time.
+const LEVEL_HALF_LIFE_MS: f64 = 1_200_000.0;
+/// Buckets of the two blocks on which slow noise is measured. Of counts only the shorter one is used: over the longer one a shop's
+/// day is not noise.
+const BLOCK_BUCKETS: [u32; 2] = [12, 60];
+/// Gains of the two measures of noise: of a bucket, and of a block.
+const BUCKET_NOISE_GAIN: f64 = 1.0 / 160.0;
+const BLOCK_NOISE_GAIN: f64 = 1.0 / 24.0;
+/// Buckets whose noise is taken as it is; later ones are limited to what is already believed.
+const UNLIMITED_COUNT: u64 = 20;
+/// Variance, relative to the level's square, that every count has: 5 %, squared.
+const COUNT_SPREAD_SQUARED: f64 = 0.0025;
+/// Smallest spread of a level: 2 % of it.
+const LEVEL_SPREAD_MIN: f64 = 0.02;
+/// A value of zero is read as this share of the level where logarithms are taken.
+const LOG_FLOOR: f64 = 0.01;
+
+/// One bucket, as the model is to see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Increments of a sum; value of a quantile or gauge.
+    pub value: f64,
+    /// Share of the usual volume that reported; 1 for levels.
+    pub share: f64,
+}
+
+/// Level and noise.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Baseline {
+    scale: Scale,
+    /// Expected events a bucket, or the expected value, or its logarithm.
+    level: f64,
+    /// Buckets learned from since the last start.
+    learned: u64,
+    /// Dispersion of a count, variance of a level.
+    bucket_noise: f64,
+    blocks: [Block; 2],
+}
+
+/// The same measure on sums over consecutive buckets, which are larger where neighbours stray together.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Block {
+    /// Of a bucket, as it follows from blocks.
+    noise: f64,
+    /// Blocks that were completed.
+    completed: u64,
+    /// The block that is being filled.
+    count: u32,
+    deviation: f64,
+    expected: f64,
+}
+
+impl Block {
+    /// `believed` is the noise that is assumed so far, which limits what a block can say once there were three.
+    fn add(&mut self, deviation: f64, expected: f64, buckets: u32, believed: f64) {
+        self.count += 1;
+        self.deviation += deviation;
+        self.expected += expected;
+        if self.count == buckets {
+            let noise = self.deviation.powi(2) / self.expected;
+            let noise = if self.completed >= 3 { noise.min(9.0 * believed) } else { noise };
+            self.completed += 1;
+            self.noise += BLOCK_NOISE_GAIN.max(1.0 / (self.completed as f64 + 1.0)) * (noise - self.noise);
+            (self.count, self.deviation, self.expected) = (0, 0.0, 0.0);
+        }
+    }
+}
+
+/// How values are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Scale {
+    /// Numbers of events.
+    Count,
+    /// Positive values, by their logarithm.
+    Log,
+    /// Any values.
+    Linear,
+}
+
+impl Baseline {
+    pub(crate) fn new(scale: Scale) -> Baseline {
+        Baseline { scale, level: 0.0, learned: 0, bucket_noise: 0.0, blocks: [Block::default(); 2] }
+    }
+
+    pub(crate) fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// The expected value of a bucket: events, or the value itself.
+    pub(crate) fn expected(&self) -> f64 {
+        if self.scale == Scale::Log { self.level.exp() } else { self.level }
+    }
+
+    /// What was learned weighs less from now on, so that a new level is found soon.
+    pub(crate) fn loosen(&mut self, learned_max: u64) {
+        self.learned = self.learned.min(learned_max);
+    }
+
+    /// Moves the level towards a bucket; `pace` 1 is the usual speed.
+    pub(crate) fn learn(&mut self, seen: Seen, bucket_ms: i64, pace: f64) {
+        let usual = 1.0 - (-(bucket_ms as f64) / LEVEL_HALF_LIFE_MS * std::f64::consts::LN_2).exp();
+        let value = self.transformed(seen);
+        if self.learned == 0 {
+            self.level = value;
+        }
+        self.learned += 1;
+        let gain = usual.max(1.0 / self.learned as f64) * pace;
+        let deviation = value - self.level;
+        let limit = if self.learned <= UNLIMITED_COUNT { f64::INFINITY } else { 4.0 * self.spread() };
+        if pace >= 1.0 {
+            self.learn_noise(deviation, limit);
+        }
+        self.level += gain * deviation.clamp(-limit, limit);
+    }
+
+    /// The ratio of a bucket, or of a sum of buckets, to its expectation.
+    pub(crate) fn ratio(&self, observed: f64, expected: f64) -> f64 {
+        match self.scale {
+            Scale::Log => (observed - expected).exp(),
+            Scale::Count => observed / expected.max(f64::MIN_POSITIVE),
+            Scale::Linear => 1.0 + (observed - expected) / self.linear_unit(),
+        }
+    }
+
+    /// A bucket and its expectation on the scale on which they are compared.
+    pub(crate) fn pair(&self, seen: Seen, least_expected: f64) -> (f64, f64) {
+        match self.scale {
+            Scale::Count => (seen.value, (self.level * seen.share).max(least_expected)),
+            Scale::Log | Scale::Linear => (self.transformed(seen), self.level),
+        }
+    }
+
+    /// What a bucket says of the three alternatives of a direction. `factor` widens the expectation, `least_expected` is
+    /// the fewest events that a count is compared with.
+    pub(crate) fn scores(
+        &self,
+        seen: Seen,
+        direction: Direction,
+        min_change: f64,
+        factor: f64,
+        least_expected: f64,
+    ) -> [Score; 3] {
+        let tolerated = tolerated(direction, min_change);
+        let (observed, expected) = self.pair(seen, least_expected);
+        alternatives(direction, min_change).map(|alternative| {
+            if self.scale == Scale::Count {
+                let expected = expected * factor;
+                let noise = self.dispersion() + COUNT_SPREAD_SQUARED * expected;
+                let nats = (observed * (alternative / tolerated).ln() + expected * (tolerated - alternative)) / noise;
+                Score { nats, observed, expected }
+            } else {
+                let (from, to) = (self.shift(tolerated), self.shift(alternative));
+                let deviation = observed - expected;
+                let nats = (to - from) * (deviation - (from + to) / 2.0) / self.spread().powi(2);
+                Score { nats, observed: deviation, expected: 1.0 }
+            }
+        })
+    }
+
+    /// The change over a run, as a ratio to the expectation.
+    pub(crate) fn run_ratio(&self, observed: f64, expected: f64) -> f64 {
+        match self.scale {
+            Scale::Count => self.ratio(observed, expected),
+            Scale::Log => (observed / expected).exp(),
+            Scale::Linear => 1.0 + observed / expected / self.linear_unit(),
+        }
+    }
+
+    fn transformed(&self, seen: Seen) -> f64 {
+        match self.scale {
+            Scale::Count => seen.value / seen.share,
+            Scale::Linear => seen.value,
+            Scale::Log if self.learned == 0 => seen.value.max(f64::MIN_POSITIVE).ln(),
+            Scale::Log => seen.value.max(self.level.exp() * LOG_FLOOR).ln(),
+        }
+    }
+
+    /// The distance from the level that a ratio to it means.
+    fn shift(&self, ratio: f64) -> f64 {
+        if self.scale == Scale::Log { ratio.ln() } else { (ratio - 1.0) * self.linear_unit() }
+    }
+
+    /// What a change of 100 % means for a linear value: its level, or its usual noise where that is larger.
+    fn linear_unit(&self) -> f64 {
+        self.level.abs().max(3.0 * self.noise().sqrt()).max(f64::MIN_POSITIVE)
+    }
+
+    fn noise(&self) -> f64 {
+        let [short, long] = self.blocks;
+        let noise = self.bucket_noise.max(short.noise);
+        if self.scale == Scale::Count { noise } else { noise.max(long.noise) }
+    }
+
+    fn dispersion(&self) -> f64 {
+        self.noise().max(1.0)
+    }
+
+    /// The usual distance of a bucket from the level.
+    fn spread(&self) -> f64 {
+        match self.scale {
+            Scale::Count => {
+                let level = self.level.max(0.0);
+                (self.dispersion() * level.max(1.0) + COUNT_SPREAD_SQUARED * level * level).sqrt()
+            }
+            Scale::Log => self.noise().sqrt().max(LEVEL_SPREAD_MIN),
+            Scale::Linear => self.noise().sqrt().max(LEVEL_SPREAD_MIN * self.level.abs()).max(f64::MIN_POSITIVE.sqrt()),
+        }
+    }
+
+    fn learn_noise(&mut self, deviation: f64, limit: f64) {
+        let expected = if self.scale == Scale::Count { self.level.max(1.0) } else { 1.0 };
+        let limited = deviation.clamp(-limit, limit);
+        let gain = BUCKET_NOISE_GAIN.max(1.0 / self.learned as f64);
+        self.bucket_noise += gain * (limited * limited / expected - self.bucket_noise);
+        let believed = self.noise();
+        for (block, buckets) in self.blocks.iter_mut().zip(BLOCK_BUCKETS) {
+            block.add(limited, expected, buckets, believed);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Evidence that something changed: log-likelihood ratios, added up bucket by bucket and never below zero.
+//!
+//! Against "all is well, give or take half of `min_change`" stand three alternatives a side: changed by `min_change`, by about
+//! double, by about everything. With `min_change` 0.3, a bucket of 20 expected orders to which 6 came has 20 × (0.3 × ln(0.42/0.85) + 0.43) = 4.4
+//! nats for the middle alternative "fell to 42 %"; capped, five such buckets make the 13 that fire.
+//!
+//! Always true: one bucket adds at most a cap so small that at least a minute of them is needed.
+
+use serde::{Deserialize, Serialize};
+
+use super::judge::Direction;
+
+/// Evidence does not grow beyond this share of the threshold, so that it can also go away.
+const EVIDENCE_SHARE_MAX: f64 = 1.5;
+
+/// What a bucket says of one alternative.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Score {
+    /// Nats in favour of the alternative, before the cap.
+    pub nats: f64,
+    /// What was seen and what was expected; their sums over a run estimate the change.
+    pub observed: f64,
+    pub expected: f64,
+}
+
+/// The evidence for one alternative, and the run of buckets it is made of.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub evidence: f64,
+    /// Start of the first bucket of the run, in ms.
+    pub onset_ms: i64,
+    pub observed: f64,
+    pub expected: f64,
+}
+
+impl Run {
+    /// Takes in a bucket that starts at `start_ms`.
+    pub(crate) fn add(&mut self, score: Score, start_ms: i64, cap: f64, threshold: f64) {
+        let nats = score.nats.min(cap);
+        if self.evidence + nats <= 0.0 {
+            *self = Run::default();
+            return;
+        }
+        if self.evidence == 0.0 {
+            self.onset_ms = start_ms;
+        }
+        self.evidence = (self.evidence + nats).min(threshold * EVIDENCE_SHARE_MAX);
+        self.observed += score.observed;
+        self.expected += score.expected;
+    }
+}
+
+/// The ratio to the expectation that still counts as being well.
+pub(crate) fn tolerated(direction: Direction, min_change: f64) -> f64 {
+    1.0 + direction.sign() * min_change / 2.0
+}
+
+/// The ratios to the expectation that are tested.
+pub(crate) fn alternatives(direction: Direction, min_change: f64) -> [f64; 3] {
+    match direction {
+        Direction::Drop => [1.0 - min_change, (1.0 - min_change) * 0.6, (1.0 - min_change) * 0.2],
+        Direction::Rise => [1.0 + min_change, 1.0 + 2.5 * min_change, 1.0 + 6.0 * min_change],
+    }
+}
+
+/// The most that one bucket may add: a minute of buckets, and two intervals of the slowest series, stay just below the threshold.
+pub(crate) fn cap(threshold: f64, bucket_ms: i64, interval_ms: i64) -> f64 {
+    let needed_ms = (4 * 15_000).max(2 * interval_ms + 30_000);
+    threshold / (needed_ms as f64 / bucket_ms as f64 + 0.2)
+}

@@ -1,0 +1,269 @@
+//! The part of a group's buckets that one worker adds up.
+//!
+//!     bucket        41      42      43
+//!     node 1   ──────┼───────┼──▶                members: 1, 2, 3
+//!     node 2   ──────┼───────┼───────┼▶          41 and 42 are closed when node 3 arrives beyond their ends,
+//!     node 3   ────▶ ┊       ┊       ┊           or is overdue; then a `Partial` of each leaves for the judge
+//!
+//! Always true:
+//! 1. Buckets close in order, each once; what comes for a closed bucket is counted as late and dropped.
+//! 2. A group without members rests: it closes nothing and tells the judge not to wait for it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::series::{LOOKBACK_MS, Series, Stretch};
+use super::signal::{Shape, Signal};
+use crate::model::Labels;
+
+/// Most buckets that may be open; when a sample lies further ahead, the oldest close without waiting for anybody.
+const OPEN_BUCKETS_MAX: i64 = 4096;
+
+/// What a worker tells the judge, in order.
+#[derive(Clone, Debug)]
+pub(crate) enum Message {
+    /// From this bucket on the worker feeds the group; its `group` index is its own.
+    Feeds { group: u32, watch: usize, labels: Arc<Labels>, from_bucket: i64 },
+    /// One closed bucket.
+    Partial { group: u32, bucket: i64, partial: Partial },
+    /// Nothing of this worker feeds the group any more.
+    Rests { group: u32 },
+}
+
+/// One worker's share of one closed bucket.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Partial {
+    /// (upper bound, sum), sorted by bound; one with bound 0 for shapes without bounds.
+    pub sums: Vec<(f64, f64)>,
+    /// Living series, and those of them that reported beyond the bucket's end.
+    pub live: u32,
+    pub reported: u32,
+    /// Series that count from this bucket on, and their absence before it.
+    pub joined: u32,
+    /// Usual volume of the living, of the reporting, and of those that left at this bucket.
+    pub live_volume: f64,
+    pub reported_volume: f64,
+    pub left_volume: f64,
+    /// The series that left, in number.
+    pub left: u32,
+    /// The longest distance between samples of a reporting series, in ms.
+    pub interval_ms: i64,
+}
+
+/// A worker's side of a group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub watch: usize,
+    labels: Arc<Labels>,
+    /// Indices of the series that live, or just ceased to.
+    members: Vec<u32>,
+    /// Members before this one do not hold the next bucket open.
+    checked: usize,
+    /// Upper bounds of the lanes.
+    bounds: Vec<f64>,
+    /// The next bucket to close, and the sums of it and those behind it, by lane.
+    next: i64,
+    open: VecDeque<Vec<f64>>,
+    is_resting: bool,
+    /// Of members that came back before their leaving was told.
+    left_early: (u32, f64),
+    /// Whether the worker has it on its list for the end of the batch.
+    pub is_touched: bool,
+}
+
+impl Group {
+    pub(crate) fn new(watch: usize, labels: Arc<Labels>) -> Group {
+        Group {
+            watch,
+            labels,
+            members: Vec::new(),
+            checked: 0,
+            bounds: Vec::new(),
+            next: 0,
+            open: VecDeque::new(),
+            is_resting: true,
+            left_early: (0, 0.0),
+            is_touched: false,
+        }
+    }
+
+    /// The lane of an upper bound, a new one if need be.
+    pub(crate) fn lane_of(&mut self, bound: f64) -> u32 {
+        let lane = self.bounds.iter().position(|&known| known == bound).unwrap_or_else(|| {
+            self.bounds.push(bound);
+            self.bounds.len() - 1
+        });
+        u32::try_from(lane).expect("a group has fewer lanes than 32 bits count")
+    }
+
+    /// A series becomes a member; it counts from `counts_from_ms`.
+    pub(crate) fn join(&mut self, index: u32, group: u32, signal: &Signal, counts_from_ms: i64) -> Option<Message> {
+        self.members.push(index);
+        if !self.is_resting {
+            return None;
+        }
+        self.is_resting = false;
+        self.checked = 0;
+        let from_bucket = signal.first_whole_bucket(counts_from_ms).max(self.next);
+        self.next = from_bucket;
+        self.open.clear();
+        Some(Message::Feeds { group, watch: self.watch, labels: self.labels.clone(), from_bucket })
+    }
+
+    /// A member begins anew before its leaving was told.
+    pub(crate) fn leave_early(&mut self, index: u32, volume: f64) {
+        self.members.retain(|&member| member != index);
+        self.checked = 0;
+        self.left_early.0 += 1;
+        self.left_early.1 += volume;
+    }
+
+    /// Adds a stretch of a series. Returns whether a part of it came too late.
+    pub(crate) fn add(&mut self, signal: &Signal, lane: u32, stretch: Stretch, counts_from_ms: i64) -> bool {
+        let first_counting = signal.first_whole_bucket(counts_from_ms);
+        let (first, last) = match signal.shape {
+            // A gauge's value at a bucket's end: the last sample not after it.
+            Shape::Gauge => (signal.bucket_of(stretch.from_ms + 1), signal.bucket_of(stretch.to_ms + 1) - 1),
+            Shape::Sum { .. } | Shape::Quantile { .. } => {
+                (signal.bucket_of(stretch.from_ms + 1), signal.bucket_of(stretch.to_ms))
+            }
+        };
+        self.make_room(last);
+        let first = first.max(first_counting);
+        for bucket in first.max(self.next)..=last {
+            let amount = match signal.shape {
+                Shape::Gauge if signal.end_ms(bucket) == stretch.to_ms => stretch.to_value,
+                Shape::Gauge => stretch.from_value,
+                Shape::Sum { .. } | Shape::Quantile { .. } => share(signal, bucket, stretch),
+            };
+            self.sums(bucket)[lane as usize] += amount;
+        }
+        first <= last && first < self.next
+    }
+
+    fn sums(&mut self, bucket: i64) -> &mut Vec<f64> {
+        let index = usize::try_from(bucket - self.next).expect("closed buckets are skipped by the caller");
+        if self.open.len() <= index {
+            self.open.resize(index + 1, Vec::new());
+        }
+        let lanes = self.bounds.len();
+        let sums = &mut self.open[index];
+        if sums.len() < lanes {
+            sums.resize(lanes, 0.0);
+        }
+        sums
+    }
+
+    /// Gives up buckets that lie too far behind `bucket` to wait for.
+    fn make_room(&mut self, bucket: i64) {
+        let oldest = bucket - OPEN_BUCKETS_MAX;
+        if oldest > self.next {
+            let passed = usize::try_from(oldest - self.next).unwrap_or(usize::MAX).min(self.open.len());
+            self.open.drain(..passed);
+            self.next = oldest;
+            self.checked = 0;
+        }
+    }
+
+    /// Closes every bucket that nobody holds open, and says so to `tell`.
+    pub(crate) fn close(
+        &mut self,
+        group: u32,
+        signal: &Signal,
+        series: &mut [Series],
+        seen_ms: i64,
+        lateness_ms: i64,
+        mut tell: impl FnMut(Message),
+    ) {
+        while !self.is_resting && self.is_next_complete(signal, series, seen_ms, lateness_ms) {
+            let bucket = self.next;
+            let partial = self.take_next(group, signal, series);
+            tell(Message::Partial { group, bucket, partial });
+            if self.members.is_empty() {
+                self.is_resting = true;
+                self.open.clear();
+                tell(Message::Rests { group });
+            }
+        }
+    }
+
+    fn is_next_complete(&mut self, signal: &Signal, series: &[Series], seen_ms: i64, lateness_ms: i64) -> bool {
+        let end_ms = signal.end_ms(self.next);
+        let start_ms = end_ms - signal.bucket_ms;
+        if seen_ms < end_ms {
+            return false;
+        }
+        while let Some(&member) = self.members.get(self.checked) {
+            let one = &series[member as usize];
+            let is_done = one.last_ms >= end_ms
+                || one.ended_ms.is_some()
+                || one.counts_from_ms > start_ms
+                || one.is_overdue(seen_ms, lateness_ms);
+            if !is_done {
+                return false;
+            }
+            self.checked += 1;
+        }
+        true
+    }
+
+    fn take_next(&mut self, group: u32, signal: &Signal, series: &mut [Series]) -> Partial {
+        let end_ms = signal.end_ms(self.next);
+        let mut partial = Partial { left: self.left_early.0, left_volume: self.left_early.1, ..Partial::default() };
+        self.left_early = (0, 0.0);
+        self.members.retain(|&member| {
+            let one = &mut series[member as usize];
+            let stays = count(&mut partial, one, end_ms, signal.bucket_ms);
+            if !stays {
+                one.leave(group);
+            }
+            stays
+        });
+        let mut sums = self.open.pop_front().unwrap_or_default();
+        sums.resize(self.bounds.len(), 0.0);
+        partial.sums = self.bounds.iter().copied().zip(sums).collect();
+        partial.sums.sort_by(|a, b| a.0.total_cmp(&b.0));
+        self.next += 1;
+        self.checked = 0;
+        partial
+    }
+}
+
+/// Enters a member into the counts of a bucket. Returns whether it stays a member.
+fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
+    let start_ms = end_ms - bucket_ms;
+    let counted_before = one.counted_until_ms > i64::MIN;
+    let counts = one.counts_from_ms <= start_ms;
+    let is_gone = match one.ended_ms {
+        Some(ended_ms) => end_ms > ended_ms,
+        None => end_ms > one.last_ms.saturating_add(LOOKBACK_MS),
+    };
+    if is_gone {
+        if counts || counted_before {
+            partial.left += 1;
+            partial.left_volume += one.volume;
+        }
+        return false;
+    }
+    if counts || counted_before {
+        partial.live += 1;
+        partial.live_volume += one.volume;
+        if counts && start_ms - one.counts_from_ms < bucket_ms && !counted_before {
+            partial.joined += 1;
+        }
+        let until_ms = if counts { one.last_ms } else { one.counted_until_ms };
+        if until_ms >= end_ms {
+            partial.reported += 1;
+            partial.reported_volume += one.volume;
+            partial.interval_ms = partial.interval_ms.max(one.interval_ms);
+        }
+    }
+    true
+}
+
+/// The part of a counter's increment that falls into a bucket, spread evenly over the stretch.
+fn share(signal: &Signal, bucket: i64, stretch: Stretch) -> f64 {
+    let end_ms = signal.end_ms(bucket);
+    let overlap_ms = stretch.to_ms.min(end_ms) - stretch.from_ms.max(end_ms - signal.bucket_ms);
+    stretch.increment() * overlap_ms as f64 / (stretch.to_ms - stretch.from_ms) as f64
+}

@@ -1,0 +1,396 @@
+//! Merges what the workers say, and judges each bucket of each group once.
+//!
+//!     worker 0:  feeds eu from 41 · 41 · 42 · 43          bucket 42 of eu is judged when both have told it, and every worker
+//!     worker 1:  feeds eu from 42 · 42                    has seen its start, so that a third one would have said "feeds eu"
+//!
+//! Always true:
+//! 1. Buckets of a group are judged in order, each once, also across a restart: what was judged before a checkpoint is
+//!    dropped when the log is replayed.
+//! 2. A bucket to which fewer than [`REPORTED_SHARE_MIN`] of the living series reported is not judged.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::baseline::{Scale, Seen};
+use super::group::{Message, Partial};
+use super::model::{Bucket, Change, Model};
+use super::shared::{Metrics, Shared};
+use super::signal::{Shape, Signal};
+use super::{Watch, quantile};
+use crate::model::Labels;
+
+/// Share of the living series that must have reported for a bucket to be judged.
+pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
+
+/// Which way a signal went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// Below the expectation.
+    Drop,
+    /// Above it.
+    Rise,
+}
+
+impl Direction {
+    pub(crate) fn sign(self) -> f64 {
+        if self == Direction::Drop { -1.0 } else { 1.0 }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self == Direction::Rise)
+    }
+}
+
+/// Whether an alert begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// It begins.
+    Firing,
+    /// It ends.
+    Resolved,
+}
+
+/// An alert of a group begins or ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// Index of the watch, as they were given to [`super::start`].
+    pub watch: usize,
+    /// Labels of the group.
+    pub labels: Arc<Labels>,
+    /// Begins or ends.
+    pub kind: Kind,
+    /// Which way it went.
+    pub direction: Direction,
+    /// The windowed value as the expression says it; NaN when a window has none.
+    pub value: f64,
+    /// What it was expected to be.
+    pub expected: f64,
+    /// When the change seems to have begun, in ms since 1970 UTC.
+    pub onset_ms: i64,
+    /// When the alert began: end of the bucket that fired, in ms since 1970 UTC.
+    pub fired_ms: i64,
+    /// When this was known: end of the bucket that was judged, in ms since 1970 UTC.
+    pub at_ms: i64,
+}
+
+/// An alert that fires now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Firing {
+    /// Index of the watch.
+    pub watch: usize,
+    /// Labels of the group.
+    pub labels: Arc<Labels>,
+    /// Which way it went.
+    pub direction: Direction,
+    /// The windowed value at the last closed bucket.
+    pub value: f64,
+    /// What it was expected to be.
+    pub expected: f64,
+    /// When the change seems to have begun, in ms since 1970 UTC.
+    pub onset_ms: i64,
+    /// When the alert began, in ms since 1970 UTC.
+    pub fired_ms: i64,
+}
+
+/// Merges, judges, remembers.
+pub struct Judge {
+    pub(crate) watches: Arc<[Watch]>,
+    shared: Arc<Shared>,
+    pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
+    pub(crate) groups: Vec<Judged>,
+    /// For each worker, the judge's group of each of the worker's.
+    of_worker: Vec<HashMap<u32, usize>>,
+    /// Groups that hold partial sums.
+    waiting: Vec<usize>,
+}
+
+/// A group with all that is known of it.
+pub(crate) struct Judged {
+    pub watch: usize,
+    pub labels: Arc<Labels>,
+    pub model: Model,
+    /// The last bucket that was judged or passed over.
+    pub closed: Option<i64>,
+    /// Sums of the latest buckets, at most a window of them, by upper bound.
+    pub window: Vec<Vec<(f64, f64)>>,
+    /// The next bucket that each feeding worker will tell.
+    feeders: Vec<(usize, i64)>,
+    partials: BTreeMap<i64, Partial>,
+    is_waiting: bool,
+}
+
+impl Judge {
+    pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
+        let by_labels = watches.iter().map(|_| HashMap::new()).collect();
+        let of_worker = shared.queues.iter().map(|_| HashMap::new()).collect();
+        Judge { watches, shared, by_labels, groups: Vec::new(), of_worker, waiting: Vec::new() }
+    }
+
+    /// Takes in what the workers have sent, judges the buckets that are complete, and returns what began or ended,
+    /// in the order of each group.
+    pub fn poll(&mut self) -> Vec<Transition> {
+        // Before the queues: what a worker sent about samples up to here is in them.
+        let seen_by_all_ms = self.shared.seen_by_all_ms();
+        let shared = self.shared.clone();
+        for (worker, queue) in shared.queues.iter().enumerate() {
+            for _ in 0..queue.capacity() {
+                let Some(message) = queue.pop() else { break };
+                self.take(worker, message);
+            }
+        }
+        let mut transitions = Vec::new();
+        let waiting = std::mem::take(&mut self.waiting);
+        for index in waiting {
+            let group = &mut self.groups[index];
+            let watch = &self.watches[group.watch];
+            while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
+                transitions.extend(group.judge(bucket, &partial, watch, &shared.metrics));
+            }
+            group.is_waiting = !group.partials.is_empty();
+            if group.is_waiting {
+                self.waiting.push(index);
+            }
+        }
+        transitions
+    }
+
+    /// The alerts that fire now.
+    pub fn firing(&self) -> Vec<Firing> {
+        self.groups
+            .iter()
+            .filter_map(|group| {
+                let incident = group.model.firing()?;
+                let signal = &self.watches[group.watch].signal;
+                Some(Firing {
+                    watch: group.watch,
+                    labels: group.labels.clone(),
+                    direction: incident.direction,
+                    value: group.value(signal),
+                    expected: group.expected(signal),
+                    onset_ms: incident.onset_ms,
+                    fired_ms: incident.fired_ms,
+                })
+            })
+            .collect()
+    }
+
+    /// Counters of all workers, and the queues.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn take(&mut self, worker: usize, message: Message) {
+        match message {
+            Message::Feeds { group, watch, labels, from_bucket } => {
+                let index = self.group_of(watch, &labels);
+                self.of_worker[worker].insert(group, index);
+                self.groups[index].feeders.push((worker, from_bucket));
+            }
+            Message::Partial { group, bucket, partial } => {
+                let index = self.of_worker[worker][&group];
+                let group = &mut self.groups[index];
+                group.take(worker, bucket, partial);
+                if !group.is_waiting {
+                    group.is_waiting = true;
+                    self.waiting.push(index);
+                }
+            }
+            Message::Rests { group } => {
+                let index = self.of_worker[worker][&group];
+                self.groups[index].feeders.retain(|feeder| feeder.0 != worker);
+            }
+        }
+    }
+
+    /// The group of these labels, a new one if need be.
+    pub(crate) fn group_of(&mut self, watch: usize, labels: &Arc<Labels>) -> usize {
+        if let Some(&index) = self.by_labels[watch].get(labels) {
+            return index;
+        }
+        let index = self.groups.len();
+        self.groups.push(Judged {
+            watch,
+            labels: labels.clone(),
+            model: Model::new(scale_of(&self.watches[watch].signal)),
+            closed: None,
+            window: Vec::new(),
+            feeders: Vec::new(),
+            partials: BTreeMap::new(),
+            is_waiting: false,
+        });
+        self.by_labels[watch].insert(labels.clone(), index);
+        Metrics::add(&self.shared.metrics.groups, 1);
+        index
+    }
+}
+
+fn scale_of(signal: &Signal) -> Scale {
+    match signal.shape {
+        Shape::Sum { .. } => Scale::Count,
+        Shape::Quantile { .. } | Shape::Gauge => Scale::Log,
+    }
+}
+
+impl Judged {
+    fn take(&mut self, worker: usize, bucket: i64, partial: Partial) {
+        if let Some(feeder) = self.feeders.iter_mut().find(|feeder| feeder.0 == worker) {
+            feeder.1 = bucket + 1;
+        }
+        if self.closed.is_none_or(|closed| bucket > closed) {
+            self.partials.entry(bucket).or_default().merge(partial);
+        }
+    }
+
+    /// The oldest bucket, if nobody will add to it.
+    fn next_complete(&mut self, signal: &Signal, seen_by_all_ms: i64) -> Option<(i64, Partial)> {
+        let (&bucket, _) = self.partials.first_key_value()?;
+        let is_told = self.feeders.iter().all(|&(_, next)| next > bucket);
+        if !is_told || seen_by_all_ms < signal.end_ms(bucket) - signal.bucket_ms {
+            return None;
+        }
+        self.partials.pop_first()
+    }
+
+    fn judge(&mut self, bucket: i64, partial: &Partial, watch: &Watch, metrics: &Metrics) -> Option<Transition> {
+        let signal = &watch.signal;
+        if self.closed.is_some_and(|closed| bucket > closed + 1) {
+            self.window.clear();
+        }
+        self.closed = Some(bucket);
+        if self.window.len() == signal.window_buckets {
+            self.window.remove(0);
+        }
+        self.window.push(partial.sums.clone());
+        Metrics::add(&metrics.buckets_closed, 1);
+        self.follow_sources(partial);
+        let Some(seen) = self.seen(partial, watch) else {
+            Metrics::add(&metrics.buckets_unknown, 1);
+            return None;
+        };
+        let at_ms = signal.end_ms(bucket);
+        let bucket = Bucket {
+            seen,
+            end_ms: at_ms,
+            bucket_ms: signal.bucket_ms,
+            window_buckets: signal.window_buckets,
+            interval_ms: partial.interval_ms,
+        };
+        let change = self.model.observe(bucket, &watch.options)?;
+        Some(self.transition(change, at_ms, watch))
+    }
+
+    fn follow_sources(&mut self, partial: &Partial) {
+        if partial.left > 0 {
+            let before = partial.live_volume + partial.left_volume;
+            let share = if before > 0.0 {
+                partial.left_volume / before
+            } else {
+                f64::from(partial.left) / f64::from(partial.left + partial.live)
+            };
+            self.model.sources_left(share);
+        }
+        let before = partial.live - partial.joined;
+        if partial.joined > 0 && before > 0 {
+            self.model.sources_joined(f64::from(partial.joined) / f64::from(before));
+        }
+    }
+
+    /// What the model is to see of the bucket; none when it cannot be judged.
+    fn seen(&self, partial: &Partial, watch: &Watch) -> Option<Seen> {
+        if partial.live == 0 || f64::from(partial.reported) < REPORTED_SHARE_MIN * f64::from(partial.live) {
+            return None;
+        }
+        match watch.signal.shape {
+            Shape::Sum { .. } => {
+                let share = if partial.reported == partial.live || partial.live_volume <= 0.0 {
+                    1.0
+                } else {
+                    partial.reported_volume / partial.live_volume
+                };
+                (share > 0.0).then_some(Seen { value: total(&partial.sums), share })
+            }
+            Shape::Quantile { quantile } => {
+                let in_window: f64 = self.window.iter().map(|sums| total(sums)).sum();
+                let value = quantile::of_buckets(quantile, &partial.sums);
+                (value.is_finite() && in_window >= watch.options.min_volume).then_some(Seen { value, share: 1.0 })
+            }
+            Shape::Gauge => {
+                (partial.reported == partial.live).then_some(Seen { value: total(&partial.sums), share: 1.0 })
+            }
+        }
+    }
+
+    fn transition(&self, change: Change, at_ms: i64, watch: &Watch) -> Transition {
+        let (kind, incident) = match change {
+            Change::Fired(incident) => (Kind::Firing, incident),
+            Change::Resolved(incident) => (Kind::Resolved, incident),
+        };
+        Transition {
+            watch: self.watch,
+            labels: self.labels.clone(),
+            kind,
+            direction: incident.direction,
+            value: self.value(&watch.signal),
+            expected: self.expected(&watch.signal),
+            onset_ms: incident.onset_ms,
+            fired_ms: incident.fired_ms,
+            at_ms,
+        }
+    }
+
+    /// The windowed value, as the expression says it.
+    pub(crate) fn value(&self, signal: &Signal) -> f64 {
+        match signal.shape {
+            Shape::Sum { per_second } => {
+                let sum: f64 = self.window.iter().map(|sums| total(sums)).sum();
+                if per_second { sum * 1000.0 / signal.window_ms() as f64 } else { sum }
+            }
+            Shape::Quantile { quantile } => quantile::of_buckets(quantile, &merged(&self.window)),
+            Shape::Gauge => self.window.last().map_or(f64::NAN, |sums| total(sums)),
+        }
+    }
+
+    fn expected(&self, signal: &Signal) -> f64 {
+        let expected = self.model.expected();
+        match signal.shape {
+            Shape::Sum { per_second: true } => expected * 1000.0 / signal.bucket_ms as f64,
+            Shape::Sum { per_second: false } => expected * signal.window_buckets as f64,
+            Shape::Quantile { .. } | Shape::Gauge => expected,
+        }
+    }
+}
+
+impl Partial {
+    fn merge(&mut self, other: Partial) {
+        self.sums = merged(&[std::mem::take(&mut self.sums), other.sums]);
+        self.live += other.live;
+        self.reported += other.reported;
+        self.joined += other.joined;
+        self.left += other.left;
+        self.live_volume += other.live_volume;
+        self.reported_volume += other.reported_volume;
+        self.left_volume += other.left_volume;
+        self.interval_ms = self.interval_ms.max(other.interval_ms);
+    }
+}
+
+/// The count of the highest bound: all observations of a histogram, or the one sum there is.
+fn total(sums: &[(f64, f64)]) -> f64 {
+    sums.last().map_or(0.0, |sum| sum.1)
+}
+
+/// Sums by bound, sorted by bound.
+fn merged(parts: &[Vec<(f64, f64)>]) -> Vec<(f64, f64)> {
+    let mut all: Vec<(f64, f64)> = parts.iter().flatten().copied().collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all.dedup_by(|next, kept| {
+        let is_same = next.0 == kept.0;
+        if is_same {
+            kept.1 += next.1;
+        }
+        is_same
+    });
+    all
+}

@@ -1,0 +1,190 @@
+//! What a worker remembers of one series: enough to know what the next sample adds.
+//!
+//! Samples at 0 s (100), 15 s (130), 30 s (5): the first starts the series, the second adds 30 spread over (0 s, 15 s], the third,
+//! smaller than the one before, is a counter that began anew and adds 5. The series counts from 30 s after its first sample, the lateness:
+//! by then every worker knows of it, so which buckets it belongs to does not depend on who was faster.
+//!
+//! Always true: everything here follows from the series' own samples in their order; nothing from other series or arrival.
+
+use std::sync::Arc;
+
+use crate::model::{Labels, is_stale};
+
+/// Silence after which a series is gone, in ms: PromQL's lookback.
+pub(crate) const LOOKBACK_MS: i64 = 300_000;
+/// The interval that is assumed between the first two samples.
+const INTERVAL_MS_ASSUMED: i64 = 60_000;
+/// A gap this many intervals long, and so much more, still is none: one missed scrape is bridged.
+const GAP_INTERVALS: f64 = 2.2;
+const GAP_SLACK_MS: i64 = 5_000;
+/// Half-life of the volume that a series is known for, in ms.
+const VOLUME_HALF_LIFE_MS: f64 = 600_000.0;
+
+/// Where a series goes: an accumulator of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Feed {
+    /// Index among the worker's groups.
+    pub group: u32,
+    /// Which sum of the group.
+    pub lane: u32,
+    /// Whether the group counts the series among its members.
+    pub is_member: bool,
+}
+
+/// One series of interest.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub labels: Arc<Labels>,
+    pub feeds: Box<[Feed]>,
+    /// The last sample; `i64::MIN` before the first.
+    pub last_ms: i64,
+    pub last_value: f64,
+    /// The series counts in buckets that start here or later, …
+    pub counts_from_ms: i64,
+    /// … and counted until here before it was interrupted; `i64::MIN` if it never was.
+    pub counted_until_ms: i64,
+    /// The staleness marker that ended it.
+    pub ended_ms: Option<i64>,
+    /// Usual distance of samples; 0 when not known.
+    pub interval_ms: i64,
+    /// Usual increment a second.
+    pub volume: f64,
+    volume_weight: f64,
+}
+
+/// What a sample means.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Not newer than the last one, or no number: nothing changes.
+    Ignored,
+    /// The series begins, or begins again after being gone.
+    Begins,
+    /// It was silent for longer than usual; what happened in between is not known.
+    Interrupted,
+    /// From the sample before to this one.
+    Continues(Stretch),
+    /// The staleness marker.
+    Ends,
+}
+
+/// The time from one sample to the next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stretch {
+    pub from_ms: i64,
+    pub to_ms: i64,
+    pub from_value: f64,
+    pub to_value: f64,
+}
+
+impl Stretch {
+    /// What a counter counted in between.
+    pub(crate) fn increment(&self) -> f64 {
+        if self.to_value < self.from_value { self.to_value } else { self.to_value - self.from_value }
+    }
+}
+
+impl Series {
+    pub(crate) fn new(labels: Arc<Labels>, feeds: Box<[Feed]>) -> Series {
+        Series {
+            labels,
+            feeds,
+            last_ms: i64::MIN,
+            last_value: 0.0,
+            counts_from_ms: i64::MAX,
+            counted_until_ms: i64::MIN,
+            ended_ms: None,
+            interval_ms: 0,
+            volume: 0.0,
+            volume_weight: 0.0,
+        }
+    }
+
+    /// Takes in one sample.
+    pub(crate) fn advance(&mut self, timestamp_ms: i64, value: f64, lateness_ms: i64) -> Step {
+        if timestamp_ms <= self.last_ms.max(self.ended_ms.unwrap_or(i64::MIN)) {
+            return Step::Ignored;
+        }
+        if is_stale(value) {
+            return self.end(timestamp_ms);
+        }
+        if !value.is_finite() {
+            return Step::Ignored;
+        }
+        let stretch =
+            Stretch { from_ms: self.last_ms, to_ms: timestamp_ms, from_value: self.last_value, to_value: value };
+        let step = self.step(stretch);
+        match step {
+            Step::Continues(_) => self.learn(stretch),
+            _ => self.begin(step, timestamp_ms, lateness_ms),
+        }
+        (self.last_ms, self.last_value) = (timestamp_ms, value);
+        step
+    }
+
+    fn step(&self, stretch: Stretch) -> Step {
+        if self.last_ms == i64::MIN
+            || self.ended_ms.is_some()
+            || stretch.to_ms.saturating_sub(stretch.from_ms) > LOOKBACK_MS
+        {
+            Step::Begins
+        } else if stretch.to_ms - stretch.from_ms > self.gap_ms_max() {
+            Step::Interrupted
+        } else {
+            Step::Continues(stretch)
+        }
+    }
+
+    fn end(&mut self, timestamp_ms: i64) -> Step {
+        if self.last_ms == i64::MIN || self.ended_ms.is_some() {
+            return Step::Ignored;
+        }
+        self.ended_ms = Some(timestamp_ms);
+        Step::Ends
+    }
+
+    fn begin(&mut self, step: Step, timestamp_ms: i64, lateness_ms: i64) {
+        if step == Step::Begins {
+            self.counted_until_ms = i64::MIN;
+            (self.volume, self.volume_weight, self.interval_ms) = (0.0, 0.0, 0);
+        } else {
+            if self.last_ms > self.counts_from_ms {
+                self.counted_until_ms = self.last_ms;
+            }
+            let gap_ms = timestamp_ms - self.last_ms;
+            // One long silence must not make the next one look usual.
+            self.interval_ms = gap_ms.min(INTERVAL_MS_ASSUMED.max(2 * self.interval_ms));
+        }
+        self.ended_ms = None;
+        self.counts_from_ms = timestamp_ms.saturating_add(lateness_ms);
+    }
+
+    fn learn(&mut self, stretch: Stretch) {
+        let gap_ms = stretch.to_ms - stretch.from_ms;
+        self.interval_ms = match self.interval_ms {
+            0 => gap_ms,
+            known => known + (gap_ms - known) / 4,
+        }
+        .max(1);
+        let keep = (-(gap_ms as f64) / VOLUME_HALF_LIFE_MS * std::f64::consts::LN_2).exp();
+        let rate = stretch.increment() * 1000.0 / gap_ms as f64;
+        let weight = self.volume_weight * keep + (1.0 - keep);
+        self.volume += (rate - self.volume) * (1.0 - keep) / weight;
+        self.volume_weight = weight;
+    }
+
+    /// A group no longer counts the series among its members.
+    pub(crate) fn leave(&mut self, group: u32) {
+        self.feeds.iter_mut().filter(|feed| feed.group == group).for_each(|feed| feed.is_member = false);
+    }
+
+    /// The longest gap that is bridged, in ms.
+    fn gap_ms_max(&self) -> i64 {
+        let interval_ms = if self.interval_ms == 0 { INTERVAL_MS_ASSUMED } else { self.interval_ms };
+        ((interval_ms as f64 * GAP_INTERVALS) as i64 + GAP_SLACK_MS).min(LOOKBACK_MS)
+    }
+
+    /// Whether its next sample can no longer arrive in time, `seen_ms` being the newest event time seen.
+    pub(crate) fn is_overdue(&self, seen_ms: i64, lateness_ms: i64) -> bool {
+        seen_ms > self.last_ms.saturating_add(self.gap_ms_max()).saturating_add(lateness_ms)
+    }
+}

@@ -1,0 +1,81 @@
+//! What workers and the judge have in common: one bounded queue a worker, how far each has seen, and counters.
+//!
+//! | what | bound | when full |
+//! | --- | --- | --- |
+//! | queue of a worker to the judge | [`QUEUE_COUNT_MAX`] messages | the worker keeps the rest and says so by [`super::Worker::pending`] |
+//!
+//! Atomics: `seen_ms` of a worker is stored with Release after every message about samples up to then is in its queue;
+//! the judge loads it with Acquire *before* it empties the queues. The counters are Relaxed: nobody decides by them.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crossbeam::queue::ArrayQueue;
+
+use super::group::Message;
+
+/// Most messages on the way from one worker to the judge.
+const QUEUE_COUNT_MAX: usize = 16_384;
+
+/// Queues, progress and counters.
+pub struct Shared {
+    pub(crate) queues: Vec<ArrayQueue<Message>>,
+    seen_ms: Vec<AtomicI64>,
+    /// Counters for `/metrics`.
+    pub metrics: Metrics,
+}
+
+/// Counters of all workers and the judge together.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Samples that were newer than their series' last one.
+    pub samples_fed: AtomicU64,
+    /// Samples that were not, and changed nothing: duplicates and disorder.
+    pub samples_ignored: AtomicU64,
+    /// Samples of which a part fell into a bucket that was closed already.
+    pub samples_late: AtomicU64,
+    /// Series that were not watched because their watch has [`super::GROUPS_COUNT_MAX`] groups.
+    pub groups_refused: AtomicU64,
+    /// Buckets that all workers have closed, judged or not.
+    pub buckets_closed: AtomicU64,
+    /// Of those, the ones that were not judged because telemetry was missing.
+    pub buckets_unknown: AtomicU64,
+    /// Groups that the judge knows.
+    pub groups: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(worker_count: usize) -> Shared {
+        Shared {
+            queues: (0..worker_count).map(|_| ArrayQueue::new(QUEUE_COUNT_MAX)).collect(),
+            seen_ms: (0..worker_count).map(|_| AtomicI64::new(i64::MIN)).collect(),
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Messages that wait for the judge, of all workers.
+    pub fn queue_depth(&self) -> usize {
+        self.queues.iter().map(ArrayQueue::len).sum()
+    }
+
+    /// The newest event time that any worker has seen, in ms; `i64::MIN` before the first sample.
+    pub fn frontier_ms(&self) -> i64 {
+        self.seen_ms.iter().map(|seen| seen.load(Ordering::Acquire)).max().unwrap_or(i64::MIN)
+    }
+
+    /// The event time that every worker has seen, but for late samples.
+    pub(crate) fn seen_by_all_ms(&self) -> i64 {
+        self.seen_ms.iter().map(|seen| seen.load(Ordering::Acquire)).min().unwrap_or(i64::MIN)
+    }
+
+    pub(crate) fn publish_seen(&self, worker: usize, seen_ms: i64) {
+        self.seen_ms[worker].store(seen_ms, Ordering::Release);
+    }
+}
+
+impl Metrics {
+    pub(crate) fn add(counter: &AtomicU64, count: usize) {
+        if count > 0 {
+            counter.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Streams made by hand and by a small deterministic generator, and what the judge says of them.
+
+mod merge;
+mod restart;
+mod shop;
+mod signals;
+
+use std::sync::Arc;
+
+use super::{LATENESS_MS_DEFAULT, ModelOptions, Signal, Transition, Watch, Worker, start};
+use crate::model::{Labels, SeriesRef};
+use crate::storage::tap::{TapBatch, TapRow};
+
+/// Half past midnight on some day, in ms; a multiple of every bucket length.
+pub(super) const START_MS: i64 = 1_700_000_100_000;
+
+/// One sample: index of the series, time, value.
+pub(super) type Row = (usize, i64, f64);
+
+/// splitmix64, and the distributions made from it.
+pub(super) struct Chance(pub u64);
+
+impl Chance {
+    pub(super) fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Between 0 and 1.
+    pub(super) fn share(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        (self.bits() % limit as u64) as usize
+    }
+
+    /// Mean 0, deviation 1.
+    pub(super) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.share()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.share()).cos()
+    }
+
+    /// The number of independent events of which `mean` are expected.
+    pub(super) fn poisson(&mut self, mean: f64) -> f64 {
+        if mean > 50.0 {
+            return (mean + mean.sqrt() * self.normal()).round().max(0.0);
+        }
+        let (limit, mut product, mut count) = ((-mean).exp(), self.share(), 0.0);
+        while product > limit {
+            product *= self.share();
+            count += 1.0;
+        }
+        count
+    }
+}
+
+pub(super) fn labels(pairs: &[(&str, &str)]) -> Arc<Labels> {
+    Arc::new(Labels::from_pairs(pairs.iter().copied()).unwrap())
+}
+
+pub(super) fn watch(expression: &str, options: ModelOptions) -> Watch {
+    Watch { identity: expression.to_owned(), signal: Signal::compile(expression).unwrap(), options }
+}
+
+/// The batch of some rows; with `introduced`, every series is introduced in it.
+pub(super) fn batch(series: &[Arc<Labels>], rows: &[Row], introduced: bool) -> TapBatch {
+    let reference = |index: usize| SeriesRef::new(0, 0, index as u32);
+    let introductions = series.iter().enumerate().filter(|_| introduced);
+    TapBatch {
+        series: introductions.map(|(index, one)| (reference(index), one.clone())).collect(),
+        rows: rows
+            .iter()
+            .map(|&(index, timestamp_ms, value)| TapRow { series: reference(index), timestamp_ms, value })
+            .collect(),
+    }
+}
+
+/// Feeds all rows through one worker, in batches of a hundred.
+pub(super) fn transitions_of(watches: Vec<Watch>, series: &[Arc<Labels>], rows: &[Row]) -> Vec<Transition> {
+    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let worker: &mut Worker = &mut workers[0];
+    worker.handle(&batch(series, &[], true));
+    let mut transitions = Vec::new();
+    for rows in rows.chunks(100) {
+        worker.handle(&batch(series, rows, false));
+        transitions.extend(judge.poll());
+    }
+    transitions
+}

@@ -1,0 +1,240 @@
+//! Takes in what one shard admitted, and tells the judge each bucket that is complete.
+//!
+//! ```text
+//! while let Some(batch) = inbox.pop() {
+//!     worker.handle(&batch);
+//!     while worker.pending() > 0 { judge_is_slow(); worker.publish(); }
+//! }
+//! worker.settle(|| inbox.is_empty());
+//! ```
+//!
+//! Always true:
+//! 1. State has one owner; nothing here locks or waits.
+//! 2. How far the worker has seen is published after the messages that follow from it.
+//! 3. A sample not newer than its series' last one changes nothing, so reading some samples twice after a queue
+//!    overflowed is harmless: hand over everything newer than [`Worker::last_timestamp`] of each series in *one* batch.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::group::{Group, Message};
+use super::series::{Feed, Series, Step};
+use super::shared::{Metrics, Shared};
+use super::{GROUPS_COUNT_MAX, Watch};
+use crate::model::{Labels, SeriesRef};
+use crate::storage::tap::{Interest, TapBatch, TapRow};
+
+/// Groups without news are looked at when event time has moved on by this much, in ms.
+const SWEEP_INTERVAL_MS: i64 = 1000;
+
+/// The detection worker of one shard.
+pub struct Worker {
+    index: usize,
+    watches: Arc<[Watch]>,
+    shared: Arc<Shared>,
+    lateness_ms: i64,
+    by_ref: HashMap<SeriesRef, u32>,
+    series: Vec<Series>,
+    /// For each watch, its groups by their labels.
+    by_labels: Vec<HashMap<Arc<Labels>, u32>>,
+    groups: Vec<Group>,
+    touched: Vec<u32>,
+    seen_ms: i64,
+    swept_ms: i64,
+    /// Messages for which the queue had no room.
+    unsent: VecDeque<Message>,
+}
+
+impl Worker {
+    pub(crate) fn new(index: usize, watches: Arc<[Watch]>, shared: Arc<Shared>, lateness_ms: i64) -> Worker {
+        let by_labels = watches.iter().map(|_| HashMap::new()).collect();
+        Worker {
+            index,
+            watches,
+            shared,
+            lateness_ms,
+            by_ref: HashMap::new(),
+            series: Vec::new(),
+            by_labels,
+            groups: Vec::new(),
+            touched: Vec::new(),
+            seen_ms: i64::MIN,
+            swept_ms: i64::MIN,
+            unsent: VecDeque::new(),
+        }
+    }
+
+    /// Says of a series whether any watch wants it: for the shard's tap.
+    pub fn interest(&self) -> Interest {
+        let watches = self.watches.clone();
+        Arc::new(move |labels| watches.iter().any(|watch| watch.signal.matches(labels)))
+    }
+
+    /// Takes in one batch, closes what it completed, and sends as much of it as the queue takes.
+    pub fn handle(&mut self, batch: &TapBatch) {
+        for (series, labels) in &batch.series {
+            self.introduce(*series, labels);
+        }
+        let mut newest_ms = self.seen_ms;
+        let (mut fed, mut late) = (0, 0);
+        for row in &batch.rows {
+            let Some(&index) = self.by_ref.get(&row.series) else { continue };
+            match self.feed(index, row) {
+                Fed::Ignored => continue,
+                Fed::InTime => {}
+                Fed::Late => late += 1,
+            }
+            fed += 1;
+            newest_ms = newest_ms.max(row.timestamp_ms);
+        }
+        let metrics = &self.shared.metrics;
+        Metrics::add(&metrics.samples_fed, fed);
+        Metrics::add(&metrics.samples_ignored, batch.rows.len() - fed);
+        Metrics::add(&metrics.samples_late, late);
+        self.advance(newest_ms);
+    }
+
+    /// Tells the judge that this worker is idle and does not hold anybody back. `is_inbox_empty` is asked after the progress of the
+    /// others was read: what arrives in an inbox that is empty *then* is newer, or late.
+    pub fn settle(&mut self, is_inbox_empty: impl FnOnce() -> bool) {
+        let frontier_ms = self.shared.frontier_ms();
+        if is_inbox_empty() {
+            self.advance(frontier_ms.max(self.seen_ms));
+        }
+    }
+
+    /// Messages that the judge's queue had no room for. While there are any, hand over no further batch.
+    pub fn pending(&self) -> usize {
+        self.unsent.len()
+    }
+
+    /// Sends what the queue has room for.
+    pub fn publish(&mut self) {
+        let queue = &self.shared.queues[self.index];
+        while let Some(message) = self.unsent.pop_front() {
+            if let Err(refused) = queue.push(message) {
+                self.unsent.push_front(refused);
+                return;
+            }
+        }
+        self.shared.publish_seen(self.index, self.seen_ms);
+    }
+
+    /// The newest timestamp that was taken in of a series, in ms; none if it is unknown or had no sample.
+    pub fn last_timestamp(&self, series: SeriesRef) -> Option<i64> {
+        let one = &self.series[*self.by_ref.get(&series)? as usize];
+        (one.last_ms > i64::MIN).then_some(one.last_ms.max(one.ended_ms.unwrap_or(i64::MIN)))
+    }
+
+    /// The series that were introduced, in no order.
+    pub fn series(&self) -> impl Iterator<Item = (SeriesRef, &Arc<Labels>)> + '_ {
+        self.by_ref.iter().map(|(series, index)| (*series, &self.series[*index as usize].labels))
+    }
+
+    /// Counters of all workers, and the queues.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn introduce(&mut self, series: SeriesRef, labels: &Arc<Labels>) {
+        if self.by_ref.contains_key(&series) {
+            return;
+        }
+        let watches = self.watches.clone();
+        let feeds: Vec<Feed> =
+            (0..watches.len()).filter_map(|watch| self.feed_of(watch, &watches[watch], labels)).collect();
+        if feeds.is_empty() {
+            return;
+        }
+        let index = u32::try_from(self.series.len()).expect("a shard has fewer series than 32 bits count");
+        self.series.push(Series::new(labels.clone(), feeds.into_boxed_slice()));
+        self.by_ref.insert(series, index);
+    }
+
+    fn feed_of(&mut self, index: usize, watch: &Watch, labels: &Labels) -> Option<Feed> {
+        if !watch.signal.matches(labels) {
+            return None;
+        }
+        let bound = watch.signal.bound_of(labels)?;
+        let known = &mut self.by_labels[index];
+        let group_labels = watch.signal.group_of(labels);
+        let group = match known.get(&group_labels) {
+            Some(&group) => group,
+            None if known.len() >= GROUPS_COUNT_MAX => {
+                Metrics::add(&self.shared.metrics.groups_refused, 1);
+                return None;
+            }
+            None => {
+                let group = u32::try_from(self.groups.len()).expect("GROUPS_COUNT_MAX a watch fits 32 bits");
+                let group_labels = Arc::new(group_labels);
+                known.insert(group_labels.clone(), group);
+                self.groups.push(Group::new(index, group_labels));
+                group
+            }
+        };
+        Some(Feed { group, lane: self.groups[group as usize].lane_of(bound), is_member: false })
+    }
+
+    fn feed(&mut self, index: u32, row: &TapRow) -> Fed {
+        let one = &mut self.series[index as usize];
+        let volume = one.volume;
+        let step = one.advance(row.timestamp_ms, row.value, self.lateness_ms);
+        let counts_from_ms = one.counts_from_ms;
+        let mut is_late = false;
+        for feed in &mut one.feeds {
+            let group = &mut self.groups[feed.group as usize];
+            let signal = &self.watches[group.watch].signal;
+            match step {
+                Step::Ignored => return Fed::Ignored,
+                Step::Begins => {
+                    if feed.is_member {
+                        group.leave_early(index, volume);
+                    }
+                    feed.is_member = true;
+                    self.unsent.extend(group.join(index, feed.group, signal, counts_from_ms));
+                }
+                Step::Continues(stretch) => is_late |= group.add(signal, feed.lane, stretch, counts_from_ms),
+                Step::Interrupted | Step::Ends => {}
+            }
+            if !group.is_touched {
+                group.is_touched = true;
+                self.touched.push(feed.group);
+            }
+        }
+        if is_late { Fed::Late } else { Fed::InTime }
+    }
+
+    /// Closes buckets after event time was seen up to `seen_ms`.
+    fn advance(&mut self, seen_ms: i64) {
+        self.seen_ms = seen_ms;
+        let mut touched = std::mem::take(&mut self.touched);
+        for &group in &touched {
+            self.groups[group as usize].is_touched = false;
+        }
+        if seen_ms.saturating_sub(self.swept_ms) >= SWEEP_INTERVAL_MS {
+            self.swept_ms = seen_ms;
+            (0..self.groups.len()).for_each(|group| self.close(group));
+        } else {
+            touched.iter().for_each(|&group| self.close(group as usize));
+        }
+        touched.clear();
+        self.touched = touched;
+        self.publish();
+    }
+
+    fn close(&mut self, index: usize) {
+        let group = &mut self.groups[index];
+        let signal = &self.watches[group.watch].signal;
+        let unsent = &mut self.unsent;
+        group.close(index as u32, signal, &mut self.series, self.seen_ms, self.lateness_ms, |message| {
+            unsent.push_back(message);
+        });
+    }
+}
+
+/// What became of a row.
+enum Fed {
+    Ignored,
+    InTime,
+    Late,
+}
