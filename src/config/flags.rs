@@ -30,7 +30,7 @@ pub struct ServeArgs {
     /// How long samples are kept, like 15d; 0 keeps everything [default: 15d]
     #[arg(long, value_name = "DURATION")]
     pub retention: Option<String>,
-    /// What an acknowledgement waits for: always, interval:<ms> or os [default: always]
+    /// What an acknowledgement waits for: always, os, or interval: and milliseconds, like interval:100 [default: always]
     #[arg(long, value_name = "WHEN")]
     pub wal_sync: Option<String>,
 }

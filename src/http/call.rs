@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{ALLOW, HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode, Version};
 
@@ -64,11 +64,8 @@ impl Front {
     pub(super) async fn answer(self: &Arc<Front>, request: Request<Incoming>) -> Reply {
         let start = self.services.clock.monotonic();
         let (head, body) = request.into_parts();
-        // hyper goes by Transfer-Encoding where a request has a Content-Length as well, and hides the latter. A proxy
-        // before us may have gone by the other; closing leaves nothing behind that could be read as a request.
-        let last = head.headers.contains_key(TRANSFER_ENCODING);
         let (index, mut reply) = self.route(head, body).await;
-        if last || reply.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        if reply.status() == StatusCode::PAYLOAD_TOO_LARGE {
             close_after(&mut reply);
         }
         self.numbers.count(index, reply.status(), self.services.clock.monotonic().saturating_sub(start));

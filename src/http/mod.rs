@@ -17,8 +17,8 @@
 //!    reader that takes nothing.
 //! 3. No query runs on the threads that serve sockets, and one whose client has left is told to stop.
 //! 4. A panic in a handler costs its own request (500) and nothing else.
-//! 5. Where a request ends is never in doubt: one with a `Transfer-Encoding` is the last of its connection, whatever
-//!    else its head says.
+//! 5. Where a request ends is never in doubt: one whose head gives its length in two ways is refused, or the last of
+//!    its connection (hyper sees to it, a test holds it).
 //!
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2,
 //! compressed answers.

@@ -1,6 +1,7 @@
 //! What is refused, and what is waited for.
 
 use super::*;
+use crate::config::Config;
 
 const MS_100: Duration = Duration::from_millis(100);
 
@@ -43,6 +44,15 @@ async fn chunked_body_is_refused_when_it_passes_the_limit() {
     let answered = client.answer().await;
     assert_eq!(answered.status, 413);
     assert!(client.closes().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_sender_can_finish_and_read_why() {
+    let server = TestServer::with_limits(limits(|limits| limits.request_bytes_max = 1000)).await;
+    let mut client = server.connect().await;
+    let request = write_of(4 << 20) + &"x".repeat(4 << 20);
+    assert!(client.write(request.as_bytes()).await, "no reset while the sender sends");
+    assert_eq!(client.answer().await.status, 413);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,4 +249,15 @@ async fn garbage_is_answered_or_closed_and_the_server_lives() {
         client.write(&garbage).await;
     }
     assert_eq!(server.get("/-/healthy").await.status, 200);
+}
+
+#[test]
+fn limits_follow_the_settings() {
+    let standard = HttpLimits::of(&Config::default());
+    assert_eq!((standard.connections_max, standard.request_bytes_max), (4096, 16 << 20));
+    assert!(standard.queries_max >= 2, "0 is twice the number of cores");
+    let yaml = "limits: { connections_max: 7, request_bytes_max: 200MiB }\nquery: { concurrency: 3 }";
+    let given = HttpLimits::of(&Config::from_yaml("a.yml", yaml).expect("the settings are right"));
+    assert_eq!((given.connections_max, given.request_bytes_max, given.queries_max), (7, 200 << 20, 3));
+    assert!(given.bodies_bytes_max >= given.request_bytes_max, "a body that is allowed can be read");
 }

@@ -183,9 +183,10 @@ impl Answered {
 }
 
 impl Client {
-    /// Sends bytes; that the server has closed already is its answer to read.
-    pub(super) async fn write(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes).await;
+    /// Sends bytes. Also says whether the server let us: that it does not is for many tests the right answer.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> bool {
+        let written = tokio::time::timeout(PATIENCE, self.stream.write_all(bytes)).await;
+        written.is_ok_and(|result| result.is_ok())
     }
 
     /// Reads one answer.

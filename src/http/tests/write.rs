@@ -23,9 +23,13 @@ async fn acknowledged_write_is_204_with_counts() {
 async fn chunked_write_is_taken_whole() {
     let server = TestServer::start().await;
     let head = "POST /api/v1/write HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let answered = server.send(&format!("{head}3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n")).await;
-    assert_eq!(answered.status, 204);
-    assert_eq!(answered.header("x-prometheus-remote-write-samples-written"), Some("7"));
+    let mut client = server.connect().await;
+    for _ in 0..2 {
+        client.write(format!("{head}3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n").as_bytes()).await;
+        let answered = client.answer().await;
+        assert_eq!(answered.status, 204);
+        assert_eq!(answered.header("x-prometheus-remote-write-samples-written"), Some("7"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
