@@ -1,1 +1,53 @@
-//! Dozor's bytes on disk.
+//! Dozor's bytes on disk: the specification, and the pure codecs that follow it.
+//!
+//! Each module's text *is* the chapter of the specification (`storage-format/spec/*.md`); the code below it does what
+//! the chapter says and nothing more. The crate knows bytes, integers and floats: no files, no clock, no engine.
+//!
+//! | file of a data folder | chapters |
+//! | --- | --- |
+//! | log segment | [`frame`] (records), [`log`] (what is in them) |
+//! | block | [`block`] (regions), [`chunk`] (samples), [`index`] (series by label) |
+//! | outbox | [`frame`], [`outbox`] |
+//! | detector state | [`frame`], with one JSON text a record |
+//!
+//! Always true:
+//! 1. Integers are little-endian and of a stated width; a float is its 64 bits and comes back as exactly these.
+//! 2. Every byte that a reader trusts lies under a CRC-32C, and a version stands before anything that may change.
+//! 3. No bytes, whatever they are, make a decoder panic, loop, or reserve more memory than a small multiple of their
+//!    length: it answers [`Corruption`].
+#![forbid(unsafe_code)]
+
+pub mod block;
+mod bytes;
+pub mod chunk;
+mod decimal;
+pub mod frame;
+pub mod index;
+pub mod log;
+pub mod outbox;
+#[cfg(test)]
+mod testing;
+
+/// Version of every format in this crate. A reader refuses any other.
+pub const VERSION: u16 = 1;
+
+/// Bytes that do not mean what they should. The caller knows the file and adds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at byte {offset}: {what}")]
+pub struct Corruption {
+    /// Position within the bytes that were given to the decoder.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: &'static str,
+}
+
+impl Corruption {
+    pub(crate) fn at(offset: usize, what: &'static str) -> Corruption {
+        Corruption { offset: offset as u64, what }
+    }
+
+    /// The same damage, told from the start of the bytes that hold the decoded ones at `base`.
+    pub fn moved(self, base: u64) -> Corruption {
+        Corruption { offset: self.offset.saturating_add(base), ..self }
+    }
+}

@@ -1,0 +1,319 @@
+//! Old files stay readable: every file in `golden/` is opened on every run.
+//!
+//! `golden/v1/log.txt` tells `golden/v1/log.bin` byte by byte: an offset, up to sixteen bytes in hex, and what they mean.
+//! The texts were made from the specification without this crate, so they hold the code to the chapters, and the
+//! files to both. Never edit one: a new version of a format gets a new folder.
+//! To add one, write its text and run `GOLDEN_WRITE=1 cargo test -p storage-format --test golden`, which makes each
+//! missing `.bin` of its text.
+
+use std::path::PathBuf;
+
+use storage_format::block::{BlockRange, BlockReader, BlockWriter};
+use storage_format::chunk::{self, Appender, KIND_DELTA};
+use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
+use storage_format::log::{self, SamplesEncoder, append_series, decode_samples, decode_series};
+use storage_format::outbox::{self, Delivered, GivenUp, Notification, Status};
+use storage_format::{Corruption, block, frame};
+
+const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
+const FRAMED: [&str; 3] = ["log", "outbox", "detector"];
+
+fn golden_path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/v1").join(name)
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    std::fs::read(golden_path(&format!("{name}.bin"))).expect("the golden file is there")
+}
+
+/// The bytes that an annotated text tells; panics where its offsets do not fit them.
+fn bytes_of_text(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (offset, rest) = line.split_once("  ").expect("two spaces follow the offset");
+        assert_eq!(usize::from_str_radix(offset, 16).ok(), Some(bytes.len()), "{line}");
+        let hex = rest.split_once("  ").map_or(rest, |(hex, _)| hex);
+        bytes.extend(hex.split(' ').map(|byte| u8::from_str_radix(byte, 16).expect(line)));
+    }
+    bytes
+}
+
+/// CRC-32C bit by bit, as the polynomial is written down.
+fn checksum_by_bits(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| (crc >> 1) ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
+    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)))
+}
+
+#[test]
+fn texts_tell_the_files() {
+    for name in ["log", "chunk", "block", "outbox", "detector"] {
+        let text = std::fs::read_to_string(golden_path(&format!("{name}.txt"))).expect("the text is there");
+        let bin = golden_path(&format!("{name}.bin"));
+        if std::env::var_os("GOLDEN_WRITE").is_some() && !bin.exists() {
+            std::fs::write(&bin, bytes_of_text(&text)).expect("the folder can be written to");
+        }
+        assert_eq!(golden(name), bytes_of_text(&text), "{name}");
+    }
+}
+
+#[test]
+fn checksum_is_crc32c() {
+    // The check value of the catalogues of CRC parameters.
+    assert_eq!(checksum_by_bits(b"123456789"), 0xe306_9283);
+    let file = golden("log");
+    assert_eq!(file[28..32], checksum_by_bits(&file[..28]).to_le_bytes());
+    let chunk = golden("chunk");
+    let (body, checksum) = chunk.split_at(chunk.len() - 4);
+    assert_eq!(checksum, checksum_by_bits(body).to_le_bytes());
+}
+
+const LOG_ROWS: [(u64, i64, f64); 5] =
+    [(0, 15_000, 1.0), (1, 15_000, -123.45), (300, 15_002, STALE), (301, 15_002, -0.0), (0, 15_000, 0.0)];
+
+const CHUNK_SAMPLES: [(i64, f64); 9] = [
+    (1_700_000_000_000, 10.0),
+    (1_700_000_015_000, 10.0),
+    (1_700_000_030_000, 9.0),
+    (1_700_000_045_001, 309.0),
+    (1_700_000_060_001, 12.5),
+    (1_700_000_075_001, STALE),
+    (1_700_000_180_001, 100_012.5),
+    (1_700_000_285_001, NAN),
+    (1_700_000_390_001 - (1 << 40), 100_012.6),
+];
+
+fn to_bits<K: Copy>(samples: &[(K, f64)]) -> Vec<(K, u64)> {
+    samples.iter().map(|(key, value)| (*key, value.to_bits())).collect()
+}
+
+fn stream(samples: &[(i64, f64)]) -> Vec<u8> {
+    let (mut appender, mut stream) = (Appender::default(), Vec::new());
+    for (timestamp_ms, value) in samples {
+        appender.append(&mut stream, *timestamp_ms, *value);
+    }
+    stream
+}
+
+fn stored(samples: &[(i64, f64)]) -> Vec<u8> {
+    let mut stored = Vec::new();
+    chunk::encode_stored(KIND_DELTA, samples.len() as u32, &stream(samples), &mut stored);
+    stored
+}
+
+fn read_stored(bytes: &[u8]) -> Result<Vec<(i64, u64)>, Corruption> {
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    chunk::decode_stored(bytes, &mut timestamps, &mut values)?;
+    Ok(timestamps.into_iter().zip(values.into_iter().map(f64::to_bits)).collect())
+}
+
+/// The records of a framed file: kind and payload.
+fn records(file: &[u8]) -> Result<(Vec<(u8, Vec<u8>)>, bool), Corruption> {
+    let events: Vec<_> = Reader::open(file)?.1.collect();
+    let clean = events.iter().all(|event| matches!(event, Event::Record { chain_ok: true, .. } | Event::End { .. }));
+    let records = events.iter().filter_map(|event| match event {
+        Event::Record { kind, payload, .. } => Some((*kind, payload.to_vec())),
+        _ => None,
+    });
+    Ok((records.collect(), clean))
+}
+
+fn written(header: &FileHeader, shard: u16, records: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut file = header.encode().to_vec();
+    let mut chain = header.chain_start();
+    for (kind, payload) in records {
+        chain = append_record(&mut file, *kind, shard, chain, payload);
+    }
+    file
+}
+
+#[test]
+fn log_is_read_and_written_as_told() {
+    let file = golden("log");
+    let header = FileHeader::new(FileKind::Log, 7, 1_700_000_000_000, 0x5eed);
+    assert_eq!(FileHeader::decode(&file), Ok(header));
+    let (records, clean) = records(&file).unwrap();
+    assert!(clean);
+
+    let definitions: Vec<_> = decode_series(&records[0].1).map(Result::unwrap).collect();
+    assert_eq!(definitions[0].reference, 0);
+    assert_eq!(definitions[0].labels, [("__name__", "up"), ("node", "1")]);
+    assert_eq!(definitions[1].reference, 300);
+    assert_eq!(definitions[1].labels, [("__name__", "é")]);
+    let mut rows = Vec::new();
+    decode_samples(&records[1].1, |reference, timestamp_ms, value| rows.push(((reference, timestamp_ms), value)))
+        .unwrap();
+    let expected: Vec<_> = LOG_ROWS.iter().map(|(reference, ms, value)| ((*reference, *ms), *value)).collect();
+    assert_eq!(to_bits(&rows), to_bits(&expected));
+
+    let (mut series, mut samples) = (Vec::new(), Vec::new());
+    append_series(&mut series, 0, [("__name__", "up"), ("node", "1")]);
+    append_series(&mut series, 300, [("__name__", "é")]);
+    let mut encoder = SamplesEncoder::begin(&mut samples, 15_000);
+    for (reference, timestamp_ms, value) in LOG_ROWS {
+        encoder.push(&mut samples, reference, timestamp_ms, value);
+    }
+    encoder.finish(&mut samples);
+    let ours = written(&header, 2, &[(log::KIND_SERIES, series), (log::KIND_SAMPLES, samples)]);
+    let (told, preallocated) = file.split_at(file.len() - 24);
+    assert_eq!(ours, told);
+    assert_eq!(preallocated, [0; 24]);
+}
+
+#[test]
+fn chunk_is_read_and_written_as_told() {
+    let file = golden("chunk");
+    assert_eq!(read_stored(&file), Ok(to_bits(&CHUNK_SAMPLES)));
+    assert_eq!(stored(&CHUNK_SAMPLES), file);
+}
+
+type BlockContent = Vec<(String, Vec<Vec<(i64, u64)>>)>;
+
+fn read_block(bytes: &[u8]) -> Result<BlockContent, Corruption> {
+    let reader = BlockReader::open(bytes)?;
+    let mut content = Vec::new();
+    for index in 0..reader.series_count() {
+        let series = reader.series(index)?;
+        let chunks = series.chunks.iter().map(|meta| read_stored(reader.chunk(meta)?)).collect::<Result<_, _>>()?;
+        content.push((format!("{:?}", series.labels), chunks));
+    }
+    Ok(content)
+}
+
+#[test]
+fn block_is_read_and_written_as_told() {
+    let file = golden("block");
+    let range = BlockRange { min_time_ms: 0, max_time_ms: 7_200_000, created_ms: 7_260_000 };
+    let content: [(&str, &[&[(i64, f64)]]); 2] =
+        [("1", &[&[(1000, 1.0), (16_000, 1.0)], &[(31_000, 0.0)]]), ("2", &[&[(1000, STALE)]])];
+
+    let reader = BlockReader::open(&file[..]).unwrap();
+    assert_eq!((reader.meta().range, reader.meta().series_count, reader.meta().sample_count), (range, 2, 4));
+    assert_eq!(reader.label_names().unwrap(), ["__name__", "node"]);
+    assert_eq!(reader.postings("__name__", "up").unwrap(), [0, 1]);
+    assert_eq!(reader.postings("node", "2").unwrap(), [1]);
+    let expected = content.map(|(node, chunks)| {
+        let labels = format!("{:?}", [("__name__", "up"), ("node", node)]);
+        (labels, chunks.iter().map(|samples| to_bits(samples)).collect())
+    });
+    assert_eq!(read_block(&file), Ok(expected.to_vec()));
+
+    let mut writer = BlockWriter::begin(Vec::new(), range).unwrap();
+    for (node, chunks) in content {
+        writer.begin_series([("__name__", "up"), ("node", node)]);
+        for samples in chunks {
+            writer.append_chunk(samples[0].0, samples[samples.len() - 1].0, &stored(samples)).unwrap();
+        }
+    }
+    assert_eq!(writer.finish().unwrap().0, file);
+}
+
+#[test]
+fn outbox_is_read_and_written_as_told() {
+    let file = golden("outbox");
+    let notification = Notification {
+        id: "n-1",
+        fingerprint: 0x0123_4567_89ab_cdef,
+        status: Status::Firing,
+        starts_at_ms: 1000,
+        ends_at_ms: 0,
+        created_ms: 2000,
+        body: r#"{"status":"firing"}"#,
+    };
+    let delivered = Delivered { id: "n-1", receiver_index: 1, receiver: "pager", at_ms: 2500, http_status: 200 };
+    let given_up = GivenUp { id: "n-1", receiver: "mail", at_ms: 9000, reason: "410 Gone" };
+    let (records, clean) = records(&file).unwrap();
+    assert!(clean);
+    assert_eq!(Notification::decode(&records[0].1).as_ref(), Ok(&notification));
+    assert_eq!(Delivered::decode(&records[1].1).as_ref(), Ok(&delivered));
+    assert_eq!(GivenUp::decode(&records[2].1).as_ref(), Ok(&given_up));
+
+    let (mut first, mut second, mut third) = (Vec::new(), Vec::new(), Vec::new());
+    notification.encode(&mut first);
+    delivered.encode(&mut second);
+    given_up.encode(&mut third);
+    let header = FileHeader::new(FileKind::Outbox, 0, 1_700_000_000_000, 1);
+    assert_eq!(written(&header, 0, &[(1, first), (2, second), (3, third)]), file);
+}
+
+#[test]
+fn detector_state_is_read_and_written_as_told() {
+    let file = golden("detector");
+    let json = br#"{"rule":"OrderRateDrop","buckets":[1,2]}"#.to_vec();
+    assert_eq!(records(&file), Ok((vec![(1, json.clone())], true)));
+    let header = FileHeader::new(FileKind::Detector, 1, 1_700_000_000_000, 2);
+    assert_eq!(written(&header, 3, &[(1, json)]), file);
+}
+
+fn with_each_flipped_bit(file: &[u8], mut check: impl FnMut(usize, &[u8])) {
+    for bit in 0..file.len() * 8 {
+        let mut damaged = file.to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        check(bit / 8, &damaged);
+    }
+}
+
+#[test]
+fn damage_of_any_bit_of_a_framed_file_is_reported_and_costs_at_most_its_record() {
+    for name in FRAMED {
+        let file = golden(name);
+        let whole = records(&file).unwrap().0;
+        with_each_flipped_bit(&file, |at, damaged| {
+            let Ok((read, clean)) = records(damaged) else {
+                assert!(at < frame::FILE_HEADER_BYTES, "{name}: byte {at}");
+                return;
+            };
+            assert!(!clean, "{name}: byte {at} is damaged, and nobody says so");
+            assert!(read.len() + 1 >= whole.len(), "{name}: byte {at} costs more than its record");
+            assert!(read.iter().all(|record| whole.contains(record)), "{name}: byte {at} changed a value");
+        });
+    }
+}
+
+#[test]
+fn damage_of_any_bit_of_chunk_and_block_is_refused() {
+    with_each_flipped_bit(&golden("chunk"), |at, damaged| assert!(read_stored(damaged).is_err(), "byte {at}"));
+    with_each_flipped_bit(&golden("block"), |at, damaged| assert!(read_block(damaged).is_err(), "byte {at}"));
+}
+
+#[test]
+fn truncation_is_refused_or_keeps_what_was_before() {
+    for name in FRAMED {
+        let file = golden(name);
+        let whole = records(&file).unwrap().0;
+        for length in 0..file.len() {
+            let Ok((read, _)) = records(&file[..length]) else { continue };
+            assert!(whole.starts_with(&read), "{name}: length {length}");
+        }
+    }
+    let (chunk, block) = (golden("chunk"), golden("block"));
+    assert!((0..chunk.len()).all(|length| read_stored(&chunk[..length]).is_err()));
+    assert!((0..block.len()).all(|length| read_block(&block[..length]).is_err()));
+}
+
+/// The chapter's table of numbers has this constant with this value.
+fn assert_told(chapter: &str, constant: &str, value: usize) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("spec").join(chapter);
+    let text = std::fs::read_to_string(path).expect("the chapter is there");
+    let row = format!("| `{constant}` | {value} |");
+    assert!(text.contains(&row), "{chapter} has no row {row}");
+}
+
+#[test]
+fn chapters_tell_the_numbers_of_the_code() {
+    assert_told("frame.md", "FILE_HEADER_BYTES", frame::FILE_HEADER_BYTES);
+    assert_told("frame.md", "RECORD_HEADER_BYTES", frame::RECORD_HEADER_BYTES);
+    assert_told("frame.md", "RECORD_ALIGNMENT", frame::RECORD_ALIGNMENT);
+    assert_told("frame.md", "RECORD_BYTES_MAX", frame::RECORD_BYTES_MAX);
+    assert_told("log.md", "KIND_SERIES", log::KIND_SERIES.into());
+    assert_told("log.md", "KIND_SAMPLES", log::KIND_SAMPLES.into());
+    assert_told("log.md", "ROW_BYTES_MAX", log::ROW_BYTES_MAX);
+    assert_told("chunk.md", "KIND_DELTA", chunk::KIND_DELTA.into());
+    assert_told("chunk.md", "FIRST_SAMPLE_BYTES", chunk::FIRST_SAMPLE_BYTES);
+    assert_told("chunk.md", "SAMPLE_BYTES_MAX", chunk::SAMPLE_BYTES_MAX);
+    assert_told("block.md", "HEADER_BYTES", block::HEADER_BYTES);
+    assert_told("block.md", "FOOTER_BYTES", block::FOOTER_BYTES);
+    assert_told("outbox.md", "KIND_NOTIFICATION", outbox::KIND_NOTIFICATION.into());
+    assert_told("outbox.md", "KIND_DELIVERED", outbox::KIND_DELIVERED.into());
+    assert_told("outbox.md", "KIND_GIVEN_UP", outbox::KIND_GIVEN_UP.into());
+}
