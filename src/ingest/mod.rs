@@ -220,7 +220,7 @@ impl Ingest {
 
     fn reserve(&self, decoded_bytes: usize) -> Result<SemaphorePermit<'_>, IngestError> {
         // Rows take up to as much again as the bytes they were read from.
-        let wanted = u32::try_from((2 * decoded_bytes >> 10) + 1).unwrap_or(u32::MAX);
+        let wanted = u32::try_from(((2 * decoded_bytes) >> 10) + 1).unwrap_or(u32::MAX);
         let no_room = |_| IngestError::NoRoom { limit_bytes: self.limits.bytes_in_flight_max };
         self.room.try_acquire_many(wanted).map_err(no_room)
     }

@@ -57,7 +57,7 @@ pub enum Refusal {
     Conflict,
     /// The series already has [`super::LATE_SAMPLES_MAX`] samples out of order in the head.
     TooManyLate,
-    /// The head has as many series as `head.max_series` allows; those it knows go on being taken.
+    /// The head has as many series as `head.series_max` allows; those it knows go on being taken.
     TooManySeries,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for Refusal {
             Refusal::TooFarAhead => "more than 10 minutes in the future: set the sender's clock",
             Refusal::Conflict => "another value is already stored for this timestamp",
             Refusal::TooManyLate => "too many samples out of order for this series",
-            Refusal::TooManySeries => "the limit of series is reached (setting head.max_series)",
+            Refusal::TooManySeries => "the limit of series is reached (setting head.series_max)",
         })
     }
 }

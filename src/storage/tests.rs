@@ -164,7 +164,7 @@ fn known_series_go_on_when_the_limit_is_reached() {
     fixture.write(&[(series("a", 1), T0, 1.0), (series("b", 1), T0, 1.0)]);
     let summary = fixture.write(&[(series("c", 1), T0, 1.0), (series("a", 1), T0 + 1, 2.0)]);
     assert_eq!((summary.stored_count, summary.refused), (1, vec![(Refusal::TooManySeries, 1)]));
-    assert!(Refusal::TooManySeries.to_string().contains("head.max_series"));
+    assert!(Refusal::TooManySeries.to_string().contains("head.series_max"));
 }
 
 /// Four hours of one series a minute, as of T0 + 4 h.
