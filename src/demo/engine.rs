@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::config::{Config, WebhookConfig};
+use crate::server::Server;
+
 /// What differs from a server without any configuration.
 #[derive(Debug)]
 pub(super) struct EngineOptions {
@@ -14,19 +17,32 @@ pub(super) struct EngineOptions {
 }
 
 /// A running engine.
-#[derive(Debug)]
 pub(super) struct Engine {
     pub(super) address: SocketAddr,
+    server: Server,
 }
 
 /// Starts the engine and waits until it is ready.
 pub(super) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engine> {
-    anyhow::bail!("no engine in this build to start with {options:?}")
+    let pager = WebhookConfig {
+        name: "pretend-pager".to_owned(),
+        url: options.webhook_url,
+        secret_file: Some(options.secret_file),
+    };
+    let config = Config {
+        data_dir: options.data_folder,
+        listen: options.listen.to_string(),
+        rules: vec![options.rules_file],
+        webhooks: vec![pager],
+        ..Config::default()
+    };
+    let server = Server::start(config).await?;
+    Ok(Engine { address: server.address(), server })
 }
 
 impl Engine {
     /// Stops accepting, finishes, syncs.
-    pub(super) async fn shutdown(self) -> anyhow::Result<()> {
-        Ok(())
+    pub(super) async fn shutdown(self) {
+        self.server.shutdown().await;
     }
 }

@@ -105,9 +105,8 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
         play.deadline = clock.monotonic() + ONCE_TIME_MAX;
     }
     let outcome = play.run(stop_asked()?.as_mut()).await;
-    let stopped = engine.shutdown().await;
+    engine.shutdown().await;
     let (ending, verdict) = outcome?;
-    stopped?;
     Ok(conclude(&screen, options.once, ending, &verdict, clock.monotonic()))
 }
 

@@ -1,1 +1,161 @@
-//! rules.
+//! Rule files: Prometheus's syntax with one more block, `anomaly`.
+//!
+//! ```yaml
+//! groups:
+//!   - name: checkout
+//!     rules:
+//!       - alert: OrderRateDrop
+//!         expr: sum by (region) (rate(shop_orders_total[1m]))
+//!         anomaly: { direction: drop }
+//!         labels: { severity: critical }
+//!         annotations:
+//!           summary: "Orders in {{ $labels.region }} fell to {{ $value | humanize }}/s, expected {{ $expected | humanize }}/s"
+//! ```
+//!
+//! The expression has no comparison: what is normal is learned ([`crate::detect`]), and `anomaly` says which change of it matters.
+//!
+//! | key of `anomaly` | unit | default | range | meaning |
+//! | --- | --- | --- | --- | --- |
+//! | `direction` | – | – | `drop`, `rise`, `both` | which change fires |
+//! | `min_change` | fraction of the expectation | 0.3 | 0.05 to 0.9 | smallest change that fires |
+//! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise is compared with at least as many; of plain values unused |
+//! | `evidence` | nats | 13 | 5 to 100 | more makes fewer false alarms and later true ones: a factor of e for each nat |
+//!
+//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a group is read and has no effect,
+//! for nothing is polled. Rules without `anomaly` are refused by this version.
+//!
+//! Always true:
+//! 1. A file is taken as a whole or refused with every fault's file, line and column.
+//! 2. The alert that resolves carries the labels of the one that fired: a label cannot use `$value`.
+
+mod duration;
+mod error;
+mod file;
+mod load;
+mod template;
+
+use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
+use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
+use template::{Facts, Template};
+
+pub use error::{RuleError, RuleErrors};
+pub use load::load;
+
+/// The label that holds the rule's name.
+const ALERT_NAME: &str = "alertname";
+
+/// All rules of all files.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    /// In the order of files, groups and rules; the index is [`Transition::watch`].
+    pub rules: Vec<AnomalyRule>,
+}
+
+/// A rule with an `anomaly` block.
+#[derive(Clone, Debug)]
+pub struct AnomalyRule {
+    /// Name of its group.
+    pub group: String,
+    /// The alert's name.
+    pub alert: String,
+    /// The expression as it was written.
+    pub expr: String,
+    /// The expression as it is fed.
+    pub signal: Signal,
+    /// How it is judged.
+    pub options: ModelOptions,
+    labels: Vec<(String, Template)>,
+    annotations: Vec<(String, Template)>,
+}
+
+/// A transition as an alert that can be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RenderedAlert {
+    /// Labels of the group, of the rule, and `alertname`. The same when it fires and when it resolves.
+    pub labels: Labels,
+    /// The rule's annotations, filled in.
+    pub annotations: Vec<(String, String)>,
+    /// When it began to fire, ms since 1970 UTC.
+    pub starts_at_ms: i64,
+    /// When it resolved, ms since 1970 UTC; none while it fires.
+    pub ends_at_ms: Option<i64>,
+    /// Where the expression can be looked at.
+    pub generator_url: String,
+}
+
+impl RuleSet {
+    /// What detection is to watch, in the order of the rules. Identities are unique: equal rules are numbered.
+    pub fn watches(&self) -> Vec<Watch> {
+        let mut watches: Vec<Watch> = Vec::with_capacity(self.rules.len());
+        for rule in &self.rules {
+            let identity = rule.identity();
+            let earlier = watches.iter().filter(|watch| watch.identity.starts_with(&identity)).count();
+            let identity = if earlier == 0 { identity } else { format!("{identity} #{earlier}") };
+            watches.push(Watch { identity, signal: rule.signal.clone(), options: rule.options });
+        }
+        watches
+    }
+
+    /// The alert of a transition. `external_url` is where this server is reached, without a slash at its end.
+    pub fn alert_for(&self, transition: &Transition, external_url: &str) -> RenderedAlert {
+        let rule = &self.rules[transition.watch];
+        let facts = Facts {
+            labels: &transition.labels,
+            value: transition.value,
+            expected: transition.expected,
+            direction: match transition.direction {
+                Direction::Drop => "drop",
+                Direction::Rise => "rise",
+            },
+        };
+        RenderedAlert {
+            labels: rule.rendered_labels(&facts),
+            annotations: rule.annotations.iter().map(|(name, text)| (name.clone(), text.render(&facts))).collect(),
+            starts_at_ms: transition.fired_ms,
+            ends_at_ms: (transition.kind == Kind::Resolved).then_some(transition.at_ms),
+            generator_url: format!("{external_url}/graph?g0.expr={}&g0.tab=0", percent_encoded(&rule.expr)),
+        }
+    }
+}
+
+impl AnomalyRule {
+    /// Differs whenever what was learned no longer applies.
+    fn identity(&self) -> String {
+        format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, self.options)
+    }
+
+    fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {
+        let own: Vec<(&str, String)> =
+            self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(facts)))).collect();
+        let is_own = |name: &str| name == ALERT_NAME || own.iter().any(|(one, _)| *one == name);
+        let inherited = facts.labels.iter().filter(|(name, _)| !is_own(name));
+        let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain([(ALERT_NAME, self.alert.as_str())]);
+        // A page with some labels missing still wakes somebody; a refused one does not.
+        Labels::from_pairs(inherited.chain(own()))
+            .or_else(|_| Labels::from_pairs(own()))
+            .or_else(|_| Labels::from_pairs([(ALERT_NAME, cut(self.alert.clone()))]))
+            .expect("one label within the limits is a label set")
+    }
+}
+
+/// As much of a label's value as may be.
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(LABEL_VALUE_BYTES_MAX));
+    text
+}
+
+/// Everything but unreserved characters as `%XX`.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests;

@@ -62,9 +62,12 @@ fn register_log(registry: &Registry, storage: &Arc<Storage>) {
     let kept = storage.counters().clone();
     registry.gauge_fn("dozor_log_segments", "Log segments on disk.", &[], move || read(&kept.log_segments));
     let kept = storage.clone();
-    registry.gauge_fn("dozor_log_failing", "1 while the log cannot be written and writes are refused.", &[], move || {
-        f64::from(u8::from(kept.log_failing().is_some()))
-    });
+    registry.gauge_fn(
+        "dozor_log_failing",
+        "1 while the log cannot be written and writes are refused.",
+        &[],
+        move || f64::from(u8::from(kept.log_failing().is_some())),
+    );
 }
 
 type StorageCounter = (&'static str, &'static str, fn(&StorageCounters) -> &AtomicU64);
@@ -85,9 +88,7 @@ fn register_detect(registry: &Registry, detect: &Arc<Shared>) {
     counter("dozor_detect_samples_ignored_total", "Samples not newer than their series' last.", |d| {
         &d.metrics.samples_ignored
     });
-    counter("dozor_detect_samples_late_total", "Samples whose bucket was closed already.", |d| {
-        &d.metrics.samples_late
-    });
+    counter("dozor_detect_samples_late_total", "Samples whose bucket was closed already.", |d| &d.metrics.samples_late);
     counter("dozor_detect_groups_refused_total", "Series over a rule's limit of groups.", |d| {
         &d.metrics.groups_refused
     });

@@ -109,14 +109,14 @@ impl Server {
         disk.create_folder(&config.data_dir)?;
         let lock = lock(&config.data_dir)?;
         // What is cheap and can be wrong comes before what takes time.
-        let rules = Arc::new(rules::load(&config.rules)?);
+        let rules = Arc::new(rules::load(&*disk, &config.rules)?);
         let listener = listen(&config.listen).await?;
         let address = listener.local_addr().map_err(|source| listen_error(&config.listen, source))?;
         let external_url = match config.external_url.as_str() {
             "" => format!("http://{address}"),
             given => given.to_owned(),
         };
-        let notifier = open_notifier(&config, &disk, &clock, external_url)?;
+        let notifier = open_notifier(&config, &disk, &clock, external_url.clone())?;
 
         let shard_count = shard_count(config.shards);
         let (workers, judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
@@ -139,7 +139,7 @@ impl Server {
         let registry = Arc::new(Registry::new());
         telemetry::register_process(&registry);
         metrics::register(&registry, &storage, judge.shared(), &notifier);
-        let parts = WatchingParts { taps, workers, judge, rules, notifier: notifier.clone() };
+        let parts = WatchingParts { taps, workers, judge, rules, notifier: notifier.clone(), external_url };
         let watching = Watching::start(parts, disk, &config.data_dir, &clock)?;
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
         let deliveries = tokio::spawn(notifier.run(deliveries_stopped));

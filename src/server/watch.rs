@@ -40,6 +40,8 @@ pub(super) struct WatchingParts {
     pub(super) judge: Judge,
     pub(super) rules: Arc<RuleSet>,
     pub(super) notifier: Arc<Notifier>,
+    /// How people reach this server, for links in alerts.
+    pub(super) external_url: String,
 }
 
 /// The running threads.
@@ -61,6 +63,7 @@ impl Watching {
             judge: parts.judge,
             rules: parts.rules,
             notifier: parts.notifier,
+            external_url: parts.external_url,
             checkpoint: Checkpoint { disk, path: data_dir.join("detect.state"), clock: clock.clone() },
         };
         judging.restore();
@@ -123,6 +126,7 @@ struct Judging {
     judge: Judge,
     rules: Arc<RuleSet>,
     notifier: Arc<Notifier>,
+    external_url: String,
     checkpoint: Checkpoint,
 }
 
@@ -160,7 +164,8 @@ impl Judging {
         if transitions.is_empty() {
             return;
         }
-        let alerts: Vec<Alert> = transitions.iter().map(|transition| self.rules.alert_for(transition)).collect();
+        let alert = |transition| self.rules.alert_for(transition, &self.external_url);
+        let alerts: Vec<Alert> = transitions.iter().map(alert).collect();
         for alert in &alerts {
             tracing::info!(labels = %alert.labels, status = %alert.status(), "alert");
         }

@@ -16,8 +16,8 @@ use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
 use super::threads::{LogLoop, Threads};
 use super::{
-    LOG_QUEUE_ENTRIES, Recovered, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError, StorageOptions,
-    WalSync, block, seal,
+    LOG_QUEUE_ENTRIES, Recovered, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError, StorageOptions, block,
+    seal,
 };
 use crate::clock::Clock;
 use crate::config::WalSync;

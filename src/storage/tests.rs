@@ -7,9 +7,7 @@ use proptest::prelude::*;
 
 use super::tap::{TapSource, Tapped};
 use super::view::Columns;
-use super::{
-    BLOCK_MS, NewSeries, Refusal, Row, ShardBatch, Storage, StorageOptions, WriteError, WriteSummary,
-};
+use super::{BLOCK_MS, NewSeries, Refusal, Row, ShardBatch, Storage, StorageOptions, WriteError, WriteSummary};
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::{Disk, RealDisk, SimulatedDisk};

@@ -16,6 +16,15 @@ pub fn register_process(registry: &Registry) {
     registry.gauge_fn("dozor_build_info", "1, with the version as label.", &labels, || 1.0);
 }
 
+/// Memory that this process may use: the machine's, or its control group's where that is less. 1 GiB if neither is told.
+pub fn memory_bytes() -> u64 {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let line = read("/proc/meminfo").lines().find_map(|line| Some(line.strip_prefix("MemTotal:")?.trim().to_owned()));
+    let machine = line.and_then(|line| line.strip_suffix(" kB")?.parse::<u64>().ok()).map(|kibibytes| kibibytes << 10);
+    let group = read("/sys/fs/cgroup/memory.max").trim().parse::<u64>().ok();
+    machine.into_iter().chain(group).min().unwrap_or(1 << 30)
+}
+
 fn resident_bytes() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{NOON_MS, again, firing, resolved};
-use crate::disk::{Disk, SimulatedDisk};
+use crate::disk::{Disk, RealDisk, SimulatedDisk};
 use crate::notify::ledger::{Ledger, Notification, Outcome, Record, Verdict};
 use crate::notify::outbox::Outbox;
 use crate::notify::{Alert, Enqueued, FINISHED_COUNT_MAX, NotifyError, PENDING_COUNT_MAX, RecoveredOutbox};
@@ -89,6 +89,21 @@ fn many_alerts_are_noted_in_order_with_one_sync() {
     assert_eq!(disk.operation_count() - before, 2, "one write and one sync");
     let results = outbox.enqueue(&[firing("B"), resolved("B"), firing("B")], NOON_MS, &mut Vec::new()).unwrap();
     assert_eq!(results, [Enqueued::Accepted, Enqueued::Accepted, Enqueued::AlreadyKnown]);
+}
+
+#[test]
+fn the_machines_own_disk_gives_back_what_it_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let open =
+        || Outbox::open(Arc::new(RealDisk), &folder.path().join("outbox"), vec!["pager".to_owned()], NOON_MS).unwrap();
+    let (mut outbox, _) = open();
+    report(&mut outbox, &firing("A")).unwrap();
+    deliver(&mut outbox, &firing("A"));
+    report(&mut outbox, &resolved("A")).unwrap();
+    drop(outbox);
+    let (outbox, recovered) = open();
+    assert_eq!(recovered, RecoveredOutbox { pending_count: 1, active_count: 0, damage: vec![] });
+    assert_eq!(owed(&outbox), ids(&[resolved("A")]));
 }
 
 /// What a server does in a bad night, told as steps. Says which transitions were acknowledged, in order, and which of

@@ -1,0 +1,57 @@
+//! A rule file as it is written. Every key of Prometheus is known, so that a real file fails for what it means, not for how it is spelled.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use crate::detect::Directions;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub groups: Vec<Group>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Group {
+    pub name: Spanned<String>,
+    #[serde(default)]
+    pub interval: Option<Spanned<String>>,
+    #[serde(default)]
+    pub query_offset: Option<Spanned<String>>,
+    #[serde(default)]
+    pub limit: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    pub rules: Vec<Spanned<Rule>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    pub alert: Option<Spanned<String>>,
+    pub record: Option<Spanned<String>>,
+    pub expr: Spanned<String>,
+    #[serde(rename = "for")]
+    pub hold: Option<Spanned<String>>,
+    pub keep_firing_for: Option<Spanned<String>>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, Spanned<String>>,
+    pub anomaly: Option<Anomaly>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Anomaly {
+    pub direction: Directions,
+    pub min_change: Option<Spanned<f64>>,
+    pub min_volume: Option<Spanned<f64>>,
+    pub evidence: Option<Spanned<f64>>,
+}

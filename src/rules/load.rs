@@ -1,0 +1,270 @@
+//! Reads rule files into rules, or into everything that is wrong with them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use serde_saphyr::{Location, Spanned};
+
+use super::file::{Anomaly, File, Group, Rule};
+use super::template::{self, Template};
+use super::{AnomalyRule, RuleError, RuleErrors, RuleSet, duration};
+use crate::detect::{ModelOptions, Signal};
+use crate::disk::Disk;
+
+/// Longest rule file, in bytes.
+const FILE_BYTES_MAX: usize = 4 << 20;
+/// Most rules of all files together.
+const RULES_COUNT_MAX: usize = 10_000;
+
+/// Reads all files. Fails with every fault of every file; then none of them is in force.
+pub fn load(disk: &dyn Disk, paths: &[PathBuf]) -> Result<RuleSet, RuleErrors> {
+    let mut rules = Vec::new();
+    let mut errors = Vec::new();
+    for path in paths {
+        match text_of(disk, path) {
+            Ok(text) => Reader { file: path, text: &text, errors: &mut errors }.read(&mut rules),
+            Err(error) => errors.push(error),
+        }
+    }
+    if let (true, Some(path)) = (rules.len() > RULES_COUNT_MAX, paths.last()) {
+        errors.push(of_file(path, format!("{} rules are more than {RULES_COUNT_MAX}", rules.len())));
+    }
+    if errors.is_empty() { Ok(RuleSet { rules }) } else { Err(RuleErrors(errors)) }
+}
+
+fn text_of(disk: &dyn Disk, path: &Path) -> Result<String, RuleError> {
+    let bytes = disk.read(path).map_err(|error| of_file(path, error.source.to_string()))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(of_file(path, format!("{} bytes are more than the {FILE_BYTES_MAX} of a rule file", bytes.len())));
+    }
+    String::from_utf8(bytes.to_vec()).map_err(|error| of_file(path, error.to_string()))
+}
+
+fn of_file(path: &Path, what: String) -> RuleError {
+    RuleError { file: path.to_owned(), place: None, line_text: String::new(), what, hint: None }
+}
+
+/// One file on its way into rules.
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+    errors: &'a mut Vec<RuleError>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, rules: &mut Vec<AnomalyRule>) {
+        if self.text.trim().is_empty() {
+            return;
+        }
+        let file: File = match serde_saphyr::from_str(self.text) {
+            Ok(file) => file,
+            Err(error) => return self.refuse_syntax(&error),
+        };
+        let mut names = HashSet::new();
+        for group in &file.groups {
+            if !names.insert(group.name.value.as_str()) {
+                let what = format!("the group {:?} is in this file twice", group.name.value);
+                self.refuse::<()>(group.name.referenced, what, None);
+            }
+            self.check_group(group);
+            for rule in &group.rules {
+                rules.extend(self.rule(group, rule));
+            }
+        }
+    }
+
+    /// The keys of a group that have no effect, or none yet.
+    fn check_group(&mut self, group: &Group) {
+        if let Some(interval) = &group.interval {
+            self.duration(Some(interval));
+        }
+        if let Some(offset) = &group.query_offset {
+            self.refuse::<()>(
+                offset.referenced,
+                "query_offset has no meaning on a stream".to_owned(),
+                Some("remove it"),
+            );
+        }
+        if let Some(limit) = &group.limit {
+            self.refuse::<()>(limit.referenced, "limit is not supported by this version".to_owned(), Some("remove it"));
+        }
+    }
+
+    fn rule(&mut self, group: &Group, spanned: &Spanned<Rule>) -> Option<AnomalyRule> {
+        let rule = &spanned.value;
+        let (name, anomaly) = match (&rule.alert, &rule.record, &rule.anomaly) {
+            (Some(alert), None, Some(anomaly)) => (alert, anomaly),
+            (Some(alert), None, None) => {
+                let what = format!("the alert {:?} is not evaluated by this version", alert.value);
+                return self.refuse(
+                    alert.referenced,
+                    what,
+                    Some("add an anomaly block, such as anomaly: { direction: drop }, or remove it"),
+                );
+            }
+            (None, Some(record), _) => {
+                let what = format!("the recording rule {:?} is not evaluated by this version", record.value);
+                return self.refuse(
+                    record.referenced,
+                    what,
+                    Some("remove it, or write an alert with an anomaly block"),
+                );
+            }
+            (Some(alert), Some(_), _) => {
+                return self.refuse(alert.referenced, "a rule is an alert or a record, not both".to_owned(), None);
+            }
+            (None, None, _) => {
+                return self.refuse(
+                    spanned.referenced,
+                    "a rule needs a name".to_owned(),
+                    Some("add alert: NameOfTheAlert"),
+                );
+            }
+        };
+        if name.value.is_empty() {
+            return self.refuse(name.referenced, "the alert's name is empty".to_owned(), None);
+        }
+        let before = self.errors.len();
+        let options = self.options(rule, anomaly);
+        let mut labels = self.templates(&group.labels, true);
+        labels.retain(|(label, _)| !rule.labels.contains_key(label));
+        labels.extend(self.templates(&rule.labels, true));
+        let annotations = self.templates(&rule.annotations, false);
+        let signal = match Signal::compile(&rule.expr.value) {
+            Ok(signal) => signal,
+            Err(error) => return self.refuse(rule.expr.referenced, error.to_string(), None),
+        };
+        (self.errors.len() == before).then(|| AnomalyRule {
+            group: group.name.value.clone(),
+            alert: name.value.clone(),
+            expr: rule.expr.value.clone(),
+            signal,
+            options,
+            labels,
+            annotations,
+        })
+    }
+
+    fn options(&mut self, rule: &Rule, anomaly: &Anomaly) -> ModelOptions {
+        let defaults = ModelOptions::default();
+        ModelOptions {
+            directions: anomaly.direction,
+            min_change: self.number(
+                "min_change",
+                anomaly.min_change.as_ref(),
+                defaults.min_change,
+                0.05..=0.9,
+                "a fraction of the expectation: 0.3 is 30 %",
+            ),
+            min_volume: self.number(
+                "min_volume",
+                anomaly.min_volume.as_ref(),
+                defaults.min_volume,
+                0.0..=1e9,
+                "expected events in a window",
+            ),
+            evidence: self.number(
+                "evidence",
+                anomaly.evidence.as_ref(),
+                defaults.evidence,
+                5.0..=100.0,
+                "nats; a factor of e fewer false alarms for each",
+            ),
+            for_ms: self.duration(rule.hold.as_ref()),
+            keep_firing_for_ms: self.duration(rule.keep_firing_for.as_ref()),
+        }
+    }
+
+    fn number(
+        &mut self,
+        name: &str,
+        given: Option<&Spanned<f64>>,
+        default: f64,
+        range: RangeInclusive<f64>,
+        hint: &str,
+    ) -> f64 {
+        let Some(given) = given else { return default };
+        if !range.contains(&given.value) {
+            let what = format!("{name} is {}, but must lie between {} and {}", given.value, range.start(), range.end());
+            self.refuse::<()>(given.referenced, what, Some(hint));
+        }
+        given.value
+    }
+
+    fn duration(&mut self, given: Option<&Spanned<String>>) -> i64 {
+        let Some(given) = given else { return 0 };
+        duration::parse(&given.value).unwrap_or_else(|what| {
+            self.refuse::<()>(given.referenced, what, None);
+            0
+        })
+    }
+
+    /// Labels must be the same when the alert resolves, so they cannot use what changes until then.
+    fn templates(&mut self, given: &BTreeMap<String, Spanned<String>>, are_labels: bool) -> Vec<(String, Template)> {
+        let mut templates = Vec::new();
+        for (name, text) in given {
+            match Template::parse(&text.value) {
+                Err(error) => self.refuse_template(text, &error),
+                Ok(template) if are_labels && template.is_volatile() => {
+                    let what = format!("the label {name:?} depends on what changes until the alert resolves");
+                    self.refuse(text.referenced, what, Some("use $value and $expected in annotations"))
+                }
+                Ok(_) if are_labels && (name == super::ALERT_NAME || name == crate::model::METRIC_NAME) => {
+                    self.refuse(text.referenced, format!("the label {name:?} is set by the alert itself"), None)
+                }
+                Ok(template) => {
+                    templates.push((name.clone(), template));
+                    None
+                }
+            };
+        }
+        templates
+    }
+
+    /// Points at the construct where the text stands in one line as it is, else at its start.
+    fn refuse_template(&mut self, text: &Spanned<String>, error: &template::TemplateError) -> Option<()> {
+        let mut place = place_of(text.referenced);
+        if let Some((line, column)) = &mut place {
+            let rest: String = line_of(self.text, *line).chars().skip(*column - 1).collect();
+            if let Some(bytes) = rest.find(&error.construct) {
+                *column += rest[..bytes].chars().count();
+            }
+        }
+        self.push(place, error.to_string(), Some(template::HINT));
+        None
+    }
+
+    fn refuse_syntax(&mut self, error: &serde_saphyr::Error) {
+        let plain = error.without_snippet();
+        let place = error.location().and_then(place_of);
+        let mut what = plain.to_string();
+        if let Some((line, column)) = place {
+            let suffix = format!(" at line {line}, column {column}");
+            what = what.strip_suffix(&suffix).unwrap_or(&what).to_owned();
+        }
+        self.push(place, what, None);
+    }
+
+    fn refuse<T>(&mut self, location: Location, what: String, hint: Option<&str>) -> Option<T> {
+        self.push(place_of(location), what, hint);
+        None
+    }
+
+    fn push(&mut self, place: Option<(usize, usize)>, what: String, hint: Option<&str>) {
+        let line_text = place.map(|(line, _)| line_of(self.text, line).to_owned()).unwrap_or_default();
+        let hint = hint.map(str::to_owned);
+        self.errors.push(RuleError { file: self.file.to_owned(), place, line_text, what, hint });
+    }
+}
+
+fn line_of(text: &str, line: usize) -> &str {
+    text.lines().nth(line - 1).unwrap_or("")
+}
+
+/// None where the parser does not know.
+fn place_of(location: Location) -> Option<(usize, usize)> {
+    let line = usize::try_from(location.line()).ok().filter(|&line| line > 0)?;
+    let column = usize::try_from(location.column()).ok().filter(|&column| column > 0)?;
+    Some((line, column))
+}
