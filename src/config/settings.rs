@@ -63,7 +63,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("head.out_of_order_window", "1h", Some(("0", "1d")), Duration(head.out_of_order_window_ms <- head.out_of_order_window),
         "How far behind the newest sample of its series a sample may be."),
     setting!("head.series_max", "0", Some(("0", "1000000000")), Count(head.series_max <- head.series_max),
-        "Most series in memory; a new one past it is refused with 429. 0: by the machine's memory."),
+        "Most series in memory; a new one past it is refused. 0: by the machine's memory."),
 
     setting!("limits.request_bytes_max", "16MiB", Some(("1KiB", "1GiB")), Bytes(limits.request_bytes_max <- limits.request_bytes_max),
         "Longest request body as it is sent, that is compressed."),

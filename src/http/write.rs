@@ -29,18 +29,21 @@ pub(super) async fn remote_write(call: Call) -> Result<Reply, ApiError> {
         version: header(VERSION),
     };
     match front.services.ingest.remote_write(write_head, held.bytes.clone()).await {
-        Ok(written) => Ok(acknowledged(written.samples)),
+        Ok(written) => {
+            let mut reply = Response::default();
+            *reply.status_mut() = StatusCode::NO_CONTENT;
+            Ok(with_written(reply, written.samples))
+        }
         Err(error) => {
             let status = StatusCode::from_u16(error.status()).expect("ingest names statuses of HTTP");
-            Ok(with_retry_after(text(status, error.to_string()), error.retry_after_s()))
+            let reply = with_written(text(status, error.to_string()), error.stored());
+            Ok(with_retry_after(reply, error.retry_after_s()))
         }
     }
 }
 
-/// 204, and what was stored: by these headers a sender of version 2 knows that we understood it.
-fn acknowledged(samples: u64) -> Reply {
-    let mut reply = Response::default();
-    *reply.status_mut() = StatusCode::NO_CONTENT;
+/// Says what was stored, which may be a part: by these headers a sender also knows that we understood it.
+fn with_written(reply: Reply, samples: u64) -> Reply {
     let reply = with_number(reply, "x-prometheus-remote-write-samples-written", samples);
     let reply = with_number(reply, "x-prometheus-remote-write-histograms-written", 0);
     with_number(reply, "x-prometheus-remote-write-exemplars-written", 0)

@@ -64,9 +64,21 @@ async fn queued_query_gives_its_place_back_when_its_client_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn panic_in_a_handler_costs_one_request() {
+    let server = TestServer::start().await;
+    server.services.registry.gauge_fn("bug", "A bug.", &[("kind", "panic")], || panic!("this number is a bug"));
+    let mut client = server.connect().await;
+    client.write(b"GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 500);
+    client.write(b"GET /-/healthy HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 200, "the connection lives on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn panic_in_a_query_costs_one_request() {
     let view = || -> ReadView { panic!("this view is a bug") };
-    let server = TestServer::with_view(HttpLimits::default(), Arc::default(), Arc::new(view)).await;
+    let server =
+        TestServer::with_services(HttpLimits::default(), IngestLimits::default(), Arc::default(), Arc::new(view)).await;
     let answered = server.get("/api/v1/query?query=up").await;
     assert_eq!(answered.status, 500);
     assert!(answered.body.starts_with(r#"{"status":"error","errorType":"internal","error":""#), "{}", answered.body);

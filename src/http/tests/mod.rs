@@ -7,6 +7,7 @@ mod text;
 mod write;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -18,8 +19,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::config::WalSync;
+use crate::disk::SimulatedDisk;
+use crate::ingest::IngestLimits;
 use crate::model::{Labels, Sample};
 use crate::query::Limits;
+use crate::storage::{Storage, StorageOptions};
 
 /// Longest wait for anything: much more than it takes, so that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,18 +79,19 @@ impl TestServer {
             view_gate.pass();
             ReadView::of_samples(samples())
         };
-        TestServer::with_view(limits, gate, Arc::new(view)).await
+        TestServer::with_services(limits, IngestLimits::default(), gate, Arc::new(view)).await
     }
 
-    pub(super) async fn with_view(
+    pub(super) async fn with_services(
         limits: HttpLimits,
+        ingest_limits: IngestLimits,
         gate: Arc<Gate>,
         view: Arc<dyn Fn() -> ReadView + Send + Sync>,
     ) -> TestServer {
         let services = Arc::new(Services {
             view,
             engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
-            ingest: Arc::new(Ingest),
+            ingest: Arc::new(Ingest::new(storage(), ingest_limits)),
             registry: Arc::new(Registry::new()),
             ready: Arc::new(AtomicBool::new(true)),
             clock: Clock::manual(NOW_MS),
@@ -103,12 +109,12 @@ impl TestServer {
 
     /// The answer to a GET of this address.
     pub(super) async fn get(&self, target: &str) -> Answered {
-        self.send(&format!("GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")).await
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")).await
     }
 
     /// The answer to a form.
     pub(super) async fn post_form(&self, path: &str, form: &str) -> Answered {
-        self.send(&format!(
+        self.send(format!(
             "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
             form.len()
@@ -117,9 +123,9 @@ impl TestServer {
     }
 
     /// The answer to these bytes on a connection of their own.
-    pub(super) async fn send(&self, request: &str) -> Answered {
+    pub(super) async fn send(&self, request: impl AsRef<[u8]>) -> Answered {
         let mut client = self.connect().await;
-        client.write(request.as_bytes()).await;
+        client.write(request.as_ref()).await;
         client.answer().await
     }
 
@@ -233,6 +239,22 @@ impl Client {
     pub(super) async fn closes(&mut self) -> bool {
         self.received.is_empty() && !self.receive().await
     }
+}
+
+/// An empty database in memory.
+fn storage() -> Arc<Storage> {
+    let options = StorageOptions {
+        data_dir: PathBuf::from("/data"),
+        shard_count: 1,
+        wal_sync: WalSync::Always,
+        retention_ms: 0,
+        out_of_order_window_ms: 3_600_000,
+        series_max: 1_000,
+        hash_seed: 7,
+    };
+    let disk = Arc::new(SimulatedDisk::new());
+    let opened = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_| false));
+    opened.expect("an empty disk has no damage").0
 }
 
 pub(super) fn labels(pairs: &[(&str, &str)]) -> Labels {
