@@ -81,4 +81,6 @@ pub use plan::{
 };
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

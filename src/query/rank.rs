@@ -89,6 +89,8 @@ fn whole_count(count: f64) -> Result<usize, QueryError> {
 /// The rows in the order of their values: only an instant query has such an order.
 pub(super) fn sort<'q>(context: &Context<'q>, inner: Table<'q>, descending: bool) -> Result<Table<'q>, QueryError> {
     if context.grid.count != 1 {
+        let what = "sort is ineffective for range queries since results are always ordered by labels";
+        context.notes.warn(what.to_owned());
         return Ok(inner);
     }
     let mut rows = inner.collect(context.budget, 1)?;

@@ -49,11 +49,31 @@ impl Source for Rolled<'_> {
         let column = self.compute(&samples, scratch);
         scratch.samples = samples;
         let (column, steps) = (column?, self.context.grid.count);
+        if !column.present.is_empty() {
+            self.doubt_counter(index);
+        }
         Ok(if self.windows.grid.count == steps { column } else { column.spread(steps) })
     }
 }
 
+/// How the names of counters end, by convention.
+const COUNTER_ENDINGS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
+
 impl Rolled<'_> {
+    /// Remarks upon a rate of what does not look like a counter.
+    fn doubt_counter(&self, index: usize) {
+        if !matches!(self.function, Rollup::Rate | Rollup::Increase) {
+            return;
+        }
+        let name = self.windows.label_set(index).metric_name().unwrap_or("");
+        if !name.is_empty() && !COUNTER_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+            let endings = COUNTER_ENDINGS.join("/");
+            self.context
+                .notes
+                .inform(format!("metric might not be a counter, name does not end in {endings}: {name:?}"));
+        }
+    }
+
     fn compute(&self, samples: &Columns, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let windows = &self.windows;
         let range_seconds = windows.range_ms as f64 / 1000.0;

@@ -73,6 +73,13 @@ impl<'q> Windows<'q> {
         }
     }
 
+    pub(super) fn label_set(&self, index: usize) -> &Labels {
+        match &self.input {
+            Input::Stored(series, _) => series[index].labels(),
+            Input::Evaluated(table, _) => &table.labels[index],
+        }
+    }
+
     /// All samples of one series that some window holds, without staleness markers.
     pub(super) fn read(&self, index: usize, samples: &mut Columns, scratch: &mut Scratch) -> Result<(), QueryError> {
         samples.clear();
