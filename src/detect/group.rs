@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::series::{LOOKBACK_MS, Series, Stretch};
+use super::series::{Feed, LOOKBACK_MS, Series, Standing, Stretch};
 use super::signal::{Shape, Signal};
 use crate::model::Labels;
 
@@ -22,7 +22,7 @@ const OPEN_BUCKETS_MAX: i64 = 4096;
 /// What a worker tells the judge, in order.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    /// From this bucket on the worker feeds the group; its `group` index is its own.
+    /// From this bucket on, which may be earlier than it said before, the worker feeds the group; its `group` index is its own.
     Feeds { group: u32, watch: usize, labels: Arc<Labels>, from_bucket: i64 },
     /// One closed bucket.
     Partial { group: u32, bucket: i64, partial: Partial },
@@ -50,6 +50,18 @@ pub(crate) struct Partial {
     pub interval_ms: i64,
 }
 
+/// A bucket that is being filled. What is counted here is counted as the samples come, not as the bucket closes, so that
+/// it does not depend on when that is.
+#[derive(Clone, Debug, Default)]
+struct OpenBucket {
+    /// By lane.
+    sums: Vec<f64>,
+    /// Series that reported beyond its end, their usual volume then, and the longest of their intervals.
+    reported: u32,
+    volume: f64,
+    interval_ms: i64,
+}
+
 /// A worker's side of a group.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -61,9 +73,11 @@ pub(crate) struct Group {
     checked: usize,
     /// Upper bounds of the lanes.
     bounds: Vec<f64>,
+    /// Buckets before this one can be opened no more.
+    closed_before: i64,
     /// The next bucket to close, and the sums of it and those behind it, by lane.
     next: i64,
-    open: VecDeque<Vec<f64>>,
+    open: VecDeque<OpenBucket>,
     is_resting: bool,
     /// Of members that came back before their leaving was told.
     left_early: (u32, f64),
@@ -79,6 +93,7 @@ impl Group {
             members: Vec::new(),
             checked: 0,
             bounds: Vec::new(),
+            closed_before: i64::MIN,
             next: 0,
             open: VecDeque::new(),
             is_resting: true,
@@ -99,14 +114,17 @@ impl Group {
     /// A series becomes a member; it counts from `counts_from_ms`.
     pub(crate) fn join(&mut self, index: u32, group: u32, signal: &Signal, counts_from_ms: i64) -> Option<Message> {
         self.members.push(index);
-        if !self.is_resting {
+        let from_bucket = signal.first_whole_bucket(counts_from_ms).max(self.closed_before);
+        if !self.is_resting && from_bucket >= self.next {
             return None;
         }
-        self.is_resting = false;
-        self.checked = 0;
-        let from_bucket = signal.first_whole_bucket(counts_from_ms).max(self.next);
-        self.next = from_bucket;
-        self.open.clear();
+        if self.is_resting || self.next - from_bucket > OPEN_BUCKETS_MAX {
+            self.open.clear();
+        } else {
+            // It was heard later than others that began later.
+            (from_bucket..self.next).for_each(|_| self.open.push_front(OpenBucket::default()));
+        }
+        (self.is_resting, self.next, self.checked) = (false, from_bucket, 0);
         Some(Message::Feeds { group, watch: self.watch, labels: self.labels.clone(), from_bucket })
     }
 
@@ -119,8 +137,8 @@ impl Group {
     }
 
     /// Adds a stretch of a series. Returns whether a part of it came too late.
-    pub(crate) fn add(&mut self, signal: &Signal, lane: u32, stretch: Stretch, counts_from_ms: i64) -> bool {
-        let first_counting = signal.first_whole_bucket(counts_from_ms);
+    pub(crate) fn add(&mut self, signal: &Signal, feed: Feed, stretch: Stretch, of: Standing) -> bool {
+        let first_counting = signal.first_whole_bucket(of.counts_from_ms);
         let (first, last) = match signal.shape {
             // A gauge's value at a bucket's end: the last sample not after it.
             Shape::Gauge => (signal.bucket_of(stretch.from_ms + 1), signal.bucket_of(stretch.to_ms + 1) - 1),
@@ -136,22 +154,28 @@ impl Group {
                 Shape::Gauge => stretch.from_value,
                 Shape::Sum { .. } | Shape::Quantile { .. } => share(signal, bucket, stretch),
             };
-            self.sums(bucket)[lane as usize] += amount;
+            let is_passed = signal.end_ms(bucket) <= stretch.to_ms;
+            let open = self.open_bucket(bucket);
+            open.sums[feed.lane as usize] += amount;
+            if is_passed {
+                open.reported += 1;
+                open.volume += of.volume;
+                open.interval_ms = open.interval_ms.max(of.interval_ms);
+            }
         }
         first <= last && first < self.next
     }
 
-    fn sums(&mut self, bucket: i64) -> &mut Vec<f64> {
+    fn open_bucket(&mut self, bucket: i64) -> &mut OpenBucket {
         let index = usize::try_from(bucket - self.next).expect("closed buckets are skipped by the caller");
         if self.open.len() <= index {
-            self.open.resize(index + 1, Vec::new());
+            self.open.resize_with(index + 1, OpenBucket::default);
         }
-        let lanes = self.bounds.len();
-        let sums = &mut self.open[index];
-        if sums.len() < lanes {
-            sums.resize(lanes, 0.0);
+        let open = &mut self.open[index];
+        if open.sums.len() < self.bounds.len() {
+            open.sums.resize(self.bounds.len(), 0.0);
         }
-        sums
+        open
     }
 
     /// Gives up buckets that lie too far behind `bucket` to wait for.
@@ -160,7 +184,7 @@ impl Group {
         if oldest > self.next {
             let passed = usize::try_from(oldest - self.next).unwrap_or(usize::MAX).min(self.open.len());
             self.open.drain(..passed);
-            self.next = oldest;
+            (self.next, self.closed_before) = (oldest, oldest);
             self.checked = 0;
         }
     }
@@ -209,7 +233,18 @@ impl Group {
 
     fn take_next(&mut self, group: u32, signal: &Signal, series: &mut [Series]) -> Partial {
         let end_ms = signal.end_ms(self.next);
-        let mut partial = Partial { left: self.left_early.0, left_volume: self.left_early.1, ..Partial::default() };
+        let mut open = self.open.pop_front().unwrap_or_default();
+        open.sums.resize(self.bounds.len(), 0.0);
+        let mut partial = Partial {
+            live: open.reported,
+            reported: open.reported,
+            live_volume: open.volume,
+            reported_volume: open.volume,
+            interval_ms: open.interval_ms,
+            left: self.left_early.0,
+            left_volume: self.left_early.1,
+            ..Partial::default()
+        };
         self.left_early = (0, 0.0);
         self.members.retain(|&member| {
             let one = &mut series[member as usize];
@@ -219,17 +254,15 @@ impl Group {
             }
             stays
         });
-        let mut sums = self.open.pop_front().unwrap_or_default();
-        sums.resize(self.bounds.len(), 0.0);
-        partial.sums = self.bounds.iter().copied().zip(sums).collect();
+        partial.sums = self.bounds.iter().copied().zip(open.sums).collect();
         partial.sums.sort_by(|a, b| a.0.total_cmp(&b.0));
         self.next += 1;
-        self.checked = 0;
+        (self.closed_before, self.checked) = (self.next, 0);
         partial
     }
 }
 
-/// Enters a member into the counts of a bucket. Returns whether it stays a member.
+/// Enters a member that did not report, that joined or that left, into the counts of a bucket. Returns whether it stays a member.
 fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
     let start_ms = end_ms - bucket_ms;
     let counted_before = one.counted_until_ms > i64::MIN;
@@ -245,18 +278,14 @@ fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bo
         }
         return false;
     }
-    if counts || counted_before {
+    if counts && start_ms - one.counts_from_ms < bucket_ms && !counted_before {
+        partial.joined += 1;
+    }
+    let (until_ms, volume) =
+        if counts { (one.last_ms, one.volume) } else { (one.counted_until_ms, one.counted_volume) };
+    if (counts || counted_before) && until_ms < end_ms {
         partial.live += 1;
-        partial.live_volume += one.volume;
-        if counts && start_ms - one.counts_from_ms < bucket_ms && !counted_before {
-            partial.joined += 1;
-        }
-        let until_ms = if counts { one.last_ms } else { one.counted_until_ms };
-        if until_ms >= end_ms {
-            partial.reported += 1;
-            partial.reported_volume += one.volume;
-            partial.interval_ms = partial.interval_ms.max(one.interval_ms);
-        }
+        partial.live_volume += volume;
     }
     true
 }

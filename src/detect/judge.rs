@@ -186,7 +186,7 @@ impl Judge {
             Message::Feeds { group, watch, labels, from_bucket } => {
                 let index = self.group_of(watch, &labels);
                 self.of_worker[worker].insert(group, index);
-                self.groups[index].feeders.push((worker, from_bucket));
+                self.groups[index].expect_from(worker, from_bucket);
             }
             Message::Partial { group, bucket, partial } => {
                 let index = self.of_worker[worker][&group];
@@ -234,6 +234,13 @@ fn scale_of(signal: &Signal) -> Scale {
 }
 
 impl Judged {
+    fn expect_from(&mut self, worker: usize, bucket: i64) {
+        match self.feeders.iter_mut().find(|feeder| feeder.0 == worker) {
+            Some(feeder) => feeder.1 = feeder.1.min(bucket),
+            None => self.feeders.push((worker, bucket)),
+        }
+    }
+
     fn take(&mut self, worker: usize, bucket: i64, partial: Partial) {
         if let Some(feeder) = self.feeders.iter_mut().find(|feeder| feeder.0 == worker) {
             feeder.1 = bucket + 1;

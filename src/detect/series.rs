@@ -43,6 +43,8 @@ pub(crate) struct Series {
     pub counts_from_ms: i64,
     /// … and counted until here before it was interrupted; `i64::MIN` if it never was.
     pub counted_until_ms: i64,
+    /// Its usual volume then.
+    pub counted_volume: f64,
     /// The staleness marker that ended it.
     pub ended_ms: Option<i64>,
     /// Usual distance of samples; 0 when not known.
@@ -50,6 +52,14 @@ pub(crate) struct Series {
     /// Usual increment a second.
     pub volume: f64,
     volume_weight: f64,
+}
+
+/// What a group needs to know of a series that feeds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub counts_from_ms: i64,
+    pub interval_ms: i64,
+    pub volume: f64,
 }
 
 /// What a sample means.
@@ -92,6 +102,7 @@ impl Series {
             last_value: 0.0,
             counts_from_ms: i64::MAX,
             counted_until_ms: i64::MIN,
+            counted_volume: 0.0,
             ended_ms: None,
             interval_ms: 0,
             volume: 0.0,
@@ -149,6 +160,7 @@ impl Series {
         } else {
             if self.last_ms > self.counts_from_ms {
                 self.counted_until_ms = self.last_ms;
+                self.counted_volume = self.volume;
             }
             let gap_ms = timestamp_ms - self.last_ms;
             // One long silence must not make the next one look usual.
@@ -170,6 +182,10 @@ impl Series {
         let weight = self.volume_weight * keep + (1.0 - keep);
         self.volume += (rate - self.volume) * (1.0 - keep) / weight;
         self.volume_weight = weight;
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { counts_from_ms: self.counts_from_ms, interval_ms: self.interval_ms, volume: self.volume }
     }
 
     /// A group no longer counts the series among its members.

@@ -3,11 +3,15 @@
 //! A checkpoint holds the groups: model, last judged bucket, window. Workers hold nothing that the log does not:
 //! after a restart the last hour of the log goes through them again, and the judge drops the buckets it has judged before.
 //!
+//! The bytes are a whole file of records (`storage-format`, chapter frame): first how many groups follow, then each group, all
+//! JSON texts.
+//!
 //! Always true: state is restored only under an equal [`super::Watch::identity`]; a changed rule starts fresh.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 
 use super::judge::{Judge, Judged};
 use super::model::Model;
@@ -35,9 +39,12 @@ pub struct Restored {
     pub firing_dropped: usize,
 }
 
+/// The kind of our records: a JSON text.
+const RECORD_KIND: u8 = 1;
+
 #[derive(Serialize, Deserialize)]
-struct Checkpoint {
-    groups: Vec<SavedGroup>,
+struct Summary {
+    groups: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,24 +66,31 @@ impl Judge {
             let closed_ms = group.closed.map_or(i64::MIN, |closed| signal.end_ms(closed));
             group.model.firing().is_some() || frontier_ms.saturating_sub(closed_ms) < FORGET_AFTER_MS
         };
-        let groups = self.groups.iter().filter(is_kept).map(|group| self.saved(group)).collect();
-        serde_json::to_vec(&Checkpoint { groups }).expect("numbers and strings are always JSON")
+        let groups: Vec<&Judged> = self.groups.iter().filter(is_kept).collect();
+        // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
+        let header = FileHeader::new(FileKind::Detector, 0, frontier_ms, frontier_ms as u32);
+        let mut bytes = header.encode().to_vec();
+        let mut chain = header.chain_start();
+        let mut append = |text: serde_json::Result<Vec<u8>>| {
+            let text = text.expect("numbers and strings are always JSON");
+            chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &text);
+        };
+        append(serde_json::to_vec(&Summary { groups: groups.len() }));
+        groups.into_iter().for_each(|group| append(serde_json::to_vec(&self.saved(group))));
+        bytes
     }
 
     /// Takes over what a checkpoint holds. Call it before the first [`Judge::poll`].
+    /// On failure nothing was taken over.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, StateError> {
-        let refuse = |what: String| StateError { what };
-        let checkpoint: Checkpoint = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
         let mut restored = Restored::default();
-        for saved in checkpoint.groups {
-            let labels = Labels::from_pairs(saved.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-                .map_err(|error| refuse(error.to_string()))?;
+        for (saved, labels) in groups_of(bytes)? {
             let Some(watch) = self.watches.iter().position(|watch| watch.identity == saved.watch) else {
                 restored.groups_dropped += 1;
                 restored.firing_dropped += usize::from(saved.model.firing().is_some());
                 continue;
             };
-            let index = self.group_of(watch, &Arc::new(labels));
+            let index = self.group_of(watch, &labels);
             let group = &mut self.groups[index];
             (group.model, group.closed) = (saved.model, saved.closed);
             group.window = saved
@@ -99,4 +113,46 @@ impl Judge {
             window: window.collect(),
         }
     }
+}
+
+/// The groups of a checkpoint, all of them or an error.
+fn groups_of(bytes: &[u8]) -> Result<Vec<(SavedGroup, Arc<Labels>)>, StateError> {
+    let mut texts = texts_of(bytes)?.into_iter();
+    let summary: Summary = parsed(texts.next().ok_or_else(|| refuse("it has no record"))?)?;
+    let mut groups = Vec::new();
+    for text in texts {
+        let saved: SavedGroup = parsed(text)?;
+        let pairs = saved.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let labels = Arc::new(Labels::from_pairs(pairs).map_err(refuse)?);
+        groups.push((saved, labels));
+    }
+    if groups.len() == summary.groups { Ok(groups) } else { Err(refuse("groups are missing at its end")) }
+}
+
+fn texts_of(bytes: &[u8]) -> Result<Vec<&[u8]>, StateError> {
+    let (header, reader) = Reader::open(bytes).map_err(refuse)?;
+    if header.kind != FileKind::Detector {
+        return Err(refuse("it is a file of another kind"));
+    }
+    let mut texts = Vec::new();
+    for event in reader {
+        match event {
+            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => texts.push(payload),
+            Event::Record { offset, .. } => {
+                return Err(refuse(format!("the record at byte {offset} is not in its place")));
+            }
+            Event::Damage { from, what, .. } => return Err(refuse(format!("at byte {from}: {what}"))),
+            Event::TornTail { .. } => return Err(refuse("it ends within a record")),
+            Event::End { .. } => break,
+        }
+    }
+    Ok(texts)
+}
+
+fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, StateError> {
+    serde_json::from_slice(text).map_err(refuse)
+}
+
+fn refuse(what: impl ToString) -> StateError {
+    StateError { what: what.to_string() }
 }

@@ -179,7 +179,7 @@ impl Worker {
         let one = &mut self.series[index as usize];
         let volume = one.volume;
         let step = one.advance(row.timestamp_ms, row.value, self.lateness_ms);
-        let counts_from_ms = one.counts_from_ms;
+        let standing = one.standing();
         let mut is_late = false;
         for feed in &mut one.feeds {
             let group = &mut self.groups[feed.group as usize];
@@ -191,9 +191,9 @@ impl Worker {
                         group.leave_early(index, volume);
                     }
                     feed.is_member = true;
-                    self.unsent.extend(group.join(index, feed.group, signal, counts_from_ms));
+                    self.unsent.extend(group.join(index, feed.group, signal, standing.counts_from_ms));
                 }
-                Step::Continues(stretch) => is_late |= group.add(signal, feed.lane, stretch, counts_from_ms),
+                Step::Continues(stretch) => is_late |= group.add(signal, *feed, stretch, standing),
                 Step::Interrupted | Step::Ends => {}
             }
             if !group.is_touched {
