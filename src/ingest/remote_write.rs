@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::wire::{Fields, Value, WireError};
 use super::{IngestError, IngestLimits, RefusedRows, WriteHead, snappy};
-use crate::model::{Labels, METRIC_NAME, Sample};
+use crate::model::{Labels, METRIC_NAME, Sample, SeriesRef};
 use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
 
 /// Largest buffer that a thread keeps for the next request.
@@ -97,6 +97,17 @@ fn malformed(error: WireError) -> IngestError {
     IngestError::Malformed(format!("the body is not a WriteRequest: byte {}: {}", error.offset, error.what))
 }
 
+impl Rows {
+    /// Memory that the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        let new = |series: &NewSeries| size_of::<NewSeries>() + series.samples.capacity() * size_of::<Sample>();
+        let of_batch = |batch: &ShardBatch| {
+            batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>()
+        };
+        self.batches.iter().map(of_batch).sum()
+    }
+}
+
 impl Walk<'_> {
     fn request(&mut self, message: &[u8]) -> Result<(), IngestError> {
         // Rows go to the shards only when all of the message was read: one that ends in garbage stores nothing.
@@ -124,37 +135,61 @@ impl Walk<'_> {
         let raw_hash = self.storage.resolver().raw_hash(encoded_labels);
         match self.known.as_ref().and_then(|known| known.get(raw_hash)) {
             Some(reference) => {
-                let mut fields = Fields::new(rest, base + labels_end);
-                while let Some((number, value)) = fields.next().map_err(malformed)? {
-                    match (number, value) {
-                        (2, Value::Bytes(bytes)) => {
-                            let sample = sample(bytes, fields.base() + fields.position()).map_err(malformed)?;
-                            let row = Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
-                            self.count_sample()?;
-                            self.batches[reference.shard()].rows.push(row);
-                        }
-                        (1 | 2, _) => {
-                            return Err(malformed(
-                                fields.error("labels behind samples, or samples that are no message"),
-                            ));
-                        }
-                        (4, Value::Bytes(_)) => self.refuse_histogram(),
-                        _ => {}
-                    }
+                let (rows_before, samples_before) = (self.batches[reference.shard()].rows.len(), self.sample_count);
+                if self.known_series(reference, rest, base + labels_end)? {
+                    return Ok(());
                 }
-                Ok(())
+                self.batches[reference.shard()].rows.truncate(rows_before);
+                self.sample_count = samples_before;
+                self.new_series(series, base, labels_end, raw_hash)
             }
-            None => self.new_series(series, base, raw_hash),
+            None => self.new_series(series, base, labels_end, raw_hash),
         }
     }
 
+    /// Reads what stands behind the labels of a known series. False: more labels stand there, so it is another one.
+    #[inline]
+    fn known_series(&mut self, reference: SeriesRef, rest: &[u8], base: usize) -> Result<bool, IngestError> {
+        let mut fields = Fields::new(rest, base);
+        let mut histograms = 0;
+        while let Some((number, value)) = fields.next().map_err(malformed)? {
+            match (number, value) {
+                (2, Value::Bytes(bytes)) => {
+                    let sample = sample(bytes, fields.base() + fields.position()).map_err(malformed)?;
+                    let row = Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
+                    self.count_sample()?;
+                    self.batches[reference.shard()].rows.push(row);
+                }
+                (1, _) => return Ok(false),
+                (2, _) => return Err(malformed(fields.error("a sample that is no message"))),
+                (4, Value::Bytes(_)) => histograms += 1,
+                _ => {}
+            }
+        }
+        for _ in 0..histograms {
+            self.refuse_histogram();
+        }
+        Ok(true)
+    }
+
     #[cold]
-    fn new_series(&mut self, series: &[u8], base: usize, raw_hash: u128) -> Result<(), IngestError> {
+    fn new_series(
+        &mut self,
+        series: &[u8],
+        base: usize,
+        labels_end: usize,
+        front_hash: u128,
+    ) -> Result<(), IngestError> {
         let (mut pairs, mut samples) = (Vec::new(), Vec::new());
+        let mut raw_hash = front_hash;
         let mut fields = Fields::new(series, base);
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
                 (1, Value::Bytes(bytes)) => {
+                    if fields.position() > labels_end {
+                        // The front alone does not name this series: it must not be learned as if it did.
+                        raw_hash = self.storage.resolver().raw_hash(series);
+                    }
                     if pairs.len() > crate::model::LABELS_COUNT_MAX {
                         continue; // already too many: refused below, without a place for each
                     }
