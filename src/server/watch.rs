@@ -5,7 +5,7 @@
 //! again too. So a restart neither loses an alert nor tells it twice.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ const JUDGE_INTERVAL: Duration = Duration::from_millis(250);
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(15);
 /// How long the judge waits before it tries again to note an alert.
 const OUTBOX_RETRY: Duration = Duration::from_millis(500);
+/// How long everything here may go on once the server stops. What is not noted by then is found again at the next
+/// start: the checkpoint from before it still stands.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// The kind of the one record of a checkpoint.
 const KIND_CHECKPOINT: u8 = 1;
 
@@ -48,6 +51,24 @@ pub(super) struct WatchingParts {
 pub(super) struct Watching {
     workers: Vec<JoinHandle<()>>,
     judge: JoinHandle<()>,
+    deadline: Arc<Deadline>,
+}
+
+/// When to stop trying: unknown until the server stops. Set once in `join`, read by every thread that may have to wait.
+struct Deadline {
+    clock: Clock,
+    at: OnceLock<Duration>,
+}
+
+impl Deadline {
+    fn set(&self) {
+        // A second order to stop does not prolong the first.
+        let _ = self.at.set(self.clock.monotonic() + STOP_WITHIN);
+    }
+
+    fn has_passed(&self) -> bool {
+        self.at.get().is_some_and(|at| self.clock.monotonic() >= *at)
+    }
 }
 
 impl Watching {
@@ -57,6 +78,7 @@ impl Watching {
         data_dir: &Path,
         clock: &Clock,
     ) -> Result<Watching, ServerError> {
+        let deadline = Arc::new(Deadline { clock: clock.clone(), at: OnceLock::new() });
         // One place: a bell that rang is heard at the next look, however often it rang.
         let (bell, rung) = bounded(1);
         let mut judging = Judging {
@@ -65,20 +87,22 @@ impl Watching {
             notifier: parts.notifier,
             external_url: parts.external_url,
             checkpoint: Checkpoint { disk, path: data_dir.join("detect.state"), clock: clock.clone() },
+            deadline: deadline.clone(),
         };
         judging.restore();
         let clock = clock.clone();
         let judge = thread("judge", move || judging.run(&rung, &clock))?;
         let mut workers = Vec::new();
         for (index, (source, worker)) in parts.taps.into_iter().zip(parts.workers).enumerate() {
-            let bell = bell.clone();
-            workers.push(thread(&format!("detect-{index}"), move || feed(&source, worker, &bell))?);
+            let (bell, deadline) = (bell.clone(), deadline.clone());
+            workers.push(thread(&format!("detect-{index}"), move || feed(&source, worker, &bell, &deadline))?);
         }
-        Ok(Watching { workers, judge })
+        Ok(Watching { workers, judge, deadline })
     }
 
-    /// Waits for the end, which comes when the shards have ended.
+    /// Waits for the end, which comes when the shards have ended, or at the latest when [`STOP_WITHIN`] has passed.
     pub(super) fn join(self) {
+        self.deadline.set();
         for worker in self.workers {
             let _ = worker.join();
         }
@@ -87,23 +111,26 @@ impl Watching {
 }
 
 /// The loop of one worker.
-fn feed(source: &TapSource, mut worker: Worker, bell: &Sender<()>) {
-    loop {
+fn feed(source: &TapSource, mut worker: Worker, bell: &Sender<()>, deadline: &Deadline) {
+    while !deadline.has_passed() {
         match source.next(IDLE_AFTER) {
             Tapped::Batch(batch) => {
                 worker.handle(&batch);
-                flush(&mut worker, bell);
+                flush(&mut worker, bell, deadline);
             }
             Tapped::Missed => {
                 let missed = source.catch_up(|series| worker.last_timestamp(series));
                 for batch in missed {
                     worker.handle(&batch);
-                    flush(&mut worker, bell);
+                    flush(&mut worker, bell, deadline);
+                    if deadline.has_passed() {
+                        return;
+                    }
                 }
             }
             Tapped::Nothing => {
                 worker.settle(|| source.is_idle());
-                flush(&mut worker, bell);
+                flush(&mut worker, bell, deadline);
             }
             Tapped::Closed => return,
         }
@@ -111,11 +138,11 @@ fn feed(source: &TapSource, mut worker: Worker, bell: &Sender<()>) {
 }
 
 /// Hands over everything before more is taken in: what waits is bounded by the queue, not by the stream.
-fn flush(worker: &mut Worker, bell: &Sender<()>) {
+fn flush(worker: &mut Worker, bell: &Sender<()>, deadline: &Deadline) {
     loop {
         worker.publish();
         let _ = bell.try_send(());
-        if worker.pending() == 0 {
+        if worker.pending() == 0 || deadline.has_passed() {
             return;
         }
         std::thread::park_timeout(QUEUE_FULL_REST);
@@ -138,6 +165,7 @@ struct Judging {
     notifier: Arc<Notifier>,
     external_url: String,
     checkpoint: Checkpoint,
+    deadline: Arc<Deadline>,
 }
 
 impl Judging {
@@ -158,7 +186,9 @@ impl Judging {
             let ended = matches!(rung.recv_timeout(JUDGE_INTERVAL), Err(RecvTimeoutError::Disconnected));
             let transitions = self.judge.poll();
             let changed = !transitions.is_empty();
-            self.note(&transitions);
+            if !self.note(&transitions) {
+                return;
+            }
             if changed || ended || clock.monotonic().saturating_sub(written) >= CHECKPOINT_INTERVAL {
                 self.checkpoint.write(&self.judge.checkpoint());
                 written = clock.monotonic();
@@ -169,10 +199,11 @@ impl Judging {
         }
     }
 
-    /// Puts the alerts into the outbox, however long the disk takes to let us.
-    fn note(&self, transitions: &[Transition]) {
+    /// Puts the alerts into the outbox, however long the disk takes to let us. False: the server stopped before that,
+    /// and the checkpoint must stay as it is.
+    fn note(&self, transitions: &[Transition]) -> bool {
         if transitions.is_empty() {
-            return;
+            return true;
         }
         let alert = |transition| alert(self.rules.alert_for(transition, &self.external_url));
         let alerts: Vec<Alert> = transitions.iter().map(alert).collect();
@@ -180,9 +211,14 @@ impl Judging {
             tracing::info!(labels = %alert.labels, status = %alert.status(), "alert");
         }
         while let Err(error) = self.notifier.enqueue_all(&alerts) {
+            if self.deadline.has_passed() {
+                tracing::error!(%error, "an alert cannot be noted before the end; the next start finds it again");
+                return false;
+            }
             tracing::error!(%error, "an alert cannot be noted; trying again");
             std::thread::park_timeout(OUTBOX_RETRY);
         }
+        true
     }
 }
 
