@@ -28,6 +28,9 @@ use crate::storage::tap::{Interest, TapBatch, TapRow};
 /// Groups without news are looked at when event time has moved on by this much, in ms.
 const SWEEP_INTERVAL_MS: u64 = 1000;
 
+/// A sample further ahead of event time than this is ignored, in ms: four hours.
+const AHEAD_MS_MAX: i64 = 14_400_000;
+
 /// The detection worker of one shard.
 pub struct Worker {
     index: usize,
@@ -79,13 +82,16 @@ impl Worker {
         let (mut fed, mut late) = (0, 0);
         for row in &batch.rows {
             let Some(&index) = self.by_ref.get(&row.series) else { continue };
+            self.time.observe(row.timestamp_ms, self.series.len());
+            if row.timestamp_ms > self.time.seen_ms().saturating_add(AHEAD_MS_MAX) {
+                continue;
+            }
             match self.feed(index, row) {
                 Fed::Ignored => continue,
                 Fed::InTime => {}
                 Fed::Late => late += 1,
             }
             fed += 1;
-            self.time.observe(row.timestamp_ms, self.series.len());
         }
         let metrics = &self.shared.metrics;
         Metrics::add(&metrics.samples_fed, fed);
