@@ -123,6 +123,20 @@ impl<'a> Cursor<'a> {
         Err(self.corruption("a varint exceeds 64 bits"))
     }
 
+    /// The next `count` bytes, at most eight, as the low bytes of a word whose others are zero.
+    #[inline]
+    pub(crate) fn word(&mut self, count: usize) -> Result<u64, Corruption> {
+        let rest = &self.bytes[self.position..];
+        if let Some(whole) = rest.first_chunk::<8>() {
+            self.position += count;
+            let keep = if count == 0 { 0 } else { u64::MAX >> (64 - 8 * count) };
+            return Ok(u64::from_le_bytes(*whole) & keep);
+        }
+        let mut bytes = [0; 8];
+        bytes[..count].copy_from_slice(self.take(count)?);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
     pub(crate) fn varint_u32(&mut self) -> Result<u32, Corruption> {
         let at = self.position;
         u32::try_from(self.varint()?).map_err(|_| Corruption::at(at, "a number exceeds 32 bits"))

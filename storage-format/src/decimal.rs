@@ -14,6 +14,9 @@ pub(crate) const MANTISSA_MAX: i64 = 1 << 53;
 pub(crate) const POWERS: [f64; 16] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
+/// Bound of a scaled value: 2^51, up to which [`ROUNDER`] rounds.
+const SCALED_MAX: f64 = 2_251_799_813_685_248.0;
+
 /// Adding it to a float below 2^51 in magnitude leaves the nearest integer in the low bits of the sum.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
@@ -33,8 +36,7 @@ pub(crate) fn mantissa(value: f64, exponent: u8) -> Option<i64> {
     }
     let power = POWERS[usize::from(exponent & 15)];
     let scaled = value * power;
-    // NaN fails this comparison too.
-    if !(scaled.abs() < (1u64 << 51) as f64) {
+    if scaled.is_nan() || scaled.abs() >= SCALED_MAX {
         return None;
     }
     let mantissa = (scaled + ROUNDER).to_bits() as i64 - ROUNDER.to_bits() as i64;

@@ -107,8 +107,11 @@ fn read_stored(bytes: &[u8]) -> Result<Vec<(i64, u64)>, Corruption> {
     Ok(timestamps.into_iter().zip(values.into_iter().map(f64::to_bits)).collect())
 }
 
-/// The records of a framed file: kind and payload.
-fn records(file: &[u8]) -> Result<(Vec<(u8, Vec<u8>)>, bool), Corruption> {
+/// Kind and payload.
+type Record = (u8, Vec<u8>);
+
+/// The records of a framed file, and whether nothing is wrong with it.
+fn records(file: &[u8]) -> Result<(Vec<Record>, bool), Corruption> {
     let events: Vec<_> = Reader::open(file)?.1.collect();
     let clean = events.iter().all(|event| matches!(event, Event::Record { chain_ok: true, .. } | Event::End { .. }));
     let records = events.iter().filter_map(|event| match event {
@@ -118,7 +121,7 @@ fn records(file: &[u8]) -> Result<(Vec<(u8, Vec<u8>)>, bool), Corruption> {
     Ok((records.collect(), clean))
 }
 
-fn written(header: &FileHeader, shard: u16, records: &[(u8, Vec<u8>)]) -> Vec<u8> {
+fn written(header: &FileHeader, shard: u16, records: &[Record]) -> Vec<u8> {
     let mut file = header.encode().to_vec();
     let mut chain = header.chain_start();
     for (kind, payload) in records {
@@ -184,7 +187,8 @@ fn read_block(bytes: &[u8]) -> Result<BlockContent, Corruption> {
 fn block_is_read_and_written_as_told() {
     let file = golden("block");
     let range = BlockRange { min_time_ms: 0, max_time_ms: 7_200_000, created_ms: 7_260_000 };
-    let content: [(&str, &[&[(i64, f64)]]); 2] =
+    type Samples<'a> = &'a [(i64, f64)];
+    let content: [(&str, &[Samples<'_>]); 2] =
         [("1", &[&[(1000, 1.0), (16_000, 1.0)], &[(31_000, 0.0)]]), ("2", &[&[(1000, STALE)]])];
 
     let reader = BlockReader::open(&file[..]).unwrap();

@@ -42,24 +42,24 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
         [self.symbols, self.series, self.postings]
     }
 
-    /// All texts of the block. Errors of what it returns are told from the start of its region.
+    /// All texts of the block.
     pub fn symbols(&self) -> Symbols<'_> {
-        Symbols::open(self.region(self.symbols)).expect("verified when the block was opened")
+        Symbols::open(self.region(self.symbols)).expect("verified when the block was opened").based(self.symbols.offset)
     }
 
     /// All label names in byte order.
     pub fn label_names(&self) -> Result<Vec<&str>, Corruption> {
-        self.postings_table().label_names().map_err(|corruption| corruption.moved(self.postings.offset))
+        self.postings_table().label_names()
     }
 
     /// The values of a label in byte order, each with its series; none if no series has the label.
     pub fn values_of(&self, name: &str) -> Result<ValuesOf<'_>, Corruption> {
-        self.postings_table().values_of(name).map_err(|corruption| corruption.moved(self.postings.offset))
+        self.postings_table().values_of(name)
     }
 
     /// Indexes of the series with a label pair, ascending; none if no series has it.
     pub fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Corruption> {
-        self.postings_table().postings(name, value).map_err(|corruption| corruption.moved(self.postings.offset))
+        self.postings_table().postings(name, value)
     }
 
     /// Number of series; their indexes are below it, and ascend with their labels.
@@ -120,6 +120,7 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
     fn postings_table(&self) -> PostingsTable<'_> {
         PostingsTable::open(self.region(self.postings), self.symbols(), self.series_count())
             .expect("verified when the block was opened")
+            .based(self.postings.offset)
     }
 }
 

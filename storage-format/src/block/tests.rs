@@ -113,6 +113,39 @@ fn regions_with_gaps_are_refused_though_their_checksums_hold() {
 }
 
 #[test]
+fn damage_behind_good_checksums_is_told_by_its_place_in_the_file() {
+    let mut bytes = write(&small());
+    let footer = bytes.len() - FOOTER_BYTES;
+    // The last byte of the postings is the only series of node="2": 1 becomes 2, which does not exist.
+    let place = footer - 1;
+    assert_eq!(bytes[place], 1);
+    bytes[place] = 2;
+    let postings = crate::bytes::u64_at(&bytes, footer + 48) as usize;
+    let region_checksum = crc32c::crc32c(&bytes[postings..footer]);
+    bytes[footer + 64..footer + 68].copy_from_slice(&region_checksum.to_le_bytes());
+    let footer_checksum = crc32c::crc32c(&bytes[footer..footer + 92]);
+    bytes[footer + 92..footer + 96].copy_from_slice(&footer_checksum.to_le_bytes());
+    let reader = BlockReader::open(&bytes[..]).unwrap();
+    let refusal = reader.postings("node", "2").unwrap_err();
+    // Behind the number that is wrong.
+    assert_eq!(refusal.offset, footer as u64);
+    assert_eq!(reader.postings("node", "1"), Ok(vec![0]));
+}
+
+#[test]
+fn another_version_unknown_flags_and_reserved_bytes_are_refused() {
+    let whole = write(&small());
+    for at in [8, 10, 12, 40, 59] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 2;
+        let checksum = crc32c::crc32c(&bytes[..60]);
+        bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
+        let refusal = BlockReader::open(&bytes[..]).unwrap_err();
+        assert!([8, 10].contains(&refusal.offset), "byte {at}: {refusal}");
+    }
+}
+
+#[test]
 fn a_block_whose_footer_is_of_another_is_refused() {
     let block = |created_ms| {
         let range = BlockRange { created_ms, ..RANGE };

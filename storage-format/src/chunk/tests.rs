@@ -162,6 +162,13 @@ fn mantissa_cannot_be_walked_out_of_range() {
 }
 
 #[test]
+fn a_stream_cut_within_a_sample_is_told_as_such() {
+    let stream = encode(&[(0, 1.0), (100_000, 2.0)]);
+    let refusal = decoded(&stream[..stream.len() - 1], 2).unwrap_err();
+    assert_eq!(refusal, Corruption { offset: stream.len() as u64 - 1, what: "a chunk ends before its last sample" });
+}
+
+#[test]
 fn columns_are_as_before_after_an_error() {
     let stream = encode(&[(0, 1.0), (1, 2.0), (2, 3.0)]);
     let (mut timestamps, mut values) = (vec![7], vec![0.5]);

@@ -43,6 +43,15 @@ fn file_header_of_another_version_is_refused() {
 }
 
 #[test]
+fn reserved_bytes_of_the_file_header_must_be_zero() {
+    let mut bytes = HEADER.encode();
+    bytes[11] = 1;
+    let checksum = crc32c::crc32c(&bytes[..28]);
+    bytes[28..].copy_from_slice(&checksum.to_le_bytes());
+    assert_eq!(FileHeader::decode(&bytes).unwrap_err().offset, 10);
+}
+
+#[test]
 fn records_lie_where_the_chapter_says() {
     let file = file_of(&[b"a".as_slice(), b"12345678", b"123456789"]);
     // 32 header; 24 + 1 → 32; 24 + 8 = 32; 24 + 9 → 40.

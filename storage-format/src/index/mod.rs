@@ -10,4 +10,4 @@ mod write;
 pub use postings::{PostingsList, PostingsTable, ValuesOf};
 pub use series::{ChunkMeta, SeriesEntry, SeriesTable};
 pub use symbols::Symbols;
-pub use write::IndexWriter;
+pub(crate) use write::IndexWriter;

@@ -14,6 +14,8 @@ pub struct PostingsTable<'a> {
     lists: &'a [u8],
     symbols: Symbols<'a>,
     series_count: u32,
+    /// What is added to the offsets of errors.
+    base: u64,
 }
 
 /// One entry of the table.
@@ -36,7 +38,12 @@ impl<'a> PostingsTable<'a> {
             return Err(Corruption::at(0, "the postings have more entries than bytes"));
         }
         let (entries, lists) = region[4..].split_at(entries_bytes as usize);
-        Ok(PostingsTable { entries, lists, symbols, series_count })
+        Ok(PostingsTable { entries, lists, symbols, series_count, base: 0 })
+    }
+
+    /// The same, with errors told from the start of the file in which the region lies at `base`.
+    pub(crate) fn based(self, base: u64) -> PostingsTable<'a> {
+        PostingsTable { base, ..self }
     }
 
     /// Number of label pairs.
@@ -98,7 +105,12 @@ impl<'a> PostingsTable<'a> {
 
     /// The text of a symbol that the entry at `index` names.
     fn symbol(&self, symbol: u32, index: usize) -> Result<&'a str, Corruption> {
-        self.symbols.get(symbol).map_err(|cause| Corruption::at(4 + index * ENTRY_BYTES, cause.what))
+        let offset = self.entry_offset(index);
+        self.symbols.get(symbol).map_err(|cause| Corruption { offset, what: cause.what })
+    }
+
+    fn entry_offset(&self, index: usize) -> u64 {
+        self.base + (4 + index * ENTRY_BYTES) as u64
     }
 
     fn list(&self, index: usize) -> PostingsList<'a> {
@@ -106,8 +118,8 @@ impl<'a> PostingsTable<'a> {
         let end = if index + 1 < self.pair_count() { self.entry(index + 1).offset as usize } else { self.lists.len() };
         PostingsList {
             bytes: self.lists.get(entry.offset as usize..end),
-            at: 4 + (index * ENTRY_BYTES) as u64,
-            lists_at: (4 + self.entries.len()) as u64 + u64::from(entry.offset),
+            at: self.entry_offset(index),
+            lists_at: self.base + (4 + self.entries.len()) as u64 + u64::from(entry.offset),
             count: entry.count,
             series_count: self.series_count,
         }

@@ -11,13 +11,20 @@ pub struct Symbols<'a> {
     count: u32,
     offsets: &'a [u8],
     text: &'a [u8],
+    /// What is added to the offsets of errors.
+    base: u64,
 }
 
 impl<'a> Symbols<'a> {
     /// Takes the region apart; single symbols are checked as they are read.
     pub fn open(region: &'a [u8]) -> Result<Symbols<'a>, Corruption> {
         let (count, offsets, text) = open_table(region)?;
-        Ok(Symbols { count, offsets, text })
+        Ok(Symbols { count, offsets, text, base: 0 })
+    }
+
+    /// The same, with errors told from the start of the file in which the region lies at `base`.
+    pub(crate) fn based(self, base: u64) -> Symbols<'a> {
+        Symbols { base, ..self }
     }
 
     /// Number of symbols.
@@ -50,7 +57,7 @@ impl<'a> Symbols<'a> {
     }
 
     fn corruption(&self, symbol: u32, what: &'static str) -> Corruption {
-        Corruption { offset: 4 + 4 * u64::from(symbol), what }
+        Corruption { offset: self.base + 4 + 4 * u64::from(symbol), what }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::bytes::{append_varint, append_zigzag};
 ///
 /// Symbols get their numbers when all are known, so series are kept with provisional ones until [`IndexWriter::encode`].
 #[derive(Debug, Default)]
-pub struct IndexWriter {
+pub(crate) struct IndexWriter {
     symbols: Vec<Box<str>>,
     symbol_of: HashMap<Box<str>, u32>,
     series: Vec<Series>,
@@ -31,7 +31,7 @@ pub(crate) struct Regions {
 
 impl IndexWriter {
     /// Starts the next series. Panics if its labels do not come after those of the last one.
-    pub fn begin_series<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
+    pub(crate) fn begin_series<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
         let labels: Vec<_> =
             labels.into_iter().map(|(name, value)| (self.provisional(name), self.provisional(value))).collect();
         if let Some(last) = self.series.last() {
@@ -45,7 +45,7 @@ impl IndexWriter {
     }
 
     /// Adds a chunk to the series begun last. Panics if it lies before that series' last chunk, in the file or in time.
-    pub fn append_chunk(&mut self, chunk: ChunkMeta) {
+    pub(crate) fn append_chunk(&mut self, chunk: ChunkMeta) {
         assert!(chunk.min_timestamp_ms <= chunk.max_timestamp_ms, "a chunk ends before it begins: {chunk:?}");
         let series = self.series.last_mut().expect("a series was begun before its chunks");
         if let Some(last) = series.chunks.last() {
@@ -56,7 +56,7 @@ impl IndexWriter {
     }
 
     /// Number of series begun.
-    pub fn series_count(&self) -> usize {
+    pub(crate) fn series_count(&self) -> usize {
         self.series.len()
     }
 

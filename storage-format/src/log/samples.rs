@@ -177,9 +177,7 @@ fn decode_value(cursor: &mut Cursor<'_>, tag: u8) -> Result<f64, Corruption> {
     if count > 8 {
         return Err(cursor.corruption("a value has more than eight bytes"));
     }
-    let mut bytes = [0; 8];
-    bytes[..count].copy_from_slice(cursor.take(count)?);
-    let word = u64::from_le_bytes(bytes);
+    let word = cursor.word(count)?;
     if tag & DECIMAL == 0 {
         return decode_raw(cursor, tag, word, count);
     }
