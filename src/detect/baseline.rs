@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cusum::{Score, alternatives, tolerated};
-use super::judge::Direction;
+use super::transition::Direction;
 
 /// Half-life of the level, in ms of event time.
 const LEVEL_HALF_LIFE_MS: f64 = 1_200_000.0;

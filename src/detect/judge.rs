@@ -1,7 +1,9 @@
 //! Merges what the workers say, and judges each bucket of each group once.
 //!
-//!     worker 0:  feeds eu from 41 · 41 · 42 · 43          bucket 42 of eu is judged when both have told it, and every worker
-//!     worker 1:  feeds eu from 42 · 42                    has seen its start, so that a third one would have said "feeds eu"
+//! ```text
+//! worker 0:  feeds eu from 41 · 41 · 42 · 43          bucket 42 of eu is judged when both have told it, and every worker
+//! worker 1:  feeds eu from 42 · 42                    has seen its start, so that a third one would have said "feeds eu"
+//! ```
 //!
 //! Always true:
 //! 1. Buckets of a group are judged in order, each once, also across a restart: what was judged before a checkpoint is
@@ -11,88 +13,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::baseline::{Scale, Seen};
 use super::group::{Message, Partial};
 use super::model::{Bucket, Change, Model};
 use super::shared::{Metrics, Shared};
 use super::signal::{Shape, Signal};
+use super::transition::{Firing, Kind, Transition};
 use super::{Watch, quantile};
 use crate::model::Labels;
 
 /// Share of the living series that must have reported for a bucket to be judged.
 pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
-
-/// Which way a signal went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Direction {
-    /// Below the expectation.
-    Drop,
-    /// Above it.
-    Rise,
-}
-
-impl Direction {
-    pub(crate) fn sign(self) -> f64 {
-        if self == Direction::Drop { -1.0 } else { 1.0 }
-    }
-
-    pub(crate) fn index(self) -> usize {
-        usize::from(self == Direction::Rise)
-    }
-}
-
-/// Whether an alert begins or ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// It begins.
-    Firing,
-    /// It ends.
-    Resolved,
-}
-
-/// An alert of a group begins or ends.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Transition {
-    /// Index of the watch, as they were given to [`super::start`].
-    pub watch: usize,
-    /// Labels of the group.
-    pub labels: Arc<Labels>,
-    /// Begins or ends.
-    pub kind: Kind,
-    /// Which way it went.
-    pub direction: Direction,
-    /// The windowed value as the expression says it; NaN when a window has none.
-    pub value: f64,
-    /// What it was expected to be.
-    pub expected: f64,
-    /// When the change seems to have begun, in ms since 1970 UTC.
-    pub onset_ms: i64,
-    /// When the alert began: end of the bucket that fired, in ms since 1970 UTC.
-    pub fired_ms: i64,
-    /// When this was known: end of the bucket that was judged, in ms since 1970 UTC.
-    pub at_ms: i64,
-}
-
-/// An alert that fires now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Firing {
-    /// Index of the watch.
-    pub watch: usize,
-    /// Labels of the group.
-    pub labels: Arc<Labels>,
-    /// Which way it went.
-    pub direction: Direction,
-    /// The windowed value at the last closed bucket.
-    pub value: f64,
-    /// What it was expected to be.
-    pub expected: f64,
-    /// When the change seems to have begun, in ms since 1970 UTC.
-    pub onset_ms: i64,
-    /// When the alert began, in ms since 1970 UTC.
-    pub fired_ms: i64,
-}
 
 /// Merges, judges, remembers.
 pub struct Judge {

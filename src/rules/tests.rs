@@ -212,7 +212,7 @@ fn numbers_are_humanized_as_prometheus_does() {
         ("humanizeDuration", -90_061.0, "-1d 1h 1m 1s"),
         ("humanizePercentage", 0.123_456, "12.35%"),
         ("humanizePercentage", 1.0, "100%"),
-        ("printf \"%.2f\"", 3.14159, "3.14"),
+        ("printf \"%.2f\"", 2.345_6, "2.35"),
         ("printf \"%.1f%% of all\"", 42.0, "42.0% of all"),
         ("printf \"%.3g\"", 123_456.0, "1.23e+05"),
         ("printf \"%v\"", 1e21, "1e+21"),
