@@ -111,7 +111,7 @@ impl Join {
         if matching.group == Group::OneToOne {
             matched.check_many_side(context, &columns, &partners, &many_keys)?;
         }
-        let rows = matched.rows(self, &partners, &many_keys)?;
+        let rows = matched.rows(context, self, &partners, &many_keys)?;
         let (labels, pairs) = rows.into_iter().unzip();
         let steps = context.grid.count;
         let source = Pairs { join: self, many: many.source, one: columns, pairs, swapped, steps };
@@ -239,10 +239,19 @@ impl Matched<'_, '_> {
     }
 
     /// The rows of the result: pairs that come to have the same labels are one row.
-    fn rows(&self, join: Join, partners: &[Vec<usize>], keys: &[usize]) -> Result<Vec<ResultRow>, QueryError> {
+    fn rows(
+        &self,
+        context: &Context<'_>,
+        join: Join,
+        partners: &[Vec<usize>],
+        keys: &[usize],
+    ) -> Result<Vec<ResultRow>, QueryError> {
         let mut known: HashMap<Arc<Labels>, usize> = HashMap::new();
         let mut rows: Vec<ResultRow> = Vec::new();
         for (many, key) in keys.iter().enumerate() {
+            // Series that are never there together may all be partners: many times many pairs.
+            context.budget.take_samples(partners[*key].len())?;
+            context.budget.check()?;
             for one in &partners[*key] {
                 let labels = self.result_labels(join, many, *one)?;
                 let index = *known.entry(labels).or_insert_with_key(|labels| {
@@ -286,25 +295,44 @@ struct Pairs<'q> {
     steps: usize,
 }
 
+/// One pair's values, and at which steps both of it were there.
+struct Joined {
+    column: Column,
+    matched: Steps,
+}
+
+impl Pairs<'_> {
+    fn join(&self, many: &Column, one: &Column) -> Joined {
+        let mut matched = many.present.clone();
+        matched.intersect(&one.present);
+        let mut column = Column::absent(self.steps);
+        for step in matched.iter() {
+            let (many, one) = (many.values[step], one.values[step]);
+            let (left, right) = if self.swapped { (one, many) } else { (many, one) };
+            if let Some(value) = self.join.element(left, right, left) {
+                column.set(step, value);
+            }
+        }
+        Joined { column, matched }
+    }
+}
+
 impl Source for Pairs<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let mut result = Column::absent(self.steps);
         let mut matched = Steps::none(self.steps);
-        for (many, one) in &self.pairs[index] {
-            let mut column = self.many.column(*many, scratch)?;
-            let other = &self.one[*one];
-            column.present.intersect(&other.present);
-            if matched.unite(&column.present).is_some() {
-                return Err(QueryError::execution(
-                    "multiple matches for labels: grouping labels must ensure unique matches",
-                ));
+        // Pairs with the same row of the "many" side stand together: it is computed once.
+        for pairs in self.pairs[index].chunk_by(|a, b| a.0 == b.0) {
+            let column = self.many.column(pairs[0].0, scratch)?;
+            for (_, one) in pairs {
+                let joined = self.join(&column, &self.one[*one]);
+                if matched.unite(&joined.matched).is_some() {
+                    return Err(QueryError::execution(
+                        "multiple matches for labels: grouping labels must ensure unique matches",
+                    ));
+                }
+                result.unite(&joined.column)?;
             }
-            column.filter_map(|step, value| {
-                let (left, right) =
-                    if self.swapped { (other.values[step], value) } else { (value, other.values[step]) };
-                self.join.element(left, right, left)
-            });
-            result.unite(&column)?;
         }
         Ok(result)
     }

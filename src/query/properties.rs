@@ -55,15 +55,17 @@ fn oracle(function: &str, samples: &[(i64, f64)], start_ms: i64, end_ms: i64) ->
             if is_counter {
                 rise += steps().filter(|(a, b)| b < a).map(|(a, _)| a).sum::<f64>();
             }
-            let covered = (last.0 - first.0) as f64;
+            // In seconds: a gap of exactly 1.1 distances is decided by rounding, and must be decided as Prometheus does.
+            let seconds = |from_ms: i64, to_ms: i64| (to_ms - from_ms) as f64 / 1000.0;
+            let covered = seconds(first.0, last.0);
             let distance = covered / (window.len() - 1) as f64;
-            let reach = |gap: i64| if (gap as f64) < 1.1 * distance { gap as f64 } else { distance / 2.0 };
-            let mut before = reach(first.0 - start_ms);
+            let reach = |gap: f64| if gap < 1.1 * distance { gap } else { distance / 2.0 };
+            let mut before = reach(seconds(start_ms, first.0));
             if is_counter && rise > 0.0 && first.1 >= 0.0 {
                 before = before.min(covered * first.1 / rise);
             }
-            let whole = rise * (covered + before + reach(end_ms - last.0)) / covered;
-            if function == "rate" { whole * 1000.0 / (end_ms - start_ms) as f64 } else { whole }
+            let whole = rise * (covered + before + reach(seconds(last.0, end_ms))) / covered;
+            if function == "rate" { whole / seconds(start_ms, end_ms) } else { whole }
         }
         _ => return None,
     })

@@ -95,6 +95,47 @@ fn a_query_that_nests_too_deep_is_refused_at_once() {
 }
 
 #[test]
+fn a_query_that_nests_almost_too_deep_is_evaluated_on_a_small_stack() {
+    let nested = |open: &str, inner: &str, close: &str, times: usize| {
+        let query = open.repeat(times) + inner + &close.repeat(times);
+        engine().instant(&view_of(&[(0, 1.0)]), &query, 0, &Options::default()).expect(open)
+    };
+    nested("(", "x", ")", 127);
+    nested("abs(", "x", ")", 126);
+    nested("-(", "x", ")", 62);
+    nested("sum by (n) (", "x", ")", 126);
+    nested("x + (", "x", ")", 62);
+    nested("sum(x) or (", "x", ")", 62);
+    nested("x{n=~\"0*\"} and (", "x", ")", 62);
+    nested("max_over_time(", "x", "[1m:1m])", 62);
+    nested("max_over_time(", "x", "[1m:1m] offset -70000y)", 60);
+    nested("histogram_quantile(1, ", "x", ")", 126);
+}
+
+#[test]
+fn memory_that_no_sample_fills_is_counted_too() {
+    let limits = Limits { samples_max: 5000, ..Limits::default() };
+    let view = ReadView::of_samples((0..100).map(|index| series("x", index, &[(index as i64, 1.0)])).collect());
+    let engine = Engine::new(limits, Clock::system());
+    let refused = |query: &str, end_ms: i64| {
+        let error = engine.range(&view, query, 0, end_ms, 1, &Options::default()).expect_err(query);
+        assert!(error.to_string().contains("5000"), "{query}: {error}");
+    };
+    refused("sum by (n) (x)", 100);
+    refused("time() + (time() + (time() + (time() + (time() + time()))))", 1000);
+    refused("histogram_quantile(0.5, label_replace(x, \"le\", \"$1\", \"n\", \"(.*)\"))", 100);
+    refused("vector(1) or vector(2) or vector(3) or vector(4) or vector(5)", 1000);
+    // None of the hundred is there together with another: 100 × 100 values of the "one" side, and as many pairs.
+    let pairs = |samples_max| {
+        let engine = Engine::new(Limits { samples_max, ..Limits::default() }, Clock::system());
+        let options = Options { lookback_ms: Some(1), ..Options::default() };
+        engine.range(&view, "x * on() group_left() x", 0, 99, 1, &options)
+    };
+    assert!(pairs(15_000).is_err());
+    assert!(pairs(30_000).is_ok());
+}
+
+#[test]
 fn brackets_in_strings_and_comments_do_not_nest() {
     let query = format!("x{{a=\"{0}\", b='{0}', c=`{0}`}} # {0}", "(".repeat(1000));
     assert!(plan(&query).is_ok());
@@ -210,6 +251,7 @@ fn what_is_not_evaluated_is_named() {
         ("info(x)", "function `info`"),
         ("limitk(1, x)", "aggregation `limitk`"),
         ("x + fill(0) x", "fill"),
+        ("rate(x[5m] anchored)", "anchored"),
         ("x{a=\"1\" or b=\"2\"}", "`or` between matchers"),
         ("rate(x[5m + 1m])", "an expression in place of a duration"),
     ];

@@ -15,6 +15,9 @@ pub(super) const PATTERNS_MAX: usize = 128;
 /// Longest duration that may be written as a bare number, in seconds: a thousand years.
 const DURATION_SECONDS_MAX: f64 = 3.2e10;
 
+/// Modifiers of Prometheus 3.14 that the parser does not read.
+const NEWER_MODIFIERS: [&str; 2] = ["anchored", "smoothed"];
+
 /// A text that may be parsed.
 #[derive(Debug)]
 pub(super) struct Checked {
@@ -22,6 +25,8 @@ pub(super) struct Checked {
     pub(super) text: String,
     /// The patterns in the order of their appearance.
     pub(super) patterns: Vec<String>,
+    /// A word that newer PromQL has as a modifier; should the parser fail, that is why.
+    pub(super) modifier: Option<&'static str>,
 }
 
 /// Refuses a text that is too long or too deep, without ever recursing.
@@ -39,7 +44,7 @@ pub(super) fn check(text: &str, bytes_max: usize, depth_max: usize) -> Result<Ch
         open: vec![Bracket::new('(')],
         depth_max,
         expects: Expects::Nothing,
-        out: Checked { text: String::new(), patterns: Vec::new() },
+        out: Checked { text: String::new(), patterns: Vec::new(), modifier: None },
     };
     walk.run()?;
     Ok(walk.out)
@@ -176,9 +181,10 @@ impl Walk<'_> {
             return Ok(());
         }
         // The sign of a duration: `offset -5m`.
-        if self.expects != Expects::Duration || !matches!(c, '+' | '-') {
-            self.expects = Expects::Nothing;
+        if self.expects == Expects::Duration && matches!(c, '+' | '-') {
+            return Ok(());
         }
+        self.expects = Expects::Nothing;
         self.count_operator()
     }
 
@@ -196,6 +202,7 @@ impl Walk<'_> {
         let word = &self.text[start..self.at];
         let before = std::mem::replace(&mut self.expects, Expects::Nothing);
         let is = |name: &str| word.eq_ignore_ascii_case(name);
+        self.out.modifier = self.out.modifier.or(NEWER_MODIFIERS.into_iter().find(|modifier| is(modifier)));
         if before == Expects::Duration {
             return plausible_duration(word);
         }
