@@ -12,8 +12,8 @@
 //! | --- | --- | --- |
 //! | tokio workers | sockets, deliveries | last |
 //! | `shard-N`, `log` | [`crate::storage`] | when http has finished |
-//! | `detect-N` | feeds the signals from shard N's tap ([`watch`]) | when its shard has |
-//! | `judge` | closes buckets, notes alerts, writes the checkpoint ([`watch`]) | when the detect threads have |
+//! | `detect-N` | feeds the signals from shard N's tap (`watch.rs`) | when its shard has |
+//! | `judge` | closes buckets, notes alerts, writes the checkpoint (`watch.rs`) | when the detect threads have |
 //! | `maintain` | cuts blocks, drops what is past the retention | at the order to stop |
 
 mod metrics;
