@@ -21,7 +21,9 @@ pub(super) struct Engine {
 
 /// Starts the engine and waits until it is ready.
 pub(super) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engine> {
-    anyhow::bail!("no engine in this build to start with {options:?}")
+    let EngineOptions { data_folder, listen, rules_file, webhook_url, secret_file } = options;
+    let files = [data_folder, rules_file, secret_file];
+    anyhow::bail!("no engine in this build to listen on {listen}, page {webhook_url} and read {files:?}")
 }
 
 impl Engine {
