@@ -197,6 +197,10 @@ impl Judge {
                     self.waiting.push(index);
                 }
             }
+            Message::Skips { group, next } => {
+                let index = self.of_worker[worker][&group];
+                self.groups[index].tell_up_to(worker, next);
+            }
             Message::Rests { group } => {
                 let index = self.of_worker[worker][&group];
                 self.groups[index].feeders.retain(|feeder| feeder.0 != worker);
@@ -241,10 +245,12 @@ impl Judged {
         }
     }
 
+    fn tell_up_to(&mut self, worker: usize, next: i64) {
+        self.feeders.iter_mut().filter(|feeder| feeder.0 == worker).for_each(|feeder| feeder.1 = next);
+    }
+
     fn take(&mut self, worker: usize, bucket: i64, partial: Partial) {
-        if let Some(feeder) = self.feeders.iter_mut().find(|feeder| feeder.0 == worker) {
-            feeder.1 = bucket + 1;
-        }
+        self.tell_up_to(worker, bucket + 1);
         if self.closed.is_none_or(|closed| bucket > closed) {
             self.partials.entry(bucket).or_default().merge(partial);
         }

@@ -26,6 +26,7 @@
 
 mod baseline;
 mod cusum;
+mod event_time;
 mod group;
 mod judge;
 mod model;
