@@ -1,9 +1,11 @@
 //! The part of a group's buckets that one worker adds up.
 //!
-//!     bucket        41      42      43
-//!     node 1   ──────┼───────┼──▶                members: 1, 2, 3
-//!     node 2   ──────┼───────┼───────┼▶          41 and 42 are closed when node 3 arrives beyond their ends,
-//!     node 3   ────▶ ┊       ┊       ┊           or is overdue; then a `Partial` of each leaves for the judge
+//! ```text
+//! bucket        41      42      43
+//! node 1   ──────┼───────┼──▶                members: 1, 2, 3
+//! node 2   ──────┼───────┼───────┼▶          41 and 42 are closed when node 3 arrives beyond their ends,
+//! node 3   ────▶ ┊       ┊       ┊           or is overdue; then a `Partial` of each leaves for the judge
+//! ```
 //!
 //! Always true:
 //! 1. Buckets close in order, each once; what comes for a closed bucket is counted as late and dropped.

@@ -1,7 +1,9 @@
 //! Merges what the workers say, and judges each bucket of each group once.
 //!
-//!     worker 0:  feeds eu from 41 · 41 · 42 · 43          bucket 42 of eu is judged when both have told it, and every worker
-//!     worker 1:  feeds eu from 42 · 42                    has seen its start, so that a third one would have said "feeds eu"
+//! ```text
+//! worker 0:  feeds eu from 41 · 41 · 42 · 43          bucket 42 of eu is judged when both have told it, and every worker
+//! worker 1:  feeds eu from 42 · 42                    has seen its start, so that a third one would have said "feeds eu"
+//! ```
 //!
 //! Always true:
 //! 1. Buckets of a group are judged in order, each once, also across a restart: what was judged before a checkpoint is
