@@ -1,2 +1,70 @@
 //! The `dozor` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dozor::config::{self, Config, ServeArgs};
+use dozor::demo::{self, DemoOptions};
+use dozor::server::Server;
+use dozor::telemetry;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Freed memory goes back to the thread that took it: bodies, batches and records are made on one thread and freed on
+/// another all day long.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Takes in an online shop's metrics, watches every sample for trouble, and tells the pager.
+#[derive(Parser)]
+#[command(name = "dozor", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(ServeArgs),
+    /// See a simulated shop break, and the pager ring
+    Demo(DemoOptions),
+    /// Print a settings file with every setting, its unit, default and range
+    Config,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Serve(flags) => run(serve(flags)),
+        Command::Demo(options) => run(demo::run(options)),
+        Command::Config => {
+            print!("{}", config::documented());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+async fn serve(flags: ServeArgs) -> anyhow::Result<ExitCode> {
+    telemetry::start_logging();
+    // Asked for before the start, so that a stop during recovery is not lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::start(Config::load(&flags)?).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    tokio::select! {
+        () = server.shutdown() => Ok(ExitCode::SUCCESS),
+        _ = terminate.recv() => Ok(ExitCode::FAILURE),
+        _ = interrupt.recv() => Ok(ExitCode::FAILURE),
+    }
+}

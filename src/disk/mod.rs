@@ -14,7 +14,7 @@ mod simulated;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use real::RealDisk;
+pub use real::{FolderLock, RealDisk};
 pub use simulated::SimulatedDisk;
 
 /// What happened, to which file. The operator must act: free space, replace the disk, mend the permissions.

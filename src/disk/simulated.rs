@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +33,25 @@ struct State {
 struct Image {
     live: Vec<u8>,
     synced: Vec<u8>,
+    /// Where the two may differ.
+    unsynced: Range<usize>,
+}
+
+impl Image {
+    fn touch(&mut self, range: Range<usize>) {
+        self.unsynced = if self.unsynced.is_empty() {
+            range
+        } else {
+            self.unsynced.start.min(range.start)..self.unsynced.end.max(range.end)
+        };
+    }
+
+    fn sync(&mut self) {
+        self.synced.resize(self.live.len(), 0);
+        let range = self.unsynced.start.min(self.live.len())..self.unsynced.end.min(self.live.len());
+        self.synced[range.clone()].copy_from_slice(&self.live[range]);
+        self.unsynced = 0..0;
+    }
 }
 
 impl SimulatedDisk {
@@ -65,7 +85,7 @@ impl SimulatedDisk {
             let image = torn(&state.files[index], &mut dice);
             after.live.insert(path.clone(), after.files.len());
             after.durable.insert(path.clone(), after.files.len());
-            after.files.push(Image { live: image.clone(), synced: image });
+            after.files.push(Image { live: image.clone(), synced: image, unsynced: 0..0 });
         }
         SimulatedDisk(Arc::new(Mutex::new(after)))
     }
@@ -77,6 +97,7 @@ impl SimulatedDisk {
         let image = &mut state.files[index];
         change(&mut image.live);
         image.synced = image.live.clone();
+        image.unsynced = 0..0;
     }
 
     fn changing(&self, operation: &'static str, path: &Path) -> Result<parking_lot::MutexGuard<'_, State>, DiskError> {
@@ -114,9 +135,9 @@ fn torn(image: &Image, dice: &mut Dice) -> Vec<u8> {
     };
     let mut out = image.synced.clone();
     out.resize(length, 0);
-    let mut at = 0;
-    while at < length {
-        let end = length.min(at + 1 + dice.below(512) as usize);
+    let (mut at, last) = (image.unsynced.start, image.unsynced.end.min(length));
+    while at < last {
+        let end = last.min(at + 1 + dice.below(512) as usize);
         if dice.below(2) == 0 && end <= image.live.len() {
             out[at..end].copy_from_slice(&image.live[at..end]);
         }
@@ -139,8 +160,8 @@ impl Disk for SimulatedDisk {
     fn create(&self, path: &Path, reserve_bytes: u64) -> Result<Box<dyn DiskFile>, DiskError> {
         let mut state = self.changing("create", path)?;
         let index = state.files.len();
-        let zeros = vec![0; reserve_bytes as usize];
-        state.files.push(Image { live: zeros.clone(), synced: zeros });
+        let zeros = || vec![0; reserve_bytes as usize];
+        state.files.push(Image { live: zeros(), synced: zeros(), unsynced: 0..0 });
         state.live.insert(path.to_owned(), index);
         Ok(Box::new(SimulatedFile { disk: self.clone(), index, path: path.to_owned() }))
     }
@@ -189,19 +210,20 @@ struct SimulatedFile {
 impl DiskFile for SimulatedFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         let mut state = self.disk.changing("write", &self.path)?;
-        let live = &mut state.files[self.index].live;
+        let image = &mut state.files[self.index];
+        let live = &mut image.live;
         let (start, end) = (offset as usize, offset as usize + bytes.len());
         if live.len() < end {
             live.resize(end, 0);
         }
         live[start..end].copy_from_slice(bytes);
+        image.touch(start..end);
         Ok(())
     }
 
     fn sync(&self) -> Result<(), DiskError> {
         let mut state = self.disk.changing("sync", &self.path)?;
-        let image = &mut state.files[self.index];
-        image.synced = image.live.clone();
+        state.files[self.index].sync();
         Ok(())
     }
 

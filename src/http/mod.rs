@@ -1,1 +1,68 @@
-//! http.
+//! The server: one table of routes, Prometheus's HTTP interface, remote write.
+//!
+//! ```text
+//!                  ┌ connections_max           ┌ request_bytes_max       ┌ query.concurrency
+//! listener ─► connection ─► head ─► route ─► body or parameters ─► engine, ingest ─► JSON
+//!      503, close ┘      10 s, 64 KiB ┘ 404, 405   30 s, 413 ┘             ┘ 10 s in the queue, then 503
+//! ```
+//!
+//! A dashboard asks `POST /api/v1/query` with the form `query=up&time=4`. `routes` finds the row, `request` reads the
+//! form, `queries` waits for a permit and runs the engine on a thread of its own, `json` writes the answer:
+//! `{"status":"success","data":{"resultType":"vector","result":[…]}}`.
+//!
+//! Always true:
+//! 1. What a stranger can make us hold is bounded: connections, head, body, the bytes of all bodies together, queries
+//!    that run and queries that wait. Each bound answers with an error that names it.
+//! 2. A connection that does not move is closed: 10 s for a head, 30 s for a body, 60 s between requests, 30 s for a
+//!    reader that takes nothing.
+//! 3. No query runs on the threads that serve sockets, and one whose client has left is told to stop.
+//! 4. A panic in a handler costs its own request (500) and nothing else.
+//! 5. Where a request ends is never in doubt: one whose head gives its length in two ways is refused, or the last of
+//!    its connection (hyper sees to it, a test holds it).
+//!
+//! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2,
+//! compressed answers.
+
+mod call;
+mod catalogue;
+mod json;
+mod limits;
+mod listener;
+mod pages;
+mod parameters;
+mod queries;
+mod reply;
+mod request;
+mod routes;
+mod socket;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::clock::Clock;
+use crate::ingest::Ingest;
+use crate::query::Engine;
+use crate::storage::view::ReadView;
+use crate::telemetry::Registry;
+
+pub use limits::HttpLimits;
+pub use listener::serve;
+
+/// What the server serves: the rooms below it, as `server` has put them together.
+pub struct Services {
+    /// Gives the stored series as of now; asked once a query. Must return at once.
+    pub view: Arc<dyn Fn() -> ReadView + Send + Sync>,
+    /// Evaluates queries.
+    pub engine: Arc<Engine>,
+    /// Takes writes.
+    pub ingest: Arc<Ingest>,
+    /// What `/metrics` shows; the server registers its own numbers there.
+    pub registry: Arc<Registry>,
+    /// Whether recovery is done. Until then `/-/ready`, queries and writes are answered 503.
+    pub ready: Arc<AtomicBool>,
+    /// What "now" is where a query does not say a time.
+    pub clock: Clock,
+}
+#[cfg(test)]
+mod tests;

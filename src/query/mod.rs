@@ -1,1 +1,88 @@
-//! query.
+//! Text in, answer out: PromQL as Prometheus 3 evaluates it.
+//!
+//! ```text
+//! "sum by (region) (rate(shop_orders_total[1m]))"
+//!        │ text.rs    too long? too deep? too many patterns? without recursion, before any parser sees it
+//!        │ lower.rs   the parser's tree → ours, types checked, what we do not evaluate refused by name
+//!        ▼
+//! Plan::Aggregate ─ Plan::Rollup ─ Range [__name__="shop_orders_total"], 60 s
+//!        │ eval.rs    from the outside in: each part asks the next for a table
+//!        ▼
+//! rows: region="eu" node="1", region="eu" node="2", region="us" node="1"         labels: known at once
+//!        │ window.rs  decode one series, move a window over its samples           values: one row at a time
+//!        │ rollup.rs  a rate for each step, into a column
+//!        │ aggregate.rs  add the column to the accumulators of its group
+//!        ▼
+//! Answer: {region="eu"} and {region="us"}, a value for each step
+//! ```
+//!
+//! A range query is never evaluated step by step: each series is decoded once and goes through all operators as a
+//! column over all steps. An instant query is a range query of one step. Series are computed by all threads and put
+//! together in the order of their labels, so that the same question on the same data gives the same bits.
+//!
+//! Worked example:
+//!
+//! ```
+//! use dozor::clock::Clock;
+//! use dozor::model::{Labels, Sample};
+//! use dozor::query::{Engine, Limits, Options, Value};
+//! use dozor::storage::view::ReadView;
+//!
+//! let orders = |node: &str, rise: f64| {
+//!     let labels = Labels::from_pairs([("__name__", "shop_orders_total"), ("node", node)]).unwrap();
+//!     let samples = (0..9).map(|scrape| Sample { timestamp_ms: scrape * 15_000, value: scrape as f64 * rise });
+//!     (labels, samples.collect())
+//! };
+//! let view = ReadView::of_samples(vec![orders("1", 15.0), orders("2", 30.0)]);
+//! let engine = Engine::new(Limits::default(), Clock::system());
+//! let answer = engine.instant(&view, "sum(rate(shop_orders_total[1m]))", 120_000, &Options::default()).unwrap();
+//! let Value::Vector(series) = answer.value else { panic!("a vector") };
+//! // 1 order a second on one node, 2 on the other.
+//! assert_eq!(series[0].2, 3.0);
+//! ```
+//!
+//! Always true:
+//! 1. Nothing a stranger writes recurses deeper than [`Limits::depth_max`], and no pattern is compiled without a bound.
+//! 2. Every loop over samples looks at the clock and at the client within a few thousand turns.
+//! 3. What is held in memory was counted against [`Limits::samples_max`] before it was allocated.
+//!
+//! Deliberately absent: native histograms, the experimental functions, `fill`, delayed removal of metric names, and
+//! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.
+
+mod aggregate;
+mod binary;
+mod budget;
+mod calendar;
+mod column;
+mod engine;
+mod error;
+mod eval;
+mod float;
+mod functions;
+mod histogram;
+mod labelling;
+mod leaf;
+mod lower;
+mod matching;
+mod plan;
+mod rank;
+mod rollup;
+mod sets;
+mod table;
+mod text;
+mod window;
+
+pub use budget::{Cancelled, Limits};
+pub use engine::{Answer, Engine, Options, Series, Value, parse_matchers, plan};
+pub use error::QueryError;
+pub use float::{format_float, format_plain};
+pub use histogram::bucket_quantile;
+pub use plan::{
+    Aggregate, At, Function, Group, Grouping, Kind, Matching, Operator, Plan, Range, RangeInput, Rollup, Selector,
+    Shift,
+};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

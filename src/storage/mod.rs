@@ -1,4 +1,286 @@
-//! The database: log, head, blocks, and the views that queries read.
+//! The database: what was acknowledged, where it lies, and how it is read back.
+//!
+//! ```text
+//! WriteBatch ─► shard queues ─► shards (head) ─► log queue ─► log ─► answer
+//!                                  │  └─► tap ─► whoever listens
+//!                                  ▼ two hours are full
+//!                               block file ─► the log behind it goes
+//! ```
+//!
+//! A sample is in the head (memory, covered by the log) until its two hours are full and the out-of-order window has
+//! passed; then it is in a block (one immutable file). [`ReadView`] joins the two.
+//!
+//! Always true:
+//! 1. A write is answered after its records are in the log as safely as `wal_sync` promises.
+//! 2. A series has one writer, its shard's thread. Everybody else reads under the shard's lock.
+//! 3. A block is complete, checksummed, read back and named on disk before the log behind it or the chunks in the head
+//!    go; so at every moment each acknowledged sample is in the log or in a block.
+//!
+//! Which thread runs what, the bounds of the queues and the order of the locks are on [the front page](crate#threads).
 
+mod batch;
+mod block;
+mod columns;
+mod head;
+mod log;
+mod recover;
+mod resolver;
+mod seal;
 pub mod tap;
+mod threads;
 pub mod view;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use crossbeam::channel::{Sender, TrySendError};
+use parking_lot::Mutex;
+
+use batch::Pending;
+pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
+use block::BlockSet;
+use head::Head;
+pub use head::LATE_SAMPLES_MAX;
+pub use resolver::{Known, Resolver};
+pub use seal::Maintained;
+use tap::{Interest, TapSource};
+use threads::{ShardMessage, Threads};
+pub use view::ReadView;
+
+use crate::clock::Clock;
+use crate::config::WalSync;
+use crate::disk::{Disk, DiskError};
+use crate::model::Labels;
+
+/// How far ahead of the clock a sample may be, in ms.
+pub const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
+/// Requests that wait for one shard at most.
+pub const SHARD_QUEUE_REQUESTS: usize = 256;
+/// Entries that wait for the log at most.
+pub const LOG_QUEUE_ENTRIES: usize = 1024;
+/// Event time that one block covers, in ms; blocks begin at its multiples.
+pub const BLOCK_MS: i64 = 2 * 60 * 60 * 1000;
+
+/// What the database is opened with.
+#[derive(Clone, Debug)]
+pub struct StorageOptions {
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// Shards, 1 to 256.
+    pub shard_count: usize,
+    /// When a write is answered.
+    pub wal_sync: WalSync,
+    /// Age in ms at which blocks go; 0 keeps everything.
+    pub retention_ms: i64,
+    /// How long after its end a block waits for samples out of order, in ms.
+    pub out_of_order_window_ms: i64,
+    /// Series that may live in the head at once.
+    pub series_max: usize,
+    /// Seed of the resolver's hash: anything that a sender cannot know.
+    pub hash_seed: u64,
+}
+
+/// Why the database cannot do something. The operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Bytes on disk are not what was written.
+    #[error("{file}: {damage}", file = file.display())]
+    Corruption {
+        /// The damaged file.
+        file: PathBuf,
+        /// Where in it, and what.
+        damage: storage_format::Corruption,
+    },
+    /// A thread could not be started.
+    #[error("cannot start the thread {name}: {source}")]
+    Thread {
+        /// The thread's name.
+        name: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// What was found when the database was opened.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Blocks that serve queries.
+    pub block_count: usize,
+    /// Log segments read.
+    pub segment_count: usize,
+    /// Samples read from the log.
+    pub sample_count: u64,
+    /// Series alive.
+    pub series_count: usize,
+    /// What could not be used: file, offset, what. Nothing of it was deleted.
+    pub damage: Vec<String>,
+}
+
+/// Figures for `/metrics`.
+#[derive(Debug, Default)]
+pub struct StorageStats {
+    /// Heap bytes of the head's samples.
+    pub head_sample_bytes: usize,
+    /// Blocks that serve queries.
+    pub block_count: usize,
+    /// Bytes of those blocks.
+    pub block_bytes: u64,
+}
+
+/// Counters that the threads keep. Relaxed: they are figures, nothing depends on them.
+#[derive(Debug, Default)]
+pub struct StorageCounters {
+    /// Samples stored, repeats included.
+    pub samples_stored: AtomicU64,
+    /// Samples refused, for whatever reason.
+    pub samples_refused: AtomicU64,
+    /// Groups written to the log.
+    pub log_groups: AtomicU64,
+    /// Bytes written to the log.
+    pub log_bytes: AtomicU64,
+    /// Groups that could not be written at once.
+    pub log_failures: AtomicU64,
+    /// Log segments on disk.
+    pub log_segments: AtomicU64,
+    /// Microseconds spent in writing and syncing groups.
+    pub log_commit_us: AtomicU64,
+    /// Blocks cut since the start.
+    pub blocks_cut: AtomicU64,
+    /// Damaged files or records met since the start.
+    pub damage: AtomicU64,
+}
+
+/// The database, running. Shared by everybody; the threads end at [`Storage::close`].
+pub struct Storage {
+    options: StorageOptions,
+    disk: Arc<dyn Disk>,
+    clock: Clock,
+    head: Arc<Head>,
+    blocks: ArcSwap<BlockSet>,
+    resolver: Arc<Resolver>,
+    inboxes: Vec<Sender<ShardMessage>>,
+    to_log: Sender<threads::LogMessage>,
+    log_failing: Arc<ArcSwapOption<String>>,
+    closing: AtomicBool,
+    counters: Arc<StorageCounters>,
+    maintenance: Mutex<seal::Maintenance>,
+    threads: Mutex<Threads>,
+}
+
+impl Storage {
+    /// Reads what the data folder holds, starts the threads, and is then ready for writes. The caller holds the
+    /// folder's lock. Also returns one tap a shard, for samples of the series that `interest` says yes to.
+    pub fn open(
+        options: StorageOptions,
+        disk: Arc<dyn Disk>,
+        clock: Clock,
+        interest: Interest,
+    ) -> Result<(Arc<Storage>, Recovered, Vec<TapSource>), StorageError> {
+        recover::open(options, disk, clock, interest)
+    }
+
+    /// Known series by the hash of their encoded labels.
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// Number of shards.
+    pub fn shard_count(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    /// The shard that owns the series of these labels.
+    pub fn shard_of(&self, labels: &Labels) -> usize {
+        self.head.shard_of(labels)
+    }
+
+    /// Writes one request's rows, a batch a shard. The future ends when they are in the log, with what was refused.
+    pub async fn write(&self, batches: Vec<ShardBatch>) -> Result<WriteSummary, WriteError> {
+        assert_eq!(batches.len(), self.inboxes.len(), "one batch a shard");
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(WriteError::Closing);
+        }
+        if let Some(failing) = self.log_failing.load_full() {
+            return Err(WriteError::LogFailing(failing.as_ref().clone()));
+        }
+        let parts = batches.iter().filter(|batch| !batch.is_empty()).count();
+        if parts == 0 {
+            return Ok(WriteSummary::default());
+        }
+        let (pending, answered) = Pending::new(parts);
+        for (inbox, batch) in self.inboxes.iter().zip(batches) {
+            if !batch.is_empty() {
+                self.hand_over(inbox, batch, &pending);
+            }
+        }
+        drop(pending);
+        let summary = answered.await.unwrap_or(Err(WriteError::Closing))?;
+        self.counters.samples_stored.fetch_add(summary.stored_count, Ordering::Relaxed);
+        self.counters.samples_refused.fetch_add(summary.refused_count(), Ordering::Relaxed);
+        if summary.gone_count > 0 { Err(WriteError::Busy(SHARD_QUEUE_REQUESTS)) } else { Ok(summary) }
+    }
+
+    fn hand_over(&self, inbox: &Sender<ShardMessage>, batch: ShardBatch, pending: &Arc<Pending>) {
+        match inbox.try_send(ShardMessage::Write { batch, pending: pending.clone() }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => pending.finish_part(Err(WriteError::Busy(SHARD_QUEUE_REQUESTS))),
+            Err(TrySendError::Disconnected(_)) => pending.finish_part(Err(WriteError::Closing)),
+        }
+    }
+
+    /// What a query sees from now on.
+    pub fn view(&self) -> ReadView {
+        // Blocks first: what is cut between the two loads is then still found in the head.
+        let blocks = self.blocks.load_full();
+        ReadView::new(self.head.clone(), blocks)
+    }
+
+    /// Why writes are refused at present, if they are.
+    pub fn log_failing(&self) -> Option<Arc<String>> {
+        self.log_failing.load_full()
+    }
+
+    /// Figures as of now. Walks the head: for a scrape, not for a loop.
+    pub fn stats(&self) -> StorageStats {
+        let blocks = self.blocks.load();
+        StorageStats {
+            head_sample_bytes: self.head.sample_bytes(),
+            block_count: blocks.len(),
+            block_bytes: blocks.bytes(),
+        }
+    }
+
+    /// Series alive in the head.
+    pub fn series_count(&self) -> usize {
+        self.head.series_count()
+    }
+
+    /// Newest sample in the head, ms since 1970 UTC; `i64::MIN` without one.
+    pub fn newest_ms(&self) -> i64 {
+        self.head.newest_ms()
+    }
+
+    /// Requests that wait for shards.
+    pub fn queued_requests(&self) -> usize {
+        self.inboxes.iter().map(Sender::len).sum()
+    }
+
+    /// The counters that the threads keep.
+    pub fn counters(&self) -> &Arc<StorageCounters> {
+        &self.counters
+    }
+
+    /// Takes no more writes, finishes those that are on their way, syncs, and ends the threads.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.threads.lock().close(&self.inboxes, &self.to_log);
+    }
+}
+
+#[cfg(test)]
+mod tests;

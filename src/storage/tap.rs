@@ -1,12 +1,32 @@
 //! Where admitted samples can be listened to, without storage knowing who listens.
 //!
 //! Each shard puts the samples of the series that are of interest on its own bounded queue, in the order in which it
-//! admitted them. It never waits and never drops in silence: when the queue is full it raises a flag, and the listener,
-//! finding the flag, reads what it missed from the head.
+//! admitted them. It never waits and never drops in silence:
+//!
+//! ```text
+//! shard ──► [ batch batch batch ]  ──► listener            the usual way
+//! shard ──► [ full ]  raise `missed`, put nothing more     the listener is slow
+//!           [      ]  listener drains, lowers `missed`,    it reads what it has not seen
+//!                     reads the head ◄──────────────────   from where it is kept anyway
+//! ```
+//!
+//! Always true: between a raise and the lowering nothing is queued, so what the listener has seen of a series is always
+//! a prefix in the order of admission, and "newer than the last that I saw" names exactly what it missed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crate::model::{Labels, SeriesRef};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::head::Head;
+use super::view::Columns;
+use crate::model::{Labels, SeriesRef, TimeRange};
+
+/// Batches that wait for a listener at most.
+const TAP_QUEUE_BATCHES: usize = 256;
+/// How much of event time one batch of a catch-up covers.
+const CATCH_UP_SLICE_MS: i64 = 5 * 60 * 1000;
 
 /// One admitted sample of a series of interest.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +42,7 @@ pub struct TapRow {
 /// What one shard admitted in one go.
 #[derive(Clone, Debug, Default)]
 pub struct TapBatch {
-    /// Series of interest that appear for the first time.
+    /// Series of interest that appear for the first time, or again after a catch-up.
     pub series: Vec<(SeriesRef, Arc<Labels>)>,
     /// Samples in the order of admission.
     pub rows: Vec<TapRow>,
@@ -30,3 +50,151 @@ pub struct TapBatch {
 
 /// Says of a new series whether the listener wants its samples. Asked once a series, in the shard's thread.
 pub type Interest = Arc<dyn Fn(&Labels) -> bool + Send + Sync>;
+
+/// The shard's end.
+pub(super) struct TapFeed {
+    interest: Interest,
+    queue: Sender<TapBatch>,
+    missed: Arc<AtomicBool>,
+}
+
+/// The listener's end of one shard's tap.
+pub struct TapSource {
+    inbox: Receiver<TapBatch>,
+    missed: Arc<AtomicBool>,
+    head: Arc<Head>,
+    shard: usize,
+}
+
+/// What a listener finds when it looks.
+pub enum Tapped {
+    /// The next batch.
+    Batch(TapBatch),
+    /// Batches were left out: read them by [`TapSource::catch_up`].
+    Missed,
+    /// Nothing for as long as it was ready to wait.
+    Nothing,
+    /// The shard has ended.
+    Closed,
+}
+
+/// Both ends of the tap of one shard.
+pub(super) fn tap(head: Arc<Head>, shard: usize, interest: Interest) -> (TapFeed, TapSource) {
+    let (queue, inbox) = bounded(TAP_QUEUE_BATCHES);
+    let missed = Arc::new(AtomicBool::new(false));
+    (TapFeed { interest, queue, missed: missed.clone() }, TapSource { inbox, missed, head, shard })
+}
+
+impl TapFeed {
+    pub(super) fn interest(&self) -> &Interest {
+        &self.interest
+    }
+
+    /// Hands the batch on and leaves it empty. Never waits.
+    pub(super) fn push(&self, batch: &mut TapBatch) {
+        if batch.series.is_empty() && batch.rows.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(batch);
+        // Pairs with the Release in `catch_up`: whoever sees it lowered may queue behind what was drained.
+        if self.missed.load(Ordering::Acquire) {
+            return;
+        }
+        if self.queue.try_send(batch).is_err() {
+            self.raise_missed();
+        }
+    }
+
+    /// Tells the listener to read from the head.
+    pub(super) fn raise_missed(&self) {
+        // Pairs with the Acquire in `next`.
+        self.missed.store(true, Ordering::Release);
+    }
+}
+
+impl TapSource {
+    /// The next batch, or why there is none.
+    pub fn next(&self, wait: Duration) -> Tapped {
+        if let Ok(batch) = self.inbox.try_recv() {
+            return Tapped::Batch(batch);
+        }
+        // Pairs with the Release in `raise_missed`. Everything queued before the raise was drained above.
+        if self.missed.load(Ordering::Acquire) {
+            return match self.inbox.try_recv() {
+                Ok(batch) => Tapped::Batch(batch),
+                Err(_) => Tapped::Missed,
+            };
+        }
+        match self.inbox.recv_timeout(wait) {
+            Ok(batch) => Tapped::Batch(batch),
+            Err(RecvTimeoutError::Timeout) => Tapped::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Tapped::Closed,
+        }
+    }
+
+    /// Whether nothing waits: neither a batch nor something that was missed.
+    pub fn is_idle(&self) -> bool {
+        self.inbox.is_empty() && !self.missed.load(Ordering::Acquire)
+    }
+
+    /// Reads from the head what is newer than `last_seen_ms` says of each series, all series together in slices of
+    /// event time. What the shard queues meanwhile may repeat the newest of it.
+    pub fn catch_up(&self, last_seen_ms: impl Fn(SeriesRef) -> Option<i64>) -> CatchUp {
+        // Lowered before reading: what is admitted from now on is queued, what was before is read.
+        self.missed.store(false, Ordering::Release);
+        let shard = self.head.shard(self.shard).read();
+        let mut series = Vec::new();
+        let mut span: Option<TimeRange> = None;
+        for slot in 0..shard.slots() {
+            let (Some(found), Some(reference)) = (shard.series(slot), shard.reference(slot)) else { continue };
+            if !found.watched {
+                continue;
+            }
+            let seen_ms = last_seen_ms(reference).unwrap_or(i64::MIN);
+            series.push((reference, found.labels.clone(), seen_ms));
+            if let Some(held) = found.span().filter(|held| held.to_ms > seen_ms) {
+                let from_ms = held.from_ms.max(seen_ms.saturating_add(1));
+                let whole = span.unwrap_or(TimeRange { from_ms, to_ms: held.to_ms });
+                span = Some(TimeRange { from_ms: whole.from_ms.min(from_ms), to_ms: whole.to_ms.max(held.to_ms) });
+            }
+        }
+        CatchUp { head: self.head.clone(), shard: self.shard, series, left: span, introduced: false }
+    }
+}
+
+/// The batches of a catch-up, in order of event time.
+pub struct CatchUp {
+    head: Arc<Head>,
+    shard: usize,
+    series: Vec<(SeriesRef, Arc<Labels>, i64)>,
+    left: Option<TimeRange>,
+    introduced: bool,
+}
+
+impl Iterator for CatchUp {
+    type Item = TapBatch;
+
+    fn next(&mut self) -> Option<TapBatch> {
+        if !self.introduced {
+            self.introduced = true;
+            let series = self.series.iter().map(|(reference, labels, _)| (*reference, labels.clone())).collect();
+            return Some(TapBatch { series, rows: Vec::new() });
+        }
+        let left = self.left?;
+        let to_ms = left.to_ms.min(left.from_ms.saturating_add(CATCH_UP_SLICE_MS));
+        self.left = (to_ms < left.to_ms).then(|| TimeRange { from_ms: to_ms + 1, to_ms: left.to_ms });
+
+        let mut rows = Vec::new();
+        let mut columns = Columns::default();
+        for (reference, _, seen_ms) in &self.series {
+            let range = TimeRange { from_ms: left.from_ms.max(seen_ms.saturating_add(1)), to_ms };
+            let shard = self.head.shard(self.shard).read();
+            let Some(found) = shard.by_ref(*reference) else { continue };
+            columns.clear();
+            found.read(range, &mut columns);
+            rows.extend(columns.iter().map(|(timestamp_ms, value)| TapRow { series: *reference, timestamp_ms, value }));
+        }
+        rows.sort_by_key(|row| row.timestamp_ms);
+        Some(TapBatch { series: Vec::new(), rows })
+    }
+}

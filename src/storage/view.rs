@@ -1,43 +1,24 @@
-//! What one query sees.
+//! What one query sees: the blocks and the head, as of the moment at which the view was taken.
+//!
+//! ```text
+//!            block        block      │ floor of the view
+//! time ──[ 08:00–10:00 ][10:00–12:00)│ head ─────────────▷
+//! ```
+//!
+//! Always true: older than the floor is read from blocks, the rest from the head, so no sample is seen twice. The head
+//! lets go of what went into a block only when no view from before that block is left.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::{Labels, Matcher, Sample, TimeRange};
+use hashbrown::HashMap;
 
-/// Timestamps and values of one series: equal in length, ascending, in ms since 1970 UTC.
-#[derive(Clone, Debug, Default)]
-pub struct Columns {
-    /// Milliseconds since 1970 UTC, strictly ascending.
-    pub timestamps_ms: Vec<i64>,
-    /// Exactly the 64 bits that were written, staleness markers included.
-    pub values: Vec<f64>,
-}
+use super::block::{Block, BlockSet};
+pub use super::columns::Columns;
+use super::head::Head;
+use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
 
-impl Columns {
-    /// Removes all samples and keeps the memory.
-    pub fn clear(&mut self) {
-        self.timestamps_ms.clear();
-        self.values.clear();
-    }
-
-    /// Number of samples.
-    pub fn len(&self) -> usize {
-        self.timestamps_ms.len()
-    }
-
-    /// Whether there is no sample.
-    pub fn is_empty(&self) -> bool {
-        self.timestamps_ms.is_empty()
-    }
-
-    /// Appends a sample that is newer than all before.
-    pub fn push(&mut self, timestamp_ms: i64, value: f64) {
-        self.timestamps_ms.push(timestamp_ms);
-        self.values.push(value);
-    }
-}
-
-/// Stored bytes that cannot be what was written.
+/// Why a view cannot answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
     /// Damage on the disk. The operator must act.
@@ -51,63 +32,173 @@ pub enum ViewError {
     },
 }
 
-/// The stored series as of one moment.
+/// The stored series as of one moment. Cheap to clone.
 #[derive(Clone)]
-pub struct ReadView {
-    given: Arc<Vec<(Arc<Labels>, Vec<Sample>)>>,
+pub struct ReadView(Source);
+
+#[derive(Clone)]
+enum Source {
+    Stored { head: Arc<Head>, blocks: Arc<BlockSet> },
+    Given(Arc<Vec<(Arc<Labels>, Vec<Sample>)>>),
 }
 
 /// One series of a view.
 #[derive(Clone)]
 pub struct SeriesView {
     labels: Arc<Labels>,
-    given: Arc<Vec<(Arc<Labels>, Vec<Sample>)>>,
-    index: usize,
+    blocks: Vec<(Arc<Block>, u32)>,
+    rest: Rest,
+}
+
+/// Where the samples behind the last block are.
+#[derive(Clone)]
+enum Rest {
+    None,
+    Head { head: Arc<Head>, series: SeriesRef, floor_ms: i64 },
+    Given { all: Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, index: usize },
 }
 
 impl ReadView {
-    /// A view of the given series, each with its samples ascending: for tests.
+    pub(super) fn new(head: Arc<Head>, blocks: Arc<BlockSet>) -> ReadView {
+        ReadView(Source::Stored { head, blocks })
+    }
+
+    /// A view of the given series, each with its samples ascending: for tests of those who read views.
     pub fn of_samples(series: Vec<(Labels, Vec<Sample>)>) -> ReadView {
-        ReadView { given: Arc::new(series.into_iter().map(|(labels, samples)| (Arc::new(labels), samples)).collect()) }
+        let given = series.into_iter().map(|(labels, samples)| (Arc::new(labels), samples)).collect();
+        ReadView(Source::Given(Arc::new(given)))
     }
 
     /// The series that satisfy all matchers and may have samples in `range`, in order of their labels.
     /// Fails when there are more than `limit`.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
-        let mut found: Vec<SeriesView> = (0..self.given.len())
-            .filter(|&index| {
-                let (labels, samples) = &self.given[index];
-                matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
-                    && samples.iter().any(|sample| range.contains(sample.timestamp_ms))
-            })
-            .map(|index| SeriesView { labels: self.given[index].0.clone(), given: self.given.clone(), index })
-            .collect();
+        let mut found = match &self.0 {
+            Source::Given(all) => select_given(all, matchers, range),
+            Source::Stored { head, blocks } => {
+                let mut found = select_head(head, matchers, range, blocks.floor_ms, limit)?;
+                let past: Vec<&Arc<Block>> = blocks.overlapping(range).collect();
+                if !past.is_empty() {
+                    join_blocks(&mut found, &past, matchers, limit)?;
+                }
+                found
+            }
+        };
         if found.len() > limit {
             return Err(ViewError::TooManySeries { limit });
         }
-        found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(found)
     }
 
     /// The names of labels of the series that satisfy all matchers, sorted. No matchers: of all series.
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
-        let series = self.select(matchers, range, usize::MAX)?;
-        let mut names: Vec<String> =
-            series.iter().flat_map(|one| one.labels().iter().map(|(name, _)| name.to_owned())).collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
+        let mut names = BTreeSet::new();
+        match &self.0 {
+            Source::Stored { head, blocks } if matchers.is_empty() => {
+                for shard in head.shards() {
+                    names.extend(shard.read().postings().names().map(str::to_owned));
+                }
+                for block in blocks.overlapping(range) {
+                    names.extend(block.label_names()?);
+                }
+            }
+            _ => {
+                for series in self.select(matchers, range, usize::MAX)? {
+                    names.extend(series.labels.iter().map(|(name, _)| name.to_owned()));
+                }
+            }
+        }
+        Ok(names.into_iter().collect())
     }
 
     /// The values of one label of the series that satisfy all matchers, sorted. No matchers: of all series.
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
-        let series = self.select(matchers, range, usize::MAX)?;
-        let mut values: Vec<String> =
-            series.iter().filter_map(|one| one.labels().get(name).map(str::to_owned)).collect();
-        values.sort();
-        values.dedup();
-        Ok(values)
+        let mut values = BTreeSet::new();
+        match &self.0 {
+            Source::Stored { head, blocks } if matchers.is_empty() => {
+                for shard in head.shards() {
+                    values.extend(shard.read().postings().values(name).map(str::to_owned));
+                }
+                for block in blocks.overlapping(range) {
+                    values.extend(block.label_values(name)?);
+                }
+            }
+            _ => {
+                for series in self.select(matchers, range, usize::MAX)? {
+                    values.extend(series.labels.get(name).map(str::to_owned));
+                }
+            }
+        }
+        Ok(values.into_iter().collect())
     }
+}
+
+fn select_given(all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, matchers: &[Matcher], range: TimeRange) -> Vec<SeriesView> {
+    let wanted = |(labels, samples): &(Arc<Labels>, Vec<Sample>)| {
+        matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
+            && samples.iter().any(|sample| range.contains(sample.timestamp_ms))
+    };
+    let chosen = all.iter().enumerate().filter(|(_, series)| wanted(series));
+    let view = |(index, series): (usize, &(Arc<Labels>, Vec<Sample>))| SeriesView {
+        labels: series.0.clone(),
+        blocks: Vec::new(),
+        rest: Rest::Given { all: all.clone(), index },
+    };
+    chosen.map(view).collect()
+}
+
+fn select_head(
+    head: &Arc<Head>,
+    matchers: &[Matcher],
+    range: TimeRange,
+    floor_ms: i64,
+    limit: usize,
+) -> Result<Vec<SeriesView>, ViewError> {
+    let mut found = Vec::new();
+    let range = TimeRange { from_ms: range.from_ms.max(floor_ms), to_ms: range.to_ms };
+    if range.from_ms > range.to_ms {
+        return Ok(found);
+    }
+    for shard in head.shards() {
+        let shard = shard.read();
+        for slot in shard.select(matchers) {
+            let (Some(series), Some(reference)) = (shard.series(slot), shard.reference(slot)) else { continue };
+            if !series.span().is_some_and(|span| span.overlaps(range)) {
+                continue;
+            }
+            if found.len() >= limit {
+                return Err(ViewError::TooManySeries { limit });
+            }
+            let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
+            found.push(SeriesView { labels: series.labels.clone(), blocks: Vec::new(), rest });
+        }
+    }
+    Ok(found)
+}
+
+/// Puts the blocks' series to those of the head: one view a label set.
+fn join_blocks(
+    found: &mut Vec<SeriesView>,
+    blocks: &[&Arc<Block>],
+    matchers: &[Matcher],
+    limit: usize,
+) -> Result<(), ViewError> {
+    let mut by_labels: HashMap<Arc<Labels>, usize> =
+        found.iter().enumerate().map(|(index, series)| (series.labels.clone(), index)).collect();
+    for block in blocks {
+        for (series, labels) in block.select(matchers)? {
+            let labels = Arc::new(labels);
+            let index = *by_labels.entry(labels.clone()).or_insert_with(|| {
+                found.push(SeriesView { labels, blocks: Vec::new(), rest: Rest::None });
+                found.len() - 1
+            });
+            if found.len() > limit {
+                return Err(ViewError::TooManySeries { limit });
+            }
+            found[index].blocks.push(((*block).clone(), series));
+        }
+    }
+    Ok(())
 }
 
 impl SeriesView {
@@ -119,9 +210,26 @@ impl SeriesView {
     /// Appends the samples in `range` to `columns`, ascending, each timestamp once.
     /// On damage the columns are as before.
     pub fn read(&self, range: TimeRange, columns: &mut Columns) -> Result<(), ViewError> {
-        for sample in &self.given[self.index].1 {
-            if range.contains(sample.timestamp_ms) {
-                columns.push(sample.timestamp_ms, sample.value);
+        let start = columns.len();
+        for (block, series) in &self.blocks {
+            if let Err(error) = block.read(*series, range, columns) {
+                columns.truncate(start);
+                return Err(error);
+            }
+        }
+        match &self.rest {
+            Rest::None => {}
+            Rest::Head { head, series, floor_ms } => {
+                let range = TimeRange { from_ms: range.from_ms.max(*floor_ms), to_ms: range.to_ms };
+                // A series that was freed since had nothing behind the floor.
+                if let Some(series) = head.shard(series.shard()).read().by_ref(*series) {
+                    series.read(range, columns);
+                }
+            }
+            Rest::Given { all, index } => {
+                for sample in all[*index].1.iter().filter(|sample| range.contains(sample.timestamp_ms)) {
+                    columns.push(sample.timestamp_ms, sample.value);
+                }
             }
         }
         Ok(())

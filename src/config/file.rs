@@ -1,0 +1,138 @@
+//! A settings file: its shape for serde, and how its mistakes are shown.
+//!
+//! Scalars are kept as they are written, with their place, so that a value out of range is shown like a mistake of syntax:
+//!
+//! ```text
+//! query.timeout "5h": is outside its range, 100ms to 1h
+//!  --> dozor.yml:2:12
+//!   |
+//! 2 |   timeout: 5h
+//!   |            ^
+//! ```
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_saphyr::{Spanned, UserMessageFormatter};
+
+use super::settings::{SETTINGS, url};
+use super::{Config, WebhookConfig};
+
+/// A value as it is written, and where.
+pub(super) type Scalar = Spanned<String>;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) data_dir: Option<Scalar>,
+    pub(super) listen: Option<Scalar>,
+    pub(super) external_url: Option<Scalar>,
+    pub(super) retention: Option<Scalar>,
+    pub(super) wal_sync: Option<Scalar>,
+    pub(super) shards: Option<Scalar>,
+    pub(super) head: Head,
+    pub(super) limits: Limits,
+    pub(super) query: Query,
+    pub(super) detection: Detection,
+    rules: Vec<PathBuf>,
+    webhooks: Vec<Webhook>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Head {
+    pub(super) out_of_order_window: Option<Scalar>,
+    pub(super) series_max: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) request_bytes_max: Option<Scalar>,
+    pub(super) request_decoded_bytes_max: Option<Scalar>,
+    pub(super) series_per_request_max: Option<Scalar>,
+    pub(super) samples_per_request_max: Option<Scalar>,
+    pub(super) connections_max: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Query {
+    pub(super) timeout: Option<Scalar>,
+    pub(super) samples_max: Option<Scalar>,
+    pub(super) series_max: Option<Scalar>,
+    pub(super) concurrency: Option<Scalar>,
+    pub(super) lookback: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Detection {
+    pub(super) lateness: Option<Scalar>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Webhook {
+    name: Option<Scalar>,
+    url: Scalar,
+    secret_file: Option<PathBuf>,
+}
+
+/// Reads a settings file. Fails with a text for people that names the file, the line and the setting.
+pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
+    let mut config = Config::default();
+    if has_nothing_but_comments(text) {
+        return Ok(config);
+    }
+    let file: File = serde_saphyr::from_str(text).map_err(|error| {
+        let options = serde_saphyr::render_options! { formatter: &UserMessageFormatter, source_name: Some(name) };
+        error.render_with_options(options)
+    })?;
+    for setting in SETTINGS {
+        if let Some(given) = (setting.in_file)(&file) {
+            setting.set(&mut config, &given.value).map_err(|what| show(name, text, setting.name, given, &what))?;
+        }
+    }
+    config.webhooks = webhooks(file.webhooks, |given, setting, what| show(name, text, setting, given, what))?;
+    config.rules = file.rules;
+    Ok(config)
+}
+
+/// To YAML such a file is "null", to its author it is a file that changes nothing.
+fn has_nothing_but_comments(text: &str) -> bool {
+    text.lines().all(|line| line.trim_start().is_empty() || line.trim_start().starts_with('#'))
+}
+
+fn webhooks(given: Vec<Webhook>, show: impl Fn(&Scalar, &str, &str) -> String) -> Result<Vec<WebhookConfig>, String> {
+    let mut names = HashSet::new();
+    let mut webhooks = Vec::with_capacity(given.len());
+    for (index, webhook) in given.into_iter().enumerate() {
+        url(&webhook.url.value).map_err(|what| show(&webhook.url, "webhooks.url", &what))?;
+        let name = webhook.name.as_ref().map_or_else(|| default_webhook_name(index), |name| name.value.clone());
+        if !names.insert(name.clone()) {
+            let place = webhook.name.as_ref().unwrap_or(&webhook.url);
+            return Err(show(place, "webhooks.name", &format!("another webhook is called {name:?} already")));
+        }
+        webhooks.push(WebhookConfig { name, url: webhook.url.value, secret_file: webhook.secret_file });
+    }
+    Ok(webhooks)
+}
+
+/// What a webhook without a name is called: by its place, counted from 1.
+pub(super) fn default_webhook_name(index: usize) -> String {
+    format!("webhook-{}", index + 1)
+}
+
+/// The mistake, its place, and the line itself with a caret under the value.
+fn show(name: &str, text: &str, setting: &str, given: &Scalar, what: &str) -> String {
+    let (line, column) = (given.referenced.line(), given.referenced.column());
+    let margin = " ".repeat(line.to_string().len());
+    let source = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or("");
+    let caret = " ".repeat(usize::try_from(column).map_or(0, |column| column.saturating_sub(1)));
+    format!(
+        "{setting} {value:?}: {what}\n{margin}--> {name}:{line}:{column}\n{margin} |\n{line} | {source}\n{margin} | {caret}^",
+        value = given.value
+    )
+}

@@ -1,0 +1,73 @@
+//! The flags of `dozor serve`. Each stands for a setting and wins over the file.
+
+use std::path::PathBuf;
+
+use super::file::default_webhook_name;
+use super::settings::{setting, url};
+use super::{Config, ConfigError, WebhookConfig};
+
+/// Flags of `dozor serve`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ServeArgs {
+    /// Settings file; `dozor config` prints one with every setting explained
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the log, the blocks and the outbox [default: ./data]
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<String>,
+    /// Address to serve on [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Rule file; may be given more than once, and adds to those of the settings file
+    #[arg(long, value_name = "FILE")]
+    pub rules: Vec<PathBuf>,
+    /// Where notifications go; may be given more than once, in place of those of the settings file
+    #[arg(long, value_name = "URL")]
+    pub webhook_url: Vec<String>,
+    /// File with the key that signs what goes to every --webhook-url
+    #[arg(long, value_name = "FILE", requires = "webhook_url")]
+    pub webhook_secret_file: Option<PathBuf>,
+    /// How long samples are kept, like 15d; 0 keeps everything [default: 15d]
+    #[arg(long, value_name = "DURATION")]
+    pub retention: Option<String>,
+    /// What an acknowledgement waits for: always, os, or interval: and milliseconds, like interval:100 [default: always]
+    #[arg(long, value_name = "WHEN")]
+    pub wal_sync: Option<String>,
+}
+
+impl ServeArgs {
+    /// Puts the flags over what the file said.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
+        let values = [
+            ("--data-dir", "data_dir", &self.data_dir),
+            ("--listen", "listen", &self.listen),
+            ("--retention", "retention", &self.retention),
+            ("--wal-sync", "wal_sync", &self.wal_sync),
+        ];
+        for (flag, name, value) in values {
+            if let Some(value) = value {
+                let set = setting(name).set(config, value);
+                set.map_err(|what| ConfigError::InFlag { flag, value: value.clone(), what })?;
+            }
+        }
+        config.rules.extend(self.rules.iter().cloned());
+        self.apply_webhooks(config)
+    }
+
+    fn apply_webhooks(&self, config: &mut Config) -> Result<(), ConfigError> {
+        if self.webhook_url.is_empty() {
+            return Ok(());
+        }
+        config.webhooks.clear();
+        for (index, given) in self.webhook_url.iter().enumerate() {
+            let flag = "--webhook-url";
+            let url = url(given).map_err(|what| ConfigError::InFlag { flag, value: given.clone(), what })?;
+            config.webhooks.push(WebhookConfig {
+                name: default_webhook_name(index),
+                url: url.to_owned(),
+                secret_file: self.webhook_secret_file.clone(),
+            });
+        }
+        Ok(())
+    }
+}

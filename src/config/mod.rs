@@ -1,0 +1,188 @@
+//! Settings: from a YAML file, then from flags, which win.
+//!
+//! ```
+//! use dozor::config::{Config, ServeArgs};
+//! let config = Config::from_yaml("dozor.yml", "retention: 30d\nquery: { timeout: 1m }\n").unwrap();
+//! assert_eq!(config.retention_ms, 30 * 24 * 60 * 60 * 1000);
+//! assert_eq!(config.query.timeout_ms, 60_000);
+//! assert_eq!(config.listen, "127.0.0.1:9090"); // what is not said keeps its default
+//! ```
+//!
+//! Every setting is one row of the table in `settings.rs`: name, default, range, meaning. The rows are what a file is
+//! checked against, where the defaults come from, and what [`documented`] prints.
+//!
+//! Always true:
+//! 1. A [`Config`] that exists is valid: every number lies in its range, every address has a port, every name is unique.
+//! 2. A key that is not in the table is an error that shows its line.
+//! 3. What [`documented`] prints, read back, is [`Config::default`].
+//!
+//! Deliberately absent: environment variables and reloading. What a server runs with stands in its file and its flags.
+
+mod file;
+mod flags;
+mod settings;
+mod units;
+
+use std::path::PathBuf;
+
+pub use flags::ServeArgs;
+pub use settings::documented;
+pub use units::{parse_bytes, parse_duration_ms};
+
+/// All settings of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Folder of the log, the blocks, the outbox and the detectors' state.
+    pub data_dir: PathBuf,
+    /// `HOST:PORT` to listen on. Port 0 takes a free one.
+    pub listen: String,
+    /// How people reach this server, for links in notifications. Empty: `http://` and the address that is listened on.
+    pub external_url: String,
+    /// Samples older than this may be deleted, in ms. 0 keeps everything.
+    pub retention_ms: i64,
+    /// What an acknowledgement waits for.
+    pub wal_sync: WalSync,
+    /// Number of head shards. 0: by the number of cores.
+    pub shards: u64,
+    /// What is kept in memory.
+    pub head: HeadConfig,
+    /// What one client may send.
+    pub limits: LimitsConfig,
+    /// What one query may cost.
+    pub query: QueryConfig,
+    /// How the stream is watched.
+    pub detection: DetectionConfig,
+    /// Rule files.
+    pub rules: Vec<PathBuf>,
+    /// Where notifications go.
+    pub webhooks: Vec<WebhookConfig>,
+}
+
+/// What is kept in memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeadConfig {
+    /// How far behind the newest sample of its series a sample may be, in ms.
+    pub out_of_order_window_ms: i64,
+    /// Most series at a time. 0: by the machine's memory.
+    pub series_max: u64,
+}
+
+/// What one client may send.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LimitsConfig {
+    /// Longest request body as it comes over the wire.
+    pub request_bytes_max: u64,
+    /// Longest request body after decompression.
+    pub request_decoded_bytes_max: u64,
+    /// Most series in one write.
+    pub series_per_request_max: u64,
+    /// Most samples in one write.
+    pub samples_per_request_max: u64,
+    /// Most connections at a time.
+    pub connections_max: u64,
+}
+
+/// What one query may cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueryConfig {
+    /// Longest time that a query may run, in ms.
+    pub timeout_ms: i64,
+    /// Most samples that one query may read.
+    pub samples_max: u64,
+    /// Most series that one selector may match.
+    pub series_max: u64,
+    /// Most queries that run at a time. 0: twice the number of cores.
+    pub concurrency: u64,
+    /// How far back an instant selector looks for a sample, in ms.
+    pub lookback_ms: i64,
+}
+
+/// How the stream is watched.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DetectionConfig {
+    /// How late a sample may be and still be judged with its own bucket, in ms of event time.
+    pub lateness_ms: i64,
+}
+
+/// One receiver of notifications.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebhookConfig {
+    /// How metrics and the outbox call it; unique.
+    pub name: String,
+    /// `http://` or `https://`.
+    pub url: String,
+    /// File whose content signs every request.
+    pub secret_file: Option<PathBuf>,
+}
+
+/// What an acknowledgement waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WalSync {
+    /// A finished sync that covers the record: a power cut loses nothing acknowledged.
+    #[default]
+    Always,
+    /// The record handed to the system, which is synced once in so many ms: a power cut loses at most that much.
+    Interval {
+        /// Time between syncs, 1 to 60,000 ms.
+        interval_ms: u64,
+    },
+    /// The record handed to the system, which writes it when it likes.
+    Os,
+}
+
+/// A setting that cannot be used. The operator must change it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the settings file {path}: {what}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        what: String,
+    },
+    /// Something in the file; the text names the file and line and shows the line.
+    #[error("{0}")]
+    InFile(String),
+    /// Something on the command line.
+    #[error("{flag} {value:?}: {what}")]
+    InFlag {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        settings::defaults()
+    }
+}
+
+impl Config {
+    /// Reads the file that the flags name, if they name one, and lets the flags win.
+    pub fn load(args: &ServeArgs) -> Result<Config, ConfigError> {
+        let mut config = match &args.config {
+            None => Config::default(),
+            Some(path) => {
+                let name = path.display().to_string();
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError::Unreadable { path: name.clone(), what: error.to_string() })?;
+                Config::from_yaml(&name, &text)?
+            }
+        };
+        args.apply(&mut config)?;
+        Ok(config)
+    }
+
+    /// Reads settings from YAML text; `name` is what errors call the file.
+    pub fn from_yaml(name: &str, text: &str) -> Result<Config, ConfigError> {
+        file::read(name, text).map_err(ConfigError::InFile)
+    }
+}
+
+#[cfg(test)]
+mod tests;

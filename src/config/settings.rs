@@ -1,0 +1,212 @@
+//! The table of settings: the one place where a setting's name, default, range and meaning stand.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::file::{File, Scalar};
+use super::units::{parse_bytes, parse_count, parse_duration_ms, parse_wal_sync};
+use super::{Config, DetectionConfig, HeadConfig, LimitsConfig, QueryConfig, WalSync};
+
+/// One setting that is a single value.
+pub(super) struct Setting {
+    /// Section and name: `query.timeout`.
+    pub(super) name: &'static str,
+    pub(super) default: &'static str,
+    /// Smallest and largest value, both allowed, written like the value; `None` where the reader says what is allowed.
+    pub(super) range: Option<(&'static str, &'static str)>,
+    about: &'static str,
+    /// Finds what a file says about it.
+    pub(super) in_file: fn(&File) -> Option<&Scalar>,
+    /// Finds where its value is kept.
+    slot: fn(&mut Config) -> Slot<'_>,
+}
+
+/// Where a value is kept, and by that how it is written.
+enum Slot<'a> {
+    Duration(&'a mut i64),
+    Bytes(&'a mut u64),
+    Count(&'a mut u64),
+    Folder(&'a mut PathBuf),
+    Address(&'a mut String),
+    Url(&'a mut String),
+    WalSync(&'a mut WalSync),
+}
+
+macro_rules! setting {
+    ($name:literal, $default:literal, $range:expr, $slot:ident($($field:ident).+ <- $($key:ident).+), $about:literal) => {
+        Setting {
+            name: $name,
+            default: $default,
+            range: $range,
+            about: $about,
+            in_file: |file| file.$($key).+.as_ref(),
+            slot: |config| Slot::$slot(&mut config.$($field).+),
+        }
+    };
+}
+
+#[rustfmt::skip]
+pub(super) const SETTINGS: &[Setting] = &[
+    setting!("data_dir", "./data", None, Folder(data_dir <- data_dir),
+        "Folder of the log, the blocks, the outbox and the detectors' state. One server at a time."),
+    setting!("listen", "127.0.0.1:9090", None, Address(listen <- listen),
+        "HOST:PORT to serve on. There is no authentication: do not open it to networks you do not trust."),
+    setting!("external_url", "", None, Url(external_url <- external_url),
+        "How people reach this server, for links in notifications. Empty: the address above."),
+    setting!("retention", "15d", Some(("0", "100y")), Duration(retention_ms <- retention),
+        "Samples older than this are deleted. 0 keeps everything."),
+    setting!("wal_sync", "always", None, WalSync(wal_sync <- wal_sync),
+        "What an acknowledgement waits for: always (a finished sync), interval:<ms>, or os."),
+    setting!("shards", "0", Some(("0", "255")), Count(shards <- shards),
+        "Shards of the head, each with a thread. 0: by the number of cores."),
+
+    setting!("head.out_of_order_window", "1h", Some(("0", "1d")), Duration(head.out_of_order_window_ms <- head.out_of_order_window),
+        "How far behind the newest sample of its series a sample may be."),
+    setting!("head.series_max", "0", Some(("0", "1000000000")), Count(head.series_max <- head.series_max),
+        "Most series in memory; a new one past it is refused. 0: by the machine's memory."),
+
+    setting!("limits.request_bytes_max", "16MiB", Some(("1KiB", "1GiB")), Bytes(limits.request_bytes_max <- limits.request_bytes_max),
+        "Longest request body as it is sent, that is compressed."),
+    setting!("limits.request_decoded_bytes_max", "32MiB", Some(("1KiB", "1GiB")), Bytes(limits.request_decoded_bytes_max <- limits.request_decoded_bytes_max),
+        "Longest request body after decompression."),
+    setting!("limits.series_per_request_max", "100000", Some(("1", "10000000")), Count(limits.series_per_request_max <- limits.series_per_request_max),
+        "Most series in one write."),
+    setting!("limits.samples_per_request_max", "1000000", Some(("1", "100000000")), Count(limits.samples_per_request_max <- limits.samples_per_request_max),
+        "Most samples in one write."),
+    setting!("limits.connections_max", "4096", Some(("1", "100000")), Count(limits.connections_max <- limits.connections_max),
+        "Most connections at a time; one past it is answered 503 and closed."),
+
+    setting!("query.timeout", "30s", Some(("100ms", "1h")), Duration(query.timeout_ms <- query.timeout),
+        "Longest time that a query may run. A client may ask for less, not for more."),
+    setting!("query.samples_max", "50000000", Some(("1000", "10000000000")), Count(query.samples_max <- query.samples_max),
+        "Most samples that one query may read."),
+    setting!("query.series_max", "300000", Some(("1", "100000000")), Count(query.series_max <- query.series_max),
+        "Most series that one selector may match."),
+    setting!("query.concurrency", "0", Some(("0", "1024")), Count(query.concurrency <- query.concurrency),
+        "Most queries that run at a time; others wait up to 10 s. 0: twice the number of cores."),
+    setting!("query.lookback", "5m", Some(("1s", "1d")), Duration(query.lookback_ms <- query.lookback),
+        "How far back an instant selector looks for a sample."),
+
+    setting!("detection.lateness", "30s", Some(("0", "1h")), Duration(detection.lateness_ms <- detection.lateness),
+        "How late a sample may come, in event time, and still be judged with its own bucket."),
+];
+
+/// The settings that are lists, as a file writes them, with an example.
+const LISTS: &str = "\
+# rules: list of files. Default: none.
+# Rule files in Prometheus's format, with `anomaly:` blocks.
+# rules:
+#   - rules/shop.yml
+rules: []
+
+# webhooks: list. Default: none.
+# Who is told. `name` is unique and optional; `secret_file` holds the key that signs requests, and is optional.
+# webhooks:
+#   - name: pager
+#     url: https://pager.example/hook
+#     secret_file: /etc/dozor/pager.key
+webhooks: []
+";
+
+pub(super) fn defaults() -> Config {
+    let mut config = Config {
+        data_dir: PathBuf::new(),
+        listen: String::new(),
+        external_url: String::new(),
+        retention_ms: 0,
+        wal_sync: WalSync::Always,
+        shards: 0,
+        head: HeadConfig::default(),
+        limits: LimitsConfig::default(),
+        query: QueryConfig::default(),
+        detection: DetectionConfig::default(),
+        rules: Vec::new(),
+        webhooks: Vec::new(),
+    };
+    for setting in SETTINGS {
+        setting.set(&mut config, setting.default).expect("a test holds every default against its own range");
+    }
+    config
+}
+
+/// The setting of this name, for flags that stand for one.
+pub(super) fn setting(name: &str) -> &'static Setting {
+    SETTINGS.iter().find(|setting| setting.name == name).expect("flags name settings of the table")
+}
+
+impl Setting {
+    /// Reads the value, checks it, and keeps it. Fails with what is wrong, the name and value left out.
+    pub(super) fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+        match (self.slot)(config) {
+            Slot::Duration(place) => *place = self.number(text, parse_duration_ms)?,
+            Slot::Bytes(place) => *place = self.number(text, parse_bytes)?,
+            Slot::Count(place) => *place = self.number(text, parse_count)?,
+            Slot::Folder(place) => *place = PathBuf::from(not_empty(text)?),
+            Slot::Address(place) => *place = address(text)?.to_owned(),
+            Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
+            Slot::WalSync(place) => *place = parse_wal_sync(text)?,
+        }
+        Ok(())
+    }
+
+    fn number<N: PartialOrd>(&self, text: &str, parse: fn(&str) -> Result<N, String>) -> Result<N, String> {
+        let (least, most) = self.range.expect("every number of the table has a range");
+        let value = parse(text)?;
+        let bound = |text| parse(text).expect("a test reads every range of the table");
+        if value < bound(least) || value > bound(most) {
+            return Err(format!("is outside its range, {least} to {most}"));
+        }
+        Ok(value)
+    }
+
+    /// What kind of value it is, for people.
+    fn unit(&self) -> &'static str {
+        match (self.slot)(&mut defaults()) {
+            Slot::Duration(_) => "duration",
+            Slot::Bytes(_) => "size",
+            Slot::Count(_) => "count",
+            Slot::Folder(_) => "path",
+            Slot::Address(_) => "address",
+            Slot::Url(_) => "URL",
+            Slot::WalSync(_) => "word",
+        }
+    }
+}
+
+fn not_empty(text: &str) -> Result<&str, String> {
+    if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) }
+}
+
+fn address(text: &str) -> Result<&str, String> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    if matches!(port, Some(Ok(_))) { Ok(text) } else { Err("is not HOST:PORT, like 127.0.0.1:9090".to_owned()) }
+}
+
+/// Checks that a URL is one that we could call.
+pub(super) fn url(text: &str) -> Result<&str, String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text),
+        _ => Err("is not an http:// or https:// URL with a host".to_owned()),
+    }
+}
+
+/// The settings file that says what is so by default, every setting explained: a place to start one's own from.
+pub fn documented() -> String {
+    let mut text = String::from("# Settings of dozor. Each stands at its default; flags of the same name win.\n\n");
+    let mut section = "";
+    for setting in SETTINGS {
+        let (own_section, key) = setting.name.rsplit_once('.').unwrap_or(("", setting.name));
+        if own_section != section {
+            section = own_section;
+            text.push_str(&format!("{section}:\n"));
+        }
+        let indent = if section.is_empty() { "" } else { "  " };
+        let range = setting.range.map(|(least, most)| format!(", {least} to {most}")).unwrap_or_default();
+        let default = if setting.default.is_empty() { "\"\"" } else { setting.default };
+        writeln!(text, "{indent}# {}{range}. Default: {default}.", setting.unit()).expect("a string takes all writes");
+        writeln!(text, "{indent}# {}", setting.about).expect("a string takes all writes");
+        writeln!(text, "{indent}{key}: {default}\n").expect("a string takes all writes");
+    }
+    text + LISTS
+}

@@ -1,0 +1,210 @@
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::settings::SETTINGS;
+use super::*;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+fn flags(flags: &[&str]) -> ServeArgs {
+    Command::try_parse_from([&["dozor"], flags].concat()).expect("the flags are known").serve
+}
+
+fn mistake(yaml: &str) -> String {
+    Config::from_yaml("dozor.yml", yaml).expect_err("the file has a mistake").to_string()
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let config = Config::default();
+    assert_eq!(config.data_dir, PathBuf::from("./data"));
+    assert_eq!(config.listen, "127.0.0.1:9090");
+    assert_eq!(config.retention_ms, 1_296_000_000);
+    assert_eq!(config.wal_sync, WalSync::Always);
+    assert_eq!(config.head, HeadConfig { out_of_order_window_ms: 3_600_000, series_max: 0 });
+    assert_eq!(config.limits.request_bytes_max, 16_777_216);
+    assert_eq!(config.limits.request_decoded_bytes_max, 33_554_432);
+    assert_eq!(config.limits.connections_max, 4096);
+    assert_eq!(
+        config.query,
+        QueryConfig {
+            timeout_ms: 30_000,
+            samples_max: 50_000_000,
+            series_max: 300_000,
+            concurrency: 0,
+            lookback_ms: 300_000
+        }
+    );
+    assert_eq!(config.detection.lateness_ms, 30_000);
+}
+
+#[test]
+fn documented_file_names_every_setting_and_reads_back_as_the_defaults() {
+    let text = documented();
+    for setting in SETTINGS {
+        let key = setting.name.rsplit('.').next().expect("a name has a last part");
+        assert!(text.contains(&format!("{key}: ")), "{key} is missing");
+        setting.set(&mut Config::default(), setting.default).expect("a default lies in its range");
+        if let Some((least, most)) = setting.range {
+            setting.set(&mut Config::default(), least).expect("the lower end is allowed");
+            setting.set(&mut Config::default(), most).expect("the upper end is allowed");
+        }
+    }
+    assert_eq!(Config::from_yaml("default.yml", &text).expect("it is a settings file"), Config::default());
+}
+
+#[test]
+fn every_row_of_the_table_reads_its_own_key_into_its_own_field() {
+    for setting in SETTINGS {
+        let other = match setting.range {
+            Some((_, most)) => most,
+            None if setting.name == "wal_sync" => "os",
+            None if setting.name == "external_url" => "http://watch.example",
+            None if setting.name == "listen" => "localhost:1",
+            None => "/elsewhere",
+        };
+        let yaml = match setting.name.split_once('.') {
+            Some((section, key)) => format!("{section}:\n  {key}: {other}\n"),
+            None => format!("{}: {other}\n", setting.name),
+        };
+        let mut expected = Config::default();
+        setting.set(&mut expected, other).expect("the value is allowed");
+        assert_ne!(expected, Config::default(), "{} changes nothing", setting.name);
+        assert_eq!(Config::from_yaml("a.yml", &yaml).expect("the value is allowed"), expected, "{}", setting.name);
+    }
+}
+
+#[test]
+fn unknown_key_is_shown_with_its_line_and_a_caret() {
+    let text = mistake("listen: 127.0.0.1:1\nquery:\n  timeuot: 5s\n");
+    assert!(text.contains("timeuot"), "{text}");
+    assert!(text.contains("dozor.yml:3:3"), "{text}");
+    assert!(text.contains("^"), "{text}");
+}
+
+#[test]
+fn value_out_of_range_names_key_value_range_and_line() {
+    let expected = "query.timeout \"5h\": is outside its range, 100ms to 1h\n --> dozor.yml:2:12\n  |\n2 |   timeout: 5h\n  |            ^";
+    assert_eq!(mistake("query:\n  timeout: 5h\n"), expected);
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_refused() {
+    for yaml in [
+        "retention: soon",
+        "retention: 5",
+        "retention: 5h1d",
+        "shards: -1",
+        "shards: 1.5",
+        "listen: 9090",
+        "listen: localhost",
+        "listen: localhost:99999",
+        "wal_sync: sometimes",
+        "wal_sync: interval:0",
+        "limits: { request_bytes_max: 16 megabytes }",
+        "limits: { request_bytes_max: 99999999999TiB }",
+        "external_url: watch.example",
+        "webhooks: [{ url: ftp://pager }]",
+        "webhooks: [{ url: 'https://' }]",
+        "webhooks: [{ name: a, url: http://p }, { name: a, url: http://q }]",
+        "data_dir: ''",
+        "- a list",
+        "listen: 'unclosed",
+        "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2",
+    ] {
+        let text = mistake(yaml);
+        assert!(text.contains("dozor.yml:"), "{yaml}: {text}");
+    }
+}
+
+#[test]
+fn empty_file_changes_nothing() {
+    for text in ["", "\n", "# nothing yet\n\n  # still nothing"] {
+        assert_eq!(Config::from_yaml("a.yml", text).expect("it is empty"), Config::default());
+    }
+}
+
+#[test]
+fn webhooks_and_rules_come_from_the_file() {
+    let yaml = "rules: [a.yml, b.yml]\nwebhooks:\n  - url: http://one/\n  - { name: two, url: https://two/hook, secret_file: key }\n";
+    let config = Config::from_yaml("a.yml", yaml).expect("the file is right");
+    assert_eq!(config.rules, [PathBuf::from("a.yml"), PathBuf::from("b.yml")]);
+    assert_eq!(
+        config.webhooks,
+        [
+            WebhookConfig { name: "webhook-1".into(), url: "http://one/".into(), secret_file: None },
+            WebhookConfig { name: "two".into(), url: "https://two/hook".into(), secret_file: Some("key".into()) },
+        ]
+    );
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("dozor.yml");
+    std::fs::write(&path, "listen: 127.0.0.1:1\nretention: 1d\nrules: [a.yml]\nwebhooks: [{ url: http://file }]\n")
+        .expect("the file is written");
+    let path = path.to_str().expect("the path is text");
+    let config = Config::load(&flags(&[
+        "--config",
+        path,
+        "--listen",
+        "127.0.0.1:2",
+        "--wal-sync",
+        "interval:250",
+        "--rules",
+        "b.yml",
+        "--rules",
+        "c.yml",
+        "--webhook-url",
+        "http://flag",
+        "--webhook-secret-file",
+        "key",
+    ]))
+    .expect("all is right");
+    assert_eq!(config.listen, "127.0.0.1:2");
+    assert_eq!(config.retention_ms, 86_400_000);
+    assert_eq!(config.wal_sync, WalSync::Interval { interval_ms: 250 });
+    assert_eq!(config.rules, [PathBuf::from("a.yml"), PathBuf::from("b.yml"), PathBuf::from("c.yml")]);
+    let expected =
+        WebhookConfig { name: "webhook-1".into(), url: "http://flag".into(), secret_file: Some("key".into()) };
+    assert_eq!(config.webhooks, [expected]);
+    assert_eq!(Config::load(&flags(&["--retention", "0"])).expect("0 is allowed").retention_ms, 0);
+}
+
+#[test]
+fn mistakes_in_flags_name_the_flag() {
+    let mistake = |args: &[&str]| Config::load(&flags(args)).expect_err("the flag has a mistake").to_string();
+    assert_eq!(mistake(&["--listen", "localhost"]), "--listen \"localhost\": is not HOST:PORT, like 127.0.0.1:9090");
+    assert!(mistake(&["--retention", "200y"]).contains("0 to 100y"));
+    assert!(mistake(&["--webhook-url", "pager"]).starts_with("--webhook-url \"pager\""));
+    assert!(mistake(&["--config", "/no/such/file.yml"]).contains("/no/such/file.yml"));
+}
+
+#[test]
+fn durations_are_read_as_prometheus_writes_them() {
+    let read = |text| parse_duration_ms(text).ok();
+    assert_eq!(read("0"), Some(0));
+    assert_eq!(read("1h30m"), Some(5_400_000));
+    assert_eq!(read("15d"), Some(1_296_000_000));
+    assert_eq!(read("1y2w3d4h5m6s7ms"), Some(31_536_000_000 + 1_209_600_000 + 259_200_000 + 14_706_007));
+    for wrong in
+        ["", "h", "1", "-1h", "1m1h", "1h1h", "1.5h", "1 h", "99999999999999999999h", "9223372036854775807y", "1é"]
+    {
+        assert_eq!(read(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn sizes_have_binary_and_decimal_units() {
+    assert_eq!(parse_bytes("64MiB"), Ok(67_108_864));
+    assert_eq!(parse_bytes("64 MB"), Ok(64_000_000));
+    assert_eq!(parse_bytes("1000"), Ok(1000));
+    assert!(parse_bytes("64mib").is_err());
+    assert!(parse_bytes("1.5GiB").is_err());
+}

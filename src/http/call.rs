@@ -1,0 +1,172 @@
+//! One request, from its head to its answer.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, HOST, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Request, StatusCode, Version};
+
+use super::Services;
+use super::limits::HttpLimits;
+use super::queries::QueryPool;
+use super::reply::{ApiError, ErrorKind, Reply, close_after};
+use super::request::{BodyBudget, Parameters};
+use super::routes::{Answer, ROUTES, Refusal, find};
+use crate::telemetry::{Counter, Gauge, Latency, Registry};
+
+/// What every request shares.
+pub(super) struct Front {
+    pub(super) services: Arc<Services>,
+    pub(super) limits: HttpLimits,
+    pub(super) numbers: Numbers,
+    pub(super) queries: QueryPool,
+    pub(super) bodies: BodyBudget,
+}
+
+/// What the server counts about itself.
+pub(super) struct Numbers {
+    pub(super) connections: Gauge,
+    pub(super) connections_refused: Counter,
+    panics: Counter,
+    /// In the order of [`ROUTES`], and one more for addresses that are not in it.
+    routes: Vec<RouteNumbers>,
+}
+
+struct RouteNumbers {
+    took: Latency,
+    /// By the first digit of the status: 1 to 5.
+    by_class: [Counter; 5],
+}
+
+/// One request on its way to its handler.
+pub(super) struct Call {
+    pub(super) front: Arc<Front>,
+    pub(super) head: Parts,
+    pub(super) body: Incoming,
+    /// What stands in the path for `{name}`, as it was sent.
+    pub(super) captured: String,
+}
+
+impl Front {
+    pub(super) fn new(services: Arc<Services>, limits: HttpLimits) -> Arc<Front> {
+        let numbers = Numbers::new(&services.registry);
+        let queries = QueryPool::new(&limits, &services.registry);
+        let bodies = BodyBudget::new(&limits);
+        Arc::new(Front { services, limits, numbers, queries, bodies })
+    }
+
+    /// Answers a request, whatever it is.
+    pub(super) async fn answer(self: &Arc<Front>, request: Request<Incoming>) -> Reply {
+        let start = self.services.clock.monotonic();
+        let (head, body) = request.into_parts();
+        let (index, mut reply) = self.route(head, body).await;
+        if reply.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            close_after(&mut reply);
+        }
+        self.numbers.count(index, reply.status(), self.services.clock.monotonic().saturating_sub(start));
+        reply
+    }
+
+    /// Finds the handler and runs it. Also says by which row of the table.
+    async fn route(self: &Arc<Front>, head: Parts, body: Incoming) -> (usize, Reply) {
+        if head.version == Version::HTTP_11 && head.headers.get_all(HOST).iter().count() != 1 {
+            return (ROUTES.len(), ApiError::bad_data("a request has exactly one Host header").into_reply());
+        }
+        let (index, captured) = match find(&head.method, head.uri.path()) {
+            Ok(found) => found,
+            Err(refusal) => return (ROUTES.len(), refused(*refusal)),
+        };
+        let route = &ROUTES[index];
+        if !route.early && !self.services.ready.load(Ordering::SeqCst) {
+            let error = ApiError::new(ErrorKind::Unavailable, "the server is still reading its log: try again");
+            return (index, error.retry_after(1).into_reply());
+        }
+        let handler = CatchPanic((route.handler)(Call { front: self.clone(), head, body, captured }));
+        let reply = match handler.await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(error)) => error.into_reply(),
+            Err(Panicked) => {
+                self.numbers.panics.increment();
+                tracing::error!(route = route.path, "a handler panicked; its request is answered 500");
+                ApiError::new(ErrorKind::Internal, "this request met a bug; the log has more").into_reply()
+            }
+        };
+        (index, reply)
+    }
+}
+
+fn refused(refusal: Refusal) -> Reply {
+    let mut reply = refusal.error.into_reply();
+    if let Some(allow) = refusal.allow {
+        let allow = HeaderValue::from_str(&allow).expect("names of methods are letters");
+        reply.headers_mut().insert(ALLOW, allow);
+    }
+    reply
+}
+
+impl Call {
+    /// The parameters of address and form.
+    pub(super) async fn parameters(self) -> Result<(Arc<Front>, Parameters), ApiError> {
+        let read = Parameters::read(&self.head, self.body, &self.front.bodies, &self.front.limits);
+        let parameters = read.await?;
+        Ok((self.front, parameters))
+    }
+}
+
+impl Numbers {
+    fn new(registry: &Registry) -> Numbers {
+        let paths = ROUTES.iter().map(|route| route.path).chain(["other"]);
+        Numbers {
+            connections: registry.gauge("dozor_http_connections", "Open connections.", &[]),
+            connections_refused: registry.counter(
+                "dozor_http_connections_refused_total",
+                "Connections refused for limits.connections_max.",
+                &[],
+            ),
+            panics: registry.counter("dozor_http_panics_total", "Requests that met a bug.", &[]),
+            routes: paths.map(|path| RouteNumbers::new(registry, path)).collect(),
+        }
+    }
+
+    fn count(&self, index: usize, status: StatusCode, took: std::time::Duration) {
+        let route = &self.routes[index];
+        route.took.record(took);
+        // hyper's status has three digits, and we use those from 1xx to 5xx.
+        route.by_class[usize::from(status.as_u16() / 100).clamp(1, 5) - 1].increment();
+    }
+}
+
+impl RouteNumbers {
+    fn new(registry: &Registry, path: &str) -> RouteNumbers {
+        let took = registry.latency("dozor_http_request_seconds", "Head to answer.", &[("route", path)]);
+        let by_class = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| {
+            let labels = [("route", path), ("status", class)];
+            registry.counter("dozor_http_requests_total", "Requests answered.", &labels)
+        });
+        RouteNumbers { took, by_class }
+    }
+}
+
+/// A handler's panic, already printed by the panic hook.
+struct Panicked;
+
+/// Runs a handler, and makes a panic of it a value.
+struct CatchPanic(Answer);
+
+impl Future for CatchPanic {
+    type Output = Result<Result<Reply, ApiError>, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Unwind safe: a future that has panicked is dropped and never looked at again.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Which series there are, and which labels: what Grafana fills its menus with.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+
+use super::call::{Call, Front};
+use super::json;
+use super::parameters::unescape_label_name;
+use super::queries::cut;
+use super::reply::{self, ApiError, Reply};
+use super::request::{Parameters, percent_decode};
+use crate::model::{Labels, Matcher, TimeRange};
+use crate::query::{QueryError, parse_matchers};
+use crate::storage::view::{ReadView, ViewError};
+
+/// Most series that one selector of these requests may match: their label sets are held at once.
+const SERIES_MAX: usize = 300_000;
+/// Most selectors in one request.
+const SELECTORS_MAX: usize = 100;
+
+/// What all three requests ask by.
+struct Ask {
+    /// Alternatives; none means every series.
+    selectors: Vec<Vec<Matcher>>,
+    range: TimeRange,
+    limit: usize,
+}
+
+impl Ask {
+    fn read(parameters: &Parameters) -> Result<Ask, ApiError> {
+        let range = parameters.time_range()?;
+        let limit = parameters.limit()?;
+        let mut selectors = Vec::new();
+        for text in parameters.all("match[]") {
+            if selectors.len() == SELECTORS_MAX {
+                return Err(ApiError::parameter("match[]", format!("more than {SELECTORS_MAX} selectors")));
+            }
+            selectors.push(parse_matchers(text).map_err(|error| ApiError::of_query(&error, "match[]"))?);
+        }
+        Ok(Ask { selectors, range, limit })
+    }
+
+    /// What `find` gives for any of the selectors, each once, in order. Without selectors: what it gives for all series.
+    fn union<T: Ord>(
+        &self,
+        find: impl Fn(&[Matcher], TimeRange) -> Result<Vec<T>, ViewError>,
+    ) -> Result<Vec<T>, ViewError> {
+        if let [] | [_] = self.selectors.as_slice() {
+            return find(self.selectors.first().map_or(&[], Vec::as_slice), self.range);
+        }
+        let mut all = BTreeSet::new();
+        for matchers in &self.selectors {
+            all.extend(find(matchers, self.range)?);
+        }
+        Ok(all.into_iter().collect())
+    }
+}
+
+/// `/api/v1/series`
+pub(super) async fn series(call: Call) -> Result<Reply, ApiError> {
+    let (front, parameters) = call.parameters().await?;
+    let ask = Ask::read(&parameters)?;
+    if ask.selectors.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let find = |view: &ReadView, ask: &Ask| {
+        ask.union(|matchers, range| {
+            let found = view.select(matchers, range, SERIES_MAX)?;
+            Ok(found.iter().map(|one| one.labels().clone()).collect::<Vec<Arc<Labels>>>())
+        })
+    };
+    answer(front, ask, find, |text, labels| text.labels(labels)).await
+}
+
+/// `/api/v1/labels`
+pub(super) async fn label_names(call: Call) -> Result<Reply, ApiError> {
+    let (front, parameters) = call.parameters().await?;
+    let ask = Ask::read(&parameters)?;
+    let find = |view: &ReadView, ask: &Ask| ask.union(|matchers, range| view.label_names(matchers, range));
+    answer(front, ask, find, |text, name| text.string(name)).await
+}
+
+/// `/api/v1/label/{name}/values`
+pub(super) async fn label_values(call: Call) -> Result<Reply, ApiError> {
+    let Some(name) = percent_decode(&call.captured) else {
+        return Err(ApiError::bad_data(format!("invalid label name: {:?}", call.captured)));
+    };
+    let name = unescape_label_name(&name);
+    let (front, parameters) = call.parameters().await?;
+    let ask = Ask::read(&parameters)?;
+    let find = move |view: &ReadView, ask: &Ask| ask.union(|matchers, range| view.label_values(&name, matchers, range));
+    answer(front, ask, find, |text, value| text.string(value)).await
+}
+
+/// Looks in the view, as a query does: off the threads of sockets, when it is its turn.
+async fn answer<T: 'static>(
+    front: Arc<Front>,
+    ask: Ask,
+    find: impl FnOnce(&ReadView, &Ask) -> Result<Vec<T>, ViewError> + Send + 'static,
+    write: impl Fn(&mut json::JsonText, &T) + Send + 'static,
+) -> Result<Reply, ApiError> {
+    let view = front.services.view.clone();
+    let text = front.queries.run(move |_| {
+        let mut found = find(&view(), &ask)?;
+        let warnings: Vec<String> = cut(&mut found, ask.limit).into_iter().collect();
+        Ok::<_, ViewError>(json::success(&warnings, &[], |text| text.list(&found, write)))
+    });
+    match text.await? {
+        Ok(text) => Ok(reply::json(StatusCode::OK, text)),
+        Err(error) => Err(ApiError::of_query(&QueryError::from(error), "match[]")),
+    }
+}

@@ -1,0 +1,202 @@
+//! Prometheus's JSON, written straight into the buffer that is sent.
+//!
+//! A vector of one series is
+//! `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"job":"shop"},"value":[4.500,"1"]}]}}`.
+//! `resultType` stands before `result`: Grafana's streaming reader relies on it. Samples have their time in seconds with
+//! three decimals or none, scalars and strings without closing zeros, and every value is a string: JSON has no NaN.
+
+use crate::model::Labels;
+use crate::query::{Answer, Value, format_float, format_plain};
+
+/// Whole numbers up to here are written digit by digit, which is much faster; an f64 holds all of them exactly.
+const WHOLE_MAX: f64 = 1e15;
+
+/// JSON under construction.
+pub(super) struct JsonText(Vec<u8>);
+
+impl JsonText {
+    pub(super) fn new() -> JsonText {
+        JsonText(Vec::with_capacity(256))
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// Appends what is JSON already.
+    pub(super) fn raw(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// Appends a string with its quotes, whatever characters it has.
+    pub(super) fn string(&mut self, text: &str) {
+        self.0.push(b'"');
+        let mut copied = 0;
+        for (index, byte) in text.bytes().enumerate() {
+            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+                continue;
+            }
+            self.raw(&text[copied..index]);
+            copied = index + 1;
+            match byte {
+                b'"' => self.raw("\\\""),
+                b'\\' => self.raw("\\\\"),
+                b'\n' => self.raw("\\n"),
+                b'\r' => self.raw("\\r"),
+                b'\t' => self.raw("\\t"),
+                _ => self.raw(&format!("\\u{byte:04x}")),
+            }
+        }
+        self.raw(&text[copied..]);
+        self.0.push(b'"');
+    }
+
+    /// Appends the items with commas between.
+    pub(super) fn list<T>(&mut self, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut JsonText, T)) {
+        self.0.push(b'[');
+        for (index, item) in items.into_iter().enumerate() {
+            if index > 0 {
+                self.0.push(b',');
+            }
+            write(self, item);
+        }
+        self.0.push(b']');
+    }
+
+    pub(super) fn strings(&mut self, strings: impl IntoIterator<Item = impl AsRef<str>>) {
+        self.list(strings, |text, string| text.string(string.as_ref()));
+    }
+
+    pub(super) fn labels(&mut self, labels: &Labels) {
+        self.0.push(b'{');
+        for (index, (name, value)) in labels.iter().enumerate() {
+            if index > 0 {
+                self.0.push(b',');
+            }
+            self.string(name);
+            self.0.push(b':');
+            self.string(value);
+        }
+        self.0.push(b'}');
+    }
+
+    fn whole(&mut self, number: u64) {
+        let mut digits = [0; 20];
+        let mut start = digits.len();
+        let mut rest = number;
+        while rest > 0 || start == digits.len() {
+            start -= 1;
+            digits[start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.0.extend_from_slice(&digits[start..]);
+    }
+
+    /// Seconds with three decimals, or none where they are zeros.
+    fn timestamp(&mut self, timestamp_ms: i64) {
+        if timestamp_ms < 0 {
+            self.0.push(b'-');
+        }
+        let magnitude_ms = timestamp_ms.unsigned_abs();
+        self.whole(magnitude_ms / 1000);
+        let rest = magnitude_ms % 1000;
+        if rest > 0 {
+            let digits = [100, 10, 1].map(|unit| b'0' + (rest / unit % 10) as u8);
+            self.0.push(b'.');
+            self.0.extend_from_slice(&digits);
+        }
+    }
+
+    /// Seconds without zeros at the end.
+    fn trimmed_timestamp(&mut self, timestamp_ms: i64) {
+        self.timestamp(timestamp_ms);
+        if timestamp_ms % 1000 != 0 {
+            while self.0.last() == Some(&b'0') {
+                self.0.pop();
+            }
+        }
+    }
+
+    /// A sample's value, without quotes.
+    fn value(&mut self, value: f64) {
+        let whole = value as u64;
+        if (1.0..=WHOLE_MAX).contains(&value) && whole as f64 == value {
+            self.whole(whole);
+        } else {
+            self.raw(&format_float(value));
+        }
+    }
+
+    /// `[time,"value"]`.
+    fn point(&mut self, timestamp_ms: i64, value: f64) {
+        self.0.push(b'[');
+        self.timestamp(timestamp_ms);
+        self.raw(",\"");
+        self.value(value);
+        self.raw("\"]");
+    }
+}
+
+/// A successful answer whose data `write_data` appends, with annotations where there are any.
+pub(super) fn success(warnings: &[String], infos: &[String], write_data: impl FnOnce(&mut JsonText)) -> JsonText {
+    let mut text = JsonText::new();
+    text.raw(r#"{"status":"success","data":"#);
+    write_data(&mut text);
+    for (key, annotations) in [(r#","warnings":"#, warnings), (r#","infos":"#, infos)] {
+        if !annotations.is_empty() {
+            text.raw(key);
+            text.strings(annotations);
+        }
+    }
+    text.raw("}");
+    text
+}
+
+/// The answer to a query.
+pub(super) fn answer(answer: &Answer) -> JsonText {
+    success(&answer.warnings, &answer.infos, |text| {
+        text.raw(r#"{"resultType":"#);
+        value(text, &answer.value);
+        text.raw("}");
+    })
+}
+
+fn value(text: &mut JsonText, value: &Value) {
+    match value {
+        Value::Scalar(time_ms, number) => {
+            text.raw(r#""scalar","result":["#);
+            text.trimmed_timestamp(*time_ms);
+            text.raw(",\"");
+            text.raw(&format_plain(*number));
+            text.raw("\"]");
+        }
+        Value::String(time_ms, string) => {
+            text.raw(r#""string","result":["#);
+            text.trimmed_timestamp(*time_ms);
+            text.raw(",");
+            text.string(string);
+            text.raw("]");
+        }
+        Value::Vector(series) => {
+            text.raw(r#""vector","result":"#);
+            text.list(series, |text, (labels, time_ms, value)| {
+                text.raw(r#"{"metric":"#);
+                text.labels(labels);
+                text.raw(r#","value":"#);
+                text.point(*time_ms, *value);
+                text.raw("}");
+            });
+        }
+        Value::Matrix(series) => {
+            text.raw(r#""matrix","result":"#);
+            text.list(series, |text, one| {
+                text.raw(r#"{"metric":"#);
+                text.labels(&one.labels);
+                text.raw(r#","values":"#);
+                let points = one.points.timestamps_ms.iter().zip(&one.points.values);
+                text.list(points, |text, (timestamp_ms, value)| text.point(*timestamp_ms, *value));
+                text.raw("}");
+            });
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Connections: taken, counted, refused, and finished when the server stops.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::Services;
+use super::call::Front;
+use super::limits::{CONNECTIONS_REFUSED_LINGERING_MAX, HEAD_BYTES_MAX, HEADERS_COUNT_MAX, HttpLimits};
+use super::socket::{Progress, Socket};
+
+/// How long nothing is accepted after the system had no descriptor for a new connection: it would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves connections until `shutdown` says true or its sender is gone; then takes no more, finishes the requests in
+/// flight within [`HttpLimits::drain_timeout`], and returns when every connection is closed.
+pub async fn serve(
+    listener: TcpListener,
+    services: Arc<Services>,
+    limits: HttpLimits,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let front = Front::new(services, limits);
+    let slots = Arc::new(Semaphore::new(front.limits.connections_max));
+    let lingering = Arc::new(Semaphore::new(CONNECTIONS_REFUSED_LINGERING_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut shutdown) => break,
+        };
+        // Finished tasks are kept until they are asked for.
+        while connections.try_join_next().is_some() {}
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        match slots.clone().try_acquire_owned() {
+            Ok(slot) => {
+                connections.spawn(converse(stream, front.clone(), shutdown.clone(), slot));
+            }
+            Err(_) => refuse(stream, &front, &lingering, &mut connections),
+        }
+    }
+    drop(listener);
+    finish(connections, front.limits.drain_timeout).await;
+}
+
+/// Waits for the connections to end by themselves, then ends those that are left.
+async fn finish(mut connections: JoinSet<()>, drain_timeout: Duration) {
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain_timeout, all).await.is_err() {
+        tracing::warn!(connections = connections.len(), "closing connections whose requests did not finish in time");
+        connections.shutdown().await;
+    }
+}
+
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the server that we are a part of.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// Serves one connection until either side closes it.
+async fn converse(
+    stream: TcpStream,
+    front: Arc<Front>,
+    mut shutdown: watch::Receiver<bool>,
+    _slot: OwnedSemaphorePermit,
+) {
+    front.numbers.connections.add(1);
+    let _open = OnDrop(|| front.numbers.connections.add(-1));
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let progress = Progress::new();
+    let socket = Socket::new(stream, progress.clone(), &front.limits);
+    let service = service_fn(|request| {
+        progress.busy();
+        let (front, progress) = (front.clone(), progress.clone());
+        async move {
+            let reply = front.answer(request).await;
+            progress.waiting();
+            Ok::<_, Infallible>(reply)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // The limits are in `socket`. hyper's own is set to come after them: only with one does it read again as soon as
+        // an answer is written, by which the socket's timer is set.
+        .header_read_timeout(front.limits.idle_timeout + front.limits.head_timeout)
+        .max_headers(HEADERS_COUNT_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(socket), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut shutdown) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Retry-After: 5\r\nConnection: close\r\nContent-Length: 71\r\n\r\n\
+    too many connections: close idle ones, or raise limits.connections_max\n";
+
+/// Says 503 on a connection past the limit and closes it. Waits a moment for the client to read that, unless there are
+/// many of them already.
+fn refuse(mut stream: TcpStream, front: &Arc<Front>, lingering: &Arc<Semaphore>, connections: &mut JoinSet<()>) {
+    front.numbers.connections_refused.increment();
+    let Ok(permit) = lingering.clone().try_acquire_owned() else { return };
+    let limits = front.limits.clone();
+    connections.spawn(async move {
+        if stream.write_all(REFUSAL).await.is_ok() {
+            let mut socket = Socket::new(stream, Progress::new(), &limits);
+            let close = poll_fn(|cx| tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut socket), cx));
+            if let Err(error) = close.await {
+                tracing::debug!(%error, "a refused connection ended early");
+            }
+        }
+        drop(permit);
+    });
+}
+
+/// Does something when it goes out of scope, also when the task that holds it is dropped.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

@@ -1,0 +1,83 @@
+//! Every address that the server knows, one line each.
+
+use std::pin::Pin;
+
+use hyper::Method;
+
+use super::call::Call;
+use super::reply::{ApiError, ErrorKind, Reply};
+use super::{catalogue, pages, queries, write};
+
+/// What a handler returns.
+pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
+
+/// One address.
+pub(super) struct Route {
+    pub(super) methods: &'static [Method],
+    /// Segments, one of which may be `{name}` and stand for any single one.
+    pub(super) path: &'static str,
+    /// Whether it answers before recovery is done.
+    pub(super) early: bool,
+    pub(super) handler: fn(Call) -> Answer,
+}
+
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+const POST: &[Method] = &[Method::POST];
+const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
+
+const EARLY: bool = true;
+const READY: bool = false;
+
+macro_rules! route {
+    ($methods:ident $path:literal $early:ident $handler:path) => {
+        Route { methods: $methods, path: $path, early: $early, handler: |call| Box::pin($handler(call)) }
+    };
+}
+
+pub(super) const ROUTES: &[Route] = &[
+    route!(GET  "/" EARLY pages::index),
+    route!(GET  "/-/healthy" EARLY pages::healthy),
+    route!(GET  "/-/ready" EARLY pages::ready),
+    route!(GET  "/metrics" EARLY pages::metrics),
+    route!(POST "/api/v1/write" READY write::remote_write),
+    route!(BOTH "/api/v1/query" READY queries::instant),
+    route!(BOTH "/api/v1/query_range" READY queries::range),
+    route!(BOTH "/api/v1/query_exemplars" READY pages::empty_list),
+    route!(BOTH "/api/v1/series" READY catalogue::series),
+    route!(BOTH "/api/v1/labels" READY catalogue::label_names),
+    route!(GET  "/api/v1/label/{name}/values" READY catalogue::label_values),
+    route!(GET  "/api/v1/metadata" READY pages::empty_object),
+    route!(GET  "/api/v1/rules" READY pages::no_rules),
+    route!(GET  "/api/v1/alerts" READY pages::no_alerts),
+    route!(GET  "/api/v1/status/buildinfo" EARLY pages::build_info),
+];
+
+/// Finds the row of an address, its index in the table, and what stands for `{name}`.
+pub(super) fn find(method: &Method, path: &str) -> Result<(usize, String), Box<Refusal>> {
+    for (index, route) in ROUTES.iter().enumerate() {
+        let Some(captured) = matches(route.path, path) else { continue };
+        if route.methods.contains(method) {
+            return Ok((index, captured.to_owned()));
+        }
+        let allow = route.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        let what = format!("{method} is not a method of {path}");
+        let error = ApiError::new(ErrorKind::NotAllowed, what).hint(format!("use {allow}"));
+        return Err(Box::new(Refusal { error, allow: Some(allow) }));
+    }
+    let what = format!("there is nothing at {path}");
+    let error = ApiError::new(ErrorKind::NotFound, what).hint("GET / lists what there is");
+    Err(Box::new(Refusal { error, allow: None }))
+}
+
+/// Why no row answers, and for a wrong method the right ones.
+pub(super) struct Refusal {
+    pub(super) error: ApiError,
+    pub(super) allow: Option<String>,
+}
+
+/// What the path has in place of `{name}`, or nothing where the pattern has none.
+fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let Some((before, after)) = pattern.split_once("{name}") else { return (pattern == path).then_some("") };
+    let captured = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!captured.is_empty() && !captured.contains('/')).then_some(captured)
+}

@@ -1,0 +1,122 @@
+//! Start, keep-alive, clients that leave, and the end.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_ready_only_small_pages_answer() {
+    let server = TestServer::start().await;
+    server.services.ready.store(false, Ordering::SeqCst);
+    assert_eq!(server.get("/-/ready").await.status, 503);
+    assert_eq!(server.get("/-/healthy").await.status, 200);
+    assert_eq!(server.get("/metrics").await.status, 200);
+    let answered = server.get("/api/v1/query?query=1").await;
+    assert_eq!((answered.status, answered.header("retry-after")), (503, Some("1")));
+    server.services.ready.store(true, Ordering::SeqCst);
+    assert_eq!(server.get("/-/ready").await.status, 200);
+    assert_eq!(server.get("/api/v1/query?query=1").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipelined_requests_are_answered_in_order() {
+    let server = TestServer::start().await;
+    let mut client = server.connect().await;
+    let requests: String = (0..20)
+        .map(|number| format!("GET /api/v1/query?query={number}&time={number} HTTP/1.1\r\nHost: t\r\n\r\n"))
+        .collect();
+    client.write(requests.as_bytes()).await;
+    for number in 0..20 {
+        let expected =
+            format!(r#"{{"status":"success","data":{{"resultType":"scalar","result":[{number},"{number}"]}}}}"#);
+        assert_eq!(client.answer().await.body, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn query_is_cancelled_when_its_client_leaves() {
+    let server = TestServer::start().await;
+    server.gate.close();
+    let mut client = server.connect().await;
+    client.write(b"GET /api/v1/query?query=sum(up)&time=1000 HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    server.until("dozor_queries_running", 1.0).await;
+    drop(client);
+    server.until("dozor_http_connections", 0.0).await;
+    server.gate.open();
+    server.until("dozor_queries_cancelled_total", 1.0).await;
+    server.until("dozor_queries_running", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queued_query_gives_its_place_back_when_its_client_leaves() {
+    let server = TestServer::with_limits(HttpLimits { queries_max: 1, ..HttpLimits::default() }).await;
+    server.gate.close();
+    let mut first = server.connect().await;
+    first.write(b"GET /api/v1/query?query=1&time=4 HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    server.until("dozor_queries_running", 1.0).await;
+    let mut second = server.connect().await;
+    second.write(b"GET /api/v1/query?query=2&time=4 HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    server.until("dozor_queries_waiting", 1.0).await;
+    drop(second);
+    server.until("dozor_queries_waiting", 0.0).await;
+    server.gate.open();
+    assert_eq!(first.answer().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn panic_in_a_handler_costs_one_request() {
+    let server = TestServer::start().await;
+    server.services.registry.gauge_fn("bug", "A bug.", &[("kind", "panic")], || panic!("this number is a bug"));
+    let mut client = server.connect().await;
+    client.write(b"GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 500);
+    client.write(b"GET /-/healthy HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 200, "the connection lives on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn panic_in_a_query_costs_one_request() {
+    let view = || -> ReadView { panic!("this view is a bug") };
+    let server =
+        TestServer::with_services(HttpLimits::default(), IngestLimits::default(), Arc::default(), Arc::new(view)).await;
+    let answered = server.get("/api/v1/query?query=up").await;
+    assert_eq!(answered.status, 500);
+    assert!(answered.body.starts_with(r#"{"status":"error","errorType":"internal","error":""#), "{}", answered.body);
+    server.until("dozor_queries_running", 0.0).await;
+    assert_eq!(server.get("/-/healthy").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_finishes_what_is_in_flight_and_closes_what_is_idle() {
+    let server = TestServer::start().await;
+    server.gate.close();
+    let mut busy = server.connect().await;
+    busy.write(b"GET /api/v1/query?query=1%2B1&time=4 HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    server.until("dozor_queries_running", 1.0).await;
+    let mut idle = server.connect().await;
+    server.until("dozor_http_connections", 2.0).await;
+    server.stop();
+    assert!(idle.closes().await);
+    let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, refused).await.expect("nothing new is accepted");
+    server.gate.open();
+    let answered = busy.answer().await;
+    assert_eq!(answered.body, r#"{"status":"success","data":{"resultType":"scalar","result":[4,"2"]}}"#);
+    assert!(busy.closes().await);
+    server.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_does_not_wait_for_ever() {
+    let limits = HttpLimits { drain_timeout: Duration::from_millis(100), ..HttpLimits::default() };
+    let server = TestServer::with_limits(limits).await;
+    server.gate.close();
+    let mut busy = server.connect().await;
+    busy.write(b"GET /api/v1/query?query=1&time=4 HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    server.until("dozor_queries_running", 1.0).await;
+    let gate = server.gate.clone();
+    server.stop();
+    server.stopped().await;
+    assert!(busy.closes().await);
+    gate.open();
+}

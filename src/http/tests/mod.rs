@@ -1,0 +1,272 @@
+//! The server over loopback, driven by sockets that say exactly what the test says.
+
+mod lifecycle;
+mod limits;
+mod prometheus;
+mod text;
+mod write;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::config::WalSync;
+use crate::disk::SimulatedDisk;
+use crate::ingest::IngestLimits;
+use crate::model::{Labels, Sample};
+use crate::query::Limits;
+use crate::storage::{Storage, StorageOptions};
+
+/// Longest wait for anything: much more than it takes, so that only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What "now" is in tests.
+const NOW_MS: i64 = 1_700_000_000_000;
+
+/// Holds back whoever passes while it is closed.
+#[derive(Default)]
+pub(super) struct Gate {
+    closed: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(super) fn close(&self) {
+        *self.closed.lock() = true;
+    }
+
+    pub(super) fn open(&self) {
+        *self.closed.lock() = false;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut closed = self.closed.lock();
+        while *closed {
+            let waited = self.changed.wait_for(&mut closed, PATIENCE);
+            assert!(!waited.timed_out(), "nobody opens the gate");
+        }
+    }
+}
+
+/// A running server.
+pub(super) struct TestServer {
+    pub(super) address: SocketAddr,
+    pub(super) services: Arc<Services>,
+    /// Queries wait here while it is closed.
+    pub(super) gate: Arc<Gate>,
+    stop: watch::Sender<bool>,
+    served: JoinHandle<()>,
+}
+
+impl TestServer {
+    pub(super) async fn start() -> TestServer {
+        TestServer::with_limits(HttpLimits::default()).await
+    }
+
+    pub(super) async fn with_limits(limits: HttpLimits) -> TestServer {
+        let gate = Arc::new(Gate::default());
+        let view_gate = gate.clone();
+        let view = move || {
+            view_gate.pass();
+            ReadView::of_samples(samples())
+        };
+        TestServer::with_services(limits, IngestLimits::default(), gate, Arc::new(view)).await
+    }
+
+    pub(super) async fn with_services(
+        limits: HttpLimits,
+        ingest_limits: IngestLimits,
+        gate: Arc<Gate>,
+        view: Arc<dyn Fn() -> ReadView + Send + Sync>,
+    ) -> TestServer {
+        let services = Arc::new(Services {
+            view,
+            engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
+            ingest: Arc::new(Ingest::new(storage(), ingest_limits)),
+            registry: Arc::new(Registry::new()),
+            ready: Arc::new(AtomicBool::new(true)),
+            clock: Clock::manual(NOW_MS),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let (stop, stopping) = watch::channel(false);
+        let served = tokio::spawn(serve(listener, services.clone(), limits, stopping));
+        TestServer { address, services, gate, stop, served }
+    }
+
+    pub(super) async fn connect(&self) -> Client {
+        Client { stream: TcpStream::connect(self.address).await.expect("the server listens"), received: Vec::new() }
+    }
+
+    /// The answer to a GET of this address.
+    pub(super) async fn get(&self, target: &str) -> Answered {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")).await
+    }
+
+    /// The answer to a form.
+    pub(super) async fn post_form(&self, path: &str, form: &str) -> Answered {
+        self.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        ))
+        .await
+    }
+
+    /// The answer to these bytes on a connection of their own.
+    pub(super) async fn send(&self, request: impl AsRef<[u8]>) -> Answered {
+        let mut client = self.connect().await;
+        client.write(request.as_ref()).await;
+        client.answer().await
+    }
+
+    /// The body of a GET that succeeds.
+    pub(super) async fn body(&self, target: &str) -> String {
+        let answered = self.get(target).await;
+        assert_eq!(answered.status, 200, "{target}: {}", answered.body);
+        answered.body
+    }
+
+    /// A number of our own metrics; not a number as long as the server has not registered it.
+    pub(super) fn number(&self, series: &str) -> f64 {
+        let text = self.services.registry.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(f64::NAN, |value| value.parse().expect("it is a number"))
+    }
+
+    /// Waits until a number of our own metrics is this.
+    pub(super) async fn until(&self, series: &str, expected: f64) {
+        let reached = async {
+            while self.number(series) != expected {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, reached).await;
+        assert!(waited.is_ok(), "{series} is {}, never {expected}", self.number(series));
+    }
+
+    /// Tells the server to stop.
+    pub(super) fn stop(&self) {
+        self.stop.send(true).expect("the server runs");
+    }
+
+    /// Waits until the server has returned.
+    pub(super) async fn stopped(self) {
+        tokio::time::timeout(PATIENCE, self.served).await.expect("it stops").expect("it does not panic");
+    }
+}
+
+/// One connection.
+pub(super) struct Client {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+/// One answer.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Answered {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (other, value) = line.split_once(':')?;
+            other.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+}
+
+impl Client {
+    /// Sends bytes. Also says whether the server let us: that it does not is for many tests the right answer.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> bool {
+        let written = tokio::time::timeout(PATIENCE, self.stream.write_all(bytes)).await;
+        written.is_ok_and(|result| result.is_ok())
+    }
+
+    /// Reads one answer.
+    pub(super) async fn answer(&mut self) -> Answered {
+        self.try_answer(true).await.expect("the server answers before it closes")
+    }
+
+    /// Reads the answer to a HEAD: its length is announced, its body absent.
+    pub(super) async fn answer_without_body(&mut self) -> Answered {
+        self.try_answer(false).await.expect("the server answers before it closes")
+    }
+
+    async fn try_answer(&mut self, has_body: bool) -> Option<Answered> {
+        let end = loop {
+            if let Some(end) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            if !self.receive().await {
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.received.drain(..end).collect()).expect("a head is text");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a head has a status");
+        let mut answered = Answered { status, head, body: String::new() };
+        let length: usize = answered.header("content-length").map_or(0, |length| length.parse().expect("a number"));
+        let length = if has_body { length } else { 0 };
+        while self.received.len() < length {
+            assert!(self.receive().await, "the body breaks off");
+        }
+        answered.body = String::from_utf8(self.received.drain(..length).collect()).expect("bodies are text");
+        Some(answered)
+    }
+
+    /// Whether more came before the server closed.
+    async fn receive(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("the server acts");
+        let count = read.unwrap_or(0);
+        self.received.extend_from_slice(&buffer[..count]);
+        count > 0
+    }
+
+    /// Whether the server closes without another word.
+    pub(super) async fn closes(&mut self) -> bool {
+        self.received.is_empty() && !self.receive().await
+    }
+}
+
+/// An empty database in memory.
+fn storage() -> Arc<Storage> {
+    let options = StorageOptions {
+        data_dir: PathBuf::from("/data"),
+        shard_count: 1,
+        wal_sync: WalSync::Always,
+        retention_ms: 0,
+        out_of_order_window_ms: 3_600_000,
+        series_max: 1_000,
+        hash_seed: 7,
+    };
+    let disk = Arc::new(SimulatedDisk::new());
+    let opened = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_| false));
+    opened.expect("an empty disk has no damage").0
+}
+
+pub(super) fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied()).expect("the labels are right")
+}
+
+/// Two series of `up` and one with a name that needs escapes, around 1,000 s.
+fn samples() -> Vec<(Labels, Vec<Sample>)> {
+    let at = |timestamp_ms, value| Sample { timestamp_ms, value };
+    vec![
+        (labels(&[("__name__", "up"), ("job", "a")]), vec![at(1_000_000, 1.0), at(1_015_500, 0.0)]),
+        (labels(&[("__name__", "up"), ("job", "b")]), vec![at(1_000_000, f64::INFINITY), at(1_015_500, 1.5)]),
+        (labels(&[("__name__", "odd"), ("http.path", "a \"b\"\\\n")]), vec![at(1_000_000, 1e-7)]),
+    ]
+}

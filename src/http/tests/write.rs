@@ -1,0 +1,96 @@
+//! Remote write, as far as HTTP goes.
+
+use super::*;
+
+/// Encodes one series of `up` with these samples as a remote write of version 1.
+fn body(samples: &[(i64, f64)]) -> Vec<u8> {
+    let mut series = field(1, &[field(1, b"__name__"), field(2, b"up")].concat());
+    for (timestamp_ms, value) in samples {
+        let time = varint(u64::try_from(*timestamp_ms).expect("tests live after 1970"));
+        series.extend(field(2, &[&[1 << 3 | 1], &value.to_le_bytes()[..], &[2 << 3], &time].concat()));
+    }
+    snap::raw::Encoder::new().compress_vec(&field(1, &series)).expect("a short body")
+}
+
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2], &varint(bytes.len() as u64)[..], bytes].concat()
+}
+
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+async fn write(server: &TestServer, headers: &str, body: &[u8]) -> Answered {
+    let head = format!("POST /api/v1/write HTTP/1.1\r\nHost: t\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+    server.send([head.as_bytes(), body].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_write_is_204_with_counts() {
+    let server = TestServer::start().await;
+    let headers = "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
+        X-Prometheus-Remote-Write-Version: 0.1.0\r\n";
+    let answered = write(&server, headers, &body(&[(NOW_MS, 1.0), (NOW_MS + 1_000, 2.0)])).await;
+    assert_eq!((answered.status, answered.body.as_str()), (204, ""));
+    assert_eq!(answered.header("x-prometheus-remote-write-samples-written"), Some("2"));
+    assert_eq!(answered.header("x-prometheus-remote-write-histograms-written"), Some("0"));
+    assert_eq!(answered.header("x-prometheus-remote-write-exemplars-written"), Some("0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunked_writes_share_a_connection() {
+    let server = TestServer::start().await;
+    let mut client = server.connect().await;
+    for second in 0..2 {
+        let body = body(&[(NOW_MS + 1_000 * second, 1.0)]);
+        let (first, rest) = body.split_at(5);
+        client.write(b"POST /api/v1/write HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        for part in [first, rest] {
+            client.write(format!("{:x}\r\n", part.len()).as_bytes()).await;
+            client.write(part).await;
+            client.write(b"\r\n").await;
+        }
+        client.write(b"0\r\n\r\n").await;
+        let answered = client.answer().await;
+        assert_eq!(answered.status, 204, "{}", answered.body);
+        assert_eq!(answered.header("x-prometheus-remote-write-samples-written"), Some("1"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_write_has_the_status_of_ingest_as_plain_text() {
+    let server = TestServer::start().await;
+    let answered = write(&server, "Content-Type: application/json\r\n", b"{}").await;
+    assert_eq!(answered.status, 415, "{}", answered.body);
+    assert_eq!(answered.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert!(answered.body.contains("application/json"), "{}", answered.body);
+    let answered = write(&server, "Content-Encoding: zstd\r\n", b"").await;
+    assert_eq!(answered.status, 415, "{}", answered.body);
+    let answered = write(&server, "", b"no snappy").await;
+    assert_eq!(answered.status, 400, "{}", answered.body);
+    assert_eq!(answered.header("retry-after"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn write_that_is_stored_in_part_says_how_much() {
+    let server = TestServer::start().await;
+    let days_ahead_ms = NOW_MS + 10 * 86_400_000;
+    let answered = write(&server, "", &body(&[(NOW_MS, 1.0), (days_ahead_ms, 2.0)])).await;
+    assert_eq!(answered.status, 400, "{}", answered.body);
+    assert_eq!(answered.header("x-prometheus-remote-write-samples-written"), Some("1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn write_without_room_is_told_when_to_come_back() {
+    let no_room = IngestLimits { bytes_in_flight_max: 0, ..IngestLimits::default() };
+    let view = || ReadView::of_samples(Vec::new());
+    let server = TestServer::with_services(HttpLimits::default(), no_room, Arc::default(), Arc::new(view)).await;
+    let answered = write(&server, "", &body(&[(NOW_MS, 1.0)])).await;
+    assert_eq!((answered.status, answered.header("retry-after")), (503, Some("1")), "{}", answered.body);
+}

@@ -1,0 +1,269 @@
+//! Remote write 1.0: `WriteRequest { timeseries = 1 { labels = 1 { name = 1, value = 2 }, samples = 2 { value = 1,
+//! timestamp = 2 }, exemplars = 3, histograms = 4 }, metadata = 3 }`, in a snappy block.
+//!
+//! A series' labels stand one behind the other at the front of its message, so their raw bytes are one slice, and that
+//! slice is what is hashed. A sender that mixes labels among samples is read the slow way, as an unknown series.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::wire::{Fields, Value, WireError};
+use super::{IngestError, IngestLimits, RefusedRows, WriteHead, snappy};
+use crate::model::{Labels, METRIC_NAME, Sample};
+use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
+
+/// Largest buffer that a thread keeps for the next request.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+/// A request, resolved and split.
+pub(super) struct Rows {
+    /// One batch a shard.
+    pub(super) batches: Vec<ShardBatch>,
+    /// What no shard will see.
+    pub(super) refused: RefusedRows,
+}
+
+/// Whether the headers announce a body that is read here.
+pub(super) fn check_head(head: WriteHead<'_>) -> Result<(), IngestError> {
+    const SPOKEN: &str = "this server takes remote write 1.0: Content-Type application/x-protobuf \
+                          (proto=prometheus.WriteRequest), Content-Encoding snappy";
+    let unsupported = |what: String| Err(IngestError::Unsupported(format!("{what}; {SPOKEN}")));
+    if let Some(content_type) = head.content_type {
+        let mut parts = content_type.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or("");
+        if !media_type.eq_ignore_ascii_case("application/x-protobuf") {
+            return unsupported(format!("Content-Type {content_type:?} is not read"));
+        }
+        for parameter in parts {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            if name.eq_ignore_ascii_case("proto") && value.trim_matches('"') != "prometheus.WriteRequest" {
+                return unsupported(format!("Content-Type {content_type:?} is not read"));
+            }
+        }
+    }
+    match head.content_encoding {
+        None => Ok(()),
+        Some(encoding) if encoding.eq_ignore_ascii_case("snappy") => Ok(()),
+        Some(encoding) => unsupported(format!("Content-Encoding {encoding:?} is not read")),
+    }
+}
+
+/// Inflates the body and reads its series into a batch for each shard.
+pub(super) fn read(
+    storage: &Storage,
+    limits: &IngestLimits,
+    body: &[u8],
+    decoded_bytes: usize,
+) -> Result<Rows, IngestError> {
+    thread_local! {
+        static INFLATED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    INFLATED.with_borrow_mut(|inflated| {
+        snappy::inflate(body, decoded_bytes, inflated)?;
+        let rows = read_message(storage, limits, inflated);
+        if inflated.capacity() > KEPT_BYTES_MAX {
+            *inflated = Vec::new();
+        }
+        rows
+    })
+}
+
+/// Reads an inflated message.
+pub(super) fn read_message(storage: &Storage, limits: &IngestLimits, message: &[u8]) -> Result<Rows, IngestError> {
+    let mut walk = Walk {
+        storage,
+        known: Some(storage.resolver().known()),
+        limits,
+        batches: vec![ShardBatch::default(); storage.shard_count()],
+        refused: RefusedRows::default(),
+        series_count: 0,
+        sample_count: 0,
+    };
+    walk.request(message)?;
+    Ok(Rows { batches: walk.batches, refused: walk.refused })
+}
+
+struct Walk<'a> {
+    storage: &'a Storage,
+    known: Option<Known<'a>>,
+    limits: &'a IngestLimits,
+    batches: Vec<ShardBatch>,
+    refused: RefusedRows,
+    series_count: usize,
+    sample_count: usize,
+}
+
+fn malformed(error: WireError) -> IngestError {
+    IngestError::Malformed(format!("the body is not a WriteRequest: byte {}: {}", error.offset, error.what))
+}
+
+impl Walk<'_> {
+    fn request(&mut self, message: &[u8]) -> Result<(), IngestError> {
+        // Rows go to the shards only when all of the message was read: one that ends in garbage stores nothing.
+        let mut fields = Fields::new(message, 0);
+        loop {
+            match fields.next().map_err(malformed)? {
+                None => return Ok(()),
+                Some((1, Value::Bytes(series))) => {
+                    let base = fields.position() - series.len();
+                    self.series(series, base)?;
+                }
+                Some((1, _)) => return Err(malformed(fields.error("a time series that is no message"))),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn series(&mut self, series: &[u8], base: usize) -> Result<(), IngestError> {
+        self.series_count += 1;
+        if self.series_count > self.limits.series_per_request_max {
+            return Err(over("series", self.limits.series_per_request_max, "limits.series_per_request_max"));
+        }
+        let labels_end = labels_end(series, base).map_err(malformed)?;
+        let (encoded_labels, rest) = series.split_at(labels_end);
+        let raw_hash = self.storage.resolver().raw_hash(encoded_labels);
+        match self.known.as_ref().and_then(|known| known.get(raw_hash)) {
+            Some(reference) => {
+                let mut fields = Fields::new(rest, base + labels_end);
+                while let Some((number, value)) = fields.next().map_err(malformed)? {
+                    match (number, value) {
+                        (2, Value::Bytes(bytes)) => {
+                            let sample = sample(bytes, fields.base() + fields.position()).map_err(malformed)?;
+                            let row = Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
+                            self.count_sample()?;
+                            self.batches[reference.shard()].rows.push(row);
+                        }
+                        (1 | 2, _) => {
+                            return Err(malformed(
+                                fields.error("labels behind samples, or samples that are no message"),
+                            ));
+                        }
+                        (4, Value::Bytes(_)) => self.refuse_histogram(),
+                        _ => {}
+                    }
+                }
+                Ok(())
+            }
+            None => self.new_series(series, base, raw_hash),
+        }
+    }
+
+    #[cold]
+    fn new_series(&mut self, series: &[u8], base: usize, raw_hash: u128) -> Result<(), IngestError> {
+        let (mut pairs, mut samples) = (Vec::new(), Vec::new());
+        let mut fields = Fields::new(series, base);
+        while let Some((number, value)) = fields.next().map_err(malformed)? {
+            match (number, value) {
+                (1, Value::Bytes(bytes)) => {
+                    if pairs.len() > crate::model::LABELS_COUNT_MAX {
+                        continue; // already too many: refused below, without a place for each
+                    }
+                    pairs.push(label(bytes, fields.base() + fields.position() - bytes.len()).map_err(malformed)?);
+                }
+                (2, Value::Bytes(bytes)) => {
+                    samples.push(sample(bytes, fields.base() + fields.position()).map_err(malformed)?);
+                    self.count_sample()?;
+                }
+                (1 | 2, _) => return Err(malformed(fields.error("a label or sample that is no message"))),
+                (4, Value::Bytes(_)) => self.refuse_histogram(),
+                _ => {}
+            }
+        }
+        let refused = u64::try_from(samples.len().max(1)).unwrap_or(u64::MAX);
+        match labels(&pairs) {
+            Ok(labels) if samples.is_empty() => {
+                // Only exemplars or histograms: nothing that is stored here, and no series is made for it.
+                drop(labels);
+            }
+            Ok(labels) => {
+                let shard = self.storage.shard_of(&labels);
+                self.batches[shard].new.push(NewSeries { labels: Arc::new(labels), raw_hash, samples });
+            }
+            Err(reason) => self.refused.add(refused, reason, || format!("the series {}", shown(&pairs))),
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse_histogram(&mut self) {
+        let reason = "native histograms are not stored by this version; send classic buckets".to_owned();
+        self.refused.add(1, reason, || "a native histogram".to_owned());
+    }
+
+    #[inline]
+    fn count_sample(&mut self) -> Result<(), IngestError> {
+        self.sample_count += 1;
+        if self.sample_count > self.limits.samples_per_request_max {
+            return Err(over("samples", self.limits.samples_per_request_max, "limits.samples_per_request_max"));
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn over(what: &str, limit: usize, setting: &str) -> IngestError {
+    IngestError::TooLarge(format!("the request has more {what} than {setting} = {limit}; send smaller requests"))
+}
+
+/// Length of the labels at the front of a series message.
+#[inline]
+fn labels_end(series: &[u8], base: usize) -> Result<usize, WireError> {
+    let mut fields = Fields::new(series, base);
+    let mut end = 0;
+    while let Some((1, _)) = fields.next()? {
+        end = fields.position();
+    }
+    Ok(end)
+}
+
+#[inline]
+fn sample(bytes: &[u8], base: usize) -> Result<Sample, WireError> {
+    let mut fields = Fields::new(bytes, base.saturating_sub(bytes.len()));
+    let (mut timestamp_ms, mut bits) = (0_i64, 0_u64);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (1, Value::Fixed64(fixed)) => bits = fixed,
+            (2, Value::Varint(varint)) => timestamp_ms = varint as i64,
+            (1 | 2, _) => return Err(fields.error("a sample's value or timestamp of the wrong type")),
+            _ => {}
+        }
+    }
+    Ok(Sample { timestamp_ms, value: f64::from_bits(bits) })
+}
+
+fn label(bytes: &[u8], base: usize) -> Result<(&[u8], &[u8]), WireError> {
+    let mut fields = Fields::new(bytes, base);
+    let (mut name, mut text): (&[u8], &[u8]) = (&[], &[]);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (1, Value::Bytes(bytes)) => name = bytes,
+            (2, Value::Bytes(bytes)) => text = bytes,
+            (1 | 2, _) => return Err(fields.error("a label's name or value of the wrong type")),
+            _ => {}
+        }
+    }
+    Ok((name, text))
+}
+
+fn labels(pairs: &[(&[u8], &[u8])]) -> Result<Labels, String> {
+    let mut texts = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| "a label is not valid UTF-8".to_owned());
+        texts.push((text(name)?, text(value)?));
+    }
+    let labels = Labels::from_pairs(texts).map_err(|error| error.to_string())?;
+    match labels.metric_name() {
+        Some(_) => Ok(labels),
+        None => Err(format!("the label {METRIC_NAME} is missing")),
+    }
+}
+
+/// A refused label set, as far as it can be shown.
+fn shown(pairs: &[(&[u8], &[u8])]) -> String {
+    let pair = |(name, value): &(&[u8], &[u8])| {
+        let short = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).into_owned();
+        format!("{}={:?}", short(name), short(value))
+    };
+    let all: Vec<String> = pairs.iter().take(8).map(pair).collect();
+    format!("{{{}}}", all.join(", "))
+}

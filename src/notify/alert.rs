@@ -1,0 +1,81 @@
+//! An alert: the labels that name it, the words that explain it, since when, and until when.
+
+use std::fmt;
+
+use crate::model::Labels;
+
+/// Most annotations that an alert may carry to a receiver; those after it are left off.
+pub const ANNOTATIONS_COUNT_MAX: usize = 64;
+/// Longest name or text of an annotation, and longest generator URL, in bytes; longer ones are cut and end in `…`.
+pub const ANNOTATION_BYTES_MAX: usize = 4096;
+
+/// One alert as the rules report it. It fires while `ends_at_ms` is `None`, and is resolved when it is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// What names the alert: two alerts of equal labels are the same alert.
+    pub labels: Labels,
+    /// Words for the reader, sorted by name.
+    pub annotations: Vec<(String, String)>,
+    /// When the trouble began, in ms since 1970 UTC.
+    pub starts_at_ms: i64,
+    /// When it ended, in ms since 1970 UTC; `None` while it lasts.
+    pub ends_at_ms: Option<i64>,
+    /// Where its cause can be looked at; may be empty.
+    pub generator_url: String,
+}
+
+/// The two things that can be said about an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// The trouble is there.
+    Firing,
+    /// The trouble is over.
+    Resolved,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Firing => "firing",
+            Status::Resolved => "resolved",
+        })
+    }
+}
+
+impl Alert {
+    /// The hash of the labels, the same on every machine; receivers see it as 16 hexadecimal digits.
+    pub fn fingerprint(&self) -> u64 {
+        self.labels.hash()
+    }
+
+    /// Whether the trouble lasts.
+    pub fn status(&self) -> Status {
+        if self.ends_at_ms.is_some() { Status::Resolved } else { Status::Firing }
+    }
+
+    /// Names this transition of this alert: `<fingerprint>-<start in ms>-<status>`. Made from nothing else, so that the
+    /// same transition reported again after a crash has the same id; and without a dot, which the signed text of a
+    /// webhook uses to part its pieces.
+    pub fn transition_id(&self) -> String {
+        format!("{:016x}-{}-{}", self.fingerprint(), self.starts_at_ms, self.status())
+    }
+
+    /// The alert with sorted annotations and every text within the limits. A page with its end cut off still wakes
+    /// somebody; a refused one does not.
+    pub(crate) fn bounded(&self) -> Alert {
+        let mut annotations: Vec<_> = self.annotations.iter().map(|(name, text)| (cut(name), cut(text))).collect();
+        annotations.sort();
+        annotations.dedup_by(|next, kept| next.0 == kept.0);
+        annotations.truncate(ANNOTATIONS_COUNT_MAX);
+        Alert { annotations, generator_url: cut(&self.generator_url), ..self.clone() }
+    }
+}
+
+fn cut(text: &str) -> String {
+    const MARK: &str = "…";
+    if text.len() <= ANNOTATION_BYTES_MAX {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(ANNOTATION_BYTES_MAX - MARK.len());
+    format!("{}{MARK}", &text[..end])
+}

@@ -1,0 +1,257 @@
+//! The outbox: what is noted here will be delivered, whatever happens to the process.
+//!
+//! A folder with one file of framed records (`storage-format`, chapters *frame* and *outbox*), append-only:
+//!
+//! ```text
+//! 0000000007.outbox   | Notification A firing | Delivered A pager | Notification A resolved | …
+//! ```
+//!
+//! A file is never continued by another process. Whoever opens the outbox reads what is there, writes the part that
+//! still matters to the next file, and goes on in that one; the same happens when a file has grown enough that is
+//! done with, and after a failed write or sync, of which nobody can say how much of it is on disk.
+//!
+//! Always true:
+//! 1. [`Outbox::enqueue`] has returned `Accepted`: the notification survives a power cut.
+//! 2. An old file goes only after its successor was synced, named, and read back.
+//! 3. A file with damage is not removed: it stays as `….outbox.damaged`, for a person to look at.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::NotifyError;
+use super::alert::Alert;
+use super::ledger::{Enqueued, Ledger, Notification, Outcome, Record};
+use super::outbox_file::{self, Writer};
+use crate::disk::{Disk, DiskError};
+
+/// Most notifications that may wait for delivery.
+pub const PENDING_COUNT_MAX: usize = 100_000;
+/// Most alerts that may be active.
+pub const ACTIVE_COUNT_MAX: usize = 100_000;
+/// A smaller file is not worth writing anew.
+const REWRITE_BYTES_MIN: u64 = 1 << 20;
+const EXTENSION: &str = ".outbox";
+
+/// What was found on disk when the outbox was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredOutbox {
+    /// Notifications that somebody has yet to be told.
+    pub pending_count: usize,
+    /// Alerts that fire.
+    pub active_count: usize,
+    /// One line for each place that could not be read, with file and offset; such a record is lost, the rest is not.
+    pub damage: Vec<String>,
+}
+
+/// The ledger and its file.
+pub(crate) struct Outbox {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    ledger: Ledger,
+    /// `None` after a failed write: the next change begins a new file.
+    writer: Option<Writer>,
+    /// Names of files that the next new file makes superfluous.
+    superseded: Vec<(String, Condition)>,
+    next_sequence: u32,
+    /// Length of the present file when it was begun.
+    begun_bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Sound,
+    Damaged,
+}
+
+impl Outbox {
+    /// Reads what is in the folder, makes it if need be, and begins a new file.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        receivers: Vec<String>,
+        now_ms: i64,
+    ) -> Result<(Outbox, RecoveredOutbox), DiskError> {
+        disk.create_folder(folder)?;
+        let mut outbox = Outbox {
+            disk,
+            folder: folder.to_owned(),
+            ledger: Ledger::new(receivers),
+            writer: None,
+            superseded: Vec::new(),
+            next_sequence: 0,
+            begun_bytes: 0,
+        };
+        let damage = outbox.recover()?;
+        outbox.begin_file(now_ms)?;
+        let pending_count = outbox.ledger.pending_count();
+        let active_count = outbox.ledger.active_count();
+        Ok((outbox, RecoveredOutbox { pending_count, active_count, damage }))
+    }
+
+    /// Reads the newest file, which is complete in itself. There is an older one only when a crash came between the
+    /// two; it is read too, and first, where the newest has damage.
+    fn recover(&mut self) -> Result<Vec<String>, DiskError> {
+        let (mut files, mut damage) = (Vec::new(), Vec::new());
+        let mut newest_is_sound = false;
+        for (sequence, name) in self.files()?.into_iter().rev() {
+            self.next_sequence = self.next_sequence.max(sequence.saturating_add(1));
+            if newest_is_sound {
+                self.superseded.push((name, Condition::Sound));
+                continue;
+            }
+            let path = self.folder.join(&name);
+            let (records, found) = outbox_file::read_records(&self.disk.read(&path)?);
+            newest_is_sound = found.is_empty();
+            self.superseded.push((name, if newest_is_sound { Condition::Sound } else { Condition::Damaged }));
+            damage.extend(found.into_iter().map(|what| format!("{} {what}", path.display())));
+            files.push(records);
+        }
+        files.into_iter().rev().flatten().for_each(|record| self.ledger.apply(record));
+        Ok(damage)
+    }
+
+    /// The files of this outbox with their numbers, oldest first.
+    fn files(&self) -> Result<Vec<(u32, String)>, DiskError> {
+        let numbered = |name: String| Some((name.strip_suffix(EXTENSION)?.parse().ok()?, name));
+        let mut files: Vec<_> = self.disk.list(&self.folder)?.into_iter().filter_map(numbered).collect();
+        files.sort();
+        Ok(files)
+    }
+
+    /// What is known.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Notes the alerts, in order, and syncs; returns what became of each, and puts the new notifications to `taken`.
+    ///
+    /// On an error those in `taken` were taken and the others not. The caller reports all of them again.
+    pub(crate) fn enqueue(
+        &mut self,
+        alerts: &[Alert],
+        now_ms: i64,
+        taken: &mut Vec<Arc<Notification>>,
+    ) -> Result<Vec<Enqueued>, NotifyError> {
+        let mut results = Vec::with_capacity(alerts.len());
+        for run in runs_of_different_alerts(alerts) {
+            let considered: Vec<_> = run.iter().map(|alert| self.ledger.consider(alert, now_ms)).collect();
+            let new: Vec<_> = considered.iter().filter_map(|result| result.as_ref().ok().map(Arc::clone)).collect();
+            self.check_room(&new)?;
+            let records: Vec<Record> =
+                new.iter().map(|notification| Record::Notification(Arc::clone(notification))).collect();
+            self.append(&records, true, now_ms)?;
+            records.into_iter().for_each(|record| self.ledger.apply(record));
+            results
+                .extend(considered.into_iter().map(|result| result.map_or_else(|known| known, |_| Enqueued::Accepted)));
+            taken.extend(new);
+        }
+        Ok(results)
+    }
+
+    fn check_room(&self, new: &[Arc<Notification>]) -> Result<(), NotifyError> {
+        let firing_count = new.iter().filter(|notification| notification.alert.ends_at_ms.is_none()).count();
+        if self.ledger.pending_count() + new.len() > PENDING_COUNT_MAX {
+            return Err(NotifyError::Full { what: "notifications wait for delivery", limit: PENDING_COUNT_MAX });
+        }
+        if self.ledger.active_count() + firing_count > ACTIVE_COUNT_MAX {
+            return Err(NotifyError::Full { what: "alerts are active", limit: ACTIVE_COUNT_MAX });
+        }
+        Ok(())
+    }
+
+    /// Notes how a delivery ended. Not synced: if it is lost the receiver is told again, under the same id. The ledger
+    /// has it even when the disk fails; the next file will too.
+    pub(crate) fn close(&mut self, outcome: Outcome, now_ms: i64) -> Result<(), DiskError> {
+        let record = [Record::Outcome(outcome)];
+        let noted = self.append(&record, false, now_ms);
+        record.into_iter().for_each(|record| self.ledger.apply(record));
+        noted?;
+        if self.is_worth_rewriting() { self.begin_file(now_ms) } else { Ok(()) }
+    }
+
+    /// Makes what was noted last.
+    pub(crate) fn sync(&mut self) -> Result<(), DiskError> {
+        self.writer.as_ref().map_or(Ok(()), Writer::sync)
+    }
+
+    fn append(&mut self, records: &[Record], sync: bool, now_ms: i64) -> Result<(), DiskError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        if self.writer.is_none() {
+            self.begin_file(now_ms)?;
+        }
+        let writer = self.writer.as_mut().expect("begin_file leaves a writer or an error");
+        let written = writer.append(records).and_then(|()| if sync { writer.sync() } else { Ok(()) });
+        if written.is_err() {
+            self.abandon_file();
+        }
+        written
+    }
+
+    /// The file has doubled since it was begun, and most of what it holds is done with.
+    fn is_worth_rewriting(&self) -> bool {
+        let length = self.writer.as_ref().map_or(0, Writer::length);
+        let grown = length > REWRITE_BYTES_MIN.max(2 * self.begun_bytes);
+        let waiting = self.writer.as_ref().map_or(0, Writer::record_count) / 4;
+        grown && self.ledger.pending_count() < waiting
+    }
+
+    fn abandon_file(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            self.superseded.push((writer.name().to_owned(), Condition::Sound));
+        }
+    }
+
+    /// Writes all that is known to the next file, reads it back, and ends the old ones.
+    pub(super) fn begin_file(&mut self, now_ms: i64) -> Result<(), DiskError> {
+        let sequence = self.next_sequence;
+        let name = format!("{sequence:010}{EXTENSION}");
+        let records: Vec<Record> = self.ledger.records().collect();
+        let writer = Writer::create(self.disk.as_ref(), &self.folder, &name, sequence, now_ms, &records)?;
+        // From here on the name is taken: if anything below fails, a reader will find this file and the old ones.
+        self.next_sequence = sequence.saturating_add(1);
+        self.abandon_file();
+        self.begun_bytes = writer.length();
+        self.writer = Some(writer);
+        self.end_superseded();
+        Ok(())
+    }
+
+    /// Failing here costs disk space and a second reading, so it is told and tried again with the next file.
+    fn end_superseded(&mut self) {
+        let (disk, folder) = (&self.disk, &self.folder);
+        self.superseded.retain(|(name, condition)| {
+            let path = folder.join(name);
+            let ended = match condition {
+                Condition::Sound => disk.remove(&path),
+                Condition::Damaged => disk.rename(&path, &folder.join(format!("{name}.damaged"))),
+            };
+            match ended {
+                Err(error) if !error.is_not_found() => {
+                    tracing::warn!(%error, "an old file of the outbox stays for now");
+                    true
+                }
+                _ => false,
+            }
+        });
+        if let Err(error) = disk.sync_folder(folder) {
+            tracing::warn!(%error, "an old file of the outbox may come back after a power cut; it does no harm");
+        }
+    }
+}
+
+/// Cuts the alerts into runs in which no alert comes twice: what becomes of its second report depends on the first.
+fn runs_of_different_alerts(alerts: &[Alert]) -> Vec<&[Alert]> {
+    let (mut runs, mut start, mut seen) = (Vec::new(), 0, HashSet::new());
+    for (index, alert) in alerts.iter().enumerate() {
+        if !seen.insert(alert.fingerprint()) {
+            runs.push(&alerts[start..index]);
+            start = index;
+            seen = HashSet::from([alert.fingerprint()]);
+        }
+    }
+    runs.push(&alerts[start..]);
+    runs
+}

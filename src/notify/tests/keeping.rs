@@ -1,0 +1,378 @@
+//! The outbox on a disk that loses power, fills up, and rots.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{NOON_MS, again, firing, resolved};
+use crate::disk::{Disk, RealDisk, SimulatedDisk};
+use crate::notify::ledger::{Ledger, Notification, Outcome, Record, Verdict};
+use crate::notify::outbox::Outbox;
+use crate::notify::{Alert, Enqueued, FINISHED_COUNT_MAX, NotifyError, PENDING_COUNT_MAX, RecoveredOutbox};
+
+const FOLDER: &str = "/data/outbox";
+
+fn open(disk: &SimulatedDisk) -> (Outbox, RecoveredOutbox) {
+    try_open(disk, &["pager"]).unwrap()
+}
+
+fn try_open(disk: &SimulatedDisk, receivers: &[&str]) -> Result<(Outbox, RecoveredOutbox), NotifyError> {
+    let receivers = receivers.iter().map(|name| (*name).to_owned()).collect();
+    Ok(Outbox::open(Arc::new(disk.clone()), Path::new(FOLDER), receivers, NOON_MS)?)
+}
+
+fn report(outbox: &mut Outbox, alert: &Alert) -> Result<Enqueued, NotifyError> {
+    Ok(outbox.enqueue(std::slice::from_ref(alert), NOON_MS, &mut Vec::new())?[0])
+}
+
+fn deliver(outbox: &mut Outbox, alert: &Alert) {
+    // A failure costs a repetition, no more.
+    let _ = outbox.close(outcome(alert, "pager"), NOON_MS);
+}
+
+fn outcome(alert: &Alert, receiver: &str) -> Outcome {
+    let verdict = Verdict::Delivered { receiver_index: 0, http_status: 200 };
+    Outcome { id: alert.transition_id(), receiver: receiver.to_owned(), at_ms: NOON_MS, verdict }
+}
+
+fn owed(outbox: &Outbox) -> Vec<String> {
+    outbox.ledger().owed_to("pager").map(|notification| notification.id.clone()).collect()
+}
+
+fn ids(alerts: &[Alert]) -> Vec<String> {
+    alerts.iter().map(Alert::transition_id).collect()
+}
+
+fn files(disk: &SimulatedDisk) -> Vec<String> {
+    disk.list(Path::new(FOLDER)).unwrap()
+}
+
+/// The present file.
+fn present(disk: &SimulatedDisk) -> PathBuf {
+    let names = files(disk);
+    Path::new(FOLDER).join(names.iter().rfind(|name| name.ends_with(".outbox")).unwrap())
+}
+
+#[test]
+fn each_transition_is_taken_once() {
+    let (mut outbox, _) = open(&SimulatedDisk::new());
+    assert_eq!(report(&mut outbox, &resolved("A")).unwrap(), Enqueued::NotActive);
+    assert_eq!(report(&mut outbox, &firing("A")).unwrap(), Enqueued::Accepted);
+    assert_eq!(report(&mut outbox, &firing("A")).unwrap(), Enqueued::AlreadyKnown);
+    // Another start of an alert that fires: the first start stands, and the end takes it.
+    assert_eq!(report(&mut outbox, &again(firing("A"))).unwrap(), Enqueued::AlreadyKnown);
+    assert_eq!(report(&mut outbox, &again(resolved("A"))).unwrap(), Enqueued::Accepted);
+    assert_eq!(owed(&outbox), ids(&[firing("A"), resolved("A")]));
+    // What was reported before is known, also while the next incident of the same alert lasts.
+    assert_eq!(report(&mut outbox, &firing("A")).unwrap(), Enqueued::AlreadyKnown);
+    assert_eq!(report(&mut outbox, &again(firing("A"))).unwrap(), Enqueued::Accepted);
+    assert_eq!(report(&mut outbox, &resolved("A")).unwrap(), Enqueued::AlreadyKnown);
+    assert_eq!(outbox.ledger().active(), [again(firing("A"))]);
+}
+
+#[test]
+fn an_end_before_the_beginning_belongs_to_an_older_incident() {
+    let (mut outbox, _) = open(&SimulatedDisk::new());
+    report(&mut outbox, &again(firing("A"))).unwrap();
+    assert_eq!(report(&mut outbox, &resolved("A")).unwrap(), Enqueued::NotActive);
+    assert_eq!(outbox.ledger().active().len(), 1);
+}
+
+#[test]
+fn many_alerts_are_noted_in_order_with_one_sync() {
+    let disk = SimulatedDisk::new();
+    let (mut outbox, _) = open(&disk);
+    let before = disk.operation_count();
+    let names: Vec<String> = (0..500).map(|index| format!("A{index}")).collect();
+    let alerts: Vec<Alert> = names.iter().map(|name| firing(name)).collect();
+    outbox.enqueue(&alerts, NOON_MS, &mut Vec::new()).unwrap();
+    assert_eq!(disk.operation_count() - before, 2, "one write and one sync");
+    let results = outbox.enqueue(&[firing("B"), resolved("B"), firing("B")], NOON_MS, &mut Vec::new()).unwrap();
+    assert_eq!(results, [Enqueued::Accepted, Enqueued::Accepted, Enqueued::AlreadyKnown]);
+}
+
+#[test]
+fn the_machines_own_disk_gives_back_what_it_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let open =
+        || Outbox::open(Arc::new(RealDisk), &folder.path().join("outbox"), vec!["pager".to_owned()], NOON_MS).unwrap();
+    let (mut outbox, _) = open();
+    report(&mut outbox, &firing("A")).unwrap();
+    deliver(&mut outbox, &firing("A"));
+    report(&mut outbox, &resolved("A")).unwrap();
+    drop(outbox);
+    let (outbox, recovered) = open();
+    assert_eq!(recovered, RecoveredOutbox { pending_count: 1, active_count: 0, damage: vec![] });
+    assert_eq!(owed(&outbox), ids(&[resolved("A")]));
+}
+
+/// What a server does in a bad night, told as steps. Says which transitions were acknowledged, in order, and which of
+/// them delivered; stops at the first failure, as a process stops at a crash.
+fn night(outbox: &mut Outbox) -> (Vec<Alert>, HashSet<String>) {
+    let (mut acknowledged, mut delivered) = (Vec::new(), HashSet::new());
+    let mut step = |outbox: &mut Outbox, alert: Alert| {
+        let result = report(outbox, &alert)?;
+        assert_ne!(result, Enqueued::NotActive);
+        acknowledged.extend((result == Enqueued::Accepted).then_some(alert));
+        Ok::<(), NotifyError>(())
+    };
+    let mut story = || {
+        step(outbox, firing("A"))?;
+        step(outbox, firing("B"))?;
+        deliver(outbox, &firing("A"));
+        delivered.insert(firing("A").transition_id());
+        step(outbox, resolved("A"))?;
+        outbox.begin_file(NOON_MS)?;
+        step(outbox, firing("C"))?;
+        deliver(outbox, &resolved("A"));
+        delivered.insert(resolved("A").transition_id());
+        step(outbox, again(firing("A")))?;
+        outbox.begin_file(NOON_MS)?;
+        step(outbox, resolved("B"))?;
+        Ok::<(), NotifyError>(())
+    };
+    let _ = story();
+    (acknowledged, delivered)
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
+    let mut operation_count = 0;
+    loop {
+        let disk = SimulatedDisk::new();
+        disk.fail_after(operation_count);
+        let (acknowledged, delivered) =
+            try_open(&disk, &["pager"]).map(|(mut outbox, _)| night(&mut outbox)).unwrap_or_default();
+        for seed in 0..25 {
+            check_after_crash(
+                &disk.crash(seed),
+                &acknowledged,
+                &delivered,
+                &format!("cut at {operation_count}, seed {seed}"),
+            );
+        }
+        if acknowledged.len() == 6 {
+            break;
+        }
+        operation_count += 1;
+    }
+    assert!(operation_count > 30, "only {operation_count} moments were tried");
+}
+
+fn check_after_crash(disk: &SimulatedDisk, acknowledged: &[Alert], delivered: &HashSet<String>, moment: &str) {
+    let (mut outbox, _) = open(disk);
+    let found = owed(&outbox);
+    let must: Vec<String> = ids(acknowledged).into_iter().filter(|id| !delivered.contains(id)).collect();
+    let kept: Vec<String> = found.iter().filter(|id| must.contains(id)).cloned().collect();
+    assert_eq!(kept, must, "{moment}");
+
+    // The detector tells its story again: nothing acknowledged is taken a second time, and all of it is there at the end.
+    let (taken, _) = night(&mut outbox);
+    let known: BTreeSet<String> = ids(acknowledged).into_iter().collect();
+    assert!(ids(&taken).iter().all(|id| !known.contains(id)), "{moment}: {taken:?}");
+    let mut active = outbox.ledger().active();
+    active.sort_by(|one, other| one.labels.cmp(&other.labels));
+    assert_eq!(active, [again(firing("A")), firing("C")], "{moment}");
+}
+
+#[test]
+fn a_full_disk_refuses_and_after_it_all_can_be_reported_again() {
+    for operation_count in 0..40 {
+        let disk = SimulatedDisk::new();
+        let (mut outbox, _) = open(&disk);
+        disk.fail_after(operation_count);
+        let (before, _) = night(&mut outbox);
+        disk.heal();
+        let (after, _) = night(&mut outbox);
+        let all: BTreeSet<String> = ids(&before).into_iter().chain(ids(&after)).collect();
+        assert_eq!((before.len() + after.len(), all.len()), (6, 6), "full after {operation_count}");
+        assert_eq!(owed(&open(&disk).0), owed(&outbox), "full after {operation_count}");
+        assert_eq!(files(&disk).len(), 1, "full after {operation_count}: {:?}", files(&disk));
+    }
+}
+
+#[test]
+fn after_a_failed_sync_everything_is_written_to_another_file() {
+    let disk = SimulatedDisk::new();
+    let (mut outbox, _) = open(&disk);
+    report(&mut outbox, &firing("A")).unwrap();
+    let before = present(&disk);
+    disk.fail_after(1); // the write is fine, the sync is not
+    assert!(matches!(report(&mut outbox, &firing("B")), Err(NotifyError::Disk(_))));
+    assert_eq!(owed(&outbox), ids(&[firing("A")]));
+    disk.heal();
+    assert_eq!(report(&mut outbox, &firing("B")).unwrap(), Enqueued::Accepted);
+    assert_ne!(present(&disk), before);
+    assert_eq!(owed(&open(&disk.crash(5)).0), ids(&[firing("A"), firing("B")]));
+}
+
+#[test]
+fn every_damaged_byte_is_told_or_harmless_and_the_damaged_file_is_kept() {
+    let disk = SimulatedDisk::new();
+    let (mut outbox, _) = open(&disk);
+    for alert in [firing("A"), firing("B"), resolved("A")] {
+        report(&mut outbox, &alert).unwrap();
+    }
+    let path = present(&disk);
+    let expected = owed(&outbox);
+    let length = disk.read(&path).unwrap().len();
+    for at in 0..length {
+        let disk = disk.crash(1);
+        disk.damage(&path, |bytes| bytes[at] ^= 0x41);
+        let original = disk.read(&path).unwrap().to_vec();
+        let (outbox, recovered) = open(&disk);
+        let found = owed(&outbox);
+        assert!(found.iter().all(|id| expected.contains(id)), "byte {at}: {found:?}");
+        // An end that cannot be read looks like one that was never finished.
+        let is_last = found == expected[..2] && recovered.damage.is_empty();
+        assert!(
+            found == expected || is_last || !recovered.damage.is_empty(),
+            "byte {at} was lost without a word: {found:?}"
+        );
+        assert!(found.len() >= 2, "byte {at} cost more than a record: {found:?}");
+        if !recovered.damage.is_empty() {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(recovered.damage[0].contains(name), "{:?}", recovered.damage);
+            let kept = disk.read(&path.with_file_name(format!("{name}.damaged"))).unwrap();
+            assert_eq!(kept[..], original[..], "byte {at}");
+        }
+        assert_eq!(open(&disk).1.damage, [""; 0], "byte {at}: the new file is sound");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_outbox_is_told_and_kept() {
+    for content in [&b""[..], b"x", &[0; 4096], &[0xff; 100], b"DOZORLOG and something else that is not ours"] {
+        let disk = SimulatedDisk::new();
+        let path = Path::new(FOLDER).join("0000000003.outbox");
+        disk.replace(&path, content).unwrap();
+        let (mut outbox, recovered) = open(&disk);
+        assert_eq!(recovered.damage.len(), 1, "{content:?}: {:?}", recovered.damage);
+        assert_eq!(files(&disk), ["0000000003.outbox.damaged", "0000000004.outbox"]);
+        report(&mut outbox, &firing("A")).unwrap();
+        assert_eq!(owed(&open(&disk).0), ids(&[firing("A")]));
+    }
+}
+
+#[test]
+fn a_file_that_is_mostly_done_with_is_written_anew_and_forgets_nothing_that_matters() {
+    let disk = SimulatedDisk::new();
+    let (mut outbox, _) = open(&disk);
+    report(&mut outbox, &firing("Long")).unwrap();
+    deliver(&mut outbox, &firing("Long"));
+    report(&mut outbox, &firing("Waiting")).unwrap();
+    let first = present(&disk);
+    let mut length_max = 0;
+    for index in 0..6_000 {
+        for alert in [firing(&format!("A{index}")), resolved(&format!("A{index}"))] {
+            report(&mut outbox, &alert).unwrap();
+            deliver(&mut outbox, &alert);
+        }
+        if index % 100 == 0 {
+            length_max = length_max.max(disk.read(&present(&disk)).unwrap().len());
+        }
+    }
+    outbox.sync().unwrap();
+    assert_ne!(present(&disk), first);
+    assert!(length_max < 2 << 20, "{length_max} bytes");
+    let (mut outbox, recovered) = open(&disk.crash(3));
+    assert_eq!(owed(&outbox), ids(&[firing("Waiting")]));
+    assert_eq!(recovered.active_count, 2);
+    assert_eq!(report(&mut outbox, &firing("Long")).unwrap(), Enqueued::AlreadyKnown);
+    assert_eq!(report(&mut outbox, &resolved("Long")).unwrap(), Enqueued::Accepted);
+    // The last incidents are known by their ids; those of long ago are new again.
+    assert_eq!(report(&mut outbox, &firing("A5999")).unwrap(), Enqueued::AlreadyKnown);
+    assert_eq!(report(&mut outbox, &resolved("A5999")).unwrap(), Enqueued::AlreadyKnown);
+    assert_eq!(report(&mut outbox, &firing("A0")).unwrap(), Enqueued::Accepted);
+}
+
+#[test]
+fn a_firing_that_was_forgotten_before_its_end_does_not_come_back_to_life() {
+    let (mut outbox, _) = open(&SimulatedDisk::new());
+    let mut finish = |alert: Alert| {
+        assert_eq!(report(&mut outbox, &alert).unwrap(), Enqueued::Accepted);
+        deliver(&mut outbox, &alert);
+    };
+    finish(firing("A"));
+    finish(resolved("A"));
+    for index in 0..FINISHED_COUNT_MAX / 2 - 1 {
+        finish(firing(&format!("B{index}")));
+        finish(resolved(&format!("B{index}")));
+    }
+    finish(firing("C"));
+    // Its firing is now the one too many, and the firing of A the oldest.
+    report(&mut outbox, &resolved("C")).unwrap();
+    assert_eq!(report(&mut outbox, &firing("A")).unwrap(), Enqueued::AlreadyKnown);
+    assert_eq!(outbox.ledger().active(), []);
+}
+
+#[test]
+fn a_full_outbox_says_so_and_takes_more_when_something_is_delivered() {
+    let (mut outbox, _) = open(&SimulatedDisk::new());
+    let alerts: Vec<Alert> = (0..PENDING_COUNT_MAX).map(|index| firing(&format!("A{index}"))).collect();
+    outbox.enqueue(&alerts, NOON_MS, &mut Vec::new()).unwrap();
+    let refused = report(&mut outbox, &resolved("A7")).unwrap_err().to_string();
+    assert!(refused.contains("100000") && refused.contains("wait for delivery"), "{refused}");
+    deliver(&mut outbox, &firing("A7"));
+    assert_eq!(report(&mut outbox, &resolved("A7")).unwrap(), Enqueued::Accepted);
+    assert_eq!(outbox.ledger().pending_count(), PENDING_COUNT_MAX);
+}
+
+#[test]
+fn a_new_receiver_is_not_told_of_the_past_and_a_removed_one_is_owed_nothing() {
+    let disk = SimulatedDisk::new();
+    let (mut outbox, _) = open(&disk);
+    report(&mut outbox, &firing("A")).unwrap();
+    deliver(&mut outbox, &firing("A"));
+    report(&mut outbox, &firing("B")).unwrap();
+    let (outbox, recovered) = try_open(&disk, &["pager", "chat"]).unwrap();
+    assert_eq!((owed(&outbox), recovered.pending_count), (ids(&[firing("B")]), 1));
+    assert_eq!(outbox.ledger().owed_to("chat").count(), 0);
+    let (outbox, recovered) = try_open(&disk, &["chat"]).unwrap();
+    assert_eq!((recovered.pending_count, recovered.active_count), (0, 2));
+    assert_eq!(outbox.ledger().owed_to("chat").count(), 0);
+}
+
+/// Random nights, and each time the records read back must give the ledger they came from.
+#[test]
+fn a_ledger_is_the_sum_of_its_records() {
+    let mut state = 1u64;
+    let mut below = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    let receivers = vec!["pager".to_owned(), "chat".to_owned()];
+    let mut ledger = Ledger::new(receivers.clone());
+    let mut sent: Vec<Arc<Notification>> = Vec::new();
+    for round in 0..6_000i64 {
+        let name = format!("A{}", below(40));
+        let start = |alert: Alert| Alert {
+            starts_at_ms: NOON_MS + round,
+            ends_at_ms: alert.ends_at_ms.map(|_| NOON_MS + round),
+            ..alert
+        };
+        let alert = start(if below(2) == 0 { firing(&name) } else { resolved(&name) });
+        if let Ok(notification) = ledger.consider(&alert, NOON_MS) {
+            ledger.apply(Record::Notification(Arc::clone(&notification)));
+            sent.push(notification);
+        }
+        if below(3) > 0 && !sent.is_empty() {
+            // As the lanes do it: a receiver answers in the order of each alert, so the oldest unanswered of one alert.
+            let receiver = &receivers[below(2) as usize];
+            let head = ledger.owed_to(receiver).next().map(|notification| notification.alert.clone());
+            head.into_iter().for_each(|alert| ledger.apply(Record::Outcome(outcome(&alert, receiver))));
+        }
+        if round % 500 == 499 {
+            let mut copy = Ledger::new(receivers.clone());
+            ledger.records().for_each(|record| copy.apply(record));
+            assert_eq!(copy.active(), ledger.active(), "round {round}");
+            assert_eq!(copy.pending_count(), ledger.pending_count(), "round {round}");
+            assert!(copy.records().eq(ledger.records()), "round {round}");
+            assert!(
+                ledger.records().count() <= 3 * (FINISHED_COUNT_MAX + ledger.pending_count() + 40),
+                "round {round}"
+            );
+        }
+    }
+    assert!(sent.len() > 2 * FINISHED_COUNT_MAX, "only {} notifications", sent.len());
+}

@@ -1,0 +1,173 @@
+//! What one query may use, counted while it runs.
+//!
+//! Checked after each series and at every few thousand units of work within one, by all threads that work on the query:
+//! a query that is over its time, or whose client has left, ends within milliseconds wherever it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::error::QueryError;
+use crate::clock::Clock;
+
+/// Bounds on every query.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most samples that a query may read and hold, together.
+    pub samples_max: u64,
+    /// Most series that all selectors of a query may match, together.
+    pub series_max: usize,
+    /// Most steps of a range query.
+    pub points_max: usize,
+    /// Longest query text, in bytes.
+    pub text_bytes_max: usize,
+    /// Deepest nesting of brackets and operators.
+    pub depth_max: usize,
+    /// Longest evaluation; a request may ask for less.
+    pub timeout: Duration,
+    /// How far back an instant selector looks for a sample, in ms.
+    pub lookback_ms: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            samples_max: 50_000_000,
+            series_max: 300_000,
+            points_max: 11_000,
+            text_bytes_max: 64 * 1024,
+            depth_max: 128,
+            timeout: Duration::from_secs(120),
+            lookback_ms: 5 * 60 * 1000,
+        }
+    }
+}
+
+/// Set when the client leaves; clones are the same flag.
+#[derive(Clone, Debug, Default)]
+pub struct Cancelled(Arc<AtomicBool>);
+
+impl Cancelled {
+    /// Ends the query at its next look at the flag.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody called [`Cancelled::cancel`].
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Units of work (samples looked at) between two looks at the clock.
+const WORK_UNCHECKED_MAX: usize = 1 << 16;
+
+/// The account of one running query.
+pub(super) struct Budget {
+    clock: Clock,
+    started: Duration,
+    timeout: Duration,
+    cancelled: Cancelled,
+    samples_max: u64,
+    samples: AtomicU64,
+    series_max: usize,
+    series: AtomicUsize,
+}
+
+impl Budget {
+    pub(super) fn open(limits: &Limits, clock: &Clock, timeout: Option<Duration>, cancelled: &Cancelled) -> Budget {
+        Budget {
+            clock: clock.clone(),
+            started: clock.monotonic(),
+            timeout: timeout.unwrap_or(limits.timeout).min(limits.timeout),
+            cancelled: cancelled.clone(),
+            samples_max: limits.samples_max,
+            samples: AtomicU64::new(0),
+            series_max: limits.series_max,
+            series: AtomicUsize::new(0),
+        }
+    }
+
+    /// Fails when the time is over or the client has left.
+    pub(super) fn check(&self) -> Result<(), QueryError> {
+        if self.cancelled.is_set() {
+            return Err(QueryError::Cancelled);
+        }
+        if self.clock.monotonic() - self.started >= self.timeout {
+            return Err(QueryError::Timeout(self.timeout));
+        }
+        Ok(())
+    }
+
+    /// Counts samples that were read, or places for values that are about to be allocated.
+    pub(super) fn take_samples(&self, count: usize) -> Result<(), QueryError> {
+        let before = self.samples.fetch_add(count as u64, Ordering::Relaxed);
+        if before.saturating_add(count as u64) > self.samples_max {
+            return Err(QueryError::Execution(format!(
+                "query processing would load too many samples into memory: more than {}; select less, or raise the \
+                 query samples limit",
+                self.samples_max
+            )));
+        }
+        Ok(())
+    }
+
+    /// Counts places for values like [`Budget::take_samples`], until the guard is dropped.
+    pub(super) fn hold(&self, count: usize) -> Result<Hold<'_>, QueryError> {
+        let hold = Hold { budget: self, count: count as u64 };
+        self.take_samples(count)?;
+        Ok(hold)
+    }
+
+    /// Counts series that a selector matched.
+    pub(super) fn take_series(&self, count: usize) -> Result<(), QueryError> {
+        let before = self.series.fetch_add(count, Ordering::Relaxed);
+        if before.saturating_add(count) > self.series_max {
+            return Err(QueryError::Execution(format!(
+                "the query selects more than {} series: narrow it, or raise the query series limit",
+                self.series_max
+            )));
+        }
+        Ok(())
+    }
+
+    /// How many series a selector may still match.
+    pub(super) fn series_left(&self) -> usize {
+        self.series_max.saturating_sub(self.series.load(Ordering::Relaxed))
+    }
+
+    /// A meter for one loop, which looks at the clock now and then.
+    pub(super) fn meter(&self) -> Meter<'_> {
+        Meter { budget: self, unchecked: 0 }
+    }
+}
+
+/// Memory that is counted as long as this lives.
+pub(super) struct Hold<'b> {
+    budget: &'b Budget,
+    count: u64,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.budget.samples.fetch_sub(self.count, Ordering::Relaxed);
+    }
+}
+
+/// Spares a loop from looking at the clock in every turn.
+pub(super) struct Meter<'b> {
+    budget: &'b Budget,
+    unchecked: usize,
+}
+
+impl Meter<'_> {
+    /// Counts `work` samples looked at.
+    pub(super) fn work(&mut self, work: usize) -> Result<(), QueryError> {
+        self.unchecked += work + 1;
+        if self.unchecked < WORK_UNCHECKED_MAX {
+            return Ok(());
+        }
+        self.unchecked = 0;
+        self.budget.check()
+    }
+}

@@ -1,0 +1,154 @@
+//! Numbers as Prometheus writes and adds them.
+
+/// A sample's value as Prometheus's JSON has it: the shortest digits that read back the same, an exponent only below
+/// 1e-6 and from 1e21 on, `NaN`, `+Inf` and `-Inf` by name.
+///
+/// ```
+/// use dozor::query::format_float;
+/// assert_eq!(format_float(0.1), "0.1");
+/// assert_eq!(format_float(1e20), "100000000000000000000");
+/// assert_eq!(format_float(1e21), "1e+21");
+/// assert_eq!(format_float(1e-7), "1e-07");
+/// assert_eq!(format_float(f64::NEG_INFINITY), "-Inf");
+/// ```
+pub fn format_float(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-6..1e21).contains(&magnitude) {
+        return go_exponent(value);
+    }
+    format_plain(value)
+}
+
+/// As [`format_float`], but never with an exponent: scalars, and the label values of `count_values`.
+pub fn format_plain(value: f64) -> String {
+    if value.is_nan() {
+        "NaN".to_owned()
+    } else if value.is_infinite() {
+        if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
+    } else {
+        // Rust's Display is the shortest round trip without an exponent, which is Go's 'f' with precision -1.
+        value.to_string()
+    }
+}
+
+/// Rust writes `1e-7` where Go writes `1e-07`: a sign always, and two digits at least.
+fn go_exponent(value: f64) -> String {
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').expect("LowerExp writes an e");
+    let (sign, exponent) = match exponent.strip_prefix('-') {
+        Some(rest) => ('-', rest),
+        None => ('+', exponent),
+    };
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
+/// A sum that keeps what each addition loses (Neumaier's variant of Kahan's).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sum {
+    pub(super) total: f64,
+    pub(super) lost: f64,
+}
+
+impl Sum {
+    pub(super) fn of(total: f64) -> Sum {
+        Sum { total, lost: 0.0 }
+    }
+
+    pub(super) fn add(&mut self, value: f64) {
+        let total = self.total + value;
+        if total.is_infinite() {
+            self.lost = 0.0;
+        } else if self.total.abs() >= value.abs() {
+            self.lost += (self.total - total) + value;
+        } else {
+            self.lost += (value - total) + self.total;
+        }
+        self.total = total;
+    }
+
+    pub(super) fn value(self) -> f64 {
+        self.total + self.lost
+    }
+}
+
+/// A mean that is a compensated sum until that would overflow, and a running mean from there on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mean {
+    sum: Sum,
+    pub(super) count: f64,
+    running: bool,
+}
+
+impl Mean {
+    pub(super) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if self.count == 1.0 {
+            self.sum = Sum::of(value);
+            return;
+        }
+        if !self.running {
+            let mut next = self.sum;
+            next.add(value);
+            if next.total.is_finite() || next.total.is_nan() {
+                self.sum = next;
+                return;
+            }
+            self.running = true;
+            self.sum.total /= self.count - 1.0;
+            self.sum.lost /= self.count - 1.0;
+        }
+        let share = (self.count - 1.0) / self.count;
+        self.sum = Sum { total: self.sum.total * share, lost: self.sum.lost * share };
+        self.sum.add(value / self.count);
+    }
+
+    pub(super) fn value(self) -> f64 {
+        if self.running { self.sum.value() } else { self.sum.total / self.count + self.sum.lost / self.count }
+    }
+}
+
+/// Sum of squared distances from the mean, in one pass (Welford), with compensated sums.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spread {
+    count: f64,
+    mean: Sum,
+    squares: Sum,
+}
+
+impl Spread {
+    pub(super) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let distance = value - self.mean.value();
+        self.mean.add(distance / self.count);
+        self.squares.add(distance * (value - self.mean.value()));
+    }
+
+    /// The population variance; not a number if any value was infinite or none.
+    pub(super) fn variance(self) -> f64 {
+        self.squares.value() / self.count
+    }
+}
+
+/// The `q` quantile of the values, between neighbours by proportion, NaN being the smallest of all. Sorts them.
+pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() || q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_by(nan_first);
+    let rank = q * (values.len() - 1) as f64;
+    let lower = rank.floor() as usize;
+    let upper = (lower + 1).min(values.len() - 1);
+    let weight = rank - rank.floor();
+    values[lower] * (1.0 - weight) + values[upper] * weight
+}
+
+/// The order of numbers, with NaN before all of them.
+pub(super) fn nan_first(a: &f64, b: &f64) -> std::cmp::Ordering {
+    a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
+}

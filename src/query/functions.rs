@@ -1,0 +1,238 @@
+//! Functions of scalars, strings and instant vectors.
+
+use std::sync::Arc;
+
+use super::aggregate::warn_of_quantile;
+use super::column::{Column, Steps};
+use super::error::QueryError;
+use super::eval::{Context, Evaluated, Scalar, evaluate, scalar, text, vector};
+use super::histogram::{self, Asked};
+use super::leaf::{self, Shown};
+use super::plan::{Function, Plan, Range, RangeInput, Rollup, Selector};
+use super::table::Table;
+use super::{calendar, labelling, rank, rollup};
+use crate::model::{Labels, METRIC_NAME, MatchOp, Matcher};
+
+/// Evaluates one call whose arguments lowering has checked.
+pub(super) fn call<'q>(
+    context: &Context<'q>,
+    function: Function,
+    arguments: &'q [Plan],
+) -> Result<Evaluated<'q>, QueryError> {
+    if let Some(compute) = elementwise(function) {
+        return Ok(Evaluated::Vector(each(vector(context, &arguments[0])?, move |_, value| compute(value))?));
+    }
+    Ok(Evaluated::Vector(match function {
+        Function::Time => return Ok(Evaluated::Scalar(time(context)?)),
+        Function::Pi => return Ok(Evaluated::Scalar(Scalar::Constant(std::f64::consts::PI))),
+        Function::Scalar => return Ok(Evaluated::Scalar(only_value(context, vector(context, &arguments[0])?)?)),
+        Function::Vector => of_scalar(context, &scalar(context, &arguments[0])?)?,
+        Function::Timestamp => timestamp(context, &arguments[0])?,
+        Function::Absent => absent(context, &arguments[0])?,
+        Function::Sort | Function::SortDesc => {
+            rank::sort(context, vector(context, &arguments[0])?, function == Function::SortDesc)?
+        }
+        Function::Round | Function::Clamp | Function::ClampMin | Function::ClampMax => {
+            bounded(context, function, arguments)?
+        }
+        Function::LabelReplace => {
+            let texts = [1, 2, 3, 4].map(|index| text(&arguments[index]));
+            labelling::replace(vector(context, &arguments[0])?, texts)?
+        }
+        Function::LabelJoin => {
+            let sources: Vec<&str> = arguments[3..].iter().map(text).collect();
+            labelling::join(vector(context, &arguments[0])?, text(&arguments[1]), text(&arguments[2]), &sources)?
+        }
+        Function::HistogramQuantile => {
+            let q = scalar(context, &arguments[0])?;
+            warn_of_quantile(context, |step| q.at(step));
+            histogram::of_buckets(context, Asked::Quantile(q), vector(context, &arguments[1])?)?
+        }
+        Function::HistogramFraction => {
+            let asked = Asked::Fraction(scalar(context, &arguments[0])?, scalar(context, &arguments[1])?);
+            histogram::of_buckets(context, asked, vector(context, &arguments[2])?)?
+        }
+        date => {
+            let part = calendar::part(date);
+            let table = match arguments.first() {
+                Some(argument) => vector(context, argument)?,
+                None => of_scalar(context, &time(context)?)?,
+            };
+            each(table, move |_, value| part(value))?
+        }
+    }))
+}
+
+/// Functions that make one number of one number.
+fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
+    Some(match function {
+        Function::Abs => f64::abs,
+        Function::Ceil => f64::ceil,
+        Function::Floor => f64::floor,
+        Function::Exp => f64::exp,
+        Function::Sqrt => f64::sqrt,
+        Function::Ln => f64::ln,
+        Function::Log2 => f64::log2,
+        Function::Log10 => f64::log10,
+        Function::Sgn => sign,
+        Function::Sin => f64::sin,
+        Function::Cos => f64::cos,
+        Function::Tan => f64::tan,
+        Function::Asin => f64::asin,
+        Function::Acos => f64::acos,
+        Function::Atan => f64::atan,
+        Function::Sinh => f64::sinh,
+        Function::Cosh => f64::cosh,
+        Function::Tanh => f64::tanh,
+        Function::Asinh => f64::asinh,
+        Function::Acosh => f64::acosh,
+        Function::Atanh => f64::atanh,
+        Function::Deg => |radians| radians * 180.0 / std::f64::consts::PI,
+        Function::Rad => |degrees| degrees * std::f64::consts::PI / 180.0,
+        _ => return None,
+    })
+}
+
+/// Zero and NaN stay what they are.
+fn sign(value: f64) -> f64 {
+    if value > 0.0 {
+        1.0
+    } else if value < 0.0 {
+        -1.0
+    } else {
+        value
+    }
+}
+
+/// Changes each value and drops the names, as almost all functions do.
+fn each<'q>(table: Table<'q>, compute: impl Fn(usize, f64) -> f64 + Send + Sync + 'q) -> Result<Table<'q>, QueryError> {
+    Ok(table.drop_names().map(move |_, column| column.map(&compute)))
+}
+
+fn time(context: &Context<'_>) -> Result<Scalar, QueryError> {
+    context.budget.take_samples(context.grid.count)?;
+    Ok(Scalar::Steps(context.grid.times_ms().map(|time_ms| time_ms as f64 / 1000.0).collect()))
+}
+
+/// A vector of one series without labels.
+fn of_scalar<'q>(context: &Context<'q>, scalar: &Scalar) -> Result<Table<'q>, QueryError> {
+    context.budget.take_samples(context.grid.count)?;
+    let values = (0..context.grid.count).map(|step| scalar.at(step)).collect();
+    Ok(Table::held(vec![(Arc::new(Labels::empty()), Column::full(values))]))
+}
+
+/// The value of the vector's only series, or NaN if there is none or more than one.
+fn only_value(context: &Context<'_>, table: Table<'_>) -> Result<Scalar, QueryError> {
+    let steps = context.grid.count;
+    context.budget.take_samples(steps)?;
+    let mut values = vec![f64::NAN; steps];
+    let mut seen = Steps::none(steps);
+    table.for_each(context.budget, steps, |_, column| {
+        for (step, value) in column.iter() {
+            values[step] = if seen.has(step) { f64::NAN } else { value };
+        }
+        seen.unite(&column.present);
+        Ok(())
+    })?;
+    Ok(Scalar::Steps(values))
+}
+
+/// Of a selector the samples' own times; of anything else the time of the evaluation.
+fn timestamp<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>, QueryError> {
+    if let Plan::Selector(selector) = argument {
+        return Ok(leaf::instant(context, selector, Shown::Seconds)?.drop_names());
+    }
+    let grid = context.grid;
+    each(vector(context, argument)?, move |step, _| grid.time_ms(step) as f64 / 1000.0)
+}
+
+fn bounded<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan]) -> Result<Table<'q>, QueryError> {
+    let table = vector(context, &arguments[0])?;
+    let bound = |index: usize, otherwise: f64| match arguments.get(index) {
+        Some(argument) => scalar(context, argument),
+        None => Ok(Scalar::Constant(otherwise)),
+    };
+    match function {
+        Function::Round => {
+            let to = bound(1, 1.0)?;
+            each(table, move |step, value| round(value, to.at(step)))
+        }
+        Function::ClampMin => {
+            let min = bound(1, f64::NAN)?;
+            each(table, move |step, value| largest(min.at(step), value))
+        }
+        Function::ClampMax => {
+            let max = bound(1, f64::NAN)?;
+            each(table, move |step, value| smallest(max.at(step), value))
+        }
+        _ => {
+            let (min, max) = (bound(1, f64::NAN)?, bound(2, f64::NAN)?);
+            Ok(table.drop_names().map(move |_, column| {
+                column.filter_map(|step, value| {
+                    let (min, max) = (min.at(step), max.at(step));
+                    (max >= min || min.is_nan() || max.is_nan()).then(|| largest(min, smallest(max, value)))
+                });
+            }))
+        }
+    }
+}
+
+/// To the nearest multiple, halves up. By the inverse, so that 0.1 does not give 0.30000000000000004.
+fn round(value: f64, to: f64) -> f64 {
+    let inverse = 1.0 / to;
+    (value * inverse + 0.5).floor() / inverse
+}
+
+/// Unlike `f64::max`, not a number if either is not.
+fn largest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+/// Unlike `f64::min`, not a number if either is not.
+fn smallest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+}
+
+/// 1 at the steps at which the vector is empty.
+fn absent<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>, QueryError> {
+    let Evaluated::Vector(table) = evaluate(context, argument)? else {
+        unreachable!("lowering checked that this is a vector");
+    };
+    let labels = match argument {
+        Plan::Selector(Selector { matchers, .. }) => absent_labels(matchers)?,
+        _ => Labels::empty(),
+    };
+    Ok(Table::held(vec![(Arc::new(labels), empty_steps(context, &table)?)]))
+}
+
+/// 1 at the steps at which no series has a sample in the window.
+pub(super) fn absent_over_time<'q>(context: &Context<'q>, range: &'q Range) -> Result<Table<'q>, QueryError> {
+    let labels = match &range.input {
+        RangeInput::Selector(matchers) => absent_labels(matchers)?,
+        RangeInput::Subquery { .. } => Labels::empty(),
+    };
+    // By `last`, which keeps the names: rows that differ in them alone must not count as duplicates here.
+    let table = rollup::rollup(context, Rollup::Last, range, Scalar::Constant(f64::NAN))?;
+    Ok(Table::held(vec![(Arc::new(labels), empty_steps(context, &table)?)]))
+}
+
+fn empty_steps(context: &Context<'_>, table: &Table<'_>) -> Result<Column, QueryError> {
+    let steps = context.grid.count;
+    context.budget.take_samples(steps)?;
+    let mut column = Column::full(vec![1.0; steps]);
+    table.for_each(context.budget, steps, |_, row| {
+        column.present.subtract(&row.present);
+        Ok(())
+    })?;
+    Ok(column)
+}
+
+/// What is known of a series that is not there: labels that are compared once, and by equality.
+fn absent_labels(matchers: &[Matcher]) -> Result<Labels, QueryError> {
+    let compared = |name: &str| matchers.iter().filter(|matcher| matcher.name() == name).count();
+    let known = matchers
+        .iter()
+        .filter(|one| one.op() == MatchOp::Equal && one.name() != METRIC_NAME && compared(one.name()) == 1)
+        .map(|one| (one.name(), one.value()));
+    Labels::from_pairs(known).map_err(|error| QueryError::Execution(error.to_string()))
+}

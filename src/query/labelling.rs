@@ -1,0 +1,63 @@
+//! Functions that change labels and leave values alone.
+
+use std::sync::Arc;
+
+use regex::{Regex, RegexBuilder};
+
+use super::aggregate::with_label;
+use super::error::QueryError;
+use super::table::Table;
+use crate::model::Labels;
+
+/// Most bytes that a compiled regular expression may take.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+
+/// `label_replace(v, to, template, from, pattern)`: where the whole value of `from` matches, `to` becomes the template
+/// with `$1` or `${name}` replaced by what they captured.
+pub(super) fn replace<'q>(table: Table<'q>, texts: [&str; 4]) -> Result<Table<'q>, QueryError> {
+    let [to, template, from, pattern] = texts;
+    check_name("label_replace", to)?;
+    let regex = compile(pattern)?;
+    relabel(table, |labels| {
+        let value = labels.get(from).unwrap_or("");
+        let Some(captures) = regex.captures(value) else { return Ok(labels.clone()) };
+        let mut replaced = String::new();
+        captures.expand(template, &mut replaced);
+        Ok(Arc::new(with_label(labels, to, &replaced)?))
+    })
+}
+
+/// `label_join(v, to, separator, from…)`.
+pub(super) fn join<'q>(table: Table<'q>, to: &str, separator: &str, from: &[&str]) -> Result<Table<'q>, QueryError> {
+    check_name("label_join", to)?;
+    relabel(table, |labels| {
+        let values: Vec<&str> = from.iter().map(|name| labels.get(name).unwrap_or("")).collect();
+        Ok(Arc::new(with_label(labels, to, &values.join(separator))?))
+    })
+}
+
+fn relabel<'q>(
+    mut table: Table<'q>,
+    change: impl Fn(&Arc<Labels>) -> Result<Arc<Labels>, QueryError>,
+) -> Result<Table<'q>, QueryError> {
+    for labels in &mut table.labels {
+        *labels = change(labels)?;
+    }
+    Ok(table.merge_same())
+}
+
+fn check_name(function: &str, name: &str) -> Result<(), QueryError> {
+    if name.is_empty() {
+        return Err(QueryError::Execution(format!("invalid destination label name in {function}: {name:?}")));
+    }
+    Ok(())
+}
+
+fn compile(pattern: &str) -> Result<Regex, QueryError> {
+    RegexBuilder::new(&format!("^(?s:{pattern})$"))
+        .size_limit(REGEX_BYTES_MAX)
+        .dfa_size_limit(2 * REGEX_BYTES_MAX)
+        .nest_limit(50)
+        .build()
+        .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))
+}

@@ -1,0 +1,284 @@
+//! What is checked about a query's text before a parser sees it.
+//!
+//! The parser is a foreign crate that builds trees as deep as the text asks for, compiles every pattern it meets, and
+//! aborts on some durations. So the text is walked once, in one loop without recursion, and refused here if it is too
+//! long, too deep, has too many patterns, or a number where it cannot be a duration. Patterns are taken out: where the
+//! query has `path=~"/a.*"` the parser gets `path=~"0"`, and the plan takes the original from a list.
+//!
+//! `-(1 + 2) * f(a[5m:])` is four deep: the product, the call, the subquery, its selector. The count is an upper bound:
+//! operators that stand side by side count as if each were the operand of the next, which is what `1+1+1+…` becomes.
+
+use super::error::QueryError;
+
+/// Most patterns (`=~`, `!~`) of one query: each may take a megabyte when compiled.
+pub(super) const PATTERNS_MAX: usize = 128;
+/// Longest duration that may be written as a bare number, in seconds: a thousand years.
+const DURATION_SECONDS_MAX: f64 = 3.2e10;
+
+/// Modifiers of Prometheus 3.14 that the parser does not read.
+const NEWER_MODIFIERS: [&str; 2] = ["anchored", "smoothed"];
+
+/// A text that may be parsed.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// The query with its patterns replaced by their index.
+    pub(super) text: String,
+    /// The patterns in the order of their appearance.
+    pub(super) patterns: Vec<String>,
+    /// A word that newer PromQL has as a modifier; should the parser fail, that is why.
+    pub(super) modifier: Option<&'static str>,
+}
+
+/// Refuses a text that is too long or too deep, without ever recursing.
+pub(super) fn check(text: &str, bytes_max: usize, depth_max: usize) -> Result<Checked, QueryError> {
+    if text.len() > bytes_max {
+        return Err(QueryError::BadData(format!(
+            "the query has {} bytes, more than the {bytes_max} that are allowed",
+            text.len()
+        )));
+    }
+    let mut walk = Walk {
+        text,
+        at: 0,
+        copied: 0,
+        open: vec![Bracket::new('(')],
+        depth_max,
+        expects: Expects::Nothing,
+        out: Checked { text: String::new(), patterns: Vec::new(), modifier: None },
+    };
+    walk.run()?;
+    Ok(walk.out)
+}
+
+/// What the token before makes of the next one.
+#[derive(Clone, Copy, PartialEq)]
+enum Expects {
+    Nothing,
+    Pattern { negated: bool },
+    Duration,
+}
+
+/// One bracket that is still open, and how deep the tree in it can be at most.
+struct Bracket {
+    kind: char,
+    operators: usize,
+    deepest: usize,
+    /// The deepest of the arguments that a comma has closed.
+    closed: usize,
+}
+
+impl Bracket {
+    fn new(kind: char) -> Bracket {
+        Bracket { kind, operators: 0, deepest: 0, closed: 0 }
+    }
+
+    fn depth(&self) -> usize {
+        self.closed.max(self.operators + self.deepest) + 1
+    }
+}
+
+struct Walk<'t> {
+    text: &'t str,
+    at: usize,
+    copied: usize,
+    open: Vec<Bracket>,
+    depth_max: usize,
+    expects: Expects,
+    out: Checked,
+}
+
+impl Walk<'_> {
+    fn run(&mut self) -> Result<(), QueryError> {
+        while let Some(c) = self.text[self.at..].chars().next() {
+            match c {
+                _ if c.is_whitespace() => self.at += c.len_utf8(),
+                '#' => self.skip(|c| c != '\n'),
+                '"' | '\'' | '`' => self.string(c)?,
+                '(' | '[' | '{' => self.enter(c)?,
+                ')' | ']' | '}' => self.leave()?,
+                ',' => self.comma(),
+                _ if c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == ':' => self.word()?,
+                _ => self.operator(c)?,
+            }
+        }
+        while self.open.len() > 1 {
+            self.leave()?;
+        }
+        self.too_deep(self.open[0].depth())?;
+        self.out.text.push_str(&self.text[self.copied..]);
+        Ok(())
+    }
+
+    fn skip(&mut self, keep: impl Fn(char) -> bool) {
+        let rest = &self.text[self.at..];
+        self.at += rest.find(|c| !keep(c)).unwrap_or(rest.len());
+    }
+
+    fn top(&mut self) -> &mut Bracket {
+        self.open.last_mut().expect("the outermost bracket is never closed")
+    }
+
+    fn too_deep(&self, depth: usize) -> Result<(), QueryError> {
+        if depth <= self.depth_max {
+            return Ok(());
+        }
+        Err(QueryError::BadData(format!(
+            "the query nests more than {} levels of brackets and operators deep",
+            self.depth_max
+        )))
+    }
+
+    fn enter(&mut self, kind: char) -> Result<(), QueryError> {
+        self.at += 1;
+        if self.top().kind == '[' {
+            return Err(duration_expression());
+        }
+        // `x[5m:][5m:]`: each bracket makes what stands before it its operand.
+        if kind == '[' {
+            self.top().operators += 1;
+        }
+        self.expects = if kind == '[' { Expects::Duration } else { Expects::Nothing };
+        self.open.push(Bracket::new(kind));
+        self.too_deep(self.open.len())
+    }
+
+    fn leave(&mut self) -> Result<(), QueryError> {
+        self.at = (self.at + 1).min(self.text.len());
+        self.expects = Expects::Nothing;
+        if self.open.len() == 1 {
+            return Ok(()); // the parser says what is wrong with it
+        }
+        let depth = self.open.pop().expect("its length was checked").depth();
+        self.too_deep(depth)?;
+        let outer = self.top();
+        outer.deepest = outer.deepest.max(depth);
+        Ok(())
+    }
+
+    fn comma(&mut self) {
+        self.at += 1;
+        self.expects = Expects::Nothing;
+        let bracket = self.top();
+        bracket.closed = bracket.closed.max(bracket.operators + bracket.deepest);
+        bracket.operators = 0;
+        bracket.deepest = 0;
+    }
+
+    fn operator(&mut self, c: char) -> Result<(), QueryError> {
+        let rest = &self.text[self.at..];
+        let two = ["=~", "!~", "==", "!=", "<=", ">="].into_iter().find(|operator| rest.starts_with(operator));
+        self.at += two.map_or(c.len_utf8(), str::len);
+        if self.top().kind == '[' {
+            return Err(duration_expression());
+        }
+        let in_selector = self.top().kind == '{';
+        if in_selector {
+            self.expects = match two {
+                Some("=~") => Expects::Pattern { negated: false },
+                Some("!~") => Expects::Pattern { negated: true },
+                _ => Expects::Nothing,
+            };
+            return Ok(());
+        }
+        // The sign of a duration: `offset -5m`.
+        if self.expects == Expects::Duration && matches!(c, '+' | '-') {
+            return Ok(());
+        }
+        self.expects = Expects::Nothing;
+        self.count_operator()
+    }
+
+    fn count_operator(&mut self) -> Result<(), QueryError> {
+        let bracket = self.top();
+        bracket.operators += 1;
+        let depth = bracket.operators;
+        self.too_deep(depth)
+    }
+
+    fn word(&mut self) -> Result<(), QueryError> {
+        let start = self.at;
+        self.skip(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':'));
+        self.exponent(start);
+        let word = &self.text[start..self.at];
+        let before = std::mem::replace(&mut self.expects, Expects::Nothing);
+        let is = |name: &str| word.eq_ignore_ascii_case(name);
+        self.out.modifier = self.out.modifier.or(NEWER_MODIFIERS.into_iter().find(|modifier| is(modifier)));
+        if before == Expects::Duration {
+            return plausible_duration(word);
+        }
+        if is("offset") {
+            self.expects = Expects::Duration;
+        } else if (is("and") || is("or") || is("unless") || is("atan2")) && self.top().kind != '{' {
+            return self.count_operator();
+        } else if self.top().kind == '[' {
+            return plausible_duration(word.trim_start_matches(':'));
+        }
+        Ok(())
+    }
+
+    /// The sign in `1e-5` is no operator.
+    fn exponent(&mut self, start: usize) {
+        let word = &self.text[start..self.at];
+        let decimal = word.starts_with(|c: char| c.is_ascii_digit() || c == '.') && !word.starts_with("0x");
+        let rest = &self.text[self.at..];
+        if decimal && word.ends_with(['e', 'E']) && rest.starts_with(['+', '-']) {
+            self.at += 1;
+            self.skip(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
+        }
+    }
+
+    fn string(&mut self, quote: char) -> Result<(), QueryError> {
+        let start = self.at;
+        self.at += 1;
+        let mut escaped = false;
+        for (index, c) in self.text[self.at..].char_indices() {
+            if c == quote && !escaped {
+                let end = self.at + index + 1;
+                self.at = end;
+                return match std::mem::replace(&mut self.expects, Expects::Nothing) {
+                    Expects::Pattern { negated } => self.take_pattern(start, end, negated),
+                    Expects::Nothing | Expects::Duration => Ok(()),
+                };
+            }
+            escaped = c == '\\' && !escaped && quote != '`';
+        }
+        Err(QueryError::bad_data("a string in the query is not terminated"))
+    }
+
+    fn take_pattern(&mut self, start: usize, end: usize, negated: bool) -> Result<(), QueryError> {
+        if self.out.patterns.len() == PATTERNS_MAX {
+            return Err(QueryError::BadData(format!("the query has more than {PATTERNS_MAX} patterns")));
+        }
+        let pattern = promql_parser::util::unquote_string(&self.text[start..end]).map_err(QueryError::BadData)?;
+        self.out.text.push_str(&self.text[self.copied..start]);
+        self.out.text.push_str(&stand_in(self.out.patterns.len(), negated));
+        self.copied = end;
+        self.out.patterns.push(pattern);
+        Ok(())
+    }
+}
+
+/// The literal that stands for a pattern: one with which no comparison is satisfied by an absent label, so that the
+/// parser's own check against selectors of everything passes and leaves the matter to the plan.
+fn stand_in(index: usize, negated: bool) -> String {
+    if negated { format!("\"|{index}\"") } else { format!("\"{index}\"") }
+}
+
+fn duration_expression() -> QueryError {
+    QueryError::Unsupported("an expression in place of a duration".to_owned())
+}
+
+/// The index that a stand-in was made of.
+pub(super) fn pattern_index(stand_in: &str) -> Option<usize> {
+    stand_in.trim_start_matches('|').parse().ok()
+}
+
+/// A number of seconds that a duration can hold; durations with units are left to the parser, which checks them.
+fn plausible_duration(word: &str) -> Result<(), QueryError> {
+    let too_long_hex = word.len() > 10 && word.as_bytes()[..2].eq_ignore_ascii_case(b"0x");
+    match word.replace('_', "").parse::<f64>() {
+        Ok(seconds) if (0.0..=DURATION_SECONDS_MAX).contains(&seconds) => Ok(()),
+        Err(_) if !too_long_hex => Ok(()),
+        _ => Err(QueryError::BadData(format!("{word:?} is no duration in seconds"))),
+    }
+}

@@ -1,0 +1,134 @@
+//! What `/metrics` says of the rooms, each number read where it is kept.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::detect::Shared;
+use crate::ingest::Ingest;
+use crate::notify::Notifier;
+use crate::storage::{Storage, StorageCounters};
+use crate::telemetry::Registry;
+
+fn read(counter: &AtomicU64) -> f64 {
+    counter.load(Ordering::Relaxed) as f64
+}
+
+pub(super) fn register(registry: &Registry, storage: &Arc<Storage>, detect: &Arc<Shared>, notifier: &Arc<Notifier>) {
+    register_storage(registry, storage);
+    register_log(registry, storage);
+    register_detect(registry, detect);
+    register_notify(registry, notifier);
+}
+
+fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
+    let gauge = |name, help, figure: fn(&Storage) -> f64| {
+        let storage = storage.clone();
+        registry.gauge_fn(name, help, &[], move || figure(&storage));
+    };
+    gauge("dozor_head_series", "Series alive in the head.", |storage| storage.series_count() as f64);
+    gauge("dozor_head_sample_bytes", "Heap bytes of the head's samples.", |s| s.stats().head_sample_bytes as f64);
+    gauge("dozor_head_newest_timestamp_seconds", "Newest sample, in seconds since 1970.", |storage| {
+        let newest_ms = storage.newest_ms();
+        if newest_ms == i64::MIN { 0.0 } else { newest_ms as f64 / 1000.0 }
+    });
+    gauge("dozor_blocks", "Blocks that serve queries.", |storage| storage.stats().block_count as f64);
+    gauge("dozor_block_bytes", "Bytes of those blocks.", |storage| storage.stats().block_bytes as f64);
+    gauge("dozor_shard_queue_requests", "Requests that wait for shards.", |s| s.queued_requests() as f64);
+    counters(
+        registry,
+        storage,
+        &[
+            ("dozor_samples_stored_total", "Samples stored, repeats included.", |c| &c.samples_stored),
+            ("dozor_samples_refused_total", "Samples refused, each for a reason told to its sender.", |c| {
+                &c.samples_refused
+            }),
+            ("dozor_blocks_cut_total", "Blocks written.", |c| &c.blocks_cut),
+            ("dozor_damage_total", "Damaged files and records found.", |c| &c.damage),
+        ],
+    );
+}
+
+fn register_log(registry: &Registry, storage: &Arc<Storage>) {
+    counters(
+        registry,
+        storage,
+        &[
+            ("dozor_log_groups_total", "Groups written to the log.", |c| &c.log_groups),
+            ("dozor_log_bytes_total", "Bytes written to the log.", |c| &c.log_bytes),
+            ("dozor_log_failures_total", "Groups that could not be written at once.", |c| &c.log_failures),
+            ("dozor_log_commit_microseconds_total", "Time spent in writing and syncing groups.", |c| &c.log_commit_us),
+        ],
+    );
+    let kept = storage.counters().clone();
+    registry.gauge_fn("dozor_log_segments", "Log segments on disk.", &[], move || read(&kept.log_segments));
+    let kept = storage.clone();
+    registry.gauge_fn(
+        "dozor_log_failing",
+        "1 while the log cannot be written and writes are refused.",
+        &[],
+        move || f64::from(u8::from(kept.log_failing().is_some())),
+    );
+}
+
+type StorageCounter = (&'static str, &'static str, fn(&StorageCounters) -> &AtomicU64);
+
+fn counters(registry: &Registry, storage: &Arc<Storage>, list: &[StorageCounter]) {
+    for (name, help, counter) in list.iter().copied() {
+        let kept = storage.counters().clone();
+        registry.counter_fn(name, help, &[], move || read(counter(&kept)));
+    }
+}
+
+fn register_detect(registry: &Registry, detect: &Arc<Shared>) {
+    let counter = |name, help, figure: fn(&Shared) -> &AtomicU64| {
+        let detect = detect.clone();
+        registry.counter_fn(name, help, &[], move || read(figure(&detect)));
+    };
+    counter("dozor_detect_samples_total", "Samples fed to signals.", |d| &d.metrics.samples_fed);
+    counter("dozor_detect_samples_ignored_total", "Samples not newer than their series' last.", |d| {
+        &d.metrics.samples_ignored
+    });
+    counter("dozor_detect_samples_late_total", "Samples whose bucket was closed already.", |d| &d.metrics.samples_late);
+    counter("dozor_detect_groups_refused_total", "Series over a rule's limit of groups.", |d| {
+        &d.metrics.groups_refused
+    });
+    counter("dozor_detect_buckets_total", "Buckets closed.", |d| &d.metrics.buckets_closed);
+    counter("dozor_detect_buckets_unknown_total", "Buckets not judged for lack of telemetry.", |d| {
+        &d.metrics.buckets_unknown
+    });
+    let (groups, queue) = (detect.clone(), detect.clone());
+    registry.gauge_fn("dozor_detect_groups", "Groups watched.", &[], move || read(&groups.metrics.groups));
+    registry.gauge_fn("dozor_detect_queue_messages", "Messages that wait for the judge.", &[], move || {
+        queue.queue_depth() as f64
+    });
+}
+
+fn register_notify(registry: &Registry, notifier: &Arc<Notifier>) {
+    let counter = |name, help, figure: fn(&Notifier) -> &AtomicU64| {
+        let notifier = notifier.clone();
+        registry.counter_fn(name, help, &[], move || read(figure(&notifier)));
+    };
+    counter("dozor_notify_attempts_total", "Attempts to deliver.", |n| &n.metrics().attempts);
+    counter("dozor_notify_delivered_total", "Notifications delivered.", |n| &n.metrics().delivered);
+    counter("dozor_notify_failed_total", "Attempts that did not get through.", |n| &n.metrics().failed);
+    counter("dozor_notify_given_up_total", "Notifications given up.", |n| &n.metrics().given_up);
+    let pending = notifier.clone();
+    registry.gauge_fn("dozor_notify_pending", "Notifications that wait for a receiver.", &[], move || {
+        read(&pending.metrics().pending)
+    });
+}
+
+pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
+    let counter = |outcome, figure: fn(&Ingest) -> &AtomicU64| {
+        let ingest = ingest.clone();
+        let (name, help) = ("dozor_write_requests_total", "Write requests by what became of them.");
+        registry.counter_fn(name, help, &[("outcome", outcome)], move || read(figure(&ingest)));
+    };
+    counter("taken", |ingest| &ingest.counters().requests_taken);
+    counter("refused", |ingest| &ingest.counters().requests_refused);
+    counter("deferred", |ingest| &ingest.counters().requests_deferred);
+    let ingest = ingest.clone();
+    registry.counter_fn("dozor_write_body_bytes_total", "Bytes of write bodies as sent.", &[], move || {
+        read(&ingest.counters().body_bytes)
+    });
+}

@@ -1,0 +1,321 @@
+//! Who is started, in which order, with what, and how everything ends.
+//!
+//! ```text
+//! start   lock ─► rules ─► outbox ─► storage (recovers) ─► detection ─► deliveries ─► http: ready
+//! stop    http ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! ```
+//!
+//! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
+//! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
+//!
+//! | thread | does | ends |
+//! | --- | --- | --- |
+//! | tokio workers | sockets, deliveries | last |
+//! | `shard-N`, `log` | [`crate::storage`] | when http has finished |
+//! | `detect-N` | feeds the signals from shard N's tap (`watch.rs`) | when its shard has |
+//! | `judge` | closes buckets, notes alerts, writes the checkpoint (`watch.rs`) | when the detect threads have |
+//! | `maintain` | cuts blocks, drops what is past the retention | at the order to stop |
+
+mod metrics;
+mod watch;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use tokio::net::TcpListener;
+use tokio::sync::watch as signal;
+
+use crate::clock::Clock;
+use crate::config::{Config, WebhookConfig};
+use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
+use crate::http::{self, HttpLimits, Services};
+use crate::ingest::{Ingest, IngestLimits};
+use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
+use crate::query::{Engine, Limits};
+use crate::rules::{self, RuleErrors};
+use crate::storage::{Storage, StorageError, StorageOptions};
+use crate::telemetry::{self, Registry};
+use watch::{Watching, WatchingParts};
+
+/// How often blocks and retention are looked after.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
+/// Memory that the head may take for one series, when the limit of series is derived from the machine's memory.
+const SERIES_BYTES_ASSUMED: u64 = 8 << 10;
+
+/// Why the server does not start. The operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Another process has the data folder.
+    #[error("the data folder {folder} is in use by another dozor: stop that one, or give --data-dir another folder", folder = .0.display())]
+    FolderInUse(PathBuf),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; give --listen another one")]
+    Listen {
+        /// The setting.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A rule file has mistakes.
+    #[error(transparent)]
+    Rules(#[from] RuleErrors),
+    /// A webhook's secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The outbox or a receiver cannot be used.
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A thread cannot be started.
+    #[error("cannot start the thread {name}: {source}")]
+    Thread {
+        /// The thread's name.
+        name: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A server that runs. Dropped without [`Server::shutdown`], it ends as a killed process would.
+pub struct Server {
+    address: SocketAddr,
+    storage: Arc<Storage>,
+    ready: Arc<AtomicBool>,
+    stop_http: signal::Sender<bool>,
+    http: tokio::task::JoinHandle<()>,
+    stop_deliveries: signal::Sender<bool>,
+    deliveries: tokio::task::JoinHandle<()>,
+    stop_maintenance: Sender<()>,
+    maintenance: JoinHandle<()>,
+    watching: Watching,
+    _lock: FolderLock,
+}
+
+impl Server {
+    /// Starts everything and returns when writes and queries are taken. Needs a tokio runtime.
+    pub async fn start(config: Config) -> Result<Server, ServerError> {
+        let clock = Clock::system();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        disk.create_folder(&config.data_dir)?;
+        let lock = lock(&config.data_dir)?;
+        // What is cheap and can be wrong comes before what takes time.
+        let rules = Arc::new(rules::load(&*disk, &config.rules)?);
+        let listener = listen(&config.listen).await?;
+        let address = listener.local_addr().map_err(|source| listen_error(&config.listen, source))?;
+        let external_url = match config.external_url.as_str() {
+            "" => format!("http://{address}"),
+            given => given.to_owned(),
+        };
+        let notifier = open_notifier(&config, &disk, &clock, external_url.clone())?;
+
+        let shard_count = shard_count(config.shards);
+        let (workers, judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
+        let interest = workers[0].interest();
+        let options = storage_options(&config, shard_count, &clock);
+        let (opened_disk, opened_clock) = (disk.clone(), clock.clone());
+        let opened = tokio::task::spawn_blocking(move || Storage::open(options, opened_disk, opened_clock, interest));
+        let (storage, recovered, taps) = opened.await.expect("opening the database does not panic")?;
+        for damage in &recovered.damage {
+            tracing::error!("damage found: {damage}");
+        }
+        tracing::info!(
+            blocks = recovered.block_count,
+            segments = recovered.segment_count,
+            samples = recovered.sample_count,
+            series = recovered.series_count,
+            "the database is open"
+        );
+
+        let registry = Arc::new(Registry::new());
+        telemetry::register_process(&registry);
+        metrics::register(&registry, &storage, judge.shared(), &notifier);
+        let parts = WatchingParts { taps, workers, judge, rules, notifier: notifier.clone(), external_url };
+        let watching = Watching::start(parts, disk, &config.data_dir, &clock)?;
+        let (stop_deliveries, deliveries_stopped) = signal::channel(false);
+        let deliveries = tokio::spawn(notifier.run(deliveries_stopped));
+        let (stop_maintenance, maintenance_stopped) = bounded(1);
+        let maintained = storage.clone();
+        let maintenance = thread("maintain", move || maintain(&maintained, &maintenance_stopped))?;
+
+        let ready = Arc::new(AtomicBool::new(true));
+        let services = services(&config, &storage, &registry, &ready, &clock);
+        metrics::register_ingest(&registry, &services.ingest);
+        let (stop_http, http_stopped) = signal::channel(false);
+        let http = tokio::spawn(http::serve(listener, Arc::new(services), HttpLimits::of(&config), http_stopped));
+        tracing::info!(%address, shards = shard_count, "ready");
+        Ok(Server {
+            address,
+            storage,
+            ready,
+            stop_http,
+            http,
+            stop_deliveries,
+            deliveries,
+            stop_maintenance,
+            maintenance,
+            watching,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The database, for those who look inside.
+    pub fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+
+    /// Takes no more, finishes what was taken, syncs, and ends. Bounded: some eight seconds for requests, three for
+    /// deliveries under way.
+    pub async fn shutdown(self) {
+        self.ready.store(false, Ordering::SeqCst);
+        // Ends that are gone already have nothing to be told.
+        let _ = self.stop_http.send(true);
+        let _ = self.http.await;
+        let _ = self.stop_maintenance.send(());
+        let (storage, watching, maintenance) = (self.storage, self.watching, self.maintenance);
+        let threads = tokio::task::spawn_blocking(move || {
+            let _ = maintenance.join();
+            storage.close();
+            watching.join();
+        });
+        let _ = threads.await;
+        let _ = self.stop_deliveries.send(true);
+        let _ = self.deliveries.await;
+        tracing::info!("stopped: everything acknowledged is on disk");
+    }
+}
+
+fn lock(folder: &Path) -> Result<FolderLock, ServerError> {
+    RealDisk::lock_folder(folder).map_err(|error| match error.source.kind() {
+        std::io::ErrorKind::WouldBlock => ServerError::FolderInUse(folder.to_owned()),
+        _ => error.into(),
+    })
+}
+
+async fn listen(address: &str) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| listen_error(address, source))
+}
+
+fn listen_error(address: &str, source: std::io::Error) -> ServerError {
+    ServerError::Listen { address: address.to_owned(), source }
+}
+
+fn open_notifier(
+    config: &Config,
+    disk: &Arc<dyn Disk>,
+    clock: &Clock,
+    external_url: String,
+) -> Result<Arc<Notifier>, ServerError> {
+    let receiver = |webhook: &WebhookConfig| -> Result<notify::Receiver, SecretError> {
+        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
+        Ok(notify::Receiver { name: webhook.name.clone(), url: webhook.url.clone(), secret })
+    };
+    let receivers = config.webhooks.iter().map(receiver).collect::<Result<Vec<_>, _>>()?;
+    let folder = config.data_dir.join("outbox");
+    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), receivers, external_url)?;
+    for damage in &recovered.damage {
+        tracing::error!("damage found: {damage}");
+    }
+    if recovered.pending_count + recovered.active_count > 0 {
+        let (pending, active) = (recovered.pending_count, recovered.active_count);
+        tracing::info!(pending, active, "the outbox goes on where it stopped");
+    }
+    Ok(notifier)
+}
+
+/// Half the cores: a shard is bound by memory, and the other half inflates, hashes and answers.
+fn shard_count(setting: u64) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    match setting {
+        0 => (cores / 2).clamp(1, 16),
+        given => usize::try_from(given).unwrap_or(usize::MAX).clamp(1, 256),
+    }
+}
+
+fn storage_options(config: &Config, shard_count: usize, clock: &Clock) -> StorageOptions {
+    let series_max = match config.head.series_max {
+        0 => telemetry::memory_bytes() / 2 / SERIES_BYTES_ASSUMED,
+        given => given,
+    };
+    StorageOptions {
+        data_dir: config.data_dir.clone(),
+        shard_count,
+        wal_sync: config.wal_sync,
+        retention_ms: config.retention_ms,
+        out_of_order_window_ms: config.head.out_of_order_window_ms,
+        series_max: usize::try_from(series_max).unwrap_or(usize::MAX),
+        hash_seed: hash_seed(clock),
+    }
+}
+
+/// Differs from start to start, in a way that a sender cannot know.
+fn hash_seed(clock: &Clock) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(clock.now_ms())
+}
+
+fn services(
+    config: &Config,
+    storage: &Arc<Storage>,
+    registry: &Arc<Registry>,
+    ready: &Arc<AtomicBool>,
+    clock: &Clock,
+) -> Services {
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let limits = IngestLimits {
+        request_bytes_max: count(config.limits.request_bytes_max),
+        request_decoded_bytes_max: count(config.limits.request_decoded_bytes_max),
+        series_per_request_max: count(config.limits.series_per_request_max),
+        samples_per_request_max: count(config.limits.samples_per_request_max),
+        ..IngestLimits::default()
+    };
+    let query_limits = Limits {
+        samples_max: config.query.samples_max,
+        series_max: count(config.query.series_max),
+        timeout: Duration::from_millis(u64::try_from(config.query.timeout_ms).unwrap_or(0)),
+        lookback_ms: config.query.lookback_ms,
+        ..Limits::default()
+    };
+    let viewed = storage.clone();
+    Services {
+        view: Arc::new(move || viewed.view()),
+        engine: Arc::new(Engine::new(query_limits, clock.clone())),
+        ingest: Arc::new(Ingest::new(storage.clone(), limits)),
+        registry: registry.clone(),
+        ready: ready.clone(),
+        clock: clock.clone(),
+    }
+}
+
+/// The loop of the maintenance thread.
+fn maintain(storage: &Storage, stopped: &Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(MAINTENANCE_INTERVAL) {
+        match storage.maintain() {
+            Ok(done) if done.blocks_cut + done.blocks_expired > 0 => {
+                tracing::info!(cut = done.blocks_cut, expired = done.blocks_expired, "blocks");
+            }
+            Ok(_) => {}
+            // The log keeps what the block was to hold; the next round tries again.
+            Err(error) => tracing::error!(%error, "maintenance failed and will be tried again"),
+        }
+    }
+}
+
+fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServerError> {
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    started.map_err(|source| ServerError::Thread { name: name.to_owned(), source })
+}

@@ -1,0 +1,169 @@
+//! What a write brings to the shards, and what comes back.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::model::{Labels, Sample, SeriesRef};
+
+/// One sample of a series that the resolver knew.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The series.
+    pub series: SeriesRef,
+    /// Milliseconds since 1970 UTC.
+    pub timestamp_ms: i64,
+    /// Any 64 bits.
+    pub value: f64,
+}
+
+/// The samples of a series that the resolver did not know, with what names it.
+#[derive(Clone, Debug)]
+pub struct NewSeries {
+    /// The validated labels.
+    pub labels: Arc<Labels>,
+    /// Hash of the labels as the sender encoded them: the resolver's key from now on.
+    pub raw_hash: u128,
+    /// Its samples in the order in which they were sent.
+    pub samples: Vec<Sample>,
+}
+
+/// One shard's share of a request.
+#[derive(Clone, Debug, Default)]
+pub struct ShardBatch {
+    /// Samples of known series, in the order in which they were sent.
+    pub rows: Vec<Row>,
+    /// Samples of series that must be interned first.
+    pub new: Vec<NewSeries>,
+}
+
+impl ShardBatch {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.new.is_empty()
+    }
+}
+
+/// Why a sample was refused while its neighbours were stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// Older than what is already sealed into blocks, or than the retention.
+    TooOld,
+    /// More than [`super::FUTURE_MS_MAX`] ahead of the clock.
+    TooFarAhead,
+    /// Another value is stored for this timestamp; the first stays.
+    Conflict,
+    /// The series already has [`super::LATE_SAMPLES_MAX`] samples out of order in the head.
+    TooManyLate,
+    /// The head has as many series as `head.series_max` allows; those it knows go on being taken.
+    TooManySeries,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::TooOld => "too old: its time is already sealed into a block, or past the retention",
+            Refusal::TooFarAhead => "more than 10 minutes in the future: set the sender's clock",
+            Refusal::Conflict => "another value is already stored for this timestamp",
+            Refusal::TooManyLate => "too many samples out of order for this series",
+            Refusal::TooManySeries => "the limit of series is reached (setting head.series_max)",
+        })
+    }
+}
+
+/// What became of a request: everything that was not refused is on disk.
+#[derive(Clone, Debug, Default)]
+pub struct WriteSummary {
+    /// Samples that are stored, those included that were stored before.
+    pub stored_count: u64,
+    /// How many samples were refused for each reason.
+    pub refused: Vec<(Refusal, u64)>,
+    /// Samples that could not be stored because their series was freed while the request rested. Not zero: send again.
+    pub gone_count: u64,
+    /// The first refused sample, to be shown to the sender.
+    pub first_refused: Option<(Arc<Labels>, i64, Refusal)>,
+}
+
+impl WriteSummary {
+    /// Counts a refused sample.
+    pub fn refuse(&mut self, labels: &Arc<Labels>, timestamp_ms: i64, why: Refusal) {
+        match self.refused.iter_mut().find(|(reason, _)| *reason == why) {
+            Some((_, count)) => *count += 1,
+            None => self.refused.push((why, 1)),
+        }
+        if self.first_refused.is_none() {
+            self.first_refused = Some((labels.clone(), timestamp_ms, why));
+        }
+    }
+
+    /// How many samples were refused.
+    pub fn refused_count(&self) -> u64 {
+        self.refused.iter().map(|(_, count)| count).sum()
+    }
+
+    fn merge(&mut self, other: WriteSummary) {
+        self.stored_count += other.stored_count;
+        self.gone_count += other.gone_count;
+        for (reason, count) in other.refused {
+            match self.refused.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, total)) => *total += count,
+                None => self.refused.push((reason, count)),
+            }
+        }
+        if self.first_refused.is_none() {
+            self.first_refused = other.first_refused;
+        }
+    }
+}
+
+/// Why a request as a whole was not acknowledged. All of them say: try again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// A shard's queue is full.
+    #[error("the engine is busy: {0} requests are waiting for a shard; try again")]
+    Busy(usize),
+    /// The log cannot be written now. The operator must act; the engine goes on by itself afterwards.
+    #[error("samples cannot be made safe on disk now: {0}")]
+    LogFailing(String),
+    /// The engine is on its way down.
+    #[error("the engine is shutting down")]
+    Closing,
+}
+
+/// A request on its way through the shards and the log. Answered when its last part is on disk.
+pub(super) struct Pending(Mutex<PendingState>);
+
+struct PendingState {
+    parts_left: usize,
+    outcome: Result<WriteSummary, WriteError>,
+    answer: Option<oneshot::Sender<Result<WriteSummary, WriteError>>>,
+}
+
+impl Pending {
+    /// A request in `parts` parts, and where its answer will come out.
+    pub(super) fn new(parts: usize) -> (Arc<Pending>, oneshot::Receiver<Result<WriteSummary, WriteError>>) {
+        let (answer, answered) = oneshot::channel();
+        let state = PendingState { parts_left: parts, outcome: Ok(WriteSummary::default()), answer: Some(answer) };
+        (Arc::new(Pending(Mutex::new(state))), answered)
+    }
+
+    /// One part has come to its end. The first failure is the request's.
+    pub(super) fn finish_part(&self, part: Result<WriteSummary, WriteError>) {
+        let mut state = self.0.lock();
+        match (&mut state.outcome, part) {
+            (Ok(whole), Ok(part)) => whole.merge(part),
+            (Ok(_), Err(error)) => state.outcome = Err(error),
+            (Err(_), _) => {}
+        }
+        state.parts_left -= 1;
+        if state.parts_left == 0
+            && let Some(answer) = state.answer.take()
+        {
+            let outcome = std::mem::replace(&mut state.outcome, Err(WriteError::Closing));
+            // The client may have left; what was stored stays stored.
+            let _ = answer.send(outcome);
+        }
+    }
+}

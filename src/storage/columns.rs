@@ -1,0 +1,76 @@
+//! Samples of one series, as two columns.
+
+use crate::model::{Sample, TimeRange};
+
+/// Timestamps and values of one series: equal in length, ascending, in ms since 1970 UTC.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    /// Milliseconds since 1970 UTC, strictly ascending.
+    pub timestamps_ms: Vec<i64>,
+    /// Exactly the 64 bits that were written, staleness markers included.
+    pub values: Vec<f64>,
+}
+
+impl Columns {
+    /// Removes all samples and keeps the memory.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.timestamps_ms.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps_ms.is_empty()
+    }
+
+    /// Appends a sample that is newer than all before.
+    pub fn push(&mut self, timestamp_ms: i64, value: f64) {
+        self.timestamps_ms.push(timestamp_ms);
+        self.values.push(value);
+    }
+
+    /// The samples, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, f64)> + '_ {
+        self.timestamps_ms.iter().copied().zip(self.values.iter().copied())
+    }
+
+    /// Keeps the first `count` samples.
+    pub(super) fn truncate(&mut self, count: usize) {
+        self.timestamps_ms.truncate(count);
+        self.values.truncate(count);
+    }
+
+    /// Of the samples from index `start` on, keeps those in `range`.
+    pub(super) fn keep_range_from(&mut self, start: usize, range: TimeRange) {
+        let tail = &self.timestamps_ms[start..];
+        let end = start + tail.partition_point(|timestamp_ms| *timestamp_ms <= range.to_ms);
+        let begin = start + tail.partition_point(|timestamp_ms| *timestamp_ms < range.from_ms);
+        self.truncate(end);
+        if begin > start {
+            let begin = begin.min(end);
+            self.timestamps_ms.drain(start..begin);
+            self.values.drain(start..begin);
+        }
+    }
+
+    /// Merges samples, ascending and none of them here yet, into those from index `start` on.
+    pub(super) fn merge_from<'a>(&mut self, start: usize, late: impl Iterator<Item = &'a Sample>) {
+        let mut merged: Vec<(i64, f64)> = Vec::with_capacity(self.len() - start);
+        let mut here = self.timestamps_ms[start..].iter().copied().zip(self.values[start..].iter().copied()).peekable();
+        for sample in late {
+            while let Some(earlier) = here.next_if(|(timestamp_ms, _)| *timestamp_ms < sample.timestamp_ms) {
+                merged.push(earlier);
+            }
+            merged.push((sample.timestamp_ms, sample.value));
+        }
+        merged.extend(here);
+        self.truncate(start);
+        for (timestamp_ms, value) in merged {
+            self.push(timestamp_ms, value);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The writing half: one owner of the segment that grows.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use storage_format::frame::{self, FileHeader, FileKind};
+
+use super::super::head::LogEntry;
+use super::{DISK_RESERVE_BYTES, SEGMENT_BYTES, segment_path};
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskError, DiskFile};
+
+/// Appends whole records, chains still open, that define all series alive.
+pub(in crate::storage) type SeriesSnapshot = Box<dyn Fn(&mut Vec<u8>) + Send>;
+
+/// The actor of the log. `commit` returns when the group is as safe as the sync mode promises.
+pub(in crate::storage) struct LogWriter {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    clock: Clock,
+    snapshot: SeriesSnapshot,
+    sync_each_group: bool,
+    segment: Option<Segment>,
+    next_sequence: u32,
+    /// Ended segments, oldest first: number and newest sample.
+    ended: Vec<(u32, i64)>,
+    /// Records that are in the head and not yet in the log, with their newest sample: the group at hand, and after a
+    /// failure everything since.
+    unwritten: Vec<u8>,
+    unwritten_newest_ms: i64,
+}
+
+struct Segment {
+    file: Box<dyn DiskFile>,
+    sequence: u32,
+    written_bytes: u64,
+    /// Where the segment ends its life.
+    bytes_max: u64,
+    chain: u32,
+    newest_ms: i64,
+    dirty: bool,
+}
+
+impl LogWriter {
+    /// A log that goes on behind the segments `ended`, in a new one.
+    pub(in crate::storage) fn new(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        clock: Clock,
+        snapshot: SeriesSnapshot,
+        sync_each_group: bool,
+        ended: Vec<(u32, i64)>,
+    ) -> LogWriter {
+        let next_sequence = ended.last().map_or(1, |(sequence, _)| sequence + 1);
+        LogWriter {
+            disk,
+            folder,
+            clock,
+            snapshot,
+            sync_each_group,
+            segment: None,
+            next_sequence,
+            ended,
+            unwritten: Vec::new(),
+            unwritten_newest_ms: i64::MIN,
+        }
+    }
+
+    /// Writes the records of all entries, and what an earlier failure left. After an error everything is kept, and the
+    /// next call, even one without entries, tries again in a new segment.
+    pub(in crate::storage) fn commit(&mut self, entries: &[LogEntry]) -> Result<(), DiskError> {
+        for entry in entries {
+            self.unwritten.extend_from_slice(&entry.records);
+            self.unwritten_newest_ms = self.unwritten_newest_ms.max(entry.newest_ms);
+        }
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let written = self.write_group();
+        match written {
+            Ok(()) => {
+                self.unwritten.clear();
+                self.unwritten_newest_ms = i64::MIN;
+            }
+            // What a failed sync left behind is unknown: this segment ends here, and the group goes to another.
+            Err(_) => self.end_segment(),
+        }
+        written
+    }
+
+    /// Bytes that wait for the disk to recover.
+    pub(in crate::storage) fn unwritten_bytes(&self) -> usize {
+        self.unwritten.len()
+    }
+
+    /// Number of segments, the growing one included.
+    pub(in crate::storage) fn segment_count(&self) -> usize {
+        self.ended.len() + usize::from(self.segment.is_some())
+    }
+
+    fn write_group(&mut self) -> Result<(), DiskError> {
+        let grown = self.segment.as_ref().is_some_and(|segment| segment.written_bytes >= segment.bytes_max);
+        if grown {
+            self.end_segment();
+        }
+        if self.segment.is_none() {
+            self.begin_segment()?;
+        }
+        let segment = self.segment.as_mut().expect("begun above");
+        let chain = frame::seal_headers(&mut self.unwritten, segment.chain);
+        segment.file.write_at(segment.written_bytes, &self.unwritten)?;
+        segment.dirty = true;
+        if self.sync_each_group {
+            segment.file.sync()?;
+            segment.dirty = false;
+        }
+        segment.chain = chain;
+        segment.written_bytes += self.unwritten.len() as u64;
+        segment.newest_ms = segment.newest_ms.max(self.unwritten_newest_ms);
+        Ok(())
+    }
+
+    fn begin_segment(&mut self) -> Result<(), DiskError> {
+        if self.disk.free_bytes(&self.folder)? < DISK_RESERVE_BYTES {
+            let full = std::io::Error::new(
+                std::io::ErrorKind::StorageFull,
+                format!("less than {} MiB are free", DISK_RESERVE_BYTES >> 20),
+            );
+            return Err(DiskError::new("begin a log segment in", &self.folder, full));
+        }
+        let (sequence, created_ms) = (self.next_sequence, self.clock.now_ms());
+        // The salt makes the records of this file recognisable as its own, should old bytes shine through.
+        let salt = sequence.wrapping_mul(0x9e37_79b9) ^ created_ms as u32;
+        let header = FileHeader::new(FileKind::Log, sequence, created_ms, salt);
+        let mut opening = header.encode().to_vec();
+        let header_bytes = opening.len();
+        (self.snapshot)(&mut opening);
+        let chain = frame::seal_headers(&mut opening[header_bytes..], header.chain_start());
+
+        let path = segment_path(&self.folder, sequence);
+        let bytes_max = SEGMENT_BYTES.max(4 * opening.len() as u64);
+        let file = self.disk.create(&path, bytes_max + super::GROUP_BYTES_MAX as u64)?;
+        self.next_sequence += 1;
+        file.write_at(0, &opening)?;
+        file.sync()?;
+        self.disk.sync_folder(&self.folder)?;
+        let written_bytes = opening.len() as u64;
+        self.segment =
+            Some(Segment { file, sequence, written_bytes, bytes_max, chain, newest_ms: i64::MIN, dirty: false });
+        Ok(())
+    }
+
+    /// Closes the growing segment; the next group begins another.
+    pub(in crate::storage) fn end_segment(&mut self) {
+        let Some(segment) = self.segment.take() else { return };
+        // Gives the reserve back. If the disk refuses even that, the rest reads as zeros and means the same.
+        let _ = segment.file.truncate(segment.written_bytes);
+        let newest_ms = segment.newest_ms.max(self.unwritten_newest_ms);
+        self.ended.push((segment.sequence, newest_ms));
+    }
+
+    /// Syncs what an earlier commit left to the interval. Nothing to do is fine.
+    pub(in crate::storage) fn sync(&mut self) -> Result<(), DiskError> {
+        match &mut self.segment {
+            Some(segment) if segment.dirty => {
+                segment.file.sync()?;
+                segment.dirty = false;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the oldest segments as long as all their samples are older than `floor_ms`, that is, in blocks.
+    pub(in crate::storage) fn retire(&mut self, floor_ms: i64) -> Result<usize, DiskError> {
+        let gone = self.ended.iter().take_while(|(_, newest_ms)| *newest_ms < floor_ms).count();
+        for (sequence, _) in self.ended.drain(..gone) {
+            match self.disk.remove(&segment_path(&self.folder, sequence)) {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => {}
+            }
+        }
+        if gone > 0 {
+            self.disk.sync_folder(&self.folder)?;
+        }
+        Ok(gone)
+    }
+}

@@ -1,0 +1,67 @@
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn exposition_has_help_type_and_series_in_order() {
+    let registry = Registry::new();
+    let late = registry.counter("b_total", "Counted.", &[("why", "late")]);
+    let early = registry.counter("b_total", "Counted.", &[("why", "a \"quoted\"\\\n")]);
+    let level = registry.gauge("a_bytes", "A level.", &[]);
+    registry.gauge_fn("c_ratio", "Asked.", &[], || 0.25);
+    late.add(3);
+    late.increment();
+    early.increment();
+    level.set(7);
+    level.add(-9);
+    let expected = "# HELP a_bytes A level.\n# TYPE a_bytes gauge\na_bytes -2\n\
+        # HELP b_total Counted.\n# TYPE b_total counter\nb_total{why=\"a \\\"quoted\\\"\\\\\\n\"} 1\nb_total{why=\"late\"} 4\n\
+        # HELP c_ratio Asked.\n# TYPE c_ratio gauge\nc_ratio 0.25\n";
+    assert_eq!(registry.render(), expected);
+}
+
+#[test]
+fn latency_shows_quantiles_sum_and_count() {
+    let registry = Registry::new();
+    let latency = registry.latency("wait_seconds", "Waited.", &[("queue", "q")]);
+    for milliseconds in 1..=100 {
+        latency.record(Duration::from_millis(milliseconds));
+    }
+    let text = registry.render();
+    let value = |start: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(start)).expect("the line is there");
+        line.rsplit(' ').next().expect("a line has a value").parse().expect("it is a number")
+    };
+    assert!((value("wait_seconds{queue=\"q\",quantile=\"0.5\"}") - 0.05).abs() < 0.001);
+    assert!((value("wait_seconds{queue=\"q\",quantile=\"0.99\"}") - 0.099).abs() < 0.001);
+    assert!((value("wait_seconds_sum{queue=\"q\"}") - 5.05).abs() < 1e-9);
+    assert_eq!(value("wait_seconds_count{queue=\"q\"}"), 100.0);
+    latency.record(Duration::from_secs(1 << 40));
+    assert_eq!(latency.count(), 101);
+}
+
+#[test]
+#[should_panic(expected = "registered twice")]
+fn same_series_twice_is_a_mistake() {
+    let registry = Registry::new();
+    registry.counter("a_total", "A.", &[]);
+    registry.counter("a_total", "A.", &[]);
+}
+
+#[test]
+fn process_numbers_are_those_of_the_system() {
+    let registry = Registry::new();
+    register_process(&registry);
+    let text = registry.render();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).expect("the line is there");
+        line.rsplit(' ').next().expect("a line has a value").parse().expect("it is a number")
+    };
+    assert!(value("process_resident_memory_bytes") > 500_000.0);
+    assert!(value("process_open_fds") >= 3.0);
+    let now_seconds = crate::clock::Clock::system().now_ms() as f64 / 1000.0;
+    let age_seconds = now_seconds - value("process_start_time_seconds");
+    assert!((-2.0..3600.0).contains(&age_seconds), "started {age_seconds} s ago");
+    assert!(value("process_cpu_seconds_total") >= 0.0);
+    assert!(text.contains("dozor_build_info{version=\""));
+}
