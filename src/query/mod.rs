@@ -65,6 +65,7 @@ mod leaf;
 mod lower;
 mod matching;
 mod plan;
+mod quote;
 mod rank;
 mod rollup;
 mod sets;
