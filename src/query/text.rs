@@ -237,6 +237,10 @@ impl Walk<'_> {
             Expects::Offset(_) => plausible_duration(number)?,
             Expects::Nothing | Expects::Pattern { .. } => {}
         }
+        if number.contains('_') && !number.contains("__") && !number.ends_with('_') {
+            self.cut(start, self.at);
+            self.out.text.push_str(&number.replace('_', "")); // 1_000_000, which the parser does not read
+        }
         Ok(())
     }
 
