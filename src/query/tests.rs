@@ -159,6 +159,12 @@ fn a_wide_query_is_not_a_deep_one() {
 }
 
 #[test]
+fn depth_is_counted_as_the_check_says() {
+    let accepts = |depth_max| super::text::check("-(1 + 2) * f(a[5m:])", 100, depth_max).is_ok();
+    assert!(accepts(6) && !accepts(5));
+}
+
+#[test]
 fn numbers_that_are_no_durations_are_errors() {
     let bad = [
         "x[1e300]",

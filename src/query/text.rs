@@ -6,8 +6,9 @@
 //! query has `path=~"/a.*"` the parser gets `path=~"0"`, and the plan takes the original from a list.
 //! Where the two readings of a text could differ (comments, escapes in strings), the parser gets it in one plain form.
 //!
-//! `-(1 + 2) * f(a[5m:])` is four deep: the product, the call, the subquery, its selector. The count is an upper bound:
-//! operators that stand side by side count as if each were the operand of the next, which is what `1+1+1+…` becomes.
+//! `-(1 + 2) * f(a[5m:])` counts as six deep: the query, its two operators, and three in the deeper of its brackets (the
+//! call, the subquery, what that is of). An upper bound: operators that stand side by side count as if each were the
+//! operand of the next, which is what `1+1+1+…` becomes.
 
 use super::error::QueryError;
 use super::quote::{quoted, unquote};
