@@ -13,14 +13,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::Watch;
 use super::baseline::{Scale, Seen};
 use super::group::{Message, Partial};
 use super::model::{Bucket, Change, Model};
 use super::shared::{Metrics, Shared};
 use super::signal::{Shape, Signal};
 use super::transition::{Firing, Kind, Transition};
-use super::{Watch, quantile};
 use crate::model::Labels;
+use crate::query::bucket_quantile;
 
 /// Share of the living series that must have reported for a bucket to be judged.
 pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
@@ -257,7 +258,7 @@ impl Judged {
             }
             Shape::Quantile { quantile } => {
                 let in_window: f64 = self.window.iter().map(|sums| total(sums)).sum();
-                let value = quantile::of_buckets(quantile, &partial.sums);
+                let value = bucket_quantile(quantile, &mut partial.sums.clone());
                 (value.is_finite() && in_window >= watch.options.min_volume).then_some(Seen { value, share: 1.0 })
             }
             Shape::Gauge => {
@@ -291,7 +292,7 @@ impl Judged {
                 let sum: f64 = self.window.iter().map(|sums| total(sums)).sum();
                 if per_second { sum * 1000.0 / signal.window_ms() as f64 } else { sum }
             }
-            Shape::Quantile { quantile } => quantile::of_buckets(quantile, &merged(&self.window)),
+            Shape::Quantile { quantile } => bucket_quantile(quantile, &mut merged(&self.window)),
             Shape::Gauge => self.window.last().map_or(f64::NAN, |sums| total(sums)),
         }
     }

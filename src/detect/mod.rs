@@ -32,7 +32,6 @@ mod event_time;
 mod group;
 mod judge;
 mod model;
-mod quantile;
 mod series;
 mod shared;
 mod signal;
