@@ -1,6 +1,6 @@
 //! A small blocking HTTP client that shares no code with the server: one connection, kept open while it works.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
