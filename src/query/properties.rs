@@ -88,6 +88,78 @@ const ORACLE_FUNCTIONS: [&str; 14] = [
     "delta",
 ];
 
+/// What a query may be made of, sense or not.
+const WORDS: &[&str] = &[
+    "x",
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    "5m",
+    "1",
+    "1e9",
+    "Inf",
+    "NaN",
+    "-",
+    "+",
+    "*",
+    "^",
+    "==",
+    "!=",
+    "=~",
+    "!~",
+    "=",
+    "\"a\"",
+    "'(.*'",
+    "`b`",
+    ",",
+    ":",
+    "@",
+    "offset",
+    "sum",
+    "by",
+    "without",
+    "rate",
+    "topk",
+    "n",
+    "on",
+    "ignoring",
+    "group_left",
+    "bool",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "start()",
+    "end()",
+    "histogram_quantile",
+    "label_replace",
+    "#",
+    "\n",
+    "0x",
+    "1_",
+    "__name__",
+    "é",
+    "\\",
+    "\"",
+    "time()",
+    "scalar",
+    "absent",
+    "sort",
+    "anchored",
+    "fill",
+    "_",
+    ".5",
+    "1.5s",
+    "99999999999y",
+    "1e300",
+    "max_over_time",
+    "vector",
+    "round",
+];
+
 fn same(a: f64, b: f64) -> bool {
     (a.is_nan() && b.is_nan()) || a == b || (a - b).abs() <= 1e-9 * (a.abs() + b.abs())
 }
@@ -201,13 +273,7 @@ proptest! {
 
     #[test]
     fn any_text_is_answered_or_refused(
-        words in prop::collection::vec(prop::sample::select(&[
-            "x", "{", "}", "(", ")", "[", "]", "5m", "1", "1e9", "Inf", "NaN", "-", "+", "*", "^", "==", "!=", "=~",
-            "!~", "=", "\"a\"", "'(.*'", "`b`", ",", ":", "@", "offset", "sum", "by", "without", "rate", "topk", "n",
-            "on", "ignoring", "group_left", "bool", "and", "or", "unless", "atan2", "start()", "end()", "histogram_quantile",
-            "label_replace", "#", "\n", "0x", "1_", "__name__", "é", "\\", "\"", "time()", "scalar", "absent", "sort",
-            "anchored", "fill", "_", ".5", "1.5s", "99999999999y", "1e300", "max_over_time", "vector", "round",
-        ][..]), 0..25),
+        words in prop::collection::vec(prop::sample::select(WORDS), 0..25),
         glue in prop::sample::select(&["", " "][..]),
     ) {
         let text = words.join(glue);
@@ -217,6 +283,18 @@ proptest! {
         let _ = engine().instant(&view, &text, 60, &options);
         let _ = engine().range(&view, &text, 0, 60, 30, &options);
         let _ = parse_matchers(&text);
+    }
+
+    /// Whatever is repeated, nothing recurses with it: a stack that overflows ends the whole test run.
+    #[test]
+    fn any_text_may_be_repeated_thousands_of_times(
+        words in prop::collection::vec(prop::sample::select(WORDS), 1..5),
+        start in prop::collection::vec(prop::sample::select(WORDS), 0..3),
+        glue in prop::sample::select(&["", " "][..]),
+    ) {
+        let text = start.join(glue) + glue + &(words.join(glue) + glue).repeat(2000);
+        let options = Options { timeout: Some(Duration::from_millis(200)), ..Options::default() };
+        let _ = engine().instant(&view_of(&[(0, 1.0)]), &text, 60, &options);
     }
 
     #[test]

@@ -83,6 +83,13 @@ fn a_query_that_nests_too_deep_is_refused_at_once() {
         "abs(".repeat(many) + "x" + &")".repeat(many),
         "sum by (a) (".repeat(many) + "x" + &")".repeat(many),
         format!("x{}", "[1m:]".repeat(many)),
+        format!("offset{}", " -offset".repeat(many)),
+        // What the parser might read otherwise than the check: comments, quotes, dots, signs.
+        format!("# \r1{}", "+1".repeat(many)),
+        format!("x{{a=`\\`}} + x{{a=\"`\"}}{}", "+1".repeat(many)),
+        format!("1{}", " atan2.5".repeat(many)),
+        format!("1{}", "+0x1e-5".repeat(many)),
+        format!("1{}", "+0X1E-5".repeat(many)),
         "(1+".repeat(many) + "1" + &")".repeat(many),
         "(".repeat(many),
         // Shallow at each place, deep as a whole: each bracket closes before its neighbours are counted.
@@ -108,7 +115,7 @@ fn a_query_that_nests_almost_too_deep_is_evaluated_on_a_small_stack() {
     nested("sum(x) or (", "x", ")", 62);
     nested("x{n=~\"0*\"} and (", "x", ")", 62);
     nested("max_over_time(", "x", "[1m:1m])", 62);
-    nested("max_over_time(", "x", "[1m:1m] offset -70000y)", 60);
+    nested("max_over_time(", "x", "[1m:1m] offset -70000y)", 42);
     nested("histogram_quantile(1, ", "x", ")", 126);
 }
 
@@ -149,6 +156,12 @@ fn a_wide_query_is_not_a_deep_one() {
     assert!(plan(&format!("label_join(x, \"a\", \"b\"{})", ", \"c\"".repeat(1000))).is_ok());
     assert!(plan(&format!("1{}", "+1e-5".repeat(100))).is_ok());
     assert!(plan(&format!("({0})*({0})", format!("1{}", "+1".repeat(50)))).is_ok());
+}
+
+#[test]
+fn depth_is_counted_as_the_check_says() {
+    let accepts = |depth_max| super::text::check("-(1 + 2) * f(a[5m:])", 100, depth_max).is_ok();
+    assert!(accepts(6) && !accepts(5));
 }
 
 #[test]
@@ -272,6 +285,25 @@ fn a_plan_shows_what_detection_compiles() {
     let super::RangeInput::Selector(matchers) = range.input else { panic!("a selector") };
     let shown: Vec<String> = matchers.iter().map(ToString::to_string).collect();
     assert_eq!(shown, [r#"__name__="orders_total""#, r#"a=~"b.*""#]);
+}
+
+#[test]
+fn strings_are_read_by_the_rules_of_go() {
+    let text = |query: &str| match plan(query) {
+        Ok(Plan::Text(text)) => Ok(text),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.kind()),
+    };
+    assert_eq!(text(r#""a\tb\x41\u00e9\U0001F680\101\"'\\""#), Ok("a\tbAé🚀A\"'\\".to_owned()));
+    assert_eq!(text(r#"'a"\''"#), Ok("a\"'".to_owned()));
+    assert_eq!(text(r"`a\tb\`"), Ok("a\\tb\\".to_owned()));
+    assert_eq!(text("`two\nlines`"), Ok("two\nlines".to_owned()));
+    assert_eq!(text(r#""\xc3\xa9""#), Ok("é".to_owned()));
+    let bad =
+        [r#""\xc3""#, r#""\'""#, r#""\q""#, r#""\¡""#, r#""\777""#, r#""\ud800""#, "\"a\nb\"", r#""\x4""#, "\"", "`"];
+    for query in bad {
+        assert_eq!(text(query), Err("bad_data"), "{query}");
+    }
 }
 
 #[test]

@@ -56,6 +56,9 @@ use crate::model::Labels;
 
 /// How far ahead of the clock a sample may be, in ms.
 pub const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
+/// The first moment of which a sample is kept, in ms since 1970 UTC: far enough from the end of 64 bits that no sum of
+/// times overflows.
+pub const TIMESTAMP_MS_MIN: i64 = -(1 << 53);
 /// Requests that wait for one shard at most.
 pub const SHARD_QUEUE_REQUESTS: usize = 256;
 /// Entries that wait for the log at most.
