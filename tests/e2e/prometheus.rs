@@ -146,7 +146,8 @@ fn off_the_grid(engine: SocketAddr, end_ms: i64) -> i64 {
     taken.sort_unstable();
     taken.dedup();
     let distance = |fraction: i64| {
-        let apart = |other: &i64| (fraction - other).rem_euclid(SECOND_MS).min((other - fraction).rem_euclid(SECOND_MS));
+        let apart =
+            |other: &i64| (fraction - other).rem_euclid(SECOND_MS).min((other - fraction).rem_euclid(SECOND_MS));
         taken.iter().map(apart).min().expect("there are samples")
     };
     let fraction = (0..SECOND_MS).max_by_key(|fraction| distance(*fraction)).expect("a second has moments");
