@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::judge::Direction;
+use super::transition::Direction;
 
 /// Evidence does not grow beyond this share of the threshold, so that it can also go away.
 const EVIDENCE_SHARE_MAX: f64 = 1.5;

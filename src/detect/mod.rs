@@ -1,9 +1,11 @@
 //! Watches the stream: expressions become signals that are fed sample by sample, in event time, and each closed bucket of a
 //! signal is judged by the model of its group.
 //!
-//!     shard 0 tap ─► Worker 0 ─ partial sums ─► queue ─┐
-//!     shard 1 tap ─► Worker 1 ─ partial sums ─► queue ─┼─► Judge: merge ─► model of the group ─► Transition
-//!     shard 2 tap ─► Worker 2 ─ partial sums ─► queue ─┘
+//! ```text
+//! shard 0 tap ─► Worker 0 ─ partial sums ─► queue ─┐
+//! shard 1 tap ─► Worker 1 ─ partial sums ─► queue ─┼─► Judge: merge ─► model of the group ─► Transition
+//! shard 2 tap ─► Worker 2 ─ partial sums ─► queue ─┘
+//! ```
 //!
 //! `sum by (region) (rate(shop_orders_total[1m]))` is cut into buckets of 15 s. Node 7 reports 100 orders at 12:00:10 and 130
 //! at 12:00:25: of the 30 new ones 10 belong to the bucket that ends at 12:00:15 and 20 to the next one. A bucket is closed when every series
@@ -26,23 +28,25 @@
 
 mod baseline;
 mod cusum;
+mod event_time;
 mod group;
 mod judge;
 mod model;
-mod quantile;
 mod series;
 mod shared;
 mod signal;
 mod state;
+mod transition;
 mod worker;
 
 use std::sync::Arc;
 
-pub use judge::{Direction, Firing, Judge, Kind, Transition};
+pub use judge::Judge;
 pub use model::{Directions, ModelOptions};
 pub use shared::{Metrics, Shared};
 pub use signal::{Signal, SignalError};
 pub use state::{Restored, StateError};
+pub use transition::{Direction, Firing, Kind, Transition};
 pub use worker::Worker;
 
 /// One expression to watch, and how.

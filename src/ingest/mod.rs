@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::storage::{Storage, WriteError, WriteSummary};
+use crate::storage::{ShardBatch, Storage, WriteError, WriteSummary};
 
 /// What bounds a request.
 #[derive(Clone, Copy, Debug)]
@@ -216,6 +216,12 @@ impl Ingest {
         drop(body);
         let summary = self.storage.write(rows.batches).await?;
         conclude(summary, rows.refused)
+    }
+
+    /// What this body would bring to the shards, one batch each, without bringing it: for benches, and to look at.
+    pub fn read(&self, body: &[u8]) -> Result<Vec<ShardBatch>, IngestError> {
+        let decoded_bytes = snappy::decoded_bytes(body, self.limits.request_decoded_bytes_max)?;
+        Ok(remote_write::read(&self.storage, &self.limits, body, decoded_bytes)?.batches)
     }
 
     fn reserve(&self, decoded_bytes: usize) -> Result<SemaphorePermit<'_>, IngestError> {

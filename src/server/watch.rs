@@ -122,16 +122,6 @@ fn flush(worker: &mut Worker, bell: &Sender<()>) {
     }
 }
 
-fn alert(rendered: crate::rules::RenderedAlert) -> Alert {
-    Alert {
-        labels: rendered.labels,
-        annotations: rendered.annotations,
-        starts_at_ms: rendered.starts_at_ms,
-        ends_at_ms: rendered.ends_at_ms,
-        generator_url: rendered.generator_url,
-    }
-}
-
 struct Judging {
     judge: Judge,
     rules: Arc<RuleSet>,
@@ -174,7 +164,7 @@ impl Judging {
         if transitions.is_empty() {
             return;
         }
-        let alert = |transition| alert(self.rules.alert_for(transition, &self.external_url));
+        let alert = |transition| self.rules.alert_for(transition, &self.external_url);
         let alerts: Vec<Alert> = transitions.iter().map(alert).collect();
         for alert in &alerts {
             tracing::info!(labels = %alert.labels, status = %alert.status(), "alert");

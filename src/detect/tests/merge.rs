@@ -111,12 +111,12 @@ fn shuffled(
 }
 
 /// What must not depend on the order of arrival, sorted.
-fn essence(transitions: &[Transition]) -> Vec<(usize, String, i64, Kind, i64, i64, i64, String)> {
+fn essence(transitions: &[Transition]) -> Vec<(usize, String, Kind, [i64; 3], String)> {
     let mut all: Vec<_> = transitions
         .iter()
         .map(|one| {
             let numbers = format!("{:.6e} {:.3e}", one.value, one.expected);
-            (one.watch, one.labels.to_string(), one.at_ms, one.kind, one.onset_ms, one.fired_ms, one.at_ms, numbers)
+            (one.watch, one.labels.to_string(), one.kind, [one.at_ms, one.onset_ms, one.fired_ms], numbers)
         })
         .collect();
     all.sort();

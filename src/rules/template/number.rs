@@ -68,14 +68,14 @@ pub(super) fn formatted(value: f64, verb: char, precision: Option<usize>) -> Str
     }
 }
 
-/// The fewest digits that name the number: `%v`.
+/// The fewest digits that name the number: `%v`, which Go writes with an exponent from a million on.
 pub(super) fn shortest(value: f64) -> String {
     if !value.is_finite() {
         return special(value);
     }
     let scientific = format!("{value:e}");
     let exponent = exponent_of(&scientific);
-    if value != 0.0 && !(-4..21).contains(&exponent) { exponential(&scientific) } else { value.to_string() }
+    if value != 0.0 && !(-4..6).contains(&exponent) { exponential(&scientific) } else { value.to_string() }
 }
 
 /// `%.<digits>g`.
