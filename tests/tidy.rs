@@ -145,7 +145,7 @@ fn first_words(rest: &str) -> Vec<&str> {
 fn without_comments(text: &str) -> String {
     let code = |line: &str| match line.find("//") {
         // Not within an address or a string: what stands before it has an even number of quotes.
-        Some(at) if line[..at].matches('"').count() % 2 == 0 => line[..at].to_owned(),
+        Some(at) if line[..at].matches('"').count().is_multiple_of(2) => line[..at].to_owned(),
         _ => line.to_owned(),
     };
     text.lines().map(code).collect::<Vec<String>>().join("\n")

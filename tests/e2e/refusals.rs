@@ -118,7 +118,7 @@ fn garbage_leaves_the_engine_alive_and_its_memory_flat() {
     let seed = seed();
     let mut chance = Chance(seed);
     let valid = valid_message();
-    let mut half = |chance: &mut Chance| {
+    let half = |chance: &mut Chance| {
         send_garbage_bodies(&engine, &valid, chance);
         send_garbage_queries(&engine, chance);
         send_garbage_connections(&engine, chance);

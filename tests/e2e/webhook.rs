@@ -1,6 +1,6 @@
 //! A webhook receiver that writes down everything that it is told, and is down when the test wants it so.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
