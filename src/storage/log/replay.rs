@@ -93,7 +93,8 @@ impl SegmentReplay<'_> {
                     }
                 }
                 Event::Damage { from, to, what } => {
-                    let hint = if self.may_be_torn { " (or a write that was cut off before it was answered)" } else { "" };
+                    let hint =
+                        if self.may_be_torn { " (or a write that was cut off before it was answered)" } else { "" };
                     self.note(format!("bytes {from} to {to}: {what}{hint}"));
                 }
                 Event::TornTail { from } if !self.may_be_torn => {
