@@ -1,8 +1,10 @@
 //! The play: two hours of a good shop, six minutes of a broken one, repair, and then real time.
 //!
-//!     now − 2:30            now − 0:30   − 0:24                    now
-//!     │ history, fast        │ broken,    │ repaired, slow until    │ live: one scrape
-//!     │                      │ slow       │ resolved, then fast     │ each interval
+//! ```text
+//! now − 2:30            now − 0:30   now − 0:24               now
+//! │ history, fast       │ broken,    │ repaired, slow until   │ live: one scrape
+//! │                     │ slow       │ resolved, then fast    │ each interval
+//! ```
 //!
 //! Everything is told in event time, the time that the samples carry; only "live" waits for the wall clock.
 
@@ -66,7 +68,7 @@ pub(super) struct Play<'a> {
     pub(super) speed: f64,
     /// Whether to end when everything is reported.
     pub(super) once: bool,
-    /// When to give up, on the clock's monotonic time; only with `once`.
+    /// When to give up, on the clock's monotonic time.
     pub(super) deadline: Duration,
     connection: Connection,
     encoder: RequestEncoder,
@@ -134,11 +136,14 @@ impl<'a> Play<'a> {
         loop {
             let instant_ms = self.feed.next_ms();
             self.announce(instant_ms);
+            let time_left = self.deadline.saturating_sub(self.clock.monotonic());
             tokio::select! {
-                sent = self.send_scrape(instant_ms) => sent?,
+                biased;
                 () = &mut stop => return Ok((Ending::Stopped, self.verdict)),
+                sent = self.send_scrape(instant_ms) => sent?,
+                () = tokio::time::sleep(time_left) => return Ok((Ending::Overdue, self.verdict)),
             }
-            self.due = self.clock.monotonic().max(self.due) + self.pause(instant_ms);
+            self.due = self.clock.monotonic() + self.pause(instant_ms);
             if let Some(ending) = self.listen(&mut stop).await {
                 return Ok((ending, self.verdict));
             }
@@ -157,9 +162,6 @@ impl<'a> Play<'a> {
             self.screen.event(instant_ms, Tone::Bad, "BROKEN", &text);
         } else if crossed(repair_ms) {
             self.screen.event(instant_ms, Tone::Good, "repaired", "the payment provider answers again");
-        } else if !self.live && instant_ms > self.clock.now_ms() {
-            self.live = true;
-            self.go_live(instant_ms);
         } else if !self.live && (instant_ms - start_ms) % PROGRESS_MS < self.scrape_interval_ms {
             let text = format!("{} samples acknowledged", grouped(self.samples_count));
             self.screen.event(instant_ms, Tone::Faint, "", &text);
@@ -180,10 +182,14 @@ impl<'a> Play<'a> {
     }
 
     /// How long to wait after the scrape at `instant_ms`.
-    fn pause(&self, instant_ms: i64) -> Duration {
+    fn pause(&mut self, instant_ms: i64) -> Duration {
         let next_ms = instant_ms + self.scrape_interval_ms;
         let until_next_ms = u64::try_from(next_ms - self.clock.now_ms()).unwrap_or(0);
         if until_next_ms > 0 {
+            if !self.live {
+                self.live = true;
+                self.go_live(instant_ms);
+            }
             return Duration::from_millis(until_next_ms);
         }
         let interesting = instant_ms >= self.timeline.break_ms && !self.reported;
@@ -198,15 +204,18 @@ impl<'a> Play<'a> {
                 return Some(Ending::Reported);
             }
             let now = self.clock.monotonic();
-            if self.once && now >= self.deadline {
+            if now >= self.deadline {
                 return Some(Ending::Overdue);
+            }
+            if now >= self.due {
+                return None;
             }
             let wait = self.due.min(self.deadline).saturating_sub(now);
             tokio::select! {
                 biased;
                 () = &mut *stop => return Some(Ending::Stopped),
                 Some(delivery) = self.deliveries.recv() => self.show(&delivery),
-                () = tokio::time::sleep(wait) => return None,
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -294,16 +303,15 @@ fn moment(after_ms: i64, what: &str) -> String {
 }
 
 /// Commands to look around with.
-fn suggestions(engine: SocketAddr, timeline: Timeline) -> Vec<String> {
+pub(super) fn suggestions(engine: SocketAddr, timeline: Timeline) -> Vec<String> {
     let (start_s, end_s) = ((timeline.break_ms - 10 * MINUTE_MS) / 1000, (timeline.repair_ms + 10 * MINUTE_MS) / 1000);
-    let quantile = "histogram_quantile(0.95, sum by (le, region)(rate(shop_checkout_seconds_bucket[1m])))";
     vec![
         format!("api=http://{engine}/api/v1"),
         "curl -s $api/query --data-urlencode 'query=sum by (region)(rate(shop_orders_total[1m]))'".to_owned(),
-        format!("curl -s $api/query --data-urlencode 'query={quantile}'"),
+        "latency='histogram_quantile(0.95, sum by (le, region)(rate(shop_checkout_seconds_bucket[1m])))'".to_owned(),
+        "curl -s $api/query --data-urlencode \"query=$latency\"".to_owned(),
         format!("curl -s $api/query_range -d start={start_s} -d end={end_s} -d step=30 \\"),
         format!("     --data-urlencode 'query=sum(rate(shop_orders_total{{region=\"{BROKEN_REGION}\"}}[1m]))'"),
-        "curl -s $api/label/__name__/values".to_owned(),
     ]
 }
 

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::pager::{Delivery, Status};
-use super::play::BROKEN_REGION;
+use super::play::{BROKEN_REGION, Timeline, suggestions};
 use super::screen::{WIDTH_MAX, compose, grouped, time_of_day};
 use super::*;
 use crate::model::Labels;
@@ -197,6 +197,12 @@ struct PretendEngine {
 }
 
 impl PretendEngine {
+    fn is_busy(&mut self) -> bool {
+        let busy = self.refusals_left > 0;
+        self.refusals_left = self.refusals_left.saturating_sub(1);
+        busy
+    }
+
     /// Takes a request; returns the webhooks to send.
     fn write(&mut self, body: &[u8]) -> Vec<String> {
         let mut newest_ms = i64::MIN;
@@ -244,12 +250,12 @@ async fn answer(
     assert_eq!(request.uri().path(), "/api/v1/write");
     assert_eq!(request.headers()["content-encoding"], "snappy");
     let body = request.into_body().collect().await.expect("a body").to_bytes();
-    if let Some(left) = engine.lock().refusals_left.checked_sub(1) {
-        engine.lock().refusals_left = left;
+    if engine.lock().is_busy() {
         let busy = Response::builder().status(503).header("Retry-After", "0").body(Full::default());
         return Ok(busy.expect("a response"));
     }
-    let (webhooks, pager) = (engine.lock().write(&body), engine.lock().pager);
+    let pager = engine.lock().pager;
+    let webhooks = engine.lock().write(&body);
     for webhook in webhooks {
         if let Some(pager) = pager {
             assert_eq!(page(pager, SECRET, &webhook).await, 200);
@@ -331,6 +337,22 @@ fn lines_are_cut_to_the_width_and_plain_without_a_terminal() {
     assert!(plain.ends_with("ж…") && !plain.contains('\x1b'));
     assert_eq!(compose(&[(Tone::Good, "ok")], true), "\x1b[32mok\x1b[0m");
     assert_eq!(compose(&[(Tone::Plain, "a \x1b[31mtrick\n")], false), "a  [31mtrick");
+}
+
+#[test]
+fn suggested_commands_fit_the_width() {
+    let engine = "127.127.127.127:65535".parse().unwrap();
+    for line in suggestions(engine, Timeline::up_to(START_MS, 15_000)) {
+        assert!(line.chars().count() <= WIDTH_MAX - 2, "{line}");
+    }
+}
+
+#[test]
+fn timeline_lies_on_the_grid_and_breaks_after_two_hours() {
+    // 22:13:20 is 5 s past the grid of 15 s.
+    let timeline = Timeline::up_to(START_MS, 15_000);
+    assert_eq!(timeline.start_ms, START_MS - 5_000 - 9_000_000);
+    assert_eq!((timeline.break_ms - timeline.start_ms, timeline.repair_ms - timeline.break_ms), (7_200_000, 360_000));
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Verdict {
         };
         let fired = delays(|seen| seen.fired_ms, timeline.break_ms);
         let resolved = delays(|seen| seen.resolved_ms, timeline.repair_ms);
-        format!("both alerts: fired {fired} after the onset, resolved {resolved} after the repair")
+        format!("fired {fired} after the onset, resolved {resolved} after the repair")
     }
 
     /// What did not arrive, in words; empty when everything did.

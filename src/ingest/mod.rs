@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::storage::{Storage, WriteError, WriteSummary};
+use crate::storage::{ShardBatch, Storage, WriteError, WriteSummary};
 
 /// What bounds a request.
 #[derive(Clone, Copy, Debug)]
@@ -216,11 +216,17 @@ impl Ingest {
         drop(body);
         // Rows mostly take less than twice the bytes they were read from; a sample of two bytes becomes one of 24.
         let more_bytes = rows.bytes().saturating_sub(2 * decoded_bytes);
-        if more_bytes > 0 {
+        if more_bytes > ROWS_BYTES_FREE {
             room.merge(self.reserve(more_bytes)?);
         }
         let summary = self.storage.write(rows.batches).await?;
         conclude(summary, rows.refused)
+    }
+
+    /// What this body would bring to the shards, one batch each, without bringing it: for benches, and to look at.
+    pub fn read(&self, body: &[u8]) -> Result<Vec<ShardBatch>, IngestError> {
+        let decoded_bytes = snappy::decoded_bytes(body, self.limits.request_decoded_bytes_max)?;
+        Ok(remote_write::read(&self.storage, &self.limits, body, decoded_bytes)?.batches)
     }
 
     fn reserve(&self, bytes: usize) -> Result<SemaphorePermit<'_>, IngestError> {
@@ -230,6 +236,8 @@ impl Ingest {
     }
 }
 
+/// Memory of a request's rows that is not counted on its own: small requests are bounded by their connections.
+const ROWS_BYTES_FREE: usize = 64 << 10;
 /// Reasons that an answer lists; they may quote the sender, and a few of them tell the story.
 const REASONS_TOLD_MAX: usize = 8;
 

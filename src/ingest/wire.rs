@@ -47,7 +47,7 @@ impl<'a> Fields<'a> {
             return Ok(None);
         }
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).map_err(|_| self.error("a field number of more than 32 bits"))?;
+        let number = u32::try_from(tag).map_err(|_| self.error("a field tag of more than 32 bits"))? >> 3;
         let value = match tag & 7 {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(self.fixed64()?),

@@ -15,6 +15,7 @@ pub use series::LATE_SAMPLES_MAX;
 use series::Series;
 pub(super) use shard::{LogEntry, Shard, ShardWriter};
 
+use super::TIMESTAMP_MS_MIN;
 use crate::model::Labels;
 
 /// Most shards: a series ref has eight bits for them.
@@ -31,7 +32,8 @@ pub(super) struct HeadLimits {
 
 impl HeadLimits {
     fn retention_floor_ms(&self, now_ms: i64) -> i64 {
-        if self.retention_ms == 0 { i64::MIN } else { now_ms.saturating_sub(self.retention_ms) }
+        let kept_ms = if self.retention_ms == 0 { i64::MAX } else { self.retention_ms };
+        now_ms.saturating_sub(kept_ms).max(TIMESTAMP_MS_MIN)
     }
 }
 

@@ -197,6 +197,24 @@ fn a_damaged_segment_is_put_aside_when_others_are_removed() {
 }
 
 #[test]
+fn a_process_that_is_killed_often_does_not_fill_the_disk() {
+    let (mut disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    for start in 0..5 {
+        let fixture = open(&disk, &clock);
+        fixture.write(&[(series("up", 1), T0 + start, 1.0)]);
+        let killed = disk.crash(1 + start as u64);
+        drop(fixture);
+        disk = killed;
+    }
+    let fixture = open(&disk, &clock);
+    assert_eq!(fixture.read(&series("up", 1)).len(), 5);
+    let log = PathBuf::from("/data/log");
+    let bytes = |name: &String| disk.read(&log.join(name)).expect("a segment").len();
+    let total: usize = disk.list(&log).expect("a folder").iter().map(bytes).sum();
+    assert!(total < 1 << 20, "{total} bytes");
+}
+
+#[test]
 fn the_tail_of_a_power_cut_is_no_damage_at_any_later_start() {
     let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
     let up = series("up", 1);

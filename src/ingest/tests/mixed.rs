@@ -1,11 +1,14 @@
-use std::path::PathBuf;
+//! Labels in odd places of a series message, and rows that grow.
 
-use super::*;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
+use crate::ingest::{Ingest, IngestError, IngestLimits, WriteHead, Written};
 use crate::model::{Labels, Matcher, TimeRange};
-use crate::storage::StorageOptions;
+use crate::storage::{Storage, StorageOptions};
 use crate::storage::view::Columns;
 
 const NOW: i64 = 1_700_000_000_000;

@@ -1,0 +1,115 @@
+//! What bounds a request, and all requests together.
+
+use super::*;
+
+fn told(outcome: Result<Written, IngestError>) -> (u16, String) {
+    let error = outcome.expect_err("refused");
+    (error.status(), error.to_string())
+}
+
+/// A body that declares so many inflated bytes.
+fn declaring(decoded_bytes: u32, body_bytes: usize) -> Bytes {
+    let mut body = Vec::new();
+    prost::encode_length_delimiter(decoded_bytes as usize, &mut body).expect("a Vec has room");
+    body.resize(body_bytes, 0);
+    body.into()
+}
+
+#[test]
+fn body_over_the_limit_is_413_and_names_the_setting() {
+    let fixture = Fixture::with_limits(IngestLimits { request_bytes_max: 1_000, ..IngestLimits::default() });
+    let (status, words) = told(fixture.send_body(Bytes::from(vec![0; 1_001])));
+    assert_eq!(status, 413);
+    assert!(words.contains("limits.request_bytes_max = 1000"), "{words}");
+}
+
+#[test]
+fn bomb_of_twenty_bytes_is_refused_by_what_it_declares() {
+    let fixture = Fixture::new();
+    let (status, words) = told(fixture.send_body(declaring(3 << 30, 20)));
+    assert_eq!(status, 413);
+    assert!(words.contains("limits.request_decoded_bytes_max"), "{words}");
+    // Within the limit, but more than twenty bytes can make.
+    let (status, words) = told(fixture.send_body(declaring(1 << 20, 20)));
+    assert_eq!(status, 400);
+    assert!(words.contains("cannot inflate"), "{words}");
+    assert_eq!(told(fixture.send_body(Bytes::new())).0, 400);
+    assert_eq!(told(fixture.send_body(Bytes::from_static(&[0xff; 20]))).0, 400);
+}
+
+#[test]
+fn honest_compression_is_no_bomb() {
+    let fixture = Fixture::new();
+    // The most that snappy makes of anything: one byte, 4 MiB of it, in a field that is stepped over.
+    let mut request = vec![0x1a];
+    prost::encode_length_delimiter(4 << 20, &mut request).expect("a Vec has room");
+    request.resize(request.len() + (4 << 20), 7);
+    let body = compressed(&request);
+    assert!(request.len() / body.len() >= 20, "{} bytes became {}", request.len(), body.len());
+    assert_eq!(fixture.send_body(body).expect("taken").samples, 0);
+}
+
+#[test]
+fn block_that_is_shorter_or_longer_than_declared_is_400() {
+    let fixture = Fixture::new();
+    let body = compressed(&message(vec![neighbour()]));
+    for declared in [body[0] - 1, body[0] + 1] {
+        let mut wrong = body.to_vec();
+        wrong[0] = declared;
+        let (status, words) = told(fixture.send_body(wrong.into()));
+        assert_eq!(status, 400);
+        assert!(words.contains("not a snappy block"), "{words}");
+    }
+    assert!(fixture.stored().is_empty());
+}
+
+#[test]
+fn more_series_or_samples_than_allowed_is_413_and_stores_nothing() {
+    let limits = IngestLimits { series_per_request_max: 2, samples_per_request_max: 3, ..IngestLimits::default() };
+    let fixture = Fixture::with_limits(limits);
+    let one = |name: &str, count: i64| {
+        series(&[("__name__", name)], &(0..count).map(|index| (NOW_MS + index, 1.0)).collect::<Vec<_>>())
+    };
+    for _ in 0..2 {
+        let (status, words) = told(fixture.send(vec![one("a", 1), one("b", 1), one("c", 1)]));
+        assert_eq!(status, 413);
+        assert!(words.contains("limits.series_per_request_max = 2"), "{words}");
+        let (status, words) = told(fixture.send(vec![one("a", 2), one("b", 2)]));
+        assert_eq!(status, 413);
+        assert!(words.contains("limits.samples_per_request_max = 3"), "{words}");
+    }
+    assert!(fixture.stored().is_empty());
+    assert_eq!(fixture.send(vec![one("a", 2), one("b", 1)]).expect("just within").samples, 3);
+    // Known series are counted as unknown ones are.
+    assert_eq!(told(fixture.send(vec![one("a", 2), one("b", 2)])).0, 413);
+}
+
+#[test]
+fn bytes_in_flight_are_bounded_and_given_back() {
+    let limits = IngestLimits { bytes_in_flight_max: 64 << 10, ..IngestLimits::default() };
+    let fixture = Fixture::with_limits(limits);
+    // Inflated and as rows: twice 40 KiB are more than 64.
+    let large = series(&[("__name__", "a")], &(0..2_500).map(|index| (NOW_MS - index, 1.0)).collect::<Vec<_>>());
+    let request = message(vec![large]);
+    assert!((40 << 10..60 << 10).contains(&request.len()), "{}", request.len());
+    let error = fixture.send_body(compressed(&request)).expect_err("refused");
+    assert_eq!((error.status(), error.retry_after_s()), (503, Some(1)));
+    for _ in 0..100 {
+        assert_eq!(fixture.send(vec![neighbour()]).expect("there is room").samples, 1);
+        assert_eq!(told(fixture.send_body(compressed(&[0x0a, 0x7f]))).0, 400);
+    }
+    assert_eq!(fixture.ingest.room.available_permits(), 64, "all of it was given back");
+}
+
+#[test]
+fn outcomes_are_counted() {
+    let limits = IngestLimits { bytes_in_flight_max: 1 << 10, ..IngestLimits::default() };
+    let fixture = Fixture::with_limits(limits);
+    fixture.send(vec![neighbour()]).expect("taken");
+    assert_eq!(told(fixture.send_body(Bytes::from_static(b"\x01"))).0, 400);
+    let wide = series(&[("__name__", "a"), ("b", &"c".repeat(2_000))], &[(NOW_MS, 1.0)]);
+    assert_eq!(told(fixture.send(vec![wide])).0, 503);
+    let counters = fixture.ingest.counters();
+    let counts = [&counters.requests_taken, &counters.requests_refused, &counters.requests_deferred];
+    assert_eq!(counts.map(|counter| counter.load(Ordering::Relaxed)), [1, 1, 1]);
+}
