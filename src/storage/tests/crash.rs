@@ -65,7 +65,9 @@ fn play(fixture: &Fixture, clock: &Clock, ledger: &mut Ledger, before_step: impl
 
 /// What is read: each acknowledged sample that is not past the retention, no moment twice, nothing that was not sent.
 fn check(fixture: &Fixture, ledger: &Ledger, oldest_ms: i64, context: &str) {
-    assert!(fixture.recovered.damage.is_empty(), "{context}: {:?}", fixture.recovered.damage);
+    // Of the last write, which nobody was answered, some records may be whole and those before them not.
+    let cut_off = |damage: &String| damage.contains("cut off before it was answered");
+    assert!(fixture.recovered.damage.iter().all(cut_off), "{context}: {:?}", fixture.recovered.damage);
     for node in 0..10 {
         let read = fixture.read(&series("up", node));
         assert!(read.is_sorted_by(|a, b| a.0 < b.0), "{context}: node {node}: {read:?}");
@@ -129,13 +131,13 @@ fn a_power_cut_at_any_operation_loses_nothing_acknowledged() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let fixture = Fixture { storage, taps, recovered, runtime };
         play(&fixture, &clock, &mut ledger, |_| ());
-        for seed in 0..3 {
+        for seed in 0..2 {
             let after = disk.crash(cut_at * 1000 + seed);
-            for start in 0..3 {
+            for start in 0..2 {
                 let context = format!("cut at operation {cut_at}, seed {seed}, start {start}");
                 let again = open_with(&after, crash_options(), &clock);
                 check(&again, &ledger, clock.now_ms() - KEPT_FOR_SURE_MS, &context);
-                if start == 1 {
+                if start == 0 {
                     again.write(&[(series("other", 0), clock.now_ms(), 1.0)]);
                     again.storage.maintain().expect("maintained");
                 }
