@@ -45,7 +45,13 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// A new series of the shop with its first samples, as ingest would hand it over.
-pub(crate) fn new_series(storage: &Storage, shop: &Shop, node: usize, series: usize, samples: Vec<Sample>) -> NewSeries {
+pub(crate) fn new_series(
+    storage: &Storage,
+    shop: &Shop,
+    node: usize,
+    series: usize,
+    samples: Vec<Sample>,
+) -> NewSeries {
     let raw_hash = storage.resolver().raw_hash(shop.label_bytes(node, series));
     NewSeries { labels: Arc::new(shop.labels(node, series)), raw_hash, samples }
 }

@@ -12,13 +12,19 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::wire::{Fields, Value, WireError};
+use super::wire::{Fields, Value, WireError, whole_varint};
 use super::{IngestError, IngestLimits, RefusedRows, WriteHead, snappy};
 use crate::model::{LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
 use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
 
 /// Largest buffer that a thread keeps for the next request.
 const KEPT_BYTES_MAX: usize = 4 << 20;
+
+/// Tags of fields 1 and 2 by what is in them, as every sender encodes them.
+const FIELD_1_BYTES: u8 = 0x0a;
+const FIELD_2_BYTES: u8 = 0x12;
+const FIELD_1_DOUBLE: u8 = 0x09;
+const FIELD_2_VARINT: u8 = 0x10;
 
 /// A request, resolved and split.
 pub(super) struct Rows {
@@ -77,7 +83,7 @@ pub(super) fn read(
 pub(super) fn read_message(storage: &Storage, limits: &IngestLimits, message: &[u8]) -> Result<Rows, IngestError> {
     let mut walk = Walk {
         storage,
-        known: Some(storage.resolver().known()),
+        known: storage.resolver().known(),
         limits,
         batches: vec![ShardBatch::default(); storage.shard_count()],
         refused: RefusedRows::default(),
@@ -90,7 +96,7 @@ pub(super) fn read_message(storage: &Storage, limits: &IngestLimits, message: &[
 
 struct Walk<'a> {
     storage: &'a Storage,
-    known: Option<Known<'a>>,
+    known: Known<'a>,
     limits: &'a IngestLimits,
     batches: Vec<ShardBatch>,
     refused: RefusedRows,
@@ -98,6 +104,7 @@ struct Walk<'a> {
     sample_count: usize,
 }
 
+#[cold]
 fn malformed(error: WireError) -> IngestError {
     IngestError::Malformed(format!("the body is not a WriteRequest: byte {}: {}", error.offset, error.what))
 }
@@ -127,7 +134,7 @@ impl Walk<'_> {
         let labels_end = labels_end(series, base).map_err(malformed)?;
         let (encoded_labels, rest) = series.split_at(labels_end);
         let raw_hash = self.storage.resolver().raw_hash(encoded_labels);
-        match self.known.as_ref().and_then(|known| known.get(raw_hash)) {
+        match self.known.get(raw_hash) {
             Some(reference) => {
                 if self.known_series(reference, rest, base + labels_end)? {
                     return Ok(());
@@ -144,14 +151,12 @@ impl Walk<'_> {
         let (rows_before, samples_before) = (self.batches[reference.shard()].rows.len(), self.sample_count);
         let mut histogram_count = 0;
         let mut fields = Fields::new(rest, base);
+        while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
+            self.row(reference, bytes, fields.base() + fields.position())?;
+        }
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
-                (2, Value::Bytes(bytes)) => {
-                    let sample = sample(bytes, fields.base() + fields.position()).map_err(malformed)?;
-                    let row = Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
-                    self.count_sample()?;
-                    self.batches[reference.shard()].rows.push(row);
-                }
+                (2, Value::Bytes(bytes)) => self.row(reference, bytes, fields.base() + fields.position())?,
                 (1, Value::Bytes(_)) => {
                     self.batches[reference.shard()].rows.truncate(rows_before);
                     self.sample_count = samples_before;
@@ -166,6 +171,14 @@ impl Walk<'_> {
             self.refuse_histogram();
         }
         Ok(true)
+    }
+
+    #[inline]
+    fn row(&mut self, series: SeriesRef, bytes: &[u8], base: usize) -> Result<(), IngestError> {
+        let Sample { timestamp_ms, value } = sample(bytes, base).map_err(malformed)?;
+        self.count_sample()?;
+        self.batches[series.shard()].rows.push(Row { series, timestamp_ms, value });
+        Ok(())
     }
 
     #[cold]
@@ -236,7 +249,11 @@ fn over(what: &str, limit: usize, setting: &str) -> IngestError {
 #[inline]
 fn labels_end(series: &[u8], base: usize) -> Result<usize, WireError> {
     let mut fields = Fields::new(series, base);
-    let mut end = 0;
+    while fields.next_short(FIELD_1_BYTES).is_some() {}
+    let mut end = fields.position();
+    if series.get(end) == Some(&FIELD_2_BYTES) {
+        return Ok(end);
+    }
     while let Some((1, _)) = fields.next()? {
         end = fields.position();
     }
@@ -245,6 +262,23 @@ fn labels_end(series: &[u8], base: usize) -> Result<usize, WireError> {
 
 #[inline]
 fn sample(bytes: &[u8], base: usize) -> Result<Sample, WireError> {
+    // As senders write it: the value, left out if it is zero, then the timestamp and nothing else.
+    let (bits, rest) = match bytes {
+        [FIELD_1_DOUBLE, a, b, c, d, e, f, g, h, rest @ ..] => {
+            (u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest)
+        }
+        rest => (0, rest),
+    };
+    if let [FIELD_2_VARINT, varint @ ..] = rest
+        && let Some(timestamp) = whole_varint(varint)
+    {
+        return Ok(Sample { timestamp_ms: timestamp as i64, value: f64::from_bits(bits) });
+    }
+    sample_in_any_order(bytes, base)
+}
+
+#[cold]
+fn sample_in_any_order(bytes: &[u8], base: usize) -> Result<Sample, WireError> {
     let mut fields = Fields::new(bytes, base.saturating_sub(bytes.len()));
     let (mut timestamp_ms, mut bits) = (0_i64, 0_u64);
     while let Some((number, value)) = fields.next()? {
