@@ -20,6 +20,9 @@ use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
 /// Largest buffer that a thread keeps for the next request.
 const KEPT_BYTES_MAX: usize = 4 << 20;
 
+/// What a series with one sample takes at least, as senders write it: a first guess at how many there are.
+const SERIES_BYTES_USUAL: usize = 128;
+
 /// Tags of fields 1 and 2 by what is in them, as every sender encodes them.
 const FIELD_1_BYTES: u8 = 0x0a;
 const FIELD_2_BYTES: u8 = 0x12;
@@ -87,7 +90,6 @@ pub(super) fn read_message(storage: &Storage, limits: &IngestLimits, message: &[
         limits,
         batches: vec![ShardBatch::default(); storage.shard_count()],
         refused: RefusedRows::default(),
-        series_count: 0,
         sample_count: 0,
     };
     walk.request(message)?;
@@ -100,7 +102,6 @@ struct Walk<'a> {
     limits: &'a IngestLimits,
     batches: Vec<ShardBatch>,
     refused: RefusedRows,
-    series_count: usize,
     sample_count: usize,
 }
 
@@ -109,40 +110,47 @@ fn malformed(error: WireError) -> IngestError {
     IngestError::Malformed(format!("the body is not a WriteRequest: byte {}: {}", error.offset, error.what))
 }
 
-impl Walk<'_> {
-    fn request(&mut self, message: &[u8]) -> Result<(), IngestError> {
+/// One series of a message, and where its parts are.
+struct EncodedSeries<'a> {
+    raw_hash: u128,
+    bytes: &'a [u8],
+    labels_end: usize,
+    /// Where it starts in the message.
+    base: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn request(&mut self, message: &'a [u8]) -> Result<(), IngestError> {
         // Rows go to the shards only when all of the message was read: one that ends in garbage stores nothing.
+        // First all hashes, then all look-ups: each look-up misses the caches, and side by side they wait together.
+        let mut all = Vec::with_capacity(message.len() / SERIES_BYTES_USUAL);
         let mut fields = Fields::new(message, 0);
-        loop {
-            match fields.next().map_err(malformed)? {
-                None => return Ok(()),
-                Some((1, Value::Bytes(series))) => {
-                    let base = fields.position() - series.len();
-                    self.series(series, base)?;
+        while let Some((number, value)) = fields.next().map_err(malformed)? {
+            match (number, value) {
+                (1, Value::Bytes(bytes)) => {
+                    if all.len() == self.limits.series_per_request_max {
+                        return Err(over("series", all.len(), "limits.series_per_request_max"));
+                    }
+                    let base = fields.position() - bytes.len();
+                    let labels_end = labels_end(bytes, base).map_err(malformed)?;
+                    let raw_hash = self.storage.resolver().raw_hash(&bytes[..labels_end]);
+                    all.push(EncodedSeries { raw_hash, bytes, labels_end, base });
                 }
-                Some((1, _)) => return Err(malformed(fields.error("a time series that is no message"))),
-                Some(_) => {}
+                (1, _) => return Err(malformed(fields.error("a time series that is no message"))),
+                _ => {}
             }
         }
+        all.iter().try_for_each(|series| self.series(series))
     }
 
-    fn series(&mut self, series: &[u8], base: usize) -> Result<(), IngestError> {
-        self.series_count += 1;
-        if self.series_count > self.limits.series_per_request_max {
-            return Err(over("series", self.limits.series_per_request_max, "limits.series_per_request_max"));
+    #[inline]
+    fn series(&mut self, series: &EncodedSeries<'_>) -> Result<(), IngestError> {
+        if let Some(reference) = self.known.get(series.raw_hash)
+            && self.known_series(reference, &series.bytes[series.labels_end..], series.base + series.labels_end)?
+        {
+            return Ok(());
         }
-        let labels_end = labels_end(series, base).map_err(malformed)?;
-        let (encoded_labels, rest) = series.split_at(labels_end);
-        let raw_hash = self.storage.resolver().raw_hash(encoded_labels);
-        match self.known.get(raw_hash) {
-            Some(reference) => {
-                if self.known_series(reference, rest, base + labels_end)? {
-                    return Ok(());
-                }
-                self.new_series(series, base)
-            }
-            None => self.new_series(series, base),
-        }
+        self.new_series(series.bytes, series.base)
     }
 
     /// Reads what stands behind the labels. Returns `false`, and has read nothing, if there are labels among it: the
