@@ -1,7 +1,6 @@
 //! One scrape of 40,000 series goes through the shard and the log: 20 batches of 2,000 rows, all under way at once.
 //! The disk keeps nothing, so this is the cost of memory and of handing over.
 
-#[expect(dead_code, reason = "each bench uses a part of what they share")]
 mod shop;
 
 use std::sync::Arc;

@@ -30,7 +30,7 @@ fn kinds() -> [Kind; 3] {
     let mut fleet = shop::shop(NODES);
     let mut kinds = ["counters", "gauges", "floats"].map(|name| Kind { name, columns: Vec::new() });
     for node in 0..NODES {
-        let mut columns = vec![Vec::with_capacity(SCRAPES); SERIES_PER_NODE];
+        let mut columns = vec![Vec::new(); SERIES_PER_NODE];
         for scrape in 0..SCRAPES {
             let values = fleet.scrape(node, timestamp_ms(scrape));
             columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));

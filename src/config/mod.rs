@@ -180,7 +180,7 @@ impl Config {
 
     /// Reads settings from YAML text; `name` is what errors call the file.
     pub fn from_yaml(name: &str, text: &str) -> Result<Config, ConfigError> {
-        file::read(name, text).map_err(ConfigError::InFile)
+        file::read(name, text).map_err(|what| ConfigError::InFile(what.trim_start_matches("error: ").to_owned()))
     }
 }
 

@@ -1,6 +1,8 @@
 //! A shop to watch for those who have none at hand: `dozor demo`.
 //!
-//!     shop ─► feed ─► remote write over HTTP ─► engine ─► webhook ─► pretend pager ─► screen
+//! ```text
+//! shop ─► feed ─► remote write over HTTP ─► engine ─► webhook ─► pretend pager ─► screen
+//! ```
 //!
 //! The engine is the one of `dozor serve`, on a data folder of its own; nothing in it knows that this is a play. The
 //! shop breaks after two hours of history, and the pager is told twice by each rule: firing, then resolved.

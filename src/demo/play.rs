@@ -1,8 +1,10 @@
 //! The play: two hours of a good shop, six minutes of a broken one, repair, and then real time.
 //!
-//!     now − 2:30            now − 0:30   − 0:24                    now
-//!     │ history, fast        │ broken,    │ repaired, slow until    │ live: one scrape
-//!     │                      │ slow       │ resolved, then fast     │ each interval
+//! ```text
+//! now − 2:30            now − 0:30   now − 0:24               now
+//! │ history, fast       │ broken,    │ repaired, slow until   │ live: one scrape
+//! │                     │ slow       │ resolved, then fast    │ each interval
+//! ```
 //!
 //! Everything is told in event time, the time that the samples carry; only "live" waits for the wall clock.
 

@@ -1,8 +1,10 @@
 //! Remote write 1.0 from the sender's side: samples in, one compressed request body out.
 //!
-//!     WriteRequest   1: TimeSeries, repeated
-//!     TimeSeries     1: Label, repeated    2: Sample, repeated
-//!     Label          1: name    2: value          Sample   1: value (double)    2: timestamp (int64, ms)
+//! ```text
+//! WriteRequest   1: TimeSeries, repeated
+//! TimeSeries     1: Label, repeated    2: Sample, repeated
+//! Label          1: name    2: value          Sample   1: value (double)    2: timestamp (int64, ms)
+//! ```
 //!
 //! Labels are encoded once a series, ahead of time; a sample then costs a copy and a dozen bytes.
 //!

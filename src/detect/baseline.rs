@@ -1,26 +1,29 @@
 //! What is expected of a group, and how far it usually strays.
 //!
-//! A count of 20 orders a bucket strays by √20 if orders are independent, more if they come in bursts; the *dispersion*,
-//! variance over mean, is measured on buckets and on blocks of them, the largest counts, and it is never taken below 1.
-//! A latency strays by factors, so its logarithm is watched; a gauge that can be zero or less is watched as it is.
+//! A count of 20 orders a bucket strays by √20 if orders are independent, more if they come in bursts; the
+//! *dispersion*, variance over mean, is measured on buckets and on blocks of them, the largest counts, and it is never
+//! taken below 1. A latency strays by factors, so its logarithm is watched; a gauge that can be zero or less is watched
+//! as it is.
 //!
 //! Always true: one bucket moves the level by a bounded step, however wild it is.
 
 use serde::{Deserialize, Serialize};
 
 use super::cusum::{Score, alternatives, tolerated};
-use super::judge::Direction;
+use super::transition::Direction;
 
 /// Half-life of the level, in ms of event time.
 const LEVEL_HALF_LIFE_MS: f64 = 1_200_000.0;
-/// Buckets of the two blocks on which slow noise is measured. Of counts only the shorter one is used: over the longer one a shop's
-/// day is not noise.
+/// Buckets of the two blocks on which slow noise is measured. Of counts only the shorter one is used: over the longer
+/// one a shop's day is not noise.
 const BLOCK_BUCKETS: [u32; 2] = [12, 60];
 /// Gains of the two measures of noise: of a bucket, and of a block.
 const BUCKET_NOISE_GAIN: f64 = 1.0 / 160.0;
 const BLOCK_NOISE_GAIN: f64 = 1.0 / 24.0;
 /// Buckets whose noise is taken as it is; later ones are limited to what is already believed.
 const UNLIMITED_COUNT: u64 = 20;
+/// Standard deviations in a mean absolute deviation, if noise is normal.
+const DEVIATIONS_IN_MEAN: f64 = 1.2533;
 /// Variance, relative to the level's square, that every count has: 5 %, squared.
 const COUNT_SPREAD_SQUARED: f64 = 0.0025;
 /// Smallest spread of a level: 2 % of it.
@@ -45,16 +48,16 @@ pub(crate) struct Baseline {
     level: f64,
     /// Buckets learned from since the last start.
     learned: u64,
-    /// Dispersion of a count, variance of a level.
-    bucket_noise: f64,
+    /// Mean absolute deviation of a bucket: of a count in units of the root of its expectation.
+    deviation: f64,
     blocks: [Block; 2],
 }
 
 /// The same measure on sums over consecutive buckets, which are larger where neighbours stray together.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Block {
-    /// Of a bucket, as it follows from blocks.
-    noise: f64,
+    /// Mean absolute deviation, as that of a bucket.
+    mean_deviation: f64,
     /// Blocks that were completed.
     completed: u64,
     /// The block that is being filled.
@@ -64,16 +67,15 @@ struct Block {
 }
 
 impl Block {
-    /// `believed` is the noise that is assumed so far, which limits what a block can say once there were three.
-    fn add(&mut self, deviation: f64, expected: f64, buckets: u32, believed: f64) {
+    fn add(&mut self, deviation: f64, expected: f64, buckets: u32) {
         self.count += 1;
         self.deviation += deviation;
         self.expected += expected;
         if self.count == buckets {
-            let noise = self.deviation.powi(2) / self.expected;
-            let noise = if self.completed >= 3 { noise.min(9.0 * believed) } else { noise };
             self.completed += 1;
-            self.noise += BLOCK_NOISE_GAIN.max(1.0 / (self.completed as f64 + 1.0)) * (noise - self.noise);
+            let deviation = self.deviation.abs() / self.expected.sqrt();
+            self.mean_deviation +=
+                BLOCK_NOISE_GAIN.max(1.0 / self.completed as f64) * (deviation - self.mean_deviation);
             (self.count, self.deviation, self.expected) = (0, 0.0, 0.0);
         }
     }
@@ -92,7 +94,7 @@ pub(crate) enum Scale {
 
 impl Baseline {
     pub(crate) fn new(scale: Scale) -> Baseline {
-        Baseline { scale, level: 0.0, learned: 0, bucket_noise: 0.0, blocks: [Block::default(); 2] }
+        Baseline { scale, level: 0.0, learned: 0, deviation: 0.0, blocks: [Block::default(); 2] }
     }
 
     pub(crate) fn scale(&self) -> Scale {
@@ -104,9 +106,12 @@ impl Baseline {
         if self.scale == Scale::Log { self.level.exp() } else { self.level }
     }
 
-    /// What was learned weighs less from now on, so that a new level is found soon.
+    /// What was learned weighs less from now on, so that a new level is found soon; the step to it is not noise.
     pub(crate) fn loosen(&mut self, learned_max: u64) {
         self.learned = self.learned.min(learned_max);
+        for block in &mut self.blocks {
+            (block.count, block.deviation, block.expected) = (0, 0.0, 0.0);
+        }
     }
 
     /// Moves the level towards a bucket; `pace` 1 is the usual speed.
@@ -143,8 +148,8 @@ impl Baseline {
         }
     }
 
-    /// What a bucket says of the three alternatives of a direction. `factor` widens the expectation, `least_expected` is
-    /// the fewest events that a count is compared with.
+    /// What a bucket says of the three alternatives of a direction. `factor` widens the expectation, `least_expected`
+    /// is the fewest events that a count is compared with.
     pub(crate) fn scores(
         &self,
         seen: Seen,
@@ -198,10 +203,12 @@ impl Baseline {
         self.level.abs().max(3.0 * self.noise().sqrt()).max(f64::MIN_POSITIVE)
     }
 
+    /// Dispersion of a count, variance of a level.
     fn noise(&self) -> f64 {
-        let [short, long] = self.blocks;
-        let noise = self.bucket_noise.max(short.noise);
-        if self.scale == Scale::Count { noise } else { noise.max(long.noise) }
+        let [short, long] = self.blocks.map(|block| block.mean_deviation);
+        let deviation = self.deviation.max(short);
+        let deviation = if self.scale == Scale::Count { deviation } else { deviation.max(long) };
+        (DEVIATIONS_IN_MEAN * deviation).powi(2)
     }
 
     fn dispersion(&self) -> f64 {
@@ -224,10 +231,9 @@ impl Baseline {
         let expected = if self.scale == Scale::Count { self.level.max(1.0) } else { 1.0 };
         let limited = deviation.clamp(-limit, limit);
         let gain = BUCKET_NOISE_GAIN.max(1.0 / self.learned as f64);
-        self.bucket_noise += gain * (limited * limited / expected - self.bucket_noise);
-        let believed = self.noise();
+        self.deviation += gain * (limited.abs() / expected.sqrt() - self.deviation);
         for (block, buckets) in self.blocks.iter_mut().zip(BLOCK_BUCKETS) {
-            block.add(limited, expected, buckets, believed);
+            block.add(limited, expected, buckets);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The part of a group's buckets that one worker adds up.
 //!
-//!     bucket        41      42      43
-//!     node 1   ──────┼───────┼──▶                members: 1, 2, 3
-//!     node 2   ──────┼───────┼───────┼▶          41 and 42 are closed when node 3 arrives beyond their ends,
-//!     node 3   ────▶ ┊       ┊       ┊           or is overdue; then a `Partial` of each leaves for the judge
+//! ```text
+//! bucket        41      42      43
+//! node 1   ──────┼───────┼──▶                members: 1, 2, 3
+//! node 2   ──────┼───────┼───────┼▶          41 and 42 are closed when node 3 arrives beyond their ends,
+//! node 3   ────▶ ┊       ┊       ┊           or is overdue; then a `Partial` of each leaves for the judge
+//! ```
 //!
 //! Always true:
 //! 1. Buckets close in order, each once; what comes for a closed bucket is counted as late and dropped.
@@ -16,16 +18,19 @@ use super::series::{Feed, LOOKBACK_MS, Series, Standing, Stretch};
 use super::signal::{Shape, Signal};
 use crate::model::Labels;
 
-/// Most buckets that may be open; when a sample lies further ahead, the oldest close without waiting for anybody.
+/// Most buckets that may be open; what lies further ahead is not counted.
 const OPEN_BUCKETS_MAX: i64 = 4096;
 
 /// What a worker tells the judge, in order.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    /// From this bucket on, which may be earlier than it said before, the worker feeds the group; its `group` index is its own.
+    /// From this bucket on, which may be earlier than it said before, the worker feeds the group; its `group` index is
+    /// its own.
     Feeds { group: u32, watch: usize, labels: Arc<Labels>, from_bucket: i64 },
     /// One closed bucket.
     Partial { group: u32, bucket: i64, partial: Partial },
+    /// The worker has nothing to say of the buckets before this one, as after a pause.
+    Skips { group: u32, next: i64 },
     /// Nothing of this worker feeds the group any more.
     Rests { group: u32 },
 }
@@ -50,8 +55,14 @@ pub(crate) struct Partial {
     pub interval_ms: i64,
 }
 
-/// A bucket that is being filled. What is counted here is counted as the samples come, not as the bucket closes, so that
-/// it does not depend on when that is.
+impl Partial {
+    fn is_empty(&self) -> bool {
+        self.live == 0 && self.left == 0
+    }
+}
+
+/// A bucket that is being filled. What is counted here is counted as the samples come, not as the bucket closes, so
+/// that it does not depend on when that is.
 #[derive(Clone, Debug, Default)]
 struct OpenBucket {
     /// By lane.
@@ -136,7 +147,7 @@ impl Group {
         self.left_early.1 += volume;
     }
 
-    /// Adds a stretch of a series. Returns whether a part of it came too late.
+    /// Adds a stretch of a series. Returns whether a part of it came too late, or hours too early.
     pub(crate) fn add(&mut self, signal: &Signal, feed: Feed, stretch: Stretch, of: Standing) -> bool {
         let first_counting = signal.first_whole_bucket(of.counts_from_ms);
         let (first, last) = match signal.shape {
@@ -146,7 +157,9 @@ impl Group {
                 (signal.bucket_of(stretch.from_ms + 1), signal.bucket_of(stretch.to_ms))
             }
         };
-        self.make_room(last);
+        if last - self.next >= OPEN_BUCKETS_MAX {
+            return true;
+        }
         let first = first.max(first_counting);
         for bucket in first.max(self.next)..=last {
             let amount = match signal.shape {
@@ -178,17 +191,6 @@ impl Group {
         open
     }
 
-    /// Gives up buckets that lie too far behind `bucket` to wait for.
-    fn make_room(&mut self, bucket: i64) {
-        let oldest = bucket - OPEN_BUCKETS_MAX;
-        if oldest > self.next {
-            let passed = usize::try_from(oldest - self.next).unwrap_or(usize::MAX).min(self.open.len());
-            self.open.drain(..passed);
-            (self.next, self.closed_before) = (oldest, oldest);
-            self.checked = 0;
-        }
-    }
-
     /// Closes every bucket that nobody holds open, and says so to `tell`.
     pub(crate) fn close(
         &mut self,
@@ -199,15 +201,22 @@ impl Group {
         lateness_ms: i64,
         mut tell: impl FnMut(Message),
     ) {
+        let mut is_skipping = false;
         while !self.is_resting && self.is_next_complete(signal, series, seen_ms, lateness_ms) {
             let bucket = self.next;
             let partial = self.take_next(group, signal, series);
-            tell(Message::Partial { group, bucket, partial });
+            is_skipping = partial.is_empty();
+            if !is_skipping {
+                tell(Message::Partial { group, bucket, partial });
+            }
             if self.members.is_empty() {
                 self.is_resting = true;
                 self.open.clear();
                 tell(Message::Rests { group });
             }
+        }
+        if is_skipping && !self.is_resting {
+            tell(Message::Skips { group, next: self.next });
         }
     }
 
@@ -262,7 +271,8 @@ impl Group {
     }
 }
 
-/// Enters a member that did not report, that joined or that left, into the counts of a bucket. Returns whether it stays a member.
+/// Enters a member that did not report, that joined or that left, into the counts of a bucket. Returns whether it stays
+/// a member.
 fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
     let start_ms = end_ms - bucket_ms;
     let counted_before = one.counted_until_ms > i64::MIN;

@@ -1,7 +1,9 @@
 //! Merges what the workers say, and judges each bucket of each group once.
 //!
-//!     worker 0:  feeds eu from 41 · 41 · 42 · 43          bucket 42 of eu is judged when both have told it, and every worker
-//!     worker 1:  feeds eu from 42 · 42                    has seen its start, so that a third one would have said "feeds eu"
+//! ```text
+//! worker 0:  feeds eu from 41 · 41 · 42 · 43     bucket 42 of eu is judged when both have told it, and when every
+//! worker 1:  feeds eu from 42 · 42               worker has seen its start: a third one would have said "feeds eu"
+//! ```
 //!
 //! Always true:
 //! 1. Buckets of a group are judged in order, each once, also across a restart: what was judged before a checkpoint is
@@ -11,88 +13,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use super::Watch;
 use super::baseline::{Scale, Seen};
 use super::group::{Message, Partial};
 use super::model::{Bucket, Change, Model};
 use super::shared::{Metrics, Shared};
 use super::signal::{Shape, Signal};
-use super::{Watch, quantile};
+use super::transition::{Firing, Kind, Transition};
 use crate::model::Labels;
+use crate::query::bucket_quantile;
 
 /// Share of the living series that must have reported for a bucket to be judged.
 pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
-
-/// Which way a signal went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Direction {
-    /// Below the expectation.
-    Drop,
-    /// Above it.
-    Rise,
-}
-
-impl Direction {
-    pub(crate) fn sign(self) -> f64 {
-        if self == Direction::Drop { -1.0 } else { 1.0 }
-    }
-
-    pub(crate) fn index(self) -> usize {
-        usize::from(self == Direction::Rise)
-    }
-}
-
-/// Whether an alert begins or ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// It begins.
-    Firing,
-    /// It ends.
-    Resolved,
-}
-
-/// An alert of a group begins or ends.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Transition {
-    /// Index of the watch, as they were given to [`super::start`].
-    pub watch: usize,
-    /// Labels of the group.
-    pub labels: Arc<Labels>,
-    /// Begins or ends.
-    pub kind: Kind,
-    /// Which way it went.
-    pub direction: Direction,
-    /// The windowed value as the expression says it; NaN when a window has none.
-    pub value: f64,
-    /// What it was expected to be.
-    pub expected: f64,
-    /// When the change seems to have begun, in ms since 1970 UTC.
-    pub onset_ms: i64,
-    /// When the alert began: end of the bucket that fired, in ms since 1970 UTC.
-    pub fired_ms: i64,
-    /// When this was known: end of the bucket that was judged, in ms since 1970 UTC.
-    pub at_ms: i64,
-}
-
-/// An alert that fires now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Firing {
-    /// Index of the watch.
-    pub watch: usize,
-    /// Labels of the group.
-    pub labels: Arc<Labels>,
-    /// Which way it went.
-    pub direction: Direction,
-    /// The windowed value at the last closed bucket.
-    pub value: f64,
-    /// What it was expected to be.
-    pub expected: f64,
-    /// When the change seems to have begun, in ms since 1970 UTC.
-    pub onset_ms: i64,
-    /// When the alert began, in ms since 1970 UTC.
-    pub fired_ms: i64,
-}
 
 /// Merges, judges, remembers.
 pub struct Judge {
@@ -197,6 +129,10 @@ impl Judge {
                     self.waiting.push(index);
                 }
             }
+            Message::Skips { group, next } => {
+                let index = self.of_worker[worker][&group];
+                self.groups[index].tell_up_to(worker, next);
+            }
             Message::Rests { group } => {
                 let index = self.of_worker[worker][&group];
                 self.groups[index].feeders.retain(|feeder| feeder.0 != worker);
@@ -241,10 +177,12 @@ impl Judged {
         }
     }
 
+    fn tell_up_to(&mut self, worker: usize, next: i64) {
+        self.feeders.iter_mut().filter(|feeder| feeder.0 == worker).for_each(|feeder| feeder.1 = next);
+    }
+
     fn take(&mut self, worker: usize, bucket: i64, partial: Partial) {
-        if let Some(feeder) = self.feeders.iter_mut().find(|feeder| feeder.0 == worker) {
-            feeder.1 = bucket + 1;
-        }
+        self.tell_up_to(worker, bucket + 1);
         if self.closed.is_none_or(|closed| bucket > closed) {
             self.partials.entry(bucket).or_default().merge(partial);
         }
@@ -320,7 +258,7 @@ impl Judged {
             }
             Shape::Quantile { quantile } => {
                 let in_window: f64 = self.window.iter().map(|sums| total(sums)).sum();
-                let value = quantile::of_buckets(quantile, &partial.sums);
+                let value = bucket_quantile(quantile, &mut partial.sums.clone());
                 (value.is_finite() && in_window >= watch.options.min_volume).then_some(Seen { value, share: 1.0 })
             }
             Shape::Gauge => {
@@ -354,7 +292,7 @@ impl Judged {
                 let sum: f64 = self.window.iter().map(|sums| total(sums)).sum();
                 if per_second { sum * 1000.0 / signal.window_ms() as f64 } else { sum }
             }
-            Shape::Quantile { quantile } => quantile::of_buckets(quantile, &merged(&self.window)),
+            Shape::Quantile { quantile } => bucket_quantile(quantile, &mut merged(&self.window)),
             Shape::Gauge => self.window.last().map_or(f64::NAN, |sums| total(sums)),
         }
     }

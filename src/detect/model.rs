@@ -1,8 +1,10 @@
 //! One group's judgement: normal, pending, firing, and back.
 //!
-//!     expected 20 a bucket:  21 19 22 20 │ 6  5  7  6  6  │ 6  5 … │ 19 21 20 22
-//!     evidence (fires at 13):  0  0  0  0 │ 3  6  9  12 15 │ 19     │ falls
-//!     phase:                   normal     │ pending  firing         │ resolved after a minute back
+//! ```text
+//! expected 20 a bucket:  21 19 22 20 │ 6  5  7  6  6  │ 6  5 … │ 19 21 20 22
+//! evidence (fires at 13):  0  0  0  0 │ 3  6  9  12 15 │ 19     │ falls
+//! phase:                   normal     │ pending  firing         │ resolved after a minute back
+//! ```
 //!
 //! Always true:
 //! 1. It fires after [`WARM_UP_BUCKETS`] judged buckets at the earliest, and never on less than a minute of evidence.
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, Scale, Seen};
 use super::cusum::{Run, cap};
-use super::judge::Direction;
+use super::transition::Direction;
 
 /// Judged buckets before anything fires.
 pub(crate) const WARM_UP_BUCKETS: u64 = 40;
@@ -309,7 +311,8 @@ impl Model {
         Some(Change::Resolved(incident))
     }
 
-    /// Whether the last minute was within half the change, but never counting less than half of `min_change` or more than all of it.
+    /// Whether the last minute was within half the change, but never counting less than half of `min_change` or more
+    /// than all of it.
     fn is_back(&self, incident: Incident, options: &ModelOptions) -> bool {
         let allowed = ((incident.ratio - 1.0).abs() / 2.0).clamp(options.min_change / 2.0, options.min_change);
         let is_count = self.baseline.scale() == Scale::Count;

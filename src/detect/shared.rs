@@ -29,12 +29,14 @@ pub struct Shared {
 pub struct Metrics {
     /// Samples that were newer than their series' last one.
     pub samples_fed: AtomicU64,
-    /// Samples that were not, and changed nothing: duplicates and disorder.
+    /// Samples that were not, or lay hours ahead, and changed nothing.
     pub samples_ignored: AtomicU64,
-    /// Samples of which a part fell into a bucket that was closed already.
+    /// Samples of which a part fell into a bucket that was closed already, or lay hours ahead of the open ones.
     pub samples_late: AtomicU64,
     /// Series that were not watched because their watch has [`super::GROUPS_COUNT_MAX`] groups.
     pub groups_refused: AtomicU64,
+    /// Series that were not watched because their worker keeps as many as it may.
+    pub series_refused: AtomicU64,
     /// Buckets that all workers have closed, judged or not.
     pub buckets_closed: AtomicU64,
     /// Of those, the ones that were not judged because telemetry was missing.

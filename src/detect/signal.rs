@@ -1,14 +1,14 @@
 //! An expression as something that can be fed sample by sample.
 //!
-//! `sum by (region) (rate(shop_orders_total{shop="de"}[1m]))` becomes: series that match `{__name__="shop_orders_total",
-//! shop="de"}`, grouped by `region`, their increments counted in buckets of 15 s; four buckets are the window.
+//! `sum by (region) (rate(shop_orders_total{shop="de"}[1m]))` becomes: series that match
+//! `{__name__="shop_orders_total", shop="de"}`, grouped by `region`, their increments counted in buckets of 15 s; four
+//! buckets are the window.
 //!
-//! Always true: a window is a whole number of buckets, and a bucket lasts 5 to 15 s (a range below 20 s has fewer than four).
+//! Always true: a window is a whole number of buckets, and a bucket lasts 5 to 15 s (a range below 20 s has fewer than
+//! four).
 
-use promql_parser::label::{MatchOp as ParsedOp, Matcher as ParsedMatcher};
-use promql_parser::parser::{AggregateExpr, Call, Expr, LabelModifier, MatrixSelector, VectorSelector, token};
-
-use crate::model::{Labels, METRIC_NAME, MatchOp, Matcher};
+use crate::model::{Labels, METRIC_NAME, Matcher};
+use crate::query::{self, Aggregate, Function, Grouping, Plan, Range, RangeInput, Rollup, Shift};
 
 /// The label that holds the upper bound of a histogram's bucket.
 const BUCKET_BOUND: &str = "le";
@@ -43,20 +43,11 @@ pub(crate) enum Shape {
     Gauge,
 }
 
-/// Which series belong together.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Grouping {
-    /// Those that agree in these labels.
-    By(Vec<String>),
-    /// Those that agree in all labels but these and the name.
-    Without(Vec<String>),
-}
-
 /// Why an expression cannot be watched. The author of the rule must change it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignalError {
     /// Not PromQL.
-    #[error("not a PromQL expression: {0}")]
+    #[error("{0}")]
     Syntax(String),
     /// PromQL, but of a shape that cannot be fed sample by sample yet.
     #[error(
@@ -64,7 +55,7 @@ pub enum SignalError {
          histogram_quantile(0.95, sum by (le, …) (rate(x_bucket[1m]))), or a plain selector"
     )]
     Unsupported {
-        /// The part of the expression, as PromQL.
+        /// The part of the expression.
         part: String,
         /// What is in the way.
         why: String,
@@ -74,8 +65,7 @@ pub enum SignalError {
 impl Signal {
     /// Compiles an expression of one of the three shapes that [`SignalError::Unsupported`] lists.
     pub fn compile(expression: &str) -> Result<Signal, SignalError> {
-        let parsed = promql_parser::parser::parse(expression).map_err(SignalError::Syntax)?;
-        signal_of(&parsed)
+        signal_of(&query::plan(expression).map_err(|error| SignalError::Syntax(error.to_string()))?)
     }
 
     /// Whether samples of this series feed the signal.
@@ -94,12 +84,17 @@ impl Signal {
         }
     }
 
-    /// The upper bound of the bucket that a histogram's series counts; 0 for other shapes. None: it has no readable one.
+    /// The upper bound of the bucket that a histogram's series counts; 0 for other shapes. None: it has no readable
+    /// one.
     pub(crate) fn bound_of(&self, labels: &Labels) -> Option<f64> {
         match self.shape {
             Shape::Quantile { .. } => labels.get(BUCKET_BOUND)?.parse().ok().filter(|bound: &f64| !bound.is_nan()),
             Shape::Sum { .. } | Shape::Gauge => Some(0.0),
         }
+    }
+
+    fn of_shape(self, shape: Shape) -> Signal {
+        Signal { shape, ..self }
     }
 
     /// Index of the bucket `(start, end]` that holds the moment.
@@ -124,59 +119,66 @@ impl Signal {
 }
 
 /// The one place that knows the syntax tree.
-fn signal_of(expression: &Expr) -> Result<Signal, SignalError> {
-    match expression {
-        Expr::Paren(inner) => signal_of(&inner.expr),
-        Expr::Call(call) if call.func.name == "histogram_quantile" => quantile_signal(call),
-        Expr::VectorSelector(selector) => {
-            let grouping = Grouping::Without(Vec::new());
-            Ok(Signal { shape: Shape::Gauge, grouping, ..unshaped(selector, BUCKET_MS_MAX, 1)? })
+fn signal_of(plan: &Plan) -> Result<Signal, SignalError> {
+    match plan {
+        Plan::Call { function: Function::HistogramQuantile, arguments } => quantile_signal(arguments),
+        Plan::Selector(selector) => {
+            Ok(unshaped(&selector.matchers, selector.shift, BUCKET_MS_MAX, 1)?.of_shape(Shape::Gauge))
         }
         other => sum_signal(other),
     }
 }
 
 /// `sum by (…) (rate(x[1m]))`, or the rate alone, whose series are groups of one.
-fn sum_signal(expression: &Expr) -> Result<Signal, SignalError> {
-    match expression {
-        Expr::Paren(inner) => sum_signal(&inner.expr),
-        Expr::Aggregate(sum) => {
-            let grouping = grouping_of(sum)?;
-            match sum_signal(&sum.expr)? {
-                inner if inner.grouping == Grouping::Without(Vec::new()) => Ok(Signal { grouping, ..inner }),
-                _ => Err(unsupported(expression, "a sum of sums is not supported")),
+fn sum_signal(plan: &Plan) -> Result<Signal, SignalError> {
+    match plan {
+        Plan::Aggregate { operator: Aggregate::Sum, grouping, inner, .. } => match &**inner {
+            Plan::Rollup { function, range, .. } => {
+                Ok(Signal { grouping: grouping.clone(), ..rate_signal(*function, range)? })
             }
-        }
-        Expr::Call(call) => match call.func.name {
-            "rate" | "increase" => rate_signal(call),
-            name => Err(unsupported(expression, &format!("{name}() is not supported"))),
+            Plan::Aggregate { .. } => Err(unsupported("a sum of sums", "one sum is all there can be")),
+            Plan::Selector(_) => Err(unsupported("a sum of plain values", "sums are taken of rates only")),
+            other => sum_signal(other),
         },
-        Expr::VectorSelector(_) => Err(unsupported(expression, "sums are taken of rates only, not of plain values")),
-        Expr::Binary(_) => Err(unsupported(expression, "operators between vectors are not supported")),
-        _ => Err(unsupported(expression, "this kind of expression is not supported")),
+        Plan::Aggregate { operator, .. } => {
+            Err(unsupported(&format!("{}()", operator.name()), "the only aggregation supported is sum"))
+        }
+        Plan::Rollup { function, range, .. } => rate_signal(*function, range),
+        Plan::Call { function, .. } => {
+            Err(unsupported(&format!("{}()", function.name()), "this function is not supported"))
+        }
+        Plan::Binary { operator, .. } => {
+            Err(unsupported(&format!("the operator {}", operator.name()), "operators are not supported"))
+        }
+        Plan::Negate(_) => Err(unsupported("the operator -", "operators are not supported")),
+        Plan::Range(_) => Err(unsupported("a range of samples", "it needs a function such as rate()")),
+        Plan::Number(_) | Plan::Text(_) => Err(unsupported("a constant", "no sample changes it")),
+        Plan::Selector(_) => Err(unsupported("a plain value here", "the quantile is taken of rates only")),
     }
 }
 
-fn rate_signal(call: &Call) -> Result<Signal, SignalError> {
-    let argument = call.args.args.first().map(|argument| strip(argument));
-    let Some(Expr::MatrixSelector(MatrixSelector { vs, range })) = argument else {
-        return Err(unsupported(&Expr::Call(call.clone()), "it needs a selector with a range, such as x[1m]"));
+fn rate_signal(function: Rollup, range: &Range) -> Result<Signal, SignalError> {
+    let name = format!("{}()", function.name());
+    let per_second = match function {
+        Rollup::Rate => true,
+        Rollup::Increase => false,
+        _ => return Err(unsupported(&name, "this function is not supported")),
     };
-    let range_ms = i64::try_from(range.as_millis()).unwrap_or(i64::MAX);
-    if !(BUCKET_MS_MIN..=RANGE_MS_MAX).contains(&range_ms) {
-        return Err(unsupported(&Expr::Call(call.clone()), "the range must lie between 5s and 1h"));
+    let RangeInput::Selector(matchers) = &range.input else {
+        return Err(unsupported("a subquery", "it needs a selector with a range, such as x[1m]"));
+    };
+    if !(BUCKET_MS_MIN..=RANGE_MS_MAX).contains(&range.range_ms) {
+        return Err(unsupported(&name, "the range must lie between 5s and 1h"));
     }
-    let shape = Shape::Sum { per_second: call.func.name == "rate" };
-    Ok(Signal { shape, ..unshaped(vs, range_ms, window_buckets(range_ms))? })
+    let signal = unshaped(matchers, range.shift, range.range_ms, window_buckets(range.range_ms))?;
+    Ok(signal.of_shape(Shape::Sum { per_second }))
 }
 
 /// `histogram_quantile(0.95, sum by (le, …) (rate(x_bucket[1m])))`.
-fn quantile_signal(call: &Call) -> Result<Signal, SignalError> {
-    let refuse = |why: &str| Err(unsupported(&Expr::Call(call.clone()), why));
-    let [quantile, inner] = call.args.args.as_slice() else { return refuse("it takes a quantile and a vector") };
-    let Expr::NumberLiteral(quantile) = strip(quantile) else { return refuse("the quantile must be a number") };
-    let quantile = quantile.val;
-    if !(0.0..=1.0).contains(&quantile) {
+fn quantile_signal(arguments: &[Plan]) -> Result<Signal, SignalError> {
+    let refuse = |why: &str| Err(unsupported("histogram_quantile()", why));
+    let [Plan::Number(quantile), inner] = arguments else { return refuse("the quantile must be a number") };
+    if !(0.0..=1.0).contains(quantile) {
         return refuse("the quantile must lie between 0 and 1");
     }
     let inner = sum_signal(inner)?;
@@ -190,49 +192,20 @@ fn quantile_signal(call: &Call) -> Result<Signal, SignalError> {
     if !keeps_bound {
         return refuse("the sum drops the label `le`; write sum by (le, …)");
     }
-    Ok(Signal { shape: Shape::Quantile { quantile }, ..inner })
+    Ok(inner.of_shape(Shape::Quantile { quantile: *quantile }))
 }
 
-fn strip(expression: &Expr) -> &Expr {
-    match expression {
-        Expr::Paren(inner) => strip(&inner.expr),
-        other => other,
-    }
-}
-
-fn grouping_of(sum: &AggregateExpr) -> Result<Grouping, SignalError> {
-    if sum.op.id() != token::T_SUM {
-        return Err(unsupported(&Expr::Aggregate(sum.clone()), "the only aggregation supported is sum"));
-    }
-    Ok(match &sum.modifier {
-        None => Grouping::By(Vec::new()),
-        Some(LabelModifier::Include(names)) => Grouping::By(names.labels.clone()),
-        Some(LabelModifier::Exclude(names)) => Grouping::Without(names.labels.clone()),
-    })
-}
-
-/// A signal of the selector's series with everything but its shape.
-fn unshaped(selector: &VectorSelector, range_ms: i64, window_buckets: i64) -> Result<Signal, SignalError> {
-    let refuse = |why: &str| unsupported(&Expr::VectorSelector(selector.clone()), why);
-    if selector.offset.is_some() || selector.at.is_some() {
-        return Err(refuse("`offset` and `@` have no meaning on a stream"));
-    }
-    if !selector.matchers.or_matchers.is_empty() {
-        return Err(refuse("`or` between matchers is not supported"));
-    }
-    let mut matchers = Vec::new();
-    if let Some(name) = &selector.name {
-        matchers.push(Matcher::equal(METRIC_NAME, name));
-    }
-    for parsed in &selector.matchers.matchers {
-        matchers.push(matcher_of(parsed).map_err(|error| refuse(&error.to_string()))?);
+/// A signal of each series that satisfies the matchers, its shape still to be said.
+fn unshaped(matchers: &[Matcher], shift: Shift, range_ms: i64, window_buckets: i64) -> Result<Signal, SignalError> {
+    if shift != Shift::default() {
+        return Err(unsupported("`offset` or `@`", "a stream has only the present"));
     }
     Ok(Signal {
         shape: Shape::Gauge,
         grouping: Grouping::Without(Vec::new()),
         bucket_ms: range_ms / window_buckets,
         window_buckets: usize::try_from(window_buckets).expect("a range has at most 240 buckets"),
-        matchers,
+        matchers: matchers.to_vec(),
     })
 }
 
@@ -242,16 +215,6 @@ fn window_buckets(range_ms: i64) -> i64 {
     fewest.max(WINDOW_BUCKETS.min(range_ms / BUCKET_MS_MIN)).max(1)
 }
 
-fn matcher_of(parsed: &ParsedMatcher) -> Result<Matcher, crate::model::MatcherError> {
-    let op = match parsed.op {
-        ParsedOp::Equal => MatchOp::Equal,
-        ParsedOp::NotEqual => MatchOp::NotEqual,
-        ParsedOp::Re(_) => MatchOp::Matches,
-        ParsedOp::NotRe(_) => MatchOp::NotMatches,
-    };
-    Matcher::new(parsed.name.clone(), op, parsed.value.clone())
-}
-
-fn unsupported(part: &Expr, why: &str) -> SignalError {
-    SignalError::Unsupported { part: part.to_string(), why: why.to_owned() }
+fn unsupported(part: &str, why: &str) -> SignalError {
+    SignalError::Unsupported { part: part.to_owned(), why: why.to_owned() }
 }

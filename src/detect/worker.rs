@@ -14,9 +14,12 @@
 //! 3. A sample not newer than its series' last one changes nothing, so reading some samples twice after a queue
 //!    overflowed is harmless: hand over everything newer than [`Worker::last_timestamp`] of each series in *one* batch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
+use super::event_time::EventTime;
 use super::group::{Group, Message};
 use super::series::{Feed, Series, Step};
 use super::shared::{Metrics, Shared};
@@ -25,7 +28,14 @@ use crate::model::{Labels, SeriesRef};
 use crate::storage::tap::{Interest, TapBatch, TapRow};
 
 /// Groups without news are looked at when event time has moved on by this much, in ms.
-const SWEEP_INTERVAL_MS: i64 = 1000;
+const SWEEP_INTERVAL_MS: u64 = 1000;
+
+/// A sample further ahead of event time than this is ignored, in ms: four hours.
+const AHEAD_MS_MAX: i64 = 14_400_000;
+
+/// Most series that one worker keeps, those that ceased included; further ones are counted in [`Metrics`] and not
+/// watched.
+const SERIES_COUNT_MAX: usize = 4_000_000;
 
 /// The detection worker of one shard.
 pub struct Worker {
@@ -39,7 +49,7 @@ pub struct Worker {
     by_labels: Vec<HashMap<Arc<Labels>, u32>>,
     groups: Vec<Group>,
     touched: Vec<u32>,
-    seen_ms: i64,
+    time: EventTime,
     swept_ms: i64,
     /// Messages for which the queue had no room.
     unsent: VecDeque<Message>,
@@ -58,7 +68,7 @@ impl Worker {
             by_labels,
             groups: Vec::new(),
             touched: Vec::new(),
-            seen_ms: i64::MIN,
+            time: EventTime::new(),
             swept_ms: i64::MIN,
             unsent: VecDeque::new(),
         }
@@ -75,31 +85,34 @@ impl Worker {
         for (series, labels) in &batch.series {
             self.introduce(*series, labels);
         }
-        let mut newest_ms = self.seen_ms;
         let (mut fed, mut late) = (0, 0);
         for row in &batch.rows {
             let Some(&index) = self.by_ref.get(&row.series) else { continue };
+            self.time.observe(row.timestamp_ms, self.series.len());
+            if row.timestamp_ms > self.time.seen_ms().saturating_add(AHEAD_MS_MAX) {
+                continue;
+            }
             match self.feed(index, row) {
                 Fed::Ignored => continue,
                 Fed::InTime => {}
                 Fed::Late => late += 1,
             }
             fed += 1;
-            newest_ms = newest_ms.max(row.timestamp_ms);
         }
         let metrics = &self.shared.metrics;
         Metrics::add(&metrics.samples_fed, fed);
         Metrics::add(&metrics.samples_ignored, batch.rows.len() - fed);
         Metrics::add(&metrics.samples_late, late);
-        self.advance(newest_ms);
+        self.advance();
     }
 
-    /// Tells the judge that this worker is idle and does not hold anybody back. `is_inbox_empty` is asked after the progress of the
-    /// others was read: what arrives in an inbox that is empty *then* is newer, or late.
+    /// Tells the judge that this worker is idle and does not hold anybody back. `is_inbox_empty` is asked after the
+    /// progress of the others was read: what arrives in an inbox that is empty *then* is newer, or late.
     pub fn settle(&mut self, is_inbox_empty: impl FnOnce() -> bool) {
         let frontier_ms = self.shared.frontier_ms();
         if is_inbox_empty() {
-            self.advance(frontier_ms.max(self.seen_ms));
+            self.time.reach(frontier_ms);
+            self.advance();
         }
     }
 
@@ -117,7 +130,7 @@ impl Worker {
                 return;
             }
         }
-        self.shared.publish_seen(self.index, self.seen_ms);
+        self.shared.publish_seen(self.index, self.time.seen_ms());
     }
 
     /// The newest timestamp that was taken in of a series, in ms; none if it is unknown or had no sample.
@@ -146,7 +159,10 @@ impl Worker {
         if feeds.is_empty() {
             return;
         }
-        let index = u32::try_from(self.series.len()).expect("a shard has fewer series than 32 bits count");
+        if self.series.len() >= SERIES_COUNT_MAX {
+            return Metrics::add(&self.shared.metrics.series_refused, 1);
+        }
+        let index = u32::try_from(self.series.len()).expect("SERIES_COUNT_MAX fits 32 bits");
         self.series.push(Series::new(labels.clone(), feeds.into_boxed_slice()));
         self.by_ref.insert(series, index);
     }
@@ -204,14 +220,14 @@ impl Worker {
         if is_late { Fed::Late } else { Fed::InTime }
     }
 
-    /// Closes buckets after event time was seen up to `seen_ms`.
-    fn advance(&mut self, seen_ms: i64) {
-        self.seen_ms = seen_ms;
+    /// Closes what nobody holds open any more.
+    fn advance(&mut self) {
+        let seen_ms = self.time.seen_ms();
         let mut touched = std::mem::take(&mut self.touched);
         for &group in &touched {
             self.groups[group as usize].is_touched = false;
         }
-        if seen_ms.saturating_sub(self.swept_ms) >= SWEEP_INTERVAL_MS {
+        if seen_ms.abs_diff(self.swept_ms) >= SWEEP_INTERVAL_MS {
             self.swept_ms = seen_ms;
             (0..self.groups.len()).for_each(|group| self.close(group));
         } else {
@@ -226,7 +242,7 @@ impl Worker {
         let group = &mut self.groups[index];
         let signal = &self.watches[group.watch].signal;
         let unsent = &mut self.unsent;
-        group.close(index as u32, signal, &mut self.series, self.seen_ms, self.lateness_ms, |message| {
+        group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), self.lateness_ms, |message| {
             unsent.push_back(message);
         });
     }

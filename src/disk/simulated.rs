@@ -70,6 +70,11 @@ impl SimulatedDisk {
         self.0.lock().fail_after = None;
     }
 
+    /// Whether an operation now would fail.
+    pub fn is_failing(&self) -> bool {
+        self.0.lock().fail_after == Some(0)
+    }
+
     /// How many operations have changed something so far.
     pub fn operation_count(&self) -> u64 {
         self.0.lock().operation_count

@@ -35,6 +35,7 @@ mod reply;
 mod request;
 mod routes;
 mod socket;
+mod watching;
 mod write;
 
 use std::sync::Arc;
@@ -42,7 +43,9 @@ use std::sync::atomic::AtomicBool;
 
 use crate::clock::Clock;
 use crate::ingest::Ingest;
+use crate::notify::Alert;
 use crate::query::Engine;
+use crate::rules::RuleSet;
 use crate::storage::view::ReadView;
 use crate::telemetry::Registry;
 
@@ -61,6 +64,10 @@ pub struct Services {
     pub registry: Arc<Registry>,
     /// Whether recovery is done. Until then `/-/ready`, queries and writes are answered 503.
     pub ready: Arc<AtomicBool>,
+    /// What is watched.
+    pub rules: Arc<RuleSet>,
+    /// Gives the alerts that fire, as the outbox has them. Must return at once.
+    pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
     /// What "now" is where a query does not say a time.
     pub clock: Clock,
 }

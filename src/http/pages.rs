@@ -76,16 +76,6 @@ pub(super) async fn empty_object(_: Call) -> Result<Reply, ApiError> {
     Ok(data(|text| text.raw("{}")))
 }
 
-/// `/api/v1/rules`
-pub(super) async fn no_rules(_: Call) -> Result<Reply, ApiError> {
-    Ok(data(|text| text.raw(r#"{"groups":[]}"#)))
-}
-
-/// `/api/v1/alerts`
-pub(super) async fn no_alerts(_: Call) -> Result<Reply, ApiError> {
-    Ok(data(|text| text.raw(r#"{"alerts":[]}"#)))
-}
-
 fn data(write: impl FnOnce(&mut JsonText)) -> Reply {
     json(StatusCode::OK, success(&[], &[], write))
 }

@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
-use super::{catalogue, pages, queries, write};
+use super::{catalogue, pages, queries, watching, write};
 
 /// What a handler returns.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
@@ -47,8 +47,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(BOTH "/api/v1/labels" READY catalogue::label_names),
     route!(GET  "/api/v1/label/{name}/values" READY catalogue::label_values),
     route!(GET  "/api/v1/metadata" READY pages::empty_object),
-    route!(GET  "/api/v1/rules" READY pages::no_rules),
-    route!(GET  "/api/v1/alerts" READY pages::no_alerts),
+    route!(GET  "/api/v1/rules" READY watching::rules),
+    route!(GET  "/api/v1/alerts" READY watching::alerts),
     route!(GET  "/api/v1/status/buildinfo" EARLY pages::build_info),
 ];
 

@@ -37,6 +37,16 @@ pub(super) struct Rows {
     pub(super) refused: RefusedRows,
 }
 
+impl Rows {
+    /// Memory that the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        let new = |series: &NewSeries| size_of::<NewSeries>() + series.samples.capacity() * size_of::<Sample>();
+        let of_batch =
+            |batch: &ShardBatch| batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>();
+        self.batches.iter().map(of_batch).sum()
+    }
+}
+
 /// Whether the headers announce a body that is read here.
 pub(super) fn check_head(head: WriteHead<'_>) -> Result<(), IngestError> {
     const SPOKEN: &str = "this server takes remote write 1.0: Content-Type application/x-protobuf \

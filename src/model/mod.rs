@@ -2,12 +2,14 @@
 
 mod labels;
 mod matcher;
+mod pattern;
 mod sample;
 
 pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
 };
 pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use pattern::compile_pattern;
 pub use sample::{STALE_NAN_BITS, Sample, SeriesRef, TimeRange, is_stale, stale_nan};
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, Receiver};
 pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
+pub use payload::rfc3339;
 pub use secret::{Secret, SecretError};
 
 /// Why an alert could not be noted, or the notifier not be opened.

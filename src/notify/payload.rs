@@ -97,7 +97,8 @@ fn status_word(status: Status) -> &'static str {
     }
 }
 
-fn rfc3339(time_ms: i64) -> String {
+/// A moment, in ms since 1970 UTC, as RFC 3339 with milliseconds; what lies outside of years -9999 to 9999 is moved in.
+pub fn rfc3339(time_ms: i64) -> String {
     let time_ms = time_ms.clamp(WRITABLE_MS.0, WRITABLE_MS.1);
     let time = Timestamp::from_millisecond(time_ms).expect("WRITABLE_MS lies within jiff's time");
     format!("{time:.3}")

@@ -119,7 +119,8 @@ impl Groups {
         inner: &Table<'_>,
     ) -> Result<Vec<(Arc<Labels>, Column)>, QueryError> {
         let steps = context.grid.count;
-        context.budget.take_samples(self.labels.len() * steps)?;
+        let values_each = 1 + size_of::<A>().div_ceil(size_of::<f64>());
+        context.budget.take_samples(self.labels.len() * steps * values_each)?;
         let mut accumulators: Vec<Vec<A>> = vec![vec![A::default(); steps]; self.labels.len()];
         let mut columns: Vec<Column> = vec![Column::absent(0); self.labels.len()];
         columns.iter_mut().for_each(|column| column.present = super::column::Steps::none(steps));
@@ -144,18 +145,20 @@ impl Groups {
     ) -> Result<Vec<(Arc<Labels>, Column)>, QueryError> {
         let steps = context.grid.count;
         let columns = hold(context, inner)?;
+        let mut meter = context.budget.meter();
         let mut values = Vec::new();
         let mut results = Vec::new();
         for (labels, rows) in self.labels.iter().zip(self.rows()) {
+            context.budget.take_samples(steps)?;
             let mut result = Column::absent(steps);
             for step in 0..steps {
+                meter.work(rows.len())?;
                 values.clear();
                 values.extend(rows.iter().filter_map(|row| columns[*row].get(step)));
                 if !values.is_empty() {
                     result.set(step, compute(step, &mut values));
                 }
             }
-            context.budget.check()?;
             results.push((labels.clone(), result));
         }
         Ok(results)

@@ -112,6 +112,13 @@ impl Budget {
         Ok(())
     }
 
+    /// Counts places for values like [`Budget::take_samples`], until the guard is dropped.
+    pub(super) fn hold(&self, count: usize) -> Result<Hold<'_>, QueryError> {
+        let hold = Hold { budget: self, count: count as u64 };
+        self.take_samples(count)?;
+        Ok(hold)
+    }
+
     /// Counts series that a selector matched.
     pub(super) fn take_series(&self, count: usize) -> Result<(), QueryError> {
         let before = self.series.fetch_add(count, Ordering::Relaxed);
@@ -132,6 +139,18 @@ impl Budget {
     /// A meter for one loop, which looks at the clock now and then.
     pub(super) fn meter(&self) -> Meter<'_> {
         Meter { budget: self, unchecked: 0 }
+    }
+}
+
+/// Memory that is counted as long as this lives.
+pub(super) struct Hold<'b> {
+    budget: &'b Budget,
+    count: u64,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.budget.samples.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 

@@ -23,10 +23,10 @@ pub(super) fn call<'q>(
         return Ok(Evaluated::Vector(each(vector(context, &arguments[0])?, move |_, value| compute(value))?));
     }
     Ok(Evaluated::Vector(match function {
-        Function::Time => return Ok(Evaluated::Scalar(time(context))),
+        Function::Time => return Ok(Evaluated::Scalar(time(context)?)),
         Function::Pi => return Ok(Evaluated::Scalar(Scalar::Constant(std::f64::consts::PI))),
         Function::Scalar => return Ok(Evaluated::Scalar(only_value(context, vector(context, &arguments[0])?)?)),
-        Function::Vector => of_scalar(context, &scalar(context, &arguments[0])?),
+        Function::Vector => of_scalar(context, &scalar(context, &arguments[0])?)?,
         Function::Timestamp => timestamp(context, &arguments[0])?,
         Function::Absent => absent(context, &arguments[0])?,
         Function::Sort | Function::SortDesc => {
@@ -56,7 +56,7 @@ pub(super) fn call<'q>(
             let part = calendar::part(date);
             let table = match arguments.first() {
                 Some(argument) => vector(context, argument)?,
-                None => of_scalar(context, &time(context)),
+                None => of_scalar(context, &time(context)?)?,
             };
             each(table, move |_, value| part(value))?
         }
@@ -109,19 +109,22 @@ fn each<'q>(table: Table<'q>, compute: impl Fn(usize, f64) -> f64 + Send + Sync 
     Ok(table.drop_names().map(move |_, column| column.map(&compute)))
 }
 
-fn time(context: &Context<'_>) -> Scalar {
-    Scalar::Steps(context.grid.times_ms().map(|time_ms| time_ms as f64 / 1000.0).collect())
+fn time(context: &Context<'_>) -> Result<Scalar, QueryError> {
+    context.budget.take_samples(context.grid.count)?;
+    Ok(Scalar::Steps(context.grid.times_ms().map(|time_ms| time_ms as f64 / 1000.0).collect()))
 }
 
 /// A vector of one series without labels.
-fn of_scalar<'q>(context: &Context<'q>, scalar: &Scalar) -> Table<'q> {
+fn of_scalar<'q>(context: &Context<'q>, scalar: &Scalar) -> Result<Table<'q>, QueryError> {
+    context.budget.take_samples(context.grid.count)?;
     let values = (0..context.grid.count).map(|step| scalar.at(step)).collect();
-    Table::held(vec![(Arc::new(Labels::empty()), Column::full(values))])
+    Ok(Table::held(vec![(Arc::new(Labels::empty()), Column::full(values))]))
 }
 
 /// The value of the vector's only series, or NaN if there is none or more than one.
 fn only_value(context: &Context<'_>, table: Table<'_>) -> Result<Scalar, QueryError> {
     let steps = context.grid.count;
+    context.budget.take_samples(steps)?;
     let mut values = vec![f64::NAN; steps];
     let mut seen = Steps::none(steps);
     table.for_each(context.budget, steps, |_, column| {
@@ -215,6 +218,7 @@ pub(super) fn absent_over_time<'q>(context: &Context<'q>, range: &'q Range) -> R
 
 fn empty_steps(context: &Context<'_>, table: &Table<'_>) -> Result<Column, QueryError> {
     let steps = context.grid.count;
+    context.budget.take_samples(steps)?;
     let mut column = Column::full(vec![1.0; steps]);
     table.for_each(context.budget, steps, |_, row| {
         column.present.subtract(&row.present);

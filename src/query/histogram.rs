@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::column::Column;
 use super::error::QueryError;
 use super::eval::{Context, Notes, Scalar};
@@ -186,7 +187,14 @@ pub(super) fn of_buckets<'q>(context: &Context<'q>, asked: Asked, inner: Table<'
         });
         histograms[index].push((bound, row));
     }
-    let source = Histograms { asked, inner, histograms, steps: context.grid.count, notes: context.notes };
+    let source = Histograms {
+        asked,
+        inner,
+        histograms,
+        steps: context.grid.count,
+        notes: context.notes,
+        budget: context.budget,
+    };
     Ok(Table::new(labels, source))
 }
 
@@ -197,17 +205,22 @@ struct Histograms<'q> {
     histograms: Vec<Vec<(f64, usize)>>,
     steps: usize,
     notes: &'q Notes,
+    budget: &'q Budget,
 }
 
 impl Source for Histograms<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
+        let _held = self.budget.hold(self.histograms[index].len() * self.steps)?;
         let mut buckets = Vec::with_capacity(self.histograms[index].len());
         for (bound, row) in &self.histograms[index] {
+            self.budget.check()?;
             buckets.push((*bound, self.inner.source.column(*row, scratch)?));
         }
         let mut result = Column::absent(self.steps);
         let mut counts = Vec::with_capacity(buckets.len());
+        let mut meter = self.budget.meter();
         for step in 0..self.steps {
+            meter.work(buckets.len())?;
             counts.clear();
             counts.extend(buckets.iter().filter_map(|(bound, column)| Some((*bound, column.get(step)?))));
             if !counts.is_empty() {

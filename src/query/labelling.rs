@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
-
 use super::aggregate::with_label;
 use super::error::QueryError;
 use super::table::Table;
-use crate::model::Labels;
-
-/// Most bytes that a compiled regular expression may take.
-const REGEX_BYTES_MAX: usize = 1 << 20;
+use crate::model::{Labels, compile_pattern};
 
 /// `label_replace(v, to, template, from, pattern)`: where the whole value of `from` matches, `to` becomes the template
 /// with `$1` or `${name}` replaced by what they captured.
 pub(super) fn replace<'q>(table: Table<'q>, texts: [&str; 4]) -> Result<Table<'q>, QueryError> {
     let [to, template, from, pattern] = texts;
     check_name("label_replace", to)?;
-    let regex = compile(pattern)?;
+    let regex = compile_pattern(pattern)
+        .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
     relabel(table, |labels| {
         let value = labels.get(from).unwrap_or("");
         let Some(captures) = regex.captures(value) else { return Ok(labels.clone()) };
@@ -51,13 +47,4 @@ fn check_name(function: &str, name: &str) -> Result<(), QueryError> {
         return Err(QueryError::Execution(format!("invalid destination label name in {function}: {name:?}")));
     }
     Ok(())
-}
-
-fn compile(pattern: &str) -> Result<Regex, QueryError> {
-    RegexBuilder::new(&format!("^(?s:{pattern})$"))
-        .size_limit(REGEX_BYTES_MAX)
-        .dfa_size_limit(2 * REGEX_BYTES_MAX)
-        .nest_limit(50)
-        .build()
-        .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))
 }

@@ -21,7 +21,10 @@ pub(super) fn parse(checked: &Checked) -> Result<Plan, QueryError> {
     // Foreign code on a stranger's text: should it panic, that costs this query and nothing else.
     let parsed = catch_unwind(AssertUnwindSafe(|| parser::parse(&checked.text)))
         .unwrap_or_else(|_| Err("the parser cannot read this query".to_owned()));
-    let tree = parsed.map_err(|what| QueryError::BadData(format!("invalid query: {what}")))?;
+    let tree = parsed.map_err(|what| match checked.modifier {
+        Some(modifier) => QueryError::Unsupported(format!("the modifier `{modifier}`")),
+        None => QueryError::BadData(format!("invalid query: {what}")),
+    })?;
     Lowering { patterns: &checked.patterns }.expression(&tree)
 }
 
@@ -289,8 +292,8 @@ fn shift(offset: Option<&Offset>, at: Option<&AtModifier>) -> Result<Shift, Quer
     Ok(Shift { offset_ms, at })
 }
 
-/// Longest duration and furthest time, in ms: sums of a few of them stay far from overflow.
-const MS_MAX: i64 = i64::MAX / 16;
+/// Longest duration and furthest time, in ms (70,000 years): a sum of as many as a query may nest is far from overflow.
+const MS_MAX: i64 = i64::MAX / 4096;
 
 fn duration_ms(duration: Duration) -> Result<i64, QueryError> {
     i64::try_from(duration.as_millis())

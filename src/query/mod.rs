@@ -46,6 +46,10 @@
 //! 2. Every loop over samples looks at the clock and at the client within a few thousand turns.
 //! 3. What is held in memory was counted against [`Limits::samples_max`] before it was allocated.
 //!
+//! Where the rest is: `leaf.rs` instant selectors; `binary.rs`, `matching.rs` and `sets.rs` operators; `rank.rs` what
+//! orders by value; `functions.rs`, `labelling.rs`, `calendar.rs` and `histogram.rs` functions; `table.rs` and `column.rs`
+//! what all of them pass on; `budget.rs` what a query may use.
+//!
 //! Deliberately absent: native histograms, the experimental functions, `fill`, delayed removal of metric names, and
 //! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.
 
@@ -63,9 +67,12 @@ mod histogram;
 mod labelling;
 mod leaf;
 mod lower;
+mod matching;
 mod plan;
+mod quote;
 mod rank;
 mod rollup;
+mod sets;
 mod table;
 mod text;
 mod window;

@@ -8,7 +8,7 @@
 //!     └── Range { range_ms: 60000, input: Selector [__name__="shop_orders_total"] }
 //! ```
 //!
-//! Always true of a plan that [`super::plan`] made: every argument has the type its owner wants, every selector has a
+//! Always true of a plan that [`super::plan()`] made: every argument has the type its owner wants, every selector has a
 //! matcher that an absent label does not satisfy, and the tree is at most as deep as the limit on nesting.
 
 use crate::model::Matcher;

@@ -55,15 +55,17 @@ fn oracle(function: &str, samples: &[(i64, f64)], start_ms: i64, end_ms: i64) ->
             if is_counter {
                 rise += steps().filter(|(a, b)| b < a).map(|(a, _)| a).sum::<f64>();
             }
-            let covered = (last.0 - first.0) as f64;
+            // In seconds: a gap of exactly 1.1 distances is decided by rounding, and must be decided as Prometheus does.
+            let seconds = |from_ms: i64, to_ms: i64| (to_ms - from_ms) as f64 / 1000.0;
+            let covered = seconds(first.0, last.0);
             let distance = covered / (window.len() - 1) as f64;
-            let reach = |gap: i64| if (gap as f64) < 1.1 * distance { gap as f64 } else { distance / 2.0 };
-            let mut before = reach(first.0 - start_ms);
+            let reach = |gap: f64| if gap < 1.1 * distance { gap } else { distance / 2.0 };
+            let mut before = reach(seconds(start_ms, first.0));
             if is_counter && rise > 0.0 && first.1 >= 0.0 {
                 before = before.min(covered * first.1 / rise);
             }
-            let whole = rise * (covered + before + reach(end_ms - last.0)) / covered;
-            if function == "rate" { whole * 1000.0 / (end_ms - start_ms) as f64 } else { whole }
+            let whole = rise * (covered + before + reach(seconds(last.0, end_ms))) / covered;
+            if function == "rate" { whole / seconds(start_ms, end_ms) } else { whole }
         }
         _ => return None,
     })
@@ -84,6 +86,78 @@ const ORACLE_FUNCTIONS: [&str; 14] = [
     "rate",
     "increase",
     "delta",
+];
+
+/// What a query may be made of, sense or not.
+const WORDS: &[&str] = &[
+    "x",
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    "5m",
+    "1",
+    "1e9",
+    "Inf",
+    "NaN",
+    "-",
+    "+",
+    "*",
+    "^",
+    "==",
+    "!=",
+    "=~",
+    "!~",
+    "=",
+    "\"a\"",
+    "'(.*'",
+    "`b`",
+    ",",
+    ":",
+    "@",
+    "offset",
+    "sum",
+    "by",
+    "without",
+    "rate",
+    "topk",
+    "n",
+    "on",
+    "ignoring",
+    "group_left",
+    "bool",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "start()",
+    "end()",
+    "histogram_quantile",
+    "label_replace",
+    "#",
+    "\n",
+    "0x",
+    "1_",
+    "__name__",
+    "é",
+    "\\",
+    "\"",
+    "time()",
+    "scalar",
+    "absent",
+    "sort",
+    "anchored",
+    "fill",
+    "_",
+    ".5",
+    "1.5s",
+    "99999999999y",
+    "1e300",
+    "max_over_time",
+    "vector",
+    "round",
 ];
 
 fn same(a: f64, b: f64) -> bool {
@@ -199,13 +273,7 @@ proptest! {
 
     #[test]
     fn any_text_is_answered_or_refused(
-        words in prop::collection::vec(prop::sample::select(&[
-            "x", "{", "}", "(", ")", "[", "]", "5m", "1", "1e9", "Inf", "NaN", "-", "+", "*", "^", "==", "!=", "=~",
-            "!~", "=", "\"a\"", "'(.*'", "`b`", ",", ":", "@", "offset", "sum", "by", "without", "rate", "topk", "n",
-            "on", "ignoring", "group_left", "bool", "and", "or", "unless", "atan2", "start()", "end()", "histogram_quantile",
-            "label_replace", "#", "\n", "0x", "1_", "__name__", "é", "\\", "\"", "time()", "scalar", "absent", "sort",
-            "anchored", "fill", "_", ".5", "1.5s", "99999999999y", "1e300", "max_over_time", "vector", "round",
-        ][..]), 0..25),
+        words in prop::collection::vec(prop::sample::select(WORDS), 0..25),
         glue in prop::sample::select(&["", " "][..]),
     ) {
         let text = words.join(glue);
@@ -215,6 +283,18 @@ proptest! {
         let _ = engine().instant(&view, &text, 60, &options);
         let _ = engine().range(&view, &text, 0, 60, 30, &options);
         let _ = parse_matchers(&text);
+    }
+
+    /// Whatever is repeated, nothing recurses with it: a stack that overflows ends the whole test run.
+    #[test]
+    fn any_text_may_be_repeated_thousands_of_times(
+        words in prop::collection::vec(prop::sample::select(WORDS), 1..5),
+        start in prop::collection::vec(prop::sample::select(WORDS), 0..3),
+        glue in prop::sample::select(&["", " "][..]),
+    ) {
+        let text = start.join(glue) + glue + &(words.join(glue) + glue).repeat(2000);
+        let options = Options { timeout: Some(Duration::from_millis(200)), ..Options::default() };
+        let _ = engine().instant(&view_of(&[(0, 1.0)]), &text, 60, &options);
     }
 
     #[test]

@@ -47,8 +47,10 @@ pub(super) fn choose(
     let mut columns = hold(context, inner)?;
     let mut chosen: Vec<Steps> = vec![Steps::none(steps); columns.len()];
     let mut result = Vec::new();
+    let mut meter = context.budget.meter();
     for rows in groups.rows() {
         for step in 0..steps {
+            meter.work(rows.len())?;
             let mut candidates: Vec<usize> =
                 rows.iter().copied().filter(|row| columns[*row].present.has(step)).collect();
             if candidates.is_empty() {
@@ -65,7 +67,6 @@ pub(super) fn choose(
         if steps > 1 {
             result.extend(rows);
         }
-        context.budget.check()?;
     }
     let mut take = |row: usize| {
         let mut column = std::mem::replace(&mut columns[row], Column::absent(0));

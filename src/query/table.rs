@@ -113,6 +113,7 @@ impl<'q> Table<'q> {
                 })
                 .collect();
             for (ahead, column) in columns?.into_iter().enumerate() {
+                budget.check()?;
                 take(start + ahead, column)?;
             }
         }

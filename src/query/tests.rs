@@ -83,6 +83,13 @@ fn a_query_that_nests_too_deep_is_refused_at_once() {
         "abs(".repeat(many) + "x" + &")".repeat(many),
         "sum by (a) (".repeat(many) + "x" + &")".repeat(many),
         format!("x{}", "[1m:]".repeat(many)),
+        format!("offset{}", " -offset".repeat(many)),
+        // What the parser might read otherwise than the check: comments, quotes, dots, signs.
+        format!("# \r1{}", "+1".repeat(many)),
+        format!("x{{a=`\\`}} + x{{a=\"`\"}}{}", "+1".repeat(many)),
+        format!("1{}", " atan2.5".repeat(many)),
+        format!("1{}", "+0x1e-5".repeat(many)),
+        format!("1{}", "+0X1E-5".repeat(many)),
         "(1+".repeat(many) + "1" + &")".repeat(many),
         "(".repeat(many),
         // Shallow at each place, deep as a whole: each bracket closes before its neighbours are counted.
@@ -92,6 +99,47 @@ fn a_query_that_nests_too_deep_is_refused_at_once() {
         let error = refused(limits.clone(), &view_of(&[]), &query);
         assert!(error.contains("128 levels"), "{error} for {}…", &query[..20]);
     }
+}
+
+#[test]
+fn a_query_that_nests_almost_too_deep_is_evaluated_on_a_small_stack() {
+    let nested = |open: &str, inner: &str, close: &str, times: usize| {
+        let query = open.repeat(times) + inner + &close.repeat(times);
+        engine().instant(&view_of(&[(0, 1.0)]), &query, 0, &Options::default()).expect(open)
+    };
+    nested("(", "x", ")", 127);
+    nested("abs(", "x", ")", 126);
+    nested("-(", "x", ")", 62);
+    nested("sum by (n) (", "x", ")", 126);
+    nested("x + (", "x", ")", 62);
+    nested("sum(x) or (", "x", ")", 62);
+    nested("x{n=~\"0*\"} and (", "x", ")", 62);
+    nested("max_over_time(", "x", "[1m:1m])", 62);
+    nested("max_over_time(", "x", "[1m:1m] offset -70000y)", 42);
+    nested("histogram_quantile(1, ", "x", ")", 126);
+}
+
+#[test]
+fn memory_that_no_sample_fills_is_counted_too() {
+    let limits = Limits { samples_max: 5000, ..Limits::default() };
+    let view = ReadView::of_samples((0..100).map(|index| series("x", index, &[(index as i64, 1.0)])).collect());
+    let engine = Engine::new(limits, Clock::system());
+    let refused = |query: &str, end_ms: i64| {
+        let error = engine.range(&view, query, 0, end_ms, 1, &Options::default()).expect_err(query);
+        assert!(error.to_string().contains("5000"), "{query}: {error}");
+    };
+    refused("sum by (n) (x)", 100);
+    refused("time() + (time() + (time() + (time() + (time() + time()))))", 1000);
+    refused("histogram_quantile(0.5, label_replace(x, \"le\", \"$1\", \"n\", \"(.*)\"))", 100);
+    refused("vector(1) or vector(2) or vector(3) or vector(4) or vector(5)", 1000);
+    // None of the hundred is there together with another: 100 × 100 values of the "one" side, and as many pairs.
+    let pairs = |samples_max| {
+        let engine = Engine::new(Limits { samples_max, ..Limits::default() }, Clock::system());
+        let options = Options { lookback_ms: Some(1), ..Options::default() };
+        engine.range(&view, "x * on() group_left() x", 0, 99, 1, &options)
+    };
+    assert!(pairs(15_000).is_err());
+    assert!(pairs(30_000).is_ok());
 }
 
 #[test]
@@ -108,6 +156,12 @@ fn a_wide_query_is_not_a_deep_one() {
     assert!(plan(&format!("label_join(x, \"a\", \"b\"{})", ", \"c\"".repeat(1000))).is_ok());
     assert!(plan(&format!("1{}", "+1e-5".repeat(100))).is_ok());
     assert!(plan(&format!("({0})*({0})", format!("1{}", "+1".repeat(50)))).is_ok());
+}
+
+#[test]
+fn depth_is_counted_as_the_check_says() {
+    let accepts = |depth_max| super::text::check("-(1 + 2) * f(a[5m:])", 100, depth_max).is_ok();
+    assert!(accepts(6) && !accepts(5));
 }
 
 #[test]
@@ -210,6 +264,7 @@ fn what_is_not_evaluated_is_named() {
         ("info(x)", "function `info`"),
         ("limitk(1, x)", "aggregation `limitk`"),
         ("x + fill(0) x", "fill"),
+        ("rate(x[5m] anchored)", "anchored"),
         ("x{a=\"1\" or b=\"2\"}", "`or` between matchers"),
         ("rate(x[5m + 1m])", "an expression in place of a duration"),
     ];
@@ -230,6 +285,25 @@ fn a_plan_shows_what_detection_compiles() {
     let super::RangeInput::Selector(matchers) = range.input else { panic!("a selector") };
     let shown: Vec<String> = matchers.iter().map(ToString::to_string).collect();
     assert_eq!(shown, [r#"__name__="orders_total""#, r#"a=~"b.*""#]);
+}
+
+#[test]
+fn strings_are_read_by_the_rules_of_go() {
+    let text = |query: &str| match plan(query) {
+        Ok(Plan::Text(text)) => Ok(text),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.kind()),
+    };
+    assert_eq!(text(r#""a\tb\x41\u00e9\U0001F680\101\"'\\""#), Ok("a\tbAé🚀A\"'\\".to_owned()));
+    assert_eq!(text(r#"'a"\''"#), Ok("a\"'".to_owned()));
+    assert_eq!(text(r"`a\tb\`"), Ok("a\\tb\\".to_owned()));
+    assert_eq!(text("`two\nlines`"), Ok("two\nlines".to_owned()));
+    assert_eq!(text(r#""\xc3\xa9""#), Ok("é".to_owned()));
+    let bad =
+        [r#""\xc3""#, r#""\'""#, r#""\q""#, r#""\¡""#, r#""\777""#, r#""\ud800""#, "\"a\nb\"", r#""\x4""#, "\"", "`"];
+    for query in bad {
+        assert_eq!(text(query), Err("bad_data"), "{query}");
+    }
 }
 
 #[test]

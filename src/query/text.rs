@@ -4,16 +4,22 @@
 //! aborts on some durations. So the text is walked once, in one loop without recursion, and refused here if it is too
 //! long, too deep, has too many patterns, or a number where it cannot be a duration. Patterns are taken out: where the
 //! query has `path=~"/a.*"` the parser gets `path=~"0"`, and the plan takes the original from a list.
+//! Where the two readings of a text could differ (comments, escapes in strings), the parser gets it in one plain form.
 //!
-//! `-(1 + 2) * f(a[5m:])` is four deep: the product, the call, the subquery, its selector. The count is an upper bound:
-//! operators that stand side by side count as if each were the operand of the next, which is what `1+1+1+…` becomes.
+//! `-(1 + 2) * f(a[5m:])` counts as six deep: the query, its two operators, and three in the deeper of its brackets (the
+//! call, the subquery, what that is of). An upper bound: operators that stand side by side count as if each were the
+//! operand of the next, which is what `1+1+1+…` becomes.
 
 use super::error::QueryError;
+use super::quote::{quoted, unquote};
 
 /// Most patterns (`=~`, `!~`) of one query: each may take a megabyte when compiled.
 pub(super) const PATTERNS_MAX: usize = 128;
 /// Longest duration that may be written as a bare number, in seconds: a thousand years.
 const DURATION_SECONDS_MAX: f64 = 3.2e10;
+
+/// Modifiers of Prometheus 3.14 that the parser does not read.
+const NEWER_MODIFIERS: [&str; 2] = ["anchored", "smoothed"];
 
 /// A text that may be parsed.
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub(super) struct Checked {
     pub(super) text: String,
     /// The patterns in the order of their appearance.
     pub(super) patterns: Vec<String>,
+    /// A word that newer PromQL has as a modifier; should the parser fail, that is why.
+    pub(super) modifier: Option<&'static str>,
 }
 
 /// Refuses a text that is too long or too deep, without ever recursing.
@@ -39,7 +47,7 @@ pub(super) fn check(text: &str, bytes_max: usize, depth_max: usize) -> Result<Ch
         open: vec![Bracket::new('(')],
         depth_max,
         expects: Expects::Nothing,
-        out: Checked { text: String::new(), patterns: Vec::new() },
+        out: Checked { text: String::new(), patterns: Vec::new(), modifier: None },
     };
     walk.run()?;
     Ok(walk.out)
@@ -49,8 +57,12 @@ pub(super) fn check(text: &str, bytes_max: usize, depth_max: usize) -> Result<Ch
 #[derive(Clone, Copy, PartialEq)]
 enum Expects {
     Nothing,
-    Pattern { negated: bool },
+    Pattern {
+        negated: bool,
+    },
     Duration,
+    /// A duration too, behind the word `offset` that stands at this byte.
+    Offset(usize),
 }
 
 /// One bracket that is still open, and how deep the tree in it can be at most.
@@ -87,12 +99,14 @@ impl Walk<'_> {
         while let Some(c) = self.text[self.at..].chars().next() {
             match c {
                 _ if c.is_whitespace() => self.at += c.len_utf8(),
-                '#' => self.skip(|c| c != '\n'),
+                '#' => self.comment(),
                 '"' | '\'' | '`' => self.string(c)?,
                 '(' | '[' | '{' => self.enter(c)?,
                 ')' | ']' | '}' => self.leave()?,
                 ',' => self.comma(),
-                _ if c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == ':' => self.word()?,
+                ':' if self.top().kind == '[' => self.colon(),
+                _ if c.is_ascii_digit() || c == '.' => self.number()?,
+                _ if c.is_ascii_alphabetic() || c == '_' || c == ':' => self.word()?,
                 _ => self.operator(c)?,
             }
         }
@@ -175,8 +189,8 @@ impl Walk<'_> {
             };
             return Ok(());
         }
-        // The sign of a duration: `offset -5m`.
-        if self.expects != Expects::Duration || !matches!(c, '+' | '-') {
+        // The sign in `offset -5m` counts too, for it might also be `offset - offset - …`, a metric of that name.
+        if !(matches!(self.expects, Expects::Offset(_)) && matches!(c, '+' | '-')) {
             self.expects = Expects::Nothing;
         }
         self.count_operator()
@@ -189,72 +203,100 @@ impl Walk<'_> {
         self.too_deep(depth)
     }
 
+    /// A name or a keyword. A dot is no part of it: `atan2.5` is `atan2` and `.5`.
     fn word(&mut self) -> Result<(), QueryError> {
         let start = self.at;
-        self.skip(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':'));
-        self.exponent(start);
+        self.skip(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':'));
         let word = &self.text[start..self.at];
-        let before = std::mem::replace(&mut self.expects, Expects::Nothing);
         let is = |name: &str| word.eq_ignore_ascii_case(name);
-        if before == Expects::Duration {
-            return plausible_duration(word);
+        self.out.modifier = self.out.modifier.or(NEWER_MODIFIERS.into_iter().find(|modifier| is(modifier)));
+        if matches!(self.expects, Expects::Duration | Expects::Offset(_)) {
+            plausible_duration(word)?; // `offset Inf`
         }
-        if is("offset") {
-            self.expects = Expects::Duration;
-        } else if (is("and") || is("or") || is("unless") || is("atan2")) && self.top().kind != '{' {
+        self.expects = if is("offset") { Expects::Offset(start) } else { Expects::Nothing };
+        if self.top().kind != '{' && (is("and") || is("or") || is("unless") || is("atan2")) {
             return self.count_operator();
-        } else if self.top().kind == '[' {
-            return plausible_duration(word.trim_start_matches(':'));
         }
         Ok(())
     }
 
-    /// The sign in `1e-5` is no operator.
-    fn exponent(&mut self, start: usize) {
+    /// A number or a duration, with the sign of its exponent, which is no operator.
+    fn number(&mut self) -> Result<(), QueryError> {
+        let start = self.at;
+        let in_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        self.skip(in_number);
         let word = &self.text[start..self.at];
-        let decimal = word.starts_with(|c: char| c.is_ascii_digit() || c == '.') && !word.starts_with("0x");
-        let rest = &self.text[self.at..];
-        if decimal && word.ends_with(['e', 'E']) && rest.starts_with(['+', '-']) {
+        let hex = word.len() > 1 && word.as_bytes()[..2].eq_ignore_ascii_case(b"0x");
+        if !hex && word.ends_with(['e', 'E']) && self.text[self.at..].starts_with(['+', '-']) {
             self.at += 1;
-            self.skip(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
+            self.skip(in_number);
         }
+        let number = &self.text[start..self.at];
+        match std::mem::replace(&mut self.expects, Expects::Nothing) {
+            Expects::Duration => plausible_duration(number)?,
+            Expects::Offset(from) if is_zero(number) => self.cut(from, self.at),
+            Expects::Offset(_) => plausible_duration(number)?,
+            Expects::Nothing | Expects::Pattern { .. } => {}
+        }
+        if number.contains('_') && !number.contains("__") && !number.ends_with('_') {
+            self.cut(start, self.at);
+            self.out.text.push_str(&number.replace('_', "")); // 1_000_000, which the parser does not read
+        }
+        Ok(())
     }
 
+    /// The step of a subquery.
+    fn colon(&mut self) {
+        self.at += 1;
+        self.expects = Expects::Duration;
+    }
+
+    fn comment(&mut self) {
+        let start = self.at;
+        self.skip(|c| c != '\n' && c != '\r');
+        self.cut(start, self.at);
+    }
+
+    /// A string, which the parser gets in one form of quotes and escapes, whatever it was written in: else the two of us
+    /// might disagree where it ends.
     fn string(&mut self, quote: char) -> Result<(), QueryError> {
         let start = self.at;
-        self.at += 1;
         let mut escaped = false;
-        for (index, c) in self.text[self.at..].char_indices() {
-            if c == quote && !escaped {
-                let end = self.at + index + 1;
-                self.at = end;
-                return match std::mem::replace(&mut self.expects, Expects::Nothing) {
-                    Expects::Pattern { negated } => self.take_pattern(start, end, negated),
-                    Expects::Nothing | Expects::Duration => Ok(()),
-                };
-            }
+        let inside = self.text[start + 1..].char_indices();
+        let end = inside.into_iter().find_map(|(index, c)| {
+            let closes = c == quote && !escaped;
             escaped = c == '\\' && !escaped && quote != '`';
-        }
-        Err(QueryError::bad_data("a string in the query is not terminated"))
-    }
-
-    fn take_pattern(&mut self, start: usize, end: usize, negated: bool) -> Result<(), QueryError> {
-        if self.out.patterns.len() == PATTERNS_MAX {
-            return Err(QueryError::BadData(format!("the query has more than {PATTERNS_MAX} patterns")));
-        }
-        let pattern = promql_parser::util::unquote_string(&self.text[start..end]).map_err(QueryError::BadData)?;
-        self.out.text.push_str(&self.text[self.copied..start]);
-        self.out.text.push_str(&stand_in(self.out.patterns.len(), negated));
-        self.copied = end;
-        self.out.patterns.push(pattern);
+            closes.then_some(start + 1 + index + 1)
+        });
+        self.at = end.ok_or_else(|| QueryError::bad_data("a string in the query is not terminated"))?;
+        let literal = &self.text[start..self.at];
+        let value = unquote(literal)
+            .map_err(|what| QueryError::BadData(format!("the string {literal} cannot be read: {what}")))?;
+        let shown = match std::mem::replace(&mut self.expects, Expects::Nothing) {
+            Expects::Pattern { negated } => self.stand_in(value, negated)?,
+            Expects::Nothing | Expects::Duration | Expects::Offset(_) => quoted(&value),
+        };
+        self.cut(start, self.at);
+        self.out.text.push_str(&shown);
         Ok(())
     }
-}
 
-/// The literal that stands for a pattern: one with which no comparison is satisfied by an absent label, so that the
-/// parser's own check against selectors of everything passes and leaves the matter to the plan.
-fn stand_in(index: usize, negated: bool) -> String {
-    if negated { format!("\"|{index}\"") } else { format!("\"{index}\"") }
+    /// Leaves a part of the text out.
+    fn cut(&mut self, from: usize, to: usize) {
+        self.out.text.push_str(&self.text[self.copied..from]);
+        self.copied = to;
+    }
+
+    /// Keeps a pattern and gives the literal that stands for it: one with which no comparison is satisfied by an absent
+    /// label, so that the parser's own check against selectors of everything passes and leaves the matter to the plan.
+    fn stand_in(&mut self, pattern: String, negated: bool) -> Result<String, QueryError> {
+        let index = self.out.patterns.len();
+        if index == PATTERNS_MAX {
+            return Err(QueryError::BadData(format!("the query has more than {PATTERNS_MAX} patterns")));
+        }
+        self.out.patterns.push(pattern);
+        Ok(quoted(&format!("{}{index}", if negated { "|" } else { "" })))
+    }
 }
 
 fn duration_expression() -> QueryError {
@@ -264,6 +306,13 @@ fn duration_expression() -> QueryError {
 /// The index that a stand-in was made of.
 pub(super) fn pattern_index(stand_in: &str) -> Option<usize> {
     stand_in.trim_start_matches('|').parse().ok()
+}
+
+/// Whether it is `0s`, `0h0m` or the like. As an offset that is legal and does nothing, but the parser refuses it.
+fn is_zero(word: &str) -> bool {
+    word.starts_with('0')
+        && word.len() > 1
+        && word.chars().all(|c| matches!(c, '0' | 's' | 'm' | 'h' | 'd' | 'w' | 'y'))
 }
 
 /// A number of seconds that a duration can hold; durations with units are left to the parser, which checks them.

@@ -12,7 +12,8 @@
 //!           summary: "Orders in {{ $labels.region }} fell to {{ $value | humanize }}/s, expected {{ $expected | humanize }}/s"
 //! ```
 //!
-//! The expression has no comparison: what is normal is learned ([`crate::detect`]), and `anomaly` says which change of it matters.
+//! The expression has no comparison: what is normal is learned ([`crate::detect`]), and `anomaly` says which change of
+//! it matters.
 //!
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
@@ -21,8 +22,8 @@
 //! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise is compared with at least as many; of plain values unused |
 //! | `evidence` | nats | 13 | 5 to 100 | more makes fewer false alarms and later true ones: a factor of e for each nat |
 //!
-//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a group is read and has no effect,
-//! for nothing is polled. Rules without `anomaly` are refused by this version.
+//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a
+//! group is read and has no effect, for nothing is polled. Rules without `anomaly` are refused by this version.
 //!
 //! Always true:
 //! 1. A file is taken as a whole or refused with every fault's file, line and column.
@@ -36,6 +37,7 @@ mod template;
 
 use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
+use crate::notify::Alert;
 use template::{Facts, Template};
 
 pub use error::{RuleError, RuleErrors};
@@ -68,21 +70,6 @@ pub struct AnomalyRule {
     annotations: Vec<(String, Template)>,
 }
 
-/// A transition as an alert that can be sent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RenderedAlert {
-    /// Labels of the group, of the rule, and `alertname`. The same when it fires and when it resolves.
-    pub labels: Labels,
-    /// The rule's annotations, filled in.
-    pub annotations: Vec<(String, String)>,
-    /// When it began to fire, ms since 1970 UTC.
-    pub starts_at_ms: i64,
-    /// When it resolved, ms since 1970 UTC; none while it fires.
-    pub ends_at_ms: Option<i64>,
-    /// Where the expression can be looked at.
-    pub generator_url: String,
-}
-
 impl RuleSet {
     /// What detection is to watch, in the order of the rules. Identities are unique: equal rules are numbered.
     pub fn watches(&self) -> Vec<Watch> {
@@ -96,8 +83,9 @@ impl RuleSet {
         watches
     }
 
-    /// The alert of a transition. `external_url` is where this server is reached, without a slash at its end.
-    pub fn alert_for(&self, transition: &Transition, external_url: &str) -> RenderedAlert {
+    /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it
+    /// resolves; the rule's annotations filled in. `external_url` is where this server is reached, without a slash at its end.
+    pub fn alert_for(&self, transition: &Transition, external_url: &str) -> Alert {
         let rule = &self.rules[transition.watch];
         let facts = Facts {
             labels: &transition.labels,
@@ -108,7 +96,7 @@ impl RuleSet {
                 Direction::Rise => "rise",
             },
         };
-        RenderedAlert {
+        Alert {
             labels: rule.rendered_labels(&facts),
             annotations: rule.annotations.iter().map(|(name, text)| (name.clone(), text.render(&facts))).collect(),
             starts_at_ms: transition.fired_ms,

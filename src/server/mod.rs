@@ -12,8 +12,8 @@
 //! | --- | --- | --- |
 //! | tokio workers | sockets, deliveries | last |
 //! | `shard-N`, `log` | [`crate::storage`] | when http has finished |
-//! | `detect-N` | feeds the signals from shard N's tap ([`watch`]) | when its shard has |
-//! | `judge` | closes buckets, notes alerts, writes the checkpoint ([`watch`]) | when the detect threads have |
+//! | `detect-N` | feeds the signals from shard N's tap (`watch.rs`) | when its shard has |
+//! | `judge` | closes buckets, notes alerts, writes the checkpoint (`watch.rs`) | when the detect threads have |
 //! | `maintain` | cuts blocks, drops what is past the retention | at the order to stop |
 
 mod metrics;
@@ -37,7 +37,7 @@ use crate::http::{self, HttpLimits, Services};
 use crate::ingest::{Ingest, IngestLimits};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits};
-use crate::rules::{self, RuleErrors};
+use crate::rules::{self, RuleErrors, RuleSet};
 use crate::storage::{Storage, StorageError, StorageOptions};
 use crate::telemetry::{self, Registry};
 use watch::{Watching, WatchingParts};
@@ -142,16 +142,17 @@ impl Server {
         let registry = Arc::new(Registry::new());
         telemetry::register_process(&registry);
         metrics::register(&registry, &storage, judge.shared(), &notifier);
-        let parts = WatchingParts { taps, workers, judge, rules, notifier: notifier.clone(), external_url };
+        let parts =
+            WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
         let watching = Watching::start(parts, disk, &config.data_dir, &clock)?;
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
-        let deliveries = tokio::spawn(notifier.run(deliveries_stopped));
+        let deliveries = tokio::spawn(notifier.clone().run(deliveries_stopped));
         let (stop_maintenance, maintenance_stopped) = bounded(1);
         let maintained = storage.clone();
         let maintenance = thread("maintain", move || maintain(&maintained, &maintenance_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let services = services(&config, &storage, &registry, &ready, &clock);
+        let services = services(&config, &storage, rules, notifier, &registry, &ready, &clock);
         metrics::register_ingest(&registry, &services.ingest);
         let (stop_http, http_stopped) = signal::channel(false);
         let http = tokio::spawn(http::serve(listener, Arc::new(services), HttpLimits::of(&config), http_stopped));
@@ -274,6 +275,8 @@ fn hash_seed(clock: &Clock) -> u64 {
 fn services(
     config: &Config,
     storage: &Arc<Storage>,
+    rules: Arc<RuleSet>,
+    notifier: Arc<Notifier>,
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
@@ -300,6 +303,8 @@ fn services(
         ingest: Arc::new(Ingest::new(storage.clone(), limits)),
         registry: registry.clone(),
         ready: ready.clone(),
+        rules,
+        firing: Arc::new(move || notifier.active()),
         clock: clock.clone(),
     }
 }

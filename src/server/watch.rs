@@ -10,12 +10,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use storage_format::frame::{self, Event, FileHeader, FileKind, Reader};
 
 use super::{ServerError, thread};
 use crate::clock::Clock;
 use crate::detect::{Judge, Transition, Worker};
-use crate::disk::Disk;
+use crate::disk::{Disk, FileBytes};
 use crate::notify::{Alert, Notifier};
 use crate::rules::RuleSet;
 use crate::storage::tap::{TapSource, Tapped};
@@ -30,8 +29,6 @@ const JUDGE_INTERVAL: Duration = Duration::from_millis(250);
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(15);
 /// How long the judge waits before it tries again to note an alert.
 const OUTBOX_RETRY: Duration = Duration::from_millis(500);
-/// The kind of the one record of a checkpoint.
-const KIND_CHECKPOINT: u8 = 1;
 
 /// What the threads are made of.
 pub(super) struct WatchingParts {
@@ -64,7 +61,8 @@ impl Watching {
             rules: parts.rules,
             notifier: parts.notifier,
             external_url: parts.external_url,
-            checkpoint: Checkpoint { disk, path: data_dir.join("detect.state"), clock: clock.clone() },
+            checkpoint: Checkpoint { disk, path: data_dir.join("detect.state") },
+            restored: false,
         };
         judging.restore();
         let clock = clock.clone();
@@ -122,22 +120,14 @@ fn flush(worker: &mut Worker, bell: &Sender<()>) {
     }
 }
 
-fn alert(rendered: crate::rules::RenderedAlert) -> Alert {
-    Alert {
-        labels: rendered.labels,
-        annotations: rendered.annotations,
-        starts_at_ms: rendered.starts_at_ms,
-        ends_at_ms: rendered.ends_at_ms,
-        generator_url: rendered.generator_url,
-    }
-}
-
 struct Judging {
     judge: Judge,
     rules: Arc<RuleSet>,
     notifier: Arc<Notifier>,
     external_url: String,
     checkpoint: Checkpoint,
+    /// Whether detection went on from a checkpoint.
+    restored: bool,
 }
 
 impl Judging {
@@ -174,7 +164,7 @@ impl Judging {
         if transitions.is_empty() {
             return;
         }
-        let alert = |transition| alert(self.rules.alert_for(transition, &self.external_url));
+        let alert = |transition| self.rules.alert_for(transition, &self.external_url);
         let alerts: Vec<Alert> = transitions.iter().map(alert).collect();
         for alert in &alerts {
             tracing::info!(labels = %alert.labels, status = %alert.status(), "alert");
@@ -186,49 +176,27 @@ impl Judging {
     }
 }
 
-/// The file that detection goes on from: one framed record, written whole.
+/// The file that detection goes on from, written whole.
 struct Checkpoint {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    clock: Clock,
 }
 
 impl Checkpoint {
-    fn read(&self) -> Option<Vec<u8>> {
-        let bytes = match self.disk.read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_not_found() => return None,
+    fn read(&self) -> Option<FileBytes> {
+        match self.disk.read(&self.path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.is_not_found() => None,
             Err(error) => {
                 tracing::error!(%error, "detection starts anew");
-                return None;
-            }
-        };
-        let events = match Reader::open(&bytes) {
-            Ok((header, events)) if header.kind == FileKind::Detector => events,
-            _ => {
-                tracing::error!(file = %self.path.display(), "not a detection checkpoint: detection starts anew");
-                return None;
-            }
-        };
-        for event in events {
-            match event {
-                Event::Record { kind: KIND_CHECKPOINT, payload, .. } => return Some(payload.to_vec()),
-                Event::Damage { from, what, .. } => {
-                    tracing::error!(file = %self.path.display(), from, what, "damage: detection starts anew");
-                }
-                _ => {}
+                None
             }
         }
-        None
     }
 
-    fn write(&self, payload: &[u8]) {
-        let created_ms = self.clock.now_ms();
-        let header = FileHeader::new(FileKind::Detector, 0, created_ms, created_ms as u32);
-        let mut bytes = header.encode().to_vec();
-        frame::append_record(&mut bytes, KIND_CHECKPOINT, 0, header.chain_start(), payload);
+    fn write(&self, bytes: &[u8]) {
         // The last one stays; detection would go on from there, and the outbox knows what was told since.
-        if let Err(error) = self.disk.replace(&self.path, &bytes) {
+        if let Err(error) = self.disk.replace(&self.path, bytes) {
             tracing::warn!(%error, "the detection checkpoint could not be written");
         }
     }

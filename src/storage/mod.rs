@@ -16,38 +16,7 @@
 //! 3. A block is complete, checksummed, read back and named on disk before the log behind it or the chunks in the head
 //!    go; so at every moment each acknowledged sample is in the log or in a block.
 //!
-//! # Threads
-//!
-//! | thread | does | waits for |
-//! | --- | --- | --- |
-//! | `shard-N` | [`head`]: admits, appends, encodes log records | its inbox |
-//! | `log` | [`log`]: groups, writes, syncs, answers | its inbox |
-//! | `maintain` | cuts blocks, drops what is past the retention | a timer |
-//!
-//! # Queues
-//!
-//! | queue | bound | when full |
-//! | --- | --- | --- |
-//! | shard inbox | [`SHARD_QUEUE_REQUESTS`] requests | the request is answered 503 |
-//! | log inbox | [`LOG_QUEUE_ENTRIES`] entries | the shard waits, its own inbox fills |
-//! | tap of a shard | 256 batches | `missed` is raised; the listener reads the head ([`tap`]) |
-//!
-//! # Locks, in the order in which they may be held together
-//!
-//! | lock | held | by |
-//! | --- | --- | --- |
-//! | `Storage::maintenance` | while a block is cut | `maintain`, tests |
-//! | `Head::shards[n]` (read–write) | once a batch for writing, once a series for reading | shard, queries, cutting |
-//! | `Resolver::entries` (read–write) | once a request for reading; for new series for writing | ingest, shard |
-//! | `Pending` | a few instructions | shard, log |
-//!
-//! # Atomics
-//!
-//! | atomic | pairs |
-//! | --- | --- |
-//! | `tap` `missed` | Release in `raise_missed` with Acquire in `next`; Release in `catch_up` with Acquire in `push` |
-//! | `Storage::closing` | `SeqCst`: set before the inboxes are told to close |
-//! | `Head::series_count` | Relaxed: a limit that may be passed by what is on its way |
+//! Which thread runs what, the bounds of the queues and the order of the locks are on [the front page](crate#threads).
 
 mod batch;
 mod block;

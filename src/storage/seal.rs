@@ -4,7 +4,7 @@
 //! newest sample 15:20, window 1 h  ─►  floor 14:00
 //!
 //! 1. shards refuse what is older than 14:00          nothing can slip in behind the cut
-//! 2. [12:00, 14:00) of all series ─► 12–14.tmp ─► sync ─► rename ─► sync folder ─► read back every chunk
+//! 2. [12:00, 14:00) of all series ─► 12–14.tmp ─► sync ─► read back every chunk ─► rename ─► sync folder
 //! 3. views from now on read it; the log drops the segments that hold nothing newer than 14:00
 //! 4. when no view from before is left, the head lets go of its chunks
 //! ```
@@ -12,7 +12,7 @@
 //! A crash between any two of these steps loses nothing: until 3 the log has the samples, from 2 on the block has.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -46,7 +46,8 @@ pub struct Maintained {
 /// What maintenance remembers from one call to the next.
 #[derive(Default)]
 pub(super) struct Maintenance {
-    /// The block sets of views from before the last cut, and the floor up to which the head may then be emptied.
+    /// Block sets that views may still hold, oldest first, and the floor up to which the head may be emptied when they
+    /// and all before them are gone.
     waiting: Vec<(Weak<BlockSet>, i64)>,
 }
 
@@ -59,7 +60,7 @@ impl Storage {
         if let Some(floor_ms) = self.due_floor() {
             done.blocks_cut = self.cut(&mut maintenance, floor_ms)?;
         }
-        done.blocks_expired = self.expire()?;
+        done.blocks_expired = self.expire(&mut maintenance)?;
         Ok(done)
     }
 
@@ -69,8 +70,9 @@ impl Storage {
         if newest_ms == i64::MIN {
             return None;
         }
-        let settled_ms = newest_ms.saturating_sub(self.options.out_of_order_window_ms);
-        let floor_ms = settled_ms.div_euclid(BLOCK_MS) * BLOCK_MS;
+        // A sender whose clock is ahead must not seal the time in which the others still write.
+        let settled_ms = newest_ms.min(self.clock.now_ms()).saturating_sub(self.options.out_of_order_window_ms);
+        let floor_ms = settled_ms.div_euclid(BLOCK_MS).saturating_mul(BLOCK_MS);
         let oldest_ms = self.head.shards().iter().map(|shard| shard.read().oldest_ms).min()?;
         (oldest_ms < floor_ms).then_some(floor_ms)
     }
@@ -85,12 +87,14 @@ impl Storage {
         let mut cut = 0;
         for range in self.ranges(&series, sealed_ms, floor_ms) {
             let cut_block = self.write_block(&series, range)?;
-            let before = self.blocks.load_full();
             // Each block is published as it is done: whatever fails behind it, this one serves.
-            self.blocks.store(Arc::new(before.with(vec![Arc::new(cut_block)], range.to_ms + 1)));
-            maintenance.waiting.push((Arc::downgrade(&before), range.to_ms + 1));
+            self.publish(maintenance, |before| before.with(vec![Arc::new(cut_block)], range.to_ms + 1));
             cut += 1;
             self.counters.blocks_cut.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.blocks.load().floor_ms < floor_ms {
+            // Nothing lies between the last block and the floor; now nothing can.
+            self.publish(maintenance, |before| before.with(Vec::new(), floor_ms));
         }
         for shard in self.head.shards() {
             shard.write().oldest_ms = floor_ms;
@@ -98,6 +102,14 @@ impl Storage {
         // A closed log needs no tidying.
         let _ = self.to_log.send(LogMessage::Retire { floor_ms });
         Ok(cut)
+    }
+
+    /// Shows views another set of blocks, and remembers that older views may need the head as it was.
+    fn publish(&self, maintenance: &mut Maintenance, change: impl FnOnce(&BlockSet) -> BlockSet) {
+        let before = self.blocks.load_full();
+        let after = change(&before);
+        maintenance.waiting.push((Arc::downgrade(&before), after.floor_ms));
+        self.blocks.store(Arc::new(after));
     }
 
     /// All live series in the order in which a block lists them.
@@ -142,13 +154,31 @@ impl Storage {
         starts.into_iter().map(range).collect()
     }
 
-    /// Writes the samples in `range` as a block, and reads it back.
+    /// Makes the block of the samples in `range`: written, synced, read back, and only then given its name.
     fn write_block(&self, series: &[(Arc<Labels>, SeriesRef)], range: TimeRange) -> Result<Block, StorageError> {
         let folder = block::folder(&self.options.data_dir);
         let path = block::block_path(&folder, range.from_ms, range.to_ms + 1);
         let temporary = path.with_extension("tmp");
-        let file = self.disk.create(&temporary, 0)?;
-        let failed = |source: io::Error| DiskError::new("write", &temporary, source);
+        let written = self.write_file(series, range, &temporary).and_then(|()| self.read_back(&temporary));
+        if written.is_err() {
+            // A full disk needs the room for the log. If even this fails, the next attempt writes over it.
+            let _ = self.disk.remove(&temporary);
+        }
+        let block = written?;
+        self.disk.rename(&temporary, &path)?;
+        self.disk.sync_folder(&folder)?;
+        Ok(block.renamed(path))
+    }
+
+    /// Writes the samples in `range` to the file, and syncs it.
+    fn write_file(
+        &self,
+        series: &[(Arc<Labels>, SeriesRef)],
+        range: TimeRange,
+        path: &Path,
+    ) -> Result<(), StorageError> {
+        let file = self.disk.create(path, 0)?;
+        let failed = |source: io::Error| DiskError::new("write", path, source);
 
         let block_range =
             BlockRange { min_time_ms: range.from_ms, max_time_ms: range.to_ms + 1, created_ms: self.clock.now_ms() };
@@ -176,15 +206,12 @@ impl Storage {
         let (mut out, _) = writer.finish().map_err(failed)?;
         out.flush().map_err(failed)?;
         drop(out);
-        file.sync()?;
-        self.disk.rename(&temporary, &path)?;
-        self.disk.sync_folder(&folder)?;
-        self.read_back(path)
+        Ok(file.sync()?)
     }
 
-    fn read_back(&self, path: PathBuf) -> Result<Block, StorageError> {
-        let opened = Block::open(&*self.disk, &path)?.and_then(|block| block.verify().map(|()| block));
-        opened.map_err(|damage| StorageError::Corruption { file: path, damage })
+    fn read_back(&self, path: &Path) -> Result<Block, StorageError> {
+        let opened = Block::open(&*self.disk, path)?.and_then(|block| block.verify().map(|()| block));
+        opened.map_err(|damage| StorageError::Corruption { file: path.to_owned(), damage })
     }
 
     /// Empties the head up to the newest floor that no older view needs any more. Returns how many series retire.
@@ -203,7 +230,7 @@ impl Storage {
 
     /// Removes the oldest block past the retention, one a call, so that a clock that jumped does not empty the folder
     /// before somebody sees it.
-    fn expire(&self) -> Result<usize, StorageError> {
+    fn expire(&self, maintenance: &mut Maintenance) -> Result<usize, StorageError> {
         if self.options.retention_ms == 0 {
             return Ok(0);
         }
@@ -212,10 +239,12 @@ impl Storage {
         let before = self.blocks.load_full();
         let (_, expired) = before.split_expired(now_ms.saturating_sub(self.options.retention_ms));
         let Some(oldest) = expired.first() else { return Ok(0) };
-        let (kept, _) = before.split_expired(oldest.span().to_ms + 1);
-        self.blocks.store(Arc::new(kept));
         // Views that still hold it read on: the file's pages stay until the last one lets go.
-        self.disk.remove(oldest.path())?;
+        match self.disk.remove(oldest.path()) {
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            _ => {}
+        }
+        self.publish(maintenance, |before| before.split_expired(oldest.span().to_ms + 1).0);
         self.disk.sync_folder(&block::folder(&self.options.data_dir))?;
         Ok(1)
     }

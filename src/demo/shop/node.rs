@@ -1,7 +1,9 @@
 //! One node: what happens in it between two scrapes.
 //!
-//!     time of day ─► demand ─► visits, searches, carts ─► checkouts ─► orders │ payment timeouts
-//!                       └────► CPU, network, memory          └─► one bucket of the latency histogram each
+//! ```text
+//! time of day ─► demand ─► visits, searches, carts ─► checkouts ─► orders │ payment timeouts
+//!                   └────► CPU, network, memory          └─► one bucket of the latency histogram each
+//! ```
 //!
 //! Always true: a step depends on the state before it, the time it covers and the node's own noise; nothing else.
 

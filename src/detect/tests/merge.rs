@@ -21,7 +21,8 @@ fn watches() -> Vec<Watch> {
     ]
 }
 
-/// Twelve counters in two regions and two gauges, an hour and a half; one region breaks, a node leaves, another comes back.
+/// Twelve counters in two regions and two gauges, an hour and a half; one region breaks, a node leaves, another comes
+/// back.
 fn stream(seed: u64) -> (Vec<Arc<Labels>>, Vec<Row>) {
     let mut chance = Chance(seed);
     let mut series = Vec::new();
@@ -55,8 +56,8 @@ fn stream(seed: u64) -> (Vec<Arc<Labels>>, Vec<Row>) {
     (series, rows)
 }
 
-/// Plays rows through `worker_count` shards: series are dealt at random, batches cut at random, shards and the judge run in random order,
-/// some rows are given twice, and rows arrive up to `disorder_ms` late.
+/// Plays rows through `worker_count` shards: series are dealt at random, batches cut at random, shards and the judge
+/// run in random order, some rows are given twice, and rows arrive up to `disorder_ms` late.
 fn shuffled(
     seed: u64,
     worker_count: usize,
@@ -111,12 +112,12 @@ fn shuffled(
 }
 
 /// What must not depend on the order of arrival, sorted.
-fn essence(transitions: &[Transition]) -> Vec<(usize, String, i64, Kind, i64, i64, i64, String)> {
+fn essence(transitions: &[Transition]) -> Vec<(usize, String, Kind, [i64; 3], String)> {
     let mut all: Vec<_> = transitions
         .iter()
         .map(|one| {
             let numbers = format!("{:.6e} {:.3e}", one.value, one.expected);
-            (one.watch, one.labels.to_string(), one.at_ms, one.kind, one.onset_ms, one.fired_ms, one.at_ms, numbers)
+            (one.watch, one.labels.to_string(), one.kind, [one.at_ms, one.onset_ms, one.fired_ms], numbers)
         })
         .collect();
     all.sort();

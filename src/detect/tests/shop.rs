@@ -247,6 +247,36 @@ fn a_node_that_leaves_and_whose_work_the_others_take_over_is_no_rise() {
 }
 
 #[test]
+fn a_node_whose_clock_is_wrong_does_not_blind_the_others() {
+    for wrong_by_ms in [0, -HOUR_MS, 100_000, HOUR_MS, 1000 * HOUR_MS] {
+        let shop = Shop { nodes: 10, orders_per_minute: 600.0, seed: 7 };
+        let broken_ms = 2 * HOUR_MS;
+        let health = |at_ms: i64| if (broken_ms..broken_ms + 300_000).contains(&at_ms) { 0.3 } else { 1.0 };
+        let mut rows = shop.orders(3 * HOUR_MS, health);
+        let first = rows[0].0;
+        rows.iter_mut().filter(|row| row.0 == first).for_each(|row| row.1 += wrong_by_ms);
+        let transitions = transitions_of(vec![watch(ORDERS, drop_options())], &shop.series(), &rows);
+        let [fired, resolved] = transitions.as_slice() else { panic!("by {wrong_by_ms} ms: {transitions:?}") };
+        assert_eq!((fired.kind, resolved.kind), (Kind::Firing, Kind::Resolved));
+        let since_ms = fired.at_ms - START_MS - broken_ms;
+        assert!((30_000..=120_000).contains(&since_ms), "by {wrong_by_ms} ms: fired after {since_ms} ms");
+    }
+}
+
+#[test]
+fn after_a_pause_of_two_days_the_model_goes_on() {
+    let shop = Shop { nodes: 4, orders_per_minute: 600.0, seed: 12 };
+    let broken_ms = 3 * HOUR_MS;
+    let mut rows = shop.orders(4 * HOUR_MS, |at_ms| if at_ms >= broken_ms { 0.3 } else { 1.0 });
+    // Two hours, nothing, and an hour that is like the two before, up to the incident.
+    rows.iter_mut().filter(|row| row.1 >= START_MS + 2 * HOUR_MS).for_each(|row| row.1 += 48 * HOUR_MS);
+    let transitions = transitions_of(vec![watch(ORDERS, ModelOptions::default())], &shop.series(), &rows);
+    let [fired] = transitions.as_slice() else { panic!("{transitions:?}") };
+    let since_ms = fired.at_ms - START_MS - broken_ms - 48 * HOUR_MS;
+    assert!((30_000..=90_000).contains(&since_ms), "fired after {since_ms} ms");
+}
+
+#[test]
 fn silence_neither_fires_nor_resolves() {
     let shop = Shop { nodes: 2, orders_per_minute: 600.0, seed: 9 };
     let broken_ms = 2 * HOUR_MS;

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::WalSync;
-use crate::disk::SimulatedDisk;
+use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::IngestLimits;
 use crate::model::{Labels, Sample};
 use crate::query::Limits;
@@ -58,6 +58,27 @@ impl Gate {
 }
 
 /// A running server.
+/// Two rules in a group.
+fn rules() -> RuleSet {
+    let text = r#"
+groups:
+  - name: checkout
+    rules:
+      - {alert: OrderRateDrop, expr: "sum(rate(orders_total[1m]))", anomaly: {direction: drop}}
+      - {alert: SlowPage, expr: page_seconds, anomaly: {direction: rise}}
+"#;
+    let (disk, path) = (SimulatedDisk::new(), PathBuf::from("/rules.yml"));
+    disk.replace(&path, text.as_bytes()).expect("a simulated disk is written");
+    crate::rules::load(&disk, &[path]).expect("the rules are right")
+}
+
+/// One alert.
+fn firing() -> Vec<Alert> {
+    let labels = Labels::from_pairs([("alertname", "OrderRateDrop"), ("region", "eu")]).expect("labels");
+    let annotations = vec![("summary".to_owned(), "Orders \"fell\"".to_owned())];
+    vec![Alert { labels, annotations, starts_at_ms: 1_500, ends_at_ms: None, generator_url: String::new() }]
+}
+
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) services: Arc<Services>,
@@ -94,6 +115,8 @@ impl TestServer {
             ingest: Arc::new(Ingest::new(storage(), ingest_limits)),
             registry: Arc::new(Registry::new()),
             ready: Arc::new(AtomicBool::new(true)),
+            rules: Arc::new(rules()),
+            firing: Arc::new(firing),
             clock: Clock::manual(NOW_MS),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");

@@ -112,8 +112,18 @@ async fn addresses_with_nothing_to_say_succeed() {
     let answered = server.post_form("/api/v1/query_exemplars", exemplars).await;
     assert_eq!(answered.body, r#"{"status":"success","data":[]}"#);
     assert_eq!(server.body("/api/v1/metadata?limit=40000").await, r#"{"status":"success","data":{}}"#);
-    assert_eq!(server.body("/api/v1/rules").await, r#"{"status":"success","data":{"groups":[]}}"#);
-    assert_eq!(server.body("/api/v1/alerts").await, r#"{"status":"success","data":{"alerts":[]}}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fires_is_told_with_its_rule() {
+    let server = TestServer::start().await;
+    let alert = r#"{"labels":{"alertname":"OrderRateDrop","region":"eu"},"annotations":{"summary":"Orders \"fell\""},"state":"firing","activeAt":"1970-01-01T00:00:01.500Z","value":""}"#;
+    assert_eq!(server.body("/api/v1/alerts").await, format!(r#"{{"status":"success","data":{{"alerts":[{alert}]}}}}"#));
+    let rules = server.body("/api/v1/rules").await;
+    let group = r#"{"status":"success","data":{"groups":[{"name":"checkout","rules":[{"state":"firing","name":"OrderRateDrop","query":"sum(rate(orders_total[1m]))","#;
+    assert!(rules.starts_with(group), "{rules}");
+    assert!(rules.contains(&format!(r#""alerts":[{alert}]"#)), "{rules}");
+    assert!(rules.contains(r#"{"state":"inactive","name":"SlowPage","query":"page_seconds""#), "{rules}");
     let index = server.body("/").await;
     assert!(index.contains("/api/v1/query_range\n"), "{index}");
 }

@@ -1,6 +1,7 @@
 //! Numbers as Go and Prometheus's templates write them.
 //!
-//! 1234567 is `1.235M` humanized, `1.177Mi` by powers of 1024, `14d 6h 56m 7s` as a duration; 0.0123 is `12.3m`, `1.23%`.
+//! 1234567 is `1.235M` humanized, `1.177Mi` by powers of 1024, `14d 6h 56m 7s` as a duration; 0.0123 is `12.3m`,
+//! `1.23%`.
 
 const LARGE: [&str; 8] = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
 const SMALL: [&str; 8] = ["m", "u", "n", "p", "f", "a", "z", "y"];
@@ -68,14 +69,14 @@ pub(super) fn formatted(value: f64, verb: char, precision: Option<usize>) -> Str
     }
 }
 
-/// The fewest digits that name the number: `%v`.
+/// The fewest digits that name the number: `%v`, which Go writes with an exponent from a million on.
 pub(super) fn shortest(value: f64) -> String {
     if !value.is_finite() {
         return special(value);
     }
     let scientific = format!("{value:e}");
     let exponent = exponent_of(&scientific);
-    if value != 0.0 && !(-4..21).contains(&exponent) { exponential(&scientific) } else { value.to_string() }
+    if value != 0.0 && !(-4..6).contains(&exponent) { exponential(&scientific) } else { value.to_string() }
 }
 
 /// `%.<digits>g`.

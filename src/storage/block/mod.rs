@@ -1,7 +1,7 @@
 //! Blocks: immutable files of two hours each, read where they lie.
 //!
 //! `blocks/<from>-<to>.block`, both in ms since 1970 UTC, the second exclusive. A block is complete or it is not there:
-//! it is written under another name, synced, renamed, and read back before anybody relies on it.
+//! it is written under another name, synced, read back, and then renamed.
 //!
 //! A file that is damaged is put aside under the name `….damaged` when the database is opened, told, and counted; the
 //! time it covers stays sealed, since the log behind it is gone.
@@ -115,6 +115,11 @@ impl Block {
         let file = disk.read(path)?;
         let bytes = file.len() as u64;
         Ok(BlockReader::open(file).map(|reader| Block { path: path.to_owned(), reader, bytes }))
+    }
+
+    /// The same block, its file under another name.
+    pub(super) fn renamed(self, path: PathBuf) -> Block {
+        Block { path, ..self }
     }
 
     /// The file.

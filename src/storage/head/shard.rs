@@ -24,8 +24,16 @@ use crate::model::{Labels, Matcher, SeriesRef};
 /// Bytes reserved for a row of the log: most take five to eight.
 const ROW_BYTES_USUAL: usize = 12;
 
-/// A snapshot of definitions is cut into records of about this size, so that damage takes few of them.
+/// Definitions are cut into records of about this size, so that damage takes few of them, and no request, however
+/// large the limits allow it to be, makes a record too long for the format.
 const DEFINITIONS_BYTES: usize = 256 << 10;
+
+/// Rows in one record at most. The longest rows then still fit the format's longest record.
+const RECORD_ROWS_MAX: usize = 1 << 20;
+const _: () = assert!(RECORD_ROWS_MAX * log::ROW_BYTES_MAX + 4096 <= frame::RECORD_BYTES_MAX);
+
+/// Oldest timestamp that is taken: the arithmetic of blocks needs a block's width on either side.
+const TIMESTAMP_MS_MIN: i64 = i64::MIN / 4;
 
 /// One shard's series, by slot, by labels and by label pair.
 pub(in crate::storage) struct Shard {
@@ -203,7 +211,7 @@ impl ShardWriter {
         let ceiling_ms = now_ms.saturating_add(super::super::FUTURE_MS_MAX);
         let head = self.head.clone();
         let mut shard = head.shard(self.index as usize).write();
-        let floor_ms = shard.floor_ms.max(self.limits.retention_floor_ms(now_ms));
+        let floor_ms = shard.floor_ms.max(self.limits.retention_floor_ms(now_ms)).max(TIMESTAMP_MS_MIN);
         let bounds = Bounds { floor_ms, ceiling_ms };
 
         let mut records = Vec::new();
@@ -250,8 +258,7 @@ impl ShardWriter {
             return;
         }
         let mut learned = Vec::with_capacity(batch.new.len());
-        let start = frame::begin_record(records);
-        let mut defined = false;
+        let mut start = None;
         for new in &batch.new {
             let hash = new.labels.hash();
             let known = shard.by_labels.find(hash, |slot| {
@@ -276,8 +283,12 @@ impl ShardWriter {
             series.retiring = false;
             if is_new {
                 self.head.count_series(1);
+                let opened = *start.get_or_insert_with(|| frame::begin_record(records));
                 log::append_series(records, reference.0, new.labels.iter());
-                defined = true;
+                if records.len() - opened > DEFINITIONS_BYTES {
+                    frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
+                    start = None;
+                }
                 if series.watched {
                     self.tapped.series.push((reference, new.labels.clone()));
                 }
@@ -297,10 +308,8 @@ impl ShardWriter {
                 }
             }
         }
-        if defined {
-            frame::seal_payload(records, start, log::KIND_SERIES, u16::from(self.index));
-        } else {
-            records.truncate(start);
+        if let Some(opened) = start {
+            frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
         }
         self.resolver.learn(learned, self.head.series_count());
     }
@@ -316,18 +325,17 @@ impl ShardWriter {
     }
 
     fn encode_samples(&mut self, records: &mut Vec<u8>) {
-        if self.admitted.is_empty() {
-            return;
-        }
-        let start = frame::begin_record(records);
-        let base_ms = self.admitted[0].1;
         records.reserve(self.admitted.len() * ROW_BYTES_USUAL);
-        let mut encoder = log::SamplesEncoder::begin(records, base_ms);
-        for (series, timestamp_ms, value) in self.admitted.drain(..) {
-            encoder.push(records, series.0, timestamp_ms, value);
+        for rows in self.admitted.chunks(RECORD_ROWS_MAX) {
+            let start = frame::begin_record(records);
+            let mut encoder = log::SamplesEncoder::begin(records, rows[0].1);
+            for (series, timestamp_ms, value) in rows {
+                encoder.push(records, series.0, *timestamp_ms, *value);
+            }
+            encoder.finish(records);
+            frame::seal_payload(records, start, log::KIND_SAMPLES, u16::from(self.index));
         }
-        encoder.finish(records);
-        frame::seal_payload(records, start, log::KIND_SAMPLES, u16::from(self.index));
+        self.admitted.clear();
     }
 
     /// Admits samples of recovery: they are in the log already, and the tap's listener reads them from the head.

@@ -37,7 +37,7 @@ pub struct Notification<'a> {
     pub ends_at_ms: i64,
     /// When this message was made, ms since 1970 UTC.
     pub created_ms: i64,
-    /// The JSON text to send.
+    /// JSON, from which what is sent to each receiver is made.
     pub body: &'a str,
 }
 

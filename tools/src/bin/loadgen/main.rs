@@ -1,7 +1,9 @@
 //! The load generator: the demo's shop fleet, any number of nodes, by remote write at a rate or flat out.
 //!
-//!     fleet ─┬─ nodes 0..500    ─► thread ─► 8 bodies ahead ─► connection ─► server
-//!            └─ nodes 500..1000 ─► thread ─► 8 bodies ahead ─► connection ─► server
+//! ```text
+//! fleet ─┬─ nodes 0..500    ─► thread ─► 8 bodies ahead ─► connection ─► server
+//!        └─ nodes 500..1000 ─► thread ─► 8 bodies ahead ─► connection ─► server
+//! ```
 //!
 //! ```text
 //! loadgen --url http://127.0.0.1:9090/api/v1/write --nodes 1000 --scrapes 480 --pid $(pidof dozor)

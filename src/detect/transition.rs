@@ -1,0 +1,77 @@
+//! What the judge says: an alert begins, goes on, ends.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Labels;
+
+/// Which way a signal went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// Below the expectation.
+    Drop,
+    /// Above it.
+    Rise,
+}
+
+impl Direction {
+    pub(crate) fn sign(self) -> f64 {
+        if self == Direction::Drop { -1.0 } else { 1.0 }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self == Direction::Rise)
+    }
+}
+
+/// Whether an alert begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// It begins.
+    Firing,
+    /// It ends.
+    Resolved,
+}
+
+/// An alert of a group begins or ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// Index of the watch, as they were given to [`super::start`].
+    pub watch: usize,
+    /// Labels of the group.
+    pub labels: Arc<Labels>,
+    /// Begins or ends.
+    pub kind: Kind,
+    /// Which way it went.
+    pub direction: Direction,
+    /// The windowed value as the expression says it; NaN when a window has none.
+    pub value: f64,
+    /// What it was expected to be.
+    pub expected: f64,
+    /// When the change seems to have begun, in ms since 1970 UTC.
+    pub onset_ms: i64,
+    /// When the alert began: end of the bucket that fired, in ms since 1970 UTC.
+    pub fired_ms: i64,
+    /// When this was known: end of the bucket that was judged, in ms since 1970 UTC.
+    pub at_ms: i64,
+}
+
+/// An alert that fires now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Firing {
+    /// Index of the watch.
+    pub watch: usize,
+    /// Labels of the group.
+    pub labels: Arc<Labels>,
+    /// Which way it went.
+    pub direction: Direction,
+    /// The windowed value at the last closed bucket.
+    pub value: f64,
+    /// What it was expected to be.
+    pub expected: f64,
+    /// When the change seems to have begun, in ms since 1970 UTC.
+    pub onset_ms: i64,
+    /// When the alert began, in ms since 1970 UTC.
+    pub fired_ms: i64,
+}

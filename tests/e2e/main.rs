@@ -1,0 +1,24 @@
+//! The built `dozor` against the world: real senders, crashes, pagers that are down, and garbage.
+//!
+//! ```text
+//! test ─► Engine (the binary, on a free port, in a temporary folder) ◄── prometheus, vmagent, our writers
+//!   ▲                         └──► Pager (a webhook receiver of the test)
+//!   └── Client: asks over HTTP and compares
+//! ```
+//!
+//! Always true: every wait is for a condition, with a deadline that a loaded machine keeps; every process that a test
+//! starts is ended with it; a program that is not installed is a failure that says how to get it.
+
+mod api;
+mod client;
+mod crash;
+mod demo;
+mod engine;
+mod pager;
+mod process;
+mod prometheus;
+mod refusals;
+mod scrapes;
+mod shop;
+mod wait;
+mod webhook;
