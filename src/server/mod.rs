@@ -298,7 +298,6 @@ fn services(
         bytes_in_flight_max: IngestLimits::default().bytes_in_flight_max.max(decoded_bytes_max.saturating_mul(4)),
         series_per_request_max: count(config.limits.series_per_request_max),
         samples_per_request_max: count(config.limits.samples_per_request_max),
-        ..IngestLimits::default()
     };
     let query_limits = Limits {
         samples_max: config.query.samples_max,
