@@ -44,6 +44,9 @@ use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
+/// How soon they are looked after again when a block was cut: the head is emptied in the next round, and time may run
+/// faster than the clock.
+const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
 /// Memory that the head may take for one series, when the limit of series is derived from the machine's memory.
 const SERIES_BYTES_ASSUMED: u64 = 8 << 10;
 
@@ -295,7 +298,6 @@ fn services(
         bytes_in_flight_max: IngestLimits::default().bytes_in_flight_max.max(decoded_bytes_max.saturating_mul(4)),
         series_per_request_max: count(config.limits.series_per_request_max),
         samples_per_request_max: count(config.limits.samples_per_request_max),
-        ..IngestLimits::default()
     };
     let query_limits = Limits {
         samples_max: config.query.samples_max,
@@ -330,9 +332,12 @@ impl Drop for EndProcessOnPanic {
 
 /// The loop of the maintenance thread.
 fn maintain(storage: &Storage, stopped: &Receiver<()>) {
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(MAINTENANCE_INTERVAL) {
+    let mut wait = MAINTENANCE_INTERVAL;
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+        wait = MAINTENANCE_INTERVAL;
         match storage.maintain() {
             Ok(done) if done.blocks_cut + done.blocks_expired > 0 => {
+                wait = MAINTENANCE_AFTER_A_CUT;
                 tracing::info!(cut = done.blocks_cut, expired = done.blocks_expired, "blocks");
             }
             Ok(_) => {}

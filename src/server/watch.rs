@@ -10,10 +10,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use hashbrown::HashSet;
 
 use super::{ServerError, thread};
 use crate::clock::Clock;
-use crate::detect::{Judge, Transition, Worker};
+use crate::detect::{Firing, Judge, Transition, Worker};
 use crate::disk::{Disk, FileBytes};
 use crate::notify::{Alert, Notifier};
 use crate::rules::RuleSet;
@@ -32,6 +33,9 @@ const OUTBOX_RETRY: Duration = Duration::from_millis(500);
 /// How long everything here may go on once the server stops. What is not noted by then is found again at the next
 /// start: the checkpoint from before it still stands.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long after a start the log has surely gone through detection again, so that what fires is known.
+const ORPHANS_AFTER: Duration = Duration::from_secs(30);
 
 /// What the threads are made of.
 pub(super) struct WatchingParts {
@@ -164,6 +168,7 @@ impl Judging {
         match self.judge.restore(&bytes) {
             Ok(restored) => {
                 tracing::info!(groups = restored.groups, dropped = restored.groups_dropped, "detection goes on");
+                self.restored = true;
             }
             Err(error) => tracing::error!(%error, "detection starts anew"),
         }
@@ -172,6 +177,7 @@ impl Judging {
     /// The loop of the judge.
     fn run(mut self, rung: &Receiver<()>, clock: &Clock) {
         let mut written = clock.monotonic();
+        let mut orphans_due = self.restored.then(|| clock.monotonic() + ORPHANS_AFTER);
         loop {
             let ended = matches!(rung.recv_timeout(JUDGE_INTERVAL), Err(RecvTimeoutError::Disconnected));
             let transitions = self.judge.poll();
@@ -179,12 +185,31 @@ impl Judging {
             if !self.note(&transitions) {
                 return;
             }
+            if orphans_due.is_some_and(|due| clock.monotonic() >= due) {
+                self.resolve_orphans();
+                orphans_due = None;
+            }
             if changed || ended || clock.monotonic().saturating_sub(written) >= CHECKPOINT_INTERVAL {
                 self.checkpoint.write(&self.judge.checkpoint());
                 written = clock.monotonic();
             }
             if ended {
                 return;
+            }
+        }
+    }
+
+    /// Ends the alerts that the outbox has as firing and detection does not: those of rules that were changed or removed
+    /// while they fired. Nobody else would.
+    fn resolve_orphans(&self) {
+        let alert = |firing: Firing| self.rules.alert_for(&firing.transition(), &self.external_url).fingerprint();
+        let firing: HashSet<u64> = self.judge.firing().into_iter().map(alert).collect();
+        let now_ms = self.judge.shared().frontier_ms();
+        for orphan in self.notifier.active().into_iter().filter(|alert| !firing.contains(&alert.fingerprint())) {
+            tracing::warn!(labels = %orphan.labels, "the rule of a firing alert was changed or removed: resolved");
+            let resolved = Alert { ends_at_ms: Some(now_ms.max(orphan.starts_at_ms)), ..orphan };
+            if let Err(error) = self.notifier.enqueue(&resolved) {
+                tracing::error!(%error, "it could not be noted; the next start tries again");
             }
         }
     }

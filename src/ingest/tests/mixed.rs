@@ -8,8 +8,8 @@ use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
 use crate::ingest::{Ingest, IngestError, IngestLimits, WriteHead, Written};
 use crate::model::{Labels, Matcher, TimeRange};
-use crate::storage::{Storage, StorageOptions};
 use crate::storage::view::Columns;
+use crate::storage::{Storage, StorageOptions};
 
 const NOW: i64 = 1_700_000_000_000;
 
