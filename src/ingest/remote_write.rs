@@ -209,9 +209,10 @@ impl<'a> Walk<'a> {
                 (1, Value::Bytes(bytes)) => {
                     let pair = label(bytes, fields.base() + fields.position() - bytes.len()).map_err(malformed)?;
                     encoded_labels.extend_from_slice(&series[start..fields.position()]);
-                    // An empty value is the absence of the label. Those that are too many are refused below, without
-                    // a place for each.
-                    if !pair.1.is_empty() && pairs.len() <= LABELS_COUNT_MAX {
+                    // An empty value is the absence of the label, but for a name that is no text. Those that are too many
+                    // are refused below, without a place for each.
+                    let counts = !pair.1.is_empty() || std::str::from_utf8(pair.0).is_err();
+                    if counts && pairs.len() <= LABELS_COUNT_MAX {
                         pairs.push(pair);
                     }
                 }

@@ -1,7 +1,7 @@
 //! Who is started, in which order, with what, and how everything ends.
 //!
 //! ```text
-//! start   lock ─► rules ─► outbox ─► storage (recovers) ─► detection ─► deliveries ─► http: ready
+//! start   lock ─► rules ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
 //! stop    http ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
 //! ```
 //!
@@ -119,7 +119,6 @@ impl Server {
             "" => format!("http://{address}"),
             given => given.to_owned(),
         };
-        let notifier = open_notifier(&config, &disk, &clock, external_url.clone())?;
 
         let shard_count = shard_count(config.shards);
         let (workers, judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
@@ -138,6 +137,8 @@ impl Server {
             series = recovered.series_count,
             "the database is open"
         );
+        // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
+        let notifier = open_notifier(&config, &disk, &clock, external_url.clone())?;
 
         let registry = Arc::new(Registry::new());
         telemetry::register_process(&registry);
