@@ -1,8 +1,9 @@
 //! What is expected of a group, and how far it usually strays.
 //!
-//! A count of 20 orders a bucket strays by √20 if orders are independent, more if they come in bursts; the *dispersion*,
-//! variance over mean, is measured on buckets and on blocks of them, the largest counts, and it is never taken below 1.
-//! A latency strays by factors, so its logarithm is watched; a gauge that can be zero or less is watched as it is.
+//! A count of 20 orders a bucket strays by √20 if orders are independent, more if they come in bursts; the
+//! *dispersion*, variance over mean, is measured on buckets and on blocks of them, the largest counts, and it is never
+//! taken below 1. A latency strays by factors, so its logarithm is watched; a gauge that can be zero or less is watched
+//! as it is.
 //!
 //! Always true: one bucket moves the level by a bounded step, however wild it is.
 
@@ -13,8 +14,8 @@ use super::transition::Direction;
 
 /// Half-life of the level, in ms of event time.
 const LEVEL_HALF_LIFE_MS: f64 = 1_200_000.0;
-/// Buckets of the two blocks on which slow noise is measured. Of counts only the shorter one is used: over the longer one a shop's
-/// day is not noise.
+/// Buckets of the two blocks on which slow noise is measured. Of counts only the shorter one is used: over the longer
+/// one a shop's day is not noise.
 const BLOCK_BUCKETS: [u32; 2] = [12, 60];
 /// Gains of the two measures of noise: of a bucket, and of a block.
 const BUCKET_NOISE_GAIN: f64 = 1.0 / 160.0;
@@ -147,8 +148,8 @@ impl Baseline {
         }
     }
 
-    /// What a bucket says of the three alternatives of a direction. `factor` widens the expectation, `least_expected` is
-    /// the fewest events that a count is compared with.
+    /// What a bucket says of the three alternatives of a direction. `factor` widens the expectation, `least_expected`
+    /// is the fewest events that a count is compared with.
     pub(crate) fn scores(
         &self,
         seen: Seen,

@@ -1,8 +1,9 @@
 //! Evidence that something changed: log-likelihood ratios, added up bucket by bucket and never below zero.
 //!
-//! Against "all is well, give or take half of `min_change`" stand three alternatives a side: changed by `min_change`, by about
-//! double, by about everything. With `min_change` 0.3, a bucket of 20 expected orders to which 6 came has 20 × (0.3 × ln(0.42/0.85) + 0.43) = 4.4
-//! nats for the middle alternative "fell to 42 %"; capped, five such buckets make the 13 that fire.
+//! Against "all is well, give or take half of `min_change`" stand three alternatives a side: changed by `min_change`,
+//! by about double, by about everything. With `min_change` 0.3, a bucket of 20 expected orders to which 6 came has 20 ×
+//! (0.3 × ln(0.42/0.85) + 0.43) = 4.4 nats for the middle alternative "fell to 42 %"; capped, five such buckets make
+//! the 13 that fire.
 //!
 //! Always true: one bucket adds at most a cap so small that at least a minute of them is needed.
 
@@ -63,7 +64,8 @@ pub(crate) fn alternatives(direction: Direction, min_change: f64) -> [f64; 3] {
     }
 }
 
-/// The most that one bucket may add: a minute of buckets, and two intervals of the slowest series, stay just below the threshold.
+/// The most that one bucket may add: a minute of buckets, and two intervals of the slowest series, stay just below the
+/// threshold.
 pub(crate) fn cap(threshold: f64, bucket_ms: i64, interval_ms: i64) -> f64 {
     let needed_ms = (4 * 15_000).max(2 * interval_ms + 30_000);
     threshold / (needed_ms as f64 / bucket_ms as f64 + 0.2)

@@ -1,7 +1,7 @@
 //! How far event time has come, without being led astray by a node whose clock is wrong.
 //!
-//! Samples at 12:00:10, 12:00:12, 13:00:11, 12:00:14: it is 12:00:14. The third is an hour ahead, and one sample does not move
-//! the time of all others: were it 13:00:11, every other series would be overdue. When more than half of some
+//! Samples at 12:00:10, 12:00:12, 13:00:11, 12:00:14: it is 12:00:14. The third is an hour ahead, and one sample does
+//! not move the time of all others: were it 13:00:11, every other series would be overdue. When more than half of some
 //! samples lie far ahead, as after a pause, or far behind, as when the first sample was the wrong one, time goes there.
 //!
 //! Always true: it only decides when buckets close and who is overdue, never what a sample counts for.

@@ -24,7 +24,8 @@ const OPEN_BUCKETS_MAX: i64 = 4096;
 /// What a worker tells the judge, in order.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    /// From this bucket on, which may be earlier than it said before, the worker feeds the group; its `group` index is its own.
+    /// From this bucket on, which may be earlier than it said before, the worker feeds the group; its `group` index is
+    /// its own.
     Feeds { group: u32, watch: usize, labels: Arc<Labels>, from_bucket: i64 },
     /// One closed bucket.
     Partial { group: u32, bucket: i64, partial: Partial },
@@ -60,8 +61,8 @@ impl Partial {
     }
 }
 
-/// A bucket that is being filled. What is counted here is counted as the samples come, not as the bucket closes, so that
-/// it does not depend on when that is.
+/// A bucket that is being filled. What is counted here is counted as the samples come, not as the bucket closes, so
+/// that it does not depend on when that is.
 #[derive(Clone, Debug, Default)]
 struct OpenBucket {
     /// By lane.
@@ -270,7 +271,8 @@ impl Group {
     }
 }
 
-/// Enters a member that did not report, that joined or that left, into the counts of a bucket. Returns whether it stays a member.
+/// Enters a member that did not report, that joined or that left, into the counts of a bucket. Returns whether it stays
+/// a member.
 fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
     let start_ms = end_ms - bucket_ms;
     let counted_before = one.counted_until_ms > i64::MIN;

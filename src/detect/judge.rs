@@ -1,8 +1,8 @@
 //! Merges what the workers say, and judges each bucket of each group once.
 //!
 //! ```text
-//! worker 0:  feeds eu from 41 · 41 · 42 · 43          bucket 42 of eu is judged when both have told it, and every worker
-//! worker 1:  feeds eu from 42 · 42                    has seen its start, so that a third one would have said "feeds eu"
+//! worker 0:  feeds eu from 41 · 41 · 42 · 43     bucket 42 of eu is judged when both have told it, and when every
+//! worker 1:  feeds eu from 42 · 42               worker has seen its start: a third one would have said "feeds eu"
 //! ```
 //!
 //! Always true:

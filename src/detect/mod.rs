@@ -1,5 +1,5 @@
-//! Watches the stream: expressions become signals that are fed sample by sample, in event time, and each closed bucket of a
-//! signal is judged by the model of its group.
+//! Watches the stream: expressions become signals that are fed sample by sample, in event time, and each closed bucket
+//! of a signal is judged by the model of its group.
 //!
 //! ```text
 //! shard 0 tap ─► Worker 0 ─ partial sums ─► queue ─┐
@@ -7,24 +7,31 @@
 //! shard 2 tap ─► Worker 2 ─ partial sums ─► queue ─┘
 //! ```
 //!
-//! `sum by (region) (rate(shop_orders_total[1m]))` is cut into buckets of 15 s. Node 7 reports 100 orders at 12:00:10 and 130
-//! at 12:00:25: of the 30 new ones 10 belong to the bucket that ends at 12:00:15 and 20 to the next one. A bucket is closed when every series
-//! that feeds it has reported beyond its end. If 40 orders were expected in it and 9 came, that is evidence of a drop;
-//! after a minute of such buckets the group fires.
+//! `sum by (region) (rate(shop_orders_total[1m]))` is cut into buckets of 15 s. Node 7 reports 100 orders at 12:00:10
+//! and 130 at 12:00:25: of the 30 new ones 10 belong to the bucket that ends at 12:00:15 and 20 to the next one. A
+//! bucket is closed when every series that feeds it has reported beyond its end. If 40 orders were expected in it and 9
+//! came, that is evidence of a drop; after a minute of such buckets the group fires.
 //!
 //! Always true:
 //! 1. No clock is read. Time is what samples say, so replayed history gives the transitions that live data gave.
 //! 2. The same samples give the same transitions, however they are split over shards and batches, as long as no sample
 //!    arrives later than the *lateness* behind the newest one seen.
 //! 3. A sample counts once: one that is not newer than its series' last one changes nothing.
-//! 4. Lost telemetry neither fires nor resolves: a bucket to which fewer than 80 % of the living series reported is not judged.
+//! 4. Lost telemetry neither fires nor resolves: a bucket to which fewer than 80 % of the living series reported is not
+//!    judged.
 //! 5. A worker is the only owner of its state; what it shares is one bounded lock-free queue and atomics ([`Shared`]).
 //!
-//! What is judged, bucket by bucket: of sums, the increments in the bucket (not the overlapping window); of quantiles, the
-//! quantile of the bucket's own observations; of plain selectors, the last value. The `value` of a transition is the
-//! windowed one, as the expression says it. A model needs 40 judged buckets (ten minutes) before it fires.
+//! A series counts from 30 s (the lateness) after its first sample, also after an interruption, which is a gap of more
+//! than 2.2 of its intervals and 5 s. One that was silent for five minutes, or ended with a staleness marker, has left:
+//! between what was expected with it and without it all is well, until the level has followed. A node whose clock is
+//! wrong does not move the time of the others.
 //!
-//! Deliberately absent: seasons. The level follows the shop's day with a half-life of twenty minutes and no memory of yesterday.
+//! What is judged, bucket by bucket: of sums, the increments in the bucket (not the overlapping window); of quantiles,
+//! the quantile of the bucket's own observations; of plain selectors, the last value. The `value` of a transition is
+//! the windowed one, as the expression says it. A model needs 40 judged buckets (ten minutes) before it fires.
+//!
+//! Deliberately absent: seasons. The level follows the shop's day with a half-life of twenty minutes and no memory of
+//! yesterday.
 
 mod baseline;
 mod cusum;

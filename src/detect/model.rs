@@ -311,7 +311,8 @@ impl Model {
         Some(Change::Resolved(incident))
     }
 
-    /// Whether the last minute was within half the change, but never counting less than half of `min_change` or more than all of it.
+    /// Whether the last minute was within half the change, but never counting less than half of `min_change` or more
+    /// than all of it.
     fn is_back(&self, incident: Incident, options: &ModelOptions) -> bool {
         let allowed = ((incident.ratio - 1.0).abs() / 2.0).clamp(options.min_change / 2.0, options.min_change);
         let is_count = self.baseline.scale() == Scale::Count;

@@ -1,10 +1,12 @@
 //! What a worker remembers of one series: enough to know what the next sample adds.
 //!
-//! Samples at 0 s (100), 15 s (130), 30 s (5): the first starts the series, the second adds 30 spread over (0 s, 15 s], the third,
-//! smaller than the one before, is a counter that began anew and adds 5. The series counts from 30 s after its first sample, the lateness:
-//! by then every worker knows of it, so which buckets it belongs to does not depend on who was faster.
+//! Samples at 0 s (100), 15 s (130), 30 s (5): the first starts the series, the second adds 30 spread over (0 s, 15 s],
+//! the third, smaller than the one before, is a counter that began anew and adds 5. The series counts from 30 s after
+//! its first sample, the lateness: by then every worker knows of it, so which buckets it belongs to does not depend on
+//! who was faster.
 //!
-//! Always true: everything here follows from the series' own samples in their order; nothing from other series or arrival.
+//! Always true: everything here follows from the series' own samples in their order; nothing from other series or
+//! arrival.
 
 use std::sync::Arc;
 

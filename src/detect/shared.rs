@@ -35,6 +35,8 @@ pub struct Metrics {
     pub samples_late: AtomicU64,
     /// Series that were not watched because their watch has [`super::GROUPS_COUNT_MAX`] groups.
     pub groups_refused: AtomicU64,
+    /// Series that were not watched because their worker keeps as many as it may.
+    pub series_refused: AtomicU64,
     /// Buckets that all workers have closed, judged or not.
     pub buckets_closed: AtomicU64,
     /// Of those, the ones that were not judged because telemetry was missing.

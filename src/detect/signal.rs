@@ -1,9 +1,11 @@
 //! An expression as something that can be fed sample by sample.
 //!
-//! `sum by (region) (rate(shop_orders_total{shop="de"}[1m]))` becomes: series that match `{__name__="shop_orders_total",
-//! shop="de"}`, grouped by `region`, their increments counted in buckets of 15 s; four buckets are the window.
+//! `sum by (region) (rate(shop_orders_total{shop="de"}[1m]))` becomes: series that match
+//! `{__name__="shop_orders_total", shop="de"}`, grouped by `region`, their increments counted in buckets of 15 s; four
+//! buckets are the window.
 //!
-//! Always true: a window is a whole number of buckets, and a bucket lasts 5 to 15 s (a range below 20 s has fewer than four).
+//! Always true: a window is a whole number of buckets, and a bucket lasts 5 to 15 s (a range below 20 s has fewer than
+//! four).
 
 use crate::model::{Labels, METRIC_NAME, Matcher};
 use crate::query::{self, Aggregate, Function, Grouping, Plan, Range, RangeInput, Rollup, Shift};
@@ -82,7 +84,8 @@ impl Signal {
         }
     }
 
-    /// The upper bound of the bucket that a histogram's series counts; 0 for other shapes. None: it has no readable one.
+    /// The upper bound of the bucket that a histogram's series counts; 0 for other shapes. None: it has no readable
+    /// one.
     pub(crate) fn bound_of(&self, labels: &Labels) -> Option<f64> {
         match self.shape {
             Shape::Quantile { .. } => labels.get(BUCKET_BOUND)?.parse().ok().filter(|bound: &f64| !bound.is_nan()),

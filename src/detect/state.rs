@@ -1,10 +1,11 @@
 //! What detection knows, as bytes, so that a restart goes on where it stopped.
 //!
 //! A checkpoint holds the groups: model, last judged bucket, window. Workers hold nothing that the log does not:
-//! after a restart the last hour of the log goes through them again, and the judge drops the buckets it has judged before.
+//! after a restart the last hour of the log goes through them again, and the judge drops the buckets it has judged
+//! before.
 //!
-//! The bytes are a whole file of records (`storage-format`, chapter frame): first how many groups follow, then each group, all
-//! JSON texts.
+//! The bytes are a whole file of records (`storage-format`, chapter frame): first how many groups follow, then each
+//! group, all JSON texts.
 //!
 //! Always true: state is restored only under an equal [`super::Watch::identity`]; a changed rule starts fresh.
 
@@ -58,7 +59,8 @@ struct SavedGroup {
 }
 
 impl Judge {
-    /// Everything that a restart needs. Notifications of all transitions returned so far should be durable before this is.
+    /// Everything that a restart needs. Notifications of all transitions returned so far should be durable before this
+    /// is.
     pub fn checkpoint(&self) -> Vec<u8> {
         let frontier_ms = self.shared().frontier_ms();
         let is_kept = |group: &&Judged| {

@@ -14,8 +14,10 @@
 //! 3. A sample not newer than its series' last one changes nothing, so reading some samples twice after a queue
 //!    overflowed is harmless: hand over everything newer than [`Worker::last_timestamp`] of each series in *one* batch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::event_time::EventTime;
 use super::group::{Group, Message};
@@ -30,6 +32,10 @@ const SWEEP_INTERVAL_MS: u64 = 1000;
 
 /// A sample further ahead of event time than this is ignored, in ms: four hours.
 const AHEAD_MS_MAX: i64 = 14_400_000;
+
+/// Most series that one worker keeps, those that ceased included; further ones are counted in [`Metrics`] and not
+/// watched.
+const SERIES_COUNT_MAX: usize = 4_000_000;
 
 /// The detection worker of one shard.
 pub struct Worker {
@@ -100,8 +106,8 @@ impl Worker {
         self.advance();
     }
 
-    /// Tells the judge that this worker is idle and does not hold anybody back. `is_inbox_empty` is asked after the progress of the
-    /// others was read: what arrives in an inbox that is empty *then* is newer, or late.
+    /// Tells the judge that this worker is idle and does not hold anybody back. `is_inbox_empty` is asked after the
+    /// progress of the others was read: what arrives in an inbox that is empty *then* is newer, or late.
     pub fn settle(&mut self, is_inbox_empty: impl FnOnce() -> bool) {
         let frontier_ms = self.shared.frontier_ms();
         if is_inbox_empty() {
@@ -153,7 +159,10 @@ impl Worker {
         if feeds.is_empty() {
             return;
         }
-        let index = u32::try_from(self.series.len()).expect("a shard has fewer series than 32 bits count");
+        if self.series.len() >= SERIES_COUNT_MAX {
+            return Metrics::add(&self.shared.metrics.series_refused, 1);
+        }
+        let index = u32::try_from(self.series.len()).expect("SERIES_COUNT_MAX fits 32 bits");
         self.series.push(Series::new(labels.clone(), feeds.into_boxed_slice()));
         self.by_ref.insert(series, index);
     }

@@ -70,6 +70,11 @@ impl SimulatedDisk {
         self.0.lock().fail_after = None;
     }
 
+    /// Whether an operation now would fail.
+    pub fn is_failing(&self) -> bool {
+        self.0.lock().fail_after == Some(0)
+    }
+
     /// How many operations have changed something so far.
     pub fn operation_count(&self) -> u64 {
         self.0.lock().operation_count
@@ -178,6 +183,14 @@ impl Disk for SimulatedDisk {
         let missing = || DiskError::new("rename", from, io::Error::from(io::ErrorKind::NotFound));
         let index = state.live.remove(from).ok_or_else(missing)?;
         state.live.insert(to.to_owned(), index);
+        Ok(())
+    }
+
+    fn shorten(&self, path: &Path, length: u64) -> Result<(), DiskError> {
+        let mut state = self.changing("shorten", path)?;
+        let missing = || DiskError::new("shorten", path, io::Error::from(io::ErrorKind::NotFound));
+        let index = *state.live.get(path).ok_or_else(missing)?;
+        state.files[index].live.truncate(length as usize);
         Ok(())
     }
 

@@ -211,9 +211,14 @@ impl Ingest {
             return Err(IngestError::TooLarge(text));
         }
         let decoded_bytes = snappy::decoded_bytes(&body, self.limits.request_decoded_bytes_max)?;
-        let _room = self.reserve(decoded_bytes)?;
+        let mut room = self.reserve(2 * decoded_bytes)?;
         let rows = remote_write::read(&self.storage, &self.limits, &body, decoded_bytes)?;
         drop(body);
+        // Rows mostly take less than twice the bytes they were read from; a sample of two bytes becomes one of 24.
+        let more_bytes = rows.bytes().saturating_sub(2 * decoded_bytes);
+        if more_bytes > ROWS_BYTES_FREE {
+            room.merge(self.reserve(more_bytes)?);
+        }
         let summary = self.storage.write(rows.batches).await?;
         conclude(summary, rows.refused)
     }
@@ -224,14 +229,15 @@ impl Ingest {
         Ok(remote_write::read(&self.storage, &self.limits, body, decoded_bytes)?.batches)
     }
 
-    fn reserve(&self, decoded_bytes: usize) -> Result<SemaphorePermit<'_>, IngestError> {
-        // Rows take up to as much again as the bytes they were read from.
-        let wanted = u32::try_from(((2 * decoded_bytes) >> 10) + 1).unwrap_or(u32::MAX);
+    fn reserve(&self, bytes: usize) -> Result<SemaphorePermit<'_>, IngestError> {
+        let wanted = u32::try_from((bytes >> 10) + 1).unwrap_or(u32::MAX);
         let no_room = |_| IngestError::NoRoom { limit_bytes: self.limits.bytes_in_flight_max };
         self.room.try_acquire_many(wanted).map_err(no_room)
     }
 }
 
+/// Memory of a request's rows that is not counted on its own: small requests are bounded by their connections.
+const ROWS_BYTES_FREE: usize = 64 << 10;
 /// Reasons that an answer lists; they may quote the sender, and a few of them tell the story.
 const REASONS_TOLD_MAX: usize = 8;
 

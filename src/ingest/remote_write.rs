@@ -12,7 +12,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::wire::{Fields, Value, WireError};
+use super::wire::{Fields, Value, WireError, whole_varint};
 use super::{IngestError, IngestLimits, RefusedRows, WriteHead, snappy};
 use crate::model::{LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
 use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
@@ -20,12 +20,31 @@ use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
 /// Largest buffer that a thread keeps for the next request.
 const KEPT_BYTES_MAX: usize = 4 << 20;
 
+/// What a series with one sample takes at least, as senders write it: a first guess at how many there are.
+const SERIES_BYTES_USUAL: usize = 128;
+
+/// Tags of fields 1 and 2 by what is in them, as every sender encodes them.
+const FIELD_1_BYTES: u8 = 0x0a;
+const FIELD_2_BYTES: u8 = 0x12;
+const FIELD_1_DOUBLE: u8 = 0x09;
+const FIELD_2_VARINT: u8 = 0x10;
+
 /// A request, resolved and split.
 pub(super) struct Rows {
     /// One batch a shard.
     pub(super) batches: Vec<ShardBatch>,
     /// What no shard will see.
     pub(super) refused: RefusedRows,
+}
+
+impl Rows {
+    /// Memory that the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        let new = |series: &NewSeries| size_of::<NewSeries>() + series.samples.capacity() * size_of::<Sample>();
+        let of_batch =
+            |batch: &ShardBatch| batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>();
+        self.batches.iter().map(of_batch).sum()
+    }
 }
 
 /// Whether the headers announce a body that is read here.
@@ -77,11 +96,10 @@ pub(super) fn read(
 pub(super) fn read_message(storage: &Storage, limits: &IngestLimits, message: &[u8]) -> Result<Rows, IngestError> {
     let mut walk = Walk {
         storage,
-        known: Some(storage.resolver().known()),
+        known: storage.resolver().known(),
         limits,
         batches: vec![ShardBatch::default(); storage.shard_count()],
         refused: RefusedRows::default(),
-        series_count: 0,
         sample_count: 0,
     };
     walk.request(message)?;
@@ -90,52 +108,59 @@ pub(super) fn read_message(storage: &Storage, limits: &IngestLimits, message: &[
 
 struct Walk<'a> {
     storage: &'a Storage,
-    known: Option<Known<'a>>,
+    known: Known<'a>,
     limits: &'a IngestLimits,
     batches: Vec<ShardBatch>,
     refused: RefusedRows,
-    series_count: usize,
     sample_count: usize,
 }
 
+#[cold]
 fn malformed(error: WireError) -> IngestError {
     IngestError::Malformed(format!("the body is not a WriteRequest: byte {}: {}", error.offset, error.what))
 }
 
-impl Walk<'_> {
-    fn request(&mut self, message: &[u8]) -> Result<(), IngestError> {
+/// One series of a message, and where its parts are.
+struct EncodedSeries<'a> {
+    raw_hash: u128,
+    bytes: &'a [u8],
+    labels_end: usize,
+    /// Where it starts in the message.
+    base: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn request(&mut self, message: &'a [u8]) -> Result<(), IngestError> {
         // Rows go to the shards only when all of the message was read: one that ends in garbage stores nothing.
+        // First all hashes, then all look-ups: each look-up misses the caches, and side by side they wait together.
+        let mut all = Vec::with_capacity(message.len() / SERIES_BYTES_USUAL);
         let mut fields = Fields::new(message, 0);
-        loop {
-            match fields.next().map_err(malformed)? {
-                None => return Ok(()),
-                Some((1, Value::Bytes(series))) => {
-                    let base = fields.position() - series.len();
-                    self.series(series, base)?;
+        while let Some((number, value)) = fields.next().map_err(malformed)? {
+            match (number, value) {
+                (1, Value::Bytes(bytes)) => {
+                    if all.len() == self.limits.series_per_request_max {
+                        return Err(over("series", all.len(), "limits.series_per_request_max"));
+                    }
+                    let base = fields.position() - bytes.len();
+                    let labels_end = labels_end(bytes, base).map_err(malformed)?;
+                    let raw_hash = self.storage.resolver().raw_hash(&bytes[..labels_end]);
+                    all.push(EncodedSeries { raw_hash, bytes, labels_end, base });
                 }
-                Some((1, _)) => return Err(malformed(fields.error("a time series that is no message"))),
-                Some(_) => {}
+                (1, _) => return Err(malformed(fields.error("a time series that is no message"))),
+                _ => {}
             }
         }
+        all.iter().try_for_each(|series| self.series(series))
     }
 
-    fn series(&mut self, series: &[u8], base: usize) -> Result<(), IngestError> {
-        self.series_count += 1;
-        if self.series_count > self.limits.series_per_request_max {
-            return Err(over("series", self.limits.series_per_request_max, "limits.series_per_request_max"));
+    #[inline]
+    fn series(&mut self, series: &EncodedSeries<'_>) -> Result<(), IngestError> {
+        if let Some(reference) = self.known.get(series.raw_hash)
+            && self.known_series(reference, &series.bytes[series.labels_end..], series.base + series.labels_end)?
+        {
+            return Ok(());
         }
-        let labels_end = labels_end(series, base).map_err(malformed)?;
-        let (encoded_labels, rest) = series.split_at(labels_end);
-        let raw_hash = self.storage.resolver().raw_hash(encoded_labels);
-        match self.known.as_ref().and_then(|known| known.get(raw_hash)) {
-            Some(reference) => {
-                if self.known_series(reference, rest, base + labels_end)? {
-                    return Ok(());
-                }
-                self.new_series(series, base)
-            }
-            None => self.new_series(series, base),
-        }
+        self.new_series(series.bytes, series.base)
     }
 
     /// Reads what stands behind the labels. Returns `false`, and has read nothing, if there are labels among it: the
@@ -144,14 +169,12 @@ impl Walk<'_> {
         let (rows_before, samples_before) = (self.batches[reference.shard()].rows.len(), self.sample_count);
         let mut histogram_count = 0;
         let mut fields = Fields::new(rest, base);
+        while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
+            self.row(reference, bytes, fields.base() + fields.position())?;
+        }
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
-                (2, Value::Bytes(bytes)) => {
-                    let sample = sample(bytes, fields.base() + fields.position()).map_err(malformed)?;
-                    let row = Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
-                    self.count_sample()?;
-                    self.batches[reference.shard()].rows.push(row);
-                }
+                (2, Value::Bytes(bytes)) => self.row(reference, bytes, fields.base() + fields.position())?,
                 (1, Value::Bytes(_)) => {
                     self.batches[reference.shard()].rows.truncate(rows_before);
                     self.sample_count = samples_before;
@@ -166,6 +189,14 @@ impl Walk<'_> {
             self.refuse_histogram();
         }
         Ok(true)
+    }
+
+    #[inline]
+    fn row(&mut self, series: SeriesRef, bytes: &[u8], base: usize) -> Result<(), IngestError> {
+        let Sample { timestamp_ms, value } = sample(bytes, base).map_err(malformed)?;
+        self.count_sample()?;
+        self.batches[series.shard()].rows.push(Row { series, timestamp_ms, value });
+        Ok(())
     }
 
     #[cold]
@@ -236,7 +267,11 @@ fn over(what: &str, limit: usize, setting: &str) -> IngestError {
 #[inline]
 fn labels_end(series: &[u8], base: usize) -> Result<usize, WireError> {
     let mut fields = Fields::new(series, base);
-    let mut end = 0;
+    while fields.next_short(FIELD_1_BYTES).is_some() {}
+    let mut end = fields.position();
+    if series.get(end) == Some(&FIELD_2_BYTES) {
+        return Ok(end);
+    }
     while let Some((1, _)) = fields.next()? {
         end = fields.position();
     }
@@ -245,6 +280,23 @@ fn labels_end(series: &[u8], base: usize) -> Result<usize, WireError> {
 
 #[inline]
 fn sample(bytes: &[u8], base: usize) -> Result<Sample, WireError> {
+    // As senders write it: the value, left out if it is zero, then the timestamp and nothing else.
+    let (bits, rest) = match bytes {
+        [FIELD_1_DOUBLE, a, b, c, d, e, f, g, h, rest @ ..] => {
+            (u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest)
+        }
+        rest => (0, rest),
+    };
+    if let [FIELD_2_VARINT, varint @ ..] = rest
+        && let Some(timestamp) = whole_varint(varint)
+    {
+        return Ok(Sample { timestamp_ms: timestamp as i64, value: f64::from_bits(bits) });
+    }
+    sample_in_any_order(bytes, base)
+}
+
+#[cold]
+fn sample_in_any_order(bytes: &[u8], base: usize) -> Result<Sample, WireError> {
     let mut fields = Fields::new(bytes, base.saturating_sub(bytes.len()));
     let (mut timestamp_ms, mut bits) = (0_i64, 0_u64);
     while let Some((number, value)) = fields.next()? {

@@ -65,6 +65,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The content of the next field if it has this one-byte tag and is shorter than 128 bytes, as labels and samples
+    /// nearly always are. Otherwise nothing is read, and [`Fields::next`] says what is there.
+    #[inline]
+    pub(super) fn next_short(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let [found, length @ 0..0x80, rest @ ..] = self.bytes.get(self.position..)? else { return None };
+        let content = rest.get(..usize::from(*length)).filter(|_| *found == tag)?;
+        self.position += 2 + content.len();
+        Some(content)
+    }
+
     #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
         match self.bytes.get(self.position) {
@@ -123,4 +133,18 @@ impl<'a> Fields<'a> {
     pub(super) fn error(&self, what: &'static str) -> WireError {
         WireError { offset: self.base + self.position, what }
     }
+}
+
+/// The number that takes exactly these bytes; `None` also for one of more than nine, which [`Fields`] judges.
+#[inline]
+pub(super) fn whole_varint(bytes: &[u8]) -> Option<u64> {
+    let (last, others) = bytes.split_last().filter(|(last, others)| **last < 0x80 && others.len() < 9)?;
+    let mut value = u64::from(*last);
+    for byte in others.iter().rev() {
+        if *byte < 0x80 {
+            return None;
+        }
+        value = value << 7 | u64::from(byte & 0x7f);
+    }
+    Some(value)
 }

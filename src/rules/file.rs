@@ -1,4 +1,5 @@
-//! A rule file as it is written. Every key of Prometheus is known, so that a real file fails for what it means, not for how it is spelled.
+//! A rule file as it is written. Every key of Prometheus is known, so that a real file fails for what it means, not for
+//! how it is spelled.
 
 use std::collections::BTreeMap;
 

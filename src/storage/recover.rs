@@ -1,6 +1,7 @@
 //! Opening the database: blocks, then the log behind them, then the threads.
 //!
-//! Recovery changes nothing that it reads. It is over when the head holds what the log holds; the next group of writes
+//! Recovery changes nothing that was written: of a killed process's segment it gives back the zeros that were reserved
+//! behind the records, so that many starts do not fill the disk. It is over when the head holds what the log holds; the next group of writes
 //! begins a new segment, which opens with all series alive, so an interrupted recovery simply starts again.
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crossbeam::channel::bounded;
 use parking_lot::Mutex;
 
 use super::head::{Head, HeadLimits, ShardWriter};
-use super::log::{self, LogWriter, ReplayTarget};
+use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
 use super::threads::{LogLoop, Threads};
@@ -35,6 +36,8 @@ pub(super) fn open(
     for folder in [&options.data_dir, &log_folder, &block_folder] {
         disk.create_folder(folder)?;
     }
+    // The two folders' names must outlast a power cut as much as what will be in them.
+    disk.sync_folder(&options.data_dir)?;
     let mut recovered = Recovered::default();
     let blocks = block::open_all(&*disk, &block_folder, &mut recovered.damage)?;
     recovered.block_count = blocks.len();
@@ -48,7 +51,7 @@ pub(super) fn open(
         writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, feed));
         taps.push(source);
     }
-    let ended = replay_log(&*disk, &log_folder, &head, &mut writers, &mut recovered)?;
+    let replayed = replay_log(&*disk, &log_folder, &head, &mut writers, &mut recovered)?;
     recovered.series_count = head.series_count();
 
     let counters = Arc::new(StorageCounters::default());
@@ -69,7 +72,8 @@ pub(super) fn open(
             clock.clone(),
             Box::new(snapshot),
             options.wal_sync == WalSync::Always,
-            ended,
+            replayed.segments,
+            replayed.last_sequence,
         ),
         inbox: log_inbox,
         wal_sync: options.wal_sync,
@@ -101,14 +105,14 @@ pub(super) fn open(
     Ok((Arc::new(storage), recovered, taps))
 }
 
-/// Fills the head from the log and returns the segments that it consists of.
+/// Fills the head from the log.
 fn replay_log(
     disk: &dyn Disk,
     folder: &std::path::Path,
     head: &Arc<Head>,
     writers: &mut [ShardWriter],
     recovered: &mut Recovered,
-) -> Result<Vec<(u32, i64)>, StorageError> {
+) -> Result<Replayed, StorageError> {
     struct Target<'a> {
         head: &'a Head,
         writers: &'a mut [ShardWriter],
@@ -132,12 +136,12 @@ fn replay_log(
     }
     let of_shard = vec![Vec::new(); writers.len()];
     let mut target = Target { head, writers, of_shard };
-    let replayed = log::replay(disk, folder, &mut target)?;
+    let mut replayed = log::replay(disk, folder, &mut target)?;
     for writer in writers {
         writer.restored();
     }
     recovered.segment_count = replayed.segments.len();
     recovered.sample_count = replayed.sample_count;
-    recovered.damage.extend(replayed.damage);
-    Ok(replayed.segments)
+    recovered.damage.append(&mut replayed.damage);
+    Ok(replayed)
 }

@@ -171,6 +171,19 @@ pub struct CatchUp {
     introduced: bool,
 }
 
+impl CatchUp {
+    /// What is left, without the stretch in front in which nothing is held: one stray sample of long ago must not make
+    /// us walk through the years.
+    fn next_held(&self, left: TimeRange) -> Option<TimeRange> {
+        let shard = self.head.shard(self.shard).read();
+        let held = |(reference, _, seen_ms): &(SeriesRef, Arc<Labels>, i64)| {
+            shard.by_ref(*reference)?.next_from(left.from_ms.max(seen_ms.saturating_add(1)))
+        };
+        let from_ms = self.series.iter().filter_map(held).min()?;
+        (from_ms <= left.to_ms).then_some(TimeRange { from_ms, to_ms: left.to_ms })
+    }
+}
+
 impl Iterator for CatchUp {
     type Item = TapBatch;
 
@@ -180,7 +193,7 @@ impl Iterator for CatchUp {
             let series = self.series.iter().map(|(reference, labels, _)| (*reference, labels.clone())).collect();
             return Some(TapBatch { series, rows: Vec::new() });
         }
-        let left = self.left?;
+        let left = self.next_held(self.left?)?;
         let to_ms = left.to_ms.min(left.from_ms.saturating_add(CATCH_UP_SLICE_MS));
         self.left = (to_ms < left.to_ms).then(|| TimeRange { from_ms: to_ms + 1, to_ms: left.to_ms });
 

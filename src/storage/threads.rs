@@ -129,13 +129,12 @@ impl LogLoop {
             self.commit(&mut group);
             if self.sync_is_due(last_sync) || closing {
                 last_sync = self.clock.monotonic();
-                let synced = self.writer.sync();
+                let synced = if closing { self.writer.finish_segment() } else { self.writer.sync() };
                 if synced.is_err() {
                     self.note(synced);
                 }
             }
             if closing {
-                self.writer.end_segment();
                 return;
             }
         }
@@ -152,8 +151,8 @@ impl LogLoop {
                     group.push(entry);
                 }
                 LogMessage::Retire { floor_ms } => {
-                    self.writer.end_segment();
-                    if let Err(error) = self.writer.retire(floor_ms) {
+                    let retired = self.writer.finish_segment().and_then(|()| self.writer.retire(floor_ms));
+                    if let Err(error) = retired {
                         tracing::warn!(%error, "an old log segment stays for now");
                     }
                 }
@@ -165,7 +164,7 @@ impl LogLoop {
     }
 
     fn commit(&mut self, group: &mut Vec<LogEntry>) {
-        if group.is_empty() && self.writer.unwritten_bytes() == 0 {
+        if group.is_empty() && !self.writer.is_broken() {
             return;
         }
         let began = self.clock.monotonic();
@@ -216,7 +215,7 @@ impl LogLoop {
     }
 
     fn wait(&self, last_sync: Duration) -> Duration {
-        if self.writer.unwritten_bytes() > 0 {
+        if self.writer.is_broken() {
             return LOG_RETRY;
         }
         match self.wal_sync {

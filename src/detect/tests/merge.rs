@@ -21,7 +21,8 @@ fn watches() -> Vec<Watch> {
     ]
 }
 
-/// Twelve counters in two regions and two gauges, an hour and a half; one region breaks, a node leaves, another comes back.
+/// Twelve counters in two regions and two gauges, an hour and a half; one region breaks, a node leaves, another comes
+/// back.
 fn stream(seed: u64) -> (Vec<Arc<Labels>>, Vec<Row>) {
     let mut chance = Chance(seed);
     let mut series = Vec::new();
@@ -55,8 +56,8 @@ fn stream(seed: u64) -> (Vec<Arc<Labels>>, Vec<Row>) {
     (series, rows)
 }
 
-/// Plays rows through `worker_count` shards: series are dealt at random, batches cut at random, shards and the judge run in random order,
-/// some rows are given twice, and rows arrive up to `disorder_ms` late.
+/// Plays rows through `worker_count` shards: series are dealt at random, batches cut at random, shards and the judge
+/// run in random order, some rows are given twice, and rows arrive up to `disorder_ms` late.
 fn shuffled(
     seed: u64,
     worker_count: usize,

@@ -1,7 +1,8 @@
 //! The part of Go's templates that annotations use.
 //!
 //! `Orders in {{ $labels.region }} fell to {{ $value | humanize }}/s` with region `eu` and 1234.5 is
-//! "Orders in eu fell to 1.234k/s". A pipe may also be written as a call: `{{ humanize $value }}`, `{{ printf "%.2f" $value }}`.
+//! "Orders in eu fell to 1.234k/s". A pipe may also be written as a call: `{{ humanize $value }}`, `{{ printf "%.2f"
+//! $value }}`.
 //!
 //! Always true: what was parsed renders; everything that is not known is refused when the file is loaded.
 

@@ -1,6 +1,7 @@
 //! Numbers as Go and Prometheus's templates write them.
 //!
-//! 1234567 is `1.235M` humanized, `1.177Mi` by powers of 1024, `14d 6h 56m 7s` as a duration; 0.0123 is `12.3m`, `1.23%`.
+//! 1234567 is `1.235M` humanized, `1.177Mi` by powers of 1024, `14d 6h 56m 7s` as a duration; 0.0123 is `12.3m`,
+//! `1.23%`.
 
 const LARGE: [&str; 8] = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
 const SMALL: [&str; 8] = ["m", "u", "n", "p", "f", "a", "z", "y"];

@@ -140,6 +140,16 @@ impl Series {
         Some(TimeRange { from_ms, to_ms })
     }
 
+    /// A moment, not before `from_ms`, before which nothing is held from there on; at most a block's width too early.
+    pub(in crate::storage) fn next_from(&self, from_ms: i64) -> Option<i64> {
+        let closed = self.closed.iter().find(|chunk| chunk.last_ms >= from_ms).map(|chunk| chunk.first_ms);
+        let is_open = self.appender.count() > 0 && self.appender.last_timestamp() >= from_ms;
+        let open = is_open.then_some(self.open_first_ms);
+        let late = self.late.get(self.late.partition_point(|sample| sample.timestamp_ms < from_ms));
+        let starts = [closed, open, late.map(|sample| sample.timestamp_ms)];
+        starts.into_iter().flatten().map(|start_ms| start_ms.max(from_ms)).min()
+    }
+
     /// Appends the samples in `range`, ascending.
     pub(in crate::storage) fn read(&self, range: TimeRange, columns: &mut Columns) {
         let start = columns.len();

@@ -13,9 +13,11 @@
 //! 1. A request is acknowledged after the sync that covers its records, in log order.
 //! 2. Each segment opens with the definitions of all series then alive, so it can be read without those before it, and
 //!    the oldest segment goes as soon as its newest sample is in a block. There is no other checkpoint to lose.
-//! 3. A segment is closed before its successor is created, so at most the last one can be torn.
+//! 3. A segment is closed before its successor is created, and numbers go on by one while all is well. A process that
+//!    starts, or that could not write, leaves a number out: only the last segment before a gap can be torn.
 //! 4. What could not be written is kept and written again to a new segment, so a sample that sits in the head never
 //!    stays out of the log for good.
+//! 5. A segment with damage is never removed: when its time has come it is renamed to `….damaged`.
 //!
 //! Deliberately absent: reading. Recovery reads through [`replay`], which shares no state with the writer.
 
@@ -24,7 +26,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub(super) use replay::{ReplayTarget, replay};
+pub(super) use replay::{ReplayTarget, Replayed, replay};
 pub(super) use writer::LogWriter;
 
 /// Bytes in one write at most.
@@ -44,9 +46,31 @@ pub(super) fn segment_path(folder: &Path, sequence: u32) -> PathBuf {
     folder.join(format!("{sequence:08}.log"))
 }
 
+/// Where a damaged segment is put when it is no longer needed.
+fn damaged_path(folder: &Path, sequence: u32) -> PathBuf {
+    folder.join(format!("{sequence:08}.damaged"))
+}
+
 /// The segment that a file name stands for.
 pub(super) fn sequence_of(name: &str) -> Option<u32> {
-    name.strip_suffix(".log")?.parse().ok()
+    let sequence = name.strip_suffix(".log")?.parse().ok()?;
+    (name == format!("{sequence:08}.log")).then_some(sequence)
+}
+
+/// The highest number that a file of the folder has, damaged ones that were put aside included.
+fn last_sequence(names: &[String]) -> u32 {
+    let number = |name: &String| sequence_of(name).or_else(|| name.strip_suffix(".damaged")?.parse().ok());
+    names.iter().filter_map(number).max().unwrap_or(0)
+}
+
+/// A segment that nothing is written to any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EndedSegment {
+    sequence: u32,
+    /// Newest sample in it; `i64::MIN` without samples.
+    newest_ms: i64,
+    /// Recovery could not use all of it: it is put aside, where others are removed.
+    damaged: bool,
 }
 
 #[cfg(test)]

@@ -6,15 +6,17 @@ use hashbrown::HashMap;
 use storage_format::frame::{Event, FileKind, Reader};
 use storage_format::{Corruption, log};
 
-use super::{segment_path, sequence_of};
+use super::{EndedSegment, last_sequence, segment_path, sequence_of};
 use crate::disk::{Disk, DiskError};
 use crate::model::{Labels, SeriesRef};
 
 /// What a replay came across.
 #[derive(Debug, Default)]
 pub(in crate::storage) struct Replayed {
-    /// The segments: number and newest sample.
-    pub(in crate::storage) segments: Vec<(u32, i64)>,
+    /// The segments, oldest first.
+    pub(in crate::storage) segments: Vec<EndedSegment>,
+    /// Highest number that is taken, by a segment or by what was put aside.
+    pub(in crate::storage) last_sequence: u32,
     /// Samples handed out.
     pub(in crate::storage) sample_count: u64,
     /// Records that could not be used, each with file and offset.
@@ -29,37 +31,51 @@ pub(in crate::storage) trait ReplayTarget {
     fn samples(&mut self, rows: &[(SeriesRef, i64, f64)]);
 }
 
-/// Reads all segments in order. Changes nothing on the disk. Damage is skipped and told, never fatal.
+/// A reserve of more zeros than these, behind what a killed process wrote, is given back.
+const RESERVE_KEPT_BYTES: usize = 1 << 20;
+
+/// Reads all segments in order. Changes nothing that was written. Damage is skipped and told, never fatal.
 pub(in crate::storage) fn replay(
     disk: &dyn Disk,
     folder: &Path,
     target: &mut dyn ReplayTarget,
 ) -> Result<Replayed, DiskError> {
     let mut found = Replayed::default();
-    let mut sequences: Vec<u32> = disk.list(folder)?.iter().filter_map(|name| sequence_of(name)).collect();
+    let names = disk.list(folder)?;
+    found.last_sequence = last_sequence(&names);
+    let mut sequences: Vec<u32> = names.iter().filter_map(|name| sequence_of(name)).collect();
     sequences.sort_unstable();
-    let last = sequences.last().copied();
-    for sequence in sequences {
+    for (index, &sequence) in sequences.iter().enumerate() {
         let path = segment_path(folder, sequence);
         let bytes = disk.read(&path)?;
         let mut segment = SegmentReplay {
             path: &path,
-            is_last: Some(sequence) == last,
+            may_be_torn: sequences.get(index + 1) != Some(&(sequence + 1)),
             series: HashMap::new(),
             rows: Vec::new(),
             newest_ms: i64::MIN,
+            is_damaged: false,
             found: &mut found,
         };
         segment.read(&bytes, target);
-        let newest_ms = segment.newest_ms;
-        found.segments.push((sequence, newest_ms));
+        let (newest_ms, damaged) = (segment.newest_ms, segment.is_damaged);
+        found.segments.push(EndedSegment { sequence, newest_ms, damaged });
+        let (file_bytes, written_bytes) = (bytes.len(), written_bytes(&bytes));
+        drop(bytes); // the mapping
+        if file_bytes - written_bytes > RESERVE_KEPT_BYTES
+            && let Err(error) = disk.shorten(&path, written_bytes as u64)
+        {
+            tracing::warn!(%error, "a killed process's reserve is not given back");
+        }
     }
     Ok(found)
 }
 
 struct SegmentReplay<'a> {
     path: &'a Path,
-    is_last: bool,
+    /// Whether it ended with its process, or with a failure, rather than in order.
+    may_be_torn: bool,
+    is_damaged: bool,
     /// The refs of this segment and what they are now.
     series: HashMap<u64, SeriesRef>,
     rows: Vec<(SeriesRef, i64, f64)>,
@@ -72,7 +88,8 @@ impl SegmentReplay<'_> {
         let events = match Reader::open(bytes) {
             Ok((header, events)) if header.kind == FileKind::Log => events,
             Ok(_) => return self.damaged(Corruption { offset: 0, what: "the file is no log segment" }),
-            Err(_) if self.is_last && bytes.iter().all(|byte| *byte == 0) => return, // created, never written
+            // Created and never finished: what is acknowledged comes behind a synced header.
+            Err(_) if self.may_be_torn && !holds_records(bytes) => return,
             Err(damage) => {
                 self.damaged(damage);
                 Reader::without_header(bytes)
@@ -86,12 +103,12 @@ impl SegmentReplay<'_> {
                     }
                 }
                 Event::Damage { from, to, what } => {
-                    let text = format!("{} bytes {from} to {to}: {what}", self.path.display());
-                    self.found.damage.push(text);
+                    let hint =
+                        if self.may_be_torn { " (or a write that was cut off before it was answered)" } else { "" };
+                    self.note(format!("bytes {from} to {to}: {what}{hint}"));
                 }
-                Event::TornTail { from } if !self.is_last => {
-                    let text = format!("{} byte {from}: the segment ends in the middle", self.path.display());
-                    self.found.damage.push(text);
+                Event::TornTail { from } if !self.may_be_torn => {
+                    self.note(format!("byte {from}: the segment ends in the middle"));
                 }
                 Event::TornTail { .. } | Event::End { .. } => {}
             }
@@ -138,6 +155,23 @@ impl SegmentReplay<'_> {
     }
 
     fn damaged(&mut self, damage: Corruption) {
-        self.found.damage.push(format!("{} {damage}", self.path.display()));
+        self.note(damage.to_string());
     }
+
+    fn note(&mut self, what: String) {
+        self.is_damaged = true;
+        self.found.damage.push(format!("{} {what}", self.path.display()));
+    }
+}
+
+/// Length of the file without the zeros at its end.
+fn written_bytes(bytes: &[u8]) -> usize {
+    const STEP: usize = 64;
+    let rough = bytes.chunks(STEP).rposition(|chunk| chunk.iter().any(|byte| *byte != 0)).map_or(0, |at| at + 1);
+    let rough = (rough * STEP).min(bytes.len());
+    bytes[..rough].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+fn holds_records(bytes: &[u8]) -> bool {
+    Reader::without_header(bytes).any(|event| matches!(event, Event::Record { .. }))
 }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use storage_format::frame::{self, FileHeader, FileKind};
 
 use super::super::head::LogEntry;
-use super::{DISK_RESERVE_BYTES, SEGMENT_BYTES, segment_path};
+use super::{DISK_RESERVE_BYTES, EndedSegment, SEGMENT_BYTES, damaged_path, segment_path};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, DiskFile};
+
+/// Memory that is kept from group to group.
+const KEPT_BYTES_MAX: usize = 2 * super::GROUP_BYTES_MAX;
 
 /// Appends whole records, chains still open, that define all series alive.
 pub(in crate::storage) type SeriesSnapshot = Box<dyn Fn(&mut Vec<u8>) + Send>;
@@ -22,8 +25,10 @@ pub(in crate::storage) struct LogWriter {
     sync_each_group: bool,
     segment: Option<Segment>,
     next_sequence: u32,
-    /// Ended segments, oldest first: number and newest sample.
-    ended: Vec<(u32, i64)>,
+    /// Oldest first.
+    ended: Vec<EndedSegment>,
+    /// The last attempt failed: until a segment could be begun anew, nothing is promised.
+    broken: bool,
     /// Records that are in the head and not yet in the log, with their newest sample: the group at hand, and after a
     /// failure everything since.
     unwritten: Vec<u8>,
@@ -49,9 +54,11 @@ impl LogWriter {
         clock: Clock,
         snapshot: SeriesSnapshot,
         sync_each_group: bool,
-        ended: Vec<(u32, i64)>,
+        ended: Vec<EndedSegment>,
+        last_sequence: u32,
     ) -> LogWriter {
-        let next_sequence = ended.last().map_or(1, |(sequence, _)| sequence + 1);
+        // One number is left out: whoever finds the gap knows that the segment before it may be torn.
+        let next_sequence = if last_sequence == 0 { 1 } else { last_sequence.saturating_add(2) };
         LogWriter {
             disk,
             folder,
@@ -61,6 +68,7 @@ impl LogWriter {
             segment: None,
             next_sequence,
             ended,
+            broken: false,
             unwritten: Vec::new(),
             unwritten_newest_ms: i64::MIN,
         }
@@ -73,24 +81,25 @@ impl LogWriter {
             self.unwritten.extend_from_slice(&entry.records);
             self.unwritten_newest_ms = self.unwritten_newest_ms.max(entry.newest_ms);
         }
-        if self.unwritten.is_empty() {
+        if self.unwritten.is_empty() && !self.broken {
             return Ok(());
         }
         let written = self.write_group();
         match written {
             Ok(()) => {
                 self.unwritten.clear();
+                self.unwritten.shrink_to(KEPT_BYTES_MAX); // a failure may have let it grow far
                 self.unwritten_newest_ms = i64::MIN;
+                self.broken = false;
             }
-            // What a failed sync left behind is unknown: this segment ends here, and the group goes to another.
-            Err(_) => self.end_segment(),
+            Err(_) => self.give_up_segment(),
         }
         written
     }
 
-    /// Bytes that wait for the disk to recover.
-    pub(in crate::storage) fn unwritten_bytes(&self) -> usize {
-        self.unwritten.len()
+    /// Whether something waits for the disk to recover.
+    pub(in crate::storage) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Number of segments, the growing one included.
@@ -101,6 +110,7 @@ impl LogWriter {
     fn write_group(&mut self) -> Result<(), DiskError> {
         let grown = self.segment.as_ref().is_some_and(|segment| segment.written_bytes >= segment.bytes_max);
         if grown {
+            self.sync_written()?;
             self.end_segment();
         }
         if self.segment.is_none() {
@@ -139,28 +149,59 @@ impl LogWriter {
 
         let path = segment_path(&self.folder, sequence);
         let bytes_max = SEGMENT_BYTES.max(4 * opening.len() as u64);
-        let file = self.disk.create(&path, bytes_max + super::GROUP_BYTES_MAX as u64)?;
+        let begin = || {
+            let file = self.disk.create(&path, bytes_max + super::GROUP_BYTES_MAX as u64)?;
+            file.write_at(0, &opening)?;
+            file.sync()?;
+            self.disk.sync_folder(&self.folder)?;
+            Ok(file)
+        };
+        let file: Box<dyn DiskFile> = begin().inspect_err(|_| {
+            // Its room is needed. If even this fails, the next attempt takes the same name.
+            let _ = self.disk.remove(&path);
+        })?;
         self.next_sequence += 1;
-        file.write_at(0, &opening)?;
-        file.sync()?;
-        self.disk.sync_folder(&self.folder)?;
         let written_bytes = opening.len() as u64;
         self.segment =
             Some(Segment { file, sequence, written_bytes, bytes_max, chain, newest_ms: i64::MIN, dirty: false });
         Ok(())
     }
 
-    /// Closes the growing segment; the next group begins another.
-    pub(in crate::storage) fn end_segment(&mut self) {
+    /// Ends the growing segment in order, everything in it synced; the next group begins another.
+    pub(in crate::storage) fn finish_segment(&mut self) -> Result<(), DiskError> {
+        self.sync()?;
+        self.end_segment();
+        Ok(())
+    }
+
+    /// What a failed write or sync left behind is unknown: the segment ends here, and what was to be written goes to
+    /// another, a number further on.
+    fn give_up_segment(&mut self) {
+        self.broken = true;
+        if self.segment.is_some() {
+            self.end_segment();
+            self.next_sequence += 1;
+        }
+    }
+
+    fn end_segment(&mut self) {
         let Some(segment) = self.segment.take() else { return };
         // Gives the reserve back. If the disk refuses even that, the rest reads as zeros and means the same.
         let _ = segment.file.truncate(segment.written_bytes);
         let newest_ms = segment.newest_ms.max(self.unwritten_newest_ms);
-        self.ended.push((segment.sequence, newest_ms));
+        self.ended.push(EndedSegment { sequence: segment.sequence, newest_ms, damaged: false });
     }
 
     /// Syncs what an earlier commit left to the interval. Nothing to do is fine.
     pub(in crate::storage) fn sync(&mut self) -> Result<(), DiskError> {
+        let synced = self.sync_written();
+        if synced.is_err() {
+            self.give_up_segment();
+        }
+        synced
+    }
+
+    fn sync_written(&mut self) -> Result<(), DiskError> {
         match &mut self.segment {
             Some(segment) if segment.dirty => {
                 segment.file.sync()?;
@@ -171,18 +212,30 @@ impl LogWriter {
         }
     }
 
-    /// Removes the oldest segments as long as all their samples are older than `floor_ms`, that is, in blocks.
-    pub(in crate::storage) fn retire(&mut self, floor_ms: i64) -> Result<usize, DiskError> {
-        let gone = self.ended.iter().take_while(|(_, newest_ms)| *newest_ms < floor_ms).count();
-        for (sequence, _) in self.ended.drain(..gone) {
-            match self.disk.remove(&segment_path(&self.folder, sequence)) {
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => {}
+    /// Removes the oldest segments as long as all their samples are older than `floor_ms`, that is, in blocks. Damaged
+    /// ones are put aside: somebody may still want to read them.
+    pub(in crate::storage) fn retire(&mut self, floor_ms: i64) -> Result<(), DiskError> {
+        let due = self.ended.iter().take_while(|segment| segment.newest_ms < floor_ms).count();
+        let mut gone = 0;
+        let removed = self.ended[..due].iter().try_for_each(|segment| {
+            let path = segment_path(&self.folder, segment.sequence);
+            let outcome = if segment.damaged {
+                self.disk.rename(&path, &damaged_path(&self.folder, segment.sequence))
+            } else {
+                self.disk.remove(&path)
+            };
+            match outcome {
+                Err(error) if !error.is_not_found() => Err(error),
+                _ => {
+                    gone += 1;
+                    Ok(())
+                }
             }
-        }
+        });
+        self.ended.drain(..gone);
         if gone > 0 {
             self.disk.sync_folder(&self.folder)?;
         }
-        Ok(gone)
+        removed
     }
 }

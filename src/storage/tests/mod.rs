@@ -1,3 +1,7 @@
+mod concurrent;
+mod crash;
+mod edges;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
