@@ -50,6 +50,11 @@ if ((${#missing[@]} > 0)); then
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
         echo "== installing ${missing[*]}"
         install_packages "${missing[@]}"
+        mapfile -t missing < <(missing_packages)
+        if ((${#missing[@]} > 0)); then
+            echo "error: ${missing[*]}: installed, and the program is still not found" >&2
+            exit 1
+        fi
     else
         echo "error: the tests need Debian's ${missing[*]}, and only root can install them: run as root" >&2
         echo "    $command" >&2

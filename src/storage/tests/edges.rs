@@ -157,7 +157,8 @@ fn definitions_of_more_bytes_than_a_record_holds_are_stored() {
 #[test]
 fn writes_are_taken_again_after_a_sync_of_the_interval_failed() {
     let (disk, clock) = (SimulatedDisk::new(), Clock::system());
-    let interval = StorageOptions { wal_sync: WalSync::Interval { interval_ms: 20 }, ..options(1) };
+    // Long enough for the disk to fail between the write and its sync, also where many tests run at once.
+    let interval = StorageOptions { wal_sync: WalSync::Interval { interval_ms: 2_000 }, ..options(1) };
     let up = series("up", 1);
     let now = clock.now_ms();
     let fixture = open_with(&disk, interval, &clock);
