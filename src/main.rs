@@ -59,15 +59,24 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    // Whoever gave up waiting, by a second signal or one during the start, does not wait for what still runs.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn serve(flags: ServeArgs) -> anyhow::Result<ExitCode> {
     telemetry::start_logging();
-    // Asked for before the start, so that a stop during recovery is not lost.
+    // Asked for before the start, so that a stop during recovery is heard.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::start(Config::load(&flags)?).await?;
+    let config = Config::load(&flags)?;
+    let server = tokio::select! {
+        started = Server::start(config) => started?,
+        _ = terminate.recv() => return Ok(stopped_early()),
+        _ = interrupt.recv() => return Ok(stopped_early()),
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -78,4 +87,10 @@ async fn serve(flags: ServeArgs) -> anyhow::Result<ExitCode> {
         _ = terminate.recv() => Ok(ExitCode::FAILURE),
         _ = interrupt.recv() => Ok(ExitCode::FAILURE),
     }
+}
+
+/// A start changes nothing that the next one needs, so it may end anywhere.
+fn stopped_early() -> ExitCode {
+    tracing::info!("stopped before it was ready");
+    ExitCode::SUCCESS
 }

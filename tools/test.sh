@@ -58,9 +58,9 @@ if ((${#missing[@]} > 0)); then
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --workspace "$@"
+    cargo nextest run --workspace --no-fail-fast "$@"
 else
-    cargo test --workspace --lib --bins --tests -- "$@"
+    cargo test --workspace --no-fail-fast --lib --bins --tests -- "$@"
 fi
 if (($# == 0)); then
     cargo test --workspace --doc

@@ -97,6 +97,10 @@ impl Disk for NullDisk {
         Ok(())
     }
 
+    fn shorten(&self, _: &Path, _: u64) -> Result<(), DiskError> {
+        Ok(())
+    }
+
     fn remove(&self, _: &Path) -> Result<(), DiskError> {
         Ok(())
     }

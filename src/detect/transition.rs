@@ -75,3 +75,20 @@ pub struct Firing {
     /// When the alert began, in ms since 1970 UTC.
     pub fired_ms: i64,
 }
+
+impl Firing {
+    /// The transition by which it began, with the value that it has now.
+    pub fn transition(&self) -> Transition {
+        Transition {
+            watch: self.watch,
+            labels: self.labels.clone(),
+            kind: Kind::Firing,
+            direction: self.direction,
+            value: self.value,
+            expected: self.expected,
+            onset_ms: self.onset_ms,
+            fired_ms: self.fired_ms,
+            at_ms: self.fired_ms,
+        }
+    }
+}

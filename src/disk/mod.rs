@@ -54,6 +54,8 @@ pub trait Disk: Send + Sync {
     fn read(&self, path: &Path) -> Result<FileBytes, DiskError>;
     /// Gives a file another name, in place of a file of that name.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
+    /// Cuts a file that nobody writes to or has mapped off behind `length` bytes.
+    fn shorten(&self, path: &Path, length: u64) -> Result<(), DiskError>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> Result<(), DiskError>;
     /// Makes what was created, renamed and removed in the folder last.

@@ -67,7 +67,7 @@ impl Disk for RealDisk {
             return Ok(FileBytes::Copied(Arc::from([])));
         }
         // SAFETY: the mapping is sound while nobody shortens the file or changes mapped bytes under it. The folder lock
-        // keeps other Dozor processes out; we ourselves write a file once, never cut one that may be mapped, and remove
+        // keeps other Dozor processes out; we ourselves write a file once, never shorten one that may be mapped, and remove
         // it by name only, which leaves the pages of a mapping in place. Somebody who truncates our files by hand ends
         // the process (SIGBUS); read() into memory would not, but would hold every index of every block in memory.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
@@ -77,6 +77,11 @@ impl Disk for RealDisk {
     #[expect(clippy::disallowed_methods, reason = "this is the disk")]
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         fs::rename(from, to).map_err(|source| DiskError::new("rename", from, source))
+    }
+
+    fn shorten(&self, path: &Path, length: u64) -> Result<(), DiskError> {
+        let shorten = || OpenOptions::new().write(true).open(path)?.set_len(length);
+        shorten().map_err(|source| DiskError::new("shorten", path, source))
     }
 
     fn remove(&self, path: &Path) -> Result<(), DiskError> {

@@ -186,6 +186,14 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
+    fn shorten(&self, path: &Path, length: u64) -> Result<(), DiskError> {
+        let mut state = self.changing("shorten", path)?;
+        let missing = || DiskError::new("shorten", path, io::Error::from(io::ErrorKind::NotFound));
+        let index = *state.live.get(path).ok_or_else(missing)?;
+        state.files[index].live.truncate(length as usize);
+        Ok(())
+    }
+
     fn remove(&self, path: &Path) -> Result<(), DiskError> {
         let mut state = self.changing("remove", path)?;
         let missing = || DiskError::new("remove", path, io::Error::from(io::ErrorKind::NotFound));

@@ -216,7 +216,7 @@ impl Ingest {
         drop(body);
         // Rows mostly take less than twice the bytes they were read from; a sample of two bytes becomes one of 24.
         let more_bytes = rows.bytes().saturating_sub(2 * decoded_bytes);
-        if more_bytes > 0 {
+        if more_bytes > ROWS_BYTES_FREE {
             room.merge(self.reserve(more_bytes)?);
         }
         let summary = self.storage.write(rows.batches).await?;
@@ -236,6 +236,8 @@ impl Ingest {
     }
 }
 
+/// Memory of a request's rows that is not counted on its own: small requests are bounded by their connections.
+const ROWS_BYTES_FREE: usize = 64 << 10;
 /// Reasons that an answer lists; they may quote the sender, and a few of them tell the story.
 const REASONS_TOLD_MAX: usize = 8;
 

@@ -146,7 +146,11 @@ impl Server {
             WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
         let watching = Watching::start(parts, disk, &config.data_dir, &clock)?;
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
-        let deliveries = tokio::spawn(notifier.clone().run(deliveries_stopped));
+        let delivering = notifier.clone();
+        let deliveries = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            delivering.run(deliveries_stopped).await;
+        });
         let (stop_maintenance, maintenance_stopped) = bounded(1);
         let maintained = storage.clone();
         let maintenance = thread("maintain", move || maintain(&maintained, &maintenance_stopped))?;
@@ -155,7 +159,11 @@ impl Server {
         let services = services(&config, &storage, rules, notifier, &registry, &ready, &clock);
         metrics::register_ingest(&registry, &services.ingest);
         let (stop_http, http_stopped) = signal::channel(false);
-        let http = tokio::spawn(http::serve(listener, Arc::new(services), HttpLimits::of(&config), http_stopped));
+        let limits = HttpLimits::of(&config);
+        let http = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            http::serve(listener, Arc::new(services), limits, http_stopped).await;
+        });
         tracing::info!(%address, shards = shard_count, "ready");
         Ok(Server {
             address,
@@ -282,12 +290,14 @@ fn services(
     clock: &Clock,
 ) -> Services {
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let decoded_bytes_max = count(config.limits.request_decoded_bytes_max);
     let limits = IngestLimits {
         request_bytes_max: count(config.limits.request_bytes_max),
-        request_decoded_bytes_max: count(config.limits.request_decoded_bytes_max),
+        request_decoded_bytes_max: decoded_bytes_max,
+        // The largest request that is allowed must find room, and a second one beside it.
+        bytes_in_flight_max: IngestLimits::default().bytes_in_flight_max.max(decoded_bytes_max.saturating_mul(4)),
         series_per_request_max: count(config.limits.series_per_request_max),
         samples_per_request_max: count(config.limits.samples_per_request_max),
-        ..IngestLimits::default()
     };
     let query_limits = Limits {
         samples_max: config.query.samples_max,
@@ -309,6 +319,17 @@ fn services(
     }
 }
 
+/// Ends the process when it is dropped by a panic.
+struct EndProcessOnPanic;
+
+impl Drop for EndProcessOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 /// The loop of the maintenance thread.
 fn maintain(storage: &Storage, stopped: &Receiver<()>) {
     let mut wait = MAINTENANCE_INTERVAL;
@@ -326,7 +347,13 @@ fn maintain(storage: &Storage, stopped: &Receiver<()>) {
     }
 }
 
+/// A thread whose panic ends the process: a server that has silently stopped to watch, or to cut blocks, is worse than
+/// one that is started again.
 fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServerError> {
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    let guarded = move || {
+        let _guard = EndProcessOnPanic;
+        body();
+    };
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(guarded);
     started.map_err(|source| ServerError::Thread { name: name.to_owned(), source })
 }

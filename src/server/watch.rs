@@ -5,15 +5,16 @@
 //! again too. So a restart neither loses an alert nor tells it twice.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use hashbrown::HashSet;
 
 use super::{ServerError, thread};
 use crate::clock::Clock;
-use crate::detect::{Judge, Transition, Worker};
+use crate::detect::{Firing, Judge, Transition, Worker};
 use crate::disk::{Disk, FileBytes};
 use crate::notify::{Alert, Notifier};
 use crate::rules::RuleSet;
@@ -29,6 +30,12 @@ const JUDGE_INTERVAL: Duration = Duration::from_millis(250);
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(15);
 /// How long the judge waits before it tries again to note an alert.
 const OUTBOX_RETRY: Duration = Duration::from_millis(500);
+/// How long everything here may go on once the server stops. What is not noted by then is found again at the next
+/// start: the checkpoint from before it still stands.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long after a start the log has surely gone through detection again, so that what fires is known.
+const ORPHANS_AFTER: Duration = Duration::from_secs(30);
 
 /// What the threads are made of.
 pub(super) struct WatchingParts {
@@ -45,6 +52,24 @@ pub(super) struct WatchingParts {
 pub(super) struct Watching {
     workers: Vec<JoinHandle<()>>,
     judge: JoinHandle<()>,
+    deadline: Arc<Deadline>,
+}
+
+/// When to stop trying: unknown until the server stops. Set once in `join`, read by every thread that may have to wait.
+struct Deadline {
+    clock: Clock,
+    at: OnceLock<Duration>,
+}
+
+impl Deadline {
+    fn set(&self) {
+        // A second order to stop does not prolong the first.
+        let _ = self.at.set(self.clock.monotonic() + STOP_WITHIN);
+    }
+
+    fn has_passed(&self) -> bool {
+        self.at.get().is_some_and(|at| self.clock.monotonic() >= *at)
+    }
 }
 
 impl Watching {
@@ -54,6 +79,7 @@ impl Watching {
         data_dir: &Path,
         clock: &Clock,
     ) -> Result<Watching, ServerError> {
+        let deadline = Arc::new(Deadline { clock: clock.clone(), at: OnceLock::new() });
         // One place: a bell that rang is heard at the next look, however often it rang.
         let (bell, rung) = bounded(1);
         let mut judging = Judging {
@@ -62,6 +88,7 @@ impl Watching {
             notifier: parts.notifier,
             external_url: parts.external_url,
             checkpoint: Checkpoint { disk, path: data_dir.join("detect.state") },
+            deadline: deadline.clone(),
             restored: false,
         };
         judging.restore();
@@ -69,14 +96,15 @@ impl Watching {
         let judge = thread("judge", move || judging.run(&rung, &clock))?;
         let mut workers = Vec::new();
         for (index, (source, worker)) in parts.taps.into_iter().zip(parts.workers).enumerate() {
-            let bell = bell.clone();
-            workers.push(thread(&format!("detect-{index}"), move || feed(&source, worker, &bell))?);
+            let (bell, deadline) = (bell.clone(), deadline.clone());
+            workers.push(thread(&format!("detect-{index}"), move || feed(&source, worker, &bell, &deadline))?);
         }
-        Ok(Watching { workers, judge })
+        Ok(Watching { workers, judge, deadline })
     }
 
-    /// Waits for the end, which comes when the shards have ended.
+    /// Waits for the end, which comes when the shards have ended, or at the latest when [`STOP_WITHIN`] has passed.
     pub(super) fn join(self) {
+        self.deadline.set();
         for worker in self.workers {
             let _ = worker.join();
         }
@@ -85,23 +113,26 @@ impl Watching {
 }
 
 /// The loop of one worker.
-fn feed(source: &TapSource, mut worker: Worker, bell: &Sender<()>) {
-    loop {
+fn feed(source: &TapSource, mut worker: Worker, bell: &Sender<()>, deadline: &Deadline) {
+    while !deadline.has_passed() {
         match source.next(IDLE_AFTER) {
             Tapped::Batch(batch) => {
                 worker.handle(&batch);
-                flush(&mut worker, bell);
+                flush(&mut worker, bell, deadline);
             }
             Tapped::Missed => {
                 let missed = source.catch_up(|series| worker.last_timestamp(series));
                 for batch in missed {
                     worker.handle(&batch);
-                    flush(&mut worker, bell);
+                    flush(&mut worker, bell, deadline);
+                    if deadline.has_passed() {
+                        return;
+                    }
                 }
             }
             Tapped::Nothing => {
                 worker.settle(|| source.is_idle());
-                flush(&mut worker, bell);
+                flush(&mut worker, bell, deadline);
             }
             Tapped::Closed => return,
         }
@@ -109,11 +140,11 @@ fn feed(source: &TapSource, mut worker: Worker, bell: &Sender<()>) {
 }
 
 /// Hands over everything before more is taken in: what waits is bounded by the queue, not by the stream.
-fn flush(worker: &mut Worker, bell: &Sender<()>) {
+fn flush(worker: &mut Worker, bell: &Sender<()>, deadline: &Deadline) {
     loop {
         worker.publish();
         let _ = bell.try_send(());
-        if worker.pending() == 0 {
+        if worker.pending() == 0 || deadline.has_passed() {
             return;
         }
         std::thread::park_timeout(QUEUE_FULL_REST);
@@ -126,6 +157,7 @@ struct Judging {
     notifier: Arc<Notifier>,
     external_url: String,
     checkpoint: Checkpoint,
+    deadline: Arc<Deadline>,
     /// Whether detection went on from a checkpoint.
     restored: bool,
 }
@@ -136,6 +168,7 @@ impl Judging {
         match self.judge.restore(&bytes) {
             Ok(restored) => {
                 tracing::info!(groups = restored.groups, dropped = restored.groups_dropped, "detection goes on");
+                self.restored = true;
             }
             Err(error) => tracing::error!(%error, "detection starts anew"),
         }
@@ -144,11 +177,18 @@ impl Judging {
     /// The loop of the judge.
     fn run(mut self, rung: &Receiver<()>, clock: &Clock) {
         let mut written = clock.monotonic();
+        let mut orphans_due = self.restored.then(|| clock.monotonic() + ORPHANS_AFTER);
         loop {
             let ended = matches!(rung.recv_timeout(JUDGE_INTERVAL), Err(RecvTimeoutError::Disconnected));
             let transitions = self.judge.poll();
             let changed = !transitions.is_empty();
-            self.note(&transitions);
+            if !self.note(&transitions) {
+                return;
+            }
+            if orphans_due.is_some_and(|due| clock.monotonic() >= due) {
+                self.resolve_orphans();
+                orphans_due = None;
+            }
             if changed || ended || clock.monotonic().saturating_sub(written) >= CHECKPOINT_INTERVAL {
                 self.checkpoint.write(&self.judge.checkpoint());
                 written = clock.monotonic();
@@ -159,10 +199,26 @@ impl Judging {
         }
     }
 
-    /// Puts the alerts into the outbox, however long the disk takes to let us.
-    fn note(&self, transitions: &[Transition]) {
+    /// Ends the alerts that the outbox has as firing and detection does not: those of rules that were changed or removed
+    /// while they fired. Nobody else would.
+    fn resolve_orphans(&self) {
+        let alert = |firing: Firing| self.rules.alert_for(&firing.transition(), &self.external_url).fingerprint();
+        let firing: HashSet<u64> = self.judge.firing().into_iter().map(alert).collect();
+        let now_ms = self.judge.shared().frontier_ms();
+        for orphan in self.notifier.active().into_iter().filter(|alert| !firing.contains(&alert.fingerprint())) {
+            tracing::warn!(labels = %orphan.labels, "the rule of a firing alert was changed or removed: resolved");
+            let resolved = Alert { ends_at_ms: Some(now_ms.max(orphan.starts_at_ms)), ..orphan };
+            if let Err(error) = self.notifier.enqueue(&resolved) {
+                tracing::error!(%error, "it could not be noted; the next start tries again");
+            }
+        }
+    }
+
+    /// Puts the alerts into the outbox, however long the disk takes to let us. False: the server stopped before that,
+    /// and the checkpoint must stay as it is.
+    fn note(&self, transitions: &[Transition]) -> bool {
         if transitions.is_empty() {
-            return;
+            return true;
         }
         let alert = |transition| self.rules.alert_for(transition, &self.external_url);
         let alerts: Vec<Alert> = transitions.iter().map(alert).collect();
@@ -170,9 +226,14 @@ impl Judging {
             tracing::info!(labels = %alert.labels, status = %alert.status(), "alert");
         }
         while let Err(error) = self.notifier.enqueue_all(&alerts) {
+            if self.deadline.has_passed() {
+                tracing::error!(%error, "an alert cannot be noted before the end; the next start finds it again");
+                return false;
+            }
             tracing::error!(%error, "an alert cannot be noted; trying again");
             std::thread::park_timeout(OUTBOX_RETRY);
         }
+        true
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opening the database: blocks, then the log behind them, then the threads.
 //!
-//! Recovery changes nothing that it reads. It is over when the head holds what the log holds; the next group of writes
+//! Recovery changes nothing that was written: of a killed process's segment it gives back the zeros that were reserved
+//! behind the records, so that many starts do not fill the disk. It is over when the head holds what the log holds; the next group of writes
 //! begins a new segment, which opens with all series alive, so an interrupted recovery simply starts again.
 
 use std::sync::Arc;

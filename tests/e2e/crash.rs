@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use dozor::clock::Clock;
 use dozor::demo::{RequestEncoder, encode_labels};
@@ -22,6 +23,9 @@ const WRITERS: usize = 2;
 const SERIES: usize = 50;
 const REQUEST_STEPS: i64 = 20;
 const STEP_MS: i64 = 15_000;
+/// How many requests one writer may be ahead of the other: half an hour of event time. What is further behind the newest
+/// than the out-of-order window may be sealed already, whoever sent that.
+const AHEAD_REQUESTS_MAX: i64 = 6;
 const ROUNDS: u64 = 4;
 /// Requests that must be acknowledged before a round's kill, by the round: the kill comes at another point each time.
 const ACKNOWLEDGED_BEFORE_KILL: [u64; ROUNDS as usize] = [40, 7, 90, 25];
@@ -66,13 +70,18 @@ impl Writer {
     }
 
     /// Writes until the engine is gone. What it did not answer is sent again in the next round, as senders do.
-    fn write(&mut self, client: &mut Client, stop: &AtomicBool, acknowledged: &AtomicU64) {
-        while !stop.load(Ordering::SeqCst) {
+    fn write(&mut self, client: &mut Client, work: &Work) {
+        while !work.stop.load(Ordering::SeqCst) {
+            if self.acknowledged > work.slowest() + AHEAD_REQUESTS_MAX {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
             let body = self.request(self.acknowledged);
             match client.remote_write(&body) {
                 Ok(answer) if answer.status == 204 => {
                     self.acknowledged += 1;
-                    acknowledged.fetch_add(1, Ordering::SeqCst);
+                    work.progress[self.index].store(self.acknowledged, Ordering::SeqCst);
+                    work.acknowledged.fetch_add(1, Ordering::SeqCst);
                 }
                 Ok(answer) => assert!(matches!(answer.status, 429 | 503), "{} {}", answer.status, answer.text()),
                 Err(_) => return,
@@ -119,33 +128,47 @@ fn value(writer: usize, series: usize, step: i64) -> f64 {
     }
 }
 
+/// What the writers of one round share.
+struct Work {
+    stop: AtomicBool,
+    acknowledged: AtomicU64,
+    /// Requests that each has had acknowledged, in all rounds.
+    progress: [AtomicI64; WRITERS],
+}
+
+impl Work {
+    fn slowest(&self) -> i64 {
+        self.progress.iter().map(|progress| progress.load(Ordering::SeqCst)).min().expect("there are writers")
+    }
+}
+
 /// The writers at work, each with a connection of its own.
 struct Load {
-    stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
+    work: Arc<Work>,
     threads: Vec<JoinHandle<Writer>>,
 }
 
 impl Load {
     fn start(engine: &Engine, writers: Vec<Writer>) -> Load {
-        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let progress = std::array::from_fn(|index| AtomicI64::new(writers[index].acknowledged));
+        let work = Arc::new(Work { stop: AtomicBool::new(false), acknowledged: AtomicU64::new(0), progress });
         let start = |mut writer: Writer| {
-            let (stop, acknowledged, mut client) = (stop.clone(), acknowledged.clone(), engine.client());
+            let (work, mut client) = (work.clone(), engine.client());
             std::thread::spawn(move || {
-                writer.write(&mut client, &stop, &acknowledged);
+                writer.write(&mut client, &work);
                 writer
             })
         };
         let threads = writers.into_iter().map(start).collect();
-        Load { stop, acknowledged, threads }
+        Load { work, threads }
     }
 
     fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::SeqCst)
+        self.work.acknowledged.load(Ordering::SeqCst)
     }
 
     fn end(self) -> Vec<Writer> {
-        self.stop.store(true, Ordering::SeqCst);
+        self.work.stop.store(true, Ordering::SeqCst);
         self.threads.into_iter().map(|thread| thread.join().expect("a writer that is content")).collect()
     }
 }

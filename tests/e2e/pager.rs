@@ -153,3 +153,23 @@ fn engine_killed_every_minute_of_an_incident_tells_each_change_once() {
     wait_until("nothing is owed", || engine.metric("dozor_notify_pending") == 0.0);
     assert_told_well(&pager.told());
 }
+
+#[test]
+fn alert_whose_rule_was_removed_while_it_fired_is_resolved() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let pager = Pager::new(free_address());
+    pager.open(200);
+    let mut engine = start_engine(folder.path(), &pager);
+    let mut story = Story::new();
+    let repair_ms = story.repair_ms;
+    story.send(&engine, repair_ms);
+    wait_until("both are told", || has_told_both(&pager.taken(), "firing"));
+    engine.process().terminate();
+    assert!(engine.process().wait_for_end().success());
+
+    let webhook = format!("--webhook-url=http://{}/hook", pager.address);
+    let secret = format!("--webhook-secret-file={}", Pager::secret_file(folder.path()).display());
+    let _without_rules = Engine::start(folder.path(), &[&webhook, &secret]);
+    wait_until("the end of both is told", || has_told_both(&pager.taken(), "resolved"));
+    assert_told_well(&pager.told());
+}

@@ -31,7 +31,10 @@ pub(in crate::storage) trait ReplayTarget {
     fn samples(&mut self, rows: &[(SeriesRef, i64, f64)]);
 }
 
-/// Reads all segments in order. Changes nothing on the disk. Damage is skipped and told, never fatal.
+/// A reserve of more zeros than these, behind what a killed process wrote, is given back.
+const RESERVE_KEPT_BYTES: usize = 1 << 20;
+
+/// Reads all segments in order. Changes nothing that was written. Damage is skipped and told, never fatal.
 pub(in crate::storage) fn replay(
     disk: &dyn Disk,
     folder: &Path,
@@ -57,6 +60,13 @@ pub(in crate::storage) fn replay(
         segment.read(&bytes, target);
         let (newest_ms, damaged) = (segment.newest_ms, segment.is_damaged);
         found.segments.push(EndedSegment { sequence, newest_ms, damaged });
+        let (file_bytes, written_bytes) = (bytes.len(), written_bytes(&bytes));
+        drop(bytes); // the mapping
+        if file_bytes - written_bytes > RESERVE_KEPT_BYTES
+            && let Err(error) = disk.shorten(&path, written_bytes as u64)
+        {
+            tracing::warn!(%error, "a killed process's reserve is not given back");
+        }
     }
     Ok(found)
 }
@@ -152,6 +162,14 @@ impl SegmentReplay<'_> {
         self.is_damaged = true;
         self.found.damage.push(format!("{} {what}", self.path.display()));
     }
+}
+
+/// Length of the file without the zeros at its end.
+fn written_bytes(bytes: &[u8]) -> usize {
+    const STEP: usize = 64;
+    let rough = bytes.chunks(STEP).rposition(|chunk| chunk.iter().any(|byte| *byte != 0)).map_or(0, |at| at + 1);
+    let rough = (rough * STEP).min(bytes.len());
+    bytes[..rough].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 fn holds_records(bytes: &[u8]) -> bool {

@@ -1,4 +1,6 @@
+mod concurrent;
 mod crash;
+mod edges;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
