@@ -32,7 +32,7 @@ pub(in crate::storage) trait ReplayTarget {
 }
 
 /// A reserve of more zeros than these, behind what a killed process wrote, is given back.
-const RESERVE_KEPT_BYTES: usize = 1 << 20;
+const RESERVE_KEPT_BYTES: u64 = 1 << 20;
 
 /// Reads all segments in order. Changes nothing that was written. Damage is skipped and told, never fatal.
 pub(in crate::storage) fn replay(
@@ -55,15 +55,18 @@ pub(in crate::storage) fn replay(
             rows: Vec::new(),
             newest_ms: i64::MIN,
             is_damaged: false,
+            end: None,
             found: &mut found,
         };
         segment.read(&bytes, target);
-        let (newest_ms, damaged) = (segment.newest_ms, segment.is_damaged);
+        let (newest_ms, damaged, end) = (segment.newest_ms, segment.is_damaged, segment.end);
         found.segments.push(EndedSegment { sequence, newest_ms, damaged });
-        let (file_bytes, written_bytes) = (bytes.len(), written_bytes(&bytes));
+        let file_bytes = bytes.len() as u64;
         drop(bytes); // the mapping
-        if file_bytes - written_bytes > RESERVE_KEPT_BYTES
-            && let Err(error) = disk.shorten(&path, written_bytes as u64)
+        // Only where the reader found the end of the last record: a record may end in zeros of its own.
+        if let Some(written_bytes) = end
+            && file_bytes - written_bytes > RESERVE_KEPT_BYTES
+            && let Err(error) = disk.shorten(&path, written_bytes)
         {
             tracing::warn!(%error, "a killed process's reserve is not given back");
         }
@@ -76,6 +79,8 @@ struct SegmentReplay<'a> {
     /// Whether it ended with its process, or with a failure, rather than in order.
     may_be_torn: bool,
     is_damaged: bool,
+    /// Where the last record ends, if nothing but zeros is behind it.
+    end: Option<u64>,
     /// The refs of this segment and what they are now.
     series: HashMap<u64, SeriesRef>,
     rows: Vec<(SeriesRef, i64, f64)>,
@@ -110,7 +115,8 @@ impl SegmentReplay<'_> {
                 Event::TornTail { from } if !self.may_be_torn => {
                     self.note(format!("byte {from}: the segment ends in the middle"));
                 }
-                Event::TornTail { .. } | Event::End { .. } => {}
+                Event::TornTail { .. } => {}
+                Event::End { offset } => self.end = Some(offset),
             }
         }
     }
@@ -162,14 +168,6 @@ impl SegmentReplay<'_> {
         self.is_damaged = true;
         self.found.damage.push(format!("{} {what}", self.path.display()));
     }
-}
-
-/// Length of the file without the zeros at its end.
-fn written_bytes(bytes: &[u8]) -> usize {
-    const STEP: usize = 64;
-    let rough = bytes.chunks(STEP).rposition(|chunk| chunk.iter().any(|byte| *byte != 0)).map_or(0, |at| at + 1);
-    let rough = (rough * STEP).min(bytes.len());
-    bytes[..rough].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 fn holds_records(bytes: &[u8]) -> bool {

@@ -120,6 +120,28 @@ fn what_was_written_is_read_back_exactly_also_after_a_restart() {
 }
 
 #[test]
+fn the_last_record_before_a_kill_survives_every_start_after_it() {
+    let clock = Clock::manual(T0);
+    // Payloads of all lengths, so that most need padding; 128 takes two bytes, the second of them zero.
+    for count in 1..20 {
+        let mut disk = SimulatedDisk::new();
+        let rows: Vec<_> = (0..count).map(|node| (series("up", node), T0, 128.0 * f64::from(node % 3))).collect();
+        {
+            let fixture = open_with(&disk, options(1), &clock);
+            fixture.write(&rows);
+            disk = disk.crash(1); // before the close that would give the reserve back in order
+        }
+        for start in 0..3 {
+            let fixture = open_with(&disk, options(1), &clock);
+            assert!(fixture.recovered.damage.is_empty(), "{:?}", fixture.recovered.damage);
+            for (labels, timestamp_ms, value) in &rows {
+                assert_eq!(fixture.read(labels), bits(&[(*timestamp_ms, *value)]), "{count} rows, start {start}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_same_sample_twice_is_one_and_another_value_is_refused_by_name() {
     let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
     let fixture = open(&disk, &clock);
