@@ -19,6 +19,8 @@ const INTERVAL_MS_ASSUMED: i64 = 60_000;
 /// A gap this many intervals long, and so much more, still is none: one missed scrape is bridged.
 const GAP_INTERVALS: f64 = 2.2;
 const GAP_SLACK_MS: i64 = 5_000;
+/// A value further from zero than this is taken as no number: the squares of sums of such would be none.
+pub(crate) const VALUE_MAX: f64 = 1e100;
 /// Half-life of the volume that a series is known for, in ms.
 const VOLUME_HALF_LIFE_MS: f64 = 600_000.0;
 
@@ -67,7 +69,7 @@ pub(crate) struct Standing {
 /// What a sample means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
-    /// Not newer than the last one, or no number: nothing changes.
+    /// Not newer than the last one, or no number, or beyond [`VALUE_MAX`]: nothing changes.
     Ignored,
     /// The series begins, or begins again after being gone.
     Begins,
@@ -120,7 +122,7 @@ impl Series {
         if is_stale(value) {
             return self.end(timestamp_ms);
         }
-        if !value.is_finite() {
+        if value.is_nan() || value.abs() > VALUE_MAX {
             return Step::Ignored;
         }
         let stretch =
