@@ -114,8 +114,8 @@ impl Series {
         }
     }
 
-    /// Takes in one sample.
-    pub(crate) fn advance(&mut self, timestamp_ms: i64, value: f64, lateness_ms: i64) -> Step {
+    /// Takes in one sample. With `has_left` it begins anew, for somebody has counted it as gone.
+    pub(crate) fn advance(&mut self, timestamp_ms: i64, value: f64, lateness_ms: i64, has_left: bool) -> Step {
         if timestamp_ms <= self.last_ms.max(self.ended_ms.unwrap_or(i64::MIN)) {
             return Step::Ignored;
         }
@@ -127,7 +127,7 @@ impl Series {
         }
         let stretch =
             Stretch { from_ms: self.last_ms, to_ms: timestamp_ms, from_value: self.last_value, to_value: value };
-        let step = self.step(stretch);
+        let step = if has_left { Step::Begins } else { self.step(stretch) };
         match step {
             Step::Continues(_) => self.learn(stretch),
             _ => self.begin(step, timestamp_ms, lateness_ms),
@@ -195,6 +195,11 @@ impl Series {
     /// A group no longer counts the series among its members.
     pub(crate) fn leave(&mut self, group: u32) {
         self.feeds.iter_mut().filter(|feed| feed.group == group).for_each(|feed| feed.is_member = false);
+    }
+
+    /// Whether a group that it feeds does not count it: it has been silent for too long, measured by the others' time.
+    pub(crate) fn has_left(&self) -> bool {
+        self.feeds.iter().any(|feed| !feed.is_member)
     }
 
     /// The longest gap that is bridged, in ms.

@@ -194,14 +194,21 @@ impl Worker {
     fn feed(&mut self, index: u32, row: &TapRow) -> Fed {
         let one = &mut self.series[index as usize];
         let volume = one.volume;
-        let step = one.advance(row.timestamp_ms, row.value, self.lateness_ms);
+        let step = one.advance(row.timestamp_ms, row.value, self.lateness_ms, one.has_left());
         let standing = one.standing();
-        let mut is_late = false;
+        // A backlog of long ago: it joins when it has come near the present, not to leave again at once.
+        let is_past = step == Step::Begins
+            && one.feeds.iter().any(|feed| {
+                let group = &self.groups[feed.group as usize];
+                group.is_past(&self.watches[group.watch].signal, row.timestamp_ms)
+            });
+        let mut is_late = is_past;
         for feed in &mut one.feeds {
             let group = &mut self.groups[feed.group as usize];
             let signal = &self.watches[group.watch].signal;
             match step {
                 Step::Ignored => return Fed::Ignored,
+                Step::Begins if is_past => {}
                 Step::Begins => {
                     if feed.is_member {
                         group.leave_early(index, volume);
