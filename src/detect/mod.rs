@@ -24,7 +24,8 @@
 //! A series counts from 30 s (the lateness) after its first sample, also after an interruption, which is a gap of more
 //! than 2.2 of its intervals and 5 s. One that was silent for five minutes, or ended with a staleness marker, has left:
 //! between what was expected with it and without it all is well, until the level has followed. A node whose clock is
-//! wrong does not move the time of the others.
+//! wrong does not move the time of the others; the groups of one that is behind by more than the lateness are judged
+//! that much later, up to five minutes, beyond which it does not count.
 //!
 //! What is judged, bucket by bucket: of sums, the increments in the bucket (not the overlapping window); of quantiles,
 //! the quantile of the bucket's own observations; of plain selectors, the last value. The `value` of a transition is

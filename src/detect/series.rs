@@ -53,6 +53,8 @@ pub(crate) struct Series {
     pub ended_ms: Option<i64>,
     /// Usual distance of samples; 0 when not known.
     pub interval_ms: i64,
+    /// By how much more than the lateness its samples come late, of late; at most [`LOOKBACK_MS`].
+    pub lag_ms: i64,
     /// Usual increment a second.
     pub volume: f64,
     volume_weight: f64,
@@ -109,6 +111,7 @@ impl Series {
             counted_volume: 0.0,
             ended_ms: None,
             interval_ms: 0,
+            lag_ms: 0,
             volume: 0.0,
             volume_weight: 0.0,
         }
@@ -197,6 +200,13 @@ impl Series {
         self.feeds.iter_mut().filter(|feed| feed.group == group).for_each(|feed| feed.is_member = false);
     }
 
+    /// Its newest sample came when the newest event time seen was `seen_ms`. A clock that is behind stays behind, so what
+    /// comes next is waited for accordingly; of one delay little is left after some samples.
+    pub(crate) fn arrived(&mut self, seen_ms: i64, lateness_ms: i64) {
+        let behind_ms = seen_ms.saturating_sub(self.last_ms).saturating_sub(lateness_ms).clamp(0, LOOKBACK_MS);
+        self.lag_ms = behind_ms.max(self.lag_ms - (self.lag_ms - behind_ms + 3) / 4);
+    }
+
     /// Whether a group that it feeds does not count it: it has been silent for too long, measured by the others' time.
     pub(crate) fn has_left(&self) -> bool {
         self.feeds.iter().any(|feed| !feed.is_member)
@@ -210,6 +220,6 @@ impl Series {
 
     /// Whether its next sample can no longer arrive in time, `seen_ms` being the newest event time seen.
     pub(crate) fn is_overdue(&self, seen_ms: i64, lateness_ms: i64) -> bool {
-        seen_ms > self.last_ms.saturating_add(self.gap_ms_max()).saturating_add(lateness_ms)
+        seen_ms > self.last_ms.saturating_add(self.gap_ms_max()).saturating_add(lateness_ms + self.lag_ms)
     }
 }

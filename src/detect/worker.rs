@@ -195,6 +195,9 @@ impl Worker {
         let one = &mut self.series[index as usize];
         let volume = one.volume;
         let step = one.advance(row.timestamp_ms, row.value, self.lateness_ms, one.has_left());
+        if step != Step::Ignored {
+            one.arrived(self.time.seen_ms(), self.lateness_ms);
+        }
         let standing = one.standing();
         // A backlog of long ago: it joins when it has come near the present, not to leave again at once.
         let is_past = step == Step::Begins

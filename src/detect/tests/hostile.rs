@@ -121,3 +121,136 @@ fn a_node_that_comes_back_with_a_backlog_counts_again() {
 fn rows_until(series: &[Arc<Labels>], duration_ms: i64) -> usize {
     series.len() * (duration_ms / SCRAPE_MS) as usize
 }
+
+const ORDERS: &str = "sum by (region) (rate(orders[1m]))";
+
+struct Node {
+    interval_ms: i64,
+    per_second: f64,
+    /// How far its clock is behind.
+    behind_ms: i64,
+    /// It begins anew this often, its counter at zero, 20 s after its end.
+    restarts_ms: Option<i64>,
+}
+
+impl Node {
+    fn usual() -> Node {
+        Node { interval_ms: SCRAPE_MS, per_second: 5.0, behind_ms: 0, restarts_ms: None }
+    }
+}
+
+/// Rows in the order of their arrival. `health` scales what a node sells at a true moment; none: it is cut off.
+fn shop(
+    seed: u64,
+    nodes: &[Node],
+    duration_ms: i64,
+    health: impl Fn(usize, i64) -> Option<f64>,
+) -> (Vec<Arc<Labels>>, Vec<Row>) {
+    let series = (0..nodes.len())
+        .map(|node| labels(&[("__name__", "orders"), ("region", "eu"), ("node", &node.to_string())]))
+        .collect();
+    let mut chance = Chance(seed);
+    let mut rows = Vec::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let (phase_ms, mut total, mut boot) = (chance.below(node.interval_ms as usize) as i64, 0.0, 0);
+        for second in 0..duration_ms / 1000 {
+            let at_ms = second * 1000;
+            if let Some(restarts_ms) = node.restarts_ms {
+                if at_ms / restarts_ms != boot {
+                    (boot, total) = (at_ms / restarts_ms, 0.0);
+                }
+                if at_ms % restarts_ms > restarts_ms - 20_000 {
+                    continue;
+                }
+            }
+            total += chance.poisson(node.per_second * health(index, at_ms).unwrap_or(1.0));
+            if (at_ms + phase_ms / 1000 * 1000) % node.interval_ms == 0 && health(index, at_ms).is_some() {
+                rows.push((at_ms, (index, START_MS + at_ms - node.behind_ms, total)));
+            }
+        }
+    }
+    rows.sort_by_key(|row: &(i64, Row)| row.0);
+    (series, rows.into_iter().map(|row| row.1).collect())
+}
+
+fn both() -> Vec<Watch> {
+    vec![watch(ORDERS, ModelOptions { directions: Directions::Both, ..ModelOptions::default() })]
+}
+
+/// Plays the rows one by one, and says how many of the buckets were unknown.
+fn played(series: &[Arc<Labels>], rows: &[Row]) -> (Vec<Transition>, f64) {
+    use std::sync::atomic::Ordering::Relaxed;
+    let (mut workers, mut judge) = start(both(), 1, LATENESS_MS_DEFAULT);
+    workers[0].handle(&batch(series, &[], true));
+    let mut transitions = Vec::new();
+    for row in rows {
+        workers[0].handle(&batch(series, &[*row], false));
+        transitions.extend(judge.poll());
+    }
+    let metrics = &judge.shared().metrics;
+    (transitions, metrics.buckets_unknown.load(Relaxed) as f64 / metrics.buckets_closed.load(Relaxed) as f64)
+}
+
+/// Four hours with an incident of ten minutes in the fourth: it fires once, soon after its start, and resolves.
+fn tells_the_incident(what: &str, nodes: &[Node], seed: u64, within_ms: i64) {
+    let broken_ms = 3 * HOUR_MS;
+    let is_broken = |at_ms: i64| (broken_ms..broken_ms + 600_000).contains(&at_ms);
+    let (series, rows) = shop(seed, nodes, 4 * HOUR_MS, |_, at_ms| Some(if is_broken(at_ms) { 0.3 } else { 1.0 }));
+    let (transitions, unknown_share) = played(&series, &rows);
+    let [fired, resolved] = transitions.as_slice() else { panic!("{what}, seed {seed}: {transitions:?}") };
+    let since_ms = fired.at_ms - START_MS - broken_ms;
+    assert!((0..=within_ms).contains(&since_ms), "{what}, seed {seed}: fired after {since_ms} ms");
+    assert!(resolved.at_ms - START_MS - broken_ms >= 600_000, "{what}, seed {seed}: {resolved:?}");
+    assert!(unknown_share < 0.2, "{what}, seed {seed}: {unknown_share} of the buckets unknown");
+}
+
+#[test]
+fn a_node_whose_clock_is_behind_does_not_blind_its_group() {
+    for behind_ms in [20_000, 45_000, 60_000, 90_000, 120_000, 240_000, 400_000] {
+        for seed in 0..3 {
+            let mut nodes: Vec<Node> = (0..4).map(|_| Node::usual()).collect();
+            nodes[0].behind_ms = behind_ms;
+            tells_the_incident(&format!("{behind_ms} ms behind"), &nodes, seed, 120_000);
+        }
+    }
+}
+
+#[test]
+fn nodes_that_are_scraped_every_5_and_every_60_seconds_are_one_group() {
+    for slow_count in [1, 3] {
+        for seed in 0..3 {
+            let mut nodes: Vec<Node> = (0..slow_count).map(|_| Node { interval_ms: 60_000, ..Node::usual() }).collect();
+            nodes.push(Node { interval_ms: 5000, ..Node::usual() });
+            tells_the_incident(&format!("{slow_count} slow ones"), &nodes, seed, 180_000);
+        }
+    }
+}
+
+#[test]
+fn a_node_that_restarts_every_ten_minutes_neither_fires_nor_hides_an_incident() {
+    for count in [1, 2, 4] {
+        for seed in 0..3 {
+            let mut nodes: Vec<Node> = (0..count).map(|_| Node::usual()).collect();
+            nodes[0].restarts_ms = Some(600_000);
+            tells_the_incident(&format!("one of {count} restarts"), &nodes, seed, 150_000);
+        }
+    }
+}
+
+#[test]
+fn all_nodes_silent_for_ten_minutes_neither_fires_nor_resolves() {
+    let broken_ms = 3 * HOUR_MS;
+    for count in [1, 3] {
+        for silent_ms in [2 * HOUR_MS, broken_ms + 200_000] {
+            let nodes: Vec<Node> = (0..count).map(|_| Node::usual()).collect();
+            let (series, rows) = shop(1, &nodes, 4 * HOUR_MS, |_, at_ms| {
+                let health = if (broken_ms..broken_ms + 1_800_000).contains(&at_ms) { 0.3 } else { 1.0 };
+                (!(silent_ms..silent_ms + 600_000).contains(&at_ms)).then_some(health)
+            });
+            let (transitions, _) = played(&series, &rows);
+            let [fired, resolved] = transitions.as_slice() else { panic!("{count} nodes: {transitions:?}") };
+            assert!((0..=120_000).contains(&(fired.at_ms - START_MS - broken_ms)), "{fired:?}");
+            assert!(resolved.at_ms - START_MS - broken_ms >= 1_800_000, "{resolved:?}");
+        }
+    }
+}
