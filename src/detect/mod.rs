@@ -27,6 +27,10 @@
 //! wrong does not move the time of the others; the groups of one that is behind by more than the lateness are judged
 //! that much later, up to five minutes, beyond which it does not count.
 //!
+//! A group whose last series went while it fired keeps firing, also across restarts: that nobody reports is no recovery.
+//! It ends when its series come back and are well, or when its rule is changed or removed. It takes one of the watch's
+//! [`GROUPS_COUNT_MAX`] places, as every group that was ever seen does until the process ends.
+//!
 //! What is judged, bucket by bucket: of sums, the increments in the bucket (not the overlapping window); of quantiles,
 //! the quantile of the bucket's own observations; of plain selectors, the last value. The `value` of a transition is
 //! the windowed one, as the expression says it. A model needs 40 judged buckets (ten minutes) before it fires.
@@ -70,7 +74,8 @@ pub struct Watch {
 
 /// How far behind the newest sample another may arrive and still count, in ms of event time.
 pub const LATENESS_MS_DEFAULT: i64 = 30_000;
-/// Most groups that one watch may have; further ones are counted in [`Metrics`] and not watched.
+/// Most groups that one watch may have, those without series included; further ones are counted in [`Metrics`] and not
+/// watched.
 pub const GROUPS_COUNT_MAX: usize = 10_000;
 
 /// Makes one worker for each shard and the judge who merges what they say.
