@@ -145,7 +145,7 @@ async fn drive(target: Target, mut bodies: mpsc::Receiver<Body>, pace: Pace, clo
     while let Some(body) = bodies.recv().await {
         if pace.rate > 0.0 {
             let due = began + Duration::from_secs_f64(tally.samples as f64 / pace.rate);
-            tokio::time::sleep(due.saturating_sub(clock.monotonic())).await;
+            tokio::time::sleep(due.min(pace.until).saturating_sub(clock.monotonic())).await;
         }
         if !deliver(&target, &mut connection, &body, pace, &clock, &mut tally).await {
             break;

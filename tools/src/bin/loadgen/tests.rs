@@ -132,6 +132,16 @@ async fn duration_ends_an_endless_load() {
 }
 
 #[tokio::test]
+async fn duration_ends_also_a_load_whose_next_request_is_due_much_later() {
+    let sink = Arc::new(Sink::default());
+    let address = sink.listen().await;
+    let load = options(address, &["--rate", "100", "--duration", "1", "--scrapes", "10"]);
+    let sent = tokio::time::timeout(std::time::Duration::from_secs(10), load::send(&load)).await;
+    let (report, passed) = sent.expect("it ends in its time").unwrap();
+    assert!(passed && report["seconds"].as_f64().unwrap() < 2.5, "{report}");
+}
+
+#[tokio::test]
 async fn garbage_that_is_refused_is_well() {
     let sink = Arc::new(Sink::default());
     let address = sink.listen().await;
