@@ -186,7 +186,7 @@ impl Judging {
                 return;
             }
             if orphans_due.is_some_and(|due| clock.monotonic() >= due) {
-                self.resolve_orphans();
+                self.reconcile();
                 orphans_due = None;
             }
             if changed || ended || clock.monotonic().saturating_sub(written) >= CHECKPOINT_INTERVAL {
@@ -200,17 +200,23 @@ impl Judging {
     }
 
     /// Ends the alerts that the outbox has as firing and detection does not: those of rules that were changed or removed
-    /// while they fired. Nobody else would.
-    fn resolve_orphans(&self) {
-        let alert = |firing: Firing| self.rules.alert_for(&firing.transition(), &self.external_url).fingerprint();
-        let firing: HashSet<u64> = self.judge.firing().into_iter().map(alert).collect();
+    /// while they fired. Nobody else would. And tells those that detection has and the outbox does not: a rule whose
+    /// labels were changed goes on firing, under other ones.
+    fn reconcile(&self) {
+        let alert = |firing: Firing| self.rules.alert_for(&firing.transition(), &self.external_url);
+        let firing: Vec<Alert> = self.judge.firing().into_iter().map(alert).collect();
+        let known: HashSet<u64> = firing.iter().map(Alert::fingerprint).collect();
         let now_ms = self.judge.shared().frontier_ms();
-        for orphan in self.notifier.active().into_iter().filter(|alert| !firing.contains(&alert.fingerprint())) {
+        for orphan in self.notifier.active().into_iter().filter(|alert| !known.contains(&alert.fingerprint())) {
             tracing::warn!(labels = %orphan.labels, "the rule of a firing alert was changed or removed: resolved");
             let resolved = Alert { ends_at_ms: Some(now_ms.max(orphan.starts_at_ms)), ..orphan };
             if let Err(error) = self.notifier.enqueue(&resolved) {
                 tracing::error!(%error, "it could not be noted; the next start tries again");
             }
+        }
+        // What is told already is not told again.
+        if let Err(error) = self.notifier.enqueue_all(&firing) {
+            tracing::error!(%error, "what fires could not be noted; the next start tries again");
         }
     }
 

@@ -173,3 +173,36 @@ fn alert_whose_rule_was_removed_while_it_fired_is_resolved() {
     wait_until("the end of both is told", || has_told_both(&pager.taken(), "resolved"));
     assert_told_well(&pager.told());
 }
+
+#[test]
+fn alert_whose_labels_were_changed_while_it_fired_fires_under_the_new_ones() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let pager = Pager::new(free_address());
+    pager.open(200);
+    let mut engine = start_engine(folder.path(), &pager);
+    let mut story = Story::new();
+    let repair_ms = story.repair_ms;
+    story.send(&engine, repair_ms);
+    wait_until("both are told", || has_told_both(&pager.taken(), "firing"));
+    engine.process().terminate();
+    assert!(engine.process().wait_for_end().success());
+    let before = pager.taken().len();
+
+    let rules =
+        std::fs::read_to_string(RULES).expect("the demo's rules").replace("severity: ", "owner: shop, severity: ");
+    let file = folder.path().join("rules.yml");
+    std::fs::write(&file, rules).expect("the folder can be written");
+    let arguments = [
+        format!("--rules={}", file.display()),
+        format!("--webhook-url=http://{}/hook", pager.address),
+        format!("--webhook-secret-file={}", Pager::secret_file(folder.path()).display()),
+    ];
+    let _relabelled = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    // Only one of the two rules has labels.
+    let is_told = |status| alerts_told(&pager.taken()[before..], status).contains("OrderRateDrop");
+    wait_until("the old one is over", || is_told("resolved"));
+    wait_until("the new one fires", || is_told("firing"));
+    let told = pager.taken().split_off(before);
+    let is_new = |told: &Told| String::from_utf8_lossy(&told.body).contains(r#""owner":"shop""#);
+    assert!(told.iter().all(|told| told.alert_name == "OrderRateDrop" && is_new(told) == (told.status == "firing")));
+}
