@@ -351,7 +351,8 @@ impl Source for Slow {
 fn time_of(rows: usize, each: Duration) -> Duration {
     let clock = Clock::system();
     let budget = Budget::open(&Limits::default(), &clock, None, &Cancelled::default());
-    let labels = vec![std::sync::Arc::new(Labels::empty()); rows];
+    let nameless = std::sync::Arc::new(Labels::empty());
+    let labels = vec![nameless; rows];
     Table::new(labels, Slow(each)).for_each(&budget, 1, |_, _| Ok(())).expect("within every limit");
     clock.monotonic()
 }

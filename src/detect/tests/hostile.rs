@@ -79,13 +79,13 @@ fn with_backlog(cut_off_ms: i64) -> (Vec<Arc<Labels>>, Vec<Row>) {
     let mut totals = [0.0; 4];
     let mut rows = Vec::new();
     for round in 0..4 * HOUR_MS / SCRAPE_MS {
-        for node in 0..4 {
+        for (node, total) in totals.iter_mut().enumerate() {
             let at_ms = round * SCRAPE_MS + 3000 * node as i64;
-            totals[node] += chance.poisson(50.0);
+            *total += chance.poisson(50.0);
             let arrives_ms = if node == 3 && (cut_ms..back_ms).contains(&at_ms) { back_ms } else { at_ms };
             // Its samples take twenty seconds on their way, well within the lateness.
             let arrives_ms = if node == 3 { arrives_ms + 20_000 } else { arrives_ms };
-            rows.push((arrives_ms, (node, START_MS + at_ms, totals[node])));
+            rows.push((arrives_ms, (node, START_MS + at_ms, *total)));
         }
     }
     rows.sort_by_key(|row| row.0);
