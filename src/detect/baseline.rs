@@ -131,12 +131,12 @@ impl Baseline {
         self.level += gain * deviation.clamp(-limit, limit);
     }
 
-    /// The ratio of a bucket, or of a sum of buckets, to its expectation.
+    /// The ratio of a bucket, or of a sum of buckets, to its expectation. Finite: it is kept in the checkpoint.
     pub(crate) fn ratio(&self, observed: f64, expected: f64) -> f64 {
         match self.scale {
-            Scale::Log => (observed - expected).exp(),
-            Scale::Count => observed / expected.max(f64::MIN_POSITIVE),
-            Scale::Linear => 1.0 + (observed - expected) / self.linear_unit(),
+            Scale::Log => (observed - expected).exp().min(f64::MAX),
+            Scale::Count => (observed / expected.max(f64::MIN_POSITIVE)).clamp(f64::MIN, f64::MAX),
+            Scale::Linear => (1.0 + (observed - expected) / self.linear_unit()).clamp(f64::MIN, f64::MAX),
         }
     }
 
@@ -179,8 +179,8 @@ impl Baseline {
     pub(crate) fn run_ratio(&self, observed: f64, expected: f64) -> f64 {
         match self.scale {
             Scale::Count => self.ratio(observed, expected),
-            Scale::Log => (observed / expected).exp(),
-            Scale::Linear => 1.0 + observed / expected / self.linear_unit(),
+            Scale::Log => (observed / expected).exp().min(f64::MAX),
+            Scale::Linear => (1.0 + observed / expected / self.linear_unit()).clamp(f64::MIN, f64::MAX),
         }
     }
 
@@ -189,7 +189,7 @@ impl Baseline {
             Scale::Count => seen.value / seen.share,
             Scale::Linear => seen.value,
             Scale::Log if self.learned == 0 => seen.value.max(f64::MIN_POSITIVE).ln(),
-            Scale::Log => seen.value.max(self.level.exp() * LOG_FLOOR).ln(),
+            Scale::Log => seen.value.max(self.level.exp() * LOG_FLOOR).max(f64::MIN_POSITIVE).ln(),
         }
     }
 

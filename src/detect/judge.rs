@@ -17,6 +17,7 @@ use super::Watch;
 use super::baseline::{Scale, Seen};
 use super::group::{Message, Partial};
 use super::model::{Bucket, Change, Model};
+use super::series::VALUE_MAX;
 use super::shared::{Metrics, Shared};
 use super::signal::{Shape, Signal};
 use super::transition::{Firing, Kind, Transition};
@@ -259,7 +260,8 @@ impl Judged {
             Shape::Quantile { quantile } => {
                 let in_window: f64 = self.window.iter().map(|sums| total(sums)).sum();
                 let value = bucket_quantile(quantile, &mut partial.sums.clone());
-                (value.is_finite() && in_window >= watch.options.min_volume).then_some(Seen { value, share: 1.0 })
+                (value.abs() <= VALUE_MAX && in_window >= watch.options.min_volume)
+                    .then_some(Seen { value, share: 1.0 })
             }
             Shape::Gauge => {
                 (partial.reported == partial.live).then_some(Seen { value: total(&partial.sums), share: 1.0 })

@@ -24,7 +24,12 @@
 //! A series counts from 30 s (the lateness) after its first sample, also after an interruption, which is a gap of more
 //! than 2.2 of its intervals and 5 s. One that was silent for five minutes, or ended with a staleness marker, has left:
 //! between what was expected with it and without it all is well, until the level has followed. A node whose clock is
-//! wrong does not move the time of the others.
+//! wrong does not move the time of the others; the groups of one that is behind by more than the lateness are judged
+//! that much later, up to five minutes, beyond which it does not count.
+//!
+//! A group whose last series went while it fired keeps firing, also across restarts: that nobody reports is no recovery.
+//! It ends when its series come back and are well, or when its rule is changed or removed. It takes one of the watch's
+//! [`GROUPS_COUNT_MAX`] places, as every group that was ever seen does until the process ends.
 //!
 //! What is judged, bucket by bucket: of sums, the increments in the bucket (not the overlapping window); of quantiles,
 //! the quantile of the bucket's own observations; of plain selectors, the last value. The `value` of a transition is
@@ -69,7 +74,8 @@ pub struct Watch {
 
 /// How far behind the newest sample another may arrive and still count, in ms of event time.
 pub const LATENESS_MS_DEFAULT: i64 = 30_000;
-/// Most groups that one watch may have; further ones are counted in [`Metrics`] and not watched.
+/// Most groups that one watch may have, those without series included; further ones are counted in [`Metrics`] and not
+/// watched.
 pub const GROUPS_COUNT_MAX: usize = 10_000;
 
 /// Makes one worker for each shard and the judge who merges what they say.

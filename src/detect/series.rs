@@ -19,6 +19,8 @@ const INTERVAL_MS_ASSUMED: i64 = 60_000;
 /// A gap this many intervals long, and so much more, still is none: one missed scrape is bridged.
 const GAP_INTERVALS: f64 = 2.2;
 const GAP_SLACK_MS: i64 = 5_000;
+/// A value further from zero than this is taken as no number: the squares of sums of such would be none.
+pub(crate) const VALUE_MAX: f64 = 1e100;
 /// Half-life of the volume that a series is known for, in ms.
 const VOLUME_HALF_LIFE_MS: f64 = 600_000.0;
 
@@ -51,6 +53,8 @@ pub(crate) struct Series {
     pub ended_ms: Option<i64>,
     /// Usual distance of samples; 0 when not known.
     pub interval_ms: i64,
+    /// By how much more than the lateness its samples come late, of late; at most [`LOOKBACK_MS`].
+    pub lag_ms: i64,
     /// Usual increment a second.
     pub volume: f64,
     volume_weight: f64,
@@ -67,7 +71,7 @@ pub(crate) struct Standing {
 /// What a sample means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
-    /// Not newer than the last one, or no number: nothing changes.
+    /// Not newer than the last one, or no number, or beyond [`VALUE_MAX`]: nothing changes.
     Ignored,
     /// The series begins, or begins again after being gone.
     Begins,
@@ -107,25 +111,26 @@ impl Series {
             counted_volume: 0.0,
             ended_ms: None,
             interval_ms: 0,
+            lag_ms: 0,
             volume: 0.0,
             volume_weight: 0.0,
         }
     }
 
-    /// Takes in one sample.
-    pub(crate) fn advance(&mut self, timestamp_ms: i64, value: f64, lateness_ms: i64) -> Step {
+    /// Takes in one sample. With `has_left` it begins anew, for somebody has counted it as gone.
+    pub(crate) fn advance(&mut self, timestamp_ms: i64, value: f64, lateness_ms: i64, has_left: bool) -> Step {
         if timestamp_ms <= self.last_ms.max(self.ended_ms.unwrap_or(i64::MIN)) {
             return Step::Ignored;
         }
         if is_stale(value) {
             return self.end(timestamp_ms);
         }
-        if !value.is_finite() {
+        if value.is_nan() || value.abs() > VALUE_MAX {
             return Step::Ignored;
         }
         let stretch =
             Stretch { from_ms: self.last_ms, to_ms: timestamp_ms, from_value: self.last_value, to_value: value };
-        let step = self.step(stretch);
+        let step = if has_left { Step::Begins } else { self.step(stretch) };
         match step {
             Step::Continues(_) => self.learn(stretch),
             _ => self.begin(step, timestamp_ms, lateness_ms),
@@ -195,6 +200,18 @@ impl Series {
         self.feeds.iter_mut().filter(|feed| feed.group == group).for_each(|feed| feed.is_member = false);
     }
 
+    /// Its newest sample came when the newest event time seen was `seen_ms`. A clock that is behind stays behind, so what
+    /// comes next is waited for accordingly; of one delay little is left after some samples.
+    pub(crate) fn arrived(&mut self, seen_ms: i64, lateness_ms: i64) {
+        let behind_ms = seen_ms.saturating_sub(self.last_ms).saturating_sub(lateness_ms).clamp(0, LOOKBACK_MS);
+        self.lag_ms = behind_ms.max(self.lag_ms - (self.lag_ms - behind_ms + 3) / 4);
+    }
+
+    /// Whether a group that it feeds does not count it: it has been silent for too long, measured by the others' time.
+    pub(crate) fn has_left(&self) -> bool {
+        self.feeds.iter().any(|feed| !feed.is_member)
+    }
+
     /// The longest gap that is bridged, in ms.
     fn gap_ms_max(&self) -> i64 {
         let interval_ms = if self.interval_ms == 0 { INTERVAL_MS_ASSUMED } else { self.interval_ms };
@@ -203,6 +220,6 @@ impl Series {
 
     /// Whether its next sample can no longer arrive in time, `seen_ms` being the newest event time seen.
     pub(crate) fn is_overdue(&self, seen_ms: i64, lateness_ms: i64) -> bool {
-        seen_ms > self.last_ms.saturating_add(self.gap_ms_max()).saturating_add(lateness_ms)
+        seen_ms > self.last_ms.saturating_add(self.gap_ms_max()).saturating_add(lateness_ms + self.lag_ms)
     }
 }

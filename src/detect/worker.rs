@@ -33,7 +33,7 @@ const SWEEP_INTERVAL_MS: u64 = 1000;
 /// A sample further ahead of event time than this is ignored, in ms: four hours.
 const AHEAD_MS_MAX: i64 = 14_400_000;
 
-/// Most series that one worker keeps, those that ceased included; further ones are counted in [`Metrics`] and not
+/// Most series that one worker keeps, those that ceased and whose slot is not in use again included; further ones are counted in [`Metrics`] and not
 /// watched.
 const SERIES_COUNT_MAX: usize = 4_000_000;
 
@@ -43,7 +43,8 @@ pub struct Worker {
     watches: Arc<[Watch]>,
     shared: Arc<Shared>,
     lateness_ms: i64,
-    by_ref: HashMap<SeriesRef, u32>,
+    /// By the slot of its ref, which the shard gives to another series only when it has let go of the first.
+    by_slot: HashMap<u32, (SeriesRef, u32)>,
     series: Vec<Series>,
     /// For each watch, its groups by their labels.
     by_labels: Vec<HashMap<Arc<Labels>, u32>>,
@@ -63,7 +64,7 @@ impl Worker {
             watches,
             shared,
             lateness_ms,
-            by_ref: HashMap::new(),
+            by_slot: HashMap::new(),
             series: Vec::new(),
             by_labels,
             groups: Vec::new(),
@@ -87,7 +88,7 @@ impl Worker {
         }
         let (mut fed, mut late) = (0, 0);
         for row in &batch.rows {
-            let Some(&index) = self.by_ref.get(&row.series) else { continue };
+            let Some(index) = self.index_of(row.series) else { continue };
             self.time.observe(row.timestamp_ms, self.series.len());
             if row.timestamp_ms > self.time.seen_ms().saturating_add(AHEAD_MS_MAX) {
                 continue;
@@ -135,13 +136,13 @@ impl Worker {
 
     /// The newest timestamp that was taken in of a series, in ms; none if it is unknown or had no sample.
     pub fn last_timestamp(&self, series: SeriesRef) -> Option<i64> {
-        let one = &self.series[*self.by_ref.get(&series)? as usize];
+        let one = &self.series[self.index_of(series)? as usize];
         (one.last_ms > i64::MIN).then_some(one.last_ms.max(one.ended_ms.unwrap_or(i64::MIN)))
     }
 
     /// The series that were introduced, in no order.
     pub fn series(&self) -> impl Iterator<Item = (SeriesRef, &Arc<Labels>)> + '_ {
-        self.by_ref.iter().map(|(series, index)| (*series, &self.series[*index as usize].labels))
+        self.by_slot.values().map(|(series, index)| (*series, &self.series[*index as usize].labels))
     }
 
     /// Counters of all workers, and the queues.
@@ -149,8 +150,12 @@ impl Worker {
         &self.shared
     }
 
+    fn index_of(&self, series: SeriesRef) -> Option<u32> {
+        self.by_slot.get(&series.slot()).filter(|(known, _)| *known == series).map(|&(_, index)| index)
+    }
+
     fn introduce(&mut self, series: SeriesRef, labels: &Arc<Labels>) {
-        if self.by_ref.contains_key(&series) {
+        if self.index_of(series).is_some() {
             return;
         }
         let watches = self.watches.clone();
@@ -159,12 +164,31 @@ impl Worker {
         if feeds.is_empty() {
             return;
         }
-        if self.series.len() >= SERIES_COUNT_MAX {
-            return Metrics::add(&self.shared.metrics.series_refused, 1);
+        let one = Series::new(labels.clone(), feeds.into_boxed_slice());
+        let before = self.by_slot.get(&series.slot()).map(|&(_, index)| index);
+        let index = match before {
+            Some(index) => {
+                self.forget(index);
+                self.series[index as usize] = one;
+                index
+            }
+            None if self.series.len() >= SERIES_COUNT_MAX => {
+                return Metrics::add(&self.shared.metrics.series_refused, 1);
+            }
+            None => {
+                self.series.push(one);
+                u32::try_from(self.series.len() - 1).expect("SERIES_COUNT_MAX fits 32 bits")
+            }
+        };
+        self.by_slot.insert(series.slot(), (series, index));
+    }
+
+    /// Takes a series that the shard has let go of out of the groups that still count it.
+    fn forget(&mut self, index: u32) {
+        let one = &self.series[index as usize];
+        for feed in one.feeds.iter().filter(|feed| feed.is_member) {
+            self.groups[feed.group as usize].leave_early(index, one.volume);
         }
-        let index = u32::try_from(self.series.len()).expect("SERIES_COUNT_MAX fits 32 bits");
-        self.series.push(Series::new(labels.clone(), feeds.into_boxed_slice()));
-        self.by_ref.insert(series, index);
     }
 
     fn feed_of(&mut self, index: usize, watch: &Watch, labels: &Labels) -> Option<Feed> {
@@ -194,14 +218,24 @@ impl Worker {
     fn feed(&mut self, index: u32, row: &TapRow) -> Fed {
         let one = &mut self.series[index as usize];
         let volume = one.volume;
-        let step = one.advance(row.timestamp_ms, row.value, self.lateness_ms);
+        let step = one.advance(row.timestamp_ms, row.value, self.lateness_ms, one.has_left());
+        if step != Step::Ignored {
+            one.arrived(self.time.seen_ms(), self.lateness_ms);
+        }
         let standing = one.standing();
-        let mut is_late = false;
+        // A backlog of long ago: it joins when it has come near the present, not to leave again at once.
+        let is_past = step == Step::Begins
+            && one.feeds.iter().any(|feed| {
+                let group = &self.groups[feed.group as usize];
+                group.is_past(&self.watches[group.watch].signal, row.timestamp_ms)
+            });
+        let mut is_late = is_past;
         for feed in &mut one.feeds {
             let group = &mut self.groups[feed.group as usize];
             let signal = &self.watches[group.watch].signal;
             match step {
                 Step::Ignored => return Fed::Ignored,
+                Step::Begins if is_past => {}
                 Step::Begins => {
                     if feed.is_member {
                         group.leave_early(index, volume);

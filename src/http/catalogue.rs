@@ -12,7 +12,7 @@ use super::queries::cut;
 use super::reply::{self, ApiError, Reply};
 use super::request::{Parameters, percent_decode};
 use crate::model::{Labels, Matcher, TimeRange};
-use crate::query::{QueryError, parse_matchers};
+use crate::query::{Cancelled, QueryError, parse_matchers};
 use crate::storage::view::{ReadView, ViewError};
 
 /// Most series that one selector of these requests may match: their label sets are held at once.
@@ -43,15 +43,20 @@ impl Ask {
     }
 
     /// What `find` gives for any of the selectors, each once, in order. Without selectors: what it gives for all series.
+    /// Between two selectors it looks whether the client has left.
     fn union<T: Ord>(
         &self,
+        cancelled: &Cancelled,
         find: impl Fn(&[Matcher], TimeRange) -> Result<Vec<T>, ViewError>,
-    ) -> Result<Vec<T>, ViewError> {
+    ) -> Result<Vec<T>, QueryError> {
         if let [] | [_] = self.selectors.as_slice() {
-            return find(self.selectors.first().map_or(&[], Vec::as_slice), self.range);
+            return Ok(find(self.selectors.first().map_or(&[], Vec::as_slice), self.range)?);
         }
         let mut all = BTreeSet::new();
         for matchers in &self.selectors {
+            if cancelled.is_set() {
+                return Err(QueryError::Cancelled);
+            }
             all.extend(find(matchers, self.range)?);
         }
         Ok(all.into_iter().collect())
@@ -65,8 +70,8 @@ pub(super) async fn series(call: Call) -> Result<Reply, ApiError> {
     if ask.selectors.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let find = |view: &ReadView, ask: &Ask| {
-        ask.union(|matchers, range| {
+    let find = |view: &ReadView, ask: &Ask, cancelled: &Cancelled| {
+        ask.union(cancelled, |matchers, range| {
             let found = view.select(matchers, range, SERIES_MAX)?;
             Ok(found.iter().map(|one| one.labels().clone()).collect::<Vec<Arc<Labels>>>())
         })
@@ -78,7 +83,9 @@ pub(super) async fn series(call: Call) -> Result<Reply, ApiError> {
 pub(super) async fn label_names(call: Call) -> Result<Reply, ApiError> {
     let (front, parameters) = call.parameters().await?;
     let ask = Ask::read(&parameters)?;
-    let find = |view: &ReadView, ask: &Ask| ask.union(|matchers, range| view.label_names(matchers, range));
+    let find = |view: &ReadView, ask: &Ask, cancelled: &Cancelled| {
+        ask.union(cancelled, |matchers, range| view.label_names(matchers, range))
+    };
     answer(front, ask, find, |text, name| text.string(name)).await
 }
 
@@ -90,7 +97,9 @@ pub(super) async fn label_values(call: Call) -> Result<Reply, ApiError> {
     let name = unescape_label_name(&name);
     let (front, parameters) = call.parameters().await?;
     let ask = Ask::read(&parameters)?;
-    let find = move |view: &ReadView, ask: &Ask| ask.union(|matchers, range| view.label_values(&name, matchers, range));
+    let find = move |view: &ReadView, ask: &Ask, cancelled: &Cancelled| {
+        ask.union(cancelled, |matchers, range| view.label_values(&name, matchers, range))
+    };
     answer(front, ask, find, |text, value| text.string(value)).await
 }
 
@@ -98,17 +107,22 @@ pub(super) async fn label_values(call: Call) -> Result<Reply, ApiError> {
 async fn answer<T: 'static>(
     front: Arc<Front>,
     ask: Ask,
-    find: impl FnOnce(&ReadView, &Ask) -> Result<Vec<T>, ViewError> + Send + 'static,
+    find: impl FnOnce(&ReadView, &Ask, &Cancelled) -> Result<Vec<T>, QueryError> + Send + 'static,
     write: impl Fn(&mut json::JsonText, &T) + Send + 'static,
 ) -> Result<Reply, ApiError> {
     let view = front.services.view.clone();
-    let text = front.queries.run(move |_| {
-        let mut found = find(&view(), &ask)?;
+    let queries = front.clone();
+    let text = front.queries.run(move |cancelled| {
+        let found = find(&view(), &ask, cancelled);
+        if matches!(found, Err(QueryError::Cancelled)) {
+            queries.queries.count_cancelled();
+        }
+        let mut found = found?;
         let warnings: Vec<String> = cut(&mut found, ask.limit).into_iter().collect();
-        Ok::<_, ViewError>(json::success(&warnings, &[], |text| text.list(&found, write)))
+        Ok::<_, QueryError>(json::success(&warnings, &[], |text| text.list(&found, write)))
     });
     match text.await? {
         Ok(text) => Ok(reply::json(StatusCode::OK, text)),
-        Err(error) => Err(ApiError::of_query(&QueryError::from(error), "match[]")),
+        Err(error) => Err(ApiError::of_query(&error, "match[]")),
     }
 }

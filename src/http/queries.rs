@@ -66,6 +66,11 @@ impl QueryPool {
         })
     }
 
+    /// Counts one that ended because its client had left.
+    pub(super) fn count_cancelled(&self) {
+        self.cancelled.increment();
+    }
+
     async fn turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Ok(permit);
@@ -187,7 +192,7 @@ async fn evaluate(
         let options = Options { timeout: ask.timeout, lookback_ms: ask.lookback_ms, cancelled: cancelled.clone() };
         let ran = run(&work_front, &ask, &options);
         if matches!(ran, Err(QueryError::Cancelled)) {
-            work_front.queries.cancelled.increment();
+            work_front.queries.count_cancelled();
         }
         let mut answer = ran?;
         truncate(&mut answer, ask.limit);

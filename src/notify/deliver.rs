@@ -76,6 +76,8 @@ pub struct DeliveryMetrics {
 /// Takes alerts and delivers them. Shared by the threads that report alerts and the task that runs it.
 pub struct Notifier {
     outbox: Mutex<Outbox>,
+    /// What the outbox has as active. Apart from it, for those who may not wait for its disk.
+    active: Mutex<Arc<Vec<Alert>>>,
     ways: Vec<Way>,
     clock: Clock,
     external_url: String,
@@ -135,8 +137,9 @@ impl Notifier {
         }
         let metrics = DeliveryMetrics::default();
         metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
+        let active = Mutex::new(Arc::new(outbox.ledger().active()));
         let outbox = Mutex::new(outbox);
-        Ok((Arc::new(Notifier { outbox, ways, clock, external_url, delivery, metrics }), recovered))
+        Ok((Arc::new(Notifier { outbox, active, ways, clock, external_url, delivery, metrics }), recovered))
     }
 
     /// Notes the alert and returns when it is on disk. Waits for the disk: call it from a thread, not from a task.
@@ -158,15 +161,20 @@ impl Notifier {
             let mut lanes = way.lanes.lock();
             taken.iter().for_each(|notification| lanes.push(Arc::clone(notification), self.clock.monotonic()));
         }
+        if !taken.is_empty() {
+            *self.active.lock() = Arc::new(outbox.ledger().active());
+        }
         self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
         drop(outbox);
         self.ways.iter().for_each(|way| way.wake.notify_one());
         results
     }
 
-    /// The alerts that fire, in the order in which they began to; after a restart the same as before.
+    /// The alerts that fire, in the order in which they began to; after a restart the same as before. Never waits for
+    /// the disk: a task may ask.
     pub fn active(&self) -> Vec<Alert> {
-        self.outbox.lock().ledger().active()
+        let active = Arc::clone(&self.active.lock());
+        active.to_vec()
     }
 
     /// What was given up, among the notifications that wait and the last [`super::FINISHED_COUNT_MAX`] others; oldest first.

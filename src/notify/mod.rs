@@ -27,6 +27,7 @@
 //! | locks, in this order | holds |
 //! | --- | --- |
 //! | outbox | ledger and file, also while syncing |
+//! | active | the alerts that fire, once more; never while waiting |
 //! | lanes, one a receiver | what is tried when; never while waiting |
 //!
 //! Deliberately absent: grouping, routes and silences. Every receiver is told of every alert, at once.

@@ -99,6 +99,11 @@ impl Budget {
         Ok(())
     }
 
+    /// The time of the clock that the query is measured by.
+    pub(super) fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
     /// Counts samples that were read, or places for values that are about to be allocated.
     pub(super) fn take_samples(&self, count: usize) -> Result<(), QueryError> {
         let before = self.samples.fetch_add(count as u64, Ordering::Relaxed);

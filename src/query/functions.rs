@@ -37,11 +37,17 @@ pub(super) fn call<'q>(
         }
         Function::LabelReplace => {
             let texts = [1, 2, 3, 4].map(|index| text(&arguments[index]));
-            labelling::replace(vector(context, &arguments[0])?, texts)?
+            labelling::replace(context.budget, vector(context, &arguments[0])?, texts)?
         }
         Function::LabelJoin => {
             let sources: Vec<&str> = arguments[3..].iter().map(text).collect();
-            labelling::join(vector(context, &arguments[0])?, text(&arguments[1]), text(&arguments[2]), &sources)?
+            labelling::join(
+                context.budget,
+                vector(context, &arguments[0])?,
+                text(&arguments[1]),
+                text(&arguments[2]),
+                &sources,
+            )?
         }
         Function::HistogramQuantile => {
             let q = scalar(context, &arguments[0])?;

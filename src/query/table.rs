@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rayon::prelude::*;
 
@@ -23,6 +24,9 @@ const PARALLEL_ROWS_MIN: usize = 64;
 const BLOCK_ROWS_MAX: usize = 256;
 /// Most values that are computed ahead.
 const BLOCK_VALUES_MAX: usize = 1 << 22;
+/// A block is made so large that it takes about this long: all queries share the threads, and the rows of another one
+/// get their turn between two blocks.
+const BLOCK_TIME: Duration = Duration::from_millis(20);
 
 /// What computes the rows of a table.
 pub(super) trait Source: Send + Sync {
@@ -103,8 +107,11 @@ impl<'q> Table<'q> {
             }
             return Ok(());
         }
-        let block = (BLOCK_VALUES_MAX / steps.max(1)).clamp(1, BLOCK_ROWS_MAX);
-        for start in (0..rows).step_by(block) {
+        let block_max = (BLOCK_VALUES_MAX / steps.max(1)).clamp(1, BLOCK_ROWS_MAX);
+        let block_min = rayon::current_num_threads().min(block_max);
+        let (mut start, mut block) = (0, block_min);
+        while start < rows {
+            let began = budget.now();
             let columns: Result<Vec<Column>, QueryError> = (start..rows.min(start + block))
                 .into_par_iter()
                 .map_init(Scratch::default, |scratch, index| {
@@ -116,6 +123,8 @@ impl<'q> Table<'q> {
                 budget.check()?;
                 take(start + ahead, column)?;
             }
+            start += block;
+            block = if budget.now() - began < BLOCK_TIME { block * 2 } else { block / 2 }.clamp(block_min, block_max);
         }
         Ok(())
     }

@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use super::budget::Budget;
+use super::column::Column;
+use super::table::{Scratch, Source, Table};
 use super::{
     Cancelled, Engine, Limits, Options, Plan, QueryError, Rollup, Value, bucket_quantile, format_float, parse_matchers,
     plan,
@@ -332,4 +335,58 @@ fn many_series_are_added_in_the_same_order_by_any_number_of_threads() {
     assert_eq!(rows.len(), 1000);
     assert!(rows.windows(2).all(|pair| pair[0].labels < pair[1].labels));
     assert!(rows.iter().enumerate().all(|(index, row)| row.points.values == [value(index) * 2.0; 2]));
+}
+
+/// Rows that take their time, each the same.
+struct Slow(Duration);
+
+impl Source for Slow {
+    fn column(&self, _: usize, _: &mut Scratch) -> Result<Column, QueryError> {
+        std::thread::sleep(self.0);
+        Ok(Column::full(vec![1.0]))
+    }
+}
+
+/// How long it takes to compute so many rows that take so long each.
+fn time_of(rows: usize, each: Duration) -> Duration {
+    let clock = Clock::system();
+    let budget = Budget::open(&Limits::default(), &clock, None, &Cancelled::default());
+    let labels = vec![std::sync::Arc::new(Labels::empty()); rows];
+    Table::new(labels, Slow(each)).for_each(&budget, 1, |_, _| Ok(())).expect("within every limit");
+    clock.monotonic()
+}
+
+#[test]
+fn a_heavy_query_lets_the_rows_of_a_light_one_in_between() {
+    let heavy_rows = 200 * rayon::current_num_threads();
+    let heavy = std::thread::spawn(move || time_of(heavy_rows, Duration::from_millis(10)));
+    std::thread::sleep(Duration::from_millis(300));
+    let light = time_of(64, Duration::from_micros(10));
+    let heavy = heavy.join().expect("it does not panic");
+    assert!(light * 3 < heavy, "the light one took {light:?}, the heavy one {heavy:?}");
+}
+
+#[test]
+fn a_query_that_rewrites_many_labels_ends_when_its_time_is_over() {
+    let series: Vec<_> = (0..2000).map(|index| series("x", index, &[(0, 1.0)])).collect();
+    let view = ReadView::of_samples(series);
+    let template = "$nobody".repeat(8000);
+    let query = format!("label_replace(x, \"to\", \"{template}\", \"n\", \"(.*)\")");
+    let options = Options { timeout: Some(Duration::from_millis(100)), ..Options::default() };
+    let clock = Clock::system();
+    let refused = engine().instant(&view, &query, 0, &options).expect_err("it takes seconds");
+    assert!(matches!(refused, QueryError::Timeout(_)), "{refused}");
+    assert!(clock.monotonic() < Duration::from_millis(700), "{:?}", clock.monotonic());
+}
+
+#[test]
+fn labels_that_a_query_makes_longer_count_as_memory() {
+    let series: Vec<_> = (0..1000).map(|index| series("x", index, &[(0, 1.0)])).collect();
+    let query = format!("label_replace(x, \"to\", \"{}\", \"n\", \".*\")", "y".repeat(4000));
+    let limits = Limits { samples_max: 400_000, ..Limits::default() };
+    let refused = refused(limits.clone(), &ReadView::of_samples(series.clone()), &query);
+    assert!(refused.contains("too many samples"), "{refused}");
+    let query = "label_join(x, \"to\", \"-\", \"n\", \"n\")";
+    let engine = Engine::new(limits, Clock::system());
+    engine.instant(&ReadView::of_samples(series), query, 0, &Options::default()).expect("short labels are within it");
 }

@@ -189,6 +189,27 @@ fn reading_again_what_was_taken_in_changes_nothing() {
 }
 
 #[test]
+fn a_slot_that_is_used_again_takes_the_place_of_what_it_held() {
+    let (mut workers, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+    let worker = &mut workers[0];
+    // One node after the other, an hour each, all in the same slot of the shard.
+    for generation in 0..50_u32 {
+        let reference = SeriesRef::new(0, generation, 7);
+        let node = labels(&[("__name__", "orders"), ("region", "eu"), ("node", &generation.to_string())]);
+        let at_ms = |round: i64| START_MS + i64::from(generation) * 3_600_000 + round * SCRAPE_MS;
+        let rows =
+            (0..40).map(|round| TapRow { series: reference, timestamp_ms: at_ms(round), value: 10.0 * round as f64 });
+        worker.handle(&TapBatch { series: vec![(reference, node)], rows: rows.collect() });
+        judge.poll();
+        assert_eq!(worker.series().count(), 1);
+        assert_eq!(worker.last_timestamp(reference), Some(at_ms(39)));
+        assert_eq!(worker.last_timestamp(SeriesRef::new(0, generation.wrapping_sub(1), 7)), None);
+    }
+    let value = judge.groups[0].value(&watches()[0].signal);
+    assert!((value - 10.0 / 15.0).abs() < 1e-9, "{value} orders a second");
+}
+
+#[test]
 fn interest_is_what_any_watch_matches() {
     let (workers, _) = start(watches(), 1, LATENESS_MS_DEFAULT);
     let interest = workers[0].interest();

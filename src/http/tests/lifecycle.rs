@@ -35,16 +35,18 @@ async fn pipelined_requests_are_answered_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn query_is_cancelled_when_its_client_leaves() {
-    let server = TestServer::start().await;
-    server.gate.close();
-    let mut client = server.connect().await;
-    client.write(b"GET /api/v1/query?query=sum(up)&time=1000 HTTP/1.1\r\nHost: t\r\n\r\n").await;
-    server.until("dozor_queries_running", 1.0).await;
-    drop(client);
-    server.until("dozor_http_connections", 0.0).await;
-    server.gate.open();
-    server.until("dozor_queries_cancelled_total", 1.0).await;
-    server.until("dozor_queries_running", 0.0).await;
+    for target in ["query?query=sum(up)&time=1000", "series?match[]=up&match[]=up", "labels?match[]=up&match[]=up"] {
+        let server = TestServer::start().await;
+        server.gate.close();
+        let mut client = server.connect().await;
+        client.write(format!("GET /api/v1/{target} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes()).await;
+        server.until("dozor_queries_running", 1.0).await;
+        drop(client);
+        server.until("dozor_http_connections", 0.0).await;
+        server.gate.open();
+        server.until("dozor_queries_cancelled_total", 1.0).await;
+        server.until("dozor_queries_running", 0.0).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod keeping;
 mod order;
 mod pager;
 mod sending;
+mod slow_disk;
 
 use super::Alert;
 use crate::model::Labels;
