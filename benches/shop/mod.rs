@@ -32,6 +32,7 @@ pub(crate) fn storage() -> Arc<Storage> {
         retention_ms: 0,
         out_of_order_window_ms: 3_600_000,
         series_max: 1_000_000,
+        head_bytes_max: usize::MAX,
         hash_seed: SEED,
     };
     let clock = Clock::manual(START_MS + 1_000 * 24 * 3_600_000);

@@ -44,6 +44,7 @@ pub(super) struct File {
 pub(super) struct Head {
     pub(super) out_of_order_window: Option<Scalar>,
     pub(super) series_max: Option<Scalar>,
+    pub(super) bytes_max: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]

@@ -61,10 +61,12 @@ pub struct Config {
 /// What is kept in memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeadConfig {
-    /// How far behind the newest sample of its series a sample may be, in ms.
+    /// How long after its two hours are full a block waits for samples out of order, in ms.
     pub out_of_order_window_ms: i64,
     /// Most series at a time. 0: by the machine's memory.
     pub series_max: u64,
+    /// Most memory for samples not yet in blocks. 0: a quarter of the machine's.
+    pub bytes_max: u64,
 }
 
 /// What one client may send.

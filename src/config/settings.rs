@@ -61,9 +61,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Shards of the head, each with a thread. 0: by the number of cores."),
 
     setting!("head.out_of_order_window", "1h", Some(("0", "1d")), Duration(head.out_of_order_window_ms <- head.out_of_order_window),
-        "How far behind the newest sample of its series a sample may be."),
+        "How long after its two hours are full a block waits for samples out of order."),
     setting!("head.series_max", "0", Some(("0", "1000000000")), Count(head.series_max <- head.series_max),
         "Most series in memory; a new one past it is refused. 0: by the machine's memory."),
+    setting!("head.bytes_max", "0", Some(("0", "1TiB")), Bytes(head.bytes_max <- head.bytes_max),
+        "Most memory for samples not yet in blocks; past it blocks are cut early. 0: a quarter of the machine's."),
 
     setting!("limits.request_bytes_max", "16MiB", Some(("1KiB", "1GiB")), Bytes(limits.request_bytes_max <- limits.request_bytes_max),
         "Longest request body as it is sent, that is compressed."),

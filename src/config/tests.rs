@@ -26,7 +26,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(config.listen, "127.0.0.1:9090");
     assert_eq!(config.retention_ms, 1_296_000_000);
     assert_eq!(config.wal_sync, WalSync::Always);
-    assert_eq!(config.head, HeadConfig { out_of_order_window_ms: 3_600_000, series_max: 0 });
+    assert_eq!(config.head, HeadConfig { out_of_order_window_ms: 3_600_000, series_max: 0, bytes_max: 0 });
     assert_eq!(config.limits.request_bytes_max, 16_777_216);
     assert_eq!(config.limits.request_decoded_bytes_max, 33_554_432);
     assert_eq!(config.limits.connections_max, 4096);

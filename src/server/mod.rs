@@ -264,6 +264,10 @@ fn storage_options(config: &Config, shard_count: usize, clock: &Clock) -> Storag
         0 => telemetry::memory_bytes() / 2 / SERIES_BYTES_ASSUMED,
         given => given,
     };
+    let head_bytes_max = match config.head.bytes_max {
+        0 => telemetry::memory_bytes() / 4,
+        given => given,
+    };
     StorageOptions {
         data_dir: config.data_dir.clone(),
         shard_count,
@@ -271,6 +275,7 @@ fn storage_options(config: &Config, shard_count: usize, clock: &Clock) -> Storag
         retention_ms: config.retention_ms,
         out_of_order_window_ms: config.head.out_of_order_window_ms,
         series_max: usize::try_from(series_max).unwrap_or(usize::MAX),
+        head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
         hash_seed: hash_seed(clock),
     }
 }
@@ -337,6 +342,7 @@ fn maintain(storage: &Storage, stopped: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
         wait = MAINTENANCE_INTERVAL;
         match storage.maintain() {
+            Ok(done) if done.head_full && done.blocks_cut == 0 => wait = MAINTENANCE_AFTER_A_CUT,
             Ok(done) if done.blocks_cut + done.blocks_expired > 0 => {
                 wait = MAINTENANCE_AFTER_A_CUT;
                 tracing::info!(cut = done.blocks_cut, expired = done.blocks_expired, "blocks");

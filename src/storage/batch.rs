@@ -127,10 +127,16 @@ pub enum WriteError {
     /// The log cannot be written now. The operator must act; the engine goes on by itself afterwards.
     #[error("samples cannot be made safe on disk now: {0}")]
     LogFailing(String),
+    /// The head's samples take more memory than they may; a cut is under way.
+    #[error("the head holds more than {0} bytes of samples (setting head.bytes_max); try again")]
+    HeadFull(usize),
     /// The engine is on its way down.
     #[error("the engine is shutting down")]
     Closing,
 }
+
+/// Where the answer to a request comes out.
+pub(super) type Answered = oneshot::Receiver<Result<WriteSummary, WriteError>>;
 
 /// A request on its way through the shards and the log. Answered when its last part is on disk.
 pub(super) struct Pending(Mutex<PendingState>);
@@ -143,7 +149,7 @@ struct PendingState {
 
 impl Pending {
     /// A request in `parts` parts, and where its answer will come out.
-    pub(super) fn new(parts: usize) -> (Arc<Pending>, oneshot::Receiver<Result<WriteSummary, WriteError>>) {
+    pub(super) fn new(parts: usize) -> (Arc<Pending>, Answered) {
         let (answer, answered) = oneshot::channel();
         let state = PendingState { parts_left: parts, outcome: Ok(WriteSummary::default()), answer: Some(answer) };
         (Arc::new(Pending(Mutex::new(state))), answered)

@@ -36,9 +36,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::{Sender, TrySendError};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
-use batch::Pending;
+use batch::{Answered, Pending};
 pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
 use head::Head;
@@ -81,6 +81,8 @@ pub struct StorageOptions {
     pub out_of_order_window_ms: i64,
     /// Series that may live in the head at once.
     pub series_max: usize,
+    /// Heap bytes of the head's samples past which blocks are cut early, and writes refused until that is done.
+    pub head_bytes_max: usize,
     /// Seed of the resolver's hash: anything that a sender cannot know.
     pub hash_seed: u64,
 }
@@ -169,7 +171,10 @@ pub struct Storage {
     inboxes: Vec<Sender<ShardMessage>>,
     to_log: Sender<threads::LogMessage>,
     log_failing: Arc<ArcSwapOption<String>>,
-    closing: AtomicBool,
+    /// Whether writes are no longer taken. Read while a request is handed over, written once.
+    closing: RwLock<bool>,
+    /// The head holds more than it may: writes wait until a cut has emptied it.
+    head_full: AtomicBool,
     counters: Arc<StorageCounters>,
     maintenance: Mutex<seal::Maintenance>,
     threads: Mutex<Threads>,
@@ -204,16 +209,30 @@ impl Storage {
 
     /// Writes one request's rows, a batch a shard. The future ends when they are in the log, with what was refused.
     pub async fn write(&self, batches: Vec<ShardBatch>) -> Result<WriteSummary, WriteError> {
+        let Some(answered) = self.submit(batches)? else { return Ok(WriteSummary::default()) };
+        let summary = answered.await.unwrap_or(Err(WriteError::Closing))?;
+        self.counters.samples_stored.fetch_add(summary.stored_count, Ordering::Relaxed);
+        self.counters.samples_refused.fetch_add(summary.refused_count(), Ordering::Relaxed);
+        if summary.gone_count > 0 { Err(WriteError::Busy(SHARD_QUEUE_REQUESTS)) } else { Ok(summary) }
+    }
+
+    /// Puts the batches into the shards' inboxes. Returns where the answer comes out, or `None` if there is nothing to do.
+    fn submit(&self, batches: Vec<ShardBatch>) -> Result<Option<Answered>, WriteError> {
         assert_eq!(batches.len(), self.inboxes.len(), "one batch a shard");
-        if self.closing.load(Ordering::SeqCst) {
+        // Held until all is handed over: what follows the order to close in an inbox would never be answered.
+        let closing = self.closing.read();
+        if *closing {
             return Err(WriteError::Closing);
         }
         if let Some(failing) = self.log_failing.load_full() {
             return Err(WriteError::LogFailing(failing.as_ref().clone()));
         }
+        if self.head_full.load(Ordering::SeqCst) {
+            return Err(WriteError::HeadFull(self.options.head_bytes_max));
+        }
         let parts = batches.iter().filter(|batch| !batch.is_empty()).count();
         if parts == 0 {
-            return Ok(WriteSummary::default());
+            return Ok(None);
         }
         let (pending, answered) = Pending::new(parts);
         for (inbox, batch) in self.inboxes.iter().zip(batches) {
@@ -221,11 +240,7 @@ impl Storage {
                 self.hand_over(inbox, batch, &pending);
             }
         }
-        drop(pending);
-        let summary = answered.await.unwrap_or(Err(WriteError::Closing))?;
-        self.counters.samples_stored.fetch_add(summary.stored_count, Ordering::Relaxed);
-        self.counters.samples_refused.fetch_add(summary.refused_count(), Ordering::Relaxed);
-        if summary.gone_count > 0 { Err(WriteError::Busy(SHARD_QUEUE_REQUESTS)) } else { Ok(summary) }
+        Ok(Some(answered))
     }
 
     fn hand_over(&self, inbox: &Sender<ShardMessage>, batch: ShardBatch, pending: &Arc<Pending>) {
@@ -280,7 +295,7 @@ impl Storage {
 
     /// Takes no more writes, finishes those that are on their way, syncs, and ends the threads.
     pub fn close(&self) {
-        self.closing.store(true, Ordering::SeqCst);
+        *self.closing.write() = true;
         self.threads.lock().close(&self.inboxes, &self.to_log);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::bounded;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::head::{Head, HeadLimits, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
@@ -97,7 +97,8 @@ pub(super) fn open(
         inboxes,
         to_log,
         log_failing,
-        closing: AtomicBool::new(false),
+        closing: RwLock::new(false),
+        head_full: AtomicBool::new(false),
         counters,
         maintenance: Mutex::new(seal::Maintenance::default()),
         threads: Mutex::new(threads),

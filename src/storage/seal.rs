@@ -29,6 +29,8 @@ use crate::model::{Labels, SeriesRef, TimeRange};
 
 /// Samples of one stored chunk: longer is smaller on disk, shorter is quicker to read a part of.
 const CHUNK_SAMPLES_MAX: usize = 480;
+/// What an early cut leaves in the head, in ms of event time.
+const EARLY_CUT_KEEPS_MS: i64 = 5 * 60 * 1000;
 /// Bytes gathered before a write to a block's file.
 const WRITE_BYTES: usize = 1 << 20;
 
@@ -41,6 +43,8 @@ pub struct Maintained {
     pub blocks_expired: usize,
     /// Series that the head no longer holds anything of.
     pub series_retired: usize,
+    /// The head still holds more than it may; writes are refused until it does not.
+    pub head_full: bool,
 }
 
 /// What maintenance remembers from one call to the next.
@@ -57,9 +61,14 @@ impl Storage {
     pub fn maintain(&self) -> Result<Maintained, StorageError> {
         let mut maintenance = self.maintenance.lock();
         let mut done = Maintained { series_retired: self.empty_head(&mut maintenance), ..Maintained::default() };
-        if let Some(floor_ms) = self.due_floor() {
+        done.head_full = self.head.sample_bytes() > self.options.head_bytes_max;
+        let due = if done.head_full { self.early_floor() } else { None };
+        if let Some(floor_ms) = due.or_else(|| self.due_floor()) {
             done.blocks_cut = self.cut(&mut maintenance, floor_ms)?;
+            self.empty_head(&mut maintenance);
+            done.head_full = self.head.sample_bytes() > self.options.head_bytes_max;
         }
+        self.head_full.store(done.head_full, Ordering::SeqCst);
         done.blocks_expired = self.expire(&mut maintenance)?;
         Ok(done)
     }
@@ -75,6 +84,22 @@ impl Storage {
         let floor_ms = settled_ms.div_euclid(BLOCK_MS).saturating_mul(BLOCK_MS);
         let oldest_ms = self.head.shards().iter().map(|shard| shard.read().oldest_ms).min()?;
         (oldest_ms < floor_ms).then_some(floor_ms)
+    }
+
+    /// Up to where a head that holds too much is cut before its time: all but the newest minutes, or, if even those are
+    /// too much, all but the newer half.
+    fn early_floor(&self) -> Option<i64> {
+        let newest_ms = self.head.newest_ms().min(self.clock.now_ms());
+        let oldest_ms = self.head.shards().iter().map(|shard| shard.read().oldest_ms).min()?;
+        let kept_ms = EARLY_CUT_KEEPS_MS.min(newest_ms.saturating_sub(oldest_ms) / 2);
+        let floor_ms = newest_ms.saturating_sub(kept_ms);
+        (oldest_ms < floor_ms).then(|| {
+            tracing::warn!(
+                floor_ms,
+                "the head is over head.bytes_max: a block is cut early, older samples are refused"
+            );
+            floor_ms
+        })
     }
 
     fn cut(&self, maintenance: &mut Maintenance, floor_ms: i64) -> Result<usize, StorageError> {
@@ -150,7 +175,11 @@ impl Storage {
                 starts.extend(columns.timestamps_ms.iter().map(|timestamp_ms| timestamp_ms.div_euclid(BLOCK_MS)));
             }
         }
-        let range = |start: i64| TimeRange { from_ms: start * BLOCK_MS, to_ms: start * BLOCK_MS + BLOCK_MS - 1 };
+        // An early cut ends within a range, and the next one begins there.
+        let range = |start: i64| TimeRange {
+            from_ms: (start * BLOCK_MS).max(sealed_ms),
+            to_ms: (start * BLOCK_MS + BLOCK_MS).min(floor_ms) - 1,
+        };
         starts.into_iter().map(range).collect()
     }
 

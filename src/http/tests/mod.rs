@@ -273,6 +273,7 @@ fn storage() -> Arc<Storage> {
         retention_ms: 0,
         out_of_order_window_ms: 3_600_000,
         series_max: 1_000,
+        head_bytes_max: usize::MAX,
         hash_seed: 7,
     };
     let disk = Arc::new(SimulatedDisk::new());

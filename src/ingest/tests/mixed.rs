@@ -73,6 +73,7 @@ fn fixture(limits: IngestLimits) -> Fixture {
         retention_ms: 0,
         out_of_order_window_ms: 0,
         series_max: 1000,
+        head_bytes_max: usize::MAX,
         hash_seed: 3,
     };
     let (disk, clock) = (Arc::new(SimulatedDisk::new()), Clock::manual(NOW));

@@ -95,6 +95,7 @@ impl Fixture {
             retention_ms: 0,
             out_of_order_window_ms: 3_600_000,
             series_max: 100_000,
+            head_bytes_max: usize::MAX,
             hash_seed: 3,
         };
         let disk = Arc::new(SimulatedDisk::new());

@@ -174,11 +174,24 @@ impl Series {
         self.closed.retain(|chunk| chunk.last_ms >= floor_ms);
         self.late.retain(|sample| sample.timestamp_ms >= floor_ms);
         self.late.shrink_to_fit();
-        if self.appender.count() > 0 && self.appender.last_timestamp() < floor_ms {
-            self.appender = Appender::default();
-            self.open = Vec::new();
+        if self.appender.count() > 0 && self.open_first_ms < floor_ms {
+            self.truncate_open(floor_ms);
         }
         self.appender.count() == 0 && self.closed.is_empty() && self.late.is_empty()
+    }
+
+    /// Writes the open chunk anew with what is not older than the floor. Only an early cut finds it on both sides.
+    fn truncate_open(&mut self, floor_ms: i64) {
+        let mut kept = Columns::default();
+        decode(&self.open, self.appender.count(), &mut kept);
+        kept.keep_range_from(0, TimeRange { from_ms: floor_ms, to_ms: i64::MAX });
+        (self.appender, self.open) = (Appender::default(), Vec::new());
+        for (timestamp_ms, value) in kept.iter() {
+            if self.appender.count() == 0 {
+                self.open_first_ms = timestamp_ms;
+            }
+            self.appender.append(&mut self.open, timestamp_ms, value);
+        }
     }
 
     /// Heap bytes of the samples held.

@@ -29,6 +29,7 @@ fn options(shard_count: usize) -> StorageOptions {
         retention_ms: 0,
         out_of_order_window_ms: HOUR_MS,
         series_max: 10_000,
+        head_bytes_max: usize::MAX,
         hash_seed: 7,
     }
 }
@@ -211,14 +212,13 @@ fn two_full_hours_move_to_a_block_and_the_log_behind_them_goes() {
     {
         let fixture = open(&disk, &clock);
         samples = four_hours(&fixture, &up);
+        let bytes_before = fixture.storage.stats().head_sample_bytes;
         assert_eq!(fixture.storage.maintain().expect("maintained").blocks_cut, 1);
         assert_eq!(
             disk.list(&PathBuf::from("/data/blocks")).expect("a folder"),
             [format!("{T0}-{}.block", T0 + BLOCK_MS)]
         );
         assert_eq!(fixture.read(&up), bits(&samples), "across block and head");
-        let bytes_before = fixture.storage.stats().head_sample_bytes;
-        fixture.storage.maintain().expect("maintained");
         assert!(fixture.storage.stats().head_sample_bytes < bytes_before, "the head let go");
         assert_eq!(fixture.read(&up), bits(&samples));
 
@@ -275,6 +275,43 @@ fn blocks_past_the_retention_go_one_at_a_time() {
     }
     assert_eq!(expired, 2);
     assert_eq!(fixture.read(&up), bits(&[(T0 + 104 * HOUR_MS, 1.0)]));
+}
+
+#[test]
+fn a_head_that_holds_too_much_is_cut_early_and_loses_nothing() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let up = series("up", 1);
+    let early = StorageOptions { head_bytes_max: 300, ..options(1) };
+    let mut samples = Vec::new();
+    {
+        let fixture = open_with(&disk, early.clone(), &clock);
+        for minute in 0..100 {
+            let sample = (T0 + minute * 60_000, minute as f64 * 1.1);
+            assert_eq!(fixture.write(&[(up.clone(), sample.0, sample.1)]).stored_count, 1);
+            samples.push(sample);
+            let done = fixture.storage.maintain().expect("maintained");
+            assert!(!done.head_full, "minute {minute}");
+        }
+        let stats = fixture.storage.stats();
+        assert!(stats.head_sample_bytes <= 300 && stats.block_count > 1, "{stats:?}");
+        assert_eq!(fixture.read(&up), bits(&samples));
+        let late = fixture.write(&[(up.clone(), T0 + 1, 0.0)]);
+        assert_eq!(late.refused, vec![(Refusal::TooOld, 1)]);
+    }
+    assert_eq!(open_with(&disk, early, &clock).read(&up), bits(&samples), "after a restart");
+}
+
+#[test]
+fn writes_wait_while_the_head_cannot_be_emptied() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    let fixture = open_with(&disk, StorageOptions { head_bytes_max: 1, ..options(1) }, &clock);
+    let up = series("up", 1);
+    fixture.write(&[(up.clone(), T0, 1.0)]);
+    assert!(fixture.storage.maintain().expect("maintained").head_full, "one sample cannot be cut in two");
+    let refused = fixture.try_write(&[(up.clone(), T0 + 1, 2.0)]).expect_err("the head is full");
+    assert_eq!(refused, WriteError::HeadFull(1));
+    assert!(refused.to_string().contains("head.bytes_max"));
+    assert_eq!(fixture.read(&up), bits(&[(T0, 1.0)]), "queries go on");
 }
 
 #[test]
@@ -429,17 +466,24 @@ proptest! {
     /// Whatever is written in whatever order, with cuts, restarts and power cuts between: the first value that was
     /// acknowledged for a timestamp is what is read, and nothing else is.
     #[test]
-    fn the_database_agrees_with_a_map(steps in prop::collection::vec(step(), 1..40)) {
+    fn the_database_agrees_with_a_map(
+        steps in prop::collection::vec(step(), 1..40),
+        head_bytes_max in prop_oneof![Just(usize::MAX), Just(4_000_usize)],
+    ) {
         let clock = Clock::manual(T0 + 6 * HOUR_MS);
+        let options = StorageOptions { head_bytes_max, ..options(3) };
         let mut disk = SimulatedDisk::new();
-        let mut fixture = open(&disk, &clock);
+        let mut fixture = open_with(&disk, options.clone(), &clock);
         let mut oracle: BTreeMap<(u32, i64), u64> = BTreeMap::new();
         for step in steps {
             match step {
                 Step::Write(rows) => {
                     let before = oracle.len();
                     let sent: Vec<_> = rows.iter().map(|(node, ms, value)| (series("up", *node), *ms, *value)).collect();
-                    let summary = fixture.write(&sent);
+                    let summary = match fixture.try_write(&sent) {
+                        Err(WriteError::HeadFull(_)) => continue,
+                        other => other.expect("acknowledged"),
+                    };
                     let floor = fixture.storage.blocks.load().floor_ms;
                     // New series are admitted before known ones; per series the order is the sender's.
                     let mut stored = 0;
@@ -452,12 +496,12 @@ proptest! {
                     prop_assert!(oracle.len() >= before);
                 }
                 Step::Maintain => { fixture.storage.maintain().expect("maintained"); }
-                Step::Restart => { drop(fixture); fixture = open(&disk, &clock); }
+                Step::Restart => { drop(fixture); fixture = open_with(&disk, options.clone(), &clock); }
                 Step::PowerCut(seed) => {
                     let after = disk.crash(seed);
                     drop(fixture);
                     disk = after;
-                    fixture = open(&disk, &clock);
+                    fixture = open_with(&disk, options.clone(), &clock);
                     prop_assert!(fixture.recovered.damage.is_empty(), "{:?}", fixture.recovered.damage);
                 }
             }
