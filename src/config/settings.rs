@@ -61,7 +61,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Shards of the head, each with a thread. 0: by the number of cores."),
 
     setting!("head.out_of_order_window", "1h", Some(("0", "1d")), Duration(head.out_of_order_window_ms <- head.out_of_order_window),
-        "How far behind the newest sample of its series a sample may be."),
+        "How long after their end two hours wait for late samples before they are sealed into a block."),
     setting!("head.series_max", "0", Some(("0", "1000000000")), Count(head.series_max <- head.series_max),
         "Most series in memory; a new one past it is refused. 0: by the machine's memory."),
 
