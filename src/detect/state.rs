@@ -70,7 +70,7 @@ impl Judge {
         };
         let groups: Vec<&Judged> = self.groups.iter().filter(is_kept).collect();
         // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
-        let header = FileHeader::new(FileKind::Detector, 0, frontier_ms, frontier_ms as u32);
+        let header = FileHeader::new(FileKind::Detector, 0, frontier_ms.max(0), frontier_ms as u32);
         let mut bytes = header.encode().to_vec();
         let mut chain = header.chain_start();
         let mut append = |text: serde_json::Result<Vec<u8>>| {

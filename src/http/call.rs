@@ -82,8 +82,8 @@ impl Front {
             Err(refusal) => return (ROUTES.len(), refused(*refusal)),
         };
         let route = &ROUTES[index];
-        if !route.early && !self.services.ready.load(Ordering::SeqCst) {
-            let error = ApiError::new(ErrorKind::Unavailable, "the server is still reading its log: try again");
+        if !route.always && !self.services.ready.load(Ordering::SeqCst) {
+            let error = ApiError::new(ErrorKind::Unavailable, "the server is stopping: try again");
             return (index, error.retry_after(1).into_reply());
         }
         let handler = CatchPanic((route.handler)(Call { front: self.clone(), head, body, captured }));

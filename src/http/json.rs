@@ -68,8 +68,13 @@ impl JsonText {
     }
 
     pub(super) fn labels(&mut self, labels: &Labels) {
+        self.pairs(labels.iter());
+    }
+
+    /// Appends an object whose values are strings.
+    pub(super) fn pairs<'a>(&mut self, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
         self.0.push(b'{');
-        for (index, (name, value)) in labels.iter().enumerate() {
+        for (index, (name, value)) in pairs.enumerate() {
             if index > 0 {
                 self.0.push(b',');
             }
@@ -108,7 +113,7 @@ impl JsonText {
     }
 
     /// Seconds without zeros at the end.
-    fn trimmed_timestamp(&mut self, timestamp_ms: i64) {
+    pub(super) fn seconds(&mut self, timestamp_ms: i64) {
         self.timestamp(timestamp_ms);
         if timestamp_ms % 1000 != 0 {
             while self.0.last() == Some(&b'0') {
@@ -165,14 +170,14 @@ fn value(text: &mut JsonText, value: &Value) {
     match value {
         Value::Scalar(time_ms, number) => {
             text.raw(r#""scalar","result":["#);
-            text.trimmed_timestamp(*time_ms);
+            text.seconds(*time_ms);
             text.raw(",\"");
             text.raw(&format_plain(*number));
             text.raw("\"]");
         }
         Value::String(time_ms, string) => {
             text.raw(r#""string","result":["#);
-            text.trimmed_timestamp(*time_ms);
+            text.seconds(*time_ms);
             text.raw(",");
             text.string(string);
             text.raw("]");

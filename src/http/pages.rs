@@ -33,7 +33,7 @@ pub(super) async fn ready(call: Call) -> Result<Reply, ApiError> {
     if call.front.services.ready.load(Ordering::SeqCst) {
         Ok(text(StatusCode::OK, "dozor is ready."))
     } else {
-        Ok(text(StatusCode::SERVICE_UNAVAILABLE, "dozor is reading its log."))
+        Ok(text(StatusCode::SERVICE_UNAVAILABLE, "dozor is stopping."))
     }
 }
 

@@ -16,8 +16,8 @@ pub(super) struct Route {
     pub(super) methods: &'static [Method],
     /// Segments, one of which may be `{name}` and stand for any single one.
     pub(super) path: &'static str,
-    /// Whether it answers before recovery is done.
-    pub(super) early: bool,
+    /// Whether it answers while the server is not ready, that is while it stops.
+    pub(super) always: bool,
     pub(super) handler: fn(Call) -> Answer,
 }
 
@@ -25,20 +25,20 @@ const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 
-const EARLY: bool = true;
+const ALWAYS: bool = true;
 const READY: bool = false;
 
 macro_rules! route {
-    ($methods:ident $path:literal $early:ident $handler:path) => {
-        Route { methods: $methods, path: $path, early: $early, handler: |call| Box::pin($handler(call)) }
+    ($methods:ident $path:literal $always:ident $handler:path) => {
+        Route { methods: $methods, path: $path, always: $always, handler: |call| Box::pin($handler(call)) }
     };
 }
 
 pub(super) const ROUTES: &[Route] = &[
-    route!(GET  "/" EARLY pages::index),
-    route!(GET  "/-/healthy" EARLY pages::healthy),
-    route!(GET  "/-/ready" EARLY pages::ready),
-    route!(GET  "/metrics" EARLY pages::metrics),
+    route!(GET  "/" ALWAYS pages::index),
+    route!(GET  "/-/healthy" ALWAYS pages::healthy),
+    route!(GET  "/-/ready" ALWAYS pages::ready),
+    route!(GET  "/metrics" ALWAYS pages::metrics),
     route!(POST "/api/v1/write" READY write::remote_write),
     route!(BOTH "/api/v1/query" READY queries::instant),
     route!(BOTH "/api/v1/query_range" READY queries::range),
@@ -49,7 +49,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/metadata" READY pages::empty_object),
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
-    route!(GET  "/api/v1/status/buildinfo" EARLY pages::build_info),
+    route!(GET  "/api/v1/status/buildinfo" ALWAYS pages::build_info),
 ];
 
 /// Finds the row of an address, its index in the table, and what stands for `{name}`.

@@ -18,15 +18,17 @@ pub(super) async fn alerts(call: Call) -> Result<Reply, ApiError> {
     }))
 }
 
-/// `/api/v1/rules`: all, by file group, with those of their alerts that fire.
+/// `/api/v1/rules`: all, by group, with those of their alerts that fire.
 pub(super) async fn rules(call: Call) -> Result<Reply, ApiError> {
     let firing = (call.front.services.firing)();
     let rules = &call.front.services.rules.rules;
     Ok(data(|text| {
         text.raw(r#"{"groups":"#);
-        text.list(rules.chunk_by(|one, next| one.group == next.group), |text, group| {
+        text.list(rules.chunk_by(|one, next| (&one.file, &one.group) == (&next.file, &next.group)), |text, group| {
             text.raw(r#"{"name":"#);
             text.string(&group[0].group);
+            text.raw(r#","file":"#);
+            text.string(&group[0].file.to_string_lossy());
             text.raw(r#","rules":"#);
             text.list(group, |text, one| rule(text, one, &firing));
             text.raw(r#","interval":0}"#);
@@ -41,7 +43,15 @@ fn rule(text: &mut JsonText, rule: &AnomalyRule, firing: &[Alert]) {
     text.string(&rule.alert);
     text.raw(r#","query":"#);
     text.string(&rule.expr);
-    text.raw(r#","duration":0,"keepFiringFor":0,"labels":{},"annotations":{},"alerts":"#);
+    text.raw(r#","duration":"#);
+    text.seconds(rule.options.for_ms);
+    text.raw(r#","keepFiringFor":"#);
+    text.seconds(rule.options.keep_firing_for_ms);
+    text.raw(r#","labels":"#);
+    text.pairs(rule.labels());
+    text.raw(r#","annotations":"#);
+    text.pairs(rule.annotations());
+    text.raw(r#","alerts":"#);
     text.list(own, alert);
     text.raw(r#","health":"ok","evaluationTime":0,"lastEvaluation":"0001-01-01T00:00:00Z","type":"alerting"}"#);
 }
@@ -49,14 +59,9 @@ fn rule(text: &mut JsonText, rule: &AnomalyRule, firing: &[Alert]) {
 fn alert(text: &mut JsonText, alert: &Alert) {
     text.raw(r#"{"labels":"#);
     text.labels(&alert.labels);
-    text.raw(r#","annotations":{"#);
-    for (index, (name, annotation)) in alert.annotations.iter().enumerate() {
-        text.raw(if index == 0 { "" } else { "," });
-        text.string(name);
-        text.raw(":");
-        text.string(annotation);
-    }
-    text.raw(r#"},"state":"firing","activeAt":"#);
+    text.raw(r#","annotations":"#);
+    text.pairs(alert.annotations.iter().map(|(name, annotation)| (name.as_str(), annotation.as_str())));
+    text.raw(r#","state":"firing","activeAt":"#);
     text.string(&rfc3339(alert.starts_at_ms));
     // What the signal is worth by now is asked for by a query; an alert keeps what it said.
     text.raw(r#","value":""}"#);

@@ -94,7 +94,7 @@ impl Engine {
     /// Evaluates at one moment, in ms since 1970 UTC. A range such as `x[5m]` gives the stored samples themselves.
     pub fn instant(&self, view: &ReadView, query: &str, time_ms: i64, options: &Options) -> Result<Answer, QueryError> {
         let plan = self.parse(query)?;
-        self.run(view, Grid::instant(bounded_ms(time_ms)?), options, |context| match &plan {
+        self.run(view, Grid::instant(bounded_ms(time_ms)?), time_ms, options, |context| match &plan {
             Plan::Range(range) => raw_samples(context, range),
             _ => Ok(match evaluate(context, &plan)? {
                 Evaluated::Scalar(scalar) => Value::Scalar(time_ms, scalar.at(0)),
@@ -128,7 +128,7 @@ impl Engine {
                 plan.kind().name()
             )));
         }
-        self.run(view, grid, options, |context| {
+        self.run(view, grid, end_ms, options, |context| {
             let mut series = match evaluate(context, &plan)? {
                 Evaluated::Scalar(scalar) => vec![constant_series(grid, &scalar)],
                 Evaluated::Vector(table) => matrix(context, &table)?,
@@ -167,6 +167,7 @@ impl Engine {
         &self,
         view: &ReadView,
         grid: Grid,
+        end_ms: i64,
         options: &Options,
         evaluate: impl FnOnce(&Context<'_>) -> Result<Value, QueryError>,
     ) -> Result<Answer, QueryError> {
@@ -178,7 +179,7 @@ impl Engine {
             notes: &notes,
             grid,
             query_start_ms: grid.start_ms,
-            query_end_ms: grid.last_ms(),
+            query_end_ms: end_ms,
             lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms),
         };
         let value = evaluate(&context)?;

@@ -50,7 +50,7 @@
 //! orders by value; `functions.rs`, `labelling.rs`, `calendar.rs` and `histogram.rs` functions; `table.rs` and `column.rs`
 //! what all of them pass on; `budget.rs` what a query may use.
 //!
-//! Deliberately absent: native histograms, the experimental functions, `fill`, delayed removal of metric names, and
+//! Deliberately absent: native histograms, most experimental functions, `fill`, delayed removal of metric names, and
 //! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.
 
 mod aggregate;

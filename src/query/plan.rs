@@ -116,9 +116,9 @@ pub struct Shift {
 pub enum At {
     /// Milliseconds since 1970 UTC.
     Time(i64),
-    /// `start()`: the first step of the query.
+    /// `start()`: where the query begins, its first step.
     Start,
-    /// `end()`: the last step of the query.
+    /// `end()`: where the query ends, which need not be one of its steps.
     End,
 }
 

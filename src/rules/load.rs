@@ -136,6 +136,7 @@ impl Reader<'_> {
             Err(error) => return self.refuse(rule.expr.referenced, error.to_string(), None),
         };
         (self.errors.len() == before).then(|| AnomalyRule {
+            file: self.file.to_owned(),
             group: group.name.value.clone(),
             alert: name.value.clone(),
             expr: rule.expr.value.clone(),

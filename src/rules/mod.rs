@@ -35,6 +35,8 @@ mod file;
 mod load;
 mod template;
 
+use std::path::PathBuf;
+
 use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
@@ -56,6 +58,8 @@ pub struct RuleSet {
 /// A rule with an `anomaly` block.
 #[derive(Clone, Debug)]
 pub struct AnomalyRule {
+    /// The file that it stands in, as it was given.
+    pub file: PathBuf,
     /// Name of its group.
     pub group: String,
     /// The alert's name.
@@ -107,6 +111,16 @@ impl RuleSet {
 }
 
 impl AnomalyRule {
+    /// Names of the labels that the rule and its group add, each with its template as it was written.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(name, template)| (name.as_str(), template.text()))
+    }
+
+    /// Names of the annotations, each with its template as it was written.
+    pub fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.annotations.iter().map(|(name, template)| (name.as_str(), template.text()))
+    }
+
     /// Differs whenever what was learned no longer applies.
     fn identity(&self) -> String {
         format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, self.options)

@@ -56,8 +56,14 @@ fn register_log(registry: &Registry, storage: &Arc<Storage>) {
             ("dozor_log_groups_total", "Groups written to the log.", |c| &c.log_groups),
             ("dozor_log_bytes_total", "Bytes written to the log.", |c| &c.log_bytes),
             ("dozor_log_failures_total", "Groups that could not be written at once.", |c| &c.log_failures),
-            ("dozor_log_commit_microseconds_total", "Time spent in writing and syncing groups.", |c| &c.log_commit_us),
         ],
+    );
+    let kept = storage.counters().clone();
+    registry.counter_fn(
+        "dozor_log_commit_seconds_total",
+        "Time spent in writing and syncing groups.",
+        &[],
+        move || read(&kept.log_commit_us) / 1e6,
     );
     let kept = storage.counters().clone();
     registry.gauge_fn("dozor_log_segments", "Log segments on disk.", &[], move || read(&kept.log_segments));

@@ -8,13 +8,8 @@
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
 //! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
 //!
-//! | thread | does | ends |
-//! | --- | --- | --- |
-//! | tokio workers | sockets, deliveries | last |
-//! | `shard-N`, `log` | [`crate::storage`] | when http has finished |
-//! | `detect-N` | feeds the signals from shard N's tap (`watch.rs`) | when its shard has |
-//! | `judge` | closes buckets, notes alerts, writes the checkpoint (`watch.rs`) | when the detect threads have |
-//! | `maintain` | cuts blocks, drops what is past the retention | at the order to stop |
+//! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
+//! `judge` are in `watch.rs`, that of `maintain` is here.
 
 mod metrics;
 mod watch;

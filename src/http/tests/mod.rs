@@ -57,7 +57,6 @@ impl Gate {
     }
 }
 
-/// A running server.
 /// Two rules in a group.
 fn rules() -> RuleSet {
     let text = r#"
@@ -65,7 +64,13 @@ groups:
   - name: checkout
     rules:
       - {alert: OrderRateDrop, expr: "sum(rate(orders_total[1m]))", anomaly: {direction: drop}}
-      - {alert: SlowPage, expr: page_seconds, anomaly: {direction: rise}}
+      - alert: SlowPage
+        expr: page_seconds
+        for: 1m
+        keep_firing_for: 2500ms
+        anomaly: {direction: rise}
+        labels: {severity: critical}
+        annotations: {summary: "{{ $value }} s"}
 "#;
     let (disk, path) = (SimulatedDisk::new(), PathBuf::from("/rules.yml"));
     disk.replace(&path, text.as_bytes()).expect("a simulated disk is written");

@@ -17,6 +17,7 @@ pub(super) const HINT: &str = "known are $labels.name, $value, $expected, $direc
 /// Text with places to be filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Template {
+    text: String,
     pieces: Vec<Piece>,
 }
 
@@ -87,7 +88,12 @@ impl Template {
         if !rest.is_empty() {
             pieces.push(Piece::Text(rest.to_owned()));
         }
-        Ok(Template { pieces })
+        Ok(Template { text: text.to_owned(), pieces })
+    }
+
+    /// As it was written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Fills it in. A label that is absent is empty.

@@ -1,8 +1,8 @@
 //! Prints any file of a data folder as annotated text: what stands at which byte, and where it is damaged.
 //!
 //! ```text
-//! $ inspect --limit 2 data/log/000007
-//! data/log/000007: 184 bytes, log segment
+//! $ inspect --limit 2 data/log/00000007.log
+//! data/log/00000007.log: 184 bytes, log segment
 //! 00000000  file header: version 1, sequence 7, created 2023-11-14T22:13:20.000Z, salt 0x00005eed
 //! 00000020  record 0: series, shard 2, 36 bytes
 //!             0  {__name__="up", node="1"}
