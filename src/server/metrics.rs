@@ -27,6 +27,9 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
     };
     gauge("dozor_head_series", "Series alive in the head.", |storage| storage.series_count() as f64);
     gauge("dozor_head_sample_bytes", "Heap bytes of the head's samples.", |s| s.stats().head_sample_bytes as f64);
+    gauge("dozor_head_full", "1 while the head is over head.bytes_max and writes are refused.", |storage| {
+        f64::from(u8::from(storage.is_head_full()))
+    });
     gauge("dozor_head_newest_timestamp_seconds", "Newest sample, in seconds since 1970.", |storage| {
         let newest_ms = storage.newest_ms();
         if newest_ms == i64::MIN { 0.0 } else { newest_ms as f64 / 1000.0 }

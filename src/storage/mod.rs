@@ -263,6 +263,11 @@ impl Storage {
         self.log_failing.load_full()
     }
 
+    /// Whether the head holds more than it may, so that writes are refused until a cut has emptied it.
+    pub fn is_head_full(&self) -> bool {
+        self.head_full.load(Ordering::SeqCst)
+    }
+
     /// Figures as of now. Walks the head: for a scrape, not for a loop.
     pub fn stats(&self) -> StorageStats {
         let blocks = self.blocks.load();

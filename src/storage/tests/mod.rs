@@ -311,6 +311,7 @@ fn writes_wait_while_the_head_cannot_be_emptied() {
     let refused = fixture.try_write(&[(up.clone(), T0 + 1, 2.0)]).expect_err("the head is full");
     assert_eq!(refused, WriteError::HeadFull(1));
     assert!(refused.to_string().contains("head.bytes_max"));
+    assert!(fixture.storage.is_head_full());
     assert_eq!(fixture.read(&up), bits(&[(T0, 1.0)]), "queries go on");
 }
 
