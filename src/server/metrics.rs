@@ -26,7 +26,7 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
         registry.gauge_fn(name, help, &[], move || figure(&storage));
     };
     gauge("dozor_head_series", "Series alive in the head.", |storage| storage.series_count() as f64);
-    gauge("dozor_head_sample_bytes", "Heap bytes of the head's samples.", |s| s.stats().head_sample_bytes as f64);
+    gauge("dozor_head_sample_bytes", "Heap bytes of the head's samples.", |s| s.head_sample_bytes() as f64);
     gauge("dozor_head_full", "1 while the head is over head.bytes_max and writes are refused.", |storage| {
         f64::from(u8::from(storage.is_head_full()))
     });
@@ -34,8 +34,8 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
         let newest_ms = storage.newest_ms();
         if newest_ms == i64::MIN { 0.0 } else { newest_ms as f64 / 1000.0 }
     });
-    gauge("dozor_blocks", "Blocks that serve queries.", |storage| storage.stats().block_count as f64);
-    gauge("dozor_block_bytes", "Bytes of those blocks.", |storage| storage.stats().block_bytes as f64);
+    gauge("dozor_blocks", "Blocks that serve queries.", |storage| storage.block_count() as f64);
+    gauge("dozor_block_bytes", "Bytes of those blocks.", |storage| storage.block_bytes() as f64);
     gauge("dozor_shard_queue_requests", "Requests that wait for shards.", |s| s.queued_requests() as f64);
     counters(
         registry,

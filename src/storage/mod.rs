@@ -126,17 +126,6 @@ pub struct Recovered {
     pub damage: Vec<String>,
 }
 
-/// Figures for `/metrics`.
-#[derive(Debug, Default)]
-pub struct StorageStats {
-    /// Heap bytes of the head's samples.
-    pub head_sample_bytes: usize,
-    /// Blocks that serve queries.
-    pub block_count: usize,
-    /// Bytes of those blocks.
-    pub block_bytes: u64,
-}
-
 /// Counters that the threads keep. Relaxed: they are figures, nothing depends on them.
 #[derive(Debug, Default)]
 pub struct StorageCounters {
@@ -268,14 +257,19 @@ impl Storage {
         self.head_full.load(Ordering::SeqCst)
     }
 
-    /// Figures as of now. Walks the head: for a scrape, not for a loop.
-    pub fn stats(&self) -> StorageStats {
-        let blocks = self.blocks.load();
-        StorageStats {
-            head_sample_bytes: self.head.sample_bytes(),
-            block_count: blocks.len(),
-            block_bytes: blocks.bytes(),
-        }
+    /// Heap bytes of the head's samples. Walks the head: for a scrape, not for a loop.
+    pub fn head_sample_bytes(&self) -> usize {
+        self.head.sample_bytes()
+    }
+
+    /// Blocks that serve queries.
+    pub fn block_count(&self) -> usize {
+        self.blocks.load().len()
+    }
+
+    /// Bytes of those blocks.
+    pub fn block_bytes(&self) -> u64 {
+        self.blocks.load().bytes()
     }
 
     /// Series alive in the head.
