@@ -20,8 +20,11 @@
 pub mod block;
 mod bytes;
 pub mod chunk;
+pub mod column;
 mod decimal;
+mod entropy;
 pub mod frame;
+pub mod group;
 pub mod index;
 pub mod log;
 pub mod outbox;
