@@ -7,8 +7,8 @@
 //!                               block file ─► the log behind it goes
 //! ```
 //!
-//! A sample is in the head (memory, covered by the log) until its two hours are full and the out-of-order window has
-//! passed; then it is in a block (one immutable file). [`ReadView`] joins the two.
+//! A sample is in the head (memory, covered by the log) until its two hours are full and have settled; then it is in a
+//! block (one immutable file), and later in a larger one. [`ReadView`] joins all of them.
 //!
 //! Always true:
 //! 1. A write is answered after its records are in the log as safely as `wal_sync` promises.
@@ -20,11 +20,16 @@
 
 mod batch;
 mod block;
+mod build;
 mod columns;
+mod compact;
+mod delete;
 mod head;
 mod log;
+mod progress;
 mod recover;
 mod resolver;
+mod retain;
 mod seal;
 pub mod tap;
 mod threads;
@@ -32,18 +37,21 @@ pub mod view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::{Sender, TrySendError};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use batch::{Answered, Pending};
 pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
 use head::Head;
 pub use head::LATE_SAMPLES_MAX;
+pub use compact::CompactionSummary;
+pub use progress::Progress;
 pub use resolver::{Known, Resolver};
+pub use retain::RetentionRule;
 pub use seal::Maintained;
 use tap::{Interest, TapSource};
 use threads::{ShardMessage, Threads};
@@ -75,9 +83,13 @@ pub struct StorageOptions {
     pub shard_count: usize,
     /// When a write is answered.
     pub wal_sync: WalSync,
-    /// Age in ms at which blocks go; 0 keeps everything.
+    /// Age in ms at which samples go; 0 keeps everything.
     pub retention_ms: i64,
-    /// How long after its end a block waits for samples out of order, in ms.
+    /// Series that are kept for another time; the first that fits decides.
+    pub retention_rules: Vec<RetentionRule>,
+    /// Bytes of all blocks past which the oldest goes; 0 is no limit.
+    pub retention_bytes: u64,
+    /// How far behind its series' newest sample one may come, in ms.
     pub out_of_order_window_ms: i64,
     /// Series that may live in the head at once.
     pub series_max: usize,
@@ -101,6 +113,30 @@ pub enum StorageError {
         /// Where in it, and what.
         damage: storage_format::Corruption,
     },
+    /// A file is of a newer format than this binary knows.
+    #[error(
+        "{file} has format {version}, this binary reads up to {known}: start the newer binary, or move the file away",
+        file = file.display()
+    )]
+    NewerFormat {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        version: u16,
+        /// The newest that is known.
+        known: u16,
+    },
+    /// A block could not be read through, so it stays as it is.
+    #[error("{what}; the block stays as it is")]
+    Unreadable {
+        /// The block.
+        block: block::BlockName,
+        /// File, offset, what.
+        what: String,
+    },
+    /// Long work was given up because somebody waits for it to end, or the database closes.
+    #[error("interrupted")]
+    Interrupted,
     /// A thread could not be started.
     #[error("cannot start the thread {name}: {source}")]
     Thread {
@@ -145,6 +181,8 @@ pub struct StorageCounters {
     pub log_commit_us: AtomicU64,
     /// Blocks cut since the start.
     pub blocks_cut: AtomicU64,
+    /// Blocks that were made into others since the start.
+    pub blocks_compacted: AtomicU64,
     /// Damaged files or records met since the start.
     pub damage: AtomicU64,
 }
@@ -155,10 +193,14 @@ pub struct Storage {
     disk: Arc<dyn Disk>,
     clock: Clock,
     head: Arc<Head>,
-    blocks: ArcSwap<BlockSet>,
+    blocks: Arc<ArcSwap<BlockSet>>,
+    /// The highest number that a block's name has had.
+    last_block_number: AtomicU64,
     resolver: Arc<Resolver>,
     inboxes: Vec<Sender<ShardMessage>>,
     to_log: Sender<threads::LogMessage>,
+    /// Number of the log segment that grows.
+    log_position: Arc<AtomicU32>,
     log_failing: Arc<ArcSwapOption<String>>,
     /// Whether writes are no longer taken. Read while a request is handed over, written once.
     closing: RwLock<bool>,
@@ -166,6 +208,9 @@ pub struct Storage {
     head_full: AtomicBool,
     counters: Arc<StorageCounters>,
     maintenance: Mutex<seal::Maintenance>,
+    /// Those who wait for maintenance that others do to end. Not zero: it stops where it can.
+    waiting_for_maintenance: AtomicUsize,
+    progress: Progress,
     threads: Mutex<Threads>,
 }
 
@@ -264,7 +309,7 @@ impl Storage {
 
     /// Blocks that serve queries.
     pub fn block_count(&self) -> usize {
-        self.blocks.load().len()
+        self.blocks.load().members().len()
     }
 
     /// Bytes of those blocks.
@@ -290,6 +335,24 @@ impl Storage {
     /// The counters that the threads keep.
     pub fn counters(&self) -> &Arc<StorageCounters> {
         &self.counters
+    }
+
+    /// What maintenance is at.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Waits for the maintenance that others do, which is asked to stop where it can.
+    fn take_maintenance(&self) -> MutexGuard<'_, seal::Maintenance> {
+        self.waiting_for_maintenance.fetch_add(1, Ordering::SeqCst);
+        let taken = self.maintenance.lock();
+        self.waiting_for_maintenance.fetch_sub(1, Ordering::SeqCst);
+        taken
+    }
+
+    /// Whether long work should stop where it can.
+    fn is_interrupted(&self) -> bool {
+        self.waiting_for_maintenance.load(Ordering::SeqCst) > 0 || *self.closing.read()
     }
 
     /// Takes no more writes, finishes those that are on their way, syncs, and ends the threads.

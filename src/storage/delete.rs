@@ -1,0 +1,58 @@
+//! Deleting series: at once for everybody who asks from now on, for good at the next compaction.
+//!
+//! ```text
+//! POST …/delete_series?match[]={job="debug"}
+//!   blocks: the stretch is noted in a file beside each block, and views leave it out
+//!   head:   the shard takes the samples out, and the log says so behind the records that brought them
+//! ```
+//!
+//! A deletion concerns what is stored when it is asked for: a sample that is sent again afterwards is stored again.
+
+use super::block::{self, Member};
+use super::{Storage, StorageError};
+use crate::model::{Matcher, TimeRange};
+
+impl Storage {
+    /// Deletes the samples in `range` of all series that satisfy one of the selectors. Returns, when it is safe on disk,
+    /// how many series were touched; one that lies in several blocks counts in each.
+    pub fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<u64, StorageError> {
+        let mut maintenance = self.take_maintenance();
+        let mut touched = self.delete_in_head(selectors, range)?;
+        let folder = block::folder(&self.options.data_dir);
+        let mut changed: Vec<Member> = Vec::new();
+        for member in self.blocks.load().overlapping(range) {
+            let mut series = Vec::new();
+            for selector in selectors {
+                let found = member.select(selector).map_err(|what| StorageError::Unreadable {
+                    block: member.block.name(),
+                    what: what.to_string(),
+                })?;
+                series.extend(found.into_iter().map(|(number, _)| number));
+            }
+            series.sort_unstable();
+            series.dedup();
+            if series.is_empty() {
+                continue;
+            }
+            touched += series.len() as u64;
+            let (member, file) = member.without(series, range);
+            self.disk.replace(&member.block.name().deleted_path(&folder), &file)?;
+            changed.push(member);
+        }
+        if !changed.is_empty() {
+            self.publish(&mut maintenance, None, |before| before.replacing(&changed));
+        }
+        Ok(touched)
+    }
+
+    /// Writes the blocks of which something was deleted anew, without it. Returns how many there were.
+    pub fn clean_tombstones(&self) -> Result<u64, StorageError> {
+        let mut maintenance = self.take_maintenance();
+        let blocks = self.blocks.load_full();
+        let mut cleaned = 0;
+        for member in blocks.members().iter().filter(|member| !member.deleted.is_empty()) {
+            cleaned += self.merge(&mut maintenance, std::slice::from_ref(member), &|_| true)? as u64;
+        }
+        Ok(cleaned)
+    }
+}
