@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | log segment | [`frame`] (records), [`log`] (what is in them) |
 //! | block | [`block`] (regions), [`chunk`] (samples), [`index`] (series by label) |
+//! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |
 //! | detector state | [`frame`], with one JSON text a record |
 //!
@@ -28,6 +29,7 @@ pub mod group;
 pub mod index;
 pub mod log;
 pub mod outbox;
+pub mod tombstones;
 #[cfg(test)]
 mod testing;
 
