@@ -29,9 +29,9 @@ pub mod group;
 pub mod index;
 pub mod log;
 pub mod outbox;
-pub mod tombstones;
 #[cfg(test)]
 mod testing;
+pub mod tombstones;
 
 /// Version of every format in this crate. A reader refuses any other.
 pub const VERSION: u16 = 1;
