@@ -9,6 +9,7 @@
 //! | block | [`block`] (regions), [`chunk`] (samples), [`index`] (series by label) |
 //! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |
+//! | manifest of a snapshot | [`manifest`] |
 //! | detector state | [`frame`], with one JSON text a record |
 //!
 //! Always true:
@@ -28,6 +29,7 @@ pub mod frame;
 pub mod group;
 pub mod index;
 pub mod log;
+pub mod manifest;
 pub mod outbox;
 #[cfg(test)]
 mod testing;
