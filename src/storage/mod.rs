@@ -350,13 +350,19 @@ impl Storage {
         taken
     }
 
-    /// Whether long work should stop where it can.
+    /// Whether long work should stop where it can: somebody waits for it, or the database closes.
     fn is_interrupted(&self) -> bool {
-        self.waiting_for_maintenance.load(Ordering::SeqCst) > 0 || *self.closing.read()
+        self.waiting_for_maintenance.load(Ordering::SeqCst) > 0
+    }
+
+    /// Asks long maintenance to stop where it can, for good.
+    pub fn stop_maintenance(&self) {
+        self.waiting_for_maintenance.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Takes no more writes, finishes those that are on their way, syncs, and ends the threads.
     pub fn close(&self) {
+        self.stop_maintenance();
         *self.closing.write() = true;
         self.threads.lock().close(&self.inboxes, &self.to_log);
     }
