@@ -1,3 +1,4 @@
+mod blocks;
 mod concurrent;
 mod crash;
 mod edges;
