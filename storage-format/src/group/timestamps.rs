@@ -161,7 +161,7 @@ fn even_step(row: &TimestampsRow) -> Option<i64> {
     let span = row.last_ms.wrapping_sub(row.first_ms);
     match row.sample_count {
         0 | 1 => (span == 0).then_some(0),
-        count => (span as u64 % (count as u64 - 1) == 0).then(|| (span as u64 / (count as u64 - 1)) as i64),
+        count => (span as u64).is_multiple_of(count as u64 - 1).then(|| (span as u64 / (count as u64 - 1)) as i64),
     }
 }
 
