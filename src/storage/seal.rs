@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashSet;
-use storage_format::block::{BlockRange, BlockWriter};
+use storage_format::block_v1::{BlockRange, BlockWriter};
 use storage_format::chunk::{self, Appender};
 
 use super::block::{self, Block, BlockSet};

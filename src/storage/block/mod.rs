@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage_format::Corruption;
-use storage_format::block::{BlockReader, SeriesEntry};
+use storage_format::block_v1::{BlockReader, SeriesEntry};
 use storage_format::chunk;
 
 use super::columns::Columns;
