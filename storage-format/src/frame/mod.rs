@@ -9,7 +9,7 @@ pub use read::{Event, Reader};
 pub use write::{append_record, begin_record, end_record, record_bytes, seal_header, seal_headers, seal_payload};
 
 use crate::bytes::{i64_at, u16_at, u32_at};
-use crate::{Corruption, VERSION};
+use crate::{Corruption, FileType};
 
 /// Length of the file header.
 pub const FILE_HEADER_BYTES: usize = 32;
@@ -52,7 +52,7 @@ impl FileKind {
 pub struct FileHeader {
     /// What the records are.
     pub kind: FileKind,
-    /// [`VERSION`]; decoding refuses any other.
+    /// [`FileType::version`]; decoding refuses any other.
     pub version: u16,
     /// Position of this file among its kind, counted from 0.
     pub sequence: u32,
@@ -65,7 +65,7 @@ pub struct FileHeader {
 impl FileHeader {
     /// A header of the present version.
     pub fn new(kind: FileKind, sequence: u32, created_ms: i64, salt: u32) -> FileHeader {
-        FileHeader { kind, version: VERSION, sequence, created_ms, salt }
+        FileHeader { kind, version: FileType::from(kind).version(), sequence, created_ms, salt }
     }
 
     /// The header as it stands in the file.
@@ -92,7 +92,7 @@ impl FileHeader {
             return Err(Corruption::at(28, "the file header does not match its checksum"));
         }
         let version = u16_at(bytes, 8);
-        if version != VERSION {
+        if version != FileType::from(kind).version() {
             return Err(Corruption::at(8, "the version of the format is not one we read"));
         }
         if u16_at(bytes, 10) != 0 {
