@@ -24,7 +24,7 @@ pub struct GroupEncoder {
     columns: column::Encoder,
     timestamps: timestamps::Encoder,
     resemblance: Resemblance,
-    /// By column, empty for those that are the same as another.
+    /// By column; without integers for those that are the same as another.
     numbers: Vec<Numbers>,
     rows: Vec<ColumnRow>,
     bodies: Bodies,
@@ -129,14 +129,17 @@ impl GroupEncoder {
     fn read_numbers(&mut self, columns: &[Column<'_>]) {
         self.numbers.resize_with(columns.len().max(self.numbers.len()), Numbers::default);
         for ((column, row), numbers) in columns.iter().zip(&self.rows).zip(&mut self.numbers) {
-            let values = if row.kind == KIND_SAME { &[] } else { column.values };
-            numbers.read(values, None);
+            numbers.integers.clear();
+            if row.kind != KIND_SAME && !column.values.is_empty() {
+                numbers.read(column.values, None);
+            }
         }
     }
 
     fn encode_column(&mut self, index: usize, effort: Effort) {
         let row = &mut self.rows[index];
-        if row.kind != KIND_SAME {
+        // No values have no bytes.
+        if !self.numbers[index].integers.is_empty() {
             let start = self.bodies.bytes.len();
             let numbers = &self.numbers[index];
             self.columns.encode(numbers, effort, None, &mut self.bodies.bytes);

@@ -117,6 +117,9 @@ impl Scratch {
         values: &mut Vec<f64>,
     ) -> Result<(), Corruption> {
         let row = source.row(column);
+        if source.sample_count(row) == 0 {
+            return Ok(());
+        }
         if row.is_referred_to {
             let slot = self.numbers(source, column)?;
             self.columns[slot].numbers.append_values(values);
