@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use crossbeam::channel::{Sender, TrySendError};
+use crossbeam::channel::{Sender, TrySendError, bounded};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use batch::{Answered, Pending};
@@ -50,6 +50,7 @@ use head::Head;
 pub use head::LATE_SAMPLES_MAX;
 pub use compact::CompactionSummary;
 pub use progress::Progress;
+pub use recover::RecoveryProgress;
 pub use resolver::{Known, Resolver};
 pub use retain::RetentionRule;
 pub use seal::Maintained;
@@ -97,6 +98,8 @@ pub struct StorageOptions {
     pub head_bytes_max: usize,
     /// Seed of the resolver's hash: anything that a sender cannot know.
     pub hash_seed: u64,
+    /// Told how far the opening is.
+    pub recovery: Arc<RecoveryProgress>,
 }
 
 /// Why the database cannot do something. The operator must act.
@@ -113,18 +116,19 @@ pub enum StorageError {
         /// Where in it, and what.
         damage: storage_format::Corruption,
     },
-    /// A file is of a newer format than this binary knows.
+    /// A newer program wrote the file; nothing was changed.
     #[error(
-        "{file} has format {version}, this binary reads up to {known}: start the newer binary, or move the file away",
+        "{file} has format {version}, this binary reads up to {version_max}: start the newer binary, or move the file \
+         away",
         file = file.display()
     )]
     NewerFormat {
         /// The file.
         file: PathBuf,
-        /// Its version.
+        /// The version that its header names.
         version: u16,
-        /// The newest that is known.
-        known: u16,
+        /// The newest version that this program reads.
+        version_max: u16,
     },
     /// A block could not be read through, so it stays as it is.
     #[error("{what}; the block stays as it is")]
@@ -199,8 +203,8 @@ pub struct Storage {
     resolver: Arc<Resolver>,
     inboxes: Vec<Sender<ShardMessage>>,
     to_log: Sender<threads::LogMessage>,
-    /// Number of the log segment that grows.
-    log_position: Arc<AtomicU32>,
+    /// The number of the log segment that grows; see [`log::LogWriter::growing`].
+    growing_segment: Arc<AtomicU32>,
     log_failing: Arc<ArcSwapOption<String>>,
     /// Whether writes are no longer taken. Read while a request is handed over, written once.
     closing: RwLock<bool>,
@@ -290,6 +294,23 @@ impl Storage {
         // Blocks first: what is cut between the two loads is then still found in the head.
         let blocks = self.blocks.load_full();
         ReadView::new(self.head.clone(), blocks)
+    }
+
+    /// Ends the growing log segment and returns the files of all segments, oldest first: what was acknowledged before
+    /// the call is in them or in blocks. They never change any more, and none goes before the next cut.
+    pub fn rotate_log(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let (reply, replied) = bounded(1);
+        let closed = || {
+            let folder = log::folder(&self.options.data_dir);
+            DiskError::new("end a log segment in", &folder, std::io::Error::other("the engine is shutting down"))
+        };
+        self.to_log.send(threads::LogMessage::Rotate(reply)).map_err(|_| closed())?;
+        Ok(replied.recv().map_err(|_| closed())??)
+    }
+
+    /// The number of the log segment that grows: nothing more comes to those with a smaller number.
+    pub fn growing_segment(&self) -> u32 {
+        self.growing_segment.load(Ordering::SeqCst)
     }
 
     /// Why writes are refused at present, if they are.

@@ -130,7 +130,7 @@ impl Storage {
     pub(super) fn cut(&self, maintenance: &mut Maintenance, floor_ms: i64) -> Result<usize, StorageError> {
         let sealed_ms = self.blocks.load().floor_ms;
         // Of the segment that grows now nobody knows whether what was belated lies in it or behind it.
-        let belated_before = self.log_position.load(Ordering::SeqCst);
+        let belated_before = self.growing_segment.load(Ordering::SeqCst);
         let epoch = self.head.begin_cut(floor_ms);
         let targets = self.targets();
         let mut cut = 0;

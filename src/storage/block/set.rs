@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use storage_format::{FileType, newest_version, version_of};
+use storage_format::{FileType, version_of};
 
 use super::super::StorageError;
 use super::{Block, BlockName, Deleted};
@@ -161,11 +161,11 @@ fn open_deleted(
 fn refuse_newer(disk: &dyn Disk, folder: &Path, names: &[String]) -> Result<(), StorageError> {
     for name in names.iter().filter(|name| name.ends_with(".block")) {
         let file = folder.join(name);
-        let known = newest_version(FileType::Block);
+        let version_max = FileType::Block.version();
         if let Some((FileType::Block, version)) = version_of(&disk.read(&file)?)
-            && version > known
+            && version > version_max
         {
-            return Err(StorageError::NewerFormat { file, version, known });
+            return Err(StorageError::NewerFormat { file, version, version_max });
         }
     }
     Ok(())
