@@ -42,7 +42,7 @@ use batch::{Answered, Pending};
 pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
 use head::Head;
-pub use head::LATE_SAMPLES_MAX;
+pub use head::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
 pub use resolver::{Known, Resolver};
 pub use seal::Maintained;
 use tap::{Interest, TapSource};
@@ -52,7 +52,7 @@ pub use view::ReadView;
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::{Disk, DiskError};
-use crate::model::Labels;
+use crate::model::{Labels, Matcher, TimeRange};
 
 /// How far ahead of the clock a sample may be, in ms.
 pub const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
@@ -77,7 +77,7 @@ pub struct StorageOptions {
     pub wal_sync: WalSync,
     /// Age in ms at which blocks go; 0 keeps everything.
     pub retention_ms: i64,
-    /// How long after its end a block waits for samples out of order, in ms.
+    /// How far behind the newest sample of its own series a sample may be, in ms.
     pub out_of_order_window_ms: i64,
     /// Series that may live in the head at once.
     pub series_max: usize,
@@ -226,18 +226,29 @@ impl Storage {
         let (pending, answered) = Pending::new(parts);
         for (inbox, batch) in self.inboxes.iter().zip(batches) {
             if !batch.is_empty() {
-                self.hand_over(inbox, batch, &pending);
+                hand_over(inbox, ShardMessage::Write { batch, pending: pending.clone() }, &pending);
             }
         }
         Ok(Some(answered))
     }
 
-    fn hand_over(&self, inbox: &Sender<ShardMessage>, batch: ShardBatch, pending: &Arc<Pending>) {
-        match inbox.try_send(ShardMessage::Write { batch, pending: pending.clone() }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => pending.finish_part(Err(WriteError::Busy(SHARD_QUEUE_REQUESTS))),
-            Err(TrySendError::Disconnected(_)) => pending.finish_part(Err(WriteError::Closing)),
-        }
+    /// Removes what the head holds in `range` of the series that satisfy one of the selectors. The future ends when
+    /// that is in the log, with how many samples it were. What is sent again afterwards is stored again.
+    pub async fn delete_in_head(&self, selectors: Vec<Vec<Matcher>>, range: TimeRange) -> Result<u64, WriteError> {
+        let answered = {
+            let closing = self.closing.read();
+            if *closing {
+                return Err(WriteError::Closing);
+            }
+            let (pending, answered) = Pending::new(self.inboxes.len());
+            let selectors = Arc::new(selectors);
+            for inbox in &self.inboxes {
+                let (selectors, pending) = (selectors.clone(), pending.clone());
+                hand_over(inbox, ShardMessage::Delete { selectors, range, pending: pending.clone() }, &pending);
+            }
+            answered
+        };
+        Ok(answered.await.unwrap_or(Err(WriteError::Closing))?.deleted_count)
     }
 
     /// What a query sees from now on.
@@ -257,7 +268,7 @@ impl Storage {
         self.head_full.load(Ordering::SeqCst)
     }
 
-    /// Heap bytes of the head's samples. Walks the head: for a scrape, not for a loop.
+    /// Heap bytes of the head's samples.
     pub fn head_sample_bytes(&self) -> usize {
         self.head.sample_bytes()
     }
@@ -296,6 +307,15 @@ impl Storage {
     pub fn close(&self) {
         *self.closing.write() = true;
         self.threads.lock().close(&self.inboxes, &self.to_log);
+    }
+}
+
+/// Puts a message into a shard's inbox, or ends its part of the request at once.
+fn hand_over(inbox: &Sender<ShardMessage>, message: ShardMessage, pending: &Pending) {
+    match inbox.try_send(message) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => pending.finish_part(Err(WriteError::Busy(SHARD_QUEUE_REQUESTS))),
+        Err(TrySendError::Disconnected(_)) => pending.finish_part(Err(WriteError::Closing)),
     }
 }
 

@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
 
-use super::head::{Head, HeadLimits, ShardWriter};
+use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
@@ -44,11 +44,16 @@ pub(super) fn open(
 
     let head = Arc::new(Head::new(options.shard_count, blocks.floor_ms));
     let resolver = Arc::new(Resolver::new(options.hash_seed));
-    let limits = HeadLimits { series_max: options.series_max, retention_ms: options.retention_ms };
+    let limits = HeadLimits {
+        series_max: options.series_max,
+        retention_ms: options.retention_ms,
+        out_of_order_window_ms: options.out_of_order_window_ms,
+    };
+    let sealed: SealedLookup = Arc::new(|_, _, _| Ok(()));
     let (mut writers, mut taps) = (Vec::new(), Vec::new());
     for index in 0..options.shard_count {
         let (feed, source) = tap::tap(head.clone(), index, interest.clone());
-        writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, feed));
+        writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, sealed.clone(), feed));
         taps.push(source);
     }
     let replayed = replay_log(&*disk, &log_folder, &head, &mut writers, &mut recovered)?;
@@ -60,11 +65,7 @@ pub(super) fn open(
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
     let mut threads = Threads::default();
     let snapshot_head = head.clone();
-    let snapshot = move |records: &mut Vec<u8>| {
-        for shard in snapshot_head.shards() {
-            shard.read().define_all(records);
-        }
-    };
+    let snapshot = move |records: &mut Vec<u8>| snapshot_head.define_all(records);
     threads.start_log(LogLoop {
         writer: LogWriter::new(
             disk.clone(),

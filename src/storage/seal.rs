@@ -105,8 +105,7 @@ impl Storage {
     fn cut(&self, maintenance: &mut Maintenance, floor_ms: i64) -> Result<usize, StorageError> {
         let sealed_ms = self.blocks.load().floor_ms;
         for shard in self.head.shards() {
-            let mut shard = shard.write();
-            shard.floor_ms = shard.floor_ms.max(floor_ms);
+            shard.write().begin_cut(floor_ms);
         }
         let series = self.series_by_labels();
         let mut cut = 0;
@@ -249,11 +248,10 @@ impl Storage {
         let free = needed.unwrap_or(maintenance.waiting.len());
         let Some((_, floor_ms)) = maintenance.waiting.drain(..free).next_back() else { return 0 };
         let mut retiring = HashSet::new();
-        for shard in self.head.shards() {
-            retiring.extend(shard.write().truncate(floor_ms));
+        for shard in 0..self.head.shards().len() {
+            retiring.extend(self.head.truncate(shard, floor_ms, 0));
         }
         self.resolver.forget(&retiring);
-        self.head.recount_series();
         retiring.len()
     }
 
