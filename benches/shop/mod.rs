@@ -31,7 +31,7 @@ pub(crate) fn storage() -> Arc<Storage> {
         wal_sync: WalSync::Os,
         retention_ms: 0,
         out_of_order_window_ms: 3_600_000,
-        series_max: 1_000_000,
+        series_max: 2_000_000,
         head_bytes_max: usize::MAX,
         hash_seed: SEED,
         recovery: Arc::default(),

@@ -8,16 +8,18 @@
 //!
 //! A deletion concerns what is stored when it is asked for: a sample that is sent again afterwards is stored again.
 
+use super::batch::{Pending, WriteError};
 use super::block::{self, Member};
+use super::threads::ShardMessage;
 use super::{Storage, StorageError};
 use crate::model::{Matcher, TimeRange};
 
 impl Storage {
-    /// Deletes the samples in `range` of all series that satisfy one of the selectors. Returns, when it is safe on disk,
-    /// how many series were touched; one that lies in several blocks counts in each.
-    pub fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<u64, StorageError> {
+    /// Deletes the samples in `range` of all series that satisfy one of the selectors. Returns when that is safe on disk.
+    /// Waits: not for an asynchronous task.
+    pub fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), StorageError> {
         let mut maintenance = self.take_maintenance();
-        let mut touched = self.delete_in_head(selectors, range)?;
+        self.delete_in_head(selectors, range)?;
         let folder = block::folder(&self.options.data_dir);
         let mut changed: Vec<Member> = Vec::new();
         for member in self.blocks.load().overlapping(range) {
@@ -34,7 +36,6 @@ impl Storage {
             if series.is_empty() {
                 continue;
             }
-            touched += series.len() as u64;
             let (member, file) = member.without(series, range);
             self.disk.replace(&member.block.name().deleted_path(&folder), &file)?;
             changed.push(member);
@@ -42,7 +43,20 @@ impl Storage {
         if !changed.is_empty() {
             self.publish(&mut maintenance, None, |before| before.replacing(&changed));
         }
-        Ok(touched)
+        Ok(())
+    }
+
+    fn delete_in_head(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), StorageError> {
+        let (pending, answered) = Pending::new(self.inboxes.len());
+        for inbox in &self.inboxes {
+            let message = ShardMessage::Delete { selectors: selectors.into(), range, pending: pending.clone() };
+            // It waits its turn: a deletion is rare, and nobody's sample is lost by it.
+            if inbox.send(message).is_err() {
+                pending.finish_part(Err(WriteError::Closing));
+            }
+        }
+        let outcome = answered.blocking_recv().unwrap_or(Err(WriteError::Closing));
+        outcome.map(|_| ()).map_err(StorageError::NotWritten)
     }
 
     /// Writes the blocks of which something was deleted anew, without it. Returns how many there were.

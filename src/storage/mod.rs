@@ -47,8 +47,8 @@ use batch::{Answered, Pending};
 pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
 use head::Head;
-pub use head::LATE_SAMPLES_MAX;
 pub use compact::CompactionSummary;
+pub use head::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
 pub use progress::Progress;
 pub use recover::RecoveryProgress;
 pub use resolver::{Known, Resolver};
@@ -61,7 +61,7 @@ pub use view::ReadView;
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::{Disk, DiskError};
-use crate::model::Labels;
+use crate::model::{Labels, Matcher, TimeRange};
 
 /// How far ahead of the clock a sample may be, in ms.
 pub const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
@@ -90,7 +90,7 @@ pub struct StorageOptions {
     pub retention_rules: Vec<RetentionRule>,
     /// Bytes of all blocks past which the oldest goes; 0 is no limit.
     pub retention_bytes: u64,
-    /// How far behind its series' newest sample one may come, in ms.
+    /// How far behind the newest sample of its own series a sample may be, in ms.
     pub out_of_order_window_ms: i64,
     /// Series that may live in the head at once.
     pub series_max: usize,
@@ -138,6 +138,9 @@ pub enum StorageError {
         /// File, offset, what.
         what: String,
     },
+    /// What was to be noted in the log could not be.
+    #[error(transparent)]
+    NotWritten(#[from] WriteError),
     /// Long work was given up because somebody waits for it to end, or the database closes.
     #[error("interrupted")]
     Interrupted,
@@ -275,18 +278,29 @@ impl Storage {
         let (pending, answered) = Pending::new(parts);
         for (inbox, batch) in self.inboxes.iter().zip(batches) {
             if !batch.is_empty() {
-                self.hand_over(inbox, batch, &pending);
+                hand_over(inbox, ShardMessage::Write { batch, pending: pending.clone() }, &pending);
             }
         }
         Ok(Some(answered))
     }
 
-    fn hand_over(&self, inbox: &Sender<ShardMessage>, batch: ShardBatch, pending: &Arc<Pending>) {
-        match inbox.try_send(ShardMessage::Write { batch, pending: pending.clone() }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => pending.finish_part(Err(WriteError::Busy(SHARD_QUEUE_REQUESTS))),
-            Err(TrySendError::Disconnected(_)) => pending.finish_part(Err(WriteError::Closing)),
-        }
+    /// Removes what the head holds in `range` of the series that satisfy one of the selectors. The future ends when
+    /// that is in the log, with how many samples it were. What is sent again afterwards is stored again.
+    pub async fn delete_in_head(&self, selectors: Vec<Vec<Matcher>>, range: TimeRange) -> Result<u64, WriteError> {
+        let answered = {
+            let closing = self.closing.read();
+            if *closing {
+                return Err(WriteError::Closing);
+            }
+            let (pending, answered) = Pending::new(self.inboxes.len());
+            let selectors = Arc::new(selectors);
+            for inbox in &self.inboxes {
+                let (selectors, pending) = (selectors.clone(), pending.clone());
+                hand_over(inbox, ShardMessage::Delete { selectors, range, pending: pending.clone() }, &pending);
+            }
+            answered
+        };
+        Ok(answered.await.unwrap_or(Err(WriteError::Closing))?.deleted_count)
     }
 
     /// What a query sees from now on.
@@ -323,7 +337,7 @@ impl Storage {
         self.head_full.load(Ordering::SeqCst)
     }
 
-    /// Heap bytes of the head's samples. Walks the head: for a scrape, not for a loop.
+    /// Heap bytes of the head's samples.
     pub fn head_sample_bytes(&self) -> usize {
         self.head.sample_bytes()
     }
@@ -386,6 +400,15 @@ impl Storage {
         self.stop_maintenance();
         *self.closing.write() = true;
         self.threads.lock().close(&self.inboxes, &self.to_log);
+    }
+}
+
+/// Puts a message into a shard's inbox, or ends its part of the request at once.
+fn hand_over(inbox: &Sender<ShardMessage>, message: ShardMessage, pending: &Pending) {
+    match inbox.try_send(message) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => pending.finish_part(Err(WriteError::Busy(SHARD_QUEUE_REQUESTS))),
+        Err(TrySendError::Disconnected(_)) => pending.finish_part(Err(WriteError::Closing)),
     }
 }
 

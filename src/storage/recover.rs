@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
 
-use super::head::{Head, HeadLimits, ShardWriter};
+use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
@@ -72,7 +72,7 @@ pub(super) fn open(
     let (mut writers, mut taps) = (Vec::new(), Vec::new());
     for index in 0..options.shard_count {
         let (feed, source) = tap::tap(head.clone(), index, interest.clone());
-        writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, feed, sealed.clone()));
+        writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, sealed.clone(), feed));
         taps.push(source);
     }
     let replayed = replay_log(&*disk, &log_folder, &head, &mut writers, &options.recovery, &mut recovered)?;
@@ -84,11 +84,7 @@ pub(super) fn open(
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
     let mut threads = Threads::default();
     let snapshot_head = head.clone();
-    let snapshot = move |records: &mut Vec<u8>| {
-        for shard in snapshot_head.shards() {
-            shard.read().define_all(records);
-        }
-    };
+    let snapshot = move |records: &mut Vec<u8>| snapshot_head.define_all(records);
     let log_writer = LogWriter::new(
         disk.clone(),
         log_folder,

@@ -193,7 +193,8 @@ impl Storage {
                 for (_, reference) in some {
                     let shard = self.head.shard(reference.shard()).read();
                     let Some(found) = shard.by_ref(*reference) else { continue };
-                    let mut building = Building::new(shard.labels(found));
+                    let labels = shard.labels(*reference).expect("a series that is found has labels");
+                    let mut building = Building::new(labels);
                     read(found, &mut building.columns);
                     if !building.columns.is_empty() {
                         series.push(building);
@@ -241,9 +242,9 @@ impl Storage {
         for shard in self.head.shards() {
             let shard = shard.read();
             for slot in 0..shard.slots() {
-                if let (Some(found), Some(reference)) = (shard.series(slot), shard.reference(slot)) {
-                    targets.push((target_of(shard.labels(found).iter()), reference));
-                }
+                let Some(reference) = shard.reference(slot) else { continue };
+                let labels = shard.labels(reference).expect("a series with a reference has labels");
+                targets.push((target_of(labels.iter()), reference));
             }
         }
         targets.sort_unstable();
@@ -301,11 +302,10 @@ impl Storage {
             return 0;
         };
         let mut retiring = HashSet::new();
-        for index in 0..self.head.shards().len() {
-            retiring.extend(self.head.truncate(index, sealed.floor_ms, sealed.epoch));
+        for shard in 0..self.head.shards().len() {
+            retiring.extend(self.head.truncate(shard, sealed.floor_ms, sealed.epoch));
         }
         self.resolver.forget(&retiring);
-        self.head.recount_series();
         retiring.len()
     }
 }

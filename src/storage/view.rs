@@ -164,14 +164,18 @@ fn select_head(
         let shard = shard.read();
         for slot in shard.select(matchers) {
             let (Some(series), Some(reference)) = (shard.series(slot), shard.reference(slot)) else { continue };
-            if !series.has_for_view(range, floor_ms) {
+            let behind_floor = TimeRange { from_ms: range.from_ms.max(floor_ms), to_ms: range.to_ms };
+            let is_held = |range: TimeRange, span: Option<TimeRange>| {
+                range.from_ms <= range.to_ms && span.is_some_and(|span| span.overlaps(range))
+            };
+            if !is_held(behind_floor, series.span()) && !is_held(range, series.belated_span()) {
                 continue;
             }
             if found.len() >= limit {
                 return Err(ViewError::TooManySeries { limit });
             }
             let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
-            let labels = shard.labels(series);
+            let labels = shard.labels(reference).expect("a series with a reference has labels");
             found.push(SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), rest });
         }
     }
