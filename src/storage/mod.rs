@@ -18,11 +18,15 @@
 //!
 //! Which thread runs what, the bounds of the queues and the order of the locks are on [the front page](crate#threads).
 
+mod backup;
 mod batch;
 mod block;
 mod columns;
+mod compact;
+mod figures;
 mod head;
 mod log;
+mod progress;
 mod recover;
 mod resolver;
 mod seal;
@@ -38,11 +42,18 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::{Mutex, RwLock};
 
+pub use backup::{
+    BackupError, Beside, Cause, Damage, KeptSnapshot, Restored, Snapshot, SnapshotOptions, Snapshots, Verification,
+    as_of, check_restored, kept, remove_incomplete, restore, snapshot_at_rest, snapshots_folder, verify,
+};
 use batch::{Answered, Pending};
 pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
+pub use compact::CompactionSummary;
+pub use figures::{BlockFigures, HeadFigures};
 use head::Head;
 pub use head::LATE_SAMPLES_MAX;
+pub use progress::{Progress, Task, TaskProgress};
 pub use resolver::{Known, Resolver};
 pub use seal::Maintained;
 use tap::{Interest, TapSource};
@@ -52,7 +63,7 @@ pub use view::ReadView;
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::{Disk, DiskError};
-use crate::model::Labels;
+use crate::model::{Labels, Matcher};
 
 /// How far ahead of the clock a sample may be, in ms.
 pub const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
@@ -77,6 +88,10 @@ pub struct StorageOptions {
     pub wal_sync: WalSync,
     /// Age in ms at which blocks go; 0 keeps everything.
     pub retention_ms: i64,
+    /// For which series that age is another one; the first that matches decides.
+    pub retention_rules: Vec<RetentionRule>,
+    /// Bytes of blocks past which the oldest go; 0 for no limit.
+    pub retention_bytes: u64,
     /// How long after its end a block waits for samples out of order, in ms.
     pub out_of_order_window_ms: i64,
     /// Series that may live in the head at once.
@@ -85,6 +100,15 @@ pub struct StorageOptions {
     pub head_bytes_max: usize,
     /// Seed of the resolver's hash: anything that a sender cannot know.
     pub hash_seed: u64,
+}
+
+/// How long the samples of some series are kept.
+#[derive(Clone, Debug)]
+pub struct RetentionRule {
+    /// Satisfied by these series, all of them.
+    pub matchers: Vec<Matcher>,
+    /// Age in ms at which their samples go; 0 keeps them for ever.
+    pub keep_ms: i64,
 }
 
 /// Why the database cannot do something. The operator must act.
@@ -101,6 +125,9 @@ pub enum StorageError {
         /// Where in it, and what.
         damage: storage_format::Corruption,
     },
+    /// This build cannot do that.
+    #[error("{0} is not possible yet")]
+    NotYet(&'static str),
     /// A thread could not be started.
     #[error("cannot start the thread {name}: {source}")]
     Thread {
@@ -165,6 +192,7 @@ pub struct Storage {
     /// The head holds more than it may: writes wait until a cut has emptied it.
     head_full: AtomicBool,
     counters: Arc<StorageCounters>,
+    progress: Arc<Progress>,
     maintenance: Mutex<seal::Maintenance>,
     threads: Mutex<Threads>,
 }
@@ -290,6 +318,11 @@ impl Storage {
     /// The counters that the threads keep.
     pub fn counters(&self) -> &Arc<StorageCounters> {
         &self.counters
+    }
+
+    /// What maintenance is doing.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
     }
 
     /// Takes no more writes, finishes those that are on their way, syncs, and ends the threads.

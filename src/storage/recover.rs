@@ -100,6 +100,7 @@ pub(super) fn open(
         closing: RwLock::new(false),
         head_full: AtomicBool::new(false),
         counters,
+        progress: Arc::default(),
         maintenance: Mutex::new(seal::Maintenance::default()),
         threads: Mutex::new(threads),
     };

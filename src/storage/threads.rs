@@ -2,6 +2,7 @@
 //!
 //! An actor never sees a queue; here is all that knows of threads. A test may drive the same actors by hand.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -31,6 +32,10 @@ pub(super) enum LogMessage {
     /// Everything older is in blocks.
     Retire {
         floor_ms: i64,
+    },
+    /// End the growing segment, and say which files then hold the log.
+    Rotate {
+        answer: Sender<Result<Vec<PathBuf>, DiskError>>,
     },
     Close,
 }
@@ -155,6 +160,10 @@ impl LogLoop {
                     if let Err(error) = retired {
                         tracing::warn!(%error, "an old log segment stays for now");
                     }
+                }
+                LogMessage::Rotate { answer } => {
+                    // Whoever asked may have given up waiting.
+                    let _ = answer.send(self.writer.rotate());
                 }
                 LogMessage::Close => return true,
             }

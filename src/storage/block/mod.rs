@@ -14,6 +14,7 @@ use storage_format::block::{BlockReader, SeriesEntry};
 use storage_format::chunk;
 
 use super::columns::Columns;
+use super::figures::BlockFigures;
 use super::view::ViewError;
 use crate::disk::{Disk, DiskError, FileBytes};
 use crate::model::{Labels, Matcher, TimeRange};
@@ -131,6 +132,20 @@ impl Block {
     pub(super) fn span(&self) -> TimeRange {
         let range = self.reader.meta().range;
         TimeRange { from_ms: range.min_time_ms, to_ms: range.max_time_ms - 1 }
+    }
+
+    /// The block in figures.
+    pub(super) fn figures(&self) -> BlockFigures {
+        let meta = self.reader.meta();
+        BlockFigures {
+            name: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            span: self.span(),
+            created_ms: meta.range.created_ms,
+            bytes: self.bytes,
+            series_count: u64::from(meta.series_count),
+            sample_count: meta.sample_count,
+            level: 1,
+        }
     }
 
     /// Reads every chunk, so that the log behind it may go.

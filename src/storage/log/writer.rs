@@ -174,6 +174,13 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Ends the growing segment, and names the files that then hold the log, oldest first. Nobody changes them any more,
+    /// and they go at [`LogWriter::retire`] only.
+    pub(in crate::storage) fn rotate(&mut self) -> Result<Vec<PathBuf>, DiskError> {
+        self.finish_segment()?;
+        Ok(self.ended.iter().map(|segment| segment_path(&self.folder, segment.sequence)).collect())
+    }
+
     /// What a failed write or sync left behind is unknown: the segment ends here, and what was to be written goes to
     /// another, a number further on.
     fn give_up_segment(&mut self) {
@@ -187,7 +194,7 @@ impl LogWriter {
     fn end_segment(&mut self) {
         let Some(segment) = self.segment.take() else { return };
         // Gives the reserve back. If the disk refuses even that, the rest reads as zeros and means the same.
-        let _ = segment.file.truncate(segment.written_bytes);
+        let _ = segment.file.truncate(segment.written_bytes).and_then(|()| segment.file.sync());
         let newest_ms = segment.newest_ms.max(self.unwritten_newest_ms);
         self.ended.push(EndedSegment { sequence: segment.sequence, newest_ms, damaged: false });
     }
