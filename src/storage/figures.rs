@@ -31,6 +31,8 @@ pub struct BlockFigures {
 pub struct HeadFigures {
     /// Series in the head.
     pub series_count: u64,
+    /// Those of them that hold samples, each in an open chunk of its own.
+    pub chunk_count: u64,
     /// Different pairs of label and value.
     pub label_pair_count: u64,
     /// First and last moment of a sample; `None` without one.
@@ -54,18 +56,20 @@ impl Storage {
 
     /// Walks all series of the head: for a person, not for a loop.
     pub fn head_figures(&self, limit: usize) -> HeadFigures {
-        let (mut all, mut from_ms, mut to_ms) = (Vec::new(), i64::MAX, i64::MIN);
+        let (mut all, mut chunk_count) = (Vec::new(), 0);
+        let (mut from_ms, mut to_ms) = (i64::MAX, i64::MIN);
         for shard in self.head.shards() {
             let shard = shard.read();
             for series in (0..shard.slots()).filter_map(|slot| shard.series(slot)) {
                 if let Some(span) = series.span() {
+                    chunk_count += 1;
                     (from_ms, to_ms) = (from_ms.min(span.from_ms), to_ms.max(span.to_ms));
                 }
                 all.push(series.labels.clone());
             }
         }
         let span = (from_ms <= to_ms).then_some(TimeRange { from_ms, to_ms });
-        HeadFigures { span, ..figures_of(&all, limit) }
+        HeadFigures { span, chunk_count, ..figures_of(&all, limit) }
     }
 }
 
@@ -83,6 +87,7 @@ fn figures_of(all: &[Arc<Labels>], limit: usize) -> HeadFigures {
     let metrics = pairs.iter().filter(|((name, _), _)| *name == "__name__");
     HeadFigures {
         series_count: all.len() as u64,
+        chunk_count: 0,
         label_pair_count: pairs.len() as u64,
         span: None,
         series_by_metric: most(metrics.map(|((_, value), count)| (*value, *count)), limit),

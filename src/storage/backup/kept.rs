@@ -155,6 +155,11 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Those that are there and complete, oldest first.
+    pub fn kept(&self) -> Result<Vec<KeptSnapshot>, DiskError> {
+        kept(&*self.storage.disk, &self.storage.options.data_dir)
+    }
+
     /// Gives up one that is being taken, and takes no more.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);

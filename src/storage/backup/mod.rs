@@ -35,7 +35,7 @@ use storage_format::manifest::{Manifest, append_checksum};
 pub use kept::{KeptSnapshot, SnapshotOptions, Snapshots, as_of, kept};
 pub use restore::{Restored, check_restored, restore};
 pub use snapshot::{Beside, Snapshot, remove_incomplete, snapshot_at_rest};
-pub use verify::{Damage, Verification, verify, verify_block};
+pub use verify::{Damage, Verification, verify};
 
 use crate::disk::{Disk, DiskError};
 
@@ -145,6 +145,3 @@ fn empty_if_missing(listed: Result<Vec<String>, DiskError>) -> Result<Vec<String
         listed => listed,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -145,7 +145,7 @@ fn may_be_torn(path: &Path, next: Option<&Path>) -> bool {
 }
 
 /// Everything that is wrong with a block, of whatever version, up to a bound.
-pub fn verify_block(bytes: &[u8]) -> Vec<Corruption> {
+fn verify_block(bytes: &[u8]) -> Vec<Corruption> {
     let reader = match BlockReader::open(bytes) {
         Ok(reader) => reader,
         Err(damage) => return vec![damage],

@@ -1,3 +1,4 @@
+mod backup;
 mod concurrent;
 mod crash;
 mod edges;
