@@ -96,10 +96,7 @@ fn snapshot(text: &mut JsonText, snapshot: &KeptSnapshot) {
     };
     text.raw(r#"{"name":"#);
     text.string(&snapshot.name);
-    text.raw(&format!(
-        r#","created":{},"cause":"{cause}","bytes":{}}}"#,
-        snapshot.created_ms, snapshot.bytes
-    ));
+    text.raw(&format!(r#","created":{},"cause":"{cause}","bytes":{}}}"#, snapshot.created_ms, snapshot.bytes));
 }
 
 fn data(write: impl FnOnce(&mut JsonText)) -> Reply {

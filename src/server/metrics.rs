@@ -51,9 +51,11 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
     });
     gauge("dozor_blocks", "Blocks that serve queries.", |storage| storage.block_count() as f64);
     gauge("dozor_block_bytes", "Bytes of those blocks.", |storage| storage.block_bytes() as f64);
-    gauge("dozor_maintenance_progress", "Part of the present task that is done, 0 to 1; 1 without a task.", |storage| {
-        storage.progress().now().map_or(1.0, |(_, done, total)| done as f64 / total.max(1) as f64)
-    });
+    gauge(
+        "dozor_maintenance_progress",
+        "Part of the present task that is done, 0 to 1; 1 without a task.",
+        |storage| storage.progress().now().map_or(1.0, |(_, done, total)| done as f64 / total.max(1) as f64),
+    );
     gauge("dozor_shard_queue_requests", "Requests that wait for shards.", |s| s.queued_requests() as f64);
     counters(
         registry,

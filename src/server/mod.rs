@@ -34,8 +34,8 @@ use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
 use crate::storage::{
-    BackupError, Beside, RetentionRule, SnapshotOptions, Snapshots, Storage, StorageError, StorageOptions, check_restored,
-    remove_incomplete,
+    BackupError, Beside, RetentionRule, SnapshotOptions, Snapshots, Storage, StorageError, StorageOptions,
+    check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
 use watch::{Watching, WatchingParts};

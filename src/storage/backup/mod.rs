@@ -120,9 +120,7 @@ fn checksum(disk: &dyn Disk, path: &Path, go_on: &mut dyn FnMut(u64) -> bool) ->
 fn link_or_copy(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
     use std::io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
     match disk.hard_link(from, to) {
-        Err(error)
-            if matches!(error.source.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported) =>
-        {
+        Err(error) if matches!(error.source.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported) => {
             disk.copy(from, to)
         }
         linked => linked,

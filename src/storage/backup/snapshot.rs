@@ -189,7 +189,9 @@ impl<'a> Gathering<'a> {
     fn add_segment_at_rest(&mut self, segment: &Path) -> Result<(), BackupError> {
         let bytes = self.disk.read(segment)?;
         match last_event(&bytes) {
-            Some(Event::End { offset }) if offset < bytes.len() as u64 => self.write(segment, &bytes[..offset as usize]),
+            Some(Event::End { offset }) if offset < bytes.len() as u64 => {
+                self.write(segment, &bytes[..offset as usize])
+            }
             _ => self.link(segment),
         }
     }

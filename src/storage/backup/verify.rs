@@ -156,7 +156,8 @@ fn verify_block(bytes: &[u8]) -> Vec<Corruption> {
             damage.push(found);
         } else {
             let opened = |meta: &_| -> Result<(), Corruption> { chunk::open_stored(reader.chunk(meta)?).map(drop) };
-            let moved = |meta: &storage_format::block::ChunkMeta| opened(meta).map_err(|found| found.moved(meta.offset));
+            let moved =
+                |meta: &storage_format::block::ChunkMeta| opened(meta).map_err(|found| found.moved(meta.offset));
             damage.extend(entry.chunks.iter().filter_map(|meta| moved(meta).err()));
         }
         if damage.len() >= TOLD_MAX {
@@ -235,7 +236,9 @@ fn verify_against_manifest(disk: &dyn Disk, folder: &Path, found: &mut Verificat
     for file in &manifest.files {
         let path = folder.join(&file.path);
         let what = match checksum(disk, &path, &mut |_| true) {
-            Ok((bytes, _)) if bytes != file.bytes => format!("it has {bytes} bytes, and the manifest says {}", file.bytes),
+            Ok((bytes, _)) if bytes != file.bytes => {
+                format!("it has {bytes} bytes, and the manifest says {}", file.bytes)
+            }
             Ok((_, checksum)) if checksum != file.checksum => "its checksum is not the manifest's".to_owned(),
             Ok(_) => continue,
             Err(BackupError::Disk(error)) if error.is_not_found() => "the manifest has it, the folder not".to_owned(),

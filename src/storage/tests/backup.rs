@@ -50,7 +50,12 @@ fn snapshots(fixture: &Fixture, interval_ms: i64, keep: usize) -> Snapshots {
     Snapshots::new(fixture.storage.clone(), options).expect("the folder can be read")
 }
 
-fn restore_to(disk: &SimulatedDisk, from: &Path, to: &str, replace: bool) -> Result<super::super::Restored, BackupError> {
+fn restore_to(
+    disk: &SimulatedDisk,
+    from: &Path,
+    to: &str,
+    replace: bool,
+) -> Result<super::super::Restored, BackupError> {
     restore(disk, T0, from, Path::new(to), replace, &mut |_, _| {})
 }
 
@@ -94,7 +99,10 @@ fn snapshot_has_all_that_was_acknowledged_before_it_and_nothing_after() {
     let restored = restore_to(&disk, &taken.folder, ELSEWHERE, false).expect("it is restored");
     assert_eq!((restored.file_count, restored.bytes), (paths.len(), taken.bytes));
     assert_holds(&disk, ELSEWHERE, &clock, &rows());
-    assert_eq!(&*disk.read(Path::new("/elsewhere/detect.state")).expect("it is there"), &framed(FileKind::Detector)[..]);
+    assert_eq!(
+        &*disk.read(Path::new("/elsewhere/detect.state")).expect("it is there"),
+        &framed(FileKind::Detector)[..]
+    );
 }
 
 #[test]
@@ -171,7 +179,8 @@ fn power_cut_while_restoring_leaves_the_old_data_or_a_folder_that_no_server_star
             seen[2] += 1;
             assert_holds(&after, DATA, &clock, &rows());
             break;
-        } else if after.list_folders(Path::new(DATA)).expect("a list").iter().any(|name| name.starts_with("replaced-")) {
+        } else if after.list_folders(Path::new(DATA)).expect("a list").iter().any(|name| name.starts_with("replaced-"))
+        {
             assert_holds(&after, DATA, &clock, &rows()); // all but the last sync was done
         } else {
             seen[0] += 1;
@@ -308,7 +317,10 @@ fn verify_names_the_file_and_the_place_of_every_kind_of_damage() {
     let spoilt = disk.crash(0);
     spoilt.remove(&taken.folder.join("detect.state")).expect("removed");
     let found = damage_of(&spoilt, &taken.folder);
-    assert_eq!(found, [format!("{}/detect.state: at byte 0: the manifest has it, the folder not", taken.folder.display())]);
+    assert_eq!(
+        found,
+        [format!("{}/detect.state: at byte 0: the manifest has it, the folder not", taken.folder.display())]
+    );
 }
 
 #[test]
