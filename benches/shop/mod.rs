@@ -30,6 +30,8 @@ pub(crate) fn storage() -> Arc<Storage> {
         shard_count: 1,
         wal_sync: WalSync::Os,
         retention_ms: 0,
+        retention_rules: Vec::new(),
+        retention_bytes: 0,
         out_of_order_window_ms: 3_600_000,
         series_max: 2_000_000,
         head_bytes_max: usize::MAX,

@@ -91,11 +91,13 @@ impl<'a> BlockBuilder<'a> {
     /// Writes all samples that the series hold and empties their columns. The series are of one target, in label order.
     pub(super) fn append(&mut self, target: &mut [Building]) -> Result<(), DiskError> {
         // Columns of another cadence make groups of their own: a group ends when its densest column is full.
-        let mut members: Vec<usize> = (0..target.len()).filter(|index| !target[*index].columns.is_empty()).collect();
-        members.sort_by_key(|index| std::cmp::Reverse(density(target[*index].columns.len())));
-        for alike in members.chunk_by(|a, b| density(target[*a].columns.len()) == density(target[*b].columns.len())) {
-            for columns in alike.chunks(GROUP_COLUMNS) {
-                self.append_columns(target, columns)?;
+        let dense = |index: usize| density(target[index].columns.len()).map(|density| (density, index));
+        let mut members: Vec<(u32, usize)> = (0..target.len()).filter_map(dense).collect();
+        members.sort_unstable();
+        for alike in members.chunk_by(|a, b| a.0 == b.0) {
+            for some in alike.chunks(GROUP_COLUMNS) {
+                let columns: Vec<usize> = some.iter().map(|(_, index)| *index).collect();
+                self.append_columns(target, &columns)?;
             }
         }
         for series in target {
@@ -182,9 +184,9 @@ impl<'a> BlockBuilder<'a> {
     }
 }
 
-/// Columns with up to four times as many samples as others go into one group with them.
-fn density(samples: usize) -> u32 {
-    samples.ilog2() / 2
+/// Columns with up to four times as many samples as others go into one group with them; those without go nowhere.
+fn density(samples: usize) -> Option<u32> {
+    samples.checked_ilog2().map(|log| log / 2)
 }
 
 /// Makes a block: `write` fills it; what was written is synced, read back, and only then given its name. Without

@@ -23,7 +23,7 @@ use storage_format::column::Effort;
 use super::block::{self, Block, Member};
 use super::build::{self, BlockBuilder, Building, GROUP_COLUMNS, GROUP_SCRAPES, target_of};
 use super::seal::Maintenance;
-use super::{BLOCK_MS, Storage, StorageError};
+use super::{BLOCK_MS, Storage, StorageError, Task};
 use crate::model::{Labels, TimeRange};
 
 /// Lengths of the ranges that blocks are compacted to, in ms: 2 h, 6 h, a day, four days.
@@ -52,8 +52,10 @@ pub(super) enum Due {
 pub struct CompactionSummary {
     /// Blocks cut from the head.
     pub blocks_cut: usize,
-    /// Blocks that were made into others.
-    pub blocks_compacted: usize,
+    /// Blocks that were made into others, and are gone.
+    pub blocks_merged: usize,
+    /// Blocks past the retention, and gone.
+    pub blocks_expired: usize,
     /// Blocks that serve now.
     pub block_count: usize,
     /// Their bytes.
@@ -78,9 +80,18 @@ impl Storage {
             if compacted == 0 {
                 break;
             }
-            summary.blocks_compacted += compacted;
+            summary.blocks_merged += compacted;
+        }
+        loop {
+            let expired = self.expire(&mut maintenance)?;
+            if expired == 0 {
+                break;
+            }
+            summary.blocks_expired += expired;
         }
         self.cut_due(&mut maintenance)?;
+        // The log has heard of the cuts, and by the time of this answer it has let go of what they made superfluous.
+        self.rotate_log()?;
         let blocks = self.blocks.load();
         summary.block_count = blocks.members().len();
         summary.block_bytes = blocks.bytes();
@@ -143,7 +154,6 @@ impl Storage {
             Effort::Compact,
             |builder| Merging { storage: self, maintenance, sources, range, keep }.run(builder),
         );
-        self.progress.finish();
         let written = match written {
             Err(StorageError::Interrupted) => return Ok(0),
             Err(StorageError::Unreadable { block, what }) => {
@@ -203,7 +213,7 @@ type Origins = Vec<(usize, u32)>;
 impl Merging<'_> {
     fn run(&mut self, builder: &mut BlockBuilder<'_>) -> Result<(), StorageError> {
         let series = self.by_target()?;
-        self.storage.progress.begin("compaction", series.len() as u64);
+        let progress = self.storage.progress.begin(Task::Compact, series.len() as u64);
         for target in series.chunk_by(|a, b| a.0 == b.0) {
             if self.storage.is_interrupted() {
                 return Err(StorageError::Interrupted);
@@ -213,7 +223,7 @@ impl Merging<'_> {
             for (series, origins) in series.chunks_mut(GROUP_COLUMNS).zip(origins.chunks(GROUP_COLUMNS)) {
                 self.write(series, origins, builder)?;
             }
-            self.storage.progress.advance(target.len() as u64);
+            progress.add(target.len() as u64);
         }
         Ok(())
     }

@@ -8,10 +8,12 @@
 //!
 //! A deletion concerns what is stored when it is asked for: a sample that is sent again afterwards is stored again.
 
+use std::sync::Arc;
+
 use super::batch::{Pending, WriteError};
 use super::block::{self, Member};
 use super::threads::ShardMessage;
-use super::{Storage, StorageError};
+use super::{Storage, StorageError, hand_over};
 use crate::model::{Matcher, TimeRange};
 
 impl Storage {
@@ -46,17 +48,23 @@ impl Storage {
         Ok(())
     }
 
-    fn delete_in_head(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), StorageError> {
-        let (pending, answered) = Pending::new(self.inboxes.len());
-        for inbox in &self.inboxes {
-            let message = ShardMessage::Delete { selectors: selectors.into(), range, pending: pending.clone() };
-            // It waits its turn: a deletion is rare, and nobody's sample is lost by it.
-            if inbox.send(message).is_err() {
-                pending.finish_part(Err(WriteError::Closing));
+    /// Removes what the head holds in `range` of the series that satisfy one of the selectors. Returns when that is in
+    /// the log, with how many samples it were.
+    pub(super) fn delete_in_head(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<u64, WriteError> {
+        let answered = {
+            let closing = self.closing.read();
+            if *closing {
+                return Err(WriteError::Closing);
             }
-        }
-        let outcome = answered.blocking_recv().unwrap_or(Err(WriteError::Closing));
-        outcome.map(|_| ()).map_err(StorageError::NotWritten)
+            let (pending, answered) = Pending::new(self.inboxes.len());
+            let selectors: Arc<[Vec<Matcher>]> = selectors.into();
+            for inbox in &self.inboxes {
+                let (selectors, pending) = (selectors.clone(), pending.clone());
+                hand_over(inbox, ShardMessage::Delete { selectors, range, pending: pending.clone() }, &pending);
+            }
+            answered
+        };
+        Ok(answered.blocking_recv().unwrap_or(Err(WriteError::Closing))?.deleted_count)
     }
 
     /// Writes the blocks of which something was deleted anew, without it. Returns how many there were.

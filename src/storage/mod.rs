@@ -18,12 +18,14 @@
 //!
 //! Which thread runs what, the bounds of the queues and the order of the locks are on [the front page](crate#threads).
 
+mod backup;
 mod batch;
 mod block;
 mod build;
 mod columns;
 mod compact;
 mod delete;
+mod figures;
 mod head;
 mod log;
 mod progress;
@@ -43,13 +45,18 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::{Sender, TrySendError, bounded};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+pub use backup::{
+    BackupError, Beside, Cause, Damage, KeptSnapshot, Restored, Snapshot, SnapshotOptions, Snapshots, Verification,
+    as_of, check_restored, kept, remove_incomplete, restore, snapshot_at_rest, snapshots_folder, verify,
+};
 use batch::{Answered, Pending};
 pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
-use head::Head;
 pub use compact::CompactionSummary;
+pub use figures::{BlockFigures, HeadFigures};
+use head::Head;
 pub use head::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
-pub use progress::Progress;
+pub use progress::{Progress, Task, TaskProgress};
 pub use recover::RecoveryProgress;
 pub use resolver::{Known, Resolver};
 pub use retain::RetentionRule;
@@ -61,7 +68,7 @@ pub use view::ReadView;
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::{Disk, DiskError};
-use crate::model::{Labels, Matcher, TimeRange};
+use crate::model::Labels;
 
 /// How far ahead of the clock a sample may be, in ms.
 pub const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
@@ -214,10 +221,10 @@ pub struct Storage {
     /// The head holds more than it may: writes wait until a cut has emptied it.
     head_full: AtomicBool,
     counters: Arc<StorageCounters>,
+    progress: Arc<Progress>,
     maintenance: Mutex<seal::Maintenance>,
     /// Those who wait for maintenance that others do to end. Not zero: it stops where it can.
     waiting_for_maintenance: AtomicUsize,
-    progress: Progress,
     threads: Mutex<Threads>,
 }
 
@@ -284,25 +291,6 @@ impl Storage {
         Ok(Some(answered))
     }
 
-    /// Removes what the head holds in `range` of the series that satisfy one of the selectors. The future ends when
-    /// that is in the log, with how many samples it were. What is sent again afterwards is stored again.
-    pub async fn delete_in_head(&self, selectors: Vec<Vec<Matcher>>, range: TimeRange) -> Result<u64, WriteError> {
-        let answered = {
-            let closing = self.closing.read();
-            if *closing {
-                return Err(WriteError::Closing);
-            }
-            let (pending, answered) = Pending::new(self.inboxes.len());
-            let selectors = Arc::new(selectors);
-            for inbox in &self.inboxes {
-                let (selectors, pending) = (selectors.clone(), pending.clone());
-                hand_over(inbox, ShardMessage::Delete { selectors, range, pending: pending.clone() }, &pending);
-            }
-            answered
-        };
-        Ok(answered.await.unwrap_or(Err(WriteError::Closing))?.deleted_count)
-    }
-
     /// What a query sees from now on.
     pub fn view(&self) -> ReadView {
         // Blocks first: what is cut between the two loads is then still found in the head.
@@ -312,19 +300,14 @@ impl Storage {
 
     /// Ends the growing log segment and returns the files of all segments, oldest first: what was acknowledged before
     /// the call is in them or in blocks. They never change any more, and none goes before the next cut.
-    pub fn rotate_log(&self) -> Result<Vec<PathBuf>, StorageError> {
+    fn rotate_log(&self) -> Result<Vec<PathBuf>, DiskError> {
         let (reply, replied) = bounded(1);
         let closed = || {
             let folder = log::folder(&self.options.data_dir);
             DiskError::new("end a log segment in", &folder, std::io::Error::other("the engine is shutting down"))
         };
         self.to_log.send(threads::LogMessage::Rotate(reply)).map_err(|_| closed())?;
-        Ok(replied.recv().map_err(|_| closed())??)
-    }
-
-    /// The number of the log segment that grows: nothing more comes to those with a smaller number.
-    pub fn growing_segment(&self) -> u32 {
-        self.growing_segment.load(Ordering::SeqCst)
+        replied.recv().map_err(|_| closed())?
     }
 
     /// Why writes are refused at present, if they are.
@@ -372,8 +355,8 @@ impl Storage {
         &self.counters
     }
 
-    /// What maintenance is at.
-    pub fn progress(&self) -> &Progress {
+    /// What maintenance is doing.
+    pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
 

@@ -12,6 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
 
+use super::block::BlockSet;
 use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
@@ -125,9 +126,9 @@ pub(super) fn open(
         closing: RwLock::new(false),
         head_full: AtomicBool::new(false),
         counters,
+        progress: Arc::default(),
         maintenance: Mutex::new(seal::Maintenance::default()),
         waiting_for_maintenance: AtomicUsize::new(0),
-        progress: Progress::default(),
         threads: Mutex::new(threads),
     };
     Ok((Arc::new(storage), recovered, taps))
@@ -221,7 +222,7 @@ impl ReplayTarget for Restore<'_, '_> {
         for (shard, writer) in self.writers.iter().enumerate() {
             let of_shard: Vec<SeriesRef> = series.iter().copied().filter(|series| series.shard() == shard).collect();
             if !of_shard.is_empty() {
-                writer.lock().restore_deletion(&of_shard, range);
+                writer.lock().restore_delete(&of_shard, range);
             }
         }
     }

@@ -30,7 +30,7 @@ pub(super) enum ShardMessage {
     },
     /// Removes samples from the head.
     Delete {
-        selectors: Arc<Vec<Vec<Matcher>>>,
+        selectors: Arc<[Vec<Matcher>]>,
         range: TimeRange,
         pending: Arc<Pending>,
     },

@@ -32,6 +32,7 @@ pub(super) use name::BlockName;
 pub(super) use set::{BlockSet, Member, open_all};
 
 use super::columns::Columns;
+use super::figures::BlockFigures;
 use super::view::ViewError;
 use crate::disk::{Disk, DiskError, FileBytes};
 use crate::model::{Labels, Matcher, TimeRange};
@@ -82,6 +83,23 @@ fn bad_labels() -> Corruption {
     Corruption { offset: 0, what: "a series with labels that are not allowed" }
 }
 
+fn open_content(bytes: &FileBytes) -> Result<Box<dyn Content>, Corruption> {
+    Ok(match storage_format::version_of(bytes) {
+        Some((FileType::Block, 1)) => Box::new(v1::ContentV1::open(bytes.clone())?),
+        _ => Box::new(v2::ContentV2::open(bytes.clone())?),
+    })
+}
+
+/// Everything that is wrong with the bytes of a block, of whatever version.
+pub(super) fn verify_bytes(bytes: &FileBytes) -> Vec<Corruption> {
+    let mut damage = Vec::new();
+    match open_content(bytes) {
+        Ok(content) => content.verify(&mut damage),
+        Err(found) => damage.push(found),
+    }
+    damage
+}
+
 /// One block, its header, footer and index checked.
 pub(super) struct Block {
     name: BlockName,
@@ -95,10 +113,7 @@ impl Block {
     /// Opens the file and checks header, footer and index; columns are checked as they are read.
     pub(super) fn open(disk: &dyn Disk, path: &Path, name: BlockName) -> Result<Result<Block, Corruption>, DiskError> {
         let bytes = disk.read(path)?;
-        let content = match storage_format::version_of(&bytes) {
-            Some((FileType::Block, 1)) => v1::ContentV1::open(bytes.clone()).map(|content| Box::new(content) as Box<_>),
-            _ => v2::ContentV2::open(bytes.clone()).map(|content| Box::new(content) as Box<dyn Content>),
-        };
+        let content = open_content(&bytes);
         Ok(content.map(|content| Block { name, path: path.to_owned(), bytes, facts: content.facts(), content }))
     }
 
@@ -128,6 +143,19 @@ impl Block {
     /// First and last moment that it may hold.
     pub(super) fn span(&self) -> TimeRange {
         TimeRange { from_ms: self.facts.from_ms, to_ms: self.facts.to_ms - 1 }
+    }
+
+    /// The block in figures.
+    pub(super) fn figures(&self) -> BlockFigures {
+        BlockFigures {
+            name: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            span: self.span(),
+            created_ms: self.facts.created_ms,
+            bytes: self.bytes(),
+            series_count: self.facts.series_count,
+            sample_count: self.facts.sample_count,
+            level: u32::from(self.facts.level),
+        }
     }
 
     /// Checks everything that opening did not, so that what it was made from may go. Gives all damage found.

@@ -130,7 +130,7 @@ impl Content for ContentV2 {
                 if !span.overlaps(range) {
                     continue;
                 }
-                let read = || {
+                let mut read = || {
                     let group = GroupReader::open(self.0.group_bytes(place.group)?)?;
                     group.read(place.column as usize, scratch, &mut columns.timestamps_ms, &mut columns.values)
                 };

@@ -21,6 +21,7 @@ use parking_lot::RwLock;
 
 pub use aside::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
 use encode::Definitions;
+pub(super) use series::Series;
 pub(super) use shard::Shard;
 pub(super) use writer::{LogEntry, ShardWriter};
 

@@ -169,6 +169,11 @@ impl Series {
     }
 
     /// First and last moment of what is held.
+    /// First and last moment of what is belated.
+    pub(in crate::storage) fn belated_span(&self) -> Option<TimeRange> {
+        self.aside.as_ref().and_then(|aside| aside.belated_span())
+    }
+
     pub(in crate::storage) fn span_with_belated(&self) -> Option<TimeRange> {
         whole([self.span(), self.aside.as_ref().and_then(|aside| aside.belated_span())])
     }

@@ -1,3 +1,4 @@
+mod backup;
 mod blocks;
 mod concurrent;
 mod crash;
@@ -28,6 +29,8 @@ fn options(shard_count: usize) -> StorageOptions {
         shard_count,
         wal_sync: WalSync::Always,
         retention_ms: 0,
+        retention_rules: Vec::new(),
+        retention_bytes: 0,
         out_of_order_window_ms: HOUR_MS,
         series_max: 10_000,
         head_bytes_max: usize::MAX,
