@@ -2,7 +2,7 @@
 //!
 //! | what is asked | answer |
 //! | --- | --- |
-//! | do 48 of the values fit m / 10^e? | the smallest e that all but one fit, if it is at most 8 |
+//! | do 48 of the values fit m / 10^e? | the smallest e that all but one fit, if it is at most 9 |
 //! | else: what would 96 neighbours cost as decimal, near-decimal, binary, raw? | the cheapest |
 //! | how far do numbers, differences and their differences spread, by block? | the order that spreads least |
 //! | does a slope times the reference spread less still? | then it is told by reference |
@@ -22,7 +22,7 @@ pub(super) const SAMPLES_PER_EXCEPTION: usize = 48;
 /// A value with so many more digits than the others is left to be an exception; with fewer, all get its digits.
 const EXCEPTION_DIGITS: u8 = 4;
 /// From 9 digits on, what looks decimal may be a sum or product of decimals.
-const EASY_EXPONENT_MAX: u8 = 8;
+const EASY_EXPONENT_MAX: u8 = 9;
 /// Largest exponent that is tried for near-decimals.
 const NEAR_EXPONENT_MAX: u8 = 12;
 /// Neighbours by which scales are compared.
