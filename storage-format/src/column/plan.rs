@@ -40,7 +40,7 @@ const STEP_WEIGHT: u8 = 5;
 /// Numbers whose average step is where an average of steps begins.
 const STEP_SAMPLES: usize = 33;
 /// An order must save this share of bits over the one below it.
-const ORDER_SHARE_MAX: f64 = 0.98;
+const ORDER_SHARE_MAX: f64 = 0.99;
 
 /// Divisors that nearly all numbers of a series may have: ticks, words, cache lines, pages.
 const FREQUENT_DIVISORS: [i64; 5] = [10, 8, 64, 1000, 4096];
