@@ -58,7 +58,7 @@ impl Encoder {
             }
             self.foretell(reference, effort)
         } else {
-            (None, plan::order(&self.quotients, effort, &mut self.residuals))
+            (None, plan::order(&self.quotients, effort, &mut self.residuals).0)
         };
         let foretold = if slope.is_some() { &self.against_reference } else { &self.quotients };
         order.take(foretold, &mut self.residuals);
@@ -86,13 +86,38 @@ impl Encoder {
 
     /// The order of the quotients, and what the reference foretells of them, if that pays.
     fn foretell(&mut self, reference: Option<&[i64]>, effort: Effort) -> (Option<Slope>, Foretold) {
-        let without = plan::order(&self.quotients, effort, &mut self.residuals);
+        let numbers = std::mem::take(&mut self.quotients);
+        let without = self.order(&numbers, effort, reference.is_some());
+        self.quotients = numbers;
         let Some(reference) = reference else { return (None, without) };
         assert_eq!(reference.len(), self.quotients.len(), "a reference has as many samples");
         let Some(slope) = plan::slope(&self.quotients, reference) else { return (None, without) };
         take_reference(&self.quotients, reference, slope, &mut self.against_reference);
-        let with = plan::order(&self.against_reference, effort, &mut self.residuals);
+        let numbers = std::mem::take(&mut self.against_reference);
+        let with = self.order(&numbers, effort, true);
+        self.against_reference = numbers;
         if with.bits + plan::SLOPE_BITS < without.bits { (Some(slope), with) } else { (None, without) }
+    }
+
+    /// The order of these numbers. For a compacted block the entropy code has the last word where two orders are close, and
+    /// where the bits must be known well.
+    fn order(&mut self, numbers: &[i64], effort: Effort, well: bool) -> Foretold {
+        let (mut best, second) = plan::order(numbers, effort, &mut self.residuals);
+        if effort == Effort::Compact && (well || second.is_some()) {
+            best.bits = self.entropy_bits(numbers, best.order);
+            if let Some(mut second) = second {
+                second.bits = self.entropy_bits(numbers, second.order);
+                if second.bits < best.bits {
+                    best = second;
+                }
+            }
+        }
+        best
+    }
+
+    fn entropy_bits(&mut self, numbers: &[i64], order: Order) -> f64 {
+        order.take(numbers, &mut self.residuals);
+        self.entropy.cost_bits(&self.residuals) as f64
     }
 
     /// Appends the residuals by the code that takes fewest bytes, and returns its field of the form byte.

@@ -41,6 +41,8 @@ const STEP_WEIGHT: u8 = 5;
 const STEP_SAMPLES: usize = 33;
 /// An order must save this share of bits over the one below it.
 const ORDER_SHARE_MAX: f64 = 0.99;
+/// An order that takes up to so much more than the best may be the best in truth, and the entropy code is asked.
+const SECOND_SHARE_MAX: f64 = 1.15;
 
 /// Divisors that nearly all numbers of a series may have: ticks, words, cache lines, pages.
 const FREQUENT_DIVISORS: [i64; 5] = [10, 8, 64, 1000, 4096];
@@ -57,6 +59,7 @@ const SLOPE_SAMPLES: usize = 256;
 
 /// One residual of so many may be another one, for a sparse list to be asked.
 const SAMPLES_PER_SPARSE: usize = 2;
+const SAMPLES_PER_SPARSE_COMPACT: usize = 8;
 /// With so few, nothing beats the list, and entropy codes are not asked.
 const SAMPLES_PER_SPARSE_SURELY: usize = 128;
 /// Residuals that tell the common one.
@@ -164,17 +167,22 @@ fn magnitude_bits(number: i64) -> u64 {
     (float.to_bits() >> MAGNITUDE_SHIFT) - ONE
 }
 
-/// The order whose residuals are smallest; `residuals` is scratch.
-pub(super) fn order(numbers: &[i64], effort: Effort, residuals: &mut Vec<i64>) -> Foretold {
+/// The order whose residuals are smallest, and a second one where it is nearly as good; `residuals` is scratch.
+pub(super) fn order(numbers: &[i64], effort: Effort, residuals: &mut Vec<i64>) -> (Foretold, Option<Foretold>) {
     let mut best = Foretold { order: Order::Number, bits: f64::MAX };
+    let mut second = best;
     for order in orders(numbers, effort) {
         order.take(numbers, residuals);
         let bits = residual_bits(residuals, effort);
+        let foretold = Foretold { order, bits };
         if bits < best.bits * ORDER_SHARE_MAX {
-            best = Foretold { order, bits };
+            second = best;
+            best = foretold;
+        } else if bits < second.bits {
+            second = foretold;
         }
     }
-    best
+    (best, (second.bits < best.bits * SECOND_SHARE_MAX).then_some(second))
 }
 
 /// The orders that are worth a try, the simpler ones first.
@@ -195,7 +203,7 @@ fn residual_bits(residuals: &[i64], effort: Effort) -> f64 {
 }
 
 fn block_bits(residuals: &[i64]) -> f64 {
-    let middle = median_of_few(residuals);
+    let middle = middle_of_few(residuals);
     let bits = residuals.iter().map(|residual| magnitude_bits(residual.wrapping_sub(middle)));
     bits.sum::<u64>() as f64 / MAGNITUDE_UNIT
 }
@@ -256,7 +264,8 @@ fn fixed_point(slope: f64, reference: &[i64]) -> Option<Slope> {
     let nearest = slope.round();
     let fraction = if (slope - nearest).abs() < 1e-3 { 0.0 } else { growth_bits.min(20.0) };
     let scaled = (slope * fraction.exp2()).round();
-    if scaled == 0.0 || !(scaled.abs().log2() + growth_bits < 62.0) {
+    let has_room = scaled.abs().log2() + growth_bits < 62.0;
+    if scaled == 0.0 || !has_room {
         return None;
     }
     let zeros = (scaled as i64).trailing_zeros().min(fraction as u32);
@@ -268,7 +277,7 @@ pub(super) fn code(others: usize, count: usize, effort: Effort) -> Asked {
     let compact = effort == Effort::Compact;
     let surely_sparse = others * SAMPLES_PER_SPARSE_SURELY <= count;
     Asked {
-        asks_sparse: surely_sparse || !compact && others * SAMPLES_PER_SPARSE <= count,
+        asks_sparse: others * if compact { SAMPLES_PER_SPARSE_COMPACT } else { SAMPLES_PER_SPARSE } <= count,
         asks_packed: !surely_sparse,
         asks_entropy: compact && !surely_sparse,
     }
@@ -276,11 +285,12 @@ pub(super) fn code(others: usize, count: usize, effort: Effort) -> Asked {
 
 /// The residual that most are, if most are the same, and how many are not. 0 if there are none.
 pub(super) fn common(residuals: &[i64]) -> (i64, usize) {
-    let common = median_of_few(residuals);
+    let common = middle_of_few(residuals);
     (common, sparse::others(residuals, common))
 }
 
-fn median_of_few(residuals: &[i64]) -> i64 {
+/// Of a few residuals the most frequent, if it is a quarter of them, else the median. 0 if there are none.
+fn middle_of_few(residuals: &[i64]) -> i64 {
     let mut asked = [0; COMMON_SAMPLES];
     let step = residuals.len().div_ceil(COMMON_SAMPLES).max(1);
     let mut count = 0;
@@ -290,5 +300,8 @@ fn median_of_few(residuals: &[i64]) -> i64 {
     }
     let asked = &mut asked[..count];
     asked.sort_unstable();
-    asked.get(count / 2).copied().unwrap_or(0)
+    let runs = asked.chunk_by(|a, b| a == b);
+    let longest = runs.max_by_key(|run| run.len()).unwrap_or_default();
+    let middle = asked.get(count / 2).copied().unwrap_or(0);
+    if longest.len() * 4 > count { longest[0] } else { middle }
 }
