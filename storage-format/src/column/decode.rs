@@ -2,7 +2,8 @@
 
 use super::predict::{FRACTION_MAX, Slope, lead, put_differences, put_quotients, put_reference};
 use super::scale::{SHIFT_MAX, within_bound};
-use super::{Numbers, SAMPLES_MAX, Scale, exceptions, form_byte, pack, scale_byte, sparse};
+use super::sparse::Others;
+use super::{Numbers, SAMPLES_MAX, Scale, exceptions, form_byte, pack, scale_byte};
 use crate::bytes::Cursor;
 use crate::{Corruption, entropy};
 
@@ -10,6 +11,7 @@ use crate::{Corruption, entropy};
 #[derive(Debug, Default)]
 pub struct Decoder {
     numbers: Numbers,
+    others: Others,
 }
 
 impl Decoder {
@@ -22,7 +24,7 @@ impl Decoder {
         reference: Option<&[i64]>,
         numbers: &mut Numbers,
     ) -> Result<(), Corruption> {
-        decode(bytes, count, reference, numbers)
+        decode(bytes, count, reference, &mut self.others, numbers)
     }
 
     /// The same, appending the values; on damage they are as before.
@@ -33,13 +35,19 @@ impl Decoder {
         reference: Option<&[i64]>,
         values: &mut Vec<f64>,
     ) -> Result<(), Corruption> {
-        decode(bytes, count, reference, &mut self.numbers)?;
+        decode(bytes, count, reference, &mut self.others, &mut self.numbers)?;
         self.numbers.append_values(values);
         Ok(())
     }
 }
 
-fn decode(bytes: &[u8], count: usize, reference: Option<&[i64]>, numbers: &mut Numbers) -> Result<(), Corruption> {
+fn decode(
+    bytes: &[u8],
+    count: usize,
+    reference: Option<&[i64]>,
+    others: &mut Others,
+    numbers: &mut Numbers,
+) -> Result<(), Corruption> {
     numbers.clear();
     if count == 0 || count > SAMPLES_MAX {
         return Err(Corruption::at(0, "a column has no samples or too many"));
@@ -57,9 +65,9 @@ fn decode(bytes: &[u8], count: usize, reference: Option<&[i64]>, numbers: &mut N
         }
         numbers.integers.resize(count, cursor.zigzag()?);
     } else {
-        read_series(&mut cursor, count, reference, &mut numbers.integers)?;
+        read_series(&mut cursor, count, reference, others, &mut numbers.integers)?;
         if near {
-            read_series(&mut cursor, count, None, &mut numbers.corrections)?;
+            read_series(&mut cursor, count, None, others, &mut numbers.corrections)?;
         }
     }
     let bounded = matches!(numbers.scale, Scale::Decimal { .. } | Scale::NearDecimal { .. });
@@ -87,6 +95,7 @@ fn read_series(
     cursor: &mut Cursor<'_>,
     count: usize,
     reference: Option<&[i64]>,
+    others: &mut Others,
     numbers: &mut Vec<i64>,
 ) -> Result<(), Corruption> {
     let at = cursor.position();
@@ -99,12 +108,12 @@ fn read_series(
     let divisor = if form & form_byte::DIVIDED == 0 { 1 } else { read_divisor(cursor)? };
     let slope = if form & form_byte::REFERRING == 0 { None } else { Some(read_slope(cursor)?) };
     // Room for a whole last row of a packed block.
-    numbers.resize(lead(order) + (count - lead(order)).next_multiple_of(pack::LANES), 0);
+    numbers.resize(lead(order) + pack::rows_of(count - lead(order)), 0);
     numbers[0] = 0;
     if order == 2 {
         numbers[1] = cursor.zigzag()?;
     }
-    read_residuals(form & form_byte::CODE, cursor, count - lead(order), lead(order), numbers)?;
+    read_residuals(form & form_byte::CODE, cursor, count - lead(order), lead(order), others, numbers)?;
     numbers.truncate(count);
     put_differences(numbers, order);
     if let Some(slope) = slope {
@@ -138,6 +147,7 @@ fn read_residuals(
     cursor: &mut Cursor<'_>,
     count: usize,
     lead: usize,
+    others: &mut Others,
     numbers: &mut Vec<i64>,
 ) -> Result<(), Corruption> {
     match code {
@@ -146,8 +156,8 @@ fn read_residuals(
             numbers[lead..].fill(residual);
             Ok(())
         }
-        form_byte::SPARSE => sparse::read(cursor, &mut numbers[lead..lead + count]),
-        form_byte::PACKED => pack::read(cursor, count, &mut numbers[lead..]),
+        form_byte::SPARSE => others.read(cursor, &mut numbers[lead..lead + count]),
+        form_byte::PACKED => pack::read_into(cursor, count, &mut numbers[lead..]),
         _ => {
             numbers.truncate(lead);
             let at = cursor.position();

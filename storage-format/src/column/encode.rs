@@ -1,20 +1,30 @@
 //! Whole numbers to bytes.
 
+use std::fmt;
+
 use super::predict::{Slope, divisor, quotients, take_differences, take_reference};
 use super::{Effort, Numbers, Scale, exceptions, form_byte, pack, plan, scale_byte, sparse};
 use crate::bytes::{append_varint, append_zigzag};
 use crate::entropy;
-use plan::Code;
+use sparse::Others;
 
 /// Writes columns; keeps its buffers from one to the next.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Encoder {
     entropy: entropy::Encoder,
     quotients: Vec<i64>,
     against_reference: Vec<i64>,
     residuals: Vec<i64>,
-    /// Bytes of the code that is not the one kept.
-    other: Vec<u8>,
+    packed: pack::Plan,
+    others: Others,
+    gaps: pack::Plan,
+    other_residuals: pack::Plan,
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Encoder").finish_non_exhaustive()
+    }
 }
 
 impl Encoder {
@@ -75,34 +85,43 @@ impl Encoder {
         if with.bits + plan::SLOPE_BITS < without.bits { (Some(slope), with) } else { (None, without) }
     }
 
-    /// Appends the residuals by the code that the plan has for them, and returns the code's field of the form byte.
+    /// Appends the residuals by the code that takes fewest bytes, and returns its field of the form byte.
     fn append_residuals(&mut self, effort: Effort, out: &mut Vec<u8>) -> u8 {
-        match plan::code(&self.residuals, effort) {
-            Code::Constant(residual) => {
-                append_zigzag(out, residual);
-                form_byte::CONSTANT
-            }
-            Code::Sparse(common) => {
-                sparse::append(&self.residuals, common, out);
-                form_byte::SPARSE
-            }
-            Code::Packed => {
-                pack::append(&self.residuals, out);
-                form_byte::PACKED
-            }
-            Code::Entropy => {
-                self.other.clear();
-                self.entropy.encode(&self.residuals, &mut self.other);
-                let before = out.len();
-                pack::append(&self.residuals, out);
-                if out.len() - before <= self.other.len() {
-                    return form_byte::PACKED;
-                }
-                out.truncate(before);
-                out.extend_from_slice(&self.other);
-                form_byte::ENTROPY
+        let residuals = &self.residuals;
+        let (common, others) = plan::common(residuals);
+        if others == 0 {
+            append_zigzag(out, common);
+            return form_byte::CONSTANT;
+        }
+        let code = plan::code(others, residuals.len(), effort);
+        let mut bits = u32::MAX;
+        if code.asks_sparse {
+            self.others.take(residuals, common);
+            self.gaps.fit(self.others.gaps());
+            self.other_residuals.fit(self.others.residuals());
+            bits = sparse::HEAD_BITS + self.gaps.bits + self.other_residuals.bits;
+        }
+        let mut form = form_byte::SPARSE;
+        if code.asks_packed {
+            self.packed.fit(residuals);
+            if self.packed.bits < bits {
+                (form, bits) = (form_byte::PACKED, self.packed.bits);
             }
         }
+        if code.asks_entropy {
+            let before = out.len();
+            self.entropy.encode(residuals, out);
+            if (out.len() - before) as u64 * 8 <= u64::from(bits) {
+                return form_byte::ENTROPY;
+            }
+            out.truncate(before);
+        }
+        if form == form_byte::SPARSE {
+            self.others.append(&self.gaps, &self.other_residuals, out);
+        } else {
+            self.packed.append(residuals, out);
+        }
+        form
     }
 }
 

@@ -5,9 +5,6 @@ pub use super::scale::Scale;
 use super::scale::{decimals, integer_of, write_values};
 use super::{SAMPLES_MAX, plan};
 
-/// One float of so many may be an exception of its own, eleven bytes, before another scale is looked for.
-const SAMPLES_PER_EXCEPTION: usize = 64;
-
 /// A column's values as whole numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Numbers {
@@ -76,7 +73,7 @@ impl Numbers {
 
     fn take_each(&mut self, values: &[f64], scale: Scale) -> bool {
         let near = matches!(scale, Scale::NearDecimal { .. });
-        let mut exceptions_left = values.len() / SAMPLES_PER_EXCEPTION + 1;
+        let mut exceptions_left = values.len() / plan::SAMPLES_PER_EXCEPTION + 1;
         let mut filler = values.iter().find_map(|value| integer_of(*value, scale)).unwrap_or_default();
         for (index, value) in values.iter().enumerate() {
             if let Some(taken) = integer_of(*value, scale) {

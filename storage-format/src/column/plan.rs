@@ -13,12 +13,12 @@ use super::exceptions::is_named;
 use super::predict::Slope;
 use super::scale::{SHIFT_MAX, Scale, integer_of};
 use super::{Effort, sparse};
-use crate::decimal::{self, EXPONENT_MAX};
+use crate::decimal::EXPONENT_MAX;
 
 /// Values that tell the scale.
 pub(super) const SCALE_SAMPLES: usize = 48;
-/// Among so many, one may not fit: it becomes an exception.
-const SCALE_SAMPLES_OF_ONE_MISFIT: usize = 16;
+/// Of so many values one may not fit: it becomes an exception, eleven bytes.
+pub(super) const SAMPLES_PER_EXCEPTION: usize = 48;
 /// Values that cannot be a coincidence: from 9 digits on, what looks decimal may be a sum or product of decimals.
 const EASY_EXPONENT_MAX: u8 = 8;
 /// Largest exponent that is tried for near-decimals.
@@ -38,8 +38,8 @@ pub(super) const SLOPE_BITS: f64 = 48.0;
 /// Growth by which a slope is found.
 const SLOPE_SAMPLES: usize = 256;
 
-/// One residual of so many may be another one in a sparse list: two bytes each, against a bit or two for all.
-const SAMPLES_PER_SPARSE: usize = 16;
+/// One residual of so many may be another one, for a sparse list to be asked.
+const SAMPLES_PER_SPARSE: usize = 2;
 /// With so few, nothing beats the list, and entropy codes are not asked.
 const SAMPLES_PER_SPARSE_SURELY: usize = 128;
 /// Residuals that tell the common one.
@@ -52,16 +52,12 @@ pub(super) struct Order {
     pub(super) bits: f64,
 }
 
-/// How residuals are told.
+/// Which codes are asked how short they are.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Code {
-    /// All are this one.
-    Constant(i64),
-    /// Nearly all are this one.
-    Sparse(i64),
-    Packed,
-    /// Entropy, unless packed is smaller.
-    Entropy,
+pub(super) struct Asked {
+    pub(super) asks_sparse: bool,
+    pub(super) asks_packed: bool,
+    pub(super) asks_entropy: bool,
 }
 
 /// The scale for a column of which every `step`-th value is asked.
@@ -70,7 +66,7 @@ pub(super) fn scale(values: &[f64], step: usize) -> Scale {
     let mut counts = [0usize; EXPONENT_MAX as usize + 2];
     exponents.for_each(|exponent| counts[usize::from(exponent)] += 1);
     let asked: usize = counts.iter().sum();
-    let mut misfits_left = asked / SCALE_SAMPLES_OF_ONE_MISFIT.max(asked / 64);
+    let mut misfits_left = asked / SAMPLES_PER_EXCEPTION;
     let mut exponent = counts.len() - 1;
     while exponent > 0 && counts[exponent] <= misfits_left {
         misfits_left -= counts[exponent];
@@ -82,7 +78,9 @@ pub(super) fn scale(values: &[f64], step: usize) -> Scale {
 
 /// The smallest exponent whose decimal gives back the value; one more than the largest, if none does.
 fn exponent_of(value: f64) -> u8 {
-    (0..=EXPONENT_MAX).find(|exponent| decimal::mantissa(value, *exponent).is_some()).unwrap_or(EXPONENT_MAX + 1)
+    (0..=EXPONENT_MAX)
+        .find(|exponent| integer_of(value, Scale::Decimal { exponent: *exponent }).is_some())
+        .unwrap_or(EXPONENT_MAX + 1)
 }
 
 /// The cheapest scale of those that long or endless decimals may have.
@@ -164,7 +162,7 @@ fn spread(block: &[i64]) -> [f64; 3] {
     let first = block[0];
     let mean = block.iter().map(|number| number.wrapping_sub(first) as f64).sum::<f64>() / count;
     let mean = first.wrapping_add(mean as i64);
-    let step = block[block.len() - 1].wrapping_sub(first) / block.len().max(2) as i64;
+    let step = block[block.len() - 1].wrapping_sub(first) / (block.len() - 1).max(1) as i64;
     let (mut before, mut step_before) = (first.wrapping_sub(step), step);
     let mut sums = [0.0; 3];
     for number in block {
@@ -214,24 +212,24 @@ fn fixed_point(slope: f64, reference: &[i64]) -> Option<Slope> {
     Some(Slope { slope: scaled as i64 >> zeros, fraction: (fraction as u32 - zeros) as u8 })
 }
 
-/// How these residuals are told.
-pub(super) fn code(residuals: &[i64], effort: Effort) -> Code {
-    let common = common(residuals);
-    let others = sparse::others(residuals, common);
-    let per_sparse = match effort {
-        Effort::Fresh => SAMPLES_PER_SPARSE,
-        Effort::Compact => SAMPLES_PER_SPARSE_SURELY,
-    };
-    match effort {
-        _ if others == 0 => Code::Constant(common),
-        _ if others * per_sparse <= residuals.len() => Code::Sparse(common),
-        Effort::Fresh => Code::Packed,
-        Effort::Compact => Code::Entropy,
+/// Which codes to ask for so many residuals, of which so many are not the common one.
+pub(super) fn code(others: usize, count: usize, effort: Effort) -> Asked {
+    let compact = effort == Effort::Compact;
+    let surely_sparse = others * SAMPLES_PER_SPARSE_SURELY <= count;
+    Asked {
+        asks_sparse: surely_sparse || !compact && others * SAMPLES_PER_SPARSE <= count,
+        asks_packed: !surely_sparse,
+        asks_entropy: compact && !surely_sparse,
     }
 }
 
-/// The median of a few: the common one, if most are the same. 0 if there are none.
-fn common(residuals: &[i64]) -> i64 {
+/// The residual that most are, if most are the same, and how many are not. 0 if there are none.
+pub(super) fn common(residuals: &[i64]) -> (i64, usize) {
+    let common = median_of_few(residuals);
+    (common, sparse::others(residuals, common))
+}
+
+fn median_of_few(residuals: &[i64]) -> i64 {
     let mut asked = [0; COMMON_SAMPLES];
     let step = residuals.len().div_ceil(COMMON_SAMPLES).max(1);
     let mut count = 0;
