@@ -176,7 +176,6 @@ fn columns_share_their_timestamps() {
 }
 
 #[test]
-#[ignore = "until the codes below are there"]
 fn a_column_that_another_explains_refers_to_it() {
     let columns = shop(1000, 9);
     let bytes = encode(&columns, Effort::Compact);
@@ -197,7 +196,6 @@ fn fresh_groups_refer_only_to_copies() {
 }
 
 #[test]
-#[ignore = "until the codes below are there"]
 fn an_even_beat_takes_no_bytes_and_an_uneven_one_few() {
     let constant = |times: Vec<i64>| {
         let count = times.len();
@@ -213,7 +211,6 @@ fn an_even_beat_takes_no_bytes_and_an_uneven_one_few() {
 }
 
 #[test]
-#[ignore = "until the codes below are there"]
 fn timestamps_of_a_late_series_are_picked_from_the_others() {
     let mut noise = noise(1);
     let around: Vec<i64> = even(1000).into_iter().map(|time| time + noise(5000) as i64).collect();
