@@ -3,15 +3,22 @@
 use super::predict::{FRACTION_MAX, Slope, lead, put_differences, put_quotients, put_reference};
 use super::scale::{SHIFT_MAX, within_bound};
 use super::sparse::Others;
-use super::{Numbers, SAMPLES_MAX, Scale, exceptions, form_byte, pack, scale_byte};
+use super::{Numbers, Role, SAMPLES_MAX, Scale, exceptions, form_byte, pack, scale_byte};
 use crate::bytes::Cursor;
 use crate::{Corruption, entropy};
+
+/// Buffers of reading.
+#[derive(Debug, Default)]
+struct Scratch {
+    others: Others,
+    remainders: Vec<i64>,
+}
 
 /// Reads columns; keeps its buffers from one to the next.
 #[derive(Debug, Default)]
 pub struct Decoder {
     numbers: Numbers,
-    others: Others,
+    scratch: Scratch,
 }
 
 impl Decoder {
@@ -24,7 +31,7 @@ impl Decoder {
         reference: Option<&[i64]>,
         numbers: &mut Numbers,
     ) -> Result<(), Corruption> {
-        decode(bytes, count, reference, &mut self.others, numbers)
+        decode(bytes, count, reference, &mut self.scratch, numbers)
     }
 
     /// The same, appending the values; on damage they are as before.
@@ -35,7 +42,7 @@ impl Decoder {
         reference: Option<&[i64]>,
         values: &mut Vec<f64>,
     ) -> Result<(), Corruption> {
-        decode(bytes, count, reference, &mut self.others, &mut self.numbers)?;
+        decode(bytes, count, reference, &mut self.scratch, &mut self.numbers)?;
         self.numbers.append_values(values);
         Ok(())
     }
@@ -45,7 +52,7 @@ fn decode(
     bytes: &[u8],
     count: usize,
     reference: Option<&[i64]>,
-    others: &mut Others,
+    scratch: &mut Scratch,
     numbers: &mut Numbers,
 ) -> Result<(), Corruption> {
     numbers.clear();
@@ -65,12 +72,12 @@ fn decode(
         }
         numbers.integers.resize(count, cursor.zigzag()?);
     } else {
-        read_series(&mut cursor, count, reference, others, &mut numbers.integers)?;
+        read_series(&mut cursor, count, Role::Integers { reference }, scratch, &mut numbers.integers)?;
         if near {
-            read_series(&mut cursor, count, None, others, &mut numbers.corrections)?;
+            read_series(&mut cursor, count, Role::Side, scratch, &mut numbers.corrections)?;
         }
     }
-    let bounded = matches!(numbers.scale, Scale::Decimal { .. } | Scale::NearDecimal { .. });
+    let bounded = !matches!(numbers.scale, Scale::Binary { .. } | Scale::Raw);
     if bounded && !within_bound(&numbers.integers) {
         return Err(Corruption::at(0, "the whole number of a decimal exceeds 2^51"));
     }
@@ -79,29 +86,32 @@ fn decode(
 
 fn read_scale(head: u8, cursor: &mut Cursor<'_>) -> Result<Scale, Corruption> {
     let exponent = head & scale_byte::EXPONENT;
-    let scale = match head & scale_byte::KIND {
-        scale_byte::DECIMAL => return Ok(Scale::Decimal { exponent }),
-        scale_byte::NEAR_DECIMAL => return Ok(Scale::NearDecimal { exponent }),
-        scale_byte::BINARY => {
+    match head & scale_byte::KIND {
+        scale_byte::DECIMAL => Ok(Scale::Decimal { exponent }),
+        scale_byte::NEAR_DECIMAL => Ok(Scale::NearDecimal { exponent }),
+        scale_byte::PRODUCT => Ok(Scale::Product { exponent }),
+        _ if exponent == scale_byte::BINARY => {
             let shift = i16::try_from(cursor.zigzag()?).ok().filter(|shift| shift.unsigned_abs() <= SHIFT_MAX as u16);
-            Scale::Binary { shift: shift.ok_or(Corruption::at(1, "a binary scale shifts too far"))? }
+            Ok(Scale::Binary { shift: shift.ok_or(Corruption::at(1, "a binary scale shifts too far"))? })
         }
-        _ => Scale::Raw,
-    };
-    if exponent == 0 { Ok(scale) } else { Err(Corruption::at(0, "only a decimal scale has an exponent")) }
+        _ if exponent == scale_byte::RAW => Ok(Scale::Raw),
+        _ => Err(Corruption::at(0, "a column has an unknown scale")),
+    }
 }
 
 fn read_series(
     cursor: &mut Cursor<'_>,
     count: usize,
-    reference: Option<&[i64]>,
-    others: &mut Others,
+    role: Role<'_>,
+    scratch: &mut Scratch,
     numbers: &mut Vec<i64>,
 ) -> Result<(), Corruption> {
     let at = cursor.position();
     let form = cursor.u8()?;
     let order = form & form_byte::ORDER;
-    if form & form_byte::UNUSED != 0 || order > 2 || lead(order) > count {
+    let of_integers = form_byte::REFERRING | form_byte::REMAINDERS;
+    let unknown = form & form_byte::UNUSED | if matches!(role, Role::Side) { form & of_integers } else { 0 };
+    if unknown != 0 || order > 2 || lead(order) > count {
         return Err(Corruption::at(at, "a series has an unknown form"));
     }
     let first = cursor.zigzag()?;
@@ -113,16 +123,28 @@ fn read_series(
     if order == 2 {
         numbers[1] = cursor.zigzag()?;
     }
-    read_residuals(form & form_byte::CODE, cursor, count - lead(order), lead(order), others, numbers)?;
+    read_residuals(form & form_byte::CODE, cursor, count - lead(order), lead(order), &mut scratch.others, numbers)?;
     numbers.truncate(count);
     put_differences(numbers, order);
     if let Some(slope) = slope {
+        let Role::Integers { reference } = role else { unreachable!("only integers refer, as was checked") };
         let reference = reference.filter(|reference| reference.len() == count);
         let reference = reference.ok_or(Corruption::at(at, "a series refers to a column that is not there"))?;
         put_reference(numbers, reference, slope);
     }
     put_quotients(numbers, first, divisor);
-    Ok(())
+    if form & form_byte::REMAINDERS != 0 { add_remainders(cursor, scratch, numbers) } else { Ok(()) }
+}
+
+/// Adds the remainders, a series of its own.
+fn add_remainders(cursor: &mut Cursor<'_>, scratch: &mut Scratch, numbers: &mut [i64]) -> Result<(), Corruption> {
+    let mut remainders = std::mem::take(&mut scratch.remainders);
+    let read = read_series(cursor, numbers.len(), Role::Side, scratch, &mut remainders);
+    for (number, remainder) in numbers.iter_mut().zip(&remainders) {
+        *number = number.wrapping_add(*remainder);
+    }
+    scratch.remainders = remainders;
+    read
 }
 
 fn read_divisor(cursor: &mut Cursor<'_>) -> Result<u64, Corruption> {

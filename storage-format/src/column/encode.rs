@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::predict::{Slope, divisor, quotients, take_differences, take_reference};
-use super::{Effort, Numbers, Scale, exceptions, form_byte, pack, plan, scale_byte, sparse};
+use super::predict::{Slope, divisor, quotients, take_differences, take_reference, take_remainders};
+use super::{Effort, Numbers, Role, Scale, exceptions, form_byte, pack, plan, scale_byte, sparse};
 use crate::bytes::{append_varint, append_zigzag};
 use crate::entropy;
 use sparse::Others;
@@ -37,23 +37,28 @@ impl Encoder {
             append_zigzag(out, numbers.integers[0]);
             return false;
         }
-        let referring = self.append_series(&numbers.integers, effort, reference, out);
+        let referring = self.append_series(&numbers.integers, Role::Integers { reference }, effort, out);
         if !numbers.corrections.is_empty() {
-            self.append_series(&numbers.corrections, effort, None, out);
+            self.append_series(&numbers.corrections, Role::Side, effort, out);
         }
         referring
     }
 
     /// Appends a series and returns whether it refers.
-    fn append_series(&mut self, numbers: &[i64], effort: Effort, reference: Option<&[i64]>, out: &mut Vec<u8>) -> bool {
-        let divisor = divisor(numbers).max(1);
+    fn append_series(&mut self, numbers: &[i64], role: Role<'_>, effort: Effort, out: &mut Vec<u8>) -> bool {
+        let mut divisor = divisor(numbers).max(1);
         quotients(numbers, divisor, &mut self.quotients);
-        let mut order = plan::order(&self.quotients);
-        let mut slope = None;
-        if let Some(reference) = reference {
-            assert_eq!(reference.len(), numbers.len(), "a reference has as many samples");
-            (slope, order) = self.refer(reference, order);
-        }
+        let mut remainders = Vec::new();
+        let (slope, order) = if let Role::Integers { reference } = role {
+            let frequent = plan::frequent_divisor(&self.quotients);
+            if frequent > 1 && divisor <= u64::from(u32::MAX) {
+                take_remainders(&mut self.quotients, divisor, frequent, &mut remainders);
+                divisor *= frequent as u64;
+            }
+            self.foretell(reference)
+        } else {
+            (None, plan::order(&self.quotients))
+        };
         let foretold = if slope.is_some() { &self.against_reference } else { &self.quotients };
         take_differences(foretold, order.order, &mut self.residuals);
         let second = (order.order == 2).then(|| foretold[1]);
@@ -74,11 +79,18 @@ impl Encoder {
             append_zigzag(out, second);
         }
         out[form_at] |= self.append_residuals(effort, out);
+        if !remainders.is_empty() {
+            out[form_at] |= form_byte::REMAINDERS;
+            self.append_series(&remainders, Role::Side, effort, out);
+        }
         slope.is_some()
     }
 
-    /// Takes out what the reference foretells, if that pays.
-    fn refer(&mut self, reference: &[i64], without: plan::Order) -> (Option<Slope>, plan::Order) {
+    /// The order of the quotients, and what the reference foretells of them, if that pays.
+    fn foretell(&mut self, reference: Option<&[i64]>) -> (Option<Slope>, plan::Order) {
+        let without = plan::order(&self.quotients);
+        let Some(reference) = reference else { return (None, without) };
+        assert_eq!(reference.len(), self.quotients.len(), "a reference has as many samples");
         let Some(slope) = plan::slope(&self.quotients, reference) else { return (None, without) };
         take_reference(&self.quotients, reference, slope, &mut self.against_reference);
         let with = plan::order(&self.against_reference);
@@ -130,8 +142,9 @@ fn append_head(numbers: &Numbers, constant: bool, out: &mut Vec<u8>) {
     out.push(match numbers.scale {
         Scale::Decimal { exponent } => scale_byte::DECIMAL | exponent,
         Scale::NearDecimal { exponent } => scale_byte::NEAR_DECIMAL | exponent,
-        Scale::Binary { .. } => scale_byte::BINARY,
-        Scale::Raw => scale_byte::RAW,
+        Scale::Product { exponent } => scale_byte::PRODUCT | exponent,
+        Scale::Binary { .. } => scale_byte::OTHER | scale_byte::BINARY,
+        Scale::Raw => scale_byte::OTHER | scale_byte::RAW,
     });
     if let Scale::Binary { shift } = numbers.scale {
         append_zigzag(out, i64::from(shift));

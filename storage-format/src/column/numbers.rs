@@ -4,6 +4,7 @@ use super::exceptions::{self, Run};
 pub use super::scale::Scale;
 use super::scale::{decimals, integer_of, write_values};
 use super::{SAMPLES_MAX, plan};
+use crate::decimal::EXPONENT_MAX;
 
 /// A column's values as whole numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,8 +27,13 @@ impl Numbers {
             return;
         }
         // A few values tell the scale nearly always; if they mislead, all are asked.
-        for step in [values.len().div_ceil(plan::SCALE_SAMPLES), 1] {
-            if self.take(values, plan::scale(values, step)) {
+        let scale = plan::scale(values, values.len().div_ceil(plan::SCALE_SAMPLES), 0);
+        if self.take(values, scale) {
+            return;
+        }
+        let exponent_min = if let Scale::Decimal { exponent } = scale { exponent } else { 0 };
+        for scale in [plan::scale(values, 1, exponent_min), plan::hard_scale(values, EXPONENT_MAX + 1)] {
+            if self.take(values, scale) {
                 return;
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! | what is asked | answer |
 //! | --- | --- |
-//! | do 48 of the values fit m / 10^e? | the smallest e that all but one fit, if it is at most 8 |
+//! | do 48 of the values fit m / 10^e? | the smallest e that all but one fit, if it is at most 9 |
 //! | else: what would 96 neighbours cost as decimal, near-decimal, binary, raw? | the cheapest |
 //! | how far do numbers, differences and their differences spread, by block? | the order that spreads least |
 //! | does a slope times the reference spread less still? | then it is told by reference |
@@ -19,8 +19,10 @@ use crate::decimal::EXPONENT_MAX;
 pub(super) const SCALE_SAMPLES: usize = 48;
 /// Of so many values one may not fit: it becomes an exception, eleven bytes.
 pub(super) const SAMPLES_PER_EXCEPTION: usize = 48;
-/// Values that cannot be a coincidence: from 9 digits on, what looks decimal may be a sum or product of decimals.
-const EASY_EXPONENT_MAX: u8 = 8;
+/// A value with so many more digits than the others is left to be an exception; with fewer, all get its digits.
+const EXCEPTION_DIGITS: u8 = 4;
+/// From 9 digits on, what looks decimal may be a sum or product of decimals.
+const EASY_EXPONENT_MAX: u8 = 9;
 /// Largest exponent that is tried for near-decimals.
 const NEAR_EXPONENT_MAX: u8 = 12;
 /// Neighbours by which scales are compared.
@@ -32,6 +34,14 @@ const MISFIT_BITS: f64 = 88.0;
 const SPREAD_SAMPLES: usize = 256;
 /// An order must save this share of bits over the one below it.
 const ORDER_SHARE_MAX: f64 = 0.98;
+
+/// Divisors that nearly all numbers of a series may have: ticks, words, cache lines, pages.
+const FREQUENT_DIVISORS: [i64; 5] = [10, 8, 64, 1000, 4096];
+/// Quotients that tell one, and how many of them may be off.
+const DIVISOR_SAMPLES: usize = 64;
+const DIVISOR_MISFITS_MAX: i32 = 8;
+/// What a remainder costs: its place and itself.
+const REMAINDER_BITS: f64 = 14.0;
 
 /// What a reference costs by itself, in bits.
 pub(super) const SLOPE_BITS: f64 = 48.0;
@@ -60,38 +70,44 @@ pub(super) struct Asked {
     pub(super) asks_entropy: bool,
 }
 
-/// The scale for a column of which every `step`-th value is asked.
-pub(super) fn scale(values: &[f64], step: usize) -> Scale {
-    let exponents = values.iter().step_by(step).filter(|value| !is_named(**value)).map(|value| exponent_of(*value));
+/// The scale for a column of which every `step`-th value is asked, from `exponent_min` digits on.
+pub(super) fn scale(values: &[f64], step: usize, exponent_min: u8) -> Scale {
+    let asked = values.iter().step_by(step).filter(|value| !is_named(**value));
     let mut counts = [0usize; EXPONENT_MAX as usize + 2];
-    exponents.for_each(|exponent| counts[usize::from(exponent)] += 1);
-    let asked: usize = counts.iter().sum();
-    let mut misfits_left = asked / SAMPLES_PER_EXCEPTION;
-    let mut exponent = counts.len() - 1;
-    while exponent > 0 && counts[exponent] <= misfits_left {
-        misfits_left -= counts[exponent];
+    let mut highest = exponent_min;
+    for value in asked {
+        let exponent = exponent_of(*value, exponent_min);
+        highest = highest.max(exponent);
+        counts[usize::from(exponent)] += 1;
+    }
+    let mut misfits_left = counts.iter().sum::<usize>() / SAMPLES_PER_EXCEPTION;
+    let mut exponent = highest;
+    while exponent > exponent_min && counts[usize::from(exponent)] <= misfits_left {
+        misfits_left -= counts[usize::from(exponent)];
         exponent -= 1;
     }
-    let exponent = exponent as u8;
+    if highest < exponent + EXCEPTION_DIGITS && highest <= EXPONENT_MAX {
+        exponent = highest;
+    }
     if exponent <= EASY_EXPONENT_MAX { Scale::Decimal { exponent } } else { hard_scale(values, exponent) }
 }
 
 /// The smallest exponent whose decimal gives back the value; one more than the largest, if none does.
-fn exponent_of(value: f64) -> u8 {
-    (0..=EXPONENT_MAX)
-        .find(|exponent| integer_of(value, Scale::Decimal { exponent: *exponent }).is_some())
-        .unwrap_or(EXPONENT_MAX + 1)
+fn exponent_of(value: f64, exponent_min: u8) -> u8 {
+    let fits = |exponent: &u8| integer_of(value, Scale::Decimal { exponent: *exponent }).is_some();
+    (exponent_min..=EXPONENT_MAX).find(fits).unwrap_or(EXPONENT_MAX + 1)
 }
 
 /// The cheapest scale of those that long or endless decimals may have.
-fn hard_scale(values: &[f64], exponent: u8) -> Scale {
+pub(super) fn hard_scale(values: &[f64], exponent: u8) -> Scale {
     let count = values.len().min(COST_SAMPLES);
     let start = (values.len() - count) / 2;
     let neighbours = &values[start..start + count];
     let decimal = (exponent <= EXPONENT_MAX).then_some(Scale::Decimal { exponent });
+    let product = (1..=NEAR_EXPONENT_MAX).map(|exponent| Scale::Product { exponent });
     let near = (0..=NEAR_EXPONENT_MAX).map(|exponent| Scale::NearDecimal { exponent });
     let binary = binary_shift(values).map(|shift| Scale::Binary { shift });
-    let candidates = decimal.into_iter().chain(binary).chain(near);
+    let candidates = decimal.into_iter().chain(product).chain(binary).chain(near);
     let mut best = (Scale::Raw, scale_bits(neighbours, Scale::Raw));
     for candidate in candidates {
         let bits = scale_bits(neighbours, candidate);
@@ -133,8 +149,11 @@ fn scale_bits(values: &[f64], scale: Scale) -> f64 {
     bits[0].min(bits[1]) + correction_bits
 }
 
+/// About the logarithm of 1 + 2 × |number|: a float's exponent, its mantissa being the fraction of the logarithm.
 fn magnitude_bits(number: i64) -> f64 {
-    (1.0 + 2.0 * number.unsigned_abs() as f64).log2()
+    const ONE_BITS: f64 = 1023.0;
+    let float = 1.0 + 2.0 * number.unsigned_abs() as f64;
+    (float.to_bits() >> 32) as f64 / (1u64 << 20) as f64 - ONE_BITS
 }
 
 /// The order of differences whose residuals spread least.
@@ -174,6 +193,33 @@ fn spread(block: &[i64]) -> [f64; 3] {
         (before, step_before) = (*number, difference);
     }
     sums.map(|sum| sum / count)
+}
+
+/// A number that divides nearly all of these quotients, of which none divides all; 1 if there is none worth it.
+///
+/// Clocks tick in tens of nanoseconds and memory is handed out in pages, and now and then a number is off.
+pub(super) fn frequent_divisor(quotients: &[i64]) -> i64 {
+    let step = quotients.len().div_ceil(DIVISOR_SAMPLES);
+    let mut best = (1, 0.0);
+    for divisor in FREQUENT_DIVISORS {
+        let (mut before, mut fits, mut misfits) = (0, 0, 0);
+        for quotient in quotients.iter().step_by(step) {
+            if quotient % divisor != 0 {
+                misfits += 1;
+                if misfits > DIVISOR_MISFITS_MAX {
+                    break;
+                }
+            } else if *quotient != before {
+                fits += 1;
+            }
+            before = *quotient;
+        }
+        let saved = f64::from(fits) * (divisor as f64).log2() - f64::from(misfits) * REMAINDER_BITS;
+        if misfits <= DIVISOR_MISFITS_MAX && saved > best.1 {
+            best = (divisor, saved);
+        }
+    }
+    if best.1 >= quotients.len().div_ceil(step) as f64 { best.0 } else { 1 }
 }
 
 /// By how much numbers grow when the reference does: the least squares of their differences.

@@ -63,6 +63,16 @@ pub(super) fn quotients(integers: &[i64], divisor: u64, out: &mut Vec<i64>) {
     }
 }
 
+/// Divides once more, leaving remainders of the undivided growth.
+pub(super) fn take_remainders(quotients: &mut [i64], divisor: u64, frequent: i64, remainders: &mut Vec<i64>) {
+    remainders.clear();
+    remainders.extend(quotients.iter_mut().map(|quotient| {
+        let remainder = quotient.rem_euclid(frequent);
+        *quotient = quotient.wrapping_sub(remainder) / frequent;
+        remainder.wrapping_mul(divisor as i64)
+    }));
+}
+
 /// Takes out what the reference foretells.
 pub(super) fn take_reference(quotients: &[i64], reference: &[i64], slope: Slope, out: &mut Vec<i64>) {
     let first = reference[0];

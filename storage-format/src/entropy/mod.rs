@@ -2,11 +2,13 @@
 
 mod ans;
 mod bits;
+mod fit;
 mod histogram;
 mod linear;
 mod octave;
 mod plain;
 mod plan;
+mod sketch;
 mod spike;
 mod tables;
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! Which form takes the fewest bits, told from histograms; nothing is written to find out.
 
-use super::histogram::{Counts, Histogram};
 use super::linear::{self, Linear, centre_shift};
 use super::octave::{self, Octave};
-use super::plain::{Packed, append_sparse};
+use super::plain::{self, Packed};
+use super::sketch::Sketch;
 use super::spike::Spike;
-use super::tables::{COST_UNIT, ESCAPE, LINEAR, OCTAVE, SYMBOLS, Table};
-use super::{FORM_CONSTANT, FORM_PACKED, FORM_SPARSE, ans};
+use super::{FORM_CONSTANT, FORM_PACKED, FORM_SPARSE, ans, fit};
 use crate::bytes::append_zigzag;
 
 /// Fewer residuals are packed or sparse.
 const TABLE_COUNT_MIN: usize = 12;
+/// Fewer have no spike.
+const SPIKE_COUNT_MIN: usize = 16;
 /// Bits of a table's form besides its symbols.
 const TABLE_BITS: u64 = 8 * 6;
-const SAMPLE_MAX: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Plan {
@@ -21,6 +21,7 @@ pub(super) enum Plan {
     Spike { gaps: Simple, others: Simple, bits: u64 },
 }
 
+/// A form besides spikes and about what it takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Simple {
     pub(super) form: Form,
@@ -46,10 +47,6 @@ impl Plan {
 }
 
 impl Simple {
-    fn new(form: Form, bits: u64) -> Simple {
-        Simple { form, bits }
-    }
-
     fn or(self, other: Simple) -> Simple {
         if other.bits < self.bits { other } else { self }
     }
@@ -66,7 +63,7 @@ impl Simple {
             }
             Form::Sparse(value) => {
                 out.push(FORM_SPARSE);
-                append_sparse(value, residuals, out);
+                plain::append_sparse(value, residuals, out);
             }
             Form::Linear(linear) => linear.append(residuals, writer, out),
             Form::Octave(octave) => octave.append(residuals, writer, out),
@@ -80,193 +77,119 @@ pub(super) struct Planner {
     pub(super) spike: Spike,
 }
 
-/// A plan and what was seen on the way.
-struct Seen {
-    plan: Simple,
-    /// The most frequent value and about how many of the residuals have it.
-    mode: (i64, u32),
-}
-
 impl Planner {
     pub(super) fn plan(&mut self, residuals: &[i64]) -> Plan {
-        let Seen { plan, mode: (value, count) } = simple(residuals);
-        let plain = Plan::Simple(plan);
-        let total = residuals.len() as u32;
-        if matches!(plan.form, Form::Constant(_)) || total < 16 || count * 5 < total {
-            return plain;
+        let (plan, mode) = simple(residuals);
+        if residuals.len() < SPIKE_COUNT_MIN || mode.count * 5 < residuals.len() || matches!(plan.form, Form::Constant(_))
+        {
+            return Plan::Simple(plan);
         }
-        self.spike.read(value, residuals);
-        if self.spike.others.len() < 4 {
-            return plain;
+        self.spike.read(mode.value, residuals);
+        if self.spike.others.len() < SPIKE_COUNT_MIN / 4 {
+            return Plan::Simple(plan);
         }
-        let gaps = simple(&self.spike.gaps).plan;
-        let others = simple(&self.spike.others).plan;
-        let bits = 8 * (2 + varint_bytes(value) + 1) + gaps.bits + others.bits;
-        if bits < plan.bits { Plan::Spike { gaps, others, bits } } else { plain }
+        let (gaps, _) = simple(&self.spike.gaps);
+        let (others, _) = simple(&self.spike.others);
+        let bits = 8 * (3 + plain::varint_bytes(mode.value)) + gaps.bits + others.bits;
+        if bits < plan.bits { Plan::Spike { gaps, others, bits } } else { Plan::Simple(plan) }
     }
 }
 
-fn varint_bytes(value: i64) -> u64 {
-    let zigzag = ((value << 1) ^ (value >> 63)) as u64;
-    u64::from((64 - zigzag.leading_zeros()).max(1).div_ceil(7))
+/// A frequent value.
+#[derive(Clone, Copy)]
+pub(super) struct Mode {
+    pub(super) value: i64,
+    pub(super) count: usize,
 }
 
-fn simple(residuals: &[i64]) -> Seen {
-    let (min, max) =
-        residuals.iter().fold((i64::MAX, i64::MIN), |(min, max), residual| (min.min(*residual), max.max(*residual)));
+/// The cheapest form besides spikes.
+fn simple(residuals: &[i64]) -> (Simple, Mode) {
+    let range = residuals.iter().fold((i64::MAX, i64::MIN), |(min, max), one| (min.min(*one), max.max(*one)));
+    let (min, max) = range;
     if min == max {
-        let plan = Simple::new(Form::Constant(min), 8 * (1 + varint_bytes(min)));
-        return Seen { plan, mode: (min, residuals.len() as u32) };
+        let plan = Simple { form: Form::Constant(min), bits: 8 * (1 + plain::varint_bytes(min)) };
+        return (plan, Mode { value: min, count: residuals.len() });
     }
     let span = max.wrapping_sub(min) as u64;
-    let width = 64 - span.leading_zeros();
-    let bits = 8 * (2 + varint_bytes(min)) + (residuals.len() as u64 * u64::from(width)).next_multiple_of(8);
-    let mut plan = Simple::new(Form::Packed(Packed { base: min, width }), bits);
-    let (histogram, mode, deviation) = window(residuals, min, span);
-    if u64::from(mode.1) * 4 > residuals.len() as u64 * 3 {
-        plan = plan.or(sparse(residuals, mode.0));
+    let mut plan = packed(residuals.len(), min, span);
+    let sketch = Sketch::of(residuals, min, span);
+    if sketch.mode.count * 4 > residuals.len() * 3 {
+        plan = plan.or(sparse(residuals, sketch.mode.value));
     }
     if residuals.len() >= TABLE_COUNT_MIN {
-        plan = plan.or(linear_plan(residuals.len(), &histogram, deviation));
-        if residuals.len() >= 24 && heavy(&histogram, deviation) {
-            plan = plan.or(octave_plan(residuals, min));
+        let linear = linear_plan(residuals.len(), &sketch);
+        plan = plan.or(linear);
+        if sketch.has_odd_shape(linear.bits as f64 / residuals.len() as f64) {
+            plan = octave_plan(residuals, &sketch, plan);
         }
     }
-    Seen { plan, mode }
+    (plan, sketch.mode)
+}
+
+fn packed(count: usize, min: i64, span: u64) -> Simple {
+    let width = u64::BITS - span.leading_zeros();
+    let bits = 8 * (2 + plain::varint_bytes(min)) + (count as u64 * u64::from(width)).next_multiple_of(8);
+    Simple { form: Form::Packed(Packed { base: min, width }), bits }
 }
 
 fn sparse(residuals: &[i64], value: i64) -> Simple {
-    let (mut bytes, mut next) = (2 + varint_bytes(value), 0);
+    let (mut bytes, mut next) = (2 + plain::varint_bytes(value), 0);
     for (index, residual) in residuals.iter().enumerate() {
         if *residual != value {
-            bytes += varint_bytes((index - next) as i64) + varint_bytes(residual.wrapping_sub(value));
+            bytes += plain::varint_bytes((index - next) as i64) + plain::varint_bytes(residual.wrapping_sub(value));
             next = index + 1;
         }
     }
-    Simple::new(Form::Sparse(value), 8 * bytes)
+    Simple { form: Form::Sparse(value), bits: 8 * bytes }
 }
 
-/// A histogram of the bulk, the most frequent value with its count, and the deviation of the bulk.
-fn window(residuals: &[i64], min: i64, span: u64) -> (Histogram, (i64, u32), f64) {
-    if span < super::histogram::BINS as u64 {
-        let histogram = Histogram::of(residuals, min, 0);
-        let (bin, count) = histogram.mode();
-        let mode = (min + bin as i64, count);
-        let (q1, q3) = histogram.quantiles(4);
-        let (p5, p95) = histogram.quantiles(20);
-        let deviation = ((q3 - q1) as f64 / 1.35).max((p95 - p5) as f64 / 3.6);
-        return (histogram, mode, deviation);
+/// Escapes are told by steps, as a varint.
+fn escape_bits(span: u64, shift: u32) -> u32 {
+    8 * (span >> shift).max(1).ilog2().div_ceil(7)
+}
+
+fn linear_plan(count: usize, sketch: &Sketch) -> Simple {
+    let shift = sketch.shift();
+    let histogram = &sketch.histogram;
+    let fold = shift - histogram.bin_shift;
+    let rest_bits = count as u64 * u64::from(shift) + TABLE_BITS;
+    let around = |bin: i64, origin: u8| {
+        let centre = histogram.residual(bin) >> centre_shift(shift) << centre_shift(shift);
+        let bin = centre.wrapping_sub(histogram.base) >> histogram.bin_shift;
+        let counts = histogram.counts(bin, fold, i64::from(origin));
+        let fit = fit::linear(&counts, origin, escape_bits(sketch.span, shift), rest_bits);
+        Simple { form: Form::Linear(Linear { table: fit.table, shift, centre }), bits: fit.bits + rest_bits }
+    };
+    // The middle of the step at the centre, not its lower end.
+    let mean = histogram.trimmed_mean() - f64::from((1u32 << fold) - 1) / 2.0;
+    let (floor, ceiling) = (mean.floor() as i64, mean.ceil() as i64);
+    let mut plan = around(floor, linear::STORED_ORIGIN).or(around(histogram.first as i64, 1));
+    if ceiling > floor && shift <= 2 {
+        plan = plan.or(around(ceiling, linear::STORED_ORIGIN));
     }
-    let mut sample = [0; SAMPLE_MAX];
-    let count = residuals.len().min(SAMPLE_MAX);
-    let sample = &mut sample[..count];
-    for (index, place) in sample.iter_mut().enumerate() {
-        *place = residuals[index * residuals.len() / count];
-    }
-    sample.sort_unstable();
-    let between = |low: usize, high: usize| sample[high].wrapping_sub(sample[low]) as u64 as f64;
-    let deviation = (between(count / 4, count * 3 / 4) / 1.35).max(between(count / 20, count - 1 - count / 20) / 3.6);
-    let bin_shift = centre_shift(shift_of(deviation)).min(54);
-    let middle = sample[count / 2] >> bin_shift << bin_shift;
-    let histogram = Histogram::of(residuals, middle.wrapping_sub(128 << bin_shift), bin_shift);
-    let mode = sample_mode(sample);
-    let mode = (mode.0, (mode.1 as usize * residuals.len() / count) as u32);
-    (histogram, mode, deviation)
+    plan
 }
 
-fn sample_mode(sorted: &[i64]) -> (i64, u32) {
-    sorted
-        .chunk_by(|a, b| a == b)
-        .map(|equal| (equal[0], equal.len() as u32))
-        .max_by_key(|(_, count)| *count)
-        .expect("a sample is not empty")
-}
-
-fn shift_of(deviation: f64) -> u32 {
-    if deviation > 6.5 { (deviation / 3.5).log2() as u32 } else { 0 }
-}
-
-fn heavy(histogram: &Histogram, _deviation: f64) -> bool {
-    let _ = histogram;
-    true
-}
-
-fn cost(counts: &Counts, table: &Table) -> u32 {
-    counts.iter().zip(&table.costs).map(|(count, cost)| i32::from(*count) * i32::from(*cost)).sum::<i32>() as u32
-}
-
-fn cheapest(tables: &[Table], origin: u8, counts: &Counts) -> (u32, u8) {
-    let costs = tables.iter().enumerate().filter(|(_, table)| table.origin == origin);
-    let costs = costs.map(|(index, table)| (cost(counts, table), index as u8));
-    costs.min().expect("there are tables")
-}
-
-fn linear_plan(count: usize, histogram: &Histogram, deviation: f64) -> Simple {
-    let shift = shift_of(deviation).min(linear::SHIFT_MAX - 1);
-    let mut best = Simple::new(Form::Constant(0), u64::MAX);
-    for shift in shift.saturating_sub(1)..=shift + 1 {
-        if shift < histogram.bin_shift {
-            continue;
-        }
-        let fold = shift - histogram.bin_shift;
-        let (low, high) = histogram.quantiles(50);
-        let mean = histogram.mean(low, high) - f64::from((1u32 << fold) - 1) / 2.0;
-        let mode = histogram.mode().0 as i64 - ((1 << fold) - 1) / 2;
-        let mut try_centre = |centre: i64, origin: u8| {
-            let residual = histogram.residual(centre) >> centre_shift(shift) << centre_shift(shift);
-            let centre = residual.wrapping_sub(histogram.base) >> histogram.bin_shift;
-            let counts = histogram.counts(centre, fold, i64::from(origin));
-            let (cost, table) = cheapest(&LINEAR, origin, &counts);
-            let bits = u64::from(cost / COST_UNIT) + count as u64 * u64::from(shift) + TABLE_BITS;
-            let linear = Linear { table, shift, centre: residual };
-            best = best.or(Simple::new(Form::Linear(linear), bits));
-        };
-        try_centre(mean.floor() as i64, 32);
-        if mean.ceil() != mean.floor() {
-            try_centre(mean.ceil() as i64, 32);
-        }
-        if mode != mean.floor() as i64 && mode != mean.ceil() as i64 {
-            try_centre(mode, 32);
-        }
-        try_centre(histogram.first as i64, 1);
-    }
-    best
-}
-
-fn octave_plan(residuals: &[i64], min: i64) -> Simple {
-    let mut sorted = residuals.to_vec();
-    sorted.sort_unstable();
-    let median = sorted[sorted.len() / 2];
-    let mut best = Simple::new(Form::Constant(0), u64::MAX);
-    for (centre, drops) in
-        [(min, &[6u32][..]), (sorted[sorted.len() / 64], &[6]), (median, &[6, 5, 3]), (0, &[6, 5, 3])]
-    {
-        let mut distances: Vec<u64> = sorted
-            .iter()
-            .map(|r| {
-                let d = r.wrapping_sub(centre);
-                (d ^ d >> 63) as u64
-            })
-            .collect();
-        distances.sort_unstable();
-        let octave = distances[distances.len() / 2].max(1).ilog2();
-        for drop in drops {
-            let shift = octave.saturating_sub(*drop);
-            if shift > octave::SHIFT_MAX {
-                continue;
-            }
-            let mut counts = [0i16; SYMBOLS];
-            let mut low = 0;
-            for residual in residuals {
-                let (symbol, bits) = octave::symbol(residual.wrapping_sub(centre), shift);
-                counts[usize::from(symbol)] += 1;
-                low += u64::from(bits);
-            }
-            let _ = ESCAPE;
-            let (cost, table) = cheapest(&OCTAVE, 1, &counts);
-            let bits = u64::from(cost / COST_UNIT) + low + TABLE_BITS + 8 * (varint_bytes(centre) - 1);
-            best = best.or(Simple::new(Form::Octave(Octave { table, shift, centre }), bits));
+/// The cheapest of octaves if it is better than what there is: found on a sample, then counted.
+fn octave_plan(residuals: &[i64], sketch: &Sketch, before: Simple) -> Simple {
+    let (points, total) = sketch.points();
+    let mut best = (u64::MAX, 0, 0);
+    for (centre, drops) in [(sketch.min, &[6][..]), (sketch.median, &[6, 3]), (0, &[6, 3])] {
+        let octave = sketch.typical_distance(centre).max(1).ilog2();
+        for shift in drops.iter().map(|drop| octave.saturating_sub(*drop)).filter(|shift| *shift <= octave::SHIFT_MAX) {
+            let (counts, low_bits) = octave::count(points.iter().copied(), centre, shift);
+            let bits = fit::entropy_bits(&counts) + low_bits + counts[0] as u64 * 40;
+            best = best.min((bits, centre, shift));
         }
     }
-    best
+    let (bits, centre, shift) = best;
+    // Few points tell too little entropy, never too much.
+    if bits == u64::MAX || bits / total as u64 > before.bits / residuals.len() as u64 {
+        return before;
+    }
+    let (counts, low_bits) = octave::count(residuals.iter().map(|residual| (*residual, 1)), centre, shift);
+    let rest_bits = low_bits + TABLE_BITS + 8 * (plain::varint_bytes(centre) - 1);
+    let fit = fit::octave(&counts, escape_bits(sketch.span, 0), rest_bits);
+    let octave = Octave { table: fit.table, shift, centre };
+    before.or(Simple { form: Form::Octave(octave), bits: fit.bits + rest_bits })
 }
