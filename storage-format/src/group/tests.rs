@@ -502,6 +502,9 @@ fn group_strategy() -> impl Strategy<Value = Vec<Samples>> {
 }
 
 proptest! {
+    // A group is some hundred columns' worth of work.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn groups_of_any_columns_come_back(columns in group_strategy()) {
         let mut scratch = Scratch::default();
