@@ -80,7 +80,9 @@ pub(super) struct Planner {
 impl Planner {
     pub(super) fn plan(&mut self, residuals: &[i64]) -> Plan {
         let (plan, mode) = simple(residuals);
-        if residuals.len() < SPIKE_COUNT_MIN || mode.count * 5 < residuals.len() || matches!(plan.form, Form::Constant(_))
+        if residuals.len() < SPIKE_COUNT_MIN
+            || mode.count * 5 < residuals.len()
+            || matches!(plan.form, Form::Constant(_))
         {
             return Plan::Simple(plan);
         }
