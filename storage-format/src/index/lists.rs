@@ -108,24 +108,27 @@ impl<'a> PostingsList<'a> {
     /// The list that this one is the same as.
     fn source(&self) -> Result<PostingsList<'a>, Corruption> {
         let mut cursor = Cursor::new(self.body.bytes);
-        let source = self.told_source(&mut cursor)?;
+        let source = self.told_source(&mut cursor, &[VARINTS, BITMAP])?;
         cursor.expect_end().map_err(|corruption| corruption.moved(self.body.base))?;
         Ok(source)
     }
 
-    /// The list told by how many lists it lies before this one: of as many series, and with series of its own, so that
-    /// one step leads to them.
-    fn told_source(&self, cursor: &mut Cursor<'_>) -> Result<PostingsList<'a>, Corruption> {
+    /// The list told by how many lists it lies before this one: of as many series, and told in one of the ways of
+    /// `kinds`, none of which leads further.
+    fn told_source(&self, cursor: &mut Cursor<'_>, kinds: &[u64]) -> Result<PostingsList<'a>, Corruption> {
         let back = cursor.varint_u32().map_err(|corruption| corruption.moved(self.body.base))? as usize;
         let unfit = self.body.corruption(0, "a postings list is told by one that it cannot be told by");
         let source = self.table.list(self.index.checked_sub(back).ok_or(unfit)?)?;
-        let fits = source.count == self.count && matches!(source.kind, VARINTS | BITMAP);
+        let fits = source.count == self.count && kinds.contains(&source.kind);
         if fits { Ok(source) } else { Err(unfit) }
     }
 
     fn add_lined_up(&self, series: &mut RoaringBitmap) -> Result<(), Corruption> {
         let mut cursor = Cursor::new(self.body.bytes);
-        let (first, second) = (self.told_source(&mut cursor)?.to_vec()?, self.told_source(&mut cursor)?.to_vec()?);
+        let [mut first, mut second] = [Vec::new(), Vec::new()];
+        for list in [&mut first, &mut second] {
+            self.told_source(&mut cursor, &[VARINTS])?.read_varints(|one| list.push(one))?;
+        }
         let steps = cursor.varint_u32().and_then(|steps| cursor.expect_end().map(|()| steps));
         let steps = steps.map_err(|corruption| corruption.moved(self.body.base))?;
         let mut ascending = Ascending::of(self.table.series_count());
@@ -134,15 +137,6 @@ impl<'a> PostingsList<'a> {
             series.insert(ascending.next(u64::from(next)).map_err(|what| self.body.corruption(0, what))?);
         }
         Ok(())
-    }
-
-    fn to_vec(self) -> Result<Vec<u32>, Corruption> {
-        if self.kind == BITMAP {
-            return Ok(self.read_bitmap()?.iter().collect());
-        }
-        let mut series = Vec::new();
-        self.read_varints(|one| series.push(one))?;
-        Ok(series)
     }
 }
 
@@ -208,54 +202,60 @@ impl<'a> ListEncoder<'a> {
         }
         let length = self.out.len() - body;
         if length > SHORT_BYTES {
-            match self.told_by_others(series).filter(|told| told.1.len() < length) {
-                Some((kind, told)) => self.replace(start, head | kind, &told),
-                None => self.append_own(start, head, series, length),
+            if let Some((kind, told)) = self.told_otherwise(series, length) {
+                self.replace(start, head | kind, &told);
             }
         }
         self.count += 1;
     }
 
-    /// How the list is told by lists before, if it can be.
-    fn told_by_others(&self, series: &'a [u32]) -> Option<(u64, Vec<u8>)> {
-        let mut told = Vec::new();
-        let mut point_to = |list: &[u32]| append_varint(&mut told, (self.count - self.known[list]) as u64);
+    /// A way to tell the list in fewer bytes than the `length` of its varints. If there is none by other lists, others may be
+    /// told by this one.
+    fn told_otherwise(&mut self, series: &'a [u32], length: usize) -> Option<(u64, Vec<u8>)> {
         if self.known.contains_key(series) {
-            point_to(series);
-            return Some((SAME, told));
+            return Some((SAME, self.back_to(&[series]))).filter(|told| told.1.len() < length);
         }
-        let (first, second) = self.lines.get(&series.len()).and_then(|(first, second)| Some((*first, (*second)?)))?;
+        let bitmap = bitmap_below(series, length);
+        if bitmap.is_none()
+            && let Some(told) = self.lined_up(series).filter(|told| told.len() < length)
+        {
+            return Some((LINED_UP, told));
+        }
+        self.known.insert(series, self.count);
+        if bitmap.is_none() {
+            self.continue_line(series);
+        }
+        bitmap.map(|bytes| (BITMAP, bytes))
+    }
+
+    /// How many lists ago each of `lists` was, as varints.
+    fn back_to(&self, lists: &[&[u32]]) -> Vec<u8> {
+        let mut told = Vec::new();
+        lists.iter().for_each(|list| append_varint(&mut told, (self.count - self.known[*list]) as u64));
+        told
+    }
+
+    fn lined_up(&self, series: &[u32]) -> Option<Vec<u8>> {
+        let (first, second) = *self.lines.get(&series.len())?;
+        let second = second?;
         let (way, step) = (series[0].checked_sub(first[0])?, second[0].checked_sub(first[0])?);
         let steps = way.checked_div(step)?;
         let fits = |index: usize| further(first[index], second[index], steps) == Some(series[index]);
         if !(0..series.len()).all(fits) {
             return None;
         }
-        point_to(first);
-        point_to(second);
+        let mut told = self.back_to(&[first, second]);
         append_varint(&mut told, u64::from(steps));
-        Some((LINED_UP, told))
+        Some(told)
     }
 
-    /// Lets others be told by the list that stands at `start` as varints, and makes it a bitmap if that is shorter.
-    fn append_own(&mut self, start: usize, head: u64, series: &'a [u32], length: usize) {
-        self.known.insert(series, self.count);
+    /// Makes the list the second of its line, or the first of another one.
+    fn continue_line(&mut self, series: &'a [u32]) {
         let line = self.lines.entry(series.len()).or_insert((series, None));
         *line = match *line {
             (first, None) if first[0] < series[0] => (first, Some(series)),
-            // The line has ended; perhaps another one starts.
             _ => (series, None),
         };
-        if length <= BITMAP_BYTES_MIN {
-            return;
-        }
-        let mut bitmap = RoaringBitmap::from_sorted_iter(series.iter().copied()).expect("series ascend");
-        bitmap.optimize();
-        if bitmap.serialized_size() < length {
-            let mut body = Vec::with_capacity(bitmap.serialized_size());
-            bitmap.serialize_into(&mut body).expect("memory takes all writes");
-            self.replace(start, head | BITMAP, &body);
-        }
     }
 
     fn replace(&mut self, start: usize, head: u64, body: &[u8]) {
@@ -263,4 +263,19 @@ impl<'a> ListEncoder<'a> {
         append_varint(&mut self.out, head);
         self.out.extend_from_slice(body);
     }
+}
+
+/// The list as a bitmap, if that takes fewer than `length` bytes.
+fn bitmap_below(series: &[u32], length: usize) -> Option<Vec<u8>> {
+    if length <= BITMAP_BYTES_MIN {
+        return None;
+    }
+    let mut bitmap = RoaringBitmap::from_sorted_iter(series.iter().copied()).expect("series ascend");
+    bitmap.optimize();
+    let bytes = bitmap.serialized_size();
+    (bytes < length).then(|| {
+        let mut out = Vec::with_capacity(bytes);
+        bitmap.serialize_into(&mut out).expect("memory takes all writes");
+        out
+    })
 }
