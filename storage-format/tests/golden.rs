@@ -239,13 +239,18 @@ fn read_block_of_version_2(bytes: &[u8]) -> Result<Vec<SeriesContent>, Corruptio
 #[test]
 fn block_of_version_2_is_read_and_written_as_told() {
     let file = golden_of("v2", "block");
-    let up = |node: char| ("__name__=up,node=".to_owned() + &node.to_string(), vec![]);
-    let mut content: Vec<SeriesContent> = ('a'..='p').map(up).collect();
-    for (series, (_, columns)) in (0..).zip(&mut content) {
-        columns.push((series % 8, series / 8));
+    let series =
+        |name: &str, node: char, columns: &[(u32, u32)]| (format!("__name__={name},node={node}"), columns.to_vec());
+    let mut content: Vec<SeriesContent> = vec![("__name__=build,node=d,v=é".to_owned(), vec![(8, 0)])];
+    for (index, (name, node)) in
+        (0..).zip(["m1", "m2", "m3"].into_iter().flat_map(|name| "abc".chars().map(move |node| (name, node))))
+    {
+        content.push(series(name, node, &[(9 + index, 0)]));
     }
-    content[0].1.push((8, 1));
-    content.insert(0, ("__name__=build,node=a,v=é".to_owned(), vec![(8, 0)]));
+    for (index, node) in (0..).zip('a'..='p') {
+        content.push(series("up", node, &[(index % 8, index / 8)]));
+    }
+    content[10].1.push((8, 1));
     assert_eq!(read_block_of_version_2(&file), Ok(content.clone()));
 
     let range = block::BlockRange { min_time_ms: 0, max_time_ms: 7_200_000, created_ms: 7_260_000, level: 1 };
@@ -257,7 +262,8 @@ fn block_of_version_2_is_read_and_written_as_told() {
     for (labels, _) in &content {
         writer.add_series(labels.split(',').map(|label| label.split_once('=').unwrap()));
     }
-    let (first, second) = ([1, 2, 3, 4, 5, 6, 7, 8, 0], [9, 10, 11, 12, 13, 14, 15, 16, 1]);
+    let first = [10, 11, 12, 13, 14, 15, 16, 17, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+    let second = [18, 19, 20, 21, 22, 23, 24, 25, 10];
     writer.append_group(b"a group", &first, 1000, 1_801_000, 1080).unwrap();
     writer.append_group(b"another group", &second, 1_816_000, 7_199_000, 3240).unwrap();
     let (ours, meta) = writer.finish().unwrap();
@@ -265,17 +271,17 @@ fn block_of_version_2_is_read_and_written_as_told() {
 
     let reader = block::BlockReader::open(&file[..]).unwrap();
     assert_eq!(reader.meta(), &meta);
-    assert_eq!((meta.series_count, meta.group_count, meta.sample_count), (17, 2, 4320));
+    assert_eq!((meta.series_count, meta.group_count, meta.sample_count), (26, 2, 4320));
     assert_eq!((meta.sample_times_ms, meta.source_count), (Some((1000, 7_199_000)), 2));
     assert_eq!(meta.sources, sources);
     assert_eq!(reader.group_bytes(1).unwrap(), b"another group");
     let group = reader.group_meta(1).unwrap();
     assert_eq!((group.min_time_ms, group.max_time_ms, group.sample_count), (1_816_000, 7_199_000, 3240));
     assert_eq!(reader.label_names().unwrap(), ["__name__", "node", "v"]);
-    assert!(reader.postings("__name__", "up").unwrap().iter().eq(1..17));
-    assert!(reader.postings("node", "a").unwrap().iter().eq([0, 1]));
+    assert!(reader.postings("__name__", "up").unwrap().iter().eq(10..26));
+    assert!(reader.postings("node", "c").unwrap().iter().eq([3, 6, 9, 12]));
     assert!(reader.postings_of_name("v").unwrap().iter().eq([0]));
-    assert_eq!(reader.find_series([("__name__", "up"), ("node", "p")]), Ok(Some(16)));
+    assert_eq!(reader.find_series([("__name__", "up"), ("node", "p")]), Ok(Some(25)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::entry::{ColumnRef, Entry};
 use super::groups::{self, GroupMeta, Origin};
-use super::lists::append_list;
+use super::lists::ListEncoder;
 use super::series::RUN_SERIES;
 use super::symbols;
 
@@ -151,22 +151,22 @@ impl IndexWriter {
             self.labels_of(series).iter().map(|pair| pairs.name_of[*pair as usize])
         });
         let by_pair = Lists::gather(order, pairs.values.len(), |series| self.labels_of(series).iter().copied());
-        let (mut out, mut lists) = (Vec::new(), Vec::new());
+        let (mut out, mut lists) = (Vec::new(), ListEncoder::default());
         out.extend_from_slice(&(pairs.names.len() as u32).to_le_bytes());
         out.extend_from_slice(&(pairs.values.len() as u32).to_le_bytes());
         for (name, (symbol, first_pair)) in pairs.names.iter().enumerate() {
-            for field in [*symbol, *first_pair, u32::try_from(lists.len()).ok()?] {
+            for field in [*symbol, *first_pair, u32::try_from(lists.out.len()).ok()?] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
-            append_list(&mut lists, by_name.get(name));
+            lists.append(by_name.get(name));
         }
         for (pair, symbol) in pairs.values.iter().enumerate() {
-            for field in [*symbol, u32::try_from(lists.len()).ok()?] {
+            for field in [*symbol, u32::try_from(lists.out.len()).ok()?] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
-            append_list(&mut lists, by_pair.get(pair));
+            lists.append(by_pair.get(pair));
         }
-        out.extend_from_slice(&lists);
+        out.extend_from_slice(&lists.out);
         Some(out)
     }
 
