@@ -123,7 +123,7 @@ fn replay_log(
     impl ReplayTarget for Target<'_> {
         fn series(&mut self, labels: Labels) -> SeriesRef {
             let shard = self.head.shard_of(&labels);
-            self.writers[shard].restore_series(&Arc::new(labels))
+            self.writers[shard].restore_series(&labels)
         }
 
         fn samples(&mut self, rows: &[(SeriesRef, i64, f64)]) {

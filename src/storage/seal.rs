@@ -142,9 +142,8 @@ impl Storage {
         for shard in self.head.shards() {
             let shard = shard.read();
             for slot in 0..shard.slots() {
-                if let (Some(found), Some(reference)) = (shard.series(slot), shard.reference(slot)) {
-                    series.push((found.labels.clone(), reference));
-                }
+                let Some(reference) = shard.reference(slot) else { continue };
+                series.extend(shard.labels(reference).map(|labels| (labels, reference)));
             }
         }
         series.sort_unstable_by(|a, b| a.0.cmp(&b.0));

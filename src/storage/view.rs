@@ -96,7 +96,7 @@ impl ReadView {
         match &self.0 {
             Source::Stored { head, blocks } if matchers.is_empty() => {
                 for shard in head.shards() {
-                    names.extend(shard.read().postings().names().map(str::to_owned));
+                    names.extend(shard.read().label_index().names().map(str::to_owned));
                 }
                 for block in blocks.overlapping(range) {
                     names.extend(block.label_names()?);
@@ -117,7 +117,7 @@ impl ReadView {
         match &self.0 {
             Source::Stored { head, blocks } if matchers.is_empty() => {
                 for shard in head.shards() {
-                    values.extend(shard.read().postings().values(name).map(str::to_owned));
+                    values.extend(shard.read().label_index().values(name).map(str::to_owned));
                 }
                 for block in blocks.overlapping(range) {
                     values.extend(block.label_values(name)?);
@@ -170,7 +170,8 @@ fn select_head(
                 return Err(ViewError::TooManySeries { limit });
             }
             let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
-            found.push(SeriesView { labels: series.labels.clone(), blocks: Vec::new(), rest });
+            let labels = shard.labels(reference).expect("a live series has labels");
+            found.push(SeriesView { labels, blocks: Vec::new(), rest });
         }
     }
     Ok(found)

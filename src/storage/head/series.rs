@@ -12,13 +12,12 @@
 //! Every sample is one of three: in order (newer than all chunks, not below the shard's floor), late (not below the
 //! floor), or belated (below it). The caller knows the floor and says which of the two last.
 
-use std::sync::Arc;
-
 use super::super::batch::Refusal;
 use super::super::view::Columns;
 use super::aside::{Aside, BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
 use super::chunks::{ClosedChunk, OpenChunk, Scratch};
-use crate::model::{Labels, Sample, TimeRange};
+use super::index::PairIds;
+use crate::model::{Sample, TimeRange};
 
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +34,8 @@ pub(in crate::storage) struct Series {
     open: OpenChunk,
     closed: Vec<ClosedChunk>,
     aside: Option<Box<Aside>>,
-    pub(in crate::storage) labels: Arc<Labels>,
+    /// Its label pairs in the shard's index.
+    pub(super) pairs: PairIds,
     pub(in crate::storage) generation: u32,
     /// Whether the tap's listener wants its samples.
     pub(in crate::storage) watched: bool,
@@ -44,12 +44,12 @@ pub(in crate::storage) struct Series {
 }
 
 impl Series {
-    pub(super) fn new(labels: Arc<Labels>, generation: u32, watched: bool) -> Series {
+    pub(super) fn new(pairs: PairIds, generation: u32, watched: bool) -> Series {
         Series {
             open: OpenChunk::default(),
             closed: Vec::new(),
             aside: None,
-            labels,
+            pairs,
             generation,
             watched,
             retiring: false,
