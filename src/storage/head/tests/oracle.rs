@@ -247,7 +247,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// Each answer is the right one, and what is read is what was stored, through cuts, deletions and restarts.
     #[test]
