@@ -82,8 +82,24 @@ impl Disk for NullDisk {
         Ok(())
     }
 
+    fn remove_folder(&self, _: &Path) -> Result<(), DiskError> {
+        Ok(())
+    }
+
     fn list(&self, _: &Path) -> Result<Vec<String>, DiskError> {
         Ok(Vec::new())
+    }
+
+    fn list_folders(&self, _: &Path) -> Result<Vec<String>, DiskError> {
+        Ok(Vec::new())
+    }
+
+    fn file_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+        Err(DiskError::new("measure", path, std::io::ErrorKind::NotFound.into()))
+    }
+
+    fn hard_link(&self, from: &Path, _: &Path) -> Result<(), DiskError> {
+        Err(DiskError::new("link", from, std::io::ErrorKind::NotFound.into()))
     }
 
     fn create(&self, _: &Path, _: u64) -> Result<Box<dyn DiskFile>, DiskError> {
