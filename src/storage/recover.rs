@@ -207,7 +207,7 @@ impl Restore<'_, '_> {
 impl ReplayTarget for Restore<'_, '_> {
     fn series(&mut self, labels: Labels) -> SeriesRef {
         let shard = self.head.shard_of(&labels);
-        self.writers[shard].lock().restore_series(&Arc::new(labels))
+        self.writers[shard].lock().restore_series(&labels)
     }
 
     fn samples(&mut self, rows: &Rows) {

@@ -8,6 +8,8 @@ mod aside;
 mod chunks;
 mod encode;
 mod index;
+mod paged;
+mod postings;
 mod restore;
 mod series;
 mod shard;
