@@ -36,6 +36,7 @@ pub(crate) fn storage() -> Arc<Storage> {
         series_max: 1_000_000,
         head_bytes_max: usize::MAX,
         hash_seed: SEED,
+        recovery: Arc::default(),
     };
     let clock = Clock::manual(START_MS + 1_000 * 24 * 3_600_000);
     let opened = Storage::open(options, Arc::new(NullDisk), clock, Arc::new(|_: &Labels| false));

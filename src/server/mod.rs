@@ -324,6 +324,7 @@ fn storage_options(config: &Config, shard_count: usize, clock: &Clock) -> Result
         series_max: usize::try_from(series_max).unwrap_or(usize::MAX),
         head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
         hash_seed: hash_seed(clock),
+        recovery: Arc::default(),
     })
 }
 

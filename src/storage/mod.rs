@@ -36,10 +36,10 @@ pub mod view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use crossbeam::channel::{Sender, TrySendError};
+use crossbeam::channel::{Sender, TrySendError, bounded};
 use parking_lot::{Mutex, RwLock};
 
 pub use backup::{
@@ -54,6 +54,7 @@ pub use figures::{BlockFigures, HeadFigures};
 use head::Head;
 pub use head::LATE_SAMPLES_MAX;
 pub use progress::{Progress, Task, TaskProgress};
+pub use recover::RecoveryProgress;
 pub use resolver::{Known, Resolver};
 pub use seal::Maintained;
 use tap::{Interest, TapSource};
@@ -100,6 +101,8 @@ pub struct StorageOptions {
     pub head_bytes_max: usize,
     /// Seed of the resolver's hash: anything that a sender cannot know.
     pub hash_seed: u64,
+    /// Told how far the opening is.
+    pub recovery: Arc<RecoveryProgress>,
 }
 
 /// How long the samples of some series are kept.
@@ -128,6 +131,20 @@ pub enum StorageError {
     /// This build cannot do that.
     #[error("{0} is not possible yet")]
     NotYet(&'static str),
+    /// A newer program wrote the file; nothing was changed.
+    #[error(
+        "{file} has format {version}, this binary reads up to {version_max}: start the newer binary, or move the file \
+         away",
+        file = file.display()
+    )]
+    NewerFormat {
+        /// The file.
+        file: PathBuf,
+        /// The version that its header names.
+        version: u16,
+        /// The newest version that this program reads.
+        version_max: u16,
+    },
     /// A thread could not be started.
     #[error("cannot start the thread {name}: {source}")]
     Thread {
@@ -186,6 +203,8 @@ pub struct Storage {
     resolver: Arc<Resolver>,
     inboxes: Vec<Sender<ShardMessage>>,
     to_log: Sender<threads::LogMessage>,
+    /// The number of the log segment that grows; see [`log::LogWriter::growing`].
+    growing_segment: Arc<AtomicU32>,
     log_failing: Arc<ArcSwapOption<String>>,
     /// Whether writes are no longer taken. Read while a request is handed over, written once.
     closing: RwLock<bool>,
@@ -273,6 +292,23 @@ impl Storage {
         // Blocks first: what is cut between the two loads is then still found in the head.
         let blocks = self.blocks.load_full();
         ReadView::new(self.head.clone(), blocks)
+    }
+
+    /// Ends the growing log segment and returns the files of all segments, oldest first: what was acknowledged before
+    /// the call is in them or in blocks. They never change any more, and none goes before the next cut.
+    pub fn rotate_log(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let (reply, replied) = bounded(1);
+        let closed = || {
+            let folder = log::folder(&self.options.data_dir);
+            DiskError::new("end a log segment in", &folder, std::io::Error::other("the engine is shutting down"))
+        };
+        self.to_log.send(threads::LogMessage::Rotate(reply)).map_err(|_| closed())?;
+        Ok(replied.recv().map_err(|_| closed())??)
+    }
+
+    /// The number of the log segment that grows: nothing more comes to those with a smaller number.
+    pub fn growing_segment(&self) -> u32 {
+        self.growing_segment.load(Ordering::SeqCst)
     }
 
     /// Why writes are refused at present, if they are.

@@ -125,7 +125,7 @@ impl Storage {
             shard.write().oldest_ms = floor_ms;
         }
         // A closed log needs no tidying.
-        let _ = self.to_log.send(LogMessage::Retire { floor_ms });
+        let _ = self.to_log.send(LogMessage::Retire { floor_ms, belated_before: 0 });
         Ok(cut)
     }
 

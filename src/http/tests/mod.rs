@@ -287,6 +287,7 @@ fn storage() -> Arc<Storage> {
         series_max: 1_000,
         head_bytes_max: usize::MAX,
         hash_seed: 7,
+        recovery: Arc::default(),
     };
     let disk = Arc::new(SimulatedDisk::new());
     let opened = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_| false));

@@ -77,6 +77,7 @@ fn fixture(limits: IngestLimits) -> Fixture {
         series_max: 1000,
         head_bytes_max: usize::MAX,
         hash_seed: 3,
+        recovery: Arc::default(),
     };
     let (disk, clock) = (Arc::new(SimulatedDisk::new()), Clock::manual(NOW));
     let (storage, _, _) = Storage::open(options, disk, clock, Arc::new(|_: &Labels| false)).expect("it opens");

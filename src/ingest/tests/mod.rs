@@ -99,6 +99,7 @@ impl Fixture {
             series_max: 100_000,
             head_bytes_max: usize::MAX,
             hash_seed: 3,
+            recovery: Arc::default(),
         };
         let disk = Arc::new(SimulatedDisk::new());
         let (storage, _, _) = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_: &Labels| false))

@@ -6,11 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crossbeam::channel::bounded;
 use storage_format::frame::{Event, Reader};
 use storage_format::manifest::{Cause, Manifest, ManifestFile};
 
-use super::super::threads::LogMessage;
 use super::super::{Storage, block, log};
 use super::{BackupError, MANIFEST, checksum, files_of, folders_of, link_or_copy, read_manifest, snapshots_folder};
 use crate::disk::{Disk, DiskError, FileBytes};
@@ -63,14 +61,6 @@ impl Storage {
             }
             gathering.add_blocks()
         })
-    }
-
-    /// The files that hold the log as of now.
-    fn rotate_log(&self) -> Result<Vec<PathBuf>, BackupError> {
-        let (answer, answered) = bounded(1);
-        // A log that is gone says nothing any more: the server stops.
-        self.to_log.send(LogMessage::Rotate { answer }).map_err(|_| BackupError::Stopping)?;
-        Ok(answered.recv().map_err(|_| BackupError::Stopping)??)
     }
 }
 

