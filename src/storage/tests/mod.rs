@@ -2,6 +2,7 @@ mod backup;
 mod concurrent;
 mod crash;
 mod edges;
+mod figures;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
