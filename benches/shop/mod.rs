@@ -33,7 +33,7 @@ pub(crate) fn storage() -> Arc<Storage> {
         retention_rules: Vec::new(),
         retention_bytes: 0,
         out_of_order_window_ms: 3_600_000,
-        series_max: 1_000_000,
+        series_max: 2_000_000,
         head_bytes_max: usize::MAX,
         hash_seed: SEED,
         recovery: Arc::default(),

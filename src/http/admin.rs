@@ -76,8 +76,13 @@ pub(super) async fn compact(call: Call) -> Result<Reply, ApiError> {
         StatusCode::OK,
         success(&[], &[], |text| {
             text.raw(&format!(
-                r#"{{"blocksCut":{},"blocksMerged":{},"blocksWritten":{},"blocksExpired":{}}}"#,
-                summary.blocks_cut, summary.blocks_merged, summary.blocks_written, summary.blocks_expired
+                r#"{{"blocksCut":{},"blocksMerged":{},"blocksExpired":{},"blocks":{},"bytes":{},"samples":{}}}"#,
+                summary.blocks_cut,
+                summary.blocks_merged,
+                summary.blocks_expired,
+                summary.block_count,
+                summary.block_bytes,
+                summary.sample_count
             ));
         }),
     ))

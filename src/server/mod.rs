@@ -215,6 +215,7 @@ impl Server {
         let _ = self.stop_http.send(true);
         let _ = self.http.await;
         let _ = self.stop_maintenance.send(());
+        self.storage.stop_maintenance();
         let (storage, watching, maintenance) = (self.storage, self.watching, self.maintenance);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();

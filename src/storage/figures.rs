@@ -22,7 +22,7 @@ pub struct BlockFigures {
     pub series_count: u64,
     /// Samples in it.
     pub sample_count: u64,
-    /// How often its samples were merged: 1 as it was cut.
+    /// How often its samples were compacted: 0 as it was cut.
     pub level: u32,
 }
 
@@ -51,7 +51,7 @@ impl Storage {
     /// The blocks that serve, in order of time.
     pub fn block_figures(&self) -> Vec<BlockFigures> {
         let blocks = self.blocks.load_full();
-        blocks.overlapping(TimeRange::ALL).map(|block| block.figures()).collect()
+        blocks.members().iter().map(|member| member.block.figures()).collect()
     }
 
     /// Walks all series of the head: for a person, not for a loop.

@@ -11,6 +11,8 @@ use crate::crash::{Load, writers};
 use crate::engine::{Engine, dozor};
 use crate::wait::wait_until;
 
+const FORM: [(&str, &str); 1] = [("Content-Type", "application/x-www-form-urlencoded")];
+
 /// Runs `dozor` with these arguments to its end.
 fn run(arguments: &[&str]) -> Output {
     Command::new(dozor()).args(arguments).output().expect("the binary runs")
@@ -167,4 +169,38 @@ fn kept_snapshots_are_taken_by_themselves() {
     assert!(!refused.status.success());
     let told = text(&refused.stderr);
     assert!(told.contains("retention.match \"up{\": ") && told.contains("dozor.yml:2:14"), "{told}");
+}
+
+#[test]
+fn deleted_series_stay_deleted() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut engine = Engine::start(folder.path(), &[]);
+    let writers = load_with_blocks(&engine).end();
+    let order = |engine: &Engine, what: &str, form: &str| {
+        let answer = engine.client().post(&format!("/api/v1/admin/tsdb/{what}"), &FORM, form.as_bytes());
+        let answer = answer.expect("the server answers");
+        assert_eq!(answer.status, 204, "{what}: {}", answer.text());
+    };
+    order(&engine, "delete_series", "match[]=crash%7Bwriter%3D%220%22%7D");
+    let series_of_writer = |engine: &Engine, writer: usize| {
+        let form = format!("match[]=crash%7Bwriter%3D%22{writer}%22%7D");
+        api::ask(engine.address, "/api/v1/series", &form).as_array().expect("a list").len()
+    };
+    let assert_deleted = |engine: &Engine| {
+        let gone = format!("last_over_time(crash{{writer=\"0\"}}[{}s])", 30 * 24 * 3600);
+        let now_ms = dozor::clock::Clock::system().now_ms();
+        assert!(api::instant(engine.address, &gone, now_ms).is_empty(), "no sample is left");
+        writers[1].check_between(engine, writers[1].acknowledged, writers[1].acknowledged + 1);
+        assert!(series_of_writer(engine, 1) > 0);
+    };
+    assert_deleted(&engine);
+    engine.kill();
+    engine.start_again();
+    assert_deleted(&engine);
+    order(&engine, "clean_tombstones", "");
+    assert_deleted(&engine);
+    engine.stop();
+    engine.start_again();
+    assert_deleted(&engine);
+    assert_eq!(engine.metric("dozor_damage_total"), 0.0);
 }

@@ -5,10 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use storage_format::block::{BlockReader, SeriesEntry};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
 use storage_format::outbox::{Delivered, GivenUp, Notification};
-use storage_format::{Corruption, chunk, log as log_format, outbox, tombstones};
+use storage_format::{Corruption, log as log_format, outbox, tombstones};
 
 use super::super::{block, log};
 use super::{BackupError, MANIFEST, checksum, files_of, read_manifest};
@@ -110,8 +109,8 @@ fn verify_file(disk: &dyn Disk, path: &Path, next: Option<&Path>, found: &mut Ve
     } else if name == MANIFEST {
         // Read, and told, with the files that it names.
     } else if name.ends_with(".block") {
-        verify_block(&bytes).into_iter().for_each(tell);
-    } else if bytes.starts_with(tombstones::MAGIC) {
+        block::verify_bytes(&bytes).into_iter().for_each(tell);
+    } else if name.ends_with(".deleted") {
         tombstones::decode(&bytes).err().into_iter().for_each(tell);
     } else if let Some(kind) = kind_of(path) {
         let may_be_torn = kind == FileKind::Outbox || (kind == FileKind::Log && may_be_torn(path, next));
@@ -142,29 +141,6 @@ fn may_be_torn(path: &Path, next: Option<&Path>) -> bool {
     let sequence = |path: &Path| log::sequence_of(path.file_name()?.to_str()?);
     let following = next.and_then(sequence);
     following.is_none() || following != sequence(path).map(|sequence| sequence + 1)
-}
-
-/// Everything that is wrong with a block, of whatever version, up to a bound.
-fn verify_block(bytes: &[u8]) -> Vec<Corruption> {
-    let reader = match BlockReader::open(bytes) {
-        Ok(reader) => reader,
-        Err(damage) => return vec![damage],
-    };
-    let (mut damage, mut entry) = (Vec::new(), SeriesEntry::default());
-    for series in 0..reader.series_count() {
-        if let Err(found) = reader.read_series(series, &mut entry) {
-            damage.push(found);
-        } else {
-            let opened = |meta: &_| -> Result<(), Corruption> { chunk::open_stored(reader.chunk(meta)?).map(drop) };
-            let moved =
-                |meta: &storage_format::block::ChunkMeta| opened(meta).map_err(|found| found.moved(meta.offset));
-            damage.extend(entry.chunks.iter().filter_map(|meta| moved(meta).err()));
-        }
-        if damage.len() >= TOLD_MAX {
-            break;
-        }
-    }
-    damage
 }
 
 /// What is wrong with a file of records, and where its unfinished end begins if it has one that may be there.

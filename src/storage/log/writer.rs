@@ -212,7 +212,6 @@ impl LogWriter {
     fn end_segment(&mut self) {
         let Some(segment) = self.segment.take() else { return };
         // Gives the reserve back. If the disk refuses even that, the rest reads as zeros and means the same.
-        // Synced, so that its length, too, is the last that it ever has: snapshots share the file.
         let _ = segment.file.truncate(segment.written_bytes).and_then(|()| segment.file.sync());
         let Segment { sequence, newest_ms, holds_belated, .. } = segment;
         self.ended.push(EndedSegment { sequence, newest_ms, holds_belated, damaged: false });
