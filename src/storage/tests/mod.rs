@@ -3,6 +3,7 @@ mod blocks;
 mod concurrent;
 mod crash;
 mod edges;
+mod figures;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
