@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use storage_format::frame::{FileHeader, FileKind};
 use storage_format::{frame, log};
 
-use super::encode::{KIND_BELATED, KIND_DELETION};
+use storage_format::log::{KIND_BELATED, KIND_DELETION};
 use super::*;
 use crate::model::{Matcher, Sample, SeriesRef};
 use crate::storage::batch::{NewSeries, Row, ShardBatch, WriteSummary};
@@ -57,7 +57,7 @@ impl Log {
     }
 
     fn write(&mut self, mut records: Vec<u8>) {
-        self.chain = frame::seal_headers(&mut records, self.chain);
+        self.chain = frame::seal_group(&mut records, self.chain, 0);
         self.bytes.extend(records);
     }
 }
