@@ -13,6 +13,9 @@ pub(super) const STATES: usize = 1 << STATE_BITS;
 pub(super) const SYMBOLS: usize = 64;
 /// The symbol of what a table has no other for.
 pub(super) const ESCAPE: u8 = 0;
+/// Origins of the tables: residuals lie at and above the centre, or around it. A table that follows is of these.
+pub(super) const LOWEST: u8 = 1;
+pub(super) const MIDDLE: u8 = 32;
 /// Number of a table that follows.
 pub(super) const STORED: u8 = 255;
 /// Bits of a frequency that follows: a step of octaves.
