@@ -30,7 +30,7 @@ const FORM_SPIKE: u8 = 131;
 const FORM_PARTS: u8 = 132;
 
 /// Writes residuals; keeps its buffers from one column to the next.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Encoder {
     planner: Planner,
     writer: ans::Writer,
