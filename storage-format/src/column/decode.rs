@@ -1,6 +1,6 @@
 //! Bytes to whole numbers to values.
 
-use super::predict::{FRACTION_MAX, Slope, lead, put_differences, put_quotients, put_reference};
+use super::predict::{FRACTION_MAX, Order, Slope, WEIGHT_MAX, put_quotients, put_reference};
 use super::scale::{SHIFT_MAX, within_bound};
 use super::sparse::Others;
 use super::{Numbers, Role, SAMPLES_MAX, Scale, exceptions, form_byte, pack, scale_byte};
@@ -108,24 +108,22 @@ fn read_series(
 ) -> Result<(), Corruption> {
     let at = cursor.position();
     let form = cursor.u8()?;
-    let order = form & form_byte::ORDER;
     let of_integers = form_byte::REFERRING | form_byte::REMAINDERS;
-    let unknown = form & form_byte::UNUSED | if matches!(role, Role::Side) { form & of_integers } else { 0 };
-    if unknown != 0 || order > 2 || lead(order) > count {
-        return Err(Corruption::at(at, "a series has an unknown form"));
+    if matches!(role, Role::Side) && form & of_integers != 0 {
+        return Err(Corruption::at(at, "a series of corrections or remainders refers or has remainders"));
     }
     let first = cursor.zigzag()?;
     let divisor = if form & form_byte::DIVIDED == 0 { 1 } else { read_divisor(cursor)? };
     let slope = if form & form_byte::REFERRING == 0 { None } else { Some(read_slope(cursor)?) };
+    let order = read_order(form, cursor)?;
+    let lead = order.lead();
+    let residual_count = count.checked_sub(lead).ok_or(Corruption::at(at, "a series is shorter than its order"))?;
     // Room for a whole last row of a packed block.
-    numbers.resize(lead(order) + pack::rows_of(count - lead(order)), 0);
+    numbers.resize(lead + pack::rows_of(residual_count), 0);
     numbers[0] = 0;
-    if order == 2 {
-        numbers[1] = cursor.zigzag()?;
-    }
-    read_residuals(form & form_byte::CODE, cursor, count - lead(order), lead(order), &mut scratch.others, numbers)?;
+    read_residuals(form & form_byte::CODE, cursor, residual_count, lead, &mut scratch.others, numbers)?;
     numbers.truncate(count);
-    put_differences(numbers, order);
+    order.put(numbers);
     if let Some(slope) = slope {
         let Role::Integers { reference } = role else { unreachable!("only integers refer, as was checked") };
         let reference = reference.filter(|reference| reference.len() == count);
@@ -145,6 +143,24 @@ fn add_remainders(cursor: &mut Cursor<'_>, scratch: &mut Scratch, numbers: &mut 
     }
     scratch.remainders = remainders;
     read
+}
+
+fn read_order(form: u8, cursor: &mut Cursor<'_>) -> Result<Order, Corruption> {
+    let averaged = form & form_byte::AVERAGED != 0;
+    match form & form_byte::ORDER {
+        form_byte::NUMBER if averaged => Ok(Order::Level { weight: read_weight(cursor)? }),
+        form_byte::NUMBER => Ok(Order::Number),
+        form_byte::DIFFERENCE if averaged => Ok(Order::Step { weight: read_weight(cursor)?, step: cursor.zigzag()? }),
+        form_byte::DIFFERENCE => Ok(Order::Difference),
+        form_byte::SECOND if !averaged => Ok(Order::Second { second: cursor.zigzag()? }),
+        _ => Err(cursor.corruption("a series has an unknown order")),
+    }
+}
+
+fn read_weight(cursor: &mut Cursor<'_>) -> Result<u8, Corruption> {
+    let at = cursor.position();
+    let weight = cursor.u8()?;
+    if weight > WEIGHT_MAX { Err(Corruption::at(at, "an average has too large a weight")) } else { Ok(weight) }
 }
 
 fn read_divisor(cursor: &mut Cursor<'_>) -> Result<u64, Corruption> {

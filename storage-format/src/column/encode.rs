@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use super::predict::{Slope, divisor, quotients, take_differences, take_reference, take_remainders};
+use super::predict::{Order, Slope, divisor, quotients, take_reference, take_remainders};
 use super::{Effort, Numbers, Role, Scale, exceptions, form_byte, pack, plan, scale_byte, sparse};
 use crate::bytes::{append_varint, append_zigzag};
 use crate::entropy;
+use plan::Foretold;
 use sparse::Others;
 
 /// Writes columns; keeps its buffers from one to the next.
@@ -49,22 +50,21 @@ impl Encoder {
         let mut divisor = divisor(numbers).max(1);
         quotients(numbers, divisor, &mut self.quotients);
         let mut remainders = Vec::new();
-        let (slope, order) = if let Role::Integers { reference } = role {
+        let (slope, Foretold { order, .. }) = if let Role::Integers { reference } = role {
             let frequent = plan::frequent_divisor(&self.quotients);
             if frequent > 1 && divisor <= u64::from(u32::MAX) {
                 take_remainders(&mut self.quotients, divisor, frequent, &mut remainders);
                 divisor *= frequent as u64;
             }
-            self.foretell(reference)
+            self.foretell(reference, effort)
         } else {
-            (None, plan::order(&self.quotients))
+            (None, plan::order(&self.quotients, effort, &mut self.residuals).0)
         };
         let foretold = if slope.is_some() { &self.against_reference } else { &self.quotients };
-        take_differences(foretold, order.order, &mut self.residuals);
-        let second = (order.order == 2).then(|| foretold[1]);
+        order.take(foretold, &mut self.residuals);
 
         let form_at = out.len();
-        out.push(order.order);
+        out.push(0);
         append_zigzag(out, numbers[0]);
         if divisor > 1 {
             out[form_at] |= form_byte::DIVIDED;
@@ -75,9 +75,7 @@ impl Encoder {
             append_zigzag(out, slope);
             out.push(fraction);
         }
-        if let Some(second) = second {
-            append_zigzag(out, second);
-        }
+        out[form_at] |= append_order(order, out);
         out[form_at] |= self.append_residuals(effort, out);
         if !remainders.is_empty() {
             out[form_at] |= form_byte::REMAINDERS;
@@ -87,14 +85,39 @@ impl Encoder {
     }
 
     /// The order of the quotients, and what the reference foretells of them, if that pays.
-    fn foretell(&mut self, reference: Option<&[i64]>) -> (Option<Slope>, plan::Order) {
-        let without = plan::order(&self.quotients);
+    fn foretell(&mut self, reference: Option<&[i64]>, effort: Effort) -> (Option<Slope>, Foretold) {
+        let numbers = std::mem::take(&mut self.quotients);
+        let without = self.order(&numbers, effort, reference.is_some());
+        self.quotients = numbers;
         let Some(reference) = reference else { return (None, without) };
         assert_eq!(reference.len(), self.quotients.len(), "a reference has as many samples");
         let Some(slope) = plan::slope(&self.quotients, reference) else { return (None, without) };
         take_reference(&self.quotients, reference, slope, &mut self.against_reference);
-        let with = plan::order(&self.against_reference);
+        let numbers = std::mem::take(&mut self.against_reference);
+        let with = self.order(&numbers, effort, true);
+        self.against_reference = numbers;
         if with.bits + plan::SLOPE_BITS < without.bits { (Some(slope), with) } else { (None, without) }
+    }
+
+    /// The order of these numbers. For a compacted block the entropy code has the last word where two orders are close, and
+    /// where the bits must be known well.
+    fn order(&mut self, numbers: &[i64], effort: Effort, well: bool) -> Foretold {
+        let (mut best, second) = plan::order(numbers, effort, &mut self.residuals);
+        if effort == Effort::Compact && (well || second.is_some()) {
+            best.bits = self.entropy_bits(numbers, best.order);
+            if let Some(mut second) = second {
+                second.bits = self.entropy_bits(numbers, second.order);
+                if second.bits < best.bits {
+                    best = second;
+                }
+            }
+        }
+        best
+    }
+
+    fn entropy_bits(&mut self, numbers: &[i64], order: Order) -> f64 {
+        order.take(numbers, &mut self.residuals);
+        self.entropy.cost_bits(&self.residuals) as f64
     }
 
     /// Appends the residuals by the code that takes fewest bytes, and returns its field of the form byte.
@@ -134,6 +157,27 @@ impl Encoder {
             self.packed.append(residuals, out);
         }
         form
+    }
+}
+
+/// Appends what an order needs and returns its field of the form byte.
+fn append_order(order: Order, out: &mut Vec<u8>) -> u8 {
+    match order {
+        Order::Number => form_byte::NUMBER,
+        Order::Difference => form_byte::DIFFERENCE,
+        Order::Second { second } => {
+            append_zigzag(out, second);
+            form_byte::SECOND
+        }
+        Order::Level { weight } => {
+            out.push(weight);
+            form_byte::NUMBER | form_byte::AVERAGED
+        }
+        Order::Step { weight, step } => {
+            out.push(weight);
+            append_zigzag(out, step);
+            form_byte::DIFFERENCE | form_byte::AVERAGED
+        }
     }
 }
 

@@ -56,6 +56,9 @@ mod scale_byte {
 /// Fields of the form byte.
 mod form_byte {
     pub(super) const ORDER: u8 = 0x03;
+    pub(super) const NUMBER: u8 = 0;
+    pub(super) const DIFFERENCE: u8 = 1;
+    pub(super) const SECOND: u8 = 2;
     pub(super) const DIVIDED: u8 = 0x04;
     pub(super) const REFERRING: u8 = 0x08;
     pub(super) const CODE: u8 = 0x30;
@@ -64,5 +67,5 @@ mod form_byte {
     pub(super) const PACKED: u8 = 0x20;
     pub(super) const ENTROPY: u8 = 0x30;
     pub(super) const REMAINDERS: u8 = 0x40;
-    pub(super) const UNUSED: u8 = 0x80;
+    pub(super) const AVERAGED: u8 = 0x80;
 }

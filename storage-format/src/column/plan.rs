@@ -10,7 +10,8 @@
 //! | else | packed in a fresh block, entropy in a compacted one, unless packed is smaller |
 
 use super::exceptions::is_named;
-use super::predict::Slope;
+use super::pack::BLOCK_SAMPLES;
+use super::predict::{Order, Slope};
 use super::scale::{SHIFT_MAX, Scale, integer_of};
 use super::{Effort, sparse};
 use crate::decimal::EXPONENT_MAX;
@@ -28,12 +29,20 @@ const NEAR_EXPONENT_MAX: u8 = 12;
 /// Neighbours by which scales are compared.
 const COST_SAMPLES: usize = 96;
 /// What a value costs that a scale does not fit.
-const MISFIT_BITS: f64 = 88.0;
+const MISFIT_BITS: u64 = 88 << (52 - MAGNITUDE_SHIFT);
+/// Low bits that are left out of a logarithm, and its unit.
+const MAGNITUDE_SHIFT: u32 = 40;
+const MAGNITUDE_UNIT: f64 = (1u64 << (52 - MAGNITUDE_SHIFT)) as f64;
 
-/// Samples over which the spread of an order is taken.
-const SPREAD_SAMPLES: usize = 256;
+/// Averages of these weights are tried: of about four numbers, of about 32 steps.
+const LEVEL_WEIGHT: u8 = 2;
+const STEP_WEIGHT: u8 = 5;
+/// Numbers whose average step is where an average of steps begins.
+const STEP_SAMPLES: usize = 33;
 /// An order must save this share of bits over the one below it.
-const ORDER_SHARE_MAX: f64 = 0.98;
+const ORDER_SHARE_MAX: f64 = 0.99;
+/// An order that takes up to so much more than the best may be the best in truth, and the entropy code is asked.
+const SECOND_SHARE_MAX: f64 = 1.15;
 
 /// Divisors that nearly all numbers of a series may have: ticks, words, cache lines, pages.
 const FREQUENT_DIVISORS: [i64; 5] = [10, 8, 64, 1000, 4096];
@@ -50,15 +59,16 @@ const SLOPE_SAMPLES: usize = 256;
 
 /// One residual of so many may be another one, for a sparse list to be asked.
 const SAMPLES_PER_SPARSE: usize = 2;
+const SAMPLES_PER_SPARSE_COMPACT: usize = 8;
 /// With so few, nothing beats the list, and entropy codes are not asked.
 const SAMPLES_PER_SPARSE_SURELY: usize = 128;
 /// Residuals that tell the common one.
 const COMMON_SAMPLES: usize = 33;
 
-/// An order of differences, and about how many bits its residuals take.
+/// How a series is foretold, and about how many bits its residuals take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Order {
-    pub(super) order: u8,
+pub(super) struct Foretold {
+    pub(super) order: Order,
     pub(super) bits: f64,
 }
 
@@ -132,8 +142,8 @@ fn binary_shift(values: &[f64]) -> Option<i16> {
 
 /// About how many bits these values take with this scale.
 fn scale_bits(values: &[f64], scale: Scale) -> f64 {
-    let mut bits = [0.0; 2];
-    let mut correction_bits = 0.0;
+    let mut bits = [0; 2];
+    let mut correction_bits = 0;
     let mut before = None;
     for value in values {
         let Some((integer, correction)) = integer_of(*value, scale) else {
@@ -146,53 +156,56 @@ fn scale_bits(values: &[f64], scale: Scale) -> f64 {
         correction_bits += magnitude_bits(correction);
         before = Some((first, integer));
     }
-    bits[0].min(bits[1]) + correction_bits
+    (bits[0].min(bits[1]) + correction_bits) as f64 / MAGNITUDE_UNIT
 }
 
-/// About the logarithm of 1 + 2 × |number|: a float's exponent, its mantissa being the fraction of the logarithm.
-fn magnitude_bits(number: i64) -> f64 {
-    const ONE_BITS: f64 = 1023.0;
-    let float = 1.0 + 2.0 * number.unsigned_abs() as f64;
-    (float.to_bits() >> 32) as f64 / (1u64 << 20) as f64 - ONE_BITS
+/// About the logarithm of 1 + 2 × |number| in units: a float's exponent, its mantissa being the fraction.
+#[inline]
+fn magnitude_bits(number: i64) -> u64 {
+    const ONE: u64 = 1.0f64.to_bits() >> MAGNITUDE_SHIFT;
+    let float = 1.0 + 2.0 * (number.unsigned_abs() as i64 as f64).abs();
+    (float.to_bits() >> MAGNITUDE_SHIFT) - ONE
 }
 
-/// The order of differences whose residuals spread least.
-pub(super) fn order(numbers: &[i64]) -> Order {
-    let mut bits = [0.0; 3];
-    for block in numbers.chunks(SPREAD_SAMPLES) {
-        let spread = spread(block);
-        for (bits, spread) in bits.iter_mut().zip(spread) {
-            *bits += block.len() as f64 * (1.0 + 2.0 * spread).log2();
-        }
-    }
-    let mut best = Order { order: 0, bits: bits[0] };
-    for order in 1..if numbers.len() < 3 { 2 } else { 3 } {
-        let bits = bits[usize::from(order)];
+/// The order whose residuals are smallest, and a second one where it is nearly as good; `residuals` is scratch.
+pub(super) fn order(numbers: &[i64], effort: Effort, residuals: &mut Vec<i64>) -> (Foretold, Option<Foretold>) {
+    let mut best = Foretold { order: Order::Number, bits: f64::MAX };
+    let mut second = best;
+    for order in orders(numbers, effort) {
+        order.take(numbers, residuals);
+        let bits = residual_bits(residuals, effort);
+        let foretold = Foretold { order, bits };
         if bits < best.bits * ORDER_SHARE_MAX {
-            best = Order { order, bits };
+            second = best;
+            best = foretold;
+        } else if bits < second.bits {
+            second = foretold;
         }
     }
-    best
+    (best, (second.bits < best.bits * SECOND_SHARE_MAX).then_some(second))
 }
 
-/// Mean distance to the mean, of the numbers, their differences, and the differences of these.
-fn spread(block: &[i64]) -> [f64; 3] {
-    let count = block.len() as f64;
-    let first = block[0];
-    let mean = block.iter().map(|number| number.wrapping_sub(first) as f64).sum::<f64>() / count;
-    let mean = first.wrapping_add(mean as i64);
-    let step = block[block.len() - 1].wrapping_sub(first) / (block.len() - 1).max(1) as i64;
-    let (mut before, mut step_before) = (first.wrapping_sub(step), step);
-    let mut sums = [0.0; 3];
-    for number in block {
-        let difference = number.wrapping_sub(before);
-        let second = difference.wrapping_sub(step_before);
-        sums[0] += number.wrapping_sub(mean).unsigned_abs() as f64;
-        sums[1] += difference.wrapping_sub(step).unsigned_abs() as f64;
-        sums[2] += second.unsigned_abs() as f64;
-        (before, step_before) = (*number, difference);
-    }
-    sums.map(|sum| sum / count)
+/// The orders that are worth a try, the simpler ones first.
+fn orders(numbers: &[i64], effort: Effort) -> impl Iterator<Item = Order> {
+    let second = (numbers.len() > 2).then(|| Order::Second { second: numbers[1] });
+    let start = numbers.len().min(STEP_SAMPLES);
+    let step = numbers[start - 1] / (start as i64 - 1).max(1);
+    let averages = [Order::Level { weight: LEVEL_WEIGHT }, Order::Step { weight: STEP_WEIGHT, step }];
+    // Blocks have bases of their own, which do what an average does.
+    let averages = averages.into_iter().filter(move |_| effort == Effort::Compact && start == STEP_SAMPLES);
+    [Order::Number, Order::Difference].into_iter().chain(second).chain(averages)
+}
+
+/// About how many bits residuals take: the sum of what each takes by its distance to the middle.
+fn residual_bits(residuals: &[i64], effort: Effort) -> f64 {
+    let scope = if effort == Effort::Compact { residuals.len().max(1) } else { BLOCK_SAMPLES };
+    residuals.chunks(scope).map(block_bits).sum()
+}
+
+fn block_bits(residuals: &[i64]) -> f64 {
+    let middle = middle_of_few(residuals);
+    let bits = residuals.iter().map(|residual| magnitude_bits(residual.wrapping_sub(middle)));
+    bits.sum::<u64>() as f64 / MAGNITUDE_UNIT
 }
 
 /// A number that divides nearly all of these quotients, of which none divides all; 1 if there is none worth it.
@@ -251,7 +264,8 @@ fn fixed_point(slope: f64, reference: &[i64]) -> Option<Slope> {
     let nearest = slope.round();
     let fraction = if (slope - nearest).abs() < 1e-3 { 0.0 } else { growth_bits.min(20.0) };
     let scaled = (slope * fraction.exp2()).round();
-    if scaled == 0.0 || !(scaled.abs().log2() + growth_bits < 62.0) {
+    let has_room = scaled.abs().log2() + growth_bits < 62.0;
+    if scaled == 0.0 || !has_room {
         return None;
     }
     let zeros = (scaled as i64).trailing_zeros().min(fraction as u32);
@@ -263,7 +277,7 @@ pub(super) fn code(others: usize, count: usize, effort: Effort) -> Asked {
     let compact = effort == Effort::Compact;
     let surely_sparse = others * SAMPLES_PER_SPARSE_SURELY <= count;
     Asked {
-        asks_sparse: surely_sparse || !compact && others * SAMPLES_PER_SPARSE <= count,
+        asks_sparse: others * if compact { SAMPLES_PER_SPARSE_COMPACT } else { SAMPLES_PER_SPARSE } <= count,
         asks_packed: !surely_sparse,
         asks_entropy: compact && !surely_sparse,
     }
@@ -271,11 +285,12 @@ pub(super) fn code(others: usize, count: usize, effort: Effort) -> Asked {
 
 /// The residual that most are, if most are the same, and how many are not. 0 if there are none.
 pub(super) fn common(residuals: &[i64]) -> (i64, usize) {
-    let common = median_of_few(residuals);
+    let common = middle_of_few(residuals);
     (common, sparse::others(residuals, common))
 }
 
-fn median_of_few(residuals: &[i64]) -> i64 {
+/// Of a few residuals the most frequent, if it is a quarter of them, else the median. 0 if there are none.
+fn middle_of_few(residuals: &[i64]) -> i64 {
     let mut asked = [0; COMMON_SAMPLES];
     let step = residuals.len().div_ceil(COMMON_SAMPLES).max(1);
     let mut count = 0;
@@ -285,5 +300,8 @@ fn median_of_few(residuals: &[i64]) -> i64 {
     }
     let asked = &mut asked[..count];
     asked.sort_unstable();
-    asked.get(count / 2).copied().unwrap_or(0)
+    let runs = asked.chunk_by(|a, b| a == b);
+    let longest = runs.max_by_key(|run| run.len()).unwrap_or_default();
+    let middle = asked.get(count / 2).copied().unwrap_or(0);
+    if longest.len() * 4 > count { longest[0] } else { middle }
 }

@@ -98,6 +98,14 @@ fn sparse_order_two_and_binary_are_read() {
 }
 
 #[test]
+fn averages_learn_from_each_surprise() {
+    // Weight 1, residuals 4 all over. Levels: 0, then (4 + 1) >> 1 = 2, (8 + 1) >> 1 = 4, (12 + 1) >> 1 = 6.
+    assert_same(&decode(&[0x00, 0x80, 0x00, 0x01, 0x08], 5).expect("made"), &[0.0, 4.0, 6.0, 8.0, 10.0]);
+    // Steps the same, but from 3 on: (6 + 1) >> 1 = 3, (10 + 1) >> 1 = 5, (14 + 1) >> 1 = 7; and 4 more each.
+    assert_same(&decode(&[0x00, 0x81, 0x00, 0x01, 0x06, 0x08], 4).expect("made"), &[0.0, 7.0, 16.0, 27.0]);
+}
+
+#[test]
 fn near_decimal_is_a_decimal_and_units_in_the_last_place() {
     // 3 / 10 and 1 unit, 4 / 10 and none, 5 / 10 and -1.
     let bytes = [0x11, 0x01, 0x06, 0x02, 0x01, 0x02, 0x01];
@@ -299,11 +307,12 @@ fn truncated_columns_are_refused() {
 fn constants_of_the_format_stay() {
     assert_eq!((SAMPLES_MAX, pack::BLOCK_SAMPLES, pack::LANES), (4096, 256, 4));
     assert_eq!((scale::SHIFT_MAX, scale::INTEGER_BOUND), (960, 1 << 51));
+    assert_eq!((predict::WEIGHT_MAX, predict::FRACTION_MAX), (15, 62));
 }
 
 #[test]
 fn what_the_tables_do_not_allow_is_refused() {
-    let refused: [(&[u8], usize); 16] = [
+    let refused: [(&[u8], usize); 17] = [
         (&[0x80, 0x00], 0),
         (&[0x80, 0x00], SAMPLES_MAX + 1),
         (&[0xb2, 0x00], 1),
@@ -313,7 +322,8 @@ fn what_the_tables_do_not_allow_is_refused() {
         (&[0x00, 0x03, 0x00, 0x00], 3),
         (&[0x00, 0x02, 0x00, 0x00, 0x00], 1),
         (&[0x10, 0x01, 0x00, 0x00, 0x41, 0x00, 0x00, 0x01, 0x00, 0x00], 3),
-        (&[0x00, 0x80, 0x00, 0x00], 3),
+        (&[0x00, 0x80, 0x00, 0x10, 0x00], 3),
+        (&[0x00, 0x82, 0x00, 0x00, 0x00], 3),
         (&[0x00, 0x04, 0x00, 0x01, 0x00], 3),
         (&[0x00, 0x20, 0x00, 0x41, 0x00], 3),
         (&[0xc0, 0x01, 0x00, 0x00, 0x00], 3),

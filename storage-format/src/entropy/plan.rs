@@ -12,16 +12,19 @@ use crate::bytes::append_zigzag;
 const TABLE_COUNT_MIN: usize = 12;
 /// Fewer have no spike.
 const SPIKE_COUNT_MIN: usize = 16;
+/// Residuals of a part: fewer pay less than their header costs.
+const PART_COUNT_MIN: usize = 360;
 /// Bits of a table's form besides its symbols.
-const TABLE_BITS: u64 = 8 * 6;
+const TABLE_BITS: u64 = 8 * 7;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Plan {
     Simple(Simple),
     Spike { gaps: Simple, others: Simple, bits: u64 },
+    Parts { bits: u64 },
 }
 
-/// A form besides spikes and about what it takes.
+/// A form besides spikes and parts and about what it takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Simple {
     pub(super) form: Form,
@@ -41,7 +44,7 @@ impl Plan {
     pub(super) fn cost_bits(&self) -> u64 {
         match self {
             Plan::Simple(simple) => simple.bits,
-            Plan::Spike { bits, .. } => *bits,
+            Plan::Spike { bits, .. } | Plan::Parts { bits } => *bits,
         }
     }
 }
@@ -71,29 +74,46 @@ impl Simple {
     }
 }
 
-/// Finds plans; keeps what a spike needs until it is written.
+/// Finds plans; keeps what a spike and parts need until they are written.
 #[derive(Default)]
 pub(super) struct Planner {
     pub(super) spike: Spike,
+    pub(super) parts: Vec<Simple>,
 }
 
 impl Planner {
     pub(super) fn plan(&mut self, residuals: &[i64]) -> Plan {
         let (plan, mode) = simple(residuals);
-        if residuals.len() < SPIKE_COUNT_MIN
-            || mode.count * 5 < residuals.len()
-            || matches!(plan.form, Form::Constant(_))
-        {
+        if matches!(plan.form, Form::Constant(_)) {
             return Plan::Simple(plan);
+        }
+        let spike = self.plan_spike(residuals, mode).filter(|spike| spike.cost_bits() < plan.bits);
+        let plan = spike.unwrap_or(Plan::Simple(plan));
+        self.plan_parts(residuals).filter(|parts| parts.cost_bits() < plan.cost_bits()).unwrap_or(plan)
+    }
+
+    fn plan_spike(&mut self, residuals: &[i64], mode: Mode) -> Option<Plan> {
+        if residuals.len() < SPIKE_COUNT_MIN || mode.count * 5 < residuals.len() {
+            return None;
         }
         self.spike.read(mode.value, residuals);
         if self.spike.others.len() < SPIKE_COUNT_MIN / 4 {
-            return Plan::Simple(plan);
+            return None;
         }
         let (gaps, _) = simple(&self.spike.gaps);
         let (others, _) = simple(&self.spike.others);
         let bits = 8 * (3 + plain::varint_bytes(mode.value)) + gaps.bits + others.bits;
-        if bits < plan.bits { Plan::Spike { gaps, others, bits } } else { Plan::Simple(plan) }
+        Some(Plan::Spike { gaps, others, bits })
+    }
+
+    fn plan_parts(&mut self, residuals: &[i64]) -> Option<Plan> {
+        let count = residuals.len() / PART_COUNT_MIN;
+        if count < 2 {
+            return None;
+        }
+        self.parts.clear();
+        self.parts.extend(residuals.chunks(residuals.len().div_ceil(count)).map(|part| simple(part).0));
+        Some(Plan::Parts { bits: 8 * 2 + self.parts.iter().map(|part| part.bits).sum::<u64>() })
     }
 }
 
@@ -104,7 +124,7 @@ pub(super) struct Mode {
     pub(super) count: usize,
 }
 
-/// The cheapest form besides spikes.
+/// The cheapest form besides spikes and parts.
 fn simple(residuals: &[i64]) -> (Simple, Mode) {
     let range = residuals.iter().fold((i64::MAX, i64::MIN), |(min, max), one| (min.min(*one), max.max(*one)));
     let (min, max) = range;
