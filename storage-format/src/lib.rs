@@ -8,7 +8,9 @@
 //! | log segment | [`frame`] (records), [`log`] (what is in them) |
 //! | block | [`block`] (regions), [`group`], [`mod@column`] (samples), [`index`] (series by label) |
 //! | block of version 1 | [`block_v1`], [`chunk`], [`index_v1`] |
+//! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |
+//! | manifest of a snapshot | [`manifest`] |
 //! | detector state | [`frame`], with one JSON text a record |
 //!
 //! Always true:
@@ -30,9 +32,11 @@ pub mod group;
 pub mod index;
 pub mod index_v1;
 pub mod log;
+pub mod manifest;
 pub mod outbox;
 #[cfg(test)]
 mod testing;
+pub mod tombstones;
 mod version;
 
 pub use version::{FileType, version_of};

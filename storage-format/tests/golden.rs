@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use storage_format::block_v1::{self, BlockRange, BlockReader};
 use storage_format::chunk::{self, Appender, KIND_DELTA};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
-use storage_format::log::{self, SamplesEncoder, append_series, decode_samples, decode_series};
+use storage_format::log::{self, Deletion};
 use storage_format::outbox::{self, Delivered, GivenUp, Notification, Status};
 use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
@@ -148,37 +148,36 @@ fn written(header: &FileHeader, shard: u16, records: &[Record]) -> Vec<u8> {
     file
 }
 
+fn definitions(payload: &[u8]) -> Vec<(u64, Vec<(&str, &str)>)> {
+    log::decode_series(payload).map(Result::unwrap).map(|series| (series.reference, series.labels)).collect()
+}
+
+type Rows = Vec<((u64, i64), u64)>;
+
+fn rows(decode: impl FnOnce(&mut dyn FnMut(u64, i64, f64)) -> Result<u32, Corruption>) -> Rows {
+    let mut rows = Vec::new();
+    decode(&mut |reference, timestamp_ms, value| rows.push(((reference, timestamp_ms), value.to_bits()))).unwrap();
+    rows
+}
+
+fn told(rows: &[(u64, i64, f64)]) -> Rows {
+    rows.iter().map(|(reference, timestamp_ms, value)| ((*reference, *timestamp_ms), value.to_bits())).collect()
+}
+
+const UP: (u64, &[(&str, &str)]) = (0, &[("__name__", "up"), ("node", "1")]);
+const ACCENT: (u64, &[(&str, &str)]) = (300, &[("__name__", "é")]);
+
 #[test]
-fn log_is_read_and_written_as_told() {
-    let file = golden("log");
-    let header = FileHeader::new(FileKind::Log, 7, 1_700_000_000_000, 0x5eed);
+fn log_of_version_1_is_read_as_told() {
+    let file = golden("v1/log");
+    let header =
+        FileHeader { kind: FileKind::Log, version: 1, sequence: 7, created_ms: 1_700_000_000_000, salt: 0x5eed };
     assert_eq!(FileHeader::decode(&file), Ok(header));
     let (records, clean) = records(&file).unwrap();
     assert!(clean);
-
-    let definitions: Vec<_> = decode_series(&records[0].1).map(Result::unwrap).collect();
-    assert_eq!(definitions[0].reference, 0);
-    assert_eq!(definitions[0].labels, [("__name__", "up"), ("node", "1")]);
-    assert_eq!(definitions[1].reference, 300);
-    assert_eq!(definitions[1].labels, [("__name__", "é")]);
-    let mut rows = Vec::new();
-    decode_samples(&records[1].1, |reference, timestamp_ms, value| rows.push(((reference, timestamp_ms), value)))
-        .unwrap();
-    let expected: Vec<_> = LOG_ROWS.iter().map(|(reference, ms, value)| ((*reference, *ms), *value)).collect();
-    assert_eq!(to_bits(&rows), to_bits(&expected));
-
-    let (mut series, mut samples) = (Vec::new(), Vec::new());
-    append_series(&mut series, 0, [("__name__", "up"), ("node", "1")]);
-    append_series(&mut series, 300, [("__name__", "é")]);
-    let mut encoder = SamplesEncoder::begin(&mut samples, 15_000);
-    for (reference, timestamp_ms, value) in LOG_ROWS {
-        encoder.push(&mut samples, reference, timestamp_ms, value);
-    }
-    encoder.finish(&mut samples);
-    let ours = written(&header, 2, &[(log::KIND_SERIES, series), (log::KIND_SAMPLES, samples)]);
-    let (told, preallocated) = file.split_at(file.len() - 24);
-    assert_eq!(ours, told);
-    assert_eq!(preallocated, [0; 24]);
+    assert_eq!(records.iter().map(|record| record.0).collect::<Vec<_>>(), [log::KIND_SERIES, log::KIND_ROWS]);
+    assert_eq!(definitions(&records[0].1), [(UP.0, UP.1.to_vec()), (ACCENT.0, ACCENT.1.to_vec())]);
+    assert_eq!(rows(|row| log::decode_rows(&records[1].1, row)), told(&LOG_ROWS));
 }
 
 #[test]
