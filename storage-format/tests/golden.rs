@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use storage_format::block_v1::{self, BlockRange, BlockReader};
 use storage_format::chunk::{self, Appender, KIND_DELTA};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
-use storage_format::log::{self, Deletion};
+use storage_format::log;
 use storage_format::outbox::{self, Delivered, GivenUp, Notification, Status};
 use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
@@ -169,7 +169,7 @@ const ACCENT: (u64, &[(&str, &str)]) = (300, &[("__name__", "é")]);
 
 #[test]
 fn log_of_version_1_is_read_as_told() {
-    let file = golden("v1/log");
+    let file = golden("log");
     let header =
         FileHeader { kind: FileKind::Log, version: 1, sequence: 7, created_ms: 1_700_000_000_000, salt: 0x5eed };
     assert_eq!(FileHeader::decode(&file), Ok(header));
@@ -395,8 +395,11 @@ fn chapters_tell_the_numbers_of_the_code() {
     assert_told("frame.md", "RECORD_ALIGNMENT", frame::RECORD_ALIGNMENT);
     assert_told("frame.md", "RECORD_BYTES_MAX", frame::RECORD_BYTES_MAX);
     assert_told("log.md", "KIND_SERIES", log::KIND_SERIES.into());
+    assert_told("log.md", "KIND_ROWS", log::KIND_ROWS.into());
     assert_told("log.md", "KIND_SAMPLES", log::KIND_SAMPLES.into());
-    assert_told("log.md", "ROW_BYTES_MAX", log::ROW_BYTES_MAX);
+    assert_told("log.md", "KIND_BELATED", log::KIND_BELATED.into());
+    assert_told("log.md", "KIND_DELETION", log::KIND_DELETION.into());
+    assert_told("log.md", "SAMPLE_BYTES_MAX", log::SAMPLE_BYTES_MAX);
     assert_told("chunk.md", "KIND_DELTA", chunk::KIND_DELTA.into());
     assert_told("chunk.md", "FIRST_SAMPLE_BYTES", chunk::FIRST_SAMPLE_BYTES);
     assert_told("chunk.md", "SAMPLE_BYTES_MAX", chunk::SAMPLE_BYTES_MAX);
