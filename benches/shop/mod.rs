@@ -30,8 +30,10 @@ pub(crate) fn storage() -> Arc<Storage> {
         shard_count: 1,
         wal_sync: WalSync::Os,
         retention_ms: 0,
+        retention_rules: Vec::new(),
+        retention_bytes: 0,
         out_of_order_window_ms: 3_600_000,
-        series_max: 1_000_000,
+        series_max: 2_000_000,
         head_bytes_max: usize::MAX,
         hash_seed: SEED,
         recovery: Arc::default(),
@@ -83,8 +85,24 @@ impl Disk for NullDisk {
         Ok(())
     }
 
+    fn remove_folder(&self, _: &Path) -> Result<(), DiskError> {
+        Ok(())
+    }
+
     fn list(&self, _: &Path) -> Result<Vec<String>, DiskError> {
         Ok(Vec::new())
+    }
+
+    fn list_folders(&self, _: &Path) -> Result<Vec<String>, DiskError> {
+        Ok(Vec::new())
+    }
+
+    fn file_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+        Err(DiskError::new("measure", path, std::io::ErrorKind::NotFound.into()))
+    }
+
+    fn hard_link(&self, from: &Path, _: &Path) -> Result<(), DiskError> {
+        Err(DiskError::new("link", from, std::io::ErrorKind::NotFound.into()))
     }
 
     fn create(&self, _: &Path, _: u64) -> Result<Box<dyn DiskFile>, DiskError> {

@@ -17,6 +17,9 @@ use std::sync::Arc;
 pub use real::{FolderLock, RealDisk};
 pub use simulated::SimulatedDisk;
 
+/// Bytes of one write while a file is copied.
+const COPY_BYTES: usize = 1 << 20;
+
 /// What happened, to which file. The operator must act: free space, replace the disk, mend the permissions.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}: {source}", path.display())]
@@ -45,13 +48,22 @@ impl DiskError {
 pub trait Disk: Send + Sync {
     /// Makes the folder and those above it; one that is there already is fine.
     fn create_folder(&self, folder: &Path) -> Result<(), DiskError>;
+    /// Removes a folder that is empty.
+    fn remove_folder(&self, folder: &Path) -> Result<(), DiskError>;
     /// Names of the files in a folder, sorted. Folders in it are left out.
     fn list(&self, folder: &Path) -> Result<Vec<String>, DiskError>;
+    /// Names of the folders in a folder, sorted. Files in it are left out.
+    fn list_folders(&self, folder: &Path) -> Result<Vec<String>, DiskError>;
     /// Makes an empty file, in place of an earlier one. With `reserve_bytes` it reads as that many zeros, and the
     /// space for them is taken now, so that writing there cannot run out of it.
     fn create(&self, path: &Path, reserve_bytes: u64) -> Result<Box<dyn DiskFile>, DiskError>;
     /// The whole of a file that nobody changes any more, or that only grows.
     fn read(&self, path: &Path) -> Result<FileBytes, DiskError>;
+    /// Length of a file in bytes, reserved zeros included.
+    fn file_bytes(&self, path: &Path) -> Result<u64, DiskError>;
+    /// Gives a file a second name; both stand for the same bytes until one is removed. Fails when there is a file of that
+    /// name, and on a file system without such links: [`Disk::copy`] then does instead.
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
     /// Gives a file another name, in place of a file of that name.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
     /// Cuts a file that nobody writes to or has mapped off behind `length` bytes.
@@ -71,6 +83,18 @@ pub trait Disk: Send + Sync {
         file.sync()?;
         self.rename(&temporary, path)?;
         self.sync_folder(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Writes a second file with the bytes of the first, and syncs it; its name lasts once its folder is synced.
+    fn copy(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        let bytes = self.read(from)?;
+        let file = self.create(to, 0)?;
+        let mut offset = 0;
+        for part in bytes.chunks(COPY_BYTES) {
+            file.write_at(offset, part)?;
+            offset += part.len() as u64;
+        }
+        file.sync()
     }
 }
 

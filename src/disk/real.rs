@@ -1,6 +1,6 @@
 //! The machine's own disk.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -37,17 +37,16 @@ impl Disk for RealDisk {
         fs::create_dir_all(folder).map_err(|source| DiskError::new("create the folder", folder, source))
     }
 
+    fn remove_folder(&self, folder: &Path) -> Result<(), DiskError> {
+        fs::remove_dir(folder).map_err(|source| DiskError::new("remove the folder", folder, source))
+    }
+
     fn list(&self, folder: &Path) -> Result<Vec<String>, DiskError> {
-        let failed = |source| DiskError::new("list", folder, source);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_type().map_err(failed)?.is_file() {
-                names.extend(entry.file_name().into_string());
-            }
-        }
-        names.sort();
-        Ok(names)
+        names(folder, FileType::is_file)
+    }
+
+    fn list_folders(&self, folder: &Path) -> Result<Vec<String>, DiskError> {
+        names(folder, FileType::is_dir)
     }
 
     fn create(&self, path: &Path, reserve_bytes: u64) -> Result<Box<dyn DiskFile>, DiskError> {
@@ -72,6 +71,15 @@ impl Disk for RealDisk {
         // the process (SIGBUS); read() into memory would not, but would hold every index of every block in memory.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
         Ok(FileBytes::Mapped(Arc::new(map)))
+    }
+
+    fn file_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+        let metadata = fs::metadata(path).map_err(|source| DiskError::new("measure", path, source))?;
+        Ok(metadata.len())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        fs::hard_link(from, to).map_err(|source| DiskError::new("link", to, source))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the disk")]
@@ -99,6 +107,20 @@ impl Disk for RealDisk {
         let figures = figures.map_err(|errno| DiskError::new("measure", folder, errno.into()))?;
         Ok(figures.f_bavail.saturating_mul(figures.f_frsize))
     }
+}
+
+/// Names of the entries of a kind, sorted.
+fn names(folder: &Path, is_wanted: fn(&FileType) -> bool) -> Result<Vec<String>, DiskError> {
+    let failed = |source| DiskError::new("list", folder, source);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if is_wanted(&entry.file_type().map_err(failed)?) {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Takes the space now. A file system that cannot reserve gives a sparse file, and may still run out later.

@@ -1,6 +1,6 @@
 //! A disk in memory that can lose power and fail on request. For tests, here and in `tests/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,72 @@ use super::{Disk, DiskError, DiskFile, FileBytes};
 /// Two images of a folder tree: what a reader sees, and what a power cut would leave.
 ///
 /// Deliberately coarse where real disks are worse for nobody: a folder's names last as a whole at
-/// [`Disk::sync_folder`], and unsynced bytes are lost or torn in runs of up to 512 bytes.
+/// [`Disk::sync_folder`], unsynced bytes are lost or torn in runs of up to 512 bytes, and a folder whose parent was never
+/// created here is there already, like the root of a disk.
 #[derive(Clone, Default)]
 pub struct SimulatedDisk(Arc<Mutex<State>>);
 
 #[derive(Clone, Default)]
 struct State {
-    /// What a reader sees under each name.
-    live: BTreeMap<PathBuf, usize>,
-    /// Which names a power cut would leave.
-    durable: BTreeMap<PathBuf, usize>,
+    /// What a reader sees.
+    live: Tree,
+    /// What a power cut would leave.
+    durable: Tree,
     files: Vec<Image>,
     /// Operations until one fails; it and all later ones then fail until [`SimulatedDisk::heal`].
     fail_after: Option<u64>,
     operation_count: u64,
+    /// Room that is left, if there is a bound.
+    free_bytes: Option<u64>,
+}
+
+/// Names. Several may stand for one file, which is an index in [`State::files`].
+#[derive(Clone, Default)]
+struct Tree {
+    files: BTreeMap<PathBuf, usize>,
+    /// Those that were created; others are there because something is in them.
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Tree {
+    fn file(&self, operation: &'static str, path: &Path) -> Result<usize, DiskError> {
+        let missing = || DiskError::new(operation, path, io::ErrorKind::NotFound.into());
+        self.files.get(path).copied().ok_or_else(missing)
+    }
+
+    /// Whether every folder above was given a name that lasts, where it was created at all.
+    fn reaches(&self, path: &Path, created: &BTreeSet<PathBuf>) -> bool {
+        path.ancestors().skip(1).all(|folder| self.folders.contains(folder) || !created.contains(folder))
+    }
+}
+
+impl State {
+    /// Makes a file this long, if there is room.
+    fn resize(&mut self, operation: &'static str, path: &Path, index: usize, length: usize) -> Result<(), DiskError> {
+        let live = &mut self.files[index].live;
+        let (before, after) = (live.len() as u64, length as u64);
+        if let Some(free) = &mut self.free_bytes {
+            let full = || DiskError::new(operation, path, io::ErrorKind::StorageFull.into());
+            *free = (*free + before).checked_sub(after).ok_or_else(full)?;
+        }
+        live.resize(length, 0);
+        Ok(())
+    }
+
+    /// Gives a file a name, in place of the file that had it.
+    fn name(&mut self, path: &Path, index: usize) {
+        let before = self.live.files.insert(path.to_owned(), index);
+        before.into_iter().for_each(|before| self.release(before));
+    }
+
+    /// Gives back the room of a file that has lost a name, if it was the last.
+    fn release(&mut self, index: usize) {
+        if !self.live.files.values().any(|&named| named == index)
+            && let Some(free) = &mut self.free_bytes
+        {
+            *free += self.files[index].live.len() as u64;
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -80,25 +132,37 @@ impl SimulatedDisk {
         self.0.lock().operation_count
     }
 
+    /// Leaves this much room from now on: what files grow by takes of it, what they lose gives back.
+    pub fn set_free_bytes(&self, bytes: u64) {
+        self.0.lock().free_bytes = Some(bytes);
+    }
+
     /// The disk as it is found after a power cut now. Of what was not synced each run of bytes is kept or lost as
     /// `seed` has it. The disk itself goes on unharmed, so that one history can be cut at many moments.
     pub fn crash(&self, seed: u64) -> SimulatedDisk {
         let state = self.0.lock();
         let mut dice = Dice(seed);
-        let mut after = State::default();
-        for (path, &index) in &state.durable {
-            let image = torn(&state.files[index], &mut dice);
-            after.live.insert(path.clone(), after.files.len());
-            after.durable.insert(path.clone(), after.files.len());
-            after.files.push(Image { live: image.clone(), synced: image, unsynced: 0..0 });
+        let mut after = State { free_bytes: state.free_bytes, ..State::default() };
+        let created: BTreeSet<PathBuf> = state.live.folders.union(&state.durable.folders).cloned().collect();
+        let reaches = |path: &Path| state.durable.reaches(path, &created);
+        after.live.folders = state.durable.folders.iter().filter(|folder| reaches(folder)).cloned().collect();
+        let mut index_after = BTreeMap::new();
+        for (path, &index) in state.durable.files.iter().filter(|(path, _)| reaches(path)) {
+            let index = *index_after.entry(index).or_insert_with(|| {
+                let image = torn(&state.files[index], &mut dice);
+                after.files.push(Image { live: image.clone(), synced: image, unsynced: 0..0 });
+                after.files.len() - 1
+            });
+            after.live.files.insert(path.clone(), index);
         }
+        after.durable = after.live.clone();
         SimulatedDisk(Arc::new(Mutex::new(after)))
     }
 
     /// Changes bytes of a file in place, as a bad sector would.
     pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.0.lock();
-        let index = *state.live.get(path).expect("a file to damage");
+        let index = state.live.file("damage", path).expect("a file to damage");
         let image = &mut state.files[index];
         change(&mut image.live);
         image.synced = image.live.clone();
@@ -152,66 +216,126 @@ fn torn(image: &Image, dice: &mut Dice) -> Vec<u8> {
 }
 
 impl Disk for SimulatedDisk {
-    fn create_folder(&self, _folder: &Path) -> Result<(), DiskError> {
+    fn create_folder(&self, folder: &Path) -> Result<(), DiskError> {
+        if self.0.lock().live.folders.contains(folder) {
+            return Ok(());
+        }
+        let mut state = self.changing("create the folder", folder)?;
+        let is_top = !folder.parent().is_some_and(|parent| state.live.folders.contains(parent));
+        state.live.folders.insert(folder.to_owned());
+        if is_top {
+            state.durable.folders.insert(folder.to_owned());
+        }
         Ok(())
+    }
+
+    fn remove_folder(&self, folder: &Path) -> Result<(), DiskError> {
+        let mut state = self.changing("remove the folder", folder)?;
+        let failed = |kind: io::ErrorKind| Err(DiskError::new("remove the folder", folder, kind.into()));
+        let inside = |path: &PathBuf| path.parent() == Some(folder);
+        if state.live.files.keys().any(inside) || state.live.folders.iter().any(inside) {
+            return failed(io::ErrorKind::DirectoryNotEmpty);
+        }
+        if state.live.folders.remove(folder) { Ok(()) } else { failed(io::ErrorKind::NotFound) }
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<String>, DiskError> {
         let state = self.0.lock();
-        let inside = state.live.keys().filter(|path| path.parent() == Some(folder));
-        Ok(inside.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
+        Ok(names_in(folder, state.live.files.keys()))
+    }
+
+    fn list_folders(&self, folder: &Path) -> Result<Vec<String>, DiskError> {
+        let state = self.0.lock();
+        Ok(names_in(folder, state.live.folders.iter()))
     }
 
     fn create(&self, path: &Path, reserve_bytes: u64) -> Result<Box<dyn DiskFile>, DiskError> {
         let mut state = self.changing("create", path)?;
-        let index = state.files.len();
-        let zeros = || vec![0; reserve_bytes as usize];
-        state.files.push(Image { live: zeros(), synced: zeros(), unsynced: 0..0 });
-        state.live.insert(path.to_owned(), index);
+        let known = state.live.files.get(path).copied();
+        let index = known.unwrap_or(state.files.len());
+        if known.is_none() {
+            state.files.push(Image::default());
+            state.live.files.insert(path.to_owned(), index);
+        }
+        // A file of that name is emptied, whatever other names it has.
+        state.resize("create", path, index, 0)?;
+        state.resize("create", path, index, reserve_bytes as usize)?;
+        let image = &mut state.files[index];
+        image.synced = image.live.clone();
+        image.unsynced = 0..0;
         Ok(Box::new(SimulatedFile { disk: self.clone(), index, path: path.to_owned() }))
     }
 
     fn read(&self, path: &Path) -> Result<FileBytes, DiskError> {
         let state = self.0.lock();
-        let missing = || DiskError::new("read", path, io::Error::from(io::ErrorKind::NotFound));
-        let index = *state.live.get(path).ok_or_else(missing)?;
+        let index = state.live.file("read", path)?;
         Ok(FileBytes::Copied(Arc::from(state.files[index].live.as_slice())))
+    }
+
+    fn file_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+        let state = self.0.lock();
+        let index = state.live.file("measure", path)?;
+        Ok(state.files[index].live.len() as u64)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        let mut state = self.changing("link", to)?;
+        let index = state.live.file("link", from)?;
+        if state.live.files.contains_key(to) {
+            return Err(DiskError::new("link", to, io::ErrorKind::AlreadyExists.into()));
+        }
+        state.name(to, index);
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         let mut state = self.changing("rename", from)?;
-        let missing = || DiskError::new("rename", from, io::Error::from(io::ErrorKind::NotFound));
-        let index = state.live.remove(from).ok_or_else(missing)?;
-        state.live.insert(to.to_owned(), index);
+        let index = state.live.file("rename", from)?;
+        if from != to {
+            state.live.files.remove(from);
+            state.name(to, index);
+        }
         Ok(())
     }
 
     fn shorten(&self, path: &Path, length: u64) -> Result<(), DiskError> {
         let mut state = self.changing("shorten", path)?;
-        let missing = || DiskError::new("shorten", path, io::Error::from(io::ErrorKind::NotFound));
-        let index = *state.live.get(path).ok_or_else(missing)?;
-        state.files[index].live.truncate(length as usize);
-        Ok(())
+        let index = state.live.file("shorten", path)?;
+        let length = state.files[index].live.len().min(length as usize);
+        state.resize("shorten", path, index, length)
     }
 
     fn remove(&self, path: &Path) -> Result<(), DiskError> {
         let mut state = self.changing("remove", path)?;
-        let missing = || DiskError::new("remove", path, io::Error::from(io::ErrorKind::NotFound));
-        state.live.remove(path).map(|_| ()).ok_or_else(missing)
+        let index = state.live.file("remove", path)?;
+        state.live.files.remove(path);
+        state.release(index);
+        Ok(())
     }
 
     fn sync_folder(&self, folder: &Path) -> Result<(), DiskError> {
         let mut state = self.changing("sync the folder", folder)?;
-        let inside = |path: &PathBuf| path.parent() == Some(folder);
-        state.durable.retain(|path, _| !inside(path));
-        let named: Vec<_> = state.live.iter().filter(|(path, _)| inside(path)).map(|(p, &i)| (p.clone(), i)).collect();
-        state.durable.extend(named);
+        let State { live, durable, .. } = &mut *state;
+        let inside = |path: &Path| path.parent() == Some(folder);
+        durable.files.retain(|path, _| !inside(path));
+        durable
+            .files
+            .extend(live.files.iter().filter(|(path, _)| inside(path)).map(|(path, &file)| (path.clone(), file)));
+        durable.folders.retain(|path| !inside(path));
+        durable.folders.extend(live.folders.iter().filter(|path| inside(path)).cloned());
         Ok(())
     }
 
     fn free_bytes(&self, _folder: &Path) -> Result<u64, DiskError> {
-        Ok(if self.0.lock().fail_after == Some(0) { 0 } else { 1 << 40 })
+        let state = self.0.lock();
+        Ok(if state.fail_after == Some(0) { 0 } else { state.free_bytes.unwrap_or(1 << 40) })
     }
+}
+
+/// The last parts of the paths that lie in the folder itself.
+fn names_in<'a>(folder: &Path, paths: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
+    let inside = paths.filter(|path| path.parent() == Some(folder));
+    inside.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect()
 }
 
 struct SimulatedFile {
@@ -223,13 +347,11 @@ struct SimulatedFile {
 impl DiskFile for SimulatedFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         let mut state = self.disk.changing("write", &self.path)?;
-        let image = &mut state.files[self.index];
-        let live = &mut image.live;
         let (start, end) = (offset as usize, offset as usize + bytes.len());
-        if live.len() < end {
-            live.resize(end, 0);
-        }
-        live[start..end].copy_from_slice(bytes);
+        let length = state.files[self.index].live.len().max(end);
+        state.resize("write", &self.path, self.index, length)?;
+        let image = &mut state.files[self.index];
+        image.live[start..end].copy_from_slice(bytes);
         image.touch(start..end);
         Ok(())
     }
@@ -242,7 +364,7 @@ impl DiskFile for SimulatedFile {
 
     fn truncate(&self, length: u64) -> Result<(), DiskError> {
         let mut state = self.disk.changing("truncate", &self.path)?;
-        state.files[self.index].live.truncate(length as usize);
-        Ok(())
+        let length = state.files[self.index].live.len().min(length as usize);
+        state.resize("truncate", &self.path, self.index, length)
     }
 }

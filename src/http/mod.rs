@@ -19,10 +19,13 @@
 //! 4. A panic in a handler costs its own request (500) and nothing else.
 //! 5. Where a request ends is never in doubt: one whose head gives its length in two ways is refused, or the last of
 //!    its connection (hyper sees to it, a test holds it).
+//! 6. An order (`/api/v1/admin/…`) is never taken from a web page: no browser leaves `Origin` out where it matters. One
+//!    order is carried out at a time, on a thread of its own, to its end, whether its client stays or not.
 //!
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2,
 //! compressed answers.
 
+mod admin;
 mod call;
 mod catalogue;
 mod json;
@@ -35,6 +38,7 @@ mod reply;
 mod request;
 mod routes;
 mod socket;
+mod status;
 mod watching;
 mod write;
 
@@ -47,6 +51,7 @@ use crate::notify::Alert;
 use crate::query::Engine;
 use crate::rules::RuleSet;
 use crate::storage::view::ReadView;
+use crate::storage::{Snapshots, Storage};
 use crate::telemetry::Registry;
 
 pub use limits::HttpLimits;
@@ -60,6 +65,12 @@ pub struct Services {
     pub engine: Arc<Engine>,
     /// Takes writes.
     pub ingest: Arc<Ingest>,
+    /// What orders change, and what is told of the stored data.
+    pub storage: Arc<Storage>,
+    /// Takes snapshots.
+    pub snapshots: Arc<Snapshots>,
+    /// Whether orders are taken at `/api/v1/admin/`.
+    pub admin_api: bool,
     /// What `/metrics` shows; the server registers its own numbers there.
     pub registry: Arc<Registry>,
     /// Whether recovery is done. Until then `/-/ready`, queries and writes are answered 503.

@@ -9,13 +9,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
 
-use super::head::{Head, HeadLimits, ShardWriter};
+use super::block::BlockSet;
+use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
@@ -60,16 +61,22 @@ pub(super) fn open(
     // The two folders' names must outlast a power cut as much as what will be in them.
     disk.sync_folder(&options.data_dir)?;
     let mut recovered = Recovered::default();
-    let blocks = block::open_all(&*disk, &block_folder, &mut recovered.damage)?;
-    recovered.block_count = blocks.len();
+    let found = block::open_all(&*disk, &block_folder, &mut recovered.damage)?;
+    recovered.block_count = found.set.members().len();
 
-    let head = Arc::new(Head::new(options.shard_count, blocks.floor_ms));
+    let head = Arc::new(Head::new(options.shard_count, found.set.floor_ms));
+    let blocks = Arc::new(ArcSwap::from_pointee(found.set));
+    let sealed = sealed_lookup(blocks.clone());
     let resolver = Arc::new(Resolver::new(options.hash_seed));
-    let limits = HeadLimits { series_max: options.series_max, retention_ms: options.retention_ms };
+    let limits = HeadLimits {
+        series_max: options.series_max,
+        retention_ms: longest_ms(&options),
+        out_of_order_window_ms: options.out_of_order_window_ms,
+    };
     let (mut writers, mut taps) = (Vec::new(), Vec::new());
     for index in 0..options.shard_count {
         let (feed, source) = tap::tap(head.clone(), index, interest.clone());
-        writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, feed));
+        writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, sealed.clone(), feed));
         taps.push(source);
     }
     let replayed = replay_log(&*disk, &log_folder, &head, &mut writers, &options.recovery, &mut recovered)?;
@@ -81,11 +88,7 @@ pub(super) fn open(
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
     let mut threads = Threads::default();
     let snapshot_head = head.clone();
-    let snapshot = move |records: &mut Vec<u8>| {
-        for shard in snapshot_head.shards() {
-            shard.read().define_all(records);
-        }
-    };
+    let snapshot = move |records: &mut Vec<u8>| snapshot_head.define_all(records);
     let log_writer = LogWriter::new(
         disk.clone(),
         log_folder,
@@ -116,7 +119,8 @@ pub(super) fn open(
         disk,
         clock,
         head,
-        blocks: ArcSwap::from_pointee(blocks),
+        blocks,
+        last_block_number: AtomicU64::new(found.number_max),
         resolver,
         inboxes,
         to_log,
@@ -125,10 +129,31 @@ pub(super) fn open(
         closing: RwLock::new(false),
         head_full: AtomicBool::new(false),
         counters,
+        progress: Arc::default(),
         maintenance: Mutex::new(seal::Maintenance::default()),
+        waiting_for_maintenance: AtomicUsize::new(0),
         threads: Mutex::new(threads),
     };
     Ok((Arc::new(storage), recovered, taps))
+}
+
+/// The longest that a series is kept, in ms; 0 is for ever.
+fn longest_ms(options: &StorageOptions) -> i64 {
+    let limits = || options.retention_rules.iter().map(|rule| rule.keep_ms).chain([options.retention_ms]);
+    if limits().any(|limit_ms| limit_ms == 0) { 0 } else { limits().max().unwrap_or(0) }
+}
+
+/// Reads what blocks hold of a series, for the shards: whether a belated sample is there already.
+fn sealed_lookup(blocks: Arc<ArcSwap<BlockSet>>) -> SealedLookup {
+    Arc::new(move |labels, range, columns| {
+        let start = columns.len();
+        for member in blocks.load().overlapping(range) {
+            if let Some(number) = member.block.find(labels)? {
+                member.read(number, range, start, columns)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Fills the head from the log, a thread a shard.
@@ -200,7 +225,7 @@ impl ReplayTarget for Restore<'_, '_> {
         for (shard, writer) in self.writers.iter().enumerate() {
             let of_shard: Vec<SeriesRef> = series.iter().copied().filter(|series| series.shard() == shard).collect();
             if !of_shard.is_empty() {
-                writer.lock().restore_deletion(&of_shard, range);
+                writer.lock().restore_delete(&of_shard, range);
             }
         }
     }

@@ -11,19 +11,29 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::batch::{Pending, ShardBatch, WriteError};
+use super::batch::{Pending, ShardBatch, WriteError, WriteSummary};
 use super::head::{LogEntry, ShardWriter};
 use super::log::{GROUP_BYTES_MAX, LogWriter};
 use super::{StorageCounters, StorageError};
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::DiskError;
+use crate::model::{Matcher, TimeRange};
 
 /// How long the log rests after a failure before it tries again.
 const LOG_RETRY: Duration = Duration::from_millis(500);
 
 pub(super) enum ShardMessage {
-    Write { batch: ShardBatch, pending: Arc<Pending> },
+    Write {
+        batch: ShardBatch,
+        pending: Arc<Pending>,
+    },
+    /// Removes samples from the head.
+    Delete {
+        selectors: Arc<[Vec<Matcher>]>,
+        range: TimeRange,
+        pending: Arc<Pending>,
+    },
     Close,
 }
 
@@ -99,9 +109,19 @@ fn start(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 }
 
 fn shard_loop(mut writer: ShardWriter, inbox: &Receiver<ShardMessage>, to_log: &Sender<LogMessage>, clock: &Clock) {
-    while let Ok(ShardMessage::Write { batch, pending }) = inbox.recv() {
-        let (records, newest_ms, summary) = writer.handle(&batch, clock.now_ms());
-        let entry = LogEntry { records, newest_ms, holds_belated: false, pending: Some((pending, summary)) };
+    while let Ok(message) = inbox.recv() {
+        let entry = match message {
+            ShardMessage::Write { batch, pending } => {
+                let (entry, summary) = writer.handle(&batch, clock.now_ms());
+                LogEntry { pending: Some((pending, summary)), ..entry }
+            }
+            ShardMessage::Delete { selectors, range, pending } => {
+                let (records, deleted_count) = writer.delete(&selectors, range);
+                let summary = WriteSummary { deleted_count, ..WriteSummary::default() };
+                LogEntry { records, pending: Some((pending, summary)), ..LogEntry::default() }
+            }
+            ShardMessage::Close => return,
+        };
         if to_log.send(LogMessage::Entry(entry)).is_err() {
             return;
         }

@@ -3,17 +3,21 @@
 //! ```text
 //!            block        block      │ floor of the view
 //! time ──[ 08:00–10:00 ][10:00–12:00)│ head ─────────────▷
+//!              [ 09–11 ]   · ·  ·    │
+//!              belated, in a block and still in the head
 //! ```
 //!
-//! Always true: older than the floor is read from blocks, the rest from the head, so no sample is seen twice. The head
-//! lets go of what went into a block only when no view from before that block is left.
+//! Always true:
+//! 1. Older than the floor is read from blocks and from what is belated in the head, the rest from the head. Where they
+//!    overlap a moment is seen once: whichever has it, has the same value.
+//! 2. The head lets go of what went into a block only when no view from before that block is left.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::block::{Block, BlockSet};
+use super::block::BlockSet;
 pub use super::columns::Columns;
 use super::head::Head;
 use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
@@ -46,7 +50,9 @@ enum Source {
 #[derive(Clone)]
 pub struct SeriesView {
     labels: Arc<Labels>,
-    blocks: Vec<(Arc<Block>, u32)>,
+    blocks: Arc<BlockSet>,
+    /// Where it lies in blocks: index in the set, number there.
+    sealed: Vec<(u32, u32)>,
     rest: Rest,
 }
 
@@ -75,11 +81,8 @@ impl ReadView {
         let mut found = match &self.0 {
             Source::Given(all) => select_given(all, matchers, range),
             Source::Stored { head, blocks } => {
-                let mut found = select_head(head, matchers, range, blocks.floor_ms, limit)?;
-                let past: Vec<&Arc<Block>> = blocks.overlapping(range).collect();
-                if !past.is_empty() {
-                    join_blocks(&mut found, &past, matchers, limit)?;
-                }
+                let mut found = select_head(head, blocks, matchers, range, limit)?;
+                join_blocks(&mut found, blocks, matchers, range, limit)?;
                 found
             }
         };
@@ -98,8 +101,8 @@ impl ReadView {
                 for shard in head.shards() {
                     names.extend(shard.read().postings().names().map(str::to_owned));
                 }
-                for block in blocks.overlapping(range) {
-                    names.extend(block.label_names()?);
+                for member in blocks.overlapping(range) {
+                    names.extend(member.block.label_names()?);
                 }
             }
             _ => {
@@ -119,8 +122,8 @@ impl ReadView {
                 for shard in head.shards() {
                     values.extend(shard.read().postings().values(name).map(str::to_owned));
                 }
-                for block in blocks.overlapping(range) {
-                    values.extend(block.label_values(name)?);
+                for member in blocks.overlapping(range) {
+                    values.extend(member.block.label_values(name)?);
                 }
             }
             _ => {
@@ -141,7 +144,8 @@ fn select_given(all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, matchers: &[Matcher]
     let chosen = all.iter().enumerate().filter(|(_, series)| wanted(series));
     let view = |(index, series): (usize, &(Arc<Labels>, Vec<Sample>))| SeriesView {
         labels: series.0.clone(),
-        blocks: Vec::new(),
+        blocks: Arc::default(),
+        sealed: Vec::new(),
         rest: Rest::Given { all: all.clone(), index },
     };
     chosen.map(view).collect()
@@ -149,28 +153,30 @@ fn select_given(all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, matchers: &[Matcher]
 
 fn select_head(
     head: &Arc<Head>,
+    blocks: &Arc<BlockSet>,
     matchers: &[Matcher],
     range: TimeRange,
-    floor_ms: i64,
     limit: usize,
 ) -> Result<Vec<SeriesView>, ViewError> {
+    let floor_ms = blocks.floor_ms;
     let mut found = Vec::new();
-    let range = TimeRange { from_ms: range.from_ms.max(floor_ms), to_ms: range.to_ms };
-    if range.from_ms > range.to_ms {
-        return Ok(found);
-    }
     for shard in head.shards() {
         let shard = shard.read();
         for slot in shard.select(matchers) {
             let (Some(series), Some(reference)) = (shard.series(slot), shard.reference(slot)) else { continue };
-            if !series.span().is_some_and(|span| span.overlaps(range)) {
+            let behind_floor = TimeRange { from_ms: range.from_ms.max(floor_ms), to_ms: range.to_ms };
+            let is_held = |range: TimeRange, span: Option<TimeRange>| {
+                range.from_ms <= range.to_ms && span.is_some_and(|span| span.overlaps(range))
+            };
+            if !is_held(behind_floor, series.span()) && !is_held(range, series.belated_span()) {
                 continue;
             }
             if found.len() >= limit {
                 return Err(ViewError::TooManySeries { limit });
             }
             let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
-            found.push(SeriesView { labels: series.labels.clone(), blocks: Vec::new(), rest });
+            let labels = shard.labels(reference).expect("a series with a reference has labels");
+            found.push(SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), rest });
         }
     }
     Ok(found)
@@ -179,23 +185,30 @@ fn select_head(
 /// Puts the blocks' series to those of the head: one view a label set.
 fn join_blocks(
     found: &mut Vec<SeriesView>,
-    blocks: &[&Arc<Block>],
+    blocks: &Arc<BlockSet>,
     matchers: &[Matcher],
+    range: TimeRange,
     limit: usize,
 ) -> Result<(), ViewError> {
+    if blocks.overlapping(range).next().is_none() {
+        return Ok(());
+    }
     let mut by_labels: HashMap<Arc<Labels>, usize> =
         found.iter().enumerate().map(|(index, series)| (series.labels.clone(), index)).collect();
-    for block in blocks {
-        for (series, labels) in block.select(matchers)? {
+    for (member_index, member) in blocks.members().iter().enumerate() {
+        if !member.block.span().overlaps(range) {
+            continue;
+        }
+        for (number, labels) in member.select(matchers)? {
             let labels = Arc::new(labels);
             let index = *by_labels.entry(labels.clone()).or_insert_with(|| {
-                found.push(SeriesView { labels, blocks: Vec::new(), rest: Rest::None });
+                found.push(SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), rest: Rest::None });
                 found.len() - 1
             });
             if found.len() > limit {
                 return Err(ViewError::TooManySeries { limit });
             }
-            found[index].blocks.push(((*block).clone(), series));
+            found[index].sealed.push((member_index as u32, number));
         }
     }
     Ok(())
@@ -211,8 +224,9 @@ impl SeriesView {
     /// On damage the columns are as before.
     pub fn read(&self, range: TimeRange, columns: &mut Columns) -> Result<(), ViewError> {
         let start = columns.len();
-        for (block, series) in &self.blocks {
-            if let Err(error) = block.read(*series, range, columns) {
+        for (member, number) in &self.sealed {
+            let member = &self.blocks.members()[*member as usize];
+            if let Err(error) = member.read(*number, range, start, columns) {
                 columns.truncate(start);
                 return Err(error);
             }
@@ -220,10 +234,17 @@ impl SeriesView {
         match &self.rest {
             Rest::None => {}
             Rest::Head { head, series, floor_ms } => {
-                let range = TimeRange { from_ms: range.from_ms.max(*floor_ms), to_ms: range.to_ms };
                 // A series that was freed since had nothing behind the floor.
                 if let Some(series) = head.shard(series.shard()).read().by_ref(*series) {
-                    series.read(range, columns);
+                    let middle = columns.len();
+                    series.read_belated(range, columns);
+                    columns.settle(start, middle);
+                    let middle = columns.len();
+                    let from_ms = range.from_ms.max(*floor_ms);
+                    if from_ms <= range.to_ms {
+                        series.read(TimeRange { from_ms, to_ms: range.to_ms }, columns);
+                    }
+                    columns.settle(start, middle);
                 }
             }
             Rest::Given { all, index } => {

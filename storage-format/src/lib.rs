@@ -6,8 +6,11 @@
 //! | file of a data folder | chapters |
 //! | --- | --- |
 //! | log segment | [`frame`] (records), [`log`] (what is in them) |
-//! | block | [`block`] (regions), [`chunk`] (samples), [`index`] (series by label) |
+//! | block | [`block`] (regions), [`group`], [`column`] (samples), [`index`] (series by label) |
+//! | block of version 1 | [`block_v1`], [`chunk`], [`index_v1`] |
+//! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |
+//! | manifest of a snapshot | [`manifest`] |
 //! | detector state | [`frame`], with one JSON text a record |
 //!
 //! Always true:
@@ -18,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+pub mod block_v1;
 mod bytes;
 pub mod chunk;
 pub mod column;
@@ -26,13 +30,16 @@ mod entropy;
 pub mod frame;
 pub mod group;
 pub mod index;
+pub mod index_v1;
 pub mod log;
+pub mod manifest;
 pub mod outbox;
 #[cfg(test)]
 mod testing;
+pub mod tombstones;
+mod version;
 
-/// Version of every format in this crate. A reader refuses any other.
-pub const VERSION: u16 = 1;
+pub use version::{FileType, version_of};
 
 /// Bytes that do not mean what they should. The caller knows the file and adds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -24,7 +24,7 @@ use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::IngestLimits;
 use crate::model::{Labels, Sample};
 use crate::query::Limits;
-use crate::storage::{Storage, StorageOptions};
+use crate::storage::{SnapshotOptions, StorageOptions};
 
 /// Longest wait for anything: much more than it takes, so that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -114,10 +114,15 @@ impl TestServer {
         gate: Arc<Gate>,
         view: Arc<dyn Fn() -> ReadView + Send + Sync>,
     ) -> TestServer {
+        let storage = storage();
+        let snapshots = Snapshots::new(storage.clone(), SnapshotOptions::default()).expect("the disk can be read");
         let services = Arc::new(Services {
             view,
             engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
-            ingest: Arc::new(Ingest::new(storage(), ingest_limits)),
+            ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits)),
+            storage,
+            snapshots: Arc::new(snapshots),
+            admin_api: true,
             registry: Arc::new(Registry::new()),
             ready: Arc::new(AtomicBool::new(true)),
             rules: Arc::new(rules()),
@@ -276,6 +281,8 @@ fn storage() -> Arc<Storage> {
         shard_count: 1,
         wal_sync: WalSync::Always,
         retention_ms: 0,
+        retention_rules: Vec::new(),
+        retention_bytes: 0,
         out_of_order_window_ms: 3_600_000,
         series_max: 1_000,
         head_bytes_max: usize::MAX,

@@ -93,6 +93,8 @@ impl Fixture {
             shard_count: 2,
             wal_sync: WalSync::Always,
             retention_ms: 0,
+            retention_rules: Vec::new(),
+            retention_bytes: 0,
             out_of_order_window_ms: 3_600_000,
             series_max: 100_000,
             head_bytes_max: usize::MAX,

@@ -27,6 +27,9 @@ impl Disk for SlowDisk {
     fn create_folder(&self, folder: &Path) -> Result<(), DiskError> {
         self.disk.create_folder(folder)
     }
+    fn remove_folder(&self, folder: &Path) -> Result<(), DiskError> {
+        self.disk.remove_folder(folder)
+    }
     fn list(&self, folder: &Path) -> Result<Vec<String>, DiskError> {
         self.disk.list(folder)
     }
@@ -36,6 +39,15 @@ impl Disk for SlowDisk {
     }
     fn read(&self, path: &Path) -> Result<FileBytes, DiskError> {
         self.disk.read(path)
+    }
+    fn list_folders(&self, folder: &Path) -> Result<Vec<String>, DiskError> {
+        self.disk.list_folders(folder)
+    }
+    fn file_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+        self.disk.file_bytes(path)
+    }
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        self.disk.hard_link(from, to)
     }
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         self.disk.rename(from, to)

@@ -1,41 +1,29 @@
-//! A shard: the only writer of its share of the series.
-//!
-//! [`Shard`] is the state, behind one lock: its writer takes it once a batch, readers once a series, each for
-//! microseconds. [`ShardWriter`] is the actor around it: a batch goes in, the log record that makes it last comes out.
+//! A shard's state: its series, by slot, by labels and by label pair. Behind one lock: its writer takes it once a
+//! batch, readers once a series, each for microseconds.
 //!
 //! ```text
-//! ShardBatch ─► admit each row ─► append to open chunks ─► LogEntry (series, then samples) ─► the log
-//!                     └─ refused: counted for the sender          └─ rows of watched series ─► tap
+//! floor_ms   2 ──── cut begins ────► 4 ─────────────────────── cut begins ────► 6
+//! epoch          1             │                2                        │          3
+//! belated    came in 1 ────────┤ written and let go of                   │
+//!                              └ came in 2: waits for the next ──────────┘
 //! ```
+//!
+//! Always true: what is held of a series is not below the floor, or was not when the cut under way began, or is
+//! belated and carries the epoch in which it came.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use storage_format::{frame, log};
 
-use super::super::batch::{Pending, Refusal, ShardBatch, WriteSummary};
-use super::super::resolver::Resolver;
-use super::super::tap::{Interest, TapBatch, TapFeed, TapRow};
+use super::super::tap::Interest;
+use super::chunks::Scratch;
+use super::encode::Definitions;
 use super::index::LabelIndex;
-use super::series::{Admission, Series};
-use super::{Head, HeadLimits};
+use super::series::Series;
 use crate::model::{Labels, Matcher, SeriesRef, TimeRange};
 
-/// Bytes reserved for a row of the log: most take three or four.
-const ROW_BYTES_USUAL: usize = 6;
-
-/// Definitions are cut into records of about this size, so that damage takes few of them, and no request, however
-/// large the limits allow it to be, makes a record too long for the format.
-const DEFINITIONS_BYTES: usize = 256 << 10;
-
-/// Rows in one record at most. The longest rows then still fit the format's longest record.
-const RECORD_ROWS_MAX: usize = 1 << 20;
-const _: () = assert!(RECORD_ROWS_MAX * log::SAMPLE_BYTES_MAX + 4096 <= frame::RECORD_BYTES_MAX);
-
-/// Oldest timestamp that is taken: the arithmetic of blocks needs a block's width on either side.
-const TIMESTAMP_MS_MIN: i64 = i64::MIN / 4;
-
-/// One shard's series, by slot, by labels and by label pair.
+/// One shard's series.
 pub(in crate::storage) struct Shard {
     index: u8,
     slots: Vec<Option<Series>>,
@@ -44,7 +32,13 @@ pub(in crate::storage) struct Shard {
     generations: Vec<u32>,
     by_labels: HashTable<u32>,
     postings: LabelIndex,
-    /// Samples older than this are refused: their time is sealed.
+    /// Heap bytes of all samples held.
+    sample_bytes: usize,
+    /// Belated samples held.
+    belated_count: usize,
+    /// Grows by one with each cut.
+    epoch: u32,
+    /// Samples older than this are belated: their time is sealed.
     pub(in crate::storage) floor_ms: i64,
     /// Newest sample ever admitted.
     pub(in crate::storage) newest_ms: i64,
@@ -61,6 +55,9 @@ impl Shard {
             generations: Vec::new(),
             by_labels: HashTable::new(),
             postings: LabelIndex::default(),
+            sample_bytes: 0,
+            belated_count: 0,
+            epoch: 1,
             floor_ms,
             newest_ms: i64::MIN,
             oldest_ms: i64::MAX,
@@ -81,7 +78,7 @@ impl Shard {
     }
 
     #[inline]
-    fn by_ref_mut(&mut self, series: SeriesRef) -> Option<&mut Series> {
+    pub(super) fn by_ref_mut(&mut self, series: SeriesRef) -> Option<&mut Series> {
         let found = self.slots.get_mut(series.slot() as usize)?.as_mut()?;
         (found.generation == series.generation()).then_some(found)
     }
@@ -102,12 +99,45 @@ impl Shard {
         self.series(slot).map(|series| SeriesRef::new(self.index, series.generation, slot))
     }
 
+    /// The labels of a live series.
+    pub(in crate::storage) fn labels(&self, series: SeriesRef) -> Option<Arc<Labels>> {
+        self.by_ref(series).map(|series| series.labels.clone())
+    }
+
+    /// Heap bytes of all samples held.
+    pub(in crate::storage) fn sample_bytes(&self) -> usize {
+        self.sample_bytes
+    }
+
+    /// Belated samples held: what the next cut has to write although its time is sealed.
+    pub(in crate::storage) fn belated_count(&self) -> usize {
+        self.belated_count
+    }
+
+    /// The epoch in which belated samples come now.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Takes over what a scratch has counted.
+    pub(super) fn note_change(&mut self, scratch: &mut Scratch) {
+        let change = scratch.take_change();
+        let apply = |count: usize, by: isize| count.checked_add_signed(by).expect("nothing goes that never came");
+        self.sample_bytes = apply(self.sample_bytes, change.sample_bytes);
+        self.belated_count = apply(self.belated_count, change.belated_count);
+    }
+
+    /// The live series of these labels.
+    pub(super) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        let same =
+            |slot: &u32| self.slots[*slot as usize].as_ref().is_some_and(|series| series.labels.as_ref() == labels);
+        let slot = self.by_labels.find(labels.hash(), same)?;
+        self.reference(*slot)
+    }
+
     /// The series of these labels, made if there is none yet. Tells whether it is new.
-    fn intern(&mut self, labels: &Arc<Labels>, interest: &Interest) -> (SeriesRef, bool) {
-        let hash = labels.hash();
-        let same = |slot: &u32| self.slots[*slot as usize].as_ref().is_some_and(|series| series.labels == *labels);
-        if let Some(&slot) = self.by_labels.find(hash, same) {
-            let reference = self.reference(slot).expect("an interned slot is live");
+    pub(super) fn intern(&mut self, labels: &Arc<Labels>, interest: &Interest) -> (SeriesRef, bool) {
+        if let Some(reference) = self.find(labels) {
             return (reference, false);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -120,36 +150,47 @@ impl Shard {
         self.postings.insert(slot, labels);
         self.slots[slot as usize] = Some(Series::new(labels.clone(), generation, interest(labels)));
         let slots = &self.slots;
-        self.by_labels.insert_unique(hash, slot, |other| {
+        self.by_labels.insert_unique(labels.hash(), slot, |other| {
             slots[*other as usize].as_ref().expect("an interned slot is live").labels.hash()
         });
         (SeriesRef::new(self.index, generation, slot), true)
     }
 
-    /// Appends records, chains still open, that define every series alive.
-    pub(in crate::storage) fn define_all(&self, records: &mut Vec<u8>) {
-        let mut start = None;
-        for slot in 0..self.slots() {
-            let (Some(series), Some(reference)) = (self.series(slot), self.reference(slot)) else { continue };
-            let opened = *start.get_or_insert_with(|| frame::begin_record(records));
-            log::append_series(records, reference.0, series.labels.iter());
-            if records.len() - opened > DEFINITIONS_BYTES {
-                frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
-                start = None;
+    /// Appends the definitions of the live series of these slots.
+    pub(super) fn define(&self, slots: Range<u32>, definitions: &mut Definitions<'_>) {
+        for slot in slots {
+            if let (Some(series), Some(reference)) = (self.series(slot), self.reference(slot)) {
+                definitions.push(reference, series.labels.iter());
             }
-        }
-        if let Some(opened) = start {
-            frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
         }
     }
 
-    /// Lets go of what is sealed. Series that hold nothing more are marked, and freed when they are still marked at
-    /// the next call; the newly marked are returned, so that the resolver forgets them.
-    pub(in crate::storage) fn truncate(&mut self, floor_ms: i64) -> Vec<SeriesRef> {
-        let mut retiring = Vec::new();
-        for slot in 0..self.slots() {
+    /// A cut begins: what comes from now on and is older than `floor_ms` is belated, and waits for the next cut.
+    /// Returns the epoch that ends: the cut writes [`Series::belated_until`] it, and then
+    /// [`super::Head::truncate`]s to it.
+    ///
+    /// What is held already below the new floor, in chunks or late, does not become belated: it is the cut's own.
+    pub(in crate::storage) fn begin_cut(&mut self, floor_ms: i64) -> u32 {
+        self.floor_ms = self.floor_ms.max(floor_ms);
+        let ended = self.epoch;
+        self.epoch += 1;
+        ended
+    }
+
+    /// Lets the series of these slots go of what is sealed, as [`super::Head::truncate`] says. Returns how many series
+    /// were freed.
+    pub(super) fn truncate(
+        &mut self,
+        slots: Range<u32>,
+        floor_ms: i64,
+        epoch: u32,
+        retiring: &mut Vec<SeriesRef>,
+    ) -> usize {
+        let before = self.series_count();
+        let mut scratch = Scratch::default();
+        for slot in slots {
             let Some(series) = self.slots[slot as usize].as_mut() else { continue };
-            if !series.truncate(floor_ms) {
+            if !series.truncate(floor_ms, epoch, &mut scratch) {
                 continue;
             }
             if series.retiring {
@@ -159,7 +200,21 @@ impl Shard {
                 retiring.push(SeriesRef::new(self.index, series.generation, slot));
             }
         }
-        retiring
+        self.note_change(&mut scratch);
+        before - self.series_count()
+    }
+
+    /// Removes what these series hold in `range`. Returns how many samples those were.
+    pub(super) fn delete(&mut self, series: &[SeriesRef], range: TimeRange) -> u64 {
+        let mut scratch = Scratch::default();
+        let mut deleted = 0;
+        for reference in series {
+            if let Some(found) = self.by_ref_mut(*reference) {
+                deleted += found.delete(range, &mut scratch) as u64;
+            }
+        }
+        self.note_change(&mut scratch);
+        deleted
     }
 
     fn free(&mut self, slot: u32) {
@@ -170,238 +225,11 @@ impl Shard {
         }
         self.free.push(slot);
     }
-}
 
-/// A log record on its way to the disk, and who waits for it.
-pub(in crate::storage) struct LogEntry {
-    /// Whole records, their chains still open.
-    pub(in crate::storage) records: Vec<u8>,
-    /// Newest sample in them; `i64::MIN` without samples.
-    pub(in crate::storage) newest_ms: i64,
-    /// Whether there are samples in them whose time was in a block already.
-    pub(in crate::storage) holds_belated: bool,
-    /// Told when the records are on disk.
-    pub(in crate::storage) pending: Option<(Arc<Pending>, WriteSummary)>,
-}
-
-/// The actor of one shard. Plain state and `handle`; who calls it, and on which thread, is `threads`' matter.
-pub(in crate::storage) struct ShardWriter {
-    index: u8,
-    head: Arc<Head>,
-    resolver: Arc<Resolver>,
-    limits: HeadLimits,
-    tap: TapFeed,
-    /// Rows admitted by the batch at hand that the log must keep.
-    admitted: Vec<(SeriesRef, i64, f64)>,
-    tapped: TapBatch,
-}
-
-impl ShardWriter {
-    pub(in crate::storage) fn new(
-        index: u8,
-        head: Arc<Head>,
-        resolver: Arc<Resolver>,
-        limits: HeadLimits,
-        tap: TapFeed,
-    ) -> ShardWriter {
-        ShardWriter { index, head, resolver, limits, tap, admitted: Vec::new(), tapped: TapBatch::default() }
-    }
-
-    /// Admits a batch at the wall-clock time `now_ms` and returns what the log must write before it is answered.
-    pub(in crate::storage) fn handle(&mut self, batch: &ShardBatch, now_ms: i64) -> (Vec<u8>, i64, WriteSummary) {
-        let mut summary = WriteSummary::default();
-        let ceiling_ms = now_ms.saturating_add(super::super::FUTURE_MS_MAX);
-        let head = self.head.clone();
-        let mut shard = head.shard(self.index as usize).write();
-        let floor_ms = shard.floor_ms.max(self.limits.retention_floor_ms(now_ms)).max(TIMESTAMP_MS_MIN);
-        let bounds = Bounds { floor_ms, ceiling_ms };
-
-        let mut records = Vec::new();
-        self.admit_new(&mut shard, batch, bounds, &mut summary, &mut records);
-        for row in &batch.rows {
-            let Some(series) = shard.by_ref_mut(row.series) else {
-                // The request rested, behind a failing disk perhaps, until its series was freed: sent again, it will
-                // be resolved anew.
-                summary.gone_count += 1;
-                continue;
-            };
-            series.retiring = false;
-            match bounds.admit(series, row.timestamp_ms, row.value) {
-                Admission::Stored => {
-                    summary.stored_count += 1;
-                    if series.watched {
-                        let (series, timestamp_ms, value) = (row.series, row.timestamp_ms, row.value);
-                        self.tapped.rows.push(TapRow { series, timestamp_ms, value });
-                    }
-                    self.admitted.push((row.series, row.timestamp_ms, row.value));
-                }
-                Admission::AlreadyStored => summary.stored_count += 1,
-                Admission::Refused(why) => summary.refuse(&series.labels, row.timestamp_ms, why),
-            }
-        }
-        let newest_ms = self.note_span(&mut shard);
-        drop(shard);
-
-        self.encode_samples(&mut records);
-        self.tap.push(&mut self.tapped);
-        (records, newest_ms, summary)
-    }
-
-    /// Interns the unknown series, writes their definitions, and admits their samples.
-    fn admit_new(
-        &mut self,
-        shard: &mut Shard,
-        batch: &ShardBatch,
-        bounds: Bounds,
-        summary: &mut WriteSummary,
-        records: &mut Vec<u8>,
-    ) {
-        if batch.new.is_empty() {
-            return;
-        }
-        let mut learned = Vec::with_capacity(batch.new.len());
-        let mut start = None;
-        for new in &batch.new {
-            let hash = new.labels.hash();
-            let known = shard.by_labels.find(hash, |slot| {
-                shard.slots[*slot as usize].as_ref().is_some_and(|series| series.labels == new.labels)
-            });
-            if known.is_none() && self.head.series_count() >= self.limits.series_max {
-                for sample in &new.samples {
-                    summary.refuse(&new.labels, sample.timestamp_ms, Refusal::TooManySeries);
-                }
-                continue;
-            }
-            if known.is_none() && !new.samples.iter().any(|sample| bounds.admits(sample.timestamp_ms)) {
-                // A series that would hold nothing is not made.
-                for sample in &new.samples {
-                    summary.refuse(&new.labels, sample.timestamp_ms, bounds.refusal(sample.timestamp_ms));
-                }
-                continue;
-            }
-            let (reference, is_new) = shard.intern(&new.labels, self.tap.interest());
-            learned.push((new.raw_hash, reference));
-            let series = shard.by_ref_mut(reference).expect("interned just now");
-            series.retiring = false;
-            if is_new {
-                self.head.count_series(1);
-                let opened = *start.get_or_insert_with(|| frame::begin_record(records));
-                log::append_series(records, reference.0, new.labels.iter());
-                if records.len() - opened > DEFINITIONS_BYTES {
-                    frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
-                    start = None;
-                }
-                if series.watched {
-                    self.tapped.series.push((reference, new.labels.clone()));
-                }
-            }
-            for sample in &new.samples {
-                match bounds.admit(series, sample.timestamp_ms, sample.value) {
-                    Admission::Stored => {
-                        summary.stored_count += 1;
-                        let (timestamp_ms, value) = (sample.timestamp_ms, sample.value);
-                        if series.watched {
-                            self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
-                        }
-                        self.admitted.push((reference, timestamp_ms, value));
-                    }
-                    Admission::AlreadyStored => summary.stored_count += 1,
-                    Admission::Refused(why) => summary.refuse(&new.labels, sample.timestamp_ms, why),
-                }
-            }
-        }
-        if let Some(opened) = start {
-            frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
-        }
-        self.resolver.learn(learned, self.head.series_count());
-    }
-
-    fn note_span(&self, shard: &mut Shard) -> i64 {
-        let mut newest_ms = i64::MIN;
-        for (_, timestamp_ms, _) in &self.admitted {
-            newest_ms = newest_ms.max(*timestamp_ms);
-            shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
-        }
-        shard.newest_ms = shard.newest_ms.max(newest_ms);
-        newest_ms
-    }
-
-    fn encode_samples(&mut self, records: &mut Vec<u8>) {
-        records.reserve(self.admitted.len() * ROW_BYTES_USUAL);
-        for rows in self.admitted.chunks(RECORD_ROWS_MAX) {
-            let start = frame::begin_record(records);
-            log::append_samples(records, rows);
-            frame::seal_payload(records, start, log::KIND_SAMPLES, u16::from(self.index));
-        }
-        self.admitted.clear();
-    }
-
-    /// Admits samples of recovery: they are in the log already, and the tap's listener reads them from the head.
-    pub(in crate::storage) fn restore(&mut self, rows: &[(SeriesRef, i64, f64)]) {
-        let mut shard = self.head.shard(self.index as usize).write();
-        for (series, timestamp_ms, value) in rows {
-            if *timestamp_ms < shard.floor_ms {
-                continue; // in a block
-            }
-            shard.newest_ms = shard.newest_ms.max(*timestamp_ms);
-            shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
-            let series = shard.by_ref_mut(*series).expect("recovery interned it");
-            series.admit(*timestamp_ms, *value);
-        }
-    }
-
-    /// Admits belated samples of recovery.
-    pub(in crate::storage) fn restore_belated(&mut self, rows: &[(SeriesRef, i64, f64)]) {
-        self.restore(rows);
-    }
-
-    /// Deletes again what was deleted before the restart.
-    pub(in crate::storage) fn restore_deletion(&mut self, series: &[SeriesRef], range: TimeRange) {
-        let _ = (series, range, self.index);
-    }
-
-    /// The series of a definition that recovery found in the log.
-    pub(in crate::storage) fn restore_series(&mut self, labels: &Arc<Labels>) -> SeriesRef {
-        let mut shard = self.head.shard(self.index as usize).write();
-        let (reference, is_new) = shard.intern(labels, self.tap.interest());
-        if is_new {
-            self.head.count_series(1);
-            if shard.by_ref(reference).is_some_and(|series| series.watched) {
-                self.tapped.series.push((reference, labels.clone()));
-            }
-        }
-        reference
-    }
-
-    /// Ends recovery: the listener is told to read what the head holds.
-    pub(in crate::storage) fn restored(&mut self) {
-        self.tap.push(&mut self.tapped);
-        self.tap.raise_missed();
-    }
-}
-
-/// Between which moments a sample is taken.
-#[derive(Clone, Copy)]
-struct Bounds {
-    floor_ms: i64,
-    ceiling_ms: i64,
-}
-
-impl Bounds {
-    fn admits(self, timestamp_ms: i64) -> bool {
-        self.floor_ms <= timestamp_ms && timestamp_ms <= self.ceiling_ms
-    }
-
-    fn refusal(self, timestamp_ms: i64) -> Refusal {
-        if timestamp_ms < self.floor_ms { Refusal::TooOld } else { Refusal::TooFarAhead }
-    }
-
-    #[inline]
-    fn admit(self, series: &mut Series, timestamp_ms: i64, value: f64) -> Admission {
-        if self.admits(timestamp_ms) {
-            series.admit(timestamp_ms, value)
-        } else {
-            Admission::Refused(self.refusal(timestamp_ms))
-        }
+    /// What the running counts must be, counted anew.
+    #[cfg(test)]
+    pub(super) fn recounted(&self) -> (usize, usize) {
+        let live = || self.slots.iter().flatten();
+        (live().map(Series::sample_bytes).sum(), live().map(Series::belated_count).sum())
     }
 }

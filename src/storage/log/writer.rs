@@ -212,7 +212,7 @@ impl LogWriter {
     fn end_segment(&mut self) {
         let Some(segment) = self.segment.take() else { return };
         // Gives the reserve back. If the disk refuses even that, the rest reads as zeros and means the same.
-        let _ = segment.file.truncate(segment.written_bytes);
+        let _ = segment.file.truncate(segment.written_bytes).and_then(|()| segment.file.sync());
         let Segment { sequence, newest_ms, holds_belated, .. } = segment;
         self.ended.push(EndedSegment { sequence, newest_ms, holds_belated, damaged: false });
         self.growing.store(self.next_sequence, Ordering::SeqCst);

@@ -55,7 +55,8 @@ fn a_sender_whose_clock_is_ahead_does_not_seal_the_present() {
 #[test]
 fn samples_at_the_edges_of_blocks_and_chunks_are_kept_once() {
     let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 8 * HOUR_MS));
-    let fixture = open(&disk, &clock);
+    let window_ms = 3 * HOUR_MS;
+    let fixture = open_with(&disk, StorageOptions { out_of_order_window_ms: window_ms, ..options(3) }, &clock);
     let up = series("up", 1);
     let mut expected = BTreeMap::new();
     // A chunk that ends exactly at a block's end, then what lies around both ends, in a bad order.
@@ -72,9 +73,9 @@ fn samples_at_the_edges_of_blocks_and_chunks_are_kept_once() {
     assert_eq!(fixture.read(&up), expected);
     fixture.storage.maintain().expect("maintained");
     assert_eq!(fixture.read(&up), expected);
-    // The floor is 15:00 → 14:00 as seen from T0 = 8:00: a sample on it is taken, one before it is not.
-    let floor = T0 + 6 * HOUR_MS;
-    let summary = fixture.write(&[(up.clone(), floor, 1.0), (up.clone(), floor - 1, 1.0)]);
+    // The first moment of the window is taken, the one before it is not.
+    let window = T0 + 8 * HOUR_MS - window_ms;
+    let summary = fixture.write(&[(up.clone(), window, 1.0), (up.clone(), window - 1, 1.0)]);
     assert_eq!((summary.stored_count, summary.refused), (1, vec![(Refusal::TooOld, 1)]));
 }
 

@@ -1,3 +1,5 @@
+mod backup;
+mod blocks;
 mod concurrent;
 mod crash;
 mod edges;
@@ -27,6 +29,8 @@ fn options(shard_count: usize) -> StorageOptions {
         shard_count,
         wal_sync: WalSync::Always,
         retention_ms: 0,
+        retention_rules: Vec::new(),
+        retention_bytes: 0,
         out_of_order_window_ms: HOUR_MS,
         series_max: 10_000,
         head_bytes_max: usize::MAX,
@@ -223,7 +227,7 @@ fn two_full_hours_move_to_a_block_and_the_log_behind_them_goes() {
         assert!(fixture.storage.head_sample_bytes() < bytes_before, "the head let go");
         assert_eq!(fixture.read(&up), bits(&samples));
 
-        // Behind the cut nothing is taken, and the refusal says so.
+        // Behind the newest of its series by more than the window: refused, and the refusal says so.
         let summary = fixture.write(&[(up.clone(), T0 + 1, 1.0)]);
         assert_eq!(summary.refused, vec![(Refusal::TooOld, 1)]);
     }
@@ -473,7 +477,7 @@ proptest! {
         head_bytes_max in prop_oneof![Just(usize::MAX), Just(4_000_usize)],
     ) {
         let clock = Clock::manual(T0 + 6 * HOUR_MS);
-        let options = StorageOptions { head_bytes_max, ..options(3) };
+        let options = StorageOptions { head_bytes_max, out_of_order_window_ms: 6 * HOUR_MS, ..options(3) };
         let mut disk = SimulatedDisk::new();
         let mut fixture = open_with(&disk, options.clone(), &clock);
         let mut oracle: BTreeMap<(u32, i64), u64> = BTreeMap::new();
@@ -481,16 +485,16 @@ proptest! {
             match step {
                 Step::Write(rows) => {
                     let before = oracle.len();
+                    let floor = fixture.storage.blocks.load().floor_ms;
+                    let rows: Vec<_> = rows.into_iter().filter(|(_, ms, _)| *ms >= floor).collect();
                     let sent: Vec<_> = rows.iter().map(|(node, ms, value)| (series("up", *node), *ms, *value)).collect();
                     let summary = match fixture.try_write(&sent) {
                         Err(WriteError::HeadFull(_)) => continue,
                         other => other.expect("acknowledged"),
                     };
-                    let floor = fixture.storage.blocks.load().floor_ms;
                     // New series are admitted before known ones; per series the order is the sender's.
                     let mut stored = 0;
                     for (node, ms, value) in &rows {
-                        if *ms < floor { continue }
                         let bits = *oracle.entry((*node, *ms)).or_insert(value.to_bits());
                         stored += u64::from(bits == value.to_bits());
                     }

@@ -8,8 +8,8 @@ mod write;
 pub use read::{Event, Reader};
 pub use write::{append_record, begin_record, end_record, seal_group, seal_payload};
 
-use crate::Corruption;
 use crate::bytes::{i64_at, u16_at, u32_at};
+use crate::{Corruption, FileType};
 
 /// Length of the file header.
 pub const FILE_HEADER_BYTES: usize = 32;
@@ -46,10 +46,7 @@ impl FileKind {
 
     /// The version of such a file that is written; older ones are read too, newer ones are not.
     pub fn version(self) -> u16 {
-        match self {
-            FileKind::Log => 2,
-            FileKind::Outbox | FileKind::Detector => 1,
-        }
+        FileType::from(self).version()
     }
 
     /// The kind of file that starts with `magic`, if it is one of these.

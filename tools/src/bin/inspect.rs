@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use storage_format::block::{self, BlockReader, ChunkMeta, SeriesEntry};
+use storage_format::block_v1::{self as block, BlockReader, ChunkMeta, SeriesEntry};
 use storage_format::chunk;
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
 use storage_format::log::{self, decode_deletion, decode_rows, decode_samples, decode_series};
