@@ -13,6 +13,7 @@
 //! A crash between any two of these steps loses nothing: until 4 the log has the samples, from 2 and 3 on the blocks have.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -58,7 +59,7 @@ pub(super) struct Maintenance {
     /// What retention has seen of the clocks, and which blocks it has looked through.
     pub(super) retention: super::retain::RetentionState,
     /// Blocks that could not be read through: they serve what can be read, and are not compacted again.
-    pub(super) unreadable: HashSet<BlockName>,
+    pub(super) unreadable: HashSet<PathBuf>,
 }
 
 /// What is in blocks now: everything before the floor but for belated samples, and of those the ones that came before
