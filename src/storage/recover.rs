@@ -222,7 +222,7 @@ impl ReplayTarget for Restore<'_, '_> {
         for (shard, writer) in self.writers.iter().enumerate() {
             let of_shard: Vec<SeriesRef> = series.iter().copied().filter(|series| series.shard() == shard).collect();
             if !of_shard.is_empty() {
-                writer.lock().restore_delete(&of_shard, range);
+                writer.lock().restore_deletion(&of_shard, range);
             }
         }
     }

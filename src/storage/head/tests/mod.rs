@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use storage_format::frame::{FileHeader, FileKind};
 use storage_format::{frame, log};
 
-use super::encode::{KIND_BELATED, KIND_DELETION};
 use super::*;
 use crate::model::{Matcher, Sample, SeriesRef};
 use crate::storage::batch::{NewSeries, Row, ShardBatch, WriteSummary};
 use crate::storage::resolver::Resolver;
 use crate::storage::tap::{TapSource, Tapped, tap};
 use crate::storage::{BLOCK_MS, Refusal};
+use storage_format::log::{KIND_BELATED, KIND_DELETION};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -57,7 +57,7 @@ impl Log {
     }
 
     fn write(&mut self, mut records: Vec<u8>) {
-        self.chain = frame::seal_headers(&mut records, self.chain);
+        self.chain = frame::seal_group(&mut records, self.chain, 0);
         self.bytes.extend(records);
     }
 }
