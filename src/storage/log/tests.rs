@@ -41,7 +41,7 @@ fn deletion(shard: u16, reference: u64, from_ms: i64, to_ms: i64) -> Vec<u8> {
 }
 
 fn entry(records: Vec<u8>, newest_ms: i64) -> LogEntry {
-    LogEntry { records, newest_ms, holds_belated: false, pending: None }
+    LogEntry { records, newest_ms, holds_belated: false, epoch: 0, pending: None }
 }
 
 /// A log whose segments open with the series 0 to 3, one a shard.
@@ -290,7 +290,7 @@ fn a_segment_goes_when_its_samples_and_its_belated_samples_are_in_blocks() {
     for step in 1..5_i64 {
         let kind = if step == 2 { log::KIND_BELATED } else { log::KIND_SAMPLES };
         let records = samples(kind, 0, &[(0, step, 1.0)]);
-        let entry = LogEntry { records, newest_ms: step, holds_belated: step == 2, pending: None };
+        let entry = LogEntry { records, newest_ms: step, holds_belated: step == 2, epoch: 0, pending: None };
         log.commit(&[entry]).expect("written");
         log.finish_segment().expect("ended");
     }

@@ -264,7 +264,7 @@ fn the_files_of_a_rotation_hold_everything_acknowledged_before() {
     fixture.write(&[(up.clone(), T0, 1.0)]);
     let files = fixture.storage.rotate_log().expect("rotated");
     assert_eq!(files, [PathBuf::from("/data/log/00000001.log")]);
-    assert_eq!(fixture.storage.growing_segment(), 2);
+    assert_eq!(fixture.storage.growing_segment.load(std::sync::atomic::Ordering::SeqCst), 2);
     fixture.write(&[(up.clone(), T0 + 1, 2.0)]);
     let copy = SimulatedDisk::new();
     for file in files {

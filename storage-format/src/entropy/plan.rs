@@ -112,7 +112,8 @@ fn varint_bytes(value: i64) -> u64 {
 }
 
 fn simple(residuals: &[i64]) -> Seen {
-    let (min, max) = residuals.iter().fold((i64::MAX, i64::MIN), |(min, max), residual| (min.min(*residual), max.max(*residual)));
+    let (min, max) =
+        residuals.iter().fold((i64::MAX, i64::MIN), |(min, max), residual| (min.min(*residual), max.max(*residual)));
     if min == max {
         let plan = Simple::new(Form::Constant(min), 8 * (1 + varint_bytes(min)));
         return Seen { plan, mode: (min, residuals.len() as u32) };
@@ -164,8 +165,7 @@ fn window(residuals: &[i64], min: i64, span: u64) -> (Histogram, (i64, u32), f64
     }
     sample.sort_unstable();
     let between = |low: usize, high: usize| sample[high].wrapping_sub(sample[low]) as u64 as f64;
-    let deviation =
-        (between(count / 4, count * 3 / 4) / 1.35).max(between(count / 20, count - 1 - count / 20) / 3.6);
+    let deviation = (between(count / 4, count * 3 / 4) / 1.35).max(between(count / 20, count - 1 - count / 20) / 3.6);
     let bin_shift = centre_shift(shift_of(deviation)).min(54);
     let middle = sample[count / 2] >> bin_shift << bin_shift;
     let histogram = Histogram::of(residuals, middle.wrapping_sub(128 << bin_shift), bin_shift);
@@ -205,7 +205,9 @@ fn linear_plan(count: usize, histogram: &Histogram, deviation: f64) -> Simple {
     let shift = shift_of(deviation).min(linear::SHIFT_MAX - 1);
     let mut best = Simple::new(Form::Constant(0), u64::MAX);
     for shift in shift.saturating_sub(1)..=shift + 1 {
-        if shift < histogram.bin_shift { continue }
+        if shift < histogram.bin_shift {
+            continue;
+        }
         let fold = shift - histogram.bin_shift;
         let (low, high) = histogram.quantiles(50);
         let mean = histogram.mean(low, high) - f64::from((1u32 << fold) - 1) / 2.0;
@@ -239,13 +241,20 @@ fn octave_plan(residuals: &[i64], min: i64) -> Simple {
     for (centre, drops) in
         [(min, &[6u32][..]), (sorted[sorted.len() / 64], &[6]), (median, &[6, 5, 3]), (0, &[6, 5, 3])]
     {
-        let mut distances: Vec<u64> =
-            sorted.iter().map(|r| { let d = r.wrapping_sub(centre); (d ^ d >> 63) as u64 }).collect();
+        let mut distances: Vec<u64> = sorted
+            .iter()
+            .map(|r| {
+                let d = r.wrapping_sub(centre);
+                (d ^ d >> 63) as u64
+            })
+            .collect();
         distances.sort_unstable();
         let octave = distances[distances.len() / 2].max(1).ilog2();
         for drop in drops {
             let shift = octave.saturating_sub(*drop);
-            if shift > octave::SHIFT_MAX { continue }
+            if shift > octave::SHIFT_MAX {
+                continue;
+            }
             let mut counts = [0i16; SYMBOLS];
             let mut low = 0;
             for residual in residuals {

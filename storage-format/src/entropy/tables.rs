@@ -56,9 +56,11 @@ pub(super) struct Emission {
 }
 
 /// Tables of equal steps, by their number.
-pub(super) static LINEAR: LazyLock<Vec<Table>> = LazyLock::new(|| read(TEXT.split("\n\n").next().expect("a first half")));
+pub(super) static LINEAR: LazyLock<Vec<Table>> =
+    LazyLock::new(|| read(TEXT.split("\n\n").next().expect("a first half")));
 /// Tables of octaves, by their number.
-pub(super) static OCTAVE: LazyLock<Vec<Table>> = LazyLock::new(|| read(TEXT.split("\n\n").nth(1).expect("a second half")));
+pub(super) static OCTAVE: LazyLock<Vec<Table>> =
+    LazyLock::new(|| read(TEXT.split("\n\n").nth(1).expect("a second half")));
 
 fn read(lines: &str) -> Vec<Table> {
     lines.lines().map(Table::read).collect()
@@ -68,7 +70,9 @@ impl Table {
     fn read(line: &str) -> Table {
         let (_, numbers) = line.split_once(": ").expect("a table has a name");
         let numbers: Vec<u16> = numbers.split(' ').map(|number| number.parse().expect("a whole number")).collect();
-        let [origin, escape, first, rest @ ..] = numbers.as_slice() else { panic!("a table has three numbers at least") };
+        let [origin, escape, first, rest @ ..] = numbers.as_slice() else {
+            panic!("a table has three numbers at least")
+        };
         let mut frequencies = [0; SYMBOLS];
         frequencies[usize::from(ESCAPE)] = *escape;
         frequencies[usize::from(*first)..][..rest.len()].copy_from_slice(rest);
