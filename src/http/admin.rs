@@ -103,7 +103,7 @@ async fn admitted(call: Call) -> Result<(Arc<Front>, Parameters), ApiError> {
 
 /// Carries out an order when no other is being carried out, on a thread where it may take its time. It goes on to its end
 /// when its client leaves.
-async fn carry_out<T: Send + 'static, E: Display + Send + 'static>(
+pub(super) async fn carry_out<T: Send + 'static, E: Display + Send + 'static>(
     front: Arc<Front>,
     what: &'static str,
     order: impl FnOnce(&Services) -> Result<T, E> + Send + 'static,

@@ -27,10 +27,9 @@ impl Storage {
         for member in self.blocks.load().overlapping(range) {
             let mut series = Vec::new();
             for selector in selectors {
-                let found = member.select(selector).map_err(|what| StorageError::Unreadable {
-                    block: member.block.name(),
-                    what: what.to_string(),
-                })?;
+                let found = member
+                    .select(selector)
+                    .map_err(|what| StorageError::Unreadable { block: member.block.name(), what: what.to_string() })?;
                 series.extend(found.into_iter().map(|(number, _)| number));
             }
             series.sort_unstable();

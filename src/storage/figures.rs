@@ -60,12 +60,13 @@ impl Storage {
         let (mut from_ms, mut to_ms) = (i64::MAX, i64::MIN);
         for shard in self.head.shards() {
             let shard = shard.read();
-            for series in (0..shard.slots()).filter_map(|slot| shard.series(slot)) {
+            for slot in 0..shard.slots() {
+                let Some(series) = shard.series(slot) else { continue };
                 if let Some(span) = series.span() {
                     chunk_count += 1;
                     (from_ms, to_ms) = (from_ms.min(span.from_ms), to_ms.max(span.to_ms));
                 }
-                all.push(series.labels.clone());
+                all.extend(shard.reference(slot).and_then(|reference| shard.labels(reference)));
             }
         }
         let span = (from_ms <= to_ms).then_some(TimeRange { from_ms, to_ms });

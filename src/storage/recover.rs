@@ -3,6 +3,9 @@
 //! Recovery changes nothing that was written: of a killed process's segment it gives back the zeros that were reserved
 //! behind the records, so that many starts do not fill the disk. It is over when the head holds what the log holds; the next group of writes
 //! begins a new segment, which opens with all series alive, so an interrupted recovery simply starts again.
+//!
+//! What a shard wrote is read by a thread of its own, as long as a segment is large enough. (Handing samples out series
+//! by series, so that the head stays in the cache, was tried: sorting them cost what it saved.)
 
 use std::path::Path;
 use std::sync::Arc;
@@ -207,7 +210,7 @@ impl Restore<'_, '_> {
 impl ReplayTarget for Restore<'_, '_> {
     fn series(&mut self, labels: Labels) -> SeriesRef {
         let shard = self.head.shard_of(&labels);
-        self.writers[shard].lock().restore_series(&Arc::new(labels))
+        self.writers[shard].lock().restore_series(&labels)
     }
 
     fn samples(&mut self, rows: &Rows) {
@@ -222,7 +225,7 @@ impl ReplayTarget for Restore<'_, '_> {
         for (shard, writer) in self.writers.iter().enumerate() {
             let of_shard: Vec<SeriesRef> = series.iter().copied().filter(|series| series.shard() == shard).collect();
             if !of_shard.is_empty() {
-                writer.lock().restore_delete(&of_shard, range);
+                writer.lock().restore_deletion(&of_shard, range);
             }
         }
     }

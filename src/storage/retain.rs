@@ -67,7 +67,10 @@ impl RetentionState {
         let is_held_back = wanted_ms.saturating_sub(judged_ms) > JUMP_MS_ALLOWED;
         if is_held_back && !self.is_held_back {
             let ahead_h = wanted_ms.saturating_sub(judged_ms) / 3_600_000;
-            tracing::error!(ahead_h, "the clock jumped ahead: retention follows slowly; set the clock right before it does");
+            tracing::error!(
+                ahead_h,
+                "the clock jumped ahead: retention follows slowly; set the clock right before it does"
+            );
         }
         self.is_held_back = is_held_back;
         self.judged = Some((judged_ms, now));
@@ -171,7 +174,6 @@ impl Storage {
         Ok(holds)
     }
 }
-
 
 #[cfg(test)]
 mod tests {

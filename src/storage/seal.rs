@@ -209,12 +209,7 @@ impl Storage {
 
     /// What a new block of this time says about itself.
     pub(super) fn block_range(&self, range: TimeRange, level: u8) -> BlockRange {
-        BlockRange {
-            min_time_ms: range.from_ms,
-            max_time_ms: range.to_ms + 1,
-            created_ms: self.clock.now_ms(),
-            level,
-        }
+        BlockRange { min_time_ms: range.from_ms, max_time_ms: range.to_ms + 1, created_ms: self.clock.now_ms(), level }
     }
 
     /// A name that no block of the folder has had since the start.

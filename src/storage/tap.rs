@@ -151,7 +151,8 @@ impl TapSource {
                 continue;
             }
             let seen_ms = last_seen_ms(reference).unwrap_or(i64::MIN);
-            series.push((reference, found.labels.clone(), seen_ms));
+            let labels = shard.labels(reference).expect("a live series has labels");
+            series.push((reference, labels, seen_ms));
             if let Some(held) = found.span_with_belated().filter(|held| held.to_ms > seen_ms) {
                 let from_ms = held.from_ms.max(seen_ms.saturating_add(1));
                 let whole = span.unwrap_or(TimeRange { from_ms, to_ms: held.to_ms });

@@ -99,7 +99,7 @@ impl ReadView {
         match &self.0 {
             Source::Stored { head, blocks } if matchers.is_empty() => {
                 for shard in head.shards() {
-                    names.extend(shard.read().postings().names().map(str::to_owned));
+                    names.extend(shard.read().label_index().names().map(str::to_owned));
                 }
                 for member in blocks.overlapping(range) {
                     names.extend(member.block.label_names()?);
@@ -120,7 +120,7 @@ impl ReadView {
         match &self.0 {
             Source::Stored { head, blocks } if matchers.is_empty() => {
                 for shard in head.shards() {
-                    values.extend(shard.read().postings().values(name).map(str::to_owned));
+                    values.extend(shard.read().label_index().values(name).map(str::to_owned));
                 }
                 for member in blocks.overlapping(range) {
                     values.extend(member.block.label_values(name)?);
@@ -175,7 +175,7 @@ fn select_head(
                 return Err(ViewError::TooManySeries { limit });
             }
             let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
-            let labels = shard.labels(reference).expect("a series with a reference has labels");
+            let labels = shard.labels(reference).expect("a live series has labels");
             found.push(SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), rest });
         }
     }

@@ -1,10 +1,11 @@
 //! Which file this is, and of which version: what a binary can say even of a file from its own future.
 //!
-//!     match version_of(&bytes) {
-//!         Some((FileType::Block, 3)) => "a block of format 3; this binary reads up to 2"
-//!         Some(_)                    => its reader opens it
-//!         None                       => damage, or none of our files
-//!     }
+//! ```text
+//! version_of(bytes)
+//!     Some((FileType::Block, 3))   a block of format 3; this binary reads up to 2
+//!     Some((FileType::Block, 1))   `block_v1` reads it
+//!     None                         damage, or none of our files
+//! ```
 //!
 //! Always true: magic, version and checksum of a header stay where they are in all versions.
 

@@ -1,5 +1,6 @@
 //! The server over loopback, driven by sockets that say exactly what the test says.
 
+mod admin;
 mod lifecycle;
 mod limits;
 mod prometheus;
@@ -114,6 +115,23 @@ impl TestServer {
         gate: Arc<Gate>,
         view: Arc<dyn Fn() -> ReadView + Send + Sync>,
     ) -> TestServer {
+        TestServer::with_admin(true, limits, ingest_limits, gate, view).await
+    }
+
+    /// One that takes no orders.
+    async fn without_admin() -> TestServer {
+        let view = || ReadView::of_samples(samples());
+        TestServer::with_admin(false, HttpLimits::default(), IngestLimits::default(), Arc::default(), Arc::new(view))
+            .await
+    }
+
+    async fn with_admin(
+        admin_api: bool,
+        limits: HttpLimits,
+        ingest_limits: IngestLimits,
+        gate: Arc<Gate>,
+        view: Arc<dyn Fn() -> ReadView + Send + Sync>,
+    ) -> TestServer {
         let storage = storage();
         let snapshots = Snapshots::new(storage.clone(), SnapshotOptions::default()).expect("the disk can be read");
         let services = Arc::new(Services {
@@ -122,7 +140,7 @@ impl TestServer {
             ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits)),
             storage,
             snapshots: Arc::new(snapshots),
-            admin_api: true,
+            admin_api,
             registry: Arc::new(Registry::new()),
             ready: Arc::new(AtomicBool::new(true)),
             rules: Arc::new(rules()),

@@ -37,6 +37,7 @@ pub use restore::{Restored, check_restored, restore};
 pub use snapshot::{Beside, Snapshot, remove_incomplete, snapshot_at_rest};
 pub use verify::{Damage, Verification, verify};
 
+use super::StorageError;
 use crate::disk::{Disk, DiskError};
 
 /// Bytes between two looks at whether to go on.
@@ -50,6 +51,9 @@ pub enum BackupError {
     /// A file could not be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The database cannot do its part.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// Somebody else's is not done yet.
     #[error("another snapshot is being taken: try again")]
     Busy,

@@ -110,7 +110,7 @@ fn verify_file(disk: &dyn Disk, path: &Path, next: Option<&Path>, found: &mut Ve
         // Read, and told, with the files that it names.
     } else if name.ends_with(".block") {
         block::verify_bytes(&bytes).into_iter().for_each(tell);
-    } else if bytes.starts_with(tombstones::MAGIC) {
+    } else if name.ends_with(".deleted") {
         tombstones::decode(&bytes).err().into_iter().for_each(tell);
     } else if let Some(kind) = kind_of(path) {
         let may_be_torn = kind == FileKind::Outbox || (kind == FileKind::Log && may_be_torn(path, next));
@@ -154,7 +154,12 @@ fn verify_framed(bytes: &[u8], kind: FileKind, may_be_torn: bool) -> (Vec<Corrup
             reader
         }
         // Begun and never finished: nothing that counts comes before a synced header.
-        Err(_) if may_be_torn && bytes.iter().all(|byte| *byte == 0) => return (damage, Some(0)),
+        Err(_) if may_be_torn && !holds_records(bytes) => return (damage, Some(0)),
+        // The records may mean other things there.
+        Err(_) if FileHeader::newer_version(bytes).is_some() => {
+            let what = "the file has a newer format than this binary reads: verify it with the newer one";
+            return (vec![Corruption { offset: 8, what }], None);
+        }
         Err(found) => {
             damage.push(found);
             Reader::without_header(bytes)
@@ -165,15 +170,20 @@ fn verify_framed(bytes: &[u8], kind: FileKind, may_be_torn: bool) -> (Vec<Corrup
         match event {
             Event::Record { offset, kind: record_kind, payload, chain_ok, .. } => {
                 // Behind damage the chain is broken by that, which is told already.
-                if !chain_ok && damage.is_empty() && !(header_is_damaged && index == 0) {
+                if !chain_ok && damage.is_empty() && torn.is_none() && !(header_is_damaged && index == 0) {
                     damage.push(Corruption { offset, what: "records before this one are missing" });
                 }
                 if let Err(found) = verify_payload(kind, record_kind, payload) {
                     damage.push(found.moved(offset));
                 }
             }
+            Event::Damage { from, may_be_torn: true, .. } if may_be_torn => {
+                torn.get_or_insert(from);
+            }
             Event::Damage { from, what, .. } => damage.push(Corruption { offset: from, what }),
-            Event::TornTail { from } if may_be_torn => torn = Some(from),
+            Event::TornTail { from } if may_be_torn => {
+                torn.get_or_insert(from);
+            }
             Event::TornTail { from } => damage.push(Corruption { offset: from, what: "the file ends in the middle" }),
             Event::End { .. } => {}
         }
@@ -184,13 +194,21 @@ fn verify_framed(bytes: &[u8], kind: FileKind, may_be_torn: bool) -> (Vec<Corrup
     (damage, torn)
 }
 
-/// Whether a payload whose checksum holds can be read. A record of a kind that we do not know is a newer binary's.
+fn holds_records(bytes: &[u8]) -> bool {
+    Reader::without_header(bytes).any(|event| matches!(event, Event::Record { .. }))
+}
+
+/// Whether a payload whose checksum holds can be read.
 fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corruption> {
     match (file, kind) {
         (FileKind::Log, log_format::KIND_SERIES) => {
             log_format::decode_series(payload).try_for_each(|series| series.map(drop))
         }
-        (FileKind::Log, log_format::KIND_SAMPLES) => log_format::decode_samples(payload, |_, _, _| {}).map(drop),
+        (FileKind::Log, log_format::KIND_ROWS) => log_format::decode_rows(payload, |_, _, _| {}).map(drop),
+        (FileKind::Log, log_format::KIND_SAMPLES | log_format::KIND_BELATED) => {
+            log_format::decode_samples(payload, |_, _, _| {}).map(drop)
+        }
+        (FileKind::Log, log_format::KIND_DELETION) => log_format::decode_deletion(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_NOTIFICATION) => Notification::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_DELIVERED) => Delivered::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => GivenUp::decode(payload).map(drop),

@@ -154,14 +154,20 @@ pub(super) struct ClosedChunk {
 }
 
 impl ClosedChunk {
-    /// A chunk of these samples, which are not empty and no more than a chunk holds.
-    pub(super) fn of(samples: impl Iterator<Item = (i64, f64)>) -> ClosedChunk {
+    /// The chunk of those samples that are not in `range`, if there are any.
+    pub(super) fn without(&self, range: TimeRange) -> Option<ClosedChunk> {
+        let mut columns = Columns::default();
+        self.read(&mut columns);
         let (mut appender, mut stream) = (Appender::default(), Vec::new());
-        for (timestamp_ms, value) in samples {
+        for (timestamp_ms, value) in columns.iter().filter(|(timestamp_ms, _)| !range.contains(*timestamp_ms)) {
             appender.append(&mut stream, timestamp_ms, value);
         }
-        assert!((1..=CHUNK_SAMPLES_MAX).contains(&appender.count()), "{} samples", appender.count());
-        ClosedChunk { stream: stream.into_boxed_slice(), last_ms: appender.last_timestamp(), count: appender.count() }
+        let (last_ms, count) = (appender.last_timestamp(), appender.count());
+        (count > 0).then(|| ClosedChunk { stream: stream.into_boxed_slice(), last_ms, count })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count as usize
     }
 
     pub(super) fn span(&self) -> TimeRange {

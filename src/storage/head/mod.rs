@@ -8,6 +8,8 @@ mod aside;
 mod chunks;
 mod encode;
 mod index;
+mod paged;
+mod postings;
 mod restore;
 mod series;
 mod shard;
@@ -86,7 +88,12 @@ impl Head {
     /// Begins a cut at `floor_ms` in every shard: see [`Shard::begin_cut`]. Returns the epoch that ends with it.
     pub(super) fn begin_cut(&self, floor_ms: i64) -> u32 {
         let epochs = self.shards.iter().map(|shard| shard.write().begin_cut(floor_ms));
-        epochs.reduce(|a, b| { assert_eq!(a, b, "shards are cut together"); a }).expect("there are shards")
+        epochs
+            .reduce(|a, b| {
+                assert_eq!(a, b, "shards are cut together");
+                a
+            })
+            .expect("there are shards")
     }
 
     /// Series alive in all shards.

@@ -44,18 +44,18 @@ impl ShardWriter {
     }
 
     /// Removes what was removed then.
-    pub(in crate::storage) fn restore_delete(&mut self, series: &[SeriesRef], range: TimeRange) {
+    pub(in crate::storage) fn restore_deletion(&mut self, series: &[SeriesRef], range: TimeRange) {
         self.head.shard(self.index as usize).write().delete(series, range);
     }
 
     /// The series of a definition that recovery found in the log.
-    pub(in crate::storage) fn restore_series(&mut self, labels: &Arc<Labels>) -> SeriesRef {
+    pub(in crate::storage) fn restore_series(&mut self, labels: &Labels) -> SeriesRef {
         let mut shard = self.head.shard(self.index as usize).write();
         let (reference, is_new) = shard.intern(labels, self.tap.interest());
         if is_new {
             self.head.count_series(1);
             if shard.by_ref(reference).is_some_and(|series| series.watched) {
-                self.tapped.series.push((reference, labels.clone()));
+                self.tapped.series.push((reference, Arc::new(labels.clone())));
             }
         }
         reference

@@ -7,18 +7,18 @@
 //! belated 09:41                                             its time is in a block; waits for the next cut
 //! ```
 //!
-//! Always true: closed chunks and the open one are ascending and do not overlap; no timestamp is held twice.
+//! Always true: closed chunks and the open one are ascending and do not overlap; late samples are older than the newest
+//! in chunks; no timestamp is held twice.
 //!
 //! Every sample is one of three: in order (newer than all chunks, not below the shard's floor), late (not below the
 //! floor), or belated (below it). The caller knows the floor and says which of the two last.
-
-use std::sync::Arc;
 
 use super::super::batch::Refusal;
 use super::super::view::Columns;
 use super::aside::{Aside, BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
 use super::chunks::{ClosedChunk, OpenChunk, Scratch};
-use crate::model::{Labels, Sample, TimeRange};
+use super::index::PairIds;
+use crate::model::{Sample, TimeRange};
 
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub(in crate::storage) struct Series {
     open: OpenChunk,
     closed: Vec<ClosedChunk>,
     aside: Option<Box<Aside>>,
-    pub(in crate::storage) labels: Arc<Labels>,
+    /// Its label pairs in the shard's index.
+    pub(super) pairs: PairIds,
     pub(in crate::storage) generation: u32,
     /// Whether the tap's listener wants its samples.
     pub(in crate::storage) watched: bool,
@@ -44,12 +45,12 @@ pub(in crate::storage) struct Series {
 }
 
 impl Series {
-    pub(super) fn new(labels: Arc<Labels>, generation: u32, watched: bool) -> Series {
+    pub(super) fn new(pairs: PairIds, generation: u32, watched: bool) -> Series {
         Series {
             open: OpenChunk::default(),
             closed: Vec::new(),
             aside: None,
-            labels,
+            pairs,
             generation,
             watched,
             retiring: false,
@@ -244,18 +245,12 @@ impl Series {
         self.aside.as_ref().map_or(0, |aside| aside.belated.len())
     }
 
-    /// Lets go of everything older than `floor_ms`, as far as whole chunks allow, and of the belated samples up to
-    /// `epoch`. What stays of older samples is in a block, and views do not look for it here. Returns whether nothing
-    /// is left.
+    /// Lets go of everything older than `floor_ms`, which is in a block by now, and of the belated samples up to
+    /// `epoch`. Returns whether nothing is left.
     pub(super) fn truncate(&mut self, floor_ms: i64, epoch: u32, scratch: &mut Scratch) -> bool {
-        if self.closed.first().is_some_and(|chunk| chunk.last_ms < floor_ms) {
-            let mut kept = std::mem::take(&mut self.closed);
-            let before: usize = kept.iter().map(ClosedChunk::heap_bytes).sum();
-            kept.retain(|chunk| chunk.last_ms >= floor_ms);
-            kept.shrink_to_fit();
-            scratch.grew(before, kept.iter().map(ClosedChunk::heap_bytes).sum());
-            self.closed = kept;
-        }
+        let sealed = TimeRange { from_ms: i64::MIN, to_ms: floor_ms.saturating_sub(1) };
+        self.delete_closed(sealed, scratch);
+        self.closed.shrink_to_fit();
         if self.aside.is_some() {
             self.change_aside(scratch, |aside| {
                 aside.late.retain(|sample| sample.timestamp_ms >= floor_ms);
@@ -265,7 +260,6 @@ impl Series {
             });
         }
         if self.open.span().is_some_and(|span| span.from_ms < floor_ms) {
-            // Only an early cut finds it on both sides.
             self.keep_of_open(scratch, |timestamp_ms| timestamp_ms >= floor_ms);
         }
         self.is_empty()
@@ -289,28 +283,46 @@ impl Series {
                 aside.belated.retain(|belated| !range.contains(belated.sample.timestamp_ms));
                 before - aside.late.len() - aside.belated.len()
             });
+            self.raise_late(scratch);
         }
         deleted
     }
 
+    /// Puts late samples into the open chunk that are, after a deletion, newer than all in chunks: what a late sample
+    /// is compared with must not be appended once more.
+    fn raise_late(&mut self, scratch: &mut Scratch) {
+        let newest_ms = self.open.span().or(self.closed.last().map(ClosedChunk::span)).map(|span| span.to_ms);
+        let risen: Vec<Sample> = self.change_aside(scratch, |aside| {
+            let behind = aside.late.partition_point(|sample| newest_ms.is_some_and(|ms| sample.timestamp_ms < ms));
+            aside.late.split_off(behind)
+        });
+        for sample in risen {
+            if !self.open.is_empty() && self.open.ends_before(sample.timestamp_ms) {
+                self.close_chunk(scratch);
+            }
+            self.open.append(sample.timestamp_ms, sample.value, scratch);
+        }
+    }
+
     fn delete_closed(&mut self, range: TimeRange, scratch: &mut Scratch) -> usize {
         let mut deleted = 0;
-        let mut columns = Columns::default();
         self.closed.retain_mut(|chunk| {
-            if !range.overlaps(chunk.span()) {
+            let span = chunk.span();
+            if !range.overlaps(span) {
                 return true;
             }
-            columns.clear();
-            chunk.read(&mut columns);
-            let kept = || columns.iter().filter(|(timestamp_ms, _)| !range.contains(*timestamp_ms));
-            let kept_count = kept().count();
-            deleted += columns.len() - kept_count;
-            let before = chunk.heap_bytes();
-            if kept_count > 0 && kept_count < columns.len() {
-                *chunk = ClosedChunk::of(kept());
+            let (bytes, count) = (chunk.heap_bytes(), chunk.count());
+            // Only a deletion, or a cut before its time, finds a chunk on both sides.
+            let is_whole = range.contains(span.from_ms) && range.contains(span.to_ms);
+            let kept = if is_whole { None } else { chunk.without(range) };
+            let is_kept = kept.is_some();
+            if let Some(kept) = kept {
+                *chunk = kept;
             }
-            scratch.grew(before, if kept_count > 0 { chunk.heap_bytes() } else { 0 });
-            kept_count > 0
+            let (left_bytes, left_count) = if is_kept { (chunk.heap_bytes(), chunk.count()) } else { (0, 0) };
+            scratch.grew(bytes, left_bytes);
+            deleted += count - left_count;
+            is_kept
         });
         deleted
     }

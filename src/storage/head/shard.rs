@@ -20,18 +20,19 @@ use super::super::tap::Interest;
 use super::chunks::Scratch;
 use super::encode::Definitions;
 use super::index::LabelIndex;
+use super::paged::Paged;
 use super::series::Series;
 use crate::model::{Labels, Matcher, SeriesRef, TimeRange};
 
 /// One shard's series.
 pub(in crate::storage) struct Shard {
     index: u8,
-    slots: Vec<Option<Series>>,
+    slots: Paged<Option<Series>>,
     free: Vec<u32>,
     /// Generation that the next use of each slot gets.
-    generations: Vec<u32>,
-    by_labels: HashTable<u32>,
-    postings: LabelIndex,
+    generations: Paged<u32>,
+    by_labels: HashTable<Interned>,
+    label_index: LabelIndex,
     /// Heap bytes of all samples held.
     sample_bytes: usize,
     /// Belated samples held.
@@ -46,15 +47,29 @@ pub(in crate::storage) struct Shard {
     pub(in crate::storage) oldest_ms: i64,
 }
 
+/// A series in the table by labels. Half of the hash is kept, so that the table grows without asking for labels.
+#[derive(Clone, Copy)]
+struct Interned {
+    hash: u32,
+    slot: u32,
+}
+
+impl Interned {
+    /// The hash that the table goes by: all its bits count, and only the low half is kept.
+    fn table_hash(labels_hash: u64) -> u64 {
+        u64::from(labels_hash as u32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
 impl Shard {
     pub(in crate::storage) fn new(index: u8, floor_ms: i64) -> Shard {
         Shard {
             index,
-            slots: Vec::new(),
+            slots: Paged::default(),
             free: Vec::new(),
-            generations: Vec::new(),
+            generations: Paged::default(),
             by_labels: HashTable::new(),
-            postings: LabelIndex::default(),
+            label_index: LabelIndex::default(),
             sample_bytes: 0,
             belated_count: 0,
             epoch: 1,
@@ -69,7 +84,7 @@ impl Shard {
     }
 
     pub(in crate::storage) fn series(&self, slot: u32) -> Option<&Series> {
-        self.slots.get(slot as usize)?.as_ref()
+        self.slots.get(slot)?.as_ref()
     }
 
     /// The live series of this ref.
@@ -79,7 +94,7 @@ impl Shard {
 
     #[inline]
     pub(super) fn by_ref_mut(&mut self, series: SeriesRef) -> Option<&mut Series> {
-        let found = self.slots.get_mut(series.slot() as usize)?.as_mut()?;
+        let found = self.slots.get_mut(series.slot())?.as_mut()?;
         (found.generation == series.generation()).then_some(found)
     }
 
@@ -87,21 +102,26 @@ impl Shard {
         self.slots.len() as u32
     }
 
+    /// The slots of the series that satisfy all matchers, ascending.
     pub(in crate::storage) fn select(&self, matchers: &[Matcher]) -> Vec<u32> {
-        self.postings.select(matchers)
+        let live = || (0..self.slots()).filter(|slot| self.series(*slot).is_some()).collect();
+        let mut found = self.label_index.require(matchers).unwrap_or_else(live);
+        self.label_index.exclude(matchers, &mut found);
+        found
     }
 
-    pub(in crate::storage) fn postings(&self) -> &LabelIndex {
-        &self.postings
+    pub(in crate::storage) fn label_index(&self) -> &LabelIndex {
+        &self.label_index
     }
 
     pub(in crate::storage) fn reference(&self, slot: u32) -> Option<SeriesRef> {
         self.series(slot).map(|series| SeriesRef::new(self.index, series.generation, slot))
     }
 
-    /// The labels of a live series.
+    /// The labels of a live series, put together anew.
     pub(in crate::storage) fn labels(&self, series: SeriesRef) -> Option<Arc<Labels>> {
-        self.by_ref(series).map(|series| series.labels.clone())
+        let pairs = &self.by_ref(series)?.pairs;
+        Some(Arc::new(Labels::from_sorted(self.label_index.texts(pairs))))
     }
 
     /// Heap bytes of all samples held.
@@ -129,30 +149,36 @@ impl Shard {
 
     /// The live series of these labels.
     pub(super) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
-        let same =
-            |slot: &u32| self.slots[*slot as usize].as_ref().is_some_and(|series| series.labels.as_ref() == labels);
-        let slot = self.by_labels.find(labels.hash(), same)?;
-        self.reference(*slot)
+        self.find_hashed(labels.hash(), labels)
+    }
+
+    fn find_hashed(&self, hash: u64, labels: &Labels) -> Option<SeriesRef> {
+        let same = |interned: &Interned| {
+            let series = self.series(interned.slot).expect("an interned slot is live");
+            interned.hash == hash as u32 && self.label_index.texts(&series.pairs).eq(labels.iter())
+        };
+        let found = self.by_labels.find(Interned::table_hash(hash), same)?;
+        self.reference(found.slot)
     }
 
     /// The series of these labels, made if there is none yet. Tells whether it is new.
-    pub(super) fn intern(&mut self, labels: &Arc<Labels>, interest: &Interest) -> (SeriesRef, bool) {
-        if let Some(reference) = self.find(labels) {
+    pub(super) fn intern(&mut self, labels: &Labels, interest: &Interest) -> (SeriesRef, bool) {
+        let hash = labels.hash();
+        if let Some(reference) = self.find_hashed(hash, labels) {
             return (reference, false);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.generations.push(0);
-            (self.slots.len() - 1) as u32
+            self.slots() - 1
         });
-        let generation = self.generations[slot as usize];
-        self.generations[slot as usize] = (generation + 1) & 0x00ff_ffff;
-        self.postings.insert(slot, labels);
-        self.slots[slot as usize] = Some(Series::new(labels.clone(), generation, interest(labels)));
-        let slots = &self.slots;
-        self.by_labels.insert_unique(labels.hash(), slot, |other| {
-            slots[*other as usize].as_ref().expect("an interned slot is live").labels.hash()
-        });
+        let next = self.generations.get_mut(slot).expect("pushed with the slot");
+        let generation = std::mem::replace(next, (*next + 1) & 0x00ff_ffff);
+        let pairs = self.label_index.insert(slot, labels);
+        *self.slots.get_mut(slot).expect("pushed") = Some(Series::new(pairs, generation, interest(labels)));
+        let interned = Interned { hash: hash as u32, slot };
+        self.by_labels
+            .insert_unique(Interned::table_hash(hash), interned, |other| Interned::table_hash(other.hash.into()));
         (SeriesRef::new(self.index, generation, slot), true)
     }
 
@@ -160,7 +186,7 @@ impl Shard {
     pub(super) fn define(&self, slots: Range<u32>, definitions: &mut Definitions<'_>) {
         for slot in slots {
             if let (Some(series), Some(reference)) = (self.series(slot), self.reference(slot)) {
-                definitions.push(reference, series.labels.iter());
+                definitions.push(reference, self.label_index.texts(&series.pairs));
             }
         }
     }
@@ -189,7 +215,7 @@ impl Shard {
         let before = self.series_count();
         let mut scratch = Scratch::default();
         for slot in slots {
-            let Some(series) = self.slots[slot as usize].as_mut() else { continue };
+            let Some(series) = self.slots.get_mut(slot).and_then(Option::as_mut) else { continue };
             if !series.truncate(floor_ms, epoch, &mut scratch) {
                 continue;
             }
@@ -218,11 +244,12 @@ impl Shard {
     }
 
     fn free(&mut self, slot: u32) {
-        let series = self.slots[slot as usize].take().expect("only a live slot is freed");
-        self.postings.remove(slot, &series.labels);
-        if let Ok(entry) = self.by_labels.find_entry(series.labels.hash(), |other| *other == slot) {
+        let series = self.slots.get_mut(slot).and_then(Option::take).expect("only a live slot is freed");
+        let hash = Labels::hash_of(self.label_index.texts(&series.pairs));
+        if let Ok(entry) = self.by_labels.find_entry(Interned::table_hash(hash), |other| other.slot == slot) {
             entry.remove();
         }
+        self.label_index.remove(slot, &series.pairs);
         self.free.push(slot);
     }
 

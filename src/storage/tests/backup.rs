@@ -89,7 +89,7 @@ fn snapshot_has_all_that_was_acknowledged_before_it_and_nothing_after() {
         .into_iter()
         .map(|file| file.path)
         .collect();
-    let block = format!("blocks/{T0}-{}.block", T0 + BLOCK_MS);
+    let block = format!("blocks/{T0}-{}.1.block", T0 + BLOCK_MS);
     assert_eq!(paths[0], block);
     assert!(paths.contains(&"detect.state".to_owned()) && paths.contains(&"outbox/0000000001.outbox".to_owned()));
     assert!(paths.iter().any(|path| path.starts_with("log/")), "{paths:?}");
@@ -103,6 +103,22 @@ fn snapshot_has_all_that_was_acknowledged_before_it_and_nothing_after() {
         &*disk.read(Path::new("/elsewhere/detect.state")).expect("it is there"),
         &framed(FileKind::Detector)[..]
     );
+}
+
+#[test]
+fn what_was_deleted_before_a_snapshot_is_deleted_in_what_is_restored() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let fixture = filled(&disk, &clock);
+    // From the block and from the head.
+    let range = TimeRange { from_ms: T0 + HOUR_MS, to_ms: T0 + 3 * HOUR_MS };
+    fixture.storage.delete_series(&[vec![Matcher::equal("node", "1")]], range).expect("deleted");
+    let taken = snapshots(&fixture, 0, 1).take().expect("a snapshot");
+    drop(fixture);
+    restore_to(&disk, &taken.folder, ELSEWHERE, false).expect("it is restored");
+    let mut left = rows();
+    left.retain(|(labels, timestamp_ms, _)| labels.get("node") != Some("1") || !range.contains(*timestamp_ms));
+    assert!(left.len() < rows().len());
+    assert_holds(&disk, ELSEWHERE, &clock, &left);
 }
 
 #[test]
@@ -215,7 +231,7 @@ fn damaged_snapshot_is_not_restored() {
     let fixture = filled(&disk, &clock);
     let taken = snapshots(&fixture, 0, 1).take().expect("a snapshot");
     drop(fixture);
-    let block = taken.folder.join(format!("blocks/{T0}-{}.block", T0 + BLOCK_MS));
+    let block = taken.folder.join(format!("blocks/{T0}-{}.1.block", T0 + BLOCK_MS));
     disk.damage(&block, |bytes| bytes[100] ^= 1);
     let refused = restore_to(&disk, &taken.folder, ELSEWHERE, false).expect_err("it is damaged").to_string();
     assert!(refused.contains(".block: its checksum differs"), "{refused}");
@@ -295,11 +311,15 @@ fn outbox_is_taken_up_to_its_last_whole_record() {
 fn verify_names_the_file_and_the_place_of_every_kind_of_damage() {
     let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
     let fixture = filled(&disk, &clock);
+    let range = TimeRange { from_ms: T0, to_ms: T0 + HOUR_MS };
+    fixture.storage.delete_series(&[vec![Matcher::equal("node", "1")]], range).expect("deleted");
     let taken = snapshots(&fixture, 0, 1).take().expect("a snapshot");
     drop(fixture);
     assert_eq!(damage_of(&disk, Path::new(DATA)), Vec::<String>::new());
     let manifest = Manifest::decode(&disk.read(&taken.folder.join("manifest")).expect("it is there")).expect("whole");
+    let mut kinds = std::collections::BTreeSet::new();
     for file in manifest.files.iter().map(|file| file.path.as_str()).chain(["manifest"]) {
+        kinds.insert(file.rsplit('.').next().expect("a last part").to_owned());
         let path = taken.folder.join(file);
         let length = disk.read(&path).expect("it is there").len();
         let stride = (length / 40).max(1);
@@ -314,6 +334,7 @@ fn verify_names_the_file_and_the_place_of_every_kind_of_damage() {
         spoilt.damage(&path, |bytes| bytes.truncate(length / 2));
         assert!(!damage_of(&spoilt, &taken.folder).is_empty(), "half of {file}");
     }
+    assert_eq!(kinds, ["block", "deleted", "log", "manifest", "outbox", "state"].map(str::to_owned).into());
     let spoilt = disk.crash(0);
     spoilt.remove(&taken.folder.join("detect.state")).expect("removed");
     let found = damage_of(&spoilt, &taken.folder);

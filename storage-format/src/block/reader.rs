@@ -8,7 +8,7 @@ use super::ends::{decode_footer, decode_header};
 use super::{BlockMeta, GroupMeta, HEADER_BYTES, Region, Regions, SeriesEntry, SymbolCache, ValuesOf, metadata};
 use crate::Corruption;
 use crate::bytes::u32_at;
-use crate::index::{GroupTable, Parts, PostingsTable, SeriesTable, Symbols};
+use crate::index::{GroupTable, Origin, Parts, PostingsTable, SeriesTable, Symbols};
 
 /// A block's bytes, usually a memory map, whose header, footer and index checksums held when it was opened.
 ///
@@ -39,7 +39,7 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
         }
         let meta = metadata::decode(parts(&bytes, regions.metadata).bytes, range)
             .map_err(|corruption| corruption.moved(regions.metadata.offset))?;
-        let tables = Tables::open(&bytes, &regions)?;
+        let tables = Tables::open(&bytes, &regions, range.min_time_ms)?;
         let (series_count, group_count) = (tables.series.count(), tables.groups.count());
         if (u64::from(series_count), u64::from(group_count)) != (meta.series_count, meta.group_count) {
             let what = "metadata and index differ in the number of series or groups";
@@ -123,7 +123,7 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
 
     /// Where a group lies and which time it covers.
     pub fn group_meta(&self, group: u32) -> Result<GroupMeta, Corruption> {
-        self.tables().groups.get(group, HEADER_BYTES as u64)
+        self.tables().groups.get(group)
     }
 
     /// A group, for [`crate::group::GroupReader`], which checks it.
@@ -133,7 +133,8 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
     }
 
     fn tables(&self) -> Tables<'_> {
-        Tables::open(&self.bytes, &self.regions).expect("verified when the block was opened")
+        Tables::open(&self.bytes, &self.regions, self.meta.range.min_time_ms)
+            .expect("verified when the block was opened")
     }
 }
 
@@ -146,11 +147,12 @@ struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    fn open(bytes: &'a [u8], regions: &Regions) -> Result<Tables<'a>, Corruption> {
+    fn open(bytes: &'a [u8], regions: &Regions, min_time_ms: i64) -> Result<Tables<'a>, Corruption> {
         let symbols = Symbols::open(parts(bytes, regions.symbols))?;
         let series = SeriesTable::open(parts(bytes, regions.series))?;
         let postings = PostingsTable::open(parts(bytes, regions.postings), symbols, series.count())?;
-        let groups = GroupTable::open(parts(bytes, regions.group_table), regions.symbols.offset)?;
+        let origin = Origin { groups_start: HEADER_BYTES as u64, min_time_ms };
+        let groups = GroupTable::open(parts(bytes, regions.group_table), origin, regions.symbols.offset)?;
         Ok(Tables { symbols, postings, series, groups })
     }
 }

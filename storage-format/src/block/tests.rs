@@ -28,7 +28,8 @@ struct Content {
 }
 
 /// Labels of a series and, of each group that it is in, its columns: number, and bytes of the group.
-type Read = Vec<(Pairs, Vec<(u32, Vec<u8>)>)>;
+type ReadSeries = (Pairs, Vec<(u32, Vec<u8>)>);
+type Read = Vec<ReadSeries>;
 
 fn borrowed(labels: &Pairs) -> impl Iterator<Item = (&str, &str)> {
     labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -97,11 +98,7 @@ fn checked_group<'a>(reader: &'a BlockReader<&[u8]>, group: u32) -> Result<&'a [
     if crc32c::crc32c(payload).to_le_bytes() == *checksum { Ok(bytes) } else { Err(damaged) }
 }
 
-fn read_one(
-    reader: &BlockReader<&[u8]>,
-    series: u32,
-    cache: &mut SymbolCache,
-) -> Result<(Pairs, Vec<(u32, Vec<u8>)>), Corruption> {
+fn read_one(reader: &BlockReader<&[u8]>, series: u32, cache: &mut SymbolCache) -> Result<ReadSeries, Corruption> {
     let mut entry = SeriesEntry::default();
     reader.read_series(series, cache, &mut entry)?;
     let labels = entry.labels(cache).map(|(name, value)| (name.to_string(), value.to_string())).collect();

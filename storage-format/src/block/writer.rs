@@ -4,11 +4,13 @@ use std::io::{self, Write};
 
 use super::ends::{encode_footer, encode_header};
 use super::{BlockMeta, BlockRange, HEADER_BYTES, Region, Regions, SOURCES_MAX, metadata};
-use crate::index::{GroupMeta, IndexWriter};
+use crate::index::{GroupMeta, IndexWriter, Origin};
 
 /// Writes one block. A block without [`BlockWriter::finish`] is no block: readers refuse it.
 ///
-///     begin ─► add_series … ─► append_group … ─► finish
+/// ```text
+/// begin ─► add_series … ─► append_group … ─► finish
+/// ```
 ///
 /// Series may be added between groups, before the first group that has one of their columns.
 #[derive(Debug)]
@@ -81,8 +83,9 @@ impl<W: Write> BlockWriter<W> {
     /// Panics if two series have the same labels, or a series has two columns in one group.
     pub fn finish(mut self) -> io::Result<(W, BlockMeta)> {
         self.meta.series_count = self.index.series_count() as u64;
-        self.meta.group_count = u64::from(self.index.group_count());
-        let index = std::mem::take(&mut self.index).encode().ok_or_else(too_large)?;
+        self.meta.group_count = self.index.group_count() as u64;
+        let origin = Origin { groups_start: HEADER_BYTES as u64, min_time_ms: self.meta.range.min_time_ms };
+        let index = std::mem::take(&mut self.index).encode(origin).ok_or_else(too_large)?;
         let regions = Regions {
             symbols: self.write_region(&index.symbols)?,
             postings: self.write_region(&index.postings)?,

@@ -111,7 +111,12 @@ impl<'a> Reader<'a> {
         if is_zero(&self.bytes[from..self.position]) {
             return None;
         }
-        Some(Event::Damage { from: from as u64, to: self.position as u64, what: "padding is not zero", may_be_torn: false })
+        Some(Event::Damage {
+            from: from as u64,
+            to: self.position as u64,
+            what: "padding is not zero",
+            may_be_torn: false,
+        })
     }
 
     /// Looks for the next whole record behind damage at the present position.

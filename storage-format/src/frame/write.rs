@@ -1,9 +1,7 @@
 //! Writing records, in two steps that may happen on two threads: whoever encodes a payload seals it, and whoever puts
 //! the records in order sets the chain, which touches 24 bytes a record.
 
-use super::{
-    LAYOUT_GROUPED, RECORD_ALIGNMENT, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, header_checksum, padded_bytes,
-};
+use super::{LAYOUT_GROUPED, RECORD_ALIGNMENT, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, header_checksum, padded_bytes};
 use crate::bytes::u32_at;
 
 /// Appends a whole record and returns the chain value for the next one.

@@ -28,7 +28,6 @@ pub struct GroupEncoder {
     numbers: Vec<Numbers>,
     rows: Vec<ColumnRow>,
     bodies: Bodies,
-    attempt: Vec<u8>,
 }
 
 /// Bodies one behind the other, in row order.
@@ -136,24 +135,14 @@ impl GroupEncoder {
         }
     }
 
+    /// Appends the body of a column, told by its reference if the column's encoder finds that worth it.
     fn encode_column(&mut self, index: usize, effort: Effort) {
         let row = &mut self.rows[index];
         // No values have no bytes.
-        if !self.numbers[index].integers.is_empty() {
-            let start = self.bodies.bytes.len();
-            let numbers = &self.numbers[index];
-            self.columns.encode(numbers, effort, None, &mut self.bodies.bytes);
-            if let Some(reference) = row.reference {
-                let integers = &self.numbers[usize::from(reference)].integers;
-                self.attempt.clear();
-                self.columns.encode(numbers, effort, Some(integers), &mut self.attempt);
-                // The reference itself takes a byte or two in the row.
-                if self.attempt.len() + 2 <= self.bodies.bytes.len() - start {
-                    self.bodies.bytes.truncate(start);
-                    self.bodies.bytes.extend_from_slice(&self.attempt);
-                } else {
-                    row.reference = None;
-                }
+        if row.kind == KIND_FLOATS && !self.numbers[index].integers.is_empty() {
+            let reference = row.reference.map(|reference| self.numbers[usize::from(reference)].integers.as_slice());
+            if !self.columns.encode(&self.numbers[index], effort, reference, &mut self.bodies.bytes) {
+                row.reference = None;
             }
         }
         self.bodies.ends.push(self.bodies.bytes.len());

@@ -14,7 +14,7 @@ mod write;
 pub use cache::{SeriesEntry, SymbolCache};
 pub use entry::{ColumnRef, MASK_LABELS_MAX};
 pub use groups::GroupMeta;
-pub(crate) use groups::GroupTable;
+pub(crate) use groups::{GroupTable, Origin};
 pub use lists::PostingsList;
 pub(crate) use postings::PostingsTable;
 pub use postings::ValuesOf;

@@ -35,6 +35,11 @@ impl<'a> PostingsTable<'a> {
         Ok(PostingsTable { names, pairs, lists, symbols, series_count })
     }
 
+    /// Number of series, below which postings lie.
+    pub(super) fn series_count(&self) -> u32 {
+        self.series_count
+    }
+
     /// Number of label names.
     pub(super) fn name_count(&self) -> u32 {
         (self.names.bytes.len() / NAME_BYTES) as u32
@@ -139,7 +144,7 @@ impl<'a> PostingsTable<'a> {
     }
 
     /// The list at a position among those of all names and then all pairs.
-    fn list(&self, index: usize) -> Result<PostingsList<'a>, Corruption> {
+    pub(super) fn list(&self, index: usize) -> Result<PostingsList<'a>, Corruption> {
         let name_count = self.name_count() as usize;
         let offset = |index: usize| match index.checked_sub(name_count) {
             None => u32_at(self.names.bytes, index * NAME_BYTES + 8),
@@ -148,7 +153,7 @@ impl<'a> PostingsTable<'a> {
         let is_last = index + 1 == name_count + self.pair_count() as usize;
         let end = if is_last { self.lists.bytes.len() } else { offset(index + 1) as usize };
         let outside = self.lists.corruption(0, "a postings list lies outside of its region");
-        PostingsList::open(self.lists.checked_part(offset(index), end).ok_or(outside)?, self.series_count)
+        PostingsList::open(*self, index, self.lists.checked_part(offset(index), end).ok_or(outside)?)
     }
 }
 

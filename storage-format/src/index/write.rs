@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::entry::{ColumnRef, Entry};
-use super::groups::{GroupMeta, append_entry};
-use super::lists::append_list;
+use super::groups::{self, GroupMeta, Origin};
+use super::lists::ListEncoder;
 use super::series::RUN_SERIES;
 use super::symbols;
 
@@ -24,8 +24,7 @@ pub(crate) struct IndexWriter {
     label_ends: Vec<usize>,
     /// Which series each column belongs to.
     columns: Vec<(u32, ColumnRef)>,
-    group_count: u32,
-    group_table: Vec<u8>,
+    groups: Vec<GroupMeta>,
 }
 
 /// The regions of an index, in their order in the file.
@@ -53,15 +52,15 @@ impl IndexWriter {
 
     /// Adds a group. Panics if a series is unknown.
     pub(crate) fn add_group(&mut self, group: &GroupMeta, columns: &[u32]) {
+        let number = u32::try_from(self.groups.len()).expect("memory ends before 2^32 groups");
         for (column, series) in columns.iter().enumerate() {
             assert!(
                 (*series as usize) < self.label_ends.len(),
                 "column {column} is of series {series}, which is unknown"
             );
-            self.columns.push((*series, ColumnRef { group: self.group_count, column: column as u32 }));
+            self.columns.push((*series, ColumnRef { group: number, column: column as u32 }));
         }
-        self.group_count += 1;
-        append_entry(&mut self.group_table, group);
+        self.groups.push(*group);
     }
 
     /// Number of series.
@@ -70,19 +69,19 @@ impl IndexWriter {
     }
 
     /// Number of groups.
-    pub(crate) fn group_count(&self) -> u32 {
-        self.group_count
+    pub(crate) fn group_count(&self) -> usize {
+        self.groups.len()
     }
 
     /// Encodes everything; `None` if a region exceeds 32 bits. Panics if two series have the same labels, or a series
     /// has two columns in one group.
-    pub(crate) fn encode(mut self) -> Option<Regions> {
+    pub(crate) fn encode(mut self, origin: Origin) -> Option<Regions> {
         let (symbols, symbol_numbers) = self.number_symbols();
         let pairs = self.number_pairs(&symbol_numbers);
         let order = self.order_series();
         let postings = self.encode_postings(&pairs, &order)?;
         let series = self.encode_series(&pairs, &order)?;
-        Some(Regions { symbols, postings, series, group_table: self.group_table })
+        Some(Regions { symbols, postings, series, group_table: groups::encode(&self.groups, origin)? })
     }
 
     fn pair(&mut self, name: &str, value: &str) -> u32 {
@@ -152,22 +151,22 @@ impl IndexWriter {
             self.labels_of(series).iter().map(|pair| pairs.name_of[*pair as usize])
         });
         let by_pair = Lists::gather(order, pairs.values.len(), |series| self.labels_of(series).iter().copied());
-        let (mut out, mut lists) = (Vec::new(), Vec::new());
+        let (mut out, mut lists) = (Vec::new(), ListEncoder::default());
         out.extend_from_slice(&(pairs.names.len() as u32).to_le_bytes());
         out.extend_from_slice(&(pairs.values.len() as u32).to_le_bytes());
         for (name, (symbol, first_pair)) in pairs.names.iter().enumerate() {
-            for field in [*symbol, *first_pair, u32::try_from(lists.len()).ok()?] {
+            for field in [*symbol, *first_pair, u32::try_from(lists.out.len()).ok()?] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
-            append_list(&mut lists, by_name.get(name));
+            lists.append(by_name.get(name));
         }
         for (pair, symbol) in pairs.values.iter().enumerate() {
-            for field in [*symbol, u32::try_from(lists.len()).ok()?] {
+            for field in [*symbol, u32::try_from(lists.out.len()).ok()?] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
-            append_list(&mut lists, by_pair.get(pair));
+            lists.append(by_pair.get(pair));
         }
-        out.extend_from_slice(&lists);
+        out.extend_from_slice(&lists.out);
         Some(out)
     }
 

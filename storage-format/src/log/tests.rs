@@ -149,7 +149,10 @@ fn impossible_samples_are_refused() {
     assert!(with(5, 0x01).is_err(), "a form that is not listed");
     assert!(with(5, 0x10).is_err(), "a form of a row that is not there");
     assert!(decode(&[1, 1 << 2, 0, 1, 0x07, 0, 1, 0, 0, 0, 0, 0, 0x20]).is_err(), "mantissa 2^53 + 1");
-    assert!(decode(&[2, 2 << 2, 0, 2, 0x07, 231, 0x10, 0, 0, 0, 0, 0, 0, 0x20, 2, 0, 0, 0, 0, 0, 0]).is_err(), "2^53 and 1");
+    assert!(
+        decode(&[2, 2 << 2, 0, 2, 0x07, 231, 0x10, 0, 0, 0, 0, 0, 0, 0x20, 2, 0, 0, 0, 0, 0, 0]).is_err(),
+        "2^53 and 1"
+    );
     assert!(decode(&[good.as_slice(), &[0]].concat()).is_err(), "a byte too many");
     assert!(decode(&[0xff, 0xff, 0xff, 0xff, 0x0f]).is_err(), "more rows than bytes");
 }

@@ -22,7 +22,7 @@ pub const SAMPLE_BYTES_MAX: usize = 32;
 /// let rows = [(0, 15_000, 12.5), (1, 15_000, 7.0), (2, 15_000, 7.0)];
 /// let mut payload = Vec::new();
 /// append_samples(&mut payload, &rows);
-/// assert_eq!(payload.len(), 14);
+/// assert_eq!(payload.len(), 13);
 ///
 /// let mut read = Vec::new();
 /// decode_samples(&payload, |reference, timestamp_ms, value| read.push((reference, timestamp_ms, value))).unwrap();
