@@ -23,8 +23,9 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Appends one column. With a reference, the integers of another column of equal length, it may tell this one by how
-    /// it differs from that one; returns whether it did, and only then does a reader need it.
+    /// Appends one column. With a reference, the integers of another column of equal length, it tells this one by how it
+    /// differs from that one where this is shorter; returns whether it did, and only then does a reader need it. Without
+    /// one it would be no shorter, so there is no need to try both.
     pub fn encode(&mut self, numbers: &Numbers, effort: Effort, reference: Option<&[i64]>, out: &mut Vec<u8>) -> bool {
         let constant = numbers.is_constant();
         append_head(numbers, constant, out);

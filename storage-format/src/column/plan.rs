@@ -11,7 +11,7 @@
 
 use super::exceptions::is_named;
 use super::pack::BLOCK_SAMPLES;
-use super::predict::{Order, Slope};
+use super::predict::{FRACTION_MAX, Order, Slope};
 use super::scale::{SHIFT_MAX, Scale, integer_of};
 use super::{Effort, sparse};
 use crate::decimal::EXPONENT_MAX;
@@ -54,6 +54,10 @@ const REMAINDER_BITS: f64 = 14.0;
 
 /// Growth by which a slope is found.
 const SLOPE_SAMPLES: usize = 256;
+/// A slope so near to a whole number is that number, disturbed.
+const WHOLE_SLOPE_NEAR: f64 = 1e-3;
+/// Bits of a slope's product with the reference's growth, so that none is cut off.
+const PRODUCT_BITS_MAX: f64 = 61.0;
 
 /// One residual of so many may be another one, for a sparse list to be asked.
 const SAMPLES_PER_SPARSE: usize = 2;
@@ -246,17 +250,20 @@ pub(super) fn slope(numbers: &[i64], reference: &[i64]) -> Option<Slope> {
     fixed_point((xy - x * y / pairs) / variance, reference)
 }
 
-/// The slope with as long a fraction as its products with the reference's growth have room for.
+/// The slope with a fraction as long as the reference's growth, if its products have room for that.
 fn fixed_point(slope: f64, reference: &[i64]) -> Option<Slope> {
     let first = reference[0];
     let largest = reference.iter().map(|number| number.wrapping_sub(first).unsigned_abs()).max()?;
-    let growth_bits = (largest as f64).log2().ceil();
-    // A whole slope needs no fraction; another one as many bits as its products have, up to 20.
+    let growth_bits = (largest as f64).log2().ceil().max(0.0);
+    let room_bits = PRODUCT_BITS_MAX - growth_bits - slope.abs().log2().max(0.0);
     let nearest = slope.round();
-    let fraction = if (slope - nearest).abs() < 1e-3 { 0.0 } else { growth_bits.min(20.0) };
+    let is_whole = nearest != 0.0 && (slope - nearest).abs() < WHOLE_SLOPE_NEAR;
+    let fraction = if is_whole { 0.0 } else { growth_bits.min(room_bits).floor() };
+    if !(0.0..=f64::from(FRACTION_MAX)).contains(&fraction) {
+        return None;
+    }
     let scaled = (slope * fraction.exp2()).round();
-    let has_room = scaled.abs().log2() + growth_bits < 62.0;
-    if scaled == 0.0 || !has_room {
+    if scaled == 0.0 {
         return None;
     }
     let zeros = (scaled as i64).trailing_zeros().min(fraction as u32);
