@@ -155,6 +155,7 @@ impl<'a> Cursor<'a> {
         u32::try_from(self.varint()?).map_err(|_| Corruption::at(at, "a number exceeds 32 bits"))
     }
 
+    #[inline]
     pub(crate) fn zigzag(&mut self) -> Result<i64, Corruption> {
         let value = self.varint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))

@@ -43,9 +43,13 @@ fn check_round_trip(columns: &[Samples], bytes: &[u8], scratch: &mut Scratch) {
         let range = column.0.first().copied().zip(column.0.last().copied());
         assert_eq!(group.time_range(index), range);
         assert_eq!(group.sample_count(index), column.0.len());
-        let read = read(&group, index, scratch).expect("as encoded");
-        assert!(same(&read, column), "column {index}: {read:?} for {column:?}");
+        let opened = read(&group, index, scratch).expect("as encoded");
+        assert!(same(&opened, column), "column {index}: {opened:?} for {column:?}");
+        let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
+        read_column(bytes, index, scratch, &mut timestamps_ms, &mut values).expect("as encoded");
+        assert!(same(&(timestamps_ms, values), column), "column {index}, not kept open");
     }
+    read(&group, columns.len(), scratch).expect_err("one column too many");
 }
 
 /// Numbers without a pattern, the same at each run.
@@ -257,9 +261,14 @@ fn damage_of_any_byte_is_found_or_without_effect() {
         damaged[position] ^= 1 << (position % 8);
         // Once with what was remembered of the whole group, once without.
         for scratch in [&mut scratch, &mut Scratch::default()] {
-            let Ok(group) = GroupReader::open(&damaged) else { continue };
+            let group = GroupReader::open(&damaged);
             for (index, column) in columns.iter().enumerate() {
-                if let Ok(read) = read(&group, index, scratch) {
+                let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
+                let alone = read_column(&damaged, index, scratch, &mut timestamps_ms, &mut values);
+                let alone = alone.map(|()| (timestamps_ms, values));
+                let opened = group.as_ref().map_err(|corruption| *corruption);
+                assert_eq!(opened.and_then(|group| read(group, index, scratch)).is_ok(), alone.is_ok());
+                if let Ok(read) = alone {
                     assert!(same(&read, column), "byte {position}, column {index}");
                 }
             }
