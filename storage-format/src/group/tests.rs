@@ -400,6 +400,23 @@ fn crafted_timestamps(rows: &[&[u8]], bodies: &[u8], row: u8) -> Result<Vec<i64>
 }
 
 #[test]
+fn each_form_of_timestamps_reads_as_the_chapter_says() {
+    // Steps of 1,000 (zigzag d0 0f), and residuals all the same: 80, the residual.
+    let forms: [(&[u8], u8, [i64; 4]); 3] = [
+        (&[4, 0, 0xb9, 0x17, 5], 0, [0, 1001, 2001, 3001]), // each 1 late
+        (&[4, 0, 0xbb, 0x17, 5], 1, [0, 1001, 2002, 3003]), // each 1 later than the one before
+        (&[4, 0, 0xbe, 0x17, 5], 2, [0, 1001, 2003, 3006]), // and that by 1 more each time
+    ];
+    for (row, order, times) in forms {
+        assert_eq!(crafted_timestamps(&[row], &[order, 0xd0, 0x0f, 0x80, 2], 0), Ok(times.to_vec()), "form {order}");
+    }
+    let picked: &[u8] = &[2, 0xd0, 0x0f, 0xd0, 0x0f, 5]; // 1,000 and 3,000
+    assert_eq!(crafted_timestamps(&[SECONDS, picked], &[3, 0, 1, 0x80, 2], 1), Ok(vec![1000, 3000]));
+    assert!(crafted_timestamps(&[SECONDS, picked], &[3, 0, 1, 0x80, 0], 1).is_err(), "1,000 and 2,000");
+    assert!(crafted_timestamps(&[SECONDS, picked], &[3, 0, 1, 0x80, 1], 1).is_err(), "a skip of -1");
+}
+
+#[test]
 fn timestamps_that_do_not_add_up_are_refused() {
     assert_eq!(crafted_timestamps(&[SECONDS], &[], 0), Ok(vec![0, 1000, 2000, 3000]));
     let what = |rows: &[&[u8]], bodies: &[u8], row| crafted_timestamps(rows, bodies, row).expect_err("damaged").what;
