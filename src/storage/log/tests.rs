@@ -297,7 +297,11 @@ fn a_segment_goes_when_its_samples_and_its_belated_samples_are_in_blocks() {
     log.retire(1, 9).expect("retired");
     assert_eq!(segments(&disk).len(), 4, "the newest sample of the first is at the floor");
     log.retire(4, 2).expect("retired");
-    assert_eq!(segments(&disk), ["00000002.log", "00000003.log", "00000004.log"], "the second's belated are in no block");
+    assert_eq!(
+        segments(&disk),
+        ["00000002.log", "00000003.log", "00000004.log"],
+        "the second's belated are in no block"
+    );
     log.retire(4, 3).expect("retired");
     assert_eq!(segments(&disk), ["00000004.log"]);
 
