@@ -199,7 +199,7 @@ pub(super) fn write_block(
     effort: Effort,
     write: impl FnOnce(&mut BlockBuilder<'_>) -> Result<(), StorageError>,
 ) -> Result<Option<block::Block>, StorageError> {
-    let temporary = name.temporary_path(folder);
+    let temporary = block::unfinished_path(folder);
     let build = || -> Result<Option<block::Block>, StorageError> {
         let file = disk.create(&temporary, 0)?;
         let mut builder = BlockBuilder::begin(&*file, &temporary, range, effort)?;

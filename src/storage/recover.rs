@@ -3,6 +3,9 @@
 //! Recovery changes nothing that was written: of a killed process's segment it gives back the zeros that were reserved
 //! behind the records, so that many starts do not fill the disk. It is over when the head holds what the log holds; the next group of writes
 //! begins a new segment, which opens with all series alive, so an interrupted recovery simply starts again.
+//!
+//! What a shard wrote is read by a thread of its own, as long as a segment is large enough. (Handing samples out series
+//! by series, so that the head stays in the cache, was tried: sorting them cost what it saved.)
 
 use std::path::Path;
 use std::sync::Arc;

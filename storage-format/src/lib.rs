@@ -6,7 +6,7 @@
 //! | file of a data folder | chapters |
 //! | --- | --- |
 //! | log segment | [`frame`] (records), [`log`] (what is in them) |
-//! | block | [`block`] (regions), [`group`], [`column`] (samples), [`index`] (series by label) |
+//! | block | [`block`] (regions), [`group`], [`mod@column`] (samples), [`index`] (series by label) |
 //! | block of version 1 | [`block_v1`], [`chunk`], [`index_v1`] |
 //! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |

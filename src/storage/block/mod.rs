@@ -42,6 +42,11 @@ pub(super) fn folder(data: &Path) -> PathBuf {
     data.join("blocks")
 }
 
+/// The block that is being written: one at a time, so that an attempt that fails leaves no more than one.
+pub(super) fn unfinished_path(folder: &Path) -> PathBuf {
+    folder.join("unfinished.tmp")
+}
+
 /// What a block says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {

@@ -39,11 +39,6 @@ impl BlockName {
         self.file(folder, "deleted")
     }
 
-    /// The block while it is written.
-    pub(in crate::storage) fn temporary_path(&self, folder: &Path) -> PathBuf {
-        self.file(folder, "tmp")
-    }
-
     fn file(&self, folder: &Path, extension: &str) -> PathBuf {
         let BlockName { from_ms, to_ms, number } = self;
         folder.join(match number {
@@ -62,7 +57,7 @@ mod tests {
         let folder = Path::new("/data/blocks");
         for (from_ms, to_ms, number) in [(0, 7_200_000, 0), (-7_200_000, -1, 3), (-5, 5, u64::MAX), (1, 2, 10)] {
             let name = BlockName { from_ms, to_ms, number };
-            for path in [name.path(folder), name.deleted_path(folder), name.temporary_path(folder)] {
+            for path in [name.path(folder), name.deleted_path(folder)] {
                 let file = path.file_name().and_then(|file| file.to_str()).expect("a file's name");
                 assert_eq!(BlockName::of_file(file), Some(name), "{file}");
             }

@@ -92,8 +92,12 @@ pub(in crate::storage) fn open_all(
     refuse_newer(disk, folder, &names)?;
     let mut found = Found { set: BlockSet::empty(), number_max: 0, lost: Vec::new() };
     for file in &names {
-        let Some(name) = BlockName::of_file(file) else { continue };
         let path = folder.join(file);
+        if file.ends_with(".tmp") {
+            // Never finished: what it was to hold is still in the log, or in the blocks before it.
+            disk.remove(&path)?;
+        }
+        let Some(name) = BlockName::of_file(file) else { continue };
         found.number_max = found.number_max.max(name.number);
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("block") => match Block::open(disk, &path, name)? {
@@ -108,11 +112,6 @@ pub(in crate::storage) fn open_all(
                 }
             },
             Some("damaged") => found.lost.push(TimeRange { from_ms: name.from_ms, to_ms: name.to_ms - 1 }),
-            // A block that was never finished: what it was to hold is still in the log, or in the blocks before it.
-            Some("tmp") => {
-                disk.remove(&path)?;
-                continue;
-            }
             // Its block went, and the process ended before this file did.
             Some("deleted") if !names.iter().any(|other| folder.join(other) == name.path(folder)) => {
                 disk.remove(&path)?;

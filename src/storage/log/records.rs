@@ -43,8 +43,7 @@ impl ShareReplay {
         let Record { offset, kind, payload, .. } = *record;
         let read = match kind {
             log::KIND_SERIES => self.define(payload, target),
-            log::KIND_ROWS => self.rows(|row| log::decode_rows(payload, row)),
-            log::KIND_SAMPLES | log::KIND_BELATED => self.rows(|row| log::decode_samples(payload, row)),
+            log::KIND_ROWS | log::KIND_SAMPLES | log::KIND_BELATED => self.gather(kind, payload),
             log::KIND_DELETION => self.delete(payload, target),
             _ => Err(Corruption { offset: 0, what: "a record of an unknown kind" }),
         };
@@ -78,17 +77,16 @@ impl ShareReplay {
     }
 
     /// Gathers the rows of a record; none of one that is damaged.
-    fn rows(
-        &mut self,
-        decode: impl FnOnce(&mut dyn FnMut(u64, i64, f64)) -> Result<u32, Corruption>,
-    ) -> Result<(), Corruption> {
+    fn gather(&mut self, kind: u8, payload: &[u8]) -> Result<(), Corruption> {
         let (rows, series, newest_ms) = (&mut self.rows, &mut self.series, &mut self.newest_ms);
-        let decoded = decode(&mut |reference, timestamp_ms, value| {
+        let row = |reference, timestamp_ms, value| {
             *newest_ms = (*newest_ms).max(timestamp_ms);
             if let Some(series) = series.find(reference) {
                 rows.push((series, timestamp_ms, value));
             }
-        });
+        };
+        let decoded =
+            if kind == log::KIND_ROWS { log::decode_rows(payload, row) } else { log::decode_samples(payload, row) };
         if decoded.is_err() {
             self.rows.clear();
         }

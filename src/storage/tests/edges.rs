@@ -268,3 +268,62 @@ fn a_head_full_of_belated_samples_is_emptied() {
     assert!(expected.len() > 500, "{}", expected.len());
     assert_eq!(fixture.read(&up), expected.into_iter().collect::<Vec<_>>());
 }
+
+#[test]
+fn a_log_of_a_newer_format_is_refused_before_anything_is_changed() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    open(&disk, &clock).write(&[(series("up", 1), T0, 1.0)]);
+    let newer = PathBuf::from("/data/log/00000017.log");
+    let header = storage_format::frame::FileHeader::new(storage_format::frame::FileKind::Log, 17, T0, 1);
+    let header = storage_format::frame::FileHeader { version: header.version + 1, ..header };
+    disk.create(&newer, 0).expect("a file").write_at(0, &header.encode()).expect("written");
+    let (before, files) = (disk.operation_count(), disk.list(&PathBuf::from("/data/log")).expect("a folder"));
+    let opened = Storage::open(options(3), Arc::new(disk.clone()), clock.clone(), Arc::new(|_: &Labels| false));
+    let refusal = opened.err().expect("refused").to_string();
+    assert!(refusal.contains("00000017.log has format 3, this binary reads up to 2"), "{refusal}");
+    assert_eq!(disk.operation_count(), before);
+    assert_eq!(disk.list(&PathBuf::from("/data/log")).expect("a folder"), files);
+}
+
+#[test]
+fn the_files_of_a_rotation_hold_everything_acknowledged_before() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    let fixture = open(&disk, &clock);
+    let up = series("up", 1);
+    fixture.write(&[(up.clone(), T0, 1.0)]);
+    let files = fixture.storage.rotate_log().expect("rotated");
+    assert_eq!(files, [PathBuf::from("/data/log/00000001.log")]);
+    assert_eq!(fixture.storage.growing_segment(), 2);
+    fixture.write(&[(up.clone(), T0 + 1, 2.0)]);
+    let copy = SimulatedDisk::new();
+    for file in files {
+        let bytes = disk.read(&file).expect("a file");
+        copy.create(&file, 0).expect("a file").write_at(0, &bytes).expect("written");
+    }
+    assert_eq!(open(&copy, &clock).read(&up), bits(&[(T0, 1.0)]));
+    fixture.storage.close();
+    assert!(fixture.storage.rotate_log().is_err());
+}
+
+#[test]
+fn a_log_is_read_by_any_number_of_shards() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    let mut expected: BTreeMap<u32, Vec<(i64, f64)>> = BTreeMap::new();
+    for (start, shard_count) in [3, 1, 4, 2].into_iter().enumerate() {
+        let progress = Arc::new(crate::storage::RecoveryProgress::default());
+        let options = StorageOptions { recovery: progress.clone(), ..options(shard_count) };
+        let fixture = open_with(&disk, options, &clock);
+        assert_eq!(progress.samples.load(std::sync::atomic::Ordering::SeqCst), 40 * start as u64);
+        assert!(progress.done.load(std::sync::atomic::Ordering::SeqCst));
+        for node in 0..20 {
+            let sample = |step: i64| (T0 + 2 * start as i64 + step, f64::from(node) + 0.5);
+            for step in 0..2 {
+                fixture.write(&[(series("up", node), sample(step).0, sample(step).1)]);
+                expected.entry(node).or_default().push(sample(step));
+            }
+        }
+        for (node, samples) in &expected {
+            assert_eq!(fixture.read(&series("up", *node)), bits(samples), "{shard_count} shards");
+        }
+    }
+}

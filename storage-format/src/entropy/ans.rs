@@ -12,6 +12,7 @@ pub(super) const LANES: usize = 4;
 const STREAM_BYTES_MAX: usize = (RESIDUALS_MAX * STATE_BITS as usize) / 8 + 16;
 
 /// Bits filled from the highest address downwards: what is written last is read first.
+#[derive(Debug)]
 pub(super) struct Writer {
     bytes: Box<[u8; STREAM_BYTES_MAX]>,
     position: usize,

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use super::RESIDUALS_MAX;
 use super::histogram::Counts;
 use super::tables::{
-    COST_UNIT, ESCAPE, ESCAPE_BITS, Frequencies, LINEAR, OCTAVE, STORED, STORED_STEP_BITS, SYMBOLS, Table,
+    COST_UNIT, ESCAPE, ESCAPE_BITS, Frequencies, LINEAR, LOWEST, MIDDLE, OCTAVE, STORED, STORED_STEP_BITS, SYMBOLS,
+    Table,
 };
 
 /// Parts of a step in which a reach is counted.
@@ -29,30 +30,26 @@ impl Fit {
     }
 }
 
-/// Tables of an origin, ascending by how far from it their symbols lie on average.
-struct Row {
-    origin: u8,
-    tables: Vec<(u32, u8)>,
+/// Tables of an origin by their reach, ascending.
+type Row = Vec<(u32, u8)>;
+
+static ABOVE_LOWEST: LazyLock<Row> = LazyLock::new(|| row(LOWEST));
+static AROUND_MIDDLE: LazyLock<Row> = LazyLock::new(|| row(MIDDLE));
+
+fn row(origin: u8) -> Row {
+    let tables = LINEAR.iter().enumerate().filter(|(_, table)| table.origin == origin);
+    let reach = |table: &Table| reach(&table.frequencies.map(|frequency| frequency as i16), origin);
+    let mut row: Row = tables.map(|(index, table)| (reach(table), index as u8)).collect();
+    row.sort_unstable();
+    row
 }
 
-static ROWS: LazyLock<[Row; 2]> = LazyLock::new(|| [Row::new(1), Row::new(32)]);
-
-impl Row {
-    fn new(origin: u8) -> Row {
-        let tables = LINEAR.iter().enumerate().filter(|(_, table)| table.origin == origin);
-        let mut tables: Vec<(u32, u8)> =
-            tables.map(|(index, table)| (reach(&table.frequencies.map(|f| f as i16), origin), index as u8)).collect();
-        tables.sort_unstable();
-        Row { origin, tables }
-    }
-
-    fn near(&self, reach: u32) -> &[(u32, u8)] {
-        let (least, most) = (reach - reach / 4, reach + reach / 3);
-        let first = self.tables.partition_point(|(other, _)| *other < least);
-        let end = self.tables.partition_point(|(other, _)| *other <= most);
-        // Between two tables there is always the one before and the one behind.
-        &self.tables[first.saturating_sub(1)..(end + 1).min(self.tables.len())]
-    }
+/// The tables of about this reach, and in any case those before and behind it.
+fn near(row: &Row, reach: u32) -> &[(u32, u8)] {
+    let (least, most) = (reach - reach / 4, reach + reach / 3);
+    let first = row.partition_point(|(other, _)| *other < least);
+    let end = row.partition_point(|(other, _)| *other <= most);
+    &row[first.saturating_sub(1)..(end + 1).min(row.len())]
 }
 
 /// Mean distance of symbols from the origin; escapes do not count.
@@ -68,10 +65,10 @@ fn reach(counts: &Counts, origin: u8) -> u32 {
 
 /// The cheapest table of steps whose centre is that of the counts.
 pub(super) fn linear(counts: &Counts, origin: u8, escape_bits: u32, rest_bits: u64) -> Fit {
-    let row = if ROWS[0].origin == origin { &ROWS[0] } else { &ROWS[1] };
-    let near = row.near(reach(counts, origin)).iter().map(|(_, index)| (*index, &LINEAR[usize::from(*index)]));
+    let row = if origin == LOWEST { &ABOVE_LOWEST } else { &AROUND_MIDDLE };
+    let near = near(row, reach(counts, origin)).iter().map(|(_, index)| (*index, &LINEAR[usize::from(*index)]));
     let fit = cheapest(near, counts, escape_bits);
-    if origin == super::linear::STORED_ORIGIN { fit.or_stored(counts, escape_bits, rest_bits) } else { fit }
+    if origin == MIDDLE { fit.or_stored(counts, escape_bits, rest_bits) } else { fit }
 }
 
 /// The cheapest table of octaves.

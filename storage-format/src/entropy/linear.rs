@@ -3,15 +3,12 @@
 use super::RESIDUALS_MAX;
 use super::ans;
 use super::bits::{self, mask, word};
-use super::tables::{ESCAPE, Frequencies, LINEAR, STORED, SYMBOLS};
+use super::tables::{ESCAPE, Frequencies, LINEAR, MIDDLE, STORED, SYMBOLS};
 use crate::Corruption;
 use crate::bytes::{Cursor, append_zigzag};
 
 /// A word at any bit holds what is below the steps.
 pub(super) const SHIFT_MAX: u32 = bits::WORD_BITS;
-
-/// The symbol of the centre by a stored table.
-pub(super) const STORED_ORIGIN: u8 = 32;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Linear {
@@ -34,7 +31,7 @@ impl Linear {
         let mut symbols = [ESCAPE; RESIDUALS_MAX];
         let symbols = &mut symbols[..residuals.len()];
         if self.table == STORED {
-            self.read_symbols(residuals, STORED_ORIGIN, &[1; SYMBOLS], symbols);
+            self.read_symbols(residuals, MIDDLE, &[1; SYMBOLS], symbols);
             writer.append_with_table(symbols, out);
         } else {
             let table = &LINEAR[usize::from(self.table)];
@@ -79,7 +76,7 @@ pub(super) fn decode(shift: u32, bytes: &[u8], residuals: &mut [i64]) -> Result<
     let symbols = &mut symbols[..residuals.len()];
     let origin = if number == STORED {
         at += ans::decode_with_table(&bytes[at..], symbols).map_err(|error| error.moved(at as u64))?;
-        STORED_ORIGIN
+        MIDDLE
     } else {
         let table = LINEAR.get(usize::from(number)).ok_or(Corruption::at(0, "a table of steps is unknown"))?;
         at += ans::decode(table.decoding(), &bytes[at..], symbols).map_err(|error| error.moved(at as u64))?;

@@ -30,16 +30,10 @@ const FORM_SPIKE: u8 = 131;
 const FORM_PARTS: u8 = 132;
 
 /// Writes residuals; keeps its buffers from one column to the next.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Encoder {
     planner: Planner,
     writer: ans::Writer,
-}
-
-impl std::fmt::Debug for Encoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").finish_non_exhaustive()
-    }
 }
 
 impl Encoder {

@@ -1,10 +1,11 @@
 //! Which form takes the fewest bits, told from histograms; nothing is written to find out.
 
-use super::linear::{self, Linear, centre_shift};
+use super::linear::{Linear, centre_shift};
 use super::octave::{self, Octave};
 use super::plain::{self, Packed};
-use super::sketch::Sketch;
+use super::sketch::{Mode, Sketch};
 use super::spike::Spike;
+use super::tables::{ESCAPE, LOWEST, MIDDLE};
 use super::{FORM_CONSTANT, FORM_PACKED, FORM_SPARSE, ans, fit};
 use crate::bytes::append_zigzag;
 
@@ -75,7 +76,7 @@ impl Simple {
 }
 
 /// Finds plans; keeps what a spike and parts need until they are written.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Planner {
     pub(super) spike: Spike,
     pub(super) parts: Vec<Simple>,
@@ -89,7 +90,7 @@ impl Planner {
         }
         let spike = self.plan_spike(residuals, mode).filter(|spike| spike.cost_bits() < plan.bits);
         let plan = spike.unwrap_or(Plan::Simple(plan));
-        self.plan_parts(residuals).filter(|parts| parts.cost_bits() < plan.cost_bits()).unwrap_or(plan)
+        self.plan_parts(residuals, mode.value).filter(|parts| parts.cost_bits() < plan.cost_bits()).unwrap_or(plan)
     }
 
     fn plan_spike(&mut self, residuals: &[i64], mode: Mode) -> Option<Plan> {
@@ -106,28 +107,45 @@ impl Planner {
         Some(Plan::Spike { gaps, others, bits })
     }
 
-    fn plan_parts(&mut self, residuals: &[i64]) -> Option<Plan> {
+    fn plan_parts(&mut self, residuals: &[i64], middle: i64) -> Option<Plan> {
         let count = residuals.len() / PART_COUNT_MIN;
         if count < 2 {
             return None;
         }
+        let parts = residuals.chunks(residuals.len().div_ceil(count));
+        if !drifts(parts.clone().map(|part| mean_and_variance(part, middle))) {
+            return None;
+        }
         self.parts.clear();
-        self.parts.extend(residuals.chunks(residuals.len().div_ceil(count)).map(|part| simple(part).0));
+        self.parts.extend(parts.map(|part| simple(part).0));
         Some(Plan::Parts { bits: 8 * 2 + self.parts.iter().map(|part| part.bits).sum::<u64>() })
     }
 }
 
-/// A frequent value.
-#[derive(Clone, Copy)]
-pub(super) struct Mode {
-    pub(super) value: i64,
-    pub(super) count: usize,
+/// Whether parts with these means and variances are far enough apart to pay for headers of their own.
+fn drifts(parts: impl Iterator<Item = (f64, f64)>) -> bool {
+    let extremes = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
+    let none = (f64::INFINITY, f64::NEG_INFINITY);
+    let (mean, variance) = parts.fold((none, none), |(means, variances), (mean, variance)| {
+        (extremes(means, mean), extremes(variances, variance))
+    });
+    variance.1 > 1.4 * variance.0 || (mean.1 - mean.0).powi(2) > 0.1 * variance.0
+}
+
+fn mean_and_variance(part: &[i64], middle: i64) -> (f64, f64) {
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for residual in part {
+        let distance = residual.wrapping_sub(middle) as f64;
+        sum += distance;
+        squares += distance * distance;
+    }
+    let mean = sum / part.len() as f64;
+    (mean, squares / part.len() as f64 - mean * mean)
 }
 
 /// The cheapest form besides spikes and parts.
 fn simple(residuals: &[i64]) -> (Simple, Mode) {
-    let range = residuals.iter().fold((i64::MAX, i64::MIN), |(min, max), one| (min.min(*one), max.max(*one)));
-    let (min, max) = range;
+    let (min, max) = residuals.iter().fold((i64::MAX, i64::MIN), |(min, max), one| (min.min(*one), max.max(*one)));
     if min == max {
         let plan = Simple { form: Form::Constant(min), bits: 8 * (1 + plain::varint_bytes(min)) };
         return (plan, Mode { value: min, count: residuals.len() });
@@ -141,7 +159,7 @@ fn simple(residuals: &[i64]) -> (Simple, Mode) {
     if residuals.len() >= TABLE_COUNT_MIN {
         let linear = linear_plan(residuals.len(), &sketch);
         plan = plan.or(linear);
-        if sketch.has_odd_shape(linear.bits as f64 / residuals.len() as f64) {
+        if sketch.shape.is_odd(linear.bits as f64 / residuals.len() as f64) {
             plan = octave_plan(residuals, &sketch, plan);
         }
     }
@@ -171,7 +189,7 @@ fn escape_bits(span: u64, shift: u32) -> u32 {
 }
 
 fn linear_plan(count: usize, sketch: &Sketch) -> Simple {
-    let shift = sketch.shift();
+    let shift = sketch.shape.shift();
     let histogram = &sketch.histogram;
     let fold = shift - histogram.bin_shift;
     let rest_bits = count as u64 * u64::from(shift) + TABLE_BITS;
@@ -185,28 +203,18 @@ fn linear_plan(count: usize, sketch: &Sketch) -> Simple {
     // The middle of the step at the centre, not its lower end.
     let mean = histogram.trimmed_mean() - f64::from((1u32 << fold) - 1) / 2.0;
     let (floor, ceiling) = (mean.floor() as i64, mean.ceil() as i64);
-    let mut plan = around(floor, linear::STORED_ORIGIN).or(around(histogram.first as i64, 1));
+    let mut plan = around(floor, MIDDLE).or(around(histogram.first as i64, LOWEST));
     if ceiling > floor && shift <= 2 {
-        plan = plan.or(around(ceiling, linear::STORED_ORIGIN));
+        plan = plan.or(around(ceiling, MIDDLE));
     }
     plan
 }
 
-/// The cheapest of octaves if it is better than what there is: found on a sample, then counted.
+/// The cheapest of octaves if it is better than what there is.
 fn octave_plan(residuals: &[i64], sketch: &Sketch, before: Simple) -> Simple {
-    let (points, total) = sketch.points();
-    let mut best = (u64::MAX, 0, 0);
-    for (centre, drops) in [(sketch.min, &[6][..]), (sketch.median, &[6, 3]), (0, &[6, 3])] {
-        let octave = sketch.typical_distance(centre).max(1).ilog2();
-        for shift in drops.iter().map(|drop| octave.saturating_sub(*drop)).filter(|shift| *shift <= octave::SHIFT_MAX) {
-            let (counts, low_bits) = octave::count(points.iter().copied(), centre, shift);
-            let bits = fit::entropy_bits(&counts) + low_bits + counts[0] as u64 * 40;
-            best = best.min((bits, centre, shift));
-        }
-    }
-    let (bits, centre, shift) = best;
+    let Some((bits, centre, shift)) = octaves_of_points(sketch) else { return before };
     // Few points tell too little entropy, never too much.
-    if bits == u64::MAX || bits / total as u64 > before.bits / residuals.len() as u64 {
+    if bits > before.bits as f64 / residuals.len() as f64 {
         return before;
     }
     let (counts, low_bits) = octave::count(residuals.iter().map(|residual| (*residual, 1)), centre, shift);
@@ -214,4 +222,24 @@ fn octave_plan(residuals: &[i64], sketch: &Sketch, before: Simple) -> Simple {
     let fit = fit::octave(&counts, escape_bits(sketch.span, 0), rest_bits);
     let octave = Octave { table: fit.table, shift, centre };
     before.or(Simple { form: Form::Octave(octave), bits: fit.bits + rest_bits })
+}
+
+/// Bits a residual, centre and shift of the octaves that are best at the points of a sketch.
+fn octaves_of_points(sketch: &Sketch) -> Option<(f64, i64, u32)> {
+    let points = || sketch.points.iter().copied();
+    let mut best: Option<(u64, i64, u32)> = None;
+    for (centre, drops) in [(sketch.min, &[6][..]), (sketch.shape.median, &[6, 3]), (0, &[6, 3])] {
+        let octave = sketch.shape.typical_distance(centre).max(1).ilog2();
+        let shifts = drops.iter().map(|drop| octave.saturating_sub(*drop));
+        for shift in shifts.filter(|shift| *shift <= octave::SHIFT_MAX) {
+            let (counts, low_bits) = octave::count(points(), centre, shift);
+            let escapes = counts[usize::from(ESCAPE)] as u64;
+            let bits = fit::entropy_bits(&counts) + low_bits + escapes * u64::from(escape_bits(sketch.span, 0));
+            if best.is_none_or(|(least, ..)| bits < least) {
+                best = Some((bits, centre, shift));
+            }
+        }
+    }
+    let total: f64 = points().map(|(_, times)| f64::from(times)).sum();
+    best.map(|(bits, centre, shift)| (bits as f64 / total, centre, shift))
 }

@@ -13,6 +13,9 @@ pub(super) const STATES: usize = 1 << STATE_BITS;
 pub(super) const SYMBOLS: usize = 64;
 /// The symbol of what a table has no other for.
 pub(super) const ESCAPE: u8 = 0;
+/// Origins of the tables: residuals lie at and above the centre, or around it. A table that follows is of these.
+pub(super) const LOWEST: u8 = 1;
+pub(super) const MIDDLE: u8 = 32;
 /// Number of a table that follows.
 pub(super) const STORED: u8 = 255;
 /// Bits of a frequency that follows: a step of octaves.
@@ -56,9 +59,7 @@ impl Table {
     fn read(line: &str) -> Table {
         let (_, numbers) = line.split_once(": ").expect("a table has a name");
         let numbers: Vec<u16> = numbers.split(' ').map(|number| number.parse().expect("a whole number")).collect();
-        let [origin, escape, first, rest @ ..] = numbers.as_slice() else {
-            panic!("a table has three numbers at least")
-        };
+        let [origin, escape, first, rest @ ..] = numbers.as_slice() else { panic!("a table has three numbers at least") };
         let mut frequencies = [0; SYMBOLS];
         frequencies[usize::from(ESCAPE)] = *escape;
         frequencies[usize::from(*first)..][..rest.len()].copy_from_slice(rest);

@@ -87,8 +87,9 @@ fn residuals() -> impl Strategy<Value = Vec<i64>> {
     let extreme = prop::collection::vec(prop::sample::select(vec![i64::MIN, -1, 0, 1, i64::MAX]), 0..300);
     let shifted = (any::<i64>(), 0u32..64, prop::collection::vec(any::<i64>(), 0..300))
         .prop_map(|(base, shift, all)| all.iter().map(|one| base.wrapping_add(one >> shift)).collect());
-    let mixed = (0u32..64, prop::collection::vec((any::<i64>(), 0u32..20), 0..300))
-        .prop_map(|(shift, all)| all.iter().map(|(one, rare)| if *rare == 0 { *one } else { one >> shift }).collect());
+    let mixed = (0u32..64, prop::collection::vec((any::<i64>(), 0u32..20), 0..300)).prop_map(|(shift, all)| {
+        all.iter().map(|(one, rare)| if *rare == 0 { *one } else { one >> shift }).collect()
+    });
     prop_oneof![whole, extreme, shifted, mixed]
 }
 
@@ -200,7 +201,10 @@ fn every_form_occurs() {
     for form in [(0, false), (0, true), (64, false), (64, true)].into_iter().chain(special) {
         assert!(forms.contains(&form), "form {form:?} of {forms:?}");
     }
-    let noise: Vec<i64> = { let mut random = Random(1); (0..1_440).map(|_| random.next() as i64).collect() };
+    let noise: Vec<i64> = {
+        let mut random = Random(1);
+        (0..1_440).map(|_| random.next() as i64).collect()
+    };
     assert_eq!(encoded(&noise)[0], FORM_PACKED);
 }
 
@@ -289,8 +293,13 @@ impl Oracle<'_> {
             frequencies[lead] += 1_024 - frequencies.iter().sum::<i128>();
         } else {
             let line = tables.lines().nth(table as usize).expect("the table is there");
-            let numbers: Vec<i128> =
-                line.rsplit(": ").next().expect("numbers").split(' ').map(|number| number.parse().expect("one")).collect();
+            let numbers: Vec<i128> = line
+                .rsplit(": ")
+                .next()
+                .expect("numbers")
+                .split(' ')
+                .map(|number| number.parse().expect("one"))
+                .collect();
             (origin, frequencies[0]) = (numbers[0], numbers[1]);
             for (place, frequency) in numbers[3..].iter().enumerate() {
                 frequencies[numbers[2] as usize + place] = *frequency;
@@ -309,7 +318,8 @@ impl Oracle<'_> {
             let symbol = owners[state];
             symbols.push(symbol);
             if index + 4 < count {
-                let rest = frequencies[symbol] + owners[..state].iter().filter(|owner| **owner == symbol).count() as i128;
+                let rest =
+                    frequencies[symbol] + owners[..state].iter().filter(|owner| **owner == symbol).count() as i128;
                 let bits = (0..11).find(|bits| rest << bits >= 1_024).expect("there is a rest");
                 states[index % 4] = ((rest << bits) - 1_024 + self.bits(bits) as i128) as usize;
             }
@@ -328,7 +338,8 @@ impl Oracle<'_> {
                 let (origin, symbols) = self.symbols(tables.next().expect("a part"), table, count);
                 let low: Vec<i128> = symbols.iter().map(|_| self.bits(form) as i128).collect();
                 self.byte_end();
-                let steps = symbols.iter().map(|symbol| if *symbol == 0 { self.zigzag() } else { *symbol as i128 - origin });
+                let steps =
+                    symbols.iter().map(|symbol| if *symbol == 0 { self.zigzag() } else { *symbol as i128 - origin });
                 steps.zip(low).map(|(steps, low)| centre + (steps << form) + low).collect()
             }
             64..=105 => {

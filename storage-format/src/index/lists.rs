@@ -201,10 +201,10 @@ impl<'a> ListEncoder<'a> {
             before = *one;
         }
         let length = self.out.len() - body;
-        if length > SHORT_BYTES {
-            if let Some((kind, told)) = self.told_otherwise(series, length) {
-                self.replace(start, head | kind, &told);
-            }
+        if length > SHORT_BYTES
+            && let Some((kind, told)) = self.told_otherwise(series, length)
+        {
+            self.replace(start, head | kind, &told);
         }
         self.count += 1;
     }

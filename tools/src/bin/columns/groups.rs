@@ -72,8 +72,8 @@ fn piece(column: &Column, start: i64, end: i64) -> Column {
 fn encode(groups: &[Vec<Column>], effort: Effort) -> Vec<Vec<u8>> {
     let mut encoder = GroupEncoder::default();
     let encode_one = |group: &Vec<Column>| {
-        let input = |column| -> Input<'_> {
-            let Column { timestamps_ms, values, .. } = column;
+        let input = |column| {
+            let Column { timestamps_ms, values, .. }: &Column = column;
             Input { labels: &[], timestamps_ms, values }
         };
         let inputs: Vec<Input<'_>> = group.iter().map(input).collect();
