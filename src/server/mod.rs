@@ -47,8 +47,10 @@ const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How soon they are looked after again when a block was cut: the head is emptied in the next round, and time may run
 /// faster than the clock.
 const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
-/// Memory that the head may take for one series, when the limit of series is derived from the machine's memory.
-const SERIES_BYTES_ASSUMED: u64 = 8 << 10;
+/// Memory that the head may take for one series, when the limit of series is derived from the machine's memory: its
+/// labels, index and table entries (measured by `benches/memory.rs`, with room for longer labels), and three hours of
+/// samples, one each 15 s, of 2.7 bytes.
+const SERIES_BYTES_ASSUMED: u64 = 450 + 720 * 27 / 10;
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.

@@ -90,7 +90,7 @@ impl Storage {
     pub(super) fn cut_due(&self, maintenance: &mut Maintenance) -> Result<Maintained, StorageError> {
         let mut done = Maintained { series_retired: self.empty_head(maintenance), ..Maintained::default() };
         done.head_full = self.head.sample_bytes() > self.options.head_bytes_max;
-        let due = if done.head_full { self.early_floor() } else { None };
+        let due = if done.head_full { self.early_floor().or_else(|| self.belated_floor()) } else { None };
         if let Some(floor_ms) = due.or_else(|| self.due_floor()) {
             done.blocks_cut = self.cut(maintenance, floor_ms)?;
             done.series_retired += self.empty_head(maintenance);
@@ -125,6 +125,11 @@ impl Storage {
             tracing::warn!(floor_ms, "the head is over head.bytes_max: a block is cut early");
             floor_ms
         })
+    }
+
+    /// Where the head is cut once more if only belated samples are too much.
+    fn belated_floor(&self) -> Option<i64> {
+        (self.head.belated_count() > 0).then(|| self.blocks.load().floor_ms)
     }
 
     /// Cuts everything before `floor_ms`. Returns the number of blocks made.
