@@ -285,7 +285,9 @@ fn series_lines(payload: &[u8]) -> Lines {
         .collect()
 }
 
-fn sample_lines(decode: impl FnOnce(&mut dyn FnMut(u64, i64, f64)) -> Result<u32, Corruption>) -> Lines {
+fn sample_lines(
+    decode: impl FnOnce(&mut dyn FnMut(u64, i64, f64)) -> Result<u32, storage_format::Corruption>,
+) -> Lines {
     let mut lines = Vec::new();
     decode(&mut |reference, timestamp_ms, value| {
         lines.push(format!("{reference}  {}  {}", Moment(timestamp_ms), Value(value)));
