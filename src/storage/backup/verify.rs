@@ -196,7 +196,7 @@ fn verify_framed(bytes: &[u8], kind: FileKind, may_be_torn: bool) -> (Vec<Corrup
         // Begun and never finished: nothing that counts comes before a synced header.
         Err(_) if may_be_torn && !holds_records(bytes) => return (damage, Some(0)),
         // The records may mean other things there.
-        Err(_) if FileHeader::newer_version(bytes).is_some() => {
+        Err(_) if is_newer(bytes) => {
             let what = "the file has a newer format than this binary reads: verify it with the newer one";
             return (vec![Corruption { offset: 8, what }], None);
         }
@@ -255,4 +255,9 @@ fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corrup
         (FileKind::Detector, _) => Ok(()),
         _ => Err(Corruption { offset: 0, what: "a record of a kind that this binary does not know" }),
     }
+}
+
+/// Whether a newer program wrote the file.
+fn is_newer(bytes: &[u8]) -> bool {
+    storage_format::version_of(bytes).is_some_and(|(kind, version)| version > kind.version())
 }

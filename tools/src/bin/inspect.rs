@@ -24,7 +24,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use storage_format::Corruption;
 use storage_format::block_v1::{self as block, BlockReader, ChunkMeta, SeriesEntry};
 use storage_format::chunk;
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
