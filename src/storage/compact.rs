@@ -109,7 +109,8 @@ impl Storage {
     fn due_blocks(&self, maintenance: &Maintenance, due: Due) -> Option<Vec<Member>> {
         let blocks = self.blocks.load();
         let readable = |member: &&Member| !maintenance.unreadable.contains(member.block.path());
-        for length_ms in self.ranges_ms() {
+        // The longest first: what goes into it anyway is not merged to something shorter before.
+        for length_ms in self.ranges_ms().rev() {
             let mut windows: BTreeMap<i64, Vec<&Member>> = BTreeMap::new();
             for member in blocks.members().iter().filter(readable) {
                 let span = member.block.span();
@@ -128,7 +129,7 @@ impl Storage {
         None
     }
 
-    fn ranges_ms(&self) -> impl Iterator<Item = i64> {
+    fn ranges_ms(&self) -> impl DoubleEndedIterator<Item = i64> {
         let retention_ms = self.options.retention_ms;
         let most_ms = if retention_ms == 0 { i64::MAX } else { retention_ms / RANGES_PER_RETENTION };
         RANGES_MS.into_iter().filter(move |length_ms| *length_ms == BLOCK_MS || *length_ms <= most_ms)
