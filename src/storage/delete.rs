@@ -29,7 +29,7 @@ impl Storage {
             for selector in selectors {
                 let found = member
                     .select(selector)
-                    .map_err(|what| StorageError::Unreadable { block: member.block.name(), what: what.to_string() })?;
+                    .map_err(|what| StorageError::Unreadable { block: member.block.path().to_owned(), what: what.to_string() })?;
                 series.extend(found.into_iter().map(|(number, _)| number));
             }
             series.sort_unstable();

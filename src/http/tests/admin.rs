@@ -81,8 +81,8 @@ async fn compact_answers_when_it_is_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_order_is_carried_out_at_a_time() {
-    let server = TestServer::start().await;
-    let front = Front::new(server.services.clone(), HttpLimits::default());
+    let services = services(true, IngestLimits::default(), Arc::new(|| ReadView::of_samples(samples())));
+    let front = Front::new(services, HttpLimits::default());
     let (gate, begun) = (Arc::new(Gate::default()), Arc::new(AtomicBool::new(false)));
     gate.close();
     let (waiting, seen) = (gate.clone(), begun.clone());

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use roaring::RoaringBitmap;
 use storage_format::Corruption;
 use storage_format::block::{BlockReader, SeriesEntry, SymbolCache};
-use storage_format::group::{GroupReader, Scratch};
+use storage_format::group::{self, GroupReader, Scratch};
 
 use super::super::columns::Columns;
 use super::{Content, Facts, Visitor};
@@ -130,11 +130,10 @@ impl Content for ContentV2 {
                 if !span.overlaps(range) {
                     continue;
                 }
-                let mut read = || {
-                    let group = GroupReader::open(self.0.group_bytes(place.group)?)?;
-                    group.read(place.column as usize, scratch, &mut columns.timestamps_ms, &mut columns.values)
-                };
-                read().map_err(|damage: Corruption| damage.moved(meta.offset))?;
+                let group = self.0.group_bytes(place.group)?;
+                let (timestamps_ms, values) = (&mut columns.timestamps_ms, &mut columns.values);
+                group::read_column(group, place.column as usize, scratch, timestamps_ms, values)
+                    .map_err(|damage| damage.moved(meta.offset))?;
             }
             Ok(())
         })

@@ -87,9 +87,8 @@ fn residuals() -> impl Strategy<Value = Vec<i64>> {
     let extreme = prop::collection::vec(prop::sample::select(vec![i64::MIN, -1, 0, 1, i64::MAX]), 0..300);
     let shifted = (any::<i64>(), 0u32..64, prop::collection::vec(any::<i64>(), 0..300))
         .prop_map(|(base, shift, all)| all.iter().map(|one| base.wrapping_add(one >> shift)).collect());
-    let mixed = (0u32..64, prop::collection::vec((any::<i64>(), 0u32..20), 0..300)).prop_map(|(shift, all)| {
-        all.iter().map(|(one, rare)| if *rare == 0 { *one } else { one >> shift }).collect()
-    });
+    let mixed = (0u32..64, prop::collection::vec((any::<i64>(), 0u32..20), 0..300))
+        .prop_map(|(shift, all)| all.iter().map(|(one, rare)| if *rare == 0 { *one } else { one >> shift }).collect());
     prop_oneof![whole, extreme, shifted, mixed]
 }
 

@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use storage_format::frame::{FileHeader, FileKind};
 use storage_format::{frame, log};
 
-use storage_format::log::{KIND_BELATED, KIND_DELETION};
 use super::*;
 use crate::model::{Matcher, Sample, SeriesRef};
 use crate::storage::batch::{NewSeries, Row, ShardBatch, WriteSummary};
 use crate::storage::resolver::Resolver;
 use crate::storage::tap::{TapSource, Tapped, tap};
 use crate::storage::{BLOCK_MS, Refusal};
+use storage_format::log::{KIND_BELATED, KIND_DELETION};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -135,7 +135,7 @@ impl Rig {
 
     fn delete(&mut self, nodes: &[u32], range: TimeRange) -> u64 {
         let selectors: Vec<Vec<Matcher>> =
-            nodes.iter().map(|node| vec![Matcher::equal("node", &node.to_string())]).collect();
+            nodes.iter().map(|node| vec![Matcher::equal("node", node.to_string())]).collect();
         let (records, deleted) = self.writer.delete(&selectors, range);
         self.log.write(records);
         for node in nodes {
