@@ -8,12 +8,15 @@
 //! 2. A file created or renamed is found again after a crash when [`Disk::sync_folder`] of its folder has returned.
 //! 3. After a failed sync nothing is known of what was written since the last one: write it again, to another file.
 
+mod mapped;
+mod mappings;
 mod real;
 mod simulated;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use mapped::{Mapping, mapping_faults};
 pub use real::{FolderLock, RealDisk};
 pub use simulated::SimulatedDisk;
 
@@ -94,6 +97,10 @@ pub trait Disk: Send + Sync {
             file.write_at(offset, part)?;
             offset += part.len() as u64;
         }
+        if bytes.is_damaged() {
+            let source = std::io::Error::other("a part of the file cannot be read, or somebody shortened it");
+            return Err(DiskError::new("copy", from, source));
+        }
         file.sync()
     }
 }
@@ -112,9 +119,20 @@ pub trait DiskFile: Send + Sync {
 #[derive(Clone)]
 pub enum FileBytes {
     /// Pages of the file itself, read as they are touched.
-    Mapped(Arc<memmap2::Mmap>),
+    Mapped(Arc<Mapping>),
     /// A copy in memory.
     Copied(Arc<[u8]>),
+}
+
+impl FileBytes {
+    /// Whether a part could not be read and was zeros instead, because somebody shortened the file or the disk failed.
+    /// Asked *after* reading what no checksum covers, and before it is used.
+    pub fn is_damaged(&self) -> bool {
+        match self {
+            FileBytes::Mapped(mapping) => mapping.is_damaged(),
+            FileBytes::Copied(_) => false,
+        }
+    }
 }
 
 impl std::ops::Deref for FileBytes {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
-use super::{Disk, DiskError, DiskFile, FileBytes};
+use super::{Disk, DiskError, DiskFile, FileBytes, Mapping};
 
 /// Files of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,15 +62,12 @@ impl Disk for RealDisk {
     fn read(&self, path: &Path) -> Result<FileBytes, DiskError> {
         let failed = |source| DiskError::new("read", path, source);
         let file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.len() == 0 {
+        let length = file.metadata().map_err(failed)?.len();
+        let length = usize::try_from(length).map_err(|_| failed(io::ErrorKind::FileTooLarge.into()))?;
+        if length == 0 {
             return Ok(FileBytes::Copied(Arc::from([])));
         }
-        // SAFETY: the mapping is sound while nobody shortens the file or changes mapped bytes under it. The folder lock
-        // keeps other Dozor processes out; we ourselves write a file once, never shorten one that may be mapped, and remove
-        // it by name only, which leaves the pages of a mapping in place. Somebody who truncates our files by hand ends
-        // the process (SIGBUS); read() into memory would not, but would hold every index of every block in memory.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-        Ok(FileBytes::Mapped(Arc::new(map)))
+        Ok(FileBytes::Mapped(Arc::new(Mapping::of(&file, length).map_err(failed)?)))
     }
 
     fn file_bytes(&self, path: &Path) -> Result<u64, DiskError> {
