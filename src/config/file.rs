@@ -16,8 +16,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_saphyr::{Spanned, UserMessageFormatter};
 
+pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
-use super::{Config, WebhookConfig};
+use super::{Config, ConfigError, WebhookConfig};
 
 /// A value as it is written, and where.
 pub(super) type Scalar = Spanned<String>;
@@ -28,12 +29,15 @@ pub(super) struct File {
     pub(super) data_dir: Option<Scalar>,
     pub(super) listen: Option<Scalar>,
     pub(super) external_url: Option<Scalar>,
-    pub(super) retention: Option<Scalar>,
+    pub(super) admin_api: Option<Scalar>,
+    pub(super) retention: Option<Retention>,
+    pub(super) retention_bytes: Option<Scalar>,
     pub(super) wal_sync: Option<Scalar>,
     pub(super) shards: Option<Scalar>,
     pub(super) head: Head,
     pub(super) limits: Limits,
     pub(super) query: Query,
+    pub(super) snapshots: Snapshots,
     pub(super) detection: Detection,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
@@ -69,6 +73,13 @@ pub(super) struct Query {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Snapshots {
+    pub(super) interval: Option<Scalar>,
+    pub(super) keep: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Detection {
     pub(super) lateness: Option<Scalar>,
 }
@@ -91,12 +102,22 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
         let options = serde_saphyr::render_options! { formatter: &UserMessageFormatter, source_name: Some(name) };
         error.render_with_options(options)
     })?;
+    let show = |given: &Scalar, setting: &str, what: &str| Place::of(name, text, setting, given).show(what);
     for setting in SETTINGS {
         if let Some(given) = (setting.in_file)(&file) {
-            setting.set(&mut config, &given.value).map_err(|what| show(name, text, setting.name, given, &what))?;
+            setting.set(&mut config, &given.value).map_err(|what| show(given, setting.name, &what))?;
         }
     }
-    config.webhooks = webhooks(file.webhooks, |given, setting, what| show(name, text, setting, given, what))?;
+    if let Some(retention) = &file.retention {
+        retention.read_list(&mut config, |given, setting| Place::of(name, text, setting, given))?;
+    }
+    if let (Some(given), Some(longest_ms)) = (&file.head.out_of_order_window, config.longest_retention_ms())
+        && config.head.out_of_order_window_ms > longest_ms
+    {
+        return Err(show(given, "head.out_of_order_window", "is longer than the retention: raise that, or lower this"));
+    }
+    config.fit_window();
+    config.webhooks = webhooks(file.webhooks, show)?;
     config.rules = file.rules;
     Ok(config)
 }
@@ -126,14 +147,36 @@ pub(super) fn default_webhook_name(index: usize) -> String {
     format!("webhook-{}", index + 1)
 }
 
-/// The mistake, its place, and the line itself with a caret under the value.
-fn show(name: &str, text: &str, setting: &str, given: &Scalar, what: &str) -> String {
-    let (line, column) = (given.referenced.line(), given.referenced.column());
-    let margin = " ".repeat(line.to_string().len());
-    let source = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or("");
-    let caret = " ".repeat(usize::try_from(column).map_or(0, |column| column.saturating_sub(1)));
-    format!(
-        "{setting} {value:?}: {what}\n{margin}--> {name}:{line}:{column}\n{margin} |\n{line} | {source}\n{margin} | {caret}^",
-        value = given.value
-    )
+/// Where a value stands in a settings file, and the line itself, for whoever finds later that it is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    file: String,
+    setting: String,
+    value: String,
+    line: u64,
+    column: u64,
+    source: String,
+}
+
+impl Place {
+    pub(super) fn of(file: &str, text: &str, setting: &str, given: &Scalar) -> Place {
+        let (line, column) = (given.referenced.line(), given.referenced.column());
+        let source = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or("");
+        let (file, setting, value) = (file.to_owned(), setting.to_owned(), given.value.clone());
+        Place { file, setting, value, line, column, source: source.to_owned() }
+    }
+
+    /// The mistake `what` at this place: the setting, the value, the line with a caret under the value.
+    pub fn mistake(&self, what: &str) -> ConfigError {
+        ConfigError::InFile(self.show(what))
+    }
+
+    pub(super) fn show(&self, what: &str) -> String {
+        let Place { file, setting, value, line, column, source } = self;
+        let margin = " ".repeat(line.to_string().len());
+        let caret = " ".repeat(usize::try_from(*column).map_or(0, |column| column.saturating_sub(1)));
+        format!(
+            "{setting} {value:?}: {what}\n{margin}--> {file}:{line}:{column}\n{margin} |\n{line} | {source}\n{margin} | {caret}^"
+        )
+    }
 }

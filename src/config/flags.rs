@@ -44,6 +44,10 @@ impl ServeArgs {
             ("--retention", "retention", &self.retention),
             ("--wal-sync", "wal_sync", &self.wal_sync),
         ];
+        if self.retention.is_some() {
+            // The flag stands for the whole setting.
+            config.retention_rules.clear();
+        }
         for (flag, name, value) in values {
             if let Some(value) = value {
                 let set = setting(name).set(config, value);

@@ -20,12 +20,15 @@
 
 mod file;
 mod flags;
+mod retention;
 mod settings;
 mod units;
 
 use std::path::PathBuf;
 
+pub use file::Place;
 pub use flags::ServeArgs;
+pub use retention::RetentionConfig;
 pub use settings::documented;
 pub use units::{parse_bytes, parse_duration_ms};
 
@@ -38,8 +41,14 @@ pub struct Config {
     pub listen: String,
     /// How people reach this server, for links in notifications. Empty: `http://` and the address that is listened on.
     pub external_url: String,
-    /// Samples older than this may be deleted, in ms. 0 keeps everything.
+    /// Who may give orders by HTTP.
+    pub admin_api: AdminApi,
+    /// Samples older than this may be deleted, in ms, unless a rule says otherwise. 0 keeps everything.
     pub retention_ms: i64,
+    /// For which series the age is another one; the first that matches says it.
+    pub retention_rules: Vec<RetentionConfig>,
+    /// Bytes of blocks past which the oldest may be deleted. 0: no limit.
+    pub retention_bytes: u64,
     /// What an acknowledgement waits for.
     pub wal_sync: WalSync,
     /// Number of head shards. 0: by the number of cores.
@@ -50,6 +59,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What one query may cost.
     pub query: QueryConfig,
+    /// Snapshots that are taken by themselves.
+    pub snapshots: SnapshotsConfig,
     /// How the stream is watched.
     pub detection: DetectionConfig,
     /// Rule files.
@@ -61,7 +72,7 @@ pub struct Config {
 /// What is kept in memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeadConfig {
-    /// How long after its two hours are full a block waits for samples out of order, in ms.
+    /// How long a sample may come behind the newest one, in ms; at most the longest retention.
     pub out_of_order_window_ms: i64,
     /// Most series at a time. 0: by the machine's memory.
     pub series_max: u64,
@@ -99,6 +110,15 @@ pub struct QueryConfig {
     pub lookback_ms: i64,
 }
 
+/// Snapshots that are taken by themselves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SnapshotsConfig {
+    /// Time between two, in ms. 0: none.
+    pub interval_ms: i64,
+    /// How many stay.
+    pub keep: u64,
+}
+
 /// How the stream is watched.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DetectionConfig {
@@ -115,6 +135,18 @@ pub struct WebhookConfig {
     pub url: String,
     /// File whose content signs every request.
     pub secret_file: Option<PathBuf>,
+}
+
+/// Whether orders are taken at `/api/v1/admin/`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdminApi {
+    /// While `listen` is a loopback address.
+    #[default]
+    Auto,
+    /// By whoever can reach the server.
+    On,
+    /// Never.
+    Off,
 }
 
 /// What an acknowledgement waits for.
@@ -177,12 +209,33 @@ impl Config {
             }
         };
         args.apply(&mut config)?;
+        config.fit_window();
         Ok(config)
     }
 
     /// Reads settings from YAML text; `name` is what errors call the file.
     pub fn from_yaml(name: &str, text: &str) -> Result<Config, ConfigError> {
         file::read(name, text).map_err(|what| ConfigError::InFile(what.trim_start_matches("error: ").to_owned()))
+    }
+
+    /// The longest time for which any sample is kept, in ms; `None` where some are kept for ever.
+    pub fn longest_retention_ms(&self) -> Option<i64> {
+        let all = self.retention_rules.iter().map(|rule| rule.keep_ms).chain([self.retention_ms]);
+        let mut longest_ms = 0;
+        for keep_ms in all {
+            if keep_ms == 0 {
+                return None;
+            }
+            longest_ms = longest_ms.max(keep_ms);
+        }
+        Some(longest_ms)
+    }
+
+    /// A window that nobody asked for is not in the way of a short retention.
+    fn fit_window(&mut self) {
+        if let Some(longest_ms) = self.longest_retention_ms() {
+            self.head.out_of_order_window_ms = self.head.out_of_order_window_ms.min(longest_ms);
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::file::{File, Scalar};
-use super::units::{parse_bytes, parse_count, parse_duration_ms, parse_wal_sync};
-use super::{Config, DetectionConfig, HeadConfig, LimitsConfig, QueryConfig, WalSync};
+use super::file::{File, Retention, Scalar};
+use super::units::{parse_admin_api, parse_bytes, parse_count, parse_duration_ms, parse_wal_sync};
+use super::{AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, QueryConfig, SnapshotsConfig, WalSync};
 
 /// One setting that is a single value.
 pub(super) struct Setting {
@@ -30,6 +30,7 @@ enum Slot<'a> {
     Address(&'a mut String),
     Url(&'a mut String),
     WalSync(&'a mut WalSync),
+    AdminApi(&'a mut AdminApi),
 }
 
 macro_rules! setting {
@@ -53,15 +54,25 @@ pub(super) const SETTINGS: &[Setting] = &[
         "HOST:PORT to serve on. There is no authentication: do not open it to networks you do not trust."),
     setting!("external_url", "", None, Url(external_url <- external_url),
         "How people reach this server, for links in notifications. Empty: the address above."),
-    setting!("retention", "15d", Some(("0", "100y")), Duration(retention_ms <- retention),
-        "Samples older than this are deleted. 0 keeps everything."),
+    setting!("admin_api", "auto", None, AdminApi(admin_api <- admin_api),
+        "Whether /api/v1/admin/ takes orders, among them to delete: on, off, or auto, which is on while `listen` is a loopback address. A proxy in front must not pass it on to strangers."),
+    Setting {
+        name: "retention",
+        default: "15d",
+        range: Some(("0", "100y")),
+        about: "Samples older than this are deleted. 0 keeps everything. Or a list, see `retention` below.",
+        in_file: |file| file.retention.as_ref().and_then(Retention::single),
+        slot: |config| Slot::Duration(&mut config.retention_ms),
+    },
+    setting!("retention_bytes", "0", Some(("0", "1024TiB")), Bytes(retention_bytes <- retention_bytes),
+        "Most bytes of blocks; past it the oldest is deleted. 0: no limit."),
     setting!("wal_sync", "always", None, WalSync(wal_sync <- wal_sync),
         "What an acknowledgement waits for: always (a finished sync), interval:<ms>, or os."),
     setting!("shards", "0", Some(("0", "255")), Count(shards <- shards),
         "Shards of the head, each with a thread. 0: by the number of cores."),
 
-    setting!("head.out_of_order_window", "1h", Some(("0", "1d")), Duration(head.out_of_order_window_ms <- head.out_of_order_window),
-        "How long after its two hours are full a block waits for samples out of order."),
+    setting!("head.out_of_order_window", "1h", Some(("0", "100y")), Duration(head.out_of_order_window_ms <- head.out_of_order_window),
+        "How long a sample may come behind the newest one. At most the retention."),
     setting!("head.series_max", "0", Some(("0", "1000000000")), Count(head.series_max <- head.series_max),
         "Most series in memory; a new one past it is refused. 0: by the machine's memory."),
     setting!("head.bytes_max", "0", Some(("0", "1TiB")), Bytes(head.bytes_max <- head.bytes_max),
@@ -89,12 +100,23 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("query.lookback", "5m", Some(("1s", "1d")), Duration(query.lookback_ms <- query.lookback),
         "How far back an instant selector looks for a sample."),
 
+    setting!("snapshots.interval", "0", Some(("0", "1y")), Duration(snapshots.interval_ms <- snapshots.interval),
+        "How often a snapshot is taken by itself, into data_dir/snapshots. 0: only on request."),
+    setting!("snapshots.keep", "24", Some(("1", "1000")), Count(snapshots.keep <- snapshots.keep),
+        "How many of those stay; the oldest goes when a newer one is complete. Those taken on request stay until you remove them."),
+
     setting!("detection.lateness", "30s", Some(("0", "1h")), Duration(detection.lateness_ms <- detection.lateness),
         "How late a sample may come, in event time, and still be judged with its own bucket."),
 ];
 
 /// The settings that are lists, as a file writes them, with an example.
 const LISTS: &str = "\
+# retention: duration as above, or list. The first entry whose `match` a series satisfies says how long its samples
+# are kept; one without `match` is for all others, which without it are kept for 15d.
+# retention:
+#   - { match: '{job=\"debug\"}', keep: 3d }
+#   - { keep: 90d }
+
 # rules: list of files. Default: none.
 # Rule files in Prometheus's format, with `anomaly:` blocks.
 # rules:
@@ -115,12 +137,16 @@ pub(super) fn defaults() -> Config {
         data_dir: PathBuf::new(),
         listen: String::new(),
         external_url: String::new(),
+        admin_api: AdminApi::Auto,
         retention_ms: 0,
+        retention_rules: Vec::new(),
+        retention_bytes: 0,
         wal_sync: WalSync::Always,
         shards: 0,
         head: HeadConfig::default(),
         limits: LimitsConfig::default(),
         query: QueryConfig::default(),
+        snapshots: SnapshotsConfig::default(),
         detection: DetectionConfig::default(),
         rules: Vec::new(),
         webhooks: Vec::new(),
@@ -147,6 +173,7 @@ impl Setting {
             Slot::Address(place) => *place = address(text)?.to_owned(),
             Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
             Slot::WalSync(place) => *place = parse_wal_sync(text)?,
+            Slot::AdminApi(place) => *place = parse_admin_api(text)?,
         }
         Ok(())
     }
@@ -170,7 +197,7 @@ impl Setting {
             Slot::Folder(_) => "path",
             Slot::Address(_) => "address",
             Slot::Url(_) => "URL",
-            Slot::WalSync(_) => "word",
+            Slot::WalSync(_) | Slot::AdminApi(_) => "word",
         }
     }
 }

@@ -25,6 +25,9 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(config.data_dir, PathBuf::from("./data"));
     assert_eq!(config.listen, "127.0.0.1:9090");
     assert_eq!(config.retention_ms, 1_296_000_000);
+    assert_eq!((config.retention_rules.len(), config.retention_bytes), (0, 0));
+    assert_eq!(config.admin_api, AdminApi::Auto);
+    assert_eq!(config.snapshots, SnapshotsConfig { interval_ms: 0, keep: 24 });
     assert_eq!(config.wal_sync, WalSync::Always);
     assert_eq!(config.head, HeadConfig { out_of_order_window_ms: 3_600_000, series_max: 0, bytes_max: 0 });
     assert_eq!(config.limits.request_bytes_max, 16_777_216);
@@ -62,8 +65,11 @@ fn documented_file_names_every_setting_and_reads_back_as_the_defaults() {
 fn every_row_of_the_table_reads_its_own_key_into_its_own_field() {
     for setting in SETTINGS {
         let other = match setting.range {
+            // As long as the retention, and no longer.
+            Some(_) if setting.name == "head.out_of_order_window" => "15d",
             Some((_, most)) => most,
             None if setting.name == "wal_sync" => "os",
+            None if setting.name == "admin_api" => "off",
             None if setting.name == "external_url" => "http://watch.example",
             None if setting.name == "listen" => "localhost:1",
             None => "/elsewhere",
@@ -120,6 +126,63 @@ fn values_of_the_wrong_kind_are_refused() {
         let text = mistake(yaml);
         assert!(text.contains("dozor.yml:"), "{yaml}: {text}");
     }
+}
+
+#[test]
+fn retention_is_one_duration_or_a_list_whose_entry_without_match_is_for_the_rest() {
+    let yaml = "retention:\n  - { match: '{job=\"debug\"}', keep: 3d }\n  - keep: 90d\n  - { match: up, keep: 0 }\n";
+    let config = Config::from_yaml("a.yml", yaml).expect("the list is right");
+    let rules: Vec<_> = config.retention_rules.iter().map(|rule| (rule.selector.as_str(), rule.keep_ms)).collect();
+    assert_eq!(rules, [("{job=\"debug\"}", 259_200_000), ("up", 0)]);
+    assert_eq!(config.retention_ms, 7_776_000_000);
+    assert_eq!(config.longest_retention_ms(), None, "one keeps for ever");
+
+    let config = Config::from_yaml("a.yml", "retention: [{match: '{a=\"b\"}', keep: 3d}]\nretention_bytes: 1GiB");
+    let config = config.expect("no default is needed");
+    assert_eq!((config.retention_ms, config.retention_rules.len()), (1_296_000_000, 1));
+    assert_eq!(config.retention_bytes, 1 << 30);
+    for (yaml, kept_ms) in [("retention: 0", 0), ("retention: 1h30m", 5_400_000), ("retention: '2d'", 172_800_000)] {
+        assert_eq!(Config::from_yaml("a.yml", yaml).expect("one duration").retention_ms, kept_ms);
+    }
+}
+
+#[test]
+fn mistakes_in_the_list_of_retention_are_shown_in_their_line() {
+    let text = mistake("retention:\n  - { match: up, keep: soon }\n");
+    assert!(text.starts_with("retention.keep \"soon\": a duration is"), "{text}");
+    assert!(text.contains("dozor.yml:2:24\n") && text.ends_with("  |                        ^"), "{text}");
+    for yaml in [
+        "retention: [{ match: up }]",
+        "retention: [{ keep: 1d }, { keep: 2d }]",
+        "retention: [{ match: up, keep: 1d, for: 2d }]",
+        "retention: { match: up, keep: 1d }",
+        "retention: [1d]",
+        "retention: [{ match: up, keep: 101y }]",
+    ] {
+        let text = mistake(yaml);
+        assert!(text.contains("dozor.yml:1"), "{yaml}: {text}");
+    }
+    // What only a later reader can judge still knows its place.
+    let config = Config::from_yaml("dozor.yml", "retention:\n- { match: '{', keep: 1d }\n").expect("not judged here");
+    let text = config.retention_rules[0].mistake("is no selector").to_string();
+    let line = "2 | - { match: '{', keep: 1d }\n  |            ^";
+    assert_eq!(text, format!("retention.match \"{{\": is no selector\n --> dozor.yml:2:12\n  |\n{line}"));
+}
+
+#[test]
+fn window_is_bounded_by_the_retention() {
+    let text = mistake("retention: 1d\nhead: { out_of_order_window: 2d }\n");
+    assert!(text.starts_with("head.out_of_order_window \"2d\": is longer than the retention"), "{text}");
+    assert!(text.contains("dozor.yml:2:"), "{text}");
+    let read = |yaml| Config::from_yaml("a.yml", yaml).expect("the file is right").head.out_of_order_window_ms;
+    assert_eq!(read("retention: 0\nhead: { out_of_order_window: 100y }"), 3_153_600_000_000);
+    assert_eq!(
+        read("retention: [{ keep: 1d }, { match: up, keep: 9d }]\nhead: { out_of_order_window: 9d }"),
+        777_600_000
+    );
+    assert_eq!(read("retention: 30m"), 1_800_000, "the default window makes way");
+    let shorter = Config::load(&flags(&["--retention", "10m"])).expect("the flag is right");
+    assert_eq!(shorter.head.out_of_order_window_ms, 600_000);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Durations and byte sizes as people write them: `1h30m`, `15d`, `64MiB`.
 
-use super::WalSync;
+use super::{AdminApi, WalSync};
 
 /// Units of a duration, largest first, in ms.
 const DURATION_UNITS: [(&str, i64); 7] = [
@@ -80,6 +80,16 @@ pub(super) fn parse_wal_sync(text: &str) -> Result<WalSync, String> {
             Some(Ok(interval_ms @ 1..=60_000)) => Ok(WalSync::Interval { interval_ms }),
             _ => Err("is none of: always, interval:<ms> with 1 to 60000 ms, os".to_owned()),
         },
+    }
+}
+
+/// Reads `auto`, `on` or `off`.
+pub(super) fn parse_admin_api(text: &str) -> Result<AdminApi, String> {
+    match text {
+        "auto" => Ok(AdminApi::Auto),
+        "on" => Ok(AdminApi::On),
+        "off" => Ok(AdminApi::Off),
+        _ => Err("is none of: auto, on, off".to_owned()),
     }
 }
 

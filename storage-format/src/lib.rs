@@ -9,6 +9,7 @@
 //! | block | [`block`] (regions), [`chunk`] (samples), [`index`] (series by label) |
 //! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |
+//! | manifest of a snapshot | [`manifest`] |
 //! | detector state | [`frame`], with one JSON text a record |
 //!
 //! Always true:
@@ -28,10 +29,11 @@ pub mod frame;
 pub mod group;
 pub mod index;
 pub mod log;
+pub mod manifest;
 pub mod outbox;
-pub mod tombstones;
 #[cfg(test)]
 mod testing;
+pub mod tombstones;
 
 /// Version of every format in this crate. A reader refuses any other.
 pub const VERSION: u16 = 1;

@@ -1,26 +1,112 @@
-//! Residuals of a column, each in as many bits as it is surprising. (Chapter to come: `spec/entropy.md`.)
+#![doc = include_str!("../../spec/entropy.md")]
+
+mod ans;
+mod bits;
+mod histogram;
+mod linear;
+mod octave;
+mod plain;
+mod plan;
+mod spike;
+mod tables;
+#[cfg(test)]
+mod tests;
 
 use crate::Corruption;
-use crate::bytes::{Cursor, append_zigzag};
+use crate::bytes::Cursor;
+use plan::{Plan, Planner};
+
+/// Residuals in one call at most.
+pub(crate) const RESIDUALS_MAX: usize = 4096;
+
+/// Forms up to `linear::SHIFT_MAX` are linear with that shift.
+const FORM_OCTAVE: u8 = 64;
+const FORM_CONSTANT: u8 = 128;
+const FORM_PACKED: u8 = 129;
+const FORM_SPARSE: u8 = 130;
+const FORM_SPIKE: u8 = 131;
 
 /// Writes residuals; keeps its buffers from one column to the next.
-#[derive(Debug, Default)]
-pub(crate) struct Encoder {}
+#[derive(Default)]
+pub(crate) struct Encoder {
+    planner: Planner,
+    writer: ans::Writer,
+}
 
 impl Encoder {
-    /// Appends the residuals, at most `column::SAMPLES_MAX` of any 64 bits each.
+    /// Appends the residuals, at most [`RESIDUALS_MAX`] of any 64 bits each, in the form that takes the fewest bytes.
     pub(crate) fn encode(&mut self, residuals: &[i64], out: &mut Vec<u8>) {
-        for residual in residuals {
-            append_zigzag(out, *residual);
+        assert!(residuals.len() <= RESIDUALS_MAX, "{} residuals in one column", residuals.len());
+        if !residuals.is_empty() {
+            let plan = self.planner.plan(residuals);
+            self.append(&plan, residuals, out);
+        }
+    }
+
+    /// What [`Encoder::encode`] would append, in bits, to a few percent; writes nothing.
+    pub(crate) fn cost_bits(&mut self, residuals: &[i64]) -> u64 {
+        assert!(residuals.len() <= RESIDUALS_MAX, "{} residuals in one column", residuals.len());
+        if residuals.is_empty() { 0 } else { self.planner.plan(residuals).cost_bits() }
+    }
+
+    fn append(&mut self, plan: &Plan, residuals: &[i64], out: &mut Vec<u8>) {
+        match plan {
+            Plan::Spike { gaps, others, .. } => {
+                out.push(FORM_SPIKE);
+                self.planner.spike.append(gaps, others, &mut self.writer, out);
+            }
+            Plan::Simple(simple) => simple.append(residuals, &mut self.writer, out),
         }
     }
 }
 
-/// Appends `count` residuals and returns how many of the bytes they took.
+/// Appends `count` residuals, at most [`RESIDUALS_MAX`], and returns how many of the bytes they took; on damage the
+/// residuals are as before.
+#[inline(always)]
 pub(crate) fn decode(bytes: &[u8], count: usize, residuals: &mut Vec<i64>) -> Result<usize, Corruption> {
-    let mut cursor = Cursor::new(bytes);
-    for _ in 0..count {
-        residuals.push(cursor.zigzag()?);
+    if count > RESIDUALS_MAX {
+        return Err(Corruption::at(0, "a column has too many residuals"));
     }
+    let before = residuals.len();
+    residuals.resize(before + count, 0);
+    let result = decode_slice(bytes, &mut residuals[before..]);
+    if result.is_err() {
+        residuals.truncate(before);
+    }
+    result
+}
+
+#[inline(always)]
+fn decode_slice(bytes: &[u8], residuals: &mut [i64]) -> Result<usize, Corruption> {
+    if residuals.is_empty() {
+        return Ok(0);
+    }
+    if bytes.first() != Some(&FORM_SPIKE) {
+        return decode_simple(bytes, residuals);
+    }
+    let taken = spike::decode(&bytes[1..], residuals).map_err(|error| error.moved(1))?;
+    Ok(1 + taken)
+}
+
+/// Every form besides spikes.
+#[inline(always)]
+fn decode_simple(bytes: &[u8], residuals: &mut [i64]) -> Result<usize, Corruption> {
+    let (form, rest) = bytes.split_first().ok_or(Corruption::at(0, "residuals have no form"))?;
+    let taken = match *form {
+        FORM_CONSTANT => decode_constant(rest, residuals),
+        FORM_PACKED => plain::decode_packed(rest, residuals),
+        FORM_SPARSE => plain::decode_sparse(rest, residuals),
+        form if u32::from(form) <= linear::SHIFT_MAX => linear::decode(u32::from(form), rest, residuals),
+        form if (FORM_OCTAVE..=FORM_OCTAVE + octave::SHIFT_MAX as u8).contains(&form) => {
+            octave::decode(u32::from(form - FORM_OCTAVE), rest, residuals)
+        }
+        _ => return Err(Corruption::at(0, "the form of residuals is unknown")),
+    };
+    Ok(1 + taken.map_err(|error| error.moved(1))?)
+}
+
+fn decode_constant(bytes: &[u8], residuals: &mut [i64]) -> Result<usize, Corruption> {
+    let mut cursor = Cursor::new(bytes);
+    residuals.fill(cursor.zigzag()?);
     Ok(cursor.position())
 }
