@@ -33,6 +33,12 @@ pub(crate) struct Encoder {
     writer: ans::Writer,
 }
 
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
+    }
+}
+
 impl Encoder {
     /// Appends the residuals, at most [`RESIDUALS_MAX`] of any 64 bits each, in the form that takes the fewest bytes.
     pub(crate) fn encode(&mut self, residuals: &[i64], out: &mut Vec<u8>) {
