@@ -56,7 +56,6 @@ impl QueryError {
 impl From<ViewError> for QueryError {
     fn from(error: ViewError) -> QueryError {
         match error {
-            ViewError::Corruption(what) => QueryError::Internal(what),
             ViewError::TooManySeries { .. } => {
                 QueryError::Execution(format!("{error}: narrow it, or raise the query series limit"))
             }

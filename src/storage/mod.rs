@@ -21,6 +21,7 @@
 mod batch;
 mod block;
 mod columns;
+mod damage;
 mod head;
 mod log;
 mod recover;
@@ -41,6 +42,8 @@ use parking_lot::{Mutex, RwLock};
 use batch::{Answered, Pending};
 pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
+use damage::DamageLog;
+pub use damage::{DAMAGES_MAX, Damage};
 use head::Head;
 pub use head::LATE_SAMPLES_MAX;
 pub use resolver::{Known, Resolver};
@@ -165,6 +168,7 @@ pub struct Storage {
     /// The head holds more than it may: writes wait until a cut has emptied it.
     head_full: AtomicBool,
     counters: Arc<StorageCounters>,
+    damage: Arc<DamageLog>,
     maintenance: Mutex<seal::Maintenance>,
     threads: Mutex<Threads>,
 }
@@ -244,7 +248,7 @@ impl Storage {
     pub fn view(&self) -> ReadView {
         // Blocks first: what is cut between the two loads is then still found in the head.
         let blocks = self.blocks.load_full();
-        ReadView::new(self.head.clone(), blocks)
+        ReadView::new(self.head.clone(), blocks, self.damage.clone())
     }
 
     /// Why writes are refused at present, if they are.
@@ -285,6 +289,11 @@ impl Storage {
     /// Requests that wait for shards.
     pub fn queued_requests(&self) -> usize {
         self.inboxes.iter().map(Sender::len).sum()
+    }
+
+    /// Places on disk that could not be read, since the start, oldest first; at most [`DAMAGES_MAX`].
+    pub fn damage(&self) -> Vec<Damage> {
+        self.damage.list()
     }
 
     /// The counters that the threads keep.

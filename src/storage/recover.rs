@@ -11,6 +11,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
 
+use super::damage::DamageLog;
 use super::head::{Head, HeadLimits, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
@@ -56,6 +57,8 @@ pub(super) fn open(
 
     let counters = Arc::new(StorageCounters::default());
     counters.damage.store(recovered.damage.len() as u64, Ordering::Relaxed);
+    let damage = Arc::new(DamageLog::new(clock.clone(), counters.clone()));
+    damage.found_at_start(&options.data_dir, &recovered.damage);
     let log_failing = Arc::new(ArcSwapOption::empty());
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
     let mut threads = Threads::default();
@@ -100,6 +103,7 @@ pub(super) fn open(
         closing: RwLock::new(false),
         head_full: AtomicBool::new(false),
         counters,
+        damage,
         maintenance: Mutex::new(seal::Maintenance::default()),
         threads: Mutex::new(threads),
     };

@@ -41,6 +41,8 @@ pub struct Maintained {
     pub blocks_cut: usize,
     /// Blocks removed because they are past the retention.
     pub blocks_expired: usize,
+    /// Blocks put aside because they are damaged.
+    pub blocks_put_aside: usize,
     /// Series that the head no longer holds anything of.
     pub series_retired: usize,
     /// The head still holds more than it may; writes are refused until it does not.
@@ -61,6 +63,7 @@ impl Storage {
     pub fn maintain(&self) -> Result<Maintained, StorageError> {
         let mut maintenance = self.maintenance.lock();
         let mut done = Maintained { series_retired: self.empty_head(&mut maintenance), ..Maintained::default() };
+        done.blocks_put_aside = self.put_aside(&mut maintenance)?;
         done.head_full = self.head.sample_bytes() > self.options.head_bytes_max;
         let due = if done.head_full { self.early_floor() } else { None };
         if let Some(floor_ms) = due.or_else(|| self.due_floor()) {
@@ -255,6 +258,37 @@ impl Storage {
         self.resolver.forget(&retiring);
         self.head.recount_series();
         retiring.len()
+    }
+
+    /// Looks at the blocks in which damage was met. One whose index is whole serves on, without the chunks that are not;
+    /// another is taken out of the set and its file renamed.
+    fn put_aside(&self, maintenance: &mut Maintenance) -> Result<usize, StorageError> {
+        let mut count = 0;
+        for path in self.damage.take_suspects() {
+            let Some(suspect) = self.blocks.load().of_file(&path) else { continue };
+            match Block::open(&*self.disk, &path) {
+                Ok(Ok(fresh)) if suspect.has_faulted() => {
+                    self.publish(maintenance, |before| before.replaced(&suspect, Some(Arc::new(fresh))));
+                }
+                Ok(Ok(_)) => {}
+                unusable => {
+                    count += 1;
+                    self.publish(maintenance, |before| before.replaced(&suspect, None));
+                    let aside = path.with_extension("damaged");
+                    let what = match unusable {
+                        Ok(outcome) => outcome.err().map(|damage| damage.to_string()),
+                        Err(error) => Some(error.to_string()),
+                    };
+                    tracing::error!(file = %path.display(), what, "the block no longer serves: put aside as .damaged");
+                    match self.disk.rename(&path, &aside) {
+                        Err(error) if !error.is_not_found() => return Err(error.into()),
+                        _ => {}
+                    }
+                    self.disk.sync_folder(&block::folder(&self.options.data_dir))?;
+                }
+            }
+        }
+        Ok(count)
     }
 
     /// Removes the oldest block past the retention, one a call, so that a clock that jumped does not empty the folder

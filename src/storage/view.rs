@@ -15,15 +15,13 @@ use hashbrown::HashMap;
 
 use super::block::{Block, BlockSet};
 pub use super::columns::Columns;
+use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
 use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
 
-/// Why a view cannot answer.
+/// Why a view cannot answer. Damage is no reason: what cannot be read is left out, and named in [`ReadView::left_out`].
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
-    /// Damage on the disk. The operator must act.
-    #[error("{0}")]
-    Corruption(String),
     /// More series than the caller allows. The client must narrow the selector.
     #[error("the selector matches more than {limit} series")]
     TooManySeries {
@@ -38,7 +36,7 @@ pub struct ReadView(Source);
 
 #[derive(Clone)]
 enum Source {
-    Stored { head: Arc<Head>, blocks: Arc<BlockSet> },
+    Stored { head: Arc<Head>, blocks: Arc<BlockSet>, left_out: LeftOut },
     Given(Arc<Vec<(Arc<Labels>, Vec<Sample>)>>),
 }
 
@@ -47,6 +45,8 @@ enum Source {
 pub struct SeriesView {
     labels: Arc<Labels>,
     blocks: Vec<(Arc<Block>, u32)>,
+    /// Where damage in them is noted; there if they are.
+    left_out: Option<LeftOut>,
     rest: Rest,
 }
 
@@ -59,8 +59,16 @@ enum Rest {
 }
 
 impl ReadView {
-    pub(super) fn new(head: Arc<Head>, blocks: Arc<BlockSet>) -> ReadView {
-        ReadView(Source::Stored { head, blocks })
+    pub(super) fn new(head: Arc<Head>, blocks: Arc<BlockSet>, damage: Arc<DamageLog>) -> ReadView {
+        ReadView(Source::Stored { head, blocks, left_out: LeftOut::new(damage) })
+    }
+
+    /// What was left out so far because it is damaged on disk: a line a file, for whoever gets the answer.
+    pub fn left_out(&self) -> Vec<String> {
+        match &self.0 {
+            Source::Stored { left_out, .. } => left_out.lines(),
+            Source::Given(_) => Vec::new(),
+        }
     }
 
     /// A view of the given series, each with its samples ascending: for tests of those who read views.
@@ -74,11 +82,11 @@ impl ReadView {
     pub fn select(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
         let mut found = match &self.0 {
             Source::Given(all) => select_given(all, matchers, range),
-            Source::Stored { head, blocks } => {
+            Source::Stored { head, blocks, left_out } => {
                 let mut found = select_head(head, matchers, range, blocks.floor_ms, limit)?;
                 let past: Vec<&Arc<Block>> = blocks.overlapping(range).collect();
                 if !past.is_empty() {
-                    join_blocks(&mut found, &past, matchers, limit)?;
+                    join_blocks(&mut found, &past, left_out, matchers, limit)?;
                 }
                 found
             }
@@ -94,12 +102,15 @@ impl ReadView {
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
         let mut names = BTreeSet::new();
         match &self.0 {
-            Source::Stored { head, blocks } if matchers.is_empty() => {
+            Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 for shard in head.shards() {
                     names.extend(shard.read().postings().names().map(str::to_owned));
                 }
                 for block in blocks.overlapping(range) {
-                    names.extend(block.label_names()?);
+                    match block.label_names() {
+                        Ok(of_block) => names.extend(of_block),
+                        Err(damage) => left_out.note(block.path(), damage, None, block.span()),
+                    }
                 }
             }
             _ => {
@@ -115,12 +126,15 @@ impl ReadView {
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
         let mut values = BTreeSet::new();
         match &self.0 {
-            Source::Stored { head, blocks } if matchers.is_empty() => {
+            Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 for shard in head.shards() {
                     values.extend(shard.read().postings().values(name).map(str::to_owned));
                 }
                 for block in blocks.overlapping(range) {
-                    values.extend(block.label_values(name)?);
+                    match block.label_values(name) {
+                        Ok(of_block) => values.extend(of_block),
+                        Err(damage) => left_out.note(block.path(), damage, None, block.span()),
+                    }
                 }
             }
             _ => {
@@ -142,6 +156,7 @@ fn select_given(all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, matchers: &[Matcher]
     let view = |(index, series): (usize, &(Arc<Labels>, Vec<Sample>))| SeriesView {
         labels: series.0.clone(),
         blocks: Vec::new(),
+        left_out: None,
         rest: Rest::Given { all: all.clone(), index },
     };
     chosen.map(view).collect()
@@ -170,7 +185,8 @@ fn select_head(
                 return Err(ViewError::TooManySeries { limit });
             }
             let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
-            found.push(SeriesView { labels: series.labels.clone(), blocks: Vec::new(), rest });
+            let labels = series.labels.clone();
+            found.push(SeriesView { labels, blocks: Vec::new(), left_out: None, rest });
         }
     }
     Ok(found)
@@ -180,22 +196,28 @@ fn select_head(
 fn join_blocks(
     found: &mut Vec<SeriesView>,
     blocks: &[&Arc<Block>],
+    left_out: &LeftOut,
     matchers: &[Matcher],
     limit: usize,
 ) -> Result<(), ViewError> {
     let mut by_labels: HashMap<Arc<Labels>, usize> =
         found.iter().enumerate().map(|(index, series)| (series.labels.clone(), index)).collect();
     for block in blocks {
-        for (series, labels) in block.select(matchers)? {
+        let selected = block.select(matchers).unwrap_or_else(|damage| {
+            left_out.note(block.path(), damage, None, block.span());
+            Vec::new()
+        });
+        for (series, labels) in selected {
             let labels = Arc::new(labels);
             let index = *by_labels.entry(labels.clone()).or_insert_with(|| {
-                found.push(SeriesView { labels, blocks: Vec::new(), rest: Rest::None });
+                found.push(SeriesView { labels, blocks: Vec::new(), left_out: None, rest: Rest::None });
                 found.len() - 1
             });
             if found.len() > limit {
                 return Err(ViewError::TooManySeries { limit });
             }
             found[index].blocks.push(((*block).clone(), series));
+            found[index].left_out.get_or_insert_with(|| left_out.clone());
         }
     }
     Ok(())
@@ -207,14 +229,12 @@ impl SeriesView {
         &self.labels
     }
 
-    /// Appends the samples in `range` to `columns`, ascending, each timestamp once.
-    /// On damage the columns are as before.
-    pub fn read(&self, range: TimeRange, columns: &mut Columns) -> Result<(), ViewError> {
-        let start = columns.len();
+    /// Appends the samples in `range` to `columns`, ascending, each timestamp once. What cannot be read for damage is
+    /// left out, and named in [`ReadView::left_out`] of the view.
+    pub fn read(&self, range: TimeRange, columns: &mut Columns) {
         for (block, series) in &self.blocks {
-            if let Err(error) = block.read(*series, range, columns) {
-                columns.truncate(start);
-                return Err(error);
+            if let (Err(damage), Some(left_out)) = (block.read(*series, range, columns), &self.left_out) {
+                left_out.note(block.path(), damage, Some(&self.labels), block.span());
             }
         }
         match &self.rest {
@@ -232,6 +252,5 @@ impl SeriesView {
                 }
             }
         }
-        Ok(())
     }
 }

@@ -14,7 +14,6 @@ use storage_format::block::{BlockReader, SeriesEntry};
 use storage_format::chunk;
 
 use super::columns::Columns;
-use super::view::ViewError;
 use crate::disk::{Disk, DiskError, FileBytes};
 use crate::model::{Labels, Matcher, TimeRange};
 
@@ -40,7 +39,8 @@ fn span_of(name: &str) -> Option<(i64, i64)> {
 pub(super) struct Block {
     path: PathBuf,
     reader: BlockReader<FileBytes>,
-    bytes: u64,
+    /// The same bytes, to ask whether they could be read.
+    bytes: FileBytes,
 }
 
 /// The blocks that serve, in order of time.
@@ -64,7 +64,18 @@ impl BlockSet {
 
     /// Bytes of all blocks.
     pub(super) fn bytes(&self) -> u64 {
-        self.blocks.iter().map(|block| block.bytes).sum()
+        self.blocks.iter().map(|block| block.bytes.len() as u64).sum()
+    }
+
+    /// The same set with another block in the place of this one, or none.
+    pub(super) fn replaced(&self, block: &Arc<Block>, by: Option<Arc<Block>>) -> BlockSet {
+        let place = |one: &Arc<Block>| if Arc::ptr_eq(one, block) { by.clone() } else { Some(one.clone()) };
+        BlockSet { blocks: self.blocks.iter().filter_map(place).collect(), floor_ms: self.floor_ms }
+    }
+
+    /// The block of a file.
+    pub(super) fn of_file(&self, path: &Path) -> Option<Arc<Block>> {
+        self.blocks.iter().find(|block| block.path == path).cloned()
     }
 
     /// The same set with newer blocks behind it, and everything before `floor_ms` sealed.
@@ -112,9 +123,9 @@ pub(super) fn open_all(disk: &dyn Disk, folder: &Path, damage: &mut Vec<String>)
 impl Block {
     /// Opens the file and checks header, footer and index; chunks are checked as they are read.
     pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Result<Block, Corruption>, DiskError> {
-        let file = disk.read(path)?;
-        let bytes = file.len() as u64;
-        Ok(BlockReader::open(file).map(|reader| Block { path: path.to_owned(), reader, bytes }))
+        let bytes = disk.read(path)?;
+        let opened = BlockReader::open(bytes.clone()).map(|reader| Block { path: path.to_owned(), reader, bytes });
+        Ok(opened.and_then(|block| block.readable(()).map(|()| block)))
     }
 
     /// The same block, its file under another name.
@@ -142,27 +153,36 @@ impl Block {
                 chunk::open_stored(self.reader.chunk(meta)?).map_err(|damage| damage.moved(meta.offset))?;
             }
         }
-        Ok(())
+        self.readable(())
     }
 
-    pub(super) fn label_names(&self) -> Result<Vec<String>, ViewError> {
-        let names = self.reader.label_names().map_err(|damage| self.damaged(damage))?;
-        Ok(names.into_iter().map(str::to_owned).collect())
+    /// What was read, unless a part of the file has turned to zeros meanwhile: index and footer were checked when the
+    /// block was opened, and are trusted since.
+    fn readable<T>(&self, read: T) -> Result<T, Corruption> {
+        if self.bytes.is_damaged() {
+            return Err(Corruption { offset: 0, what: "the file was shortened, or the disk cannot read a part of it" });
+        }
+        Ok(read)
     }
 
-    pub(super) fn label_values(&self, name: &str) -> Result<Vec<String>, ViewError> {
-        let list = || -> Result<Vec<String>, Corruption> {
-            self.reader.values_of(name)?.map(|value| value.map(|(value, _)| value.to_owned())).collect()
-        };
-        list().map_err(|damage| self.damaged(damage))
+    /// Whether a part of the file could not be read since it was opened.
+    pub(super) fn has_faulted(&self) -> bool {
+        self.bytes.is_damaged()
+    }
+
+    pub(super) fn label_names(&self) -> Result<Vec<String>, Corruption> {
+        let names = self.reader.label_names()?;
+        self.readable(names.into_iter().map(str::to_owned).collect())
+    }
+
+    pub(super) fn label_values(&self, name: &str) -> Result<Vec<String>, Corruption> {
+        let values = self.reader.values_of(name)?.map(|value| value.map(|(value, _)| value.to_owned()));
+        let values = values.collect::<Result<Vec<String>, Corruption>>()?;
+        self.readable(values)
     }
 
     /// The series that satisfy all matchers: index in this block, and labels.
-    pub(super) fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, ViewError> {
-        self.try_select(matchers).map_err(|damage| self.damaged(damage))
-    }
-
-    fn try_select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption> {
+    pub(super) fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption> {
         let (subtracting, requiring): (Vec<&Matcher>, Vec<&Matcher>) =
             matchers.iter().partition(|matcher| matcher.matches_absent());
         let mut found: Option<Vec<u32>> = None;
@@ -189,7 +209,7 @@ impl Block {
             let damage = |_| Corruption { offset: 0, what: "a series with labels that are not allowed" };
             selected.push((series, labels.map_err(damage)?));
         }
-        Ok(selected)
+        self.readable(selected)
     }
 
     /// The series that have the matcher's label with a value of which it says `wanted`, ascending.
@@ -208,28 +228,27 @@ impl Block {
         Ok(series)
     }
 
-    /// Appends one series' samples in `range`. On damage the columns may hold a part.
-    pub(super) fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), ViewError> {
+    /// Appends one series' samples in `range`. Gives the damage it went on behind: what could be read is there.
+    pub(super) fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption> {
         let start = columns.len();
         let mut entry = SeriesEntry::default();
-        let mut read = || -> Result<(), Corruption> {
-            self.reader.read_series(series, &mut entry)?;
-            for meta in &entry.chunks {
-                let span = TimeRange { from_ms: meta.min_timestamp_ms, to_ms: meta.max_timestamp_ms };
-                if span.overlaps(range) {
-                    let stored = self.reader.chunk(meta)?;
-                    chunk::decode_stored(stored, &mut columns.timestamps_ms, &mut columns.values)
-                        .map_err(|damage| damage.moved(meta.offset))?;
-                }
+        self.reader.read_series(series, &mut entry)?;
+        let mut outcome = Ok(());
+        for meta in &entry.chunks {
+            let span = TimeRange { from_ms: meta.min_timestamp_ms, to_ms: meta.max_timestamp_ms };
+            if span.overlaps(range) {
+                let decode =
+                    |stored| chunk::decode_stored(stored, &mut columns.timestamps_ms, &mut columns.values).map(|_| ());
+                let decoded = self.reader.chunk(meta).and_then(decode).map_err(|damage| damage.moved(meta.offset));
+                outcome = outcome.and(decoded);
             }
-            Ok(())
-        };
-        read().map_err(|damage| self.damaged(damage))?;
+        }
+        if let Err(damage) = self.readable(()) {
+            // Of the index nobody has looked whether it was whole while this was read.
+            columns.truncate(start);
+            return Err(damage);
+        }
         columns.keep_range_from(start, range);
-        Ok(())
-    }
-
-    fn damaged(&self, damage: Corruption) -> ViewError {
-        ViewError::Corruption(format!("{}: {damage}", self.path.display()))
+        outcome
     }
 }
