@@ -50,6 +50,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
     route!(GET  "/api/v1/status/buildinfo" ALWAYS pages::build_info),
+    route!(GET  "/api/v1/status/walreplay" ALWAYS pages::replay),
+    route!(GET  "/api/v1/status/damage" ALWAYS pages::damage),
 ];
 
 /// Finds the row of an address, its index in the table, and what stands for `{name}`.

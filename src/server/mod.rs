@@ -1,7 +1,7 @@
 //! Who is started, in which order, with what, and how everything ends.
 //!
 //! ```text
-//! start   lock ─► rules ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
+//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
 //! stop    http ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
 //! ```
 //!
@@ -28,12 +28,12 @@ use tokio::sync::watch as signal;
 use crate::clock::Clock;
 use crate::config::{Config, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
-use crate::http::{self, HttpLimits, Services};
+use crate::http::{self, Entrance, HttpLimits, Recovery, Services};
 use crate::ingest::{Ingest, IngestLimits};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors, RuleSet};
-use crate::storage::{Storage, StorageError, StorageOptions};
+use crate::storage::{RecoveryProgress, Storage, StorageError, StorageOptions};
 use crate::telemetry::{self, Registry};
 use watch::{Watching, WatchingParts};
 
@@ -115,12 +115,28 @@ impl Server {
             given => given.to_owned(),
         };
 
+        let receivers = receivers(&config)?;
+        // From here on whoever asks is answered, if only how far the start is.
+        let registry = Arc::new(Registry::new());
+        telemetry::register_process(&registry);
+        let progress = Arc::new(RecoveryProgress::default());
+        let entrance = entrance(&config, &registry, &clock, &progress);
+        let (stop_http, http_stopped) = signal::channel(false);
+        let served = entrance.clone();
+        let http = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            http::serve(listener, served, http_stopped).await;
+        });
+        tracing::info!(%address, "listening; the database is being opened");
+
         let shard_count = shard_count(config.shards);
         let (workers, judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
         let interest = workers[0].interest();
         let options = storage_options(&config, shard_count, &clock);
         let (opened_disk, opened_clock) = (disk.clone(), clock.clone());
-        let opened = tokio::task::spawn_blocking(move || Storage::open(options, opened_disk, opened_clock, interest));
+        let opened = tokio::task::spawn_blocking(move || {
+            Storage::open_telling(options, opened_disk, opened_clock, interest, &progress)
+        });
         let (storage, recovered, taps) = opened.await.expect("opening the database does not panic")?;
         for damage in &recovered.damage {
             tracing::error!("damage found: {damage}");
@@ -133,10 +149,7 @@ impl Server {
             "the database is open"
         );
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
-        let notifier = open_notifier(&config, &disk, &clock, external_url.clone())?;
-
-        let registry = Arc::new(Registry::new());
-        telemetry::register_process(&registry);
+        let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
         metrics::register(&registry, &storage, judge.shared(), &notifier);
         let parts =
             WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
@@ -154,12 +167,7 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let services = services(&config, &storage, rules, notifier, &registry, &ready, &clock);
         metrics::register_ingest(&registry, &services.ingest);
-        let (stop_http, http_stopped) = signal::channel(false);
-        let limits = HttpLimits::of(&config);
-        let http = tokio::spawn(async move {
-            let _guard = EndProcessOnPanic;
-            http::serve(listener, Arc::new(services), limits, http_stopped).await;
-        });
+        entrance.open(Arc::new(services));
         tracing::info!(%address, shards = shard_count, "ready");
         Ok(Server {
             address,
@@ -222,17 +230,37 @@ fn listen_error(address: &str, source: std::io::Error) -> ServerError {
     ServerError::Listen { address: address.to_owned(), source }
 }
 
+/// What is open before the database is.
+fn entrance(
+    config: &Config,
+    registry: &Arc<Registry>,
+    clock: &Clock,
+    progress: &Arc<RecoveryProgress>,
+) -> Arc<Entrance> {
+    let progress = progress.clone();
+    let recovery = move || Recovery {
+        segment_count: progress.segment_count(),
+        segments_read: progress.segments_read(),
+        sample_count: progress.sample_count(),
+    };
+    Entrance::new(HttpLimits::of(config), registry.clone(), clock.clone(), recovery)
+}
+
+fn receivers(config: &Config) -> Result<Vec<notify::Receiver>, SecretError> {
+    let receiver = |webhook: &WebhookConfig| {
+        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
+        Ok(notify::Receiver { name: webhook.name.clone(), url: webhook.url.clone(), secret })
+    };
+    config.webhooks.iter().map(receiver).collect()
+}
+
 fn open_notifier(
     config: &Config,
     disk: &Arc<dyn Disk>,
     clock: &Clock,
+    receivers: Vec<notify::Receiver>,
     external_url: String,
 ) -> Result<Arc<Notifier>, ServerError> {
-    let receiver = |webhook: &WebhookConfig| -> Result<notify::Receiver, SecretError> {
-        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
-        Ok(notify::Receiver { name: webhook.name.clone(), url: webhook.url.clone(), secret })
-    };
-    let receivers = config.webhooks.iter().map(receiver).collect::<Result<Vec<_>, _>>()?;
     let folder = config.data_dir.join("outbox");
     let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), receivers, external_url)?;
     for damage in &recovered.damage {
@@ -307,7 +335,7 @@ fn services(
         lookback_ms: config.query.lookback_ms,
         ..Limits::default()
     };
-    let viewed = storage.clone();
+    let (viewed, examined) = (storage.clone(), storage.clone());
     Services {
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
@@ -316,6 +344,7 @@ fn services(
         ready: ready.clone(),
         rules,
         firing: Arc::new(move || notifier.active()),
+        damage: Arc::new(move || examined.damage()),
         clock: clock.clone(),
     }
 }

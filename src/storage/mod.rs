@@ -25,6 +25,7 @@ mod damage;
 mod head;
 mod log;
 mod recover;
+mod recovery_progress;
 mod resolver;
 mod seal;
 pub mod tap;
@@ -46,6 +47,7 @@ use damage::DamageLog;
 pub use damage::{DAMAGES_MAX, Damage};
 use head::Head;
 pub use head::LATE_SAMPLES_MAX;
+pub use recovery_progress::RecoveryProgress;
 pub use resolver::{Known, Resolver};
 pub use seal::Maintained;
 use tap::{Interest, TapSource};
@@ -182,7 +184,18 @@ impl Storage {
         clock: Clock,
         interest: Interest,
     ) -> Result<(Arc<Storage>, Recovered, Vec<TapSource>), StorageError> {
-        recover::open(options, disk, clock, interest)
+        Storage::open_telling(options, disk, clock, interest, &RecoveryProgress::default())
+    }
+
+    /// As [`Storage::open`], and says meanwhile how far it is.
+    pub fn open_telling(
+        options: StorageOptions,
+        disk: Arc<dyn Disk>,
+        clock: Clock,
+        interest: Interest,
+        progress: &RecoveryProgress,
+    ) -> Result<(Arc<Storage>, Recovered, Vec<TapSource>), StorageError> {
+        recover::open(options, disk, clock, interest, progress)
     }
 
     /// Known series by the hash of their encoded labels.

@@ -18,8 +18,8 @@ use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
 use super::threads::{LogLoop, Threads};
 use super::{
-    LOG_QUEUE_ENTRIES, Recovered, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError, StorageOptions, block,
-    seal,
+    LOG_QUEUE_ENTRIES, Recovered, RecoveryProgress, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError,
+    StorageOptions, block, seal,
 };
 use crate::clock::Clock;
 use crate::config::WalSync;
@@ -31,6 +31,7 @@ pub(super) fn open(
     disk: Arc<dyn Disk>,
     clock: Clock,
     interest: Interest,
+    progress: &RecoveryProgress,
 ) -> Result<(Arc<Storage>, Recovered, Vec<TapSource>), StorageError> {
     let log_folder = log::folder(&options.data_dir);
     let block_folder = block::folder(&options.data_dir);
@@ -52,7 +53,7 @@ pub(super) fn open(
         writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, feed));
         taps.push(source);
     }
-    let replayed = replay_log(&*disk, &log_folder, &head, &mut writers, &mut recovered)?;
+    let replayed = replay_log(&*disk, &log_folder, &head, &mut writers, &mut recovered, progress)?;
     recovered.series_count = head.series_count();
 
     let counters = Arc::new(StorageCounters::default());
@@ -117,19 +118,30 @@ fn replay_log(
     head: &Arc<Head>,
     writers: &mut [ShardWriter],
     recovered: &mut Recovered,
+    progress: &RecoveryProgress,
 ) -> Result<Replayed, StorageError> {
     struct Target<'a> {
         head: &'a Head,
         writers: &'a mut [ShardWriter],
         of_shard: Vec<Vec<(SeriesRef, i64, f64)>>,
+        progress: &'a RecoveryProgress,
     }
     impl ReplayTarget for Target<'_> {
+        fn begin(&mut self, segment_count: usize) {
+            self.progress.begin_log(segment_count);
+        }
+
+        fn end_segment(&mut self) {
+            self.progress.end_segment();
+        }
+
         fn series(&mut self, labels: Labels) -> SeriesRef {
             let shard = self.head.shard_of(&labels);
             self.writers[shard].restore_series(&Arc::new(labels))
         }
 
         fn samples(&mut self, rows: &[(SeriesRef, i64, f64)]) {
+            self.progress.add_samples(rows.len());
             for row in rows {
                 self.of_shard[row.0.shard()].push(*row);
             }
@@ -140,7 +152,7 @@ fn replay_log(
         }
     }
     let of_shard = vec![Vec::new(); writers.len()];
-    let mut target = Target { head, writers, of_shard };
+    let mut target = Target { head, writers, of_shard, progress };
     let mut replayed = log::replay(disk, folder, &mut target)?;
     for writer in writers {
         writer.restored();

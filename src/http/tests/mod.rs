@@ -22,7 +22,7 @@ use super::*;
 use crate::config::WalSync;
 use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::IngestLimits;
-use crate::model::{Labels, Sample};
+use crate::model::{Labels, Sample, TimeRange};
 use crate::query::Limits;
 use crate::storage::{Storage, StorageOptions};
 
@@ -87,6 +87,7 @@ fn firing() -> Vec<Alert> {
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) services: Arc<Services>,
+    entrance: Arc<Entrance>,
     /// Queries wait here while it is closed.
     pub(super) gate: Arc<Gate>,
     stop: watch::Sender<bool>,
@@ -114,6 +115,23 @@ impl TestServer {
         gate: Arc<Gate>,
         view: Arc<dyn Fn() -> ReadView + Send + Sync>,
     ) -> TestServer {
+        TestServer::listening(limits, ingest_limits, gate, view, true).await
+    }
+
+    /// One whose database is still being opened.
+    async fn recovering() -> TestServer {
+        let view = || ReadView::of_samples(samples());
+        let (limits, ingest_limits) = (HttpLimits::default(), IngestLimits::default());
+        TestServer::listening(limits, ingest_limits, Arc::default(), Arc::new(view), false).await
+    }
+
+    async fn listening(
+        limits: HttpLimits,
+        ingest_limits: IngestLimits,
+        gate: Arc<Gate>,
+        view: Arc<dyn Fn() -> ReadView + Send + Sync>,
+        is_open: bool,
+    ) -> TestServer {
         let services = Arc::new(Services {
             view,
             engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
@@ -122,13 +140,19 @@ impl TestServer {
             ready: Arc::new(AtomicBool::new(true)),
             rules: Arc::new(rules()),
             firing: Arc::new(firing),
+            damage: Arc::new(damage),
             clock: Clock::manual(NOW_MS),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopping) = watch::channel(false);
-        let served = tokio::spawn(serve(listener, services.clone(), limits, stopping));
-        TestServer { address, services, gate, stop, served }
+        let recovery = || Recovery { segment_count: 9, segments_read: 3, sample_count: 1_200 };
+        let entrance = Entrance::new(limits, services.registry.clone(), Clock::system(), recovery);
+        if is_open {
+            entrance.open(services.clone());
+        }
+        let served = tokio::spawn(serve(listener, entrance.clone(), stopping));
+        TestServer { address, services, entrance, gate, stop, served }
     }
 
     pub(super) async fn connect(&self) -> Client {
@@ -267,6 +291,18 @@ impl Client {
     pub(super) async fn closes(&mut self) -> bool {
         self.received.is_empty() && !self.receive().await
     }
+}
+
+fn damage() -> Vec<Damage> {
+    vec![Damage {
+        file: PathBuf::from("/data/blocks/1.block"),
+        offset: Some(64),
+        what: "a \"quoted\" cause".to_owned(),
+        series: Some(Arc::new(labels(&[("__name__", "up")]))),
+        range: Some(TimeRange { from_ms: 1_500, to_ms: 2_000 }),
+        first_met_ms: 3_000,
+        met_count: 2,
+    }]
 }
 
 /// An empty database in memory.

@@ -25,6 +25,10 @@ pub(in crate::storage) struct Replayed {
 
 /// Who takes what is read.
 pub(in crate::storage) trait ReplayTarget {
+    /// There are so many segments to read.
+    fn begin(&mut self, segment_count: usize);
+    /// One of them was read.
+    fn end_segment(&mut self);
     /// A series that samples behind it will name by the returned ref.
     fn series(&mut self, labels: Labels) -> SeriesRef;
     /// The samples of one record.
@@ -45,6 +49,7 @@ pub(in crate::storage) fn replay(
     found.last_sequence = last_sequence(&names);
     let mut sequences: Vec<u32> = names.iter().filter_map(|name| sequence_of(name)).collect();
     sequences.sort_unstable();
+    target.begin(sequences.len());
     for (index, &sequence) in sequences.iter().enumerate() {
         let path = segment_path(folder, sequence);
         let bytes = disk.read(&path)?;
@@ -59,6 +64,7 @@ pub(in crate::storage) fn replay(
             found: &mut found,
         };
         segment.read(&bytes, target);
+        target.end_segment();
         let (newest_ms, damaged, end) = (segment.newest_ms, segment.is_damaged, segment.end);
         found.segments.push(EndedSegment { sequence, newest_ms, damaged });
         let file_bytes = bytes.len() as u64;
