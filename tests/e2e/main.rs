@@ -14,6 +14,7 @@ mod client;
 mod crash;
 mod demo;
 mod engine;
+mod faults;
 mod pager;
 mod process;
 mod prometheus;
