@@ -41,6 +41,11 @@ impl DiskError {
         DiskError { operation, path: path.to_owned(), source }
     }
 
+    /// Whether there was no room, on the disk or in what we may take of it: it may work later.
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    }
+
     /// Whether there was no such file.
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == std::io::ErrorKind::NotFound

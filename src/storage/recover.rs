@@ -16,7 +16,7 @@ use super::head::{Head, HeadLimits, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
-use super::threads::{LogLoop, Threads};
+use super::threads::{LogLoop, Room, Threads};
 use super::{
     LOG_QUEUE_ENTRIES, Recovered, RecoveryProgress, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError,
     StorageOptions, block, seal,
@@ -84,6 +84,7 @@ pub(super) fn open(
         failing: log_failing.clone(),
         counters: counters.clone(),
         clock: clock.clone(),
+        room: Room::default(),
     })?;
     let mut inboxes = Vec::new();
     for (index, writer) in writers.into_iter().enumerate() {

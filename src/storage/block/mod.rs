@@ -102,8 +102,11 @@ pub(super) fn open_all(disk: &dyn Disk, folder: &Path, damage: &mut Vec<String>)
                 Ok(block) => set.blocks.push(Arc::new(block)),
                 Err(found) => {
                     damage.push(format!("{} {found}; the block was put aside", path.display()));
-                    disk.rename(&path, &path.with_extension("damaged"))?;
-                    disk.sync_folder(folder)?;
+                    let renamed = disk.rename(&path, &path.with_extension("damaged"));
+                    // It is in nobody's way under its old name; the next start comes across it again.
+                    if let Err(error) = renamed.and_then(|()| disk.sync_folder(folder)) {
+                        tracing::warn!(%error, "a damaged block keeps its name for now");
+                    }
                 }
             },
             Some("damaged") => {}

@@ -2,6 +2,7 @@ mod concurrent;
 mod crash;
 mod damage;
 mod edges;
+mod full_disk;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
