@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, that of `maintain` is here.
 
+mod formats;
 mod metrics;
 mod watch;
 
@@ -35,6 +36,7 @@ use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors, RuleSet};
 use crate::storage::{RecoveryProgress, Storage, StorageError, StorageOptions};
 use crate::telemetry::{self, Registry};
+pub use formats::NewerFormat;
 use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after.
@@ -54,6 +56,9 @@ pub enum ServerError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A file was written by a newer binary.
+    #[error(transparent)]
+    NewerFormat(#[from] NewerFormat),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}; give --listen another one")]
     Listen {
@@ -106,6 +111,9 @@ impl Server {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         disk.create_folder(&config.data_dir)?;
         let lock = lock(&config.data_dir)?;
+        if let Some(newer) = formats::find_newer(&*disk, &config.data_dir)? {
+            return Err(newer.into());
+        }
         // What is cheap and can be wrong comes before what takes time.
         let rules = Arc::new(rules::load(&*disk, &config.rules)?);
         let listener = listen(&config.listen).await?;

@@ -34,6 +34,9 @@ pub mod outbox;
 #[cfg(test)]
 mod testing;
 pub mod tombstones;
+mod version;
+
+pub use version::{FileType, version_of};
 
 /// Version of every format in this crate. A reader refuses any other.
 pub const VERSION: u16 = 1;

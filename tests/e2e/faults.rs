@@ -200,3 +200,56 @@ fn the_port_answers_while_the_log_is_read() {
     assert!(engine.process().wait_for_end().success());
     assert!(clock.monotonic().as_secs() < 3, "it took {:?} to stop", clock.monotonic());
 }
+
+/// The file's header as a later version would write it.
+fn make_newer(path: &Path, header_bytes: usize) {
+    let mut bytes = fs::read(path).expect("the file is there");
+    bytes[8..10].copy_from_slice(&99_u16.to_le_bytes());
+    let checksum = crc32c::crc32c(&bytes[..header_bytes - 4]);
+    bytes[header_bytes - 4..header_bytes].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(path, bytes).expect("written");
+}
+
+/// Names and lengths of all files of the data folder but the lock.
+fn listing(data: &Path) -> Vec<(PathBuf, u64)> {
+    let folders = ["", "blocks", "log", "outbox"].map(|folder| data.join(folder));
+    let inside =
+        |folder: &PathBuf| fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<PathBuf> = folders.iter().flat_map(inside).filter(|path| path.is_file()).collect();
+    files.sort();
+    files.into_iter().map(|path| (path.clone(), fs::metadata(&path).expect("a file").len())).collect()
+}
+
+#[test]
+fn files_of_a_newer_format_refuse_the_start_and_are_left_as_they_are() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut engine = Engine::start(folder.path(), &[]);
+    let mut sender = Sender::new(5, block_start_ms());
+    sender.send(&engine, 0..4 * HOUR_STEPS, 60);
+    wait_until("a block is cut", || engine.metric("dozor_blocks_cut_total") >= 1.0);
+    engine.process().terminate();
+    assert!(engine.process().wait_for_end().success());
+    let data = engine.data_folder();
+    let last = |name: &str, extension: &str| files(&data.join(name), extension).pop().expect("a file");
+    let cases = [
+        (last("blocks", "block"), 64),
+        (last("log", "log"), 32),
+        (last("outbox", "outbox"), 32),
+        (data.join("detect.state"), 32),
+    ];
+    for (path, header_bytes) in cases {
+        let sound = fs::read(&path).expect("the file is there");
+        make_newer(&path, header_bytes);
+        let before = listing(&data);
+        engine.start_without_waiting();
+        let status = engine.process().wait_for_end();
+        let printed = engine.process().printed();
+        assert_eq!(status.code(), Some(1), "{printed}");
+        let told = format!("{} has format 99, this binary reads up to ", path.display());
+        assert!(printed.contains(&told), "{printed}");
+        assert_eq!(listing(&data), before, "nothing was renamed, written or removed");
+        fs::write(&path, sound).expect("written");
+    }
+    engine.start_again();
+    assert_eq!(engine.metric("dozor_damage_total"), 0.0);
+}
