@@ -55,7 +55,10 @@ impl<W: Word, const SLOTS: usize> Mappings<W, SLOTS> {
         assert!(0 < start && start < end, "a mapping of no addresses: {start:x} to {end:x}");
         for (index, slot) in self.0.iter().enumerate() {
             let version = slot.version.load();
-            if version % 2 == 0 && slot.start.load() == 0 && slot.version.replace(version, version.wrapping_add(1)) {
+            if version.is_multiple_of(2)
+                && slot.start.load() == 0
+                && slot.version.replace(version, version.wrapping_add(1))
+            {
                 slot.faults.store(0);
                 slot.end.store(end);
                 slot.start.store(start);
@@ -71,7 +74,7 @@ impl<W: Word, const SLOTS: usize> Mappings<W, SLOTS> {
     pub(super) fn unregister(&self, index: usize) {
         let slot = &self.0[index];
         let version = slot.version.load();
-        assert!(version % 2 == 0 && slot.start.load() != 0, "slot {index} is not registered");
+        assert!(version.is_multiple_of(2) && slot.start.load() != 0, "slot {index} is not registered");
         slot.version.store(version.wrapping_add(1));
         slot.start.store(0);
         slot.end.store(0);
@@ -88,7 +91,7 @@ impl<W: Word, const SLOTS: usize> Mappings<W, SLOTS> {
         let version = slot.version.load();
         let (start, end) = (slot.start.load(), slot.end.load());
         // A slot that changes meanwhile is not the caller's.
-        start != 0 && start <= address && address < end && version % 2 == 0 && slot.version.load() == version
+        start != 0 && start <= address && address < end && version.is_multiple_of(2) && slot.version.load() == version
     }
 
     /// Counts a fault in a mapping that the caller is reading.

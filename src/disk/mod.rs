@@ -7,6 +7,8 @@
 //! 1. Bytes written are on disk when [`DiskFile::sync`] has returned, not before.
 //! 2. A file created or renamed is found again after a crash when [`Disk::sync_folder`] of its folder has returned.
 //! 3. After a failed sync nothing is known of what was written since the last one: write it again, to another file.
+//! 4. A file that is shortened, or that the disk cannot read, while somebody reads it costs nobody the process: what is
+//!    missing reads as zeros, and [`FileBytes::is_damaged`] says so from then on.
 
 mod mapped;
 mod mappings;

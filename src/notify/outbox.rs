@@ -102,7 +102,11 @@ impl Outbox {
                 continue;
             }
             let path = self.folder.join(&name);
-            let (records, found) = outbox_file::read_records(&self.disk.read(&path)?);
+            let bytes = self.disk.read(&path)?;
+            let (records, mut found) = outbox_file::read_records(&bytes);
+            if bytes.is_damaged() {
+                found.push("cannot be read as a whole: the disk fails, or somebody shortened it".to_owned());
+            }
             newest_is_sound = found.is_empty();
             self.superseded.push((name, if newest_is_sound { Condition::Sound } else { Condition::Damaged }));
             damage.extend(found.into_iter().map(|what| format!("{} {what}", path.display())));

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use storage_format::{FileType, version_of};
+use storage_format::version_of;
 
 use crate::disk::{Disk, DiskError};
 
@@ -53,6 +53,7 @@ pub(super) fn find_newer(disk: &dyn Disk, data_dir: &Path) -> Result<Option<Newe
 mod tests {
     use std::sync::Arc;
 
+    use storage_format::FileType;
     use storage_format::frame::{FileHeader, FileKind};
 
     use super::*;

@@ -64,6 +64,11 @@ pub(in crate::storage) fn replay(
             found: &mut found,
         };
         segment.read(&bytes, target);
+        if bytes.is_damaged() {
+            // Its zeros look like the end of the records, which it need not be.
+            segment.end = None;
+            segment.note("the disk cannot read a part of the segment, or somebody shortened it".to_owned());
+        }
         target.end_segment();
         let (newest_ms, damaged, end) = (segment.newest_ms, segment.is_damaged, segment.end);
         found.segments.push(EndedSegment { sequence, newest_ms, damaged });
