@@ -22,7 +22,7 @@ use super::socket::{Progress, Socket};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves connections until `shutdown` says true or its sender is gone; then takes no more, finishes the requests in
-/// flight within [`HttpLimits::drain_timeout`], and returns when every connection is closed.
+/// flight within [`super::HttpLimits::drain_timeout`], and returns when every connection is closed.
 pub async fn serve(listener: TcpListener, entrance: Arc<Entrance>, mut shutdown: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(entrance.limits.connections_max));
     let lingering = Arc::new(Semaphore::new(CONNECTIONS_REFUSED_LINGERING_MAX));

@@ -73,7 +73,6 @@ impl Outbox {
         receivers: Vec<String>,
         now_ms: i64,
     ) -> Result<(Outbox, RecoveredOutbox), DiskError> {
-        let has_folder = tolerating_full(disk.create_folder(folder), "the outbox has no folder yet")?;
         let mut outbox = Outbox {
             disk,
             folder: folder.to_owned(),
@@ -83,6 +82,7 @@ impl Outbox {
             next_sequence: 0,
             begun_bytes: 0,
         };
+        let has_folder = tolerating_full(outbox.make_folder(), "the outbox has no folder yet")?;
         let damage = if has_folder { outbox.recover()? } else { Vec::new() };
         tolerating_full(outbox.begin_file(now_ms), "alerts cannot be noted until there is room on the disk")?;
         let pending_count = outbox.ledger.pending_count();
@@ -209,9 +209,15 @@ impl Outbox {
         }
     }
 
+    /// Its name must outlast a power cut as much as what will be in it.
+    fn make_folder(&self) -> Result<(), DiskError> {
+        self.disk.create_folder(&self.folder)?;
+        self.folder.parent().map_or(Ok(()), |above| self.disk.sync_folder(above))
+    }
+
     /// Writes all that is known to the next file, reads it back, and ends the old ones.
     pub(super) fn begin_file(&mut self, now_ms: i64) -> Result<(), DiskError> {
-        self.disk.create_folder(&self.folder)?;
+        self.make_folder()?;
         let sequence = self.next_sequence;
         let name = format!("{sequence:010}{EXTENSION}");
         let records: Vec<Record> = self.ledger.records().collect();
