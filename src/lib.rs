@@ -10,6 +10,7 @@ pub mod http;
 pub mod ingest;
 pub mod model;
 pub mod notify;
+pub mod operate;
 pub mod query;
 pub mod rules;
 pub mod server;

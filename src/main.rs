@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
+use dozor::operate::{self, RestoreArgs, SnapshotArgs, VerifyArgs};
 use dozor::server::Server;
 use dozor::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +29,12 @@ enum Command {
     Serve(ServeArgs),
     /// See a simulated shop break, and the pager ring
     Demo(DemoOptions),
+    /// Take a backup, of a running server or of a data folder at rest
+    Snapshot(SnapshotArgs),
+    /// Put a snapshot in the place of a data folder
+    Restore(RestoreArgs),
+    /// Read every checksum of a data folder or a snapshot; exit code 0: no damage, 1: damage, 2: unknown
+    Verify(VerifyArgs),
     /// Print a settings file with every setting, its unit, default and range
     Config,
 }
@@ -36,6 +43,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(flags) => run(serve(flags)),
         Command::Demo(options) => run(demo::run(options)),
+        Command::Snapshot(flags) => run(operate::snapshot(flags)),
+        Command::Restore(flags) => operate::restore(flags),
+        Command::Verify(flags) => Ok(operate::verify(flags)),
         Command::Config => {
             print!("{}", config::documented());
             Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use regex::Regex;
 
 /// The floors of `src`. A room uses rooms on floors below its own, and none beside or above it.
 const FLOORS: [(u8, &[&str]); 8] = [
-    (8, &["main", "demo"]),
+    (8, &["main", "demo", "operate"]),
     (7, &["server"]),
     (6, &["http"]),
     (5, &["rules"]),

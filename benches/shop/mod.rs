@@ -30,10 +30,13 @@ pub(crate) fn storage() -> Arc<Storage> {
         shard_count: 1,
         wal_sync: WalSync::Os,
         retention_ms: 0,
+        retention_rules: Vec::new(),
+        retention_bytes: 0,
         out_of_order_window_ms: 3_600_000,
-        series_max: 1_000_000,
+        series_max: 2_000_000,
         head_bytes_max: usize::MAX,
         hash_seed: SEED,
+        recovery: Arc::default(),
     };
     let clock = Clock::manual(START_MS + 1_000 * 24 * 3_600_000);
     let opened = Storage::open(options, Arc::new(NullDisk), clock, Arc::new(|_: &Labels| false));

@@ -23,6 +23,8 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -71,13 +73,19 @@ pub struct Mapping {
     start: usize,
     length: usize,
     slot: usize,
+    /// The name it was opened by, and the file that it was then: device and inode.
+    path: PathBuf,
+    identity: (u64, u64),
 }
 
 impl Mapping {
-    /// Maps the first `length` bytes, more than none, of a file that nobody writes to in place.
+    /// Maps all bytes, more than none, of a file that nobody writes to in place.
     /// Fails with [`io::ErrorKind::QuotaExceeded`] when [`MAPPINGS_MAX`] files are mapped.
-    pub(super) fn of(file: &File, length: usize) -> io::Result<Mapping> {
+    pub(super) fn of(file: &File, path: &Path) -> io::Result<Mapping> {
         install_handler()?;
+        let metadata = file.metadata()?;
+        let length = usize::try_from(metadata.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let identity = (metadata.dev(), metadata.ino());
         // SAFETY: a new mapping at an address of the system's choice touches nothing that exists. The descriptor is open,
         // since `file` is borrowed.
         let start =
@@ -87,7 +95,7 @@ impl Mapping {
         }
         let start = start as usize;
         match MAPPINGS.register(start, start + length) {
-            Some(slot) => Ok(Mapping { start, length, slot }),
+            Some(slot) => Ok(Mapping { start, length, slot, path: path.to_owned(), identity }),
             None => {
                 unmap(start, length);
                 Err(io::Error::new(io::ErrorKind::QuotaExceeded, format!("{MAPPINGS_MAX} files are mapped already")))
@@ -97,8 +105,19 @@ impl Mapping {
 
     /// Whether a part could not be read and was zeros instead. Asked after reading and before what was read is used; a
     /// mapping that is damaged once stays so.
+    ///
+    /// Of a file that ends within its last page the system makes the rest zeros without a word, so the length is asked
+    /// for too, by name: a descriptor a block would be too many. A file that has lost its name cannot be shortened by it.
     pub fn is_damaged(&self) -> bool {
+        if MAPPINGS.faults(self.slot) == 0 && self.is_shorter() {
+            MAPPINGS.fault(self.slot);
+        }
         MAPPINGS.faults(self.slot) > 0
+    }
+
+    fn is_shorter(&self) -> bool {
+        std::fs::metadata(&self.path)
+            .is_ok_and(|now| (now.dev(), now.ino()) == self.identity && now.len() < self.length as u64)
     }
 }
 

@@ -62,12 +62,10 @@ impl Disk for RealDisk {
     fn read(&self, path: &Path) -> Result<FileBytes, DiskError> {
         let failed = |source| DiskError::new("read", path, source);
         let file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        let length = usize::try_from(length).map_err(|_| failed(io::ErrorKind::FileTooLarge.into()))?;
-        if length == 0 {
+        if file.metadata().map_err(failed)?.len() == 0 {
             return Ok(FileBytes::Copied(Arc::from([])));
         }
-        Ok(FileBytes::Mapped(Arc::new(Mapping::of(&file, length).map_err(failed)?)))
+        Ok(FileBytes::Mapped(Arc::new(Mapping::of(&file, path).map_err(failed)?)))
     }
 
     fn file_bytes(&self, path: &Path) -> Result<u64, DiskError> {

@@ -55,13 +55,17 @@ impl Tree {
 impl State {
     /// Makes a file this long, if there is room.
     fn resize(&mut self, operation: &'static str, path: &Path, index: usize, length: usize) -> Result<(), DiskError> {
-        let live = &mut self.files[index].live;
-        let (before, after) = (live.len() as u64, length as u64);
+        self.take_room(operation, path, self.files[index].live.len() as u64, length as u64)?;
+        self.files[index].live.resize(length, 0);
+        Ok(())
+    }
+
+    /// Takes the room of a file that grows, or gives that of one that shrinks.
+    fn take_room(&mut self, operation: &'static str, path: &Path, before: u64, after: u64) -> Result<(), DiskError> {
         if let Some(free) = &mut self.free_bytes {
             let full = || DiskError::new(operation, path, io::ErrorKind::StorageFull.into());
             *free = (*free + before).checked_sub(after).ok_or_else(full)?;
         }
-        live.resize(length, 0);
         Ok(())
     }
 
@@ -259,10 +263,10 @@ impl Disk for SimulatedDisk {
         }
         // A file of that name is emptied, whatever other names it has.
         state.resize("create", path, index, 0)?;
-        state.resize("create", path, index, reserve_bytes as usize)?;
-        let image = &mut state.files[index];
-        image.synced = image.live.clone();
-        image.unsynced = 0..0;
+        state.take_room("create", path, 0, reserve_bytes)?;
+        // Zeros that the allocator has at hand: most of a reserve is never touched.
+        let zeros = || vec![0; reserve_bytes as usize];
+        state.files[index] = Image { live: zeros(), synced: zeros(), unsynced: 0..0 };
         Ok(Box::new(SimulatedFile { disk: self.clone(), index, path: path.to_owned() }))
     }
 

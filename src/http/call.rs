@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode, Version};
+use tokio::sync::Semaphore;
 
 use super::Services;
 use super::entrance::AskRecovery;
@@ -29,6 +30,8 @@ pub(super) struct Front {
     pub(super) recovery: AskRecovery,
     pub(super) queries: QueryPool,
     pub(super) bodies: BodyBudget,
+    /// The turn to carry out an order: there is one.
+    pub(super) orders: Arc<Semaphore>,
 }
 
 /// What the server counts about itself.
@@ -64,7 +67,7 @@ impl Front {
     ) -> Arc<Front> {
         let queries = QueryPool::new(&limits, &services.registry);
         let bodies = BodyBudget::new(&limits);
-        Arc::new(Front { services, limits, numbers, recovery, queries, bodies })
+        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders: Arc::new(Semaphore::new(1)) })
     }
 
     /// Answers a request, whatever it is.

@@ -32,14 +32,7 @@ impl Ask {
     fn read(parameters: &Parameters) -> Result<Ask, ApiError> {
         let range = parameters.time_range()?;
         let limit = parameters.limit()?;
-        let mut selectors = Vec::new();
-        for text in parameters.all("match[]") {
-            if selectors.len() == SELECTORS_MAX {
-                return Err(ApiError::parameter("match[]", format!("more than {SELECTORS_MAX} selectors")));
-            }
-            selectors.push(parse_matchers(text).map_err(|error| ApiError::of_query(&error, "match[]"))?);
-        }
-        Ok(Ask { selectors, range, limit })
+        Ok(Ask { selectors: selectors(parameters)?, range, limit })
     }
 
     /// What `find` gives for any of the selectors, each once, in order. Without selectors: what it gives for all series.
@@ -61,6 +54,18 @@ impl Ask {
         }
         Ok(all.into_iter().collect())
     }
+}
+
+/// The selectors of all `match[]`.
+pub(super) fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let mut selectors = Vec::new();
+    for text in parameters.all("match[]") {
+        if selectors.len() == SELECTORS_MAX {
+            return Err(ApiError::parameter("match[]", format!("more than {SELECTORS_MAX} selectors")));
+        }
+        selectors.push(parse_matchers(text).map_err(|error| ApiError::of_query(&error, "match[]"))?);
+    }
+    Ok(selectors)
 }
 
 /// `/api/v1/series`

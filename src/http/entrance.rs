@@ -50,6 +50,12 @@ impl Entrance {
         assert!(self.front.set(front).is_ok(), "an entrance is opened once");
     }
 
+    /// What answers once the entrance is open.
+    #[cfg(test)]
+    pub(super) fn front(&self) -> Arc<Front> {
+        self.front.get().expect("the entrance is open").clone()
+    }
+
     /// Answers a request, whatever it is.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Reply {
         match self.front.get() {

@@ -85,6 +85,15 @@ impl JsonText {
         self.0.push(b'}');
     }
 
+    /// Appends `{"name":…,"value":…}` of each.
+    pub(super) fn counts(&mut self, counts: &[(String, u64)]) {
+        self.list(counts, |text, (name, count)| {
+            text.raw(r#"{"name":"#);
+            text.string(name);
+            text.raw(&format!(r#","value":{count}}}"#));
+        });
+    }
+
     fn whole(&mut self, number: u64) {
         let mut digits = [0; 20];
         let mut start = digits.len();

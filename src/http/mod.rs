@@ -19,6 +19,8 @@
 //! 4. A panic in a handler costs its own request (500) and nothing else.
 //! 5. Where a request ends is never in doubt: one whose head gives its length in two ways is refused, or the last of
 //!    its connection (hyper sees to it, a test holds it).
+//! 6. An order (`/api/v1/admin/…`) is never taken from a web page: no browser leaves `Origin` out where it matters. One
+//!    order is carried out at a time, on a thread of its own, to its end, whether its client stays or not.
 //!
 //! 6. The port answers from before the database is open to the end of the process: an [`Entrance`] says how far the start
 //!    is, and everything else is 503 until then.
@@ -26,6 +28,7 @@
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2,
 //! compressed answers.
 
+mod admin;
 mod call;
 mod catalogue;
 mod entrance;
@@ -39,6 +42,7 @@ mod reply;
 mod request;
 mod routes;
 mod socket;
+mod status;
 mod watching;
 mod write;
 
@@ -50,8 +54,9 @@ use crate::ingest::Ingest;
 use crate::notify::Alert;
 use crate::query::Engine;
 use crate::rules::RuleSet;
-use crate::storage::Damage;
+use crate::storage::MetDamage;
 use crate::storage::view::ReadView;
+use crate::storage::{Snapshots, Storage};
 use crate::telemetry::Registry;
 
 pub use entrance::Entrance;
@@ -66,6 +71,12 @@ pub struct Services {
     pub engine: Arc<Engine>,
     /// Takes writes.
     pub ingest: Arc<Ingest>,
+    /// What orders change, and what is told of the stored data.
+    pub storage: Arc<Storage>,
+    /// Takes snapshots.
+    pub snapshots: Arc<Snapshots>,
+    /// Whether orders are taken at `/api/v1/admin/`.
+    pub admin_api: bool,
     /// What `/metrics` shows; the server registers its own numbers there.
     pub registry: Arc<Registry>,
     /// Turned off when the server stops: `/-/ready`, queries and writes are then answered 503.
@@ -75,7 +86,7 @@ pub struct Services {
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
     /// Gives the places on disk that could not be read. Must return at once.
-    pub damage: Arc<dyn Fn() -> Vec<Damage> + Send + Sync>,
+    pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
     /// What "now" is where a query does not say a time.
     pub clock: Clock,
 }

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::json::{JsonText, success};
 use super::reply::{self, ApiError, Reply, json, text};
 use super::routes::ROUTES;
-use crate::storage::Damage;
+use crate::storage::MetDamage;
 use crate::telemetry::Registry;
 
 /// The Prometheus whose interface this is: Grafana decides by it what it may ask for.
@@ -107,7 +107,7 @@ pub(super) async fn damage(call: Call) -> Result<Reply, ApiError> {
     }))
 }
 
-fn one_damage(text: &mut JsonText, damage: &Damage) {
+fn one_damage(text: &mut JsonText, damage: &MetDamage) {
     text.raw(r#"{"file":"#);
     text.string(&damage.file.to_string_lossy());
     if let Some(offset) = damage.offset {

@@ -18,6 +18,7 @@ pub(super) enum ErrorKind {
     BadData,
     TooLarge,
     NotAllowed,
+    Forbidden,
     Execution,
     Timeout,
     Canceled,
@@ -32,6 +33,7 @@ impl ErrorKind {
             ErrorKind::BadData => StatusCode::BAD_REQUEST,
             ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
             ErrorKind::Execution => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::Timeout | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Canceled => StatusCode::from_u16(499).expect("499 is a status, if a nameless one"),
@@ -43,6 +45,7 @@ impl ErrorKind {
     fn name(self) -> &'static str {
         match self {
             ErrorKind::BadData | ErrorKind::TooLarge | ErrorKind::NotAllowed => "bad_data",
+            ErrorKind::Forbidden => "forbidden",
             ErrorKind::Execution => "execution",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Canceled => "canceled",
@@ -133,6 +136,13 @@ impl From<BodyError> for ApiError {
 
 pub(super) fn json(status: StatusCode, text: JsonText) -> Reply {
     reply(status, "application/json", text.into_bytes())
+}
+
+/// Done, and nothing to say of it.
+pub(super) fn no_content() -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::new()));
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    reply
 }
 
 /// A plain text answer; a line feed is put behind it.

@@ -105,7 +105,7 @@ fn units(bytes: usize) -> u32 {
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads the address, and of a POST the form in its body too.
+    /// Reads the address, and of a POST or PUT the form in its body too.
     pub(super) async fn read(
         head: &Parts,
         body: Incoming,
@@ -113,7 +113,7 @@ impl Parameters {
         limits: &HttpLimits,
     ) -> Result<Parameters, ApiError> {
         let mut parameters = Vec::new();
-        if head.method == Method::POST && is_form(head) {
+        if (head.method == Method::POST || head.method == Method::PUT) && is_form(head) {
             let held = budget.read(body, FORM_BYTES_MAX, "ask for less in one query", limits).await?;
             let text = std::str::from_utf8(&held.bytes).map_err(|_| ApiError::bad_data("the form is not UTF-8"))?;
             decode_form(text, &mut parameters)?;

@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
-use super::{catalogue, pages, queries, watching, write};
+use super::{admin, catalogue, pages, queries, status, watching, write};
 
 /// What a handler returns.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
@@ -23,6 +23,7 @@ pub(super) struct Route {
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
+const ORDER: &[Method] = &[Method::POST, Method::PUT];
 const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 
 const ALWAYS: bool = true;
@@ -52,6 +53,13 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/status/buildinfo" ALWAYS pages::build_info),
     route!(GET  "/api/v1/status/walreplay" ALWAYS pages::replay),
     route!(GET  "/api/v1/status/damage" ALWAYS pages::damage),
+    route!(GET  "/api/v1/status/tsdb" READY status::tsdb),
+    route!(GET  "/api/v1/status/blocks" READY status::blocks),
+    route!(GET  "/api/v1/status/snapshots" READY status::snapshots),
+    route!(ORDER "/api/v1/admin/tsdb/snapshot" READY admin::snapshot),
+    route!(ORDER "/api/v1/admin/tsdb/delete_series" READY admin::delete_series),
+    route!(ORDER "/api/v1/admin/tsdb/clean_tombstones" READY admin::clean_tombstones),
+    route!(ORDER "/api/v1/admin/tsdb/compact" READY admin::compact),
 ];
 
 /// Finds the row of an address, its index in the table, and what stands for `{name}`.

@@ -28,6 +28,9 @@ pub const LABEL_VALUE_BYTES_MAX: usize = 4096;
 /// Most bytes of all names and values of a series together.
 pub const LABELS_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of names and values that most label sets stay below.
+const TEXT_BYTES_USUAL: usize = 256;
+
 /// Sorted unique name–value pairs. Ordered as Prometheus orders series: pair by pair, name before value.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Labels {
@@ -85,8 +88,8 @@ impl Labels {
 
     /// Puts pieces together that are known to be sorted, unique and within the limits.
     fn assemble<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Labels {
-        let mut text = String::new();
-        let mut ends = Vec::new();
+        let mut text = String::with_capacity(TEXT_BYTES_USUAL);
+        let mut ends = Vec::with_capacity(2 * pairs.size_hint().1.unwrap_or(0));
         for (name, value) in pairs {
             for piece in [name, value] {
                 text.push_str(piece);
@@ -94,6 +97,11 @@ impl Labels {
             }
         }
         Labels { text: text.into_boxed_str(), ends: ends.into_boxed_slice() }
+    }
+
+    /// Puts pairs together that were a label set before: sorted, unique and within the limits.
+    pub(crate) fn from_sorted<'a>(pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> Labels {
+        Labels::assemble(pairs)
     }
 
     /// The pairs in order of their names.
@@ -148,9 +156,14 @@ impl Labels {
 
     /// A hash that is the same on every machine and in every version: Alertmanager would call it a fingerprint.
     pub fn hash(&self) -> u64 {
+        Labels::hash_of(self.iter())
+    }
+
+    /// The hash of the label set of these pairs, which are in order.
+    pub(crate) fn hash_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
         let mut hasher = Xxh3::new();
-        for piece in 0..self.ends.len() {
-            hasher.update(self.piece(piece).as_bytes());
+        for piece in pairs.flat_map(|(name, value)| [name, value]) {
+            hasher.update(piece.as_bytes());
             hasher.update(&[0xff]); // never a byte of UTF-8
         }
         hasher.digest()

@@ -52,6 +52,12 @@ impl SeriesRef {
     }
 }
 
+impl From<SeriesRef> for u64 {
+    fn from(series: SeriesRef) -> u64 {
+        series.0
+    }
+}
+
 /// A span of time with both ends included, in ms since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {

@@ -121,7 +121,7 @@ pub(crate) fn read_records(bytes: &[u8]) -> (Vec<Record>, Vec<String>) {
                     Err(what) => damage.push(format!("at byte {offset}: {what}; the record is skipped")),
                 }
             }
-            Event::Damage { from, to, what } => damage.push(format!("from byte {from} to {to}: {what}; skipped")),
+            Event::Damage { from, to, what, .. } => damage.push(format!("from byte {from} to {to}: {what}; skipped")),
             Event::TornTail { from } => {
                 tracing::info!(from, "the outbox ends in an unfinished record: not synced, left off")
             }

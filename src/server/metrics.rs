@@ -7,7 +7,7 @@ use crate::detect::Shared;
 use crate::disk::mapping_faults;
 use crate::ingest::Ingest;
 use crate::notify::Notifier;
-use crate::storage::{Storage, StorageCounters};
+use crate::storage::{Snapshots, Storage, StorageCounters};
 use crate::telemetry::Registry;
 
 fn read(counter: &AtomicU64) -> f64 {
@@ -19,6 +19,21 @@ pub(super) fn register(registry: &Registry, storage: &Arc<Storage>, detect: &Arc
     register_log(registry, storage);
     register_detect(registry, detect);
     register_notify(registry, notifier);
+}
+
+pub(super) fn register_snapshots(registry: &Registry, snapshots: &Arc<Snapshots>) {
+    let figure = |figure: fn(&Snapshots) -> f64| {
+        let snapshots = snapshots.clone();
+        move || figure(&snapshots)
+    };
+    // Without one it is older than any bound that somebody may watch.
+    let age = figure(|snapshots| snapshots.age().map_or(f64::INFINITY, |age| age.as_secs_f64()));
+    registry.gauge_fn("dozor_snapshot_age_seconds", "Age of the newest complete snapshot; +Inf without one.", &[], age);
+    let failed = figure(|snapshots| f64::from(u8::from(snapshots.last_failed())));
+    registry.gauge_fn("dozor_snapshot_failing", "1 when the last snapshot could not be taken.", &[], failed);
+    let (name, help) = ("dozor_snapshots_total", "Snapshots since the start, by what became of them.");
+    registry.counter_fn(name, help, &[("outcome", "taken")], figure(|snapshots| snapshots.counts().0 as f64));
+    registry.counter_fn(name, help, &[("outcome", "failed")], figure(|snapshots| snapshots.counts().1 as f64));
 }
 
 fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
@@ -37,6 +52,11 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
     });
     gauge("dozor_blocks", "Blocks that serve queries.", |storage| storage.block_count() as f64);
     gauge("dozor_block_bytes", "Bytes of those blocks.", |storage| storage.block_bytes() as f64);
+    gauge(
+        "dozor_maintenance_progress",
+        "Part of the present task that is done, 0 to 1; 1 without a task.",
+        |storage| storage.progress().now().map_or(1.0, |(_, done, total)| done as f64 / total.max(1) as f64),
+    );
     gauge("dozor_shard_queue_requests", "Requests that wait for shards.", |s| s.queued_requests() as f64);
     counters(
         registry,

@@ -27,14 +27,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{Config, WebhookConfig};
+use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, Entrance, HttpLimits, Recovery, Services};
 use crate::ingest::{Ingest, IngestLimits};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
-use crate::query::{Engine, Limits};
+use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
-use crate::storage::{RecoveryProgress, Storage, StorageError, StorageOptions};
+use crate::storage::{
+    BackupError, Beside, RecoveryProgress, RetentionRule, SnapshotOptions, Snapshots, Storage, StorageError,
+    StorageOptions, check_restored, remove_incomplete,
+};
 use crate::telemetry::{self, Registry};
 pub use formats::NewerFormat;
 use watch::{Watching, WatchingParts};
@@ -46,6 +49,12 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
 /// Memory that the head may take for one series, when the limit of series is derived from the machine's memory.
 const SERIES_BYTES_ASSUMED: u64 = 8 << 10;
+
+/// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
+/// detectors' state takes for told.
+pub const BESIDE_THE_DATABASE: [Beside; 2] = [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX)];
+/// The outbox's folder.
+const OUTBOX: &str = "outbox";
 
 /// Why the server does not start. The operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +76,12 @@ pub enum ServerError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A setting that only the query language can judge.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A restore into the data folder is not finished, or its snapshots cannot be read.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// A rule file has mistakes.
     #[error(transparent)]
     Rules(#[from] RuleErrors),
@@ -93,6 +108,7 @@ pub enum ServerError {
 pub struct Server {
     address: SocketAddr,
     storage: Arc<Storage>,
+    snapshots: Arc<Snapshots>,
     ready: Arc<AtomicBool>,
     stop_http: signal::Sender<bool>,
     http: tokio::task::JoinHandle<()>,
@@ -114,6 +130,7 @@ impl Server {
         if let Some(newer) = formats::find_newer(&*disk, &config.data_dir)? {
             return Err(newer.into());
         }
+        check_restored(&*disk, &config.data_dir)?;
         // What is cheap and can be wrong comes before what takes time.
         let rules = Arc::new(rules::load(&*disk, &config.rules)?);
         let listener = listen(&config.listen).await?;
@@ -140,11 +157,9 @@ impl Server {
         let shard_count = shard_count(config.shards);
         let (workers, judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
         let interest = workers[0].interest();
-        let options = storage_options(&config, shard_count, &clock);
+        let options = storage_options(&config, shard_count, &clock, progress)?;
         let (opened_disk, opened_clock) = (disk.clone(), clock.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            Storage::open_telling(options, opened_disk, opened_clock, interest, &progress)
-        });
+        let opened = tokio::task::spawn_blocking(move || Storage::open(options, opened_disk, opened_clock, interest));
         let (storage, recovered, taps) = opened.await.expect("opening the database does not panic")?;
         for damage in &recovered.damage {
             tracing::error!("damage found: {damage}");
@@ -156,9 +171,11 @@ impl Server {
             series = recovered.series_count,
             "the database is open"
         );
+        let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
         let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
         metrics::register(&registry, &storage, judge.shared(), &notifier);
+        metrics::register_snapshots(&registry, &snapshots);
         let parts =
             WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
         let watching = Watching::start(parts, disk, &config.data_dir, &clock)?;
@@ -169,17 +186,18 @@ impl Server {
             delivering.run(deliveries_stopped).await;
         });
         let (stop_maintenance, maintenance_stopped) = bounded(1);
-        let maintained = storage.clone();
-        let maintenance = thread("maintain", move || maintain(&maintained, &maintenance_stopped))?;
+        let (maintained, kept) = (storage.clone(), snapshots.clone());
+        let maintenance = thread("maintain", move || maintain(&maintained, &kept, &maintenance_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let services = services(&config, &storage, rules, notifier, &registry, &ready, &clock);
+        let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
         metrics::register_ingest(&registry, &services.ingest);
         entrance.open(Arc::new(services));
         tracing::info!(%address, shards = shard_count, "ready");
         Ok(Server {
             address,
             storage,
+            snapshots,
             ready,
             stop_http,
             http,
@@ -206,10 +224,12 @@ impl Server {
     /// deliveries under way.
     pub async fn shutdown(self) {
         self.ready.store(false, Ordering::SeqCst);
+        self.snapshots.stop();
         // Ends that are gone already have nothing to be told.
         let _ = self.stop_http.send(true);
         let _ = self.http.await;
         let _ = self.stop_maintenance.send(());
+        self.storage.stop_maintenance();
         let (storage, watching, maintenance) = (self.storage, self.watching, self.maintenance);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
@@ -247,9 +267,9 @@ fn entrance(
 ) -> Arc<Entrance> {
     let progress = progress.clone();
     let recovery = move || Recovery {
-        segment_count: progress.segment_count(),
-        segments_read: progress.segments_read(),
-        sample_count: progress.sample_count(),
+        segment_count: progress.segments_total.load(Ordering::Relaxed),
+        segments_read: progress.segments_done.load(Ordering::Relaxed),
+        sample_count: progress.samples.load(Ordering::Relaxed),
     };
     Entrance::new(HttpLimits::of(config), registry.clone(), clock.clone(), recovery)
 }
@@ -269,7 +289,7 @@ fn open_notifier(
     receivers: Vec<notify::Receiver>,
     external_url: String,
 ) -> Result<Arc<Notifier>, ServerError> {
-    let folder = config.data_dir.join("outbox");
+    let folder = config.data_dir.join(OUTBOX);
     let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), receivers, external_url)?;
     for damage in &recovered.damage {
         tracing::error!("damage found: {damage}");
@@ -290,7 +310,41 @@ fn shard_count(setting: u64) -> usize {
     }
 }
 
-fn storage_options(config: &Config, shard_count: usize, clock: &Clock) -> StorageOptions {
+fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> Result<Arc<Snapshots>, ServerError> {
+    for name in remove_incomplete(disk, &config.data_dir)? {
+        tracing::info!(name, "a snapshot that was not finished is removed");
+    }
+    let options = SnapshotOptions {
+        beside: BESIDE_THE_DATABASE.to_vec(),
+        interval_ms: config.snapshots.interval_ms,
+        keep: usize::try_from(config.snapshots.keep).unwrap_or(usize::MAX),
+    };
+    Ok(Arc::new(Snapshots::new(storage.clone(), options)?))
+}
+
+fn retention_rules(config: &Config) -> Result<Vec<RetentionRule>, ConfigError> {
+    let rules = config.retention_rules.iter().map(|rule| {
+        let matchers = parse_matchers(&rule.selector).map_err(|error| rule.mistake(&error.to_string()))?;
+        Ok(RetentionRule { matchers, keep_ms: rule.keep_ms })
+    });
+    rules.collect()
+}
+
+/// Whether orders are taken by HTTP.
+fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
+    match setting {
+        AdminApi::On => true,
+        AdminApi::Off => false,
+        AdminApi::Auto => address.ip().is_loopback(),
+    }
+}
+
+fn storage_options(
+    config: &Config,
+    shard_count: usize,
+    clock: &Clock,
+    recovery: Arc<RecoveryProgress>,
+) -> Result<StorageOptions, ConfigError> {
     let series_max = match config.head.series_max {
         0 => telemetry::memory_bytes() / 2 / SERIES_BYTES_ASSUMED,
         given => given,
@@ -299,16 +353,19 @@ fn storage_options(config: &Config, shard_count: usize, clock: &Clock) -> Storag
         0 => telemetry::memory_bytes() / 4,
         given => given,
     };
-    StorageOptions {
+    Ok(StorageOptions {
         data_dir: config.data_dir.clone(),
         shard_count,
         wal_sync: config.wal_sync,
         retention_ms: config.retention_ms,
+        retention_rules: retention_rules(config)?,
+        retention_bytes: config.retention_bytes,
         out_of_order_window_ms: config.head.out_of_order_window_ms,
         series_max: usize::try_from(series_max).unwrap_or(usize::MAX),
         head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
         hash_seed: hash_seed(clock),
-    }
+        recovery,
+    })
 }
 
 /// Differs from start to start, in a way that a sender cannot know.
@@ -317,9 +374,12 @@ fn hash_seed(clock: &Clock) -> u64 {
     RandomState::new().hash_one(clock.now_ms())
 }
 
+#[expect(clippy::too_many_arguments, reason = "each room once, put together here and nowhere else")]
 fn services(
     config: &Config,
+    address: SocketAddr,
     storage: &Arc<Storage>,
+    snapshots: &Arc<Snapshots>,
     rules: Arc<RuleSet>,
     notifier: Arc<Notifier>,
     registry: &Arc<Registry>,
@@ -348,6 +408,9 @@ fn services(
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
         ingest: Arc::new(Ingest::new(storage.clone(), limits)),
+        storage: storage.clone(),
+        snapshots: snapshots.clone(),
+        admin_api: admin_api(config.admin_api, address),
         registry: registry.clone(),
         ready: ready.clone(),
         rules,
@@ -369,7 +432,7 @@ impl Drop for EndProcessOnPanic {
 }
 
 /// The loop of the maintenance thread.
-fn maintain(storage: &Storage, stopped: &Receiver<()>) {
+fn maintain(storage: &Storage, snapshots: &Snapshots, stopped: &Receiver<()>) {
     let mut wait = MAINTENANCE_INTERVAL;
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
         wait = MAINTENANCE_INTERVAL;
@@ -382,6 +445,12 @@ fn maintain(storage: &Storage, stopped: &Receiver<()>) {
             Ok(_) => {}
             // The log keeps what the block was to hold; the next round tries again.
             Err(error) => tracing::error!(%error, "maintenance failed and will be tried again"),
+        }
+        match snapshots.keep_up() {
+            Some(Ok(taken)) => tracing::info!(name = taken.name, bytes = taken.bytes, "a snapshot is taken"),
+            // One that somebody asked for is being taken: that is a snapshot too.
+            Some(Err(BackupError::Busy)) | None => {}
+            Some(Err(error)) => tracing::error!(%error, "a snapshot could not be taken and will be tried again"),
         }
     }
 }

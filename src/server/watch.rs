@@ -37,6 +37,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// How long after a start the log has surely gone through detection again, so that what fires is known.
 const ORPHANS_AFTER: Duration = Duration::from_secs(30);
 
+/// The file that detection goes on from. It is only ever replaced as a whole.
+pub(super) const CHECKPOINT: &str = "detect.state";
+
 /// What the threads are made of.
 pub(super) struct WatchingParts {
     pub(super) taps: Vec<TapSource>,
@@ -87,7 +90,7 @@ impl Watching {
             rules: parts.rules,
             notifier: parts.notifier,
             external_url: parts.external_url,
-            checkpoint: Checkpoint { disk, path: data_dir.join("detect.state") },
+            checkpoint: Checkpoint { disk, path: data_dir.join(CHECKPOINT) },
             deadline: deadline.clone(),
             restored: false,
         };

@@ -49,7 +49,7 @@ impl ShardBatch {
 /// Why a sample was refused while its neighbours were stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
-    /// Older than what is already sealed into blocks, or than the retention.
+    /// Past the retention, or behind the newest sample of its own series by more than the out-of-order window.
     TooOld,
     /// More than [`super::FUTURE_MS_MAX`] ahead of the clock.
     TooFarAhead,
@@ -57,6 +57,8 @@ pub enum Refusal {
     Conflict,
     /// The series already has [`super::LATE_SAMPLES_MAX`] samples out of order in the head.
     TooManyLate,
+    /// The series already has [`super::BELATED_SAMPLES_MAX`] samples in the head whose time is sealed into blocks.
+    TooManyBelated,
     /// The head has as many series as `head.series_max` allows; those it knows go on being taken.
     TooManySeries,
 }
@@ -64,10 +66,14 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refusal::TooOld => "too old: its time is already sealed into a block, or past the retention",
+            Refusal::TooOld => {
+                "too old: past the retention, or behind the newest sample of its series by more than the window \
+                 (setting head.out_of_order_window)"
+            }
             Refusal::TooFarAhead => "more than 10 minutes in the future: set the sender's clock",
             Refusal::Conflict => "another value is already stored for this timestamp",
             Refusal::TooManyLate => "too many samples out of order for this series",
+            Refusal::TooManyBelated => "too many samples of sealed time for this series: send the rest in a minute",
             Refusal::TooManySeries => "the limit of series is reached (setting head.series_max)",
         })
     }
@@ -82,19 +88,21 @@ pub struct WriteSummary {
     pub refused: Vec<(Refusal, u64)>,
     /// Samples that could not be stored because their series was freed while the request rested. Not zero: send again.
     pub gone_count: u64,
+    /// Samples that a deletion removed from the head.
+    pub deleted_count: u64,
     /// The first refused sample, to be shown to the sender.
     pub first_refused: Option<(Arc<Labels>, i64, Refusal)>,
 }
 
 impl WriteSummary {
-    /// Counts a refused sample.
-    pub fn refuse(&mut self, labels: &Arc<Labels>, timestamp_ms: i64, why: Refusal) {
+    /// Counts a refused sample; `labels` of the first only are asked for.
+    pub(super) fn refuse(&mut self, labels: impl FnOnce() -> Arc<Labels>, timestamp_ms: i64, why: Refusal) {
         match self.refused.iter_mut().find(|(reason, _)| *reason == why) {
             Some((_, count)) => *count += 1,
             None => self.refused.push((why, 1)),
         }
         if self.first_refused.is_none() {
-            self.first_refused = Some((labels.clone(), timestamp_ms, why));
+            self.first_refused = Some((labels(), timestamp_ms, why));
         }
     }
 
@@ -106,6 +114,7 @@ impl WriteSummary {
     fn merge(&mut self, other: WriteSummary) {
         self.stored_count += other.stored_count;
         self.gone_count += other.gone_count;
+        self.deleted_count += other.deleted_count;
         for (reason, count) in other.refused {
             match self.refused.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, total)) => *total += count,

@@ -57,6 +57,44 @@ impl Columns {
         }
     }
 
+    /// Of the samples from index `start` on, removes those in `range`.
+    pub(super) fn remove_range_from(&mut self, start: usize, range: TimeRange) {
+        let tail = &self.timestamps_ms[start..];
+        let begin = start + tail.partition_point(|timestamp_ms| *timestamp_ms < range.from_ms);
+        let end = start + tail.partition_point(|timestamp_ms| *timestamp_ms <= range.to_ms);
+        if begin < end {
+            self.timestamps_ms.drain(begin..end);
+            self.values.drain(begin..end);
+        }
+    }
+
+    /// Makes one ascending run of two that lie one behind the other, from `start` and from `middle` on. A moment that is
+    /// in both is taken from the first.
+    pub(super) fn settle(&mut self, start: usize, middle: usize) {
+        if start == middle || middle == self.len() || self.timestamps_ms[middle - 1] < self.timestamps_ms[middle] {
+            return;
+        }
+        let second_ms = self.timestamps_ms.split_off(middle);
+        let second = self.values.split_off(middle);
+        // What lies before the second run stays where it is.
+        let keep = start + self.timestamps_ms[start..].partition_point(|timestamp_ms| *timestamp_ms < second_ms[0]);
+        let first_ms = self.timestamps_ms.split_off(keep);
+        let first = self.values.split_off(keep);
+        let mut first = first_ms.into_iter().zip(first).peekable();
+        for (timestamp_ms, value) in second_ms.into_iter().zip(second) {
+            while let Some((earlier_ms, earlier)) = first.next_if(|(earlier_ms, _)| *earlier_ms < timestamp_ms) {
+                self.push(earlier_ms, earlier);
+            }
+            match first.next_if(|(same_ms, _)| *same_ms == timestamp_ms) {
+                Some((same_ms, same)) => self.push(same_ms, same),
+                None => self.push(timestamp_ms, value),
+            }
+        }
+        for (timestamp_ms, value) in first {
+            self.push(timestamp_ms, value);
+        }
+    }
+
     /// Merges samples, ascending and none of them here yet, into those from index `start` on.
     pub(super) fn merge_from<'a>(&mut self, start: usize, late: impl Iterator<Item = &'a Sample>) {
         let mut merged: Vec<(i64, f64)> = Vec::with_capacity(self.len() - start);

@@ -20,7 +20,10 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 use storage_format::Corruption;
 
-use super::StorageCounters;
+use super::block::{self, Block};
+use super::seal::Maintenance;
+use super::view::ViewError;
+use super::{Storage, StorageCounters, StorageError};
 use crate::clock::Clock;
 use crate::model::{Labels, TimeRange};
 
@@ -31,7 +34,7 @@ const NOTES_MAX: usize = 10;
 
 /// One place on disk that could not be read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Damage {
+pub struct MetDamage {
     /// The file, under the name that it had.
     pub file: PathBuf,
     /// Byte of the file, where that is known.
@@ -58,7 +61,7 @@ pub(super) struct DamageLog {
 #[derive(Default)]
 struct State {
     /// In the order in which it was met.
-    damages: Vec<Damage>,
+    damages: Vec<MetDamage>,
     by_place: HashMap<(PathBuf, Option<u64>), usize>,
     /// Files that maintenance has yet to look at.
     suspects: BTreeSet<PathBuf>,
@@ -72,7 +75,7 @@ impl DamageLog {
     /// Remembers what the start found, which was told already.
     pub(super) fn found_at_start(&self, file: &Path, lines: &[String]) {
         let first_met_ms = self.clock.now_ms();
-        let damage = |line: &String| Damage {
+        let damage = |line: &String| MetDamage {
             file: file.to_owned(),
             offset: None,
             what: line.clone(),
@@ -98,7 +101,7 @@ impl DamageLog {
             return;
         }
         let index = state.damages.len();
-        state.damages.push(Damage {
+        state.damages.push(MetDamage {
             file: file.to_owned(),
             offset: Some(damage.offset),
             what: damage.what.to_owned(),
@@ -122,7 +125,7 @@ impl DamageLog {
     }
 
     /// Everything that is remembered, oldest first.
-    pub(super) fn list(&self) -> Vec<Damage> {
+    pub(super) fn list(&self) -> Vec<MetDamage> {
         self.state.lock().damages.clone()
     }
 
@@ -132,11 +135,45 @@ impl DamageLog {
     }
 }
 
+impl Storage {
+    /// Looks at the blocks in which damage was met. One whose index is whole serves on, without the columns that are not;
+    /// another is taken out of the set and its file renamed. Returns how many were.
+    pub(super) fn put_aside(&self, maintenance: &mut Maintenance) -> Result<usize, StorageError> {
+        let mut count = 0;
+        for path in self.damage.take_suspects() {
+            let Some(suspect) = self.blocks.load().of_file(&path).map(|member| member.block.clone()) else { continue };
+            match Block::open(&*self.disk, &path, suspect.name()) {
+                Ok(Ok(_)) if !suspect.has_faulted() => {}
+                Ok(Ok(fresh)) => {
+                    let fresh = Arc::new(fresh);
+                    self.publish(maintenance, None, |before| before.reopened(&suspect, &fresh));
+                }
+                unusable => {
+                    let what = match unusable {
+                        Ok(opened) => opened.err().map(|damage| damage.to_string()),
+                        Err(error) => Some(error.to_string()),
+                    };
+                    tracing::error!(file = %path.display(), what, "the block no longer serves: put aside as .damaged");
+                    self.publish(maintenance, None, |before| before.without(&[suspect]));
+                    count += 1;
+                    match block::put_aside(&*self.disk, &block::folder(&self.options.data_dir), &path) {
+                        Err(error) if !error.is_not_found() => return Err(error.into()),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(count)
+    }
+}
+
 /// What one view had to leave out.
 #[derive(Clone)]
-pub(super) struct LeftOut {
+pub(super) struct LeftOut(Arc<Notes>);
+
+struct Notes {
     log: Arc<DamageLog>,
-    notes: Arc<Mutex<BTreeMap<PathBuf, Note>>>,
+    by_file: Mutex<BTreeMap<PathBuf, Note>>,
 }
 
 struct Note {
@@ -147,13 +184,28 @@ struct Note {
 
 impl LeftOut {
     pub(super) fn new(log: Arc<DamageLog>) -> LeftOut {
-        LeftOut { log, notes: Arc::default() }
+        LeftOut(Arc::new(Notes { log, by_file: Mutex::default() }))
+    }
+
+    /// What was read of a block of `range`; after damage nothing, and a note.
+    pub(super) fn unless_damaged<T: Default>(
+        &self,
+        range: TimeRange,
+        series: Option<&Arc<Labels>>,
+        read: Result<T, ViewError>,
+    ) -> T {
+        read.unwrap_or_else(|error| {
+            if let ViewError::Corruption { file, damage } = error {
+                self.note(&file, damage, series, range);
+            }
+            T::default()
+        })
     }
 
     /// Something of a block of `range` could not be read.
-    pub(super) fn note(&self, file: &Path, damage: Corruption, series: Option<&Arc<Labels>>, range: TimeRange) {
-        self.log.met(file, damage, series, range);
-        let mut notes = self.notes.lock();
+    fn note(&self, file: &Path, damage: Corruption, series: Option<&Arc<Labels>>, range: TimeRange) {
+        self.0.log.met(file, damage, series, range);
+        let mut notes = self.0.by_file.lock();
         if let Some(note) = notes.get_mut(file) {
             note.place_count += 1;
         } else if notes.len() < NOTES_MAX {
@@ -176,7 +228,7 @@ impl LeftOut {
                 seconds(note.range.to_ms)
             )
         };
-        self.notes.lock().iter().map(line).collect()
+        self.0.by_file.lock().iter().map(line).collect()
     }
 }
 

@@ -7,8 +7,8 @@
 //!                               block file ─► the log behind it goes
 //! ```
 //!
-//! A sample is in the head (memory, covered by the log) until its two hours are full and the out-of-order window has
-//! passed; then it is in a block (one immutable file). [`ReadView`] joins the two.
+//! A sample is in the head (memory, covered by the log) until its two hours are full and have settled; then it is in a
+//! block (one immutable file), and later in a larger one. [`ReadView`] joins all of them.
 //!
 //! Always true:
 //! 1. A write is answered after its records are in the log as safely as `wal_sync` promises.
@@ -18,15 +18,21 @@
 //!
 //! Which thread runs what, the bounds of the queues and the order of the locks are on [the front page](crate#threads).
 
+mod backup;
 mod batch;
 mod block;
+mod build;
 mod columns;
+mod compact;
 mod damage;
+mod delete;
+mod figures;
 mod head;
 mod log;
+mod progress;
 mod recover;
-mod recovery_progress;
 mod resolver;
+mod retain;
 mod seal;
 pub mod tap;
 mod threads;
@@ -34,21 +40,29 @@ pub mod view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use crossbeam::channel::{Sender, TrySendError};
-use parking_lot::{Mutex, RwLock};
+use crossbeam::channel::{Sender, TrySendError, bounded};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
+pub use backup::{
+    BackupError, Beside, Cause, Damage, KeptSnapshot, Restored, Snapshot, SnapshotOptions, Snapshots, Verification,
+    as_of, check_restored, kept, remove_incomplete, restore, snapshot_at_rest, snapshots_folder, verify,
+};
 use batch::{Answered, Pending};
 pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
+pub use compact::CompactionSummary;
 use damage::DamageLog;
-pub use damage::{DAMAGES_MAX, Damage};
+pub use damage::{DAMAGES_MAX, MetDamage};
+pub use figures::{BlockFigures, HeadFigures};
 use head::Head;
-pub use head::LATE_SAMPLES_MAX;
-pub use recovery_progress::RecoveryProgress;
+pub use head::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
+pub use progress::{Progress, Task, TaskProgress};
+pub use recover::RecoveryProgress;
 pub use resolver::{Known, Resolver};
+pub use retain::RetentionRule;
 pub use seal::Maintained;
 use tap::{Interest, TapSource};
 use threads::{ShardMessage, Threads};
@@ -80,9 +94,13 @@ pub struct StorageOptions {
     pub shard_count: usize,
     /// When a write is answered.
     pub wal_sync: WalSync,
-    /// Age in ms at which blocks go; 0 keeps everything.
+    /// Age in ms at which samples go; 0 keeps everything.
     pub retention_ms: i64,
-    /// How long after its end a block waits for samples out of order, in ms.
+    /// Series that are kept for another time; the first that fits decides.
+    pub retention_rules: Vec<RetentionRule>,
+    /// Bytes of all blocks past which the oldest goes; 0 is no limit.
+    pub retention_bytes: u64,
+    /// How far behind the newest sample of its own series a sample may be, in ms.
     pub out_of_order_window_ms: i64,
     /// Series that may live in the head at once.
     pub series_max: usize,
@@ -90,6 +108,8 @@ pub struct StorageOptions {
     pub head_bytes_max: usize,
     /// Seed of the resolver's hash: anything that a sender cannot know.
     pub hash_seed: u64,
+    /// Told how far the opening is.
+    pub recovery: Arc<RecoveryProgress>,
 }
 
 /// Why the database cannot do something. The operator must act.
@@ -106,6 +126,34 @@ pub enum StorageError {
         /// Where in it, and what.
         damage: storage_format::Corruption,
     },
+    /// A newer program wrote the file; nothing was changed.
+    #[error(
+        "{file} has format {version}, this binary reads up to {version_max}: start the newer binary, or move the file \
+         away",
+        file = file.display()
+    )]
+    NewerFormat {
+        /// The file.
+        file: PathBuf,
+        /// The version that its header names.
+        version: u16,
+        /// The newest version that this program reads.
+        version_max: u16,
+    },
+    /// A block could not be read through, so it stays as it is.
+    #[error("{what}; the block stays as it is")]
+    Unreadable {
+        /// The block.
+        block: block::BlockName,
+        /// File, offset, what.
+        what: String,
+    },
+    /// What was to be noted in the log could not be.
+    #[error(transparent)]
+    NotWritten(#[from] WriteError),
+    /// Long work was given up because somebody waits for it to end, or the database closes.
+    #[error("interrupted")]
+    Interrupted,
     /// A thread could not be started.
     #[error("cannot start the thread {name}: {source}")]
     Thread {
@@ -150,6 +198,8 @@ pub struct StorageCounters {
     pub log_commit_us: AtomicU64,
     /// Blocks cut since the start.
     pub blocks_cut: AtomicU64,
+    /// Blocks that were made into others since the start.
+    pub blocks_compacted: AtomicU64,
     /// Damaged files or records met since the start.
     pub damage: AtomicU64,
 }
@@ -160,10 +210,14 @@ pub struct Storage {
     disk: Arc<dyn Disk>,
     clock: Clock,
     head: Arc<Head>,
-    blocks: ArcSwap<BlockSet>,
+    blocks: Arc<ArcSwap<BlockSet>>,
+    /// The highest number that a block's name has had.
+    last_block_number: AtomicU64,
     resolver: Arc<Resolver>,
     inboxes: Vec<Sender<ShardMessage>>,
     to_log: Sender<threads::LogMessage>,
+    /// The number of the log segment that grows; see [`log::LogWriter::growing`].
+    growing_segment: Arc<AtomicU32>,
     log_failing: Arc<ArcSwapOption<String>>,
     /// Whether writes are no longer taken. Read while a request is handed over, written once.
     closing: RwLock<bool>,
@@ -171,7 +225,10 @@ pub struct Storage {
     head_full: AtomicBool,
     counters: Arc<StorageCounters>,
     damage: Arc<DamageLog>,
+    progress: Arc<Progress>,
     maintenance: Mutex<seal::Maintenance>,
+    /// Those who wait for maintenance that others do to end. Not zero: it stops where it can.
+    waiting_for_maintenance: AtomicUsize,
     threads: Mutex<Threads>,
 }
 
@@ -184,18 +241,7 @@ impl Storage {
         clock: Clock,
         interest: Interest,
     ) -> Result<(Arc<Storage>, Recovered, Vec<TapSource>), StorageError> {
-        Storage::open_telling(options, disk, clock, interest, &RecoveryProgress::default())
-    }
-
-    /// As [`Storage::open`], and says meanwhile how far it is.
-    pub fn open_telling(
-        options: StorageOptions,
-        disk: Arc<dyn Disk>,
-        clock: Clock,
-        interest: Interest,
-        progress: &RecoveryProgress,
-    ) -> Result<(Arc<Storage>, Recovered, Vec<TapSource>), StorageError> {
-        recover::open(options, disk, clock, interest, progress)
+        recover::open(options, disk, clock, interest)
     }
 
     /// Known series by the hash of their encoded labels.
@@ -243,18 +289,10 @@ impl Storage {
         let (pending, answered) = Pending::new(parts);
         for (inbox, batch) in self.inboxes.iter().zip(batches) {
             if !batch.is_empty() {
-                self.hand_over(inbox, batch, &pending);
+                hand_over(inbox, ShardMessage::Write { batch, pending: pending.clone() }, &pending);
             }
         }
         Ok(Some(answered))
-    }
-
-    fn hand_over(&self, inbox: &Sender<ShardMessage>, batch: ShardBatch, pending: &Arc<Pending>) {
-        match inbox.try_send(ShardMessage::Write { batch, pending: pending.clone() }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => pending.finish_part(Err(WriteError::Busy(SHARD_QUEUE_REQUESTS))),
-            Err(TrySendError::Disconnected(_)) => pending.finish_part(Err(WriteError::Closing)),
-        }
     }
 
     /// What a query sees from now on.
@@ -262,6 +300,18 @@ impl Storage {
         // Blocks first: what is cut between the two loads is then still found in the head.
         let blocks = self.blocks.load_full();
         ReadView::new(self.head.clone(), blocks, self.damage.clone())
+    }
+
+    /// Ends the growing log segment and returns the files of all segments, oldest first: what was acknowledged before
+    /// the call is in them or in blocks. They never change any more, and none goes before the next cut.
+    fn rotate_log(&self) -> Result<Vec<PathBuf>, DiskError> {
+        let (reply, replied) = bounded(1);
+        let closed = || {
+            let folder = log::folder(&self.options.data_dir);
+            DiskError::new("end a log segment in", &folder, std::io::Error::other("the engine is shutting down"))
+        };
+        self.to_log.send(threads::LogMessage::Rotate(reply)).map_err(|_| closed())?;
+        replied.recv().map_err(|_| closed())?
     }
 
     /// Why writes are refused at present, if they are.
@@ -274,14 +324,14 @@ impl Storage {
         self.head_full.load(Ordering::SeqCst)
     }
 
-    /// Heap bytes of the head's samples. Walks the head: for a scrape, not for a loop.
+    /// Heap bytes of the head's samples.
     pub fn head_sample_bytes(&self) -> usize {
         self.head.sample_bytes()
     }
 
     /// Blocks that serve queries.
     pub fn block_count(&self) -> usize {
-        self.blocks.load().len()
+        self.blocks.load().members().len()
     }
 
     /// Bytes of those blocks.
@@ -305,7 +355,7 @@ impl Storage {
     }
 
     /// Places on disk that could not be read, since the start, oldest first; at most [`DAMAGES_MAX`].
-    pub fn damage(&self) -> Vec<Damage> {
+    pub fn damage(&self) -> Vec<MetDamage> {
         self.damage.list()
     }
 
@@ -314,10 +364,43 @@ impl Storage {
         &self.counters
     }
 
+    /// What maintenance is doing.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Waits for the maintenance that others do, which is asked to stop where it can.
+    fn take_maintenance(&self) -> MutexGuard<'_, seal::Maintenance> {
+        self.waiting_for_maintenance.fetch_add(1, Ordering::SeqCst);
+        let taken = self.maintenance.lock();
+        self.waiting_for_maintenance.fetch_sub(1, Ordering::SeqCst);
+        taken
+    }
+
+    /// Whether long work should stop where it can: somebody waits for it, or the database closes.
+    fn is_interrupted(&self) -> bool {
+        self.waiting_for_maintenance.load(Ordering::SeqCst) > 0
+    }
+
+    /// Asks long maintenance to stop where it can, for good.
+    pub fn stop_maintenance(&self) {
+        self.waiting_for_maintenance.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Takes no more writes, finishes those that are on their way, syncs, and ends the threads.
     pub fn close(&self) {
+        self.stop_maintenance();
         *self.closing.write() = true;
         self.threads.lock().close(&self.inboxes, &self.to_log);
+    }
+}
+
+/// Puts a message into a shard's inbox, or ends its part of the request at once.
+fn hand_over(inbox: &Sender<ShardMessage>, message: ShardMessage, pending: &Pending) {
+    match inbox.try_send(message) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => pending.finish_part(Err(WriteError::Busy(SHARD_QUEUE_REQUESTS))),
+        Err(TrySendError::Disconnected(_)) => pending.finish_part(Err(WriteError::Closing)),
     }
 }
 

@@ -3,57 +3,84 @@
 //! Recovery changes nothing that was written: of a killed process's segment it gives back the zeros that were reserved
 //! behind the records, so that many starts do not fill the disk. It is over when the head holds what the log holds; the next group of writes
 //! begins a new segment, which opens with all series alive, so an interrupted recovery simply starts again.
+//!
+//! What a shard wrote is read by a thread of its own, as long as a segment is large enough. (Handing samples out series
+//! by series, so that the head stays in the cache, was tried: sorting them cost what it saved.)
 
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
 
+use super::block::BlockSet;
 use super::damage::DamageLog;
-use super::head::{Head, HeadLimits, ShardWriter};
+use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
 use super::threads::{LogLoop, Room, Threads};
 use super::{
-    LOG_QUEUE_ENTRIES, Recovered, RecoveryProgress, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError,
-    StorageOptions, block, seal,
+    LOG_QUEUE_ENTRIES, Recovered, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError, StorageOptions, block,
+    seal,
 };
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::Disk;
-use crate::model::{Labels, SeriesRef};
+use crate::model::{Labels, SeriesRef, TimeRange};
+
+/// How far the opening of a database is. Relaxed: they are figures, nothing depends on them.
+#[derive(Debug, Default)]
+pub struct RecoveryProgress {
+    /// Log segments that there are to read; 0 until they are counted.
+    pub segments_total: AtomicU64,
+    /// Log segments read.
+    pub segments_done: AtomicU64,
+    /// Samples read from the log.
+    pub samples: AtomicU64,
+    /// Bytes of the segments read.
+    pub bytes: AtomicU64,
+    /// Whether the database is open.
+    pub done: AtomicBool,
+}
 
 pub(super) fn open(
     options: StorageOptions,
     disk: Arc<dyn Disk>,
     clock: Clock,
     interest: Interest,
-    progress: &RecoveryProgress,
 ) -> Result<(Arc<Storage>, Recovered, Vec<TapSource>), StorageError> {
     let log_folder = log::folder(&options.data_dir);
     let block_folder = block::folder(&options.data_dir);
+    // Before anything is changed: what a newer program wrote is for that program.
+    log::refuse_newer(&*disk, &log_folder)?;
     for folder in [&options.data_dir, &log_folder, &block_folder] {
         disk.create_folder(folder)?;
     }
     // The two folders' names must outlast a power cut as much as what will be in them.
     disk.sync_folder(&options.data_dir)?;
     let mut recovered = Recovered::default();
-    let blocks = block::open_all(&*disk, &block_folder, &mut recovered.damage)?;
-    recovered.block_count = blocks.len();
+    let found = block::open_all(&*disk, &block_folder, &mut recovered.damage)?;
+    recovered.block_count = found.set.members().len();
 
-    let head = Arc::new(Head::new(options.shard_count, blocks.floor_ms));
+    let head = Arc::new(Head::new(options.shard_count, found.set.floor_ms));
+    let blocks = Arc::new(ArcSwap::from_pointee(found.set));
+    let sealed = sealed_lookup(blocks.clone());
     let resolver = Arc::new(Resolver::new(options.hash_seed));
-    let limits = HeadLimits { series_max: options.series_max, retention_ms: options.retention_ms };
+    let limits = HeadLimits {
+        series_max: options.series_max,
+        retention_ms: longest_ms(&options),
+        out_of_order_window_ms: options.out_of_order_window_ms,
+    };
     let (mut writers, mut taps) = (Vec::new(), Vec::new());
     for index in 0..options.shard_count {
         let (feed, source) = tap::tap(head.clone(), index, interest.clone());
-        writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, feed));
+        writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, sealed.clone(), feed));
         taps.push(source);
     }
-    let replayed = replay_log(&*disk, &log_folder, &head, &mut writers, &mut recovered, progress)?;
+    let replayed = replay_log(&*disk, &log_folder, &head, &mut writers, &options.recovery, &mut recovered)?;
     recovered.series_count = head.series_count();
 
     let counters = Arc::new(StorageCounters::default());
@@ -64,21 +91,19 @@ pub(super) fn open(
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
     let mut threads = Threads::default();
     let snapshot_head = head.clone();
-    let snapshot = move |records: &mut Vec<u8>| {
-        for shard in snapshot_head.shards() {
-            shard.read().define_all(records);
-        }
-    };
+    let snapshot = move |records: &mut Vec<u8>| snapshot_head.define_all(records);
+    let log_writer = LogWriter::new(
+        disk.clone(),
+        log_folder,
+        clock.clone(),
+        Box::new(snapshot),
+        options.wal_sync == WalSync::Always,
+        replayed.segments,
+        replayed.last_sequence,
+    );
+    let growing_segment = log_writer.growing().clone();
     threads.start_log(LogLoop {
-        writer: LogWriter::new(
-            disk.clone(),
-            log_folder,
-            clock.clone(),
-            Box::new(snapshot),
-            options.wal_sync == WalSync::Always,
-            replayed.segments,
-            replayed.last_sequence,
-        ),
+        writer: log_writer,
         inbox: log_inbox,
         wal_sync: options.wal_sync,
         failing: log_failing.clone(),
@@ -92,69 +117,66 @@ pub(super) fn open(
         threads.start_shard(index, writer, outbox, to_log.clone(), clock.clone())?;
         inboxes.push(inbox);
     }
+    options.recovery.done.store(true, Ordering::Relaxed);
     let storage = Storage {
         options,
         disk,
         clock,
         head,
-        blocks: ArcSwap::from_pointee(blocks),
+        blocks,
+        last_block_number: AtomicU64::new(found.number_max),
         resolver,
         inboxes,
         to_log,
+        growing_segment,
         log_failing,
         closing: RwLock::new(false),
         head_full: AtomicBool::new(false),
         counters,
         damage,
+        progress: Arc::default(),
         maintenance: Mutex::new(seal::Maintenance::default()),
+        waiting_for_maintenance: AtomicUsize::new(0),
         threads: Mutex::new(threads),
     };
     Ok((Arc::new(storage), recovered, taps))
 }
 
-/// Fills the head from the log.
+/// The longest that a series is kept, in ms; 0 is for ever.
+fn longest_ms(options: &StorageOptions) -> i64 {
+    let limits = || options.retention_rules.iter().map(|rule| rule.keep_ms).chain([options.retention_ms]);
+    if limits().any(|limit_ms| limit_ms == 0) { 0 } else { limits().max().unwrap_or(0) }
+}
+
+/// Reads what blocks hold of a series, for the shards: whether a belated sample is there already.
+fn sealed_lookup(blocks: Arc<ArcSwap<BlockSet>>) -> SealedLookup {
+    Arc::new(move |labels, range, columns| {
+        let start = columns.len();
+        for member in blocks.load().overlapping(range) {
+            if let Some(number) = member.block.find(labels)? {
+                member.read(number, range, start, columns)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Fills the head from the log, a thread a shard.
 fn replay_log(
     disk: &dyn Disk,
-    folder: &std::path::Path,
-    head: &Arc<Head>,
+    folder: &Path,
+    head: &Head,
     writers: &mut [ShardWriter],
-    recovered: &mut Recovered,
     progress: &RecoveryProgress,
+    recovered: &mut Recovered,
 ) -> Result<Replayed, StorageError> {
-    struct Target<'a> {
-        head: &'a Head,
-        writers: &'a mut [ShardWriter],
-        of_shard: Vec<Vec<(SeriesRef, i64, f64)>>,
-        progress: &'a RecoveryProgress,
-    }
-    impl ReplayTarget for Target<'_> {
-        fn begin(&mut self, segment_count: usize) {
-            self.progress.begin_log(segment_count);
-        }
-
-        fn end_segment(&mut self) {
-            self.progress.end_segment();
-        }
-
-        fn series(&mut self, labels: Labels) -> SeriesRef {
-            let shard = self.head.shard_of(&labels);
-            self.writers[shard].restore_series(&Arc::new(labels))
-        }
-
-        fn samples(&mut self, rows: &[(SeriesRef, i64, f64)]) {
-            self.progress.add_samples(rows.len());
-            for row in rows {
-                self.of_shard[row.0.shard()].push(*row);
-            }
-            for (shard, rows) in self.of_shard.iter_mut().enumerate() {
-                self.writers[shard].restore(rows);
-                rows.clear();
-            }
-        }
-    }
-    let of_shard = vec![Vec::new(); writers.len()];
-    let mut target = Target { head, writers, of_shard, progress };
-    let mut replayed = log::replay(disk, folder, &mut target)?;
+    // A thread reads what one shard wrote. That goes to the same shard again, unless the number of shards has changed.
+    let shared: Vec<Mutex<&mut ShardWriter>> = writers.iter_mut().map(Mutex::new).collect();
+    let mut targets: Vec<Restore<'_, '_>> =
+        shared.iter().map(|_| Restore { head, writers: &shared, of_shard: vec![Vec::new(); shared.len()] }).collect();
+    let mut replayed = log::replay(disk, folder, &mut targets, progress)?;
+    drop(targets);
+    drop(shared);
     for writer in writers {
         writer.restored();
     }
@@ -162,4 +184,54 @@ fn replay_log(
     recovered.sample_count = replayed.sample_count;
     recovered.damage.append(&mut replayed.damage);
     Ok(replayed)
+}
+
+type Rows = [(SeriesRef, i64, f64)];
+
+/// Gives what is read to the shards that own it now.
+struct Restore<'a, 'b> {
+    head: &'a Head,
+    writers: &'a [Mutex<&'b mut ShardWriter>],
+    /// Rows of one record, where they go to several shards.
+    of_shard: Vec<Vec<(SeriesRef, i64, f64)>>,
+}
+
+impl Restore<'_, '_> {
+    fn rows(&mut self, rows: &Rows, restore: impl Fn(&mut ShardWriter, &Rows)) {
+        let Some(shard) = rows.first().map(|row| row.0.shard()) else { return };
+        if rows.iter().all(|row| row.0.shard() == shard) {
+            return restore(&mut self.writers[shard].lock(), rows);
+        }
+        for row in rows {
+            self.of_shard[row.0.shard()].push(*row);
+        }
+        for (writer, rows) in self.writers.iter().zip(&mut self.of_shard) {
+            restore(&mut writer.lock(), rows);
+            rows.clear();
+        }
+    }
+}
+
+impl ReplayTarget for Restore<'_, '_> {
+    fn series(&mut self, labels: Labels) -> SeriesRef {
+        let shard = self.head.shard_of(&labels);
+        self.writers[shard].lock().restore_series(&labels)
+    }
+
+    fn samples(&mut self, rows: &Rows) {
+        self.rows(rows, |writer, rows| writer.restore(rows));
+    }
+
+    fn belated(&mut self, rows: &Rows) {
+        self.rows(rows, |writer, rows| writer.restore_belated(rows));
+    }
+
+    fn delete(&mut self, series: &[SeriesRef], range: TimeRange) {
+        for (shard, writer) in self.writers.iter().enumerate() {
+            let of_shard: Vec<SeriesRef> = series.iter().copied().filter(|series| series.shard() == shard).collect();
+            if !of_shard.is_empty() {
+                writer.lock().restore_deletion(&of_shard, range);
+            }
+        }
+    }
 }

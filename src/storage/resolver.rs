@@ -28,14 +28,31 @@ pub struct Resolver {
     entries: RwLock<HashTable<Entry>>,
 }
 
+/// Twenty bytes: 96 bits of the hash, which no two of a billion encodings share by chance, and the ref, in words of 32
+/// bits, low ones first, so that nothing is lost to alignment.
 #[derive(Clone, Copy)]
 struct Entry {
-    raw_hash: u128,
-    series: SeriesRef,
+    raw_hash: [u32; 3],
+    series: [u32; 2],
 }
 
-fn table_hash(raw_hash: u128) -> u64 {
-    raw_hash as u64
+impl Entry {
+    fn new(raw_hash: u128, series: SeriesRef) -> Entry {
+        Entry { raw_hash: kept(raw_hash), series: [series.0 as u32, (series.0 >> 32) as u32] }
+    }
+
+    fn series(&self) -> SeriesRef {
+        SeriesRef(u64::from(self.series[1]) << 32 | u64::from(self.series[0]))
+    }
+}
+
+/// What an entry keeps of a hash.
+fn kept(raw_hash: u128) -> [u32; 3] {
+    [raw_hash as u32, (raw_hash >> 32) as u32, (raw_hash >> 64) as u32]
+}
+
+fn table_hash(kept: [u32; 3]) -> u64 {
+    u64::from(kept[1]) << 32 | u64::from(kept[0])
 }
 
 impl Resolver {
@@ -59,18 +76,19 @@ impl Resolver {
             entries.clear(); // each series is parsed once more, and that is all
         }
         for (raw_hash, series) in learned {
-            let hash = table_hash(raw_hash);
-            match entries.find_mut(hash, |entry| entry.raw_hash == raw_hash) {
-                Some(entry) => entry.series = series,
+            let new = Entry::new(raw_hash, series);
+            let hash = table_hash(new.raw_hash);
+            match entries.find_mut(hash, |entry| entry.raw_hash == new.raw_hash) {
+                Some(entry) => *entry = new,
                 None => {
-                    entries.insert_unique(hash, Entry { raw_hash, series }, |entry| table_hash(entry.raw_hash));
+                    entries.insert_unique(hash, new, |entry| table_hash(entry.raw_hash));
                 }
             }
         }
     }
 
     pub(super) fn forget(&self, series: &HashSet<SeriesRef>) {
-        self.entries.write().retain(|entry| !series.contains(&entry.series));
+        self.entries.write().retain(|entry| !series.contains(&entry.series()));
     }
 }
 
@@ -80,6 +98,7 @@ pub struct Known<'a>(RwLockReadGuard<'a, HashTable<Entry>>);
 impl Known<'_> {
     /// The series that was last seen under this encoding.
     pub fn get(&self, raw_hash: u128) -> Option<SeriesRef> {
-        self.0.find(table_hash(raw_hash), |entry| entry.raw_hash == raw_hash).map(|entry| entry.series)
+        let kept = kept(raw_hash);
+        self.0.find(table_hash(kept), |entry| entry.raw_hash == kept).map(Entry::series)
     }
 }

@@ -151,8 +151,9 @@ impl TapSource {
                 continue;
             }
             let seen_ms = last_seen_ms(reference).unwrap_or(i64::MIN);
-            series.push((reference, found.labels.clone(), seen_ms));
-            if let Some(held) = found.span().filter(|held| held.to_ms > seen_ms) {
+            let labels = shard.labels(reference).expect("a live series has labels");
+            series.push((reference, labels, seen_ms));
+            if let Some(held) = found.span_with_belated().filter(|held| held.to_ms > seen_ms) {
                 let from_ms = held.from_ms.max(seen_ms.saturating_add(1));
                 let whole = span.unwrap_or(TimeRange { from_ms, to_ms: held.to_ms });
                 span = Some(TimeRange { from_ms: whole.from_ms.min(from_ms), to_ms: whole.to_ms.max(held.to_ms) });
@@ -204,7 +205,7 @@ impl Iterator for CatchUp {
             let shard = self.head.shard(self.shard).read();
             let Some(found) = shard.by_ref(*reference) else { continue };
             columns.clear();
-            found.read(range, &mut columns);
+            found.read_with_belated(range, &mut columns);
             rows.extend(columns.iter().map(|(timestamp_ms, value)| TapRow { series: *reference, timestamp_ms, value }));
         }
         rows.sort_by_key(|row| row.timestamp_ms);

@@ -2,6 +2,7 @@
 //!
 //! An actor never sees a queue; here is all that knows of threads. A test may drive the same actors by hand.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -10,13 +11,14 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::batch::{Pending, ShardBatch, WriteError};
+use super::batch::{Pending, ShardBatch, WriteError, WriteSummary};
 use super::head::{LogEntry, ShardWriter};
 use super::log::{GROUP_BYTES_MAX, LogWriter};
 use super::{StorageCounters, StorageError};
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::DiskError;
+use crate::model::{Matcher, TimeRange};
 
 /// How often the log looks how much room the disk has left.
 const ROOM_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,16 +26,28 @@ const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 const LOG_RETRY: Duration = Duration::from_millis(500);
 
 pub(super) enum ShardMessage {
-    Write { batch: ShardBatch, pending: Arc<Pending> },
+    Write {
+        batch: ShardBatch,
+        pending: Arc<Pending>,
+    },
+    /// Removes samples from the head.
+    Delete {
+        selectors: Arc<[Vec<Matcher>]>,
+        range: TimeRange,
+        pending: Arc<Pending>,
+    },
     Close,
 }
 
 pub(super) enum LogMessage {
     Entry(LogEntry),
-    /// Everything older is in blocks.
+    /// Everything older is in blocks, and so is every belated sample of the segments before this one.
     Retire {
         floor_ms: i64,
+        belated_before: u32,
     },
+    /// Asks for the files that hold all that was acknowledged before and is in no block; see [`LogWriter::rotate`].
+    Rotate(Sender<Result<Vec<PathBuf>, DiskError>>),
     Close,
 }
 
@@ -97,9 +111,19 @@ fn start(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 }
 
 fn shard_loop(mut writer: ShardWriter, inbox: &Receiver<ShardMessage>, to_log: &Sender<LogMessage>, clock: &Clock) {
-    while let Ok(ShardMessage::Write { batch, pending }) = inbox.recv() {
-        let (records, newest_ms, summary) = writer.handle(&batch, clock.now_ms());
-        let entry = LogEntry { records, newest_ms, pending: Some((pending, summary)) };
+    while let Ok(message) = inbox.recv() {
+        let entry = match message {
+            ShardMessage::Write { batch, pending } => {
+                let (entry, summary) = writer.handle(&batch, clock.now_ms());
+                LogEntry { pending: Some((pending, summary)), ..entry }
+            }
+            ShardMessage::Delete { selectors, range, pending } => {
+                let (records, deleted_count) = writer.delete(&selectors, range);
+                let summary = WriteSummary { deleted_count, ..WriteSummary::default() };
+                LogEntry { records, pending: Some((pending, summary)), ..LogEntry::default() }
+            }
+            ShardMessage::Close => return,
+        };
         if to_log.send(LogMessage::Entry(entry)).is_err() {
             return;
         }
@@ -133,47 +157,56 @@ impl LogLoop {
         loop {
             self.look_for_room();
             let wait = self.wait(last_sync);
-            let mut closing = false;
-            match self.inbox.recv_timeout(wait) {
-                Ok(first) => closing = self.gather(first, &mut group),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => closing = true,
-            }
+            let order = match self.inbox.recv_timeout(wait) {
+                Ok(first) => self.gather(first, &mut group),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(LogMessage::Close),
+            };
             self.commit(&mut group);
-            if self.sync_is_due(last_sync) || closing {
+            match order {
+                Some(LogMessage::Retire { floor_ms, belated_before }) => self.retire(floor_ms, belated_before),
+                Some(LogMessage::Rotate(reply)) => {
+                    // Whoever asked may have left.
+                    let _ = reply.send(self.writer.rotate());
+                }
+                Some(LogMessage::Close) => return self.finish(),
+                Some(LogMessage::Entry(_)) | None => {}
+            }
+            if self.sync_is_due(last_sync) {
                 last_sync = self.clock.monotonic();
-                let synced = if closing { self.writer.finish_segment() } else { self.writer.sync() };
+                let synced = self.writer.sync();
                 if synced.is_err() {
                     self.note(synced);
                 }
             }
-            if closing {
-                return;
-            }
         }
     }
 
-    /// Takes what has arrived, up to a group's size. Returns whether the log is to end.
-    fn gather(&mut self, first: LogMessage, group: &mut Vec<LogEntry>) -> bool {
+    /// Takes what has arrived, up to a group's size or the next order, which is returned: it comes behind the group.
+    fn gather(&mut self, first: LogMessage, group: &mut Vec<LogEntry>) -> Option<LogMessage> {
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(message) = next {
-            match message {
-                LogMessage::Entry(entry) => {
-                    bytes += entry.records.len();
-                    group.push(entry);
-                }
-                LogMessage::Retire { floor_ms } => {
-                    let retired = self.writer.finish_segment().and_then(|()| self.writer.retire(floor_ms));
-                    if let Err(error) = retired {
-                        tracing::warn!(%error, "an old log segment stays for now");
-                    }
-                }
-                LogMessage::Close => return true,
-            }
+            let LogMessage::Entry(entry) = message else { return Some(message) };
+            bytes += entry.records.len();
+            group.push(entry);
             next = if bytes < GROUP_BYTES_MAX { self.inbox.try_recv().ok() } else { None };
         }
-        false
+        None
+    }
+
+    fn retire(&mut self, floor_ms: i64, belated_before: u32) {
+        let retired = self.writer.finish_segment().and_then(|()| self.writer.retire(floor_ms, belated_before));
+        if let Err(error) = retired {
+            tracing::warn!(%error, "an old log segment stays for now");
+        }
+    }
+
+    fn finish(&mut self) {
+        let finished = self.writer.finish_segment();
+        if finished.is_err() {
+            self.note(finished);
+        }
     }
 
     fn commit(&mut self, group: &mut Vec<LogEntry>) {

@@ -3,25 +3,39 @@
 //! ```text
 //!            block        block      │ floor of the view
 //! time ──[ 08:00–10:00 ][10:00–12:00)│ head ─────────────▷
+//!              [ 09–11 ]   · ·  ·    │
+//!              belated, in a block and still in the head
 //! ```
 //!
-//! Always true: older than the floor is read from blocks, the rest from the head, so no sample is seen twice. The head
-//! lets go of what went into a block only when no view from before that block is left.
+//! Always true:
+//! 1. Older than the floor is read from blocks and from what is belated in the head, the rest from the head. Where they
+//!    overlap a moment is seen once: whichever has it, has the same value.
+//! 2. The head lets go of what went into a block only when no view from before that block is left.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use storage_format::Corruption;
 
-use super::block::{Block, BlockSet};
+use super::block::BlockSet;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
 use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
 
-/// Why a view cannot answer. Damage is no reason: what cannot be read is left out, and named in [`ReadView::left_out`].
+/// Why a view, or a block, cannot answer. A view leaves damage out of its answers, see [`ReadView::left_out`].
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
+    /// Damage on the disk. The operator must act.
+    #[error("{file}: {damage}", file = file.display())]
+    Corruption {
+        /// The damaged file.
+        file: PathBuf,
+        /// Where in it, and what.
+        damage: Corruption,
+    },
     /// More series than the caller allows. The client must narrow the selector.
     #[error("the selector matches more than {limit} series")]
     TooManySeries {
@@ -44,7 +58,9 @@ enum Source {
 #[derive(Clone)]
 pub struct SeriesView {
     labels: Arc<Labels>,
-    blocks: Vec<(Arc<Block>, u32)>,
+    blocks: Arc<BlockSet>,
+    /// Where it lies in blocks: index in the set, number there.
+    sealed: Vec<(u32, u32)>,
     /// Where damage in them is noted; there if they are.
     left_out: Option<LeftOut>,
     rest: Rest,
@@ -83,11 +99,8 @@ impl ReadView {
         let mut found = match &self.0 {
             Source::Given(all) => select_given(all, matchers, range),
             Source::Stored { head, blocks, left_out } => {
-                let mut found = select_head(head, matchers, range, blocks.floor_ms, limit)?;
-                let past: Vec<&Arc<Block>> = blocks.overlapping(range).collect();
-                if !past.is_empty() {
-                    join_blocks(&mut found, &past, left_out, matchers, limit)?;
-                }
+                let mut found = select_head(head, blocks, matchers, range, limit)?;
+                join_blocks(&mut found, blocks, left_out, matchers, range, limit)?;
                 found
             }
         };
@@ -104,13 +117,10 @@ impl ReadView {
         match &self.0 {
             Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 for shard in head.shards() {
-                    names.extend(shard.read().postings().names().map(str::to_owned));
+                    names.extend(shard.read().label_index().names().map(str::to_owned));
                 }
-                for block in blocks.overlapping(range) {
-                    match block.label_names() {
-                        Ok(of_block) => names.extend(of_block),
-                        Err(damage) => left_out.note(block.path(), damage, None, block.span()),
-                    }
+                for member in blocks.overlapping(range) {
+                    names.extend(left_out.unless_damaged(member.block.span(), None, member.block.label_names()));
                 }
             }
             _ => {
@@ -128,13 +138,10 @@ impl ReadView {
         match &self.0 {
             Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 for shard in head.shards() {
-                    values.extend(shard.read().postings().values(name).map(str::to_owned));
+                    values.extend(shard.read().label_index().values(name).map(str::to_owned));
                 }
-                for block in blocks.overlapping(range) {
-                    match block.label_values(name) {
-                        Ok(of_block) => values.extend(of_block),
-                        Err(damage) => left_out.note(block.path(), damage, None, block.span()),
-                    }
+                for member in blocks.overlapping(range) {
+                    values.extend(left_out.unless_damaged(member.block.span(), None, member.block.label_values(name)));
                 }
             }
             _ => {
@@ -155,7 +162,8 @@ fn select_given(all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, matchers: &[Matcher]
     let chosen = all.iter().enumerate().filter(|(_, series)| wanted(series));
     let view = |(index, series): (usize, &(Arc<Labels>, Vec<Sample>))| SeriesView {
         labels: series.0.clone(),
-        blocks: Vec::new(),
+        blocks: Arc::default(),
+        sealed: Vec::new(),
         left_out: None,
         rest: Rest::Given { all: all.clone(), index },
     };
@@ -164,29 +172,30 @@ fn select_given(all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, matchers: &[Matcher]
 
 fn select_head(
     head: &Arc<Head>,
+    blocks: &Arc<BlockSet>,
     matchers: &[Matcher],
     range: TimeRange,
-    floor_ms: i64,
     limit: usize,
 ) -> Result<Vec<SeriesView>, ViewError> {
+    let floor_ms = blocks.floor_ms;
     let mut found = Vec::new();
-    let range = TimeRange { from_ms: range.from_ms.max(floor_ms), to_ms: range.to_ms };
-    if range.from_ms > range.to_ms {
-        return Ok(found);
-    }
     for shard in head.shards() {
         let shard = shard.read();
         for slot in shard.select(matchers) {
             let (Some(series), Some(reference)) = (shard.series(slot), shard.reference(slot)) else { continue };
-            if !series.span().is_some_and(|span| span.overlaps(range)) {
+            let behind_floor = TimeRange { from_ms: range.from_ms.max(floor_ms), to_ms: range.to_ms };
+            let is_held = |range: TimeRange, span: Option<TimeRange>| {
+                range.from_ms <= range.to_ms && span.is_some_and(|span| span.overlaps(range))
+            };
+            if !is_held(behind_floor, series.span()) && !is_held(range, series.belated_span()) {
                 continue;
             }
             if found.len() >= limit {
                 return Err(ViewError::TooManySeries { limit });
             }
             let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
-            let labels = series.labels.clone();
-            found.push(SeriesView { labels, blocks: Vec::new(), left_out: None, rest });
+            let labels = shard.labels(reference).expect("a live series has labels");
+            found.push(SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), left_out: None, rest });
         }
     }
     Ok(found)
@@ -195,28 +204,32 @@ fn select_head(
 /// Puts the blocks' series to those of the head: one view a label set.
 fn join_blocks(
     found: &mut Vec<SeriesView>,
-    blocks: &[&Arc<Block>],
+    blocks: &Arc<BlockSet>,
     left_out: &LeftOut,
     matchers: &[Matcher],
+    range: TimeRange,
     limit: usize,
 ) -> Result<(), ViewError> {
+    if blocks.overlapping(range).next().is_none() {
+        return Ok(());
+    }
     let mut by_labels: HashMap<Arc<Labels>, usize> =
         found.iter().enumerate().map(|(index, series)| (series.labels.clone(), index)).collect();
-    for block in blocks {
-        let selected = block.select(matchers).unwrap_or_else(|damage| {
-            left_out.note(block.path(), damage, None, block.span());
-            Vec::new()
-        });
-        for (series, labels) in selected {
+    for (member_index, member) in blocks.members().iter().enumerate() {
+        if !member.block.span().overlaps(range) {
+            continue;
+        }
+        for (number, labels) in left_out.unless_damaged(member.block.span(), None, member.select(matchers)) {
             let labels = Arc::new(labels);
             let index = *by_labels.entry(labels.clone()).or_insert_with(|| {
-                found.push(SeriesView { labels, blocks: Vec::new(), left_out: None, rest: Rest::None });
+                let blocks = blocks.clone();
+                found.push(SeriesView { labels, blocks, sealed: Vec::new(), left_out: None, rest: Rest::None });
                 found.len() - 1
             });
             if found.len() > limit {
                 return Err(ViewError::TooManySeries { limit });
             }
-            found[index].blocks.push(((*block).clone(), series));
+            found[index].sealed.push((member_index as u32, number));
             found[index].left_out.get_or_insert_with(|| left_out.clone());
         }
     }
@@ -229,21 +242,31 @@ impl SeriesView {
         &self.labels
     }
 
-    /// Appends the samples in `range` to `columns`, ascending, each timestamp once. What cannot be read for damage is
-    /// left out, and named in [`ReadView::left_out`] of the view.
+    /// Appends the samples in `range` to `columns`, ascending, each timestamp once.
+    /// What cannot be read for damage is left out, and named in [`ReadView::left_out`] of the view.
     pub fn read(&self, range: TimeRange, columns: &mut Columns) {
-        for (block, series) in &self.blocks {
-            if let (Err(damage), Some(left_out)) = (block.read(*series, range, columns), &self.left_out) {
-                left_out.note(block.path(), damage, Some(&self.labels), block.span());
+        let start = columns.len();
+        for (member, number) in &self.sealed {
+            let member = &self.blocks.members()[*member as usize];
+            let read = member.read(*number, range, start, columns);
+            if let Some(left_out) = &self.left_out {
+                left_out.unless_damaged(member.block.span(), Some(&self.labels), read);
             }
         }
         match &self.rest {
             Rest::None => {}
             Rest::Head { head, series, floor_ms } => {
-                let range = TimeRange { from_ms: range.from_ms.max(*floor_ms), to_ms: range.to_ms };
                 // A series that was freed since had nothing behind the floor.
                 if let Some(series) = head.shard(series.shard()).read().by_ref(*series) {
-                    series.read(range, columns);
+                    let middle = columns.len();
+                    series.read_belated(range, columns);
+                    columns.settle(start, middle);
+                    let middle = columns.len();
+                    let from_ms = range.from_ms.max(*floor_ms);
+                    if from_ms <= range.to_ms {
+                        series.read(TimeRange { from_ms, to_ms: range.to_ms }, columns);
+                    }
+                    columns.settle(start, middle);
                 }
             }
             Rest::Given { all, index } => {

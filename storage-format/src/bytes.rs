@@ -108,7 +108,19 @@ impl<'a> Cursor<'a> {
         Ok(i64::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Corruption> {
+        // Most are of one byte.
+        match self.bytes.get(self.position) {
+            Some(byte) if *byte < 0x80 => {
+                self.position += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Corruption> {
         let mut value = 0u64;
         for index in 0..VARINT_BYTES_MAX {
             let byte = self.u8()?;
@@ -137,6 +149,7 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(bytes))
     }
 
+    #[inline]
     pub(crate) fn varint_u32(&mut self) -> Result<u32, Corruption> {
         let at = self.position;
         u32::try_from(self.varint()?).map_err(|_| Corruption::at(at, "a number exceeds 32 bits"))

@@ -6,7 +6,8 @@
 //! | file of a data folder | chapters |
 //! | --- | --- |
 //! | log segment | [`frame`] (records), [`log`] (what is in them) |
-//! | block | [`block`] (regions), [`chunk`] (samples), [`index`] (series by label) |
+//! | block | [`block`] (regions), [`group`], [`mod@column`] (samples), [`index`] (series by label) |
+//! | block of version 1 | [`block_v1`], [`chunk`], [`index_v1`] |
 //! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |
 //! | manifest of a snapshot | [`manifest`] |
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+pub mod block_v1;
 mod bytes;
 pub mod chunk;
 pub mod column;
@@ -28,6 +30,7 @@ mod entropy;
 pub mod frame;
 pub mod group;
 pub mod index;
+pub mod index_v1;
 pub mod log;
 pub mod manifest;
 pub mod outbox;
@@ -37,9 +40,6 @@ pub mod tombstones;
 mod version;
 
 pub use version::{FileType, version_of};
-
-/// Version of every format in this crate. A reader refuses any other.
-pub const VERSION: u16 = 1;
 
 /// Bytes that do not mean what they should. The caller knows the file and adds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -33,8 +33,8 @@ impl FileType {
     /// The newest version of such a file, which is the one that is written. Readers take all versions from 1 up to it.
     pub const fn version(self) -> u16 {
         match self {
-            FileType::Block => 2,
-            FileType::Log | FileType::Outbox | FileType::Detector => 1,
+            FileType::Block | FileType::Log => 2,
+            FileType::Outbox | FileType::Detector => 1,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Old files stay readable: every file in `golden/` is opened on every run.
+//! Old files stay readable: every file in `golden/` is opened on every run, those of old versions by their own readers.
 //!
 //! `golden/v1/log.txt` tells `golden/v1/log.bin` byte by byte: an offset, up to sixteen bytes in hex, and what they mean.
 //! The texts were made from the specification without this crate, so they hold the code to the chapters, and the
@@ -8,23 +8,38 @@
 
 use std::path::PathBuf;
 
-use storage_format::block::{BlockRange, BlockReader, BlockWriter};
+use storage_format::block_v1::{self, BlockRange, BlockReader};
 use storage_format::chunk::{self, Appender, KIND_DELTA};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
-use storage_format::log::{self, SamplesEncoder, append_series, decode_samples, decode_series};
+use storage_format::log;
 use storage_format::outbox::{self, Delivered, GivenUp, Notification, Status};
-use storage_format::{Corruption, block, frame};
+use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
 const FRAMED: [&str; 3] = ["log", "outbox", "detector"];
 
-fn golden_path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/v1").join(name)
+fn golden_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
+/// A file of version 1.
 fn golden(name: &str) -> Vec<u8> {
-    std::fs::read(golden_path(&format!("{name}.bin"))).expect("the golden file is there")
+    golden_of("v1", name)
+}
+
+fn golden_of(version: &str, name: &str) -> Vec<u8> {
+    std::fs::read(golden_folder().join(version).join(format!("{name}.bin"))).expect("the golden file is there")
+}
+
+/// Every annotated text, of all versions.
+fn golden_texts() -> Vec<PathBuf> {
+    let list = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).expect("a folder of golden files");
+        entries.map(|entry| entry.expect("an entry").path()).collect::<Vec<PathBuf>>()
+    };
+    let files = list(golden_folder()).into_iter().flat_map(list);
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect()
 }
 
 /// The bytes that an annotated text tells; panics where its offsets do not fit them.
@@ -47,13 +62,16 @@ fn checksum_by_bits(bytes: &[u8]) -> u32 {
 
 #[test]
 fn texts_tell_the_files() {
-    for name in ["log", "chunk", "block", "outbox", "detector"] {
-        let text = std::fs::read_to_string(golden_path(&format!("{name}.txt"))).expect("the text is there");
-        let bin = golden_path(&format!("{name}.bin"));
+    let texts = golden_texts();
+    assert!(texts.len() >= 6, "{texts:?}");
+    for path in texts {
+        let text = std::fs::read_to_string(&path).expect("the text is there");
+        let bin = path.with_extension("bin");
         if std::env::var_os("GOLDEN_WRITE").is_some() && !bin.exists() {
             std::fs::write(&bin, bytes_of_text(&text)).expect("the folder can be written to");
         }
-        assert_eq!(golden(name), bytes_of_text(&text), "{name}");
+        let bytes = std::fs::read(&bin).expect("the golden file is there");
+        assert_eq!(bytes, bytes_of_text(&text), "{}", path.display());
     }
 }
 
@@ -130,37 +148,36 @@ fn written(header: &FileHeader, shard: u16, records: &[Record]) -> Vec<u8> {
     file
 }
 
+fn definitions(payload: &[u8]) -> Vec<(u64, Vec<(&str, &str)>)> {
+    log::decode_series(payload).map(Result::unwrap).map(|series| (series.reference, series.labels)).collect()
+}
+
+type Rows = Vec<((u64, i64), u64)>;
+
+fn rows(decode: impl FnOnce(&mut dyn FnMut(u64, i64, f64)) -> Result<u32, Corruption>) -> Rows {
+    let mut rows = Vec::new();
+    decode(&mut |reference, timestamp_ms, value| rows.push(((reference, timestamp_ms), value.to_bits()))).unwrap();
+    rows
+}
+
+fn told(rows: &[(u64, i64, f64)]) -> Rows {
+    rows.iter().map(|(reference, timestamp_ms, value)| ((*reference, *timestamp_ms), value.to_bits())).collect()
+}
+
+const UP: (u64, &[(&str, &str)]) = (0, &[("__name__", "up"), ("node", "1")]);
+const ACCENT: (u64, &[(&str, &str)]) = (300, &[("__name__", "é")]);
+
 #[test]
-fn log_is_read_and_written_as_told() {
+fn log_of_version_1_is_read_as_told() {
     let file = golden("log");
-    let header = FileHeader::new(FileKind::Log, 7, 1_700_000_000_000, 0x5eed);
+    let header =
+        FileHeader { kind: FileKind::Log, version: 1, sequence: 7, created_ms: 1_700_000_000_000, salt: 0x5eed };
     assert_eq!(FileHeader::decode(&file), Ok(header));
     let (records, clean) = records(&file).unwrap();
     assert!(clean);
-
-    let definitions: Vec<_> = decode_series(&records[0].1).map(Result::unwrap).collect();
-    assert_eq!(definitions[0].reference, 0);
-    assert_eq!(definitions[0].labels, [("__name__", "up"), ("node", "1")]);
-    assert_eq!(definitions[1].reference, 300);
-    assert_eq!(definitions[1].labels, [("__name__", "é")]);
-    let mut rows = Vec::new();
-    decode_samples(&records[1].1, |reference, timestamp_ms, value| rows.push(((reference, timestamp_ms), value)))
-        .unwrap();
-    let expected: Vec<_> = LOG_ROWS.iter().map(|(reference, ms, value)| ((*reference, *ms), *value)).collect();
-    assert_eq!(to_bits(&rows), to_bits(&expected));
-
-    let (mut series, mut samples) = (Vec::new(), Vec::new());
-    append_series(&mut series, 0, [("__name__", "up"), ("node", "1")]);
-    append_series(&mut series, 300, [("__name__", "é")]);
-    let mut encoder = SamplesEncoder::begin(&mut samples, 15_000);
-    for (reference, timestamp_ms, value) in LOG_ROWS {
-        encoder.push(&mut samples, reference, timestamp_ms, value);
-    }
-    encoder.finish(&mut samples);
-    let ours = written(&header, 2, &[(log::KIND_SERIES, series), (log::KIND_SAMPLES, samples)]);
-    let (told, preallocated) = file.split_at(file.len() - 24);
-    assert_eq!(ours, told);
-    assert_eq!(preallocated, [0; 24]);
+    assert_eq!(records.iter().map(|record| record.0).collect::<Vec<_>>(), [log::KIND_SERIES, log::KIND_ROWS]);
+    assert_eq!(definitions(&records[0].1), [(UP.0, UP.1.to_vec()), (ACCENT.0, ACCENT.1.to_vec())]);
+    assert_eq!(rows(|row| log::decode_rows(&records[1].1, row)), told(&LOG_ROWS));
 }
 
 #[test]
@@ -184,7 +201,7 @@ fn read_block(bytes: &[u8]) -> Result<BlockContent, Corruption> {
 }
 
 #[test]
-fn block_is_read_and_written_as_told() {
+fn block_of_version_1_is_read_as_told() {
     let file = golden("block");
     let range = BlockRange { min_time_ms: 0, max_time_ms: 7_200_000, created_ms: 7_260_000 };
     type Samples<'a> = &'a [(i64, f64)];
@@ -201,15 +218,70 @@ fn block_is_read_and_written_as_told() {
         (labels, chunks.iter().map(|samples| to_bits(samples)).collect())
     });
     assert_eq!(read_block(&file), Ok(expected.to_vec()));
+}
 
-    let mut writer = BlockWriter::begin(Vec::new(), range).unwrap();
-    for (node, chunks) in content {
-        writer.begin_series([("__name__", "up"), ("node", node)]);
-        for samples in chunks {
-            writer.append_chunk(samples[0].0, samples[samples.len() - 1].0, &stored(samples)).unwrap();
-        }
+/// Labels of a series, and column and group of its samples.
+type SeriesContent = (String, Vec<(u32, u32)>);
+
+fn read_block_of_version_2(bytes: &[u8]) -> Result<Vec<SeriesContent>, Corruption> {
+    let reader = block::BlockReader::open(bytes)?;
+    let (mut cache, mut entry) = (block::SymbolCache::default(), block::SeriesEntry::default());
+    let mut content = Vec::new();
+    for index in 0..reader.series_count() {
+        reader.read_series(index, &mut cache, &mut entry)?;
+        let labels: Vec<String> = entry.labels(&cache).map(|(name, value)| format!("{name}={value}")).collect();
+        let columns = entry.columns.iter().map(|place| (place.column, place.group)).collect();
+        content.push((labels.join(","), columns));
     }
-    assert_eq!(writer.finish().unwrap().0, file);
+    Ok(content)
+}
+
+#[test]
+fn block_of_version_2_is_read_and_written_as_told() {
+    let file = golden_of("v2", "block");
+    let series =
+        |name: &str, node: char, columns: &[(u32, u32)]| (format!("__name__={name},node={node}"), columns.to_vec());
+    let mut content: Vec<SeriesContent> = vec![("__name__=build,node=d,v=é".to_owned(), vec![(8, 0)])];
+    for (index, (name, node)) in
+        (0..).zip(["m1", "m2", "m3"].into_iter().flat_map(|name| "abc".chars().map(move |node| (name, node))))
+    {
+        content.push(series(name, node, &[(9 + index, 0)]));
+    }
+    for (index, node) in (0..).zip('a'..='p') {
+        content.push(series("up", node, &[(index % 8, index / 8)]));
+    }
+    content[10].1.push((8, 1));
+    assert_eq!(read_block_of_version_2(&file), Ok(content.clone()));
+
+    let range = block::BlockRange { min_time_ms: 0, max_time_ms: 7_200_000, created_ms: 7_260_000, level: 1 };
+    let source =
+        |min_time_ms, max_time_ms, created_ms| block::BlockRange { min_time_ms, max_time_ms, created_ms, level: 0 };
+    let sources = [source(0, 3_600_000, 3_660_000), source(3_600_000, 7_200_000, 7_230_000)];
+    let mut writer = block::BlockWriter::begin(Vec::new(), range).unwrap();
+    sources.into_iter().for_each(|source| writer.add_source(source));
+    for (labels, _) in &content {
+        writer.add_series(labels.split(',').map(|label| label.split_once('=').unwrap()));
+    }
+    let first = [10, 11, 12, 13, 14, 15, 16, 17, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+    let second = [18, 19, 20, 21, 22, 23, 24, 25, 10];
+    writer.append_group(b"a group", &first, 1000, 1_801_000, 1080).unwrap();
+    writer.append_group(b"another group", &second, 1_816_000, 7_199_000, 3240).unwrap();
+    let (ours, meta) = writer.finish().unwrap();
+    assert_eq!(ours, file);
+
+    let reader = block::BlockReader::open(&file[..]).unwrap();
+    assert_eq!(reader.meta(), &meta);
+    assert_eq!((meta.series_count, meta.group_count, meta.sample_count), (26, 2, 4320));
+    assert_eq!((meta.sample_times_ms, meta.source_count), (Some((1000, 7_199_000)), 2));
+    assert_eq!(meta.sources, sources);
+    assert_eq!(reader.group_bytes(1).unwrap(), b"another group");
+    let group = reader.group_meta(1).unwrap();
+    assert_eq!((group.min_time_ms, group.max_time_ms, group.sample_count), (1_816_000, 7_199_000, 3240));
+    assert_eq!(reader.label_names().unwrap(), ["__name__", "node", "v"]);
+    assert!(reader.postings("__name__", "up").unwrap().iter().eq(10..26));
+    assert!(reader.postings("node", "c").unwrap().iter().eq([3, 6, 9, 12]));
+    assert!(reader.postings_of_name("v").unwrap().iter().eq([0]));
+    assert_eq!(reader.find_series([("__name__", "up"), ("node", "p")]), Ok(Some(25)));
 }
 
 #[test]
@@ -290,9 +362,22 @@ fn truncation_is_refused_or_keeps_what_was_before() {
             assert!(whole.starts_with(&read), "{name}: length {length}");
         }
     }
-    let (chunk, block) = (golden("chunk"), golden("block"));
+    let (chunk, block, block_of_version_2) = (golden("chunk"), golden("block"), golden_of("v2", "block"));
+    assert!(
+        (0..block_of_version_2.len()).all(|length| read_block_of_version_2(&block_of_version_2[..length]).is_err())
+    );
     assert!((0..chunk.len()).all(|length| read_stored(&chunk[..length]).is_err()));
     assert!((0..block.len()).all(|length| read_block(&block[..length]).is_err()));
+}
+
+#[test]
+fn files_tell_their_versions() {
+    for (name, kind) in [("log", FileType::Log), ("outbox", FileType::Outbox), ("detector", FileType::Detector)] {
+        assert_eq!(version_of(&golden(name)), Some((kind, 1)));
+    }
+    assert_eq!(version_of(&golden("block")), Some((FileType::Block, 1)));
+    assert_eq!(version_of(&golden_of("v2", "block")), Some((FileType::Block, 2)));
+    assert_eq!(version_of(&golden("chunk")), None);
 }
 
 /// The chapter's table of numbers has this constant with this value.
@@ -310,13 +395,21 @@ fn chapters_tell_the_numbers_of_the_code() {
     assert_told("frame.md", "RECORD_ALIGNMENT", frame::RECORD_ALIGNMENT);
     assert_told("frame.md", "RECORD_BYTES_MAX", frame::RECORD_BYTES_MAX);
     assert_told("log.md", "KIND_SERIES", log::KIND_SERIES.into());
+    assert_told("log.md", "KIND_ROWS", log::KIND_ROWS.into());
     assert_told("log.md", "KIND_SAMPLES", log::KIND_SAMPLES.into());
-    assert_told("log.md", "ROW_BYTES_MAX", log::ROW_BYTES_MAX);
+    assert_told("log.md", "KIND_BELATED", log::KIND_BELATED.into());
+    assert_told("log.md", "KIND_DELETION", log::KIND_DELETION.into());
+    assert_told("log.md", "SAMPLE_BYTES_MAX", log::SAMPLE_BYTES_MAX);
     assert_told("chunk.md", "KIND_DELTA", chunk::KIND_DELTA.into());
     assert_told("chunk.md", "FIRST_SAMPLE_BYTES", chunk::FIRST_SAMPLE_BYTES);
     assert_told("chunk.md", "SAMPLE_BYTES_MAX", chunk::SAMPLE_BYTES_MAX);
+    assert_told("block-v1.md", "HEADER_BYTES", block_v1::HEADER_BYTES);
+    assert_told("block-v1.md", "FOOTER_BYTES", block_v1::FOOTER_BYTES);
     assert_told("block.md", "HEADER_BYTES", block::HEADER_BYTES);
     assert_told("block.md", "FOOTER_BYTES", block::FOOTER_BYTES);
+    assert_told("block.md", "SOURCES_MAX", block::SOURCES_MAX);
+    assert_told("index.md", "RUN_SERIES", index::RUN_SERIES as usize);
+    assert_told("index.md", "MASK_LABELS_MAX", index::MASK_LABELS_MAX);
     assert_told("outbox.md", "KIND_NOTIFICATION", outbox::KIND_NOTIFICATION.into());
     assert_told("outbox.md", "KIND_DELIVERED", outbox::KIND_DELIVERED.into());
     assert_told("outbox.md", "KIND_GIVEN_UP", outbox::KIND_GIVEN_UP.into());

@@ -31,13 +31,13 @@ const ROUNDS: u64 = 4;
 const ACKNOWLEDGED_BEFORE_KILL: [u64; ROUNDS as usize] = [40, 7, 90, 25];
 
 /// One sender: its requests by number, each of which always has the same samples.
-struct Writer {
+pub(crate) struct Writer {
     index: usize,
     start_ms: i64,
     label_bytes: Vec<Vec<u8>>,
     encoder: RequestEncoder,
     /// Requests `0..acknowledged` were answered with 204.
-    acknowledged: i64,
+    pub(crate) acknowledged: i64,
 }
 
 impl Writer {
@@ -92,13 +92,18 @@ impl Writer {
     /// Reads everything back: all that was acknowledged is there, and beyond it at most the one request that was under
     /// way; each value is the one that was sent.
     fn check(&self, engine: &Engine) {
-        let end_ms = self.time_ms((self.acknowledged + 1) * REQUEST_STEPS);
+        self.check_between(engine, self.acknowledged, self.acknowledged + 1);
+    }
+
+    /// As [`Writer::check`], of a server that has all of the requests before `least`, and none from `most` on.
+    pub(crate) fn check_between(&self, engine: &Engine, least: i64, most: i64) {
+        let end_ms = self.time_ms(most * REQUEST_STEPS);
         let window_s = (end_ms - self.start_ms) / 1000 + 60;
         let query = format!("crash{{writer=\"{}\"}}[{window_s}s]", self.index);
         let stored = instant(engine.address, &query, end_ms);
-        let steps_sent = (self.acknowledged + 1) * REQUEST_STEPS;
-        let steps_acknowledged = self.acknowledged * REQUEST_STEPS;
-        assert!(stored.len() == SERIES || self.acknowledged == 0, "{} series are there", stored.len());
+        let steps_sent = most * REQUEST_STEPS;
+        let steps_acknowledged = least * REQUEST_STEPS;
+        assert!(stored.len() == SERIES || least == 0, "{} series are there", stored.len());
         for (labels, samples) in &stored {
             let labels: serde_json::Value = serde_json::from_str(labels).expect("labels are JSON");
             let series = labels["series"].as_str().and_then(|series| series.parse().ok()).expect("a series of ours");
@@ -143,13 +148,13 @@ impl Work {
 }
 
 /// The writers at work, each with a connection of its own.
-struct Load {
+pub(crate) struct Load {
     work: Arc<Work>,
     threads: Vec<JoinHandle<Writer>>,
 }
 
 impl Load {
-    fn start(engine: &Engine, writers: Vec<Writer>) -> Load {
+    pub(crate) fn start(engine: &Engine, writers: Vec<Writer>) -> Load {
         let progress = std::array::from_fn(|index| AtomicI64::new(writers[index].acknowledged));
         let work = Arc::new(Work { stop: AtomicBool::new(false), acknowledged: AtomicU64::new(0), progress });
         let start = |mut writer: Writer| {
@@ -163,17 +168,22 @@ impl Load {
         Load { work, threads }
     }
 
-    fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.work.acknowledged.load(Ordering::SeqCst)
     }
 
-    fn end(self) -> Vec<Writer> {
+    /// Requests that each writer has had acknowledged so far.
+    pub(crate) fn progress(&self) -> Vec<i64> {
+        self.work.progress.iter().map(|progress| progress.load(Ordering::SeqCst)).collect()
+    }
+
+    pub(crate) fn end(self) -> Vec<Writer> {
         self.work.stop.store(true, Ordering::SeqCst);
         self.threads.into_iter().map(|thread| thread.join().expect("a writer that is content")).collect()
     }
 }
 
-fn writers() -> Vec<Writer> {
+pub(crate) fn writers() -> Vec<Writer> {
     let start_ms = Clock::system().now_ms() - 10 * 24 * 3_600_000;
     (0..WRITERS).map(|index| Writer::new(index, start_ms)).collect()
 }

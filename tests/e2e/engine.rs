@@ -56,6 +56,12 @@ impl Engine {
         Client::new(self.address)
     }
 
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        self.process.terminate();
+        assert!(self.process.wait_for_end().success(), "it ends well");
+    }
+
     /// As `kill -9` does it.
     pub(crate) fn kill(&mut self) {
         self.process.assert_running();

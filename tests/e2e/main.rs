@@ -10,6 +10,7 @@
 //! starts is ended with it; a program that is not installed is a failure that says how to get it.
 
 mod api;
+mod backup;
 mod client;
 mod crash;
 mod demo;

@@ -28,8 +28,7 @@ fn what_was_cut_off_reads_as_zeros_and_is_told() {
     assert!(bytes.iter().all(|byte| *byte == 7) && !bytes.is_damaged());
     let before = mapping_faults();
     shorten(&path, 3 * PAGE as u64);
-    assert!(bytes[..3 * PAGE].iter().all(|byte| *byte == 7));
-    assert!(!bytes.is_damaged(), "what is left can be read");
+    assert!(bytes[..3 * PAGE].iter().all(|byte| *byte == 7), "what is left can be read");
     assert!(bytes[3 * PAGE..].iter().all(|byte| *byte == 0));
     assert!(bytes.is_damaged());
     assert!(mapping_faults() >= before + 5, "a fault a page");
@@ -37,6 +36,20 @@ fn what_was_cut_off_reads_as_zeros_and_is_told() {
     drop(bytes);
     let fresh = RealDisk.read(&path).unwrap();
     assert!(fresh.len() == 3 * PAGE && !fresh.is_damaged());
+}
+
+#[test]
+fn a_file_that_loses_less_than_a_page_is_damaged_though_nothing_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+    let bytes = mapped(&path, PAGE + 100);
+    RealDisk.rename(&path, &other).unwrap();
+    std::fs::write(&path, b"another file of that name").unwrap();
+    assert!(!bytes.is_damaged());
+    RealDisk.rename(&other, &path).unwrap();
+    shorten(&path, PAGE as u64 + 50);
+    assert_eq!((bytes[PAGE + 49], bytes[PAGE + 50]), (7, 0));
+    assert!(bytes.is_damaged());
 }
 
 #[test]

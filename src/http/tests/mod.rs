@@ -1,5 +1,6 @@
 //! The server over loopback, driven by sockets that say exactly what the test says.
 
+mod admin;
 mod lifecycle;
 mod limits;
 mod prometheus;
@@ -24,7 +25,7 @@ use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::IngestLimits;
 use crate::model::{Labels, Sample, TimeRange};
 use crate::query::Limits;
-use crate::storage::{Storage, StorageOptions};
+use crate::storage::{SnapshotOptions, StorageOptions};
 
 /// Longest wait for anything: much more than it takes, so that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -115,27 +116,42 @@ impl TestServer {
         gate: Arc<Gate>,
         view: Arc<dyn Fn() -> ReadView + Send + Sync>,
     ) -> TestServer {
-        TestServer::listening(limits, ingest_limits, gate, view, true).await
+        TestServer::listening(true, true, limits, ingest_limits, gate, view).await
+    }
+
+    /// One that takes no orders.
+    async fn without_admin() -> TestServer {
+        TestServer::plain(false, true).await
     }
 
     /// One whose database is still being opened.
     async fn recovering() -> TestServer {
+        TestServer::plain(true, false).await
+    }
+
+    async fn plain(admin_api: bool, is_open: bool) -> TestServer {
         let view = || ReadView::of_samples(samples());
         let (limits, ingest_limits) = (HttpLimits::default(), IngestLimits::default());
-        TestServer::listening(limits, ingest_limits, Arc::default(), Arc::new(view), false).await
+        TestServer::listening(admin_api, is_open, limits, ingest_limits, Arc::default(), Arc::new(view)).await
     }
 
     async fn listening(
+        admin_api: bool,
+        is_open: bool,
         limits: HttpLimits,
         ingest_limits: IngestLimits,
         gate: Arc<Gate>,
         view: Arc<dyn Fn() -> ReadView + Send + Sync>,
-        is_open: bool,
     ) -> TestServer {
+        let storage = storage();
+        let snapshots = Snapshots::new(storage.clone(), SnapshotOptions::default()).expect("the disk can be read");
         let services = Arc::new(Services {
             view,
             engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
-            ingest: Arc::new(Ingest::new(storage(), ingest_limits)),
+            ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits)),
+            storage,
+            snapshots: Arc::new(snapshots),
+            admin_api,
             registry: Arc::new(Registry::new()),
             ready: Arc::new(AtomicBool::new(true)),
             rules: Arc::new(rules()),
@@ -293,8 +309,8 @@ impl Client {
     }
 }
 
-fn damage() -> Vec<Damage> {
-    vec![Damage {
+fn damage() -> Vec<MetDamage> {
+    vec![MetDamage {
         file: PathBuf::from("/data/blocks/1.block"),
         offset: Some(64),
         what: "a \"quoted\" cause".to_owned(),
@@ -312,10 +328,13 @@ fn storage() -> Arc<Storage> {
         shard_count: 1,
         wal_sync: WalSync::Always,
         retention_ms: 0,
+        retention_rules: Vec::new(),
+        retention_bytes: 0,
         out_of_order_window_ms: 3_600_000,
         series_max: 1_000,
         head_bytes_max: usize::MAX,
         hash_seed: 7,
+        recovery: Arc::default(),
     };
     let disk = Arc::new(SimulatedDisk::new());
     let opened = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_| false));

@@ -71,10 +71,13 @@ fn fixture(limits: IngestLimits) -> Fixture {
         shard_count: 2,
         wal_sync: WalSync::Always,
         retention_ms: 0,
+        retention_rules: Vec::new(),
+        retention_bytes: 0,
         out_of_order_window_ms: 0,
         series_max: 1000,
         head_bytes_max: usize::MAX,
         hash_seed: 3,
+        recovery: Arc::default(),
     };
     let (disk, clock) = (Arc::new(SimulatedDisk::new()), Clock::manual(NOW));
     let (storage, _, _) = Storage::open(options, disk, clock, Arc::new(|_: &Labels| false)).expect("it opens");

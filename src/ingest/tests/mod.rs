@@ -93,10 +93,13 @@ impl Fixture {
             shard_count: 2,
             wal_sync: WalSync::Always,
             retention_ms: 0,
+            retention_rules: Vec::new(),
+            retention_bytes: 0,
             out_of_order_window_ms: 3_600_000,
             series_max: 100_000,
             head_bytes_max: usize::MAX,
             hash_seed: 3,
+            recovery: Arc::default(),
         };
         let disk = Arc::new(SimulatedDisk::new());
         let (storage, _, _) = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_: &Labels| false))

@@ -1,19 +1,40 @@
-//! Blocks: immutable files of two hours each, read where they lie.
+//! Blocks on disk: what each holds, and which of them serve.
 //!
-//! `blocks/<from>-<to>.block`, both in ms since 1970 UTC, the second exclusive. A block is complete or it is not there:
-//! it is written under another name, synced, read back, and then renamed.
+//! ```text
+//! blocks/1699999200000-1700006400000.1.block       two hours, cut from the head
+//! blocks/1699999200000-1700006400000.2.block       samples of the same two hours that came later
+//! blocks/1699920000000-1699999200000.9.block       a day, compacted
+//! blocks/1699920000000-1699999200000.9.deleted     what was deleted from it since
+//! ```
 //!
-//! A file that is damaged is put aside under the name `….damaged` when the database is opened, told, and counted; the
-//! time it covers stays sealed, since the log behind it is gone.
+//! Always true:
+//! 1. A block is complete or it is not there: it is written under another name, synced, read back, and then renamed.
+//! 2. Blocks may overlap. A moment of a series that lies in several of them has the same value in each, so whoever merges
+//!    them may take any.
+//! 3. What is damaged is put aside under the name `….damaged`, told, and counted; never deleted.
+//!
+//! Both versions of the format are read, behind the trait [`Content`]; version 2 is written.
+
+mod deleted;
+mod name;
+mod set;
+mod v1;
+mod v2;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage_format::Corruption;
-use storage_format::block::{BlockReader, SeriesEntry};
-use storage_format::chunk;
+use storage_format::FileType;
+
+pub(super) use deleted::Deleted;
+pub(super) use name::BlockName;
+pub(super) use set::put_aside;
+pub(super) use set::{BlockSet, Member, open_all};
 
 use super::columns::Columns;
+use super::figures::BlockFigures;
+use super::view::ViewError;
 use crate::disk::{Disk, DiskError, FileBytes};
 use crate::model::{Labels, Matcher, TimeRange};
 
@@ -22,118 +43,89 @@ pub(super) fn folder(data: &Path) -> PathBuf {
     data.join("blocks")
 }
 
-/// The file of the block of `[from_ms, to_ms)`.
-pub(super) fn block_path(folder: &Path, from_ms: i64, to_ms: i64) -> PathBuf {
-    folder.join(format!("{from_ms}-{to_ms}.block"))
+/// The block that is being written: one at a time, so that an attempt that fails leaves no more than one.
+pub(super) fn unfinished_path(folder: &Path) -> PathBuf {
+    folder.join("unfinished.tmp")
 }
 
-/// The span that a file name stands for, whatever its extension.
-fn span_of(name: &str) -> Option<(i64, i64)> {
-    let (stem, _) = name.split_once('.')?;
-    // The dash between the two, not the sign of either: times before 1970 are stored too.
-    let dash = stem.char_indices().skip(1).find(|(_, c)| *c == '-')?.0;
-    Some((stem[..dash].parse().ok()?, stem[dash + 1..].parse().ok()?))
+/// What a block says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// First moment that it is for, ms since 1970 UTC.
+    pub(super) from_ms: i64,
+    /// First moment that it is no longer for.
+    pub(super) to_ms: i64,
+    pub(super) created_ms: i64,
+    /// How often its samples were compacted.
+    pub(super) level: u8,
+    pub(super) series_count: u64,
+    pub(super) sample_count: u64,
+    /// Whether it is of the version that is written now.
+    pub(super) is_current: bool,
+}
+
+/// Is given the number of a series and its pairs, sorted by name.
+pub(super) type Visitor<'a> = dyn FnMut(u32, &[(&str, &str)]) + 'a;
+
+/// The inside of a block, one implementor a version of the format. Series are named by their number, in label order.
+trait Content: Send + Sync {
+    fn facts(&self) -> Facts;
+    fn label_names(&self) -> Result<Vec<String>, Corruption>;
+    fn label_values(&self, name: &str) -> Result<Vec<String>, Corruption>;
+    /// The series that satisfy all matchers.
+    fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption>;
+    /// The series of exactly these labels.
+    fn find(&self, labels: &Labels) -> Result<Option<u32>, Corruption>;
+    /// Shows every series.
+    fn visit(&self, visitor: &mut Visitor<'_>) -> Result<(), Corruption>;
+    fn labels(&self, series: u32) -> Result<Labels, Corruption>;
+    /// Appends at least the series' samples in `range`, ascending; more on either side is allowed. Goes on behind
+    /// damage, and gives the first of it.
+    fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption>;
+    /// Checks everything that opening did not.
+    fn verify(&self, damage: &mut Vec<Corruption>);
+}
+
+fn bad_labels() -> Corruption {
+    Corruption { offset: 0, what: "a series with labels that are not allowed" }
+}
+
+fn open_content(bytes: &FileBytes) -> Result<Box<dyn Content>, Corruption> {
+    Ok(match storage_format::version_of(bytes) {
+        Some((FileType::Block, 1)) => Box::new(v1::ContentV1::open(bytes.clone())?),
+        _ => Box::new(v2::ContentV2::open(bytes.clone())?),
+    })
+}
+
+/// Everything that is wrong with the bytes of a block, of whatever version.
+pub(super) fn verify_bytes(bytes: &FileBytes) -> Vec<Corruption> {
+    let mut damage = Vec::new();
+    match open_content(bytes) {
+        Ok(content) => content.verify(&mut damage),
+        Err(found) => damage.push(found),
+    }
+    damage
 }
 
 /// One block, its header, footer and index checked.
 pub(super) struct Block {
+    name: BlockName,
     path: PathBuf,
-    reader: BlockReader<FileBytes>,
-    /// The same bytes, to ask whether they could be read.
     bytes: FileBytes,
-}
-
-/// The blocks that serve, in order of time.
-#[derive(Default)]
-pub(super) struct BlockSet {
-    blocks: Vec<Arc<Block>>,
-    /// Everything older is sealed: in a block, or lost with one.
-    pub(super) floor_ms: i64,
-}
-
-impl BlockSet {
-    /// The blocks that share a moment with `range`, in order of time.
-    pub(super) fn overlapping(&self, range: TimeRange) -> impl Iterator<Item = &Arc<Block>> {
-        self.blocks.iter().filter(move |block| block.span().overlaps(range))
-    }
-
-    /// Number of blocks.
-    pub(super) fn len(&self) -> usize {
-        self.blocks.len()
-    }
-
-    /// Bytes of all blocks.
-    pub(super) fn bytes(&self) -> u64 {
-        self.blocks.iter().map(|block| block.bytes.len() as u64).sum()
-    }
-
-    /// The same set with another block in the place of this one, or none.
-    pub(super) fn replaced(&self, block: &Arc<Block>, by: Option<Arc<Block>>) -> BlockSet {
-        let place = |one: &Arc<Block>| if Arc::ptr_eq(one, block) { by.clone() } else { Some(one.clone()) };
-        BlockSet { blocks: self.blocks.iter().filter_map(place).collect(), floor_ms: self.floor_ms }
-    }
-
-    /// The block of a file.
-    pub(super) fn of_file(&self, path: &Path) -> Option<Arc<Block>> {
-        self.blocks.iter().find(|block| block.path == path).cloned()
-    }
-
-    /// The same set with newer blocks behind it, and everything before `floor_ms` sealed.
-    pub(super) fn with(&self, newer: Vec<Arc<Block>>, floor_ms: i64) -> BlockSet {
-        let blocks = self.blocks.iter().cloned().chain(newer).collect();
-        BlockSet { blocks, floor_ms }
-    }
-
-    /// Splits off the blocks whose last moment is before `oldest_ms`.
-    pub(super) fn split_expired(&self, oldest_ms: i64) -> (BlockSet, Vec<Arc<Block>>) {
-        let (gone, kept) = self.blocks.iter().cloned().partition(|block| block.span().to_ms < oldest_ms);
-        (BlockSet { blocks: kept, floor_ms: self.floor_ms }, gone)
-    }
-}
-
-/// Opens every block of the folder. Damaged ones are put aside, and told in `damage`.
-pub(super) fn open_all(disk: &dyn Disk, folder: &Path, damage: &mut Vec<String>) -> Result<BlockSet, DiskError> {
-    let mut set = BlockSet { blocks: Vec::new(), floor_ms: i64::MIN };
-    for name in disk.list(folder)? {
-        let path = folder.join(&name);
-        let Some((_, to_ms)) = span_of(&name) else { continue };
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("block") => match Block::open(disk, &path)? {
-                Ok(block) => set.blocks.push(Arc::new(block)),
-                Err(found) => {
-                    damage.push(format!("{} {found}; the block was put aside", path.display()));
-                    let renamed = disk.rename(&path, &path.with_extension("damaged"));
-                    // It is in nobody's way under its old name; the next start comes across it again.
-                    if let Err(error) = renamed.and_then(|()| disk.sync_folder(folder)) {
-                        tracing::warn!(%error, "a damaged block keeps its name for now");
-                    }
-                }
-            },
-            Some("damaged") => {}
-            // A block that was never finished: what it was to hold is still in the log.
-            Some("tmp") => {
-                disk.remove(&path)?;
-                continue;
-            }
-            _ => continue,
-        }
-        set.floor_ms = set.floor_ms.max(to_ms);
-    }
-    set.blocks.sort_by_key(|block| block.span().from_ms);
-    Ok(set)
+    content: Box<dyn Content>,
+    facts: Facts,
 }
 
 impl Block {
-    /// Opens the file and checks header, footer and index; chunks are checked as they are read.
-    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Result<Block, Corruption>, DiskError> {
+    /// Opens the file and checks header, footer and index; columns are checked as they are read.
+    pub(super) fn open(disk: &dyn Disk, path: &Path, name: BlockName) -> Result<Result<Block, Corruption>, DiskError> {
         let bytes = disk.read(path)?;
-        let opened = BlockReader::open(bytes.clone()).map(|reader| Block { path: path.to_owned(), reader, bytes });
-        Ok(opened.and_then(|block| block.readable(()).map(|()| block)))
+        let content = open_content(&bytes);
+        Ok(content.map(|content| Block { name, path: path.to_owned(), bytes, facts: content.facts(), content }))
     }
 
-    /// The same block, its file under another name.
-    pub(super) fn renamed(self, path: PathBuf) -> Block {
-        Block { path, ..self }
+    pub(super) fn name(&self) -> BlockName {
+        self.name
     }
 
     /// The file.
@@ -141,31 +133,88 @@ impl Block {
         &self.path
     }
 
+    pub(super) fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    /// Length of the file in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// First and last moment that it may hold.
     pub(super) fn span(&self) -> TimeRange {
-        let range = self.reader.meta().range;
-        TimeRange { from_ms: range.min_time_ms, to_ms: range.max_time_ms - 1 }
+        TimeRange { from_ms: self.facts.from_ms, to_ms: self.facts.to_ms - 1 }
     }
 
-    /// Reads every chunk, so that the log behind it may go.
-    pub(super) fn verify(&self) -> Result<(), Corruption> {
-        let mut entry = SeriesEntry::default();
-        for series in 0..self.reader.series_count() {
-            self.reader.read_series(series, &mut entry)?;
-            for meta in &entry.chunks {
-                chunk::open_stored(self.reader.chunk(meta)?).map_err(|damage| damage.moved(meta.offset))?;
-            }
+    /// The block in figures.
+    pub(super) fn figures(&self) -> BlockFigures {
+        BlockFigures {
+            name: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            span: self.span(),
+            created_ms: self.facts.created_ms,
+            bytes: self.bytes(),
+            series_count: self.facts.series_count,
+            sample_count: self.facts.sample_count,
+            level: u32::from(self.facts.level),
         }
-        self.readable(())
     }
 
-    /// What was read, unless a part of the file has turned to zeros meanwhile: index and footer were checked when the
-    /// block was opened, and are trusted since.
-    fn readable<T>(&self, read: T) -> Result<T, Corruption> {
-        if self.bytes.is_damaged() {
-            return Err(Corruption { offset: 0, what: "the file was shortened, or the disk cannot read a part of it" });
+    /// Checks everything that opening did not, so that what it was made from may go. Gives all damage found.
+    pub(super) fn verify(&self) -> Vec<Corruption> {
+        let mut damage = Vec::new();
+        self.content.verify(&mut damage);
+        if self.has_faulted() {
+            v2::forget_kept();
+            damage.push(Corruption { offset: 0, what: "the disk cannot read a part of the file" });
         }
-        Ok(read)
+        damage
+    }
+
+    pub(super) fn label_names(&self) -> Result<Vec<String>, ViewError> {
+        self.told(self.content.label_names())
+    }
+
+    pub(super) fn label_values(&self, name: &str) -> Result<Vec<String>, ViewError> {
+        self.told(self.content.label_values(name))
+    }
+
+    /// The series that satisfy all matchers: number in this block, and labels.
+    pub(super) fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, ViewError> {
+        self.told(self.content.select(matchers))
+    }
+
+    pub(super) fn find(&self, labels: &Labels) -> Result<Option<u32>, ViewError> {
+        self.told(self.content.find(labels))
+    }
+
+    pub(super) fn visit(&self, visitor: &mut Visitor<'_>) -> Result<(), ViewError> {
+        self.told(self.content.visit(visitor))
+    }
+
+    pub(super) fn labels(&self, series: u32) -> Result<Labels, ViewError> {
+        self.told(self.content.labels(series))
+    }
+
+    /// Appends one series' samples in `range`, without those that were deleted, and merges them with what the columns
+    /// have from index `start` on. Behind damage it goes on: with the first of it, what could be read is there.
+    pub(super) fn read(
+        &self,
+        series: u32,
+        range: TimeRange,
+        deleted: &Deleted,
+        start: usize,
+        columns: &mut Columns,
+    ) -> Result<(), ViewError> {
+        let middle = columns.len();
+        let read = self.told(self.content.read(series, range, columns));
+        if self.has_faulted() {
+            columns.truncate(middle);
+        }
+        columns.keep_range_from(middle, range);
+        deleted.apply(series, middle, columns);
+        columns.settle(start, middle);
+        read
     }
 
     /// Whether a part of the file could not be read since it was opened.
@@ -173,85 +222,45 @@ impl Block {
         self.bytes.is_damaged()
     }
 
-    pub(super) fn label_names(&self) -> Result<Vec<String>, Corruption> {
-        let names = self.reader.label_names()?;
-        self.readable(names.into_iter().map(str::to_owned).collect())
+    /// The answer of a reader, with the file's name if it is damage. Nothing is believed of a file of which a part has
+    /// turned to zeros: its index was checked when it was opened, and is trusted since.
+    fn told<T>(&self, outcome: Result<T, Corruption>) -> Result<T, ViewError> {
+        let outcome = if self.has_faulted() {
+            v2::forget_kept();
+            Err(Corruption { offset: 0, what: "the file was shortened, or the disk cannot read a part of it" })
+        } else {
+            outcome
+        };
+        outcome.map_err(|damage| ViewError::Corruption { file: self.path.clone(), damage })
+    }
+}
+
+/// A block in the set, with what was deleted from it.
+impl Member {
+    /// Appends one series' samples in `range`; see [`Block::read`].
+    pub(super) fn read(
+        &self,
+        series: u32,
+        range: TimeRange,
+        start: usize,
+        columns: &mut Columns,
+    ) -> Result<(), ViewError> {
+        self.block.read(series, range, &self.deleted, start, columns)
     }
 
-    pub(super) fn label_values(&self, name: &str) -> Result<Vec<String>, Corruption> {
-        let values = self.reader.values_of(name)?.map(|value| value.map(|(value, _)| value.to_owned()));
-        let values = values.collect::<Result<Vec<String>, Corruption>>()?;
-        self.readable(values)
+    /// The series that satisfy all matchers and of which something is left.
+    pub(super) fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, ViewError> {
+        let mut found = self.block.select(matchers)?;
+        if !self.deleted.is_empty() {
+            found.retain(|(series, _)| !self.deleted.covers(*series, self.block.span()));
+        }
+        Ok(found)
     }
 
-    /// The series that satisfy all matchers: index in this block, and labels.
-    pub(super) fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption> {
-        let (subtracting, requiring): (Vec<&Matcher>, Vec<&Matcher>) =
-            matchers.iter().partition(|matcher| matcher.matches_absent());
-        let mut found: Option<Vec<u32>> = None;
-        for matcher in requiring {
-            let slots = self.with_value(matcher, true)?;
-            found = Some(match found {
-                None => slots,
-                Some(mut earlier) => {
-                    earlier.retain(|series| slots.binary_search(series).is_ok());
-                    earlier
-                }
-            });
-        }
-        let mut found = found.unwrap_or_else(|| (0..self.reader.series_count()).collect());
-        for matcher in subtracting {
-            let excluded = self.with_value(matcher, false)?;
-            found.retain(|series| excluded.binary_search(series).is_err());
-        }
-        let mut entry = SeriesEntry::default();
-        let mut selected = Vec::with_capacity(found.len());
-        for series in found {
-            self.reader.read_series(series, &mut entry)?;
-            let labels = Labels::from_pairs(entry.labels.iter().copied());
-            let damage = |_| Corruption { offset: 0, what: "a series with labels that are not allowed" };
-            selected.push((series, labels.map_err(damage)?));
-        }
-        self.readable(selected)
-    }
-
-    /// The series that have the matcher's label with a value of which it says `wanted`, ascending.
-    fn with_value(&self, matcher: &Matcher, wanted: bool) -> Result<Vec<u32>, Corruption> {
-        if wanted && matcher.op() == crate::model::MatchOp::Equal {
-            return self.reader.postings(matcher.name(), matcher.value());
-        }
-        let mut series = Vec::new();
-        for value in self.reader.values_of(matcher.name())? {
-            let (value, postings) = value?;
-            if matcher.matches(value) == wanted {
-                postings.read(&mut series)?;
-            }
-        }
-        series.sort_unstable();
-        Ok(series)
-    }
-
-    /// Appends one series' samples in `range`. Gives the damage it went on behind: what could be read is there.
-    pub(super) fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption> {
-        let start = columns.len();
-        let mut entry = SeriesEntry::default();
-        self.reader.read_series(series, &mut entry)?;
-        let mut outcome = Ok(());
-        for meta in &entry.chunks {
-            let span = TimeRange { from_ms: meta.min_timestamp_ms, to_ms: meta.max_timestamp_ms };
-            if span.overlaps(range) {
-                let decode =
-                    |stored| chunk::decode_stored(stored, &mut columns.timestamps_ms, &mut columns.values).map(|_| ());
-                let decoded = self.reader.chunk(meta).and_then(decode).map_err(|damage| damage.moved(meta.offset));
-                outcome = outcome.and(decoded);
-            }
-        }
-        if let Err(damage) = self.readable(()) {
-            // Of the index nobody has looked whether it was whole while this was read.
-            columns.truncate(start);
-            return Err(damage);
-        }
-        columns.keep_range_from(start, range);
-        outcome
+    /// The same block with `range` of these series deleted too, and the file that says so.
+    pub(super) fn without(&self, series: impl IntoIterator<Item = u32>, range: TimeRange) -> (Member, Vec<u8>) {
+        let deleted = self.deleted.with(series, range);
+        let file = deleted.encode(self.block.facts.created_ms);
+        (Member { block: self.block.clone(), deleted: Arc::new(deleted) }, file)
     }
 }

@@ -1,111 +1,211 @@
-//! Which series of a shard satisfy a selector: postings of each label pair, sorted by slot.
+//! The labels of a shard's series, each pair stored once, and which series satisfy a selector.
 //!
 //! ```text
-//! region ─┬─ "eu" ─► 0 3 4 9
-//!         └─ "us" ─► 1 2 5
+//! pair 0  __name__="up"   slots 0 1 2 5        series in slot 5: pairs [0, 4, 2]
+//! pair 1  region="eu"     slots 0 3            = up{node="7", region="us"}
+//! pair 2  region="us"     slots 1 5
 //! ```
+//!
+//! Always true: a pair is there as long as a series has it, so what churns leaves nothing behind, and a series'
+//! pairs are in the order of their names.
 
-use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 
-use crate::model::{Labels, Matcher};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
-/// Slots of one label pair, ascending.
-type Postings = Vec<u32>;
+use super::postings::Postings;
+use crate::model::{Labels, MatchOp, Matcher};
+
+/// The label pairs of one series, by their ids.
+pub(super) type PairIds = Box<[u32]>;
 
 /// The label index of one shard.
 #[derive(Default)]
 pub(in crate::storage) struct LabelIndex {
-    names: BTreeMap<Box<str>, BTreeMap<Box<str>, Postings>>,
-    all: Postings,
+    pairs: Vec<Pair>,
+    /// Ids of pairs that no series has any more.
+    free_pairs: Vec<u32>,
+    /// Ids by name and value.
+    by_text: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    names: Vec<Name>,
+    free_names: Vec<u32>,
+    by_name: HashMap<Box<str>, u32>,
+}
+
+struct Name {
+    text: Box<str>,
+    /// The pairs with this name, in no order.
+    pairs: Vec<u32>,
+}
+
+struct Pair {
+    value: Box<str>,
+    postings: Postings,
+    name: u32,
+    /// Where it stands among those of its name.
+    position: u32,
 }
 
 impl LabelIndex {
-    pub(super) fn insert(&mut self, slot: u32, labels: &Labels) {
-        insert_sorted(&mut self.all, slot);
-        for (name, value) in labels.iter() {
-            if !self.names.contains_key(name) {
-                self.names.insert(name.into(), BTreeMap::new());
-            }
-            let values = self.names.get_mut(name).expect("inserted above");
-            match values.get_mut(value) {
-                Some(postings) => insert_sorted(postings, slot),
-                None => {
-                    values.insert(value.into(), vec![slot]);
-                }
-            }
-        }
-    }
-
-    pub(super) fn remove(&mut self, slot: u32, labels: &Labels) {
-        remove_sorted(&mut self.all, slot);
-        for (name, value) in labels.iter() {
-            let Some(values) = self.names.get_mut(name) else { continue };
-            if let Some(postings) = values.get_mut(value) {
-                remove_sorted(postings, slot);
-                if postings.is_empty() {
-                    values.remove(value);
-                }
-            }
-            if values.is_empty() {
-                self.names.remove(name);
-            }
-        }
-    }
-
-    /// The slots of the series that satisfy all matchers, ascending.
-    pub(super) fn select(&self, matchers: &[Matcher]) -> Postings {
-        let (subtracting, requiring): (Vec<&Matcher>, Vec<&Matcher>) =
-            matchers.iter().partition(|matcher| matcher.matches_absent());
-        let mut required: Vec<Postings> = requiring.iter().map(|matcher| self.with_value(matcher, true)).collect();
-        required.sort_by_key(Vec::len);
-        let mut found = match required.first() {
-            Some(smallest) => smallest.clone(),
-            None => self.all.clone(),
+    /// Puts a series in. Returns its pairs, by which it can be told and taken out again.
+    pub(super) fn insert(&mut self, slot: u32, labels: &Labels) -> PairIds {
+        let insert = |(name, value): (&str, &str)| {
+            let id = self.intern(name, value);
+            self.pairs[id as usize].postings.insert(slot);
+            id
         };
-        for other in required.iter().skip(1) {
-            found.retain(|slot| other.binary_search(slot).is_ok());
+        labels.iter().map(insert).collect()
+    }
+
+    /// Takes a series out, and the pairs that no other has.
+    pub(super) fn remove(&mut self, slot: u32, pairs: &[u32]) {
+        for &id in pairs {
+            let postings = &mut self.pairs[id as usize].postings;
+            postings.remove(slot);
+            if postings.is_empty() {
+                self.free(id);
+            }
         }
-        for matcher in subtracting {
-            let excluded = self.with_value(matcher, false);
+    }
+
+    /// The texts behind a series' pairs, in order of their names.
+    pub(super) fn texts<'a>(&'a self, pairs: &'a [u32]) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
+        pairs.iter().map(|id| {
+            let pair = &self.pairs[*id as usize];
+            (self.names[pair.name as usize].text.as_ref(), pair.value.as_ref())
+        })
+    }
+
+    fn intern(&mut self, name: &str, value: &str) -> u32 {
+        let name = self.intern_name(name);
+        let hash = self.hasher.hash_one((name, value));
+        let pairs = &self.pairs;
+        let same = |id: &u32| pairs[*id as usize].name == name && pairs[*id as usize].value.as_ref() == value;
+        if let Some(id) = self.by_text.find(hash, same) {
+            return *id;
+        }
+        let siblings = &mut self.names[name as usize].pairs;
+        let pair = Pair { value: value.into(), postings: Postings::default(), name, position: siblings.len() as u32 };
+        let id = place(&mut self.pairs, &mut self.free_pairs, pair);
+        siblings.push(id);
+        let (pairs, hasher) = (&self.pairs, &self.hasher);
+        self.by_text.insert_unique(hash, id, |other| {
+            let other = &pairs[*other as usize];
+            hasher.hash_one((other.name, other.value.as_ref()))
+        });
+        id
+    }
+
+    fn intern_name(&mut self, text: &str) -> u32 {
+        if let Some(id) = self.by_name.get(text) {
+            return *id;
+        }
+        let id = place(&mut self.names, &mut self.free_names, Name { text: text.into(), pairs: Vec::new() });
+        self.by_name.insert(text.into(), id);
+        id
+    }
+
+    fn free(&mut self, id: u32) {
+        let pair = &mut self.pairs[id as usize];
+        let (value, name, position) = (std::mem::take(&mut pair.value), pair.name, pair.position as usize);
+        if let Ok(entry) = self.by_text.find_entry(self.hasher.hash_one((name, value.as_ref())), |other| *other == id) {
+            entry.remove();
+        }
+        self.free_pairs.push(id);
+        let siblings = &mut self.names[name as usize].pairs;
+        siblings.swap_remove(position);
+        if let Some(moved) = siblings.get(position) {
+            self.pairs[*moved as usize].position = position as u32;
+        } else if siblings.is_empty() {
+            let text = std::mem::take(&mut self.names[name as usize].text);
+            self.by_name.remove(&text);
+            self.free_names.push(name);
+        }
+    }
+
+    /// The slots, ascending, of the series that satisfy all matchers; `None` stands for all series, when no matcher
+    /// asks for a label to be there.
+    pub(super) fn require(&self, matchers: &[Matcher]) -> Option<Vec<u32>> {
+        let mut requiring: Vec<&Matcher> = matchers.iter().filter(|matcher| !matcher.matches_absent()).collect();
+        requiring.sort_by_cached_key(|matcher| self.matching(matcher, true).map(Postings::len).sum::<usize>());
+        let (smallest, others) = requiring.split_first()?;
+        let mut found = self.union(smallest, true);
+        for other in others {
+            if found.is_empty() {
+                break;
+            }
+            if other.op() == MatchOp::Equal {
+                let postings = self.matching(other, true).next();
+                found.retain(|slot| postings.is_some_and(|postings| postings.contains(*slot)));
+            } else {
+                let wanted = self.union(other, true);
+                found.retain(|slot| wanted.binary_search(slot).is_ok());
+            }
+        }
+        Some(found)
+    }
+
+    /// Removes from `found` what the matchers that are content with an absent label do not agree to.
+    pub(super) fn exclude(&self, matchers: &[Matcher], found: &mut Vec<u32>) {
+        for matcher in matchers.iter().filter(|matcher| matcher.matches_absent()) {
+            let excluded = self.union(matcher, false);
             if !excluded.is_empty() {
                 found.retain(|slot| excluded.binary_search(slot).is_err());
             }
         }
-        found
     }
 
-    /// Slots that have the matcher's label with a value of which it says `wanted`.
-    fn with_value(&self, matcher: &Matcher, wanted: bool) -> Postings {
-        let Some(values) = self.names.get(matcher.name()) else { return Postings::new() };
-        if wanted && matcher.op() == crate::model::MatchOp::Equal {
-            return values.get(matcher.value()).cloned().unwrap_or_default();
-        }
-        let chosen = values.iter().filter(|(value, _)| matcher.matches(value) == wanted);
-        let mut slots: Postings = chosen.flat_map(|(_, postings)| postings.iter().copied()).collect();
+    /// Slots that have the matcher's label with a value of which it says `wanted`, ascending.
+    fn union(&self, matcher: &Matcher, wanted: bool) -> Vec<u32> {
+        let mut slots = Vec::new();
+        self.matching(matcher, wanted).for_each(|postings| postings.read(&mut slots));
         slots.sort_unstable();
         slots
     }
 
+    /// Postings of the matcher's label with each value of which it says `wanted`.
+    fn matching<'a>(&'a self, matcher: &'a Matcher, wanted: bool) -> impl Iterator<Item = &'a Postings> {
+        let name = self.by_name.get(matcher.name()).copied();
+        let exact = wanted && matcher.op() == MatchOp::Equal;
+        let found = name.filter(|_| exact).and_then(|name| self.find_pair(name, matcher.value()));
+        let all = name.filter(|_| !exact).map(|name| self.names[name as usize].pairs.iter().copied());
+        let pairs = found.into_iter().chain(all.into_iter().flatten()).map(|id| &self.pairs[id as usize]);
+        pairs.filter(move |pair| exact || matcher.matches(&pair.value) == wanted).map(|pair| &pair.postings)
+    }
+
+    fn find_pair(&self, name: u32, value: &str) -> Option<u32> {
+        let same = |id: &u32| self.pairs[*id as usize].name == name && self.pairs[*id as usize].value.as_ref() == value;
+        self.by_text.find(self.hasher.hash_one((name, value)), same).copied()
+    }
+
     pub(in crate::storage) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(AsRef::as_ref)
+        self.by_name.keys().map(AsRef::as_ref)
     }
 
+    /// The values of a label, in no order.
     pub(in crate::storage) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.names.get(name).into_iter().flat_map(|values| values.keys().map(AsRef::as_ref))
+        let pairs = self.by_name.get(name).map(|name| &self.names[*name as usize].pairs);
+        pairs.into_iter().flatten().map(|id| self.pairs[*id as usize].value.as_ref())
+    }
+
+    /// Names and pairs that are there.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.by_name.len(), self.by_text.len())
     }
 }
 
-fn insert_sorted(postings: &mut Postings, slot: u32) {
-    // New series mostly take the next slot; only a reused slot lies further in front.
-    if postings.last().is_none_or(|last| *last < slot) {
-        postings.push(slot);
-    } else if let Err(position) = postings.binary_search(&slot) {
-        postings.insert(position, slot);
-    }
-}
-
-fn remove_sorted(postings: &mut Postings, slot: u32) {
-    if let Ok(position) = postings.binary_search(&slot) {
-        postings.remove(position);
+/// Puts an item where another has gone, or behind all. Returns where.
+fn place<T>(items: &mut Vec<T>, free: &mut Vec<u32>, item: T) -> u32 {
+    match free.pop() {
+        Some(id) => {
+            items[id as usize] = item;
+            id
+        }
+        None => {
+            items.push(item);
+            (items.len() - 1) as u32
+        }
     }
 }

@@ -1,25 +1,44 @@
-//! The head: samples that are not in a block yet, in shards that have a single writer each.
+//! The head: samples that no block holds yet, in shards that have a single writer each.
 //!
-//! A series belongs to the shard that the hash of its labels names. The shard's thread is the only one that changes it;
-//! everybody else reads, under the shard's lock, for microseconds at a time.
+//! A series belongs to the shard that the hash of its labels names. The shard's thread is the only one that admits
+//! samples to it; everybody else reads, under the shard's lock, for microseconds at a time. Who walks all series lets
+//! others in after every [`SLICE_SERIES`].
 
+mod aside;
+mod chunks;
+mod encode;
 mod index;
+mod paged;
+mod postings;
+mod restore;
 mod series;
 mod shard;
+mod writer;
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-pub use series::LATE_SAMPLES_MAX;
-use series::Series;
-pub(super) use shard::{LogEntry, Shard, ShardWriter};
+pub use aside::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
+use encode::Definitions;
+pub(super) use series::Series;
+pub(super) use shard::Shard;
+pub(super) use writer::{LogEntry, ShardWriter};
 
 use super::TIMESTAMP_MS_MIN;
-use crate::model::Labels;
+use super::view::{Columns, ViewError};
+use crate::model::{Labels, SeriesRef, TimeRange};
 
 /// Most shards: a series ref has eight bits for them.
 pub(super) const SHARDS_MAX: usize = 256;
+/// Series that are walked under one hold of a shard's lock.
+const SLICE_SERIES: u32 = 1_000;
+
+/// Appends what the blocks hold of a series in a range, ascending. Called by a shard's thread under its lock, so it
+/// must not ask the head for anything.
+pub(super) type SealedLookup = Arc<dyn Fn(&Labels, TimeRange, &mut Columns) -> Result<(), ViewError> + Send + Sync>;
 
 /// What bounds the head.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +47,8 @@ pub(super) struct HeadLimits {
     pub(super) series_max: usize,
     /// Samples older than this are refused; 0 keeps everything.
     pub(super) retention_ms: i64,
+    /// How far behind the newest sample of its series a sample may be.
+    pub(super) out_of_order_window_ms: i64,
 }
 
 impl HeadLimits {
@@ -64,6 +85,17 @@ impl Head {
         &self.shards
     }
 
+    /// Begins a cut at `floor_ms` in every shard: see [`Shard::begin_cut`]. Returns the epoch that ends with it.
+    pub(super) fn begin_cut(&self, floor_ms: i64) -> u32 {
+        let epochs = self.shards.iter().map(|shard| shard.write().begin_cut(floor_ms));
+        epochs
+            .reduce(|a, b| {
+                assert_eq!(a, b, "shards are cut together");
+                a
+            })
+            .expect("there are shards")
+    }
+
     /// Series alive in all shards.
     pub(super) fn series_count(&self) -> usize {
         self.series_count.load(Ordering::Relaxed)
@@ -73,12 +105,6 @@ impl Head {
         self.series_count.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// Counts anew, after series were freed.
-    pub(super) fn recount_series(&self) {
-        let count = self.shards.iter().map(|shard| shard.read().series_count()).sum();
-        self.series_count.store(count, Ordering::Relaxed);
-    }
-
     /// Newest sample of all shards, in ms since 1970 UTC.
     pub(super) fn newest_ms(&self) -> i64 {
         self.shards.iter().map(|shard| shard.read().newest_ms).max().unwrap_or(i64::MIN)
@@ -86,10 +112,51 @@ impl Head {
 
     /// Heap bytes of all samples held.
     pub(super) fn sample_bytes(&self) -> usize {
-        let of_shard = |shard: &RwLock<Shard>| {
-            let shard = shard.read();
-            (0..shard.slots()).filter_map(|slot| shard.series(slot)).map(Series::sample_bytes).sum::<usize>()
-        };
-        self.shards.iter().map(of_shard).sum()
+        self.shards.iter().map(|shard| shard.read().sample_bytes()).sum()
+    }
+
+    /// Belated samples held, which the next cut writes.
+    pub(super) fn belated_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().belated_count()).sum()
+    }
+
+    /// Appends records, chains still open, that define every series alive. A series that comes meanwhile may be among
+    /// them; its own definition follows in any case, with its first samples.
+    pub(super) fn define_all(&self, records: &mut Vec<u8>) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            let mut definitions = Definitions::begin(records, index as u8);
+            let mut next = 0;
+            loop {
+                let shard = shard.read();
+                let Some(slots) = next_slice(&shard, &mut next) else { break };
+                shard.define(slots, &mut definitions);
+            }
+            definitions.finish();
+        }
+    }
+
+    /// Lets one shard go of what is sealed: of chunks and late samples below `floor_ms`, of belated samples up to
+    /// `epoch`, which [`Shard::begin_cut`] gave. Series that hold nothing more are marked, and freed when they are
+    /// still marked at the next call; the newly marked are returned, so that the resolver forgets them.
+    pub(super) fn truncate(&self, shard: usize, floor_ms: i64, epoch: u32) -> Vec<SeriesRef> {
+        let shard = self.shard(shard);
+        let mut retiring = Vec::new();
+        let mut next = 0;
+        loop {
+            let mut shard = shard.write();
+            let Some(slots) = next_slice(&shard, &mut next) else { return retiring };
+            let freed = shard.truncate(slots, floor_ms, epoch, &mut retiring);
+            self.series_count.fetch_sub(freed, Ordering::Relaxed);
+        }
     }
 }
+
+/// The slots from `next` on, which then is where they end; `None` at the end.
+fn next_slice(shard: &Shard, next: &mut u32) -> Option<Range<u32>> {
+    let slots = *next..shard.slots().min(next.saturating_add(SLICE_SERIES));
+    *next = slots.end;
+    (!slots.is_empty()).then_some(slots)
+}
+
+#[cfg(test)]
+mod tests;

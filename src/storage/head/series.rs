@@ -1,29 +1,24 @@
-//! One series in the head: its open chunk, the chunks closed since the last block was cut, and what came late.
+//! One series in the head: its open chunk, the chunks closed since the last block was cut, and what came out of order.
 //!
 //! ```text
-//! closed  [12:00 … 12:31] [12:32 … 13:03]   compressed runs of CHUNK_SAMPLES_MAX samples, ascending
+//! closed  [12:00 … 12:31] [12:32 … 13:03]   compressed runs, ascending
 //! open                                   [13:04 … 13:20 ▷   appended to in place
 //! late             12:07 12:55                              few, sorted, merged when read
+//! belated 09:41                                             its time is in a block; waits for the next cut
 //! ```
 //!
-//! Always true: closed chunks and the open one are ascending and do not overlap; no timestamp is stored twice.
+//! Always true: closed chunks and the open one are ascending and do not overlap; late samples are older than the newest
+//! in chunks; no timestamp is held twice.
+//!
+//! Every sample is one of three: in order (newer than all chunks, not below the shard's floor), late (not below the
+//! floor), or belated (below it). The caller knows the floor and says which of the two last.
 
-use std::sync::Arc;
-
-use storage_format::chunk::{self, Appender};
-
-use super::super::BLOCK_MS;
 use super::super::batch::Refusal;
 use super::super::view::Columns;
-use crate::model::{Labels, Sample, TimeRange};
-
-/// Samples in one chunk of the head. Longer chunks are a little smaller; shorter ones are quicker to decode for the
-/// newest sample, and waste less when one late timestamp must be looked up.
-const CHUNK_SAMPLES_MAX: u32 = 128;
-/// First allocation of an open chunk, in bytes: some 20 samples of a counter.
-const OPEN_CHUNK_BYTES: usize = 64;
-/// Samples out of order that one series may have in the head.
-pub const LATE_SAMPLES_MAX: usize = 16_384;
+use super::aside::{Aside, BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
+use super::chunks::{ClosedChunk, OpenChunk, Scratch};
+use super::index::PairIds;
+use crate::model::{Sample, TimeRange};
 
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +32,11 @@ pub(in crate::storage) enum Admission {
 }
 
 pub(in crate::storage) struct Series {
-    appender: Appender,
-    open: Vec<u8>,
-    open_first_ms: i64,
-    /// Where the block of the open chunk ends: a chunk never belongs to two, so it can go with the first.
-    open_until_ms: i64,
+    open: OpenChunk,
     closed: Vec<ClosedChunk>,
-    late: Vec<Sample>,
-    pub(in crate::storage) labels: Arc<Labels>,
+    aside: Option<Box<Aside>>,
+    /// Its label pairs in the shard's index.
+    pub(super) pairs: PairIds,
     pub(in crate::storage) generation: u32,
     /// Whether the tap's listener wants its samples.
     pub(in crate::storage) watched: bool,
@@ -52,160 +44,325 @@ pub(in crate::storage) struct Series {
     pub(in crate::storage) retiring: bool,
 }
 
-struct ClosedChunk {
-    first_ms: i64,
-    last_ms: i64,
-    count: u32,
-    stream: Box<[u8]>,
-}
-
 impl Series {
-    pub(in crate::storage) fn new(labels: Arc<Labels>, generation: u32, watched: bool) -> Series {
+    pub(super) fn new(pairs: PairIds, generation: u32, watched: bool) -> Series {
         Series {
-            appender: Appender::default(),
-            open: Vec::new(),
-            open_first_ms: 0,
-            open_until_ms: i64::MIN,
+            open: OpenChunk::default(),
             closed: Vec::new(),
-            late: Vec::new(),
-            labels,
+            aside: None,
+            pairs,
             generation,
             watched,
             retiring: false,
         }
     }
 
-    /// Takes a sample, whatever its order. The caller has checked it against the clock and the sealed time.
+    /// Takes a sample that is not below the floor, whatever its order; one that is older than the newest by more than
+    /// `window_ms` is refused. The caller has checked it against the clock and the retention.
     #[inline]
-    pub(in crate::storage) fn admit(&mut self, timestamp_ms: i64, value: f64) -> Admission {
-        if self.appender.count() == 0 || timestamp_ms > self.appender.last_timestamp() {
-            if self.appender.count() > 0
-                && (self.appender.count() >= CHUNK_SAMPLES_MAX || timestamp_ms >= self.open_until_ms)
-            {
-                self.close_chunk();
+    pub(super) fn admit(&mut self, timestamp_ms: i64, value: f64, window_ms: i64, scratch: &mut Scratch) -> Admission {
+        if self.open.is_empty() {
+            if self.closed.last().is_some_and(|chunk| timestamp_ms <= chunk.last_ms) {
+                return self.admit_late(timestamp_ms, value, window_ms, scratch);
             }
-            if self.appender.count() == 0 {
-                if self.closed.last().is_some_and(|chunk| timestamp_ms <= chunk.last_ms) {
-                    return self.admit_late(timestamp_ms, value);
-                }
-                self.open.reserve(OPEN_CHUNK_BYTES);
-                self.open_first_ms = timestamp_ms;
-                self.open_until_ms =
-                    timestamp_ms.div_euclid(BLOCK_MS).saturating_mul(BLOCK_MS).saturating_add(BLOCK_MS);
+        } else if timestamp_ms <= self.open.last_ms() {
+            if timestamp_ms == self.open.last_ms() {
+                return already(self.open.last_bits(), value);
             }
-            self.appender.append(&mut self.open, timestamp_ms, value);
-            return Admission::Stored;
+            return self.admit_late(timestamp_ms, value, window_ms, scratch);
+        } else if self.open.ends_before(timestamp_ms) {
+            self.close_chunk(scratch);
         }
-        if timestamp_ms == self.appender.last_timestamp() {
-            return already(self.appender.last_bits(), value);
-        }
-        self.admit_late(timestamp_ms, value)
-    }
-
-    #[cold]
-    fn admit_late(&mut self, timestamp_ms: i64, value: f64) -> Admission {
-        if let Some(bits) = self.stored_bits(timestamp_ms) {
-            return already(bits, value);
-        }
-        if self.late.len() >= LATE_SAMPLES_MAX {
-            return Admission::Refused(Refusal::TooManyLate);
-        }
-        let position = self.late.partition_point(|sample| sample.timestamp_ms < timestamp_ms);
-        self.late.insert(position, Sample { timestamp_ms, value });
+        self.open.append(timestamp_ms, value, scratch);
         Admission::Stored
     }
 
-    /// The bits stored at exactly this moment.
-    fn stored_bits(&self, timestamp_ms: i64) -> Option<u64> {
+    #[cold]
+    fn admit_late(&mut self, timestamp_ms: i64, value: f64, window_ms: i64, scratch: &mut Scratch) -> Admission {
+        let stored = self.held_bits(timestamp_ms);
+        if self.is_too_old(timestamp_ms, window_ms) {
+            return repeated(stored, value);
+        }
+        if let Some(bits) = stored {
+            return already(bits, value);
+        }
+        if self.aside.as_ref().is_some_and(|aside| aside.late.len() >= LATE_SAMPLES_MAX) {
+            return Admission::Refused(Refusal::TooManyLate);
+        }
+        self.change_aside(scratch, |aside| aside.insert_late(Sample { timestamp_ms, value }));
+        Admission::Stored
+    }
+
+    /// Takes a sample below the floor. `sealed_bits`: what the blocks hold for its moment.
+    pub(super) fn admit_belated(
+        &mut self,
+        sample: Sample,
+        sealed_bits: Option<u64>,
+        epoch: u32,
+        scratch: &mut Scratch,
+    ) -> Admission {
+        // Looked up here too: a cut that is under way, or an older view, still has sealed samples in the head.
+        if let Some(bits) = self.held_bits(sample.timestamp_ms).or(sealed_bits) {
+            return already(bits, sample.value);
+        }
+        if self.aside.as_ref().is_some_and(|aside| aside.belated.len() >= BELATED_SAMPLES_MAX) {
+            return Admission::Refused(Refusal::TooManyBelated);
+        }
+        self.change_aside(scratch, |aside| aside.insert_belated(sample, epoch));
+        Admission::Stored
+    }
+
+    /// Whether a sample of this moment is older than the newest held by more than the window. A series of which
+    /// nothing is held is as good as new.
+    pub(super) fn is_too_old(&self, timestamp_ms: i64, window_ms: i64) -> bool {
+        self.newest_ms().is_some_and(|newest_ms| timestamp_ms < newest_ms.saturating_sub(window_ms))
+    }
+
+    /// Newest moment of what is held.
+    fn newest_ms(&self) -> Option<i64> {
+        self.span_with_belated().map(|span| span.to_ms)
+    }
+
+    /// The bits held for exactly this moment.
+    pub(super) fn held_bits(&self, timestamp_ms: i64) -> Option<u64> {
+        if let Some(bits) = self.aside.as_ref().and_then(|aside| aside.belated_bits(timestamp_ms)) {
+            return Some(bits);
+        }
         let mut columns = Columns::default();
         self.read(TimeRange { from_ms: timestamp_ms, to_ms: timestamp_ms }, &mut columns);
         columns.values.first().map(|value| value.to_bits())
     }
 
-    fn close_chunk(&mut self) {
-        let stream = std::mem::take(&mut self.open).into_boxed_slice();
-        let appender = std::mem::take(&mut self.appender);
-        let (first_ms, last_ms) = (self.open_first_ms, appender.last_timestamp());
-        self.closed.push(ClosedChunk { first_ms, last_ms, count: appender.count(), stream });
+    fn close_chunk(&mut self, scratch: &mut Scratch) {
+        let chunk = self.open.close(scratch);
+        // Not twice the room: a head of many series has few chunks in each.
+        self.closed.reserve_exact(if self.closed.len() == self.closed.capacity() {
+            1 + self.closed.len() / 8
+        } else {
+            0
+        });
+        self.closed.push(chunk);
+    }
+
+    /// Changes what is held aside; lets go of it when nothing is left.
+    fn change_aside<R>(&mut self, scratch: &mut Scratch, change: impl FnOnce(&mut Aside) -> R) -> R {
+        let before = (self.aside_bytes(), self.belated_count());
+        let aside = self.aside.get_or_insert_default();
+        let done = change(aside);
+        if aside.is_empty() {
+            self.aside = None;
+        }
+        scratch.grew(before.0, self.aside_bytes());
+        scratch.counted_belated(before.1, self.belated_count());
+        done
+    }
+
+    fn aside_bytes(&self) -> usize {
+        self.aside.as_ref().map_or(0, |aside| aside.heap_bytes())
+    }
+
+    /// First and last moment of what is in chunks or late: what a cut finds.
+    pub(in crate::storage) fn span(&self) -> Option<TimeRange> {
+        let first = self.closed.first().map(ClosedChunk::span);
+        let last = self.closed.last().map(ClosedChunk::span);
+        let late = self.aside.as_ref().and_then(|aside| aside.late_span());
+        whole([first, last, late, self.open.span()])
     }
 
     /// First and last moment of what is held.
-    pub(in crate::storage) fn span(&self) -> Option<TimeRange> {
-        let open = (self.appender.count() > 0).then(|| (self.open_first_ms, self.appender.last_timestamp()));
-        let closed = self.closed.first().zip(self.closed.last()).map(|(first, last)| (first.first_ms, last.last_ms));
-        let late = self.late.first().zip(self.late.last()).map(|(first, last)| (first.timestamp_ms, last.timestamp_ms));
-        let spans = [closed, late, open];
-        let from_ms = spans.iter().flatten().map(|span| span.0).min()?;
-        let to_ms = spans.iter().flatten().map(|span| span.1).max()?;
-        Some(TimeRange { from_ms, to_ms })
+    /// First and last moment of what is belated.
+    pub(in crate::storage) fn belated_span(&self) -> Option<TimeRange> {
+        self.aside.as_ref().and_then(|aside| aside.belated_span())
+    }
+
+    pub(in crate::storage) fn span_with_belated(&self) -> Option<TimeRange> {
+        whole([self.span(), self.aside.as_ref().and_then(|aside| aside.belated_span())])
     }
 
     /// A moment, not before `from_ms`, before which nothing is held from there on; at most a block's width too early.
     pub(in crate::storage) fn next_from(&self, from_ms: i64) -> Option<i64> {
-        let closed = self.closed.iter().find(|chunk| chunk.last_ms >= from_ms).map(|chunk| chunk.first_ms);
-        let is_open = self.appender.count() > 0 && self.appender.last_timestamp() >= from_ms;
-        let open = is_open.then_some(self.open_first_ms);
-        let late = self.late.get(self.late.partition_point(|sample| sample.timestamp_ms < from_ms));
-        let starts = [closed, open, late.map(|sample| sample.timestamp_ms)];
+        let closed = self.closed.iter().map(ClosedChunk::span).find(|span| span.to_ms >= from_ms);
+        let open = self.open.span().filter(|span| span.to_ms >= from_ms);
+        let aside = self.aside.as_deref();
+        let late = aside.and_then(|aside| {
+            let position = aside.late.partition_point(|sample| sample.timestamp_ms < from_ms);
+            aside.late.get(position).map(|sample| sample.timestamp_ms)
+        });
+        let belated = aside.and_then(|aside| {
+            let position = aside.belated.partition_point(|belated| belated.sample.timestamp_ms < from_ms);
+            aside.belated.get(position).map(|belated| belated.sample.timestamp_ms)
+        });
+        let starts = [closed.map(|span| span.from_ms), open.map(|span| span.from_ms), late, belated];
         starts.into_iter().flatten().map(|start_ms| start_ms.max(from_ms)).min()
     }
 
-    /// Appends the samples in `range`, ascending.
+    /// Appends the samples in `range` that are in chunks or late, ascending.
     pub(in crate::storage) fn read(&self, range: TimeRange, columns: &mut Columns) {
         let start = columns.len();
-        for chunk in &self.closed {
-            if range.overlaps(TimeRange { from_ms: chunk.first_ms, to_ms: chunk.last_ms }) {
-                decode(&chunk.stream, chunk.count, columns);
-            }
+        for chunk in self.closed.iter().filter(|chunk| range.overlaps(chunk.span())) {
+            chunk.read(columns);
         }
-        let open = TimeRange { from_ms: self.open_first_ms, to_ms: self.appender.last_timestamp() };
-        if self.appender.count() > 0 && range.overlaps(open) {
-            decode(&self.open, self.appender.count(), columns);
+        if self.open.span().is_some_and(|span| range.overlaps(span)) {
+            self.open.read(columns);
         }
         columns.keep_range_from(start, range);
-        if self.late.first().is_some_and(|sample| sample.timestamp_ms <= range.to_ms) {
-            columns.merge_from(start, self.late.iter().filter(|sample| range.contains(sample.timestamp_ms)));
+        if let Some(aside) = &self.aside
+            && aside.late_span().is_some_and(|span| range.overlaps(span))
+        {
+            columns.merge_from(start, aside.late.iter().filter(|sample| range.contains(sample.timestamp_ms)));
         }
     }
 
-    /// Lets go of everything older than `floor_ms`, as far as whole chunks allow. What stays of older samples is
-    /// in a block, and views do not look for it here. Returns whether nothing is left.
-    pub(in crate::storage) fn truncate(&mut self, floor_ms: i64) -> bool {
-        self.closed.retain(|chunk| chunk.last_ms >= floor_ms);
-        self.late.retain(|sample| sample.timestamp_ms >= floor_ms);
-        self.late.shrink_to_fit();
-        if self.appender.count() > 0 && self.open_first_ms < floor_ms {
-            self.truncate_open(floor_ms);
+    /// Appends the belated samples in `range`, ascending. None of them is in a block, unless the cut that wrote it has
+    /// just ended.
+    pub(in crate::storage) fn read_belated(&self, range: TimeRange, columns: &mut Columns) {
+        for sample in self.belated().filter(|sample| range.contains(sample.timestamp_ms)) {
+            columns.push(sample.timestamp_ms, sample.value);
         }
-        self.appender.count() == 0 && self.closed.is_empty() && self.late.is_empty()
     }
 
-    /// Writes the open chunk anew with what is not older than the floor. Only an early cut finds it on both sides.
-    fn truncate_open(&mut self, floor_ms: i64) {
-        let mut kept = Columns::default();
-        decode(&self.open, self.appender.count(), &mut kept);
-        kept.keep_range_from(0, TimeRange { from_ms: floor_ms, to_ms: i64::MAX });
-        (self.appender, self.open) = (Appender::default(), Vec::new());
-        for (timestamp_ms, value) in kept.iter() {
-            if self.appender.count() == 0 {
-                self.open_first_ms = timestamp_ms;
+    /// Appends everything held in `range`, ascending.
+    pub(in crate::storage) fn read_with_belated(&self, range: TimeRange, columns: &mut Columns) {
+        let start = columns.len();
+        self.read(range, columns);
+        if let Some(aside) = &self.aside {
+            let belated = aside.belated.iter().map(|belated| &belated.sample);
+            columns.merge_from(start, belated.filter(|sample| range.contains(sample.timestamp_ms)));
+        }
+    }
+
+    fn belated(&self) -> impl Iterator<Item = Sample> {
+        self.aside.iter().flat_map(|aside| aside.belated.iter().map(|belated| belated.sample))
+    }
+
+    /// The belated samples that the cut which ended `epoch` must write, ascending.
+    pub(in crate::storage) fn belated_until(&self, epoch: u32) -> impl Iterator<Item = Sample> {
+        let all = self.aside.iter().flat_map(|aside| aside.belated.iter());
+        all.filter(move |belated| belated.epoch <= epoch).map(|belated| belated.sample)
+    }
+
+    pub(super) fn belated_count(&self) -> usize {
+        self.aside.as_ref().map_or(0, |aside| aside.belated.len())
+    }
+
+    /// Lets go of everything older than `floor_ms`, which is in a block by now, and of the belated samples up to
+    /// `epoch`. Returns whether nothing is left.
+    pub(super) fn truncate(&mut self, floor_ms: i64, epoch: u32, scratch: &mut Scratch) -> bool {
+        let sealed = TimeRange { from_ms: i64::MIN, to_ms: floor_ms.saturating_sub(1) };
+        self.delete_closed(sealed, scratch);
+        self.closed.shrink_to_fit();
+        if self.aside.is_some() {
+            self.change_aside(scratch, |aside| {
+                aside.late.retain(|sample| sample.timestamp_ms >= floor_ms);
+                aside.late.shrink_to_fit();
+                aside.belated.retain(|belated| belated.epoch > epoch);
+                aside.belated.shrink_to_fit();
+            });
+        }
+        if self.open.span().is_some_and(|span| span.from_ms < floor_ms) {
+            self.keep_of_open(scratch, |timestamp_ms| timestamp_ms >= floor_ms);
+        }
+        self.is_empty()
+    }
+
+    /// Whether nothing is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.closed.is_empty() && self.aside.is_none()
+    }
+
+    /// Removes everything held in `range`. Returns how many samples those were.
+    pub(super) fn delete(&mut self, range: TimeRange, scratch: &mut Scratch) -> usize {
+        let mut deleted = self.delete_closed(range, scratch);
+        if self.open.span().is_some_and(|span| range.overlaps(span)) {
+            deleted += self.keep_of_open(scratch, |timestamp_ms| !range.contains(timestamp_ms));
+        }
+        if self.aside.is_some() {
+            deleted += self.change_aside(scratch, |aside| {
+                let before = aside.late.len() + aside.belated.len();
+                aside.late.retain(|sample| !range.contains(sample.timestamp_ms));
+                aside.belated.retain(|belated| !range.contains(belated.sample.timestamp_ms));
+                before - aside.late.len() - aside.belated.len()
+            });
+            self.raise_late(scratch);
+        }
+        deleted
+    }
+
+    /// Puts late samples into the open chunk that are, after a deletion, newer than all in chunks: what a late sample
+    /// is compared with must not be appended once more.
+    fn raise_late(&mut self, scratch: &mut Scratch) {
+        let newest_ms = self.open.span().or(self.closed.last().map(ClosedChunk::span)).map(|span| span.to_ms);
+        let risen: Vec<Sample> = self.change_aside(scratch, |aside| {
+            let behind = aside.late.partition_point(|sample| newest_ms.is_some_and(|ms| sample.timestamp_ms < ms));
+            aside.late.split_off(behind)
+        });
+        for sample in risen {
+            if !self.open.is_empty() && self.open.ends_before(sample.timestamp_ms) {
+                self.close_chunk(scratch);
             }
-            self.appender.append(&mut self.open, timestamp_ms, value);
+            self.open.append(sample.timestamp_ms, sample.value, scratch);
         }
+    }
+
+    fn delete_closed(&mut self, range: TimeRange, scratch: &mut Scratch) -> usize {
+        let mut deleted = 0;
+        self.closed.retain_mut(|chunk| {
+            let span = chunk.span();
+            if !range.overlaps(span) {
+                return true;
+            }
+            let (bytes, count) = (chunk.heap_bytes(), chunk.count());
+            // Only a deletion, or a cut before its time, finds a chunk on both sides.
+            let is_whole = range.contains(span.from_ms) && range.contains(span.to_ms);
+            let kept = if is_whole { None } else { chunk.without(range) };
+            let is_kept = kept.is_some();
+            if let Some(kept) = kept {
+                *chunk = kept;
+            }
+            let (left_bytes, left_count) = if is_kept { (chunk.heap_bytes(), chunk.count()) } else { (0, 0) };
+            scratch.grew(bytes, left_bytes);
+            deleted += count - left_count;
+            is_kept
+        });
+        deleted
+    }
+
+    /// Writes the open chunk anew with the samples whose moment `keep` agrees to. Returns how many went.
+    fn keep_of_open(&mut self, scratch: &mut Scratch, keep: impl Fn(i64) -> bool) -> usize {
+        let mut columns = Columns::default();
+        self.open.read(&mut columns);
+        scratch.grew(self.open.heap_bytes(), 0);
+        self.open = OpenChunk::default();
+        let mut gone = 0;
+        for (timestamp_ms, value) in columns.iter() {
+            if keep(timestamp_ms) {
+                self.open.append(timestamp_ms, value, scratch);
+            } else {
+                gone += 1;
+            }
+        }
+        gone
     }
 
     /// Heap bytes of the samples held.
-    pub(in crate::storage) fn sample_bytes(&self) -> usize {
-        let closed: usize = self.closed.iter().map(|chunk| chunk.stream.len() + size_of::<ClosedChunk>()).sum();
-        closed + self.open.capacity() + self.late.capacity() * size_of::<Sample>()
+    #[cfg(test)]
+    pub(super) fn sample_bytes(&self) -> usize {
+        let closed: usize = self.closed.iter().map(ClosedChunk::heap_bytes).sum();
+        closed + self.open.heap_bytes() + self.aside_bytes()
     }
+}
+
+fn whole<const N: usize>(spans: [Option<TimeRange>; N]) -> Option<TimeRange> {
+    let join =
+        |a: TimeRange, b: TimeRange| TimeRange { from_ms: a.from_ms.min(b.from_ms), to_ms: a.to_ms.max(b.to_ms) };
+    spans.into_iter().flatten().reduce(join)
 }
 
 fn already(stored_bits: u64, value: f64) -> Admission {
     if stored_bits == value.to_bits() { Admission::AlreadyStored } else { Admission::Refused(Refusal::Conflict) }
 }
 
-fn decode(stream: &[u8], count: u32, columns: &mut Columns) {
-    chunk::decode(stream, count as usize, &mut columns.timestamps_ms, &mut columns.values)
-        .expect("a chunk in memory is what the appender wrote");
+/// Of a sample that is too old: a sender that repeats itself word by word is not told off for it.
+pub(super) fn repeated(stored_bits: Option<u64>, value: f64) -> Admission {
+    if stored_bits == Some(value.to_bits()) { Admission::AlreadyStored } else { Admission::Refused(Refusal::TooOld) }
 }

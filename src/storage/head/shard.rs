@@ -1,50 +1,45 @@
-//! A shard: the only writer of its share of the series.
-//!
-//! [`Shard`] is the state, behind one lock: its writer takes it once a batch, readers once a series, each for
-//! microseconds. [`ShardWriter`] is the actor around it: a batch goes in, the log record that makes it last comes out.
+//! A shard's state: its series, by slot, by labels and by label pair. Behind one lock: its writer takes it once a
+//! batch, readers once a series, each for microseconds.
 //!
 //! ```text
-//! ShardBatch ─► admit each row ─► append to open chunks ─► LogEntry (series, then samples) ─► the log
-//!                     └─ refused: counted for the sender          └─ rows of watched series ─► tap
+//! floor_ms   2 ──── cut begins ────► 4 ─────────────────────── cut begins ────► 6
+//! epoch          1             │                2                        │          3
+//! belated    came in 1 ────────┤ written and let go of                   │
+//!                              └ came in 2: waits for the next ──────────┘
 //! ```
+//!
+//! Always true: what is held of a series is not below the floor, or was not when the cut under way began, or is
+//! belated and carries the epoch in which it came.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use storage_format::{frame, log};
 
-use super::super::batch::{Pending, Refusal, ShardBatch, WriteSummary};
-use super::super::resolver::Resolver;
-use super::super::tap::{Interest, TapBatch, TapFeed, TapRow};
+use super::super::tap::Interest;
+use super::chunks::Scratch;
+use super::encode::Definitions;
 use super::index::LabelIndex;
-use super::series::{Admission, Series};
-use super::{Head, HeadLimits};
-use crate::model::{Labels, Matcher, SeriesRef};
+use super::paged::Paged;
+use super::series::Series;
+use crate::model::{Labels, Matcher, SeriesRef, TimeRange};
 
-/// Bytes reserved for a row of the log: most take five to eight.
-const ROW_BYTES_USUAL: usize = 12;
-
-/// Definitions are cut into records of about this size, so that damage takes few of them, and no request, however
-/// large the limits allow it to be, makes a record too long for the format.
-const DEFINITIONS_BYTES: usize = 256 << 10;
-
-/// Rows in one record at most. The longest rows then still fit the format's longest record.
-const RECORD_ROWS_MAX: usize = 1 << 20;
-const _: () = assert!(RECORD_ROWS_MAX * log::ROW_BYTES_MAX + 4096 <= frame::RECORD_BYTES_MAX);
-
-/// Oldest timestamp that is taken: the arithmetic of blocks needs a block's width on either side.
-const TIMESTAMP_MS_MIN: i64 = i64::MIN / 4;
-
-/// One shard's series, by slot, by labels and by label pair.
+/// One shard's series.
 pub(in crate::storage) struct Shard {
     index: u8,
-    slots: Vec<Option<Series>>,
+    slots: Paged<Option<Series>>,
     free: Vec<u32>,
     /// Generation that the next use of each slot gets.
-    generations: Vec<u32>,
-    by_labels: HashTable<u32>,
-    postings: LabelIndex,
-    /// Samples older than this are refused: their time is sealed.
+    generations: Paged<u32>,
+    by_labels: HashTable<Interned>,
+    label_index: LabelIndex,
+    /// Heap bytes of all samples held.
+    sample_bytes: usize,
+    /// Belated samples held.
+    belated_count: usize,
+    /// Grows by one with each cut.
+    epoch: u32,
+    /// Samples older than this are belated: their time is sealed.
     pub(in crate::storage) floor_ms: i64,
     /// Newest sample ever admitted.
     pub(in crate::storage) newest_ms: i64,
@@ -52,15 +47,32 @@ pub(in crate::storage) struct Shard {
     pub(in crate::storage) oldest_ms: i64,
 }
 
+/// A series in the table by labels. Half of the hash is kept, so that the table grows without asking for labels.
+#[derive(Clone, Copy)]
+struct Interned {
+    hash: u32,
+    slot: u32,
+}
+
+impl Interned {
+    /// The hash that the table goes by: all its bits count, and only the low half is kept.
+    fn table_hash(labels_hash: u64) -> u64 {
+        u64::from(labels_hash as u32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
 impl Shard {
     pub(in crate::storage) fn new(index: u8, floor_ms: i64) -> Shard {
         Shard {
             index,
-            slots: Vec::new(),
+            slots: Paged::default(),
             free: Vec::new(),
-            generations: Vec::new(),
+            generations: Paged::default(),
             by_labels: HashTable::new(),
-            postings: LabelIndex::default(),
+            label_index: LabelIndex::default(),
+            sample_bytes: 0,
+            belated_count: 0,
+            epoch: 1,
             floor_ms,
             newest_ms: i64::MIN,
             oldest_ms: i64::MAX,
@@ -72,7 +84,7 @@ impl Shard {
     }
 
     pub(in crate::storage) fn series(&self, slot: u32) -> Option<&Series> {
-        self.slots.get(slot as usize)?.as_ref()
+        self.slots.get(slot)?.as_ref()
     }
 
     /// The live series of this ref.
@@ -81,8 +93,8 @@ impl Shard {
     }
 
     #[inline]
-    fn by_ref_mut(&mut self, series: SeriesRef) -> Option<&mut Series> {
-        let found = self.slots.get_mut(series.slot() as usize)?.as_mut()?;
+    pub(super) fn by_ref_mut(&mut self, series: SeriesRef) -> Option<&mut Series> {
+        let found = self.slots.get_mut(series.slot())?.as_mut()?;
         (found.generation == series.generation()).then_some(found)
     }
 
@@ -90,66 +102,121 @@ impl Shard {
         self.slots.len() as u32
     }
 
+    /// The slots of the series that satisfy all matchers, ascending.
     pub(in crate::storage) fn select(&self, matchers: &[Matcher]) -> Vec<u32> {
-        self.postings.select(matchers)
+        let live = || (0..self.slots()).filter(|slot| self.series(*slot).is_some()).collect();
+        let mut found = self.label_index.require(matchers).unwrap_or_else(live);
+        self.label_index.exclude(matchers, &mut found);
+        found
     }
 
-    pub(in crate::storage) fn postings(&self) -> &LabelIndex {
-        &self.postings
+    pub(in crate::storage) fn label_index(&self) -> &LabelIndex {
+        &self.label_index
     }
 
     pub(in crate::storage) fn reference(&self, slot: u32) -> Option<SeriesRef> {
         self.series(slot).map(|series| SeriesRef::new(self.index, series.generation, slot))
     }
 
+    /// The labels of a live series, put together anew.
+    pub(in crate::storage) fn labels(&self, series: SeriesRef) -> Option<Arc<Labels>> {
+        let pairs = &self.by_ref(series)?.pairs;
+        Some(Arc::new(Labels::from_sorted(self.label_index.texts(pairs))))
+    }
+
+    /// Heap bytes of all samples held.
+    pub(in crate::storage) fn sample_bytes(&self) -> usize {
+        self.sample_bytes
+    }
+
+    /// Belated samples held: what the next cut has to write although its time is sealed.
+    pub(in crate::storage) fn belated_count(&self) -> usize {
+        self.belated_count
+    }
+
+    /// The epoch in which belated samples come now.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Takes over what a scratch has counted.
+    pub(super) fn note_change(&mut self, scratch: &mut Scratch) {
+        let change = scratch.take_change();
+        let apply = |count: usize, by: isize| count.checked_add_signed(by).expect("nothing goes that never came");
+        self.sample_bytes = apply(self.sample_bytes, change.sample_bytes);
+        self.belated_count = apply(self.belated_count, change.belated_count);
+    }
+
+    /// The live series of these labels.
+    pub(super) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        self.find_hashed(labels.hash(), labels)
+    }
+
+    fn find_hashed(&self, hash: u64, labels: &Labels) -> Option<SeriesRef> {
+        let same = |interned: &Interned| {
+            let series = self.series(interned.slot).expect("an interned slot is live");
+            interned.hash == hash as u32 && self.label_index.texts(&series.pairs).eq(labels.iter())
+        };
+        let found = self.by_labels.find(Interned::table_hash(hash), same)?;
+        self.reference(found.slot)
+    }
+
     /// The series of these labels, made if there is none yet. Tells whether it is new.
-    fn intern(&mut self, labels: &Arc<Labels>, interest: &Interest) -> (SeriesRef, bool) {
+    pub(super) fn intern(&mut self, labels: &Labels, interest: &Interest) -> (SeriesRef, bool) {
         let hash = labels.hash();
-        let same = |slot: &u32| self.slots[*slot as usize].as_ref().is_some_and(|series| series.labels == *labels);
-        if let Some(&slot) = self.by_labels.find(hash, same) {
-            let reference = self.reference(slot).expect("an interned slot is live");
+        if let Some(reference) = self.find_hashed(hash, labels) {
             return (reference, false);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.generations.push(0);
-            (self.slots.len() - 1) as u32
+            self.slots() - 1
         });
-        let generation = self.generations[slot as usize];
-        self.generations[slot as usize] = (generation + 1) & 0x00ff_ffff;
-        self.postings.insert(slot, labels);
-        self.slots[slot as usize] = Some(Series::new(labels.clone(), generation, interest(labels)));
-        let slots = &self.slots;
-        self.by_labels.insert_unique(hash, slot, |other| {
-            slots[*other as usize].as_ref().expect("an interned slot is live").labels.hash()
-        });
+        let next = self.generations.get_mut(slot).expect("pushed with the slot");
+        let generation = std::mem::replace(next, (*next + 1) & 0x00ff_ffff);
+        let pairs = self.label_index.insert(slot, labels);
+        *self.slots.get_mut(slot).expect("pushed") = Some(Series::new(pairs, generation, interest(labels)));
+        let interned = Interned { hash: hash as u32, slot };
+        self.by_labels
+            .insert_unique(Interned::table_hash(hash), interned, |other| Interned::table_hash(other.hash.into()));
         (SeriesRef::new(self.index, generation, slot), true)
     }
 
-    /// Appends records, chains still open, that define every series alive.
-    pub(in crate::storage) fn define_all(&self, records: &mut Vec<u8>) {
-        let mut start = None;
-        for slot in 0..self.slots() {
-            let (Some(series), Some(reference)) = (self.series(slot), self.reference(slot)) else { continue };
-            let opened = *start.get_or_insert_with(|| frame::begin_record(records));
-            log::append_series(records, reference.0, series.labels.iter());
-            if records.len() - opened > DEFINITIONS_BYTES {
-                frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
-                start = None;
+    /// Appends the definitions of the live series of these slots.
+    pub(super) fn define(&self, slots: Range<u32>, definitions: &mut Definitions<'_>) {
+        for slot in slots {
+            if let (Some(series), Some(reference)) = (self.series(slot), self.reference(slot)) {
+                definitions.push(reference, self.label_index.texts(&series.pairs));
             }
-        }
-        if let Some(opened) = start {
-            frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
         }
     }
 
-    /// Lets go of what is sealed. Series that hold nothing more are marked, and freed when they are still marked at
-    /// the next call; the newly marked are returned, so that the resolver forgets them.
-    pub(in crate::storage) fn truncate(&mut self, floor_ms: i64) -> Vec<SeriesRef> {
-        let mut retiring = Vec::new();
-        for slot in 0..self.slots() {
-            let Some(series) = self.slots[slot as usize].as_mut() else { continue };
-            if !series.truncate(floor_ms) {
+    /// A cut begins: what comes from now on and is older than `floor_ms` is belated, and waits for the next cut.
+    /// Returns the epoch that ends: the cut writes [`Series::belated_until`] it, and then
+    /// [`super::Head::truncate`]s to it.
+    ///
+    /// What is held already below the new floor, in chunks or late, does not become belated: it is the cut's own.
+    pub(in crate::storage) fn begin_cut(&mut self, floor_ms: i64) -> u32 {
+        self.floor_ms = self.floor_ms.max(floor_ms);
+        let ended = self.epoch;
+        self.epoch += 1;
+        ended
+    }
+
+    /// Lets the series of these slots go of what is sealed, as [`super::Head::truncate`] says. Returns how many series
+    /// were freed.
+    pub(super) fn truncate(
+        &mut self,
+        slots: Range<u32>,
+        floor_ms: i64,
+        epoch: u32,
+        retiring: &mut Vec<SeriesRef>,
+    ) -> usize {
+        let before = self.series_count();
+        let mut scratch = Scratch::default();
+        for slot in slots {
+            let Some(series) = self.slots.get_mut(slot).and_then(Option::as_mut) else { continue };
+            if !series.truncate(floor_ms, epoch, &mut scratch) {
                 continue;
             }
             if series.retiring {
@@ -159,241 +226,37 @@ impl Shard {
                 retiring.push(SeriesRef::new(self.index, series.generation, slot));
             }
         }
-        retiring
+        self.note_change(&mut scratch);
+        before - self.series_count()
+    }
+
+    /// Removes what these series hold in `range`. Returns how many samples those were.
+    pub(super) fn delete(&mut self, series: &[SeriesRef], range: TimeRange) -> u64 {
+        let mut scratch = Scratch::default();
+        let mut deleted = 0;
+        for reference in series {
+            if let Some(found) = self.by_ref_mut(*reference) {
+                deleted += found.delete(range, &mut scratch) as u64;
+            }
+        }
+        self.note_change(&mut scratch);
+        deleted
     }
 
     fn free(&mut self, slot: u32) {
-        let series = self.slots[slot as usize].take().expect("only a live slot is freed");
-        self.postings.remove(slot, &series.labels);
-        if let Ok(entry) = self.by_labels.find_entry(series.labels.hash(), |other| *other == slot) {
+        let series = self.slots.get_mut(slot).and_then(Option::take).expect("only a live slot is freed");
+        let hash = Labels::hash_of(self.label_index.texts(&series.pairs));
+        if let Ok(entry) = self.by_labels.find_entry(Interned::table_hash(hash), |other| other.slot == slot) {
             entry.remove();
         }
+        self.label_index.remove(slot, &series.pairs);
         self.free.push(slot);
     }
-}
 
-/// A log record on its way to the disk, and who waits for it.
-pub(in crate::storage) struct LogEntry {
-    /// Whole records, their chains still open.
-    pub(in crate::storage) records: Vec<u8>,
-    /// Newest sample in them; `i64::MIN` without samples.
-    pub(in crate::storage) newest_ms: i64,
-    /// Told when the records are on disk.
-    pub(in crate::storage) pending: Option<(Arc<Pending>, WriteSummary)>,
-}
-
-/// The actor of one shard. Plain state and `handle`; who calls it, and on which thread, is `threads`' matter.
-pub(in crate::storage) struct ShardWriter {
-    index: u8,
-    head: Arc<Head>,
-    resolver: Arc<Resolver>,
-    limits: HeadLimits,
-    tap: TapFeed,
-    /// Rows admitted by the batch at hand that the log must keep.
-    admitted: Vec<(SeriesRef, i64, f64)>,
-    tapped: TapBatch,
-}
-
-impl ShardWriter {
-    pub(in crate::storage) fn new(
-        index: u8,
-        head: Arc<Head>,
-        resolver: Arc<Resolver>,
-        limits: HeadLimits,
-        tap: TapFeed,
-    ) -> ShardWriter {
-        ShardWriter { index, head, resolver, limits, tap, admitted: Vec::new(), tapped: TapBatch::default() }
-    }
-
-    /// Admits a batch at the wall-clock time `now_ms` and returns what the log must write before it is answered.
-    pub(in crate::storage) fn handle(&mut self, batch: &ShardBatch, now_ms: i64) -> (Vec<u8>, i64, WriteSummary) {
-        let mut summary = WriteSummary::default();
-        let ceiling_ms = now_ms.saturating_add(super::super::FUTURE_MS_MAX);
-        let head = self.head.clone();
-        let mut shard = head.shard(self.index as usize).write();
-        let floor_ms = shard.floor_ms.max(self.limits.retention_floor_ms(now_ms)).max(TIMESTAMP_MS_MIN);
-        let bounds = Bounds { floor_ms, ceiling_ms };
-
-        let mut records = Vec::new();
-        self.admit_new(&mut shard, batch, bounds, &mut summary, &mut records);
-        for row in &batch.rows {
-            let Some(series) = shard.by_ref_mut(row.series) else {
-                // The request rested, behind a failing disk perhaps, until its series was freed: sent again, it will
-                // be resolved anew.
-                summary.gone_count += 1;
-                continue;
-            };
-            series.retiring = false;
-            match bounds.admit(series, row.timestamp_ms, row.value) {
-                Admission::Stored => {
-                    summary.stored_count += 1;
-                    if series.watched {
-                        let (series, timestamp_ms, value) = (row.series, row.timestamp_ms, row.value);
-                        self.tapped.rows.push(TapRow { series, timestamp_ms, value });
-                    }
-                    self.admitted.push((row.series, row.timestamp_ms, row.value));
-                }
-                Admission::AlreadyStored => summary.stored_count += 1,
-                Admission::Refused(why) => summary.refuse(&series.labels, row.timestamp_ms, why),
-            }
-        }
-        let newest_ms = self.note_span(&mut shard);
-        drop(shard);
-
-        self.encode_samples(&mut records);
-        self.tap.push(&mut self.tapped);
-        (records, newest_ms, summary)
-    }
-
-    /// Interns the unknown series, writes their definitions, and admits their samples.
-    fn admit_new(
-        &mut self,
-        shard: &mut Shard,
-        batch: &ShardBatch,
-        bounds: Bounds,
-        summary: &mut WriteSummary,
-        records: &mut Vec<u8>,
-    ) {
-        if batch.new.is_empty() {
-            return;
-        }
-        let mut learned = Vec::with_capacity(batch.new.len());
-        let mut start = None;
-        for new in &batch.new {
-            let hash = new.labels.hash();
-            let known = shard.by_labels.find(hash, |slot| {
-                shard.slots[*slot as usize].as_ref().is_some_and(|series| series.labels == new.labels)
-            });
-            if known.is_none() && self.head.series_count() >= self.limits.series_max {
-                for sample in &new.samples {
-                    summary.refuse(&new.labels, sample.timestamp_ms, Refusal::TooManySeries);
-                }
-                continue;
-            }
-            if known.is_none() && !new.samples.iter().any(|sample| bounds.admits(sample.timestamp_ms)) {
-                // A series that would hold nothing is not made.
-                for sample in &new.samples {
-                    summary.refuse(&new.labels, sample.timestamp_ms, bounds.refusal(sample.timestamp_ms));
-                }
-                continue;
-            }
-            let (reference, is_new) = shard.intern(&new.labels, self.tap.interest());
-            learned.push((new.raw_hash, reference));
-            let series = shard.by_ref_mut(reference).expect("interned just now");
-            series.retiring = false;
-            if is_new {
-                self.head.count_series(1);
-                let opened = *start.get_or_insert_with(|| frame::begin_record(records));
-                log::append_series(records, reference.0, new.labels.iter());
-                if records.len() - opened > DEFINITIONS_BYTES {
-                    frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
-                    start = None;
-                }
-                if series.watched {
-                    self.tapped.series.push((reference, new.labels.clone()));
-                }
-            }
-            for sample in &new.samples {
-                match bounds.admit(series, sample.timestamp_ms, sample.value) {
-                    Admission::Stored => {
-                        summary.stored_count += 1;
-                        let (timestamp_ms, value) = (sample.timestamp_ms, sample.value);
-                        if series.watched {
-                            self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
-                        }
-                        self.admitted.push((reference, timestamp_ms, value));
-                    }
-                    Admission::AlreadyStored => summary.stored_count += 1,
-                    Admission::Refused(why) => summary.refuse(&new.labels, sample.timestamp_ms, why),
-                }
-            }
-        }
-        if let Some(opened) = start {
-            frame::seal_payload(records, opened, log::KIND_SERIES, u16::from(self.index));
-        }
-        self.resolver.learn(learned, self.head.series_count());
-    }
-
-    fn note_span(&self, shard: &mut Shard) -> i64 {
-        let mut newest_ms = i64::MIN;
-        for (_, timestamp_ms, _) in &self.admitted {
-            newest_ms = newest_ms.max(*timestamp_ms);
-            shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
-        }
-        shard.newest_ms = shard.newest_ms.max(newest_ms);
-        newest_ms
-    }
-
-    fn encode_samples(&mut self, records: &mut Vec<u8>) {
-        records.reserve(self.admitted.len() * ROW_BYTES_USUAL);
-        for rows in self.admitted.chunks(RECORD_ROWS_MAX) {
-            let start = frame::begin_record(records);
-            let mut encoder = log::SamplesEncoder::begin(records, rows[0].1);
-            for (series, timestamp_ms, value) in rows {
-                encoder.push(records, series.0, *timestamp_ms, *value);
-            }
-            encoder.finish(records);
-            frame::seal_payload(records, start, log::KIND_SAMPLES, u16::from(self.index));
-        }
-        self.admitted.clear();
-    }
-
-    /// Admits samples of recovery: they are in the log already, and the tap's listener reads them from the head.
-    pub(in crate::storage) fn restore(&mut self, rows: &[(SeriesRef, i64, f64)]) {
-        let mut shard = self.head.shard(self.index as usize).write();
-        for (series, timestamp_ms, value) in rows {
-            if *timestamp_ms < shard.floor_ms {
-                continue; // in a block
-            }
-            shard.newest_ms = shard.newest_ms.max(*timestamp_ms);
-            shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
-            let series = shard.by_ref_mut(*series).expect("recovery interned it");
-            series.admit(*timestamp_ms, *value);
-        }
-    }
-
-    /// The series of a definition that recovery found in the log.
-    pub(in crate::storage) fn restore_series(&mut self, labels: &Arc<Labels>) -> SeriesRef {
-        let mut shard = self.head.shard(self.index as usize).write();
-        let (reference, is_new) = shard.intern(labels, self.tap.interest());
-        if is_new {
-            self.head.count_series(1);
-            if shard.by_ref(reference).is_some_and(|series| series.watched) {
-                self.tapped.series.push((reference, labels.clone()));
-            }
-        }
-        reference
-    }
-
-    /// Ends recovery: the listener is told to read what the head holds.
-    pub(in crate::storage) fn restored(&mut self) {
-        self.tap.push(&mut self.tapped);
-        self.tap.raise_missed();
-    }
-}
-
-/// Between which moments a sample is taken.
-#[derive(Clone, Copy)]
-struct Bounds {
-    floor_ms: i64,
-    ceiling_ms: i64,
-}
-
-impl Bounds {
-    fn admits(self, timestamp_ms: i64) -> bool {
-        self.floor_ms <= timestamp_ms && timestamp_ms <= self.ceiling_ms
-    }
-
-    fn refusal(self, timestamp_ms: i64) -> Refusal {
-        if timestamp_ms < self.floor_ms { Refusal::TooOld } else { Refusal::TooFarAhead }
-    }
-
-    #[inline]
-    fn admit(self, series: &mut Series, timestamp_ms: i64, value: f64) -> Admission {
-        if self.admits(timestamp_ms) {
-            series.admit(timestamp_ms, value)
-        } else {
-            Admission::Refused(self.refusal(timestamp_ms))
-        }
+    /// What the running counts must be, counted anew.
+    #[cfg(test)]
+    pub(super) fn recounted(&self) -> (usize, usize) {
+        let live = || self.slots.iter().flatten();
+        (live().map(Series::sample_bytes).sum(), live().map(Series::belated_count).sum())
     }
 }

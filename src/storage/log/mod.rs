@@ -15,18 +15,21 @@
 //!    the oldest segment goes as soon as its newest sample is in a block. There is no other checkpoint to lose.
 //! 3. A segment is closed before its successor is created, and numbers go on by one while all is well. A process that
 //!    starts, or that could not write, leaves a number out: only the last segment before a gap can be torn.
-//! 4. What could not be written is kept and written again to a new segment, so a sample that sits in the head never
+//! 4. A segment that has ended is never written to again, only read, linked, renamed and removed.
+//! 5. Segments go oldest first. So what deletes samples never goes before the samples that it deletes.
+//! 6. What could not be written is kept and written again to a new segment, so a sample that sits in the head never
 //!    stays out of the log for good.
-//! 5. A segment with damage is never removed: when its time has come it is renamed to `….damaged`.
+//! 7. A segment with damage is never removed: when its time has come it is renamed to `….damaged`.
 //!
 //! Deliberately absent: reading. Recovery reads through [`replay`], which shares no state with the writer.
 
+mod records;
 mod replay;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub(super) use replay::{ReplayTarget, Replayed, replay};
+pub(super) use replay::{ReplayTarget, Replayed, refuse_newer, replay};
 pub(super) use writer::LogWriter;
 
 /// Bytes in one write at most.
@@ -71,6 +74,8 @@ pub(super) struct EndedSegment {
     sequence: u32,
     /// Newest sample in it; `i64::MIN` without samples.
     newest_ms: i64,
+    /// There are samples in it whose time was in a block already when they came.
+    holds_belated: bool,
     /// Recovery could not use all of it: it is put aside, where others are removed.
     damaged: bool,
 }

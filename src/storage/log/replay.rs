@@ -1,14 +1,20 @@
 //! The reading half: what recovery finds in the segments, in the order in which it was written.
+//!
+//! A segment is walked once, which finds its records and what is damaged of it. Then as many threads as there are
+//! targets read the records, each those of its share of the shards: what a shard wrote stays in order, and the shards
+//! have no series in common. The next segment begins when all are done.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
-use hashbrown::HashMap;
-use storage_format::frame::{Event, FileKind, Reader};
-use storage_format::{Corruption, log};
+use storage_format::Corruption;
+use storage_format::frame::{Event, FileHeader, FileKind, Reader};
 
+use super::super::{RecoveryProgress, StorageError};
+use super::records::{Record, ShareReplay};
 use super::{EndedSegment, last_sequence, segment_path, sequence_of};
 use crate::disk::{Disk, DiskError};
-use crate::model::{Labels, SeriesRef};
+use crate::model::{Labels, SeriesRef, TimeRange};
 
 /// What a replay came across.
 #[derive(Debug, Default)]
@@ -23,59 +29,74 @@ pub(in crate::storage) struct Replayed {
     pub(in crate::storage) damage: Vec<String>,
 }
 
-/// Who takes what is read.
-pub(in crate::storage) trait ReplayTarget {
-    /// There are so many segments to read.
-    fn begin(&mut self, segment_count: usize);
-    /// One of them was read.
-    fn end_segment(&mut self);
+/// Who takes what is read of some shards, in the order in which these wrote it.
+pub(in crate::storage) trait ReplayTarget: Send {
     /// A series that samples behind it will name by the returned ref.
     fn series(&mut self, labels: Labels) -> SeriesRef;
     /// The samples of one record.
     fn samples(&mut self, rows: &[(SeriesRef, i64, f64)]);
+    /// As [`ReplayTarget::samples`], of samples whose time was in a block already when they came.
+    fn belated(&mut self, rows: &[(SeriesRef, i64, f64)]);
+    /// What these series were given so far in this range is deleted.
+    fn delete(&mut self, series: &[SeriesRef], range: TimeRange);
 }
 
 /// A reserve of more zeros than these, behind what a killed process wrote, is given back.
 const RESERVE_KEPT_BYTES: u64 = 1 << 20;
 
-/// Reads all segments in order. Changes nothing that was written. Damage is skipped and told, never fatal.
-pub(in crate::storage) fn replay(
+/// Segments with fewer bytes are read on one thread: more would take longer to start than to read.
+const PARALLEL_BYTES_MIN: usize = 1 << 20;
+
+/// Fails if a segment is of a newer format than this program writes. Changes nothing.
+pub(in crate::storage) fn refuse_newer(disk: &dyn Disk, folder: &Path) -> Result<(), StorageError> {
+    let names = match disk.list(folder) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        names => names?,
+    };
+    for sequence in names.iter().filter_map(|name| sequence_of(name)) {
+        let file = segment_path(folder, sequence);
+        if let Some(version) = FileHeader::newer_version(&disk.read(&file)?) {
+            return Err(StorageError::NewerFormat { file, version, version_max: FileKind::Log.version() });
+        }
+    }
+    Ok(())
+}
+
+/// Reads all segments in order, the records of shard n to the target n, modulo their number. Changes nothing that was
+/// written. Damage is skipped and told, never fatal.
+pub(in crate::storage) fn replay<T: ReplayTarget>(
     disk: &dyn Disk,
     folder: &Path,
-    target: &mut dyn ReplayTarget,
+    targets: &mut [T],
+    progress: &RecoveryProgress,
 ) -> Result<Replayed, DiskError> {
     let mut found = Replayed::default();
     let names = disk.list(folder)?;
     found.last_sequence = last_sequence(&names);
     let mut sequences: Vec<u32> = names.iter().filter_map(|name| sequence_of(name)).collect();
     sequences.sort_unstable();
-    target.begin(sequences.len());
+    progress.segments_total.store(sequences.len() as u64, Ordering::Relaxed);
     for (index, &sequence) in sequences.iter().enumerate() {
         let path = segment_path(folder, sequence);
+        let ended_in_order = sequences.get(index + 1) == Some(&(sequence + 1));
         let bytes = disk.read(&path)?;
-        let mut segment = SegmentReplay {
-            path: &path,
-            may_be_torn: sequences.get(index + 1) != Some(&(sequence + 1)),
-            series: HashMap::new(),
-            rows: Vec::new(),
-            newest_ms: i64::MIN,
-            is_damaged: false,
-            end: None,
-            found: &mut found,
-        };
-        segment.read(&bytes, target);
+        let mut walked = walk(&bytes, ended_in_order);
+        let file_bytes = bytes.len() as u64;
         if bytes.is_damaged() {
             // Its zeros look like the end of the records, which it need not be.
-            segment.end = None;
-            segment.note("the disk cannot read a part of the segment, or somebody shortened it".to_owned());
+            walked.end = None;
+            walked.damage.push((0, "the disk cannot read a part of the segment, or somebody shortened it".to_owned()));
         }
-        target.end_segment();
-        let (newest_ms, damaged, end) = (segment.newest_ms, segment.is_damaged, segment.end);
-        found.segments.push(EndedSegment { sequence, newest_ms, damaged });
-        let file_bytes = bytes.len() as u64;
+        let end = walked.end;
+        let segment = read_records(walked, sequence, &path, targets, progress, &mut found);
+        found.segments.push(segment);
         drop(bytes); // the mapping
-        // Only where the reader found the end of the last record: a record may end in zeros of its own.
-        if let Some(written_bytes) = end
+        progress.segments_done.fetch_add(1, Ordering::Relaxed);
+        progress.bytes.fetch_add(end.unwrap_or(file_bytes), Ordering::Relaxed);
+        // Only where the reader found the end of the last record: a record may end in zeros of its own. A segment that
+        // ended in order gave its reserve back then, and a snapshot may share its file.
+        if !ended_in_order
+            && let Some(written_bytes) = end
             && file_bytes - written_bytes > RESERVE_KEPT_BYTES
             && let Err(error) = disk.shorten(&path, written_bytes)
         {
@@ -85,102 +106,118 @@ pub(in crate::storage) fn replay(
     Ok(found)
 }
 
-struct SegmentReplay<'a> {
-    path: &'a Path,
-    /// Whether it ended with its process, or with a failure, rather than in order.
-    may_be_torn: bool,
-    is_damaged: bool,
+/// The records of a segment, and what is wrong with the rest of it.
+#[derive(Default)]
+struct Walked<'a> {
+    records: Vec<Record<'a>>,
+    damage: Vec<(u64, String)>,
+    /// From where on nothing was on disk for certain, and so nothing was acknowledged, in a segment that its process
+    /// did not end in order.
+    torn_from: Option<u64>,
     /// Where the last record ends, if nothing but zeros is behind it.
     end: Option<u64>,
-    /// The refs of this segment and what they are now.
-    series: HashMap<u64, SeriesRef>,
-    rows: Vec<(SeriesRef, i64, f64)>,
-    newest_ms: i64,
-    found: &'a mut Replayed,
 }
 
-impl SegmentReplay<'_> {
-    fn read(&mut self, bytes: &[u8], target: &mut dyn ReplayTarget) {
-        let events = match Reader::open(bytes) {
-            Ok((header, events)) if header.kind == FileKind::Log => events,
-            Ok(_) => return self.damaged(Corruption { offset: 0, what: "the file is no log segment" }),
-            // Created and never finished: what is acknowledged comes behind a synced header.
-            Err(_) if self.may_be_torn && !holds_records(bytes) => return,
-            Err(damage) => {
-                self.damaged(damage);
-                Reader::without_header(bytes)
+fn walk(bytes: &[u8], ended_in_order: bool) -> Walked<'_> {
+    let mut walked = Walked::default();
+    let mut hint = "";
+    let events = match Reader::open(bytes) {
+        Ok((header, events)) if header.kind == FileKind::Log => {
+            if header.version == 1 && !ended_in_order {
+                hint = " (or a write that was cut off before it was answered)";
             }
-        };
-        for event in events {
-            match event {
-                Event::Record { offset, kind, payload, .. } => {
-                    if let Err(damage) = self.record(kind, payload, target) {
-                        self.damaged(damage.moved(offset));
-                    }
-                }
-                Event::Damage { from, to, what } => {
-                    let hint =
-                        if self.may_be_torn { " (or a write that was cut off before it was answered)" } else { "" };
-                    self.note(format!("bytes {from} to {to}: {what}{hint}"));
-                }
-                Event::TornTail { from } if !self.may_be_torn => {
-                    self.note(format!("byte {from}: the segment ends in the middle"));
-                }
-                Event::TornTail { .. } => {}
-                Event::End { offset } => self.end = Some(offset),
+            events
+        }
+        Ok(_) => {
+            walked.damaged(Corruption { offset: 0, what: "the file is no log segment" });
+            return walked;
+        }
+        // Created and never finished: what is acknowledged comes behind a synced header.
+        Err(_) if !ended_in_order && !holds_records(bytes) => return walked,
+        Err(damage) => {
+            walked.damaged(damage);
+            Reader::without_header(bytes)
+        }
+    };
+    for event in events {
+        match event {
+            Event::Record { offset, kind, shard, payload, .. } => {
+                walked.records.push(Record { offset, kind, shard, payload });
             }
+            Event::Damage { from, may_be_torn: true, .. } if !ended_in_order => {
+                walked.torn_from.get_or_insert(from);
+            }
+            Event::Damage { from, to, what, .. } => {
+                walked.damage.push((from, format!("bytes {from} to {to}: {what}{hint}")));
+            }
+            Event::TornTail { from } if ended_in_order => {
+                walked.damage.push((from, format!("byte {from}: the segment ends in the middle")));
+            }
+            Event::TornTail { .. } => {}
+            Event::End { offset } => walked.end = Some(offset),
         }
     }
+    walked
+}
 
-    fn record(&mut self, kind: u8, payload: &[u8], target: &mut dyn ReplayTarget) -> Result<(), Corruption> {
-        match kind {
-            log::KIND_SERIES => {
-                for definition in log::decode_series(payload) {
-                    let definition = definition?;
-                    match Labels::from_pairs(definition.labels.iter().copied()) {
-                        Ok(labels) => {
-                            let series = target.series(labels);
-                            self.series.insert(definition.reference, series);
-                        }
-                        Err(_) => {
-                            return Err(Corruption { offset: 0, what: "a series with labels that are not allowed" });
-                        }
-                    }
-                }
-                Ok(())
-            }
-            log::KIND_SAMPLES => {
-                self.rows.clear();
-                let mut unknown = 0_u64;
-                let (rows, series, newest_ms) = (&mut self.rows, &self.series, &mut self.newest_ms);
-                log::decode_samples(payload, |reference, timestamp_ms, value| {
-                    *newest_ms = (*newest_ms).max(timestamp_ms);
-                    match series.get(&reference) {
-                        Some(series) => rows.push((*series, timestamp_ms, value)),
-                        None => unknown += 1,
-                    }
-                })?;
-                self.found.sample_count += self.rows.len() as u64;
-                target.samples(&self.rows);
-                if unknown > 0 {
-                    return Err(Corruption { offset: 0, what: "samples whose series was defined in a damaged record" });
-                }
-                Ok(())
-            }
-            _ => Err(Corruption { offset: 0, what: "a record of an unknown kind" }),
-        }
-    }
-
+impl Walked<'_> {
     fn damaged(&mut self, damage: Corruption) {
-        self.note(damage.to_string());
+        self.damage.push((damage.offset, damage.to_string()));
     }
+}
 
-    fn note(&mut self, what: String) {
-        self.is_damaged = true;
-        self.found.damage.push(format!("{} {what}", self.path.display()));
+/// Gives each target its share of the records.
+fn read_records<T: ReplayTarget>(
+    walked: Walked<'_>,
+    sequence: u32,
+    path: &Path,
+    targets: &mut [T],
+    progress: &RecoveryProgress,
+    found: &mut Replayed,
+) -> EndedSegment {
+    let Walked { records, mut damage, torn_from, .. } = walked;
+    let share_count = targets.len();
+    let read_share = |(share, target): (usize, &mut T)| {
+        let mut replay = ShareReplay::new(torn_from);
+        for record in records.iter().filter(|record| usize::from(record.shard) % share_count == share) {
+            let samples_before = replay.sample_count;
+            replay.record(record, target);
+            progress.samples.fetch_add(replay.sample_count - samples_before, Ordering::Relaxed);
+        }
+        replay
+    };
+    let payload_bytes: usize = records.iter().map(|record| record.payload.len()).sum();
+    let shares: Vec<ShareReplay> = if payload_bytes < PARALLEL_BYTES_MIN {
+        targets.iter_mut().enumerate().map(read_share).collect()
+    } else {
+        std::thread::scope(|scope| {
+            let read_share = &read_share;
+            let threads: Vec<_> =
+                targets.iter_mut().enumerate().map(|share| scope.spawn(move || read_share(share))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("reading the log does not panic")).collect()
+        })
+    };
+    let mut segment = EndedSegment { sequence, newest_ms: i64::MIN, holds_belated: false, damaged: false };
+    for share in shares {
+        segment.newest_ms = segment.newest_ms.max(share.newest_ms);
+        segment.holds_belated |= share.holds_belated;
+        found.sample_count += share.sample_count;
+        damage.extend(share.damage.into_iter().map(|damage| (damage.offset, damage.to_string())));
     }
+    damage.sort();
+    segment.damaged = !damage.is_empty();
+    found.damage.extend(damage.into_iter().map(|(_, what)| format!("{} {what}", path.display())));
+    if let Some(from) = torn_from {
+        tracing::info!(file = %path.display(), from, "the last write was cut off before it was answered");
+    }
+    segment
 }
 
 fn holds_records(bytes: &[u8]) -> bool {
     Reader::without_header(bytes).any(|event| matches!(event, Event::Record { .. }))
+}
+
+/// The segments, as files, for whoever wants to link to them.
+pub(super) fn paths(folder: &Path, segments: &[EndedSegment]) -> Vec<PathBuf> {
+    segments.iter().map(|segment| segment_path(folder, segment.sequence)).collect()
 }

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use storage_format::frame::{self, FileHeader, FileKind};
 
 use super::super::head::LogEntry;
+use super::replay::paths;
 use super::{DISK_RESERVE_BYTES, DISK_RESERVE_GROWING_BYTES, EndedSegment, SEGMENT_BYTES, damaged_path, segment_path};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, DiskFile};
@@ -25,6 +27,8 @@ pub(in crate::storage) struct LogWriter {
     sync_each_group: bool,
     segment: Option<Segment>,
     next_sequence: u32,
+    /// [`LogWriter::growing`].
+    growing: Arc<AtomicU32>,
     /// Oldest first.
     ended: Vec<EndedSegment>,
     /// The last attempt failed: until a segment could be begun anew, nothing is promised.
@@ -33,6 +37,7 @@ pub(in crate::storage) struct LogWriter {
     /// failure everything since.
     unwritten: Vec<u8>,
     unwritten_newest_ms: i64,
+    unwritten_belated: bool,
 }
 
 struct Segment {
@@ -43,7 +48,9 @@ struct Segment {
     bytes_max: u64,
     chain: u32,
     newest_ms: i64,
-    dirty: bool,
+    holds_belated: bool,
+    /// What is behind them is not known to be on disk.
+    synced_bytes: u64,
 }
 
 impl LogWriter {
@@ -67,11 +74,19 @@ impl LogWriter {
             sync_each_group,
             segment: None,
             next_sequence,
+            growing: Arc::new(AtomicU32::new(next_sequence)),
             ended,
             broken: false,
             unwritten: Vec::new(),
             unwritten_newest_ms: i64::MIN,
+            unwritten_belated: false,
         }
+    }
+
+    /// The number of the segment that grows, or of the one that the next group begins: nothing more comes to those
+    /// with a smaller number, and all that was ever handed over behind a look at it has this one or a greater.
+    pub(in crate::storage) fn growing(&self) -> &Arc<AtomicU32> {
+        &self.growing
     }
 
     /// Writes the records of all entries, and what an earlier failure left. After an error everything is kept, and the
@@ -80,6 +95,7 @@ impl LogWriter {
         for entry in entries {
             self.unwritten.extend_from_slice(&entry.records);
             self.unwritten_newest_ms = self.unwritten_newest_ms.max(entry.newest_ms);
+            self.unwritten_belated |= entry.holds_belated;
         }
         if self.unwritten.is_empty() && !self.broken {
             return Ok(());
@@ -90,6 +106,7 @@ impl LogWriter {
                 self.unwritten.clear();
                 self.unwritten.shrink_to(KEPT_BYTES_MAX); // a failure may have let it grow far
                 self.unwritten_newest_ms = i64::MIN;
+                self.unwritten_belated = false;
                 self.broken = false;
             }
             Err(_) => self.give_up_segment(),
@@ -117,16 +134,15 @@ impl LogWriter {
             self.begin_segment()?;
         }
         let segment = self.segment.as_mut().expect("begun above");
-        let chain = frame::seal_headers(&mut self.unwritten, segment.chain);
-        segment.file.write_at(segment.written_bytes, &self.unwritten)?;
-        segment.dirty = true;
-        if self.sync_each_group {
-            segment.file.sync()?;
-            segment.dirty = false;
-        }
-        segment.chain = chain;
-        segment.written_bytes += self.unwritten.len() as u64;
+        let unsynced_bytes = segment.written_bytes - segment.synced_bytes;
+        segment.chain = frame::seal_group(&mut self.unwritten, segment.chain, unsynced_bytes);
         segment.newest_ms = segment.newest_ms.max(self.unwritten_newest_ms);
+        segment.holds_belated |= self.unwritten_belated;
+        segment.file.write_at(segment.written_bytes, &self.unwritten)?;
+        segment.written_bytes += self.unwritten.len() as u64;
+        if self.sync_each_group {
+            self.sync_written()?;
+        }
         Ok(())
     }
 
@@ -151,7 +167,7 @@ impl LogWriter {
         let mut opening = header.encode().to_vec();
         let header_bytes = opening.len();
         (self.snapshot)(&mut opening);
-        let chain = frame::seal_headers(&mut opening[header_bytes..], header.chain_start());
+        let chain = frame::seal_group(&mut opening[header_bytes..], header.chain_start(), header_bytes as u64);
 
         let path = segment_path(&self.folder, sequence);
         let bytes_max = SEGMENT_BYTES.max(4 * opening.len() as u64);
@@ -168,8 +184,16 @@ impl LogWriter {
         })?;
         self.next_sequence += 1;
         let written_bytes = opening.len() as u64;
-        self.segment =
-            Some(Segment { file, sequence, written_bytes, bytes_max, chain, newest_ms: i64::MIN, dirty: false });
+        self.segment = Some(Segment {
+            file,
+            sequence,
+            written_bytes,
+            bytes_max,
+            chain,
+            newest_ms: i64::MIN,
+            holds_belated: false,
+            synced_bytes: written_bytes,
+        });
         Ok(())
     }
 
@@ -187,15 +211,24 @@ impl LogWriter {
         if self.segment.is_some() {
             self.end_segment();
             self.next_sequence += 1;
+            self.growing.store(self.next_sequence, Ordering::SeqCst);
         }
     }
 
     fn end_segment(&mut self) {
         let Some(segment) = self.segment.take() else { return };
         // Gives the reserve back. If the disk refuses even that, the rest reads as zeros and means the same.
-        let _ = segment.file.truncate(segment.written_bytes);
-        let newest_ms = segment.newest_ms.max(self.unwritten_newest_ms);
-        self.ended.push(EndedSegment { sequence: segment.sequence, newest_ms, damaged: false });
+        let _ = segment.file.truncate(segment.written_bytes).and_then(|()| segment.file.sync());
+        let Segment { sequence, newest_ms, holds_belated, .. } = segment;
+        self.ended.push(EndedSegment { sequence, newest_ms, holds_belated, damaged: false });
+        self.growing.store(self.next_sequence, Ordering::SeqCst);
+    }
+
+    /// Ends the growing segment, and returns the files of all that there are, oldest first: what was acknowledged
+    /// before is in them or in blocks, and only [`LogWriter::retire`] touches them from now on.
+    pub(in crate::storage) fn rotate(&mut self) -> Result<Vec<PathBuf>, DiskError> {
+        self.finish_segment()?;
+        Ok(paths(&self.folder, &self.ended))
     }
 
     /// Syncs what an earlier commit left to the interval. Nothing to do is fine.
@@ -209,19 +242,23 @@ impl LogWriter {
 
     fn sync_written(&mut self) -> Result<(), DiskError> {
         match &mut self.segment {
-            Some(segment) if segment.dirty => {
+            Some(segment) if segment.synced_bytes < segment.written_bytes => {
                 segment.file.sync()?;
-                segment.dirty = false;
+                segment.synced_bytes = segment.written_bytes;
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// Removes the oldest segments as long as all their samples are older than `floor_ms`, that is, in blocks. Damaged
-    /// ones are put aside: somebody may still want to read them.
-    pub(in crate::storage) fn retire(&mut self, floor_ms: i64) -> Result<(), DiskError> {
-        let due = self.ended.iter().take_while(|segment| segment.newest_ms < floor_ms).count();
+    /// Removes the oldest segments as long as all their samples are in blocks: they are older than `floor_ms`, and
+    /// there are no belated ones among them, or the segment's number is below `belated_before`. Damaged ones are put
+    /// aside: somebody may still want to read them.
+    pub(in crate::storage) fn retire(&mut self, floor_ms: i64, belated_before: u32) -> Result<(), DiskError> {
+        let in_blocks = |segment: &&EndedSegment| {
+            segment.newest_ms < floor_ms && (!segment.holds_belated || segment.sequence < belated_before)
+        };
+        let due = self.ended.iter().take_while(in_blocks).count();
         let mut gone = 0;
         let removed = self.ended[..due].iter().try_for_each(|segment| {
             let path = segment_path(&self.folder, segment.sequence);

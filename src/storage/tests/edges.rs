@@ -55,7 +55,8 @@ fn a_sender_whose_clock_is_ahead_does_not_seal_the_present() {
 #[test]
 fn samples_at_the_edges_of_blocks_and_chunks_are_kept_once() {
     let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 8 * HOUR_MS));
-    let fixture = open(&disk, &clock);
+    let window_ms = 3 * HOUR_MS;
+    let fixture = open_with(&disk, StorageOptions { out_of_order_window_ms: window_ms, ..options(3) }, &clock);
     let up = series("up", 1);
     let mut expected = BTreeMap::new();
     // A chunk that ends exactly at a block's end, then what lies around both ends, in a bad order.
@@ -72,9 +73,9 @@ fn samples_at_the_edges_of_blocks_and_chunks_are_kept_once() {
     assert_eq!(fixture.read(&up), expected);
     fixture.storage.maintain().expect("maintained");
     assert_eq!(fixture.read(&up), expected);
-    // The floor is 15:00 → 14:00 as seen from T0 = 8:00: a sample on it is taken, one before it is not.
-    let floor = T0 + 6 * HOUR_MS;
-    let summary = fixture.write(&[(up.clone(), floor, 1.0), (up.clone(), floor - 1, 1.0)]);
+    // The first moment of the window is taken, the one before it is not.
+    let window = T0 + 8 * HOUR_MS - window_ms;
+    let summary = fixture.write(&[(up.clone(), window, 1.0), (up.clone(), window - 1, 1.0)]);
     assert_eq!((summary.stored_count, summary.refused), (1, vec![(Refusal::TooOld, 1)]));
 }
 
@@ -236,5 +237,64 @@ fn the_tail_of_a_power_cut_is_no_damage_at_any_later_start() {
         let fixture = open(&disk, &clock);
         assert!(fixture.recovered.damage.is_empty(), "start {start}: {:?}", fixture.recovered.damage);
         fixture.write(&[(up.clone(), T0 + 10 + start, 1.0)]);
+    }
+}
+
+#[test]
+fn a_log_of_a_newer_format_is_refused_before_anything_is_changed() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    open(&disk, &clock).write(&[(series("up", 1), T0, 1.0)]);
+    let newer = PathBuf::from("/data/log/00000017.log");
+    let header = storage_format::frame::FileHeader::new(storage_format::frame::FileKind::Log, 17, T0, 1);
+    let header = storage_format::frame::FileHeader { version: header.version + 1, ..header };
+    disk.create(&newer, 0).expect("a file").write_at(0, &header.encode()).expect("written");
+    let (before, files) = (disk.operation_count(), disk.list(&PathBuf::from("/data/log")).expect("a folder"));
+    let opened = Storage::open(options(3), Arc::new(disk.clone()), clock.clone(), Arc::new(|_: &Labels| false));
+    let refusal = opened.err().expect("refused").to_string();
+    assert!(refusal.contains("00000017.log has format 3, this binary reads up to 2"), "{refusal}");
+    assert_eq!(disk.operation_count(), before);
+    assert_eq!(disk.list(&PathBuf::from("/data/log")).expect("a folder"), files);
+}
+
+#[test]
+fn the_files_of_a_rotation_hold_everything_acknowledged_before() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    let fixture = open(&disk, &clock);
+    let up = series("up", 1);
+    fixture.write(&[(up.clone(), T0, 1.0)]);
+    let files = fixture.storage.rotate_log().expect("rotated");
+    assert_eq!(files, [PathBuf::from("/data/log/00000001.log")]);
+    assert_eq!(fixture.storage.growing_segment.load(std::sync::atomic::Ordering::SeqCst), 2);
+    fixture.write(&[(up.clone(), T0 + 1, 2.0)]);
+    let copy = SimulatedDisk::new();
+    for file in files {
+        let bytes = disk.read(&file).expect("a file");
+        copy.create(&file, 0).expect("a file").write_at(0, &bytes).expect("written");
+    }
+    assert_eq!(open(&copy, &clock).read(&up), bits(&[(T0, 1.0)]));
+    fixture.storage.close();
+    assert!(fixture.storage.rotate_log().is_err());
+}
+
+#[test]
+fn a_log_is_read_by_any_number_of_shards() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    let mut expected: BTreeMap<u32, Vec<(i64, f64)>> = BTreeMap::new();
+    for (start, shard_count) in [3, 1, 4, 2].into_iter().enumerate() {
+        let progress = Arc::new(crate::storage::RecoveryProgress::default());
+        let options = StorageOptions { recovery: progress.clone(), ..options(shard_count) };
+        let fixture = open_with(&disk, options, &clock);
+        assert_eq!(progress.samples.load(std::sync::atomic::Ordering::SeqCst), 40 * start as u64);
+        assert!(progress.done.load(std::sync::atomic::Ordering::SeqCst));
+        for node in 0..20 {
+            let sample = |step: i64| (T0 + 2 * start as i64 + step, f64::from(node) + 0.5);
+            for step in 0..2 {
+                fixture.write(&[(series("up", node), sample(step).0, sample(step).1)]);
+                expected.entry(node).or_default().push(sample(step));
+            }
+        }
+        for (node, samples) in &expected {
+            assert_eq!(fixture.read(&series("up", *node)), bits(samples), "{shard_count} shards");
+        }
     }
 }

@@ -2,34 +2,54 @@
 
 use std::ops::Deref;
 
-use super::{BlockMeta, BlockRange, ChunkMeta, END_MAGIC, FOOTER_BYTES, HEADER_BYTES, MAGIC, Region, SeriesEntry};
-use crate::bytes::{i64_at, u16_at, u32_at, u64_at};
-use crate::index::{PostingsTable, SeriesTable, Symbols, ValuesOf};
-use crate::{Corruption, VERSION};
+use roaring::RoaringBitmap;
+
+use super::ends::{decode_footer, decode_header};
+use super::{BlockMeta, GroupMeta, HEADER_BYTES, Region, Regions, SeriesEntry, SymbolCache, ValuesOf, metadata};
+use crate::Corruption;
+use crate::bytes::u32_at;
+use crate::index::{GroupTable, Origin, Parts, PostingsTable, SeriesTable, Symbols};
 
 /// A block's bytes, usually a memory map, whose header, footer and index checksums held when it was opened.
 ///
-/// Chunks carry their own checksums, which [`crate::chunk::decode_stored`] verifies as they are read.
+/// Groups carry their own checksums, which [`crate::group::GroupReader`] verifies as they are read.
 /// Every `offset` of a [`Corruption`] is one within the file.
 #[derive(Debug)]
 pub struct BlockReader<B: Deref<Target = [u8]>> {
     bytes: B,
     meta: BlockMeta,
-    symbols: Region,
-    series: Region,
-    postings: Region,
+    regions: Regions,
+    series_count: u32,
+    group_count: u32,
+    symbol_count: u32,
+    /// Both ends' checksums: tells blocks apart.
+    identity: u64,
 }
 
 impl<B: Deref<Target = [u8]>> BlockReader<B> {
-    /// Verifies all but the chunks, and that the regions lie one behind the other without gaps.
+    /// Verifies all but the groups, and that the parts lie one behind the other without gaps.
+    ///
+    /// A file of another version is refused; [`crate::version_of`] tells which one it is of.
     pub fn open(bytes: B) -> Result<BlockReader<B>, Corruption> {
         let range = decode_header(&bytes)?;
-        let footer = decode_footer(&bytes)?;
-        let [symbols, series, postings] = footer.regions;
-        let meta = BlockMeta { range, series_count: footer.series_count, sample_count: footer.sample_count };
-        let reader = BlockReader { bytes, meta, symbols, series, postings };
-        reader.verify()?;
-        Ok(reader)
+        let regions = decode_footer(&bytes)?;
+        for region in regions.all() {
+            if crc32c::crc32c(parts(&bytes, region).bytes) != region.checksum {
+                return Err(Corruption { offset: region.offset, what: "a region does not match its checksum" });
+            }
+        }
+        let meta = metadata::decode(parts(&bytes, regions.metadata).bytes, range)
+            .map_err(|corruption| corruption.moved(regions.metadata.offset))?;
+        let tables = Tables::open(&bytes, &regions, range.min_time_ms)?;
+        let (series_count, group_count) = (tables.series.count(), tables.groups.count());
+        if (u64::from(series_count), u64::from(group_count)) != (meta.series_count, meta.group_count) {
+            let what = "metadata and index differ in the number of series or groups";
+            return Err(Corruption { offset: regions.metadata.offset, what });
+        }
+        let symbol_count = tables.symbols.count();
+        let footer = bytes.len() - 12;
+        let identity = u64::from(u32_at(&bytes, 60)) << 32 | u64::from(u32_at(&bytes, footer));
+        Ok(BlockReader { bytes, meta, regions, series_count, group_count, symbol_count, identity })
     }
 
     /// What the block says about itself.
@@ -37,161 +57,112 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
         &self.meta
     }
 
-    /// The symbol, series and postings regions.
-    pub fn regions(&self) -> [Region; 3] {
-        [self.symbols, self.series, self.postings]
-    }
-
-    /// All texts of the block.
-    pub fn symbols(&self) -> Result<Symbols<'_>, Corruption> {
-        let symbols =
-            Symbols::open(self.region(self.symbols)).map_err(|corruption| corruption.moved(self.symbols.offset))?;
-        Ok(symbols.based(self.symbols.offset))
-    }
-
-    /// All label names in byte order.
-    pub fn label_names(&self) -> Result<Vec<&str>, Corruption> {
-        self.postings_table()?.label_names()
-    }
-
-    /// The values of a label in byte order, each with its series; none if no series has the label.
-    pub fn values_of(&self, name: &str) -> Result<ValuesOf<'_>, Corruption> {
-        self.postings_table()?.values_of(name)
-    }
-
-    /// Indexes of the series with a label pair, ascending; none if no series has it.
-    pub fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Corruption> {
-        self.postings_table()?.postings(name, value)
+    /// Where everything behind the groups is.
+    pub fn regions(&self) -> &Regions {
+        &self.regions
     }
 
     /// Number of series; their indexes are below it, and ascend with their labels.
     pub fn series_count(&self) -> u32 {
-        self.meta.series_count as u32
+        self.series_count
     }
 
-    /// Labels and chunks of a series.
-    pub fn series(&self, index: u32) -> Result<SeriesEntry<'_>, Corruption> {
-        let mut entry = SeriesEntry::default();
-        self.read_series(index, &mut entry)?;
-        Ok(entry)
+    /// Number of groups.
+    pub fn group_count(&self) -> u32 {
+        self.group_count
     }
 
-    /// As [`BlockReader::series`], with the room of an entry that was read before.
-    pub fn read_series<'a>(&'a self, index: u32, entry: &mut SeriesEntry<'a>) -> Result<(), Corruption> {
-        self.series_table()?.read(index, entry).map_err(|corruption| corruption.moved(self.series.offset))
+    /// Number of different names and values of labels.
+    pub fn symbol_count(&self) -> u32 {
+        self.symbol_count
     }
 
-    /// The stored chunk, for [`crate::chunk::decode_stored`].
-    pub fn chunk(&self, meta: &ChunkMeta) -> Result<&[u8], Corruption> {
-        let outside = Corruption { offset: meta.offset, what: "a chunk lies outside of its region" };
-        let end = meta.offset.checked_add(u64::from(meta.length)).ok_or(outside)?;
-        if meta.offset < HEADER_BYTES as u64 || end > self.symbols.offset {
-            return Err(outside);
-        }
-        Ok(&self.bytes[meta.offset as usize..end as usize])
+    /// All label names in byte order.
+    pub fn label_names(&self) -> Result<Vec<String>, Corruption> {
+        self.tables()?.postings.label_names()
     }
 
-    fn verify(&self) -> Result<(), Corruption> {
-        let footer_start = (self.bytes.len() - FOOTER_BYTES) as u64;
-        verify_layout(&self.regions(), footer_start)?;
-        for region in self.regions() {
-            if crc32c::crc32c(self.region(region)) != region.checksum {
-                return Err(Corruption { offset: region.offset, what: "a region does not match its checksum" });
-            }
-        }
-        let moved = |region: Region| move |corruption: Corruption| corruption.moved(region.offset);
-        let symbols = Symbols::open(self.region(self.symbols)).map_err(moved(self.symbols))?;
-        let min_time_ms = self.meta.range.min_time_ms;
-        let series = SeriesTable::open(self.region(self.series), symbols, min_time_ms).map_err(moved(self.series))?;
-        PostingsTable::open(self.region(self.postings), symbols, series.count()).map_err(moved(self.postings))?;
-        if u64::from(series.count()) != self.meta.series_count {
-            return Err(Corruption { offset: footer_start, what: "footer and index differ in the number of series" });
+    /// The values of a label in byte order, each with its series; none if no series has the label.
+    pub fn values_of(&self, name: &str) -> Result<ValuesOf<'_>, Corruption> {
+        self.tables()?.postings.values_of(name)
+    }
+
+    /// Indexes of the series with a label pair; none if no series has it.
+    pub fn postings(&self, name: &str, value: &str) -> Result<RoaringBitmap, Corruption> {
+        self.tables()?.postings.postings(name, value)
+    }
+
+    /// Indexes of the series that have a label, whatever its value.
+    pub fn postings_of_name(&self, name: &str) -> Result<RoaringBitmap, Corruption> {
+        self.tables()?.postings.postings_of_name(name)
+    }
+
+    /// Reads labels and columns of a series. It is quickest in the order of the series with one `cache` for all; on
+    /// damage `entry` is of no use.
+    pub fn read_series(&self, series: u32, cache: &mut SymbolCache, entry: &mut SeriesEntry) -> Result<(), Corruption> {
+        let tables = self.tables()?;
+        cache.read(self.identity, (&tables.series, &tables.postings), series, entry)?;
+        if entry.columns.iter().any(|place| place.group >= self.group_count) {
+            let what = "a series has a column of a group that does not exist";
+            return Err(Corruption { offset: self.regions.series.offset, what });
         }
         Ok(())
     }
 
-    fn region(&self, region: Region) -> &[u8] {
-        &self.bytes[region.offset as usize..(region.offset + region.length) as usize]
-    }
-
-    // Sound when the block was opened; a file that was shortened since reads as zeros.
-    fn series_table(&self) -> Result<SeriesTable<'_>, Corruption> {
-        SeriesTable::open(self.region(self.series), self.symbols()?, self.meta.range.min_time_ms)
-            .map_err(|corruption| corruption.moved(self.series.offset))
-    }
-
-    fn postings_table(&self) -> Result<PostingsTable<'_>, Corruption> {
-        let table = PostingsTable::open(self.region(self.postings), self.symbols()?, self.series_count())
-            .map_err(|corruption| corruption.moved(self.postings.offset))?;
-        Ok(table.based(self.postings.offset))
-    }
-}
-
-struct Footer {
-    regions: [Region; 3],
-    series_count: u64,
-    sample_count: u64,
-}
-
-fn decode_header(bytes: &[u8]) -> Result<BlockRange, Corruption> {
-    if bytes.len() < HEADER_BYTES + FOOTER_BYTES {
-        return Err(Corruption::at(bytes.len(), "the file is shorter than a block can be"));
-    }
-    if &bytes[..8] != MAGIC {
-        return Err(Corruption::at(0, "the file does not start with our magic"));
-    }
-    if u32_at(bytes, 60) != crc32c::crc32c(&bytes[..60]) {
-        return Err(Corruption::at(60, "the block header does not match its checksum"));
-    }
-    if u16_at(bytes, 8) != VERSION {
-        return Err(Corruption::at(8, "the version of the format is not one we read"));
-    }
-    if bytes[10..16].iter().chain(&bytes[40..60]).any(|byte| *byte != 0) {
-        return Err(Corruption::at(10, "reserved bytes are not zero"));
-    }
-    let range =
-        BlockRange { min_time_ms: i64_at(bytes, 16), max_time_ms: i64_at(bytes, 24), created_ms: i64_at(bytes, 32) };
-    if range.min_time_ms >= range.max_time_ms {
-        return Err(Corruption::at(16, "a block of no time"));
-    }
-    Ok(range)
-}
-
-fn decode_footer(bytes: &[u8]) -> Result<Footer, Corruption> {
-    let start = bytes.len() - FOOTER_BYTES;
-    let footer = &bytes[start..];
-    if &footer[96..] != END_MAGIC {
-        return Err(Corruption::at(start + 96, "the block was not finished: it does not end with our magic"));
-    }
-    if u32_at(footer, 92) != crc32c::crc32c(&footer[..92]) {
-        return Err(Corruption::at(start + 92, "the block footer does not match its checksum"));
-    }
-    if u32_at(footer, 88) != u32_at(bytes, 60) {
-        return Err(Corruption::at(start + 88, "header and footer belong to different blocks"));
-    }
-    let regions = [0, 24, 48].map(|at| Region {
-        offset: u64_at(footer, at),
-        length: u64_at(footer, at + 8),
-        checksum: u32_at(footer, at + 16),
-    });
-    if [20, 44, 68].into_iter().any(|at| u32_at(footer, at) != 0) {
-        return Err(Corruption::at(start + 20, "reserved bytes are not zero"));
-    }
-    Ok(Footer { regions, series_count: u64_at(footer, 72), sample_count: u64_at(footer, 80) })
-}
-
-/// The regions lie behind the header, one behind the other, and the footer follows the last.
-fn verify_layout(regions: &[Region; 3], footer_start: u64) -> Result<(), Corruption> {
-    let gap = Corruption { offset: footer_start, what: "the regions of a block do not lie one behind the other" };
-    let mut end = regions[0].offset;
-    if end < HEADER_BYTES as u64 {
-        return Err(gap);
-    }
-    for region in regions {
-        if region.offset != end {
-            return Err(gap);
+    /// The index of the series with exactly these labels, sorted by name, if there is one.
+    pub fn find_series<'l>(
+        &self,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+    ) -> Result<Option<u32>, Corruption> {
+        let tables = self.tables()?;
+        let mut wanted = Vec::new();
+        for (name, value) in labels {
+            let Some(label) = tables.postings.find_pair(name, value)? else { return Ok(None) };
+            wanted.push(label);
         }
-        end = end.checked_add(region.length).ok_or(gap)?;
+        tables.series.find(&wanted, &tables.postings)
     }
-    if end == footer_start { Ok(()) } else { Err(gap) }
+
+    /// Where a group lies and which time it covers.
+    pub fn group_meta(&self, group: u32) -> Result<GroupMeta, Corruption> {
+        self.tables()?.groups.get(group)
+    }
+
+    /// A group, for [`crate::group::GroupReader`], which checks it.
+    pub fn group_bytes(&self, group: u32) -> Result<&[u8], Corruption> {
+        let meta = self.group_meta(group)?;
+        let outside = Corruption { offset: meta.offset, what: "a group lies outside of the file" };
+        let end = meta.offset.checked_add(meta.length).ok_or(outside)?;
+        self.bytes.get(meta.offset as usize..end as usize).ok_or(outside)
+    }
+
+    /// Sound when the block was opened; a file that was shortened since reads as zeros.
+    fn tables(&self) -> Result<Tables<'_>, Corruption> {
+        Tables::open(&self.bytes, &self.regions, self.meta.range.min_time_ms)
+    }
+}
+
+/// The index, taken apart.
+struct Tables<'a> {
+    symbols: Symbols<'a>,
+    postings: PostingsTable<'a>,
+    series: SeriesTable<'a>,
+    groups: GroupTable<'a>,
+}
+
+impl<'a> Tables<'a> {
+    fn open(bytes: &'a [u8], regions: &Regions, min_time_ms: i64) -> Result<Tables<'a>, Corruption> {
+        let symbols = Symbols::open(parts(bytes, regions.symbols))?;
+        let series = SeriesTable::open(parts(bytes, regions.series))?;
+        let postings = PostingsTable::open(parts(bytes, regions.postings), symbols, series.count())?;
+        let origin = Origin { groups_start: HEADER_BYTES as u64, min_time_ms };
+        let groups = GroupTable::open(parts(bytes, regions.group_table), origin, regions.symbols.offset)?;
+        Ok(Tables { symbols, postings, series, groups })
+    }
+}
+
+/// The bytes of a region, which lies in the file.
+fn parts(bytes: &[u8], region: Region) -> Parts<'_> {
+    let (start, end) = (region.offset as usize, (region.offset + region.length) as usize);
+    Parts { bytes: &bytes[start..end], base: region.offset }
 }

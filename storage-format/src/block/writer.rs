@@ -1,46 +1,76 @@
-//! Writing a block from front to back: chunks go out as they come, the index is kept until the end.
+//! Writing a block from front to back: groups go out as they come, the index is kept until the end.
 
 use std::io::{self, Write};
 
-use super::{BlockMeta, BlockRange, END_MAGIC, FOOTER_BYTES, HEADER_BYTES, MAGIC, Region};
-use crate::index::{ChunkMeta, IndexWriter};
-use crate::{VERSION, chunk};
+use super::ends::{encode_footer, encode_header};
+use super::{BlockMeta, BlockRange, HEADER_BYTES, Region, Regions, SOURCES_MAX, metadata};
+use crate::index::{GroupMeta, IndexWriter, Origin};
 
 /// Writes one block. A block without [`BlockWriter::finish`] is no block: readers refuse it.
+///
+/// ```text
+/// begin ─► add_series … ─► append_group … ─► finish
+/// ```
+///
+/// Series may be added between groups, before the first group that has one of their columns.
 #[derive(Debug)]
 pub struct BlockWriter<W: Write> {
     out: W,
-    range: BlockRange,
-    header_checksum: u32,
+    header: [u8; HEADER_BYTES],
     position: u64,
-    sample_count: u64,
+    meta: BlockMeta,
     index: IndexWriter,
 }
 
 impl<W: Write> BlockWriter<W> {
-    /// Writes the header. `out` takes many small writes: buffer it.
+    /// Writes the header. `out` takes some small writes: buffer it. Panics if the range is of no time.
     pub fn begin(mut out: W, range: BlockRange) -> io::Result<BlockWriter<W>> {
         assert!(range.min_time_ms < range.max_time_ms, "a block of no time: {range:?}");
-        let (header, header_checksum) = encode_header(&range);
+        let header = encode_header(&range);
         out.write_all(&header)?;
-        let position = HEADER_BYTES as u64;
-        Ok(BlockWriter { out, range, header_checksum, position, sample_count: 0, index: IndexWriter::default() })
+        let meta = BlockMeta { range, ..BlockMeta::default() };
+        Ok(BlockWriter { out, header, position: HEADER_BYTES as u64, meta, index: IndexWriter::default() })
     }
 
-    /// Starts the next series; its labels are sorted by name. Panics if they do not come after those of the last one.
-    pub fn begin_series<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
-        self.index.begin_series(labels);
+    /// Notes a block that this one is made from. Of more than [`SOURCES_MAX`] the number is kept.
+    pub fn add_source(&mut self, source: BlockRange) {
+        self.meta.source_count += 1;
+        if self.meta.sources.len() < SOURCES_MAX {
+            self.meta.sources.push(source);
+        }
     }
 
-    /// Writes a chunk of the series begun last, as [`chunk::encode_stored`] made it, with the timestamps of its first
-    /// and last sample in ms. Panics if it begins before that series' last chunk, or if the bytes are no stored chunk.
-    pub fn append_chunk(&mut self, min_timestamp_ms: i64, max_timestamp_ms: i64, stored: &[u8]) -> io::Result<()> {
-        let count = chunk::open_stored(stored).expect("the caller gives a stored chunk").count;
-        let length = u32::try_from(stored.len()).map_err(|_| too_large())?;
-        self.index.append_chunk(ChunkMeta { min_timestamp_ms, max_timestamp_ms, offset: self.position, length });
-        self.out.write_all(stored)?;
-        self.position += u64::from(length);
-        self.sample_count += u64::from(count);
+    /// Adds a series, in any order, and gives the number to name it by in [`BlockWriter::append_group`]; readers will
+    /// number the series by their labels. Panics if the labels are not sorted by name, or one comes twice.
+    pub fn add_series<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> u32 {
+        self.index.add_series(labels)
+    }
+
+    /// Writes a group; its column i belongs to the series that was numbered `columns[i]`. The times are those of its
+    /// first and last sample. Panics if they are not within the block's range or in order, if there is no column or no
+    /// sample, or if a series is unknown.
+    pub fn append_group(
+        &mut self,
+        group: &[u8],
+        columns: &[u32],
+        min_time_ms: i64,
+        max_time_ms: i64,
+        sample_count: u64,
+    ) -> io::Result<()> {
+        let range = &self.meta.range;
+        assert!(
+            range.min_time_ms <= min_time_ms && min_time_ms <= max_time_ms && max_time_ms < range.max_time_ms,
+            "a group from {min_time_ms} to {max_time_ms} does not lie in {range:?}"
+        );
+        assert!(sample_count > 0 && !columns.is_empty(), "an empty group");
+        let length = group.len() as u64;
+        let place = GroupMeta { offset: self.position, length, min_time_ms, max_time_ms, sample_count };
+        self.index.add_group(&place, columns);
+        self.out.write_all(group)?;
+        self.position += length;
+        self.meta.sample_count += sample_count;
+        let (first_ms, last_ms) = self.meta.sample_times_ms.unwrap_or((min_time_ms, max_time_ms));
+        self.meta.sample_times_ms = Some((first_ms.min(min_time_ms), last_ms.max(max_time_ms)));
         Ok(())
     }
 
@@ -50,19 +80,21 @@ impl<W: Write> BlockWriter<W> {
     }
 
     /// Writes index and footer; gives back `out`, not yet flushed or synced, and what the block says about itself.
+    /// Panics if two series have the same labels, or a series has two columns in one group.
     pub fn finish(mut self) -> io::Result<(W, BlockMeta)> {
-        let index = self.index.encode(self.range.min_time_ms).ok_or_else(too_large)?;
-        let symbols = self.write_region(&index.symbols)?;
-        let series = self.write_region(&index.series)?;
-        let postings = self.write_region(&index.postings)?;
-        let meta = BlockMeta {
-            range: self.range,
-            series_count: self.index.series_count() as u64,
-            sample_count: self.sample_count,
+        self.meta.series_count = self.index.series_count() as u64;
+        self.meta.group_count = self.index.group_count() as u64;
+        let origin = Origin { groups_start: HEADER_BYTES as u64, min_time_ms: self.meta.range.min_time_ms };
+        let index = std::mem::take(&mut self.index).encode(origin).ok_or_else(too_large)?;
+        let regions = Regions {
+            symbols: self.write_region(&index.symbols)?,
+            postings: self.write_region(&index.postings)?,
+            series: self.write_region(&index.series)?,
+            group_table: self.write_region(&index.group_table)?,
+            metadata: self.write_region(&metadata::encode(&self.meta))?,
         };
-        let footer = encode_footer(&[symbols, series, postings], &meta, self.header_checksum);
-        self.out.write_all(&footer)?;
-        Ok((self.out, meta))
+        self.out.write_all(&encode_footer(&regions, &self.header))?;
+        Ok((self.out, self.meta))
     }
 
     fn write_region(&mut self, bytes: &[u8]) -> io::Result<Region> {
@@ -75,33 +107,4 @@ impl<W: Write> BlockWriter<W> {
 
 fn too_large() -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, "a block's index exceeds 4 GiB: write smaller blocks")
-}
-
-fn encode_header(range: &BlockRange) -> ([u8; HEADER_BYTES], u32) {
-    let mut bytes = [0; HEADER_BYTES];
-    bytes[0..8].copy_from_slice(MAGIC);
-    bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[16..24].copy_from_slice(&range.min_time_ms.to_le_bytes());
-    bytes[24..32].copy_from_slice(&range.max_time_ms.to_le_bytes());
-    bytes[32..40].copy_from_slice(&range.created_ms.to_le_bytes());
-    let checksum = crc32c::crc32c(&bytes[..60]);
-    bytes[60..].copy_from_slice(&checksum.to_le_bytes());
-    (bytes, checksum)
-}
-
-fn encode_footer(regions: &[Region; 3], meta: &BlockMeta, header_checksum: u32) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(FOOTER_BYTES);
-    for region in regions {
-        bytes.extend_from_slice(&region.offset.to_le_bytes());
-        bytes.extend_from_slice(&region.length.to_le_bytes());
-        bytes.extend_from_slice(&region.checksum.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-    }
-    bytes.extend_from_slice(&meta.series_count.to_le_bytes());
-    bytes.extend_from_slice(&meta.sample_count.to_le_bytes());
-    bytes.extend_from_slice(&header_checksum.to_le_bytes());
-    let checksum = crc32c::crc32c(&bytes);
-    bytes.extend_from_slice(&checksum.to_le_bytes());
-    bytes.extend_from_slice(END_MAGIC);
-    bytes
 }

@@ -1,20 +1,31 @@
 //! Whole numbers to bytes.
 
-use super::predict::{Slope, divisor, quotients, take_differences, take_reference};
-use super::{Effort, Numbers, Scale, exceptions, form_byte, pack, plan, scale_byte, sparse};
+use std::fmt;
+
+use super::predict::{Order, Slope, divisor, quotients, take_reference, take_remainders};
+use super::{Effort, Numbers, Role, Scale, exceptions, form_byte, pack, plan, scale_byte, sparse};
 use crate::bytes::{append_varint, append_zigzag};
 use crate::entropy;
-use plan::Code;
+use plan::Foretold;
+use sparse::Others;
 
 /// Writes columns; keeps its buffers from one to the next.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Encoder {
     entropy: entropy::Encoder,
     quotients: Vec<i64>,
     against_reference: Vec<i64>,
     residuals: Vec<i64>,
-    /// Bytes of the code that is not the one kept.
-    other: Vec<u8>,
+    packed: pack::Plan,
+    others: Others,
+    gaps: pack::Plan,
+    other_residuals: pack::Plan,
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Encoder").finish_non_exhaustive()
+    }
 }
 
 impl Encoder {
@@ -27,29 +38,33 @@ impl Encoder {
             append_zigzag(out, numbers.integers[0]);
             return false;
         }
-        let referring = self.append_series(&numbers.integers, effort, reference, out);
+        let referring = self.append_series(&numbers.integers, Role::Integers { reference }, effort, out);
         if !numbers.corrections.is_empty() {
-            self.append_series(&numbers.corrections, effort, None, out);
+            self.append_series(&numbers.corrections, Role::Side, effort, out);
         }
         referring
     }
 
     /// Appends a series and returns whether it refers.
-    fn append_series(&mut self, numbers: &[i64], effort: Effort, reference: Option<&[i64]>, out: &mut Vec<u8>) -> bool {
-        let divisor = divisor(numbers).max(1);
+    fn append_series(&mut self, numbers: &[i64], role: Role<'_>, effort: Effort, out: &mut Vec<u8>) -> bool {
+        let mut divisor = divisor(numbers).max(1);
         quotients(numbers, divisor, &mut self.quotients);
-        let mut order = plan::order(&self.quotients);
-        let mut slope = None;
-        if let Some(reference) = reference {
-            assert_eq!(reference.len(), numbers.len(), "a reference has as many samples");
-            (slope, order) = self.refer(reference, order);
-        }
+        let mut remainders = Vec::new();
+        let (slope, Foretold { order, .. }) = if let Role::Integers { reference } = role {
+            let frequent = plan::frequent_divisor(&self.quotients);
+            if frequent > 1 && divisor <= u64::from(u32::MAX) {
+                take_remainders(&mut self.quotients, divisor, frequent, &mut remainders);
+                divisor *= frequent as u64;
+            }
+            self.foretell(reference, effort)
+        } else {
+            (None, plan::order(&self.quotients, effort, &mut self.residuals).0)
+        };
         let foretold = if slope.is_some() { &self.against_reference } else { &self.quotients };
-        take_differences(foretold, order.order, &mut self.residuals);
-        let second = (order.order == 2).then(|| foretold[1]);
+        order.take(foretold, &mut self.residuals);
 
         let form_at = out.len();
-        out.push(order.order);
+        out.push(0);
         append_zigzag(out, numbers[0]);
         if divisor > 1 {
             out[form_at] |= form_byte::DIVIDED;
@@ -60,48 +75,108 @@ impl Encoder {
             append_zigzag(out, slope);
             out.push(fraction);
         }
-        if let Some(second) = second {
-            append_zigzag(out, second);
-        }
+        out[form_at] |= append_order(order, out);
         out[form_at] |= self.append_residuals(effort, out);
+        if !remainders.is_empty() {
+            out[form_at] |= form_byte::REMAINDERS;
+            self.append_series(&remainders, Role::Side, effort, out);
+        }
         slope.is_some()
     }
 
-    /// Takes out what the reference foretells, if that pays.
-    fn refer(&mut self, reference: &[i64], without: plan::Order) -> (Option<Slope>, plan::Order) {
+    /// The order of the quotients, and what the reference foretells of them, if that pays.
+    fn foretell(&mut self, reference: Option<&[i64]>, effort: Effort) -> (Option<Slope>, Foretold) {
+        let numbers = std::mem::take(&mut self.quotients);
+        let without = self.order(&numbers, effort, reference.is_some());
+        self.quotients = numbers;
+        let Some(reference) = reference else { return (None, without) };
+        assert_eq!(reference.len(), self.quotients.len(), "a reference has as many samples");
         let Some(slope) = plan::slope(&self.quotients, reference) else { return (None, without) };
         take_reference(&self.quotients, reference, slope, &mut self.against_reference);
-        let with = plan::order(&self.against_reference);
+        let numbers = std::mem::take(&mut self.against_reference);
+        let with = self.order(&numbers, effort, true);
+        self.against_reference = numbers;
         if with.bits + plan::SLOPE_BITS < without.bits { (Some(slope), with) } else { (None, without) }
     }
 
-    /// Appends the residuals by the code that the plan has for them, and returns the code's field of the form byte.
-    fn append_residuals(&mut self, effort: Effort, out: &mut Vec<u8>) -> u8 {
-        match plan::code(&self.residuals, effort) {
-            Code::Constant(residual) => {
-                append_zigzag(out, residual);
-                form_byte::CONSTANT
-            }
-            Code::Sparse(common) => {
-                sparse::append(&self.residuals, common, out);
-                form_byte::SPARSE
-            }
-            Code::Packed => {
-                pack::append(&self.residuals, out);
-                form_byte::PACKED
-            }
-            Code::Entropy => {
-                self.other.clear();
-                self.entropy.encode(&self.residuals, &mut self.other);
-                let before = out.len();
-                pack::append(&self.residuals, out);
-                if out.len() - before <= self.other.len() {
-                    return form_byte::PACKED;
+    /// The order of these numbers. For a compacted block the entropy code has the last word where two orders are close, and
+    /// where the bits must be known well.
+    fn order(&mut self, numbers: &[i64], effort: Effort, well: bool) -> Foretold {
+        let (mut best, second) = plan::order(numbers, effort, &mut self.residuals);
+        if effort == Effort::Compact && (well || second.is_some()) {
+            best.bits = self.entropy_bits(numbers, best.order);
+            if let Some(mut second) = second {
+                second.bits = self.entropy_bits(numbers, second.order);
+                if second.bits < best.bits {
+                    best = second;
                 }
-                out.truncate(before);
-                out.extend_from_slice(&self.other);
-                form_byte::ENTROPY
             }
+        }
+        best
+    }
+
+    fn entropy_bits(&mut self, numbers: &[i64], order: Order) -> f64 {
+        order.take(numbers, &mut self.residuals);
+        self.entropy.cost_bits(&self.residuals) as f64
+    }
+
+    /// Appends the residuals by the code that takes fewest bytes, and returns its field of the form byte.
+    fn append_residuals(&mut self, effort: Effort, out: &mut Vec<u8>) -> u8 {
+        let residuals = &self.residuals;
+        let (common, others) = plan::common(residuals);
+        if others == 0 {
+            append_zigzag(out, common);
+            return form_byte::CONSTANT;
+        }
+        let code = plan::code(others, residuals.len(), effort);
+        let mut bits = u32::MAX;
+        if code.asks_sparse {
+            self.others.take(residuals, common);
+            self.gaps.fit(self.others.gaps());
+            self.other_residuals.fit(self.others.residuals());
+            bits = sparse::HEAD_BITS + self.gaps.bits + self.other_residuals.bits;
+        }
+        let mut form = form_byte::SPARSE;
+        if code.asks_packed {
+            self.packed.fit(residuals);
+            if self.packed.bits < bits {
+                (form, bits) = (form_byte::PACKED, self.packed.bits);
+            }
+        }
+        if code.asks_entropy {
+            let before = out.len();
+            self.entropy.encode(residuals, out);
+            if (out.len() - before) as u64 * 8 <= u64::from(bits) {
+                return form_byte::ENTROPY;
+            }
+            out.truncate(before);
+        }
+        if form == form_byte::SPARSE {
+            self.others.append(&self.gaps, &self.other_residuals, out);
+        } else {
+            self.packed.append(residuals, out);
+        }
+        form
+    }
+}
+
+/// Appends what an order needs and returns its field of the form byte.
+fn append_order(order: Order, out: &mut Vec<u8>) -> u8 {
+    match order {
+        Order::Number => form_byte::NUMBER,
+        Order::Difference => form_byte::DIFFERENCE,
+        Order::Second { second } => {
+            append_zigzag(out, second);
+            form_byte::SECOND
+        }
+        Order::Level { weight } => {
+            out.push(weight);
+            form_byte::NUMBER | form_byte::AVERAGED
+        }
+        Order::Step { weight, step } => {
+            out.push(weight);
+            append_zigzag(out, step);
+            form_byte::DIFFERENCE | form_byte::AVERAGED
         }
     }
 }
@@ -111,8 +186,9 @@ fn append_head(numbers: &Numbers, constant: bool, out: &mut Vec<u8>) {
     out.push(match numbers.scale {
         Scale::Decimal { exponent } => scale_byte::DECIMAL | exponent,
         Scale::NearDecimal { exponent } => scale_byte::NEAR_DECIMAL | exponent,
-        Scale::Binary { .. } => scale_byte::BINARY,
-        Scale::Raw => scale_byte::RAW,
+        Scale::Product { exponent } => scale_byte::PRODUCT | exponent,
+        Scale::Binary { .. } => scale_byte::OTHER | scale_byte::BINARY,
+        Scale::Raw => scale_byte::OTHER | scale_byte::RAW,
     });
     if let Scale::Binary { shift } = numbers.scale {
         append_zigzag(out, i64::from(shift));

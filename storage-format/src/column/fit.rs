@@ -27,8 +27,8 @@ struct Found {
 }
 
 impl Window {
-    /// The cheapest window for this block, which is not empty.
-    pub(super) fn fit(block: &[i64]) -> Window {
+    /// The cheapest window for this block, which is not empty, and about how many bits it takes with its patches.
+    pub(super) fn fit(block: &[i64]) -> (Window, u32) {
         let (low, high) = block.iter().fold((i64::MAX, i64::MIN), |(low, high), r| (low.min(*r), high.max(*r)));
         let width = bit_length(high.wrapping_sub(low) as u64);
         let mut found = Found { window: Window { base: low, width }, bits: width * block.len() as u32 };
@@ -45,7 +45,7 @@ impl Window {
             }
             range = best.window;
         }
-        found.window
+        (found.window, found.bits)
     }
 }
 

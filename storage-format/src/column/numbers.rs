@@ -4,9 +4,7 @@ use super::exceptions::{self, Run};
 pub use super::scale::Scale;
 use super::scale::{decimals, integer_of, write_values};
 use super::{SAMPLES_MAX, plan};
-
-/// One float of so many may be an exception of its own, eleven bytes, before another scale is looked for.
-const SAMPLES_PER_EXCEPTION: usize = 64;
+use crate::decimal::EXPONENT_MAX;
 
 /// A column's values as whole numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,8 +27,13 @@ impl Numbers {
             return;
         }
         // A few values tell the scale nearly always; if they mislead, all are asked.
-        for step in [values.len().div_ceil(plan::SCALE_SAMPLES), 1] {
-            if self.take(values, plan::scale(values, step)) {
+        let scale = plan::scale(values, values.len().div_ceil(plan::SCALE_SAMPLES), 0);
+        if self.take(values, scale) {
+            return;
+        }
+        let exponent_min = if let Scale::Decimal { exponent } = scale { exponent } else { 0 };
+        for scale in [plan::scale(values, 1, exponent_min), plan::hard_scale(values, EXPONENT_MAX + 1)] {
+            if self.take(values, scale) {
                 return;
             }
         }
@@ -76,7 +79,7 @@ impl Numbers {
 
     fn take_each(&mut self, values: &[f64], scale: Scale) -> bool {
         let near = matches!(scale, Scale::NearDecimal { .. });
-        let mut exceptions_left = values.len() / SAMPLES_PER_EXCEPTION + 1;
+        let mut exceptions_left = values.len() / plan::SAMPLES_PER_EXCEPTION + 1;
         let mut filler = values.iter().find_map(|value| integer_of(*value, scale)).unwrap_or_default();
         for (index, value) in values.iter().enumerate() {
             if let Some(taken) = integer_of(*value, scale) {

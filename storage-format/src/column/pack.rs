@@ -15,6 +15,8 @@ pub(super) const BLOCK_SAMPLES: usize = 256;
 pub(super) const LANES: usize = 4;
 const WIDTH_MAX: u32 = 64;
 const PATCHED: u8 = 0x80;
+/// Width and base of a block, and half a byte lost in each lane.
+const BLOCK_HEAD_BITS: u32 = 34;
 
 /// The words of all lanes, by word and lane; a row may look at the word behind its last.
 type Words = [[u64; LANES]; BLOCK_SAMPLES / LANES + 2];
@@ -37,13 +39,33 @@ impl Extent {
     }
 }
 
-/// Appends the residuals.
-pub(super) fn append(residuals: &[i64], out: &mut Vec<u8>) {
-    let mut base_before = 0i64;
-    for block in residuals.chunks(BLOCK_SAMPLES) {
-        let window = Window::fit(block);
-        append_block(block, window, base_before, out);
-        base_before = window.base;
+/// The windows of a series' blocks.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    windows: Vec<Window>,
+    /// About how many bits the blocks take.
+    pub(super) bits: u32,
+}
+
+impl Plan {
+    /// Finds the windows of these residuals.
+    pub(super) fn fit(&mut self, residuals: &[i64]) {
+        self.windows.clear();
+        self.bits = 0;
+        for block in residuals.chunks(BLOCK_SAMPLES) {
+            let (window, bits) = Window::fit(block);
+            self.windows.push(window);
+            self.bits += BLOCK_HEAD_BITS + bits;
+        }
+    }
+
+    /// Appends the residuals that were fitted.
+    pub(super) fn append(&self, residuals: &[i64], out: &mut Vec<u8>) {
+        let mut base_before = 0i64;
+        for (block, window) in residuals.chunks(BLOCK_SAMPLES).zip(&self.windows) {
+            append_block(block, *window, base_before, out);
+            base_before = window.base;
+        }
     }
 }
 
@@ -120,17 +142,28 @@ fn pack_row(row: &[i64; LANES], window: Window, bit: usize, words: &mut Words) {
     }
 }
 
-/// Reads as many residuals as there is room, and returns how many of `room` behind them it used as scratch.
-///
-/// `room` is `count` rounded up to whole rows.
-pub(super) fn read(cursor: &mut Cursor<'_>, count: usize, room: &mut [i64]) -> Result<(), Corruption> {
+/// Reads `count` residuals in place of those that are there.
+pub(super) fn read(cursor: &mut Cursor<'_>, count: usize, residuals: &mut Vec<i64>) -> Result<(), Corruption> {
+    residuals.resize(rows_of(count), 0);
+    read_into(cursor, count, residuals)?;
+    residuals.truncate(count);
+    Ok(())
+}
+
+/// The same, to the start of `rows`, which has room for [`rows_of`] them.
+pub(super) fn read_into(cursor: &mut Cursor<'_>, count: usize, rows: &mut [i64]) -> Result<(), Corruption> {
     let mut base = 0i64;
     for start in (0..count).step_by(BLOCK_SAMPLES) {
         let block_count = (count - start).min(BLOCK_SAMPLES);
-        let block = &mut room[start..start + block_count.next_multiple_of(LANES)];
+        let block = &mut rows[start..start + rows_of(block_count)];
         base = read_block(cursor, base, block_count, block)?;
     }
     Ok(())
+}
+
+/// The count, rounded up to whole rows.
+pub(super) fn rows_of(count: usize) -> usize {
+    count.next_multiple_of(LANES)
 }
 
 /// Reads one block and returns its base.

@@ -2,7 +2,7 @@
 //!
 //! | what is asked | answer |
 //! | --- | --- |
-//! | do 48 of the values fit m / 10^e? | the smallest e that all but one fit, if it is at most 8 |
+//! | do 48 of the values fit m / 10^e? | the smallest e that all but one fit, if it is at most 9 |
 //! | else: what would 96 neighbours cost as decimal, near-decimal, binary, raw? | the cheapest |
 //! | how far do numbers, differences and their differences spread, by block? | the order that spreads least |
 //! | does a slope times the reference spread less still? | then it is told by reference |
@@ -10,90 +10,114 @@
 //! | else | packed in a fresh block, entropy in a compacted one, unless packed is smaller |
 
 use super::exceptions::is_named;
-use super::predict::Slope;
+use super::pack::BLOCK_SAMPLES;
+use super::predict::{Order, Slope};
 use super::scale::{SHIFT_MAX, Scale, integer_of};
 use super::{Effort, sparse};
-use crate::decimal::{self, EXPONENT_MAX};
+use crate::decimal::EXPONENT_MAX;
 
 /// Values that tell the scale.
 pub(super) const SCALE_SAMPLES: usize = 48;
-/// Among so many, one may not fit: it becomes an exception.
-const SCALE_SAMPLES_OF_ONE_MISFIT: usize = 16;
-/// Values that cannot be a coincidence: from 9 digits on, what looks decimal may be a sum or product of decimals.
-const EASY_EXPONENT_MAX: u8 = 8;
+/// Of so many values one may not fit: it becomes an exception, eleven bytes.
+pub(super) const SAMPLES_PER_EXCEPTION: usize = 48;
+/// A value with so many more digits than the others is left to be an exception; with fewer, all get its digits.
+const EXCEPTION_DIGITS: u8 = 4;
+/// From 9 digits on, what looks decimal may be a sum or product of decimals.
+const EASY_EXPONENT_MAX: u8 = 9;
 /// Largest exponent that is tried for near-decimals.
 const NEAR_EXPONENT_MAX: u8 = 12;
 /// Neighbours by which scales are compared.
 const COST_SAMPLES: usize = 96;
 /// What a value costs that a scale does not fit.
-const MISFIT_BITS: f64 = 88.0;
+const MISFIT_BITS: u64 = 88 << (52 - MAGNITUDE_SHIFT);
+/// Low bits that are left out of a logarithm, and its unit.
+const MAGNITUDE_SHIFT: u32 = 40;
+const MAGNITUDE_UNIT: f64 = (1u64 << (52 - MAGNITUDE_SHIFT)) as f64;
 
-/// Samples over which the spread of an order is taken.
-const SPREAD_SAMPLES: usize = 256;
+/// Averages of these weights are tried: of about four numbers, of about 32 steps.
+const LEVEL_WEIGHT: u8 = 2;
+const STEP_WEIGHT: u8 = 5;
+/// Numbers whose average step is where an average of steps begins.
+const STEP_SAMPLES: usize = 33;
 /// An order must save this share of bits over the one below it.
-const ORDER_SHARE_MAX: f64 = 0.98;
+const ORDER_SHARE_MAX: f64 = 0.99;
+/// An order that takes up to so much more than the best may be the best in truth, and the entropy code is asked.
+const SECOND_SHARE_MAX: f64 = 1.15;
+
+/// Divisors that nearly all numbers of a series may have: ticks, words, cache lines, pages.
+const FREQUENT_DIVISORS: [i64; 5] = [10, 8, 64, 1000, 4096];
+/// Quotients that tell one, and how many of them may be off.
+const DIVISOR_SAMPLES: usize = 64;
+const DIVISOR_MISFITS_MAX: i32 = 8;
+/// What a remainder costs: its place and itself.
+const REMAINDER_BITS: f64 = 14.0;
 
 /// What a reference costs by itself, in bits.
 pub(super) const SLOPE_BITS: f64 = 48.0;
 /// Growth by which a slope is found.
 const SLOPE_SAMPLES: usize = 256;
 
-/// One residual of so many may be another one in a sparse list: two bytes each, against a bit or two for all.
-const SAMPLES_PER_SPARSE: usize = 16;
+/// One residual of so many may be another one, for a sparse list to be asked.
+const SAMPLES_PER_SPARSE: usize = 2;
+const SAMPLES_PER_SPARSE_COMPACT: usize = 8;
 /// With so few, nothing beats the list, and entropy codes are not asked.
 const SAMPLES_PER_SPARSE_SURELY: usize = 128;
 /// Residuals that tell the common one.
 const COMMON_SAMPLES: usize = 33;
 
-/// An order of differences, and about how many bits its residuals take.
+/// How a series is foretold, and about how many bits its residuals take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Order {
-    pub(super) order: u8,
+pub(super) struct Foretold {
+    pub(super) order: Order,
     pub(super) bits: f64,
 }
 
-/// How residuals are told.
+/// Which codes are asked how short they are.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Code {
-    /// All are this one.
-    Constant(i64),
-    /// Nearly all are this one.
-    Sparse(i64),
-    Packed,
-    /// Entropy, unless packed is smaller.
-    Entropy,
+pub(super) struct Asked {
+    pub(super) asks_sparse: bool,
+    pub(super) asks_packed: bool,
+    pub(super) asks_entropy: bool,
 }
 
-/// The scale for a column of which every `step`-th value is asked.
-pub(super) fn scale(values: &[f64], step: usize) -> Scale {
-    let exponents = values.iter().step_by(step).filter(|value| !is_named(**value)).map(|value| exponent_of(*value));
+/// The scale for a column of which every `step`-th value is asked, from `exponent_min` digits on.
+pub(super) fn scale(values: &[f64], step: usize, exponent_min: u8) -> Scale {
+    let asked = values.iter().step_by(step).filter(|value| !is_named(**value));
     let mut counts = [0usize; EXPONENT_MAX as usize + 2];
-    exponents.for_each(|exponent| counts[usize::from(exponent)] += 1);
-    let asked: usize = counts.iter().sum();
-    let mut misfits_left = asked / SCALE_SAMPLES_OF_ONE_MISFIT.max(asked / 64);
-    let mut exponent = counts.len() - 1;
-    while exponent > 0 && counts[exponent] <= misfits_left {
-        misfits_left -= counts[exponent];
+    let mut highest = exponent_min;
+    for value in asked {
+        let exponent = exponent_of(*value, exponent_min);
+        highest = highest.max(exponent);
+        counts[usize::from(exponent)] += 1;
+    }
+    let mut misfits_left = counts.iter().sum::<usize>() / SAMPLES_PER_EXCEPTION;
+    let mut exponent = highest;
+    while exponent > exponent_min && counts[usize::from(exponent)] <= misfits_left {
+        misfits_left -= counts[usize::from(exponent)];
         exponent -= 1;
     }
-    let exponent = exponent as u8;
+    if highest < exponent + EXCEPTION_DIGITS && highest <= EXPONENT_MAX {
+        exponent = highest;
+    }
     if exponent <= EASY_EXPONENT_MAX { Scale::Decimal { exponent } } else { hard_scale(values, exponent) }
 }
 
 /// The smallest exponent whose decimal gives back the value; one more than the largest, if none does.
-fn exponent_of(value: f64) -> u8 {
-    (0..=EXPONENT_MAX).find(|exponent| decimal::mantissa(value, *exponent).is_some()).unwrap_or(EXPONENT_MAX + 1)
+fn exponent_of(value: f64, exponent_min: u8) -> u8 {
+    let fits = |exponent: &u8| integer_of(value, Scale::Decimal { exponent: *exponent }).is_some();
+    (exponent_min..=EXPONENT_MAX).find(fits).unwrap_or(EXPONENT_MAX + 1)
 }
 
 /// The cheapest scale of those that long or endless decimals may have.
-fn hard_scale(values: &[f64], exponent: u8) -> Scale {
+pub(super) fn hard_scale(values: &[f64], exponent: u8) -> Scale {
     let count = values.len().min(COST_SAMPLES);
     let start = (values.len() - count) / 2;
     let neighbours = &values[start..start + count];
     let decimal = (exponent <= EXPONENT_MAX).then_some(Scale::Decimal { exponent });
+    let product = (1..=NEAR_EXPONENT_MAX).map(|exponent| Scale::Product { exponent });
     let near = (0..=NEAR_EXPONENT_MAX).map(|exponent| Scale::NearDecimal { exponent });
     let binary = binary_shift(values).map(|shift| Scale::Binary { shift });
-    let candidates = decimal.into_iter().chain(binary).chain(near);
+    let candidates = decimal.into_iter().chain(product).chain(binary).chain(near);
     let mut best = (Scale::Raw, scale_bits(neighbours, Scale::Raw));
     for candidate in candidates {
         let bits = scale_bits(neighbours, candidate);
@@ -118,8 +142,8 @@ fn binary_shift(values: &[f64]) -> Option<i16> {
 
 /// About how many bits these values take with this scale.
 fn scale_bits(values: &[f64], scale: Scale) -> f64 {
-    let mut bits = [0.0; 2];
-    let mut correction_bits = 0.0;
+    let mut bits = [0; 2];
+    let mut correction_bits = 0;
     let mut before = None;
     for value in values {
         let Some((integer, correction)) = integer_of(*value, scale) else {
@@ -132,50 +156,83 @@ fn scale_bits(values: &[f64], scale: Scale) -> f64 {
         correction_bits += magnitude_bits(correction);
         before = Some((first, integer));
     }
-    bits[0].min(bits[1]) + correction_bits
+    (bits[0].min(bits[1]) + correction_bits) as f64 / MAGNITUDE_UNIT
 }
 
-fn magnitude_bits(number: i64) -> f64 {
-    (1.0 + 2.0 * number.unsigned_abs() as f64).log2()
+/// About the logarithm of 1 + 2 × |number| in units: a float's exponent, its mantissa being the fraction.
+#[inline]
+fn magnitude_bits(number: i64) -> u64 {
+    const ONE: u64 = 1.0f64.to_bits() >> MAGNITUDE_SHIFT;
+    let float = 1.0 + 2.0 * (number.unsigned_abs() as i64 as f64).abs();
+    (float.to_bits() >> MAGNITUDE_SHIFT) - ONE
 }
 
-/// The order of differences whose residuals spread least.
-pub(super) fn order(numbers: &[i64]) -> Order {
-    let mut bits = [0.0; 3];
-    for block in numbers.chunks(SPREAD_SAMPLES) {
-        let spread = spread(block);
-        for (bits, spread) in bits.iter_mut().zip(spread) {
-            *bits += block.len() as f64 * (1.0 + 2.0 * spread).log2();
-        }
-    }
-    let mut best = Order { order: 0, bits: bits[0] };
-    for order in 1..if numbers.len() < 3 { 2 } else { 3 } {
-        let bits = bits[usize::from(order)];
+/// The order whose residuals are smallest, and a second one where it is nearly as good; `residuals` is scratch.
+pub(super) fn order(numbers: &[i64], effort: Effort, residuals: &mut Vec<i64>) -> (Foretold, Option<Foretold>) {
+    let mut best = Foretold { order: Order::Number, bits: f64::MAX };
+    let mut second = best;
+    for order in orders(numbers, effort) {
+        order.take(numbers, residuals);
+        let bits = residual_bits(residuals, effort);
+        let foretold = Foretold { order, bits };
         if bits < best.bits * ORDER_SHARE_MAX {
-            best = Order { order, bits };
+            second = best;
+            best = foretold;
+        } else if bits < second.bits {
+            second = foretold;
         }
     }
-    best
+    (best, (second.bits < best.bits * SECOND_SHARE_MAX).then_some(second))
 }
 
-/// Mean distance to the mean, of the numbers, their differences, and the differences of these.
-fn spread(block: &[i64]) -> [f64; 3] {
-    let count = block.len() as f64;
-    let first = block[0];
-    let mean = block.iter().map(|number| number.wrapping_sub(first) as f64).sum::<f64>() / count;
-    let mean = first.wrapping_add(mean as i64);
-    let step = block[block.len() - 1].wrapping_sub(first) / block.len().max(2) as i64;
-    let (mut before, mut step_before) = (first.wrapping_sub(step), step);
-    let mut sums = [0.0; 3];
-    for number in block {
-        let difference = number.wrapping_sub(before);
-        let second = difference.wrapping_sub(step_before);
-        sums[0] += number.wrapping_sub(mean).unsigned_abs() as f64;
-        sums[1] += difference.wrapping_sub(step).unsigned_abs() as f64;
-        sums[2] += second.unsigned_abs() as f64;
-        (before, step_before) = (*number, difference);
+/// The orders that are worth a try, the simpler ones first.
+fn orders(numbers: &[i64], effort: Effort) -> impl Iterator<Item = Order> {
+    let second = (numbers.len() > 2).then(|| Order::Second { second: numbers[1] });
+    let start = numbers.len().min(STEP_SAMPLES);
+    let step = numbers[start - 1] / (start as i64 - 1).max(1);
+    let averages = [Order::Level { weight: LEVEL_WEIGHT }, Order::Step { weight: STEP_WEIGHT, step }];
+    // Blocks have bases of their own, which do what an average does.
+    let averages = averages.into_iter().filter(move |_| effort == Effort::Compact && start == STEP_SAMPLES);
+    [Order::Number, Order::Difference].into_iter().chain(second).chain(averages)
+}
+
+/// About how many bits residuals take: the sum of what each takes by its distance to the middle.
+fn residual_bits(residuals: &[i64], effort: Effort) -> f64 {
+    let scope = if effort == Effort::Compact { residuals.len().max(1) } else { BLOCK_SAMPLES };
+    residuals.chunks(scope).map(block_bits).sum()
+}
+
+fn block_bits(residuals: &[i64]) -> f64 {
+    let middle = middle_of_few(residuals);
+    let bits = residuals.iter().map(|residual| magnitude_bits(residual.wrapping_sub(middle)));
+    bits.sum::<u64>() as f64 / MAGNITUDE_UNIT
+}
+
+/// A number that divides nearly all of these quotients, of which none divides all; 1 if there is none worth it.
+///
+/// Clocks tick in tens of nanoseconds and memory is handed out in pages, and now and then a number is off.
+pub(super) fn frequent_divisor(quotients: &[i64]) -> i64 {
+    let step = quotients.len().div_ceil(DIVISOR_SAMPLES);
+    let mut best = (1, 0.0);
+    for divisor in FREQUENT_DIVISORS {
+        let (mut before, mut fits, mut misfits) = (0, 0, 0);
+        for quotient in quotients.iter().step_by(step) {
+            if quotient % divisor != 0 {
+                misfits += 1;
+                if misfits > DIVISOR_MISFITS_MAX {
+                    break;
+                }
+            } else if *quotient != before {
+                fits += 1;
+            }
+            before = *quotient;
+        }
+        let saved = f64::from(fits) * (divisor as f64).log2() - f64::from(misfits) * REMAINDER_BITS;
+        if misfits <= DIVISOR_MISFITS_MAX && saved > best.1 {
+            best = (divisor, saved);
+        }
     }
-    sums.map(|sum| sum / count)
+    if best.1 >= quotients.len().div_ceil(step) as f64 { best.0 } else { 1 }
 }
 
 /// By how much numbers grow when the reference does: the least squares of their differences.
@@ -207,31 +264,33 @@ fn fixed_point(slope: f64, reference: &[i64]) -> Option<Slope> {
     let nearest = slope.round();
     let fraction = if (slope - nearest).abs() < 1e-3 { 0.0 } else { growth_bits.min(20.0) };
     let scaled = (slope * fraction.exp2()).round();
-    if scaled == 0.0 || !(scaled.abs().log2() + growth_bits < 62.0) {
+    let has_room = scaled.abs().log2() + growth_bits < 62.0;
+    if scaled == 0.0 || !has_room {
         return None;
     }
     let zeros = (scaled as i64).trailing_zeros().min(fraction as u32);
     Some(Slope { slope: scaled as i64 >> zeros, fraction: (fraction as u32 - zeros) as u8 })
 }
 
-/// How these residuals are told.
-pub(super) fn code(residuals: &[i64], effort: Effort) -> Code {
-    let common = common(residuals);
-    let others = sparse::others(residuals, common);
-    let per_sparse = match effort {
-        Effort::Fresh => SAMPLES_PER_SPARSE,
-        Effort::Compact => SAMPLES_PER_SPARSE_SURELY,
-    };
-    match effort {
-        _ if others == 0 => Code::Constant(common),
-        _ if others * per_sparse <= residuals.len() => Code::Sparse(common),
-        Effort::Fresh => Code::Packed,
-        Effort::Compact => Code::Entropy,
+/// Which codes to ask for so many residuals, of which so many are not the common one.
+pub(super) fn code(others: usize, count: usize, effort: Effort) -> Asked {
+    let compact = effort == Effort::Compact;
+    let surely_sparse = others * SAMPLES_PER_SPARSE_SURELY <= count;
+    Asked {
+        asks_sparse: others * if compact { SAMPLES_PER_SPARSE_COMPACT } else { SAMPLES_PER_SPARSE } <= count,
+        asks_packed: !surely_sparse,
+        asks_entropy: compact && !surely_sparse,
     }
 }
 
-/// The median of a few: the common one, if most are the same. 0 if there are none.
-fn common(residuals: &[i64]) -> i64 {
+/// The residual that most are, if most are the same, and how many are not. 0 if there are none.
+pub(super) fn common(residuals: &[i64]) -> (i64, usize) {
+    let common = middle_of_few(residuals);
+    (common, sparse::others(residuals, common))
+}
+
+/// Of a few residuals the most frequent, if it is a quarter of them, else the median. 0 if there are none.
+fn middle_of_few(residuals: &[i64]) -> i64 {
     let mut asked = [0; COMMON_SAMPLES];
     let step = residuals.len().div_ceil(COMMON_SAMPLES).max(1);
     let mut count = 0;
@@ -241,5 +300,8 @@ fn common(residuals: &[i64]) -> i64 {
     }
     let asked = &mut asked[..count];
     asked.sort_unstable();
-    asked.get(count / 2).copied().unwrap_or(0)
+    let runs = asked.chunk_by(|a, b| a == b);
+    let longest = runs.max_by_key(|run| run.len()).unwrap_or_default();
+    let middle = asked.get(count / 2).copied().unwrap_or(0);
+    if longest.len() * 4 > count { longest[0] } else { middle }
 }

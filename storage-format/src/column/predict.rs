@@ -63,6 +63,16 @@ pub(super) fn quotients(integers: &[i64], divisor: u64, out: &mut Vec<i64>) {
     }
 }
 
+/// Divides once more, leaving remainders of the undivided growth.
+pub(super) fn take_remainders(quotients: &mut [i64], divisor: u64, frequent: i64, remainders: &mut Vec<i64>) {
+    remainders.clear();
+    remainders.extend(quotients.iter_mut().map(|quotient| {
+        let remainder = quotient.rem_euclid(frequent);
+        *quotient = quotient.wrapping_sub(remainder) / frequent;
+        remainder.wrapping_mul(divisor as i64)
+    }));
+}
+
 /// Takes out what the reference foretells.
 pub(super) fn take_reference(quotients: &[i64], reference: &[i64], slope: Slope, out: &mut Vec<i64>) {
     let first = reference[0];
@@ -79,45 +89,112 @@ pub(super) fn put_reference(numbers: &mut [i64], reference: &[i64], slope: Slope
     }
 }
 
-/// Residuals of an order: as many as numbers, less one, less another for order 2.
-pub(super) fn take_differences(numbers: &[i64], order: u8, out: &mut Vec<i64>) {
-    out.clear();
-    match order {
-        0 => out.extend_from_slice(&numbers[1..]),
-        1 => out.extend(numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]))),
-        _ => out.extend(
-            numbers
-                .windows(3)
-                .map(|three| three[2].wrapping_sub(three[1]).wrapping_sub(three[1].wrapping_sub(three[0]))),
-        ),
+/// From what came before each number is foretold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Nothing: the number itself.
+    Number,
+    /// The number before.
+    Difference,
+    /// The number before and its difference to the one before that; `second` is the second number.
+    Second { second: i64 },
+    /// An average of all numbers before, each counting for 1 - 2^-weight of the one behind it.
+    Level { weight: u8 },
+    /// The number before and such an average of the differences, which begins at `step`.
+    Step { weight: u8, step: i64 },
+}
+
+/// Largest weight of an average.
+pub(super) const WEIGHT_MAX: u8 = 15;
+
+/// An average that grows by each surprise: its sum is 2^weight times as large.
+#[derive(Clone, Copy)]
+struct Average {
+    sum: i64,
+    weight: u8,
+}
+
+impl Average {
+    fn starting_at(level: i64, weight: u8) -> Average {
+        Average { sum: level << weight, weight }
+    }
+
+    #[inline]
+    fn level(self) -> i64 {
+        self.sum.wrapping_add((1 << self.weight) >> 1) >> self.weight
+    }
+
+    #[inline]
+    fn learn(&mut self, residual: i64) {
+        self.sum = self.sum.wrapping_add(residual);
     }
 }
 
-/// How many numbers stand before the first residual.
-pub(super) fn lead(order: u8) -> usize {
-    if order == 2 { 2 } else { 1 }
+impl Order {
+    /// How many numbers stand before the first residual; the first is 0.
+    pub(super) fn lead(self) -> usize {
+        if matches!(self, Order::Second { .. }) { 2 } else { 1 }
+    }
+
+    /// The residuals of numbers.
+    pub(super) fn take(self, numbers: &[i64], out: &mut Vec<i64>) {
+        out.clear();
+        let differences = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+        match self {
+            Order::Number => out.extend_from_slice(&numbers[1..]),
+            Order::Difference => out.extend(differences),
+            Order::Second { .. } => {
+                let steps = numbers.windows(3).map(|three| (three[1].wrapping_sub(three[0]), three[2], three[1]));
+                out.extend(steps.map(|(step, number, before)| number.wrapping_sub(before).wrapping_sub(step)));
+            }
+            Order::Level { weight } => surprises(numbers[1..].iter().copied(), Average::starting_at(0, weight), out),
+            Order::Step { weight, step } => surprises(differences, Average::starting_at(step, weight), out),
+        }
+    }
+
+    /// Puts the numbers in place of the residuals; the lead is there.
+    pub(super) fn put(self, numbers: &mut [i64]) {
+        match self {
+            Order::Number => {}
+            Order::Difference => put_sums(numbers),
+            Order::Second { second } => {
+                // Sums of the differences of steps are steps, and sums of these are the numbers.
+                numbers[1] = second;
+                put_sums(&mut numbers[1..]);
+                put_sums(&mut numbers[1..]);
+            }
+            Order::Level { weight } => put_averaged(numbers, Average::starting_at(0, weight)),
+            Order::Step { weight, step } => {
+                put_averaged(numbers, Average::starting_at(step, weight));
+                put_sums(numbers);
+            }
+        }
+    }
 }
 
-/// Puts back the differences of an order: `numbers` has its lead, then the residuals.
-pub(super) fn put_differences(numbers: &mut [i64], order: u8) {
-    match order {
-        0 => {}
-        1 => {
-            let mut sum = numbers[0];
-            for number in &mut numbers[1..] {
-                sum = sum.wrapping_add(*number);
-                *number = sum;
-            }
-        }
-        _ => {
-            let mut sum = numbers[1];
-            let mut step = numbers[1].wrapping_sub(numbers[0]);
-            for number in &mut numbers[2..] {
-                step = step.wrapping_add(*number);
-                sum = sum.wrapping_add(step);
-                *number = sum;
-            }
-        }
+fn surprises(numbers: impl Iterator<Item = i64>, mut average: Average, out: &mut Vec<i64>) {
+    out.extend(numbers.map(|number| {
+        let residual = number.wrapping_sub(average.level());
+        average.learn(residual);
+        residual
+    }));
+}
+
+/// Puts the numbers in place of how they surprised, all but the first.
+fn put_averaged(numbers: &mut [i64], mut average: Average) {
+    for number in &mut numbers[1..] {
+        let residual = *number;
+        *number = average.level().wrapping_add(residual);
+        average.learn(residual);
+    }
+}
+
+/// Puts the sums in place of differences.
+fn put_sums(differences: &mut [i64]) {
+    let mut sum = 0i64;
+    for difference in differences {
+        sum = sum.wrapping_add(*difference);
+        *difference = sum;
     }
 }
 

@@ -1,11 +1,15 @@
 //! Scales: how a value comes from its whole number.
 //!
-//! 12.5 is 125 / 10^1. 0.105 as a program computes it from 105 ms, 105 × 0.001, is 105 / 10^3 and one unit in the
-//! last place. 0.1015625 is 13 × 2^-7.
+//! 12.5 is 125 / 10^1. What a program makes of 9 ms as 9 × 0.001 is not the float nearest to 0.009: it is the product
+//! of 9 and the float nearest to 0.001, or 9 / 10^3 and one unit in the last place. 0.1015625 is 13 × 2^-7.
 //!
 //! The loops over a column are written without branches, for the compiler to make vector instructions of.
 
 use crate::decimal::{POWERS, value_of};
+
+/// The floats nearest to 10^-exponent.
+const UNITS: [f64; 16] =
+    [1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15];
 
 /// How a value comes from its whole number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +17,11 @@ pub enum Scale {
     /// The integer divided by 10^exponent, exponent at most 15.
     Decimal {
         /// Digits behind the point.
+        exponent: u8,
+    },
+    /// The integer multiplied by the float nearest to 10^-exponent, as programs convert units.
+    Product {
+        /// Digits behind the point, 1 to 15.
         exponent: u8,
     },
     /// The float whose bits are those of the decimal plus a correction, a column of its own.
@@ -105,6 +114,11 @@ pub(super) fn integer_of(value: f64, scale: Scale) -> Option<(i64, i64)> {
             let back = float / POWERS[usize::from(exponent & 15)];
             (beyond_bound(integer) == 0 && back.to_bits() == value.to_bits()).then_some((integer, 0))
         }
+        Scale::Product { exponent } => {
+            let (integer, float) = nearest(value * POWERS[usize::from(exponent & 15)]);
+            let back = float * UNITS[usize::from(exponent & 15)];
+            (beyond_bound(integer) == 0 && back.to_bits() == value.to_bits()).then_some((integer, 0))
+        }
         Scale::NearDecimal { exponent } => {
             let (integer, _) = nearest(value * POWERS[usize::from(exponent & 15)]);
             let correction = (value.to_bits() as i64).wrapping_sub(value_of(integer, exponent).to_bits() as i64);
@@ -133,6 +147,12 @@ pub(super) fn write_values(integers: &[i64], corrections: &[i64], scale: Scale, 
             let power = POWERS[usize::from(exponent & 15)];
             for (value, integer) in pairs {
                 *value = float_of(*integer) / power;
+            }
+        }
+        Scale::Product { exponent } => {
+            let unit = UNITS[usize::from(exponent & 15)];
+            for (value, integer) in pairs {
+                *value = float_of(*integer) * unit;
             }
         }
         Scale::NearDecimal { exponent } => {

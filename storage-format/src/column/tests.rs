@@ -92,9 +92,17 @@ fn lanes_cross_their_words_as_the_chapter_says() {
 #[test]
 fn sparse_order_two_and_binary_are_read() {
     // m × 2^-1, order 2, first 3, second step 2, the fourth and only the fourth step 5 more: 3, 5, 7, 14, 21, 28.
-    let bytes = [0x20, 0x02, 0x12, 0x06, 0x04, 0x00, 0x01, 0x01, 0x0a];
+    let bytes = [0x30, 0x02, 0x12, 0x06, 0x04, 0x00, 0x01, 0x00, 0x02, 0x00, 0x0a];
     let values = [3.0, 5.0, 7.0, 14.0, 21.0, 28.0].map(|integer| integer / 2.0);
     assert_same(&decode(&bytes, 6).expect("made by the chapter"), &values);
+}
+
+#[test]
+fn averages_learn_from_each_surprise() {
+    // Weight 1, residuals 4 all over. Levels: 0, then (4 + 1) >> 1 = 2, (8 + 1) >> 1 = 4, (12 + 1) >> 1 = 6.
+    assert_same(&decode(&[0x00, 0x80, 0x00, 0x01, 0x08], 5).expect("made"), &[0.0, 4.0, 6.0, 8.0, 10.0]);
+    // Steps the same, but from 3 on: (6 + 1) >> 1 = 3, (10 + 1) >> 1 = 5, (14 + 1) >> 1 = 7; and 4 more each.
+    assert_same(&decode(&[0x00, 0x81, 0x00, 0x01, 0x06, 0x08], 4).expect("made"), &[0.0, 7.0, 16.0, 27.0]);
 }
 
 #[test]
@@ -103,6 +111,35 @@ fn near_decimal_is_a_decimal_and_units_in_the_last_place() {
     let bytes = [0x11, 0x01, 0x06, 0x02, 0x01, 0x02, 0x01];
     let values = [0.3f64.to_bits() + 1, 0.4f64.to_bits(), 0.5f64.to_bits() - 1].map(f64::from_bits);
     assert_same(&decode(&bytes, 3).expect("made by the chapter"), &values);
+}
+
+#[test]
+fn product_is_not_the_nearest_float() {
+    // 9 times the float of 0.001, which is not that of 0.009.
+    assert_eq!(9.0 * 0.001, 0.009_000_000_000_000_001);
+    assert_same(&decode(&[0xa3, 0x12], 1).expect("made by the chapter"), &[9.0 * 0.001]);
+}
+
+#[test]
+fn remainders_are_added() {
+    // First 3, ten times 0, 1, 2, 3; remainders 0, 0, 5, 0 as a sparse list.
+    let bytes = [0x00, 0x45, 0x06, 0x0a, 0x02, 0x10, 0x00, 0x00, 0x01, 0x00, 0x02, 0x00, 0x0a];
+    assert_same(&decode(&bytes, 4).expect("made by the chapter"), &[3.0, 13.0, 28.0, 33.0]);
+}
+
+#[test]
+fn ticks_of_a_clock_with_a_few_odd_ones_are_short() {
+    let mut next = random(17);
+    let mut ticks = move |odd: u64| {
+        let tick = next() % 64 * 10;
+        if next() % 40 == 0 { tick + odd } else { tick }
+    };
+    let odd: Vec<f64> = (0..1440).map(|_| ticks(3) as f64).collect();
+    let even: Vec<f64> = odd.iter().map(|value| (value / 10.0).floor() * 10.0).collect();
+    let (odd_bytes, even_bytes) = (encode(&odd, Effort::Fresh).len(), encode(&even, Effort::Fresh).len());
+    // 36 odd ones, each a place and a remainder.
+    assert!(odd_bytes < even_bytes + 36 * 2, "{odd_bytes} against {even_bytes}");
+    assert_round_trip(&odd);
 }
 
 #[test]
@@ -158,10 +195,10 @@ fn scale_is_the_shortest_that_gives_the_bits() {
     assert_eq!(scale(|index| index * 17.0), Scale::Decimal { exponent: 0 });
     assert_eq!(scale(|index| index / 100.0), Scale::Decimal { exponent: 2 });
     assert_eq!(scale(|index| index / 8192.0 * 3.0), Scale::Binary { shift: 13 });
-    assert_eq!(scale(|index| (index * 7919.0).floor() * 0.001), Scale::NearDecimal { exponent: 3 });
+    assert_eq!(scale(|index| (index * 7919.0).floor() * 0.001), Scale::Product { exponent: 3 });
     // 4e17 is 2^19 times 5^17.
     assert_eq!(scale(|index| (index * 4e17).floor()), Scale::Binary { shift: -19 });
-    assert_eq!(scale(|index| f64::from_bits(index as u64 * 0x9e37_79b9_7f4a_7c15)), Scale::Raw);
+    assert_eq!(scale(|index| f64::from_bits((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))), Scale::Raw);
 }
 
 #[test]
@@ -239,9 +276,11 @@ fn every_width_comes_back() {
         let residuals: Vec<i64> =
             (0..300).map(|_| if width == 0 { 0 } else { (next() >> (64 - width)) as i64 }).collect();
         let mut bytes = Vec::new();
-        pack::append(&residuals, &mut bytes);
+        let mut plan = pack::Plan::default();
+        plan.fit(&residuals);
+        plan.append(&residuals, &mut bytes);
         let mut cursor = crate::bytes::Cursor::new(&bytes);
-        let mut room = vec![0; 300];
+        let mut room = Vec::new();
         pack::read(&mut cursor, 300, &mut room).expect("own bytes");
         assert!(cursor.is_at_end());
         assert_eq!(room, residuals);
@@ -268,21 +307,23 @@ fn truncated_columns_are_refused() {
 fn constants_of_the_format_stay() {
     assert_eq!((SAMPLES_MAX, pack::BLOCK_SAMPLES, pack::LANES), (4096, 256, 4));
     assert_eq!((scale::SHIFT_MAX, scale::INTEGER_BOUND), (960, 1 << 51));
+    assert_eq!((predict::WEIGHT_MAX, predict::FRACTION_MAX), (15, 62));
 }
 
 #[test]
 fn what_the_tables_do_not_allow_is_refused() {
-    let refused: [(&[u8], usize); 16] = [
+    let refused: [(&[u8], usize); 17] = [
         (&[0x80, 0x00], 0),
         (&[0x80, 0x00], SAMPLES_MAX + 1),
-        (&[0x21, 0x00, 0x00], 1),
-        (&[0x31, 0x00, 0x00], 1),
-        (&[0x20, 0x82, 0x0f, 0x00, 0x00], 1),
+        (&[0xb2, 0x00], 1),
+        (&[0xbf, 0x00], 1),
+        (&[0xb0, 0x82, 0x0f, 0x00], 1),
         (&[0x90, 0x00], 1),
         (&[0x00, 0x03, 0x00, 0x00], 3),
         (&[0x00, 0x02, 0x00, 0x00, 0x00], 1),
-        (&[0x00, 0x40, 0x00, 0x00], 3),
-        (&[0x00, 0x80, 0x00, 0x00], 3),
+        (&[0x10, 0x01, 0x00, 0x00, 0x41, 0x00, 0x00, 0x01, 0x00, 0x00], 3),
+        (&[0x00, 0x80, 0x00, 0x10, 0x00], 3),
+        (&[0x00, 0x82, 0x00, 0x00, 0x00], 3),
         (&[0x00, 0x04, 0x00, 0x01, 0x00], 3),
         (&[0x00, 0x20, 0x00, 0x41, 0x00], 3),
         (&[0xc0, 0x01, 0x00, 0x00, 0x00], 3),
@@ -353,10 +394,11 @@ proptest! {
     }
 
     #[test]
-    fn any_hint_leaves_the_values_as_they_are(values in column_strategy(), kind in 0..3, parameter in 0u8..16) {
+    fn any_hint_leaves_the_values_as_they_are(values in column_strategy(), kind in 0..4, parameter in 0u8..16) {
         let hint = match kind {
             0 => Scale::Decimal { exponent: parameter },
             1 => Scale::NearDecimal { exponent: parameter },
+            2 => Scale::Product { exponent: parameter },
             _ => Scale::Binary { shift: i16::from(parameter) },
         };
         let mut back = Vec::new();

@@ -2,8 +2,9 @@
 
 use super::RESIDUALS_MAX;
 use super::bits::{mask, word};
-use super::tables::{Decoding, Encoding, STATE_BITS, STATES, Table};
+use super::tables::{Decoding, Encoding, STATE_BITS, STATES, SYMBOLS, Stored, decoding};
 use crate::Corruption;
+use crate::bytes::Cursor;
 
 pub(super) const LANES: usize = 4;
 
@@ -11,6 +12,7 @@ pub(super) const LANES: usize = 4;
 const STREAM_BYTES_MAX: usize = (RESIDUALS_MAX * STATE_BITS as usize) / 8 + 16;
 
 /// Bits filled from the highest address downwards: what is written last is read first.
+#[derive(Debug)]
 pub(super) struct Writer {
     bytes: Box<[u8; STREAM_BYTES_MAX]>,
     position: usize,
@@ -27,10 +29,10 @@ impl Default for Writer {
 
 impl Writer {
     /// Appends the stream of these symbols, each of which has a frequency.
-    pub(super) fn append(&mut self, table: &Table, symbols: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn append(&mut self, encoding: &Encoding, symbols: &[u8], out: &mut Vec<u8>) {
         (self.position, self.waiting, self.count) = (STREAM_BYTES_MAX, 0, 0);
         let lanes = symbols.len().min(LANES);
-        let states = self.push_symbols(table, symbols);
+        let states = self.push_symbols(encoding, symbols);
         for state in states[..lanes].iter().rev() {
             self.push(*state, STATE_BITS);
         }
@@ -41,9 +43,20 @@ impl Writer {
         out.extend_from_slice(&self.bytes[first..]);
     }
 
+    /// The same behind a table made for them.
+    pub(super) fn append_with_table(&mut self, symbols: &[u8], out: &mut Vec<u8>) {
+        let mut counts = [0; SYMBOLS];
+        for symbol in symbols {
+            counts[usize::from(*symbol)] += 1;
+        }
+        let stored = Stored::of(&counts);
+        stored.append(out);
+        let frequencies = stored.frequencies().expect("a table that is written has its states");
+        self.append(&Encoding::new(&frequencies), symbols, out);
+    }
+
     /// From the last symbol to the first; gives the state of each lane before its first symbol.
-    fn push_symbols(&mut self, table: &Table, symbols: &[u8]) -> [u32; LANES] {
-        let encoding = table.encoding();
+    fn push_symbols(&mut self, encoding: &Encoding, symbols: &[u8]) -> [u32; LANES] {
         let (told, last) = symbols.split_at(symbols.len().saturating_sub(LANES));
         let mut states = [0; LANES];
         for (index, symbol) in last.iter().enumerate() {
@@ -130,4 +143,14 @@ pub(super) fn decode(steps: &Decoding, bytes: &[u8], symbols: &mut [u8]) -> Resu
         return Err(Corruption::at(bytes.len(), "a stream of symbols ends early"));
     }
     Ok(taken)
+}
+
+/// Reads a table and then symbols by it.
+#[inline(always)]
+pub(super) fn decode_with_table(bytes: &[u8], symbols: &mut [u8]) -> Result<usize, Corruption> {
+    let mut cursor = Cursor::new(bytes);
+    let frequencies = Stored::read(&mut cursor)?;
+    let at = cursor.position();
+    let taken = decode(&decoding(&frequencies), &bytes[at..], symbols);
+    Ok(at + taken.map_err(|error| error.moved(at as u64))?)
 }

@@ -12,10 +12,10 @@ pub(super) struct Histogram {
     /// A bin is 2^this wide.
     pub(super) bin_shift: u32,
     bins: [u16; BINS],
-    pub(super) outside: u32,
+    outside: u32,
     /// The first and the last bin that are not empty.
     pub(super) first: usize,
-    pub(super) last: usize,
+    last: usize,
 }
 
 /// How many residuals have which symbol.
@@ -44,11 +44,7 @@ impl Histogram {
         Histogram { base, bin_shift, bins, outside, first, last }
     }
 
-    pub(super) fn inside(&self) -> u32 {
-        self.filled().iter().map(|count| u32::from(*count)).sum()
-    }
-
-    pub(super) fn filled(&self) -> &[u16] {
+    fn filled(&self) -> &[u16] {
         &self.bins[self.first..=self.last]
     }
 
@@ -57,39 +53,24 @@ impl Histogram {
         self.base.wrapping_add(bin << self.bin_shift)
     }
 
-    /// The most frequent bin and its count.
-    pub(super) fn mode(&self) -> (usize, u32) {
-        let (index, count) =
-            self.filled().iter().enumerate().max_by_key(|(_, count)| **count).expect("a window has a bin");
-        (self.first + index, u32::from(*count))
+    /// Where each bin that is not empty starts, and its count.
+    pub(super) fn points(&self) -> impl Iterator<Item = (i64, u16)> {
+        let bins = self.filled().iter().enumerate().filter(|(_, count)| **count > 0);
+        bins.map(|(index, count)| (self.residual((self.first + index) as i64), *count))
     }
 
-    /// The bins below which one and all but one in `parts` of those inside lie.
-    pub(super) fn quantiles(&self, parts: u32) -> (usize, usize) {
-        let inside = self.inside();
-        let (lower, upper) = (inside / parts, inside - 1 - inside / parts);
-        let (mut low, mut high, mut sum) = (None, self.last, 0);
-        for (index, count) in self.filled().iter().enumerate() {
-            sum += u32::from(*count);
-            if sum > lower && low.is_none() {
-                low = Some(self.first + index);
-            }
-            if sum > upper {
-                high = self.first + index;
-                break;
-            }
+    /// Mean of the bins inside without the lowest and the highest fiftieth.
+    pub(super) fn trimmed_mean(&self) -> f64 {
+        let inside: u32 = self.filled().iter().map(|count| u32::from(*count)).sum();
+        let (low, high) = (inside / 50, inside - inside / 50);
+        let (mut below, mut sum) = (0, 0u64);
+        for (bin, count) in (self.first..).zip(self.filled()) {
+            let end = below + u32::from(*count);
+            let kept = end.min(high).saturating_sub(below.max(low));
+            sum += bin as u64 * u64::from(kept);
+            below = end;
         }
-        (low.unwrap_or(self.first), high)
-    }
-
-    /// Mean of the bins between two, both included.
-    pub(super) fn mean(&self, low: usize, high: usize) -> f64 {
-        let (mut sum, mut count) = (0u64, 0u64);
-        for (index, bin) in self.bins[low..=high].iter().enumerate() {
-            sum += (low + index) as u64 * u64::from(*bin);
-            count += u64::from(*bin);
-        }
-        sum as f64 / count as f64
+        sum as f64 / f64::from((high - low).max(1))
     }
 
     /// Counts by symbol: the one of `origin` starts at bin `centre` and is 2^`fold` bins wide.

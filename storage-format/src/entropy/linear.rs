@@ -3,7 +3,7 @@
 use super::RESIDUALS_MAX;
 use super::ans;
 use super::bits::{self, mask, word};
-use super::tables::{ESCAPE, LINEAR, SYMBOLS, Table};
+use super::tables::{ESCAPE, Frequencies, LINEAR, MIDDLE, STORED, SYMBOLS};
 use crate::Corruption;
 use crate::bytes::{Cursor, append_zigzag};
 
@@ -24,18 +24,20 @@ pub(super) fn centre_shift(shift: u32) -> u32 {
 }
 
 impl Linear {
-    fn table(&self) -> &'static Table {
-        &LINEAR[usize::from(self.table)]
-    }
-
     pub(super) fn append(&self, residuals: &[i64], writer: &mut ans::Writer, out: &mut Vec<u8>) {
         out.push(self.shift as u8);
         out.push(self.table);
         append_zigzag(out, self.centre >> centre_shift(self.shift));
         let mut symbols = [ESCAPE; RESIDUALS_MAX];
         let symbols = &mut symbols[..residuals.len()];
-        self.read_symbols(residuals, symbols);
-        writer.append(self.table(), symbols, out);
+        if self.table == STORED {
+            self.read_symbols(residuals, MIDDLE, &[1; SYMBOLS], symbols);
+            writer.append_with_table(symbols, out);
+        } else {
+            let table = &LINEAR[usize::from(self.table)];
+            self.read_symbols(residuals, table.origin, &table.frequencies, symbols);
+            writer.append(table.encoding(), symbols, out);
+        }
         if self.shift > 0 {
             let mut low = bits::Writer::new(out);
             for residual in residuals {
@@ -50,15 +52,14 @@ impl Linear {
         }
     }
 
-    fn read_symbols(&self, residuals: &[i64], symbols: &mut [u8]) {
-        let table = self.table();
+    fn read_symbols(&self, residuals: &[i64], origin: u8, frequencies: &Frequencies, symbols: &mut [u8]) {
         let mut known = [ESCAPE; SYMBOLS];
-        for (symbol, frequency) in table.frequencies.iter().enumerate() {
+        for (symbol, frequency) in frequencies.iter().enumerate() {
             known[symbol] = if *frequency > 0 { symbol as u8 } else { ESCAPE };
         }
         for (residual, symbol) in residuals.iter().zip(symbols) {
             let steps = residual.wrapping_sub(self.centre) >> self.shift;
-            let place = steps.wrapping_add(i64::from(table.origin)) as u64 as usize;
+            let place = steps.wrapping_add(i64::from(origin)) as u64 as usize;
             *symbol = known.get(place).copied().unwrap_or(ESCAPE);
         }
     }
@@ -68,14 +69,20 @@ impl Linear {
 #[inline(always)]
 pub(super) fn decode(shift: u32, bytes: &[u8], residuals: &mut [i64]) -> Result<usize, Corruption> {
     let mut cursor = Cursor::new(bytes);
-    let table = usize::from(cursor.u8()?);
-    let table = LINEAR.get(table).ok_or(Corruption::at(0, "a table of linear symbols is unknown"))?;
+    let number = cursor.u8()?;
     let centre = cursor.zigzag()? << centre_shift(shift);
     let mut at = cursor.position();
     let mut symbols = [ESCAPE; RESIDUALS_MAX];
     let symbols = &mut symbols[..residuals.len()];
-    at += ans::decode(table.decoding(), &bytes[at..], symbols).map_err(|error| error.moved(at as u64))?;
-    let base = centre.wrapping_sub(i64::from(table.origin) << shift);
+    let origin = if number == STORED {
+        at += ans::decode_with_table(&bytes[at..], symbols).map_err(|error| error.moved(at as u64))?;
+        MIDDLE
+    } else {
+        let table = LINEAR.get(usize::from(number)).ok_or(Corruption::at(0, "a table of steps is unknown"))?;
+        at += ans::decode(table.decoding(), &bytes[at..], symbols).map_err(|error| error.moved(at as u64))?;
+        table.origin
+    };
+    let base = centre.wrapping_sub(i64::from(origin) << shift);
     for (residual, symbol) in residuals.iter_mut().zip(symbols.iter()) {
         *residual = base.wrapping_add(i64::from(*symbol) << shift);
     }
@@ -89,7 +96,7 @@ pub(super) fn decode(shift: u32, bytes: &[u8], residuals: &mut [i64]) -> Result<
     for (residual, symbol) in residuals.iter_mut().zip(symbols.iter()) {
         if *symbol == ESCAPE {
             let steps = cursor.zigzag().map_err(|error| error.moved(at as u64))?;
-            *residual = residual.wrapping_add(steps.wrapping_add(i64::from(table.origin)) << shift);
+            *residual = residual.wrapping_add(steps.wrapping_add(i64::from(origin)) << shift);
         }
     }
     Ok(at + cursor.position())

@@ -2,11 +2,13 @@
 
 mod ans;
 mod bits;
+mod fit;
 mod histogram;
 mod linear;
 mod octave;
 mod plain;
 mod plan;
+mod sketch;
 mod spike;
 mod tables;
 #[cfg(test)]
@@ -25,18 +27,13 @@ const FORM_CONSTANT: u8 = 128;
 const FORM_PACKED: u8 = 129;
 const FORM_SPARSE: u8 = 130;
 const FORM_SPIKE: u8 = 131;
+const FORM_PARTS: u8 = 132;
 
 /// Writes residuals; keeps its buffers from one column to the next.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Encoder {
     planner: Planner,
     writer: ans::Writer,
-}
-
-impl std::fmt::Debug for Encoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").finish_non_exhaustive()
-    }
 }
 
 impl Encoder {
@@ -60,6 +57,13 @@ impl Encoder {
             Plan::Spike { gaps, others, .. } => {
                 out.push(FORM_SPIKE);
                 self.planner.spike.append(gaps, others, &mut self.writer, out);
+            }
+            Plan::Parts { .. } => {
+                let parts = &self.planner.parts;
+                out.extend([FORM_PARTS, parts.len() as u8]);
+                for (part, plan) in residuals.chunks(residuals.len().div_ceil(parts.len())).zip(parts) {
+                    plan.append(part, &mut self.writer, out);
+                }
             }
             Plan::Simple(simple) => simple.append(residuals, &mut self.writer, out),
         }
@@ -87,14 +91,22 @@ fn decode_slice(bytes: &[u8], residuals: &mut [i64]) -> Result<usize, Corruption
     if residuals.is_empty() {
         return Ok(0);
     }
-    if bytes.first() != Some(&FORM_SPIKE) {
-        return decode_simple(bytes, residuals);
+    if bytes.first() == Some(&FORM_SPIKE) {
+        let taken = spike::decode(&bytes[1..], residuals).map_err(|error| error.moved(1))?;
+        return Ok(1 + taken);
     }
-    let taken = spike::decode(&bytes[1..], residuals).map_err(|error| error.moved(1))?;
-    Ok(1 + taken)
+    let (mut at, length) = match bytes {
+        [FORM_PARTS, 0, ..] => return Err(Corruption::at(1, "residuals come in no parts")),
+        [FORM_PARTS, parts, ..] => (2, residuals.len().div_ceil(usize::from(*parts))),
+        _ => (0, residuals.len()),
+    };
+    for part in residuals.chunks_mut(length) {
+        at += decode_simple(&bytes[at..], part).map_err(|error| error.moved(at as u64))?;
+    }
+    Ok(at)
 }
 
-/// Every form besides spikes.
+/// Every form besides spikes and parts.
 #[inline(always)]
 fn decode_simple(bytes: &[u8], residuals: &mut [i64]) -> Result<usize, Corruption> {
     let (form, rest) = bytes.split_first().ok_or(Corruption::at(0, "residuals have no form"))?;

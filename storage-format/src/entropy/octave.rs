@@ -3,7 +3,8 @@
 use super::RESIDUALS_MAX;
 use super::ans;
 use super::bits::{self, mask, word};
-use super::tables::{ESCAPE, OCTAVE, SYMBOLS, Table};
+use super::histogram::Counts;
+use super::tables::{ESCAPE, Frequencies, OCTAVE, STORED, SYMBOLS};
 use crate::Corruption;
 use crate::bytes::{Cursor, append_zigzag};
 
@@ -21,7 +22,7 @@ pub(super) struct Octave {
 
 /// The symbol of a distance from the centre, and how many bits are below it.
 #[inline(always)]
-pub(super) fn symbol(distance: i64, shift: u32) -> (u8, u32) {
+fn symbol(distance: i64, shift: u32) -> (u8, u32) {
     let sign = distance >> 63;
     let steps = (distance ^ sign) as u64 >> shift;
     let step = if steps < 2 {
@@ -37,32 +38,42 @@ pub(super) fn symbol(distance: i64, shift: u32) -> (u8, u32) {
     (symbol as u8, low_bits(step, shift))
 }
 
+/// How many residuals have which symbol, and the bits below all of them; residuals come with how often they occur.
+pub(super) fn count(residuals: impl Iterator<Item = (i64, u16)>, centre: i64, shift: u32) -> (Counts, u64) {
+    let mut counts = [0; SYMBOLS];
+    let mut low_bits = 0;
+    for (residual, times) in residuals {
+        let (symbol, bits) = symbol(residual.wrapping_sub(centre), shift);
+        counts[usize::from(symbol)] += times as i16;
+        low_bits += u64::from(bits) * u64::from(times);
+    }
+    (counts, low_bits)
+}
+
 fn low_bits(step: u32, shift: u32) -> u32 {
     shift + (step / 2).saturating_sub(1)
 }
 
 /// The smallest magnitude of a step.
-fn floor(step: u32) -> u64 {
+pub(super) fn floor(step: u32) -> u64 {
     if step < 2 { u64::from(step) } else { u64::from(2 + (step & 1)) << (step / 2 - 1) }
 }
 
 impl Octave {
-    fn table(&self) -> &'static Table {
-        &OCTAVE[usize::from(self.table)]
-    }
-
     pub(super) fn append(&self, residuals: &[i64], writer: &mut ans::Writer, out: &mut Vec<u8>) {
         out.push(super::FORM_OCTAVE + self.shift as u8);
         out.push(self.table);
         append_zigzag(out, self.centre);
-        let table = self.table();
         let mut symbols = [ESCAPE; RESIDUALS_MAX];
         let symbols = &mut symbols[..residuals.len()];
-        for (residual, place) in residuals.iter().zip(symbols.iter_mut()) {
-            let (symbol, _) = symbol(residual.wrapping_sub(self.centre), self.shift);
-            *place = if table.frequencies[usize::from(symbol)] > 0 { symbol } else { ESCAPE };
+        if self.table == STORED {
+            self.read_symbols(residuals, &[1; SYMBOLS], symbols);
+            writer.append_with_table(symbols, out);
+        } else {
+            let table = &OCTAVE[usize::from(self.table)];
+            self.read_symbols(residuals, &table.frequencies, symbols);
+            writer.append(table.encoding(), symbols, out);
         }
-        writer.append(table, symbols, out);
         let mut low = bits::Writer::new(out);
         for (residual, symbol) in residuals.iter().zip(symbols.iter()) {
             if *symbol != ESCAPE {
@@ -76,6 +87,13 @@ impl Octave {
             if *symbol == ESCAPE {
                 append_zigzag(out, residual.wrapping_sub(self.centre));
             }
+        }
+    }
+
+    fn read_symbols(&self, residuals: &[i64], frequencies: &Frequencies, symbols: &mut [u8]) {
+        for (residual, place) in residuals.iter().zip(symbols) {
+            let (symbol, _) = symbol(residual.wrapping_sub(self.centre), self.shift);
+            *place = if frequencies[usize::from(symbol)] > 0 { symbol } else { ESCAPE };
         }
     }
 }
@@ -102,13 +120,18 @@ fn steps(shift: u32) -> [Step; SYMBOLS] {
 #[inline(always)]
 pub(super) fn decode(shift: u32, bytes: &[u8], residuals: &mut [i64]) -> Result<usize, Corruption> {
     let mut cursor = Cursor::new(bytes);
-    let table = usize::from(cursor.u8()?);
-    let table = OCTAVE.get(table).ok_or(Corruption::at(0, "a table of octaves is unknown"))?;
+    let number = cursor.u8()?;
     let centre = cursor.zigzag()?;
     let mut at = cursor.position();
     let mut symbols = [ESCAPE; RESIDUALS_MAX];
     let symbols = &mut symbols[..residuals.len()];
-    at += ans::decode(table.decoding(), &bytes[at..], symbols).map_err(|error| error.moved(at as u64))?;
+    at += if number == STORED {
+        ans::decode_with_table(&bytes[at..], symbols)
+    } else {
+        let table = OCTAVE.get(usize::from(number)).ok_or(Corruption::at(0, "a table of octaves is unknown"))?;
+        ans::decode(table.decoding(), &bytes[at..], symbols)
+    }
+    .map_err(|error| error.moved(at as u64))?;
     let steps = steps(shift);
     let low = &bytes[at..];
     let mut bit = 0;

@@ -4,6 +4,12 @@ use super::bits::{self, WORD_BITS, mask, word};
 use crate::Corruption;
 use crate::bytes::{Cursor, append_varint, append_zigzag};
 
+/// How many bytes the zigzag of a value takes.
+pub(super) fn varint_bytes(value: i64) -> u64 {
+    let zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    u64::from((u64::BITS - zigzag.leading_zeros()).max(1).div_ceil(7))
+}
+
 /// Bits above the smallest residual, as many for each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Packed {

@@ -1,26 +1,31 @@
 //! Which form takes the fewest bits, told from histograms; nothing is written to find out.
 
-use super::histogram::{Counts, Histogram};
-use super::linear::{self, Linear, centre_shift};
+use super::linear::{Linear, centre_shift};
 use super::octave::{self, Octave};
-use super::plain::{Packed, append_sparse};
+use super::plain::{self, Packed};
+use super::sketch::{Mode, Sketch};
 use super::spike::Spike;
-use super::tables::{COST_UNIT, ESCAPE, LINEAR, OCTAVE, SYMBOLS, Table};
-use super::{FORM_CONSTANT, FORM_PACKED, FORM_SPARSE, ans};
+use super::tables::{ESCAPE, LOWEST, MIDDLE};
+use super::{FORM_CONSTANT, FORM_PACKED, FORM_SPARSE, ans, fit};
 use crate::bytes::append_zigzag;
 
 /// Fewer residuals are packed or sparse.
 const TABLE_COUNT_MIN: usize = 12;
+/// Fewer have no spike.
+const SPIKE_COUNT_MIN: usize = 16;
+/// Residuals of a part: fewer pay less than their header costs.
+const PART_COUNT_MIN: usize = 360;
 /// Bits of a table's form besides its symbols.
-const TABLE_BITS: u64 = 8 * 6;
-const SAMPLE_MAX: usize = 128;
+const TABLE_BITS: u64 = 8 * 7;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Plan {
     Simple(Simple),
     Spike { gaps: Simple, others: Simple, bits: u64 },
+    Parts { bits: u64 },
 }
 
+/// A form besides spikes and parts and about what it takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Simple {
     pub(super) form: Form,
@@ -40,16 +45,12 @@ impl Plan {
     pub(super) fn cost_bits(&self) -> u64 {
         match self {
             Plan::Simple(simple) => simple.bits,
-            Plan::Spike { bits, .. } => *bits,
+            Plan::Spike { bits, .. } | Plan::Parts { bits } => *bits,
         }
     }
 }
 
 impl Simple {
-    fn new(form: Form, bits: u64) -> Simple {
-        Simple { form, bits }
-    }
-
     fn or(self, other: Simple) -> Simple {
         if other.bits < self.bits { other } else { self }
     }
@@ -66,7 +67,7 @@ impl Simple {
             }
             Form::Sparse(value) => {
                 out.push(FORM_SPARSE);
-                append_sparse(value, residuals, out);
+                plain::append_sparse(value, residuals, out);
             }
             Form::Linear(linear) => linear.append(residuals, writer, out),
             Form::Octave(octave) => octave.append(residuals, writer, out),
@@ -74,190 +75,171 @@ impl Simple {
     }
 }
 
-/// Finds plans; keeps what a spike needs until it is written.
-#[derive(Default)]
+/// Finds plans; keeps what a spike and parts need until they are written.
+#[derive(Debug, Default)]
 pub(super) struct Planner {
     pub(super) spike: Spike,
-}
-
-/// A plan and what was seen on the way.
-struct Seen {
-    plan: Simple,
-    /// The most frequent value and about how many of the residuals have it.
-    mode: (i64, u32),
+    pub(super) parts: Vec<Simple>,
 }
 
 impl Planner {
     pub(super) fn plan(&mut self, residuals: &[i64]) -> Plan {
-        let Seen { plan, mode: (value, count) } = simple(residuals);
-        let plain = Plan::Simple(plan);
-        let total = residuals.len() as u32;
-        if matches!(plan.form, Form::Constant(_)) || total < 16 || count * 5 < total {
-            return plain;
+        let (plan, mode) = simple(residuals);
+        if matches!(plan.form, Form::Constant(_)) {
+            return Plan::Simple(plan);
         }
-        self.spike.read(value, residuals);
-        if self.spike.others.len() < 4 {
-            return plain;
+        let spike = self.plan_spike(residuals, mode).filter(|spike| spike.cost_bits() < plan.bits);
+        let plan = spike.unwrap_or(Plan::Simple(plan));
+        self.plan_parts(residuals, mode.value).filter(|parts| parts.cost_bits() < plan.cost_bits()).unwrap_or(plan)
+    }
+
+    fn plan_spike(&mut self, residuals: &[i64], mode: Mode) -> Option<Plan> {
+        if residuals.len() < SPIKE_COUNT_MIN || mode.count * 5 < residuals.len() {
+            return None;
         }
-        let gaps = simple(&self.spike.gaps).plan;
-        let others = simple(&self.spike.others).plan;
-        let bits = 8 * (2 + varint_bytes(value) + 1) + gaps.bits + others.bits;
-        if bits < plan.bits { Plan::Spike { gaps, others, bits } } else { plain }
+        self.spike.read(mode.value, residuals);
+        if self.spike.others.len() < SPIKE_COUNT_MIN / 4 {
+            return None;
+        }
+        let (gaps, _) = simple(&self.spike.gaps);
+        let (others, _) = simple(&self.spike.others);
+        let bits = 8 * (3 + plain::varint_bytes(mode.value)) + gaps.bits + others.bits;
+        Some(Plan::Spike { gaps, others, bits })
+    }
+
+    fn plan_parts(&mut self, residuals: &[i64], middle: i64) -> Option<Plan> {
+        let count = residuals.len() / PART_COUNT_MIN;
+        if count < 2 {
+            return None;
+        }
+        let parts = residuals.chunks(residuals.len().div_ceil(count));
+        if !drifts(parts.clone().map(|part| mean_and_variance(part, middle))) {
+            return None;
+        }
+        self.parts.clear();
+        self.parts.extend(parts.map(|part| simple(part).0));
+        Some(Plan::Parts { bits: 8 * 2 + self.parts.iter().map(|part| part.bits).sum::<u64>() })
     }
 }
 
-fn varint_bytes(value: i64) -> u64 {
-    let zigzag = ((value << 1) ^ (value >> 63)) as u64;
-    u64::from((64 - zigzag.leading_zeros()).max(1).div_ceil(7))
+/// Whether parts with these means and variances are far enough apart to pay for headers of their own.
+fn drifts(parts: impl Iterator<Item = (f64, f64)>) -> bool {
+    let extremes = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
+    let none = (f64::INFINITY, f64::NEG_INFINITY);
+    let (mean, variance) = parts.fold((none, none), |(means, variances), (mean, variance)| {
+        (extremes(means, mean), extremes(variances, variance))
+    });
+    variance.1 > 1.4 * variance.0 || (mean.1 - mean.0).powi(2) > 0.1 * variance.0
 }
 
-fn simple(residuals: &[i64]) -> Seen {
-    let (min, max) = residuals.iter().fold((i64::MAX, i64::MIN), |(min, max), residual| (min.min(*residual), max.max(*residual)));
+fn mean_and_variance(part: &[i64], middle: i64) -> (f64, f64) {
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for residual in part {
+        let distance = residual.wrapping_sub(middle) as f64;
+        sum += distance;
+        squares += distance * distance;
+    }
+    let mean = sum / part.len() as f64;
+    (mean, squares / part.len() as f64 - mean * mean)
+}
+
+/// The cheapest form besides spikes and parts.
+fn simple(residuals: &[i64]) -> (Simple, Mode) {
+    let (min, max) = residuals.iter().fold((i64::MAX, i64::MIN), |(min, max), one| (min.min(*one), max.max(*one)));
     if min == max {
-        let plan = Simple::new(Form::Constant(min), 8 * (1 + varint_bytes(min)));
-        return Seen { plan, mode: (min, residuals.len() as u32) };
+        let plan = Simple { form: Form::Constant(min), bits: 8 * (1 + plain::varint_bytes(min)) };
+        return (plan, Mode { value: min, count: residuals.len() });
     }
     let span = max.wrapping_sub(min) as u64;
-    let width = 64 - span.leading_zeros();
-    let bits = 8 * (2 + varint_bytes(min)) + (residuals.len() as u64 * u64::from(width)).next_multiple_of(8);
-    let mut plan = Simple::new(Form::Packed(Packed { base: min, width }), bits);
-    let (histogram, mode, deviation) = window(residuals, min, span);
-    if u64::from(mode.1) * 4 > residuals.len() as u64 * 3 {
-        plan = plan.or(sparse(residuals, mode.0));
+    let mut plan = packed(residuals.len(), min, span);
+    let sketch = Sketch::of(residuals, min, span);
+    if sketch.mode.count * 4 > residuals.len() * 3 {
+        plan = plan.or(sparse(residuals, sketch.mode.value));
     }
     if residuals.len() >= TABLE_COUNT_MIN {
-        plan = plan.or(linear_plan(residuals.len(), &histogram, deviation));
-        if residuals.len() >= 24 && heavy(&histogram, deviation) {
-            plan = plan.or(octave_plan(residuals, min));
+        let linear = linear_plan(residuals.len(), &sketch);
+        plan = plan.or(linear);
+        if sketch.shape.is_odd(linear.bits as f64 / residuals.len() as f64) {
+            plan = octave_plan(residuals, &sketch, plan);
         }
     }
-    Seen { plan, mode }
+    (plan, sketch.mode)
+}
+
+fn packed(count: usize, min: i64, span: u64) -> Simple {
+    let width = u64::BITS - span.leading_zeros();
+    let bits = 8 * (2 + plain::varint_bytes(min)) + (count as u64 * u64::from(width)).next_multiple_of(8);
+    Simple { form: Form::Packed(Packed { base: min, width }), bits }
 }
 
 fn sparse(residuals: &[i64], value: i64) -> Simple {
-    let (mut bytes, mut next) = (2 + varint_bytes(value), 0);
+    let (mut bytes, mut next) = (2 + plain::varint_bytes(value), 0);
     for (index, residual) in residuals.iter().enumerate() {
         if *residual != value {
-            bytes += varint_bytes((index - next) as i64) + varint_bytes(residual.wrapping_sub(value));
+            bytes += plain::varint_bytes((index - next) as i64) + plain::varint_bytes(residual.wrapping_sub(value));
             next = index + 1;
         }
     }
-    Simple::new(Form::Sparse(value), 8 * bytes)
+    Simple { form: Form::Sparse(value), bits: 8 * bytes }
 }
 
-/// A histogram of the bulk, the most frequent value with its count, and the deviation of the bulk.
-fn window(residuals: &[i64], min: i64, span: u64) -> (Histogram, (i64, u32), f64) {
-    if span < super::histogram::BINS as u64 {
-        let histogram = Histogram::of(residuals, min, 0);
-        let (bin, count) = histogram.mode();
-        let mode = (min + bin as i64, count);
-        let (q1, q3) = histogram.quantiles(4);
-        let (p5, p95) = histogram.quantiles(20);
-        let deviation = ((q3 - q1) as f64 / 1.35).max((p95 - p5) as f64 / 3.6);
-        return (histogram, mode, deviation);
+/// Escapes are told by steps, as a varint.
+fn escape_bits(span: u64, shift: u32) -> u32 {
+    8 * (span >> shift).max(1).ilog2().div_ceil(7)
+}
+
+fn linear_plan(count: usize, sketch: &Sketch) -> Simple {
+    let shift = sketch.shape.shift();
+    let histogram = &sketch.histogram;
+    let fold = shift - histogram.bin_shift;
+    let rest_bits = count as u64 * u64::from(shift) + TABLE_BITS;
+    let around = |bin: i64, origin: u8| {
+        let centre = histogram.residual(bin) >> centre_shift(shift) << centre_shift(shift);
+        let bin = centre.wrapping_sub(histogram.base) >> histogram.bin_shift;
+        let counts = histogram.counts(bin, fold, i64::from(origin));
+        let fit = fit::linear(&counts, origin, escape_bits(sketch.span, shift), rest_bits);
+        Simple { form: Form::Linear(Linear { table: fit.table, shift, centre }), bits: fit.bits + rest_bits }
+    };
+    // The middle of the step at the centre, not its lower end.
+    let mean = histogram.trimmed_mean() - f64::from((1u32 << fold) - 1) / 2.0;
+    let (floor, ceiling) = (mean.floor() as i64, mean.ceil() as i64);
+    let mut plan = around(floor, MIDDLE).or(around(histogram.first as i64, LOWEST));
+    if ceiling > floor && shift <= 2 {
+        plan = plan.or(around(ceiling, MIDDLE));
     }
-    let mut sample = [0; SAMPLE_MAX];
-    let count = residuals.len().min(SAMPLE_MAX);
-    let sample = &mut sample[..count];
-    for (index, place) in sample.iter_mut().enumerate() {
-        *place = residuals[index * residuals.len() / count];
+    plan
+}
+
+/// The cheapest of octaves if it is better than what there is.
+fn octave_plan(residuals: &[i64], sketch: &Sketch, before: Simple) -> Simple {
+    let Some((bits, centre, shift)) = octaves_of_points(sketch) else { return before };
+    // Few points tell too little entropy, never too much.
+    if bits > before.bits as f64 / residuals.len() as f64 {
+        return before;
     }
-    sample.sort_unstable();
-    let between = |low: usize, high: usize| sample[high].wrapping_sub(sample[low]) as u64 as f64;
-    let deviation =
-        (between(count / 4, count * 3 / 4) / 1.35).max(between(count / 20, count - 1 - count / 20) / 3.6);
-    let bin_shift = centre_shift(shift_of(deviation)).min(54);
-    let middle = sample[count / 2] >> bin_shift << bin_shift;
-    let histogram = Histogram::of(residuals, middle.wrapping_sub(128 << bin_shift), bin_shift);
-    let mode = sample_mode(sample);
-    let mode = (mode.0, (mode.1 as usize * residuals.len() / count) as u32);
-    (histogram, mode, deviation)
+    let (counts, low_bits) = octave::count(residuals.iter().map(|residual| (*residual, 1)), centre, shift);
+    let rest_bits = low_bits + TABLE_BITS + 8 * (plain::varint_bytes(centre) - 1);
+    let fit = fit::octave(&counts, escape_bits(sketch.span, 0), rest_bits);
+    let octave = Octave { table: fit.table, shift, centre };
+    before.or(Simple { form: Form::Octave(octave), bits: fit.bits + rest_bits })
 }
 
-fn sample_mode(sorted: &[i64]) -> (i64, u32) {
-    sorted
-        .chunk_by(|a, b| a == b)
-        .map(|equal| (equal[0], equal.len() as u32))
-        .max_by_key(|(_, count)| *count)
-        .expect("a sample is not empty")
-}
-
-fn shift_of(deviation: f64) -> u32 {
-    if deviation > 6.5 { (deviation / 3.5).log2() as u32 } else { 0 }
-}
-
-fn heavy(histogram: &Histogram, _deviation: f64) -> bool {
-    let _ = histogram;
-    true
-}
-
-fn cost(counts: &Counts, table: &Table) -> u32 {
-    counts.iter().zip(&table.costs).map(|(count, cost)| i32::from(*count) * i32::from(*cost)).sum::<i32>() as u32
-}
-
-fn cheapest(tables: &[Table], origin: u8, counts: &Counts) -> (u32, u8) {
-    let costs = tables.iter().enumerate().filter(|(_, table)| table.origin == origin);
-    let costs = costs.map(|(index, table)| (cost(counts, table), index as u8));
-    costs.min().expect("there are tables")
-}
-
-fn linear_plan(count: usize, histogram: &Histogram, deviation: f64) -> Simple {
-    let shift = shift_of(deviation).min(linear::SHIFT_MAX - 1);
-    let mut best = Simple::new(Form::Constant(0), u64::MAX);
-    for shift in shift.saturating_sub(1)..=shift + 1 {
-        if shift < histogram.bin_shift { continue }
-        let fold = shift - histogram.bin_shift;
-        let (low, high) = histogram.quantiles(50);
-        let mean = histogram.mean(low, high) - f64::from((1u32 << fold) - 1) / 2.0;
-        let mode = histogram.mode().0 as i64 - ((1 << fold) - 1) / 2;
-        let mut try_centre = |centre: i64, origin: u8| {
-            let residual = histogram.residual(centre) >> centre_shift(shift) << centre_shift(shift);
-            let centre = residual.wrapping_sub(histogram.base) >> histogram.bin_shift;
-            let counts = histogram.counts(centre, fold, i64::from(origin));
-            let (cost, table) = cheapest(&LINEAR, origin, &counts);
-            let bits = u64::from(cost / COST_UNIT) + count as u64 * u64::from(shift) + TABLE_BITS;
-            let linear = Linear { table, shift, centre: residual };
-            best = best.or(Simple::new(Form::Linear(linear), bits));
-        };
-        try_centre(mean.floor() as i64, 32);
-        if mean.ceil() != mean.floor() {
-            try_centre(mean.ceil() as i64, 32);
-        }
-        if mode != mean.floor() as i64 && mode != mean.ceil() as i64 {
-            try_centre(mode, 32);
-        }
-        try_centre(histogram.first as i64, 1);
-    }
-    best
-}
-
-fn octave_plan(residuals: &[i64], min: i64) -> Simple {
-    let mut sorted = residuals.to_vec();
-    sorted.sort_unstable();
-    let median = sorted[sorted.len() / 2];
-    let mut best = Simple::new(Form::Constant(0), u64::MAX);
-    for (centre, drops) in
-        [(min, &[6u32][..]), (sorted[sorted.len() / 64], &[6]), (median, &[6, 5, 3]), (0, &[6, 5, 3])]
-    {
-        let mut distances: Vec<u64> =
-            sorted.iter().map(|r| { let d = r.wrapping_sub(centre); (d ^ d >> 63) as u64 }).collect();
-        distances.sort_unstable();
-        let octave = distances[distances.len() / 2].max(1).ilog2();
-        for drop in drops {
-            let shift = octave.saturating_sub(*drop);
-            if shift > octave::SHIFT_MAX { continue }
-            let mut counts = [0i16; SYMBOLS];
-            let mut low = 0;
-            for residual in residuals {
-                let (symbol, bits) = octave::symbol(residual.wrapping_sub(centre), shift);
-                counts[usize::from(symbol)] += 1;
-                low += u64::from(bits);
+/// Bits a residual, centre and shift of the octaves that are best at the points of a sketch.
+fn octaves_of_points(sketch: &Sketch) -> Option<(f64, i64, u32)> {
+    let points = || sketch.points.iter().copied();
+    let mut best: Option<(u64, i64, u32)> = None;
+    for (centre, drops) in [(sketch.min, &[6][..]), (sketch.shape.median, &[6, 3]), (0, &[6, 3])] {
+        let octave = sketch.shape.typical_distance(centre).max(1).ilog2();
+        let shifts = drops.iter().map(|drop| octave.saturating_sub(*drop));
+        for shift in shifts.filter(|shift| *shift <= octave::SHIFT_MAX) {
+            let (counts, low_bits) = octave::count(points(), centre, shift);
+            let escapes = counts[usize::from(ESCAPE)] as u64;
+            let bits = fit::entropy_bits(&counts) + low_bits + escapes * u64::from(escape_bits(sketch.span, 0));
+            if best.is_none_or(|(least, ..)| bits < least) {
+                best = Some((bits, centre, shift));
             }
-            let _ = ESCAPE;
-            let (cost, table) = cheapest(&OCTAVE, 1, &counts);
-            let bits = u64::from(cost / COST_UNIT) + low + TABLE_BITS + 8 * (varint_bytes(centre) - 1);
-            best = best.or(Simple::new(Form::Octave(Octave { table, shift, centre }), bits));
         }
     }
-    best
+    let total: f64 = points().map(|(_, times)| f64::from(times)).sum();
+    best.map(|(bits, centre, shift)| (bits as f64 / total, centre, shift))
 }

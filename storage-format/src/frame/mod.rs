@@ -6,10 +6,10 @@ mod tests;
 mod write;
 
 pub use read::{Event, Reader};
-pub use write::{append_record, begin_record, end_record, record_bytes, seal_header, seal_headers, seal_payload};
+pub use write::{append_record, begin_record, end_record, seal_group, seal_payload};
 
 use crate::bytes::{i64_at, u16_at, u32_at};
-use crate::{Corruption, VERSION};
+use crate::{Corruption, FileType};
 
 /// Length of the file header.
 pub const FILE_HEADER_BYTES: usize = 32;
@@ -19,6 +19,9 @@ pub const RECORD_HEADER_BYTES: usize = 24;
 pub const RECORD_ALIGNMENT: usize = 8;
 /// Longest payload of a record.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// Layout of a record that says how much before it was not on disk; others say nothing of it.
+const LAYOUT_GROUPED: u8 = 1;
 
 /// What a framed file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,11 @@ impl FileKind {
         }
     }
 
+    /// The version of such a file that is written; older ones are read too, newer ones are not.
+    pub fn version(self) -> u16 {
+        FileType::from(self).version()
+    }
+
     /// The kind of file that starts with `magic`, if it is one of these.
     pub fn of_magic(magic: &[u8]) -> Option<FileKind> {
         [FileKind::Log, FileKind::Outbox, FileKind::Detector].into_iter().find(|kind| kind.magic() == magic)
@@ -52,7 +60,7 @@ impl FileKind {
 pub struct FileHeader {
     /// What the records are.
     pub kind: FileKind,
-    /// [`VERSION`]; decoding refuses any other.
+    /// From 1 to [`FileKind::version`]; decoding refuses any other.
     pub version: u16,
     /// Position of this file among its kind, counted from 0.
     pub sequence: u32,
@@ -65,7 +73,7 @@ pub struct FileHeader {
 impl FileHeader {
     /// A header of the present version.
     pub fn new(kind: FileKind, sequence: u32, created_ms: i64, salt: u32) -> FileHeader {
-        FileHeader { kind, version: VERSION, sequence, created_ms, salt }
+        FileHeader { kind, version: kind.version(), sequence, created_ms, salt }
     }
 
     /// The header as it stands in the file.
@@ -92,7 +100,7 @@ impl FileHeader {
             return Err(Corruption::at(28, "the file header does not match its checksum"));
         }
         let version = u16_at(bytes, 8);
-        if version != VERSION {
+        if !(1..=kind.version()).contains(&version) {
             return Err(Corruption::at(8, "the version of the format is not one we read"));
         }
         if u16_at(bytes, 10) != 0 {
@@ -107,6 +115,16 @@ impl FileHeader {
         })
     }
 
+    /// The version of a whole header that a newer program wrote, from the start of a file's bytes. Such a file is not
+    /// damaged, and whatever does not understand it must leave it as it is.
+    pub fn newer_version(bytes: &[u8]) -> Option<u16> {
+        let bytes = bytes.first_chunk::<FILE_HEADER_BYTES>()?;
+        let kind = FileKind::of_magic(&bytes[..8])?;
+        let version = u16_at(bytes, 8);
+        let is_whole = u32_at(bytes, 28) == crc32c::crc32c(&bytes[..28]);
+        (is_whole && version > kind.version()).then_some(version)
+    }
+
     /// The chain value of the file's first record: the checksum of this header.
     pub fn chain_start(&self) -> u32 {
         u32_at(&self.encode(), 28)
@@ -116,4 +134,10 @@ impl FileHeader {
 /// Length of a record in the file: header, payload, and padding to a multiple of eight.
 fn padded_bytes(payload_bytes: usize) -> usize {
     (RECORD_HEADER_BYTES + payload_bytes).next_multiple_of(RECORD_ALIGNMENT)
+}
+
+/// The checksum that belongs into the record header at the start of `record`.
+fn header_checksum(record: &[u8]) -> u32 {
+    let checksum = crc32c::crc32c(&record[..16]);
+    if record[5] == LAYOUT_GROUPED { crc32c::crc32c_append(checksum, &record[20..24]) } else { checksum }
 }

@@ -1,6 +1,9 @@
 //! Reading records past any damage.
 
-use super::{FILE_HEADER_BYTES, FileHeader, RECORD_ALIGNMENT, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, padded_bytes};
+use super::{
+    FILE_HEADER_BYTES, FileHeader, LAYOUT_GROUPED, RECORD_ALIGNMENT, RECORD_BYTES_MAX, RECORD_HEADER_BYTES,
+    header_checksum, padded_bytes,
+};
 use crate::Corruption;
 use crate::bytes::{u16_at, u32_at};
 
@@ -29,6 +32,9 @@ pub enum Event<'a> {
         to: u64,
         /// What is wrong at `from`.
         what: &'static str,
+        /// The bytes may be of a write that a power cut tore: no record behind them says that they were on disk
+        /// before it. So nothing behind them was on disk for certain either.
+        may_be_torn: bool,
     },
     /// From here to the end of the file stands no whole record, yet not only zeros: an unfinished write, as a crash
     /// leaves it, or a damaged last record.
@@ -50,8 +56,13 @@ pub struct Reader<'a> {
     position: usize,
     /// What the next record's chain must be; unknown where the header before it could not be read.
     chain: Option<u32>,
+    /// Up to where the records behind the first damage say that the file was on disk. Found when it is asked for.
+    synced_end: Option<SyncedEnd>,
     finished: bool,
 }
+
+/// Up to where records say that the file was on disk before them; `None` if none of them says anything.
+type SyncedEnd = Option<u64>;
 
 /// A record header whose checksum holds.
 struct Header {
@@ -61,6 +72,14 @@ struct Header {
     payload_checksum: u32,
     chain: u32,
     checksum: u32,
+    /// Bytes before the record that were not known to be on disk, if it says so.
+    unsynced_bytes: Option<u64>,
+}
+
+impl Header {
+    fn synced_end(&self, at: usize) -> SyncedEnd {
+        Some((at as u64).saturating_sub(self.unsynced_bytes?))
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -68,12 +87,12 @@ impl<'a> Reader<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<(FileHeader, Reader<'a>), Corruption> {
         let header = FileHeader::decode(bytes)?;
         let chain = Some(header.chain_start());
-        Ok((header, Reader { bytes, position: FILE_HEADER_BYTES, chain, finished: false }))
+        Ok((header, Reader { bytes, position: FILE_HEADER_BYTES, chain, synced_end: None, finished: false }))
     }
 
     /// Reads the records of a file whose header is damaged: each is checkable alone. The first has `chain_ok: false`.
     pub fn without_header(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, position: FILE_HEADER_BYTES.min(bytes.len()), chain: None, finished: false }
+        Reader { bytes, position: FILE_HEADER_BYTES.min(bytes.len()), chain: None, synced_end: None, finished: false }
     }
 
     fn record(&mut self, header: Header, payload: &'a [u8]) -> Event<'a> {
@@ -92,7 +111,12 @@ impl<'a> Reader<'a> {
         if is_zero(&self.bytes[from..self.position]) {
             return None;
         }
-        Some(Event::Damage { from: from as u64, to: self.position as u64, what: "padding is not zero" })
+        Some(Event::Damage {
+            from: from as u64,
+            to: self.position as u64,
+            what: "padding is not zero",
+            may_be_torn: false,
+        })
     }
 
     /// Looks for the next whole record behind damage at the present position.
@@ -100,15 +124,8 @@ impl<'a> Reader<'a> {
         let from = self.position;
         let header = read_header(self.bytes, from).ok();
         self.chain = header.as_ref().map(|header| header.checksum);
-        // A payload may hold bytes that look like records: where its length is known it is not searched.
-        let first = match header {
-            Some(header) if from + padded_bytes(header.payload_bytes) <= self.bytes.len() => {
-                from + padded_bytes(header.payload_bytes)
-            }
-            _ => from + RECORD_ALIGNMENT,
-        };
-        let found = (first..self.bytes.len()).step_by(RECORD_ALIGNMENT).find(|&at| read_record(self.bytes, at).is_ok());
-        let Some(to) = found else {
+        let first = search_start(self.bytes, from, header.as_ref());
+        let Some(to) = next_record(self.bytes, first) else {
             self.finished = true;
             return Event::TornTail { from: from as u64 };
         };
@@ -116,7 +133,9 @@ impl<'a> Reader<'a> {
             self.chain = None;
         }
         self.position = to;
-        Event::Damage { from: from as u64, to: to as u64, what }
+        let synced_end = *self.synced_end.get_or_insert_with(|| synced_end_from(self.bytes, to));
+        let may_be_torn = synced_end.is_some_and(|synced_end| synced_end <= from as u64);
+        Event::Damage { from: from as u64, to: to as u64, what, may_be_torn }
     }
 }
 
@@ -141,6 +160,37 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
+/// Where the first whole record stands, from the boundary `first` on.
+fn next_record(bytes: &[u8], first: usize) -> Option<usize> {
+    (first..bytes.len()).step_by(RECORD_ALIGNMENT).find(|&at| read_record(bytes, at).is_ok())
+}
+
+/// Where the search for a whole record begins behind the damaged one at `at`.
+fn search_start(bytes: &[u8], at: usize, header: Option<&Header>) -> usize {
+    // A payload may hold bytes that look like records: where its length is known it is not searched.
+    match header {
+        Some(header) if at + padded_bytes(header.payload_bytes) <= bytes.len() => {
+            at + padded_bytes(header.payload_bytes)
+        }
+        _ => at + RECORD_ALIGNMENT,
+    }
+}
+
+/// What the whole records from the one at `first` on say together.
+fn synced_end_from(bytes: &[u8], first: usize) -> SyncedEnd {
+    let (mut next, mut synced_end) = (Some(first), None);
+    while let Some(at) = next {
+        next = match read_record(bytes, at) {
+            Ok((header, _)) => {
+                synced_end = synced_end.max(header.synced_end(at));
+                Some(at + padded_bytes(header.payload_bytes))
+            }
+            Err(_) => next_record(bytes, search_start(bytes, at, read_header(bytes, at).ok().as_ref())),
+        };
+    }
+    synced_end
+}
+
 fn read_record(bytes: &[u8], at: usize) -> Result<(Header, &[u8]), &'static str> {
     let header = read_header(bytes, at)?;
     let payload_start = at + RECORD_HEADER_BYTES;
@@ -160,11 +210,12 @@ fn read_header(bytes: &[u8], at: usize) -> Result<Header, &'static str> {
         return Err("zeros stand where a record should be");
     }
     // The cheap conditions first: they spare the search most checksums.
-    if payload_bytes > RECORD_BYTES_MAX || header[5] != 0 || u32_at(header, 20) != 0 {
+    let (layout, unsynced) = (header[5], u32_at(header, 20));
+    if payload_bytes > RECORD_BYTES_MAX || layout > LAYOUT_GROUPED || (layout != LAYOUT_GROUPED && unsynced != 0) {
         return Err("a record header is not well-formed");
     }
     let checksum = u32_at(header, 16);
-    if checksum != crc32c::crc32c(&header[..16]) {
+    if checksum != header_checksum(header) {
         return Err("a record header does not match its checksum");
     }
     Ok(Header {
@@ -174,6 +225,7 @@ fn read_header(bytes: &[u8], at: usize) -> Result<Header, &'static str> {
         payload_checksum: u32_at(header, 8),
         chain: u32_at(header, 12),
         checksum,
+        unsynced_bytes: (layout == LAYOUT_GROUPED).then_some(u64::from(unsynced) * RECORD_ALIGNMENT as u64),
     })
 }
 

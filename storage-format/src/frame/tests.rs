@@ -37,9 +37,27 @@ fn file_header_comes_back() {
 
 #[test]
 fn file_header_of_another_version_is_refused() {
-    let newer = FileHeader { version: 2, ..HEADER };
-    let refusal = FileHeader::decode(&newer.encode()).unwrap_err();
-    assert_eq!((refusal.offset, refusal.what), (8, "the version of the format is not one we read"));
+    for version in [0, 3, u16::MAX] {
+        let other = FileHeader { version, ..HEADER };
+        let refusal = FileHeader::decode(&other.encode()).unwrap_err();
+        assert_eq!((refusal.offset, refusal.what), (8, "the version of the format is not one we read"));
+    }
+    let outbox = FileHeader { kind: FileKind::Outbox, version: 2, ..HEADER };
+    assert!(FileHeader::decode(&outbox.encode()).is_err(), "the outbox has no version 2");
+}
+
+#[test]
+fn only_a_whole_header_of_a_newer_version_is_called_newer() {
+    let newer = FileHeader { version: 3, ..HEADER }.encode();
+    assert_eq!(FileHeader::newer_version(&newer), Some(3));
+    assert_eq!(FileHeader::newer_version(&[&newer[..], &[1, 2, 3]].concat()), Some(3));
+    assert_eq!(FileHeader::newer_version(&newer[..31]), None);
+    assert_eq!(FileHeader::newer_version(&HEADER.encode()), None);
+    for bit in 0..newer.len() * 8 {
+        let mut damaged = newer;
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(FileHeader::newer_version(&damaged), None, "bit {bit}");
+    }
 }
 
 #[test]
@@ -68,17 +86,87 @@ fn records_lie_where_the_chapter_says() {
     assert_eq!(offsets, [(32, 0, 0), (64, 1, 1), (96, 2, 2), (136, 99, 99)]);
 }
 
-#[test]
-fn records_sealed_in_two_steps_are_the_same_bytes() {
-    let whole = file_of(&["one", "second", "3"]);
-    let mut records = Vec::new();
-    for (index, payload) in ["one", "second", "3"].iter().enumerate() {
-        let start = begin_record(&mut records);
-        records.extend_from_slice(payload.as_bytes());
-        seal_payload(&mut records, start, index as u8, index as u16);
+/// A file of one group per element, in which every second group was written before the one before it was synced.
+fn file_of_groups(groups: &[&[&str]], synced: impl Fn(usize) -> bool) -> (Vec<u8>, Vec<usize>) {
+    let mut file = HEADER.encode().to_vec();
+    let (mut chain, mut starts, mut synced_end) = (HEADER.chain_start(), Vec::new(), 32);
+    for (index, payloads) in groups.iter().enumerate() {
+        let mut records = Vec::new();
+        for payload in *payloads {
+            let start = begin_record(&mut records);
+            records.extend_from_slice(payload.as_bytes());
+            seal_payload(&mut records, start, 7, 1);
+            starts.push(file.len() + start);
+        }
+        chain = seal_group(&mut records, chain, (file.len() - synced_end) as u64);
+        file.extend_from_slice(&records);
+        if synced(index) {
+            synced_end = file.len();
+        }
     }
-    seal_headers(&mut records, HEADER.chain_start());
-    assert_eq!(records, whole[32..]);
+    (file, starts)
+}
+
+const GROUPS: [&[&str]; 4] = [&["one"], &["two", "three", "four"], &["five", "six"], &["seven", "eight"]];
+
+#[test]
+fn records_of_groups_come_back_in_one_chain() {
+    let (file, _) = file_of_groups(&GROUPS, |_| true);
+    let events = events(&file);
+    assert_eq!(payloads(&events), GROUPS.concat().iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+    assert!(chains_hold(&events) && matches!(events[8], Event::End { .. }));
+}
+
+#[test]
+fn a_grouped_record_lies_as_the_chapter_says() {
+    let (file, _) = file_of_groups(&[&["one", "second"]], |_| true);
+    // 24 + 3 → 32: the second record begins 32 bytes behind what was on disk, four times eight.
+    assert_eq!((file[32 + 5], &file[32 + 20..32 + 24]), (1, &[0, 0, 0, 0][..]));
+    assert_eq!((file[64 + 5], &file[64 + 20..64 + 24]), (1, &[4, 0, 0, 0][..]));
+    let checked = [&file[64..80], &file[84..88]].concat();
+    assert_eq!(file[80..84], crc32c::crc32c(&checked).to_le_bytes());
+}
+
+/// For each record that is lost, whether the reader takes it for one that a power cut may have torn.
+fn torn_when_lost(file: &[u8], starts: &[usize], lose: impl Fn(&mut [u8])) -> Vec<bool> {
+    let torn = |index: usize| {
+        let mut damaged = file.to_vec();
+        let end = starts.get(index + 1).copied().unwrap_or(file.len());
+        lose(&mut damaged[starts[index]..end]);
+        let events = events(&damaged);
+        assert_eq!(payloads(&events).len(), starts.len() - 1, "{events:?}");
+        let torn = |event: &Event<'_>| match event {
+            Event::Damage { may_be_torn, .. } => Some(*may_be_torn),
+            Event::TornTail { .. } | Event::End { .. } => Some(true),
+            Event::Record { .. } => None,
+        };
+        events.iter().find_map(torn).expect("an end, at least")
+    };
+    (0..starts.len()).map(torn).collect()
+}
+
+#[test]
+fn only_what_was_lost_of_the_last_group_may_be_torn() {
+    let (file, starts) = file_of_groups(&GROUPS, |_| true);
+    let last_group = [false, false, false, false, false, false, true, true];
+    assert_eq!(torn_when_lost(&file, &starts, |record| record.fill(0)), last_group);
+    assert_eq!(torn_when_lost(&file, &starts, |record| record[24] ^= 1), last_group);
+    assert_eq!(torn_when_lost(&file, &starts, |record| record[2] ^= 1), last_group);
+}
+
+#[test]
+fn groups_that_were_not_synced_may_be_torn_too() {
+    // The third and the fourth were both written behind the sync of the second.
+    let (file, starts) = file_of_groups(&GROUPS, |index| index < 2);
+    let two_groups = [false, false, false, false, true, true, true, true];
+    assert_eq!(torn_when_lost(&file, &starts, |record| record.fill(0)), two_groups);
+}
+
+#[test]
+fn damage_among_records_that_say_nothing_is_not_called_torn() {
+    let mut file = file_of(&["first", "second", "third"]);
+    file[64] ^= 1;
+    assert!(matches!(events(&file)[1], Event::Damage { may_be_torn: false, .. }));
 }
 
 #[test]
@@ -187,6 +275,31 @@ proptest! {
         prop_assert_eq!(payloads(&events), texts.iter().map(Vec::as_slice).collect::<Vec<_>>());
         prop_assert!(chains_hold(&events));
         prop_assert_eq!(events.last(), Some(&Event::End { offset: file.len() as u64 }));
+    }
+
+    #[test]
+    fn groups_with_changed_bytes_are_walked_and_nothing_new_appears(
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+        length in any::<proptest::sample::Index>(),
+    ) {
+        let (whole, _) = file_of_groups(&GROUPS, |index| index != 1);
+        let mut file = whole.clone();
+        for (at, byte) in changes {
+            file[at.index(whole.len())] = byte;
+        }
+        file.truncate(whole.len() - length.index(whole.len()) / 4);
+        let events: Vec<_> = Reader::without_header(&file).collect();
+        let texts = GROUPS.concat();
+        prop_assert!(payloads(&events).iter().all(|payload| texts.iter().any(|text| text.as_bytes() == *payload)));
+        let mut at = 0;
+        for event in &events {
+            let from = match event {
+                Event::Record { offset, .. } | Event::End { offset } => *offset,
+                Event::Damage { from, .. } | Event::TornTail { from } => *from,
+            };
+            prop_assert!(from >= at, "{events:?}");
+            at = from;
+        }
     }
 
     #[test]

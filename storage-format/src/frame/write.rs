@@ -1,7 +1,7 @@
 //! Writing records, in two steps that may happen on two threads: whoever encodes a payload seals it, and whoever puts
 //! the records in order sets the chain, which touches 24 bytes a record.
 
-use super::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES, padded_bytes};
+use super::{LAYOUT_GROUPED, RECORD_ALIGNMENT, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, header_checksum, padded_bytes};
 use crate::bytes::u32_at;
 
 /// Appends a whole record and returns the chain value for the next one.
@@ -29,7 +29,7 @@ pub fn end_record(out: &mut Vec<u8>, start: usize, kind: u8, shard: u16, chain: 
 
 /// Closes the record that [`begin_record`] opened at `start`, all but its chain, and pads it.
 ///
-/// The record is not readable until [`seal_header`] gave it a chain.
+/// The record is not readable until [`seal_group`] gave it a chain.
 /// Panics if the payload is empty or longer than [`RECORD_BYTES_MAX`].
 pub fn seal_payload(out: &mut Vec<u8>, start: usize, kind: u8, shard: u16) {
     let payload = &out[start + RECORD_HEADER_BYTES..];
@@ -48,24 +48,31 @@ pub fn seal_payload(out: &mut Vec<u8>, start: usize, kind: u8, shard: u16) {
 }
 
 /// Sets the chain of the sealed record at the start of `record` and returns the chain value for the next one.
-pub fn seal_header(record: &mut [u8], chain: u32) -> u32 {
+fn seal_header(record: &mut [u8], chain: u32) -> u32 {
     record[12..16].copy_from_slice(&chain.to_le_bytes());
-    let checksum = crc32c::crc32c(&record[..16]);
+    let checksum = header_checksum(record);
     record[16..20].copy_from_slice(&checksum.to_le_bytes());
     checksum
 }
 
-/// [`seal_header`] for every record of `records`, which [`seal_payload`] sealed one behind the other.
-pub fn seal_headers(mut records: &mut [u8], mut chain: u32) -> u32 {
-    while !records.is_empty() {
-        chain = seal_header(records, chain);
-        let length = record_bytes(records);
-        records = &mut records[length..];
+/// Closes the headers of the records that are written at once, and returns the chain value for the next ones.
+///
+/// [`seal_payload`] sealed them one behind the other. `unsynced_bytes` says how much of the file, directly before
+/// them, is not known to be on disk when they are written: what a power cut may then cost with them.
+pub fn seal_group(records: &mut [u8], mut chain: u32, unsynced_bytes: u64) -> u32 {
+    let mut start = 0;
+    while start < records.len() {
+        let record = &mut records[start..];
+        let unsynced = (unsynced_bytes + start as u64) / RECORD_ALIGNMENT as u64;
+        record[5] = LAYOUT_GROUPED;
+        record[20..24].copy_from_slice(&u32::try_from(unsynced).unwrap_or(u32::MAX).to_le_bytes());
+        chain = seal_header(record, chain);
+        start += record_bytes(record);
     }
     chain
 }
 
 /// Length in the file of the sealed record at the start of `record`: header, payload and padding.
-pub fn record_bytes(record: &[u8]) -> usize {
+fn record_bytes(record: &[u8]) -> usize {
     padded_bytes(u32_at(record, 0) as usize)
 }

@@ -24,11 +24,10 @@ pub struct GroupEncoder {
     columns: column::Encoder,
     timestamps: timestamps::Encoder,
     resemblance: Resemblance,
-    /// By column, empty for those that are the same as another.
+    /// By column; without integers for those that are the same as another.
     numbers: Vec<Numbers>,
     rows: Vec<ColumnRow>,
     bodies: Bodies,
-    attempt: Vec<u8>,
 }
 
 /// Bodies one behind the other, in row order.
@@ -129,28 +128,21 @@ impl GroupEncoder {
     fn read_numbers(&mut self, columns: &[Column<'_>]) {
         self.numbers.resize_with(columns.len().max(self.numbers.len()), Numbers::default);
         for ((column, row), numbers) in columns.iter().zip(&self.rows).zip(&mut self.numbers) {
-            let values = if row.kind == KIND_SAME { &[] } else { column.values };
-            numbers.read(values, None);
+            numbers.integers.clear();
+            if row.kind != KIND_SAME && !column.values.is_empty() {
+                numbers.read(column.values, None);
+            }
         }
     }
 
+    /// Appends the body of a column, told by its reference if the column's encoder finds that worth it.
     fn encode_column(&mut self, index: usize, effort: Effort) {
         let row = &mut self.rows[index];
-        if row.kind != KIND_SAME {
-            let start = self.bodies.bytes.len();
-            let numbers = &self.numbers[index];
-            self.columns.encode(numbers, effort, None, &mut self.bodies.bytes);
-            if let Some(reference) = row.reference {
-                let integers = &self.numbers[usize::from(reference)].integers;
-                self.attempt.clear();
-                self.columns.encode(numbers, effort, Some(integers), &mut self.attempt);
-                // The reference itself takes a byte or two in the row.
-                if self.attempt.len() + 2 <= self.bodies.bytes.len() - start {
-                    self.bodies.bytes.truncate(start);
-                    self.bodies.bytes.extend_from_slice(&self.attempt);
-                } else {
-                    row.reference = None;
-                }
+        // No values have no bytes.
+        if row.kind == KIND_FLOATS && !self.numbers[index].integers.is_empty() {
+            let reference = row.reference.map(|reference| self.numbers[usize::from(reference)].integers.as_slice());
+            if !self.columns.encode(&self.numbers[index], effort, reference, &mut self.bodies.bytes) {
+                row.reference = None;
             }
         }
         self.bodies.ends.push(self.bodies.bytes.len());

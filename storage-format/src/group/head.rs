@@ -106,7 +106,9 @@ impl Head {
 
     fn check_chain(&self, index: usize) -> Result<(), &'static str> {
         let row = self.columns[index];
+        let is_empty = self.timestamps[usize::from(row.timestamps)].sample_count == 0;
         match (row.kind, row.reference) {
+            (KIND_FLOATS, _) if is_empty && row.body.bytes > 0 => Err("a column without samples has bytes"),
             (KIND_SAME, None) => Err("a column is the same as none"),
             (KIND_SAME, Some(_)) if row.body.bytes > 0 => Err("a column that is the same as another has bytes"),
             (KIND_SAME, Some(_)) => self.follow(row).map(|_| ()),

@@ -45,6 +45,11 @@ impl<'a> GroupReader<'a> {
         self.row(column).reference.map(usize::from)
     }
 
+    /// Whether a column is the same as the one it refers to.
+    pub fn is_copy(&self, column: usize) -> bool {
+        self.row(column).kind == KIND_SAME
+    }
+
     /// Bytes of a column's body: without its row, its timestamps and what it refers to.
     pub fn body_bytes(&self, column: usize) -> usize {
         self.row(column).body.bytes as usize

@@ -7,6 +7,8 @@ use crate::column::{Decoder, Numbers};
 
 /// Columns remembered because others refer to them: a target's trees of references have about as many inner nodes.
 const REMEMBERED_MAX: usize = 32;
+/// Timestamps remembered: a target rarely has more that are not even.
+const TIMESTAMPS_REMEMBERED_MAX: usize = 4;
 
 /// Buffers of reading, kept from one column to the next; a fresh one serves as well, only slower.
 ///
@@ -18,7 +20,8 @@ pub struct Scratch {
     residuals: Vec<i64>,
     base_ms: Vec<i64>,
     key: Vec<u8>,
-    timestamps: RememberedTimestamps,
+    timestamps: Vec<RememberedTimestamps>,
+    next_timestamps: usize,
     columns: Vec<RememberedColumn>,
     next_column: usize,
 }
@@ -75,38 +78,42 @@ impl Scratch {
         timestamps_ms: &mut Vec<i64>,
     ) -> Result<(), Corruption> {
         let row = &source.head.timestamps[usize::from(index)];
-        if row.body.bytes == 0 {
-            return timestamps::decode(row, &[], &[], &mut self.residuals, timestamps_ms);
-        }
         let (at, body) = source.head.checked_body(source.bytes, row.body)?;
+        if body.is_empty() {
+            return timestamps::decode(row, body, &[], &mut self.residuals, timestamps_ms);
+        }
         let moved = |corruption: Corruption| corruption.moved(at as u64);
+        let base = base_of(source, body).map_err(moved)?;
         self.key.clear();
         append_key(row, body, &mut self.key);
+        if let Some((row, body)) = base {
+            append_key(row, body, &mut self.key);
+        }
+        if let Some(known) = self.timestamps.iter().find(|known| known.key == self.key) {
+            timestamps_ms.extend_from_slice(&known.timestamps_ms);
+            return Ok(());
+        }
         self.base_ms.clear();
-        if let Some(base) = timestamps::base(body).map_err(moved)? {
-            self.decode_base(source, base).map_err(moved)?;
+        if let Some((row, body)) = base {
+            timestamps::decode(row, body, &[], &mut self.residuals, &mut self.base_ms).map_err(moved)?;
         }
-        if self.timestamps.key != self.key {
-            self.timestamps.key.clear();
-            self.timestamps.timestamps_ms.clear();
-            let decoded = &mut self.timestamps.timestamps_ms;
-            timestamps::decode(row, body, &self.base_ms, &mut self.residuals, decoded).map_err(moved)?;
-            self.timestamps.key.extend_from_slice(&self.key);
-        }
-        timestamps_ms.extend_from_slice(&self.timestamps.timestamps_ms);
+        let start = timestamps_ms.len();
+        timestamps::decode(row, body, &self.base_ms, &mut self.residuals, timestamps_ms).map_err(moved)?;
+        self.remember_timestamps(&timestamps_ms[start..]);
         Ok(())
     }
 
-    /// Fills `base_ms` with the timestamps that others are picked from, and adds where they come from to the key.
-    fn decode_base(&mut self, source: Source<'_>, base: usize) -> Result<(), Corruption> {
-        let row = source.head.timestamps.get(base);
-        let row = row.ok_or(Corruption::at(0, "timestamps are picked from others that do not exist"))?;
-        let (_, body) = source.head.checked_body(source.bytes, row.body)?;
-        if timestamps::base(body)?.is_some() {
-            return Err(Corruption::at(0, "timestamps are picked from others that are picked themselves"));
+    /// Keeps the timestamps that the present key gave.
+    fn remember_timestamps(&mut self, timestamps_ms: &[i64]) {
+        if self.timestamps.len() < TIMESTAMPS_REMEMBERED_MAX {
+            self.timestamps.push(RememberedTimestamps::default());
         }
-        append_key(row, body, &mut self.key);
-        timestamps::decode(row, body, &[], &mut self.residuals, &mut self.base_ms)
+        let slot = self.next_timestamps % self.timestamps.len();
+        let remembered = &mut self.timestamps[slot];
+        std::mem::swap(&mut remembered.key, &mut self.key);
+        remembered.timestamps_ms.clear();
+        remembered.timestamps_ms.extend_from_slice(timestamps_ms);
+        self.next_timestamps = (slot + 1) % TIMESTAMPS_REMEMBERED_MAX;
     }
 
     /// Appends the values of a column of floats. On damage they are as before.
@@ -117,6 +124,9 @@ impl Scratch {
         values: &mut Vec<f64>,
     ) -> Result<(), Corruption> {
         let row = source.row(column);
+        if source.sample_count(row) == 0 {
+            return Ok(());
+        }
         if row.is_referred_to {
             let slot = self.numbers(source, column)?;
             self.columns[slot].numbers.append_values(values);
@@ -174,6 +184,18 @@ impl Scratch {
         self.next_column = (slot + 1) % REMEMBERED_MAX;
         slot
     }
+}
+
+/// The row that a body of timestamps is picked from, if it is, and that row's body.
+fn base_of<'a>(source: Source<'a>, body: &[u8]) -> Result<Option<(&'a TimestampsRow, &'a [u8])>, Corruption> {
+    let Some(base) = timestamps::base(body)? else { return Ok(None) };
+    let row = source.head.timestamps.get(base);
+    let row = row.ok_or(Corruption::at(0, "timestamps are picked from others that do not exist"))?;
+    let (_, base_body) = source.head.checked_body(source.bytes, row.body)?;
+    if timestamps::base(base_body)?.is_some() {
+        return Err(Corruption::at(0, "timestamps are picked from others that are picked themselves"));
+    }
+    Ok(Some((row, base_body)))
 }
 
 /// All that a row's timestamps follow from.

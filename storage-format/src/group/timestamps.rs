@@ -1,5 +1,7 @@
 //! Timestamp columns: nothing for an even beat, little for one that slips.
 
+use std::fmt;
+
 use super::head::TimestampsRow;
 use crate::Corruption;
 use crate::bytes::{Cursor, append_varint, append_zigzag};
@@ -20,11 +22,17 @@ pub(super) fn row(timestamps_ms: &[i64]) -> TimestampsRow {
 }
 
 /// Writes bodies; keeps its buffers from one to the next.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Encoder {
     entropy: entropy::Encoder,
     residuals: Vec<i64>,
     attempt: Vec<u8>,
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
+    }
 }
 
 impl Encoder {
@@ -81,25 +89,37 @@ pub(super) fn decode(
     residuals: &mut Vec<i64>,
     timestamps_ms: &mut Vec<i64>,
 ) -> Result<(), Corruption> {
+    if body.is_empty() {
+        return append_even(row, timestamps_ms);
+    }
     let start = timestamps_ms.len();
     let mut cursor = Cursor::new(body);
-    if body.is_empty() {
-        let step = even_step(row).ok_or(cursor.corruption("timestamps are not even"))?;
-        timestamps_ms.extend((0..row.sample_count).map(|index| nth(row.first_ms, step, index)));
-    } else {
-        let form = cursor.u8()?;
-        match form {
-            0..=ORDER_MAX => decode_beat(row, form, &mut cursor, residuals, timestamps_ms)?,
-            FORM_SUBSET => decode_subset(row, &mut cursor, base_ms, residuals, timestamps_ms)?,
-            _ => return Err(Corruption::at(0, "the form of timestamps is not one we read")),
-        }
-        cursor.expect_end()?;
+    match cursor.u8()? {
+        order @ 0..=ORDER_MAX => decode_beat(row, order, &mut cursor, residuals, timestamps_ms)?,
+        FORM_SUBSET => decode_subset(row, &mut cursor, base_ms, residuals, timestamps_ms)?,
+        _ => return Err(Corruption::at(0, "the form of timestamps is not one we read")),
     }
+    cursor.expect_end()?;
     let decoded = &timestamps_ms[start..];
     let ends_right = decoded.last().is_none_or(|last| *last == row.last_ms);
-    if !ends_right || !decoded.is_sorted() {
-        return Err(Corruption::at(0, "timestamps run back or miss their end"));
+    if ends_right && decoded.is_sorted() { Ok(()) } else { Err(out_of_order()) }
+}
+
+fn out_of_order() -> Corruption {
+    Corruption::at(0, "timestamps run back or miss their end")
+}
+
+fn append_even(row: &TimestampsRow, timestamps_ms: &mut Vec<i64>) -> Result<(), Corruption> {
+    let step = even_step(row).ok_or(Corruption::at(0, "timestamps are not even"))?;
+    if row.last_ms < row.first_ms {
+        return Err(out_of_order());
     }
+    let mut next = row.first_ms;
+    timestamps_ms.extend((0..row.sample_count).map(|_| {
+        let time = next;
+        next = next.wrapping_add(step);
+        time
+    }));
     Ok(())
 }
 

@@ -1,193 +1,195 @@
-//! Which series have a label pair.
+//! Label names, their values, and which series have them.
 
-use super::Symbols;
+use roaring::RoaringBitmap;
+
+use super::{Parts, PostingsList, Symbols};
 use crate::Corruption;
-use crate::bytes::{Cursor, u32_at};
+use crate::bytes::u32_at;
 
-/// Width of a table entry: name, value, offset, count.
-const ENTRY_BYTES: usize = 16;
+/// Width of a name's entry: symbol, first pair, list offset.
+pub(super) const NAME_BYTES: usize = 12;
+/// Width of a pair's entry: symbol, list offset.
+pub(super) const PAIR_BYTES: usize = 8;
 
 /// The postings region, read in place.
 #[derive(Clone, Copy, Debug)]
-pub struct PostingsTable<'a> {
-    entries: &'a [u8],
-    lists: &'a [u8],
+pub(crate) struct PostingsTable<'a> {
+    names: Parts<'a>,
+    pairs: Parts<'a>,
+    lists: Parts<'a>,
     symbols: Symbols<'a>,
     series_count: u32,
-    /// What is added to the offsets of errors.
-    base: u64,
-}
-
-/// One entry of the table.
-#[derive(Clone, Copy)]
-struct Entry {
-    name: u32,
-    value: u32,
-    offset: u32,
-    count: u32,
 }
 
 impl<'a> PostingsTable<'a> {
-    /// Takes the region apart. `series_count` bounds what a list may name.
-    pub fn open(region: &'a [u8], symbols: Symbols<'a>, series_count: u32) -> Result<PostingsTable<'a>, Corruption> {
-        if region.len() < 4 {
-            return Err(Corruption::at(region.len(), "the postings end before their count"));
-        }
-        let entries_bytes = u64::from(u32_at(region, 0)) * ENTRY_BYTES as u64;
-        if entries_bytes > region.len() as u64 - 4 {
-            return Err(Corruption::at(0, "the postings have more entries than bytes"));
-        }
-        let (entries, lists) = region[4..].split_at(entries_bytes as usize);
-        Ok(PostingsTable { entries, lists, symbols, series_count, base: 0 })
+    /// `series_count` bounds what a list may name.
+    pub(crate) fn open(
+        parts: Parts<'a>,
+        symbols: Symbols<'a>,
+        series_count: u32,
+    ) -> Result<PostingsTable<'a>, Corruption> {
+        let (head, end) = parts.table(0, 2, 4)?;
+        let (names, end) = parts.table(end, head.number(0), NAME_BYTES)?;
+        let (pairs, end) = parts.table(end, head.number(1), PAIR_BYTES)?;
+        let lists = parts.part(end, parts.bytes.len());
+        Ok(PostingsTable { names, pairs, lists, symbols, series_count })
     }
 
-    /// The same, with errors told from the start of the file in which the region lies at `base`.
-    pub(crate) fn based(self, base: u64) -> PostingsTable<'a> {
-        PostingsTable { base, ..self }
+    /// Number of series, below which postings lie.
+    pub(super) fn series_count(&self) -> u32 {
+        self.series_count
     }
 
-    /// Number of label pairs.
-    pub fn pair_count(&self) -> usize {
-        self.entries.len() / ENTRY_BYTES
+    /// Number of label names.
+    pub(super) fn name_count(&self) -> u32 {
+        (self.names.bytes.len() / NAME_BYTES) as u32
+    }
+
+    fn pair_count(&self) -> u32 {
+        (self.pairs.bytes.len() / PAIR_BYTES) as u32
     }
 
     /// All label names in byte order.
-    pub fn label_names(&self) -> Result<Vec<&'a str>, Corruption> {
-        let mut names = Vec::new();
-        let mut index = 0;
-        while index < self.pair_count() {
-            let name = self.entry(index).name;
-            names.push(self.symbol(name, index)?);
-            index = self.first_at_least(name, u32::MAX).max(index + 1);
-        }
-        Ok(names)
+    pub(crate) fn label_names(&self) -> Result<Vec<String>, Corruption> {
+        (0..self.name_count()).map(|name| self.text(self.name_symbol(name))).collect()
     }
 
-    /// The values of a label in byte order, each with its series; none if no series has the label.
-    pub fn values_of(&self, name: &str) -> Result<ValuesOf<'a>, Corruption> {
-        let range = match self.symbols.lookup(name)? {
-            Some(name) => self.first_at_least(name, 0)..self.first_at_least(name, u32::MAX),
-            None => 0..0,
+    /// The values of a label in byte order; none if no series has the label.
+    pub(crate) fn values_of(&self, name: &str) -> Result<ValuesOf<'a>, Corruption> {
+        let (next, end) = match self.find_name(name)? {
+            Some(name) => self.pairs_of(name)?,
+            None => (0, 0),
         };
-        Ok(ValuesOf { table: *self, next: range.start, end: range.end })
+        Ok(ValuesOf { table: *self, next, end })
     }
 
-    /// The series with a label pair, ascending; none if no series has it.
-    pub fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Corruption> {
-        let mut series = Vec::new();
-        let (Some(name), Some(value)) = (self.symbols.lookup(name)?, self.symbols.lookup(value)?) else {
-            return Ok(series);
+    /// The series that have a label of this name, whatever its value.
+    pub(crate) fn postings_of_name(&self, name: &str) -> Result<RoaringBitmap, Corruption> {
+        match self.find_name(name)? {
+            Some(name) => self.list(name as usize)?.read(),
+            None => Ok(RoaringBitmap::new()),
+        }
+    }
+
+    /// The series with a label pair.
+    pub(crate) fn postings(&self, name: &str, value: &str) -> Result<RoaringBitmap, Corruption> {
+        match self.find_pair(name, value)? {
+            Some((_, pair)) => self.pair_list(pair)?.read(),
+            None => Ok(RoaringBitmap::new()),
+        }
+    }
+
+    /// The numbers of a label pair and of its name, if a series has it.
+    pub(crate) fn find_pair(&self, name: &str, value: &str) -> Result<Option<(u32, u32)>, Corruption> {
+        let (Some(name), Some(value)) = (self.find_name(name)?, self.symbols.lookup(value)?) else { return Ok(None) };
+        let (first, end) = self.pairs_of(name)?;
+        Ok(find(first, end, value, |pair| self.pair_symbol(pair)).map(|pair| (name, pair)))
+    }
+
+    fn find_name(&self, name: &str) -> Result<Option<u32>, Corruption> {
+        let Some(symbol) = self.symbols.lookup(name)? else { return Ok(None) };
+        Ok(find(0, self.name_count(), symbol, |name| self.name_symbol(name)))
+    }
+
+    /// The pairs of a name: the first, and the one behind the last.
+    pub(super) fn pairs_of(&self, name: u32) -> Result<(u32, u32), Corruption> {
+        let first_pair = |name: u32| u32_at(self.names.bytes, name as usize * NAME_BYTES + 4);
+        let first = first_pair(name);
+        let end = if name + 1 < self.name_count() { first_pair(name + 1) } else { self.pair_count() };
+        if first > end || end > self.pair_count() {
+            return Err(self.names.corruption(name as usize * NAME_BYTES, "a label has pairs that do not exist"));
+        }
+        Ok((first, end))
+    }
+
+    fn name_symbol(&self, name: u32) -> u32 {
+        u32_at(self.names.bytes, name as usize * NAME_BYTES)
+    }
+
+    /// Number of texts that entries are made of: a key below it stands for a name or, behind those, for a pair's value.
+    pub(crate) fn key_count(&self) -> usize {
+        self.name_count() as usize + self.pair_count() as usize
+    }
+
+    /// The key of a pair's value; that of a name is its number.
+    pub(super) fn value_key(&self, pair: u32) -> usize {
+        self.name_count() as usize + pair as usize
+    }
+
+    /// The symbol of a key.
+    pub(super) fn key_symbol(&self, key: usize) -> u32 {
+        match key.checked_sub(self.name_count() as usize) {
+            None => self.name_symbol(key as u32),
+            Some(pair) => self.pair_symbol(pair as u32),
+        }
+    }
+
+    fn pair_symbol(&self, pair: u32) -> u32 {
+        u32_at(self.pairs.bytes, pair as usize * PAIR_BYTES)
+    }
+
+    /// Appends the text of a symbol that this table names.
+    pub(super) fn append_text(&self, symbol: u32, text: &mut String) -> Result<(), Corruption> {
+        self.symbols.append_text(symbol, text)
+    }
+
+    fn text(&self, symbol: u32) -> Result<String, Corruption> {
+        let mut text = String::new();
+        self.append_text(symbol, &mut text)?;
+        Ok(text)
+    }
+
+    fn pair_list(&self, pair: u32) -> Result<PostingsList<'a>, Corruption> {
+        self.list(self.name_count() as usize + pair as usize)
+    }
+
+    /// The list at a position among those of all names and then all pairs.
+    pub(super) fn list(&self, index: usize) -> Result<PostingsList<'a>, Corruption> {
+        let name_count = self.name_count() as usize;
+        let offset = |index: usize| match index.checked_sub(name_count) {
+            None => u32_at(self.names.bytes, index * NAME_BYTES + 8),
+            Some(pair) => u32_at(self.pairs.bytes, pair * PAIR_BYTES + 4),
         };
-        let index = self.first_at_least(name, value);
-        if index < self.pair_count() && (self.entry(index).name, self.entry(index).value) == (name, value) {
-            self.list(index).read(&mut series)?;
-        }
-        Ok(series)
+        let is_last = index + 1 == name_count + self.pair_count() as usize;
+        let end = if is_last { self.lists.bytes.len() } else { offset(index + 1) as usize };
+        let outside = self.lists.corruption(0, "a postings list lies outside of its region");
+        PostingsList::open(*self, index, self.lists.checked_part(offset(index), end).ok_or(outside)?)
     }
+}
 
-    /// The index of the first entry whose pair is not below (`name`, `value`). No symbol is `u32::MAX`: a table of so
-    /// many would not fit its region.
-    fn first_at_least(&self, name: u32, value: u32) -> usize {
-        let (mut low, mut high) = (0, self.pair_count());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let entry = self.entry(middle);
-            if (entry.name, entry.value) < (name, value) { low = middle + 1 } else { high = middle }
-        }
-        low
+/// The number within `low..high` whose symbol it is; symbols ascend with the numbers.
+fn find(mut low: u32, mut high: u32, symbol: u32, symbol_of: impl Fn(u32) -> u32) -> Option<u32> {
+    let end = high;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if symbol_of(middle) < symbol { low = middle + 1 } else { high = middle }
     }
-
-    fn entry(&self, index: usize) -> Entry {
-        let at = index * ENTRY_BYTES;
-        let field = |number: usize| u32_at(self.entries, at + 4 * number);
-        Entry { name: field(0), value: field(1), offset: field(2), count: field(3) }
-    }
-
-    /// The text of a symbol that the entry at `index` names.
-    fn symbol(&self, symbol: u32, index: usize) -> Result<&'a str, Corruption> {
-        let offset = self.entry_offset(index);
-        self.symbols.get(symbol).map_err(|cause| Corruption { offset, what: cause.what })
-    }
-
-    fn entry_offset(&self, index: usize) -> u64 {
-        self.base + (4 + index * ENTRY_BYTES) as u64
-    }
-
-    fn list(&self, index: usize) -> PostingsList<'a> {
-        let entry = self.entry(index);
-        let end = if index + 1 < self.pair_count() { self.entry(index + 1).offset as usize } else { self.lists.len() };
-        PostingsList {
-            bytes: self.lists.get(entry.offset as usize..end),
-            at: self.entry_offset(index),
-            lists_at: self.base + (4 + self.entries.len()) as u64 + u64::from(entry.offset),
-            count: entry.count,
-            series_count: self.series_count,
-        }
-    }
+    (low < end && symbol_of(low) == symbol).then_some(low)
 }
 
 /// The values of one label, as an iterator of text and list.
 #[derive(Clone, Debug)]
 pub struct ValuesOf<'a> {
     table: PostingsTable<'a>,
-    next: usize,
-    end: usize,
+    next: u32,
+    end: u32,
 }
 
 impl<'a> Iterator for ValuesOf<'a> {
-    type Item = Result<(&'a str, PostingsList<'a>), Corruption>;
+    type Item = Result<(String, PostingsList<'a>), Corruption>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.end {
             return None;
         }
-        let index = self.next;
+        let pair = self.next;
         self.next += 1;
-        let value = self.table.symbol(self.table.entry(index).value, index);
-        Some(value.map(|value| (value, self.table.list(index))))
-    }
-}
-
-/// The series of one label pair, not yet decoded.
-#[derive(Clone, Copy, Debug)]
-pub struct PostingsList<'a> {
-    bytes: Option<&'a [u8]>,
-    at: u64,
-    lists_at: u64,
-    count: u32,
-    series_count: u32,
-}
-
-impl PostingsList<'_> {
-    /// Number of series.
-    pub fn count(&self) -> u32 {
-        self.count
+        let value = self.table.text(self.table.pair_symbol(pair));
+        Some(value.and_then(|value| Ok((value, self.table.pair_list(pair)?))))
     }
 
-    /// Appends the series, ascending. After an error `series` may hold a part of the list.
-    pub fn read(&self, series: &mut Vec<u32>) -> Result<(), Corruption> {
-        let outside = Corruption { offset: self.at, what: "a postings list lies outside of its region" };
-        let bytes = self.bytes.ok_or(outside)?;
-        if self.count as usize > bytes.len() {
-            return Err(outside);
-        }
-        series.reserve(self.count as usize);
-        self.read_deltas(Cursor::new(bytes), series).map_err(|corruption| corruption.moved(self.lists_at))
-    }
-
-    fn read_deltas(&self, mut cursor: Cursor<'_>, series: &mut Vec<u32>) -> Result<(), Corruption> {
-        let mut next = 0u64;
-        for index in 0..self.count {
-            let delta = u64::from(cursor.varint_u32()?);
-            if index > 0 && delta == 0 {
-                return Err(cursor.corruption("a postings list is not ascending"));
-            }
-            next += delta;
-            if next >= u64::from(self.series_count) {
-                return Err(cursor.corruption("a postings list names a series that does not exist"));
-            }
-            series.push(next as u32);
-        }
-        cursor.expect_end()
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = (self.end - self.next) as usize;
+        (left, Some(left))
     }
 }

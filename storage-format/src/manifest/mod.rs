@@ -97,6 +97,11 @@ impl Manifest {
     }
 }
 
+/// The checksum of a file's bytes, part by part: begins with 0 and the first part.
+pub fn append_checksum(checksum: u32, part: &[u8]) -> u32 {
+    crc32c::crc32c_append(checksum, part)
+}
+
 /// Whether a path is one that a manifest may have.
 pub fn is_path(path: &str) -> bool {
     let is_name = |name: &str| {

@@ -70,5 +70,8 @@ fn what_breaks_a_rule_is_refused_whatever_its_checksum() {
     ] {
         assert!(Manifest::decode(&text(&lines, count, total)).is_err(), "{lines}");
     }
-    assert!(Manifest::decode(&text(&format!("{head}file 00000000 1 a\n"), 1, 1)).is_ok(), "the tests' own text is right");
+    assert!(
+        Manifest::decode(&text(&format!("{head}file 00000000 1 a\n"), 1, 1)).is_ok(),
+        "the tests' own text is right"
+    );
 }

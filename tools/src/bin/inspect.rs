@@ -24,10 +24,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use storage_format::block::{self, BlockReader, ChunkMeta, SeriesEntry};
+use storage_format::Corruption;
+use storage_format::block_v1::{self as block, BlockReader, ChunkMeta, SeriesEntry};
 use storage_format::chunk;
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
-use storage_format::log::{self, decode_samples, decode_series};
+use storage_format::log::{self, decode_deletion, decode_rows, decode_samples, decode_series};
 use storage_format::outbox::{self, Delivered, GivenUp, Notification};
 
 const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -133,7 +134,10 @@ impl<W: Write> Printer<W> {
                     self.payload(kind, record_kind, offset, payload)?;
                     index += 1;
                 }
-                Event::Damage { from, to, what } => self.damage(from, format_args!("up to {to:08x}: {what}"))?,
+                Event::Damage { from, to, what, may_be_torn } => {
+                    let torn = if may_be_torn { " (of a write that was never answered, perhaps)" } else { "" };
+                    self.damage(from, format_args!("up to {to:08x}: {what}{torn}"))?;
+                }
                 Event::TornTail { from } => {
                     self.at(from, format_args!("torn tail: {} bytes hold no whole record", bytes.len() as u64 - from))?;
                 }
@@ -157,7 +161,9 @@ impl<W: Write> Printer<W> {
     fn payload(&mut self, file: FileKind, kind: u8, offset: u64, payload: &[u8]) -> io::Result<()> {
         let lines = match (file, kind) {
             (FileKind::Log, log::KIND_SERIES) => series_lines(payload),
-            (FileKind::Log, log::KIND_SAMPLES) => sample_lines(payload),
+            (FileKind::Log, log::KIND_ROWS) => sample_lines(|row| decode_rows(payload, row)),
+            (FileKind::Log, log::KIND_SAMPLES | log::KIND_BELATED) => sample_lines(|row| decode_samples(payload, row)),
+            (FileKind::Log, log::KIND_DELETION) => deletion_lines(payload),
             (FileKind::Outbox, outbox::KIND_NOTIFICATION) => notification_lines(payload),
             (FileKind::Outbox, outbox::KIND_DELIVERED) => delivered_lines(payload),
             (FileKind::Outbox, outbox::KIND_GIVEN_UP) => given_up_lines(payload),
@@ -232,7 +238,9 @@ type Lines = Result<Vec<String>, storage_format::Corruption>;
 fn record_name(file: FileKind, kind: u8) -> String {
     match (file, kind) {
         (FileKind::Log, log::KIND_SERIES) => "series".to_owned(),
-        (FileKind::Log, log::KIND_SAMPLES) => "samples".to_owned(),
+        (FileKind::Log, log::KIND_ROWS | log::KIND_SAMPLES) => "samples".to_owned(),
+        (FileKind::Log, log::KIND_BELATED) => "belated samples".to_owned(),
+        (FileKind::Log, log::KIND_DELETION) => "deletion".to_owned(),
         (FileKind::Outbox, outbox::KIND_NOTIFICATION) => "notification".to_owned(),
         (FileKind::Outbox, outbox::KIND_DELIVERED) => "delivered".to_owned(),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => "given up".to_owned(),
@@ -247,11 +255,18 @@ fn series_lines(payload: &[u8]) -> Lines {
         .collect()
 }
 
-fn sample_lines(payload: &[u8]) -> Lines {
+fn sample_lines(decode: impl FnOnce(&mut dyn FnMut(u64, i64, f64)) -> Result<u32, Corruption>) -> Lines {
     let mut lines = Vec::new();
-    decode_samples(payload, |reference, timestamp_ms, value| {
+    decode(&mut |reference, timestamp_ms, value| {
         lines.push(format!("{reference}  {}  {}", Moment(timestamp_ms), Value(value)));
     })?;
+    Ok(lines)
+}
+
+fn deletion_lines(payload: &[u8]) -> Lines {
+    let deletion = decode_deletion(payload)?;
+    let mut lines = vec![format!("from {} to {} of", Moment(deletion.from_ms), Moment(deletion.to_ms))];
+    lines.extend(deletion.references.iter().map(u64::to_string));
     Ok(lines)
 }
 

@@ -1,0 +1,32 @@
+use super::snapshot::{name_in, url_of};
+use super::*;
+
+#[test]
+fn server_is_found_by_its_settings() {
+    let url = |yaml| url_of(&Config::from_yaml("a.yml", yaml).expect("the settings are right"));
+    assert_eq!(url(""), "http://127.0.0.1:9090");
+    assert_eq!(url("listen: 0.0.0.0:80"), "http://127.0.0.1:80");
+    assert_eq!(url("listen: '[::]:80'"), "http://[::1]:80");
+    assert_eq!(url("external_url: https://watch.example/dozor"), "https://watch.example/dozor");
+}
+
+#[test]
+fn answer_of_a_server_is_a_name_or_a_reason() {
+    let good = br#"{"status":"success","data":{"name":"20261122T003000Z-1a2b3c4d"}}"#;
+    assert_eq!(name_in(good), Ok("20261122T003000Z-1a2b3c4d".to_owned()));
+    let refused = br#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled","hint":"set it"}"#;
+    assert_eq!(name_in(refused), Err("admin APIs disabled (set it)".to_owned()));
+    assert_eq!(name_in(b"<html>"), Err("<html>".to_owned()));
+    assert!(name_in(br#"{"data":{"name":"../../etc"}}"#).is_err(), "a name becomes a part of a path");
+}
+
+#[test]
+fn snapshot_is_given_by_name_or_by_folder() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let inside = data.path().join("snapshots/20261122T003000Z-1a2b3c4d");
+    std::fs::create_dir_all(&inside).expect("it can be made");
+    assert_eq!(snapshot_folder("20261122T003000Z-1a2b3c4d", data.path()).expect("it is there"), inside);
+    let given = inside.to_str().expect("text");
+    assert_eq!(snapshot_folder(given, Path::new("/nowhere")).expect("it is there"), inside);
+    assert!(snapshot_folder("20200101T000000Z-00000000", data.path()).is_err());
+}

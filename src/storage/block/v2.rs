@@ -1,0 +1,175 @@
+//! Blocks of version 2: groups of columns, a target each, and an index over them.
+
+use std::cell::RefCell;
+
+use roaring::RoaringBitmap;
+use storage_format::Corruption;
+use storage_format::block::{BlockReader, SeriesEntry, SymbolCache};
+use storage_format::group::{GroupReader, Scratch};
+
+use super::super::columns::Columns;
+use super::{Content, Facts, Visitor};
+use crate::disk::FileBytes;
+use crate::model::{Labels, MatchOp, Matcher, TimeRange};
+
+pub(super) struct ContentV2(BlockReader<FileBytes>);
+
+/// What one thread keeps from one column to the next.
+#[derive(Default)]
+struct Kept {
+    entry: SeriesEntry,
+    symbols: SymbolCache,
+    scratch: Scratch,
+}
+
+thread_local! {
+    static KEPT: RefCell<Kept> = RefCell::default();
+}
+
+/// Forgets what this thread keeps of blocks: it may come from a file that has turned to zeros.
+pub(super) fn forget_kept() {
+    KEPT.take();
+}
+
+impl ContentV2 {
+    pub(super) fn open(bytes: FileBytes) -> Result<ContentV2, Corruption> {
+        BlockReader::open(bytes).map(ContentV2)
+    }
+
+    /// The series that have the matcher's label with a value of which it says `wanted`.
+    fn with_value(&self, matcher: &Matcher, wanted: bool) -> Result<RoaringBitmap, Corruption> {
+        if wanted && matcher.op() == MatchOp::Equal {
+            return self.0.postings(matcher.name(), matcher.value());
+        }
+        let mut series = RoaringBitmap::new();
+        for value in self.0.values_of(matcher.name())? {
+            let (value, postings) = value?;
+            if matcher.matches(&value) == wanted {
+                postings.add_to(&mut series)?;
+            }
+        }
+        Ok(series)
+    }
+
+    fn matching(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, Corruption> {
+        let (subtracting, requiring): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|matcher| matcher.matches_absent());
+        let mut found: Option<RoaringBitmap> = None;
+        for matcher in requiring {
+            let series = self.with_value(matcher, true)?;
+            found = Some(match found {
+                None => series,
+                Some(earlier) => earlier & series,
+            });
+        }
+        let mut found = found.unwrap_or_else(|| (0..self.0.series_count()).collect());
+        for matcher in subtracting {
+            found -= self.with_value(matcher, false)?;
+        }
+        Ok(found)
+    }
+}
+
+impl Content for ContentV2 {
+    fn facts(&self) -> Facts {
+        let meta = self.0.meta();
+        Facts {
+            from_ms: meta.range.min_time_ms,
+            to_ms: meta.range.max_time_ms,
+            created_ms: meta.range.created_ms,
+            level: meta.range.level,
+            series_count: meta.series_count,
+            sample_count: meta.sample_count,
+            is_current: true,
+        }
+    }
+
+    fn label_names(&self) -> Result<Vec<String>, Corruption> {
+        self.0.label_names()
+    }
+
+    fn label_values(&self, name: &str) -> Result<Vec<String>, Corruption> {
+        self.0.values_of(name)?.map(|value| value.map(|(value, _)| value)).collect()
+    }
+
+    fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption> {
+        let found = self.matching(matchers)?;
+        KEPT.with_borrow_mut(|Kept { entry, symbols, .. }| {
+            let mut selected = Vec::with_capacity(found.len() as usize);
+            for series in found {
+                self.0.read_series(series, symbols, entry)?;
+                let labels = Labels::from_pairs(entry.labels(symbols)).map_err(|_| super::bad_labels())?;
+                selected.push((series, labels));
+            }
+            Ok(selected)
+        })
+    }
+
+    fn find(&self, labels: &Labels) -> Result<Option<u32>, Corruption> {
+        self.0.find_series(labels.iter())
+    }
+
+    fn visit(&self, visitor: &mut Visitor<'_>) -> Result<(), Corruption> {
+        let (mut entry, mut symbols) = (SeriesEntry::default(), SymbolCache::default());
+        for series in 0..self.0.series_count() {
+            self.0.read_series(series, &mut symbols, &mut entry)?;
+            let pairs: Vec<(&str, &str)> = entry.labels(&symbols).collect();
+            visitor(series, &pairs);
+        }
+        Ok(())
+    }
+
+    fn labels(&self, series: u32) -> Result<Labels, Corruption> {
+        KEPT.with_borrow_mut(|Kept { entry, symbols, .. }| {
+            self.0.read_series(series, symbols, entry)?;
+            Labels::from_pairs(entry.labels(symbols)).map_err(|_| super::bad_labels())
+        })
+    }
+
+    fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption> {
+        KEPT.with_borrow_mut(|Kept { entry, symbols, scratch }| {
+            self.0.read_series(series, symbols, entry)?;
+            let mut outcome = Ok(());
+            for place in &entry.columns {
+                let meta = self.0.group_meta(place.group)?;
+                let span = TimeRange { from_ms: meta.min_time_ms, to_ms: meta.max_time_ms };
+                if !span.overlaps(range) {
+                    continue;
+                }
+                let start = columns.len();
+                let mut read = || {
+                    let group = GroupReader::open(self.0.group_bytes(place.group)?)?;
+                    group.read(place.column as usize, scratch, &mut columns.timestamps_ms, &mut columns.values)
+                };
+                if let Err(damage) = read() {
+                    columns.truncate(start);
+                    outcome = outcome.and(Err(damage.moved(meta.offset)));
+                }
+            }
+            outcome
+        })
+    }
+
+    fn verify(&self, damage: &mut Vec<Corruption>) {
+        let (mut entry, mut symbols) = (SeriesEntry::default(), SymbolCache::default());
+        for series in 0..self.0.series_count() {
+            damage.extend(self.0.read_series(series, &mut symbols, &mut entry).err());
+        }
+        let (mut scratch, mut columns) = (Scratch::default(), Columns::default());
+        for number in 0..self.0.group_count() {
+            let offset = self.0.group_meta(number).map_or(0, |meta| meta.offset);
+            let group = match self.0.group_bytes(number).and_then(GroupReader::open) {
+                Ok(group) => group,
+                Err(found) => {
+                    damage.push(found.moved(offset));
+                    continue;
+                }
+            };
+            for column in 0..group.column_count() {
+                columns.clear();
+                let read = group.read(column, &mut scratch, &mut columns.timestamps_ms, &mut columns.values);
+                damage.extend(read.err().map(|found| found.moved(offset)));
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Compaction: blocks that lie in one larger range become one block, smaller and quicker to search.
+//!
+//! ```text
+//! 00–02 02–04 04–06 │ 06–08 08–10 10–12 │ 12–14 …        cut every two hours
+//! └──── 00–06 ────┘ └──── 06–12 ────┘                     made when all of the six hours is sealed
+//! └───────────────────── 00–24 ───────── …                made when the day is
+//! ```
+//!
+//! The same merge writes blocks anew without what was deleted or is past its own retention.
+//!
+//! Always true:
+//! 1. The new block is complete, read back and named before one that it replaces goes. A crash between leaves both: they
+//!    say the same, and are merged again.
+//! 2. A block that cannot be read through to its end is never replaced: it serves what can be read.
+//! 3. Between two targets it looks whether a block has to be cut, or whether somebody waits for it to stop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use storage_format::column::Effort;
+
+use super::block::{self, Block, Member};
+use super::build::{self, BlockBuilder, Building, GROUP_COLUMNS, GROUP_SCRAPES, target_of};
+use super::seal::Maintenance;
+use super::{BLOCK_MS, Storage, StorageError, Task};
+use crate::model::{Labels, TimeRange};
+
+/// Lengths of the ranges that blocks are compacted to, in ms: 2 h, 6 h, a day, four days.
+const RANGES_MS: [i64; 4] = [BLOCK_MS, 3 * BLOCK_MS, 12 * BLOCK_MS, 48 * BLOCK_MS];
+/// A range is at most this part of the retention: what is past it goes a block at a time.
+const RANGES_PER_RETENTION: i64 = 8;
+/// Small blocks beside a large one are merged into it when there are so many of them …
+const SMALL_BLOCKS_MAX: usize = 4;
+/// … or when together they have so large a part of its bytes, so that a trickle of belated samples does not write a day
+/// anew every two hours.
+const SMALL_BYTES_PART: u64 = 8;
+/// Event time that is read from the old blocks at once, in ms.
+const WINDOW_MS: i64 = 3 * BLOCK_MS;
+
+/// When blocks of one range are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// When it pays.
+    Worthwhile,
+    /// Whenever there are two.
+    Whenever,
+}
+
+/// What [`Storage::compact_all`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompactionSummary {
+    /// Blocks cut from the head.
+    pub blocks_cut: usize,
+    /// Blocks that were made into others, and are gone.
+    pub blocks_merged: usize,
+    /// Blocks past the retention, and gone.
+    pub blocks_expired: usize,
+    /// Blocks that serve now.
+    pub block_count: usize,
+    /// Their bytes.
+    pub block_bytes: u64,
+    /// Their samples.
+    pub sample_count: u64,
+}
+
+impl Storage {
+    /// Writes everything that the head holds to blocks and compacts as far as the ranges of time allow. Answers when it
+    /// is done.
+    pub fn compact_all(&self) -> Result<CompactionSummary, StorageError> {
+        let mut maintenance = self.take_maintenance();
+        let mut summary = CompactionSummary::default();
+        let newest_ms = self.head.newest_ms();
+        if newest_ms != i64::MIN {
+            // What comes for this time later is belated, and costs a look-up in the blocks more.
+            summary.blocks_cut = self.cut(&mut maintenance, newest_ms.saturating_add(1))?;
+        }
+        loop {
+            let compacted = self.compact_once(&mut maintenance, Due::Whenever)?;
+            if compacted == 0 {
+                break;
+            }
+            summary.blocks_merged += compacted;
+        }
+        loop {
+            let expired = self.expire(&mut maintenance)?;
+            if expired == 0 {
+                break;
+            }
+            summary.blocks_expired += expired;
+        }
+        self.cut_due(&mut maintenance)?;
+        // The log has heard of the cuts, and by the time of this answer it has let go of what they made superfluous.
+        self.rotate_log()?;
+        let blocks = self.blocks.load();
+        summary.block_count = blocks.members().len();
+        summary.block_bytes = blocks.bytes();
+        summary.sample_count = blocks.members().iter().map(|member| member.block.facts().sample_count).sum();
+        Ok(summary)
+    }
+
+    /// Merges the first blocks for which it is time. Returns how many: none when nothing is due.
+    pub(super) fn compact_once(&self, maintenance: &mut Maintenance, due: Due) -> Result<usize, StorageError> {
+        let Some(sources) = self.due_blocks(maintenance, due) else { return Ok(0) };
+        self.merge(maintenance, &sources, &|_| true)
+    }
+
+    /// The blocks that are to become one, if there are any.
+    fn due_blocks(&self, maintenance: &Maintenance, due: Due) -> Option<Vec<Member>> {
+        let blocks = self.blocks.load();
+        let readable = |member: &&Member| !maintenance.unreadable.contains(&member.block.name());
+        for length_ms in self.ranges_ms() {
+            let mut windows: BTreeMap<i64, Vec<&Member>> = BTreeMap::new();
+            for member in blocks.members().iter().filter(readable) {
+                let span = member.block.span();
+                let window = span.from_ms.div_euclid(length_ms);
+                if window == span.to_ms.div_euclid(length_ms) {
+                    windows.entry(window).or_default().push(member);
+                }
+            }
+            for (window, members) in windows {
+                let is_sealed = (window + 1).saturating_mul(length_ms) <= blocks.floor_ms;
+                if (is_sealed || due == Due::Whenever) && is_due(&members, due) {
+                    return Some(members.into_iter().cloned().collect());
+                }
+            }
+        }
+        None
+    }
+
+    fn ranges_ms(&self) -> impl Iterator<Item = i64> {
+        let retention_ms = self.options.retention_ms;
+        let most_ms = if retention_ms == 0 { i64::MAX } else { retention_ms / RANGES_PER_RETENTION };
+        RANGES_MS.into_iter().filter(move |length_ms| *length_ms == BLOCK_MS || *length_ms <= most_ms)
+    }
+
+    /// Puts one block in the place of `sources`, without the series of which `keep` says no. Returns the number of
+    /// blocks replaced: none when it was interrupted, or when one of them cannot be read.
+    pub(super) fn merge(
+        &self,
+        maintenance: &mut Maintenance,
+        sources: &[Member],
+        keep: &dyn Fn(&Labels) -> bool,
+    ) -> Result<usize, StorageError> {
+        let spans = sources.iter().map(|member| member.block.span());
+        let range = spans.reduce(|a, b| TimeRange { from_ms: a.from_ms.min(b.from_ms), to_ms: a.to_ms.max(b.to_ms) });
+        let range = range.expect("a merge has sources");
+        let level = sources.iter().map(|member| member.block.facts().level).max().unwrap_or(0).saturating_add(1);
+        let written = build::write_block(
+            &*self.disk,
+            &block::folder(&self.options.data_dir),
+            self.next_name(range),
+            self.block_range(range, level),
+            Effort::Compact,
+            |builder| Merging { storage: self, maintenance, sources, range, keep }.run(builder),
+        );
+        let written = match written {
+            Err(StorageError::Interrupted) => return Ok(0),
+            Err(StorageError::Unreadable { block, what }) => {
+                tracing::error!(%what, "a block cannot be compacted; what can be read of it serves on");
+                maintenance.unreadable.insert(block);
+                return Ok(0);
+            }
+            other => other?,
+        };
+        let gone: Vec<Arc<Block>> = sources.iter().map(|member| member.block.clone()).collect();
+        let floor_ms = self.blocks.load().floor_ms;
+        self.publish(maintenance, None, |before| before.without(&gone).with(written, floor_ms));
+        self.remove_blocks(&gone)?;
+        self.counters.blocks_compacted.fetch_add(gone.len() as u64, Ordering::Relaxed);
+        Ok(gone.len())
+    }
+
+    /// Removes blocks that serve no more, and then what was deleted from them. Views that still hold them read on: the
+    /// files' pages stay until the last one lets go.
+    pub(super) fn remove_blocks(&self, gone: &[Arc<Block>]) -> Result<(), StorageError> {
+        let folder = block::folder(&self.options.data_dir);
+        for block in gone {
+            for path in [block.path().to_owned(), block.name().deleted_path(&folder)] {
+                match self.disk.remove(&path) {
+                    Err(error) if !error.is_not_found() => return Err(error.into()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(self.disk.sync_folder(&folder)?)
+    }
+}
+
+fn is_due(members: &[&Member], due: Due) -> bool {
+    let needs_work = |member: &&&Member| !member.deleted.is_empty() || member.block.facts().level == 0;
+    if members.len() < 2 {
+        // Alone in its range: only to be rid of what was deleted, or, when asked, to be as small as can be.
+        return due == Due::Whenever && members.iter().any(|member| needs_work(&member));
+    }
+    let largest = members.iter().map(|member| member.block.bytes()).max().unwrap_or(0);
+    let all: u64 = members.iter().map(|member| member.block.bytes()).sum();
+    due == Due::Whenever || members.len() > SMALL_BLOCKS_MAX || (all - largest) * SMALL_BYTES_PART >= largest
+}
+
+/// One merge under way.
+struct Merging<'a> {
+    storage: &'a Storage,
+    maintenance: &'a mut Maintenance,
+    sources: &'a [Member],
+    range: TimeRange,
+    keep: &'a dyn Fn(&Labels) -> bool,
+}
+
+/// Where a series that is merged lies: index of the source, number there.
+type Origins = Vec<(usize, u32)>;
+
+impl Merging<'_> {
+    fn run(&mut self, builder: &mut BlockBuilder<'_>) -> Result<(), StorageError> {
+        let series = self.by_target()?;
+        let progress = self.storage.progress.begin(Task::Compact, series.len() as u64);
+        for target in series.chunk_by(|a, b| a.0 == b.0) {
+            if self.storage.is_interrupted() {
+                return Err(StorageError::Interrupted);
+            }
+            self.storage.cut_due(self.maintenance)?;
+            let (mut series, origins) = self.join(target)?;
+            for (series, origins) in series.chunks_mut(GROUP_COLUMNS).zip(origins.chunks(GROUP_COLUMNS)) {
+                self.write(series, origins, builder)?;
+            }
+            progress.add(target.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Every series of every source, ordered by target: hash of the target, index of the source, number there.
+    fn by_target(&self) -> Result<Vec<(u64, u32, u32)>, StorageError> {
+        let mut all = Vec::new();
+        for (index, source) in self.sources.iter().enumerate() {
+            let visited = source.block.visit(&mut |series, labels| {
+                all.push((target_of(labels.iter().copied()), index as u32, series));
+            });
+            visited.map_err(|what| self.unreadable(index, &what))?;
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// The series of one target, those of equal labels joined, in label order.
+    fn join(&self, target: &[(u64, u32, u32)]) -> Result<(Vec<Building>, Vec<Origins>), StorageError> {
+        let mut by_labels: BTreeMap<Labels, Origins> = BTreeMap::new();
+        for (_, source, series) in target {
+            let source = *source as usize;
+            let labels = self.sources[source].block.labels(*series);
+            let labels = labels.map_err(|what| self.unreadable(source, &what))?;
+            if (self.keep)(&labels) {
+                by_labels.entry(labels).or_default().push((source, *series));
+            }
+        }
+        let split = |(labels, origins)| (Building::new(Arc::new(labels)), origins);
+        Ok(by_labels.into_iter().map(split).unzip())
+    }
+
+    /// Reads the series a window of time after the other, and writes them whenever a group is full.
+    fn write(
+        &self,
+        series: &mut [Building],
+        origins: &[Origins],
+        builder: &mut BlockBuilder<'_>,
+    ) -> Result<(), StorageError> {
+        let mut from_ms = self.range.from_ms;
+        while from_ms <= self.range.to_ms {
+            let to_ms = from_ms.saturating_add(WINDOW_MS - 1).min(self.range.to_ms);
+            let mut most = 0;
+            for (building, origins) in series.iter_mut().zip(origins) {
+                let columns = &mut building.columns;
+                let start = columns.len();
+                for (source, number) in origins {
+                    let read = self.sources[*source].read(*number, TimeRange { from_ms, to_ms }, start, columns);
+                    read.map_err(|what| self.unreadable(*source, &what))?;
+                }
+                most = most.max(columns.len());
+            }
+            if most >= GROUP_SCRAPES {
+                builder.append(series)?;
+            }
+            from_ms = to_ms.saturating_add(1);
+        }
+        Ok(builder.append(series)?)
+    }
+
+    fn unreadable(&self, source: usize, what: &super::view::ViewError) -> StorageError {
+        StorageError::Unreadable { block: self.sources[source].block.name(), what: what.to_string() }
+    }
+}

@@ -1,0 +1,79 @@
+//! Deleting series: at once for everybody who asks from now on, for good at the next compaction.
+//!
+//! ```text
+//! POST …/delete_series?match[]={job="debug"}
+//!   blocks: the stretch is noted in a file beside each block, and views leave it out
+//!   head:   the shard takes the samples out, and the log says so behind the records that brought them
+//! ```
+//!
+//! A deletion concerns what is stored when it is asked for: a sample that is sent again afterwards is stored again.
+
+use std::sync::Arc;
+
+use super::batch::{Pending, WriteError};
+use super::block::{self, Member};
+use super::threads::ShardMessage;
+use super::{Storage, StorageError, hand_over};
+use crate::model::{Matcher, TimeRange};
+
+impl Storage {
+    /// Deletes the samples in `range` of all series that satisfy one of the selectors. Returns when that is safe on disk.
+    /// Waits: not for an asynchronous task.
+    pub fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), StorageError> {
+        let mut maintenance = self.take_maintenance();
+        self.delete_in_head(selectors, range)?;
+        let folder = block::folder(&self.options.data_dir);
+        let mut changed: Vec<Member> = Vec::new();
+        for member in self.blocks.load().overlapping(range) {
+            let mut series = Vec::new();
+            for selector in selectors {
+                let found = member
+                    .select(selector)
+                    .map_err(|what| StorageError::Unreadable { block: member.block.name(), what: what.to_string() })?;
+                series.extend(found.into_iter().map(|(number, _)| number));
+            }
+            series.sort_unstable();
+            series.dedup();
+            if series.is_empty() {
+                continue;
+            }
+            let (member, file) = member.without(series, range);
+            self.disk.replace(&member.block.name().deleted_path(&folder), &file)?;
+            changed.push(member);
+        }
+        if !changed.is_empty() {
+            self.publish(&mut maintenance, None, |before| before.replacing(&changed));
+        }
+        Ok(())
+    }
+
+    /// Removes what the head holds in `range` of the series that satisfy one of the selectors. Returns when that is in
+    /// the log, with how many samples it were.
+    pub(super) fn delete_in_head(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<u64, WriteError> {
+        let answered = {
+            let closing = self.closing.read();
+            if *closing {
+                return Err(WriteError::Closing);
+            }
+            let (pending, answered) = Pending::new(self.inboxes.len());
+            let selectors: Arc<[Vec<Matcher>]> = selectors.into();
+            for inbox in &self.inboxes {
+                let (selectors, pending) = (selectors.clone(), pending.clone());
+                hand_over(inbox, ShardMessage::Delete { selectors, range, pending: pending.clone() }, &pending);
+            }
+            answered
+        };
+        Ok(answered.blocking_recv().unwrap_or(Err(WriteError::Closing))?.deleted_count)
+    }
+
+    /// Writes the blocks of which something was deleted anew, without it. Returns how many there were.
+    pub fn clean_tombstones(&self) -> Result<u64, StorageError> {
+        let mut maintenance = self.take_maintenance();
+        let blocks = self.blocks.load_full();
+        let mut cleaned = 0;
+        for member in blocks.members().iter().filter(|member| !member.deleted.is_empty()) {
+            cleaned += self.merge(&mut maintenance, std::slice::from_ref(member), &|_| true)? as u64;
+        }
+        Ok(cleaned)
+    }
+}

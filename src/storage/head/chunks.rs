@@ -1,0 +1,196 @@
+//! The compressed runs of a series: one that grows in place, and closed ones of exactly their size.
+//!
+//! ```text
+//! 10 samples of a counter, 44 bytes: [16 first | 4 | 3 | 3 | … ] in 48
+//! one more sample:                   a buffer of 64, and on by eighths and quarters; never twice what is needed
+//! closed at 128 samples:             a buffer of exactly the stream
+//! ```
+
+use storage_format::chunk::{self, Appender};
+
+use super::super::BLOCK_MS;
+use super::super::view::Columns;
+use crate::model::TimeRange;
+
+/// Samples in one chunk of the head. Longer chunks are a little smaller; shorter ones are quicker to decode for the
+/// newest sample, and waste less when one late timestamp must be looked up.
+const CHUNK_SAMPLES_MAX: u32 = 128;
+/// First buffer of an open chunk, in bytes: some five samples of a counter.
+const OPEN_BYTES_MIN: usize = 32;
+
+/// What one append needs beside the series, kept from sample to sample.
+#[derive(Default)]
+pub(in crate::storage) struct Scratch {
+    /// One sample, encoded.
+    sample: Vec<u8>,
+    held: HeldChange,
+}
+
+/// By how much what a shard holds has grown, or shrunk.
+#[derive(Clone, Copy, Default)]
+pub(super) struct HeldChange {
+    /// Heap bytes of samples.
+    pub(super) sample_bytes: isize,
+    /// Belated samples.
+    pub(super) belated_count: isize,
+}
+
+impl Scratch {
+    /// What has changed since the last call.
+    pub(super) fn take_change(&mut self) -> HeldChange {
+        std::mem::take(&mut self.held)
+    }
+
+    pub(super) fn grew(&mut self, before_bytes: usize, after_bytes: usize) {
+        self.held.sample_bytes += after_bytes as isize - before_bytes as isize;
+    }
+
+    pub(super) fn counted_belated(&mut self, before: usize, after: usize) {
+        self.held.belated_count += after as isize - before as isize;
+    }
+}
+
+/// The chunk that is appended to. Without samples it has no buffer.
+#[derive(Default)]
+pub(super) struct OpenChunk {
+    appender: Appender,
+    /// The stream's `used_bytes`, and room behind them.
+    buffer: Box<[u8]>,
+    used_bytes: u16,
+    /// Which two hours since 1970 it belongs to: a chunk never belongs to two, so it can go with its block.
+    block: i32,
+}
+
+// A full chunk of the longest samples fits `used_bytes`.
+const _: () =
+    assert!(chunk::FIRST_SAMPLE_BYTES + CHUNK_SAMPLES_MAX as usize * chunk::SAMPLE_BYTES_MAX < u16::MAX as usize);
+
+impl OpenChunk {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.appender.count() == 0
+    }
+
+    /// Timestamp of the newest sample; meaningless without one.
+    #[inline]
+    pub(super) fn last_ms(&self) -> i64 {
+        self.appender.last_timestamp()
+    }
+
+    /// The newest sample's bits; meaningless without one.
+    pub(super) fn last_bits(&self) -> u64 {
+        self.appender.last_bits()
+    }
+
+    /// First and last moment.
+    pub(super) fn span(&self) -> Option<TimeRange> {
+        (!self.is_empty()).then(|| TimeRange { from_ms: first_ms(&self.buffer), to_ms: self.last_ms() })
+    }
+
+    /// Whether a sample of this moment belongs to the next chunk.
+    #[inline]
+    pub(super) fn ends_before(&self, timestamp_ms: i64) -> bool {
+        self.appender.count() >= CHUNK_SAMPLES_MAX || timestamp_ms >= (i64::from(self.block) + 1) * BLOCK_MS
+    }
+
+    /// Appends a sample newer than all in the chunk.
+    #[inline]
+    pub(super) fn append(&mut self, timestamp_ms: i64, value: f64, scratch: &mut Scratch) {
+        if self.is_empty() {
+            // Beyond 32 bits no real time lies; a chunk of such times ends early, and that is all.
+            self.block = timestamp_ms.div_euclid(BLOCK_MS).clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+        }
+        scratch.sample.clear();
+        self.appender.append(&mut scratch.sample, timestamp_ms, value);
+        let start = usize::from(self.used_bytes);
+        let end = start + scratch.sample.len();
+        if end > self.buffer.len() {
+            self.grow(end, scratch);
+        }
+        self.buffer[start..end].copy_from_slice(&scratch.sample);
+        self.used_bytes = end as u16;
+    }
+
+    #[cold]
+    fn grow(&mut self, needed_bytes: usize, scratch: &mut Scratch) {
+        let step = (needed_bytes / 4).next_power_of_two().max(16);
+        let bytes = needed_bytes.next_multiple_of(step).max(OPEN_BYTES_MIN);
+        scratch.grew(self.buffer.len(), bytes);
+        let mut grown = std::mem::take(&mut self.buffer).into_vec();
+        grown.reserve_exact(bytes - grown.len());
+        grown.resize(bytes, 0);
+        self.buffer = grown.into_boxed_slice();
+    }
+
+    /// Leaves an empty chunk, and gives what was in it.
+    pub(super) fn close(&mut self, scratch: &mut Scratch) -> ClosedChunk {
+        let open = std::mem::take(self);
+        let before = open.heap_bytes();
+        let mut stream = open.buffer.into_vec();
+        stream.truncate(usize::from(open.used_bytes));
+        let closed = ClosedChunk {
+            stream: stream.into_boxed_slice(),
+            last_ms: open.appender.last_timestamp(),
+            count: open.appender.count(),
+        };
+        scratch.grew(before, closed.heap_bytes());
+        closed
+    }
+
+    pub(super) fn read(&self, columns: &mut Columns) {
+        decode(&self.buffer[..usize::from(self.used_bytes)], self.appender.count(), columns);
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+/// A chunk that nothing is appended to any more.
+pub(super) struct ClosedChunk {
+    stream: Box<[u8]>,
+    pub(super) last_ms: i64,
+    count: u32,
+}
+
+impl ClosedChunk {
+    /// The chunk of those samples that are not in `range`, if there are any.
+    pub(super) fn without(&self, range: TimeRange) -> Option<ClosedChunk> {
+        let mut columns = Columns::default();
+        self.read(&mut columns);
+        let (mut appender, mut stream) = (Appender::default(), Vec::new());
+        for (timestamp_ms, value) in columns.iter().filter(|(timestamp_ms, _)| !range.contains(*timestamp_ms)) {
+            appender.append(&mut stream, timestamp_ms, value);
+        }
+        let (last_ms, count) = (appender.last_timestamp(), appender.count());
+        (count > 0).then(|| ClosedChunk { stream: stream.into_boxed_slice(), last_ms, count })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count as usize
+    }
+
+    pub(super) fn span(&self) -> TimeRange {
+        TimeRange { from_ms: first_ms(&self.stream), to_ms: self.last_ms }
+    }
+
+    pub(super) fn read(&self, columns: &mut Columns) {
+        decode(&self.stream, self.count, columns);
+    }
+
+    /// What it takes, itself included.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.stream.len() + size_of::<ClosedChunk>()
+    }
+}
+
+/// The first sample stands in a stream as it is, its timestamp in front.
+fn first_ms(stream: &[u8]) -> i64 {
+    let first = stream.first_chunk().expect("a chunk holds a sample");
+    i64::from_le_bytes(*first)
+}
+
+fn decode(stream: &[u8], count: u32, columns: &mut Columns) {
+    chunk::decode(stream, count as usize, &mut columns.timestamps_ms, &mut columns.values)
+        .expect("a chunk in memory is what the appender wrote");
+}

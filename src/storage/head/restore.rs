@@ -1,0 +1,69 @@
+//! What recovery does to a shard: everything that the log holds is admitted again, in the order of the log.
+//!
+//! Nothing is refused: it was admitted once. What a block holds by now is left out.
+
+use std::sync::Arc;
+
+use super::encode::LogRow;
+use super::writer::ShardWriter;
+use crate::model::{Labels, Sample, SeriesRef, TimeRange};
+
+impl ShardWriter {
+    /// Admits samples of recovery: they are in the log already, and the tap's listener reads them from the head.
+    pub(in crate::storage) fn restore(&mut self, rows: &[LogRow]) {
+        let mut shard = self.head.shard(self.index as usize).write();
+        for (series, timestamp_ms, value) in rows {
+            if *timestamp_ms < shard.floor_ms {
+                continue; // in a block
+            }
+            shard.newest_ms = shard.newest_ms.max(*timestamp_ms);
+            shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
+            let series = shard.by_ref_mut(*series).expect("recovery interned it");
+            series.admit(*timestamp_ms, *value, i64::MAX, &mut self.scratch);
+        }
+        shard.note_change(&mut self.scratch);
+    }
+
+    /// Admits samples that were belated when they came, as far as no block holds them.
+    pub(in crate::storage) fn restore_belated(&mut self, rows: &[LogRow]) {
+        let head = self.head.clone();
+        let mut shard = head.shard(self.index as usize).write();
+        let floor_ms = shard.floor_ms;
+        // The block of the cut that made them belated was never finished: now they are late.
+        let (late, mut belated): (Vec<LogRow>, Vec<LogRow>) = rows.iter().partition(|row| row.1 >= floor_ms);
+        let sealed_bits = self.look_up(&shard, &mut belated);
+        let epoch = shard.epoch();
+        for ((series, timestamp_ms, value), sealed_bits) in belated.into_iter().zip(sealed_bits) {
+            shard.newest_ms = shard.newest_ms.max(timestamp_ms);
+            let series = shard.by_ref_mut(series).expect("recovery interned it");
+            series.admit_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.scratch);
+        }
+        shard.note_change(&mut self.scratch);
+        drop(shard);
+        self.restore(&late);
+    }
+
+    /// Removes what was removed then.
+    pub(in crate::storage) fn restore_deletion(&mut self, series: &[SeriesRef], range: TimeRange) {
+        self.head.shard(self.index as usize).write().delete(series, range);
+    }
+
+    /// The series of a definition that recovery found in the log.
+    pub(in crate::storage) fn restore_series(&mut self, labels: &Labels) -> SeriesRef {
+        let mut shard = self.head.shard(self.index as usize).write();
+        let (reference, is_new) = shard.intern(labels, self.tap.interest());
+        if is_new {
+            self.head.count_series(1);
+            if shard.by_ref(reference).is_some_and(|series| series.watched) {
+                self.tapped.series.push((reference, Arc::new(labels.clone())));
+            }
+        }
+        reference
+    }
+
+    /// Ends recovery: the listener is told to read what the head holds.
+    pub(in crate::storage) fn restored(&mut self) {
+        self.tap.push(&mut self.tapped);
+        self.tap.raise_missed();
+    }
+}

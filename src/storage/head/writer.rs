@@ -1,0 +1,353 @@
+//! The actor of a shard: a batch goes in, the log record that makes it last comes out.
+//!
+//! ```text
+//! ShardBatch ─► admit each row ─┬─► append to open chunks ──────────┬─► LogEntry (series, samples, belated) ─► the log
+//!                               ├─ belated: ask the blocks ─► aside ┘          └─ rows of watched series ─► tap
+//!                               └─ refused: counted for the sender
+//! ```
+//!
+//! A sample is too old if it is past the retention, or older than its own series' newest by more than the window. A
+//! series that is behind all the others, be it by days, is in order as long as it is in order for itself.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::{RwLockUpgradableReadGuard, RwLockWriteGuard};
+use storage_format::log;
+
+use super::super::BLOCK_MS;
+use super::super::batch::{NewSeries, Pending, Refusal, Row, ShardBatch, WriteSummary};
+use super::super::resolver::Resolver;
+use super::super::tap::{TapBatch, TapFeed, TapRow};
+use super::super::view::Columns;
+use super::chunks::Scratch;
+use super::encode::{self, Definitions, LogRow};
+use super::series::{Admission, Series, repeated};
+use super::shard::Shard;
+use super::{Head, HeadLimits, SLICE_SERIES, SealedLookup};
+use crate::model::{Matcher, Sample, SeriesRef, TimeRange};
+
+/// A log record on its way to the disk, and who waits for it.
+pub(in crate::storage) struct LogEntry {
+    /// Whole records, their chains still open.
+    pub(in crate::storage) records: Vec<u8>,
+    /// Newest sample in them that is not belated; `i64::MIN` without.
+    pub(in crate::storage) newest_ms: i64,
+    /// Whether belated samples are in them: they are in a block only when the cut that ends `epoch` is.
+    pub(in crate::storage) holds_belated: bool,
+    /// The shard's epoch when they were admitted.
+    pub(in crate::storage) epoch: u32,
+    /// Told when the records are on disk.
+    pub(in crate::storage) pending: Option<(Arc<Pending>, WriteSummary)>,
+}
+
+impl Default for LogEntry {
+    fn default() -> LogEntry {
+        LogEntry { records: Vec::new(), newest_ms: i64::MIN, holds_belated: false, epoch: 0, pending: None }
+    }
+}
+
+/// The actor of one shard. Plain state and `handle`; who calls it, and on which thread, is `threads`' matter.
+pub(in crate::storage) struct ShardWriter {
+    pub(super) index: u8,
+    pub(super) head: Arc<Head>,
+    resolver: Arc<Resolver>,
+    limits: HeadLimits,
+    sealed: SealedLookup,
+    pub(super) tap: TapFeed,
+    pub(super) scratch: Scratch,
+    /// Rows admitted by the batch at hand that the log must keep, but for the belated.
+    admitted: Vec<LogRow>,
+    /// Rows of the batch at hand whose time is sealed: first those to be looked up, then those admitted.
+    belated: Vec<LogRow>,
+    /// Newest of those to be looked up, by series.
+    belated_newest_ms: HashMap<SeriesRef, i64>,
+    pub(super) tapped: TapBatch,
+}
+
+/// Between which moments a sample is taken.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// What is older is past the retention.
+    oldest_ms: i64,
+    /// What is older, and not past the retention, is belated.
+    floor_ms: i64,
+    /// What is newer is of the future.
+    ceiling_ms: i64,
+    /// How far behind the newest of its series a sample may be.
+    window_ms: i64,
+}
+
+impl Bounds {
+    /// Why no series takes a sample of this moment.
+    fn refusal(self, timestamp_ms: i64) -> Option<Refusal> {
+        if timestamp_ms > self.ceiling_ms {
+            Some(Refusal::TooFarAhead)
+        } else {
+            (timestamp_ms < self.oldest_ms).then_some(Refusal::TooOld)
+        }
+    }
+}
+
+impl ShardWriter {
+    pub(in crate::storage) fn new(
+        index: u8,
+        head: Arc<Head>,
+        resolver: Arc<Resolver>,
+        limits: HeadLimits,
+        sealed: SealedLookup,
+        tap: TapFeed,
+    ) -> ShardWriter {
+        ShardWriter {
+            index,
+            head,
+            resolver,
+            limits,
+            sealed,
+            tap,
+            scratch: Scratch::default(),
+            admitted: Vec::new(),
+            belated: Vec::new(),
+            belated_newest_ms: HashMap::new(),
+            tapped: TapBatch::default(),
+        }
+    }
+
+    /// Admits a batch at the wall-clock time `now_ms` and returns what the log must write before it is answered.
+    pub(in crate::storage) fn handle(&mut self, batch: &ShardBatch, now_ms: i64) -> (LogEntry, WriteSummary) {
+        let mut summary = WriteSummary::default();
+        let mut records = Vec::new();
+        let head = self.head.clone();
+        let mut shard = head.shard(self.index as usize).write();
+        let bounds = self.bounds(&shard, now_ms);
+        self.admit_new(&mut shard, &batch.new, bounds, &mut summary, &mut records);
+        self.admit_rows(&mut shard, &batch.rows, bounds, &mut summary);
+        if !self.belated.is_empty() {
+            shard = self.admit_belated(shard, &mut summary);
+        }
+        let newest_ms = self.note_span(&mut shard);
+        shard.note_change(&mut self.scratch);
+        let epoch = shard.epoch();
+        drop(shard);
+
+        let holds_belated = !self.belated.is_empty();
+        encode::encode_samples(&self.admitted, log::KIND_SAMPLES, self.index, &mut records);
+        encode::encode_samples(&self.belated, log::KIND_BELATED, self.index, &mut records);
+        self.admitted.clear();
+        self.belated.clear();
+        self.tap.push(&mut self.tapped);
+        (LogEntry { records, newest_ms, holds_belated, epoch, pending: None }, summary)
+    }
+
+    fn bounds(&self, shard: &Shard, now_ms: i64) -> Bounds {
+        let oldest_ms = self.limits.retention_floor_ms(now_ms);
+        Bounds {
+            oldest_ms,
+            floor_ms: shard.floor_ms.max(oldest_ms),
+            ceiling_ms: now_ms.saturating_add(super::super::FUTURE_MS_MAX),
+            window_ms: self.limits.out_of_order_window_ms,
+        }
+    }
+
+    fn admit_rows(&mut self, shard: &mut Shard, rows: &[Row], bounds: Bounds, summary: &mut WriteSummary) {
+        for row in rows {
+            let Some(series) = shard.by_ref_mut(row.series) else {
+                // The request rested, behind a failing disk perhaps, until its series was freed: sent again, it will
+                // be resolved anew.
+                summary.gone_count += 1;
+                continue;
+            };
+            if let Some(why) = self.take(series, *row, bounds, summary) {
+                summary.refuse(|| shard.labels(row.series).expect("found above"), row.timestamp_ms, why);
+            }
+        }
+    }
+
+    /// Interns the unknown series, writes their definitions, and admits their samples.
+    fn admit_new(
+        &mut self,
+        shard: &mut Shard,
+        all: &[NewSeries],
+        bounds: Bounds,
+        summary: &mut WriteSummary,
+        records: &mut Vec<u8>,
+    ) {
+        if all.is_empty() {
+            return;
+        }
+        let mut learned = Vec::with_capacity(all.len());
+        let mut definitions = Definitions::begin(records, self.index);
+        for new in all {
+            if shard.find(&new.labels).is_none() && self.refuse_series(new, bounds, summary) {
+                continue;
+            }
+            let (reference, is_new) = shard.intern(&new.labels, self.tap.interest());
+            learned.push((new.raw_hash, reference));
+            let series = shard.by_ref_mut(reference).expect("interned just now");
+            if is_new {
+                self.head.count_series(1);
+                definitions.push(reference, new.labels.iter());
+                if series.watched {
+                    self.tapped.series.push((reference, new.labels.clone()));
+                }
+            }
+            for sample in &new.samples {
+                let row = Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
+                if let Some(why) = self.take(series, row, bounds, summary) {
+                    summary.refuse(|| new.labels.clone(), sample.timestamp_ms, why);
+                }
+            }
+        }
+        definitions.finish();
+        self.resolver.learn(learned, self.head.series_count());
+    }
+
+    /// Refuses all samples of a series for which there is no room, or that would hold nothing.
+    fn refuse_series(&self, new: &NewSeries, bounds: Bounds, summary: &mut WriteSummary) -> bool {
+        let is_full = self.head.series_count() >= self.limits.series_max;
+        let holds_some = new.samples.iter().any(|sample| bounds.refusal(sample.timestamp_ms).is_none());
+        if !is_full && holds_some {
+            return false;
+        }
+        for sample in &new.samples {
+            let why = bounds.refusal(sample.timestamp_ms).unwrap_or(Refusal::TooManySeries);
+            summary.refuse(|| new.labels.clone(), sample.timestamp_ms, why);
+        }
+        true
+    }
+
+    /// Takes one row, or puts it to those that are looked up first. Returns why it is refused, if it is.
+    #[inline]
+    fn take(&mut self, series: &mut Series, row: Row, bounds: Bounds, summary: &mut WriteSummary) -> Option<Refusal> {
+        series.retiring = false;
+        let Row { series: reference, timestamp_ms, value } = row;
+        let admission = if bounds.floor_ms <= timestamp_ms && timestamp_ms <= bounds.ceiling_ms {
+            series.admit(timestamp_ms, value, bounds.window_ms, &mut self.scratch)
+        } else {
+            self.take_outside(series, row, bounds)?
+        };
+        match admission {
+            Admission::Stored => {
+                summary.stored_count += 1;
+                self.admitted.push((reference, timestamp_ms, value));
+                if series.watched {
+                    self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
+                }
+                None
+            }
+            Admission::AlreadyStored => {
+                summary.stored_count += 1;
+                None
+            }
+            Admission::Refused(why) => Some(why),
+        }
+    }
+
+    /// Of a row that is not between floor and ceiling: `None` if it is belated, and decided on later.
+    #[cold]
+    fn take_outside(&mut self, series: &Series, row: Row, bounds: Bounds) -> Option<Admission> {
+        if let Some(why) = bounds.refusal(row.timestamp_ms) {
+            return Some(Admission::Refused(why));
+        }
+        let newest_ms = self.belated_newest_ms.entry(row.series).or_insert(i64::MIN);
+        let window_start_ms = newest_ms.saturating_sub(bounds.window_ms);
+        if row.timestamp_ms < window_start_ms || series.is_too_old(row.timestamp_ms, bounds.window_ms) {
+            return Some(repeated(series.held_bits(row.timestamp_ms), row.value));
+        }
+        *newest_ms = row.timestamp_ms.max(*newest_ms);
+        self.belated.push((row.series, row.timestamp_ms, row.value));
+        None
+    }
+
+    /// Admits the belated rows of the batch, of which `self.belated` then holds those that were stored.
+    fn admit_belated<'a>(
+        &mut self,
+        shard: RwLockWriteGuard<'a, Shard>,
+        summary: &mut WriteSummary,
+    ) -> RwLockWriteGuard<'a, Shard> {
+        self.belated_newest_ms.clear();
+        let mut rows = std::mem::take(&mut self.belated);
+        // Readers go on meanwhile. A cut cannot begin or end, so nothing moves from the head into a block unseen.
+        let shard = RwLockWriteGuard::downgrade_to_upgradable(shard);
+        let sealed_bits = self.look_up(&shard, &mut rows);
+        let mut shard = RwLockUpgradableReadGuard::upgrade(shard);
+        for ((reference, timestamp_ms, value), sealed_bits) in rows.into_iter().zip(sealed_bits) {
+            match self.store_belated(&mut shard, (reference, timestamp_ms, value), sealed_bits) {
+                Admission::Stored => summary.stored_count += 1,
+                Admission::AlreadyStored => summary.stored_count += 1,
+                Admission::Refused(why) => {
+                    summary.refuse(|| shard.labels(reference).expect("found before"), timestamp_ms, why);
+                }
+            }
+        }
+        shard
+    }
+
+    fn store_belated(&mut self, shard: &mut Shard, row: LogRow, sealed_bits: Option<u64>) -> Admission {
+        let (reference, timestamp_ms, value) = row;
+        let epoch = shard.epoch();
+        let series = shard.by_ref_mut(reference).expect("nothing is freed under the lock");
+        let admission = series.admit_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.scratch);
+        if admission == Admission::Stored {
+            self.belated.push(row);
+            if series.watched {
+                self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
+            }
+        }
+        admission
+    }
+
+    /// Sorts the rows by series and time, those of one moment in the order in which they came, and returns what the
+    /// blocks hold for each. Asks once for rows of a series that lie close together.
+    pub(super) fn look_up(&self, shard: &Shard, rows: &mut [LogRow]) -> Vec<Option<u64>> {
+        rows.sort_by_key(|(reference, timestamp_ms, _)| (*reference, *timestamp_ms));
+        let mut found = Vec::with_capacity(rows.len());
+        let mut columns = Columns::default();
+        for run in rows.chunk_by(|a, b| a.0 == b.0 && b.1 - a.1 <= BLOCK_MS) {
+            let labels = shard.labels(run[0].0).expect("a row's series is alive");
+            let range = TimeRange { from_ms: run[0].1, to_ms: run[run.len() - 1].1 };
+            columns.clear();
+            if (self.sealed)(&labels, range, &mut columns).is_err() {
+                // Damaged blocks cannot say what they hold. Better the sample twice than not at all: views show one.
+                columns.clear();
+            }
+            found.extend(run.iter().map(|(_, timestamp_ms, _)| {
+                let position = columns.timestamps_ms.binary_search(timestamp_ms).ok()?;
+                Some(columns.values[position].to_bits())
+            }));
+        }
+        found
+    }
+
+    /// Notes what was admitted. Returns the newest of it, belated samples apart.
+    fn note_span(&self, shard: &mut Shard) -> i64 {
+        let mut newest_ms = i64::MIN;
+        for (_, timestamp_ms, _) in &self.admitted {
+            newest_ms = newest_ms.max(*timestamp_ms);
+            shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
+        }
+        let belated_ms = self.belated.iter().map(|row| row.1).max().unwrap_or(i64::MIN);
+        shard.newest_ms = shard.newest_ms.max(newest_ms).max(belated_ms);
+        newest_ms
+    }
+
+    /// Removes what the series that satisfy one of the selectors hold in `range`: from chunks, late and belated
+    /// samples. Returns what the log must write before it is answered, and how many samples those were.
+    ///
+    /// A sample of a deleted moment that is sent again is new, and is stored.
+    pub(in crate::storage) fn delete(&mut self, selectors: &[Vec<Matcher>], range: TimeRange) -> (Vec<u8>, u64) {
+        let shard = self.head.shard(self.index as usize);
+        let series = {
+            let shard = shard.read();
+            let mut slots: Vec<u32> = selectors.iter().flat_map(|matchers| shard.select(matchers)).collect();
+            slots.sort_unstable();
+            slots.dedup();
+            slots.into_iter().filter_map(|slot| shard.reference(slot)).collect::<Vec<_>>()
+        };
+        // Nobody else admits samples, so readers may be let in between.
+        let deleted = series.chunks(SLICE_SERIES as usize).map(|slice| shard.write().delete(slice, range)).sum();
+        let mut records = Vec::new();
+        encode::encode_deletion(&series, range, self.index, &mut records);
+        (records, deleted)
+    }
+}

@@ -1,0 +1,249 @@
+//! Blocks over their lives: cut, joined by belated samples, compacted, thinned out, removed.
+
+use super::*;
+use crate::storage::RetentionRule;
+
+const MINUTE_MS: i64 = 60_000;
+
+/// One sample a minute from T0 on, of as many hours.
+fn hours(fixture: &Fixture, labels: &Labels, from_hour: i64, count: i64) -> Vec<(i64, f64)> {
+    let minutes = from_hour * 60..(from_hour + count) * 60;
+    let samples: Vec<(i64, f64)> = minutes.map(|minute| (T0 + minute * MINUTE_MS, minute as f64 * 0.5)).collect();
+    let rows: Vec<_> = samples.iter().map(|(ms, value)| (labels.clone(), *ms, *value)).collect();
+    assert_eq!(fixture.write(&rows).refused_count(), 0);
+    samples
+}
+
+fn block_files(disk: &SimulatedDisk) -> Vec<String> {
+    disk.list(&PathBuf::from("/data/blocks")).expect("a folder")
+}
+
+/// Maintains until nothing is left to do.
+fn settle(fixture: &Fixture) {
+    for _ in 0..50 {
+        let done = fixture.storage.maintain().expect("maintained");
+        if done.blocks_cut + done.blocks_compacted + done.blocks_expired == 0 {
+            return;
+        }
+    }
+    panic!("maintenance finds no end");
+}
+
+fn wide_window() -> StorageOptions {
+    StorageOptions { out_of_order_window_ms: 1000 * HOUR_MS, ..options(2) }
+}
+
+#[test]
+fn three_blocks_of_six_hours_become_one_that_says_the_same() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 8 * HOUR_MS));
+    // T0 is a multiple of two hours; six hours begin at the next multiple of three such.
+    let first = (3 - (T0 / BLOCK_MS) % 3) % 3 * 2;
+    clock.advance(Duration::from_millis((first * HOUR_MS) as u64));
+    let (up, down) = (series("up", 1), series("down", 2));
+    let (mut of_up, mut of_down) = (Vec::new(), Vec::new());
+    {
+        let fixture = open(&disk, &clock);
+        of_up.extend(hours(&fixture, &up, first, 8));
+        of_down.extend(hours(&fixture, &down, first + 3, 2));
+        settle(&fixture);
+        assert_eq!(fixture.read(&up), bits(&of_up));
+        assert_eq!(fixture.read(&down), bits(&of_down));
+        assert_eq!(fixture.storage.block_count(), 1);
+    }
+    let (from, to) = (T0 + first * HOUR_MS, T0 + (first + 6) * HOUR_MS);
+    assert_eq!(block_files(&disk).len(), 1);
+    assert!(block_files(&disk)[0].starts_with(&format!("{from}-{to}.")), "{:?}", block_files(&disk));
+    let fixture = open(&disk, &clock);
+    assert_eq!(fixture.read(&up), bits(&of_up), "after a restart");
+    assert_eq!(fixture.read(&down), bits(&of_down));
+}
+
+#[test]
+fn a_sample_for_sealed_time_is_taken_seen_at_once_and_merged_into_the_block() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let (up, late) = (series("up", 1), series("late", 1));
+    let mut expected;
+    {
+        let fixture = open_with(&disk, wide_window(), &clock);
+        expected = hours(&fixture, &up, 0, 4);
+        settle(&fixture);
+        assert_eq!(block_files(&disk).len(), 1);
+
+        // Half a minute past each of some minutes that are in the block, and a series that the block does not know.
+        let belated: Vec<(i64, f64)> = (10..20).map(|minute| (T0 + minute * MINUTE_MS + 30_000, 7.0)).collect();
+        let rows: Vec<_> = belated.iter().map(|(ms, value)| (up.clone(), *ms, *value)).collect();
+        assert_eq!(fixture.write(&rows).stored_count, 10);
+        assert_eq!(fixture.write(&[(late.clone(), T0 + 1, 1.0)]).stored_count, 1);
+        expected.extend(belated);
+        expected.sort_by_key(|sample| sample.0);
+        assert_eq!(fixture.read(&up), bits(&expected), "from the head");
+        assert_eq!(fixture.read(&late), bits(&[(T0 + 1, 1.0)]));
+    }
+    {
+        let fixture = open_with(&disk, wide_window(), &clock);
+        assert_eq!(fixture.read(&up), bits(&expected), "from the log");
+        clock.advance(Duration::from_millis(2 * HOUR_MS as u64));
+        expected.extend(hours(&fixture, &up, 4, 2));
+        settle(&fixture);
+        assert_eq!(fixture.read(&up), bits(&expected), "from the block that was made of both");
+        assert_eq!(fixture.read(&late), bits(&[(T0 + 1, 1.0)]));
+    }
+    let fixture = open_with(&disk, wide_window(), &clock);
+    assert_eq!(fixture.read(&up), bits(&expected), "after a restart");
+    assert!(!disk.list(&PathBuf::from("/data/log")).expect("a folder").contains(&"00000001.log".to_owned()));
+}
+
+#[test]
+fn of_two_values_for_a_sealed_moment_the_first_stays() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let up = series("up", 1);
+    let fixture = open_with(&disk, wide_window(), &clock);
+    let samples = hours(&fixture, &up, 0, 4);
+    settle(&fixture);
+    let (at_ms, value) = samples[30];
+    assert_eq!(fixture.write(&[(up.clone(), at_ms, value)]).stored_count, 1, "a repeat");
+    assert_eq!(fixture.write(&[(up.clone(), at_ms, value + 1.0)]).refused, vec![(Refusal::Conflict, 1)]);
+    let between = at_ms + 1;
+    assert_eq!(fixture.write(&[(up.clone(), between, 5.0)]).stored_count, 1);
+    assert_eq!(fixture.write(&[(up.clone(), between, 5.0)]).stored_count, 1, "a repeat of a belated one");
+    assert_eq!(fixture.write(&[(up.clone(), between, 6.0)]).refused, vec![(Refusal::Conflict, 1)]);
+    assert_eq!(fixture.read(&up).len(), samples.len() + 1);
+}
+
+#[test]
+fn deleted_samples_are_gone_at_once_after_a_restart_and_after_compaction() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let (up, other) = (series("up", 1), series("other", 1));
+    let deleted = TimeRange { from_ms: T0 + 90 * MINUTE_MS, to_ms: T0 + 200 * MINUTE_MS };
+    let (kept, untouched): (Vec<_>, Vec<_>);
+    {
+        let fixture = open_with(&disk, wide_window(), &clock);
+        let samples = hours(&fixture, &up, 0, 4);
+        untouched = hours(&fixture, &other, 0, 4);
+        settle(&fixture);
+        let selector = vec![Matcher::equal("__name__", "up")];
+        fixture.storage.delete_series(&[selector], deleted).expect("deleted");
+        kept = samples.into_iter().filter(|(ms, _)| !deleted.contains(*ms)).collect::<Vec<_>>();
+        assert_eq!(fixture.read(&up), bits(&kept));
+        assert_eq!(fixture.read(&other), bits(&untouched));
+    }
+    {
+        let fixture = open_with(&disk, wide_window(), &clock);
+        assert_eq!(fixture.read(&up), bits(&kept), "after a restart");
+        assert_eq!(fixture.storage.clean_tombstones().expect("cleaned"), 1);
+        assert_eq!(fixture.read(&up), bits(&kept));
+        assert!(block_files(&disk).iter().all(|name| name.ends_with(".block")), "{:?}", block_files(&disk));
+        // What is sent again is stored again, sealed time or not.
+        let again = [(up.clone(), T0 + 100 * MINUTE_MS, 1.5), (up.clone(), T0 + 150 * MINUTE_MS, 2.5)];
+        assert_eq!(fixture.write(&again).stored_count, 2);
+        assert_eq!(fixture.read(&up).len(), kept.len() + 2);
+        assert_eq!(fixture.read(&other), bits(&untouched));
+    }
+    let fixture = open_with(&disk, wide_window(), &clock);
+    assert_eq!(fixture.read(&up).len(), kept.len() + 2, "also after a restart");
+}
+
+#[test]
+fn a_series_deleted_as_a_whole_is_no_longer_listed() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let fixture = open_with(&disk, wide_window(), &clock);
+    let up = series("up", 1);
+    hours(&fixture, &up, 0, 4);
+    settle(&fixture);
+    let selector = vec![Matcher::equal("__name__", "up")];
+    fixture.storage.delete_series(&[selector.clone()], TimeRange::ALL).expect("deleted");
+    assert!(fixture.storage.view().select(&selector, TimeRange::ALL, 10).expect("a selection").is_empty());
+}
+
+#[test]
+fn a_rule_lets_some_series_go_earlier_and_keeps_others_longer() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let rule = |name: &str, keep_ms| RetentionRule { matchers: vec![Matcher::equal("__name__", name)], keep_ms };
+    let options = StorageOptions {
+        retention_ms: 8 * HOUR_MS,
+        retention_rules: vec![rule("debug", 4 * HOUR_MS), rule("orders", 0)],
+        ..options(1)
+    };
+    let fixture = open_with(&disk, options, &clock);
+    let (debug, up, orders) = (series("debug", 1), series("up", 1), series("orders", 1));
+    for labels in [&debug, &up, &orders] {
+        hours(&fixture, labels, 0, 4);
+    }
+    settle(&fixture);
+    clock.advance(Duration::from_millis(3 * HOUR_MS as u64));
+    fixture.write(&[(up.clone(), T0 + 7 * HOUR_MS, 1.0)]);
+    settle(&fixture);
+    assert!(fixture.read(&debug).is_empty() || fixture.read(&debug)[0].0 >= T0 + 2 * HOUR_MS, "debug is past 4 h");
+    assert_eq!(fixture.read(&up).len(), 241);
+    assert_eq!(fixture.read(&orders).len(), 240);
+    clock.advance(Duration::from_millis(12 * HOUR_MS as u64));
+    fixture.write(&[(up.clone(), T0 + 19 * HOUR_MS, 1.0)]);
+    settle(&fixture);
+    assert_eq!(fixture.read(&orders).len(), 240, "kept for ever");
+    assert!(fixture.read(&up).iter().all(|(ms, _)| *ms >= T0 + 7 * HOUR_MS), "past 8 h");
+    assert!(fixture.read(&debug).is_empty());
+}
+
+#[test]
+fn the_oldest_block_goes_when_all_together_are_too_large() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 30 * HOUR_MS));
+    let up = series("up", 1);
+    let unlimited = open_with(&disk, options(1), &clock);
+    for hour in 0..30 {
+        hours(&unlimited, &up, hour, 1);
+    }
+    settle(&unlimited);
+    let (count, bytes) = (unlimited.storage.block_count(), unlimited.storage.block_bytes());
+    assert!(count > 2);
+    drop(unlimited);
+    let limited = StorageOptions { retention_bytes: bytes - 1, ..options(1) };
+    let fixture = open_with(&disk, limited, &clock);
+    assert_eq!(fixture.storage.maintain().expect("maintained").blocks_expired, 1);
+    assert_eq!(fixture.storage.block_count(), count - 1);
+    assert_eq!(fixture.storage.maintain().expect("maintained").blocks_expired, 0);
+    assert!(fixture.read(&up)[0].0 > T0, "the oldest went");
+}
+
+#[test]
+fn compacting_at_once_leaves_nothing_in_the_log() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 5 * HOUR_MS));
+    let up = series("up", 1);
+    let mut expected;
+    {
+        let fixture = open_with(&disk, wide_window(), &clock);
+        expected = hours(&fixture, &up, 0, 5);
+        let summary = fixture.storage.compact_all().expect("compacted");
+        assert!(summary.blocks_cut >= 3, "{summary:?}");
+        assert_eq!(summary.sample_count, 300);
+        assert_eq!(fixture.read(&up), bits(&expected));
+        assert_eq!(fixture.write(&[(up.clone(), T0 + 5 * HOUR_MS - 1, 3.0)]).stored_count, 1, "behind the cut");
+        expected.push((T0 + 5 * HOUR_MS - 1, 3.0));
+    }
+    let fixture = open_with(&disk, wide_window(), &clock);
+    assert_eq!(fixture.recovered.sample_count, 1, "the log holds what came after");
+    assert_eq!(fixture.read(&up), bits(&expected));
+}
+
+#[test]
+fn a_crash_between_a_compaction_and_the_end_of_its_sources_changes_no_answer() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 8 * HOUR_MS));
+    let up = series("up", 1);
+    let expected;
+    {
+        let fixture = open(&disk, &clock);
+        expected = hours(&fixture, &up, 0, 8);
+        fixture.storage.maintain().expect("maintained");
+        let before = block_files(&disk);
+        let copies: Vec<_> = before.iter().map(|name| PathBuf::from("/data/blocks").join(name)).collect();
+        let bytes: Vec<Vec<u8>> = copies.iter().map(|path| disk.read(path).expect("a block").to_vec()).collect();
+        fixture.storage.compact_all().expect("compacted");
+        // The sources are there again, as if the process had ended before it removed them.
+        for (path, bytes) in copies.iter().zip(&bytes) {
+            disk.replace(path, bytes).expect("written");
+        }
+    }
+    let fixture = open(&disk, &clock);
+    assert_eq!(fixture.read(&up), bits(&expected), "each moment once");
+    fixture.storage.compact_all().expect("compacted");
+    assert_eq!(fixture.read(&up), bits(&expected));
+}
