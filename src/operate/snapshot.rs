@@ -45,7 +45,8 @@ pub async fn snapshot(flags: SnapshotArgs) -> anyhow::Result<ExitCode> {
     check_data_dir(&config.data_dir)?;
     let Some(_lock) = lock(&config.data_dir)? else {
         let url = url_of(&config);
-        let name = ask(&url).await?;
+        let asked = ask(&url).await;
+        let name = asked.with_context(|| format!("a server has {}; --url says where", config.data_dir.display()))?;
         if !folder.join(&name).is_dir() {
             bail!("the server at {url} has another data folder, in which it took {name}: give --url");
         }

@@ -9,7 +9,7 @@
 //! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
 //!
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
-//! `judge` are in `watch.rs`, that of `maintain` is here.
+//! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
 mod formats;
 mod metrics;
@@ -44,11 +44,15 @@ use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked whether a snapshot is due.
+const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How soon they are looked after again when a block was cut: the head is emptied in the next round, and time may run
 /// faster than the clock.
 const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
-/// Memory that the head may take for one series, when the limit of series is derived from the machine's memory.
-const SERIES_BYTES_ASSUMED: u64 = 8 << 10;
+/// Memory that the head may take for one series, when the limit of series is derived from the machine's memory: its
+/// labels, index and table entries (measured by `benches/memory.rs`, with room for longer labels), and three hours of
+/// samples, one each 15 s, of 2.7 bytes.
+const SERIES_BYTES_ASSUMED: u64 = 450 + 720 * 27 / 10;
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
@@ -109,6 +113,8 @@ pub struct Server {
     address: SocketAddr,
     storage: Arc<Storage>,
     snapshots: Arc<Snapshots>,
+    stop_snapshots: Sender<()>,
+    keeping: JoinHandle<()>,
     ready: Arc<AtomicBool>,
     stop_http: signal::Sender<bool>,
     http: tokio::task::JoinHandle<()>,
@@ -186,8 +192,11 @@ impl Server {
             delivering.run(deliveries_stopped).await;
         });
         let (stop_maintenance, maintenance_stopped) = bounded(1);
-        let (maintained, kept) = (storage.clone(), snapshots.clone());
-        let maintenance = thread("maintain", move || maintain(&maintained, &kept, &maintenance_stopped))?;
+        let maintained = storage.clone();
+        let maintenance = thread("maintain", move || maintain(&maintained, &maintenance_stopped))?;
+        let (stop_snapshots, snapshots_stopped) = bounded(1);
+        let kept = snapshots.clone();
+        let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
         let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
@@ -198,6 +207,8 @@ impl Server {
             address,
             storage,
             snapshots,
+            stop_snapshots,
+            keeping,
             ready,
             stop_http,
             http,
@@ -229,10 +240,12 @@ impl Server {
         let _ = self.stop_http.send(true);
         let _ = self.http.await;
         let _ = self.stop_maintenance.send(());
+        let _ = self.stop_snapshots.send(());
         self.storage.stop_maintenance();
-        let (storage, watching, maintenance) = (self.storage, self.watching, self.maintenance);
+        let (storage, watching, maintenance, keeping) = (self.storage, self.watching, self.maintenance, self.keeping);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
+            let _ = keeping.join();
             storage.close();
             watching.join();
         });
@@ -432,7 +445,7 @@ impl Drop for EndProcessOnPanic {
 }
 
 /// The loop of the maintenance thread.
-fn maintain(storage: &Storage, snapshots: &Snapshots, stopped: &Receiver<()>) {
+fn maintain(storage: &Storage, stopped: &Receiver<()>) {
     let mut wait = MAINTENANCE_INTERVAL;
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
         wait = MAINTENANCE_INTERVAL;
@@ -446,10 +459,16 @@ fn maintain(storage: &Storage, snapshots: &Snapshots, stopped: &Receiver<()>) {
             // The log keeps what the block was to hold; the next round tries again.
             Err(error) => tracing::error!(%error, "maintenance failed and will be tried again"),
         }
+    }
+}
+
+/// The loop of the thread for snapshots: a large one is read for minutes, in which blocks must go on being cut.
+fn keep_snapshots(snapshots: &Snapshots, stopped: &Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SNAPSHOT_LOOK_INTERVAL) {
         match snapshots.keep_up() {
             Some(Ok(taken)) => tracing::info!(name = taken.name, bytes = taken.bytes, "a snapshot is taken"),
-            // One that somebody asked for is being taken: that is a snapshot too.
-            Some(Err(BackupError::Busy)) | None => {}
+            // One that somebody asked for is being taken: that is a snapshot too. And at the end none is.
+            Some(Err(BackupError::Busy | BackupError::Stopping)) | None => {}
             Some(Err(error)) => tracing::error!(%error, "a snapshot could not be taken and will be tried again"),
         }
     }

@@ -73,7 +73,9 @@ impl fmt::Display for Refusal {
             Refusal::TooFarAhead => "more than 10 minutes in the future: set the sender's clock",
             Refusal::Conflict => "another value is already stored for this timestamp",
             Refusal::TooManyLate => "too many samples out of order for this series",
-            Refusal::TooManyBelated => "too many samples of sealed time for this series: send the rest in a minute",
+            Refusal::TooManyBelated => {
+                "too many samples of sealed time for this series, until the next block is written"
+            }
             Refusal::TooManySeries => "the limit of series is reached (setting head.series_max)",
         })
     }

@@ -108,7 +108,7 @@ impl Storage {
     /// The blocks that are to become one, if there are any.
     fn due_blocks(&self, maintenance: &Maintenance, due: Due) -> Option<Vec<Member>> {
         let blocks = self.blocks.load();
-        let readable = |member: &&Member| !maintenance.unreadable.contains(&member.block.name());
+        let readable = |member: &&Member| !maintenance.unreadable.contains(member.block.path());
         for length_ms in self.ranges_ms() {
             let mut windows: BTreeMap<i64, Vec<&Member>> = BTreeMap::new();
             for member in blocks.members().iter().filter(readable) {
@@ -285,6 +285,6 @@ impl Merging<'_> {
     }
 
     fn unreadable(&self, source: usize, what: &super::view::ViewError) -> StorageError {
-        StorageError::Unreadable { block: self.sources[source].block.name(), what: what.to_string() }
+        StorageError::Unreadable { block: self.sources[source].block.path().to_owned(), what: what.to_string() }
     }
 }

@@ -1,11 +1,9 @@
 //! What the stored data consists of, for people who wonder where the room went.
 
-use std::sync::Arc;
-
 use hashbrown::HashMap;
 
 use super::Storage;
-use crate::model::{Labels, TimeRange};
+use crate::model::TimeRange;
 
 /// One block, in figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,55 +52,52 @@ impl Storage {
         blocks.members().iter().map(|member| member.block.figures()).collect()
     }
 
-    /// Walks all series of the head: for a person, not for a loop.
+    /// Walks the head, a shard at a time: for a person, not for a loop.
     pub fn head_figures(&self, limit: usize) -> HeadFigures {
-        let (mut all, mut chunk_count) = (Vec::new(), 0);
-        let (mut from_ms, mut to_ms) = (i64::MAX, i64::MIN);
+        let mut figures = HeadFigures::default();
+        let (mut counts, mut from_ms, mut to_ms) = (Counts::new(), i64::MAX, i64::MIN);
         for shard in self.head.shards() {
             let shard = shard.read();
-            for slot in 0..shard.slots() {
-                let Some(series) = shard.series(slot) else { continue };
+            for series in (0..shard.slots()).filter_map(|slot| shard.series(slot)) {
+                figures.series_count += 1;
                 if let Some(span) = series.span() {
-                    chunk_count += 1;
+                    figures.chunk_count += 1;
                     (from_ms, to_ms) = (from_ms.min(span.from_ms), to_ms.max(span.to_ms));
                 }
-                all.extend(shard.reference(slot).and_then(|reference| shard.labels(reference)));
+            }
+            // What the index counts already is only added up: telling every series' labels would hold up the shard.
+            for name in shard.label_index().names() {
+                let values = counts.entry_ref(name).or_default();
+                for (value, count) in shard.label_index().value_counts(name) {
+                    *values.entry_ref(value).or_default() += count;
+                }
             }
         }
-        let span = (from_ms <= to_ms).then_some(TimeRange { from_ms, to_ms });
-        HeadFigures { span, chunk_count, ..figures_of(&all, limit) }
+        figures.span = (from_ms <= to_ms).then_some(TimeRange { from_ms, to_ms });
+        tell(&counts, limit, &mut figures);
+        figures
     }
 }
 
-fn figures_of(all: &[Arc<Labels>], limit: usize) -> HeadFigures {
-    let mut pairs: HashMap<(&str, &str), u64> = HashMap::new();
-    let mut bytes: HashMap<&str, u64> = HashMap::new();
-    for (name, value) in all.iter().flat_map(|labels| labels.iter()) {
-        *pairs.entry((name, value)).or_default() += 1;
-        *bytes.entry(name).or_default() += value.len() as u64;
-    }
-    let mut values: HashMap<&str, u64> = HashMap::new();
-    for (name, _) in pairs.keys() {
-        *values.entry(*name).or_default() += 1;
-    }
-    let metrics = pairs.iter().filter(|((name, _), _)| *name == "__name__");
-    HeadFigures {
-        series_count: all.len() as u64,
-        chunk_count: 0,
-        label_pair_count: pairs.len() as u64,
-        span: None,
-        series_by_metric: most(metrics.map(|((_, value), count)| (*value, *count)), limit),
-        values_by_label: most(values.iter().map(|(name, count)| (*name, *count)), limit),
-        value_bytes_by_label: most(bytes.iter().map(|(name, count)| (*name, *count)), limit),
-        series_by_pair: most_pairs(&pairs, limit),
-    }
+/// Series by label and value.
+type Counts = HashMap<String, HashMap<String, u64>>;
+
+fn tell(counts: &Counts, limit: usize, figures: &mut HeadFigures) {
+    let bytes = |values: &HashMap<String, u64>| values.iter().map(|(value, count)| value.len() as u64 * count).sum();
+    figures.label_pair_count = counts.values().map(|values| values.len() as u64).sum();
+    let metrics = counts.get("__name__").into_iter().flatten();
+    figures.series_by_metric = most(metrics.map(|(value, count)| (value.as_str(), *count)), limit);
+    figures.values_by_label = most(counts.iter().map(|(name, values)| (name.as_str(), values.len() as u64)), limit);
+    figures.value_bytes_by_label = most(counts.iter().map(|(name, values)| (name.as_str(), bytes(values))), limit);
+    figures.series_by_pair = most_pairs(counts, limit);
 }
 
-fn most_pairs(pairs: &HashMap<(&str, &str), u64>, limit: usize) -> Vec<(String, u64)> {
-    let mut list: Vec<_> = pairs.iter().map(|(pair, count)| (*pair, *count)).collect();
-    list.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+fn most_pairs(counts: &Counts, limit: usize) -> Vec<(String, u64)> {
+    let pairs = counts.iter().flat_map(|(name, values)| values.iter().map(move |(value, count)| (name, value, *count)));
+    let mut list: Vec<(&String, &String, u64)> = pairs.collect();
+    list.sort_unstable_by(|a, b| b.2.cmp(&a.2).then_with(|| (a.0, a.1).cmp(&(b.0, b.1))));
     list.truncate(limit);
-    list.into_iter().map(|((name, value), count)| (format!("{name}={value}"), count)).collect()
+    list.into_iter().map(|(name, value, count)| (format!("{name}={value}"), count)).collect()
 }
 
 /// The largest, and of equals the first by name.

@@ -143,8 +143,8 @@ pub enum StorageError {
     /// A block could not be read through, so it stays as it is.
     #[error("{what}; the block stays as it is")]
     Unreadable {
-        /// The block.
-        block: block::BlockName,
+        /// The block's file.
+        block: PathBuf,
         /// File, offset, what.
         what: String,
     },

@@ -80,7 +80,8 @@ pub(super) fn open(
         writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, sealed.clone(), feed));
         taps.push(source);
     }
-    let replayed = replay_log(&*disk, &log_folder, &head, &mut writers, &options.recovery, &mut recovered)?;
+    let sources = Sources { disk: &*disk, log_folder: &log_folder, lost: &found.lost, progress: &options.recovery };
+    let replayed = replay_log(&sources, &head, &mut writers, &mut recovered)?;
     recovered.series_count = head.series_count();
 
     let counters = Arc::new(StorageCounters::default());
@@ -161,20 +162,28 @@ fn sealed_lookup(blocks: Arc<ArcSwap<BlockSet>>) -> SealedLookup {
     })
 }
 
+/// What recovery reads from.
+struct Sources<'a> {
+    disk: &'a dyn Disk,
+    log_folder: &'a Path,
+    /// Spans of the blocks that cannot be read: what the log still holds of them is taken from there.
+    lost: &'a [TimeRange],
+    progress: &'a RecoveryProgress,
+}
+
 /// Fills the head from the log, a thread a shard.
 fn replay_log(
-    disk: &dyn Disk,
-    folder: &Path,
+    sources: &Sources<'_>,
     head: &Head,
     writers: &mut [ShardWriter],
-    progress: &RecoveryProgress,
     recovered: &mut Recovered,
 ) -> Result<Replayed, StorageError> {
     // A thread reads what one shard wrote. That goes to the same shard again, unless the number of shards has changed.
     let shared: Vec<Mutex<&mut ShardWriter>> = writers.iter_mut().map(Mutex::new).collect();
-    let mut targets: Vec<Restore<'_, '_>> =
-        shared.iter().map(|_| Restore { head, writers: &shared, of_shard: vec![Vec::new(); shared.len()] }).collect();
-    let mut replayed = log::replay(disk, folder, &mut targets, progress)?;
+    let of_shard = || vec![Vec::new(); shared.len()];
+    let target = |_| Restore { head, writers: &shared, lost: sources.lost, of_shard: of_shard() };
+    let mut targets: Vec<Restore<'_, '_>> = shared.iter().map(target).collect();
+    let mut replayed = log::replay(sources.disk, sources.log_folder, &mut targets, sources.progress)?;
     drop(targets);
     drop(shared);
     for writer in writers {
@@ -192,6 +201,7 @@ type Rows = [(SeriesRef, i64, f64)];
 struct Restore<'a, 'b> {
     head: &'a Head,
     writers: &'a [Mutex<&'b mut ShardWriter>],
+    lost: &'a [TimeRange],
     /// Rows of one record, where they go to several shards.
     of_shard: Vec<Vec<(SeriesRef, i64, f64)>>,
 }
@@ -220,6 +230,11 @@ impl ReplayTarget for Restore<'_, '_> {
 
     fn samples(&mut self, rows: &Rows) {
         self.rows(rows, |writer, rows| writer.restore(rows));
+        let is_lost = |row: &&(SeriesRef, i64, f64)| self.lost.iter().any(|span| span.contains(row.1));
+        let lost: Vec<_> = rows.iter().filter(is_lost).copied().collect();
+        if !lost.is_empty() {
+            self.belated(&lost);
+        }
     }
 
     fn belated(&mut self, rows: &Rows) {

@@ -134,7 +134,7 @@ impl Storage {
         limits.retain(|limit_ms| *limit_ms > 0);
         for member in blocks.members() {
             let name = member.block.name();
-            if maintenance.unreadable.contains(&name) {
+            if maintenance.unreadable.contains(member.block.path()) {
                 continue;
             }
             for limit_ms in &limits {
@@ -167,7 +167,7 @@ impl Storage {
             holds |= rule.map_or(self.options.retention_ms, |rule| rule.keep_ms) == limit_ms;
         });
         let unreadable = |what: super::view::ViewError| StorageError::Unreadable {
-            block: member.block.name(),
+            block: member.block.path().to_owned(),
             what: what.to_string(),
         };
         visited.map_err(unreadable)?;

@@ -13,6 +13,7 @@
 //! A crash between any two of these steps loses nothing: until 4 the log has the samples, from 2 and 3 on the blocks have.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -60,7 +61,7 @@ pub(super) struct Maintenance {
     /// What retention has seen of the clocks, and which blocks it has looked through.
     pub(super) retention: super::retain::RetentionState,
     /// Blocks that could not be read through: they serve what can be read, and are not compacted again.
-    pub(super) unreadable: HashSet<BlockName>,
+    pub(super) unreadable: HashSet<PathBuf>,
 }
 
 /// What is in blocks now: everything before the floor but for belated samples, and of those the ones that came before
@@ -92,7 +93,7 @@ impl Storage {
     pub(super) fn cut_due(&self, maintenance: &mut Maintenance) -> Result<Maintained, StorageError> {
         let mut done = Maintained { series_retired: self.empty_head(maintenance), ..Maintained::default() };
         done.head_full = self.head.sample_bytes() > self.options.head_bytes_max;
-        let due = if done.head_full { self.early_floor() } else { None };
+        let due = if done.head_full { self.early_floor().or_else(|| self.belated_floor()) } else { None };
         if let Some(floor_ms) = due.or_else(|| self.due_floor()) {
             done.blocks_cut = self.cut(maintenance, floor_ms)?;
             done.series_retired += self.empty_head(maintenance);
@@ -127,6 +128,11 @@ impl Storage {
             tracing::warn!(floor_ms, "the head is over head.bytes_max: a block is cut early");
             floor_ms
         })
+    }
+
+    /// Where the head is cut once more if only belated samples are too much.
+    fn belated_floor(&self) -> Option<i64> {
+        (self.head.belated_count() > 0).then(|| self.blocks.load().floor_ms)
     }
 
     /// Cuts everything before `floor_ms`. Returns the number of blocks made.

@@ -5,7 +5,7 @@ The text file is the format, this is only where it came from; run elsewhere it m
 """
 from math import atan, erf, exp, lgamma, log, pi, sqrt
 
-STATES = 1024
+STATES = 512
 SYMBOLS = 64  # 0 is the escape
 MIDDLE = 32
 

@@ -88,8 +88,11 @@ impl<'a> Cursor<'a> {
         Ok(self.take(N)?.try_into().expect("take gives N bytes"))
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, Corruption> {
-        Ok(self.array::<1>()?[0])
+        let byte = self.bytes.get(self.position).ok_or(self.corruption("the bytes end within a field"))?;
+        self.position += 1;
+        Ok(*byte)
     }
 
     pub(crate) fn u16(&mut self) -> Result<u16, Corruption> {
@@ -155,6 +158,7 @@ impl<'a> Cursor<'a> {
         u32::try_from(self.varint()?).map_err(|_| Corruption::at(at, "a number exceeds 32 bits"))
     }
 
+    #[inline]
     pub(crate) fn zigzag(&mut self) -> Result<i64, Corruption> {
         let value = self.varint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))

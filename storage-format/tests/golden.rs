@@ -149,14 +149,18 @@ fn written(header: &FileHeader, shard: u16, records: &[Record]) -> Vec<u8> {
 }
 
 fn definitions(payload: &[u8]) -> Vec<(u64, Vec<(&str, &str)>)> {
-    log::decode_series(payload).map(Result::unwrap).map(|series| (series.reference, series.labels)).collect()
+    log::decode_series(payload)
+        .map(|series| series.expect("a definition"))
+        .map(|series| (series.reference, series.labels))
+        .collect()
 }
 
 type Rows = Vec<((u64, i64), u64)>;
 
 fn rows(decode: impl FnOnce(&mut dyn FnMut(u64, i64, f64)) -> Result<u32, Corruption>) -> Rows {
     let mut rows = Vec::new();
-    decode(&mut |reference, timestamp_ms, value| rows.push(((reference, timestamp_ms), value.to_bits()))).unwrap();
+    decode(&mut |reference, timestamp_ms, value| rows.push(((reference, timestamp_ms), value.to_bits())))
+        .expect("samples");
     rows
 }
 

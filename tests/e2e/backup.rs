@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// What a command prints when it ends well.
-fn printed(arguments: &[&str]) -> String {
+pub(crate) fn printed(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(output.status.success(), "{arguments:?}: {} {}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout).trim_end().to_owned()

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::backup::printed;
 use crate::engine::Engine;
 use crate::process::free_address;
 use crate::shop::{ALERTS, BROKEN_REGION, RULES, Story};
@@ -205,4 +206,43 @@ fn alert_whose_labels_were_changed_while_it_fired_fires_under_the_new_ones() {
     let told = pager.taken().split_off(before);
     let is_new = |told: &Told| String::from_utf8_lossy(&told.body).contains(r#""owner":"shop""#);
     assert!(told.iter().all(|told| told.alert_name == "OrderRateDrop" && is_new(told) == (told.status == "firing")));
+}
+
+/// Takes a snapshot of the engine, kills it, and starts another on what is restored from it.
+fn restored_elsewhere(engine: &mut Engine, elsewhere: &Path, pager: &Pager) -> Engine {
+    let url = format!("http://{}", engine.address);
+    let data = engine.data_folder();
+    let snapshot = printed(&["snapshot", "--url", &url, "--data-dir", data.to_str().expect("text")]);
+    engine.kill();
+    let target = elsewhere.join("data");
+    printed(&["restore", "--from", &snapshot, "--data-dir", target.to_str().expect("text")]);
+    start_engine(elsewhere, pager)
+}
+
+#[test]
+fn restored_engine_tells_what_was_owed_and_nothing_again() {
+    let folders = [(); 3].map(|()| TempDir::new().expect("a temporary folder"));
+    let pager = Pager::new(free_address());
+    let mut engine = start_engine(folders[0].path(), &pager);
+    let mut story = Story::new();
+
+    // Owed at the snapshot: told by the one that is restored.
+    let onset_ms = story.onset_ms;
+    story.send(&engine, onset_ms + 6 * MINUTE_MS);
+    wait_until("both alerts are in the outbox", || engine.metric("dozor_notify_pending") >= 2.0);
+    let mut engine = restored_elsewhere(&mut engine, folders[1].path(), &pager);
+    pager.open(200);
+    wait_until("both are told", || has_told_both(&pager.taken(), "firing"));
+    wait_until("nothing is owed", || engine.metric("dozor_notify_pending") == 0.0);
+
+    // Told before the snapshot: not told again, and ended by the one that is restored.
+    let told_before = pager.told().len();
+    let mut engine = restored_elsewhere(&mut engine, folders[2].path(), &pager);
+    let end_ms = story.end_ms;
+    story.send(&engine, end_ms);
+    wait_until("the end of both is told", || has_told_both(&pager.taken(), "resolved"));
+    wait_until("nothing is owed", || engine.metric("dozor_notify_pending") == 0.0);
+    assert_eq!(alerts_told(&pager.told()[told_before..], "firing"), BTreeSet::new(), "nothing is told again");
+    assert_told_well(&pager.told());
+    engine.process().assert_running();
 }

@@ -84,6 +84,31 @@ fn outbox_and_detector_state_are_printed() {
 }
 
 #[test]
+fn tombstones_and_manifest_are_printed() {
+    use storage_format::manifest::{Cause, Manifest, ManifestFile};
+    use storage_format::tombstones::{Tombstone, encode};
+    let folder = tempfile::tempdir().expect("a folder for the files");
+    let path = folder.path().join("file");
+    std::fs::write(&path, encode(&[Tombstone { series: 7, from_ms: 0, to_ms: 1_500 }], 60_000)).expect("written");
+    let (printed, code) = inspect(&[], &path);
+    let expected = [
+        "00000000  of the block created 1970-01-01T00:01:00.000Z: 1 deleted",
+        "            series 7  1970-01-01T00:00:00.000Z to 1970-01-01T00:00:01.500Z",
+    ];
+    assert_eq!((body(&printed), code), (expected.to_vec(), Some(0)));
+
+    let file = ManifestFile { path: "log/00000001.log".to_owned(), bytes: 32, checksum: 0xab };
+    let manifest = Manifest { created_ms: 60_000, cause: Cause::Schedule, files: vec![file] };
+    std::fs::write(&path, manifest.encode()).expect("written");
+    let (printed, code) = inspect(&[], &path);
+    let expected = [
+        "00000000  snapshot of 1970-01-01T00:01:00.000Z, by Schedule: 32 bytes",
+        "            000000ab            32  log/00000001.log",
+    ];
+    assert_eq!((body(&printed), code), (expected.to_vec(), Some(0)));
+}
+
+#[test]
 fn damage_is_marked_and_the_rest_printed() {
     let folder = tempfile::tempdir().expect("a folder for the damaged file");
     let damaged = folder.path().join("log");

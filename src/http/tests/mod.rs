@@ -85,6 +85,30 @@ fn firing() -> Vec<Alert> {
     vec![Alert { labels, annotations, starts_at_ms: 1_500, ends_at_ms: None, generator_url: String::new() }]
 }
 
+/// What a server serves, on an empty database.
+fn services(
+    admin_api: bool,
+    ingest_limits: IngestLimits,
+    view: Arc<dyn Fn() -> ReadView + Send + Sync>,
+) -> Arc<Services> {
+    let storage = storage();
+    let snapshots = Snapshots::new(storage.clone(), SnapshotOptions::default()).expect("the disk can be read");
+    Arc::new(Services {
+        view,
+        engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
+        ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits)),
+        storage,
+        snapshots: Arc::new(snapshots),
+        admin_api,
+        registry: Arc::new(Registry::new()),
+        ready: Arc::new(AtomicBool::new(true)),
+        rules: Arc::new(rules()),
+        firing: Arc::new(firing),
+        damage: Arc::new(damage),
+        clock: Clock::manual(NOW_MS),
+    })
+}
+
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) services: Arc<Services>,
@@ -143,22 +167,7 @@ impl TestServer {
         gate: Arc<Gate>,
         view: Arc<dyn Fn() -> ReadView + Send + Sync>,
     ) -> TestServer {
-        let storage = storage();
-        let snapshots = Snapshots::new(storage.clone(), SnapshotOptions::default()).expect("the disk can be read");
-        let services = Arc::new(Services {
-            view,
-            engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
-            ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits)),
-            storage,
-            snapshots: Arc::new(snapshots),
-            admin_api,
-            registry: Arc::new(Registry::new()),
-            ready: Arc::new(AtomicBool::new(true)),
-            rules: Arc::new(rules()),
-            firing: Arc::new(firing),
-            damage: Arc::new(damage),
-            clock: Clock::manual(NOW_MS),
-        });
+        let services = services(admin_api, ingest_limits, view);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopping) = watch::channel(false);

@@ -114,7 +114,7 @@ impl Snapshots {
         self.take_for(Cause::Request)
     }
 
-    /// Takes one if it is time, and removes those by schedule that are then too many. Called every few seconds.
+    /// Takes one if it is time, and removes those by schedule that are then too many. Called every second or so.
     pub fn keep_up(&self) -> Option<Result<Snapshot, BackupError>> {
         let (now_ms, interval_ms) = (self.storage.clock.now_ms(), self.options.interval_ms);
         let last_ms = self.last_due_ms.load(Ordering::Relaxed);

@@ -6,11 +6,12 @@
 use std::path::{Path, PathBuf};
 
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
+use storage_format::manifest::{Manifest, ManifestFile, append_checksum};
 use storage_format::outbox::{Delivered, GivenUp, Notification};
 use storage_format::{Corruption, log as log_format, outbox, tombstones};
 
 use super::super::{block, log};
-use super::{BackupError, MANIFEST, checksum, files_of, read_manifest};
+use super::{BackupError, MANIFEST, check_restored, files_of};
 use crate::disk::{Disk, DiskError};
 
 /// Most damages of one file that are told.
@@ -56,21 +57,43 @@ pub fn verify(
     let files = files_to_read(disk, folder)?;
     let total = files.iter().map(|(_, bytes)| bytes).sum();
     let mut found = Verification::default();
+    if let Err(error @ BackupError::Unfinished(_)) = check_restored(disk, folder) {
+        found.damage.push(Damage { file: folder.to_owned(), offset: 0, what: error.to_string() });
+    }
+    let manifest = manifest_of(disk, folder, &mut found)?;
     for (index, (path, length)) in files.iter().enumerate() {
         watch(path, found.bytes, total);
         let next = files.get(index + 1).map(|(path, _)| path.as_path());
-        match verify_file(disk, path, next, &mut found) {
+        let named = manifest.iter().flat_map(|manifest| &manifest.files).find(|file| folder.join(&file.path) == *path);
+        match verify_file(disk, path, next, named, &mut found) {
             // A server that runs beside us removes what it no longer needs.
             Err(error) if error.is_not_found() => found.remarks.push(format!("{} is gone by now", path.display())),
             verified => verified?,
         }
         found.bytes += length;
     }
-    if files_of(disk, folder)?.iter().any(|name| name == MANIFEST) {
-        verify_against_manifest(disk, folder, &mut found)?;
+    for file in manifest.iter().flat_map(|manifest| &manifest.files) {
+        let path = folder.join(&file.path);
+        if !files.iter().any(|(known, _)| *known == path) {
+            let what = "the manifest has it, the folder not".to_owned();
+            found.damage.push(Damage { file: path, offset: 0, what });
+        }
     }
     watch(folder, total, total);
     Ok(found)
+}
+
+/// What a snapshot says of its files; nothing of a data folder.
+fn manifest_of(disk: &dyn Disk, folder: &Path, found: &mut Verification) -> Result<Option<Manifest>, DiskError> {
+    let bytes = match disk.read(&folder.join(MANIFEST)) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        read => read?,
+    };
+    let tell = |Corruption { offset, what }| {
+        let file = folder.join(MANIFEST);
+        found.damage.push(Damage { file, offset, what: what.to_owned() });
+    };
+    Ok(Manifest::decode(&bytes).map_err(tell).ok())
 }
 
 /// The files that we know how to read, with their lengths, by folder and then by name.
@@ -96,9 +119,17 @@ fn files_to_read(disk: &dyn Disk, folder: &Path) -> Result<Vec<(PathBuf, u64)>, 
     Ok(files)
 }
 
-fn verify_file(disk: &dyn Disk, path: &Path, next: Option<&Path>, found: &mut Verification) -> Result<(), DiskError> {
+/// Reads one file; `next` is the one behind it, `named` what the manifest says of it.
+fn verify_file(
+    disk: &dyn Disk,
+    path: &Path,
+    next: Option<&Path>,
+    named: Option<&ManifestFile>,
+    found: &mut Verification,
+) -> Result<(), DiskError> {
     let bytes = disk.read(path)?;
     found.file_count += 1;
+    let damage_before = found.damage.len();
     let mut tell = |damage: Corruption| {
         let Corruption { offset, what } = damage;
         found.damage.push(Damage { file: path.to_owned(), offset, what: what.to_owned() });
@@ -107,7 +138,7 @@ fn verify_file(disk: &dyn Disk, path: &Path, next: Option<&Path>, found: &mut Ve
     if name.ends_with(".damaged") {
         tell(Corruption { offset: 0, what: "was found damaged and put aside; it serves no more" });
     } else if name == MANIFEST {
-        // Read, and told, with the files that it names.
+        // Its own checksum was looked at before all others.
     } else if name.ends_with(".block") {
         block::verify_bytes(&bytes).into_iter().for_each(tell);
     } else if name.ends_with(".deleted") {
@@ -122,6 +153,15 @@ fn verify_file(disk: &dyn Disk, path: &Path, next: Option<&Path>, found: &mut Ve
         }
     } else {
         found.remarks.push(format!("{} is no file of ours", path.display()));
+    }
+    // The codec's own word says more than that the file as a whole differs.
+    if let Some(named) = named.filter(|_| found.damage.len() == damage_before) {
+        let what = match bytes.len() as u64 {
+            length if length != named.bytes => format!("it has {length} bytes, and the manifest says {}", named.bytes),
+            _ if append_checksum(0, &bytes) != named.checksum => "its checksum is not the manifest's".to_owned(),
+            _ => return Ok(()),
+        };
+        found.damage.push(Damage { file: path.to_owned(), offset: 0, what });
     }
     Ok(())
 }
@@ -156,7 +196,7 @@ fn verify_framed(bytes: &[u8], kind: FileKind, may_be_torn: bool) -> (Vec<Corrup
         // Begun and never finished: nothing that counts comes before a synced header.
         Err(_) if may_be_torn && !holds_records(bytes) => return (damage, Some(0)),
         // The records may mean other things there.
-        Err(_) if FileHeader::newer_version(bytes).is_some() => {
+        Err(_) if is_newer(bytes) => {
             let what = "the file has a newer format than this binary reads: verify it with the newer one";
             return (vec![Corruption { offset: 8, what }], None);
         }
@@ -217,32 +257,7 @@ fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corrup
     }
 }
 
-/// Holds the files of a snapshot to what it says of them.
-fn verify_against_manifest(disk: &dyn Disk, folder: &Path, found: &mut Verification) -> Result<(), DiskError> {
-    let manifest = match read_manifest(disk, folder) {
-        Ok(manifest) => manifest,
-        Err(BackupError::Disk(error)) => return Err(error),
-        Err(error) => {
-            found.damage.push(Damage { file: folder.join(MANIFEST), offset: 0, what: error.to_string() });
-            return Ok(());
-        }
-    };
-    for file in &manifest.files {
-        let path = folder.join(&file.path);
-        let what = match checksum(disk, &path, &mut |_| true) {
-            Ok((bytes, _)) if bytes != file.bytes => {
-                format!("it has {bytes} bytes, and the manifest says {}", file.bytes)
-            }
-            Ok((_, checksum)) if checksum != file.checksum => "its checksum is not the manifest's".to_owned(),
-            Ok(_) => continue,
-            Err(BackupError::Disk(error)) if error.is_not_found() => "the manifest has it, the folder not".to_owned(),
-            Err(BackupError::Disk(error)) => return Err(error),
-            Err(error) => error.to_string(),
-        };
-        // The codec's own word says more than that the file as a whole differs.
-        if !found.damage.iter().any(|known| known.file == path) {
-            found.damage.push(Damage { file: path, offset: 0, what });
-        }
-    }
-    Ok(())
+/// Whether a newer program wrote the file.
+fn is_newer(bytes: &[u8]) -> bool {
+    storage_format::version_of(bytes).is_some_and(|(kind, version)| version > kind.version())
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use roaring::RoaringBitmap;
 use storage_format::Corruption;
 use storage_format::block::{BlockReader, SeriesEntry, SymbolCache};
-use storage_format::group::{GroupReader, Scratch};
+use storage_format::group::{self, GroupReader, Scratch};
 
 use super::super::columns::Columns;
 use super::{Content, Facts, Visitor};
@@ -137,9 +137,10 @@ impl Content for ContentV2 {
                     continue;
                 }
                 let start = columns.len();
+                let (timestamps_ms, values) = (&mut columns.timestamps_ms, &mut columns.values);
                 let mut read = || {
-                    let group = GroupReader::open(self.0.group_bytes(place.group)?)?;
-                    group.read(place.column as usize, scratch, &mut columns.timestamps_ms, &mut columns.values)
+                    let group = self.0.group_bytes(place.group)?;
+                    group::read_column(group, place.column as usize, scratch, timestamps_ms, values)
                 };
                 if let Err(damage) = read() {
                     columns.truncate(start);

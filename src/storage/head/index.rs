@@ -189,6 +189,13 @@ impl LabelIndex {
         pairs.into_iter().flatten().map(|id| self.pairs[*id as usize].value.as_ref())
     }
 
+    /// The values of a label, in no order, each with the number of series that have it.
+    pub(in crate::storage) fn value_counts(&self, name: &str) -> impl Iterator<Item = (&str, u64)> {
+        let pairs = self.by_name.get(name).map(|name| &self.names[*name as usize].pairs);
+        let pairs = pairs.into_iter().flatten().map(|id| &self.pairs[*id as usize]);
+        pairs.map(|pair| (pair.value.as_ref(), pair.postings.len() as u64))
+    }
+
     /// Names and pairs that are there.
     #[cfg(test)]
     pub(super) fn counts(&self) -> (usize, usize) {

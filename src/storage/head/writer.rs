@@ -33,17 +33,15 @@ pub(in crate::storage) struct LogEntry {
     pub(in crate::storage) records: Vec<u8>,
     /// Newest sample in them that is not belated; `i64::MIN` without.
     pub(in crate::storage) newest_ms: i64,
-    /// Whether belated samples are in them: they are in a block only when the cut that ends `epoch` is.
+    /// Whether belated samples are in them: no floor says when those are in a block, only the next cut's end.
     pub(in crate::storage) holds_belated: bool,
-    /// The shard's epoch when they were admitted.
-    pub(in crate::storage) epoch: u32,
     /// Told when the records are on disk.
     pub(in crate::storage) pending: Option<(Arc<Pending>, WriteSummary)>,
 }
 
 impl Default for LogEntry {
     fn default() -> LogEntry {
-        LogEntry { records: Vec::new(), newest_ms: i64::MIN, holds_belated: false, epoch: 0, pending: None }
+        LogEntry { records: Vec::new(), newest_ms: i64::MIN, holds_belated: false, pending: None }
     }
 }
 
@@ -127,7 +125,6 @@ impl ShardWriter {
         }
         let newest_ms = self.note_span(&mut shard);
         shard.note_change(&mut self.scratch);
-        let epoch = shard.epoch();
         drop(shard);
 
         let holds_belated = !self.belated.is_empty();
@@ -136,7 +133,7 @@ impl ShardWriter {
         self.admitted.clear();
         self.belated.clear();
         self.tap.push(&mut self.tapped);
-        (LogEntry { records, newest_ms, holds_belated, epoch, pending: None }, summary)
+        (LogEntry { records, newest_ms, holds_belated, pending: None }, summary)
     }
 
     fn bounds(&self, shard: &Shard, now_ms: i64) -> Bounds {

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use storage_format::Corruption;
-use storage_format::frame::{Event, FileHeader, FileKind, Reader};
+use storage_format::frame::{Event, FileKind, Reader};
+use storage_format::{Corruption, FileType, version_of};
 
 use super::super::{RecoveryProgress, StorageError};
 use super::records::{Record, ShareReplay};
@@ -55,8 +55,10 @@ pub(in crate::storage) fn refuse_newer(disk: &dyn Disk, folder: &Path) -> Result
     };
     for sequence in names.iter().filter_map(|name| sequence_of(name)) {
         let file = segment_path(folder, sequence);
-        if let Some(version) = FileHeader::newer_version(&disk.read(&file)?) {
-            return Err(StorageError::NewerFormat { file, version, version_max: FileKind::Log.version() });
+        if let Some((FileType::Log, version)) = version_of(&disk.read(&file)?)
+            && version > FileType::Log.version()
+        {
+            return Err(StorageError::NewerFormat { file, version, version_max: FileType::Log.version() });
         }
     }
     Ok(())

@@ -241,6 +241,35 @@ fn the_tail_of_a_power_cut_is_no_damage_at_any_later_start() {
 }
 
 #[test]
+fn a_head_full_of_belated_samples_is_emptied() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let up = series("up", 1);
+    let mut expected = BTreeMap::new();
+    {
+        let fixture = open(&disk, &clock);
+        for (timestamp_ms, value) in four_hours(&fixture, &up) {
+            expected.insert(timestamp_ms, value.to_bits());
+        }
+        assert_eq!(fixture.storage.maintain().expect("maintained").blocks_cut, 1);
+        clock.advance(Duration::from_millis(3 * HOUR_MS as u64));
+        fixture.write(&[(series("other", 1), T0 + 7 * HOUR_MS, 1.0)]);
+        fixture.storage.maintain().expect("maintained");
+    }
+    // Nothing but belated samples comes, of a series that is new to this start.
+    let fixture = open_with(&disk, StorageOptions { head_bytes_max: 2_000, ..options(1) }, &clock);
+    for second in 1..600 {
+        let (timestamp_ms, value) = (T0 + second * 1000 + 1, second as f64);
+        let summary = fixture.write(&[(up.clone(), timestamp_ms, value)]);
+        if summary.stored_count == 1 {
+            expected.insert(timestamp_ms, value.to_bits());
+        }
+        assert!(!fixture.storage.maintain().expect("maintained").head_full, "second {second}");
+    }
+    assert!(expected.len() > 500, "{}", expected.len());
+    assert_eq!(fixture.read(&up), expected.into_iter().collect::<Vec<_>>());
+}
+
+#[test]
 fn a_log_of_a_newer_format_is_refused_before_anything_is_changed() {
     let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
     open(&disk, &clock).write(&[(series("up", 1), T0, 1.0)]);

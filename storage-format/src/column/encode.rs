@@ -1,36 +1,31 @@
 //! Whole numbers to bytes.
 
-use std::fmt;
-
 use super::predict::{Order, Slope, divisor, quotients, take_reference, take_remainders};
 use super::{Effort, Numbers, Role, Scale, exceptions, form_byte, pack, plan, scale_byte, sparse};
 use crate::bytes::{append_varint, append_zigzag};
 use crate::entropy;
-use plan::Foretold;
+use plan::Code;
 use sparse::Others;
 
 /// Writes columns; keeps its buffers from one to the next.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Encoder {
     entropy: entropy::Encoder,
     quotients: Vec<i64>,
     against_reference: Vec<i64>,
     residuals: Vec<i64>,
+    best: Vec<u8>,
+    attempt: Vec<u8>,
     packed: pack::Plan,
     others: Others,
     gaps: pack::Plan,
     other_residuals: pack::Plan,
 }
 
-impl fmt::Debug for Encoder {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Encoder").finish_non_exhaustive()
-    }
-}
-
 impl Encoder {
-    /// Appends one column. With a reference, the integers of another column of equal length, it may tell this one by how
-    /// it differs from that one; returns whether it did, and only then does a reader need it.
+    /// Appends one column. With a reference, the integers of another column of equal length, it tells this one by how it
+    /// differs from that one where this is shorter; returns whether it did, and only then does a reader need it. Without
+    /// one it would be no shorter, so there is no need to try both.
     pub fn encode(&mut self, numbers: &Numbers, effort: Effort, reference: Option<&[i64]>, out: &mut Vec<u8>) -> bool {
         let constant = numbers.is_constant();
         append_head(numbers, constant, out);
@@ -45,82 +40,65 @@ impl Encoder {
         referring
     }
 
-    /// Appends a series and returns whether it refers.
+    /// Appends a series, told in the shortest of the ways that are worth a try; returns whether it refers.
     fn append_series(&mut self, numbers: &[i64], role: Role<'_>, effort: Effort, out: &mut Vec<u8>) -> bool {
         let mut divisor = divisor(numbers).max(1);
-        quotients(numbers, divisor, &mut self.quotients);
+        let mut grown = std::mem::take(&mut self.quotients);
+        quotients(numbers, divisor, &mut grown);
         let mut remainders = Vec::new();
-        let (slope, Foretold { order, .. }) = if let Role::Integers { reference } = role {
-            let frequent = plan::frequent_divisor(&self.quotients);
+        self.best.clear();
+        if let Role::Integers { reference } = role {
+            let frequent = plan::frequent_divisor(&grown);
             if frequent > 1 && divisor <= u64::from(u32::MAX) {
-                take_remainders(&mut self.quotients, divisor, frequent, &mut remainders);
+                take_remainders(&mut grown, divisor, frequent, &mut remainders);
                 divisor *= frequent as u64;
             }
-            self.foretell(reference, effort)
-        } else {
-            (None, plan::order(&self.quotients, effort, &mut self.residuals).0)
-        };
-        let foretold = if slope.is_some() { &self.against_reference } else { &self.quotients };
-        order.take(foretold, &mut self.residuals);
-
-        let form_at = out.len();
-        out.push(0);
-        append_zigzag(out, numbers[0]);
-        if divisor > 1 {
-            out[form_at] |= form_byte::DIVIDED;
-            append_varint(out, divisor);
-        }
-        if let Some(Slope { slope, fraction }) = slope {
-            out[form_at] |= form_byte::REFERRING;
-            append_zigzag(out, slope);
-            out.push(fraction);
-        }
-        out[form_at] |= append_order(order, out);
-        out[form_at] |= self.append_residuals(effort, out);
-        if !remainders.is_empty() {
-            out[form_at] |= form_byte::REMAINDERS;
-            self.append_series(&remainders, Role::Side, effort, out);
-        }
-        slope.is_some()
-    }
-
-    /// The order of the quotients, and what the reference foretells of them, if that pays.
-    fn foretell(&mut self, reference: Option<&[i64]>, effort: Effort) -> (Option<Slope>, Foretold) {
-        let numbers = std::mem::take(&mut self.quotients);
-        let without = self.order(&numbers, effort, reference.is_some());
-        self.quotients = numbers;
-        let Some(reference) = reference else { return (None, without) };
-        assert_eq!(reference.len(), self.quotients.len(), "a reference has as many samples");
-        let Some(slope) = plan::slope(&self.quotients, reference) else { return (None, without) };
-        take_reference(&self.quotients, reference, slope, &mut self.against_reference);
-        let numbers = std::mem::take(&mut self.against_reference);
-        let with = self.order(&numbers, effort, true);
-        self.against_reference = numbers;
-        if with.bits + plan::SLOPE_BITS < without.bits { (Some(slope), with) } else { (None, without) }
-    }
-
-    /// The order of these numbers. For a compacted block the entropy code has the last word where two orders are close, and
-    /// where the bits must be known well.
-    fn order(&mut self, numbers: &[i64], effort: Effort, well: bool) -> Foretold {
-        let (mut best, second) = plan::order(numbers, effort, &mut self.residuals);
-        if effort == Effort::Compact && (well || second.is_some()) {
-            best.bits = self.entropy_bits(numbers, best.order);
-            if let Some(mut second) = second {
-                second.bits = self.entropy_bits(numbers, second.order);
-                if second.bits < best.bits {
-                    best = second;
-                }
+            if let Some(reference) = reference {
+                self.try_reference(&grown, Head { first: numbers[0], divisor, slope: None }, reference, effort);
             }
         }
-        best
+        self.try_orders(&grown, Head { first: numbers[0], divisor, slope: None }, effort);
+        self.quotients = grown;
+        if !remainders.is_empty() {
+            self.best[0] |= form_byte::REMAINDERS;
+        }
+        out.extend_from_slice(&self.best);
+        let referring = self.best[0] & form_byte::REFERRING != 0;
+        if !remainders.is_empty() {
+            self.append_series(&remainders, Role::Side, effort, out);
+        }
+        referring
     }
 
-    fn entropy_bits(&mut self, numbers: &[i64], order: Order) -> f64 {
-        order.take(numbers, &mut self.residuals);
-        self.entropy.cost_bits(&self.residuals) as f64
+    /// Tries what a slope of the reference leaves of the quotients.
+    fn try_reference(&mut self, quotients: &[i64], head: Head, reference: &[i64], effort: Effort) {
+        assert_eq!(reference.len(), quotients.len(), "a reference has as many samples");
+        if let Some(slope) = plan::slope(quotients, reference) {
+            let mut against = std::mem::take(&mut self.against_reference);
+            take_reference(quotients, reference, slope, &mut against);
+            self.try_orders(&against, Head { slope: Some(slope), ..head }, effort);
+            self.against_reference = against;
+        }
     }
 
-    /// Appends the residuals by the code that takes fewest bytes, and returns its field of the form byte.
+    /// Tries the orders that the plan has for these numbers.
+    fn try_orders(&mut self, numbers: &[i64], head: Head, effort: Effort) {
+        let (best, second) = plan::order(numbers, effort, &mut self.residuals);
+        for order in std::iter::once(best).chain(second) {
+            order.take(numbers, &mut self.residuals);
+            let mut attempt = std::mem::take(&mut self.attempt);
+            attempt.clear();
+            head.append(order, &mut attempt);
+            attempt[0] |= self.append_residuals(effort, &mut attempt);
+            // What takes no reference is tried last, and is taken if it is as short.
+            if self.best.is_empty() || attempt.len() <= self.best.len() {
+                std::mem::swap(&mut attempt, &mut self.best);
+            }
+            self.attempt = attempt;
+        }
+    }
+
+    /// Appends the residuals by a code that the plan has for them, and returns its field of the form byte.
     fn append_residuals(&mut self, effort: Effort, out: &mut Vec<u8>) -> u8 {
         let residuals = &self.residuals;
         let (common, others) = plan::common(residuals);
@@ -129,34 +107,53 @@ impl Encoder {
             return form_byte::CONSTANT;
         }
         let code = plan::code(others, residuals.len(), effort);
-        let mut bits = u32::MAX;
-        if code.asks_sparse {
+        if code == Code::Entropy {
+            self.entropy.encode(residuals, out);
+            return form_byte::ENTROPY;
+        }
+        if code != Code::Packed {
             self.others.take(residuals, common);
             self.gaps.fit(self.others.gaps());
             self.other_residuals.fit(self.others.residuals());
-            bits = sparse::HEAD_BITS + self.gaps.bits + self.other_residuals.bits;
         }
-        let mut form = form_byte::SPARSE;
-        if code.asks_packed {
+        if code != Code::Sparse {
             self.packed.fit(residuals);
-            if self.packed.bits < bits {
-                (form, bits) = (form_byte::PACKED, self.packed.bits);
-            }
         }
-        if code.asks_entropy {
-            let before = out.len();
-            self.entropy.encode(residuals, out);
-            if (out.len() - before) as u64 * 8 <= u64::from(bits) {
-                return form_byte::ENTROPY;
-            }
-            out.truncate(before);
-        }
-        if form == form_byte::SPARSE {
+        let sparse_bits = sparse::HEAD_BITS + self.gaps.bits + self.other_residuals.bits;
+        if code == Code::Sparse || code == Code::SparseOrPacked && sparse_bits <= self.packed.bits {
             self.others.append(&self.gaps, &self.other_residuals, out);
+            form_byte::SPARSE
         } else {
             self.packed.append(residuals, out);
+            form_byte::PACKED
         }
-        form
+    }
+}
+
+/// What stands before the order of a series.
+#[derive(Clone, Copy)]
+struct Head {
+    first: i64,
+    divisor: u64,
+    slope: Option<Slope>,
+}
+
+impl Head {
+    /// Appends the form byte, without the residuals' code, and the fields up to the residuals.
+    fn append(self, order: Order, out: &mut Vec<u8>) {
+        let form_at = out.len();
+        out.push(0);
+        append_zigzag(out, self.first);
+        if self.divisor > 1 {
+            out[form_at] |= form_byte::DIVIDED;
+            append_varint(out, self.divisor);
+        }
+        if let Some(Slope { slope, fraction }) = self.slope {
+            out[form_at] |= form_byte::REFERRING;
+            append_zigzag(out, slope);
+            out.push(fraction);
+        }
+        out[form_at] |= append_order(order, out);
     }
 }
 

@@ -11,7 +11,7 @@
 
 use super::exceptions::is_named;
 use super::pack::BLOCK_SAMPLES;
-use super::predict::{Order, Slope};
+use super::predict::{FRACTION_MAX, Order, Slope};
 use super::scale::{SHIFT_MAX, Scale, integer_of};
 use super::{Effort, sparse};
 use crate::decimal::EXPONENT_MAX;
@@ -52,32 +52,28 @@ const DIVISOR_MISFITS_MAX: i32 = 8;
 /// What a remainder costs: its place and itself.
 const REMAINDER_BITS: f64 = 14.0;
 
-/// What a reference costs by itself, in bits.
-pub(super) const SLOPE_BITS: f64 = 48.0;
 /// Growth by which a slope is found.
 const SLOPE_SAMPLES: usize = 256;
+/// A slope so near to a whole number is that number, disturbed.
+const WHOLE_SLOPE_NEAR: f64 = 1e-3;
+/// Bits of a slope's product with the reference's growth, so that none is cut off.
+const PRODUCT_BITS_MAX: f64 = 61.0;
 
 /// One residual of so many may be another one, for a sparse list to be asked.
 const SAMPLES_PER_SPARSE: usize = 2;
-const SAMPLES_PER_SPARSE_COMPACT: usize = 8;
 /// With so few, nothing beats the list, and entropy codes are not asked.
 const SAMPLES_PER_SPARSE_SURELY: usize = 128;
 /// Residuals that tell the common one.
 const COMMON_SAMPLES: usize = 33;
 
-/// How a series is foretold, and about how many bits its residuals take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Foretold {
-    pub(super) order: Order,
-    pub(super) bits: f64,
-}
-
-/// Which codes are asked how short they are.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
-    pub(super) asks_sparse: bool,
-    pub(super) asks_packed: bool,
-    pub(super) asks_entropy: bool,
+/// How residuals are told that are not all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Code {
+    Sparse,
+    /// The one that takes fewer bits.
+    SparseOrPacked,
+    Packed,
+    Entropy,
 }
 
 /// The scale for a column of which every `step`-th value is asked, from `exponent_min` digits on.
@@ -167,22 +163,21 @@ fn magnitude_bits(number: i64) -> u64 {
     (float.to_bits() >> MAGNITUDE_SHIFT) - ONE
 }
 
-/// The order whose residuals are smallest, and a second one where it is nearly as good; `residuals` is scratch.
-pub(super) fn order(numbers: &[i64], effort: Effort, residuals: &mut Vec<i64>) -> (Foretold, Option<Foretold>) {
-    let mut best = Foretold { order: Order::Number, bits: f64::MAX };
-    let mut second = best;
+/// The order whose residuals are smallest; for a compacted block a second one where it is nearly as good. `residuals` is
+/// scratch.
+pub(super) fn order(numbers: &[i64], effort: Effort, residuals: &mut Vec<i64>) -> (Order, Option<Order>) {
+    let (mut best, mut second) = ((Order::Number, f64::MAX), (Order::Number, f64::MAX));
     for order in orders(numbers, effort) {
         order.take(numbers, residuals);
         let bits = residual_bits(residuals, effort);
-        let foretold = Foretold { order, bits };
-        if bits < best.bits * ORDER_SHARE_MAX {
-            second = best;
-            best = foretold;
-        } else if bits < second.bits {
-            second = foretold;
+        if bits < best.1 * ORDER_SHARE_MAX {
+            (best, second) = ((order, bits), best);
+        } else if bits < second.1 {
+            second = (order, bits);
         }
     }
-    (best, (second.bits < best.bits * SECOND_SHARE_MAX).then_some(second))
+    let close = effort == Effort::Compact && second.1 < best.1 * SECOND_SHARE_MAX;
+    (best.0, close.then_some(second.0))
 }
 
 /// The orders that are worth a try, the simpler ones first.
@@ -255,31 +250,33 @@ pub(super) fn slope(numbers: &[i64], reference: &[i64]) -> Option<Slope> {
     fixed_point((xy - x * y / pairs) / variance, reference)
 }
 
-/// The slope with as long a fraction as its products with the reference's growth have room for.
+/// The slope with a fraction as long as the reference's growth, if its products have room for that.
 fn fixed_point(slope: f64, reference: &[i64]) -> Option<Slope> {
     let first = reference[0];
     let largest = reference.iter().map(|number| number.wrapping_sub(first).unsigned_abs()).max()?;
-    let growth_bits = (largest as f64).log2().ceil();
-    // A whole slope needs no fraction; another one as many bits as its products have, up to 20.
+    let growth_bits = (largest as f64).log2().ceil().max(0.0);
+    let room_bits = PRODUCT_BITS_MAX - growth_bits - slope.abs().log2().max(0.0);
     let nearest = slope.round();
-    let fraction = if (slope - nearest).abs() < 1e-3 { 0.0 } else { growth_bits.min(20.0) };
+    let is_whole = nearest != 0.0 && (slope - nearest).abs() < WHOLE_SLOPE_NEAR;
+    let fraction = if is_whole { 0.0 } else { growth_bits.min(room_bits).floor() };
+    if !(0.0..=f64::from(FRACTION_MAX)).contains(&fraction) {
+        return None;
+    }
     let scaled = (slope * fraction.exp2()).round();
-    let has_room = scaled.abs().log2() + growth_bits < 62.0;
-    if scaled == 0.0 || !has_room {
+    if scaled == 0.0 {
         return None;
     }
     let zeros = (scaled as i64).trailing_zeros().min(fraction as u32);
     Some(Slope { slope: scaled as i64 >> zeros, fraction: (fraction as u32 - zeros) as u8 })
 }
 
-/// Which codes to ask for so many residuals, of which so many are not the common one.
-pub(super) fn code(others: usize, count: usize, effort: Effort) -> Asked {
-    let compact = effort == Effort::Compact;
-    let surely_sparse = others * SAMPLES_PER_SPARSE_SURELY <= count;
-    Asked {
-        asks_sparse: others * if compact { SAMPLES_PER_SPARSE_COMPACT } else { SAMPLES_PER_SPARSE } <= count,
-        asks_packed: !surely_sparse,
-        asks_entropy: compact && !surely_sparse,
+/// The code for so many residuals, of which so many are not the common one.
+pub(super) fn code(others: usize, count: usize, effort: Effort) -> Code {
+    match effort {
+        _ if others * SAMPLES_PER_SPARSE_SURELY <= count => Code::Sparse,
+        Effort::Compact => Code::Entropy,
+        Effort::Fresh if others * SAMPLES_PER_SPARSE <= count => Code::SparseOrPacked,
+        Effort::Fresh => Code::Packed,
     }
 }
 

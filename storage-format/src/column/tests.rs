@@ -237,6 +237,28 @@ fn reference_that_foretells_is_used_and_one_that_does_not_is_not() {
 }
 
 #[test]
+fn reference_in_other_units_foretells() {
+    // Packets of 1,500 bytes and a few more bytes now and then; the reference counts the bytes.
+    let mut next = random(29);
+    let (mut bytes, mut packets) = (Vec::new(), Vec::new());
+    let (mut byte_sum, mut packet_sum) = (7_000_000_000i64, 4_000_000.0);
+    for _ in 0..1440 {
+        let count = (next() % 100_000) as i64;
+        packet_sum += count as f64;
+        byte_sum += count * 1500 + (next() % 1000) as i64;
+        bytes.push(byte_sum);
+        packets.push(packet_sum);
+    }
+    let (mut encoder, mut told) = (Encoder::default(), Vec::new());
+    assert!(encoder.encode(&numbers_of(&packets, None), Effort::Compact, Some(&bytes), &mut told));
+    // A bit or two of rounding each.
+    assert!(told.len() < 1440 / 4, "{} bytes", told.len());
+    let mut values = Vec::new();
+    Decoder::default().decode_values(&told, 1440, Some(&bytes), &mut values).expect("own bytes");
+    assert_same(&values, &packets);
+}
+
+#[test]
 fn realistic_columns_come_back() {
     let mut next = random(11);
     let mut uniform = move || next() as f64 / u64::MAX as f64;
@@ -360,7 +382,7 @@ fn column_strategy() -> impl Strategy<Value = Vec<f64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn any_column_comes_back(values in column_strategy()) {

@@ -16,7 +16,7 @@ const SPIKE_COUNT_MIN: usize = 16;
 /// Residuals of a part: fewer pay less than their header costs.
 const PART_COUNT_MIN: usize = 360;
 /// Bits of a table's form besides its symbols.
-const TABLE_BITS: u64 = 8 * 7;
+const TABLE_BITS: u64 = 54;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Plan {

@@ -8,7 +8,7 @@ use super::octave::floor;
 use crate::Corruption;
 use crate::bytes::Cursor;
 
-pub(super) const STATE_BITS: u32 = 10;
+pub(super) const STATE_BITS: u32 = 9;
 pub(super) const STATES: usize = 1 << STATE_BITS;
 pub(super) const SYMBOLS: usize = 64;
 /// The symbol of what a table has no other for.

@@ -160,16 +160,16 @@ fn tables_never_change() {
         tables.iter().flat_map(one).collect()
     };
     // Of the file as it was first written; tables may be added behind the last.
-    assert_eq!(crc32c::crc32c(&bytes(&LINEAR[..235])), 0x1ed2_9c1c);
-    assert_eq!(crc32c::crc32c(&bytes(&OCTAVE[..92])), 0xc179_276d);
+    assert_eq!(crc32c::crc32c(&bytes(&LINEAR[..235])), 0x5dc3_a76f);
+    assert_eq!(crc32c::crc32c(&bytes(&OCTAVE[..92])), 0xd7a3_416d);
     assert!(LINEAR.len() < usize::from(STORED) && OCTAVE.len() < usize::from(STORED));
 }
 
 #[test]
 fn the_example_of_the_chapter() {
     let residuals = [8, 7, 8, 8, 7];
-    let bytes = [0x00, 0xd9, 0x0e, 0x40, 0x06, 0x02, 0x60, 0x80, 0x81];
-    assert_eq!(decoded(&bytes, 5), Ok((residuals.to_vec(), 9)));
+    let bytes = [0x00, 0xd9, 0x0e, 0x24, 0x20, 0x20, 0x40, 0x00];
+    assert_eq!(decoded(&bytes, 5), Ok((residuals.to_vec(), 8)));
     let mut out = Vec::new();
     Linear { table: 217, shift: 0, centre: 7 }.append(&residuals, &mut ans::Writer::default(), &mut out);
     assert_eq!(out, bytes);
@@ -289,7 +289,7 @@ impl Oracle<'_> {
                 *frequency = Self::floors()[self.bits(5) as usize];
             }
             self.byte_end();
-            frequencies[lead] += 1_024 - frequencies.iter().sum::<i128>();
+            frequencies[lead] += 512 - frequencies.iter().sum::<i128>();
         } else {
             let line = tables.lines().nth(table as usize).expect("the table is there");
             let numbers: Vec<i128> = line
@@ -305,12 +305,12 @@ impl Oracle<'_> {
             }
         }
         let handed_out = (0..64).flat_map(|symbol| (0..frequencies[symbol]).map(move |_| symbol));
-        let mut owners = vec![0; 1_024];
+        let mut owners = vec![0; 512];
         for (n, symbol) in handed_out.enumerate() {
-            owners[643 * n % 1_024] = symbol;
+            owners[323 * n % 512] = symbol;
         }
         while self.bits(1) == 0 {}
-        let mut states: Vec<usize> = (0..count.min(4)).map(|_| self.bits(10) as usize).collect();
+        let mut states: Vec<usize> = (0..count.min(4)).map(|_| self.bits(9) as usize).collect();
         let mut symbols = Vec::new();
         for index in 0..count {
             let state = states[index % 4];
@@ -319,8 +319,8 @@ impl Oracle<'_> {
             if index + 4 < count {
                 let rest =
                     frequencies[symbol] + owners[..state].iter().filter(|owner| **owner == symbol).count() as i128;
-                let bits = (0..11).find(|bits| rest << bits >= 1_024).expect("there is a rest");
-                states[index % 4] = ((rest << bits) - 1_024 + self.bits(bits) as i128) as usize;
+                let bits = (0..10).find(|bits| rest << bits >= 512).expect("there is a rest");
+                states[index % 4] = ((rest << bits) - 512 + self.bits(bits) as i128) as usize;
             }
         }
         self.byte_end();

@@ -115,16 +115,6 @@ impl FileHeader {
         })
     }
 
-    /// The version of a whole header that a newer program wrote, from the start of a file's bytes. Such a file is not
-    /// damaged, and whatever does not understand it must leave it as it is.
-    pub fn newer_version(bytes: &[u8]) -> Option<u16> {
-        let bytes = bytes.first_chunk::<FILE_HEADER_BYTES>()?;
-        let kind = FileKind::of_magic(&bytes[..8])?;
-        let version = u16_at(bytes, 8);
-        let is_whole = u32_at(bytes, 28) == crc32c::crc32c(&bytes[..28]);
-        (is_whole && version > kind.version()).then_some(version)
-    }
-
     /// The chain value of the file's first record: the checksum of this header.
     pub fn chain_start(&self) -> u32 {
         u32_at(&self.encode(), 28)

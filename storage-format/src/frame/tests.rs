@@ -47,20 +47,6 @@ fn file_header_of_another_version_is_refused() {
 }
 
 #[test]
-fn only_a_whole_header_of_a_newer_version_is_called_newer() {
-    let newer = FileHeader { version: 3, ..HEADER }.encode();
-    assert_eq!(FileHeader::newer_version(&newer), Some(3));
-    assert_eq!(FileHeader::newer_version(&[&newer[..], &[1, 2, 3]].concat()), Some(3));
-    assert_eq!(FileHeader::newer_version(&newer[..31]), None);
-    assert_eq!(FileHeader::newer_version(&HEADER.encode()), None);
-    for bit in 0..newer.len() * 8 {
-        let mut damaged = newer;
-        damaged[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(FileHeader::newer_version(&damaged), None, "bit {bit}");
-    }
-}
-
-#[test]
 fn reserved_bytes_of_the_file_header_must_be_zero() {
     let mut bytes = HEADER.encode();
     bytes[11] = 1;

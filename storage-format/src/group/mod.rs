@@ -10,7 +10,7 @@ mod tests;
 mod timestamps;
 
 pub use encode::{Column, GroupEncoder};
-pub use read::GroupReader;
+pub use read::{GroupReader, read_column};
 pub use scratch::Scratch;
 
 /// Columns in one group at most.

@@ -5,7 +5,8 @@ use super::scratch::{Scratch, Source};
 use super::{KIND_FLOATS, KIND_SAME};
 use crate::Corruption;
 
-/// One group, its head checked. Columns are checked as they are read.
+/// One group, its head checked. Columns are checked as they are read. What asks about a column panics unless it is below
+/// [`Self::column_count`]; what reads one fails.
 #[derive(Clone, Debug)]
 pub struct GroupReader<'a> {
     bytes: &'a [u8],
@@ -63,26 +64,13 @@ impl<'a> GroupReader<'a> {
         timestamps_ms: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), Corruption> {
-        let (timestamps_before, values_before) = (timestamps_ms.len(), values.len());
-        self.read_values(column, scratch, values)?;
         let source = Source { head: &self.head, bytes: self.bytes };
-        let appended = scratch.append_timestamps(source, self.row(column).timestamps, timestamps_ms);
-        if appended.is_err() {
-            timestamps_ms.truncate(timestamps_before);
-            values.truncate(values_before);
-        }
-        appended
+        read(source, column, scratch, timestamps_ms, values)
     }
 
     /// Appends the values of one column alone: for a reader that has these timestamps already, by [`Self::timestamps_index`].
     pub fn read_values(&self, column: usize, scratch: &mut Scratch, values: &mut Vec<f64>) -> Result<(), Corruption> {
-        let row = self.row(column);
-        let floats = match (row.kind, row.reference) {
-            (KIND_FLOATS, _) => column as u16,
-            (KIND_SAME, Some(original)) => original,
-            _ => return Err(Corruption::at(0, "the kind of a column is not one we read")),
-        };
-        scratch.append_floats(Source { head: &self.head, bytes: self.bytes }, floats, values)
+        read_values(Source { head: &self.head, bytes: self.bytes }, column, scratch, values)
     }
 
     fn row(&self, column: usize) -> &ColumnRow {
@@ -92,4 +80,52 @@ impl<'a> GroupReader<'a> {
     fn timestamps_row(&self, column: usize) -> &TimestampsRow {
         &self.head.timestamps[self.timestamps_index(column)]
     }
+}
+
+/// Appends one column of the group that is exactly these bytes, as [`GroupReader::open`] and [`GroupReader::read`] do, but
+/// `scratch` keeps the head: for who reads here and there and cannot keep the group open.
+pub fn read_column(
+    bytes: &[u8],
+    column: usize,
+    scratch: &mut Scratch,
+    timestamps_ms: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), Corruption> {
+    let kept = scratch.take_head(bytes)?;
+    let read = read(Source { head: &kept.head, bytes }, column, scratch, timestamps_ms, values);
+    scratch.keep_head(kept);
+    read
+}
+
+fn read(
+    source: Source<'_>,
+    column: usize,
+    scratch: &mut Scratch,
+    timestamps_ms: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), Corruption> {
+    let (timestamps_before, values_before) = (timestamps_ms.len(), values.len());
+    read_values(source, column, scratch, values)?;
+    let timestamps = source.head.columns[column].timestamps;
+    let appended = scratch.append_timestamps(source, timestamps, timestamps_ms);
+    if appended.is_err() {
+        timestamps_ms.truncate(timestamps_before);
+        values.truncate(values_before);
+    }
+    appended
+}
+
+fn read_values(
+    source: Source<'_>,
+    column: usize,
+    scratch: &mut Scratch,
+    values: &mut Vec<f64>,
+) -> Result<(), Corruption> {
+    let row = source.head.columns.get(column).ok_or(Corruption::at(0, "a column that its group does not have"))?;
+    let floats = match (row.kind, row.reference) {
+        (KIND_FLOATS, _) => column as u16,
+        (KIND_SAME, Some(original)) => original,
+        _ => return Err(Corruption::at(0, "the kind of a column is not one we read")),
+    };
+    scratch.append_floats(source, floats, values)
 }

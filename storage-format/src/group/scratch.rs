@@ -1,4 +1,4 @@
-//! What a reader keeps from one column to the next: buffers, and what other columns will ask for again.
+//! What a reader keeps from one column to the next: buffers, and what others will ask for again.
 
 use super::head::{ColumnRow, Head, TimestampsRow};
 use super::timestamps;
@@ -12,10 +12,11 @@ const TIMESTAMPS_REMEMBERED_MAX: usize = 4;
 
 /// Buffers of reading, kept from one column to the next; a fresh one serves as well, only slower.
 ///
-/// It remembers timestamps and the columns that others refer to, by the very bytes they were decoded from. So it may go from
+/// It remembers a head, timestamps and the columns that others refer to, by the very bytes they were decoded from. So it may go from
 /// group to group and from file to file, and a group that has taken another's place in memory is never mistaken for it.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    head: KeptHead,
     decoder: Decoder,
     residuals: Vec<i64>,
     base_ms: Vec<i64>,
@@ -24,6 +25,14 @@ pub struct Scratch {
     next_timestamps: usize,
     columns: Vec<RememberedColumn>,
     next_column: usize,
+}
+
+/// The head of a group, with the bytes that say all of it.
+#[derive(Debug, Default)]
+pub(super) struct KeptHead {
+    bytes: Vec<u8>,
+    group_bytes: usize,
+    pub(super) head: Head,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +79,24 @@ impl<'a> Source<'a> {
 }
 
 impl Scratch {
+    /// The head of this group, read only if it is not the one kept; to be given back.
+    pub(super) fn take_head(&mut self, group: &[u8]) -> Result<KeptHead, Corruption> {
+        let kept = std::mem::take(&mut self.head);
+        let is_this = kept.group_bytes == group.len() && !kept.bytes.is_empty() && group.starts_with(&kept.bytes);
+        if is_this {
+            return Ok(kept);
+        }
+        let head = Head::open(group)?;
+        let KeptHead { mut bytes, .. } = kept;
+        bytes.clear();
+        bytes.extend_from_slice(&group[..head.bytes()]);
+        Ok(KeptHead { bytes, group_bytes: group.len(), head })
+    }
+
+    pub(super) fn keep_head(&mut self, head: KeptHead) {
+        self.head = head;
+    }
+
     /// Appends the timestamps of row `index`. On damage `timestamps_ms` may hold a part of them.
     pub(super) fn append_timestamps(
         &mut self,

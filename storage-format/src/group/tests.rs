@@ -43,9 +43,13 @@ fn check_round_trip(columns: &[Samples], bytes: &[u8], scratch: &mut Scratch) {
         let range = column.0.first().copied().zip(column.0.last().copied());
         assert_eq!(group.time_range(index), range);
         assert_eq!(group.sample_count(index), column.0.len());
-        let read = read(&group, index, scratch).expect("as encoded");
-        assert!(same(&read, column), "column {index}: {read:?} for {column:?}");
+        let opened = read(&group, index, scratch).expect("as encoded");
+        assert!(same(&opened, column), "column {index}: {opened:?} for {column:?}");
+        let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
+        read_column(bytes, index, scratch, &mut timestamps_ms, &mut values).expect("as encoded");
+        assert!(same(&(timestamps_ms, values), column), "column {index}, not kept open");
     }
+    read(&group, columns.len(), scratch).expect_err("one column too many");
 }
 
 /// Numbers without a pattern, the same at each run.
@@ -257,9 +261,14 @@ fn damage_of_any_byte_is_found_or_without_effect() {
         damaged[position] ^= 1 << (position % 8);
         // Once with what was remembered of the whole group, once without.
         for scratch in [&mut scratch, &mut Scratch::default()] {
-            let Ok(group) = GroupReader::open(&damaged) else { continue };
+            let group = GroupReader::open(&damaged);
             for (index, column) in columns.iter().enumerate() {
-                if let Ok(read) = read(&group, index, scratch) {
+                let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
+                let alone = read_column(&damaged, index, scratch, &mut timestamps_ms, &mut values);
+                let alone = alone.map(|()| (timestamps_ms, values));
+                let opened = group.as_ref().map_err(|corruption| *corruption);
+                assert_eq!(opened.and_then(|group| read(group, index, scratch)).is_ok(), alone.is_ok());
+                if let Ok(read) = alone {
                     assert!(same(&read, column), "byte {position}, column {index}");
                 }
             }
@@ -388,6 +397,23 @@ fn crafted_timestamps(rows: &[&[u8]], bodies: &[u8], row: u8) -> Result<Vec<i64>
     Scratch::default().append_timestamps(source, u16::from(row), &mut timestamps_ms)?;
     assert_eq!(group.sample_count(0), timestamps_ms.len());
     Ok(timestamps_ms)
+}
+
+#[test]
+fn each_form_of_timestamps_reads_as_the_chapter_says() {
+    // Steps of 1,000 (zigzag d0 0f), and residuals all the same: 80, the residual.
+    let forms: [(&[u8], u8, [i64; 4]); 3] = [
+        (&[4, 0, 0xb9, 0x17, 5], 0, [0, 1001, 2001, 3001]), // each 1 late
+        (&[4, 0, 0xbb, 0x17, 5], 1, [0, 1001, 2002, 3003]), // each 1 later than the one before
+        (&[4, 0, 0xbe, 0x17, 5], 2, [0, 1001, 2003, 3006]), // and that by 1 more each time
+    ];
+    for (row, order, times) in forms {
+        assert_eq!(crafted_timestamps(&[row], &[order, 0xd0, 0x0f, 0x80, 2], 0), Ok(times.to_vec()), "form {order}");
+    }
+    let picked: &[u8] = &[2, 0xd0, 0x0f, 0xd0, 0x0f, 5]; // 1,000 and 3,000
+    assert_eq!(crafted_timestamps(&[SECONDS, picked], &[3, 0, 1, 0x80, 2], 1), Ok(vec![1000, 3000]));
+    assert!(crafted_timestamps(&[SECONDS, picked], &[3, 0, 1, 0x80, 0], 1).is_err(), "1,000 and 2,000");
+    assert!(crafted_timestamps(&[SECONDS, picked], &[3, 0, 1, 0x80, 1], 1).is_err(), "a skip of -1");
 }
 
 #[test]

@@ -24,16 +24,19 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use storage_format::Corruption;
 use storage_format::block_v1::{self as block, BlockReader, ChunkMeta, SeriesEntry};
 use storage_format::chunk;
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
 use storage_format::log::{self, decode_deletion, decode_rows, decode_samples, decode_series};
+use storage_format::manifest::{Manifest, ManifestFile};
 use storage_format::outbox::{self, Delivered, GivenUp, Notification};
+use storage_format::tombstones::{self, Tombstone};
 
+/// How the text of a manifest starts, of whatever version.
+const MANIFEST_START: &[u8] = b"dozor snapshot ";
 const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 
-/// Prints log segments, blocks, outbox files and detector state as annotated text.
+/// Prints log segments, blocks, their tombstones, outbox files, detector state and manifests as annotated text.
 #[derive(Parser)]
 struct Flags {
     /// Most lines for the samples or definitions of a record or chunk; 0 for none.
@@ -74,15 +77,41 @@ impl<W: Write> Printer<W> {
             Some(FileKind::Outbox) => "outbox",
             Some(FileKind::Detector) => "detector state",
             None if &magic == block::MAGIC => "block",
+            None if &magic == tombstones::MAGIC => "tombstones",
+            None if bytes.starts_with(MANIFEST_START) => "manifest of a snapshot",
             None => "no file of ours by its first bytes",
         };
         writeln!(self.out, "{}: {} bytes, {what}", path.display(), bytes.len())?;
         match kind {
             Some(kind) => self.framed(kind, bytes)?,
             None if &magic == block::MAGIC => self.block(bytes)?,
+            None if &magic == tombstones::MAGIC => self.tombstones(bytes)?,
+            None if bytes.starts_with(MANIFEST_START) => self.manifest(bytes)?,
             None => self.damage(0, "the first eight bytes are none of our magics")?,
         }
         self.out.flush()
+    }
+
+    fn tombstones(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (created_ms, tombstones) = match tombstones::decode(bytes) {
+            Ok(told) => told,
+            Err(corruption) => return self.damage(corruption.offset, corruption.what),
+        };
+        self.at(0, format_args!("of the block created {}: {} deleted", Moment(created_ms), tombstones.len()))?;
+        let line = |one: &Tombstone| format!("series {}  {} to {}", one.series, Moment(one.from_ms), Moment(one.to_ms));
+        self.details(tombstones.iter().map(line))
+    }
+
+    /// It is text already: only what that means is added.
+    fn manifest(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let manifest = match Manifest::decode(bytes) {
+            Ok(manifest) => manifest,
+            Err(corruption) => return self.damage(corruption.offset, corruption.what),
+        };
+        let (created, cause) = (Moment(manifest.created_ms), manifest.cause);
+        self.at(0, format_args!("snapshot of {created}, by {cause:?}: {} bytes", manifest.total_bytes()))?;
+        let line = |file: &ManifestFile| format!("{:08x}  {:>12}  {}", file.checksum, file.bytes, file.path);
+        self.details(manifest.files.iter().map(line))
     }
 
     fn at(&mut self, offset: u64, text: impl Display) -> io::Result<()> {
@@ -255,7 +284,9 @@ fn series_lines(payload: &[u8]) -> Lines {
         .collect()
 }
 
-fn sample_lines(decode: impl FnOnce(&mut dyn FnMut(u64, i64, f64)) -> Result<u32, Corruption>) -> Lines {
+fn sample_lines(
+    decode: impl FnOnce(&mut dyn FnMut(u64, i64, f64)) -> Result<u32, storage_format::Corruption>,
+) -> Lines {
     let mut lines = Vec::new();
     decode(&mut |reference, timestamp_ms, value| {
         lines.push(format!("{reference}  {}  {}", Moment(timestamp_ms), Value(value)));

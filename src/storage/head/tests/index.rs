@@ -12,7 +12,7 @@ use crate::model::MatchOp;
 
 /// Slots in three pages, many in one of them.
 fn slot() -> impl Strategy<Value = u32> {
-    prop_oneof![3 => 0..6_000_u32, 1 => 65_530..65_545_u32, 1 => (1..u32::MAX)]
+    prop_oneof![3 => 0..6_000_u32, 1 => 65_530..65_545_u32, 1 => 1..u32::MAX]
 }
 
 proptest! {
