@@ -216,7 +216,7 @@ pub(super) fn write_block(
         }
     };
     let built = build();
-    let Ok(Some(written)) = built else {
+    let Ok(Some(_)) = built else {
         // A full disk needs the room for the log. If even this fails, the next attempt writes over it.
         let _ = disk.remove(&temporary);
         return built;
@@ -224,7 +224,9 @@ pub(super) fn write_block(
     let path = name.path(folder);
     disk.rename(&temporary, &path)?;
     disk.sync_folder(folder)?;
-    Ok(Some(written.renamed(path)))
+    // Anew under its name, by which it is seen whether somebody shortens it.
+    let opened = block::Block::open(disk, &path, name)?;
+    opened.map(Some).map_err(|damage| StorageError::Corruption { file: path, damage })
 }
 
 /// A file, written from front to back.

@@ -29,6 +29,7 @@ use storage_format::FileType;
 
 pub(super) use deleted::Deleted;
 pub(super) use name::BlockName;
+pub(super) use set::put_aside;
 pub(super) use set::{BlockSet, Member, open_all};
 
 use super::columns::Columns;
@@ -78,7 +79,8 @@ trait Content: Send + Sync {
     /// Shows every series.
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<(), Corruption>;
     fn labels(&self, series: u32) -> Result<Labels, Corruption>;
-    /// Appends at least the series' samples in `range`, ascending; more on either side is allowed.
+    /// Appends at least the series' samples in `range`, ascending; more on either side is allowed. Goes on behind
+    /// damage, and gives the first of it.
     fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption>;
     /// Checks everything that opening did not.
     fn verify(&self, damage: &mut Vec<Corruption>);
@@ -122,11 +124,6 @@ impl Block {
         Ok(content.map(|content| Block { name, path: path.to_owned(), bytes, facts: content.facts(), content }))
     }
 
-    /// The same block, its file under another name.
-    pub(super) fn renamed(self, path: PathBuf) -> Block {
-        Block { path, ..self }
-    }
-
     pub(super) fn name(&self) -> BlockName {
         self.name
     }
@@ -167,6 +164,10 @@ impl Block {
     pub(super) fn verify(&self) -> Vec<Corruption> {
         let mut damage = Vec::new();
         self.content.verify(&mut damage);
+        if self.has_faulted() {
+            v2::forget_kept();
+            damage.push(Corruption { offset: 0, what: "the disk cannot read a part of the file" });
+        }
         damage
     }
 
@@ -196,7 +197,7 @@ impl Block {
     }
 
     /// Appends one series' samples in `range`, without those that were deleted, and merges them with what the columns
-    /// have from index `start` on. On damage the columns may hold a part.
+    /// have from index `start` on. Behind damage it goes on: with the first of it, what could be read is there.
     pub(super) fn read(
         &self,
         series: u32,
@@ -206,16 +207,31 @@ impl Block {
         columns: &mut Columns,
     ) -> Result<(), ViewError> {
         let middle = columns.len();
-        self.told(self.content.read(series, range, columns))?;
+        let read = self.told(self.content.read(series, range, columns));
+        if self.has_faulted() {
+            columns.truncate(middle);
+        }
         columns.keep_range_from(middle, range);
         deleted.apply(series, middle, columns);
         columns.settle(start, middle);
-        Ok(())
+        read
     }
 
-    /// The answer of a reader, with the file's name if it is damage.
+    /// Whether a part of the file could not be read since it was opened.
+    pub(super) fn has_faulted(&self) -> bool {
+        self.bytes.is_damaged()
+    }
+
+    /// The answer of a reader, with the file's name if it is damage. Nothing is believed of a file of which a part has
+    /// turned to zeros: its index was checked when it was opened, and is trusted since.
     fn told<T>(&self, outcome: Result<T, Corruption>) -> Result<T, ViewError> {
-        outcome.map_err(|damage| ViewError::Corruption(format!("{}: {damage}", self.path.display())))
+        let outcome = if self.has_faulted() {
+            v2::forget_kept();
+            Err(Corruption { offset: 0, what: "the file was shortened, or the disk cannot read a part of it" })
+        } else {
+            outcome
+        };
+        outcome.map_err(|damage| ViewError::Corruption { file: self.path.clone(), damage })
     }
 }
 

@@ -26,6 +26,11 @@ thread_local! {
     static KEPT: RefCell<Kept> = RefCell::default();
 }
 
+/// Forgets what this thread keeps of blocks: it may come from a file that has turned to zeros.
+pub(super) fn forget_kept() {
+    KEPT.take();
+}
+
 impl ContentV2 {
     pub(super) fn open(bytes: FileBytes) -> Result<ContentV2, Corruption> {
         BlockReader::open(bytes).map(ContentV2)
@@ -124,18 +129,25 @@ impl Content for ContentV2 {
     fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption> {
         KEPT.with_borrow_mut(|Kept { entry, symbols, scratch }| {
             self.0.read_series(series, symbols, entry)?;
+            let mut outcome = Ok(());
             for place in &entry.columns {
                 let meta = self.0.group_meta(place.group)?;
                 let span = TimeRange { from_ms: meta.min_time_ms, to_ms: meta.max_time_ms };
                 if !span.overlaps(range) {
                     continue;
                 }
-                let group = self.0.group_bytes(place.group)?;
+                let start = columns.len();
                 let (timestamps_ms, values) = (&mut columns.timestamps_ms, &mut columns.values);
-                group::read_column(group, place.column as usize, scratch, timestamps_ms, values)
-                    .map_err(|damage| damage.moved(meta.offset))?;
+                let mut read = || {
+                    let group = self.0.group_bytes(place.group)?;
+                    group::read_column(group, place.column as usize, scratch, timestamps_ms, values)
+                };
+                if let Err(damage) = read() {
+                    columns.truncate(start);
+                    outcome = outcome.and(Err(damage.moved(meta.offset)));
+                }
             }
-            Ok(())
+            outcome
         })
     }
 
