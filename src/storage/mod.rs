@@ -29,6 +29,7 @@ mod delete;
 mod figures;
 mod head;
 mod log;
+mod merge;
 mod progress;
 mod recover;
 mod resolver;

@@ -43,9 +43,10 @@ pub(super) fn folder(data: &Path) -> PathBuf {
     data.join("blocks")
 }
 
-/// The block that is being written: one at a time, so that an attempt that fails leaves no more than one.
-pub(super) fn unfinished_path(folder: &Path) -> PathBuf {
-    folder.join("unfinished.tmp")
+/// The block that is being written: one of each kind at a time, since blocks are cut while others are merged. An attempt
+/// that fails leaves no more than that.
+pub(super) fn unfinished_path(folder: &Path, level: u8) -> PathBuf {
+    folder.join(if level == 0 { "cut.tmp" } else { "merged.tmp" })
 }
 
 /// What a block says about itself.
@@ -62,6 +63,16 @@ pub(super) struct Facts {
     pub(super) sample_count: u64,
     /// Whether it is of the version that is written now.
     pub(super) is_current: bool,
+}
+
+/// A group of a block, as it lies in the file.
+pub(super) struct WholeGroup<'a> {
+    /// Its head was checked, its columns were not.
+    pub(super) bytes: &'a [u8],
+    /// First and last moment of its samples.
+    pub(super) range: TimeRange,
+    pub(super) column_count: usize,
+    pub(super) sample_count: u64,
 }
 
 /// Is given the number of a series and its pairs, sorted by name.
@@ -82,6 +93,10 @@ trait Content: Send + Sync {
     /// Appends at least the series' samples in `range`, ascending; more on either side is allowed. Goes on behind
     /// damage, and gives the first of it.
     fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption>;
+    /// Where the series' columns are, group and column there; `None` if the version has no groups.
+    fn places(&self, series: u32) -> Result<Option<Vec<(u32, u32)>>, Corruption>;
+    /// A group as it lies in the file; `None` if the version has no groups.
+    fn whole_group(&self, group: u32) -> Result<Option<WholeGroup<'_>>, Corruption>;
     /// Checks everything that opening did not.
     fn verify(&self, damage: &mut Vec<Corruption>);
 }
@@ -190,6 +205,16 @@ impl Block {
 
     pub(super) fn visit(&self, visitor: &mut Visitor<'_>) -> Result<(), ViewError> {
         self.told(self.content.visit(visitor))
+    }
+
+    /// Where the series' columns are, group and column there; `None` if the block has no groups.
+    pub(super) fn places(&self, series: u32) -> Result<Option<Vec<(u32, u32)>>, ViewError> {
+        self.told(self.content.places(series))
+    }
+
+    /// A group as it lies in the file; `None` if the block has no groups.
+    pub(super) fn whole_group(&self, group: u32) -> Result<Option<WholeGroup<'_>>, ViewError> {
+        self.told(self.content.whole_group(group))
     }
 
     pub(super) fn labels(&self, series: u32) -> Result<Labels, ViewError> {

@@ -5,7 +5,7 @@ use storage_format::block_v1::{BlockReader, SeriesEntry};
 use storage_format::chunk;
 
 use super::super::columns::Columns;
-use super::{Content, Facts, Visitor};
+use super::{Content, Facts, Visitor, WholeGroup};
 use crate::disk::FileBytes;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 
@@ -121,6 +121,14 @@ impl Content for ContentV1 {
             }
         }
         outcome
+    }
+
+    fn places(&self, _series: u32) -> Result<Option<Vec<(u32, u32)>>, Corruption> {
+        Ok(None)
+    }
+
+    fn whole_group(&self, _group: u32) -> Result<Option<WholeGroup<'_>>, Corruption> {
+        Ok(None)
     }
 
     fn verify(&self, damage: &mut Vec<Corruption>) {

@@ -8,7 +8,7 @@ use storage_format::block::{BlockReader, SeriesEntry, SymbolCache};
 use storage_format::group::{self, GroupReader, Scratch};
 
 use super::super::columns::Columns;
-use super::{Content, Facts, Visitor};
+use super::{Content, Facts, Visitor, WholeGroup};
 use crate::disk::FileBytes;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 
@@ -149,6 +149,20 @@ impl Content for ContentV2 {
             }
             outcome
         })
+    }
+
+    fn places(&self, series: u32) -> Result<Option<Vec<(u32, u32)>>, Corruption> {
+        KEPT.with_borrow_mut(|Kept { entry, symbols, .. }| {
+            self.0.read_series(series, symbols, entry)?;
+            Ok(Some(entry.columns.iter().map(|place| (place.group, place.column)).collect()))
+        })
+    }
+
+    fn whole_group(&self, group: u32) -> Result<Option<WholeGroup<'_>>, Corruption> {
+        let (meta, bytes) = (self.0.group_meta(group)?, self.0.group_bytes(group)?);
+        let column_count = GroupReader::open(bytes).map_err(|damage| damage.moved(meta.offset))?.column_count();
+        let range = TimeRange { from_ms: meta.min_time_ms, to_ms: meta.max_time_ms };
+        Ok(Some(WholeGroup { bytes, range, column_count, sample_count: meta.sample_count }))
     }
 
     fn verify(&self, damage: &mut Vec<Corruption>) {
