@@ -18,6 +18,7 @@ use crate::storage::batch::{NewSeries, Row, ShardBatch, WriteSummary};
 use crate::storage::resolver::Resolver;
 use crate::storage::tap::{TapSource, Tapped, tap};
 use crate::storage::{BLOCK_MS, Refusal};
+use storage_format::log::{KIND_BELATED, KIND_DELETION};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -200,12 +201,11 @@ impl Rig {
                     }
                 }
                 log::KIND_SAMPLES => rig.writer.restore(&rows(payload, &series)),
-                log::KIND_BELATED => rig.writer.restore_belated(&rows(payload, &series)),
-                log::KIND_DELETION => {
+                KIND_BELATED => rig.writer.restore_belated(&rows(payload, &series)),
+                KIND_DELETION => {
                     let deletion = log::decode_deletion(payload).expect("whole");
-                    let named: Vec<SeriesRef> = deletion.references.iter().map(|one| series[one]).collect();
-                    let range = TimeRange { from_ms: deletion.from_ms, to_ms: deletion.to_ms };
-                    rig.writer.restore_deletion(&named, range);
+                    let named: Vec<SeriesRef> = deletion.references.iter().map(|other| series[other]).collect();
+                    rig.writer.restore_deletion(&named, TimeRange { from_ms: deletion.from_ms, to_ms: deletion.to_ms });
                 }
                 other => panic!("kind {other}"),
             }
