@@ -71,6 +71,12 @@ impl OpenChunk {
         self.appender.count() == 0
     }
 
+    /// The byte that the next append writes first.
+    #[inline]
+    pub(super) fn tail(&self) -> u8 {
+        self.buffer.get(usize::from(self.used_bytes)).copied().unwrap_or(0)
+    }
+
     /// Timestamp of the newest sample; meaningless without one.
     #[inline]
     pub(super) fn last_ms(&self) -> i64 {
