@@ -249,7 +249,10 @@ fn flag_of_series_wins_over_the_setting_of_the_head() {
     let config = Config::load(&flags(&["--config", path, "--max-series", "250000"])).expect("all is right");
     assert_eq!((config.head.series_max, config.head.bytes_max), (250_000, 67_108_864));
     assert_eq!(Config::load(&flags(&["--config", path])).expect("all is right").head.series_max, 7);
-    assert_eq!(Config::load(&flags(&["--config", path, "--max-series", "0"])).expect("0 is allowed").head.series_max, 0);
+    assert_eq!(
+        Config::load(&flags(&["--config", path, "--max-series", "0"])).expect("0 is allowed").head.series_max,
+        0
+    );
 }
 
 #[test]
