@@ -2,7 +2,7 @@
 //! that damages them. Follows the chapters, not the code, and gives up where the bytes lead outside.
 
 /// A file of records: those of its header, and of the records up to the first that is longer than the file.
-pub fn framed(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
     let mut file = bytes.to_vec();
     if file.len() < 32 {
         return file;
@@ -28,7 +28,7 @@ pub fn framed(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A file whose last four bytes are the checksum of all before.
-pub fn last_word(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn last_word(bytes: &[u8]) -> Vec<u8> {
     let mut file = bytes.to_vec();
     if let Some(end) = file.len().checked_sub(4) {
         put_checksum(&mut file, 0..end, end);
@@ -37,7 +37,7 @@ pub fn last_word(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A manifest: the last word of its last line.
-pub fn manifest(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn manifest(bytes: &[u8]) -> Vec<u8> {
     let mut file = bytes.to_vec();
     let before_last = file.len().saturating_sub(1);
     let start = file[..before_last].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -50,7 +50,7 @@ pub fn manifest(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A group: its head, and the bodies that its rows tell.
-pub fn group(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn group(bytes: &[u8]) -> Vec<u8> {
     let mut group = bytes.to_vec();
     if group.len() < 9 {
         return group;
@@ -98,7 +98,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// A block of either version: its regions, and its two ends. Groups and chunks are sealed when they are read.
-pub fn block(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn block(bytes: &[u8]) -> Vec<u8> {
     let mut file = bytes.to_vec();
     if file.len() < 64 + 104 {
         return file;

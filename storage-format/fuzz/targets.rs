@@ -17,10 +17,10 @@ use storage_format::{block_v1, chunk, log, tombstones, version_of};
 use crate::seal;
 
 /// Name and function.
-pub type Target = (&'static str, fn(&[u8]));
+pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them. Where there is a golden file of the name, it is an input that the target accepts.
-pub const TARGETS: [Target; 9] = [
+pub(crate) const TARGETS: [Target; 9] = [
     ("log", framed),
     ("outbox", framed),
     ("detector", framed),
