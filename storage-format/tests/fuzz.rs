@@ -265,7 +265,7 @@ fn put_number(bytes: &mut [u8], at: usize, chance: &mut Chance) {
     let number = chance.one_of(&[
         0,
         1,
-        length - 1,
+        length.wrapping_sub(1),
         length,
         length + 1,
         1 << 31,
