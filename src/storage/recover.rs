@@ -16,11 +16,12 @@ use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
 
 use super::block::BlockSet;
+use super::damage::DamageLog;
 use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
-use super::threads::{LogLoop, Threads};
+use super::threads::{LogLoop, Room, Threads};
 use super::{
     LOG_QUEUE_ENTRIES, Recovered, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError, StorageOptions, block,
     seal,
@@ -85,6 +86,8 @@ pub(super) fn open(
 
     let counters = Arc::new(StorageCounters::default());
     counters.damage.store(recovered.damage.len() as u64, Ordering::Relaxed);
+    let damage = Arc::new(DamageLog::new(clock.clone(), counters.clone()));
+    damage.found_at_start(&options.data_dir, &recovered.damage);
     let log_failing = Arc::new(ArcSwapOption::empty());
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
     let mut threads = Threads::default();
@@ -107,6 +110,7 @@ pub(super) fn open(
         failing: log_failing.clone(),
         counters: counters.clone(),
         clock: clock.clone(),
+        room: Room::default(),
     })?;
     let mut inboxes = Vec::new();
     for (index, writer) in writers.into_iter().enumerate() {
@@ -130,6 +134,7 @@ pub(super) fn open(
         closing: RwLock::new(false),
         head_full: AtomicBool::new(false),
         counters,
+        damage,
         progress: Arc::default(),
         maintenance: Mutex::new(seal::Maintenance::default()),
         waiting_for_maintenance: AtomicUsize::new(0),
