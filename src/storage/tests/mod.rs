@@ -4,6 +4,7 @@ mod concurrent;
 mod crash;
 mod edges;
 mod figures;
+mod simulation;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
