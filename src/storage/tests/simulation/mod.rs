@@ -34,7 +34,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use script::Script;
+use script::{Operation, Script};
 
 use crate::clock::Clock;
 
@@ -63,10 +63,27 @@ fn cut_down(mut script: Script) -> Script {
             if outcome(&shorter).is_err() { script = shorter } else { at += width }
         }
         if width == 1 {
-            return script;
+            return cut_rows(script);
         }
         width = width.div_ceil(2);
     }
+}
+
+/// The same with the rows of each request.
+fn cut_rows(mut script: Script) -> Script {
+    for index in 0..script.operations.len() {
+        let mut row = 0;
+        while let Operation::Write(rows) = &script.operations[index]
+            && row < rows.len()
+            && rows.len() > 1
+        {
+            let mut shorter = script.clone();
+            let Operation::Write(rows) = &mut shorter.operations[index] else { break };
+            rows.remove(row);
+            if outcome(&shorter).is_err() { script = shorter } else { row += 1 }
+        }
+    }
+    script
 }
 
 fn play_seed(seed: u64) {
