@@ -7,13 +7,18 @@
 //! 1. Bytes written are on disk when [`DiskFile::sync`] has returned, not before.
 //! 2. A file created or renamed is found again after a crash when [`Disk::sync_folder`] of its folder has returned.
 //! 3. After a failed sync nothing is known of what was written since the last one: write it again, to another file.
+//! 4. A file that is shortened, or that the disk cannot read, while somebody reads it costs nobody the process: what is
+//!    missing reads as zeros, and [`FileBytes::is_damaged`] says so from then on.
 
+mod mapped;
+mod mappings;
 mod real;
 mod simulated;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use mapped::{Mapping, mapping_faults};
 pub use real::{FolderLock, RealDisk};
 pub use simulated::SimulatedDisk;
 
@@ -36,6 +41,11 @@ impl DiskError {
     /// Puts the verb and the file to what the system said.
     pub fn new(operation: &'static str, path: &Path, source: std::io::Error) -> DiskError {
         DiskError { operation, path: path.to_owned(), source }
+    }
+
+    /// Whether there was no room, on the disk or in what we may take of it: it may work later.
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
     }
 
     /// Whether there was no such file.
@@ -94,6 +104,10 @@ pub trait Disk: Send + Sync {
             file.write_at(offset, part)?;
             offset += part.len() as u64;
         }
+        if bytes.is_damaged() {
+            let source = std::io::Error::other("a part of the file cannot be read, or somebody shortened it");
+            return Err(DiskError::new("copy", from, source));
+        }
         file.sync()
     }
 }
@@ -112,9 +126,20 @@ pub trait DiskFile: Send + Sync {
 #[derive(Clone)]
 pub enum FileBytes {
     /// Pages of the file itself, read as they are touched.
-    Mapped(Arc<memmap2::Mmap>),
+    Mapped(Arc<Mapping>),
     /// A copy in memory.
     Copied(Arc<[u8]>),
+}
+
+impl FileBytes {
+    /// Whether a part could not be read and was zeros instead, because somebody shortened the file or the disk failed.
+    /// Asked *after* reading what no checksum covers, and before it is used.
+    pub fn is_damaged(&self) -> bool {
+        match self {
+            FileBytes::Mapped(mapping) => mapping.is_damaged(),
+            FileBytes::Copied(_) => false,
+        }
+    }
 }
 
 impl std::ops::Deref for FileBytes {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
-use super::{Disk, DiskError, DiskFile, FileBytes};
+use super::{Disk, DiskError, DiskFile, FileBytes, Mapping};
 
 /// Files of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,12 +65,7 @@ impl Disk for RealDisk {
         if file.metadata().map_err(failed)?.len() == 0 {
             return Ok(FileBytes::Copied(Arc::from([])));
         }
-        // SAFETY: the mapping is sound while nobody shortens the file or changes mapped bytes under it. The folder lock
-        // keeps other Dozor processes out; we ourselves write a file once, never shorten one that may be mapped, and remove
-        // it by name only, which leaves the pages of a mapping in place. Somebody who truncates our files by hand ends
-        // the process (SIGBUS); read() into memory would not, but would hold every index of every block in memory.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-        Ok(FileBytes::Mapped(Arc::new(map)))
+        Ok(FileBytes::Mapped(Arc::new(Mapping::of(&file, path).map_err(failed)?)))
     }
 
     fn file_bytes(&self, path: &Path) -> Result<u64, DiskError> {

@@ -13,6 +13,7 @@ use hyper::{Request, StatusCode, Version};
 use tokio::sync::Semaphore;
 
 use super::Services;
+use super::entrance::AskRecovery;
 use super::limits::HttpLimits;
 use super::queries::QueryPool;
 use super::reply::{ApiError, ErrorKind, Reply, close_after};
@@ -24,7 +25,9 @@ use crate::telemetry::{Counter, Gauge, Latency, Registry};
 pub(super) struct Front {
     pub(super) services: Arc<Services>,
     pub(super) limits: HttpLimits,
-    pub(super) numbers: Numbers,
+    pub(super) numbers: Arc<Numbers>,
+    /// How the start went.
+    pub(super) recovery: AskRecovery,
     pub(super) queries: QueryPool,
     pub(super) bodies: BodyBudget,
     /// The turn to carry out an order: there is one.
@@ -56,11 +59,15 @@ pub(super) struct Call {
 }
 
 impl Front {
-    pub(super) fn new(services: Arc<Services>, limits: HttpLimits) -> Arc<Front> {
-        let numbers = Numbers::new(&services.registry);
+    pub(super) fn new(
+        services: Arc<Services>,
+        limits: HttpLimits,
+        numbers: Arc<Numbers>,
+        recovery: AskRecovery,
+    ) -> Arc<Front> {
         let queries = QueryPool::new(&limits, &services.registry);
         let bodies = BodyBudget::new(&limits);
-        Arc::new(Front { services, limits, numbers, queries, bodies, orders: Arc::new(Semaphore::new(1)) })
+        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders: Arc::new(Semaphore::new(1)) })
     }
 
     /// Answers a request, whatever it is.
@@ -103,7 +110,7 @@ impl Front {
     }
 }
 
-fn refused(refusal: Refusal) -> Reply {
+pub(super) fn refused(refusal: Refusal) -> Reply {
     let mut reply = refusal.error.into_reply();
     if let Some(allow) = refusal.allow {
         let allow = HeaderValue::from_str(&allow).expect("names of methods are letters");
@@ -122,7 +129,7 @@ impl Call {
 }
 
 impl Numbers {
-    fn new(registry: &Registry) -> Numbers {
+    pub(super) fn new(registry: &Registry) -> Numbers {
         let paths = ROUTES.iter().map(|route| route.path).chain(["other"]);
         Numbers {
             connections: registry.gauge("dozor_http_connections", "Open connections.", &[]),
@@ -136,7 +143,7 @@ impl Numbers {
         }
     }
 
-    fn count(&self, index: usize, status: StatusCode, took: std::time::Duration) {
+    pub(super) fn count(&self, index: usize, status: StatusCode, took: std::time::Duration) {
         let route = &self.routes[index];
         route.took.record(took);
         // hyper's status has three digits, and we use those from 1xx to 5xx.

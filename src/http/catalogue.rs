@@ -118,12 +118,13 @@ async fn answer<T: 'static>(
     let view = front.services.view.clone();
     let queries = front.clone();
     let text = front.queries.run(move |cancelled| {
-        let found = find(&view(), &ask, cancelled);
+        let view = view();
+        let found = find(&view, &ask, cancelled);
         if matches!(found, Err(QueryError::Cancelled)) {
             queries.queries.count_cancelled();
         }
         let mut found = found?;
-        let warnings: Vec<String> = cut(&mut found, ask.limit).into_iter().collect();
+        let warnings: Vec<String> = cut(&mut found, ask.limit).into_iter().chain(view.left_out()).collect();
         Ok::<_, QueryError>(json::success(&warnings, &[], |text| text.list(&found, write)))
     });
     match text.await? {

@@ -14,24 +14,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::Services;
-use super::call::Front;
-use super::limits::{CONNECTIONS_REFUSED_LINGERING_MAX, HEAD_BYTES_MAX, HEADERS_COUNT_MAX, HttpLimits};
+use super::entrance::Entrance;
+use super::limits::{CONNECTIONS_REFUSED_LINGERING_MAX, HEAD_BYTES_MAX, HEADERS_COUNT_MAX};
 use super::socket::{Progress, Socket};
 
 /// How long nothing is accepted after the system had no descriptor for a new connection: it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves connections until `shutdown` says true or its sender is gone; then takes no more, finishes the requests in
-/// flight within [`HttpLimits::drain_timeout`], and returns when every connection is closed.
-pub async fn serve(
-    listener: TcpListener,
-    services: Arc<Services>,
-    limits: HttpLimits,
-    mut shutdown: watch::Receiver<bool>,
-) {
-    let front = Front::new(services, limits);
-    let slots = Arc::new(Semaphore::new(front.limits.connections_max));
+/// flight within [`super::HttpLimits::drain_timeout`], and returns when every connection is closed.
+pub async fn serve(listener: TcpListener, entrance: Arc<Entrance>, mut shutdown: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(entrance.limits.connections_max));
     let lingering = Arc::new(Semaphore::new(CONNECTIONS_REFUSED_LINGERING_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -51,13 +44,13 @@ pub async fn serve(
         };
         match slots.clone().try_acquire_owned() {
             Ok(slot) => {
-                connections.spawn(converse(stream, front.clone(), shutdown.clone(), slot));
+                connections.spawn(converse(stream, entrance.clone(), shutdown.clone(), slot));
             }
-            Err(_) => refuse(stream, &front, &lingering, &mut connections),
+            Err(_) => refuse(stream, &entrance, &lingering, &mut connections),
         }
     }
     drop(listener);
-    finish(connections, front.limits.drain_timeout).await;
+    finish(connections, entrance.limits.drain_timeout).await;
 }
 
 /// Waits for the connections to end by themselves, then ends those that are left.
@@ -77,22 +70,22 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 /// Serves one connection until either side closes it.
 async fn converse(
     stream: TcpStream,
-    front: Arc<Front>,
+    entrance: Arc<Entrance>,
     mut shutdown: watch::Receiver<bool>,
     _slot: OwnedSemaphorePermit,
 ) {
-    front.numbers.connections.add(1);
-    let _open = OnDrop(|| front.numbers.connections.add(-1));
+    entrance.numbers.connections.add(1);
+    let _open = OnDrop(|| entrance.numbers.connections.add(-1));
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let progress = Progress::new();
-    let socket = Socket::new(stream, progress.clone(), &front.limits);
+    let socket = Socket::new(stream, progress.clone(), &entrance.limits);
     let service = service_fn(|request| {
         progress.busy();
-        let (front, progress) = (front.clone(), progress.clone());
+        let (entrance, progress) = (entrance.clone(), progress.clone());
         async move {
-            let reply = front.answer(request).await;
+            let reply = entrance.answer(request).await;
             progress.waiting();
             Ok::<_, Infallible>(reply)
         }
@@ -101,7 +94,7 @@ async fn converse(
         .timer(TokioTimer::new())
         // The limits are in `socket`. hyper's own is set to come after them: only with one does it read again as soon as
         // an answer is written, by which the socket's timer is set.
-        .header_read_timeout(front.limits.idle_timeout + front.limits.head_timeout)
+        .header_read_timeout(entrance.limits.idle_timeout + entrance.limits.head_timeout)
         .max_headers(HEADERS_COUNT_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
@@ -125,10 +118,10 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/
 
 /// Says 503 on a connection past the limit and closes it. Waits a moment for the client to read that, unless there are
 /// many of them already.
-fn refuse(mut stream: TcpStream, front: &Arc<Front>, lingering: &Arc<Semaphore>, connections: &mut JoinSet<()>) {
-    front.numbers.connections_refused.increment();
+fn refuse(mut stream: TcpStream, entrance: &Arc<Entrance>, lingering: &Arc<Semaphore>, connections: &mut JoinSet<()>) {
+    entrance.numbers.connections_refused.increment();
     let Ok(permit) = lingering.clone().try_acquire_owned() else { return };
-    let limits = front.limits.clone();
+    let limits = entrance.limits.clone();
     connections.spawn(async move {
         if stream.write_all(REFUSAL).await.is_ok() {
             let mut socket = Socket::new(stream, Progress::new(), &limits);

@@ -22,12 +22,16 @@
 //! 6. An order (`/api/v1/admin/…`) is never taken from a web page: no browser leaves `Origin` out where it matters. One
 //!    order is carried out at a time, on a thread of its own, to its end, whether its client stays or not.
 //!
+//! 6. The port answers from before the database is open to the end of the process: an [`Entrance`] says how far the start
+//!    is, and everything else is 503 until then.
+//!
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2,
 //! compressed answers.
 
 mod admin;
 mod call;
 mod catalogue;
+mod entrance;
 mod json;
 mod limits;
 mod listener;
@@ -50,10 +54,12 @@ use crate::ingest::Ingest;
 use crate::notify::Alert;
 use crate::query::Engine;
 use crate::rules::RuleSet;
+use crate::storage::MetDamage;
 use crate::storage::view::ReadView;
 use crate::storage::{Snapshots, Storage};
 use crate::telemetry::Registry;
 
+pub use entrance::Entrance;
 pub use limits::HttpLimits;
 pub use listener::serve;
 
@@ -73,14 +79,39 @@ pub struct Services {
     pub admin_api: bool,
     /// What `/metrics` shows; the server registers its own numbers there.
     pub registry: Arc<Registry>,
-    /// Whether recovery is done. Until then `/-/ready`, queries and writes are answered 503.
+    /// Turned off when the server stops: `/-/ready`, queries and writes are then answered 503.
     pub ready: Arc<AtomicBool>,
     /// What is watched.
     pub rules: Arc<RuleSet>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
+    /// Gives the places on disk that could not be read. Must return at once.
+    pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
     /// What "now" is where a query does not say a time.
     pub clock: Clock,
 }
+
+/// How far the start of the database is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Segments of the log to read; 0 until that is known.
+    pub segment_count: u64,
+    /// Segments read.
+    pub segments_read: u64,
+    /// Samples read from them.
+    pub sample_count: u64,
+}
+
+impl Recovery {
+    /// `recovering: 3 of 9 log segments read, 1200000 samples`.
+    fn told(self) -> String {
+        if self.segment_count == 0 {
+            return "recovering: opening the blocks".to_owned();
+        }
+        let Recovery { segment_count, segments_read, sample_count } = self;
+        format!("recovering: {segments_read} of {segment_count} log segments read, {sample_count} samples")
+    }
+}
+
 #[cfg(test)]
 mod tests;

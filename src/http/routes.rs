@@ -51,6 +51,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
     route!(GET  "/api/v1/status/buildinfo" ALWAYS pages::build_info),
+    route!(GET  "/api/v1/status/walreplay" ALWAYS pages::replay),
+    route!(GET  "/api/v1/status/damage" ALWAYS pages::damage),
     route!(GET  "/api/v1/status/tsdb" READY status::tsdb),
     route!(GET  "/api/v1/status/blocks" READY status::blocks),
     route!(GET  "/api/v1/status/snapshots" READY status::snapshots),

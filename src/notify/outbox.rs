@@ -65,14 +65,14 @@ enum Condition {
 }
 
 impl Outbox {
-    /// Reads what is in the folder, makes it if need be, and begins a new file.
+    /// Reads what is in the folder, makes it if need be, and begins a new file. On a full disk that is left to the first
+    /// change for which there is room: until then what was noted stands in the old files, and nothing new is accepted.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
         receivers: Vec<String>,
         now_ms: i64,
     ) -> Result<(Outbox, RecoveredOutbox), DiskError> {
-        disk.create_folder(folder)?;
         let mut outbox = Outbox {
             disk,
             folder: folder.to_owned(),
@@ -82,8 +82,9 @@ impl Outbox {
             next_sequence: 0,
             begun_bytes: 0,
         };
-        let damage = outbox.recover()?;
-        outbox.begin_file(now_ms)?;
+        let has_folder = tolerating_full(outbox.make_folder(), "the outbox has no folder yet")?;
+        let damage = if has_folder { outbox.recover()? } else { Vec::new() };
+        tolerating_full(outbox.begin_file(now_ms), "alerts cannot be noted until there is room on the disk")?;
         let pending_count = outbox.ledger.pending_count();
         let active_count = outbox.ledger.active_count();
         Ok((outbox, RecoveredOutbox { pending_count, active_count, damage }))
@@ -101,7 +102,11 @@ impl Outbox {
                 continue;
             }
             let path = self.folder.join(&name);
-            let (records, found) = outbox_file::read_records(&self.disk.read(&path)?);
+            let bytes = self.disk.read(&path)?;
+            let (records, mut found) = outbox_file::read_records(&bytes);
+            if bytes.is_damaged() {
+                found.push("cannot be read as a whole: the disk fails, or somebody shortened it".to_owned());
+            }
             newest_is_sound = found.is_empty();
             self.superseded.push((name, if newest_is_sound { Condition::Sound } else { Condition::Damaged }));
             damage.extend(found.into_iter().map(|what| format!("{} {what}", path.display())));
@@ -204,8 +209,15 @@ impl Outbox {
         }
     }
 
+    /// Its name must outlast a power cut as much as what will be in it.
+    fn make_folder(&self) -> Result<(), DiskError> {
+        self.disk.create_folder(&self.folder)?;
+        self.folder.parent().map_or(Ok(()), |above| self.disk.sync_folder(above))
+    }
+
     /// Writes all that is known to the next file, reads it back, and ends the old ones.
     pub(super) fn begin_file(&mut self, now_ms: i64) -> Result<(), DiskError> {
+        self.make_folder()?;
         let sequence = self.next_sequence;
         let name = format!("{sequence:010}{EXTENSION}");
         let records: Vec<Record> = self.ledger.records().collect();
@@ -239,6 +251,17 @@ impl Outbox {
         if let Err(error) = disk.sync_folder(folder) {
             tracing::warn!(%error, "an old file of the outbox may come back after a power cut; it does no harm");
         }
+    }
+}
+
+/// Whether it worked. Where there was no room, `consequence` is told and it may work later.
+fn tolerating_full(outcome: Result<(), DiskError>, consequence: &str) -> Result<bool, DiskError> {
+    match outcome {
+        Err(error) if error.is_full() => {
+            tracing::error!(%error, "{consequence}");
+            Ok(false)
+        }
+        outcome => outcome.map(|()| true),
     }
 }
 

@@ -183,7 +183,8 @@ impl Engine {
             lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms),
         };
         let value = evaluate(&context)?;
-        let (warnings, infos) = notes.close();
+        let (mut warnings, infos) = notes.close();
+        warnings.extend(view.left_out());
         Ok(Answer { value, warnings, infos })
     }
 }

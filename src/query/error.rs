@@ -56,7 +56,7 @@ impl QueryError {
 impl From<ViewError> for QueryError {
     fn from(error: ViewError) -> QueryError {
         match error {
-            ViewError::Corruption(what) => QueryError::Internal(what),
+            ViewError::Corruption { .. } => QueryError::Internal(error.to_string()),
             ViewError::TooManySeries { .. } => {
                 QueryError::Execution(format!("{error}: narrow it, or raise the query series limit"))
             }

@@ -77,7 +77,7 @@ impl Source for Instant<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let samples = &mut scratch.samples;
         samples.clear();
-        self.series[index].read(self.range, samples)?;
+        self.series[index].read(self.range, samples);
         self.budget.take_samples(samples.len())?;
         let column = newest(samples, self.grid, self.lookback_ms, self.shown);
         Ok(if self.grid.count == self.steps { column } else { column.spread(self.steps) })

@@ -85,7 +85,7 @@ impl<'q> Windows<'q> {
         samples.clear();
         match &self.input {
             Input::Stored(series, range) => {
-                series[index].read(*range, samples)?;
+                series[index].read(*range, samples);
                 self.budget.take_samples(samples.len())?;
                 drop_stale(samples);
             }

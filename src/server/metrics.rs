@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::detect::Shared;
+use crate::disk::mapping_faults;
 use crate::ingest::Ingest;
 use crate::notify::Notifier;
 use crate::storage::{Snapshots, Storage, StorageCounters};
@@ -66,9 +67,11 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
                 &c.samples_refused
             }),
             ("dozor_blocks_cut_total", "Blocks written.", |c| &c.blocks_cut),
-            ("dozor_damage_total", "Damaged files and records found.", |c| &c.damage),
+            ("dozor_damage_total", "Damaged places found: records, chunks, files.", |c| &c.damage),
         ],
     );
+    let (name, help) = ("dozor_mapping_faults_total", "Pages of mapped files that could not be read.");
+    registry.counter_fn(name, help, &[], || mapping_faults() as f64);
 }
 
 fn register_log(registry: &Registry, storage: &Arc<Storage>) {

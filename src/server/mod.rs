@@ -1,7 +1,7 @@
 //! Who is started, in which order, with what, and how everything ends.
 //!
 //! ```text
-//! start   lock ─► rules ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
+//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
 //! stop    http ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
+mod formats;
 mod metrics;
 mod watch;
 
@@ -28,16 +29,17 @@ use tokio::sync::watch as signal;
 use crate::clock::Clock;
 use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
-use crate::http::{self, HttpLimits, Services};
+use crate::http::{self, Entrance, HttpLimits, Recovery, Services};
 use crate::ingest::{Ingest, IngestLimits};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
 use crate::storage::{
-    BackupError, Beside, RetentionRule, SnapshotOptions, Snapshots, Storage, StorageError, StorageOptions,
-    check_restored, remove_incomplete,
+    BackupError, Beside, RecoveryProgress, RetentionRule, SnapshotOptions, Snapshots, Storage, StorageError,
+    StorageOptions, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+pub use formats::NewerFormat;
 use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after.
@@ -67,6 +69,9 @@ pub enum ServerError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A file was written by a newer binary.
+    #[error(transparent)]
+    NewerFormat(#[from] NewerFormat),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}; give --listen another one")]
     Listen {
@@ -128,6 +133,9 @@ impl Server {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         disk.create_folder(&config.data_dir)?;
         let lock = lock(&config.data_dir)?;
+        if let Some(newer) = formats::find_newer(&*disk, &config.data_dir)? {
+            return Err(newer.into());
+        }
         check_restored(&*disk, &config.data_dir)?;
         // What is cheap and can be wrong comes before what takes time.
         let rules = Arc::new(rules::load(&*disk, &config.rules)?);
@@ -138,10 +146,24 @@ impl Server {
             given => given.to_owned(),
         };
 
+        let receivers = receivers(&config)?;
+        // From here on whoever asks is answered, if only how far the start is.
+        let registry = Arc::new(Registry::new());
+        telemetry::register_process(&registry);
+        let progress = Arc::new(RecoveryProgress::default());
+        let entrance = entrance(&config, &registry, &clock, &progress);
+        let (stop_http, http_stopped) = signal::channel(false);
+        let served = entrance.clone();
+        let http = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            http::serve(listener, served, http_stopped).await;
+        });
+        tracing::info!(%address, "listening; the database is being opened");
+
         let shard_count = shard_count(config.shards);
         let (workers, judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
         let interest = workers[0].interest();
-        let options = storage_options(&config, shard_count, &clock)?;
+        let options = storage_options(&config, shard_count, &clock, progress)?;
         let (opened_disk, opened_clock) = (disk.clone(), clock.clone());
         let opened = tokio::task::spawn_blocking(move || Storage::open(options, opened_disk, opened_clock, interest));
         let (storage, recovered, taps) = opened.await.expect("opening the database does not panic")?;
@@ -157,10 +179,7 @@ impl Server {
         );
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
-        let notifier = open_notifier(&config, &disk, &clock, external_url.clone())?;
-
-        let registry = Arc::new(Registry::new());
-        telemetry::register_process(&registry);
+        let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
         metrics::register(&registry, &storage, judge.shared(), &notifier);
         metrics::register_snapshots(&registry, &snapshots);
         let parts =
@@ -182,12 +201,7 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
         metrics::register_ingest(&registry, &services.ingest);
-        let (stop_http, http_stopped) = signal::channel(false);
-        let limits = HttpLimits::of(&config);
-        let http = tokio::spawn(async move {
-            let _guard = EndProcessOnPanic;
-            http::serve(listener, Arc::new(services), limits, http_stopped).await;
-        });
+        entrance.open(Arc::new(services));
         tracing::info!(%address, shards = shard_count, "ready");
         Ok(Server {
             address,
@@ -257,17 +271,37 @@ fn listen_error(address: &str, source: std::io::Error) -> ServerError {
     ServerError::Listen { address: address.to_owned(), source }
 }
 
+/// What is open before the database is.
+fn entrance(
+    config: &Config,
+    registry: &Arc<Registry>,
+    clock: &Clock,
+    progress: &Arc<RecoveryProgress>,
+) -> Arc<Entrance> {
+    let progress = progress.clone();
+    let recovery = move || Recovery {
+        segment_count: progress.segments_total.load(Ordering::Relaxed),
+        segments_read: progress.segments_done.load(Ordering::Relaxed),
+        sample_count: progress.samples.load(Ordering::Relaxed),
+    };
+    Entrance::new(HttpLimits::of(config), registry.clone(), clock.clone(), recovery)
+}
+
+fn receivers(config: &Config) -> Result<Vec<notify::Receiver>, SecretError> {
+    let receiver = |webhook: &WebhookConfig| {
+        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
+        Ok(notify::Receiver { name: webhook.name.clone(), url: webhook.url.clone(), secret })
+    };
+    config.webhooks.iter().map(receiver).collect()
+}
+
 fn open_notifier(
     config: &Config,
     disk: &Arc<dyn Disk>,
     clock: &Clock,
+    receivers: Vec<notify::Receiver>,
     external_url: String,
 ) -> Result<Arc<Notifier>, ServerError> {
-    let receiver = |webhook: &WebhookConfig| -> Result<notify::Receiver, SecretError> {
-        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
-        Ok(notify::Receiver { name: webhook.name.clone(), url: webhook.url.clone(), secret })
-    };
-    let receivers = config.webhooks.iter().map(receiver).collect::<Result<Vec<_>, _>>()?;
     let folder = config.data_dir.join(OUTBOX);
     let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), receivers, external_url)?;
     for damage in &recovered.damage {
@@ -318,7 +352,12 @@ fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
     }
 }
 
-fn storage_options(config: &Config, shard_count: usize, clock: &Clock) -> Result<StorageOptions, ConfigError> {
+fn storage_options(
+    config: &Config,
+    shard_count: usize,
+    clock: &Clock,
+    recovery: Arc<RecoveryProgress>,
+) -> Result<StorageOptions, ConfigError> {
     let series_max = match config.head.series_max {
         0 => telemetry::memory_bytes() / 2 / SERIES_BYTES_ASSUMED,
         given => given,
@@ -338,7 +377,7 @@ fn storage_options(config: &Config, shard_count: usize, clock: &Clock) -> Result
         series_max: usize::try_from(series_max).unwrap_or(usize::MAX),
         head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
         hash_seed: hash_seed(clock),
-        recovery: Arc::default(),
+        recovery,
     })
 }
 
@@ -377,7 +416,7 @@ fn services(
         lookback_ms: config.query.lookback_ms,
         ..Limits::default()
     };
-    let viewed = storage.clone();
+    let (viewed, examined) = (storage.clone(), storage.clone());
     Services {
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
@@ -389,6 +428,7 @@ fn services(
         ready: ready.clone(),
         rules,
         firing: Arc::new(move || notifier.active()),
+        damage: Arc::new(move || examined.damage()),
         clock: clock.clone(),
     }
 }

@@ -20,10 +20,11 @@ use storage_format::column::{self, Effort};
 use storage_format::group::{self, Column, GroupEncoder};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::block::WholeGroup;
 use super::columns::Columns;
 use super::{StorageError, block};
 use crate::disk::{Disk, DiskError, DiskFile};
-use crate::model::Labels;
+use crate::model::{Labels, TimeRange};
 
 /// Scrapes of one group: more is hardly smaller, since the shape of a day's values changes; fewer are quicker to read a
 /// part of.
@@ -106,12 +107,29 @@ impl<'a> BlockBuilder<'a> {
         Ok(())
     }
 
+    /// Takes a group as it is; its columns are those of `target[columns[0]]`, `target[columns[1]]`, and so on. What the
+    /// series hold unwritten is newer.
+    pub(super) fn copy_group(
+        &mut self,
+        target: &mut [Building],
+        columns: &[usize],
+        group: &WholeGroup<'_>,
+    ) -> Result<(), DiskError> {
+        let numbers: Vec<u32> = columns.iter().map(|index| self.number(&mut target[*index])).collect();
+        self.sample_count += group.sample_count;
+        let (TimeRange { from_ms, to_ms }, sample_count) = (group.range, group.sample_count);
+        let written = self.writer.append_group(group.bytes, &numbers, from_ms, to_ms, sample_count);
+        written.map_err(|source| DiskError::new("write", self.path, source))
+    }
+
+    /// The series' number in the block.
+    fn number(&mut self, series: &mut Building) -> u32 {
+        *series.number.get_or_insert_with(|| self.writer.add_series(series.labels.iter()))
+    }
+
     fn append_columns(&mut self, target: &mut [Building], members: &[usize]) -> Result<(), DiskError> {
         for member in members {
-            let series = &mut target[*member];
-            if series.number.is_none() {
-                series.number = Some(self.writer.add_series(series.labels.iter()));
-            }
+            self.number(&mut target[*member]);
         }
         let mut starts = vec![0; members.len()];
         loop {
@@ -199,7 +217,7 @@ pub(super) fn write_block(
     effort: Effort,
     write: impl FnOnce(&mut BlockBuilder<'_>) -> Result<(), StorageError>,
 ) -> Result<Option<block::Block>, StorageError> {
-    let temporary = block::unfinished_path(folder);
+    let temporary = block::unfinished_path(folder, range.level);
     let build = || -> Result<Option<block::Block>, StorageError> {
         let file = disk.create(&temporary, 0)?;
         let mut builder = BlockBuilder::begin(&*file, &temporary, range, effort)?;
@@ -216,7 +234,7 @@ pub(super) fn write_block(
         }
     };
     let built = build();
-    let Ok(Some(written)) = built else {
+    let Ok(Some(_)) = built else {
         // A full disk needs the room for the log. If even this fails, the next attempt writes over it.
         let _ = disk.remove(&temporary);
         return built;
@@ -224,7 +242,9 @@ pub(super) fn write_block(
     let path = name.path(folder);
     disk.rename(&temporary, &path)?;
     disk.sync_folder(folder)?;
-    Ok(Some(written.renamed(path)))
+    // Anew under its name, by which it is seen whether somebody shortens it.
+    let opened = block::Block::open(disk, &path, name)?;
+    opened.map(Some).map_err(|damage| StorageError::Corruption { file: path, damage })
 }
 
 /// A file, written from front to back.

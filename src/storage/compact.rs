@@ -13,6 +13,8 @@
 //!    say the same, and are merged again.
 //! 2. A block that cannot be read through to its end is never replaced: it serves what can be read.
 //! 3. Between two targets it looks whether a block has to be cut, or whether somebody waits for it to stop.
+//!
+//! How blocks are put together is in `merge.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,9 +23,10 @@ use std::sync::atomic::Ordering;
 use storage_format::column::Effort;
 
 use super::block::{self, Block, Member};
-use super::build::{self, BlockBuilder, Building, GROUP_COLUMNS, GROUP_SCRAPES, target_of};
+use super::build;
+use super::merge::Merging;
 use super::seal::Maintenance;
-use super::{BLOCK_MS, Storage, StorageError, Task};
+use super::{BLOCK_MS, Storage, StorageError};
 use crate::model::{Labels, TimeRange};
 
 /// Lengths of the ranges that blocks are compacted to, in ms: 2 h, 6 h, a day, four days.
@@ -35,8 +38,6 @@ const SMALL_BLOCKS_MAX: usize = 4;
 /// … or when together they have so large a part of its bytes, so that a trickle of belated samples does not write a day
 /// anew every two hours.
 const SMALL_BYTES_PART: u64 = 8;
-/// Event time that is read from the old blocks at once, in ms.
-const WINDOW_MS: i64 = 3 * BLOCK_MS;
 
 /// When blocks of one range are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +110,8 @@ impl Storage {
     fn due_blocks(&self, maintenance: &Maintenance, due: Due) -> Option<Vec<Member>> {
         let blocks = self.blocks.load();
         let readable = |member: &&Member| !maintenance.unreadable.contains(member.block.path());
-        for length_ms in self.ranges_ms() {
+        // The longest first: what goes into it anyway is not merged to something shorter before.
+        for length_ms in self.ranges_ms().rev() {
             let mut windows: BTreeMap<i64, Vec<&Member>> = BTreeMap::new();
             for member in blocks.members().iter().filter(readable) {
                 let span = member.block.span();
@@ -128,7 +130,7 @@ impl Storage {
         None
     }
 
-    fn ranges_ms(&self) -> impl Iterator<Item = i64> {
+    fn ranges_ms(&self) -> impl DoubleEndedIterator<Item = i64> {
         let retention_ms = self.options.retention_ms;
         let most_ms = if retention_ms == 0 { i64::MAX } else { retention_ms / RANGES_PER_RETENTION };
         RANGES_MS.into_iter().filter(move |length_ms| *length_ms == BLOCK_MS || *length_ms <= most_ms)
@@ -196,95 +198,4 @@ fn is_due(members: &[&Member], due: Due) -> bool {
     let largest = members.iter().map(|member| member.block.bytes()).max().unwrap_or(0);
     let all: u64 = members.iter().map(|member| member.block.bytes()).sum();
     due == Due::Whenever || members.len() > SMALL_BLOCKS_MAX || (all - largest) * SMALL_BYTES_PART >= largest
-}
-
-/// One merge under way.
-struct Merging<'a> {
-    storage: &'a Storage,
-    maintenance: &'a mut Maintenance,
-    sources: &'a [Member],
-    range: TimeRange,
-    keep: &'a dyn Fn(&Labels) -> bool,
-}
-
-/// Where a series that is merged lies: index of the source, number there.
-type Origins = Vec<(usize, u32)>;
-
-impl Merging<'_> {
-    fn run(&mut self, builder: &mut BlockBuilder<'_>) -> Result<(), StorageError> {
-        let series = self.by_target()?;
-        let progress = self.storage.progress.begin(Task::Compact, series.len() as u64);
-        for target in series.chunk_by(|a, b| a.0 == b.0) {
-            if self.storage.is_interrupted() {
-                return Err(StorageError::Interrupted);
-            }
-            self.storage.cut_due(self.maintenance)?;
-            let (mut series, origins) = self.join(target)?;
-            for (series, origins) in series.chunks_mut(GROUP_COLUMNS).zip(origins.chunks(GROUP_COLUMNS)) {
-                self.write(series, origins, builder)?;
-            }
-            progress.add(target.len() as u64);
-        }
-        Ok(())
-    }
-
-    /// Every series of every source, ordered by target: hash of the target, index of the source, number there.
-    fn by_target(&self) -> Result<Vec<(u64, u32, u32)>, StorageError> {
-        let mut all = Vec::new();
-        for (index, source) in self.sources.iter().enumerate() {
-            let visited = source.block.visit(&mut |series, labels| {
-                all.push((target_of(labels.iter().copied()), index as u32, series));
-            });
-            visited.map_err(|what| self.unreadable(index, &what))?;
-        }
-        all.sort_unstable();
-        Ok(all)
-    }
-
-    /// The series of one target, those of equal labels joined, in label order.
-    fn join(&self, target: &[(u64, u32, u32)]) -> Result<(Vec<Building>, Vec<Origins>), StorageError> {
-        let mut by_labels: BTreeMap<Labels, Origins> = BTreeMap::new();
-        for (_, source, series) in target {
-            let source = *source as usize;
-            let labels = self.sources[source].block.labels(*series);
-            let labels = labels.map_err(|what| self.unreadable(source, &what))?;
-            if (self.keep)(&labels) {
-                by_labels.entry(labels).or_default().push((source, *series));
-            }
-        }
-        let split = |(labels, origins)| (Building::new(Arc::new(labels)), origins);
-        Ok(by_labels.into_iter().map(split).unzip())
-    }
-
-    /// Reads the series a window of time after the other, and writes them whenever a group is full.
-    fn write(
-        &self,
-        series: &mut [Building],
-        origins: &[Origins],
-        builder: &mut BlockBuilder<'_>,
-    ) -> Result<(), StorageError> {
-        let mut from_ms = self.range.from_ms;
-        while from_ms <= self.range.to_ms {
-            let to_ms = from_ms.saturating_add(WINDOW_MS - 1).min(self.range.to_ms);
-            let mut most = 0;
-            for (building, origins) in series.iter_mut().zip(origins) {
-                let columns = &mut building.columns;
-                let start = columns.len();
-                for (source, number) in origins {
-                    let read = self.sources[*source].read(*number, TimeRange { from_ms, to_ms }, start, columns);
-                    read.map_err(|what| self.unreadable(*source, &what))?;
-                }
-                most = most.max(columns.len());
-            }
-            if most >= GROUP_SCRAPES {
-                builder.append(series)?;
-            }
-            from_ms = to_ms.saturating_add(1);
-        }
-        Ok(builder.append(series)?)
-    }
-
-    fn unreadable(&self, source: usize, what: &super::view::ViewError) -> StorageError {
-        StorageError::Unreadable { block: self.sources[source].block.path().to_owned(), what: what.to_string() }
-    }
 }

@@ -27,9 +27,10 @@ impl Storage {
         for member in self.blocks.load().overlapping(range) {
             let mut series = Vec::new();
             for selector in selectors {
-                let found = member
-                    .select(selector)
-                    .map_err(|what| StorageError::Unreadable { block: member.block.path().to_owned(), what: what.to_string() })?;
+                let found = member.select(selector).map_err(|what| StorageError::Unreadable {
+                    block: member.block.path().to_owned(),
+                    what: what.to_string(),
+                })?;
                 series.extend(found.into_iter().map(|(number, _)| number));
             }
             series.sort_unstable();

@@ -24,10 +24,12 @@ mod block;
 mod build;
 mod columns;
 mod compact;
+mod damage;
 mod delete;
 mod figures;
 mod head;
 mod log;
+mod merge;
 mod progress;
 mod recover;
 mod resolver;
@@ -53,6 +55,8 @@ use batch::{Answered, Pending};
 pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
 pub use compact::CompactionSummary;
+use damage::DamageLog;
+pub use damage::{DAMAGES_MAX, MetDamage};
 pub use figures::{BlockFigures, HeadFigures};
 use head::Head;
 pub use head::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
@@ -221,6 +225,7 @@ pub struct Storage {
     /// The head holds more than it may: writes wait until a cut has emptied it.
     head_full: AtomicBool,
     counters: Arc<StorageCounters>,
+    damage: Arc<DamageLog>,
     progress: Arc<Progress>,
     maintenance: Mutex<seal::Maintenance>,
     /// Those who wait for maintenance that others do to end. Not zero: it stops where it can.
@@ -295,7 +300,7 @@ impl Storage {
     pub fn view(&self) -> ReadView {
         // Blocks first: what is cut between the two loads is then still found in the head.
         let blocks = self.blocks.load_full();
-        ReadView::new(self.head.clone(), blocks)
+        ReadView::new(self.head.clone(), blocks, self.damage.clone())
     }
 
     /// Ends the growing log segment and returns the files of all segments, oldest first: what was acknowledged before
@@ -350,6 +355,11 @@ impl Storage {
     /// Requests that wait for shards.
     pub fn queued_requests(&self) -> usize {
         self.inboxes.iter().map(Sender::len).sum()
+    }
+
+    /// Places on disk that could not be read, since the start, oldest first; at most [`DAMAGES_MAX`].
+    pub fn damage(&self) -> Vec<MetDamage> {
+        self.damage.list()
     }
 
     /// The counters that the threads keep.

@@ -16,11 +16,12 @@ use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
 
 use super::block::BlockSet;
+use super::damage::DamageLog;
 use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
-use super::threads::{LogLoop, Loops, ShardLoop, Threads};
+use super::threads::{LogLoop, Loops, Room, ShardLoop, Threads};
 use super::{
     LOG_QUEUE_ENTRIES, Recovered, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError, StorageOptions, block,
     seal,
@@ -87,6 +88,8 @@ pub(super) fn open(
 
     let counters = Arc::new(StorageCounters::default());
     counters.damage.store(recovered.damage.len() as u64, Ordering::Relaxed);
+    let damage = Arc::new(DamageLog::new(clock.clone(), counters.clone()));
+    damage.found_at_start(&options.data_dir, &recovered.damage);
     let log_failing = Arc::new(ArcSwapOption::empty());
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
     let snapshot_head = head.clone();
@@ -109,6 +112,7 @@ pub(super) fn open(
         counters: counters.clone(),
         clock: clock.clone(),
         last_sync: clock.monotonic(),
+        room: Room::default(),
     };
     let (mut inboxes, mut shards) = (Vec::new(), Vec::new());
     for writer in writers {
@@ -133,6 +137,7 @@ pub(super) fn open(
         closing: RwLock::new(false),
         head_full: AtomicBool::new(false),
         counters,
+        damage,
         progress: Arc::default(),
         maintenance: Mutex::new(seal::Maintenance::default()),
         waiting_for_maintenance: AtomicUsize::new(0),

@@ -44,6 +44,8 @@ pub struct Maintained {
     pub blocks_compacted: usize,
     /// Blocks removed because they are past the retention.
     pub blocks_expired: usize,
+    /// Blocks put aside because they are damaged.
+    pub blocks_put_aside: usize,
     /// Series that the head no longer holds anything of.
     pub series_retired: usize,
     /// The head still holds more than it may; writes are refused until it does not.
@@ -78,7 +80,8 @@ impl Storage {
     /// one block past the retention, and compacts once. Called every few seconds; calls do not overlap.
     pub fn maintain(&self) -> Result<Maintained, StorageError> {
         let mut maintenance = self.maintenance.lock();
-        let mut done = self.cut_due(&mut maintenance)?;
+        let put_aside = self.put_aside(&mut maintenance)?;
+        let mut done = Maintained { blocks_put_aside: put_aside, ..self.cut_due(&mut maintenance)? };
         done.blocks_expired = self.expire(&mut maintenance)?;
         if done.blocks_cut == 0 {
             done.blocks_compacted = self.compact_once(&mut maintenance, super::compact::Due::Worthwhile)?;

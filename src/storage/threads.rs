@@ -21,6 +21,8 @@ use crate::config::WalSync;
 use crate::disk::DiskError;
 use crate::model::{Matcher, TimeRange};
 
+/// How often the log looks how much room the disk has left.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the log rests after a failure before it tries again.
 const LOG_RETRY: Duration = Duration::from_millis(500);
 
@@ -157,11 +159,22 @@ pub(super) struct LogLoop {
     pub(super) clock: Clock,
     /// Steady clock when the interval between two syncs began.
     pub(super) last_sync: Duration,
+    pub(super) room: Room,
+}
+
+/// What the log knows of the disk's room.
+#[derive(Default)]
+pub(super) struct Room {
+    /// When it was measured last.
+    looked_at: Option<Duration>,
+    /// Writes are refused until there is more.
+    is_short: bool,
 }
 
 impl LogLoop {
     fn run(mut self) {
         loop {
+            self.look_for_room();
             let wait = self.wait(self.last_sync);
             let first = match self.inbox.recv_timeout(wait) {
                 Ok(first) => Some(first),
@@ -250,9 +263,27 @@ impl LogLoop {
         }
     }
 
+    /// Refuses writes as long as the disk is too full. What was handed over before is still written: the segment has
+    /// room of its own.
+    fn look_for_room(&mut self) {
+        let now = self.clock.monotonic();
+        let is_due = self.room.looked_at.is_none_or(|at| now.saturating_sub(at) >= ROOM_INTERVAL);
+        if !is_due && !self.room.is_short {
+            return;
+        }
+        self.room.looked_at = Some(now);
+        let room = self.writer.check_room();
+        let was_short = std::mem::replace(&mut self.room.is_short, room.is_err());
+        // A log that fails says by itself when it works again.
+        if room.is_err() != was_short && !self.writer.is_broken() {
+            self.note(room);
+        }
+    }
+
     /// Publishes whether the log works, once a change.
     fn note(&self, outcome: Result<(), DiskError>) -> Option<String> {
         match outcome {
+            Ok(()) if self.room.is_short => None,
             Ok(()) => {
                 if self.failing.swap(None).is_some() {
                     tracing::info!("the log is written again; writes are taken");
@@ -280,7 +311,7 @@ impl LogLoop {
     }
 
     fn wait(&self, last_sync: Duration) -> Duration {
-        if self.writer.is_broken() {
+        if self.writer.is_broken() || self.room.is_short {
             return LOG_RETRY;
         }
         match self.wal_sync {
@@ -326,6 +357,7 @@ impl Stepped {
     /// Lets the log take one turn. Returns whether there was something to do.
     pub(super) fn step_log(&mut self) -> bool {
         let log = &mut self.0.log;
+        log.look_for_room();
         let first = log.inbox.try_recv().ok();
         let is_something = first.is_some() || log.writer.is_broken();
         log.turn(first);

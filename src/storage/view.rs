@@ -13,21 +13,29 @@
 //! 2. The head lets go of what went into a block only when no view from before that block is left.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use storage_format::Corruption;
 
 use super::block::BlockSet;
 pub use super::columns::Columns;
+use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
 use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
 
-/// Why a view cannot answer.
+/// Why a view, or a block, cannot answer. A view leaves damage out of its answers, see [`ReadView::left_out`].
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
     /// Damage on the disk. The operator must act.
-    #[error("{0}")]
-    Corruption(String),
+    #[error("{file}: {damage}", file = file.display())]
+    Corruption {
+        /// The damaged file.
+        file: PathBuf,
+        /// Where in it, and what.
+        damage: Corruption,
+    },
     /// More series than the caller allows. The client must narrow the selector.
     #[error("the selector matches more than {limit} series")]
     TooManySeries {
@@ -42,7 +50,7 @@ pub struct ReadView(Source);
 
 #[derive(Clone)]
 enum Source {
-    Stored { head: Arc<Head>, blocks: Arc<BlockSet> },
+    Stored { head: Arc<Head>, blocks: Arc<BlockSet>, left_out: LeftOut },
     Given(Arc<Vec<(Arc<Labels>, Vec<Sample>)>>),
 }
 
@@ -53,6 +61,8 @@ pub struct SeriesView {
     blocks: Arc<BlockSet>,
     /// Where it lies in blocks: index in the set, number there.
     sealed: Vec<(u32, u32)>,
+    /// Where damage in them is noted; there if they are.
+    left_out: Option<LeftOut>,
     rest: Rest,
 }
 
@@ -65,8 +75,16 @@ enum Rest {
 }
 
 impl ReadView {
-    pub(super) fn new(head: Arc<Head>, blocks: Arc<BlockSet>) -> ReadView {
-        ReadView(Source::Stored { head, blocks })
+    pub(super) fn new(head: Arc<Head>, blocks: Arc<BlockSet>, damage: Arc<DamageLog>) -> ReadView {
+        ReadView(Source::Stored { head, blocks, left_out: LeftOut::new(damage) })
+    }
+
+    /// What was left out so far because it is damaged on disk: a line a file, for whoever gets the answer.
+    pub fn left_out(&self) -> Vec<String> {
+        match &self.0 {
+            Source::Stored { left_out, .. } => left_out.lines(),
+            Source::Given(_) => Vec::new(),
+        }
     }
 
     /// A view of the given series, each with its samples ascending: for tests of those who read views.
@@ -80,9 +98,9 @@ impl ReadView {
     pub fn select(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
         let mut found = match &self.0 {
             Source::Given(all) => select_given(all, matchers, range),
-            Source::Stored { head, blocks } => {
+            Source::Stored { head, blocks, left_out } => {
                 let mut found = select_head(head, blocks, matchers, range, limit)?;
-                join_blocks(&mut found, blocks, matchers, range, limit)?;
+                join_blocks(&mut found, blocks, left_out, matchers, range, limit)?;
                 found
             }
         };
@@ -97,12 +115,12 @@ impl ReadView {
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
         let mut names = BTreeSet::new();
         match &self.0 {
-            Source::Stored { head, blocks } if matchers.is_empty() => {
+            Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 for shard in head.shards() {
                     names.extend(shard.read().label_index().names().map(str::to_owned));
                 }
                 for member in blocks.overlapping(range) {
-                    names.extend(member.block.label_names()?);
+                    names.extend(left_out.unless_damaged(member.block.span(), None, member.block.label_names()));
                 }
             }
             _ => {
@@ -118,12 +136,12 @@ impl ReadView {
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
         let mut values = BTreeSet::new();
         match &self.0 {
-            Source::Stored { head, blocks } if matchers.is_empty() => {
+            Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 for shard in head.shards() {
                     values.extend(shard.read().label_index().values(name).map(str::to_owned));
                 }
                 for member in blocks.overlapping(range) {
-                    values.extend(member.block.label_values(name)?);
+                    values.extend(left_out.unless_damaged(member.block.span(), None, member.block.label_values(name)));
                 }
             }
             _ => {
@@ -146,6 +164,7 @@ fn select_given(all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, matchers: &[Matcher]
         labels: series.0.clone(),
         blocks: Arc::default(),
         sealed: Vec::new(),
+        left_out: None,
         rest: Rest::Given { all: all.clone(), index },
     };
     chosen.map(view).collect()
@@ -176,7 +195,7 @@ fn select_head(
             }
             let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
             let labels = shard.labels(reference).expect("a live series has labels");
-            found.push(SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), rest });
+            found.push(SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), left_out: None, rest });
         }
     }
     Ok(found)
@@ -186,6 +205,7 @@ fn select_head(
 fn join_blocks(
     found: &mut Vec<SeriesView>,
     blocks: &Arc<BlockSet>,
+    left_out: &LeftOut,
     matchers: &[Matcher],
     range: TimeRange,
     limit: usize,
@@ -199,16 +219,18 @@ fn join_blocks(
         if !member.block.span().overlaps(range) {
             continue;
         }
-        for (number, labels) in member.select(matchers)? {
+        for (number, labels) in left_out.unless_damaged(member.block.span(), None, member.select(matchers)) {
             let labels = Arc::new(labels);
             let index = *by_labels.entry(labels.clone()).or_insert_with(|| {
-                found.push(SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), rest: Rest::None });
+                let blocks = blocks.clone();
+                found.push(SeriesView { labels, blocks, sealed: Vec::new(), left_out: None, rest: Rest::None });
                 found.len() - 1
             });
             if found.len() > limit {
                 return Err(ViewError::TooManySeries { limit });
             }
             found[index].sealed.push((member_index as u32, number));
+            found[index].left_out.get_or_insert_with(|| left_out.clone());
         }
     }
     Ok(())
@@ -221,14 +243,14 @@ impl SeriesView {
     }
 
     /// Appends the samples in `range` to `columns`, ascending, each timestamp once.
-    /// On damage the columns are as before.
-    pub fn read(&self, range: TimeRange, columns: &mut Columns) -> Result<(), ViewError> {
+    /// What cannot be read for damage is left out, and named in [`ReadView::left_out`] of the view.
+    pub fn read(&self, range: TimeRange, columns: &mut Columns) {
         let start = columns.len();
         for (member, number) in &self.sealed {
             let member = &self.blocks.members()[*member as usize];
-            if let Err(error) = member.read(*number, range, start, columns) {
-                columns.truncate(start);
-                return Err(error);
+            let read = member.read(*number, range, start, columns);
+            if let Some(left_out) = &self.left_out {
+                left_out.unless_damaged(member.block.span(), Some(&self.labels), read);
             }
         }
         match &self.rest {
@@ -253,6 +275,5 @@ impl SeriesView {
                 }
             }
         }
-        Ok(())
     }
 }

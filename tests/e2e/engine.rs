@@ -35,8 +35,13 @@ impl Engine {
 
     /// Starts it again after its end.
     pub(crate) fn start_again(&mut self) {
-        self.process = Process::start("dozor", dozor(), &self.arguments, &self.folder);
+        self.start_without_waiting();
         self.wait_until_ready();
+    }
+
+    /// As [`Engine::start_again`], while it is not ready yet.
+    pub(crate) fn start_without_waiting(&mut self) {
+        self.process = Process::start("dozor", dozor(), &self.arguments, &self.folder);
     }
 
     fn wait_until_ready(&mut self) {

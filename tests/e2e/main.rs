@@ -15,6 +15,7 @@ mod client;
 mod crash;
 mod demo;
 mod engine;
+mod faults;
 mod pager;
 mod process;
 mod prometheus;

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::http::admin::carry_out;
-use crate::http::call::Front;
 
 const ADMIN: &str = "/api/v1/admin/tsdb";
 
@@ -81,8 +80,8 @@ async fn compact_answers_when_it_is_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_order_is_carried_out_at_a_time() {
-    let services = services(true, IngestLimits::default(), Arc::new(|| ReadView::of_samples(samples())));
-    let front = Front::new(services, HttpLimits::default());
+    let server = TestServer::start().await;
+    let front = server.entrance.front();
     let (gate, begun) = (Arc::new(Gate::default()), Arc::new(AtomicBool::new(false)));
     gate.close();
     let (waiting, seen) = (gate.clone(), begun.clone());

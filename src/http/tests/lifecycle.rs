@@ -19,6 +19,48 @@ async fn until_ready_only_small_pages_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_opened_the_port_says_how_far_it_is() {
+    let server = TestServer::recovering().await;
+    let told = "recovering: 3 of 9 log segments read, 1200 samples";
+    assert_eq!(server.body("/-/healthy").await, "dozor is healthy.\n");
+    assert!(server.body("/metrics").await.contains("dozor_http_connections"));
+    assert!(server.body("/").await.contains("/api/v1/query"));
+    let ready = server.get("/-/ready").await;
+    assert_eq!((ready.status, ready.body.trim_end()), (503, told));
+    let replay = r#"{"status":"success","data":{"min":0,"max":9,"current":3,"state":"in progress","samples":1200}}"#;
+    assert_eq!(server.body("/api/v1/status/walreplay").await, replay);
+    for target in ["/api/v1/query?query=1", "/api/v1/labels", "/api/v1/alerts", "/api/v1/status/damage"] {
+        let answered = server.get(target).await;
+        assert_eq!((answered.status, answered.header("retry-after")), (503, Some("1")), "{target}");
+        assert!(answered.body.contains(told), "{}", answered.body);
+    }
+    let written = server.post_form("/api/v1/write", "body").await;
+    assert_eq!((written.status, written.header("retry-after")), (503, Some("1")));
+    assert_eq!(server.get("/nowhere").await.status, 404);
+
+    // The connection that was there before is served on by the whole table.
+    let mut client = server.connect().await;
+    client.write(b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 503);
+    server.entrance.open(server.services.clone());
+    client.write(b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 200);
+    assert_eq!(server.get("/api/v1/query?query=1").await.status, 200);
+    let replay = r#"{"status":"success","data":{"min":0,"max":9,"current":3,"state":"done","samples":1200}}"#;
+    assert_eq!(server.body("/api/v1/status/walreplay").await, replay);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_listed_with_its_place_series_and_time() {
+    let server = TestServer::start().await;
+    let expected = concat!(
+        r#"{"status":"success","data":{"damage":[{"file":"/data/blocks/1.block","offset":64,"#,
+        r#""what":"a \"quoted\" cause","series":{"__name__":"up"},"from":1.5,"to":2,"firstMet":3,"met":2}]}}"#
+    );
+    assert_eq!(server.body("/api/v1/status/damage").await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pipelined_requests_are_answered_in_order() {
     let server = TestServer::start().await;
     let mut client = server.connect().await;

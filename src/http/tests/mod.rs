@@ -23,7 +23,7 @@ use super::*;
 use crate::config::WalSync;
 use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::IngestLimits;
-use crate::model::{Labels, Sample};
+use crate::model::{Labels, Sample, TimeRange};
 use crate::query::Limits;
 use crate::storage::{SnapshotOptions, StorageOptions};
 
@@ -104,6 +104,7 @@ fn services(
         ready: Arc::new(AtomicBool::new(true)),
         rules: Arc::new(rules()),
         firing: Arc::new(firing),
+        damage: Arc::new(damage),
         clock: Clock::manual(NOW_MS),
     })
 }
@@ -111,6 +112,7 @@ fn services(
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) services: Arc<Services>,
+    entrance: Arc<Entrance>,
     /// Queries wait here while it is closed.
     pub(super) gate: Arc<Gate>,
     stop: watch::Sender<bool>,
@@ -138,18 +140,28 @@ impl TestServer {
         gate: Arc<Gate>,
         view: Arc<dyn Fn() -> ReadView + Send + Sync>,
     ) -> TestServer {
-        TestServer::with_admin(true, limits, ingest_limits, gate, view).await
+        TestServer::listening(true, true, limits, ingest_limits, gate, view).await
     }
 
     /// One that takes no orders.
     async fn without_admin() -> TestServer {
-        let view = || ReadView::of_samples(samples());
-        TestServer::with_admin(false, HttpLimits::default(), IngestLimits::default(), Arc::default(), Arc::new(view))
-            .await
+        TestServer::plain(false, true).await
     }
 
-    async fn with_admin(
+    /// One whose database is still being opened.
+    async fn recovering() -> TestServer {
+        TestServer::plain(true, false).await
+    }
+
+    async fn plain(admin_api: bool, is_open: bool) -> TestServer {
+        let view = || ReadView::of_samples(samples());
+        let (limits, ingest_limits) = (HttpLimits::default(), IngestLimits::default());
+        TestServer::listening(admin_api, is_open, limits, ingest_limits, Arc::default(), Arc::new(view)).await
+    }
+
+    async fn listening(
         admin_api: bool,
+        is_open: bool,
         limits: HttpLimits,
         ingest_limits: IngestLimits,
         gate: Arc<Gate>,
@@ -159,8 +171,13 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopping) = watch::channel(false);
-        let served = tokio::spawn(serve(listener, services.clone(), limits, stopping));
-        TestServer { address, services, gate, stop, served }
+        let recovery = || Recovery { segment_count: 9, segments_read: 3, sample_count: 1_200 };
+        let entrance = Entrance::new(limits, services.registry.clone(), Clock::system(), recovery);
+        if is_open {
+            entrance.open(services.clone());
+        }
+        let served = tokio::spawn(serve(listener, entrance.clone(), stopping));
+        TestServer { address, services, entrance, gate, stop, served }
     }
 
     pub(super) async fn connect(&self) -> Client {
@@ -299,6 +316,18 @@ impl Client {
     pub(super) async fn closes(&mut self) -> bool {
         self.received.is_empty() && !self.receive().await
     }
+}
+
+fn damage() -> Vec<MetDamage> {
+    vec![MetDamage {
+        file: PathBuf::from("/data/blocks/1.block"),
+        offset: Some(64),
+        what: "a \"quoted\" cause".to_owned(),
+        series: Some(Arc::new(labels(&[("__name__", "up")]))),
+        range: Some(TimeRange { from_ms: 1_500, to_ms: 2_000 }),
+        first_met_ms: 3_000,
+        met_count: 2,
+    }]
 }
 
 /// An empty database in memory.

@@ -376,3 +376,40 @@ fn a_ledger_is_the_sum_of_its_records() {
     }
     assert!(sent.len() > 2 * FINISHED_COUNT_MAX, "only {} notifications", sent.len());
 }
+
+#[test]
+fn an_outbox_on_a_full_disk_opens_knows_what_waits_and_goes_on_when_there_is_room() {
+    let disk = SimulatedDisk::new();
+    {
+        let (mut outbox, _) = open(&disk);
+        report(&mut outbox, &firing("A")).unwrap();
+    }
+    disk.set_free_bytes(0);
+    let before = files(&disk);
+    let (mut outbox, recovered) = open(&disk);
+    assert_eq!((recovered.pending_count, recovered.active_count), (1, 1));
+    assert_eq!(owed(&outbox), ids(&[firing("A")]));
+    let refused = report(&mut outbox, &firing("B")).unwrap_err();
+    assert!(matches!(&refused, NotifyError::Disk(error) if error.is_full()), "{refused}");
+    assert!(before.iter().all(|name| files(&disk).contains(name)), "what was noted stands");
+
+    disk.set_free_bytes(1 << 20);
+    assert_eq!(report(&mut outbox, &firing("B")).unwrap(), Enqueued::Accepted);
+    assert_eq!(files(&disk).len(), 1, "the new file has all, the old one is gone");
+    drop(outbox);
+    let (outbox, _) = open(&disk.crash(1));
+    assert_eq!(owed(&outbox), ids(&[firing("A"), firing("B")]));
+}
+
+#[test]
+fn an_outbox_without_room_for_its_folder_gets_one_later() {
+    let disk = SimulatedDisk::new();
+    disk.fail_after(0);
+    let (mut outbox, recovered) = open(&disk);
+    assert_eq!(recovered, RecoveredOutbox::default());
+    assert!(report(&mut outbox, &firing("A")).is_err());
+    disk.heal();
+    assert_eq!(report(&mut outbox, &firing("A")).unwrap(), Enqueued::Accepted);
+    drop(outbox);
+    assert_eq!(owed(&open(&disk).0), ids(&[firing("A")]));
+}

@@ -29,6 +29,7 @@ use storage_format::FileType;
 
 pub(super) use deleted::Deleted;
 pub(super) use name::BlockName;
+pub(super) use set::put_aside;
 pub(super) use set::{BlockSet, Member, open_all};
 
 use super::columns::Columns;
@@ -42,9 +43,10 @@ pub(super) fn folder(data: &Path) -> PathBuf {
     data.join("blocks")
 }
 
-/// The block that is being written: one at a time, so that an attempt that fails leaves no more than one.
-pub(super) fn unfinished_path(folder: &Path) -> PathBuf {
-    folder.join("unfinished.tmp")
+/// The block that is being written: one of each kind at a time, since blocks are cut while others are merged. An attempt
+/// that fails leaves no more than that.
+pub(super) fn unfinished_path(folder: &Path, level: u8) -> PathBuf {
+    folder.join(if level == 0 { "cut.tmp" } else { "merged.tmp" })
 }
 
 /// What a block says about itself.
@@ -63,6 +65,16 @@ pub(super) struct Facts {
     pub(super) is_current: bool,
 }
 
+/// A group of a block, as it lies in the file.
+pub(super) struct WholeGroup<'a> {
+    /// Its head was checked, its columns were not.
+    pub(super) bytes: &'a [u8],
+    /// First and last moment of its samples.
+    pub(super) range: TimeRange,
+    pub(super) column_count: usize,
+    pub(super) sample_count: u64,
+}
+
 /// Is given the number of a series and its pairs, sorted by name.
 pub(super) type Visitor<'a> = dyn FnMut(u32, &[(&str, &str)]) + 'a;
 
@@ -78,8 +90,13 @@ trait Content: Send + Sync {
     /// Shows every series.
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<(), Corruption>;
     fn labels(&self, series: u32) -> Result<Labels, Corruption>;
-    /// Appends at least the series' samples in `range`, ascending; more on either side is allowed.
+    /// Appends at least the series' samples in `range`, ascending; more on either side is allowed. Goes on behind
+    /// damage, and gives the first of it.
     fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption>;
+    /// Where the series' columns are, group and column there; `None` if the version has no groups.
+    fn places(&self, series: u32) -> Result<Option<Vec<(u32, u32)>>, Corruption>;
+    /// A group as it lies in the file; `None` if the version has no groups.
+    fn whole_group(&self, group: u32) -> Result<Option<WholeGroup<'_>>, Corruption>;
     /// Checks everything that opening did not.
     fn verify(&self, damage: &mut Vec<Corruption>);
 }
@@ -122,11 +139,6 @@ impl Block {
         Ok(content.map(|content| Block { name, path: path.to_owned(), bytes, facts: content.facts(), content }))
     }
 
-    /// The same block, its file under another name.
-    pub(super) fn renamed(self, path: PathBuf) -> Block {
-        Block { path, ..self }
-    }
-
     pub(super) fn name(&self) -> BlockName {
         self.name
     }
@@ -167,6 +179,10 @@ impl Block {
     pub(super) fn verify(&self) -> Vec<Corruption> {
         let mut damage = Vec::new();
         self.content.verify(&mut damage);
+        if self.has_faulted() {
+            v2::forget_kept();
+            damage.push(Corruption { offset: 0, what: "the disk cannot read a part of the file" });
+        }
         damage
     }
 
@@ -191,12 +207,22 @@ impl Block {
         self.told(self.content.visit(visitor))
     }
 
+    /// Where the series' columns are, group and column there; `None` if the block has no groups.
+    pub(super) fn places(&self, series: u32) -> Result<Option<Vec<(u32, u32)>>, ViewError> {
+        self.told(self.content.places(series))
+    }
+
+    /// A group as it lies in the file; `None` if the block has no groups.
+    pub(super) fn whole_group(&self, group: u32) -> Result<Option<WholeGroup<'_>>, ViewError> {
+        self.told(self.content.whole_group(group))
+    }
+
     pub(super) fn labels(&self, series: u32) -> Result<Labels, ViewError> {
         self.told(self.content.labels(series))
     }
 
     /// Appends one series' samples in `range`, without those that were deleted, and merges them with what the columns
-    /// have from index `start` on. On damage the columns may hold a part.
+    /// have from index `start` on. Behind damage it goes on: with the first of it, what could be read is there.
     pub(super) fn read(
         &self,
         series: u32,
@@ -206,16 +232,31 @@ impl Block {
         columns: &mut Columns,
     ) -> Result<(), ViewError> {
         let middle = columns.len();
-        self.told(self.content.read(series, range, columns))?;
+        let read = self.told(self.content.read(series, range, columns));
+        if self.has_faulted() {
+            columns.truncate(middle);
+        }
         columns.keep_range_from(middle, range);
         deleted.apply(series, middle, columns);
         columns.settle(start, middle);
-        Ok(())
+        read
     }
 
-    /// The answer of a reader, with the file's name if it is damage.
+    /// Whether a part of the file could not be read since it was opened.
+    pub(super) fn has_faulted(&self) -> bool {
+        self.bytes.is_damaged()
+    }
+
+    /// The answer of a reader, with the file's name if it is damage. Nothing is believed of a file of which a part has
+    /// turned to zeros: its index was checked when it was opened, and is trusted since.
     fn told<T>(&self, outcome: Result<T, Corruption>) -> Result<T, ViewError> {
-        outcome.map_err(|damage| ViewError::Corruption(format!("{}: {damage}", self.path.display())))
+        let outcome = if self.has_faulted() {
+            v2::forget_kept();
+            Err(Corruption { offset: 0, what: "the file was shortened, or the disk cannot read a part of it" })
+        } else {
+            outcome
+        };
+        outcome.map_err(|damage| ViewError::Corruption { file: self.path.clone(), damage })
     }
 }
 

@@ -67,6 +67,20 @@ impl BlockSet {
         BlockSet { members: self.members.iter().map(newest).collect(), floor_ms: self.floor_ms }
     }
 
+    /// The member of a file.
+    pub(in crate::storage) fn of_file(&self, path: &Path) -> Option<&Member> {
+        self.members.iter().find(|member| member.block.path() == path)
+    }
+
+    /// The same set with the same file opened anew.
+    pub(in crate::storage) fn reopened(&self, before: &Arc<Block>, fresh: &Arc<Block>) -> BlockSet {
+        let newest = |member: &Member| {
+            let block = if Arc::ptr_eq(&member.block, before) { fresh } else { &member.block };
+            Member { block: block.clone(), deleted: member.deleted.clone() }
+        };
+        BlockSet { members: self.members.iter().map(newest).collect(), floor_ms: self.floor_ms }
+    }
+
     fn sort(&mut self) {
         self.members.sort_by_key(|member| member.block.name());
     }
@@ -107,7 +121,10 @@ pub(in crate::storage) fn open_all(
                 }
                 Err(corruption) => {
                     damage.push(format!("{} {corruption}; the block was put aside", path.display()));
-                    put_aside(disk, folder, &path)?;
+                    // It is in nobody's way under its old name; the next start comes across it again.
+                    if let Err(error) = put_aside(disk, folder, &path) {
+                        tracing::warn!(%error, "a damaged block keeps its name for now");
+                    }
                     found.lost.push(TimeRange { from_ms: name.from_ms, to_ms: name.to_ms - 1 });
                 }
             },

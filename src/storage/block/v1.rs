@@ -5,7 +5,7 @@ use storage_format::block_v1::{BlockReader, SeriesEntry};
 use storage_format::chunk;
 
 use super::super::columns::Columns;
-use super::{Content, Facts, Visitor};
+use super::{Content, Facts, Visitor, WholeGroup};
 use crate::disk::FileBytes;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 
@@ -107,15 +107,28 @@ impl Content for ContentV1 {
     fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption> {
         let mut entry = SeriesEntry::default();
         self.0.read_series(series, &mut entry)?;
+        let mut outcome = Ok(());
         for meta in &entry.chunks {
             let span = TimeRange { from_ms: meta.min_timestamp_ms, to_ms: meta.max_timestamp_ms };
             if span.overlaps(range) {
-                let stored = self.0.chunk(meta)?;
-                chunk::decode_stored(stored, &mut columns.timestamps_ms, &mut columns.values)
-                    .map_err(|damage| damage.moved(meta.offset))?;
+                let start = columns.len();
+                let decode = |stored| chunk::decode_stored(stored, &mut columns.timestamps_ms, &mut columns.values);
+                let decoded = self.0.chunk(meta).and_then(decode);
+                if let Err(damage) = decoded {
+                    columns.truncate(start);
+                    outcome = outcome.and(Err(damage.moved(meta.offset)));
+                }
             }
         }
-        Ok(())
+        outcome
+    }
+
+    fn places(&self, _series: u32) -> Result<Option<Vec<(u32, u32)>>, Corruption> {
+        Ok(None)
+    }
+
+    fn whole_group(&self, _group: u32) -> Result<Option<WholeGroup<'_>>, Corruption> {
+        Ok(None)
     }
 
     fn verify(&self, damage: &mut Vec<Corruption>) {

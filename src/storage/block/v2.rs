@@ -8,7 +8,7 @@ use storage_format::block::{BlockReader, SeriesEntry, SymbolCache};
 use storage_format::group::{self, GroupReader, Scratch};
 
 use super::super::columns::Columns;
-use super::{Content, Facts, Visitor};
+use super::{Content, Facts, Visitor, WholeGroup};
 use crate::disk::FileBytes;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 
@@ -24,6 +24,11 @@ struct Kept {
 
 thread_local! {
     static KEPT: RefCell<Kept> = RefCell::default();
+}
+
+/// Forgets what this thread keeps of blocks: it may come from a file that has turned to zeros.
+pub(super) fn forget_kept() {
+    KEPT.take();
 }
 
 impl ContentV2 {
@@ -124,19 +129,40 @@ impl Content for ContentV2 {
     fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption> {
         KEPT.with_borrow_mut(|Kept { entry, symbols, scratch }| {
             self.0.read_series(series, symbols, entry)?;
+            let mut outcome = Ok(());
             for place in &entry.columns {
                 let meta = self.0.group_meta(place.group)?;
                 let span = TimeRange { from_ms: meta.min_time_ms, to_ms: meta.max_time_ms };
                 if !span.overlaps(range) {
                     continue;
                 }
-                let group = self.0.group_bytes(place.group)?;
+                let start = columns.len();
                 let (timestamps_ms, values) = (&mut columns.timestamps_ms, &mut columns.values);
-                group::read_column(group, place.column as usize, scratch, timestamps_ms, values)
-                    .map_err(|damage| damage.moved(meta.offset))?;
+                let mut read = || {
+                    let group = self.0.group_bytes(place.group)?;
+                    group::read_column(group, place.column as usize, scratch, timestamps_ms, values)
+                };
+                if let Err(damage) = read() {
+                    columns.truncate(start);
+                    outcome = outcome.and(Err(damage.moved(meta.offset)));
+                }
             }
-            Ok(())
+            outcome
         })
+    }
+
+    fn places(&self, series: u32) -> Result<Option<Vec<(u32, u32)>>, Corruption> {
+        KEPT.with_borrow_mut(|Kept { entry, symbols, .. }| {
+            self.0.read_series(series, symbols, entry)?;
+            Ok(Some(entry.columns.iter().map(|place| (place.group, place.column)).collect()))
+        })
+    }
+
+    fn whole_group(&self, group: u32) -> Result<Option<WholeGroup<'_>>, Corruption> {
+        let (meta, bytes) = (self.0.group_meta(group)?, self.0.group_bytes(group)?);
+        let column_count = GroupReader::open(bytes).map_err(|damage| damage.moved(meta.offset))?.column_count();
+        let range = TimeRange { from_ms: meta.min_time_ms, to_ms: meta.max_time_ms };
+        Ok(Some(WholeGroup { bytes, range, column_count, sample_count: meta.sample_count }))
     }
 
     fn verify(&self, damage: &mut Vec<Corruption>) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 10 samples of a counter, 44 bytes: [16 first | 4 | 3 | 3 | … ] in 48
-//! one more sample:                   a buffer of 64, and on by eighths and quarters; never twice what is needed
+//! one more sample:                   a buffer of 64, then 96, 128, 192, 256: a third of room at most
 //! closed at 128 samples:             a buffer of exactly the stream
 //! ```
 
@@ -71,6 +71,12 @@ impl OpenChunk {
         self.appender.count() == 0
     }
 
+    /// The byte that the next append writes first.
+    #[inline]
+    pub(super) fn tail(&self) -> u8 {
+        self.buffer.get(usize::from(self.used_bytes)).copied().unwrap_or(0)
+    }
+
     /// Timestamp of the newest sample; meaningless without one.
     #[inline]
     pub(super) fn last_ms(&self) -> i64 {
@@ -113,7 +119,7 @@ impl OpenChunk {
 
     #[cold]
     fn grow(&mut self, needed_bytes: usize, scratch: &mut Scratch) {
-        let step = (needed_bytes / 4).next_power_of_two().max(16);
+        let step = (needed_bytes / 2).next_power_of_two().max(16);
         let bytes = needed_bytes.next_multiple_of(step).max(OPEN_BYTES_MIN);
         scratch.grew(self.buffer.len(), bytes);
         let mut grown = std::mem::take(&mut self.buffer).into_vec();

@@ -5,21 +5,24 @@
 use std::sync::Arc;
 
 use super::encode::LogRow;
-use super::writer::ShardWriter;
+use super::writer::{ShardWriter, WARM_ROWS};
 use crate::model::{Labels, Sample, SeriesRef, TimeRange};
 
 impl ShardWriter {
     /// Admits samples of recovery: they are in the log already, and the tap's listener reads them from the head.
     pub(in crate::storage) fn restore(&mut self, rows: &[LogRow]) {
         let mut shard = self.head.shard(self.index as usize).write();
-        for (series, timestamp_ms, value) in rows {
-            if *timestamp_ms < shard.floor_ms {
-                continue; // in a block
+        for rows in rows.chunks(WARM_ROWS) {
+            shard.warm(rows.iter().map(|row| row.0));
+            for (series, timestamp_ms, value) in rows {
+                if *timestamp_ms < shard.floor_ms {
+                    continue; // in a block
+                }
+                shard.newest_ms = shard.newest_ms.max(*timestamp_ms);
+                shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
+                let series = shard.by_ref_mut(*series).expect("recovery interned it");
+                series.admit(*timestamp_ms, *value, i64::MAX, &mut self.scratch);
             }
-            shard.newest_ms = shard.newest_ms.max(*timestamp_ms);
-            shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
-            let series = shard.by_ref_mut(*series).expect("recovery interned it");
-            series.admit(*timestamp_ms, *value, i64::MAX, &mut self.scratch);
         }
         shard.note_change(&mut self.scratch);
     }

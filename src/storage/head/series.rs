@@ -57,6 +57,12 @@ impl Series {
         }
     }
 
+    /// The byte that the next append writes first: see [`super::shard::Shard::warm`].
+    #[inline]
+    pub(super) fn tail(&self) -> u8 {
+        self.open.tail()
+    }
+
     /// Takes a sample that is not below the floor, whatever its order; one that is older than the newest by more than
     /// `window_ms` is refused. The caller has checked it against the clock and the retention.
     #[inline]

@@ -27,6 +27,9 @@ use super::shard::Shard;
 use super::{Head, HeadLimits, SLICE_SERIES, SealedLookup};
 use crate::model::{Matcher, Sample, SeriesRef, TimeRange};
 
+/// Rows whose series are brought into the cache together: two lines each, of which the core fetches some dozens at once.
+pub(super) const WARM_ROWS: usize = 32;
+
 /// A log record on its way to the disk, and who waits for it.
 pub(in crate::storage) struct LogEntry {
     /// Whole records, their chains still open.
@@ -147,15 +150,18 @@ impl ShardWriter {
     }
 
     fn admit_rows(&mut self, shard: &mut Shard, rows: &[Row], bounds: Bounds, summary: &mut WriteSummary) {
-        for row in rows {
-            let Some(series) = shard.by_ref_mut(row.series) else {
-                // The request rested, behind a failing disk perhaps, until its series was freed: sent again, it will
-                // be resolved anew.
-                summary.gone_count += 1;
-                continue;
-            };
-            if let Some(why) = self.take(series, *row, bounds, summary) {
-                summary.refuse(|| shard.labels(row.series).expect("found above"), row.timestamp_ms, why);
+        for rows in rows.chunks(WARM_ROWS) {
+            shard.warm(rows.iter().map(|row| row.series));
+            for row in rows {
+                let Some(series) = shard.by_ref_mut(row.series) else {
+                    // The request rested, behind a failing disk perhaps, until its series was freed: sent again, it
+                    // will be resolved anew.
+                    summary.gone_count += 1;
+                    continue;
+                };
+                if let Some(why) = self.take(series, *row, bounds, summary) {
+                    summary.refuse(|| shard.labels(row.series).expect("found above"), row.timestamp_ms, why);
+                }
             }
         }
     }

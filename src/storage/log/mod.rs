@@ -36,8 +36,10 @@ pub(super) use writer::LogWriter;
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
 /// A segment ends when it has grown past this, or past four times its own series snapshot.
 pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
-/// Free bytes below which nothing more is taken: room for two segments and a block.
+/// Free bytes below which no segment is begun: room for two segments and a block.
 pub(super) const DISK_RESERVE_BYTES: u64 = 3 * SEGMENT_BYTES;
+/// Free bytes below which nothing more is taken while a segment grows: what it left of the reserve when it was begun.
+pub(super) const DISK_RESERVE_GROWING_BYTES: u64 = DISK_RESERVE_BYTES - SEGMENT_BYTES - GROUP_BYTES_MAX as u64;
 
 /// Where the segments are.
 pub(super) fn folder(data: &Path) -> PathBuf {

@@ -82,8 +82,13 @@ pub(in crate::storage) fn replay<T: ReplayTarget>(
         let path = segment_path(folder, sequence);
         let ended_in_order = sequences.get(index + 1) == Some(&(sequence + 1));
         let bytes = disk.read(&path)?;
-        let walked = walk(&bytes, ended_in_order);
+        let mut walked = walk(&bytes, ended_in_order);
         let file_bytes = bytes.len() as u64;
+        if bytes.is_damaged() {
+            // Its zeros look like the end of the records, which it need not be.
+            walked.end = None;
+            walked.damage.push((0, "the disk cannot read a part of the segment, or somebody shortened it".to_owned()));
+        }
         let end = walked.end;
         let segment = read_records(walked, sequence, &path, targets, progress, &mut found);
         found.segments.push(segment);

@@ -8,7 +8,7 @@ use storage_format::frame::{self, FileHeader, FileKind};
 
 use super::super::head::LogEntry;
 use super::replay::paths;
-use super::{DISK_RESERVE_BYTES, EndedSegment, SEGMENT_BYTES, damaged_path, segment_path};
+use super::{DISK_RESERVE_BYTES, DISK_RESERVE_GROWING_BYTES, EndedSegment, SEGMENT_BYTES, damaged_path, segment_path};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, DiskFile};
 
@@ -155,14 +155,20 @@ impl LogWriter {
         Ok(())
     }
 
-    fn begin_segment(&mut self) -> Result<(), DiskError> {
-        if self.disk.free_bytes(&self.folder)? < DISK_RESERVE_BYTES {
-            let full = std::io::Error::new(
-                std::io::ErrorKind::StorageFull,
-                format!("less than {} MiB are free", DISK_RESERVE_BYTES >> 20),
-            );
-            return Err(DiskError::new("begin a log segment in", &self.folder, full));
+    /// Fails when the disk has less room than is kept for finishing what was begun: a segment that grows has its own, but
+    /// blocks, the outbox and the next segment have not.
+    pub(in crate::storage) fn check_room(&self) -> Result<(), DiskError> {
+        let kept_bytes = if self.segment.is_some() { DISK_RESERVE_GROWING_BYTES } else { DISK_RESERVE_BYTES };
+        if self.disk.free_bytes(&self.folder)? >= kept_bytes {
+            return Ok(());
         }
+        let what = format!("less than {} MiB are free", kept_bytes >> 20);
+        let full = std::io::Error::new(std::io::ErrorKind::StorageFull, what);
+        Err(DiskError::new("go on with the log in", &self.folder, full))
+    }
+
+    fn begin_segment(&mut self) -> Result<(), DiskError> {
+        self.check_room()?;
         let (sequence, created_ms) = (self.next_sequence, self.clock.now_ms());
         // The salt makes the records of this file recognisable as its own, should old bytes shine through.
         let salt = sequence.wrapping_mul(0x9e37_79b9) ^ created_ms as u32;

@@ -247,3 +247,37 @@ fn a_crash_between_a_compaction_and_the_end_of_its_sources_changes_no_answer() {
     fixture.storage.compact_all().expect("compacted");
     assert_eq!(fixture.read(&up), bits(&expected));
 }
+
+#[test]
+fn a_day_is_put_together_of_full_groups_and_read_ones_and_says_the_same() {
+    let first = (12 - (T0 / BLOCK_MS) % 12) % 12 * 2; // hours from T0 to the next day
+    let day = T0 + first * HOUR_MS;
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(day));
+    let fixture = open_with(&disk, wide_window(), &clock);
+    let (up, often) = (series("up", 1), series("often", 1));
+    let (mut of_up, mut of_often) = (Vec::new(), Vec::new());
+    for quarter in 0..4 {
+        let from = day + quarter * 6 * HOUR_MS;
+        clock.advance(Duration::from_millis(6 * HOUR_MS as u64));
+        for (labels, step_ms, expected) in [(&often, 15_000, &mut of_often), (&up, 300_000, &mut of_up)] {
+            let samples: Vec<_> = (0..6 * HOUR_MS / step_ms).map(|i| (from + i * step_ms, (i % 97) as f64)).collect();
+            let rows: Vec<_> = samples.iter().map(|(ms, value)| (labels.clone(), *ms, *value)).collect();
+            assert_eq!(fixture.write(&rows).refused_count(), 0);
+            expected.extend(samples);
+        }
+        settle(&fixture);
+        if quarter == 2 {
+            // The second quarter's block can no longer be taken as it is.
+            let deleted = TimeRange { from_ms: day + 7 * HOUR_MS, to_ms: day + 7 * HOUR_MS + MINUTE_MS };
+            fixture.storage.delete_series(&[vec![Matcher::equal("__name__", "often")]], deleted).expect("deleted");
+            of_often.retain(|(ms, _)| !deleted.contains(*ms));
+        }
+    }
+    clock.advance(Duration::from_millis(4 * HOUR_MS as u64));
+    fixture.write(&[(up.clone(), day + 27 * HOUR_MS, 1.0)]);
+    settle(&fixture);
+    assert!(block_files(&disk).iter().any(|name| name.starts_with(&format!("{day}-{}.", day + 24 * HOUR_MS))));
+    assert_eq!(fixture.read(&often), bits(&of_often));
+    of_up.push((day + 27 * HOUR_MS, 1.0));
+    assert_eq!(fixture.read(&up), bits(&of_up));
+}

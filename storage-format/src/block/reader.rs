@@ -21,6 +21,7 @@ pub struct BlockReader<B: Deref<Target = [u8]>> {
     regions: Regions,
     series_count: u32,
     group_count: u32,
+    symbol_count: u32,
     /// Both ends' checksums: tells blocks apart.
     identity: u64,
 }
@@ -45,9 +46,10 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
             let what = "metadata and index differ in the number of series or groups";
             return Err(Corruption { offset: regions.metadata.offset, what });
         }
+        let symbol_count = tables.symbols.count();
         let footer = bytes.len() - 12;
         let identity = u64::from(u32_at(&bytes, 60)) << 32 | u64::from(u32_at(&bytes, footer));
-        Ok(BlockReader { bytes, meta, regions, series_count, group_count, identity })
+        Ok(BlockReader { bytes, meta, regions, series_count, group_count, symbol_count, identity })
     }
 
     /// What the block says about itself.
@@ -72,33 +74,33 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
 
     /// Number of different names and values of labels.
     pub fn symbol_count(&self) -> u32 {
-        self.tables().symbols.count()
+        self.symbol_count
     }
 
     /// All label names in byte order.
     pub fn label_names(&self) -> Result<Vec<String>, Corruption> {
-        self.tables().postings.label_names()
+        self.tables()?.postings.label_names()
     }
 
     /// The values of a label in byte order, each with its series; none if no series has the label.
     pub fn values_of(&self, name: &str) -> Result<ValuesOf<'_>, Corruption> {
-        self.tables().postings.values_of(name)
+        self.tables()?.postings.values_of(name)
     }
 
     /// Indexes of the series with a label pair; none if no series has it.
     pub fn postings(&self, name: &str, value: &str) -> Result<RoaringBitmap, Corruption> {
-        self.tables().postings.postings(name, value)
+        self.tables()?.postings.postings(name, value)
     }
 
     /// Indexes of the series that have a label, whatever its value.
     pub fn postings_of_name(&self, name: &str) -> Result<RoaringBitmap, Corruption> {
-        self.tables().postings.postings_of_name(name)
+        self.tables()?.postings.postings_of_name(name)
     }
 
     /// Reads labels and columns of a series. It is quickest in the order of the series with one `cache` for all; on
     /// damage `entry` is of no use.
     pub fn read_series(&self, series: u32, cache: &mut SymbolCache, entry: &mut SeriesEntry) -> Result<(), Corruption> {
-        let tables = self.tables();
+        let tables = self.tables()?;
         cache.read(self.identity, (&tables.series, &tables.postings), series, entry)?;
         if entry.columns.iter().any(|place| place.group >= self.group_count) {
             let what = "a series has a column of a group that does not exist";
@@ -112,7 +114,7 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
         &self,
         labels: impl IntoIterator<Item = (&'l str, &'l str)>,
     ) -> Result<Option<u32>, Corruption> {
-        let tables = self.tables();
+        let tables = self.tables()?;
         let mut wanted = Vec::new();
         for (name, value) in labels {
             let Some(label) = tables.postings.find_pair(name, value)? else { return Ok(None) };
@@ -123,18 +125,20 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
 
     /// Where a group lies and which time it covers.
     pub fn group_meta(&self, group: u32) -> Result<GroupMeta, Corruption> {
-        self.tables().groups.get(group)
+        self.tables()?.groups.get(group)
     }
 
     /// A group, for [`crate::group::GroupReader`], which checks it.
     pub fn group_bytes(&self, group: u32) -> Result<&[u8], Corruption> {
         let meta = self.group_meta(group)?;
-        Ok(&self.bytes[meta.offset as usize..(meta.offset + meta.length) as usize])
+        let outside = Corruption { offset: meta.offset, what: "a group lies outside of the file" };
+        let end = meta.offset.checked_add(meta.length).ok_or(outside)?;
+        self.bytes.get(meta.offset as usize..end as usize).ok_or(outside)
     }
 
-    fn tables(&self) -> Tables<'_> {
+    /// Sound when the block was opened; a file that was shortened since reads as zeros.
+    fn tables(&self) -> Result<Tables<'_>, Corruption> {
         Tables::open(&self.bytes, &self.regions, self.meta.range.min_time_ms)
-            .expect("verified when the block was opened")
     }
 }
 

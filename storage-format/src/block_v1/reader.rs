@@ -45,28 +45,30 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
     }
 
     /// All texts of the block.
-    pub fn symbols(&self) -> Symbols<'_> {
-        Symbols::open(self.region(self.symbols)).expect("verified when the block was opened").based(self.symbols.offset)
+    pub fn symbols(&self) -> Result<Symbols<'_>, Corruption> {
+        let symbols =
+            Symbols::open(self.region(self.symbols)).map_err(|corruption| corruption.moved(self.symbols.offset))?;
+        Ok(symbols.based(self.symbols.offset))
     }
 
     /// All label names in byte order.
     pub fn label_names(&self) -> Result<Vec<&str>, Corruption> {
-        self.postings_table().label_names()
+        self.postings_table()?.label_names()
     }
 
     /// The values of a label in byte order, each with its series; none if no series has the label.
     pub fn values_of(&self, name: &str) -> Result<ValuesOf<'_>, Corruption> {
-        self.postings_table().values_of(name)
+        self.postings_table()?.values_of(name)
     }
 
     /// Indexes of the series with a label pair, ascending; none if no series has it.
     pub fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Corruption> {
-        self.postings_table().postings(name, value)
+        self.postings_table()?.postings(name, value)
     }
 
     /// Number of series; their indexes are below it, and ascend with their labels.
     pub fn series_count(&self) -> u32 {
-        self.series_table().count()
+        self.meta.series_count as u32
     }
 
     /// Labels and chunks of a series.
@@ -78,7 +80,7 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
 
     /// As [`BlockReader::series`], with the room of an entry that was read before.
     pub fn read_series<'a>(&'a self, index: u32, entry: &mut SeriesEntry<'a>) -> Result<(), Corruption> {
-        self.series_table().read(index, entry).map_err(|corruption| corruption.moved(self.series.offset))
+        self.series_table()?.read(index, entry).map_err(|corruption| corruption.moved(self.series.offset))
     }
 
     /// The stored chunk, for [`crate::chunk::decode_stored`].
@@ -114,15 +116,16 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
         &self.bytes[region.offset as usize..(region.offset + region.length) as usize]
     }
 
-    fn series_table(&self) -> SeriesTable<'_> {
-        SeriesTable::open(self.region(self.series), self.symbols(), self.meta.range.min_time_ms)
-            .expect("verified when the block was opened")
+    // Sound when the block was opened; a file that was shortened since reads as zeros.
+    fn series_table(&self) -> Result<SeriesTable<'_>, Corruption> {
+        SeriesTable::open(self.region(self.series), self.symbols()?, self.meta.range.min_time_ms)
+            .map_err(|corruption| corruption.moved(self.series.offset))
     }
 
-    fn postings_table(&self) -> PostingsTable<'_> {
-        PostingsTable::open(self.region(self.postings), self.symbols(), self.series_count())
-            .expect("verified when the block was opened")
-            .based(self.postings.offset)
+    fn postings_table(&self) -> Result<PostingsTable<'_>, Corruption> {
+        let table = PostingsTable::open(self.region(self.postings), self.symbols()?, self.series_count())
+            .map_err(|corruption| corruption.moved(self.postings.offset))?;
+        Ok(table.based(self.postings.offset))
     }
 }
 

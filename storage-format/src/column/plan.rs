@@ -2,12 +2,35 @@
 //!
 //! | what is asked | answer |
 //! | --- | --- |
-//! | do 48 of the values fit m / 10^e? | the smallest e that all but one fit, if it is at most 9 |
-//! | else: what would 96 neighbours cost as decimal, near-decimal, binary, raw? | the cheapest |
-//! | how far do numbers, differences and their differences spread, by block? | the order that spreads least |
-//! | does a slope times the reference spread less still? | then it is told by reference |
-//! | are all residuals the same? all but a few? | constant; sparse |
-//! | else | packed in a fresh block, entropy in a compacted one, unless packed is smaller |
+//! | do 48 of the values fit m / 10^e? | the smallest e that all fit, or all but one that needs 4 digits more |
+//! | is that e above 9, or is there none? | what 96 neighbours take as decimal, product, near-decimal, binary and raw: the least |
+//! | does a number divide all? another one nearly all? | divided; with remainders |
+//! | what do residuals take by each order, log2(1 + 2 × distance to the middle) summed up? | the order that takes least |
+//! | is a second order within 15 % of it, in a compacted block? | both are coded, the shorter is kept |
+//! | is there a reference? | both ways are coded, the shorter is kept |
+//! | are all residuals the same? all but one of 128? | constant; sparse |
+//! | else, in a compacted block | entropy |
+//! | else, in a fresh one: are half the same? | sparse if that takes less than packed |
+//! | else | packed |
+//!
+//! What each is worth, in bytes a sample: fresh and compacted columns of 1,440 samples of a shop's fleet, and compacted ones of
+//! 600 samples of a node exporter and a Prometheus server.
+//!
+//! | without | fleet, fresh | fleet, compacted | exporters, compacted |
+//! | --- | --- | --- | --- |
+//! | nothing | 0.847 | 0.786 | 0.220 |
+//! | sparse lists | 0.879 | 0.786 | 0.220 |
+//! | averages of steps | 0.847 | 0.793 | 0.220 |
+//! | second differences | 0.848 | 0.787 | 0.220 |
+//! | a second order that is coded too | 0.847 | 0.786 | 0.221 |
+//! | near-decimals | 0.847 | 0.786 | 0.233 |
+//! | products | 0.847 | 0.786 | 0.220 |
+//! | remainders | 0.847 | 0.786 | 0.229 |
+//!
+//! Tried and left out: predictors with other weights, such as 3/4 of the last number and 1/4 of the one before (0.3 %);
+//! orders by mean distance to the mean, which takes a series of zeros and jumps for a smooth one (1 % of the exporters);
+//! orders found on half of the numbers (0.3 % longer for 1 ns a sample); packed blocks beside entropy in compacted
+//! columns (by their estimate they were taken too often: 0.9 % longer).
 
 use super::exceptions::is_named;
 use super::pack::BLOCK_SAMPLES;
@@ -26,6 +49,8 @@ const EXCEPTION_DIGITS: u8 = 4;
 const EASY_EXPONENT_MAX: u8 = 9;
 /// Largest exponent that is tried for near-decimals.
 const NEAR_EXPONENT_MAX: u8 = 12;
+/// What the sum of logarithms leaves out of a random number's bits: it counts where two series are weighed against one.
+const RANDOM_BITS: u64 = 3 << (51 - MAGNITUDE_SHIFT);
 /// Neighbours by which scales are compared.
 const COST_SAMPLES: usize = 96;
 /// What a value costs that a scale does not fit.
@@ -149,7 +174,7 @@ fn scale_bits(values: &[f64], scale: Scale) -> f64 {
         let (first, integer_before) = *before.get_or_insert((integer, integer));
         bits[0] += magnitude_bits(integer.wrapping_sub(first));
         bits[1] += magnitude_bits(integer.wrapping_sub(integer_before));
-        correction_bits += magnitude_bits(correction);
+        correction_bits += magnitude_bits(correction) + if correction == 0 { 0 } else { RANDOM_BITS };
         before = Some((first, integer));
     }
     (bits[0].min(bits[1]) + correction_bits) as f64 / MAGNITUDE_UNIT

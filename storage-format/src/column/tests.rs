@@ -132,7 +132,7 @@ fn ticks_of_a_clock_with_a_few_odd_ones_are_short() {
     let mut next = random(17);
     let mut ticks = move |odd: u64| {
         let tick = next() % 64 * 10;
-        if next() % 40 == 0 { tick + odd } else { tick }
+        if next().is_multiple_of(40) { tick + odd } else { tick }
     };
     let odd: Vec<f64> = (0..1440).map(|_| ticks(3) as f64).collect();
     let even: Vec<f64> = odd.iter().map(|value| (value / 10.0).floor() * 10.0).collect();

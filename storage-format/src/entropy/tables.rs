@@ -59,7 +59,9 @@ impl Table {
     fn read(line: &str) -> Table {
         let (_, numbers) = line.split_once(": ").expect("a table has a name");
         let numbers: Vec<u16> = numbers.split(' ').map(|number| number.parse().expect("a whole number")).collect();
-        let [origin, escape, first, rest @ ..] = numbers.as_slice() else { panic!("a table has three numbers at least") };
+        let [origin, escape, first, rest @ ..] = numbers.as_slice() else {
+            panic!("a table has three numbers at least")
+        };
         let mut frequencies = [0; SYMBOLS];
         frequencies[usize::from(ESCAPE)] = *escape;
         frequencies[usize::from(*first)..][..rest.len()].copy_from_slice(rest);

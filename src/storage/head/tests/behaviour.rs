@@ -112,7 +112,8 @@ fn a_block_that_cannot_say_what_it_holds_costs_no_sample() {
     rig.cut(at(-10));
     let damaged: SealedLookup = Arc::new(|_, _, columns| {
         columns.push(0, 0.0);
-        Err(ViewError::Corruption("the block".to_owned()))
+        let damage = storage_format::Corruption { offset: 0, what: "damage" };
+        Err(ViewError::Corruption { file: "the block".into(), damage })
     });
     let (feed, _tap) = tap(rig.head.clone(), 0, Arc::new(|_: &Labels| false));
     rig.writer = ShardWriter::new(0, rig.head.clone(), rig.resolver.clone(), rig.limits, damaged, feed);

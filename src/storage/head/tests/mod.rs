@@ -203,10 +203,9 @@ impl Rig {
                 log::KIND_SAMPLES => rig.writer.restore(&rows(payload, &series)),
                 KIND_BELATED => rig.writer.restore_belated(&rows(payload, &series)),
                 KIND_DELETION => {
-                    let word = |at: usize| i64::from_le_bytes(payload[at..at + 8].try_into().expect("eight bytes"));
-                    let named: Vec<SeriesRef> =
-                        (20..payload.len()).step_by(8).map(|at| series[&(word(at) as u64)]).collect();
-                    rig.writer.restore_deletion(&named, TimeRange { from_ms: word(0), to_ms: word(8) });
+                    let deletion = log::decode_deletion(payload).expect("whole");
+                    let named: Vec<SeriesRef> = deletion.references.iter().map(|other| series[other]).collect();
+                    rig.writer.restore_deletion(&named, TimeRange { from_ms: deletion.from_ms, to_ms: deletion.to_ms });
                 }
                 other => panic!("kind {other}"),
             }

@@ -14,8 +14,8 @@ use super::script::{Selector, Sent};
 /// A series and a minute.
 pub(super) type Moment = (u32, i64);
 
-/// What is read of each series, in minutes and bits; nothing of one whose file is damaged.
-pub(super) type Reading = BTreeMap<u32, Option<Vec<(i64, u64)>>>;
+/// What is read of each series, in minutes and bits.
+pub(super) type Reading = BTreeMap<u32, Vec<(i64, u64)>>;
 
 #[derive(Clone, Debug, Default)]
 struct Entry {
@@ -54,6 +54,7 @@ impl Ledger {
             }
             _ => {
                 entry.acknowledged = Some(bits);
+                entry.is_damaged = false;
                 Ok(())
             }
         }
@@ -88,6 +89,10 @@ impl Ledger {
         }
     }
 
+    pub(super) fn is_damaged(&self, moment: Moment) -> bool {
+        self.entries.get(&moment).is_some_and(|entry| entry.is_damaged)
+    }
+
     /// Checks what is read now. With an `earlier` ledger: what was read by a view from then, so that nothing newer is
     /// owed.
     pub(super) fn check(
@@ -97,7 +102,6 @@ impl Ledger {
         is_expired: IsExpired<'_>,
     ) -> Result<(), String> {
         for (series, read) in reading {
-            let Some(read) = read else { continue };
             if !read.is_sorted_by(|a, b| a.0 < b.0) {
                 return Err(format!("series {series} does not ascend: {read:?}"));
             }
@@ -129,18 +133,14 @@ impl Ledger {
     /// After a start all is decided: what is read is there for good, and what is not never comes.
     pub(super) fn decide(&mut self, reading: &Reading, is_expired: IsExpired<'_>) {
         for (moment, entry) in &mut self.entries {
-            let found = match reading.get(&moment.0) {
-                Some(None) => continue,
-                _ if is_expired(*moment) => continue,
-                Some(Some(read)) => read.iter().find(|(minute, _)| *minute == moment.1).map(|(_, bits)| *bits),
-                None => None,
-            };
-            *entry = Entry {
-                acknowledged: found,
-                possible: Vec::new(),
-                sent: std::mem::take(&mut entry.sent),
-                is_damaged: false,
-            };
+            if is_expired(*moment) {
+                continue;
+            }
+            let read = reading.get(&moment.0).and_then(|read| read.iter().find(|(minute, _)| *minute == moment.1));
+            entry.acknowledged = read.map(|(_, bits)| *bits);
+            entry.possible.clear();
+            // What a damaged block took along may come back from the log.
+            entry.is_damaged &= read.is_none();
         }
     }
 }

@@ -134,7 +134,7 @@ impl World {
             Operation::Compact(seed) => self.work(*seed, |storage| storage.compact_all().map(|_| ()))?,
             Operation::Clean(seed) => self.work(*seed, |storage| storage.clean_tombstones().map(|_| ()))?,
             Operation::Delete(selector, from, to) => self.delete(*selector, *from, *to)?,
-            Operation::View(is_selected) => self.take_view(*is_selected)?,
+            Operation::View(is_selected) => self.take_view(*is_selected),
             Operation::Look => self.look()?,
             Operation::Restart(shards) => {
                 self.shard_count = *shards;
@@ -249,15 +249,12 @@ impl World {
         let reading = self.read(&self.storage().view())?;
         let oldest_min = self.oldest_min();
         let is_expired = |moment: Moment| moment.1 < oldest_min[job_of(moment.0) as usize];
-        let is_unknown = |row: &Sent| {
-            is_expired((row.series, row.minute)) || matches!(reading.get(&row.series), Some(None))
-        };
-        if request.rows.iter().any(is_unknown) {
+        let (rows, oldest_min_of) = (&request.rows, |row: &Sent| oldest_min[job_of(row.series) as usize]);
+        if rows.iter().any(|row| row.minute < oldest_min_of(row) || self.ledger.is_damaged((row.series, row.minute))) {
             return Ok(());
         }
         let is_read = |row: &&Sent| {
-            let read = reading.get(&row.series).and_then(Option::as_ref);
-            read.is_some_and(|read| read.contains(&(row.minute, row.value.to_bits())))
+            reading.get(&row.series).is_some_and(|read| read.contains(&(row.minute, row.value.to_bits())))
         };
         let stored: Vec<&Sent> = request.rows.iter().filter(is_read).collect();
         let stored_count = summary.stored_count as usize;
@@ -338,11 +335,10 @@ impl World {
         self.excuse(done)
     }
 
-    fn take_view(&mut self, is_selected: bool) -> Result<(), String> {
+    fn take_view(&mut self, is_selected: bool) {
         let view = self.storage().view();
-        let selected = if is_selected { select(&view).ok() } else { None };
+        let selected = is_selected.then(|| select(&view));
         self.views.push(KeptView { view, selected, ledger: self.ledger.clone() });
-        Ok(())
     }
 
     fn look(&mut self) -> Result<(), String> {
@@ -350,36 +346,26 @@ impl World {
             return Ok(());
         }
         let kept = self.views.remove(0);
-        let selected = match kept.selected {
-            Some(selected) => Ok(selected),
-            None => select(&kept.view),
-        };
-        let reading = self.reading(observe(selected))?;
+        let selected = kept.selected.unwrap_or_else(|| select(&kept.view));
+        let reading = self.reading(observe(&kept.view, &selected))?;
         let oldest_min = self.oldest_min();
         let is_expired = |moment: Moment| moment.1 < oldest_min[job_of(moment.0) as usize];
         self.ledger.check(&reading, Some(&kept.ledger), &is_expired)
     }
 
     fn read(&mut self, view: &ReadView) -> Result<Reading, String> {
-        self.reading(observe(select(view)))
+        self.reading(observe(view, &select(view)))
     }
 
     /// What was seen, if its damage is to be excused.
     fn reading(&mut self, seen: Observation) -> Result<Reading, String> {
-        let mut reading: Reading = (0..super::plan::SERIES).map(|series| (series, Some(Vec::new()))).collect();
-        let seen = match seen {
-            Ok(seen) => seen,
-            Err(damage) if self.tell(&damage) => return Ok(reading.into_keys().map(|series| (series, None)).collect()),
-            Err(damage) => return Err(damage),
-        };
-        for (series, read) in seen {
-            let read = match read {
-                Ok(read) => Some(read),
-                Err(damage) if self.tell(&damage) => None,
-                Err(damage) => return Err(damage),
-            };
+        if let Some(damage) = seen.left_out.into_iter().find(|damage| !self.tell(damage)) {
+            return Err(format!("damage that nobody did: {damage}"));
+        }
+        let mut reading: Reading = (0..super::plan::SERIES).map(|series| (series, Vec::new())).collect();
+        for (series, read) in seen.series {
             match reading.insert(series, read) {
-                Some(Some(before)) if before.is_empty() => {}
+                Some(before) if before.is_empty() => {}
                 _ => return Err(format!("series {series} is selected twice, or was never sent")),
             }
         }
@@ -514,31 +500,36 @@ impl World {
     }
 }
 
-/// What a view shows, or why it cannot: of each series, or at all.
-pub(super) type Observation = Result<Vec<(u32, Result<Vec<(i64, u64)>, String>)>, String>;
+/// What a view shows, and what it says about what it does not.
+pub(super) struct Observation {
+    series: Vec<(u32, Vec<(i64, u64)>)>,
+    left_out: Vec<String>,
+}
 
-fn select(view: &ReadView) -> Result<Vec<SeriesView>, String> {
-    view.select(&[Matcher::equal("__name__", "s")], TimeRange::ALL, 100).map_err(|error| error.to_string())
+fn select(view: &ReadView) -> Vec<SeriesView> {
+    view.select(&[Matcher::equal("__name__", "s")], TimeRange::ALL, 100).expect("few series")
 }
 
 pub(super) fn observe_now(storage: &Storage) -> Observation {
-    observe(select(&storage.view()))
+    let view = storage.view();
+    observe(&view, &select(&view))
 }
 
-fn observe(selected: Result<Vec<SeriesView>, String>) -> Observation {
-    Ok(selected?.iter().map(|series| (number(series.labels()), read(series))).collect())
+fn observe(view: &ReadView, selected: &[SeriesView]) -> Observation {
+    let series = selected.iter().map(|series| (number(series.labels()), read(series))).collect();
+    Observation { series, left_out: view.left_out() }
 }
 
 fn number(labels: &Labels) -> u32 {
     labels.get("node").and_then(|node| node.parse().ok()).expect("a series of ours")
 }
 
-fn read(series: &SeriesView) -> Result<Vec<(i64, u64)>, String> {
+fn read(series: &SeriesView) -> Vec<(i64, u64)> {
     let mut columns = Columns::default();
-    series.read(TimeRange::ALL, &mut columns).map_err(|error| error.to_string())?;
+    series.read(TimeRange::ALL, &mut columns);
     let minute = |timestamp_ms: i64| {
         assert_eq!((timestamp_ms - T0).rem_euclid(MINUTE_MS), 0, "a time that was never sent");
         (timestamp_ms - T0) / MINUTE_MS
     };
-    Ok(columns.iter().map(|(timestamp_ms, value)| (minute(timestamp_ms), value.to_bits())).collect())
+    columns.iter().map(|(timestamp_ms, value)| (minute(timestamp_ms), value.to_bits())).collect()
 }

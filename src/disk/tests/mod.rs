@@ -1,3 +1,5 @@
+mod mapped;
+
 use std::io::ErrorKind;
 use std::path::Path;
 
