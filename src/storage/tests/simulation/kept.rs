@@ -1,0 +1,48 @@
+//! Histories that failed once, or could.
+
+use super::outcome;
+
+const OPEN: &str = "open shards=1 synced=true window=300 retention=0 rule=-1 head=18446744073709551615 segment=8000";
+
+fn play(operations: &str) {
+    if let Err(error) = outcome(&format!("{OPEN}\n{operations}").parse().expect("a script")) {
+        panic!("{error}\n{operations}");
+    }
+}
+
+/// A block that goes and whose file cannot be removed is there at the next start, without what was deleted since.
+#[test]
+fn whatever_fails_while_blocks_are_merged_what_is_deleted_later_stays_deleted() {
+    for fails_after in 0..40 {
+        play(&format!(
+            "advance 400
+            write 0@100=1.0 1@100=1.0
+            settle
+            maintain 0
+            write 0@101=2.0
+            settle
+            fail-after {fails_after}
+            compact 0
+            heal
+            delete series 0 0 400
+            kill 1"
+        ));
+    }
+}
+
+/// A block of belated samples ends where the head begins, not where its two hours end.
+#[test]
+fn what_comes_after_belated_samples_were_written_is_found_after_a_start() {
+    play(
+        "advance 200
+        write 2@198=6.0
+        settle
+        compact 0
+        write 0@202=7.25 1@122=0.1
+        settle
+        compact 0
+        write 0@205=12.0
+        settle
+        kill 1",
+    );
+}
