@@ -46,3 +46,24 @@ fn what_comes_after_belated_samples_were_written_is_found_after_a_start() {
         kill 1",
     );
 }
+
+/// The log still has a belated sample that is in a block, and of whose series nothing is in the head.
+#[test]
+fn what_the_log_still_has_of_a_series_deleted_from_blocks_stays_deleted() {
+    let open = OPEN.replace("shards=1", "shards=3").replace("head=18446744073709551615", "head=600");
+    let operations = "advance 200
+        write 1@206=0.0
+        settle
+        compact 0
+        write 5@209=0.1
+        write 0@200=7.25 1@199=25.0 3@199=1.0 2@190=25.0
+        settle
+        maintain 0
+        compact 0
+        delete job 0 116 205
+        kill 3
+        look";
+    if let Err(error) = outcome(&format!("{open}\n{operations}").parse().expect("a script")) {
+        panic!("{error}");
+    }
+}

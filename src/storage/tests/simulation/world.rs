@@ -385,6 +385,7 @@ impl World {
     }
 
     fn heal(&mut self) -> Result<(), String> {
+        self.take_answers()?;
         self.disk.heal();
         self.disk.set_free_bytes(ROOM_BYTES);
         (self.is_failing, self.is_full) = (false, false);
