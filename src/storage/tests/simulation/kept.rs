@@ -2,6 +2,7 @@
 
 use super::outcome;
 
+const OPEN_TIGHT: &str = "open shards=2 synced=true window=10 retention=0 rule=-1 head=600 segment=300";
 const OPEN: &str = "open shards=1 synced=true window=300 retention=0 rule=-1 head=18446744073709551615 segment=8000";
 
 fn play(operations: &str) {
@@ -64,6 +65,24 @@ fn what_the_log_still_has_of_a_series_deleted_from_blocks_stays_deleted() {
         kill 3
         look";
     if let Err(error) = outcome(&format!("{open}\n{operations}").parse().expect("a script")) {
+        panic!("{error}");
+    }
+}
+
+/// A deletion that the log has yet to write must not outlive the series that it names.
+#[test]
+fn a_log_that_was_behind_defines_what_it_names() {
+    let operations = "advance 200
+        write 4@171=1.0
+        settle
+        restart 1
+        free 4432
+        delete series 4 146 505
+        compact 0
+        compact 0
+        heal
+        power-cut 432";
+    if let Err(error) = outcome(&format!("{OPEN_TIGHT}\n{operations}").parse().expect("a script")) {
         panic!("{error}");
     }
 }

@@ -9,8 +9,8 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::super::super::batch::Answered;
 use super::super::super::threads::{Stepped, Threads};
-use super::super::super::{ReadView, RetentionRule, StorageError, recover};
 use super::super::super::view::SeriesView;
+use super::super::super::{ReadView, RetentionRule, StorageError, recover};
 use super::super::*;
 use super::disk::{BusyDisk, Disturbance};
 use super::ledger::{Ledger, Moment, Reading};
@@ -34,6 +34,8 @@ struct Request {
     answered: Answered,
     /// Something happened meanwhile by which its samples may be gone again: the answer says nothing about them.
     is_overtaken: bool,
+    /// The disk was ill since it was sent.
+    may_fail: bool,
 }
 
 /// A view that somebody keeps, and what was owed when it was taken.
@@ -210,7 +212,7 @@ impl World {
             }
         }
         if let Ok(Some(answered)) = storage.submit(batches) {
-            self.requests.push(Request { rows: rows.to_vec(), answered, is_overtaken: false });
+            self.requests.push(Request { rows: rows.to_vec(), answered, is_overtaken: false, may_fail: false });
         }
     }
 
@@ -221,7 +223,10 @@ impl World {
         for mut request in self.requests.drain(..) {
             match request.answered.try_recv() {
                 Ok(answer) => answered.push((request, answer)),
-                Err(TryRecvError::Empty) => waiting.push(request),
+                Err(TryRecvError::Empty) => {
+                    request.may_fail |= self.is_failing || self.is_full;
+                    waiting.push(request);
+                }
                 Err(TryRecvError::Closed) => return Err("a request is dropped without an answer".to_owned()),
             }
         }
@@ -229,7 +234,7 @@ impl World {
         for (request, answer) in answered {
             match answer {
                 Ok(summary) => self.acknowledge(&request, &summary)?,
-                Err(_) if self.is_failing || self.is_full => {}
+                Err(_) if request.may_fail || self.is_failing || self.is_full => {}
                 Err(WriteError::LogFailing(why)) => return Err(format!("refused on a sound disk: {why}")),
                 Err(_) => {}
             }
@@ -284,11 +289,7 @@ impl World {
     }
 
     /// Runs maintenance, disturbed by the loops as the seed has it; 0 is not at all.
-    fn work(
-        &mut self,
-        seed: u64,
-        work: impl FnOnce(&Storage) -> Result<(), StorageError>,
-    ) -> Result<(), String> {
+    fn work(&mut self, seed: u64, work: impl FnOnce(&Storage) -> Result<(), StorageError>) -> Result<(), String> {
         let storage = self.storage();
         if seed > 0 {
             let stepped = &self.running.as_ref().expect("running").stepped;
@@ -427,12 +428,13 @@ impl World {
     ) -> Result<(Arc<Storage>, super::super::super::Recovered), StorageError> {
         let disk = BusyDisk { disk: self.disk.clone(), disturbance: self.disturbance.clone() };
         let segment_bytes = self.setup.segment_bytes;
-        let opened = recover::open(self.options(), Arc::new(disk), self.clock.clone(), Arc::new(|_| false), |mut all| {
-            all.log.writer.end_segments_at(segment_bytes);
-            let stepped = Arc::new(Mutex::new(Stepped(all)));
-            *loops.lock() = Some(stepped.clone());
-            Ok(Threads::step_by_hand(stepped))
-        });
+        let opened =
+            recover::open(self.options(), Arc::new(disk), self.clock.clone(), Arc::new(|_| false), |mut all| {
+                all.log.writer.end_segments_at(segment_bytes);
+                let stepped = Arc::new(Mutex::new(Stepped(all)));
+                *loops.lock() = Some(stepped.clone());
+                Ok(Threads::step_by_hand(stepped))
+            });
         opened.map(|(storage, recovered, _)| (storage, recovered))
     }
 
