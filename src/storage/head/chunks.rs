@@ -52,10 +52,10 @@ impl OpenChunk {
         self.appender.count() == 0
     }
 
-    /// The byte that the next append writes first.
+    /// The byte before the one that the next append writes first.
     #[inline]
     pub(super) fn tail(&self) -> u8 {
-        self.buffer.get(usize::from(self.used_bytes)).copied().unwrap_or(0)
+        self.stream.last().copied().unwrap_or(0)
     }
 
     /// Timestamp of the newest sample; meaningless without one.

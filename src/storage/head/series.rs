@@ -57,7 +57,7 @@ impl Series {
         }
     }
 
-    /// The byte that the next append writes first: see [`super::shard::Shard::warm`].
+    /// A byte beside the one that the next append writes first: see [`super::shard::Shard::warm`].
     #[inline]
     pub(super) fn tail(&self) -> u8 {
         self.open.tail()
