@@ -83,7 +83,11 @@ impl Storage {
     pub(super) fn expire(&self, maintenance: &mut Maintenance) -> Result<usize, StorageError> {
         let blocks = self.blocks.load_full();
         // The older of the two clocks: neither a jump of ours nor a sender's alone removes anything.
-        let wanted_ms = self.clock.now_ms().min(self.head.newest_ms().max(blocks.floor_ms));
+        let newest_ms = self.head.newest_ms().max(blocks.floor_ms);
+        if newest_ms == i64::MIN {
+            return Ok(0); // nothing is held: the first sample must not look like a jump
+        }
+        let wanted_ms = self.clock.now_ms().min(newest_ms);
         let now_ms = maintenance.retention.judge(wanted_ms, self.clock.monotonic());
         let gone = match blocks.members().iter().find(|member| self.is_expired(member, now_ms)) {
             Some(expired) => Some(expired.clone()),
