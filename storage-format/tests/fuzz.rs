@@ -81,7 +81,7 @@ fn values(nature: usize, count: usize, chance: &mut Chance) -> Vec<f64> {
         0 => 7.0,
         1 => index as f64 * 2.5,
         2 => chance.below(1000) as f64 / 10.0,
-        3 => f64::from_bits(0x7ff0_0000_0000_0002 - u64::from(index % 9 > 0)),
+        3 => f64::from_bits(0x7ff0_0000_0000_0002 - u64::from(!index.is_multiple_of(9))),
         4 => f64::from_bits(chance.below(usize::MAX) as u64),
         5 => chance.one_of(&[0.0, 0.0, 0.0, 0.0, 0.0, 1e9, -3.0]),
         _ => {
