@@ -18,13 +18,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashSet;
+use parking_lot::RwLock;
 use storage_format::block::BlockRange;
 use storage_format::column::Effort;
 
 use super::block::{self, BlockName, BlockSet};
 use super::build::{self, BlockBuilder, Building, target_of};
 use super::columns::Columns;
-use super::head::Series;
+use super::head::{Series, Shard};
 use super::threads::LogMessage;
 use super::{BLOCK_MS, Storage, StorageError};
 use crate::model::{SeriesRef, TimeRange};
@@ -58,6 +59,8 @@ pub(super) struct Maintenance {
     /// Block sets that views may still hold, oldest first, and what the head may let go of when they and all before them
     /// are gone.
     waiting: Vec<(Weak<BlockSet>, Option<Sealed>)>,
+    /// The epoch of the last cut that ended well: belated samples up to it are in blocks.
+    written_epoch: u32,
     /// What retention has seen of the clocks, and which blocks it has looked through.
     pub(super) retention: super::retain::RetentionState,
     /// Blocks that could not be read through: they serve what can be read, and are not compacted again.
@@ -93,7 +96,7 @@ impl Storage {
     pub(super) fn cut_due(&self, maintenance: &mut Maintenance) -> Result<Maintained, StorageError> {
         let mut done = Maintained { series_retired: self.empty_head(maintenance), ..Maintained::default() };
         done.head_full = self.head.sample_bytes() > self.options.head_bytes_max;
-        let due = if done.head_full { self.early_floor().or_else(|| self.belated_floor()) } else { None };
+        let due = if done.head_full { self.early_floor().or_else(|| self.belated_floor(maintenance)) } else { None };
         if let Some(floor_ms) = due.or_else(|| self.due_floor()) {
             done.blocks_cut = self.cut(maintenance, floor_ms)?;
             done.series_retired += self.empty_head(maintenance);
@@ -131,8 +134,15 @@ impl Storage {
     }
 
     /// Where the head is cut once more if only belated samples are too much.
-    fn belated_floor(&self) -> Option<i64> {
-        (self.head.belated_count() > 0).then(|| self.blocks.load().floor_ms)
+    fn belated_floor(&self, maintenance: &Maintenance) -> Option<i64> {
+        let written = maintenance.written_epoch;
+        let is_unwritten = |shard: &RwLock<Shard>| {
+            let shard = shard.read();
+            let mut series = (0..shard.slots()).filter_map(|slot| shard.series(slot));
+            series.any(|series| series.belated_between(written, u32::MAX).next().is_some())
+        };
+        let is_due = self.head.belated_count() > 0 && self.head.shards().iter().any(is_unwritten);
+        is_due.then(|| self.blocks.load().floor_ms)
     }
 
     /// Cuts everything before `floor_ms`. Returns the number of blocks made.
@@ -144,15 +154,17 @@ impl Storage {
         // Of the segment that grows now nobody knows whether what was belated lies in it or behind it.
         let belated_before = self.growing_segment.load(Ordering::SeqCst);
         let epoch = self.head.begin_cut(floor_ms);
+        let written = maintenance.written_epoch;
         let targets = self.targets();
         let mut cut = 0;
         for range in self.ranges(&targets, sealed_ms, floor_ms) {
             let read = |series: &Series, columns: &mut Columns| series.read(range, columns);
             cut += self.cut_block(maintenance, &targets, range, range.to_ms + 1, &read)?;
         }
-        for range in self.belated_ranges(&targets, epoch, floor_ms) {
+        for range in self.belated_ranges(&targets, (written, epoch), floor_ms) {
             let read = |series: &Series, columns: &mut Columns| {
-                for sample in series.belated_until(epoch).filter(|sample| range.contains(sample.timestamp_ms)) {
+                let belated = series.belated_between(written, epoch);
+                for sample in belated.filter(|sample| range.contains(sample.timestamp_ms)) {
                     columns.push(sample.timestamp_ms, sample.value);
                 }
             };
@@ -160,6 +172,7 @@ impl Storage {
         }
         // Nothing lies between the last block and the floor; now nothing can. And the head may go.
         self.publish(maintenance, Some(Sealed { floor_ms, epoch }), |before| before.with(None, floor_ms));
+        maintenance.written_epoch = epoch;
         for shard in self.head.shards() {
             shard.write().oldest_ms = floor_ms;
         }
@@ -289,13 +302,14 @@ impl Storage {
         starts.into_iter().map(range).collect()
     }
 
-    /// The two-hour ranges that hold belated samples admitted before the cut.
-    fn belated_ranges(&self, series: &Targets, epoch: u32, floor_ms: i64) -> Vec<TimeRange> {
+    /// The two-hour ranges that hold belated samples admitted before the cut and after the one before.
+    fn belated_ranges(&self, series: &Targets, (written, epoch): (u32, u32), floor_ms: i64) -> Vec<TimeRange> {
         let mut starts = BTreeSet::new();
         for (_, reference) in series {
             let shard = self.head.shard(reference.shard()).read();
             let Some(found) = shard.by_ref(*reference) else { continue };
-            starts.extend(found.belated_until(epoch).map(|sample| sample.timestamp_ms.div_euclid(BLOCK_MS)));
+            let belated = found.belated_between(written, epoch);
+            starts.extend(belated.map(|sample| sample.timestamp_ms.div_euclid(BLOCK_MS)));
         }
         // Not past the floor: a start takes what is older than the end of a block for sealed.
         let range = |start: i64| TimeRange {

@@ -241,10 +241,11 @@ impl Series {
         self.aside.iter().flat_map(|aside| aside.belated.iter().map(|belated| belated.sample))
     }
 
-    /// The belated samples that the cut which ended `epoch` must write, ascending.
-    pub(in crate::storage) fn belated_until(&self, epoch: u32) -> impl Iterator<Item = Sample> {
+    /// The belated samples that the cut which ended `epoch` must write, ascending: those that came after the epoch
+    /// `written`, which are in blocks although an older view may keep them here.
+    pub(in crate::storage) fn belated_between(&self, written: u32, epoch: u32) -> impl Iterator<Item = Sample> {
         let all = self.aside.iter().flat_map(|aside| aside.belated.iter());
-        all.filter(move |belated| belated.epoch <= epoch).map(|belated| belated.sample)
+        all.filter(move |belated| written < belated.epoch && belated.epoch <= epoch).map(|belated| belated.sample)
     }
 
     pub(super) fn belated_count(&self) -> usize {

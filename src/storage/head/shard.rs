@@ -200,7 +200,7 @@ impl Shard {
     }
 
     /// A cut begins: what comes from now on and is older than `floor_ms` is belated, and waits for the next cut.
-    /// Returns the epoch that ends: the cut writes [`Series::belated_until`] it, and then
+    /// Returns the epoch that ends: the cut writes [`Series::belated_between`] the one before and it, and then
     /// [`super::Head::truncate`]s to it.
     ///
     /// What is held already below the new floor, in chunks or late, does not become belated: it is the cut's own.

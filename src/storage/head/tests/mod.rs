@@ -159,7 +159,7 @@ impl Rig {
             let labels = shard.labels(reference).expect("alive").to_string();
             let mut columns = Columns::default();
             series.read(TimeRange { from_ms: self.sealed_ms, to_ms: cut.floor_ms - 1 }, &mut columns);
-            let belated = series.belated_until(cut.epoch).map(|sample| (sample.timestamp_ms, sample.value));
+            let belated = series.belated_between(0, cut.epoch).map(|sample| (sample.timestamp_ms, sample.value));
             for (timestamp_ms, value) in columns.iter().chain(belated) {
                 let before = blocks.insert((labels.clone(), timestamp_ms), value.to_bits());
                 assert_eq!(before, None, "{labels} at {timestamp_ms} is written twice");
