@@ -20,6 +20,7 @@ use super::damage::DamageLog;
 use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
+use super::retain::RetentionState;
 use super::tap::{self, Interest, TapSource};
 use super::threads::{LogLoop, Room, Threads};
 use super::{
@@ -119,6 +120,8 @@ pub(super) fn open(
         inboxes.push(inbox);
     }
     options.recovery.done.store(true, Ordering::Relaxed);
+    let newest_ms = head.newest_ms().max(blocks.load().floor_ms);
+    let retention = RetentionState::at_start(newest_ms, clock.now_ms(), clock.monotonic());
     let storage = Storage {
         options,
         disk,
@@ -136,7 +139,7 @@ pub(super) fn open(
         counters,
         damage,
         progress: Arc::default(),
-        maintenance: Mutex::new(seal::Maintenance::default()),
+        maintenance: Mutex::new(seal::Maintenance::new(retention)),
         waiting_for_maintenance: AtomicUsize::new(0),
         threads: Mutex::new(threads),
     };

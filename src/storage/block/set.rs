@@ -129,8 +129,8 @@ pub(in crate::storage) fn open_all(
                 }
             },
             Some("damaged") => found.lost.push(TimeRange { from_ms: name.from_ms, to_ms: name.to_ms - 1 }),
-            // Its block went, and the process ended before this file did.
-            Some("deleted") if !names.iter().any(|other| folder.join(other) == name.path(folder)) => {
+            // Its block went, and the process ended before this file did. One that was put aside may be mended.
+            Some("deleted") if !is_there(folder, &names, name) => {
                 disk.remove(&path)?;
                 continue;
             }
@@ -140,6 +140,13 @@ pub(in crate::storage) fn open_all(
     }
     found.set.sort();
     Ok(found)
+}
+
+/// Whether the folder has the block of this name, put aside perhaps.
+fn is_there(folder: &Path, names: &[String], name: BlockName) -> bool {
+    let path = name.path(folder);
+    let damaged = path.with_extension("damaged");
+    names.iter().map(|file| folder.join(file)).any(|file| file == path || file == damaged)
 }
 
 /// Renames a damaged file so that nobody opens it again. It is never deleted.
