@@ -66,6 +66,7 @@ pub(super) fn open(
     let found = block::open_all(&*disk, &block_folder, &mut recovered.damage)?;
     recovered.block_count = found.set.members().len();
 
+    let lost = found.set.lost_spans();
     let head = Arc::new(Head::new(options.shard_count, found.set.floor_ms));
     let blocks = Arc::new(ArcSwap::from_pointee(found.set));
     let sealed = sealed_lookup(blocks.clone());
@@ -81,7 +82,7 @@ pub(super) fn open(
         writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, sealed.clone(), feed));
         taps.push(source);
     }
-    let sources = Sources { disk: &*disk, log_folder: &log_folder, lost: &found.lost, progress: &options.recovery };
+    let sources = Sources { disk: &*disk, log_folder: &log_folder, lost: &lost, progress: &options.recovery };
     let replayed = replay_log(&sources, &head, &mut writers, &mut recovered)?;
     recovered.series_count = head.series_count();
 

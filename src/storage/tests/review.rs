@@ -188,3 +188,30 @@ fn a_damaged_column_of_a_full_group_does_not_make_compaction_start_over_for_ever
     assert_eq!(fixture.storage.compact_all().expect("nothing is left to do").blocks_merged, 0);
     assert_eq!(fixture.read(&up), bits(&samples), "of the damaged column nothing, of the other all");
 }
+
+#[test]
+fn an_answer_names_the_block_that_was_put_aside_also_after_a_restart() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let up = series("up", 1);
+    let left_out = |fixture: &Fixture, range| {
+        let view = fixture.storage.view();
+        view.select(&[Matcher::equal("__name__", "up")], range, 10).expect("a selection");
+        view.left_out()
+    };
+    {
+        let fixture = open(&disk, &clock);
+        four_hours(&fixture, &up);
+        fixture.storage.maintain().expect("maintained");
+        assert_eq!(left_out(&fixture, TimeRange::ALL), Vec::<String>::new());
+    }
+    let path = blocks_folder().join(&disk.list(&blocks_folder()).expect("a folder")[0]);
+    disk.damage(&path, |bytes| bytes.truncate(100));
+    for start in 0..2 {
+        let fixture = open(&disk, &clock);
+        let lines = left_out(&fixture, TimeRange { from_ms: T0 + HOUR_MS, to_ms: T0 + 3 * HOUR_MS });
+        assert_eq!(lines.len(), 1, "start {start}");
+        assert!(lines[0].contains(".damaged"), "{lines:?}");
+        let after = TimeRange { from_ms: T0 + BLOCK_MS, to_ms: T0 + 3 * HOUR_MS };
+        assert_eq!(left_out(&fixture, after), Vec::<String>::new(), "its time is over");
+    }
+}
