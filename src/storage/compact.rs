@@ -12,7 +12,7 @@
 //! 1. The new block is complete, read back and named before one that it replaces goes. A crash between leaves both: they
 //!    say the same, and are merged again.
 //! 2. A block that cannot be read through to its end is never replaced: it serves what can be read.
-//! 3. Between two targets it looks whether a block has to be cut, or whether somebody waits for it to stop.
+//! 3. Between two targets, and parts of a large one, it looks whether a block has to be cut, or whether somebody waits for it to stop.
 //!
 //! How blocks are put together is in `merge.rs`.
 
@@ -25,6 +25,7 @@ use storage_format::column::Effort;
 
 use super::block::{self, Block, Member};
 use super::build;
+use super::log::DISK_RESERVE_BYTES;
 use super::merge::Merging;
 use super::seal::Maintenance;
 use super::{BLOCK_MS, Storage, StorageError};
@@ -106,6 +107,12 @@ impl Storage {
     /// Merges the first blocks for which it is time. Returns how many: none when nothing is due.
     pub(super) fn compact_once(&self, maintenance: &mut Maintenance, due: Due) -> Result<usize, StorageError> {
         let Some(sources) = self.due_blocks(maintenance, due) else { return Ok(0) };
+        // Both are there until the old ones go; the log's reserve is not for this.
+        let needed_bytes = DISK_RESERVE_BYTES + sources.iter().map(|member| member.block.bytes()).sum::<u64>();
+        if self.disk.free_bytes(&self.options.data_dir)? < needed_bytes {
+            tracing::warn!(needed_bytes, "blocks are not compacted: the disk has too little room to write them anew");
+            return Ok(0);
+        }
         self.merge(maintenance, &sources, &|_| true)
     }
 

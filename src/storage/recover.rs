@@ -78,7 +78,7 @@ pub(super) fn open(
     };
     let (mut writers, mut taps) = (Vec::new(), Vec::new());
     for index in 0..options.shard_count {
-        let (feed, source) = tap::tap(head.clone(), index, interest.clone());
+        let (feed, source) = tap::tap(head.clone(), blocks.clone(), index, interest.clone());
         writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, sealed.clone(), feed));
         taps.push(source);
     }
