@@ -22,7 +22,8 @@ impl Storage {
     /// Waits: not for an asynchronous task.
     pub fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), StorageError> {
         let mut maintenance = self.take_maintenance();
-        self.remove_leftovers()?;
+        // A block that a compaction could not remove would show the samples again after a restart.
+        self.remove_left_behind(&mut maintenance)?;
         let mut sealed = vec![BTreeSet::new(); self.shard_count()];
         let mut concerned = Vec::new();
         for member in self.blocks.load().overlapping(range) {
@@ -51,27 +52,6 @@ impl Storage {
         }
         if !changed.is_empty() {
             self.publish(&mut maintenance, None, |before| before.replacing(&changed));
-        }
-        Ok(())
-    }
-
-    /// Removes the files of blocks that serve no more, or never did, because the disk failed at that moment: the next start
-    /// would take them for blocks, without what is deleted from now on. A damaged one stays for somebody to look at.
-    fn remove_leftovers(&self) -> Result<(), StorageError> {
-        let folder = block::folder(&self.options.data_dir);
-        let blocks = self.blocks.load();
-        let mut count = 0;
-        for name in self.disk.list(&folder)? {
-            let path = folder.join(&name);
-            let is_left_over = block::BlockName::of_file(&name).is_some_and(|name| name.path(&folder) == path)
-                && blocks.of_file(&path).is_none();
-            if is_left_over && block::verify_bytes(&self.disk.read(&path)?).is_empty() {
-                self.disk.remove(&path)?;
-                count += 1;
-            }
-        }
-        if count > 0 {
-            self.disk.sync_folder(&folder)?;
         }
         Ok(())
     }

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::super::tap::Interest;
-use super::chunks::Scratch;
+use super::aside::BELATED_SAMPLES_MAX;
+use super::chunks::Tally;
 use super::encode::Definitions;
 use super::index::LabelIndex;
 use super::paged::Paged;
@@ -37,6 +38,8 @@ pub(in crate::storage) struct Shard {
     sample_bytes: usize,
     /// Belated samples held.
     belated_count: usize,
+    /// A series has half as many belated samples as it may: they should not wait for a cut that may be far.
+    is_crowded: bool,
     /// Grows by one with each cut.
     epoch: u32,
     /// Samples older than this are belated: their time is sealed.
@@ -72,6 +75,7 @@ impl Shard {
             label_index: LabelIndex::default(),
             sample_bytes: 0,
             belated_count: 0,
+            is_crowded: false,
             epoch: 1,
             floor_ms,
             newest_ms: i64::MIN,
@@ -142,14 +146,23 @@ impl Shard {
         self.belated_count
     }
 
+    /// Whether a series has come so far with belated samples since the last cut that the next must not wait.
+    pub(in crate::storage) fn is_crowded(&self) -> bool {
+        self.is_crowded
+    }
+
+    pub(super) fn note_crowded(&mut self, series_belated_count: usize) {
+        self.is_crowded |= series_belated_count >= BELATED_SAMPLES_MAX / 2;
+    }
+
     /// The epoch in which belated samples come now.
     pub(super) fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// Takes over what a scratch has counted.
-    pub(super) fn note_change(&mut self, scratch: &mut Scratch) {
-        let change = scratch.take_change();
+    /// Takes over what was counted, and leaves nothing counted.
+    pub(super) fn note_change(&mut self, tally: &mut Tally) {
+        let change = std::mem::take(tally);
         let apply = |count: usize, by: isize| count.checked_add_signed(by).expect("nothing goes that never came");
         self.sample_bytes = apply(self.sample_bytes, change.sample_bytes);
         self.belated_count = apply(self.belated_count, change.belated_count);
@@ -206,6 +219,7 @@ impl Shard {
     /// What is held already below the new floor, in chunks or late, does not become belated: it is the cut's own.
     pub(in crate::storage) fn begin_cut(&mut self, floor_ms: i64) -> u32 {
         self.floor_ms = self.floor_ms.max(floor_ms);
+        self.is_crowded = false;
         let ended = self.epoch;
         self.epoch += 1;
         ended
@@ -221,10 +235,10 @@ impl Shard {
         retiring: &mut Vec<SeriesRef>,
     ) -> usize {
         let before = self.series_count();
-        let mut scratch = Scratch::default();
+        let mut tally = Tally::default();
         for slot in slots {
             let Some(series) = self.slots.get_mut(slot).and_then(Option::as_mut) else { continue };
-            if !series.truncate(floor_ms, epoch, &mut scratch) {
+            if !series.truncate(floor_ms, epoch, &mut tally) {
                 continue;
             }
             if series.retiring {
@@ -234,20 +248,20 @@ impl Shard {
                 retiring.push(SeriesRef::new(self.index, series.generation, slot));
             }
         }
-        self.note_change(&mut scratch);
+        self.note_change(&mut tally);
         before - self.series_count()
     }
 
     /// Removes what these series hold in `range`. Returns how many samples those were.
     pub(super) fn delete(&mut self, series: &[SeriesRef], range: TimeRange) -> u64 {
-        let mut scratch = Scratch::default();
+        let mut tally = Tally::default();
         let mut deleted = 0;
         for reference in series {
             if let Some(found) = self.by_ref_mut(*reference) {
-                deleted += found.delete(range, &mut scratch) as u64;
+                deleted += found.delete(range, &mut tally) as u64;
             }
         }
-        self.note_change(&mut scratch);
+        self.note_change(&mut tally);
         deleted
     }
 

@@ -86,7 +86,8 @@ impl Rig {
     fn opened(limits: HeadLimits, blocks: Blocks, sealed_ms: i64, log: Log) -> Rig {
         let head = Arc::new(Head::new(1, sealed_ms));
         let resolver = Arc::new(Resolver::new(7));
-        let (feed, tap) = tap(head.clone(), 0, Arc::new(|labels: &Labels| labels.get("watched").is_some()));
+        let (feed, tap) =
+            tap(head.clone(), Arc::default(), 0, Arc::new(|labels: &Labels| labels.get("watched").is_some()));
         let asked = Arc::<Mutex<Vec<(String, TimeRange)>>>::default();
         let (held, questions) = (blocks.clone(), asked.clone());
         let sealed: SealedLookup = Arc::new(move |labels, range, columns| {

@@ -317,8 +317,8 @@ impl World {
 
     fn delete(&mut self, selector: Selector, from: i64, to: i64) -> Result<(), String> {
         let matcher = match selector {
-            Selector::Series(series) => Matcher::equal("node", &series.to_string()),
-            Selector::Job(job) => Matcher::equal("job", &job.to_string()),
+            Selector::Series(series) => Matcher::equal("node", series.to_string()),
+            Selector::Job(job) => Matcher::equal("job", job.to_string()),
         };
         self.ledger.deleting(selector, from, to);
         let is_meant = |moment: Moment| selector.is_for(moment.0) && (from..=to).contains(&moment.1);
