@@ -47,6 +47,7 @@ struct KeptView {
 
 /// A file of which a bit was turned.
 struct Flip {
+    /// Its name without what is behind the last dot: put aside it has another.
     file: String,
     from_min: i64,
     to_min: i64,
@@ -66,6 +67,12 @@ pub(super) struct World {
     flips: Vec<Flip>,
     is_failing: bool,
     is_full: bool,
+}
+
+impl Flip {
+    fn is_named_in(&self, text: &str) -> bool {
+        text.contains(&format!("/{}.", self.file))
+    }
 }
 
 /// Plays a script. Tells what went wrong, and at which operation.
@@ -376,7 +383,7 @@ impl World {
     /// Takes note of damage. Returns whether it is damage that was done.
     fn tell(&mut self, text: &str) -> bool {
         let mut is_known = false;
-        for flip in self.flips.iter_mut().filter(|flip| text.contains(&flip.file)) {
+        for flip in self.flips.iter_mut().filter(|flip| flip.is_named_in(text)) {
             is_known = true;
             if !std::mem::replace(&mut flip.is_told, true) {
                 self.ledger.damaged(flip.from_min, flip.to_min);
@@ -483,15 +490,15 @@ impl World {
     }
 
     fn note_flip(&mut self, path: &Path) {
-        let file = path.file_name().expect("a name").to_string_lossy().into_owned();
-        let span = file.split_once('.').and_then(|(span, _)| {
+        let file = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let span = file.split('.').next().and_then(|span| {
             let (from, to) = span.split_once('-')?;
             Some((from.parse::<i64>().ok()?, to.parse::<i64>().ok()?))
         });
         let minute = |ms: i64| (ms - T0).div_euclid(MINUTE_MS);
         let (from_min, to_min) = span.map_or((i64::MIN, i64::MAX), |(from, to)| (minute(from), minute(to)));
         let mut flip = Flip { file, from_min, to_min, is_told: false };
-        if let Some(sequence) = flip.file.strip_suffix(".log").and_then(|number| number.parse::<u32>().ok()) {
+        if let Ok(sequence) = flip.file.parse::<u32>() {
             let next = path.with_file_name(format!("{:08}.log", sequence + 1));
             if self.disk.file_bytes(&next).is_err() {
                 // Its last group cannot be told from a write that was torn before it was answered.
