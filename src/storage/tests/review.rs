@@ -129,7 +129,7 @@ fn what_was_deleted_stays_deleted_when_a_merged_block_could_not_be_removed() {
             assert_eq!(first, Some(T0 + HOUR_MS + 60_000), "operation {fail_after} failed");
         }
         if compacted.is_ok() {
-            assert!(fail_after > 10);
+            assert!(fail_after > 3, "something failed before");
             return;
         }
     }
