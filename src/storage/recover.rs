@@ -156,13 +156,14 @@ fn longest_ms(options: &StorageOptions) -> i64 {
     if limits().any(|limit_ms| limit_ms == 0) { 0 } else { limits().max().unwrap_or(0) }
 }
 
-/// Reads what blocks hold of a series, for the shards: whether a belated sample is there already.
+/// Reads what blocks hold of a series, for the shards: whether a belated sample is there already. What is damaged cannot
+/// say so; the other blocks still can.
 fn sealed_lookup(blocks: Arc<ArcSwap<BlockSet>>) -> SealedLookup {
     Arc::new(move |labels, range, columns| {
         let start = columns.len();
         for member in blocks.load().overlapping(range) {
-            if let Some(number) = member.block.find(labels)? {
-                member.read(number, range, start, columns)?;
+            if let Ok(Some(number)) = member.block.find(labels) {
+                let _ = member.read(number, range, start, columns);
             }
         }
         Ok(())

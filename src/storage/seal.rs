@@ -336,6 +336,10 @@ impl Storage {
 
     /// Empties the head of what is in blocks and no older view needs any more. Returns how many series retire.
     fn empty_head(&self, maintenance: &mut Maintenance) -> usize {
+        if self.log_failing.load().is_some() {
+            // What the log has yet to write names series, which its next segment can only define as long as they live.
+            return 0;
+        }
         let needed = maintenance.waiting.iter().position(|(views, _)| views.strong_count() > 0);
         let free = needed.unwrap_or(maintenance.waiting.len());
         let Some(sealed) = maintenance.waiting.drain(..free).filter_map(|(_, sealed)| sealed).next_back() else {

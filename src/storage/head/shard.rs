@@ -265,7 +265,7 @@ impl Shard {
         deleted
     }
 
-    fn free(&mut self, slot: u32) {
+    pub(super) fn free(&mut self, slot: u32) {
         let series = self.slots.get_mut(slot).and_then(Option::take).expect("only a live slot is freed");
         let hash = Labels::hash_of(self.label_index.texts(&series.pairs));
         if let Ok(entry) = self.by_labels.find_entry(Interned::table_hash(hash), |other| other.slot == slot) {

@@ -137,7 +137,7 @@ impl Rig {
     fn delete(&mut self, nodes: &[u32], range: TimeRange) -> u64 {
         let selectors: Vec<Vec<Matcher>> =
             nodes.iter().map(|node| vec![Matcher::equal("node", node.to_string())]).collect();
-        let (records, deleted) = self.writer.delete(&selectors, range);
+        let (records, deleted) = self.writer.delete(&selectors, range, &[]);
         self.log.write(records);
         for node in nodes {
             let labels = labels(*node).to_string();
