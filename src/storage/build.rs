@@ -152,7 +152,6 @@ impl<'a> BlockBuilder<'a> {
         starts: &mut [usize],
         until_ms: Option<i64>,
     ) -> Result<bool, DiskError> {
-        let mut pairs = Vec::with_capacity(members.len());
         let mut taken = Vec::with_capacity(members.len());
         for (member, start) in members.iter().zip(starts) {
             let timestamps_ms = &target[*member].columns.timestamps_ms;
@@ -160,7 +159,6 @@ impl<'a> BlockBuilder<'a> {
                 *start + timestamps_ms[*start..].partition_point(|timestamp_ms| *timestamp_ms < until_ms)
             });
             if *start < end {
-                pairs.push(target[*member].labels.iter().collect::<Vec<_>>());
                 taken.push((*member, *start..end));
                 *start = end;
             }
@@ -170,9 +168,7 @@ impl<'a> BlockBuilder<'a> {
         }
         let columns: Vec<Column<'_>> = taken
             .iter()
-            .zip(&pairs)
-            .map(|((member, samples), labels)| Column {
-                labels,
+            .map(|(member, samples)| Column {
                 timestamps_ms: &target[*member].columns.timestamps_ms[samples.clone()],
                 values: &target[*member].columns.values[samples.clone()],
             })

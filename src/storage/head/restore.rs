@@ -6,23 +6,26 @@ use std::sync::Arc;
 
 use super::encode::LogRow;
 use super::series::NO_WINDOW_MS;
-use super::writer::ShardWriter;
+use super::writer::{ShardWriter, WARM_ROWS};
 use crate::model::{Labels, Sample, SeriesRef, TimeRange};
 
 impl ShardWriter {
     /// Admits samples of recovery: they are in the log already, and the tap's listener reads them from the head.
     pub(in crate::storage) fn restore(&mut self, rows: &[LogRow]) {
         let mut shard = self.head.shard(self.index as usize).write();
-        for (series, timestamp_ms, value) in rows {
-            if *timestamp_ms < shard.floor_ms {
-                continue; // in a block
+        for rows in rows.chunks(WARM_ROWS) {
+            shard.warm(rows.iter().map(|row| row.0));
+            for (series, timestamp_ms, value) in rows {
+                if *timestamp_ms < shard.floor_ms {
+                    continue; // in a block
+                }
+                shard.newest_ms = shard.newest_ms.max(*timestamp_ms);
+                shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
+                let series = shard.by_ref_mut(*series).expect("recovery interned it");
+                series.admit(*timestamp_ms, *value, NO_WINDOW_MS, &mut self.tally);
             }
-            shard.newest_ms = shard.newest_ms.max(*timestamp_ms);
-            shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
-            let series = shard.by_ref_mut(*series).expect("recovery interned it");
-            series.admit(*timestamp_ms, *value, NO_WINDOW_MS, &mut self.scratch);
         }
-        shard.note_change(&mut self.scratch);
+        shard.note_change(&mut self.tally);
     }
 
     /// Admits samples that were belated when they came, as far as no block holds them.
@@ -37,9 +40,9 @@ impl ShardWriter {
         for ((series, timestamp_ms, value), sealed_bits) in belated.into_iter().zip(sealed_bits) {
             shard.newest_ms = shard.newest_ms.max(timestamp_ms);
             let series = shard.by_ref_mut(series).expect("recovery interned it");
-            series.restore_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.scratch);
+            series.restore_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.tally);
         }
-        shard.note_change(&mut self.scratch);
+        shard.note_change(&mut self.tally);
         drop(shard);
         self.restore(&late);
     }

@@ -18,7 +18,7 @@ use hashbrown::HashTable;
 
 use super::super::tap::Interest;
 use super::aside::BELATED_SAMPLES_MAX;
-use super::chunks::Scratch;
+use super::chunks::Tally;
 use super::encode::Definitions;
 use super::index::LabelIndex;
 use super::paged::Paged;
@@ -102,6 +102,14 @@ impl Shard {
         (found.generation == series.generation()).then_some(found)
     }
 
+    /// Brings what appending to these series touches into the cache: both misses of all of them run side by side, where
+    /// appends, one behind the other, would wait for each.
+    #[inline]
+    pub(super) fn warm(&self, series: impl Iterator<Item = SeriesRef>) {
+        let tails = series.filter_map(|series| self.by_ref(series)).fold(0, |all, series| all ^ series.tail());
+        std::hint::black_box(tails);
+    }
+
     pub(in crate::storage) fn slots(&self) -> u32 {
         self.slots.len() as u32
     }
@@ -152,9 +160,9 @@ impl Shard {
         self.epoch
     }
 
-    /// Takes over what a scratch has counted.
-    pub(super) fn note_change(&mut self, scratch: &mut Scratch) {
-        let change = scratch.take_change();
+    /// Takes over what was counted, and leaves nothing counted.
+    pub(super) fn note_change(&mut self, tally: &mut Tally) {
+        let change = std::mem::take(tally);
         let apply = |count: usize, by: isize| count.checked_add_signed(by).expect("nothing goes that never came");
         self.sample_bytes = apply(self.sample_bytes, change.sample_bytes);
         self.belated_count = apply(self.belated_count, change.belated_count);
@@ -227,10 +235,10 @@ impl Shard {
         retiring: &mut Vec<SeriesRef>,
     ) -> usize {
         let before = self.series_count();
-        let mut scratch = Scratch::default();
+        let mut tally = Tally::default();
         for slot in slots {
             let Some(series) = self.slots.get_mut(slot).and_then(Option::as_mut) else { continue };
-            if !series.truncate(floor_ms, epoch, &mut scratch) {
+            if !series.truncate(floor_ms, epoch, &mut tally) {
                 continue;
             }
             if series.retiring {
@@ -240,20 +248,20 @@ impl Shard {
                 retiring.push(SeriesRef::new(self.index, series.generation, slot));
             }
         }
-        self.note_change(&mut scratch);
+        self.note_change(&mut tally);
         before - self.series_count()
     }
 
     /// Removes what these series hold in `range`. Returns how many samples those were.
     pub(super) fn delete(&mut self, series: &[SeriesRef], range: TimeRange) -> u64 {
-        let mut scratch = Scratch::default();
+        let mut tally = Tally::default();
         let mut deleted = 0;
         for reference in series {
             if let Some(found) = self.by_ref_mut(*reference) {
-                deleted += found.delete(range, &mut scratch) as u64;
+                deleted += found.delete(range, &mut tally) as u64;
             }
         }
-        self.note_change(&mut scratch);
+        self.note_change(&mut tally);
         deleted
     }
 

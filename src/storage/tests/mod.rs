@@ -7,6 +7,7 @@ mod edges;
 mod figures;
 mod full_disk;
 mod review;
+mod simulation;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -10,8 +10,6 @@ use crate::column::{self, Effort, Numbers, SAMPLES_MAX};
 /// One series' samples on their way into a group.
 #[derive(Clone, Copy, Debug)]
 pub struct Column<'a> {
-    /// What names the series, sorted by name.
-    pub labels: &'a [(&'a str, &'a str)],
     /// Ascending, in ms since 1970 UTC; at most `column::SAMPLES_MAX`.
     pub timestamps_ms: &'a [i64],
     /// As many.

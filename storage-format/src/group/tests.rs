@@ -18,7 +18,7 @@ fn encode(columns: &[Samples], effort: Effort) -> Vec<u8> {
 
 fn append(encoder: &mut GroupEncoder, columns: &[Samples], effort: Effort, bytes: &mut Vec<u8>) {
     let columns: Vec<Column<'_>> =
-        columns.iter().map(|(timestamps_ms, values)| Column { labels: &[], timestamps_ms, values }).collect();
+        columns.iter().map(|(timestamps_ms, values)| Column { timestamps_ms, values }).collect();
     encoder.encode(&columns, effort, bytes);
 }
 

@@ -74,7 +74,7 @@ fn encode(groups: &[Vec<Column>], effort: Effort) -> Vec<Vec<u8>> {
     let encode_one = |group: &Vec<Column>| {
         let input = |column| {
             let Column { timestamps_ms, values, .. }: &Column = column;
-            Input { labels: &[], timestamps_ms, values }
+            Input { timestamps_ms, values }
         };
         let inputs: Vec<Input<'_>> = group.iter().map(input).collect();
         let mut bytes = Vec::new();

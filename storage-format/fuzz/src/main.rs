@@ -1,0 +1,34 @@
+//! libFuzzer over one of the targets, which `TARGET` names; the golden files are what it begins with.
+//!
+//! ```text
+//! cd storage-format/fuzz && mkdir -p corpus/group && cp ../golden/v2/group.bin corpus/group
+//! RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+//!   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+//!   -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1" \
+//! TARGET=group cargo +nightly run --release --target x86_64-unknown-linux-gnu -- \
+//!   corpus/group -max_total_time=60 -max_len=65536 -rss_limit_mb=1024 -timeout=5
+//! ```
+//!
+//! It needs nightly for the passes, which count the edges that an input takes, and a C++ compiler for libFuzzer. The
+//! profile keeps the checks of overflow. An input that fails is written beside the corpus; it becomes a case of
+//! `tests/fuzz.rs`.
+#![no_main]
+
+#[path = "../seal.rs"]
+mod seal;
+#[path = "../targets.rs"]
+mod targets;
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use targets::TARGETS;
+
+static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+    let names: Vec<&str> = TARGETS.iter().map(|target| target.0).collect();
+    let wanted = std::env::var("TARGET").unwrap_or_default();
+    let found = TARGETS.iter().find(|target| target.0 == wanted);
+    found.unwrap_or_else(|| panic!("TARGET is one of {names:?}")).1
+});
+
+fuzz_target!(|bytes: &[u8]| TARGET(bytes));
