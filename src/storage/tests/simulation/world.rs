@@ -376,7 +376,9 @@ impl World {
     /// Takes note of damage. Returns whether it is damage that was done.
     fn tell(&mut self, text: &str) -> bool {
         let mut is_known = false;
-        for flip in self.flips.iter_mut().filter(|flip| text.contains(&flip.file)) {
+        // A file that was put aside is told under its new name.
+        let stem = |file: &str| file.rsplit_once('.').map_or(file.to_owned(), |(stem, _)| format!("{stem}."));
+        for flip in self.flips.iter_mut().filter(|flip| text.contains(&stem(&flip.file))) {
             is_known = true;
             if !std::mem::replace(&mut flip.is_told, true) {
                 self.ledger.damaged(flip.from_min, flip.to_min);
