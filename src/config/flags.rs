@@ -33,6 +33,9 @@ pub struct ServeArgs {
     /// What an acknowledgement waits for: always, os, or interval: and milliseconds, like interval:100 [default: always]
     #[arg(long, value_name = "WHEN")]
     pub wal_sync: Option<String>,
+    /// Most series in memory, the setting head.series_max; 0 goes by the machine's memory [default: 0]
+    #[arg(long, value_name = "COUNT")]
+    pub max_series: Option<String>,
 }
 
 impl ServeArgs {
@@ -43,6 +46,7 @@ impl ServeArgs {
             ("--listen", "listen", &self.listen),
             ("--retention", "retention", &self.retention),
             ("--wal-sync", "wal_sync", &self.wal_sync),
+            ("--max-series", "head.series_max", &self.max_series),
         ];
         if self.retention.is_some() {
             // The flag stands for the whole setting.

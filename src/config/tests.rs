@@ -241,10 +241,28 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
+fn flag_of_series_wins_over_the_setting_of_the_head() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("dozor.yml");
+    std::fs::write(&path, "head: { series_max: 7, bytes_max: 64MiB }\n").expect("the file is written");
+    let path = path.to_str().expect("the path is text");
+    let config = Config::load(&flags(&["--config", path, "--max-series", "250000"])).expect("all is right");
+    assert_eq!((config.head.series_max, config.head.bytes_max), (250_000, 67_108_864));
+    assert_eq!(Config::load(&flags(&["--config", path])).expect("all is right").head.series_max, 7);
+    assert_eq!(
+        Config::load(&flags(&["--config", path, "--max-series", "0"])).expect("0 is allowed").head.series_max,
+        0
+    );
+}
+
+#[test]
 fn mistakes_in_flags_name_the_flag() {
     let mistake = |args: &[&str]| Config::load(&flags(args)).expect_err("the flag has a mistake").to_string();
     assert_eq!(mistake(&["--listen", "localhost"]), "--listen \"localhost\": is not HOST:PORT, like 127.0.0.1:9090");
     assert!(mistake(&["--retention", "200y"]).contains("0 to 100y"));
+    let series = mistake(&["--max-series", "1000000001"]);
+    assert_eq!(series, "--max-series \"1000000001\": is outside its range, 0 to 1000000000");
+    assert!(mistake(&["--max-series", "many"]).starts_with("--max-series \"many\": "));
     assert!(mistake(&["--webhook-url", "pager"]).starts_with("--webhook-url \"pager\""));
     assert!(mistake(&["--config", "/no/such/file.yml"]).contains("/no/such/file.yml"));
 }

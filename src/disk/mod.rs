@@ -74,6 +74,8 @@ pub trait Disk: Send + Sync {
     /// Gives a file a second name; both stand for the same bytes until one is removed. Fails when there is a file of that
     /// name, and on a file system without such links: [`Disk::copy`] then does instead.
     fn hard_link(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
+    /// Says that all of these files will be read soon, from front to back: a disk may begin to fetch them. Only a hint.
+    fn will_read(&self, _paths: &[PathBuf]) {}
     /// Gives a file another name, in place of a file of that name.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
     /// Cuts a file that nobody writes to or has mapped off behind `length` bytes.

@@ -68,6 +68,14 @@ impl Disk for RealDisk {
         Ok(FileBytes::Mapped(Arc::new(Mapping::of(&file, path).map_err(failed)?)))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the disk")]
+    fn will_read(&self, paths: &[PathBuf]) {
+        for file in paths.iter().filter_map(|path| File::open(path).ok()) {
+            // A map is fetched a few pages a fault, with a wait each; this asks for all of it at once.
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
+        }
+    }
+
     fn file_bytes(&self, path: &Path) -> Result<u64, DiskError> {
         let metadata = fs::metadata(path).map_err(|source| DiskError::new("measure", path, source))?;
         Ok(metadata.len())

@@ -64,6 +64,8 @@ impl Storage {
             }
             answered
         };
+        #[cfg(test)]
+        self.threads.lock().settle();
         Ok(answered.blocking_recv().unwrap_or(Err(WriteError::Closing))?.deleted_count)
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Merging<'a> {
 
 /// Where a series that is merged lies: index of the source, number there.
 type Origins = Vec<(usize, u32)>;
+/// A group that stays as it is, with the index of each column's series.
+type FullGroup<'a> = (WholeGroup<'a>, Vec<usize>);
 
 impl Merging<'_> {
     pub(super) fn run(&mut self, builder: &mut BlockBuilder<'_>) -> Result<(), StorageError> {
@@ -121,11 +123,7 @@ impl Merging<'_> {
 
     /// The groups that the source has of these series, each with the index of its columns' series, if all of them can
     /// stay as they are: full, and nothing of them deleted or left out.
-    fn full_groups(
-        &self,
-        source: usize,
-        origins: &[Origins],
-    ) -> Result<Option<Vec<(WholeGroup<'_>, Vec<usize>)>>, ViewError> {
+    fn full_groups(&self, source: usize, origins: &[Origins]) -> Result<Option<Vec<FullGroup<'_>>>, ViewError> {
         let Member { block, deleted } = &self.sources[source];
         if block.facts().level == 0 || !deleted.is_empty() {
             return Ok(None);

@@ -242,7 +242,7 @@ impl Storage {
         clock: Clock,
         interest: Interest,
     ) -> Result<(Arc<Storage>, Recovered, Vec<TapSource>), StorageError> {
-        recover::open(options, disk, clock, interest)
+        recover::open(options, disk, clock, interest, Threads::start)
     }
 
     /// Known series by the hash of their encoded labels.
@@ -312,6 +312,8 @@ impl Storage {
             DiskError::new("end a log segment in", &folder, std::io::Error::other("the engine is shutting down"))
         };
         self.to_log.send(threads::LogMessage::Rotate(reply)).map_err(|_| closed())?;
+        #[cfg(test)]
+        self.threads.lock().settle();
         replied.recv().map_err(|_| closed())?
     }
 

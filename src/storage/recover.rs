@@ -21,7 +21,7 @@ use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::tap::{self, Interest, TapSource};
-use super::threads::{LogLoop, Room, Threads};
+use super::threads::{LogLoop, Loops, Room, ShardLoop, Threads};
 use super::{
     LOG_QUEUE_ENTRIES, Recovered, SHARD_QUEUE_REQUESTS, Storage, StorageCounters, StorageError, StorageOptions, block,
     seal,
@@ -46,11 +46,13 @@ pub struct RecoveryProgress {
     pub done: AtomicBool,
 }
 
+/// `start` says who runs the loops.
 pub(super) fn open(
     options: StorageOptions,
     disk: Arc<dyn Disk>,
     clock: Clock,
     interest: Interest,
+    start: impl FnOnce(Loops) -> Result<Threads, StorageError>,
 ) -> Result<(Arc<Storage>, Recovered, Vec<TapSource>), StorageError> {
     let log_folder = log::folder(&options.data_dir);
     let block_folder = block::folder(&options.data_dir);
@@ -90,7 +92,6 @@ pub(super) fn open(
     damage.found_at_start(&options.data_dir, &recovered.damage);
     let log_failing = Arc::new(ArcSwapOption::empty());
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
-    let mut threads = Threads::default();
     let snapshot_head = head.clone();
     let snapshot = move |records: &mut Vec<u8>| snapshot_head.define_all(records);
     let log_writer = LogWriter::new(
@@ -103,21 +104,23 @@ pub(super) fn open(
         replayed.last_sequence,
     );
     let growing_segment = log_writer.growing().clone();
-    threads.start_log(LogLoop {
+    let log = LogLoop {
         writer: log_writer,
         inbox: log_inbox,
         wal_sync: options.wal_sync,
         failing: log_failing.clone(),
         counters: counters.clone(),
         clock: clock.clone(),
+        last_sync: clock.monotonic(),
         room: Room::default(),
-    })?;
-    let mut inboxes = Vec::new();
-    for (index, writer) in writers.into_iter().enumerate() {
+    };
+    let (mut inboxes, mut shards) = (Vec::new(), Vec::new());
+    for writer in writers {
         let (inbox, outbox) = bounded(SHARD_QUEUE_REQUESTS);
-        threads.start_shard(index, writer, outbox, to_log.clone(), clock.clone())?;
+        shards.push(ShardLoop { writer, inbox: outbox, to_log: to_log.clone(), clock: clock.clone() });
         inboxes.push(inbox);
     }
+    let threads = start(Loops { shards, log })?;
     options.recovery.done.store(true, Ordering::Relaxed);
     let storage = Storage {
         options,

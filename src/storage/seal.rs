@@ -138,6 +138,9 @@ impl Storage {
     /// Cuts everything before `floor_ms`. Returns the number of blocks made.
     pub(super) fn cut(&self, maintenance: &mut Maintenance, floor_ms: i64) -> Result<usize, StorageError> {
         let sealed_ms = self.blocks.load().floor_ms;
+        // A cut that failed may have raised it further: what came since for the time between waits as belated.
+        let floors_ms = self.head.shards().iter().map(|shard| shard.read().floor_ms);
+        let floor_ms = floors_ms.fold(floor_ms, i64::max);
         // Of the segment that grows now nobody knows whether what was belated lies in it or behind it.
         let belated_before = self.growing_segment.load(Ordering::SeqCst);
         let epoch = self.head.begin_cut(floor_ms);
@@ -147,7 +150,7 @@ impl Storage {
             let read = |series: &Series, columns: &mut Columns| series.read(range, columns);
             cut += self.cut_block(maintenance, &targets, range, range.to_ms + 1, &read)?;
         }
-        for range in self.belated_ranges(&targets, epoch) {
+        for range in self.belated_ranges(&targets, epoch, floor_ms) {
             let read = |series: &Series, columns: &mut Columns| {
                 for sample in series.belated_until(epoch).filter(|sample| range.contains(sample.timestamp_ms)) {
                     columns.push(sample.timestamp_ms, sample.value);
@@ -287,14 +290,18 @@ impl Storage {
     }
 
     /// The two-hour ranges that hold belated samples admitted before the cut.
-    fn belated_ranges(&self, series: &Targets, epoch: u32) -> Vec<TimeRange> {
+    fn belated_ranges(&self, series: &Targets, epoch: u32, floor_ms: i64) -> Vec<TimeRange> {
         let mut starts = BTreeSet::new();
         for (_, reference) in series {
             let shard = self.head.shard(reference.shard()).read();
             let Some(found) = shard.by_ref(*reference) else { continue };
             starts.extend(found.belated_until(epoch).map(|sample| sample.timestamp_ms.div_euclid(BLOCK_MS)));
         }
-        let range = |start: i64| TimeRange { from_ms: start * BLOCK_MS, to_ms: start * BLOCK_MS + BLOCK_MS - 1 };
+        // Not past the floor: a start takes what is older than the end of a block for sealed.
+        let range = |start: i64| TimeRange {
+            from_ms: start * BLOCK_MS,
+            to_ms: (start * BLOCK_MS + BLOCK_MS).min(floor_ms) - 1,
+        };
         starts.into_iter().map(range).collect()
     }
 

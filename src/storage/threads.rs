@@ -1,6 +1,7 @@
 //! The loops around the actors: what each thread waits for and passes on.
 //!
-//! An actor never sees a queue; here is all that knows of threads. A test may drive the same actors by hand.
+//! An actor never sees a queue; here is all that knows of threads. [`ShardLoop`] and [`LogLoop`] wait for messages on a
+//! thread each; the simulator takes the same turns by hand, in an order of its own.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,30 +52,29 @@ pub(super) enum LogMessage {
     Close,
 }
 
+/// The loops of one database, before anybody runs them.
+pub(super) struct Loops {
+    pub(super) shards: Vec<ShardLoop>,
+    pub(super) log: LogLoop,
+}
+
 /// The threads of one database.
 #[derive(Default)]
 pub(super) struct Threads {
     shards: Vec<JoinHandle<()>>,
     log: Option<JoinHandle<()>>,
+    /// Loops that run on no thread: whoever is about to wait for them steps them first.
+    #[cfg(test)]
+    stepped: Option<Arc<parking_lot::Mutex<Stepped>>>,
 }
 
 impl Threads {
-    pub(super) fn start_shard(
-        &mut self,
-        index: usize,
-        writer: ShardWriter,
-        inbox: Receiver<ShardMessage>,
-        to_log: Sender<LogMessage>,
-        clock: Clock,
-    ) -> Result<(), StorageError> {
-        let name = format!("shard-{index}");
-        self.shards.push(start(name, move || shard_loop(writer, &inbox, &to_log, &clock))?);
-        Ok(())
-    }
-
-    pub(super) fn start_log(&mut self, log: LogLoop) -> Result<(), StorageError> {
-        self.log = Some(start("log".to_owned(), move || log.run())?);
-        Ok(())
+    pub(super) fn start(loops: Loops) -> Result<Threads, StorageError> {
+        let mut threads = Threads { log: Some(start("log".to_owned(), move || loops.log.run())?), ..Threads::default() };
+        for (index, shard) in loops.shards.into_iter().enumerate() {
+            threads.shards.push(start(format!("shard-{index}"), move || shard.run())?);
+        }
+        Ok(threads)
     }
 
     /// Ends the shards, then the log behind them, and waits for both. A second call finds nothing to do.
@@ -84,6 +84,10 @@ impl Threads {
         }
         for shard in self.shards.drain(..) {
             let _ = shard.join();
+        }
+        #[cfg(test)]
+        if let Some(stepped) = &self.stepped {
+            stepped.lock().finish(to_log);
         }
         if let Some(log) = self.log.take() {
             let _ = to_log.send(LogMessage::Close);
@@ -110,23 +114,38 @@ fn start(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandl
     started.map_err(|source| StorageError::Thread { name, source })
 }
 
-fn shard_loop(mut writer: ShardWriter, inbox: &Receiver<ShardMessage>, to_log: &Sender<LogMessage>, clock: &Clock) {
-    while let Ok(message) = inbox.recv() {
+/// A shard's thread: one message after the other.
+pub(super) struct ShardLoop {
+    pub(super) writer: ShardWriter,
+    pub(super) inbox: Receiver<ShardMessage>,
+    pub(super) to_log: Sender<LogMessage>,
+    pub(super) clock: Clock,
+}
+
+impl ShardLoop {
+    fn run(mut self) {
+        while let Ok(message) = self.inbox.recv() {
+            if !self.turn(message) {
+                return;
+            }
+        }
+    }
+
+    /// Answers one message. Returns whether there may be another.
+    fn turn(&mut self, message: ShardMessage) -> bool {
         let entry = match message {
             ShardMessage::Write { batch, pending } => {
-                let (entry, summary) = writer.handle(&batch, clock.now_ms());
+                let (entry, summary) = self.writer.handle(&batch, self.clock.now_ms());
                 LogEntry { pending: Some((pending, summary)), ..entry }
             }
             ShardMessage::Delete { selectors, range, pending } => {
-                let (records, deleted_count) = writer.delete(&selectors, range);
+                let (records, deleted_count) = self.writer.delete(&selectors, range);
                 let summary = WriteSummary { deleted_count, ..WriteSummary::default() };
                 LogEntry { records, pending: Some((pending, summary)), ..LogEntry::default() }
             }
-            ShardMessage::Close => return,
+            ShardMessage::Close => return false,
         };
-        if to_log.send(LogMessage::Entry(entry)).is_err() {
-            return;
-        }
+        self.to_log.send(LogMessage::Entry(entry)).is_ok()
     }
 }
 
@@ -138,6 +157,8 @@ pub(super) struct LogLoop {
     pub(super) failing: Arc<ArcSwapOption<String>>,
     pub(super) counters: Arc<StorageCounters>,
     pub(super) clock: Clock,
+    /// Steady clock when the interval between two syncs began.
+    pub(super) last_sync: Duration,
     pub(super) room: Room,
 }
 
@@ -152,34 +173,45 @@ pub(super) struct Room {
 
 impl LogLoop {
     fn run(mut self) {
-        let mut group = Vec::new();
-        let mut last_sync = self.clock.monotonic();
         loop {
             self.look_for_room();
-            let wait = self.wait(last_sync);
-            let order = match self.inbox.recv_timeout(wait) {
-                Ok(first) => self.gather(first, &mut group),
+            let wait = self.wait(self.last_sync);
+            let first = match self.inbox.recv_timeout(wait) {
+                Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => Some(LogMessage::Close),
             };
-            self.commit(&mut group);
-            match order {
-                Some(LogMessage::Retire { floor_ms, belated_before }) => self.retire(floor_ms, belated_before),
-                Some(LogMessage::Rotate(reply)) => {
-                    // Whoever asked may have left.
-                    let _ = reply.send(self.writer.rotate());
-                }
-                Some(LogMessage::Close) => return self.finish(),
-                Some(LogMessage::Entry(_)) | None => {}
-            }
-            if self.sync_is_due(last_sync) {
-                last_sync = self.clock.monotonic();
-                let synced = self.writer.sync();
-                if synced.is_err() {
-                    self.note(synced);
-                }
+            if !self.turn(first) {
+                return;
             }
         }
+    }
+
+    /// Writes one group, from the message at hand on, or what an earlier turn left. Returns whether there may be another.
+    fn turn(&mut self, first: Option<LogMessage>) -> bool {
+        let mut group = Vec::new();
+        let order = first.and_then(|first| self.gather(first, &mut group));
+        self.commit(&mut group);
+        match order {
+            Some(LogMessage::Retire { floor_ms, belated_before }) => self.retire(floor_ms, belated_before),
+            Some(LogMessage::Rotate(reply)) => {
+                // Whoever asked may have left.
+                let _ = reply.send(self.writer.rotate());
+            }
+            Some(LogMessage::Close) => {
+                self.finish();
+                return false;
+            }
+            Some(LogMessage::Entry(_)) | None => {}
+        }
+        if self.sync_is_due(self.last_sync) {
+            self.last_sync = self.clock.monotonic();
+            let synced = self.writer.sync();
+            if synced.is_err() {
+                self.note(synced);
+            }
+        }
+        true
     }
 
     /// Takes what has arrived, up to a group's size or the next order, which is returned: it comes behind the group.
@@ -289,5 +321,62 @@ impl LogLoop {
             }
             WalSync::Always | WalSync::Os => Duration::from_secs(60),
         }
+    }
+}
+
+#[cfg(test)]
+impl Threads {
+    /// Runs the loops on no thread: see [`Stepped`].
+    pub(super) fn step_by_hand(stepped: Arc<parking_lot::Mutex<Stepped>>) -> Threads {
+        Threads { stepped: Some(stepped), ..Threads::default() }
+    }
+
+    /// Lets loops that run on no thread do all that waits for them.
+    pub(super) fn settle(&self) {
+        if let Some(stepped) = &self.stepped {
+            stepped.lock().settle();
+        }
+    }
+}
+
+/// The loops of one database, taken a turn at a time by whoever holds them.
+#[cfg(test)]
+pub(super) struct Stepped(pub(super) Loops);
+
+#[cfg(test)]
+impl Stepped {
+    /// Lets a shard answer one message. Returns whether there was one.
+    pub(super) fn step_shard(&mut self, index: usize) -> bool {
+        let shard = &mut self.0.shards[index];
+        shard.inbox.try_recv().is_ok_and(|message| {
+            shard.turn(message);
+            true
+        })
+    }
+
+    /// Lets the log take one turn. Returns whether there was something to do.
+    pub(super) fn step_log(&mut self) -> bool {
+        let log = &mut self.0.log;
+        log.look_for_room();
+        let first = log.inbox.try_recv().ok();
+        let is_something = first.is_some() || log.writer.is_broken();
+        log.turn(first);
+        is_something
+    }
+
+    /// Lets the shards and then the log do all that waits for them.
+    pub(super) fn settle(&mut self) {
+        for index in 0..self.0.shards.len() {
+            while self.step_shard(index) {}
+        }
+        while !self.0.log.inbox.is_empty() {
+            self.step_log();
+        }
+    }
+
+    fn finish(&mut self, to_log: &Sender<LogMessage>) {
+        self.settle();
+        let _ = to_log.send(LogMessage::Close);
+        self.settle();
     }
 }

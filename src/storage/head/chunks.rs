@@ -1,9 +1,9 @@
 //! The compressed runs of a series: one that grows in place, and closed ones of exactly their size.
 //!
 //! ```text
-//! 10 samples of a counter, 44 bytes: [16 first | 4 | 3 | 3 | … ] in 48
-//! one more sample:                   a buffer of 64, then 96, 128, 192, 256: a third of room at most
-//! closed at 128 samples:             a buffer of exactly the stream
+//! 6 samples of a counter: [16 first | 4 | 3 | 3 | 3 | 3 ] 32 bytes in 64: room for the longest sample, always
+//! and on:                 96, 128, 192, 256, 384: not twice as much each time
+//! closed at 128 samples:  a buffer of exactly the stream
 //! ```
 
 use storage_format::chunk::{self, Appender};
@@ -15,38 +15,25 @@ use crate::model::TimeRange;
 /// Samples in one chunk of the head. Longer chunks are a little smaller; shorter ones are quicker to decode for the
 /// newest sample, and waste less when one late timestamp must be looked up.
 const CHUNK_SAMPLES_MAX: u32 = 128;
-/// First buffer of an open chunk, in bytes: some five samples of a counter.
-const OPEN_BYTES_MIN: usize = 32;
-
-/// What one append needs beside the series, kept from sample to sample.
-#[derive(Default)]
-pub(in crate::storage) struct Scratch {
-    /// One sample, encoded.
-    sample: Vec<u8>,
-    held: HeldChange,
-}
+/// Room that an append finds: the appender asks for as much, and must not grow the buffer in its own way.
+const APPEND_BYTES: usize = chunk::SAMPLE_BYTES_MAX + 8;
 
 /// By how much what a shard holds has grown, or shrunk.
 #[derive(Clone, Copy, Default)]
-pub(super) struct HeldChange {
+pub(in crate::storage) struct Tally {
     /// Heap bytes of samples.
     pub(super) sample_bytes: isize,
     /// Belated samples.
     pub(super) belated_count: isize,
 }
 
-impl Scratch {
-    /// What has changed since the last call.
-    pub(super) fn take_change(&mut self) -> HeldChange {
-        std::mem::take(&mut self.held)
-    }
-
+impl Tally {
     pub(super) fn grew(&mut self, before_bytes: usize, after_bytes: usize) {
-        self.held.sample_bytes += after_bytes as isize - before_bytes as isize;
+        self.sample_bytes += after_bytes as isize - before_bytes as isize;
     }
 
     pub(super) fn counted_belated(&mut self, before: usize, after: usize) {
-        self.held.belated_count += after as isize - before as isize;
+        self.belated_count += after as isize - before as isize;
     }
 }
 
@@ -54,16 +41,10 @@ impl Scratch {
 #[derive(Default)]
 pub(super) struct OpenChunk {
     appender: Appender,
-    /// The stream's `used_bytes`, and room behind them.
-    buffer: Box<[u8]>,
-    used_bytes: u16,
+    stream: Vec<u8>,
     /// Which two hours since 1970 it belongs to: a chunk never belongs to two, so it can go with its block.
     block: i32,
 }
-
-// A full chunk of the longest samples fits `used_bytes`.
-const _: () =
-    assert!(chunk::FIRST_SAMPLE_BYTES + CHUNK_SAMPLES_MAX as usize * chunk::SAMPLE_BYTES_MAX < u16::MAX as usize);
 
 impl OpenChunk {
     #[inline]
@@ -71,10 +52,10 @@ impl OpenChunk {
         self.appender.count() == 0
     }
 
-    /// The byte that the next append writes first.
+    /// The byte before the one that the next append writes first.
     #[inline]
     pub(super) fn tail(&self) -> u8 {
-        self.buffer.get(usize::from(self.used_bytes)).copied().unwrap_or(0)
+        self.stream.last().copied().unwrap_or(0)
     }
 
     /// Timestamp of the newest sample; meaningless without one.
@@ -90,7 +71,7 @@ impl OpenChunk {
 
     /// First and last moment.
     pub(super) fn span(&self) -> Option<TimeRange> {
-        (!self.is_empty()).then(|| TimeRange { from_ms: first_ms(&self.buffer), to_ms: self.last_ms() })
+        (!self.is_empty()).then(|| TimeRange { from_ms: first_ms(&self.stream), to_ms: self.last_ms() })
     }
 
     /// Whether a sample of this moment belongs to the next chunk.
@@ -101,54 +82,45 @@ impl OpenChunk {
 
     /// Appends a sample newer than all in the chunk.
     #[inline]
-    pub(super) fn append(&mut self, timestamp_ms: i64, value: f64, scratch: &mut Scratch) {
+    pub(super) fn append(&mut self, timestamp_ms: i64, value: f64, tally: &mut Tally) {
         if self.is_empty() {
             // Beyond 32 bits no real time lies; a chunk of such times ends early, and that is all.
             self.block = timestamp_ms.div_euclid(BLOCK_MS).clamp(i32::MIN.into(), i32::MAX.into()) as i32;
         }
-        scratch.sample.clear();
-        self.appender.append(&mut scratch.sample, timestamp_ms, value);
-        let start = usize::from(self.used_bytes);
-        let end = start + scratch.sample.len();
-        if end > self.buffer.len() {
-            self.grow(end, scratch);
+        if self.stream.capacity() - self.stream.len() < APPEND_BYTES {
+            self.grow(tally);
         }
-        self.buffer[start..end].copy_from_slice(&scratch.sample);
-        self.used_bytes = end as u16;
+        self.appender.append(&mut self.stream, timestamp_ms, value);
     }
 
     #[cold]
-    fn grow(&mut self, needed_bytes: usize, scratch: &mut Scratch) {
-        let step = (needed_bytes / 2).next_power_of_two().max(16);
-        let bytes = needed_bytes.next_multiple_of(step).max(OPEN_BYTES_MIN);
-        scratch.grew(self.buffer.len(), bytes);
-        let mut grown = std::mem::take(&mut self.buffer).into_vec();
-        grown.reserve_exact(bytes - grown.len());
-        grown.resize(bytes, 0);
-        self.buffer = grown.into_boxed_slice();
+    fn grow(&mut self, tally: &mut Tally) {
+        let before = self.stream.capacity();
+        let needed = self.stream.len() + APPEND_BYTES;
+        let step = (needed / 2).next_power_of_two().max(16);
+        self.stream.reserve_exact(needed.next_multiple_of(step) - self.stream.len());
+        tally.grew(before, self.stream.capacity());
     }
 
     /// Leaves an empty chunk, and gives what was in it.
-    pub(super) fn close(&mut self, scratch: &mut Scratch) -> ClosedChunk {
+    pub(super) fn close(&mut self, tally: &mut Tally) -> ClosedChunk {
         let open = std::mem::take(self);
         let before = open.heap_bytes();
-        let mut stream = open.buffer.into_vec();
-        stream.truncate(usize::from(open.used_bytes));
         let closed = ClosedChunk {
-            stream: stream.into_boxed_slice(),
+            stream: open.stream.into_boxed_slice(),
             last_ms: open.appender.last_timestamp(),
             count: open.appender.count(),
         };
-        scratch.grew(before, closed.heap_bytes());
+        tally.grew(before, closed.heap_bytes());
         closed
     }
 
     pub(super) fn read(&self, columns: &mut Columns) {
-        decode(&self.buffer[..usize::from(self.used_bytes)], self.appender.count(), columns);
+        decode(&self.stream, self.appender.count(), columns);
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.buffer.len()
+        self.stream.capacity()
     }
 }
 

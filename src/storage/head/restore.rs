@@ -21,10 +21,10 @@ impl ShardWriter {
                 shard.newest_ms = shard.newest_ms.max(*timestamp_ms);
                 shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
                 let series = shard.by_ref_mut(*series).expect("recovery interned it");
-                series.admit(*timestamp_ms, *value, i64::MAX, &mut self.scratch);
+                series.admit(*timestamp_ms, *value, i64::MAX, &mut self.tally);
             }
         }
-        shard.note_change(&mut self.scratch);
+        shard.note_change(&mut self.tally);
     }
 
     /// Admits samples that were belated when they came, as far as no block holds them.
@@ -39,9 +39,9 @@ impl ShardWriter {
         for ((series, timestamp_ms, value), sealed_bits) in belated.into_iter().zip(sealed_bits) {
             shard.newest_ms = shard.newest_ms.max(timestamp_ms);
             let series = shard.by_ref_mut(series).expect("recovery interned it");
-            series.admit_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.scratch);
+            series.admit_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.tally);
         }
-        shard.note_change(&mut self.scratch);
+        shard.note_change(&mut self.tally);
         drop(shard);
         self.restore(&late);
     }

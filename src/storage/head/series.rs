@@ -16,7 +16,7 @@
 use super::super::batch::Refusal;
 use super::super::view::Columns;
 use super::aside::{Aside, BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
-use super::chunks::{ClosedChunk, OpenChunk, Scratch};
+use super::chunks::{ClosedChunk, OpenChunk, Tally};
 use super::index::PairIds;
 use crate::model::{Sample, TimeRange};
 
@@ -57,7 +57,7 @@ impl Series {
         }
     }
 
-    /// The byte that the next append writes first: see [`super::shard::Shard::warm`].
+    /// A byte beside the one that the next append writes first: see [`super::shard::Shard::warm`].
     #[inline]
     pub(super) fn tail(&self) -> u8 {
         self.open.tail()
@@ -66,25 +66,25 @@ impl Series {
     /// Takes a sample that is not below the floor, whatever its order; one that is older than the newest by more than
     /// `window_ms` is refused. The caller has checked it against the clock and the retention.
     #[inline]
-    pub(super) fn admit(&mut self, timestamp_ms: i64, value: f64, window_ms: i64, scratch: &mut Scratch) -> Admission {
+    pub(super) fn admit(&mut self, timestamp_ms: i64, value: f64, window_ms: i64, tally: &mut Tally) -> Admission {
         if self.open.is_empty() {
             if self.closed.last().is_some_and(|chunk| timestamp_ms <= chunk.last_ms) {
-                return self.admit_late(timestamp_ms, value, window_ms, scratch);
+                return self.admit_late(timestamp_ms, value, window_ms, tally);
             }
         } else if timestamp_ms <= self.open.last_ms() {
             if timestamp_ms == self.open.last_ms() {
                 return already(self.open.last_bits(), value);
             }
-            return self.admit_late(timestamp_ms, value, window_ms, scratch);
+            return self.admit_late(timestamp_ms, value, window_ms, tally);
         } else if self.open.ends_before(timestamp_ms) {
-            self.close_chunk(scratch);
+            self.close_chunk(tally);
         }
-        self.open.append(timestamp_ms, value, scratch);
+        self.open.append(timestamp_ms, value, tally);
         Admission::Stored
     }
 
     #[cold]
-    fn admit_late(&mut self, timestamp_ms: i64, value: f64, window_ms: i64, scratch: &mut Scratch) -> Admission {
+    fn admit_late(&mut self, timestamp_ms: i64, value: f64, window_ms: i64, tally: &mut Tally) -> Admission {
         let stored = self.held_bits(timestamp_ms);
         if self.is_too_old(timestamp_ms, window_ms) {
             return repeated(stored, value);
@@ -95,7 +95,7 @@ impl Series {
         if self.aside.as_ref().is_some_and(|aside| aside.late.len() >= LATE_SAMPLES_MAX) {
             return Admission::Refused(Refusal::TooManyLate);
         }
-        self.change_aside(scratch, |aside| aside.insert_late(Sample { timestamp_ms, value }));
+        self.change_aside(tally, |aside| aside.insert_late(Sample { timestamp_ms, value }));
         Admission::Stored
     }
 
@@ -105,7 +105,7 @@ impl Series {
         sample: Sample,
         sealed_bits: Option<u64>,
         epoch: u32,
-        scratch: &mut Scratch,
+        tally: &mut Tally,
     ) -> Admission {
         // Looked up here too: a cut that is under way, or an older view, still has sealed samples in the head.
         if let Some(bits) = self.held_bits(sample.timestamp_ms).or(sealed_bits) {
@@ -114,7 +114,7 @@ impl Series {
         if self.aside.as_ref().is_some_and(|aside| aside.belated.len() >= BELATED_SAMPLES_MAX) {
             return Admission::Refused(Refusal::TooManyBelated);
         }
-        self.change_aside(scratch, |aside| aside.insert_belated(sample, epoch));
+        self.change_aside(tally, |aside| aside.insert_belated(sample, epoch));
         Admission::Stored
     }
 
@@ -139,8 +139,8 @@ impl Series {
         columns.values.first().map(|value| value.to_bits())
     }
 
-    fn close_chunk(&mut self, scratch: &mut Scratch) {
-        let chunk = self.open.close(scratch);
+    fn close_chunk(&mut self, tally: &mut Tally) {
+        let chunk = self.open.close(tally);
         // Not twice the room: a head of many series has few chunks in each.
         self.closed.reserve_exact(if self.closed.len() == self.closed.capacity() {
             1 + self.closed.len() / 8
@@ -151,15 +151,15 @@ impl Series {
     }
 
     /// Changes what is held aside; lets go of it when nothing is left.
-    fn change_aside<R>(&mut self, scratch: &mut Scratch, change: impl FnOnce(&mut Aside) -> R) -> R {
+    fn change_aside<R>(&mut self, tally: &mut Tally, change: impl FnOnce(&mut Aside) -> R) -> R {
         let before = (self.aside_bytes(), self.belated_count());
         let aside = self.aside.get_or_insert_default();
         let done = change(aside);
         if aside.is_empty() {
             self.aside = None;
         }
-        scratch.grew(before.0, self.aside_bytes());
-        scratch.counted_belated(before.1, self.belated_count());
+        tally.grew(before.0, self.aside_bytes());
+        tally.counted_belated(before.1, self.belated_count());
         done
     }
 
@@ -253,12 +253,12 @@ impl Series {
 
     /// Lets go of everything older than `floor_ms`, which is in a block by now, and of the belated samples up to
     /// `epoch`. Returns whether nothing is left.
-    pub(super) fn truncate(&mut self, floor_ms: i64, epoch: u32, scratch: &mut Scratch) -> bool {
+    pub(super) fn truncate(&mut self, floor_ms: i64, epoch: u32, tally: &mut Tally) -> bool {
         let sealed = TimeRange { from_ms: i64::MIN, to_ms: floor_ms.saturating_sub(1) };
-        self.delete_closed(sealed, scratch);
+        self.delete_closed(sealed, tally);
         self.closed.shrink_to_fit();
         if self.aside.is_some() {
-            self.change_aside(scratch, |aside| {
+            self.change_aside(tally, |aside| {
                 aside.late.retain(|sample| sample.timestamp_ms >= floor_ms);
                 aside.late.shrink_to_fit();
                 aside.belated.retain(|belated| belated.epoch > epoch);
@@ -266,7 +266,7 @@ impl Series {
             });
         }
         if self.open.span().is_some_and(|span| span.from_ms < floor_ms) {
-            self.keep_of_open(scratch, |timestamp_ms| timestamp_ms >= floor_ms);
+            self.keep_of_open(tally, |timestamp_ms| timestamp_ms >= floor_ms);
         }
         self.is_empty()
     }
@@ -277,40 +277,40 @@ impl Series {
     }
 
     /// Removes everything held in `range`. Returns how many samples those were.
-    pub(super) fn delete(&mut self, range: TimeRange, scratch: &mut Scratch) -> usize {
-        let mut deleted = self.delete_closed(range, scratch);
+    pub(super) fn delete(&mut self, range: TimeRange, tally: &mut Tally) -> usize {
+        let mut deleted = self.delete_closed(range, tally);
         if self.open.span().is_some_and(|span| range.overlaps(span)) {
-            deleted += self.keep_of_open(scratch, |timestamp_ms| !range.contains(timestamp_ms));
+            deleted += self.keep_of_open(tally, |timestamp_ms| !range.contains(timestamp_ms));
         }
         if self.aside.is_some() {
-            deleted += self.change_aside(scratch, |aside| {
+            deleted += self.change_aside(tally, |aside| {
                 let before = aside.late.len() + aside.belated.len();
                 aside.late.retain(|sample| !range.contains(sample.timestamp_ms));
                 aside.belated.retain(|belated| !range.contains(belated.sample.timestamp_ms));
                 before - aside.late.len() - aside.belated.len()
             });
-            self.raise_late(scratch);
+            self.raise_late(tally);
         }
         deleted
     }
 
     /// Puts late samples into the open chunk that are, after a deletion, newer than all in chunks: what a late sample
     /// is compared with must not be appended once more.
-    fn raise_late(&mut self, scratch: &mut Scratch) {
+    fn raise_late(&mut self, tally: &mut Tally) {
         let newest_ms = self.open.span().or(self.closed.last().map(ClosedChunk::span)).map(|span| span.to_ms);
-        let risen: Vec<Sample> = self.change_aside(scratch, |aside| {
+        let risen: Vec<Sample> = self.change_aside(tally, |aside| {
             let behind = aside.late.partition_point(|sample| newest_ms.is_some_and(|ms| sample.timestamp_ms < ms));
             aside.late.split_off(behind)
         });
         for sample in risen {
             if !self.open.is_empty() && self.open.ends_before(sample.timestamp_ms) {
-                self.close_chunk(scratch);
+                self.close_chunk(tally);
             }
-            self.open.append(sample.timestamp_ms, sample.value, scratch);
+            self.open.append(sample.timestamp_ms, sample.value, tally);
         }
     }
 
-    fn delete_closed(&mut self, range: TimeRange, scratch: &mut Scratch) -> usize {
+    fn delete_closed(&mut self, range: TimeRange, tally: &mut Tally) -> usize {
         let mut deleted = 0;
         self.closed.retain_mut(|chunk| {
             let span = chunk.span();
@@ -326,7 +326,7 @@ impl Series {
                 *chunk = kept;
             }
             let (left_bytes, left_count) = if is_kept { (chunk.heap_bytes(), chunk.count()) } else { (0, 0) };
-            scratch.grew(bytes, left_bytes);
+            tally.grew(bytes, left_bytes);
             deleted += count - left_count;
             is_kept
         });
@@ -334,15 +334,15 @@ impl Series {
     }
 
     /// Writes the open chunk anew with the samples whose moment `keep` agrees to. Returns how many went.
-    fn keep_of_open(&mut self, scratch: &mut Scratch, keep: impl Fn(i64) -> bool) -> usize {
+    fn keep_of_open(&mut self, tally: &mut Tally, keep: impl Fn(i64) -> bool) -> usize {
         let mut columns = Columns::default();
         self.open.read(&mut columns);
-        scratch.grew(self.open.heap_bytes(), 0);
+        tally.grew(self.open.heap_bytes(), 0);
         self.open = OpenChunk::default();
         let mut gone = 0;
         for (timestamp_ms, value) in columns.iter() {
             if keep(timestamp_ms) {
-                self.open.append(timestamp_ms, value, scratch);
+                self.open.append(timestamp_ms, value, tally);
             } else {
                 gone += 1;
             }

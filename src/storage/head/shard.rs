@@ -17,7 +17,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::super::tap::Interest;
-use super::chunks::Scratch;
+use super::chunks::Tally;
 use super::encode::Definitions;
 use super::index::LabelIndex;
 use super::paged::Paged;
@@ -147,9 +147,9 @@ impl Shard {
         self.epoch
     }
 
-    /// Takes over what a scratch has counted.
-    pub(super) fn note_change(&mut self, scratch: &mut Scratch) {
-        let change = scratch.take_change();
+    /// Takes over what was counted, and leaves nothing counted.
+    pub(super) fn note_change(&mut self, tally: &mut Tally) {
+        let change = std::mem::take(tally);
         let apply = |count: usize, by: isize| count.checked_add_signed(by).expect("nothing goes that never came");
         self.sample_bytes = apply(self.sample_bytes, change.sample_bytes);
         self.belated_count = apply(self.belated_count, change.belated_count);
@@ -221,10 +221,10 @@ impl Shard {
         retiring: &mut Vec<SeriesRef>,
     ) -> usize {
         let before = self.series_count();
-        let mut scratch = Scratch::default();
+        let mut tally = Tally::default();
         for slot in slots {
             let Some(series) = self.slots.get_mut(slot).and_then(Option::as_mut) else { continue };
-            if !series.truncate(floor_ms, epoch, &mut scratch) {
+            if !series.truncate(floor_ms, epoch, &mut tally) {
                 continue;
             }
             if series.retiring {
@@ -234,20 +234,20 @@ impl Shard {
                 retiring.push(SeriesRef::new(self.index, series.generation, slot));
             }
         }
-        self.note_change(&mut scratch);
+        self.note_change(&mut tally);
         before - self.series_count()
     }
 
     /// Removes what these series hold in `range`. Returns how many samples those were.
     pub(super) fn delete(&mut self, series: &[SeriesRef], range: TimeRange) -> u64 {
-        let mut scratch = Scratch::default();
+        let mut tally = Tally::default();
         let mut deleted = 0;
         for reference in series {
             if let Some(found) = self.by_ref_mut(*reference) {
-                deleted += found.delete(range, &mut scratch) as u64;
+                deleted += found.delete(range, &mut tally) as u64;
             }
         }
-        self.note_change(&mut scratch);
+        self.note_change(&mut tally);
         deleted
     }
 

@@ -20,7 +20,7 @@ use super::super::batch::{NewSeries, Pending, Refusal, Row, ShardBatch, WriteSum
 use super::super::resolver::Resolver;
 use super::super::tap::{TapBatch, TapFeed, TapRow};
 use super::super::view::Columns;
-use super::chunks::Scratch;
+use super::chunks::Tally;
 use super::encode::{self, Definitions, LogRow};
 use super::series::{Admission, Series, repeated};
 use super::shard::Shard;
@@ -56,7 +56,7 @@ pub(in crate::storage) struct ShardWriter {
     limits: HeadLimits,
     sealed: SealedLookup,
     pub(super) tap: TapFeed,
-    pub(super) scratch: Scratch,
+    pub(super) tally: Tally,
     /// Rows admitted by the batch at hand that the log must keep, but for the belated.
     admitted: Vec<LogRow>,
     /// Rows of the batch at hand whose time is sealed: first those to be looked up, then those admitted.
@@ -106,7 +106,7 @@ impl ShardWriter {
             limits,
             sealed,
             tap,
-            scratch: Scratch::default(),
+            tally: Tally::default(),
             admitted: Vec::new(),
             belated: Vec::new(),
             belated_newest_ms: HashMap::new(),
@@ -127,7 +127,7 @@ impl ShardWriter {
             shard = self.admit_belated(shard, &mut summary);
         }
         let newest_ms = self.note_span(&mut shard);
-        shard.note_change(&mut self.scratch);
+        shard.note_change(&mut self.tally);
         drop(shard);
 
         let holds_belated = !self.belated.is_empty();
@@ -225,7 +225,7 @@ impl ShardWriter {
         series.retiring = false;
         let Row { series: reference, timestamp_ms, value } = row;
         let admission = if bounds.floor_ms <= timestamp_ms && timestamp_ms <= bounds.ceiling_ms {
-            series.admit(timestamp_ms, value, bounds.window_ms, &mut self.scratch)
+            series.admit(timestamp_ms, value, bounds.window_ms, &mut self.tally)
         } else {
             self.take_outside(series, row, bounds)?
         };
@@ -290,7 +290,7 @@ impl ShardWriter {
         let (reference, timestamp_ms, value) = row;
         let epoch = shard.epoch();
         let series = shard.by_ref_mut(reference).expect("nothing is freed under the lock");
-        let admission = series.admit_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.scratch);
+        let admission = series.admit_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.tally);
         if admission == Admission::Stored {
             self.belated.push(row);
             if series.watched {

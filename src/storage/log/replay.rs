@@ -78,6 +78,7 @@ pub(in crate::storage) fn replay<T: ReplayTarget>(
     let mut sequences: Vec<u32> = names.iter().filter_map(|name| sequence_of(name)).collect();
     sequences.sort_unstable();
     progress.segments_total.store(sequences.len() as u64, Ordering::Relaxed);
+    disk.will_read(&sequences.iter().map(|sequence| segment_path(folder, *sequence)).collect::<Vec<_>>());
     for (index, &sequence) in sequences.iter().enumerate() {
         let path = segment_path(folder, sequence);
         let ended_in_order = sequences.get(index + 1) == Some(&(sequence + 1));

@@ -38,6 +38,8 @@ pub(in crate::storage) struct LogWriter {
     unwritten: Vec<u8>,
     unwritten_newest_ms: i64,
     unwritten_belated: bool,
+    /// [`SEGMENT_BYTES`], if no test wants to see them end earlier.
+    segment_bytes: u64,
 }
 
 struct Segment {
@@ -80,6 +82,7 @@ impl LogWriter {
             unwritten: Vec::new(),
             unwritten_newest_ms: i64::MIN,
             unwritten_belated: false,
+            segment_bytes: SEGMENT_BYTES,
         }
     }
 
@@ -87,6 +90,12 @@ impl LogWriter {
     /// with a smaller number, and all that was ever handed over behind a look at it has this one or a greater.
     pub(in crate::storage) fn growing(&self) -> &Arc<AtomicU32> {
         &self.growing
+    }
+
+    /// Ends segments when they have grown past this.
+    #[cfg(test)]
+    pub(in crate::storage) fn end_segments_at(&mut self, bytes: u64) {
+        self.segment_bytes = bytes;
     }
 
     /// Writes the records of all entries, and what an earlier failure left. After an error everything is kept, and the
@@ -170,7 +179,7 @@ impl LogWriter {
         let chain = frame::seal_group(&mut opening[header_bytes..], header.chain_start(), header_bytes as u64);
 
         let path = segment_path(&self.folder, sequence);
-        let bytes_max = SEGMENT_BYTES.max(4 * opening.len() as u64);
+        let bytes_max = self.segment_bytes.max(4 * opening.len() as u64);
         let begin = || {
             let file = self.disk.create(&path, bytes_max + super::GROUP_BYTES_MAX as u64)?;
             file.write_at(0, &opening)?;

@@ -151,7 +151,7 @@ fn a_series_deleted_as_a_whole_is_no_longer_listed() {
     hours(&fixture, &up, 0, 4);
     settle(&fixture);
     let selector = vec![Matcher::equal("__name__", "up")];
-    fixture.storage.delete_series(&[selector.clone()], TimeRange::ALL).expect("deleted");
+    fixture.storage.delete_series(std::slice::from_ref(&selector), TimeRange::ALL).expect("deleted");
     assert!(fixture.storage.view().select(&selector, TimeRange::ALL, 10).expect("a selection").is_empty());
 }
 

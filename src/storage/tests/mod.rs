@@ -6,6 +6,7 @@ mod damage;
 mod edges;
 mod figures;
 mod full_disk;
+mod simulation;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
