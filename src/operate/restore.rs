@@ -23,7 +23,7 @@ pub struct RestoreArgs {
     /// As it was so long ago, like 6h: the newest snapshot in the data folder that is not younger
     #[arg(long, visible_alias = "as-of", value_name = "DURATION", group = "which", value_parser = parse_duration_ms)]
     ago: Option<i64>,
-    /// Put what is in the data folder aside, as replaced-<time> in it; without this it has to be empty
+    /// Put what is in the data folder aside, as `replaced-TIME` in it; without this it has to be empty
     #[arg(long)]
     replace: bool,
 }

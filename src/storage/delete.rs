@@ -21,6 +21,8 @@ impl Storage {
     /// Waits: not for an asynchronous task.
     pub fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), StorageError> {
         let mut maintenance = self.take_maintenance();
+        // A block that a compaction could not remove would show the samples again after a restart.
+        self.remove_left_behind(&mut maintenance)?;
         self.delete_in_head(selectors, range)?;
         let folder = block::folder(&self.options.data_dir);
         let mut changed: Vec<Member> = Vec::new();

@@ -53,6 +53,13 @@ pub(super) struct RetentionState {
 }
 
 impl RetentionState {
+    /// As of the start of a database whose newest sample is of `newest_ms`: a clock that jumped while nobody looked has
+    /// jumped all the same.
+    pub(super) fn at_start(newest_ms: i64, now_ms: i64, now: Duration) -> RetentionState {
+        let judged = (newest_ms != i64::MIN).then(|| (newest_ms.min(now_ms), now));
+        RetentionState { judged, ..RetentionState::default() }
+    }
+
     /// The time by which samples are judged now, when `wanted_ms` is what the clocks say.
     fn judge(&mut self, wanted_ms: i64, now: Duration) -> i64 {
         let judged_ms = match self.judged {
@@ -83,7 +90,11 @@ impl Storage {
     pub(super) fn expire(&self, maintenance: &mut Maintenance) -> Result<usize, StorageError> {
         let blocks = self.blocks.load_full();
         // The older of the two clocks: neither a jump of ours nor a sender's alone removes anything.
-        let wanted_ms = self.clock.now_ms().min(self.head.newest_ms().max(blocks.floor_ms));
+        let newest_ms = self.head.newest_ms().max(blocks.floor_ms);
+        if newest_ms == i64::MIN {
+            return Ok(0); // nothing is held: the first sample must not look like a jump
+        }
+        let wanted_ms = self.clock.now_ms().min(newest_ms);
         let now_ms = maintenance.retention.judge(wanted_ms, self.clock.monotonic());
         let gone = match blocks.members().iter().find(|member| self.is_expired(member, now_ms)) {
             Some(expired) => Some(expired.clone()),
@@ -92,7 +103,7 @@ impl Storage {
         if let Some(gone) = gone {
             let gone = [gone.block];
             self.publish(maintenance, None, |before| before.without(&gone));
-            self.remove_blocks(&gone)?;
+            self.remove_blocks(maintenance, &gone)?;
             return Ok(1);
         }
         self.expire_series(maintenance, now_ms)

@@ -70,7 +70,8 @@ pub(super) struct Threads {
 
 impl Threads {
     pub(super) fn start(loops: Loops) -> Result<Threads, StorageError> {
-        let mut threads = Threads { log: Some(start("log".to_owned(), move || loops.log.run())?), ..Threads::default() };
+        let mut threads =
+            Threads { log: Some(start("log".to_owned(), move || loops.log.run())?), ..Threads::default() };
         for (index, shard) in loops.shards.into_iter().enumerate() {
             threads.shards.push(start(format!("shard-{index}"), move || shard.run())?);
         }

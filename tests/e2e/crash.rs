@@ -1,192 +1,24 @@
 //! `kill -9` under load: what was acknowledged is there, exactly, and nothing twice.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dozor::clock::Clock;
-use dozor::demo::{RequestEncoder, encode_labels};
-use dozor::model::Labels;
 use tempfile::TempDir;
 
-use crate::api::instant;
-use crate::client::Client;
+use crate::backup::printed;
 use crate::engine::{Engine, dozor};
+use crate::load::{Load, Measure, ORDERS, Orders, WINDOW_SETTING, Writer, writers, writers_with_belated};
 use crate::process::Process;
 use crate::wait::wait_until;
 
-const WRITERS: usize = 2;
-/// Series of one writer; each of its requests has [`REQUEST_STEPS`] samples of every one.
-const SERIES: usize = 50;
-const REQUEST_STEPS: i64 = 20;
-const STEP_MS: i64 = 15_000;
-/// How many requests one writer may be ahead of the other: half an hour of event time. What is further behind the newest
-/// than the out-of-order window may be sealed already, whoever sent that.
-const AHEAD_REQUESTS_MAX: i64 = 6;
-const ROUNDS: u64 = 4;
 /// Requests that must be acknowledged before a round's kill, by the round: the kill comes at another point each time.
-const ACKNOWLEDGED_BEFORE_KILL: [u64; ROUNDS as usize] = [40, 7, 90, 25];
-
-/// One sender: its requests by number, each of which always has the same samples.
-pub(crate) struct Writer {
-    index: usize,
-    start_ms: i64,
-    label_bytes: Vec<Vec<u8>>,
-    encoder: RequestEncoder,
-    /// Requests `0..acknowledged` were answered with 204.
-    pub(crate) acknowledged: i64,
-}
-
-impl Writer {
-    fn new(index: usize, start_ms: i64) -> Writer {
-        let labels = |series: usize| {
-            let pairs = [("__name__", "crash"), ("series", &series.to_string()), ("writer", &index.to_string())];
-            Labels::from_pairs(pairs).expect("few and short")
-        };
-        let encoded = |series| {
-            let mut bytes = Vec::new();
-            encode_labels(&labels(series), &mut bytes);
-            bytes
-        };
-        let label_bytes = (0..SERIES).map(encoded).collect();
-        Writer { index, start_ms, label_bytes, encoder: RequestEncoder::new(), acknowledged: 0 }
-    }
-
-    fn time_ms(&self, step: i64) -> i64 {
-        self.start_ms + step * STEP_MS
-    }
-
-    fn request(&mut self, number: i64) -> Vec<u8> {
-        for step in number * REQUEST_STEPS..(number + 1) * REQUEST_STEPS {
-            let timestamp_ms = self.time_ms(step);
-            for (series, label_bytes) in self.label_bytes.iter().enumerate() {
-                self.encoder.push(label_bytes, timestamp_ms, value(self.index, series, step));
-            }
-        }
-        self.encoder.finish().to_vec()
-    }
-
-    /// Writes until the engine is gone. What it did not answer is sent again in the next round, as senders do.
-    fn write(&mut self, client: &mut Client, work: &Work) {
-        while !work.stop.load(Ordering::SeqCst) {
-            if self.acknowledged > work.slowest() + AHEAD_REQUESTS_MAX {
-                std::thread::sleep(Duration::from_millis(1));
-                continue;
-            }
-            let body = self.request(self.acknowledged);
-            match client.remote_write(&body) {
-                Ok(answer) if answer.status == 204 => {
-                    self.acknowledged += 1;
-                    work.progress[self.index].store(self.acknowledged, Ordering::SeqCst);
-                    work.acknowledged.fetch_add(1, Ordering::SeqCst);
-                }
-                Ok(answer) => assert!(matches!(answer.status, 429 | 503), "{} {}", answer.status, answer.text()),
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Reads everything back: all that was acknowledged is there, and beyond it at most the one request that was under
-    /// way; each value is the one that was sent.
-    fn check(&self, engine: &Engine) {
-        self.check_between(engine, self.acknowledged, self.acknowledged + 1);
-    }
-
-    /// As [`Writer::check`], of a server that has all of the requests before `least`, and none from `most` on.
-    pub(crate) fn check_between(&self, engine: &Engine, least: i64, most: i64) {
-        let end_ms = self.time_ms(most * REQUEST_STEPS);
-        let window_s = (end_ms - self.start_ms) / 1000 + 60;
-        let query = format!("crash{{writer=\"{}\"}}[{window_s}s]", self.index);
-        let stored = instant(engine.address, &query, end_ms);
-        let steps_sent = most * REQUEST_STEPS;
-        let steps_acknowledged = least * REQUEST_STEPS;
-        assert!(stored.len() == SERIES || least == 0, "{} series are there", stored.len());
-        for (labels, samples) in &stored {
-            let labels: serde_json::Value = serde_json::from_str(labels).expect("labels are JSON");
-            let series = labels["series"].as_str().and_then(|series| series.parse().ok()).expect("a series of ours");
-            let mut seen = BTreeSet::new();
-            for (timestamp_ms, found) in samples {
-                let step = (timestamp_ms - self.start_ms) / STEP_MS;
-                assert_eq!(self.time_ms(step), *timestamp_ms, "{labels}: nobody sent a sample of this time");
-                assert!(step < steps_sent, "{labels}: nobody sent step {step}");
-                assert!(seen.insert(step), "{labels}: step {step} is there twice");
-                let sent = value(self.index, series, step);
-                assert_eq!(found.to_bits(), sent.to_bits(), "{labels}, step {step}: {sent} was sent, {found} is there");
-            }
-            let missing = (0..steps_acknowledged).find(|step| !seen.contains(step));
-            assert_eq!(missing, None, "{labels}: a step was acknowledged and is lost, of {steps_acknowledged}");
-        }
-    }
-}
-
-/// What a series has at a step: full of digits, so that a wrong bit shows.
-fn value(writer: usize, series: usize, step: i64) -> f64 {
-    let mixed = (step as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ ((series as u64) << 7 | writer as u64);
-    match mixed % 4 {
-        0 => step as f64,
-        1 => mixed as f64 / 1e3,
-        2 => -(step as f64) / 7.0,
-        _ => f64::from(mixed as u32) * 0.1,
-    }
-}
-
-/// What the writers of one round share.
-struct Work {
-    stop: AtomicBool,
-    acknowledged: AtomicU64,
-    /// Requests that each has had acknowledged, in all rounds.
-    progress: [AtomicI64; WRITERS],
-}
-
-impl Work {
-    fn slowest(&self) -> i64 {
-        self.progress.iter().map(|progress| progress.load(Ordering::SeqCst)).min().expect("there are writers")
-    }
-}
-
-/// The writers at work, each with a connection of its own.
-pub(crate) struct Load {
-    work: Arc<Work>,
-    threads: Vec<JoinHandle<Writer>>,
-}
-
-impl Load {
-    pub(crate) fn start(engine: &Engine, writers: Vec<Writer>) -> Load {
-        let progress = std::array::from_fn(|index| AtomicI64::new(writers[index].acknowledged));
-        let work = Arc::new(Work { stop: AtomicBool::new(false), acknowledged: AtomicU64::new(0), progress });
-        let start = |mut writer: Writer| {
-            let (work, mut client) = (work.clone(), engine.client());
-            std::thread::spawn(move || {
-                writer.write(&mut client, &work);
-                writer
-            })
-        };
-        let threads = writers.into_iter().map(start).collect();
-        Load { work, threads }
-    }
-
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.work.acknowledged.load(Ordering::SeqCst)
-    }
-
-    /// Requests that each writer has had acknowledged so far.
-    pub(crate) fn progress(&self) -> Vec<i64> {
-        self.work.progress.iter().map(|progress| progress.load(Ordering::SeqCst)).collect()
-    }
-
-    pub(crate) fn end(self) -> Vec<Writer> {
-        self.work.stop.store(true, Ordering::SeqCst);
-        self.threads.into_iter().map(|thread| thread.join().expect("a writer that is content")).collect()
-    }
-}
-
-pub(crate) fn writers() -> Vec<Writer> {
-    let start_ms = Clock::system().now_ms() - 10 * 24 * 3_600_000;
-    (0..WRITERS).map(|index| Writer::new(index, start_ms)).collect()
-}
+const ACKNOWLEDGED_BEFORE_KILL: [u64; 4] = [40, 7, 90, 25];
+/// Little in each request, so that a hundred rounds can be read back again and again.
+const LIGHT: Measure = Measure { series: 5, request_steps: 10, pause: Duration::from_millis(15) };
+/// What a start reads for a while.
+const LARGE: Measure = Measure { series: 1_000, request_steps: 5, pause: Duration::ZERO };
 
 #[test]
 fn everything_acknowledged_survives_kills_under_load() {
@@ -199,7 +31,7 @@ fn everything_acknowledged_survives_kills_under_load() {
         engine.kill();
         writers = load.end();
         engine.start_again();
-        writers.iter().for_each(|writer| writer.check(&engine));
+        check_all(&writers, &engine);
     }
 }
 
@@ -216,10 +48,162 @@ fn everything_acknowledged_survives_a_kill_while_blocks_are_cut() {
         engine.start_again();
         assert!(engine.metric("dozor_blocks") >= f64::from(round), "the blocks are there after the restart");
         assert_eq!(engine.metric("dozor_damage_total"), 0.0, "a kill damages nothing");
-        writers.iter().for_each(|writer| writer.check(&engine));
+        check_all(&writers, &engine);
         load = Load::start(&engine, writers);
     }
     load.end();
+}
+
+/// What a round's kill fell into.
+#[derive(Debug, Default)]
+struct Fell {
+    /// By the place in [`ORDERS`].
+    into_orders: [usize; 2],
+    into_none: usize,
+}
+
+/// Kills a server again and again that has belated samples to take and orders to carry out, and reads everything back
+/// after each start. Then takes stock.
+fn rounds_with_belated_and_orders(rounds: u64) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let settings = folder.path().join("dozor.yml");
+    fs::write(&settings, WINDOW_SETTING).expect("written");
+    let mut engine = Engine::start(folder.path(), &["--config", path(&settings)]);
+    let mut writers = writers_with_belated(LIGHT);
+    // What one number of shards wrote, another one reads.
+    let set_shards = |round: u64| {
+        fs::write(&settings, format!("{WINDOW_SETTING}shards: {}\n", 1 + round % 4)).expect("written");
+    };
+    let (mut fell, mut carried_out) = (Fell::default(), [0; 2]);
+    for round in 0..rounds {
+        let load = Load::start(&engine, writers);
+        let orders = Orders::start(&engine);
+        // Spread by a multiplier that has nothing in common with the lengths: other counts, other moments.
+        let wanted = 10 + round * 37 % 80;
+        wait_until("requests are acknowledged", || load.acknowledged() >= wanted);
+        if let Some(order) = ORDERS.get(round as usize % 3) {
+            wait_closely(|| orders.under_way() == Some(order));
+        }
+        std::thread::sleep(Duration::from_micros(round * 611 % 20_000));
+        match orders.under_way().and_then(|order| ORDERS.iter().position(|known| *known == order)) {
+            Some(order) => fell.into_orders[order] += 1,
+            None => fell.into_none += 1,
+        }
+        engine.kill();
+        writers = load.end();
+        let done = orders.end();
+        carried_out = [carried_out[0] + done[0], carried_out[1] + done[1]];
+        set_shards(round);
+        engine.start_again();
+        assert_eq!(engine.metric("dozor_damage_total"), 0.0, "a kill damages nothing, round {round}");
+        check_all(&writers, &engine);
+    }
+    let acknowledged: i64 = writers.iter().map(|writer| writer.acknowledged).sum();
+    eprintln!(
+        "{rounds} kills: {fell:?}; {carried_out:?} of {ORDERS:?} carried out; {acknowledged} requests acknowledged"
+    );
+    assert!(fell.into_orders.iter().all(|count| *count > 0), "no kill fell into one of the orders: {fell:?}");
+    take_stock(&mut engine, &writers);
+}
+
+/// After the last kill: once all is compacted, the blocks have as many samples as answers have, so none is kept twice;
+/// no file is damaged, none was left behind, and every snapshot is whole or gone.
+fn take_stock(engine: &mut Engine, writers: &[Writer]) {
+    let in_answers = check_all(writers, engine);
+    let answer = engine.client().post("/api/v1/admin/tsdb/compact", &[], &[]).expect("the server answers");
+    let summary: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(summary["data"]["samples"], serde_json::Value::from(in_answers), "{summary}");
+    assert_eq!(check_all(writers, engine), in_answers);
+    eprintln!("{in_answers} samples, each once; {summary}");
+    engine.stop();
+    let data = engine.data_folder();
+    assert!(printed(&["verify", "--data-dir", path(&data)]).ends_with("no damage"));
+    let left: Vec<PathBuf> = entries(&data.join("blocks")).into_iter().filter(|path| !is_block(path)).collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+    let snapshots = entries(&data.join("snapshots"));
+    let newest = snapshots.iter().max().expect("some snapshots were taken");
+    assert!(printed(&["verify", "--snapshot", path(newest)]).starts_with("ok: "));
+    assert!(snapshots.iter().all(|snapshot| snapshot.join("manifest").is_file()), "one is not complete");
+}
+
+fn is_block(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "block")
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    entries.map(|entry| entry.expect("an entry").path()).collect()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("paths of tests are text")
+}
+
+/// As [`wait_until`], for what lasts only some milliseconds.
+fn wait_closely(is_so: impl Fn() -> bool) {
+    let clock = Clock::system();
+    while !is_so() {
+        assert!(clock.monotonic().as_secs() < 60, "waited a minute in vain");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Reads back what each was told to be stored. Returns how many samples are there.
+fn check_all(writers: &[Writer], engine: &Engine) -> usize {
+    writers.iter().map(|writer| writer.check(engine)).sum()
+}
+
+#[test]
+fn everything_acknowledged_survives_kills_while_belated_samples_come_and_orders_are_carried_out() {
+    rounds_with_belated_and_orders(8);
+}
+
+#[test]
+#[ignore = "takes minutes; ask for it before a release"]
+fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
+    rounds_with_belated_and_orders(100);
+}
+
+#[test]
+fn kills_while_recovering_lose_nothing_and_take_no_room() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let settings = folder.path().join("dozor.yml");
+    fs::write(&settings, WINDOW_SETTING).expect("written");
+    let mut engine = Engine::start(folder.path(), &["--config", path(&settings)]);
+    let load = Load::start(&engine, writers_with_belated(LARGE));
+    wait_until("requests are acknowledged", || load.acknowledged() >= 40);
+    engine.kill();
+    let writers = load.end();
+    let data = engine.data_folder();
+    let bytes = || -> u64 {
+        let files = ["blocks", "log"].map(|folder| entries(&data.join(folder))).concat();
+        files.iter().map(|file| fs::metadata(file).expect("a file").len()).sum()
+    };
+    let (at_kill, mut while_recovering) = (bytes(), 0);
+    // Before it has opened anything, and then from the first word of the recovery on.
+    for (hears_it, wait_ms) in [(false, 0), (false, 5), (true, 0), (true, 10), (true, 25), (true, 50), (true, 100)] {
+        engine.start_without_waiting();
+        if hears_it {
+            wait_closely(|| engine.client().get("/-/healthy").is_ok());
+        }
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        let ready = engine.client().get("/-/ready");
+        while_recovering += usize::from(ready.is_ok_and(|answer| answer.text().starts_with("recovering")));
+        engine.kill();
+        assert!(bytes() <= at_kill, "{} bytes after a kill {wait_ms} ms behind the start, {at_kill} before", bytes());
+    }
+    assert!(while_recovering >= 2, "only {while_recovering} kills came while the log was read");
+    eprintln!("{while_recovering} kills while the log was read");
+    engine.start_again();
+    assert_eq!(engine.metric("dozor_damage_total"), 0.0, "a kill damages nothing");
+    let before = check_all(&writers, &engine);
+    // And what came back goes on as if nothing had been.
+    let load = Load::start(&engine, writers);
+    wait_until("requests are acknowledged", || load.acknowledged() >= 10);
+    engine.kill();
+    let writers = load.end();
+    engine.start_again();
+    assert!(check_all(&writers, &engine) > before);
 }
 
 #[test]
@@ -236,7 +220,7 @@ fn sigterm_under_load_ends_within_ten_seconds_with_everything_kept() {
     assert_eq!(status.code(), Some(0), "it ends well");
     assert!(took.as_secs() < 10, "it took {took:?} to stop");
     engine.start_again();
-    writers.iter().for_each(|writer| writer.check(&engine));
+    check_all(&writers, &engine);
 }
 
 #[test]

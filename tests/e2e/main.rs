@@ -16,6 +16,7 @@ mod crash;
 mod demo;
 mod engine;
 mod faults;
+mod load;
 mod pager;
 mod process;
 mod prometheus;

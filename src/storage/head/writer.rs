@@ -291,12 +291,14 @@ impl ShardWriter {
         let epoch = shard.epoch();
         let series = shard.by_ref_mut(reference).expect("nothing is freed under the lock");
         let admission = series.admit_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.tally);
+        let belated_count = series.belated_count();
         if admission == Admission::Stored {
             self.belated.push(row);
             if series.watched {
                 self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
             }
         }
+        shard.note_crowded(belated_count);
         admission
     }
 

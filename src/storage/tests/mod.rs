@@ -6,6 +6,7 @@ mod damage;
 mod edges;
 mod figures;
 mod full_disk;
+mod review;
 mod simulation;
 
 use std::collections::BTreeMap;
@@ -290,6 +291,19 @@ fn blocks_past_the_retention_go_one_at_a_time() {
 }
 
 #[test]
+fn retention_begins_with_the_first_sample_of_a_database_that_was_empty() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let fixture = open_with(&disk, StorageOptions { retention_ms: 6 * HOUR_MS, ..options(1) }, &clock);
+    fixture.storage.maintain().expect("nothing to maintain");
+    let up = series("up", 1);
+    four_hours(&fixture, &up);
+    assert_eq!(fixture.storage.maintain().expect("maintained").blocks_cut, 1);
+    clock.advance(Duration::from_millis(8 * HOUR_MS as u64));
+    fixture.write(&[(up.clone(), T0 + 12 * HOUR_MS, 1.0)]);
+    assert_eq!(fixture.storage.maintain().expect("maintained").blocks_expired, 1, "it ends six hours before");
+}
+
+#[test]
 fn a_head_that_holds_too_much_is_cut_early_and_loses_nothing() {
     let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
     let up = series("up", 1);
@@ -319,12 +333,15 @@ fn writes_wait_while_the_head_cannot_be_emptied() {
     let fixture = open_with(&disk, StorageOptions { head_bytes_max: 1, ..options(1) }, &clock);
     let up = series("up", 1);
     fixture.write(&[(up.clone(), T0, 1.0)]);
-    assert!(fixture.storage.maintain().expect("maintained").head_full, "one sample cannot be cut in two");
+    let view = fixture.storage.view();
+    assert!(fixture.storage.maintain().expect("maintained").head_full, "the view still sees the head");
     let refused = fixture.try_write(&[(up.clone(), T0 + 1, 2.0)]).expect_err("the head is full");
     assert_eq!(refused, WriteError::HeadFull(1));
     assert!(refused.to_string().contains("head.bytes_max"));
     assert!(fixture.storage.is_head_full());
     assert_eq!(fixture.read(&up), bits(&[(T0, 1.0)]), "queries go on");
+    drop(view);
+    assert!(!fixture.storage.maintain().expect("maintained").head_full);
 }
 
 #[test]

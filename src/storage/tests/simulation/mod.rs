@@ -118,7 +118,6 @@ fn play_seeds(first: u64, is_wanted: impl Fn(u64) -> bool + Sync) -> u64 {
     next.load(Ordering::SeqCst) - first
 }
 
-#[expect(clippy::disallowed_methods, reason = "what a tester asks for on the command line")]
 fn asked(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
