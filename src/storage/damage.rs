@@ -204,7 +204,7 @@ impl LeftOut {
 
     /// Notes the files put aside whose time shares a moment with `range`: they were told when they were.
     pub(super) fn note_lost(&self, blocks: &BlockSet, range: TimeRange) {
-        let first = Corruption { offset: 0, what: "the block is damaged and was put aside" };
+        let first = Corruption { offset: 0, what: "the block is damaged and was put aside as .damaged" };
         let mut notes = self.0.by_file.lock();
         for (file, range) in blocks.lost_in(range) {
             if notes.len() < NOTES_MAX {

@@ -21,7 +21,7 @@ pub(in crate::storage) struct Member {
 #[derive(Clone, Default)]
 pub(in crate::storage) struct BlockSet {
     members: Vec<Member>,
-    /// Files that were put aside, and the time that they are for: what they held is missing, but for what the log had.
+    /// Files that were put aside, under the names that they had, and the time that they are for: what they held is missing, but for what the log had.
     lost: Vec<(PathBuf, TimeRange)>,
     /// Everything older is sealed: in a block, or lost with one.
     pub(in crate::storage) floor_ms: i64,
@@ -74,7 +74,7 @@ impl BlockSet {
     /// The same set without this block, whose file is put aside.
     pub(in crate::storage) fn losing(&self, damaged: &Arc<Block>) -> BlockSet {
         let mut set = self.without(std::slice::from_ref(damaged));
-        set.lost.push((damaged.path().with_extension("damaged"), damaged.span()));
+        set.lost.push((damaged.path().to_owned(), damaged.span()));
         set
     }
 
@@ -160,7 +160,7 @@ pub(in crate::storage) fn open_all(
 }
 
 fn lost(path: &Path, name: BlockName) -> (PathBuf, TimeRange) {
-    (path.with_extension("damaged"), TimeRange { from_ms: name.from_ms, to_ms: name.to_ms - 1 })
+    (path.with_extension("block"), TimeRange { from_ms: name.from_ms, to_ms: name.to_ms - 1 })
 }
 
 /// Whether the folder has the block of this name, put aside perhaps.

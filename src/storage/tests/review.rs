@@ -117,7 +117,8 @@ fn what_was_deleted_stays_deleted_when_a_merged_block_could_not_be_removed() {
         fixture.write(&[(up.clone(), T0 + 6 * HOUR_MS, 1.0)]);
         fixture.storage.maintain().expect("maintained");
         disk.fail_after(fail_after);
-        let compacted = fixture.storage.compact_all();
+        let _ = fixture.storage.compact_all();
+        let is_harmed = disk.is_failing();
         disk.heal();
         let deleted = TimeRange { from_ms: T0, to_ms: T0 + HOUR_MS };
         let selector = vec![Matcher::equal("__name__", "up")];
@@ -128,8 +129,8 @@ fn what_was_deleted_stays_deleted_when_a_merged_block_could_not_be_removed() {
             let first = fixture.read(&up).first().map(|sample| sample.0);
             assert_eq!(first, Some(T0 + HOUR_MS + 60_000), "operation {fail_after} failed");
         }
-        if compacted.is_ok() {
-            assert!(fail_after > 10);
+        if !is_harmed {
+            assert!(fail_after > 3, "something failed before");
             return;
         }
     }
