@@ -42,10 +42,12 @@ use crate::telemetry::{self, Registry};
 pub use formats::NewerFormat;
 use watch::{Watching, WatchingParts};
 
-/// How often blocks and retention are looked after.
-const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often blocks and retention are looked after. To see that nothing is due costs next to nothing.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it is looked whether a snapshot is due.
 const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How soon they are looked after again when the disk refused.
+const MAINTENANCE_AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 /// How soon they are looked after again when a block was cut: the head is emptied in the next round, and time may run
 /// faster than the clock.
 const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
@@ -457,7 +459,10 @@ fn maintain(storage: &Storage, stopped: &Receiver<()>) {
             }
             Ok(_) => {}
             // The log keeps what the block was to hold; the next round tries again.
-            Err(error) => tracing::error!(%error, "maintenance failed and will be tried again"),
+            Err(error) => {
+                wait = MAINTENANCE_AFTER_A_FAILURE;
+                tracing::error!(%error, "maintenance failed and will be tried again");
+            }
         }
     }
 }

@@ -12,11 +12,12 @@
 //! 1. The new block is complete, read back and named before one that it replaces goes. A crash between leaves both: they
 //!    say the same, and are merged again.
 //! 2. A block that cannot be read through to its end is never replaced: it serves what can be read.
-//! 3. Between two targets it looks whether a block has to be cut, or whether somebody waits for it to stop.
+//! 3. Between two targets, and parts of a large one, it looks whether a block has to be cut, or whether somebody waits for it to stop.
 //!
 //! How blocks are put together is in `merge.rs`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,6 +25,7 @@ use storage_format::column::Effort;
 
 use super::block::{self, Block, Member};
 use super::build;
+use super::log::DISK_RESERVE_BYTES;
 use super::merge::Merging;
 use super::seal::Maintenance;
 use super::{BLOCK_MS, Storage, StorageError};
@@ -79,8 +81,10 @@ impl Storage {
         }
         let due = Due::Asked { number_max: self.last_block_number.load(Ordering::SeqCst) };
         loop {
+            let unreadable_before = maintenance.unreadable.len();
             let compacted = self.compact_once(&mut maintenance, due)?;
-            if compacted == 0 {
+            // Without a block that turned out to be unreadable there may be others to merge.
+            if compacted == 0 && maintenance.unreadable.len() == unreadable_before {
                 break;
             }
             summary.blocks_merged += compacted;
@@ -108,6 +112,12 @@ impl Storage {
     /// Merges the first blocks for which it is time. Returns how many: none when nothing is due.
     pub(super) fn compact_once(&self, maintenance: &mut Maintenance, due: Due) -> Result<usize, StorageError> {
         let Some(sources) = self.due_blocks(maintenance, due) else { return Ok(0) };
+        // Both are there until the old ones go; the log's reserve is not for this.
+        let needed_bytes = DISK_RESERVE_BYTES + sources.iter().map(|member| member.block.bytes()).sum::<u64>();
+        if self.disk.free_bytes(&self.options.data_dir)? < needed_bytes {
+            tracing::warn!(needed_bytes, "blocks are not compacted: the disk has too little room to write them anew");
+            return Ok(0);
+        }
         self.merge(maintenance, &sources, &|_| true)
     }
 
@@ -159,14 +169,18 @@ impl Storage {
         let range = spans.reduce(|a, b| TimeRange { from_ms: a.from_ms.min(b.from_ms), to_ms: a.to_ms.max(b.to_ms) });
         let range = range.expect("a merge has sources");
         let level = sources.iter().map(|member| member.block.facts().level).max().unwrap_or(0).saturating_add(1);
+        let (name, folder) = (self.next_name(range), block::folder(&self.options.data_dir));
         let written = build::write_block(
             &*self.disk,
-            &block::folder(&self.options.data_dir),
-            self.next_name(range),
+            &folder,
+            name,
             self.block_range(range, level),
             Effort::Compact,
             |builder| Merging { storage: self, maintenance, sources, range, keep }.run(builder),
         );
+        if written.is_err() {
+            maintenance.leave_behind(name.path(&folder));
+        }
         let written = match written {
             Err(StorageError::Interrupted) => return Ok(0),
             Err(StorageError::Unreadable { block, what }) => {
@@ -174,29 +188,66 @@ impl Storage {
                 maintenance.unreadable.insert(block);
                 return Ok(0);
             }
+            Err(StorageError::Corruption { file, damage }) => {
+                return self.find_damaged(maintenance, sources, StorageError::Corruption { file, damage });
+            }
             other => other?,
         };
         let gone: Vec<Arc<Block>> = sources.iter().map(|member| member.block.clone()).collect();
         let floor_ms = self.blocks.load().floor_ms;
         self.publish(maintenance, None, |before| before.without(&gone).with(written, floor_ms));
-        self.remove_blocks(&gone)?;
+        self.remove_blocks(maintenance, &gone)?;
         self.counters.blocks_compacted.fetch_add(gone.len() as u64, Ordering::Relaxed);
         Ok(gone.len())
     }
 
+    /// A merged block could not be read back. A group that is taken as it is brings its damage along: then a source is
+    /// the one that cannot be compacted.
+    fn find_damaged(
+        &self,
+        maintenance: &mut Maintenance,
+        sources: &[Member],
+        met: StorageError,
+    ) -> Result<usize, StorageError> {
+        let damaged = |member: &&Member| !member.block.verify().is_empty();
+        let found: Vec<PathBuf> = sources.iter().filter(damaged).map(|member| member.block.path().to_owned()).collect();
+        if found.is_empty() {
+            return Err(met);
+        }
+        for file in &found {
+            tracing::error!(file = %file.display(), "a block cannot be compacted; what can be read of it serves on");
+        }
+        maintenance.unreadable.extend(found);
+        Ok(0)
+    }
+
     /// Removes blocks that serve no more, and then what was deleted from them. Views that still hold them read on: the
     /// files' pages stay until the last one lets go.
-    pub(super) fn remove_blocks(&self, gone: &[Arc<Block>]) -> Result<(), StorageError> {
+    pub(super) fn remove_blocks(&self, maintenance: &mut Maintenance, gone: &[Arc<Block>]) -> Result<(), StorageError> {
         let folder = block::folder(&self.options.data_dir);
-        for block in gone {
-            for path in [block.path().to_owned(), block.name().deleted_path(&folder)] {
-                match self.disk.remove(&path) {
-                    Err(error) if !error.is_not_found() => return Err(error.into()),
-                    _ => {}
-                }
-            }
+        let deleted = |block: &Arc<Block>| block.name().deleted_path(&folder);
+        // The blocks first: without its list of what was deleted, one that outlives it would show that again.
+        maintenance.left_behind.extend(gone.iter().map(|block| block.path().to_owned()));
+        maintenance.left_behind.extend(gone.iter().map(deleted));
+        self.remove_left_behind(maintenance)
+    }
+
+    /// Removes what is left of blocks that serve no more. After an error the rest stays noted.
+    pub(super) fn remove_left_behind(&self, maintenance: &mut Maintenance) -> Result<(), StorageError> {
+        if maintenance.left_behind.is_empty() {
+            return Ok(());
         }
-        Ok(self.disk.sync_folder(&folder)?)
+        let mut removed = 0;
+        let outcome = maintenance.left_behind.iter().try_for_each(|path| match self.disk.remove(path) {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => {
+                removed += 1;
+                Ok(())
+            }
+        });
+        maintenance.left_behind.drain(..removed);
+        outcome?;
+        Ok(self.disk.sync_folder(&block::folder(&self.options.data_dir))?)
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 use storage_format::Corruption;
 
-use super::block::{self, Block};
+use super::block::{self, Block, BlockSet};
 use super::seal::Maintenance;
 use super::view::ViewError;
 use super::{Storage, StorageCounters, StorageError};
@@ -154,7 +154,7 @@ impl Storage {
                         Err(error) => Some(error.to_string()),
                     };
                     tracing::error!(file = %path.display(), what, "the block no longer serves: put aside as .damaged");
-                    self.publish(maintenance, None, |before| before.without(&[suspect]));
+                    self.publish(maintenance, None, |before| before.losing(&suspect));
                     count += 1;
                     match block::put_aside(&*self.disk, &block::folder(&self.options.data_dir), &path) {
                         Err(error) if !error.is_not_found() => return Err(error.into()),
@@ -200,6 +200,17 @@ impl LeftOut {
             }
             T::default()
         })
+    }
+
+    /// Notes the files put aside whose time shares a moment with `range`: they were told when they were.
+    pub(super) fn note_lost(&self, blocks: &BlockSet, range: TimeRange) {
+        let first = Corruption { offset: 0, what: "the block is damaged and was put aside as .damaged" };
+        let mut notes = self.0.by_file.lock();
+        for (file, range) in blocks.lost_in(range) {
+            if notes.len() < NOTES_MAX {
+                notes.entry(file.clone()).or_insert(Note { first, range: *range, place_count: 1 });
+            }
+        }
     }
 
     /// Something of a block of `range` could not be read.

@@ -8,36 +8,44 @@
 //!
 //! A deletion concerns what is stored when it is asked for: a sample that is sent again afterwards is stored again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::batch::{Pending, WriteError};
 use super::block::{self, Member};
 use super::threads::ShardMessage;
 use super::{Storage, StorageError, hand_over};
-use crate::model::{Matcher, TimeRange};
+use crate::model::{Labels, Matcher, TimeRange};
 
 impl Storage {
     /// Deletes the samples in `range` of all series that satisfy one of the selectors. Returns when that is safe on disk.
     /// Waits: not for an asynchronous task.
     pub fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), StorageError> {
         let mut maintenance = self.take_maintenance();
-        self.delete_in_head(selectors, range)?;
-        let folder = block::folder(&self.options.data_dir);
-        let mut changed: Vec<Member> = Vec::new();
+        // A block that a compaction could not remove would show the samples again after a restart.
+        self.remove_left_behind(&mut maintenance)?;
+        let mut sealed = vec![BTreeSet::new(); self.shard_count()];
+        let mut concerned = Vec::new();
         for member in self.blocks.load().overlapping(range) {
-            let mut series = Vec::new();
+            let mut series = BTreeSet::new();
             for selector in selectors {
                 let found = member.select(selector).map_err(|what| StorageError::Unreadable {
                     block: member.block.path().to_owned(),
                     what: what.to_string(),
                 })?;
-                series.extend(found.into_iter().map(|(number, _)| number));
+                for (number, labels) in found {
+                    series.insert(number);
+                    sealed[self.shard_of(&labels)].insert(labels);
+                }
             }
-            series.sort_unstable();
-            series.dedup();
-            if series.is_empty() {
-                continue;
+            if !series.is_empty() {
+                concerned.push((member.clone(), series));
             }
+        }
+        self.delete_in_head(selectors, range, sealed)?;
+        let folder = block::folder(&self.options.data_dir);
+        let mut changed: Vec<Member> = Vec::new();
+        for (member, series) in concerned {
             let (member, file) = member.without(series, range);
             self.disk.replace(&member.block.name().deleted_path(&folder), &file)?;
             changed.push(member);
@@ -49,8 +57,13 @@ impl Storage {
     }
 
     /// Removes what the head holds in `range` of the series that satisfy one of the selectors. Returns when that is in
-    /// the log, with how many samples it were.
-    pub(super) fn delete_in_head(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<u64, WriteError> {
+    /// the log, with how many samples it were. `sealed`: a shard's series that blocks hold.
+    fn delete_in_head(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        sealed: Vec<BTreeSet<Labels>>,
+    ) -> Result<u64, WriteError> {
         let answered = {
             let closing = self.closing.read();
             if *closing {
@@ -58,9 +71,10 @@ impl Storage {
             }
             let (pending, answered) = Pending::new(self.inboxes.len());
             let selectors: Arc<[Vec<Matcher>]> = selectors.into();
-            for inbox in &self.inboxes {
+            for (inbox, sealed) in self.inboxes.iter().zip(sealed) {
+                let sealed = sealed.into_iter().collect();
                 let (selectors, pending) = (selectors.clone(), pending.clone());
-                hand_over(inbox, ShardMessage::Delete { selectors, range, pending: pending.clone() }, &pending);
+                hand_over(inbox, ShardMessage::Delete { selectors, range, sealed, pending: pending.clone() }, &pending);
             }
             answered
         };

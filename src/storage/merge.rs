@@ -48,15 +48,21 @@ impl Merging<'_> {
         let series = self.by_target()?;
         let progress = self.storage.progress.begin(Task::Compact, series.len() as u64);
         for target in series.chunk_by(|a, b| a.0 == b.0) {
-            if self.storage.is_interrupted() {
-                return Err(StorageError::Interrupted);
-            }
-            self.storage.cut_due(self.maintenance)?;
+            self.let_others()?;
             let (mut series, origins) = self.join(target)?;
             self.write_target(&mut series, &origins, builder)?;
             progress.add(target.len() as u64);
         }
         Ok(())
+    }
+
+    /// Cuts what is due meanwhile, and ends with an error if somebody waits. Series without a target are all of one, so
+    /// it is not enough to do so between targets.
+    fn let_others(&mut self) -> Result<(), StorageError> {
+        if self.storage.is_interrupted() {
+            return Err(StorageError::Interrupted);
+        }
+        self.storage.cut_due(self.maintenance).map(|_| ())
     }
 
     /// Every series of every source, ordered by target: hash of the target, index of the source, number there.
@@ -88,13 +94,14 @@ impl Merging<'_> {
     }
 
     fn write_target(
-        &self,
+        &mut self,
         series: &mut [Building],
         origins: &[Origins],
         builder: &mut BlockBuilder<'_>,
     ) -> Result<(), StorageError> {
         if series.len() > COPIED_SERIES_MAX || !self.are_apart() {
             for (series, origins) in series.chunks_mut(GROUP_COLUMNS).zip(origins.chunks(GROUP_COLUMNS)) {
+                self.let_others()?;
                 self.read(self.range, series, origins, builder)?;
                 builder.append(series)?;
             }

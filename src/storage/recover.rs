@@ -20,6 +20,7 @@ use super::damage::DamageLog;
 use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
+use super::retain::RetentionState;
 use super::tap::{self, Interest, TapSource};
 use super::threads::{LogLoop, Loops, Room, ShardLoop, Threads};
 use super::{
@@ -67,6 +68,7 @@ pub(super) fn open(
     let found = block::open_all(&*disk, &block_folder, &mut recovered.damage)?;
     recovered.block_count = found.set.members().len();
 
+    let lost = found.set.lost_spans();
     let head = Arc::new(Head::new(options.shard_count, found.set.floor_ms));
     let blocks = Arc::new(ArcSwap::from_pointee(found.set));
     let sealed = sealed_lookup(blocks.clone());
@@ -78,11 +80,11 @@ pub(super) fn open(
     };
     let (mut writers, mut taps) = (Vec::new(), Vec::new());
     for index in 0..options.shard_count {
-        let (feed, source) = tap::tap(head.clone(), index, interest.clone());
+        let (feed, source) = tap::tap(head.clone(), blocks.clone(), index, interest.clone());
         writers.push(ShardWriter::new(index as u8, head.clone(), resolver.clone(), limits, sealed.clone(), feed));
         taps.push(source);
     }
-    let sources = Sources { disk: &*disk, log_folder: &log_folder, lost: &found.lost, progress: &options.recovery };
+    let sources = Sources { disk: &*disk, log_folder: &log_folder, lost: &lost, progress: &options.recovery };
     let replayed = replay_log(&sources, &head, &mut writers, &mut recovered)?;
     recovered.series_count = head.series_count();
 
@@ -122,6 +124,8 @@ pub(super) fn open(
     }
     let threads = start(Loops { shards, log })?;
     options.recovery.done.store(true, Ordering::Relaxed);
+    let newest_ms = head.newest_ms().max(blocks.load().floor_ms);
+    let retention = RetentionState::at_start(newest_ms, clock.now_ms(), clock.monotonic());
     let storage = Storage {
         options,
         disk,
@@ -139,7 +143,7 @@ pub(super) fn open(
         counters,
         damage,
         progress: Arc::default(),
-        maintenance: Mutex::new(seal::Maintenance::default()),
+        maintenance: Mutex::new(seal::Maintenance::new(retention)),
         waiting_for_maintenance: AtomicUsize::new(0),
         threads: Mutex::new(threads),
     };
@@ -152,13 +156,14 @@ fn longest_ms(options: &StorageOptions) -> i64 {
     if limits().any(|limit_ms| limit_ms == 0) { 0 } else { limits().max().unwrap_or(0) }
 }
 
-/// Reads what blocks hold of a series, for the shards: whether a belated sample is there already.
+/// Reads what blocks hold of a series, for the shards: whether a belated sample is there already. What is damaged cannot
+/// say so; the other blocks still can.
 fn sealed_lookup(blocks: Arc<ArcSwap<BlockSet>>) -> SealedLookup {
     Arc::new(move |labels, range, columns| {
         let start = columns.len();
         for member in blocks.load().overlapping(range) {
-            if let Some(number) = member.block.find(labels)? {
-                member.read(number, range, start, columns)?;
+            if let Ok(Some(number)) = member.block.find(labels) {
+                let _ = member.read(number, range, start, columns);
             }
         }
         Ok(())

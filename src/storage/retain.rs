@@ -53,6 +53,13 @@ pub(super) struct RetentionState {
 }
 
 impl RetentionState {
+    /// As of the start of a database whose newest sample is of `newest_ms`: a clock that jumped while nobody looked has
+    /// jumped all the same.
+    pub(super) fn at_start(newest_ms: i64, now_ms: i64, now: Duration) -> RetentionState {
+        let judged = (newest_ms != i64::MIN).then(|| (newest_ms.min(now_ms), now));
+        RetentionState { judged, ..RetentionState::default() }
+    }
+
     /// The time by which samples are judged now, when `wanted_ms` is what the clocks say.
     fn judge(&mut self, wanted_ms: i64, now: Duration) -> i64 {
         let judged_ms = match self.judged {
@@ -96,7 +103,7 @@ impl Storage {
         if let Some(gone) = gone {
             let gone = [gone.block];
             self.publish(maintenance, None, |before| before.without(&gone));
-            self.remove_blocks(&gone)?;
+            self.remove_blocks(maintenance, &gone)?;
             return Ok(1);
         }
         self.expire_series(maintenance, now_ms)

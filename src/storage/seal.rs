@@ -18,13 +18,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashSet;
+use parking_lot::RwLock;
 use storage_format::block::BlockRange;
 use storage_format::column::Effort;
 
 use super::block::{self, BlockName, BlockSet};
 use super::build::{self, BlockBuilder, Building, target_of};
 use super::columns::Columns;
-use super::head::Series;
+use super::head::{Series, Shard};
 use super::threads::LogMessage;
 use super::{BLOCK_MS, Storage, StorageError};
 use crate::model::{SeriesRef, TimeRange};
@@ -58,10 +59,25 @@ pub(super) struct Maintenance {
     /// Block sets that views may still hold, oldest first, and what the head may let go of when they and all before them
     /// are gone.
     waiting: Vec<(Weak<BlockSet>, Option<Sealed>)>,
+    /// The epoch of the last cut that ended well: belated samples up to it are in blocks.
+    written_epoch: u32,
     /// What retention has seen of the clocks, and which blocks it has looked through.
     pub(super) retention: super::retain::RetentionState,
     /// Blocks that could not be read through: they serve what can be read, and are not compacted again.
     pub(super) unreadable: HashSet<PathBuf>,
+    /// Files of blocks that do not serve and are still there: after a restart they would.
+    pub(super) left_behind: Vec<PathBuf>,
+}
+
+impl Maintenance {
+    pub(super) fn new(retention: super::retain::RetentionState) -> Maintenance {
+        Maintenance { retention, ..Maintenance::default() }
+    }
+
+    /// Notes a file that has to go: of a block that serves no more, or that has its name and was never shown.
+    pub(super) fn leave_behind(&mut self, file: PathBuf) {
+        self.left_behind.push(file);
+    }
 }
 
 /// What is in blocks now: everything before the floor but for belated samples, and of those the ones that came before
@@ -81,6 +97,7 @@ impl Storage {
     pub fn maintain(&self) -> Result<Maintained, StorageError> {
         let mut maintenance = self.maintenance.lock();
         let put_aside = self.put_aside(&mut maintenance)?;
+        self.remove_left_behind(&mut maintenance)?;
         let mut done = Maintained { blocks_put_aside: put_aside, ..self.cut_due(&mut maintenance)? };
         done.blocks_expired = self.expire(&mut maintenance)?;
         if done.blocks_cut == 0 {
@@ -93,8 +110,12 @@ impl Storage {
     pub(super) fn cut_due(&self, maintenance: &mut Maintenance) -> Result<Maintained, StorageError> {
         let mut done = Maintained { series_retired: self.empty_head(maintenance), ..Maintained::default() };
         done.head_full = self.head.sample_bytes() > self.options.head_bytes_max;
-        let due = if done.head_full { self.early_floor().or_else(|| self.belated_floor()) } else { None };
-        if let Some(floor_ms) = due.or_else(|| self.due_floor()) {
+        // What is sealed already and seen by an older view goes when that ends: to cut more before does not help.
+        let is_waiting = maintenance.waiting.iter().any(|(_, sealed)| sealed.is_some());
+        let early = if done.head_full && !is_waiting { self.early_floor() } else { None };
+        let is_pressed = (done.head_full || self.head.is_crowded()) && !is_waiting;
+        let belated = if is_pressed { self.belated_floor(maintenance) } else { None };
+        if let Some(floor_ms) = early.or_else(|| self.due_floor()).or(belated) {
             done.blocks_cut = self.cut(maintenance, floor_ms)?;
             done.series_retired += self.empty_head(maintenance);
             done.head_full = self.head.sample_bytes() > self.options.head_bytes_max;
@@ -118,21 +139,28 @@ impl Storage {
     }
 
     /// Up to where a head that holds too much is cut before its time: all but the newest minutes, or, if even those are
-    /// too much, all but the newer half.
+    /// too much, all but the newer half, and in the end everything.
     fn early_floor(&self) -> Option<i64> {
         let newest_ms = self.head.newest_ms().min(self.clock.now_ms());
         let oldest_ms = self.head.shards().iter().map(|shard| shard.read().oldest_ms).min()?;
         let kept_ms = EARLY_CUT_KEEPS_MS.min(newest_ms.saturating_sub(oldest_ms) / 2);
-        let floor_ms = newest_ms.saturating_sub(kept_ms);
+        let floor_ms = newest_ms.saturating_sub(kept_ms).saturating_add(i64::from(kept_ms == 0));
         (oldest_ms < floor_ms).then(|| {
             tracing::warn!(floor_ms, "the head is over head.bytes_max: a block is cut early");
             floor_ms
         })
     }
 
-    /// Where the head is cut once more if only belated samples are too much.
-    fn belated_floor(&self) -> Option<i64> {
-        (self.head.belated_count() > 0).then(|| self.blocks.load().floor_ms)
+    /// Where the head is cut once more if only belated samples are too much: where it was cut last.
+    fn belated_floor(&self, maintenance: &Maintenance) -> Option<i64> {
+        let written = maintenance.written_epoch;
+        let is_unwritten = |shard: &RwLock<Shard>| {
+            let shard = shard.read();
+            let mut series = (0..shard.slots()).filter_map(|slot| shard.series(slot));
+            series.any(|series| series.belated_between(written, u32::MAX).next().is_some())
+        };
+        let is_due = self.head.belated_count() > 0 && self.head.shards().iter().any(is_unwritten);
+        is_due.then(|| self.head.floor_ms())
     }
 
     /// Cuts everything before `floor_ms`. Returns the number of blocks made.
@@ -144,15 +172,17 @@ impl Storage {
         // Of the segment that grows now nobody knows whether what was belated lies in it or behind it.
         let belated_before = self.growing_segment.load(Ordering::SeqCst);
         let epoch = self.head.begin_cut(floor_ms);
+        let written = maintenance.written_epoch;
         let targets = self.targets();
         let mut cut = 0;
         for range in self.ranges(&targets, sealed_ms, floor_ms) {
             let read = |series: &Series, columns: &mut Columns| series.read(range, columns);
             cut += self.cut_block(maintenance, &targets, range, range.to_ms + 1, &read)?;
         }
-        for range in self.belated_ranges(&targets, epoch, floor_ms) {
+        for range in self.belated_ranges(&targets, (written, epoch), floor_ms) {
             let read = |series: &Series, columns: &mut Columns| {
-                for sample in series.belated_until(epoch).filter(|sample| range.contains(sample.timestamp_ms)) {
+                let belated = series.belated_between(written, epoch);
+                for sample in belated.filter(|sample| range.contains(sample.timestamp_ms)) {
                     columns.push(sample.timestamp_ms, sample.value);
                 }
             };
@@ -160,6 +190,7 @@ impl Storage {
         }
         // Nothing lies between the last block and the floor; now nothing can. And the head may go.
         self.publish(maintenance, Some(Sealed { floor_ms, epoch }), |before| before.with(None, floor_ms));
+        maintenance.written_epoch = epoch;
         for shard in self.head.shards() {
             shard.write().oldest_ms = floor_ms;
         }
@@ -177,15 +208,12 @@ impl Storage {
         floor_ms: i64,
         read: &dyn Fn(&Series, &mut Columns),
     ) -> Result<usize, StorageError> {
-        let name = self.next_name(range);
-        let written = build::write_block(
-            &*self.disk,
-            &block::folder(&self.options.data_dir),
-            name,
-            self.block_range(range, 0),
-            Effort::Fresh,
-            |builder| self.write_targets(builder, targets, read),
-        )?;
+        let (name, folder) = (self.next_name(range), block::folder(&self.options.data_dir));
+        let written =
+            build::write_block(&*self.disk, &folder, name, self.block_range(range, 0), Effort::Fresh, |builder| {
+                self.write_targets(builder, targets, read)
+            });
+        let written = written.inspect_err(|_| maintenance.leave_behind(name.path(&folder)))?;
         let Some(written) = written else { return Ok(0) };
         self.publish(maintenance, None, |before| before.with(Some(written), floor_ms));
         self.counters.blocks_cut.fetch_add(1, Ordering::Relaxed);
@@ -289,13 +317,14 @@ impl Storage {
         starts.into_iter().map(range).collect()
     }
 
-    /// The two-hour ranges that hold belated samples admitted before the cut.
-    fn belated_ranges(&self, series: &Targets, epoch: u32, floor_ms: i64) -> Vec<TimeRange> {
+    /// The two-hour ranges that hold belated samples admitted before the cut and after the one before.
+    fn belated_ranges(&self, series: &Targets, (written, epoch): (u32, u32), floor_ms: i64) -> Vec<TimeRange> {
         let mut starts = BTreeSet::new();
         for (_, reference) in series {
             let shard = self.head.shard(reference.shard()).read();
             let Some(found) = shard.by_ref(*reference) else { continue };
-            starts.extend(found.belated_until(epoch).map(|sample| sample.timestamp_ms.div_euclid(BLOCK_MS)));
+            let belated = found.belated_between(written, epoch);
+            starts.extend(belated.map(|sample| sample.timestamp_ms.div_euclid(BLOCK_MS)));
         }
         // Not past the floor: a start takes what is older than the end of a block for sealed.
         let range = |start: i64| TimeRange {
@@ -307,6 +336,10 @@ impl Storage {
 
     /// Empties the head of what is in blocks and no older view needs any more. Returns how many series retire.
     fn empty_head(&self, maintenance: &mut Maintenance) -> usize {
+        if self.log_failing.load().is_some() {
+            // What the log has yet to write names series, which its next segment can only define as long as they live.
+            return 0;
+        }
         let needed = maintenance.waiting.iter().position(|(views, _)| views.strong_count() > 0);
         let free = needed.unwrap_or(maintenance.waiting.len());
         let Some(sealed) = maintenance.waiting.drain(..free).filter_map(|(_, sealed)| sealed).next_back() else {

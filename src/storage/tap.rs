@@ -7,7 +7,7 @@
 //! shard ──► [ batch batch batch ]  ──► listener            the usual way
 //! shard ──► [ full ]  raise `missed`, put nothing more     the listener is slow
 //!           [      ]  listener drains, lowers `missed`,    it reads what it has not seen
-//!                     reads the head ◄──────────────────   from where it is kept anyway
+//!                     reads head and blocks ◄───────────   from where it is kept anyway
 //! ```
 //!
 //! Always true: between a raise and the lowering nothing is queued, so what the listener has seen of a series is always
@@ -17,9 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::head::Head;
+use super::block::BlockSet;
+use super::head::{Head, Shard};
 use super::view::Columns;
 use crate::model::{Labels, SeriesRef, TimeRange};
 
@@ -63,6 +65,7 @@ pub struct TapSource {
     inbox: Receiver<TapBatch>,
     missed: Arc<AtomicBool>,
     head: Arc<Head>,
+    blocks: Arc<ArcSwap<BlockSet>>,
     shard: usize,
 }
 
@@ -79,10 +82,15 @@ pub enum Tapped {
 }
 
 /// Both ends of the tap of one shard.
-pub(super) fn tap(head: Arc<Head>, shard: usize, interest: Interest) -> (TapFeed, TapSource) {
+pub(super) fn tap(
+    head: Arc<Head>,
+    blocks: Arc<ArcSwap<BlockSet>>,
+    shard: usize,
+    interest: Interest,
+) -> (TapFeed, TapSource) {
     let (queue, inbox) = bounded(TAP_QUEUE_BATCHES);
     let missed = Arc::new(AtomicBool::new(false));
-    (TapFeed { interest, queue, missed: missed.clone() }, TapSource { inbox, missed, head, shard })
+    (TapFeed { interest, queue, missed: missed.clone() }, TapSource { inbox, missed, head, blocks, shard })
 }
 
 impl TapFeed {
@@ -137,14 +145,21 @@ impl TapSource {
         self.inbox.is_empty() && !self.missed.load(Ordering::Acquire)
     }
 
-    /// Reads from the head what is newer than `last_seen_ms` says of each series, all series together in slices of
-    /// event time. What the shard queues meanwhile may repeat the newest of it.
+    /// Reads what is newer than `last_seen_ms` says of each series, all series together in slices of event time: from the
+    /// head, and of a series that was seen before from the blocks that were cut since. What the shard queues meanwhile
+    /// may repeat the newest of it.
     pub fn catch_up(&self, last_seen_ms: impl Fn(SeriesRef) -> Option<i64>) -> CatchUp {
         // Lowered before reading: what is admitted from now on is queued, what was before is read.
         self.missed.store(false, Ordering::Release);
+        // Held until the end, as a view does: what is cut from now on stays in the head for as long.
+        let blocks = self.blocks.load_full();
+        let mut series: Vec<Behind> = Vec::new();
+        let mut left: Option<TimeRange> = None;
+        let mut widen = |range: TimeRange| {
+            let whole = left.unwrap_or(range);
+            left = Some(TimeRange { from_ms: whole.from_ms.min(range.from_ms), to_ms: whole.to_ms.max(range.to_ms) });
+        };
         let shard = self.head.shard(self.shard).read();
-        let mut series = Vec::new();
-        let mut span: Option<TimeRange> = None;
         for slot in 0..shard.slots() {
             let (Some(found), Some(reference)) = (shard.series(slot), shard.reference(slot)) else { continue };
             if !found.watched {
@@ -152,22 +167,74 @@ impl TapSource {
             }
             let seen_ms = last_seen_ms(reference).unwrap_or(i64::MIN);
             let labels = shard.labels(reference).expect("a live series has labels");
-            series.push((reference, labels, seen_ms));
+            series.push(Behind { reference, labels, seen_ms, sealed: Columns::default() });
             if let Some(held) = found.span_with_belated().filter(|held| held.to_ms > seen_ms) {
-                let from_ms = held.from_ms.max(seen_ms.saturating_add(1));
-                let whole = span.unwrap_or(TimeRange { from_ms, to_ms: held.to_ms });
-                span = Some(TimeRange { from_ms: whole.from_ms.min(from_ms), to_ms: whole.to_ms.max(held.to_ms) });
+                widen(TimeRange { from_ms: held.from_ms.max(seen_ms.saturating_add(1)), to_ms: held.to_ms });
             }
         }
-        CatchUp { head: self.head.clone(), shard: self.shard, series, left: span, introduced: false }
+        drop(shard);
+        for one in
+            series.iter_mut().filter(|one| i64::MIN < one.seen_ms && one.seen_ms < blocks.floor_ms.saturating_sub(1))
+        {
+            one.read_sealed(&blocks);
+            if let [first, .., last] | [first @ last] = one.sealed.timestamps_ms[..] {
+                widen(TimeRange { from_ms: first, to_ms: last });
+            }
+        }
+        CatchUp { head: self.head.clone(), _blocks: blocks, shard: self.shard, series, left, introduced: false }
+    }
+}
+
+/// A series of which the listener has not seen everything.
+struct Behind {
+    reference: SeriesRef,
+    labels: Arc<Labels>,
+    seen_ms: i64,
+    /// What it missed of what blocks hold.
+    sealed: Columns,
+}
+
+impl Behind {
+    fn read_sealed(&mut self, blocks: &BlockSet) {
+        let range = TimeRange { from_ms: self.seen_ms + 1, to_ms: blocks.floor_ms - 1 };
+        for member in blocks.overlapping(range) {
+            // What is damaged is told when somebody asks for it; the listener goes on without it.
+            if let Ok(Some(number)) = member.block.find(&self.labels) {
+                let _ = member.read(number, range, 0, &mut self.sealed);
+            }
+        }
+    }
+
+    /// A moment, not before `from_ms`, before which nothing was missed from there on.
+    fn next_from(&self, shard: &Shard, from_ms: i64) -> Option<i64> {
+        let from_ms = from_ms.max(self.seen_ms.saturating_add(1));
+        let held = shard.by_ref(self.reference).and_then(|series| series.next_from(from_ms));
+        let position = self.sealed.timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms < from_ms);
+        let sealed = self.sealed.timestamps_ms.get(position).copied();
+        held.into_iter().chain(sealed).min()
+    }
+
+    /// What was missed in `range`, ascending.
+    fn read(&self, shard: &Shard, range: TimeRange, columns: &mut Columns) {
+        let range = TimeRange { from_ms: range.from_ms.max(self.seen_ms.saturating_add(1)), to_ms: range.to_ms };
+        for (timestamp_ms, value) in self.sealed.iter().filter(|(timestamp_ms, _)| range.contains(*timestamp_ms)) {
+            columns.push(timestamp_ms, value);
+        }
+        let middle = columns.len();
+        if let Some(found) = shard.by_ref(self.reference) {
+            found.read_with_belated(range, columns);
+        }
+        columns.settle(0, middle);
     }
 }
 
 /// The batches of a catch-up, in order of event time.
 pub struct CatchUp {
     head: Arc<Head>,
+    /// As long as they are held the head keeps what is not in them.
+    _blocks: Arc<BlockSet>,
     shard: usize,
-    series: Vec<(SeriesRef, Arc<Labels>, i64)>,
+    series: Vec<Behind>,
     left: Option<TimeRange>,
     introduced: bool,
 }
@@ -177,10 +244,7 @@ impl CatchUp {
     /// us walk through the years.
     fn next_held(&self, left: TimeRange) -> Option<TimeRange> {
         let shard = self.head.shard(self.shard).read();
-        let held = |(reference, _, seen_ms): &(SeriesRef, Arc<Labels>, i64)| {
-            shard.by_ref(*reference)?.next_from(left.from_ms.max(seen_ms.saturating_add(1)))
-        };
-        let from_ms = self.series.iter().filter_map(held).min()?;
+        let from_ms = self.series.iter().filter_map(|series| series.next_from(&shard, left.from_ms)).min()?;
         (from_ms <= left.to_ms).then_some(TimeRange { from_ms, to_ms: left.to_ms })
     }
 }
@@ -191,7 +255,7 @@ impl Iterator for CatchUp {
     fn next(&mut self) -> Option<TapBatch> {
         if !self.introduced {
             self.introduced = true;
-            let series = self.series.iter().map(|(reference, labels, _)| (*reference, labels.clone())).collect();
+            let series = self.series.iter().map(|one| (one.reference, one.labels.clone())).collect();
             return Some(TapBatch { series, rows: Vec::new() });
         }
         let left = self.next_held(self.left?)?;
@@ -200,13 +264,13 @@ impl Iterator for CatchUp {
 
         let mut rows = Vec::new();
         let mut columns = Columns::default();
-        for (reference, _, seen_ms) in &self.series {
-            let range = TimeRange { from_ms: left.from_ms.max(seen_ms.saturating_add(1)), to_ms };
+        for one in &self.series {
             let shard = self.head.shard(self.shard).read();
-            let Some(found) = shard.by_ref(*reference) else { continue };
             columns.clear();
-            found.read_with_belated(range, &mut columns);
-            rows.extend(columns.iter().map(|(timestamp_ms, value)| TapRow { series: *reference, timestamp_ms, value }));
+            one.read(&shard, TimeRange { from_ms: left.from_ms, to_ms }, &mut columns);
+            drop(shard);
+            let row = |(timestamp_ms, value)| TapRow { series: one.reference, timestamp_ms, value };
+            rows.extend(columns.iter().map(row));
         }
         rows.sort_by_key(|row| row.timestamp_ms);
         Some(TapBatch { series: Vec::new(), rows })

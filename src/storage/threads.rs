@@ -19,7 +19,7 @@ use super::{StorageCounters, StorageError};
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::DiskError;
-use crate::model::{Matcher, TimeRange};
+use crate::model::{Labels, Matcher, TimeRange};
 
 /// How often the log looks how much room the disk has left.
 const ROOM_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +35,8 @@ pub(super) enum ShardMessage {
     Delete {
         selectors: Arc<[Vec<Matcher>]>,
         range: TimeRange,
+        /// Series of the shard that blocks hold of: the log may still have what went into them.
+        sealed: Vec<Labels>,
         pending: Arc<Pending>,
     },
     Close,
@@ -139,8 +141,8 @@ impl ShardLoop {
                 let (entry, summary) = self.writer.handle(&batch, self.clock.now_ms());
                 LogEntry { pending: Some((pending, summary)), ..entry }
             }
-            ShardMessage::Delete { selectors, range, pending } => {
-                let (records, deleted_count) = self.writer.delete(&selectors, range);
+            ShardMessage::Delete { selectors, range, sealed, pending } => {
+                let (records, deleted_count) = self.writer.delete(&selectors, range, &sealed);
                 let summary = WriteSummary { deleted_count, ..WriteSummary::default() };
                 LogEntry { records, pending: Some((pending, summary)), ..LogEntry::default() }
             }

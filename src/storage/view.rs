@@ -99,6 +99,7 @@ impl ReadView {
         let mut found = match &self.0 {
             Source::Given(all) => select_given(all, matchers, range),
             Source::Stored { head, blocks, left_out } => {
+                left_out.note_lost(blocks, range);
                 let mut found = select_head(head, blocks, matchers, range, limit)?;
                 join_blocks(&mut found, blocks, left_out, matchers, range, limit)?;
                 found
@@ -116,6 +117,7 @@ impl ReadView {
         let mut names = BTreeSet::new();
         match &self.0 {
             Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
+                left_out.note_lost(blocks, range);
                 for shard in head.shards() {
                     names.extend(shard.read().label_index().names().map(str::to_owned));
                 }
@@ -137,6 +139,7 @@ impl ReadView {
         let mut values = BTreeSet::new();
         match &self.0 {
             Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
+                left_out.note_lost(blocks, range);
                 for shard in head.shards() {
                     values.extend(shard.read().label_index().values(name).map(str::to_owned));
                 }

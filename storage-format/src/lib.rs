@@ -17,7 +17,8 @@
 //! 1. Integers are little-endian and of a stated width; a float is its 64 bits and comes back as exactly these.
 //! 2. Every byte that a reader trusts lies under a CRC-32C, and a version stands before anything that may change.
 //! 3. No bytes, whatever they are, make a decoder panic, loop, or reserve more memory than a small multiple of their
-//!    length: it answers [`Corruption`].
+//!    length and of the largest column, of 4,096 samples: it answers [`Corruption`]. `tests/fuzz.rs` tries.
+//!    Texts may be longer than what they are folded into, by `index::NAMES_BYTES_MAX` at most.
 #![forbid(unsafe_code)]
 
 pub mod block;

@@ -36,3 +36,17 @@ pub(crate) fn value_strategy() -> impl Strategy<Value = f64> {
         2 => proptest::sample::select(special.to_vec()),
     ]
 }
+
+/// The rows of a chapter's last table are these constants and values.
+pub(crate) fn assert_numbers(chapter: &str, told: &[(&str, u64)]) {
+    let table = chapter.split("# Numbers").nth(1).expect("a chapter of numbers").trim();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let read = rows.map(|row| {
+        let mut cells = row.trim_matches(['|', ' ']).split(" | ");
+        let name = cells.next().and_then(|cell| cell.split('`').nth(1)).expect("a constant");
+        let value = cells.next().expect("a value").replace(',', "");
+        let value = value.strip_prefix("2^").map_or(value.parse().ok(), |power| Some(1 << power.parse::<u32>().ok()?));
+        (name, value.expect("a number"))
+    });
+    assert_eq!(read.collect::<Vec<_>>(), told);
+}

@@ -55,7 +55,8 @@ impl Storage {
             gathering.add_beside(beside)?;
             // Held from the log's last word to the last link: a block that is cut in between would have its samples in
             // no file of the snapshot once the log behind it went.
-            let _maintenance = self.take_maintenance();
+            let mut maintenance = self.take_maintenance();
+            self.remove_left_behind(&mut maintenance)?;
             for segment in self.rotate_log()? {
                 gathering.link(&segment)?;
             }

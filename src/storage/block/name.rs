@@ -18,7 +18,7 @@ pub(in crate::storage) struct BlockName {
 
 impl BlockName {
     /// The name that a file of any extension carries.
-    pub(super) fn of_file(name: &str) -> Option<BlockName> {
+    pub(in crate::storage) fn of_file(name: &str) -> Option<BlockName> {
         let (stem, _) = name.rsplit_once('.')?;
         let (span, number) = match stem.split_once('.') {
             Some((span, number)) => (span, number.parse().ok()?),

@@ -1,6 +1,6 @@
 //! The blocks that serve, and how they are found when the database is opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage_format::{FileType, version_of};
@@ -21,6 +21,8 @@ pub(in crate::storage) struct Member {
 #[derive(Clone, Default)]
 pub(in crate::storage) struct BlockSet {
     members: Vec<Member>,
+    /// Files that were put aside, under the names that they had, and the time that they are for: what they held is missing, but for what the log had.
+    lost: Vec<(PathBuf, TimeRange)>,
     /// Everything older is sealed: in a block, or lost with one.
     pub(in crate::storage) floor_ms: i64,
 }
@@ -28,7 +30,7 @@ pub(in crate::storage) struct BlockSet {
 impl BlockSet {
     /// No blocks, nothing sealed.
     pub(in crate::storage) fn empty() -> BlockSet {
-        BlockSet { members: Vec::new(), floor_ms: i64::MIN }
+        BlockSet { members: Vec::new(), lost: Vec::new(), floor_ms: i64::MIN }
     }
 
     pub(in crate::storage) fn members(&self) -> &[Member] {
@@ -40,6 +42,16 @@ impl BlockSet {
         self.members.iter().filter(move |member| member.block.span().overlaps(range))
     }
 
+    /// The files put aside whose time shares a moment with `range`.
+    pub(in crate::storage) fn lost_in(&self, range: TimeRange) -> impl Iterator<Item = &(PathBuf, TimeRange)> {
+        self.lost.iter().filter(move |(_, span)| span.overlaps(range))
+    }
+
+    /// Spans of the files put aside.
+    pub(in crate::storage) fn lost_spans(&self) -> Vec<TimeRange> {
+        self.lost.iter().map(|(_, span)| *span).collect()
+    }
+
     /// Bytes of all blocks.
     pub(in crate::storage) fn bytes(&self) -> u64 {
         self.members.iter().map(|member| member.block.bytes()).sum()
@@ -47,7 +59,7 @@ impl BlockSet {
 
     /// The same set with one more block, and everything before `floor_ms` sealed.
     pub(in crate::storage) fn with(&self, newer: Option<Block>, floor_ms: i64) -> BlockSet {
-        let mut set = BlockSet { members: self.members.clone(), floor_ms: self.floor_ms.max(floor_ms) };
+        let mut set = BlockSet { floor_ms: self.floor_ms.max(floor_ms), ..self.clone() };
         set.members.extend(newer.map(|block| Member { block: Arc::new(block), deleted: Arc::default() }));
         set.sort();
         set
@@ -56,7 +68,14 @@ impl BlockSet {
     /// The same set without these blocks.
     pub(in crate::storage) fn without(&self, gone: &[Arc<Block>]) -> BlockSet {
         let stays = |member: &&Member| !gone.iter().any(|block| Arc::ptr_eq(block, &member.block));
-        BlockSet { members: self.members.iter().filter(stays).cloned().collect(), floor_ms: self.floor_ms }
+        BlockSet { members: self.members.iter().filter(stays).cloned().collect(), ..self.clone() }
+    }
+
+    /// The same set without this block, whose file is put aside.
+    pub(in crate::storage) fn losing(&self, damaged: &Arc<Block>) -> BlockSet {
+        let mut set = self.without(std::slice::from_ref(damaged));
+        set.lost.push((damaged.path().to_owned(), damaged.span()));
+        set
     }
 
     /// The same set with these members in the place of those that have the same blocks.
@@ -64,7 +83,7 @@ impl BlockSet {
         let newest = |member: &Member| {
             changed.iter().find(|one| Arc::ptr_eq(&one.block, &member.block)).unwrap_or(member).clone()
         };
-        BlockSet { members: self.members.iter().map(newest).collect(), floor_ms: self.floor_ms }
+        BlockSet { members: self.members.iter().map(newest).collect(), ..self.clone() }
     }
 
     /// The member of a file.
@@ -78,7 +97,7 @@ impl BlockSet {
             let block = if Arc::ptr_eq(&member.block, before) { fresh } else { &member.block };
             Member { block: block.clone(), deleted: member.deleted.clone() }
         };
-        BlockSet { members: self.members.iter().map(newest).collect(), floor_ms: self.floor_ms }
+        BlockSet { members: self.members.iter().map(newest).collect(), ..self.clone() }
     }
 
     fn sort(&mut self) {
@@ -91,8 +110,6 @@ pub(in crate::storage) struct Found {
     pub(in crate::storage) set: BlockSet,
     /// The highest number that a name of the folder has.
     pub(in crate::storage) number_max: u64,
-    /// Spans of the blocks that could not be opened.
-    pub(in crate::storage) lost: Vec<TimeRange>,
 }
 
 /// Opens every block of the folder. Damaged ones are put aside, and told in `damage`. Fails before anything is changed
@@ -104,7 +121,7 @@ pub(in crate::storage) fn open_all(
 ) -> Result<Found, StorageError> {
     let names = disk.list(folder)?;
     refuse_newer(disk, folder, &names)?;
-    let mut found = Found { set: BlockSet::empty(), number_max: 0, lost: Vec::new() };
+    let mut found = Found { set: BlockSet::empty(), number_max: 0 };
     for file in &names {
         let path = folder.join(file);
         if file.ends_with(".tmp") {
@@ -125,12 +142,12 @@ pub(in crate::storage) fn open_all(
                     if let Err(error) = put_aside(disk, folder, &path) {
                         tracing::warn!(%error, "a damaged block keeps its name for now");
                     }
-                    found.lost.push(TimeRange { from_ms: name.from_ms, to_ms: name.to_ms - 1 });
+                    found.set.lost.push(lost(&path, name));
                 }
             },
-            Some("damaged") => found.lost.push(TimeRange { from_ms: name.from_ms, to_ms: name.to_ms - 1 }),
-            // Its block went, and the process ended before this file did.
-            Some("deleted") if !names.iter().any(|other| folder.join(other) == name.path(folder)) => {
+            Some("damaged") => found.set.lost.push(lost(&path, name)),
+            // Its block went, and the process ended before this file did. One that was put aside may be mended.
+            Some("deleted") if !is_there(folder, &names, name) => {
                 disk.remove(&path)?;
                 continue;
             }
@@ -140,6 +157,17 @@ pub(in crate::storage) fn open_all(
     }
     found.set.sort();
     Ok(found)
+}
+
+fn lost(path: &Path, name: BlockName) -> (PathBuf, TimeRange) {
+    (path.with_extension("block"), TimeRange { from_ms: name.from_ms, to_ms: name.to_ms - 1 })
+}
+
+/// Whether the folder has the block of this name, put aside perhaps.
+fn is_there(folder: &Path, names: &[String], name: BlockName) -> bool {
+    let path = name.path(folder);
+    let damaged = path.with_extension("damaged");
+    names.iter().map(|file| folder.join(file)).any(|file| file == path || file == damaged)
 }
 
 /// Renames a damaged file so that nobody opens it again. It is never deleted.

@@ -135,6 +135,16 @@ impl Head {
         }
     }
 
+    /// Whether some series should not wait longer for the cut that writes its belated samples.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.shards.iter().any(|shard| shard.read().is_crowded())
+    }
+
+    /// What is older is sealed, or being sealed.
+    pub(super) fn floor_ms(&self) -> i64 {
+        self.shards.iter().map(|shard| shard.read().floor_ms).max().unwrap_or(i64::MIN)
+    }
+
     /// Lets one shard go of what is sealed: of chunks and late samples below `floor_ms`, of belated samples up to
     /// `epoch`, which [`Shard::begin_cut`] gave. Series that hold nothing more are marked, and freed when they are
     /// still marked at the next call; the newly marked are returned, so that the resolver forgets them.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::encode::LogRow;
+use super::series::NO_WINDOW_MS;
 use super::writer::{ShardWriter, WARM_ROWS};
 use crate::model::{Labels, Sample, SeriesRef, TimeRange};
 
@@ -21,7 +22,7 @@ impl ShardWriter {
                 shard.newest_ms = shard.newest_ms.max(*timestamp_ms);
                 shard.oldest_ms = shard.oldest_ms.min(*timestamp_ms);
                 let series = shard.by_ref_mut(*series).expect("recovery interned it");
-                series.admit(*timestamp_ms, *value, i64::MAX, &mut self.tally);
+                series.admit(*timestamp_ms, *value, NO_WINDOW_MS, &mut self.tally);
             }
         }
         shard.note_change(&mut self.tally);
@@ -39,7 +40,7 @@ impl ShardWriter {
         for ((series, timestamp_ms, value), sealed_bits) in belated.into_iter().zip(sealed_bits) {
             shard.newest_ms = shard.newest_ms.max(timestamp_ms);
             let series = shard.by_ref_mut(series).expect("recovery interned it");
-            series.admit_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.tally);
+            series.restore_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.tally);
         }
         shard.note_change(&mut self.tally);
         drop(shard);

@@ -20,6 +20,9 @@ use super::chunks::{ClosedChunk, OpenChunk, Tally};
 use super::index::PairIds;
 use crate::model::{Sample, TimeRange};
 
+/// The window of recovery, which refuses nothing for being late: it was taken once.
+pub(super) const NO_WINDOW_MS: i64 = i64::MAX;
+
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) enum Admission {
@@ -92,15 +95,33 @@ impl Series {
         if let Some(bits) = stored {
             return already(bits, value);
         }
-        if self.aside.as_ref().is_some_and(|aside| aside.late.len() >= LATE_SAMPLES_MAX) {
+        let is_full = self.aside.as_ref().is_some_and(|aside| aside.late.len() >= LATE_SAMPLES_MAX);
+        if is_full && window_ms != NO_WINDOW_MS {
             return Admission::Refused(Refusal::TooManyLate);
         }
         self.change_aside(tally, |aside| aside.insert_late(Sample { timestamp_ms, value }));
         Admission::Stored
     }
 
-    /// Takes a sample below the floor. `sealed_bits`: what the blocks hold for its moment.
+    /// Takes a sample below the floor, unless it holds too many of those. `sealed_bits`: what the blocks hold for its
+    /// moment.
     pub(super) fn admit_belated(
+        &mut self,
+        sample: Sample,
+        sealed_bits: Option<u64>,
+        epoch: u32,
+        tally: &mut Tally,
+    ) -> Admission {
+        let is_full = self.belated_count() >= BELATED_SAMPLES_MAX;
+        let is_held = || self.held_bits(sample.timestamp_ms).or(sealed_bits).is_some();
+        if is_full && !is_held() {
+            return Admission::Refused(Refusal::TooManyBelated);
+        }
+        self.restore_belated(sample, sealed_bits, epoch, tally)
+    }
+
+    /// As [`Series::admit_belated`], of a sample that was taken once: never refused for being one too many.
+    pub(super) fn restore_belated(
         &mut self,
         sample: Sample,
         sealed_bits: Option<u64>,
@@ -110,9 +131,6 @@ impl Series {
         // Looked up here too: a cut that is under way, or an older view, still has sealed samples in the head.
         if let Some(bits) = self.held_bits(sample.timestamp_ms).or(sealed_bits) {
             return already(bits, sample.value);
-        }
-        if self.aside.as_ref().is_some_and(|aside| aside.belated.len() >= BELATED_SAMPLES_MAX) {
-            return Admission::Refused(Refusal::TooManyBelated);
         }
         self.change_aside(tally, |aside| aside.insert_belated(sample, epoch));
         Admission::Stored
@@ -175,12 +193,12 @@ impl Series {
         whole([first, last, late, self.open.span()])
     }
 
-    /// First and last moment of what is held.
     /// First and last moment of what is belated.
     pub(in crate::storage) fn belated_span(&self) -> Option<TimeRange> {
         self.aside.as_ref().and_then(|aside| aside.belated_span())
     }
 
+    /// First and last moment of what is held.
     pub(in crate::storage) fn span_with_belated(&self) -> Option<TimeRange> {
         whole([self.span(), self.aside.as_ref().and_then(|aside| aside.belated_span())])
     }
@@ -241,10 +259,11 @@ impl Series {
         self.aside.iter().flat_map(|aside| aside.belated.iter().map(|belated| belated.sample))
     }
 
-    /// The belated samples that the cut which ended `epoch` must write, ascending.
-    pub(in crate::storage) fn belated_until(&self, epoch: u32) -> impl Iterator<Item = Sample> {
+    /// The belated samples that the cut which ended `epoch` must write, ascending: those that came after the epoch
+    /// `written`, which are in blocks although an older view may keep them here.
+    pub(in crate::storage) fn belated_between(&self, written: u32, epoch: u32) -> impl Iterator<Item = Sample> {
         let all = self.aside.iter().flat_map(|aside| aside.belated.iter());
-        all.filter(move |belated| belated.epoch <= epoch).map(|belated| belated.sample)
+        all.filter(move |belated| written < belated.epoch && belated.epoch <= epoch).map(|belated| belated.sample)
     }
 
     pub(super) fn belated_count(&self) -> usize {

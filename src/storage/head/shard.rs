@@ -17,6 +17,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::super::tap::Interest;
+use super::aside::BELATED_SAMPLES_MAX;
 use super::chunks::Tally;
 use super::encode::Definitions;
 use super::index::LabelIndex;
@@ -37,6 +38,8 @@ pub(in crate::storage) struct Shard {
     sample_bytes: usize,
     /// Belated samples held.
     belated_count: usize,
+    /// A series has half as many belated samples as it may: they should not wait for a cut that may be far.
+    is_crowded: bool,
     /// Grows by one with each cut.
     epoch: u32,
     /// Samples older than this are belated: their time is sealed.
@@ -72,6 +75,7 @@ impl Shard {
             label_index: LabelIndex::default(),
             sample_bytes: 0,
             belated_count: 0,
+            is_crowded: false,
             epoch: 1,
             floor_ms,
             newest_ms: i64::MIN,
@@ -142,6 +146,15 @@ impl Shard {
         self.belated_count
     }
 
+    /// Whether a series has come so far with belated samples since the last cut that the next must not wait.
+    pub(in crate::storage) fn is_crowded(&self) -> bool {
+        self.is_crowded
+    }
+
+    pub(super) fn note_crowded(&mut self, series_belated_count: usize) {
+        self.is_crowded |= series_belated_count >= BELATED_SAMPLES_MAX / 2;
+    }
+
     /// The epoch in which belated samples come now.
     pub(super) fn epoch(&self) -> u32 {
         self.epoch
@@ -200,12 +213,13 @@ impl Shard {
     }
 
     /// A cut begins: what comes from now on and is older than `floor_ms` is belated, and waits for the next cut.
-    /// Returns the epoch that ends: the cut writes [`Series::belated_until`] it, and then
+    /// Returns the epoch that ends: the cut writes [`Series::belated_between`] the one before and it, and then
     /// [`super::Head::truncate`]s to it.
     ///
     /// What is held already below the new floor, in chunks or late, does not become belated: it is the cut's own.
     pub(in crate::storage) fn begin_cut(&mut self, floor_ms: i64) -> u32 {
         self.floor_ms = self.floor_ms.max(floor_ms);
+        self.is_crowded = false;
         let ended = self.epoch;
         self.epoch += 1;
         ended
@@ -251,7 +265,7 @@ impl Shard {
         deleted
     }
 
-    fn free(&mut self, slot: u32) {
+    pub(super) fn free(&mut self, slot: u32) {
         let series = self.slots.get_mut(slot).and_then(Option::take).expect("only a live slot is freed");
         let hash = Labels::hash_of(self.label_index.texts(&series.pairs));
         if let Ok(entry) = self.by_labels.find_entry(Interned::table_hash(hash), |other| other.slot == slot) {

@@ -25,7 +25,7 @@ use super::encode::{self, Definitions, LogRow};
 use super::series::{Admission, Series, repeated};
 use super::shard::Shard;
 use super::{Head, HeadLimits, SLICE_SERIES, SealedLookup};
-use crate::model::{Matcher, Sample, SeriesRef, TimeRange};
+use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
 
 /// Rows whose series are brought into the cache together: two lines each, of which the core fetches some dozens at once.
 pub(super) const WARM_ROWS: usize = 32;
@@ -291,12 +291,14 @@ impl ShardWriter {
         let epoch = shard.epoch();
         let series = shard.by_ref_mut(reference).expect("nothing is freed under the lock");
         let admission = series.admit_belated(Sample { timestamp_ms, value }, sealed_bits, epoch, &mut self.tally);
+        let belated_count = series.belated_count();
         if admission == Admission::Stored {
             self.belated.push(row);
             if series.watched {
                 self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
             }
         }
+        shard.note_crowded(belated_count);
         admission
     }
 
@@ -338,9 +340,17 @@ impl ShardWriter {
     /// samples. Returns what the log must write before it is answered, and how many samples those were.
     ///
     /// A sample of a deleted moment that is sent again is new, and is stored.
-    pub(in crate::storage) fn delete(&mut self, selectors: &[Vec<Matcher>], range: TimeRange) -> (Vec<u8>, u64) {
+    ///
+    /// Of the series `sealed`, as far as nothing is held of them any more, the log alone is told: recovery would take what
+    /// it still has of them for belated, once it finds it deleted from the blocks.
+    pub(in crate::storage) fn delete(
+        &mut self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        sealed: &[Labels],
+    ) -> (Vec<u8>, u64) {
         let shard = self.head.shard(self.index as usize);
-        let series = {
+        let mut series = {
             let shard = shard.read();
             let mut slots: Vec<u32> = selectors.iter().flat_map(|matchers| shard.select(matchers)).collect();
             slots.sort_unstable();
@@ -350,6 +360,19 @@ impl ShardWriter {
         // Nobody else admits samples, so readers may be let in between.
         let deleted = series.chunks(SLICE_SERIES as usize).map(|slice| shard.write().delete(slice, range)).sum();
         let mut records = Vec::new();
+        let mut definitions = Definitions::begin(&mut records, self.index);
+        for slice in sealed.chunks(SLICE_SERIES as usize) {
+            let mut shard = shard.write();
+            for labels in slice {
+                if shard.find(labels).is_none() {
+                    let (reference, _) = shard.intern(labels, self.tap.interest());
+                    shard.free(reference.slot());
+                    definitions.push(reference, labels.iter());
+                    series.push(reference);
+                }
+            }
+        }
+        definitions.finish();
         encode::encode_deletion(&series, range, self.index, &mut records);
         (records, deleted)
     }

@@ -14,6 +14,30 @@ pub(super) struct Record<'a> {
     pub(super) payload: &'a [u8],
 }
 
+/// The rows of a record, references not looked up yet; none of one that is damaged, or of another kind.
+pub(super) struct Decoded {
+    rows: Vec<(u64, i64, f64)>,
+    outcome: Result<(), Corruption>,
+}
+
+impl Decoded {
+    /// Decodes the record, into the room of one that was used before.
+    pub(super) fn of(record: &Record<'_>, room: Option<Decoded>) -> Decoded {
+        let mut rows = room.map(|room| room.rows).unwrap_or_default();
+        rows.clear();
+        let row = |reference, timestamp_ms, value| rows.push((reference, timestamp_ms, value));
+        let outcome = match record.kind {
+            log::KIND_ROWS => log::decode_rows(record.payload, row).map(|_| ()),
+            log::KIND_SAMPLES | log::KIND_BELATED => log::decode_samples(record.payload, row).map(|_| ()),
+            _ => Ok(()),
+        };
+        if outcome.is_err() {
+            rows.clear();
+        }
+        Decoded { rows, outcome }
+    }
+}
+
 /// One target's part in reading one segment.
 pub(super) struct ShareReplay {
     series: SegmentSeries,
@@ -39,11 +63,11 @@ impl ShareReplay {
         }
     }
 
-    pub(super) fn record<T: ReplayTarget>(&mut self, record: &Record<'_>, target: &mut T) {
+    pub(super) fn record<T: ReplayTarget>(&mut self, record: &Record<'_>, decoded: &Decoded, target: &mut T) {
         let Record { offset, kind, payload, .. } = *record;
         let read = match kind {
             log::KIND_SERIES => self.define(payload, target),
-            log::KIND_ROWS | log::KIND_SAMPLES | log::KIND_BELATED => self.gather(kind, payload),
+            log::KIND_ROWS | log::KIND_SAMPLES | log::KIND_BELATED => self.gather(decoded),
             log::KIND_DELETION => self.delete(payload, target),
             _ => Err(Corruption { offset: 0, what: "a record of an unknown kind" }),
         };
@@ -76,21 +100,15 @@ impl ShareReplay {
         Ok(())
     }
 
-    /// Gathers the rows of a record; none of one that is damaged.
-    fn gather(&mut self, kind: u8, payload: &[u8]) -> Result<(), Corruption> {
-        let (rows, series, newest_ms) = (&mut self.rows, &mut self.series, &mut self.newest_ms);
-        let row = |reference, timestamp_ms, value| {
-            *newest_ms = (*newest_ms).max(timestamp_ms);
-            if let Some(series) = series.find(reference) {
-                rows.push((series, timestamp_ms, value));
+    /// Looks up the series of the rows.
+    fn gather(&mut self, decoded: &Decoded) -> Result<(), Corruption> {
+        for &(reference, timestamp_ms, value) in &decoded.rows {
+            self.newest_ms = self.newest_ms.max(timestamp_ms);
+            if let Some(series) = self.series.find(reference) {
+                self.rows.push((series, timestamp_ms, value));
             }
-        };
-        let decoded =
-            if kind == log::KIND_ROWS { log::decode_rows(payload, row) } else { log::decode_samples(payload, row) };
-        if decoded.is_err() {
-            self.rows.clear();
         }
-        decoded.map(|_| ())
+        decoded.outcome
     }
 
     fn delete<T: ReplayTarget>(&mut self, payload: &[u8], target: &mut T) -> Result<(), Corruption> {

@@ -7,11 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use crossbeam::channel::bounded;
 use storage_format::frame::{Event, FileKind, Reader};
 use storage_format::{Corruption, FileType, version_of};
 
 use super::super::{RecoveryProgress, StorageError};
-use super::records::{Record, ShareReplay};
+use super::records::{Decoded, Record, ShareReplay};
 use super::{EndedSegment, last_sequence, segment_path, sequence_of};
 use crate::disk::{Disk, DiskError};
 use crate::model::{Labels, SeriesRef, TimeRange};
@@ -46,6 +47,8 @@ const RESERVE_KEPT_BYTES: u64 = 1 << 20;
 
 /// Segments with fewer bytes are read on one thread: more would take longer to start than to read.
 const PARALLEL_BYTES_MIN: usize = 1 << 20;
+/// Records that are decoded ahead of the one that is applied, at most.
+const DECODED_AHEAD: usize = 16;
 
 /// Fails if a segment is of a newer format than this program writes. Changes nothing.
 pub(in crate::storage) fn refuse_newer(disk: &dyn Disk, folder: &Path) -> Result<(), StorageError> {
@@ -180,16 +183,22 @@ fn read_records<T: ReplayTarget>(
 ) -> EndedSegment {
     let Walked { records, mut damage, torn_from, .. } = walked;
     let share_count = targets.len();
+    let payload_bytes: usize = records.iter().map(|record| record.payload.len()).sum();
     let read_share = |(share, target): (usize, &mut T)| {
         let mut replay = ShareReplay::new(torn_from);
-        for record in records.iter().filter(|record| usize::from(record.shard) % share_count == share) {
+        let own = records.iter().filter(|record| usize::from(record.shard) % share_count == share);
+        let mut apply = |record: &Record<'_>, decoded: &Decoded| {
             let samples_before = replay.sample_count;
-            replay.record(record, target);
+            replay.record(record, decoded, target);
             progress.samples.fetch_add(replay.sample_count - samples_before, Ordering::Relaxed);
+        };
+        if payload_bytes < PARALLEL_BYTES_MIN {
+            own.for_each(|record| apply(record, &Decoded::of(record, None)));
+        } else {
+            decode_ahead(own, &mut apply);
         }
         replay
     };
-    let payload_bytes: usize = records.iter().map(|record| record.payload.len()).sum();
     let shares: Vec<ShareReplay> = if payload_bytes < PARALLEL_BYTES_MIN {
         targets.iter_mut().enumerate().map(read_share).collect()
     } else {
@@ -214,6 +223,29 @@ fn read_records<T: ReplayTarget>(
         tracing::info!(file = %path.display(), from, "the last write was cut off before it was answered");
     }
     segment
+}
+
+/// Decodes the records on a thread of its own, some ahead of the one that is applied.
+fn decode_ahead<'r>(
+    records: impl Iterator<Item = &'r Record<'r>> + Send,
+    apply: &mut dyn FnMut(&Record<'_>, &Decoded),
+) {
+    let (to_apply, decoded) = bounded(DECODED_AHEAD);
+    let (give_back, rooms) = bounded(DECODED_AHEAD);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for record in records {
+                if to_apply.send((record, Decoded::of(record, rooms.try_recv().ok()))).is_err() {
+                    return;
+                }
+            }
+        });
+        for (record, decoded) in decoded {
+            apply(record, &decoded);
+            // With enough of them under way already, this one goes.
+            let _ = give_back.try_send(decoded);
+        }
+    });
 }
 
 fn holds_records(bytes: &[u8]) -> bool {

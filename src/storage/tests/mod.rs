@@ -6,6 +6,7 @@ mod damage;
 mod edges;
 mod figures;
 mod full_disk;
+mod review;
 mod simulation;
 
 use std::collections::BTreeMap;
@@ -332,12 +333,15 @@ fn writes_wait_while_the_head_cannot_be_emptied() {
     let fixture = open_with(&disk, StorageOptions { head_bytes_max: 1, ..options(1) }, &clock);
     let up = series("up", 1);
     fixture.write(&[(up.clone(), T0, 1.0)]);
-    assert!(fixture.storage.maintain().expect("maintained").head_full, "one sample cannot be cut in two");
+    let view = fixture.storage.view();
+    assert!(fixture.storage.maintain().expect("maintained").head_full, "the view still sees the head");
     let refused = fixture.try_write(&[(up.clone(), T0 + 1, 2.0)]).expect_err("the head is full");
     assert_eq!(refused, WriteError::HeadFull(1));
     assert!(refused.to_string().contains("head.bytes_max"));
     assert!(fixture.storage.is_head_full());
     assert_eq!(fixture.read(&up), bits(&[(T0, 1.0)]), "queries go on");
+    drop(view);
+    assert!(!fixture.storage.maintain().expect("maintained").head_full);
 }
 
 #[test]

@@ -1,17 +1,18 @@
-//! libFuzzer over one of the targets, which `TARGET` names; the golden files are what it begins with.
+//! libFuzzer over one of the targets, which `TARGET` names; what `tests/fuzz.rs` begins with is its corpus.
 //!
 //! ```text
-//! cd storage-format/fuzz && mkdir -p corpus/group && cp ../golden/v2/group.bin corpus/group
-//! RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+//! FUZZ_CORPUS=$PWD/storage-format/fuzz/corpus cargo test -p storage-format --test fuzz
+//! cd storage-format/fuzz
+//! export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 //!   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-//!   -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1" \
+//!   -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 //! TARGET=group cargo +nightly run --release --target x86_64-unknown-linux-gnu -- \
-//!   corpus/group -max_total_time=60 -max_len=65536 -rss_limit_mb=1024 -timeout=5
+//!   corpus/group -max_total_time=60 -max_len=65536 -rss_limit_mb=1024 -timeout=10
 //! ```
 //!
-//! It needs nightly for the passes, which count the edges that an input takes, and a C++ compiler for libFuzzer. The
-//! profile keeps the checks of overflow. An input that fails is written beside the corpus; it becomes a case of
-//! `tests/fuzz.rs`.
+//! It needs nightly for the passes, which count the edges that an input takes, and a C++ compiler for libFuzzer;
+//! `--target` keeps the passes out of build scripts. The profile keeps the checks of overflow. An input that fails is
+//! written to the folder it runs in; cut down, it becomes a case of `tests/fuzz.rs`.
 #![no_main]
 
 #[path = "../seal.rs"]

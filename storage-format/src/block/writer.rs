@@ -41,7 +41,8 @@ impl<W: Write> BlockWriter<W> {
     }
 
     /// Adds a series, in any order, and gives the number to name it by in [`BlockWriter::append_group`]; readers will
-    /// number the series by their labels. Panics if the labels are not sorted by name, or one comes twice.
+    /// number the series by their labels. Panics if the labels are not sorted by name, one comes twice, or one
+    /// exceeds `index::SYMBOL_BYTES_MAX`.
     pub fn add_series<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> u32 {
         self.index.add_series(labels)
     }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Corruption;
-use crate::testing::{bits_equal, value_strategy};
+use crate::testing::{assert_numbers, bits_equal, value_strategy};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const GO_NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
@@ -456,4 +456,18 @@ proptest! {
         let read = Decoder::default().decode_values(&bytes, count, Some(&reference), &mut values);
         prop_assert_eq!(values.len(), if read.is_ok() { count } else { 0 });
     }
+}
+
+#[test]
+fn the_chapter_tells_the_numbers() {
+    let told = [
+        ("SAMPLES_MAX", SAMPLES_MAX as u64),
+        ("BLOCK_SAMPLES", pack::BLOCK_SAMPLES as u64),
+        ("LANES", pack::LANES as u64),
+        ("SHIFT_MAX", scale::SHIFT_MAX as u64),
+        ("INTEGER_BOUND", scale::INTEGER_BOUND as u64),
+        ("WEIGHT_MAX", predict::WEIGHT_MAX.into()),
+        ("FRACTION_MAX", predict::FRACTION_MAX.into()),
+    ];
+    assert_numbers(include_str!("../../spec/column.md"), &told);
 }

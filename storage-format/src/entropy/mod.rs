@@ -46,13 +46,6 @@ impl Encoder {
         }
     }
 
-    /// What [`Encoder::encode`] would append, in bits, to a few percent; writes nothing.
-    #[cfg(test)]
-    pub(crate) fn cost_bits(&mut self, residuals: &[i64]) -> u64 {
-        assert!(residuals.len() <= RESIDUALS_MAX, "{} residuals in one column", residuals.len());
-        if residuals.is_empty() { 0 } else { self.planner.plan(residuals).cost_bits() }
-    }
-
     fn append(&mut self, plan: &Plan, residuals: &[i64], out: &mut Vec<u8>) {
         match plan {
             Plan::Spike { gaps, others, .. } => {

@@ -227,7 +227,8 @@ fn bits_are_near_entropy() {
 #[test]
 fn cost_is_near_what_is_written() {
     for (name, residuals) in shapes(1_440) {
-        let (cost, bits) = (Encoder::default().cost_bits(&residuals), 8 * encoded(&residuals).len() as u64);
+        let (cost, bits) =
+            (Encoder::default().planner.plan(&residuals).cost_bits(), 8 * encoded(&residuals).len() as u64);
         assert!(cost.abs_diff(bits) < 100 + bits / 20, "{name}: {cost} of {bits} bits");
     }
 }
@@ -404,4 +405,13 @@ fn what_is_written_follows_the_chapter() {
             assert_eq!(oracle.bit, bytes.len() * 8, "{name}");
         }
     }
+}
+
+#[test]
+fn the_chapter_tells_the_numbers() {
+    let told = [("RESIDUALS_MAX", RESIDUALS_MAX as u64), ("STATES", STATES as u64), ("SYMBOLS", SYMBOLS as u64)];
+    let chapter = include_str!("../../spec/entropy.md");
+    let (chapter, tables) = chapter.split_at(chapter.find("| tables |").expect("the last row"));
+    crate::testing::assert_numbers(chapter, &told);
+    assert_eq!(tables.trim(), format!("| tables | {} of linear forms, {} of octaves |", LINEAR.len(), OCTAVE.len()));
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Corruption;
 use crate::column::{self, Effort, Numbers};
-use crate::testing::{bits_equal, value_strategy};
+use crate::testing::{assert_numbers, bits_equal, value_strategy};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
@@ -561,4 +561,15 @@ fn read_all(bytes: &[u8]) {
             assert!(timestamps_ms.is_sorted());
         }
     }
+}
+
+#[test]
+fn the_chapter_tells_the_numbers() {
+    let told = [
+        ("COLUMNS_MAX", COLUMNS_MAX as u64),
+        ("SAMPLES_MAX", column::SAMPLES_MAX as u64),
+        ("SHORT_BYTES_MAX", SHORT_BYTES_MAX as u64),
+        ("DEPTH_MAX", DEPTH_MAX as u64),
+    ];
+    assert_numbers(include_str!("../../spec/group.md"), &told);
 }

@@ -17,9 +17,10 @@ pub use groups::GroupMeta;
 pub(crate) use groups::{GroupTable, Origin};
 pub use lists::PostingsList;
 pub(crate) use postings::PostingsTable;
-pub use postings::ValuesOf;
+pub use postings::{NAMES_BYTES_MAX, ValuesOf};
 pub use series::RUN_SERIES;
 pub(crate) use series::SeriesTable;
+pub use symbols::SYMBOL_BYTES_MAX;
 pub(crate) use symbols::Symbols;
 pub(crate) use write::IndexWriter;
 

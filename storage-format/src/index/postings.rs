@@ -11,6 +11,9 @@ pub(super) const NAME_BYTES: usize = 12;
 /// Width of a pair's entry: symbol, list offset.
 pub(super) const PAIR_BYTES: usize = 8;
 
+/// All label names of a block together, as texts.
+pub const NAMES_BYTES_MAX: usize = 16 << 20;
+
 /// The postings region, read in place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PostingsTable<'a> {
@@ -49,9 +52,21 @@ impl<'a> PostingsTable<'a> {
         (self.pairs.bytes.len() / PAIR_BYTES) as u32
     }
 
-    /// All label names in byte order.
+    /// All label names in byte order. Names that share their starts take more as texts than in the symbols; those of
+    /// more than [`NAMES_BYTES_MAX`] are refused.
     pub(crate) fn label_names(&self) -> Result<Vec<String>, Corruption> {
-        (0..self.name_count()).map(|name| self.text(self.name_symbol(name))).collect()
+        let (mut names, mut bytes) = (Vec::new(), 0);
+        for name in 0..self.name_count() {
+            let text = self.text(self.name_symbol(name))?;
+            bytes += text.len();
+            if bytes > NAMES_BYTES_MAX {
+                return Err(self
+                    .names
+                    .corruption(name as usize * NAME_BYTES, "the names of labels are too long together"));
+            }
+            names.push(text);
+        }
+        Ok(names)
     }
 
     /// The values of a label in byte order; none if no series has the label.

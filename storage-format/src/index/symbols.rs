@@ -12,6 +12,8 @@ const HEAD_BYTES: usize = 16;
 /// Count, root and the crate's checksum behind the nodes.
 const TAIL_BYTES: usize = 20;
 const FST_VERSION: u64 = 3;
+/// Longest text. Without it a few nodes, each leading to the one before, would be a text as long as the region.
+pub const SYMBOL_BYTES_MAX: usize = 65_536;
 /// Stands for a node where a text ends and none goes on.
 const END_ADDRESS: usize = 0;
 /// Nodes of more ways have a table of them.
@@ -76,6 +78,9 @@ impl<'a> Symbols<'a> {
                 break;
             }
             let way = node.way_of_number(rest).ok_or(self.damaged(address))?;
+            if bytes.len() == SYMBOL_BYTES_MAX {
+                return Err(self.parts.corruption(address, "a symbol is longer than it may be"));
+            }
             bytes.push(node.input(way).ok_or(self.damaged(address))?);
             rest -= node.output(way).filter(|output| *output <= rest).ok_or(self.damaged(address))?;
             address = node.target(way).ok_or(self.damaged(address))?;

@@ -57,6 +57,25 @@ fn a_text_that_is_not_there_has_no_symbol() {
     }
 }
 
+#[test]
+fn a_text_that_a_few_nodes_make_too_long_is_refused() {
+    let region = |length: usize| {
+        let mut bytes = [3u64, 0].map(u64::to_le_bytes).concat();
+        bytes.extend([0x00, 0x10, 0x81]); // "t", and the text ends
+        bytes.extend(vec![0xc1; length - 1]); // "t", and on to the node before
+        let root = bytes.len() as u64 - 1;
+        bytes.extend([1, root].map(u64::to_le_bytes).concat());
+        bytes.extend([0; 4]);
+        bytes
+    };
+    let read = |length: usize| {
+        let (bytes, mut text) = (region(length), String::new());
+        Symbols::open(parts(&bytes)).unwrap().append_text(0, &mut text).map(|()| text.len())
+    };
+    assert_eq!(read(SYMBOL_BYTES_MAX), Ok(SYMBOL_BYTES_MAX));
+    assert_eq!(read(SYMBOL_BYTES_MAX + 1).unwrap_err().what, "a symbol is longer than it may be");
+}
+
 fn entry_strategy() -> impl Strategy<Value = (u32, Vec<u32>, Vec<ColumnRef>)> {
     let value = prop_oneof![8 => 0..4u32, 1 => any::<u32>()];
     // The shape says how many labels there are: some more than a mask has bits.

@@ -6,7 +6,7 @@ use super::entry::{ColumnRef, Entry};
 use super::groups::{self, GroupMeta, Origin};
 use super::lists::ListEncoder;
 use super::series::RUN_SERIES;
-use super::symbols;
+use super::symbols::{self, SYMBOL_BYTES_MAX};
 
 /// Gathers series and groups, and encodes the four regions of an index.
 ///
@@ -37,12 +37,14 @@ pub(crate) struct Regions {
 }
 
 impl IndexWriter {
-    /// Adds a series and tells its number. Panics if its labels are not sorted by name.
+    /// Adds a series and tells its number. Panics if its labels are not sorted by name, or one exceeds `SYMBOL_BYTES_MAX`.
     pub(crate) fn add_series<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> u32 {
         let mut name_before = None;
         for (name, value) in labels {
             assert!(name_before < Some(name), "label {name:?} does not come after {name_before:?}");
             name_before = Some(name);
+            let longest = name.len().max(value.len());
+            assert!(longest <= SYMBOL_BYTES_MAX, "label {name:?} has a text of {longest} bytes");
             let pair = self.pair(name, value);
             self.labels.push(pair);
         }

@@ -67,3 +67,9 @@ proptest! {
         prop_assert!(decode(&bytes).is_err());
     }
 }
+
+#[test]
+fn the_chapter_tells_the_numbers() {
+    let told = [("HEADER_BYTES", HEADER_BYTES as u64), ("ENTRY_BYTES", ENTRY_BYTES as u64)];
+    crate::testing::assert_numbers(include_str!("../../spec/tombstones.md"), &told);
+}

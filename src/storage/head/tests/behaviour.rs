@@ -115,7 +115,7 @@ fn a_block_that_cannot_say_what_it_holds_costs_no_sample() {
         let damage = storage_format::Corruption { offset: 0, what: "damage" };
         Err(ViewError::Corruption { file: "the block".into(), damage })
     });
-    let (feed, _tap) = tap(rig.head.clone(), 0, Arc::new(|_: &Labels| false));
+    let (feed, _tap) = tap(rig.head.clone(), Arc::default(), 0, Arc::new(|_: &Labels| false));
     rig.writer = ShardWriter::new(0, rig.head.clone(), rig.resolver.clone(), rig.limits, damaged, feed);
     assert_eq!(rig.send_one(1, at(-20), 7.0), Ok(1));
     assert_eq!(rig.head.belated_count(), 1);

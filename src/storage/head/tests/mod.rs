@@ -86,7 +86,8 @@ impl Rig {
     fn opened(limits: HeadLimits, blocks: Blocks, sealed_ms: i64, log: Log) -> Rig {
         let head = Arc::new(Head::new(1, sealed_ms));
         let resolver = Arc::new(Resolver::new(7));
-        let (feed, tap) = tap(head.clone(), 0, Arc::new(|labels: &Labels| labels.get("watched").is_some()));
+        let (feed, tap) =
+            tap(head.clone(), Arc::default(), 0, Arc::new(|labels: &Labels| labels.get("watched").is_some()));
         let asked = Arc::<Mutex<Vec<(String, TimeRange)>>>::default();
         let (held, questions) = (blocks.clone(), asked.clone());
         let sealed: SealedLookup = Arc::new(move |labels, range, columns| {
@@ -136,7 +137,7 @@ impl Rig {
     fn delete(&mut self, nodes: &[u32], range: TimeRange) -> u64 {
         let selectors: Vec<Vec<Matcher>> =
             nodes.iter().map(|node| vec![Matcher::equal("node", node.to_string())]).collect();
-        let (records, deleted) = self.writer.delete(&selectors, range);
+        let (records, deleted) = self.writer.delete(&selectors, range, &[]);
         self.log.write(records);
         for node in nodes {
             let labels = labels(*node).to_string();
@@ -159,7 +160,7 @@ impl Rig {
             let labels = shard.labels(reference).expect("alive").to_string();
             let mut columns = Columns::default();
             series.read(TimeRange { from_ms: self.sealed_ms, to_ms: cut.floor_ms - 1 }, &mut columns);
-            let belated = series.belated_until(cut.epoch).map(|sample| (sample.timestamp_ms, sample.value));
+            let belated = series.belated_between(0, cut.epoch).map(|sample| (sample.timestamp_ms, sample.value));
             for (timestamp_ms, value) in columns.iter().chain(belated) {
                 let before = blocks.insert((labels.clone(), timestamp_ms), value.to_bits());
                 assert_eq!(before, None, "{labels} at {timestamp_ms} is written twice");

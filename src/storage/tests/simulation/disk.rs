@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -14,9 +15,15 @@ use crate::disk::{Disk, DiskError, DiskFile, FileBytes, SimulatedDisk};
 /// A log segment reserves no more than this, so that a seed costs milliseconds.
 const RESERVE_BYTES_MAX: u64 = 16 << 10;
 
+/// More than any history takes.
+const OPERATIONS_MAX: u64 = 100_000;
+
 /// Who gets a turn at the operations of a disk.
 #[derive(Clone, Default)]
-pub(super) struct Disturbance(Arc<Mutex<Option<Others>>>);
+pub(super) struct Disturbance {
+    others: Arc<Mutex<Option<Others>>>,
+    operation_count: Arc<AtomicU64>,
+}
 
 struct Others {
     stepped: Arc<Mutex<Stepped>>,
@@ -29,19 +36,21 @@ impl Disturbance {
     /// Until [`Disturbance::end`], the loops take turns and somebody reads, as the seed has it.
     pub(super) fn begin(&self, stepped: &Arc<Mutex<Stepped>>, storage: &Arc<Storage>, seed: u64) {
         let (stepped, storage) = (stepped.clone(), storage.clone());
-        *self.0.lock() = Some(Others { stepped, storage, dice: Dice(seed), seen: Vec::new() });
+        *self.others.lock() = Some(Others { stepped, storage, dice: Dice(seed), seen: Vec::new() });
     }
 
     /// Returns what was seen meanwhile.
     pub(super) fn end(&self) -> Vec<Observation> {
-        self.0.lock().take().map(|others| others.seen).unwrap_or_default()
+        self.others.lock().take().map(|others| others.seen).unwrap_or_default()
     }
 
     fn strike(&self) {
+        let count = self.operation_count.fetch_add(1, Ordering::Relaxed);
+        assert!(count < OPERATIONS_MAX, "{count} operations of the disk: something does not end");
         // Taken out meanwhile: what the loops themselves do on the disk disturbs nobody.
-        let Some(mut others) = self.0.lock().take() else { return };
+        let Some(mut others) = self.others.lock().take() else { return };
         others.take_turns();
-        *self.0.lock() = Some(others);
+        *self.others.lock() = Some(others);
     }
 }
 

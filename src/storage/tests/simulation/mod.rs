@@ -25,6 +25,7 @@
 
 mod dice;
 mod disk;
+mod kept;
 mod ledger;
 mod plan;
 mod script;

@@ -79,6 +79,19 @@ impl Planner {
             Operation::FailAfter(self.dice.below(40))
         };
         self.operations.push(ill);
+        if self.dice.once_in(2) {
+            self.maintain();
+        }
+    }
+
+    fn maintain(&mut self) {
+        let dice = if self.dice.once_in(2) { 0 } else { self.dice.below(SEED_BOUND) };
+        let chosen = match self.dice.below(6) {
+            0 => Operation::Clean(dice),
+            1 => Operation::Compact(dice),
+            _ => Operation::Maintain(dice),
+        };
+        self.operations.push(chosen);
     }
 
     fn die(&mut self) {
@@ -102,15 +115,7 @@ impl Planner {
                 let minutes = [5, 30, 120, 240][self.dice.below(4) as usize];
                 self.advance(minutes);
             }
-            13..17 => {
-                let dice = self.disturbance();
-                self.operations.push(Operation::Maintain(dice));
-            }
-            17 => {
-                let dice = self.disturbance();
-                let chosen = if self.dice.once_in(3) { Operation::Clean(dice) } else { Operation::Compact(dice) };
-                self.operations.push(chosen);
-            }
+            13..18 => self.maintain(),
             18 => self.delete(),
             _ => {
                 let chosen = [Operation::View(false), Operation::View(true), Operation::Look];
@@ -171,10 +176,5 @@ impl Planner {
         let from = self.dice.between(self.now_min - 400, self.now_min);
         let to = from + self.dice.between(0, 400);
         self.operations.push(Operation::Delete(selector, from, to));
-    }
-
-    /// 0 is none.
-    fn disturbance(&mut self) -> u64 {
-        if self.dice.once_in(2) { 0 } else { self.dice.below(SEED_BOUND) }
     }
 }

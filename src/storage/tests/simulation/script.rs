@@ -90,6 +90,14 @@ pub(super) enum Operation {
     Flip(u64),
 }
 
+impl Operation {
+    /// Others are checked with the next that may: most of the time goes into reading.
+    pub(super) fn may_change_what_is_read(&self) -> bool {
+        use Operation::{Advance, FailAfter, Free, Log, Look, Shard, View, Write};
+        !matches!(self, Write(_) | Shard(_) | Log | Advance(_) | View(_) | Look | FailAfter(_) | Free(_))
+    }
+}
+
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Setup { shard_count, synced, window_min, retention_min, rule_min, head_bytes_max, segment_bytes } =

@@ -34,6 +34,8 @@ struct Request {
     answered: Answered,
     /// Something happened meanwhile by which its samples may be gone again: the answer says nothing about them.
     is_overtaken: bool,
+    /// The disk was ill since it was sent.
+    may_fail: bool,
 }
 
 /// A view that somebody keeps, and what was owed when it was taken.
@@ -164,7 +166,7 @@ impl World {
             Operation::Flip(seed) => self.flip(*seed)?,
         }
         self.take_answers()?;
-        self.check()
+        if operation.may_change_what_is_read() { self.check() } else { Ok(()) }
     }
 
     /// Everything that was not harmed must still work, and be there.
@@ -210,7 +212,7 @@ impl World {
             }
         }
         if let Ok(Some(answered)) = storage.submit(batches) {
-            self.requests.push(Request { rows: rows.to_vec(), answered, is_overtaken: false });
+            self.requests.push(Request { rows: rows.to_vec(), answered, is_overtaken: false, may_fail: false });
         }
     }
 
@@ -221,7 +223,10 @@ impl World {
         for mut request in self.requests.drain(..) {
             match request.answered.try_recv() {
                 Ok(answer) => answered.push((request, answer)),
-                Err(TryRecvError::Empty) => waiting.push(request),
+                Err(TryRecvError::Empty) => {
+                    request.may_fail |= self.is_failing || self.is_full;
+                    waiting.push(request);
+                }
                 Err(TryRecvError::Closed) => return Err("a request is dropped without an answer".to_owned()),
             }
         }
@@ -229,7 +234,7 @@ impl World {
         for (request, answer) in answered {
             match answer {
                 Ok(summary) => self.acknowledge(&request, &summary)?,
-                Err(_) if self.is_failing || self.is_full => {}
+                Err(_) if request.may_fail || self.is_failing || self.is_full => {}
                 Err(WriteError::LogFailing(why)) => return Err(format!("refused on a sound disk: {why}")),
                 Err(_) => {}
             }
@@ -371,7 +376,9 @@ impl World {
     /// Takes note of damage. Returns whether it is damage that was done.
     fn tell(&mut self, text: &str) -> bool {
         let mut is_known = false;
-        for flip in self.flips.iter_mut().filter(|flip| text.contains(&flip.file)) {
+        // A file that was put aside is told under its new name.
+        let stem = |file: &str| file.rsplit_once('.').map_or(file.to_owned(), |(stem, _)| format!("{stem}."));
+        for flip in self.flips.iter_mut().filter(|flip| text.contains(&stem(&flip.file))) {
             is_known = true;
             if !std::mem::replace(&mut flip.is_told, true) {
                 self.ledger.damaged(flip.from_min, flip.to_min);
@@ -381,6 +388,7 @@ impl World {
     }
 
     fn heal(&mut self) -> Result<(), String> {
+        self.take_answers()?;
         self.disk.heal();
         self.disk.set_free_bytes(ROOM_BYTES);
         (self.is_failing, self.is_full) = (false, false);
