@@ -72,7 +72,7 @@ pub struct Config {
 /// What is kept in memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeadConfig {
-    /// How long a sample may come behind the newest one, in ms; at most the longest retention.
+    /// How long a sample may come behind the newest one of its series, in ms; at most the longest retention.
     pub out_of_order_window_ms: i64,
     /// Most series at a time. 0: by the machine's memory.
     pub series_max: u64,

@@ -72,7 +72,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Shards of the head, each with a thread. 0: by the number of cores."),
 
     setting!("head.out_of_order_window", "1h", Some(("0", "100y")), Duration(head.out_of_order_window_ms <- head.out_of_order_window),
-        "How long a sample may come behind the newest one. At most the retention."),
+        "How long a sample may come behind the newest one of its series. At most the retention."),
     setting!("head.series_max", "0", Some(("0", "1000000000")), Count(head.series_max <- head.series_max),
         "Most series in memory; a new one past it is refused. 0: by the machine's memory."),
     setting!("head.bytes_max", "0", Some(("0", "1TiB")), Bytes(head.bytes_max <- head.bytes_max),

@@ -131,5 +131,8 @@ fn busy(what: impl Display) -> ApiError {
 }
 
 fn refused(error: StorageError) -> ApiError {
-    ApiError::new(ErrorKind::Internal, error.to_string())
+    match error {
+        StorageError::Interrupted => busy("interrupted by work that had to go first: try again when it is done"),
+        _ => ApiError::new(ErrorKind::Internal, error.to_string()),
+    }
 }

@@ -46,8 +46,9 @@ const SMALL_BYTES_PART: u64 = 8;
 pub(super) enum Due {
     /// When it pays.
     Worthwhile,
-    /// Whenever there are two.
-    Whenever,
+    /// Whenever there are two, blocks apart that were cut under a greater number: an order ends, however fast senders fill
+    /// new ones.
+    Asked { number_max: u64 },
 }
 
 /// What [`Storage::compact_all`] did.
@@ -69,7 +70,7 @@ pub struct CompactionSummary {
 
 impl Storage {
     /// Writes everything that the head holds to blocks and compacts as far as the ranges of time allow. Answers when it
-    /// is done.
+    /// is done; [`StorageError::Interrupted`] when somebody else's work had to go first.
     pub fn compact_all(&self) -> Result<CompactionSummary, StorageError> {
         let mut maintenance = self.take_maintenance();
         let mut summary = CompactionSummary::default();
@@ -78,14 +79,18 @@ impl Storage {
             // What comes for this time later is belated, and costs a look-up in the blocks more.
             summary.blocks_cut = self.cut(&mut maintenance, newest_ms.saturating_add(1))?;
         }
+        let due = Due::Asked { number_max: self.last_block_number.load(Ordering::SeqCst) };
         loop {
             let unreadable_before = maintenance.unreadable.len();
-            let compacted = self.compact_once(&mut maintenance, Due::Whenever)?;
+            let compacted = self.compact_once(&mut maintenance, due)?;
             // Without a block that turned out to be unreadable there may be others to merge.
             if compacted == 0 && maintenance.unreadable.len() == unreadable_before {
                 break;
             }
             summary.blocks_merged += compacted;
+        }
+        if self.is_interrupted() {
+            return Err(StorageError::Interrupted); // what is left is not known to be nothing
         }
         loop {
             let expired = self.expire(&mut maintenance)?;
@@ -119,11 +124,17 @@ impl Storage {
     /// The blocks that are to become one, if there are any.
     fn due_blocks(&self, maintenance: &Maintenance, due: Due) -> Option<Vec<Member>> {
         let blocks = self.blocks.load();
-        let readable = |member: &&Member| !maintenance.unreadable.contains(member.block.path());
+        let eligible = |member: &&Member| {
+            let is_cut_since = match due {
+                Due::Worthwhile => false,
+                Due::Asked { number_max } => member.block.facts().level == 0 && member.block.name().number > number_max,
+            };
+            !is_cut_since && !maintenance.unreadable.contains(member.block.path())
+        };
         // The longest first: what goes into it anyway is not merged to something shorter before.
         for length_ms in self.ranges_ms().rev() {
             let mut windows: BTreeMap<i64, Vec<&Member>> = BTreeMap::new();
-            for member in blocks.members().iter().filter(readable) {
+            for member in blocks.members().iter().filter(eligible) {
                 let span = member.block.span();
                 let window = span.from_ms.div_euclid(length_ms);
                 if window == span.to_ms.div_euclid(length_ms) {
@@ -132,7 +143,7 @@ impl Storage {
             }
             for (window, members) in windows {
                 let is_sealed = (window + 1).saturating_mul(length_ms) <= blocks.floor_ms;
-                if (is_sealed || due == Due::Whenever) && is_due(&members, due) {
+                if (is_sealed || due != Due::Worthwhile) && is_due(&members, due) {
                     return Some(members.into_iter().cloned().collect());
                 }
             }
@@ -244,9 +255,9 @@ fn is_due(members: &[&Member], due: Due) -> bool {
     let needs_work = |member: &&&Member| !member.deleted.is_empty() || member.block.facts().level == 0;
     if members.len() < 2 {
         // Alone in its range: only to be rid of what was deleted, or, when asked, to be as small as can be.
-        return due == Due::Whenever && members.iter().any(|member| needs_work(&member));
+        return due != Due::Worthwhile && members.iter().any(|member| needs_work(&member));
     }
     let largest = members.iter().map(|member| member.block.bytes()).max().unwrap_or(0);
     let all: u64 = members.iter().map(|member| member.block.bytes()).sum();
-    due == Due::Whenever || members.len() > SMALL_BLOCKS_MAX || (all - largest) * SMALL_BYTES_PART >= largest
+    due != Due::Worthwhile || members.len() > SMALL_BLOCKS_MAX || (all - largest) * SMALL_BYTES_PART >= largest
 }

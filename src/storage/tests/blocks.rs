@@ -1,7 +1,10 @@
 //! Blocks over their lives: cut, joined by belated samples, compacted, thinned out, removed.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::storage::RetentionRule;
+use crate::storage::compact::Due;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -91,6 +94,29 @@ fn a_sample_for_sealed_time_is_taken_seen_at_once_and_merged_into_the_block() {
     let fixture = open_with(&disk, wide_window(), &clock);
     assert_eq!(fixture.read(&up), bits(&expected), "after a restart");
     assert!(!disk.list(&PathBuf::from("/data/log")).expect("a folder").contains(&"00000001.log".to_owned()));
+}
+
+#[test]
+fn an_order_to_compact_leaves_blocks_that_were_cut_since() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + HOUR_MS));
+    let fixture = open_with(&disk, wide_window(), &clock);
+    let up = series("up", 1);
+    let cut_at = |minute: i64| {
+        let at_ms = T0 + minute * MINUTE_MS;
+        fixture.write(&[(up.clone(), at_ms, minute as f64)]);
+        let mut maintenance = fixture.storage.maintenance.lock();
+        assert_eq!(fixture.storage.cut(&mut maintenance, at_ms + 1).expect("cut"), 1);
+        fixture.storage.last_block_number.load(Ordering::SeqCst)
+    };
+    let compact = |number_max: u64| {
+        let due = Due::Asked { number_max };
+        fixture.storage.compact_once(&mut fixture.storage.maintenance.lock(), due).expect("compacted")
+    };
+    let (_, second, third) = (cut_at(10), cut_at(20), cut_at(30));
+    assert_eq!(compact(second), 2, "the third was cut since");
+    assert_eq!(compact(second), 0, "and that is the end");
+    assert_eq!(compact(third), 2);
+    assert_eq!(fixture.read(&up).len(), 3);
 }
 
 #[test]
