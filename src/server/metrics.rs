@@ -66,7 +66,8 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
             ("dozor_samples_refused_total", "Samples refused, each for a reason told to its sender.", |c| {
                 &c.samples_refused
             }),
-            ("dozor_blocks_cut_total", "Blocks written.", |c| &c.blocks_cut),
+            ("dozor_blocks_cut_total", "Blocks cut from the head.", |c| &c.blocks_cut),
+            ("dozor_blocks_compacted_total", "Blocks that were made into others.", |c| &c.blocks_compacted),
             ("dozor_damage_total", "Damaged places found: records, chunks, files.", |c| &c.damage),
         ],
     );

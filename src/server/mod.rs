@@ -453,9 +453,10 @@ fn maintain(storage: &Storage, stopped: &Receiver<()>) {
         wait = MAINTENANCE_INTERVAL;
         match storage.maintain() {
             Ok(done) if done.head_full && done.blocks_cut == 0 => wait = MAINTENANCE_AFTER_A_CUT,
-            Ok(done) if done.blocks_cut + done.blocks_expired > 0 => {
+            Ok(done) if done.blocks_cut + done.blocks_compacted + done.blocks_expired > 0 => {
                 wait = MAINTENANCE_AFTER_A_CUT;
-                tracing::info!(cut = done.blocks_cut, expired = done.blocks_expired, "blocks");
+                let (cut, compacted, expired) = (done.blocks_cut, done.blocks_compacted, done.blocks_expired);
+                tracing::info!(cut, compacted, expired, "blocks");
             }
             Ok(_) => {}
             // The log keeps what the block was to hold; the next round tries again.

@@ -1,14 +1,14 @@
 //! Measures how small columns get and how fast they are written and read, beside `pco` at its level 8.
 //!
 //! ```text
-//! $ columns --samples 1440 peerbench.cols
-//! peerbench.cols: 1920 columns, 2764800 samples, up to 1440 a column
+//! $ columns --shop 48
+//! the demo's fleet: 1920 columns, 2764800 samples, up to 1440 a column
 //! class                      samples  raw f64   fresh  compact     pco
 //! …
 //! fresh: encode 50.2 M samples/s, decode 810.3 M samples/s
 //! ```
 //!
-//! The file is a dump of columns, all little-endian: `DZCOLS1\n`, u32 count of columns; a column is u16 length of its name,
+//! A file is a dump of columns, as `tools/capture.py` makes it of exporters' pages, all little-endian: `DZCOLS1\n`, u32 count of columns; a column is u16 length of its name,
 //! the name (target, a space, the series), u32 count of samples, and for each an i64 of ms and an f64.
 //! Every column is read back and compared bit by bit. Rates are those of the best of several rounds of one thread, and take
 //! in all of a column's work, the search for its scale included.
@@ -22,11 +22,14 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
+use dozor::demo::{SERIES_PER_NODE, Shop, ShopOptions};
 use pco::standalone::{simple_compress, simple_decompress};
 use storage_format::column::{Decoder, Effort, Encoder, Numbers, SAMPLES_MAX};
 
 const MAGIC: &[u8] = b"DZCOLS1\n";
 const PCO_LEVEL: usize = 8;
+/// Some morning: the fleet's traffic follows the time of day.
+const SHOP_START_MS: i64 = 1_763_625_600_000;
 
 /// Measures columns: bytes a sample by class, and samples a second.
 #[derive(Parser)]
@@ -43,8 +46,14 @@ struct Flags {
     /// Measures whole groups instead: the columns of a target over --samples scrapes, with all that goes with them.
     #[arg(long)]
     groups: bool,
+    /// Measures the demo's fleet of so many nodes over --samples scrapes of 15 s, what loadgen sends.
+    #[arg(long, value_name = "NODES")]
+    shop: Option<usize>,
+    /// Writes the fleet's columns to this file.
+    #[arg(long, value_name = "FILE", requires = "shop")]
+    dump: Option<PathBuf>,
     /// The dumps.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "shop", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
@@ -58,15 +67,59 @@ struct Column {
 fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
     ensure!((1..=SAMPLES_MAX).contains(&flags.samples), "--samples is 1 to {SAMPLES_MAX}");
+    if let Some(node_count) = flags.shop {
+        let columns = shop(node_count, flags.samples)?;
+        if let Some(file) = &flags.dump {
+            dump(file, &columns)?;
+        }
+        measure(Path::new("the demo's fleet"), columns, &flags)?;
+    }
     for file in &flags.files {
         let columns = read(file).with_context(|| format!("{} is no dump of columns", file.display()))?;
-        if flags.groups {
-            groups::report(file, &columns, &flags)?;
-        } else {
-            report(file, &cut(columns, flags.samples), &flags)?;
-        }
+        measure(file, columns, &flags)?;
     }
     Ok(())
+}
+
+fn measure(file: &Path, columns: Vec<Column>, flags: &Flags) -> anyhow::Result<()> {
+    if flags.groups { groups::report(file, &columns, flags) } else { report(file, &cut(columns, flags.samples), flags) }
+}
+
+/// The columns of the demo's fleet, as the demo's seed makes it.
+fn shop(node_count: usize, scrape_count: usize) -> anyhow::Result<Vec<Column>> {
+    let mut shop = Shop::new(ShopOptions { node_count, ..ShopOptions::default() })?;
+    let mut columns = Vec::new();
+    for node in 0..node_count {
+        let first = columns.len();
+        columns.extend((0..SERIES_PER_NODE).map(|series| Column {
+            name: format!("node{node} {}", shop.labels(node, series)),
+            timestamps_ms: Vec::new(),
+            values: Vec::new(),
+        }));
+        for scrape in 0..scrape_count as i64 {
+            let timestamp_ms = SHOP_START_MS + scrape * shop.scrape_interval_ms();
+            for (column, value) in columns[first..].iter_mut().zip(shop.scrape(node, timestamp_ms)) {
+                column.timestamps_ms.push(timestamp_ms);
+                column.values.push(value);
+            }
+        }
+    }
+    Ok(columns)
+}
+
+fn dump(file: &Path, columns: &[Column]) -> anyhow::Result<()> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&u32::try_from(columns.len())?.to_le_bytes());
+    for column in columns {
+        bytes.extend_from_slice(&u16::try_from(column.name.len())?.to_le_bytes());
+        bytes.extend_from_slice(column.name.as_bytes());
+        bytes.extend_from_slice(&u32::try_from(column.values.len())?.to_le_bytes());
+        for (timestamp_ms, value) in column.timestamps_ms.iter().zip(&column.values) {
+            bytes.extend_from_slice(&timestamp_ms.to_le_bytes());
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+    Ok(std::fs::write(file, bytes)?)
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<Column>> {
