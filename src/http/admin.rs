@@ -133,6 +133,7 @@ fn busy(what: impl Display) -> ApiError {
 fn refused(error: StorageError) -> ApiError {
     match error {
         StorageError::Interrupted => busy("interrupted by work that had to go first: try again when it is done"),
+        StorageError::NoRoom { .. } => busy(error),
         _ => ApiError::new(ErrorKind::Internal, error.to_string()),
     }
 }

@@ -76,8 +76,10 @@ impl Storage {
         let mut summary = CompactionSummary::default();
         let newest_ms = self.head.newest_ms();
         if newest_ms != i64::MIN {
-            // What comes for this time later is belated, and costs a look-up in the blocks more.
-            summary.blocks_cut = self.cut(&mut maintenance, newest_ms.saturating_add(1))?;
+            // What comes for this time later is belated, and costs a look-up in the blocks more. So one sender whose clock
+            // is ahead must not make all others' next minutes so.
+            let floor_ms = newest_ms.min(self.clock.now_ms()).saturating_add(1);
+            summary.blocks_cut = self.cut(&mut maintenance, floor_ms)?;
         }
         let due = Due::Asked { number_max: self.last_block_number.load(Ordering::SeqCst) };
         loop {
@@ -112,12 +114,6 @@ impl Storage {
     /// Merges the first blocks for which it is time. Returns how many: none when nothing is due.
     pub(super) fn compact_once(&self, maintenance: &mut Maintenance, due: Due) -> Result<usize, StorageError> {
         let Some(sources) = self.due_blocks(maintenance, due) else { return Ok(0) };
-        // Both are there until the old ones go; the log's reserve is not for this.
-        let needed_bytes = DISK_RESERVE_BYTES + sources.iter().map(|member| member.block.bytes()).sum::<u64>();
-        if self.disk.free_bytes(&self.options.data_dir)? < needed_bytes {
-            tracing::warn!(needed_bytes, "blocks are not compacted: the disk has too little room to write them anew");
-            return Ok(0);
-        }
         self.merge(maintenance, &sources, &|_| true)
     }
 
@@ -165,6 +161,12 @@ impl Storage {
         sources: &[Member],
         keep: &dyn Fn(&Labels) -> bool,
     ) -> Result<usize, StorageError> {
+        // Both are there until the old ones go; the log's reserve is not for this.
+        let needed_bytes = DISK_RESERVE_BYTES + sources.iter().map(|member| member.block.bytes()).sum::<u64>();
+        let free_bytes = self.disk.free_bytes(&self.options.data_dir)?;
+        if free_bytes < needed_bytes {
+            return Err(StorageError::NoRoom { needed_bytes, free_bytes });
+        }
         let spans = sources.iter().map(|member| member.block.span());
         let range = spans.reduce(|a, b| TimeRange { from_ms: a.from_ms.min(b.from_ms), to_ms: a.to_ms.max(b.to_ms) });
         let range = range.expect("a merge has sources");

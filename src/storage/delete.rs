@@ -83,13 +83,17 @@ impl Storage {
         Ok(answered.blocking_recv().unwrap_or(Err(WriteError::Closing))?.deleted_count)
     }
 
-    /// Writes the blocks of which something was deleted anew, without it. Returns how many there were.
+    /// Writes the blocks of which something was deleted anew, without it. Returns how many there were;
+    /// [`StorageError::Interrupted`] when somebody else's work had to go first.
     pub fn clean_tombstones(&self) -> Result<u64, StorageError> {
         let mut maintenance = self.take_maintenance();
         let blocks = self.blocks.load_full();
         let mut cleaned = 0;
         for member in blocks.members().iter().filter(|member| !member.deleted.is_empty()) {
             cleaned += self.merge(&mut maintenance, std::slice::from_ref(member), &|_| true)? as u64;
+            if self.is_interrupted() {
+                return Err(StorageError::Interrupted); // what is left is not known to be nothing
+            }
         }
         Ok(cleaned)
     }

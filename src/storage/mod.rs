@@ -152,6 +152,14 @@ pub enum StorageError {
     /// What was to be noted in the log could not be.
     #[error(transparent)]
     NotWritten(#[from] WriteError),
+    /// Blocks cannot be written anew: the old ones and the new one must find room side by side.
+    #[error("blocks cannot be written anew: {needed_bytes} bytes must be free for that, and {free_bytes} are")]
+    NoRoom {
+        /// What must be free.
+        needed_bytes: u64,
+        /// What is.
+        free_bytes: u64,
+    },
     /// Long work was given up because somebody waits for it to end, or the database closes.
     #[error("interrupted")]
     Interrupted,

@@ -75,7 +75,7 @@ pub(super) fn open(
     let resolver = Arc::new(Resolver::new(options.hash_seed));
     let limits = HeadLimits {
         series_max: options.series_max,
-        retention_ms: longest_ms(&options),
+        retention_ms: options.longest_kept_ms(),
         out_of_order_window_ms: options.out_of_order_window_ms,
     };
     let (mut writers, mut taps) = (Vec::new(), Vec::new());
@@ -148,12 +148,6 @@ pub(super) fn open(
         threads: Mutex::new(threads),
     };
     Ok((Arc::new(storage), recovered, taps))
-}
-
-/// The longest that a series is kept, in ms; 0 is for ever.
-fn longest_ms(options: &StorageOptions) -> i64 {
-    let limits = || options.retention_rules.iter().map(|rule| rule.keep_ms).chain([options.retention_ms]);
-    if limits().any(|limit_ms| limit_ms == 0) { 0 } else { limits().max().unwrap_or(0) }
 }
 
 /// Reads what blocks hold of a series, for the shards: whether a belated sample is there already. What is damaged cannot

@@ -19,13 +19,13 @@ use hashbrown::HashSet;
 
 use super::block::{BlockName, Member};
 use super::seal::Maintenance;
-use super::{Storage, StorageError};
+use super::{Storage, StorageError, StorageOptions};
 use crate::model::{Labels, Matcher};
 
 /// How much faster than a steady clock the time of retention may run: a jump of a year takes half a month to take effect.
 const CATCH_UP_FACTOR: u32 = 24;
-/// A difference that is caught up with at once, in ms: the usual delays of samples, and gaps of a night.
-const JUMP_MS_ALLOWED: i64 = 24 * 60 * 60 * 1000;
+/// The largest difference that is ever caught up with at once, in ms.
+const JUMP_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 /// How long the samples of some series are kept.
 #[derive(Clone, Debug)]
@@ -36,9 +36,29 @@ pub struct RetentionRule {
     pub keep_ms: i64,
 }
 
-impl RetentionRule {
-    fn is_for(&self, labels: &Labels) -> bool {
-        self.matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
+impl StorageOptions {
+    /// Every time for which something is kept, in ms; 0 is for ever.
+    fn limits_ms(&self) -> impl Iterator<Item = i64> {
+        self.retention_rules.iter().map(|rule| rule.keep_ms).chain([self.retention_ms])
+    }
+
+    /// The longest that anything is kept, in ms; 0 is for ever.
+    pub(super) fn longest_kept_ms(&self) -> i64 {
+        if self.limits_ms().any(|limit_ms| limit_ms == 0) { 0 } else { self.limits_ms().max().unwrap_or(0) }
+    }
+
+    /// How long a series is kept, in ms; 0 is for ever. The first rule that is for it says. `value`: of a label, empty
+    /// where it has none.
+    fn keep_ms<'v>(&self, value: impl Fn(&str) -> &'v str) -> i64 {
+        let is_for = |rule: &&RetentionRule| rule.matchers.iter().all(|one| one.matches(value(one.name())));
+        self.retention_rules.iter().find(is_for).map_or(self.retention_ms, |rule| rule.keep_ms)
+    }
+
+    /// By how much the time of retention may move at once, in ms: a tenth of the shortest time for which something is
+    /// kept, and never more than [`JUMP_MS_MAX`].
+    fn jump_ms_allowed(&self) -> i64 {
+        let shortest_ms = self.limits_ms().filter(|limit_ms| *limit_ms > 0).min();
+        shortest_ms.map_or(JUMP_MS_MAX, |shortest_ms| JUMP_MS_MAX.min(shortest_ms / 10))
     }
 }
 
@@ -61,17 +81,17 @@ impl RetentionState {
     }
 
     /// The time by which samples are judged now, when `wanted_ms` is what the clocks say.
-    fn judge(&mut self, wanted_ms: i64, now: Duration) -> i64 {
+    fn judge(&mut self, wanted_ms: i64, now: Duration, jump_ms_allowed: i64) -> i64 {
         let judged_ms = match self.judged {
             None => wanted_ms,
             Some((before_ms, then)) => {
                 let passed = now.saturating_sub(then).saturating_mul(CATCH_UP_FACTOR);
                 let passed_ms = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
-                let is_jump = wanted_ms.saturating_sub(before_ms) > JUMP_MS_ALLOWED;
+                let is_jump = wanted_ms.saturating_sub(before_ms) > jump_ms_allowed;
                 if is_jump { before_ms.saturating_add(passed_ms).min(wanted_ms) } else { wanted_ms.max(before_ms) }
             }
         };
-        let is_held_back = wanted_ms.saturating_sub(judged_ms) > JUMP_MS_ALLOWED;
+        let is_held_back = wanted_ms.saturating_sub(judged_ms) > jump_ms_allowed;
         if is_held_back && !self.is_held_back {
             let ahead_h = wanted_ms.saturating_sub(judged_ms) / 3_600_000;
             tracing::error!(
@@ -95,7 +115,7 @@ impl Storage {
             return Ok(0); // nothing is held: the first sample must not look like a jump
         }
         let wanted_ms = self.clock.now_ms().min(newest_ms);
-        let now_ms = maintenance.retention.judge(wanted_ms, self.clock.monotonic());
+        let now_ms = maintenance.retention.judge(wanted_ms, self.clock.monotonic(), self.options.jump_ms_allowed());
         let gone = match blocks.members().iter().find(|member| self.is_expired(member, now_ms)) {
             Some(expired) => Some(expired.clone()),
             None => self.past_the_size(blocks.members()),
@@ -109,15 +129,9 @@ impl Storage {
         self.expire_series(maintenance, now_ms)
     }
 
-    /// The longest that anything is kept, in ms; `None` if something is kept for ever.
-    fn longest_ms(&self) -> Option<i64> {
-        let limits = self.options.retention_rules.iter().map(|rule| rule.keep_ms).chain([self.options.retention_ms]);
-        let limits: Vec<i64> = limits.collect();
-        if limits.contains(&0) { None } else { limits.into_iter().max() }
-    }
-
     fn is_expired(&self, member: &Member, now_ms: i64) -> bool {
-        self.longest_ms().is_some_and(|longest_ms| member.block.span().to_ms < now_ms.saturating_sub(longest_ms))
+        let longest_ms = self.options.longest_kept_ms();
+        longest_ms > 0 && member.block.span().to_ms < now_ms.saturating_sub(longest_ms)
     }
 
     /// The oldest block, if all together take more than they may. The newest stays whatever it takes.
@@ -128,21 +142,13 @@ impl Storage {
         (limit > 0 && bytes > limit && members.len() > 1).then(|| oldest.clone())
     }
 
-    /// How long a series is kept, in ms; 0 is for ever. The first rule that is for it says.
-    fn keep_ms(&self, labels: &Labels) -> i64 {
-        let rule = self.options.retention_rules.iter().find(|rule| rule.is_for(labels));
-        rule.map_or(self.options.retention_ms, |rule| rule.keep_ms)
-    }
-
     /// Writes one block anew without the series whose own time is over in all of it.
     fn expire_series(&self, maintenance: &mut Maintenance, now_ms: i64) -> Result<usize, StorageError> {
         if self.options.retention_rules.is_empty() {
             return Ok(0);
         }
         let blocks = self.blocks.load_full();
-        let mut limits: Vec<i64> = self.options.retention_rules.iter().map(|rule| rule.keep_ms).collect();
-        limits.push(self.options.retention_ms);
-        limits.retain(|limit_ms| *limit_ms > 0);
+        let limits: Vec<i64> = self.options.limits_ms().filter(|limit_ms| *limit_ms > 0).collect();
         for member in blocks.members() {
             let name = member.block.name();
             if maintenance.unreadable.contains(member.block.path()) {
@@ -155,7 +161,7 @@ impl Storage {
                 }
                 if self.holds_kept_for(member, *limit_ms)? {
                     let keep = |labels: &Labels| {
-                        let keep_ms = self.keep_ms(labels);
+                        let keep_ms = self.options.keep_ms(|name| labels.get(name).unwrap_or(""));
                         keep_ms == 0 || member.block.span().to_ms >= now_ms.saturating_sub(keep_ms)
                     };
                     return self.merge(maintenance, std::slice::from_ref(member), &keep);
@@ -173,9 +179,7 @@ impl Storage {
         let mut holds = false;
         let visited = member.block.visit(&mut |_, pairs| {
             let value = |name: &str| pairs.iter().find(|pair| pair.0 == name).map_or("", |pair| pair.1);
-            let is_for = |rule: &&RetentionRule| rule.matchers.iter().all(|one| one.matches(value(one.name())));
-            let rule = self.options.retention_rules.iter().find(is_for);
-            holds |= rule.map_or(self.options.retention_ms, |rule| rule.keep_ms) == limit_ms;
+            holds |= self.options.keep_ms(value) == limit_ms;
         });
         let unreadable = |what: super::view::ViewError| StorageError::Unreadable {
             block: member.block.path().to_owned(),
@@ -190,25 +194,33 @@ impl Storage {
 mod tests {
     use super::*;
 
-    const DAY_MS: i64 = JUMP_MS_ALLOWED;
+    const DAY_MS: i64 = JUMP_MS_MAX;
 
     #[test]
     fn time_that_passes_is_followed_at_once() {
         let mut state = RetentionState::default();
-        assert_eq!(state.judge(100 * DAY_MS, Duration::ZERO), 100 * DAY_MS);
-        assert_eq!(state.judge(100 * DAY_MS + 5000, Duration::from_secs(5)), 100 * DAY_MS + 5000);
-        assert_eq!(state.judge(101 * DAY_MS, Duration::from_secs(6)), 101 * DAY_MS, "a gap of a night");
-        assert_eq!(state.judge(99 * DAY_MS, Duration::from_secs(7)), 101 * DAY_MS, "it never goes back");
+        assert_eq!(state.judge(100 * DAY_MS, Duration::ZERO, DAY_MS), 100 * DAY_MS);
+        assert_eq!(state.judge(100 * DAY_MS + 5000, Duration::from_secs(5), DAY_MS), 100 * DAY_MS + 5000);
+        assert_eq!(state.judge(101 * DAY_MS, Duration::from_secs(6), DAY_MS), 101 * DAY_MS, "a gap of a night");
+        assert_eq!(state.judge(99 * DAY_MS, Duration::from_secs(7), DAY_MS), 101 * DAY_MS, "it never goes back");
+    }
+
+    #[test]
+    fn the_shorter_the_retention_the_smaller_a_jump_that_is_followed_at_once() {
+        let mut state = RetentionState::default();
+        state.judge(0, Duration::ZERO, DAY_MS / 10);
+        let a_second = Duration::from_secs(1);
+        assert_eq!(state.judge(DAY_MS / 5, a_second, DAY_MS / 10), 24_000, "a fifth of a retention of a day");
     }
 
     #[test]
     fn a_clock_that_jumps_a_year_is_followed_slowly() {
         let mut state = RetentionState::default();
-        state.judge(0, Duration::ZERO);
+        state.judge(0, Duration::ZERO, DAY_MS);
         let an_hour = Duration::from_secs(3600);
-        assert_eq!(state.judge(365 * DAY_MS, an_hour), DAY_MS, "an hour of ours is a day of its");
+        assert_eq!(state.judge(365 * DAY_MS, an_hour, DAY_MS), DAY_MS, "an hour of ours is a day of its");
         assert!(state.is_held_back);
-        assert_eq!(state.judge(DAY_MS + 5000, an_hour * 2), DAY_MS + 5000, "set right again");
+        assert_eq!(state.judge(DAY_MS + 5000, an_hour * 2, DAY_MS), DAY_MS + 5000, "set right again");
         assert!(!state.is_held_back);
     }
 }

@@ -25,7 +25,7 @@ use storage_format::column::Effort;
 use super::block::{self, BlockName, BlockSet};
 use super::build::{self, BlockBuilder, Building, target_of};
 use super::columns::Columns;
-use super::head::{Series, Shard};
+use super::head::{SLICE_SERIES, Series, Shard};
 use super::threads::LogMessage;
 use super::{BLOCK_MS, Storage, StorageError};
 use crate::model::{SeriesRef, TimeRange};
@@ -93,7 +93,7 @@ type Targets = Vec<(u64, SeriesRef)>;
 
 impl Storage {
     /// Does what is due: cuts the blocks whose time is full, lets the head go of what older views no longer need, removes
-    /// one block past the retention, and compacts once. Called every few seconds; calls do not overlap.
+    /// one block past the retention, and compacts once. Called twice a second; calls do not overlap.
     pub fn maintain(&self) -> Result<Maintained, StorageError> {
         let mut maintenance = self.maintenance.lock();
         let put_aside = self.put_aside(&mut maintenance)?;
@@ -114,8 +114,8 @@ impl Storage {
         let is_waiting = maintenance.waiting.iter().any(|(_, sealed)| sealed.is_some());
         let early = if done.head_full && !is_waiting { self.early_floor() } else { None };
         let is_pressed = (done.head_full || self.head.is_crowded()) && !is_waiting;
-        let belated = if is_pressed { self.belated_floor(maintenance) } else { None };
-        if let Some(floor_ms) = early.or_else(|| self.due_floor()).or(belated) {
+        let belated = || if is_pressed { self.belated_floor(maintenance) } else { None };
+        if let Some(floor_ms) = early.or_else(|| self.due_floor()).or_else(belated) {
             done.blocks_cut = self.cut(maintenance, floor_ms)?;
             done.series_retired += self.empty_head(maintenance);
             done.head_full = self.head.sample_bytes() > self.options.head_bytes_max;
@@ -275,11 +275,20 @@ impl Storage {
     fn targets(&self) -> Targets {
         let mut targets = Vec::with_capacity(self.head.series_count());
         for shard in self.head.shards() {
-            let shard = shard.read();
-            for slot in 0..shard.slots() {
-                let Some(reference) = shard.reference(slot) else { continue };
-                let labels = shard.labels(reference).expect("a series with a reference has labels");
-                targets.push((target_of(labels.iter()), reference));
+            // A slice at a time: putting labels together takes long enough to keep writers waiting.
+            let mut next = 0;
+            loop {
+                let shard = shard.read();
+                let end = shard.slots().min(next + SLICE_SERIES);
+                for slot in next..end {
+                    let Some(reference) = shard.reference(slot) else { continue };
+                    let labels = shard.labels(reference).expect("a series with a reference has labels");
+                    targets.push((target_of(labels.iter()), reference));
+                }
+                next = end;
+                if next == shard.slots() {
+                    break;
+                }
             }
         }
         targets.sort_unstable();

@@ -61,8 +61,6 @@ pub(super) struct Facts {
     pub(super) level: u8,
     pub(super) series_count: u64,
     pub(super) sample_count: u64,
-    /// Whether it is of the version that is written now.
-    pub(super) is_current: bool,
 }
 
 /// A group of a block, as it lies in the file.

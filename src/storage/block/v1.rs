@@ -43,7 +43,6 @@ impl Content for ContentV1 {
             level: 0,
             series_count: u64::from(self.0.series_count()),
             sample_count: meta.sample_count,
-            is_current: false,
         }
     }
 

@@ -80,7 +80,6 @@ impl Content for ContentV2 {
             level: meta.range.level,
             series_count: meta.series_count,
             sample_count: meta.sample_count,
-            is_current: true,
         }
     }
 

@@ -34,7 +34,7 @@ use crate::model::{Labels, SeriesRef, TimeRange};
 /// Most shards: a series ref has eight bits for them.
 pub(super) const SHARDS_MAX: usize = 256;
 /// Series that are walked under one hold of a shard's lock.
-const SLICE_SERIES: u32 = 1_000;
+pub(super) const SLICE_SERIES: u32 = 1_000;
 
 /// Appends what the blocks hold of a series in a range, ascending. Called by a shard's thread under its lock, so it
 /// must not ask the head for anything.

@@ -307,3 +307,56 @@ fn a_day_is_put_together_of_full_groups_and_read_ones_and_says_the_same() {
     of_up.push((day + 27 * HOUR_MS, 1.0));
     assert_eq!(fixture.read(&up), bits(&of_up));
 }
+
+/// A file that version 1 wrote, as its annotated text beside it tells.
+fn of_version_1(name: &str) -> Vec<u8> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("storage-format/golden/v1");
+    std::fs::read(folder.join(name)).expect("the golden file is there")
+}
+
+#[test]
+fn a_block_of_version_1_serves_and_becomes_one_of_version_2() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(4 * HOUR_MS));
+    let folder = PathBuf::from("/data/blocks");
+    disk.create_folder(&folder).expect("a folder");
+    disk.replace(&folder.join("0-7200000.block"), &of_version_1("block.bin")).expect("written");
+    let first = bits(&[(1000, 1.0), (16_000, 1.0), (31_000, 0.0)]);
+    let second = bits(&[(1000, stale_nan())]);
+    {
+        let fixture = open(&disk, &clock);
+        assert_eq!((fixture.read(&series("up", 1)), fixture.read(&series("up", 2))), (first.clone(), second.clone()));
+        let summary = fixture.storage.compact_all().expect("compacted");
+        assert_eq!((summary.blocks_merged, summary.sample_count), (1, 4));
+    }
+    let bytes = disk.read(&folder.join(&block_files(&disk)[0])).expect("a block");
+    assert_eq!(storage_format::version_of(&bytes), Some((storage_format::FileType::Block, 2)));
+    let fixture = open(&disk, &clock);
+    assert_eq!((fixture.read(&series("up", 1)), fixture.read(&series("up", 2))), (first, second), "after a restart");
+}
+
+#[test]
+fn a_log_of_version_1_is_read() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(HOUR_MS));
+    let folder = PathBuf::from("/data/log");
+    disk.create_folder(&folder).expect("a folder");
+    disk.replace(&folder.join("00000007.log"), &of_version_1("log.bin")).expect("written");
+    let fixture = open(&disk, &clock);
+    // Of the two values for one moment the first stays; two rows name series that the file does not define.
+    assert_eq!(fixture.read(&series("up", 1)), bits(&[(15_000, 1.0)]));
+    let accented = Labels::from_pairs([("__name__", "\u{e9}")]).expect("labels");
+    assert_eq!(fixture.read(&accented), bits(&[(15_002, stale_nan())]));
+    assert_eq!(fixture.recovered.damage.len(), 1, "{:?}", fixture.recovered.damage);
+}
+
+#[test]
+fn an_order_to_compact_does_not_seal_the_time_ahead_that_one_fast_clock_brought() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    let fixture = open(&disk, &clock);
+    let (ahead, up) = (series("ahead", 1), series("up", 1));
+    fixture.write(&[(ahead.clone(), T0 + 9 * MINUTE_MS, 1.0), (up.clone(), T0, 1.0)]);
+    fixture.storage.compact_all().expect("compacted");
+    let floors = fixture.storage.head.shards().iter().map(|shard| shard.read().floor_ms);
+    assert_eq!(floors.max(), Some(T0 + 1));
+    assert_eq!(fixture.read(&ahead), bits(&[(T0 + 9 * MINUTE_MS, 1.0)]));
+    assert_eq!(fixture.read(&up), bits(&[(T0, 1.0)]));
+}
