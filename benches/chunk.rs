@@ -10,6 +10,10 @@ use storage_format::chunk::{Appender, decode};
 const NODES: usize = 20;
 /// Two hours.
 const SCRAPES: usize = 480;
+/// The fleet of which 40,000 chunks are open at once.
+const FLEET_NODES: usize = 1_000;
+/// Samples in a chunk of the head.
+const FLEET_SCRAPES: usize = 128;
 
 /// Columns of one kind of series.
 struct Kind {
@@ -99,5 +103,37 @@ fn chunk(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, chunk);
+/// What the head does: 40,000 series, one sample of each after the other, chunks of as many samples as the head's.
+fn fleet(criterion: &mut Criterion) {
+    let mut fleet = shop::shop(FLEET_NODES);
+    let scrapes: Vec<Vec<f64>> =
+        (0..FLEET_SCRAPES).map(|scrape| shop::scrape(&mut fleet, timestamp_ms(scrape))).collect();
+    let mut open = vec![(Appender::default(), Vec::new()); FLEET_NODES * SERIES_PER_NODE];
+    let append_all = |open: &mut [(Appender, Vec<u8>)]| {
+        for (scrape, values) in scrapes.iter().enumerate() {
+            for ((appender, stream), value) in open.iter_mut().zip(values) {
+                appender.append(stream, timestamp_ms(scrape), *value);
+            }
+        }
+    };
+    append_all(&mut open);
+    let samples = open.len() * FLEET_SCRAPES;
+    let bytes: usize = open.iter().map(|(_, stream)| stream.len()).sum();
+    eprintln!("fleet: {} series, {:.2} bytes a sample", open.len(), bytes as f64 / samples as f64);
+
+    let mut group = criterion.benchmark_group("chunk");
+    group.throughput(Throughput::Elements(samples as u64)).sample_size(20);
+    group.bench_function("append to each of 40,000 in turn", |bencher| {
+        bencher.iter(|| {
+            for (appender, stream) in &mut open {
+                *appender = Appender::default();
+                stream.clear();
+            }
+            append_all(&mut open);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, chunk, fleet);
 criterion_main!(benches);

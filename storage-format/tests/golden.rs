@@ -185,10 +185,11 @@ fn log_of_version_1_is_read_as_told() {
 }
 
 #[test]
-fn chunk_is_read_and_written_as_told() {
-    let file = golden("chunk");
-    assert_eq!(read_stored(&file), Ok(to_bits(&CHUNK_SAMPLES)));
-    assert_eq!(stored(&CHUNK_SAMPLES), file);
+fn chunk_is_read_as_told() {
+    assert_eq!(read_stored(&golden("chunk")), Ok(to_bits(&CHUNK_SAMPLES)));
+    // The head's are smaller since.
+    assert!(stored(&CHUNK_SAMPLES).len() < golden("chunk").len());
+    assert_eq!(read_stored(&stored(&CHUNK_SAMPLES)), Ok(to_bits(&CHUNK_SAMPLES)));
 }
 
 type BlockContent = Vec<(String, Vec<Vec<(i64, u64)>>)>;

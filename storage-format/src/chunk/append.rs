@@ -1,6 +1,8 @@
 //! Appending samples: the state that one more sample needs, 40 bytes a series.
 
-use super::{FIRST_SAMPLE_BYTES, MANTISSA_BYTES, SAMPLE_BYTES_MAX, VALUE_DELTA_MAX, VALUE_EXPONENT, VALUE_XOR};
+use super::{
+    FIRST_SAMPLE_BYTES, MANTISSA_BYTES, SAMPLE_BYTES_MAX, VALUE_DELTA_MAX, VALUE_EXPONENT, VALUE_STEPS, VALUE_XOR,
+};
 use crate::decimal;
 
 /// Failed searches for an exponent after which a series counts as full-precision.
@@ -17,14 +19,14 @@ const RAW_STREAK_PERIOD: u8 = 16;
 /// use storage_format::chunk::{Appender, decode};
 /// let mut appender = Appender::default();
 /// let mut stream = Vec::new();
-/// for (timestamp_ms, value) in [(0, 100.0), (15_000, 101.0), (30_000, 102.5)] {
+/// for (timestamp_ms, value) in [(0, 100.0), (15_000, 109.0), (30_000, 102.5)] {
 ///     appender.append(&mut stream, timestamp_ms, value);
 /// }
-/// // The first sample whole; control, 15,000 in two bytes, +1; control, exponent 1 and 1,025 in seven bytes.
+/// // The first sample whole; control, 15,000 in two bytes, +9; control, exponent 1 and 1,025 in seven bytes.
 /// assert_eq!(stream.len(), 16 + 4 + 9);
 /// let (mut timestamps, mut values) = (Vec::new(), Vec::new());
 /// decode(&stream, 3, &mut timestamps, &mut values).unwrap();
-/// assert_eq!((timestamps, values), (vec![0, 15_000, 30_000], vec![100.0, 101.0, 102.5]));
+/// assert_eq!((timestamps, values), (vec![0, 15_000, 30_000], vec![100.0, 109.0, 102.5]));
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Appender {
@@ -110,6 +112,11 @@ impl Appender {
         let previous_bits = std::mem::replace(&mut self.bits, bits);
         if let Some(mantissa) = decimal::mantissa(value, self.exponent) {
             let change = mantissa - self.mantissa;
+            if let Some(class) = step_class(change) {
+                self.mantissa = mantissa;
+                self.raw_streak = 0;
+                return class;
+            }
             let bytes = decimal::signed_bytes(change);
             if bytes <= usize::from(VALUE_DELTA_MAX) {
                 self.mantissa = mantissa;
@@ -150,6 +157,17 @@ impl Appender {
         let form = |exponent| Some((exponent, decimal::mantissa(value, exponent)?));
         (0..=decimal::EXPONENT_MAX).find_map(form)
     }
+}
+
+/// The class of a step that takes no bytes.
+#[inline]
+fn step_class(change: i64) -> Option<u8> {
+    let (smallest, largest) = (VALUE_STEPS[0], VALUE_STEPS[VALUE_STEPS.len() - 1]);
+    if change == 0 || !(smallest..=largest).contains(&change) {
+        return None;
+    }
+    let place = change - smallest - i64::from(change > 0); // there is no step of 0
+    Some(VALUE_XOR + 1 + place as u8)
 }
 
 /// Appends the low `count` bytes of `word`: eight are written and the rest taken back, which costs no loop.

@@ -3,7 +3,8 @@
 use std::slice::IterMut;
 
 use super::{
-    FIRST_SAMPLE_BYTES, MANTISSA_BYTES, SAMPLE_BYTES_MAX, TIME_BYTES, VALUE_DELTA_MAX, VALUE_EXPONENT, VALUE_XOR,
+    FIRST_SAMPLE_BYTES, MANTISSA_BYTES, SAMPLE_BYTES_MAX, TIME_BYTES, VALUE_DELTA_MAX, VALUE_EXPONENT, VALUE_STEPS,
+    VALUE_XOR,
 };
 use crate::Corruption;
 use crate::bytes::{i64_at, u64_at};
@@ -122,10 +123,10 @@ impl State {
 
     #[inline(always)]
     fn step_value(&mut self, class: u8, rest: &[u8; 9]) -> Result<usize, &'static str> {
-        let bytes = usize::from(class);
         if class == 0 {
             return Ok(0);
         }
+        let bytes = usize::from(class);
         if class > VALUE_DELTA_MAX {
             return self.step_other(class, rest);
         }
@@ -147,7 +148,10 @@ impl State {
         match class {
             VALUE_EXPONENT => self.step_exponent(rest),
             VALUE_XOR => self.step_xor(rest),
-            _ => Err("a value class is unknown"),
+            _ => {
+                self.set_mantissa(self.mantissa + VALUE_STEPS[usize::from(class - VALUE_XOR - 1)])?;
+                Ok(0)
+            }
         }
     }
 

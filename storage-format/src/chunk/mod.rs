@@ -23,6 +23,8 @@ pub const SAMPLE_BYTES_MAX: usize = 18;
 const VALUE_DELTA_MAX: u8 = 6;
 const VALUE_EXPONENT: u8 = 7;
 const VALUE_XOR: u8 = 8;
+/// The step that a low nibble above [`VALUE_XOR`] is, without bytes.
+const VALUE_STEPS: [i64; 7] = [-3, -2, -1, 1, 2, 3, 4];
 /// Bytes of a mantissa behind a new exponent.
 const MANTISSA_BYTES: usize = 7;
 

@@ -84,7 +84,10 @@ fn oracle(stream: &[u8], count: usize) -> Option<Vec<(i64, u64)>> {
                 difference[8 - leading - length..8 - leading].copy_from_slice(&take(length)?);
                 previous_bits ^ u64::from_le_bytes(difference)
             }
-            _ => return None,
+            small => {
+                mantissa += [-3, -2, -1, 1, 2, 3, 4][usize::from(small) - 9];
+                decimal(mantissa, exponent)?
+            }
         };
         samples.push((previous_timestamp.wrapping_add(delta), bits));
     }
@@ -99,25 +102,36 @@ fn to_bits(samples: &[(i64, f64)]) -> Vec<(i64, u64)> {
 fn samples_take_the_bytes_of_the_chapter() {
     let stream = encode(&[
         (1_000, 10.0),
-        (16_000, 10.0),  // delta 15,000, the same value
-        (31_000, 9.0),   // even, -1
-        (46_001, 309.0), // 1 ms late, +300
-        (61_001, 12.5),  // 1 ms less again; 125 at exponent 1
-        (76_001, 12.0),  // even; 120 - 125
-        (91_001, STALE), // XOR of 0x4028000000000000 and 0x7ff0000000000002
-        (106_001, 12.5), // decimal again: 125 - 120
+        (16_000, 10.0),   // delta 15,000, the same value
+        (31_000, 9.0),    // even, -1
+        (46_000, 5.0),    // even, -4
+        (61_001, 305.0),  // 1 ms late, +300
+        (76_001, 12.5),   // 1 ms less again; 125 at exponent 1
+        (91_001, 12.0),   // even; 120 - 125
+        (106_001, STALE), // XOR of 0x4028000000000000 and 0x7ff0000000000002
+        (121_001, 12.4),  // decimal again: 124 - 120
     ]);
-    let expected: [&[u8]; 8] = [
+    let expected: [&[u8]; 9] = [
         &[0xe8, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x24, 0x40],
         &[0x20, 0x98, 0x3a],
-        &[0x01, 0xff],
+        &[0x0b],
+        &[0x01, 0xfc],
         &[0x12, 1, 0x2c, 0x01],
         &[0x17, 0xff, 1, 125, 0, 0, 0, 0, 0, 0],
         &[0x01, 0xfb],
         &[0x08, 0x08, 2, 0, 0, 0, 0, 0, 0xd8, 0x3f],
-        &[0x01, 5],
+        &[0x0f],
     ];
     assert_eq!(stream, expected.concat());
+}
+
+#[test]
+fn small_steps_take_no_bytes_of_their_own() {
+    for step in -6i32..=7 {
+        let bytes = if step == 0 || (-3..=4).contains(&step) { 1 } else { 2 };
+        let stream = encode(&[(0, 100.0), (0, f64::from(100 + step))]);
+        assert_eq!(stream.len(), 16 + bytes, "a step of {step}");
+    }
 }
 
 #[test]
@@ -142,7 +156,7 @@ fn timestamps_wrap_without_loss() {
 fn impossible_samples_are_refused() {
     let after_first = |sample: &[u8]| decoded(&[&[0; 16], sample].concat(), 2);
     assert!(after_first(&[0x50]).is_err(), "time class 5");
-    assert!(after_first(&[0x09]).is_err(), "value class 9");
+    assert!(after_first(&[0x09, 0x00]).is_err(), "a small step has no bytes");
     assert!(after_first(&[0x07, 16, 1, 0, 0, 0, 0, 0, 0]).is_err(), "exponent 16");
     assert!(after_first(&[0x07, 0, 1, 0, 0, 0, 0, 0, 0x20]).is_err(), "mantissa 2^53 + 1");
     assert!(after_first(&[0x07, 0, 0, 0, 0, 0, 0, 0, 0x20]).is_ok(), "mantissa 2^53");
