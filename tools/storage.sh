@@ -21,6 +21,11 @@ metric() { curl -sf "http://127.0.0.1:$port/metrics" | awk -v name="$1" '$1 == n
 resident_mib() { awk '/^VmRSS/ { printf "%.0f", $2 / 1024 }' "/proc/$server_id/status"; }
 cpu_s() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$server_id/stat"; }
 
+# CPU of the threads of this name, in seconds.
+thread_cpu_s() {
+  cat "/proc/$server_id/task/"*/stat | awk -v hz="$(getconf CLK_TCK)" -v name="($1)" '$2 == name { sum += $14 + $15 } END { print sum / hz }'
+}
+
 drop_caches() {
   sync
   if ! { echo 3 >/proc/sys/vm/drop_caches; } 2>/dev/null; then echo '  (page cache not dropped: not root)'; fi
@@ -56,6 +61,7 @@ for server in dozor peer; do
   if [ "$server" = dozor ]; then
     written=$(metric dozor_log_bytes_total)
     echo "  log written:            $(per_sample "${written:-0}") bytes a sample"
+    sealing_s=$(thread_cpu_s maintain)
   fi
   restart "$server"
   echo "  ready after kill -9:    $ready_s s"
@@ -64,7 +70,7 @@ for server in dozor peer; do
     curl -sf -X POST "http://127.0.0.1:$port/api/v1/admin/tsdb/compact"
     echo
     after_s=$(cpu_s)
-    echo "  compaction, CPU:        $(awk -v a="$before_s" -v b="$after_s" -v n="$samples" 'BEGIN { printf "%.1f", (b - a) / n * 1e9 }') ns a sample"
+    echo "  sealing and compaction: $(awk -v s="$sealing_s" -v a="$before_s" -v b="$after_s" -v n="$samples" 'BEGIN { printf "%.1f", (s + b - a) / n * 1e9 }') ns of CPU a sample: under load $sealing_s s, the rest $(awk -v a="$before_s" -v b="$after_s" 'BEGIN { print b - a }') s"
     echo "  blocks, index included: $(per_sample "$(bytes_of "$folder/data/blocks")") bytes a sample"
     restart "$server"
     echo "  ready, all in blocks:   $ready_s s"

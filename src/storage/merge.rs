@@ -172,10 +172,14 @@ impl Merging<'_> {
                 let columns = &mut building.columns;
                 let start = columns.len();
                 for (source, number) in origins {
-                    let read = self.sources[*source].read(*number, TimeRange { from_ms, to_ms }, start, columns);
+                    let window = TimeRange { from_ms, to_ms };
+                    let read = self.sources[*source].read_unchecked(*number, window, start, columns);
                     read.map_err(|what| self.unreadable(*source, &what))?;
                 }
                 most = most.max(columns.len());
+            }
+            for (source, member) in self.sources.iter().enumerate() {
+                member.block.check().map_err(|what| self.unreadable(source, &what))?;
             }
             if most >= GROUP_SCRAPES {
                 builder.append(series)?;

@@ -219,25 +219,9 @@ impl Block {
         self.told(self.content.labels(series))
     }
 
-    /// Appends one series' samples in `range`, without those that were deleted, and merges them with what the columns
-    /// have from index `start` on. Behind damage it goes on: with the first of it, what could be read is there.
-    pub(super) fn read(
-        &self,
-        series: u32,
-        range: TimeRange,
-        deleted: &Deleted,
-        start: usize,
-        columns: &mut Columns,
-    ) -> Result<(), ViewError> {
-        let middle = columns.len();
-        let read = self.told(self.content.read(series, range, columns));
-        if self.has_faulted() {
-            columns.truncate(middle);
-        }
-        columns.keep_range_from(middle, range);
-        deleted.apply(series, middle, columns);
-        columns.settle(start, middle);
-        read
+    /// Whether what was read up to now may be believed.
+    pub(super) fn check(&self) -> Result<(), ViewError> {
+        self.told(Ok(()))
     }
 
     /// Whether a part of the file could not be read since it was opened.
@@ -254,13 +238,18 @@ impl Block {
         } else {
             outcome
         };
-        outcome.map_err(|damage| ViewError::Corruption { file: self.path.clone(), damage })
+        outcome.map_err(|damage| self.damaged(damage))
+    }
+
+    fn damaged(&self, damage: Corruption) -> ViewError {
+        ViewError::Corruption { file: self.path.clone(), damage }
     }
 }
 
 /// A block in the set, with what was deleted from it.
 impl Member {
-    /// Appends one series' samples in `range`; see [`Block::read`].
+    /// Appends one series' samples in `range`, without those that were deleted, and merges them with what the columns
+    /// have from index `start` on. Behind damage it goes on: with the first of it, what could be read is there.
     pub(super) fn read(
         &self,
         series: u32,
@@ -268,7 +257,36 @@ impl Member {
         start: usize,
         columns: &mut Columns,
     ) -> Result<(), ViewError> {
-        self.block.read(series, range, &self.deleted, start, columns)
+        let middle = columns.len();
+        let mut read = self.append(series, range, columns);
+        if let Err(faulted) = self.block.check() {
+            columns.truncate(middle);
+            read = Err(faulted);
+        }
+        columns.settle(start, middle);
+        read
+    }
+
+    /// The same for many series: nothing that it gives may be used before [`Block::check`] was asked.
+    pub(super) fn read_unchecked(
+        &self,
+        series: u32,
+        range: TimeRange,
+        start: usize,
+        columns: &mut Columns,
+    ) -> Result<(), ViewError> {
+        let middle = columns.len();
+        let read = self.append(series, range, columns);
+        columns.settle(start, middle);
+        read
+    }
+
+    fn append(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), ViewError> {
+        let middle = columns.len();
+        let read = self.block.content.read(series, range, columns);
+        columns.keep_range_from(middle, range);
+        self.deleted.apply(series, middle, columns);
+        read.map_err(|damage| self.block.damaged(damage))
     }
 
     /// The series that satisfy all matchers and of which something is left.

@@ -14,12 +14,32 @@ use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 
 pub(super) struct ContentV2(BlockReader<FileBytes>);
 
+/// Blocks of which a thread keeps texts: whoever reads a series after the other goes through all blocks for each.
+const CACHES_MAX: usize = 8;
+
 /// What one thread keeps from one column to the next.
 #[derive(Default)]
 struct Kept {
     entry: SeriesEntry,
-    symbols: SymbolCache,
+    caches: Caches,
     scratch: Scratch,
+}
+
+/// One of each block that was read last, the newest in front.
+#[derive(Default)]
+struct Caches(Vec<SymbolCache>);
+
+impl Caches {
+    fn of(&mut self, block: &BlockReader<FileBytes>) -> &mut SymbolCache {
+        let place = self.0.iter().position(|cache| block.is_known_to(cache)).unwrap_or_else(|| {
+            if self.0.len() < CACHES_MAX {
+                self.0.push(SymbolCache::default());
+            }
+            self.0.len() - 1
+        });
+        self.0[..=place].rotate_right(1);
+        &mut self.0[0]
+    }
 }
 
 thread_local! {
@@ -93,7 +113,8 @@ impl Content for ContentV2 {
 
     fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption> {
         let found = self.matching(matchers)?;
-        KEPT.with_borrow_mut(|Kept { entry, symbols, .. }| {
+        KEPT.with_borrow_mut(|Kept { entry, caches, .. }| {
+            let symbols = caches.of(&self.0);
             let mut selected = Vec::with_capacity(found.len() as usize);
             for series in found {
                 self.0.read_series(series, symbols, entry)?;
@@ -119,17 +140,17 @@ impl Content for ContentV2 {
     }
 
     fn labels(&self, series: u32) -> Result<Labels, Corruption> {
-        KEPT.with_borrow_mut(|Kept { entry, symbols, .. }| {
+        KEPT.with_borrow_mut(|Kept { entry, caches, .. }| {
+            let symbols = caches.of(&self.0);
             self.0.read_series(series, symbols, entry)?;
             Labels::from_pairs(entry.labels(symbols)).map_err(|_| super::bad_labels())
         })
     }
 
     fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption> {
-        KEPT.with_borrow_mut(|Kept { entry, symbols, scratch }| {
-            self.0.read_series(series, symbols, entry)?;
+        KEPT.with_borrow_mut(|Kept { caches, scratch, .. }| {
             let mut outcome = Ok(());
-            for place in &entry.columns {
+            for place in self.0.columns(series, caches.of(&self.0))? {
                 let meta = self.0.group_meta(place.group)?;
                 let span = TimeRange { from_ms: meta.min_time_ms, to_ms: meta.max_time_ms };
                 if !span.overlaps(range) {
@@ -151,9 +172,9 @@ impl Content for ContentV2 {
     }
 
     fn places(&self, series: u32) -> Result<Option<Vec<(u32, u32)>>, Corruption> {
-        KEPT.with_borrow_mut(|Kept { entry, symbols, .. }| {
-            self.0.read_series(series, symbols, entry)?;
-            Ok(Some(entry.columns.iter().map(|place| (place.group, place.column)).collect()))
+        KEPT.with_borrow_mut(|Kept { caches, .. }| {
+            let columns = self.0.columns(series, caches.of(&self.0))?;
+            Ok(Some(columns.iter().map(|place| (place.group, place.column)).collect()))
         })
     }
 

@@ -5,7 +5,9 @@ use std::ops::Deref;
 use roaring::RoaringBitmap;
 
 use super::ends::{decode_footer, decode_header};
-use super::{BlockMeta, GroupMeta, HEADER_BYTES, Region, Regions, SeriesEntry, SymbolCache, ValuesOf, metadata};
+use super::{
+    BlockMeta, ColumnRef, GroupMeta, HEADER_BYTES, Region, Regions, SeriesEntry, SymbolCache, ValuesOf, metadata,
+};
 use crate::Corruption;
 use crate::bytes::u32_at;
 use crate::index::{GroupTable, Origin, Parts, PostingsTable, SeriesTable, Symbols};
@@ -102,7 +104,24 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
     pub fn read_series(&self, series: u32, cache: &mut SymbolCache, entry: &mut SeriesEntry) -> Result<(), Corruption> {
         let tables = self.tables()?;
         cache.read(self.identity, (&tables.series, &tables.postings), series, entry)?;
-        if entry.columns.iter().any(|place| place.group >= self.group_count) {
+        self.check_columns(&entry.columns)
+    }
+
+    /// Where the samples of a series are, for whoever needs no labels; `cache` as in [`BlockReader::read_series`].
+    pub fn columns<'c>(&self, series: u32, cache: &'c mut SymbolCache) -> Result<&'c [ColumnRef], Corruption> {
+        let tables = self.tables()?;
+        let columns = cache.columns(self.identity, (&tables.series, &tables.postings), series)?;
+        self.check_columns(columns)?;
+        Ok(columns)
+    }
+
+    /// Whether what the cache knows is of this block.
+    pub fn is_known_to(&self, cache: &SymbolCache) -> bool {
+        cache.is_of(self.identity)
+    }
+
+    fn check_columns(&self, columns: &[ColumnRef]) -> Result<(), Corruption> {
+        if columns.iter().any(|place| place.group >= self.group_count) {
             let what = "a series has a column of a group that does not exist";
             return Err(Corruption { offset: self.regions.series.offset, what });
         }

@@ -4,7 +4,7 @@ use super::predict::{Order, Slope, divisor, quotients, take_reference, take_rema
 use super::{Effort, Numbers, Role, Scale, exceptions, form_byte, pack, plan, scale_byte, sparse};
 use crate::bytes::{append_varint, append_zigzag};
 use crate::entropy;
-use plan::Code;
+use plan::{Code, Weighed};
 use sparse::Others;
 
 /// Writes columns; keeps its buffers from one to the next.
@@ -47,17 +47,27 @@ impl Encoder {
         quotients(numbers, divisor, &mut grown);
         let mut remainders = Vec::new();
         self.best.clear();
+        let mut slope = None;
         if let Role::Integers { reference } = role {
             let frequent = plan::frequent_divisor(&grown);
             if frequent > 1 && divisor <= u64::from(u32::MAX) {
                 take_remainders(&mut grown, divisor, frequent, &mut remainders);
                 divisor *= frequent as u64;
             }
-            if let Some(reference) = reference {
-                self.try_reference(&grown, Head { first: numbers[0], divisor, slope: None }, reference, effort);
-            }
+            slope = reference.and_then(|reference| self.take_reference(&grown, reference));
         }
-        self.try_orders(&grown, Head { first: numbers[0], divisor, slope: None }, effort);
+        let head = Head { first: numbers[0], divisor, slope: None };
+        let orders = plan::order(&grown, effort, &mut self.residuals);
+        if slope.is_some() {
+            let against = std::mem::take(&mut self.against_reference);
+            let referring = plan::order(&against, effort, &mut self.residuals);
+            let least_bits = f64::min(orders.0.1, referring.0.1);
+            self.try_orders(&against, Head { slope, ..head }, referring, least_bits, effort);
+            self.try_orders(&grown, head, orders, least_bits, effort);
+            self.against_reference = against;
+        } else {
+            self.try_orders(&grown, head, orders, orders.0.1, effort);
+        }
         self.quotients = grown;
         if !remainders.is_empty() {
             self.best[0] |= form_byte::REMAINDERS;
@@ -70,21 +80,27 @@ impl Encoder {
         referring
     }
 
-    /// Tries what a slope of the reference leaves of the quotients.
-    fn try_reference(&mut self, quotients: &[i64], head: Head, reference: &[i64], effort: Effort) {
+    /// Finds a slope, and leaves what it does not foretell of the quotients.
+    fn take_reference(&mut self, quotients: &[i64], reference: &[i64]) -> Option<Slope> {
         assert_eq!(reference.len(), quotients.len(), "a reference has as many samples");
-        if let Some(slope) = plan::slope(quotients, reference) {
-            let mut against = std::mem::take(&mut self.against_reference);
-            take_reference(quotients, reference, slope, &mut against);
-            self.try_orders(&against, Head { slope: Some(slope), ..head }, effort);
-            self.against_reference = against;
-        }
+        let slope = plan::slope(quotients, reference)?;
+        take_reference(quotients, reference, slope, &mut self.against_reference);
+        Some(slope)
     }
 
-    /// Tries the orders that the plan has for these numbers.
-    fn try_orders(&mut self, numbers: &[i64], head: Head, effort: Effort) {
-        let (best, second) = plan::order(numbers, effort, &mut self.residuals);
-        for order in std::iter::once(best).chain(second) {
+    /// Tries the orders that are not much worse than the least of all by their estimate.
+    fn try_orders(
+        &mut self,
+        numbers: &[i64],
+        head: Head,
+        (best, second): (Weighed, Option<Weighed>),
+        least_bits: f64,
+        effort: Effort,
+    ) {
+        for (order, bits) in std::iter::once(best).chain(second) {
+            if bits > least_bits && !plan::is_close(bits, least_bits) {
+                continue;
+            }
             order.take(numbers, &mut self.residuals);
             let mut attempt = std::mem::take(&mut self.attempt);
             attempt.clear();

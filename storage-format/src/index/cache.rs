@@ -8,7 +8,7 @@ use crate::Corruption;
 /// Texts in one page of the table of those that were spelled.
 const PAGE_TEXTS: usize = 64;
 /// Texts of more bytes are forgotten before the next series is read.
-const TEXT_BYTES_MAX: usize = 16 << 20;
+const TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// One series of a block.
 ///
@@ -33,7 +33,7 @@ impl SeriesEntry {
 /// Texts that were spelled, and where reading stands: for whoever reads many series, best in their order.
 ///
 /// It may be used with one block after the other; it forgets what it knows of the one before. It holds at most the
-/// texts of a block, and little more than 16 MiB of them.
+/// texts of a block, and little more than 4 MiB of them.
 #[derive(Debug, Default)]
 pub struct SymbolCache {
     /// What the texts are of.
@@ -66,9 +66,7 @@ impl SymbolCache {
         entry: &mut SeriesEntry,
     ) -> Result<(), Corruption> {
         let (series_table, postings) = tables;
-        if self.owner != Some(owner) || self.text.len() > TEXT_BYTES_MAX {
-            self.forget(owner, postings.key_count());
-        }
+        self.own(owner, postings);
         series_table.read(series, &mut self.place)?;
         let mut labels = std::mem::take(&mut self.labels);
         labels.clear();
@@ -79,6 +77,29 @@ impl SymbolCache {
         entry.columns.clone_from(&self.place.entry.columns);
         entry.generation = self.generation;
         Ok(())
+    }
+
+    /// Reads where the samples of a series are, and spells nothing.
+    pub(crate) fn columns(
+        &mut self,
+        owner: u64,
+        tables: (&SeriesTable<'_>, &PostingsTable<'_>),
+        series: u32,
+    ) -> Result<&[ColumnRef], Corruption> {
+        self.own(owner, tables.1);
+        tables.0.read(series, &mut self.place)?;
+        Ok(&self.place.entry.columns)
+    }
+
+    /// Whether what it knows is of this block.
+    pub(crate) fn is_of(&self, owner: u64) -> bool {
+        self.owner == Some(owner)
+    }
+
+    fn own(&mut self, owner: u64, postings: &PostingsTable<'_>) {
+        if !self.is_of(owner) || self.text.len() > TEXT_BYTES_MAX {
+            self.forget(owner, postings.key_count());
+        }
     }
 
     fn spell(
