@@ -4,6 +4,7 @@
 mod shop;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use dozor::clock::Clock;
 use dozor::demo::{RequestEncoder, SERIES_PER_NODE};
 use dozor::ingest::{Ingest, IngestLimits, WriteHead};
 
@@ -13,7 +14,7 @@ const SAMPLES: usize = 2_000;
 fn decode(criterion: &mut Criterion) {
     let mut fleet = shop::shop(NODES);
     let storage = shop::storage();
-    let ingest = Ingest::new(storage.clone(), IngestLimits::default());
+    let ingest = Ingest::new(storage.clone(), IngestLimits::default(), Clock::system());
     let (mut encoder, mut bodies) = (RequestEncoder::new(), Vec::new());
     for node in 0..NODES {
         for (series, value) in fleet.scrape(node, shop::START_MS).into_iter().enumerate() {
@@ -28,7 +29,7 @@ fn decode(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(SAMPLES as u64));
 
     let cold = shop::storage();
-    let unknowing = Ingest::new(cold.clone(), IngestLimits::default());
+    let unknowing = Ingest::new(cold.clone(), IngestLimits::default(), Clock::system());
     let mut turn = 0;
     group.bench_function("unknown series", |bencher| {
         bencher.iter(|| {

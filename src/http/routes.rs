@@ -14,7 +14,7 @@ pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + 
 /// One address.
 pub(super) struct Route {
     pub(super) methods: &'static [Method],
-    /// Segments, one of which may be `{name}` and stand for any single one.
+    /// Segments, one of which may be `{name}` and stand for any single one; a last `{rest}` stands for all that follow.
     pub(super) path: &'static str,
     /// Whether it answers while the server is not ready, that is while it stops.
     pub(super) always: bool,
@@ -41,6 +41,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/-/ready" ALWAYS pages::ready),
     route!(GET  "/metrics" ALWAYS pages::metrics),
     route!(POST "/api/v1/write" READY write::remote_write),
+    route!(POST "/api/v1/push" READY write::remote_write),
     route!(BOTH "/api/v1/query" READY queries::instant),
     route!(BOTH "/api/v1/query_range" READY queries::range),
     route!(BOTH "/api/v1/query_exemplars" READY pages::empty_list),
@@ -85,8 +86,11 @@ pub(super) struct Refusal {
     pub(super) allow: Option<String>,
 }
 
-/// What the path has in place of `{name}`, or nothing where the pattern has none.
+/// What the path has in place of `{name}` or `{rest}`, or nothing where the pattern has none.
 fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    if let Some(before) = pattern.strip_suffix("{rest}") {
+        return path.strip_prefix(before).filter(|rest| !rest.is_empty());
+    }
     let Some((before, after)) = pattern.split_once("{name}") else { return (pattern == path).then_some("") };
     let captured = path.strip_prefix(before)?.strip_suffix(after)?;
     (!captured.is_empty() && !captured.contains('/')).then_some(captured)

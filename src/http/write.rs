@@ -2,13 +2,15 @@
 //!
 //! Senders read the status: 2xx is done, 429 and 5xx are tried again, other 4xx are dropped. The bodies are for people.
 
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
-use super::call::Call;
+use super::call::{Call, Front};
 use super::reply::{ApiError, Reply, text, with_number};
-use super::request::BodyError;
-use crate::ingest::WriteHead;
+use super::request::{BodyError, HeldBody};
+use crate::ingest::{IngestError, WriteHead};
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 
@@ -17,27 +19,43 @@ const TOO_LARGE_REMEDY: &str = "send smaller batches, or raise limits.request_by
 /// `/api/v1/write`
 pub(super) async fn remote_write(call: Call) -> Result<Reply, ApiError> {
     let Call { front, head, body, .. } = call;
-    let limit = front.limits.request_bytes_max;
-    let held = match front.bodies.read(body, limit, TOO_LARGE_REMEDY, &front.limits).await {
+    let held = match read_body(&front, body).await {
         Ok(held) => held,
-        Err(error) => return Ok(refused(&error)),
+        Err(reply) => return Ok(reply),
     };
-    let header = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
     let write_head = WriteHead {
-        content_type: header(CONTENT_TYPE),
-        content_encoding: header(CONTENT_ENCODING),
-        version: header(VERSION),
+        content_type: header(&head, CONTENT_TYPE),
+        content_encoding: header(&head, CONTENT_ENCODING),
+        version: header(&head, VERSION),
     };
-    match front.services.ingest.remote_write(write_head, held.bytes.clone()).await {
-        Ok(written) => {
+    let outcome = front.services.ingest.remote_write(write_head, held.bytes.clone()).await;
+    let stored = outcome.as_ref().map_or_else(IngestError::stored, |written| written.samples);
+    Ok(with_written(told(outcome.map(|_| ()), StatusCode::NO_CONTENT), stored))
+}
+
+/// A header as text; none if it is not there or no text.
+pub(super) fn header(head: &Parts, name: HeaderName) -> Option<&str> {
+    head.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Reads the body of a write; fails with the answer that says why it was not taken.
+pub(super) async fn read_body(front: &Front, body: Incoming) -> Result<HeldBody<'_>, Reply> {
+    let limit = front.limits.request_bytes_max;
+    let read = front.bodies.read(body, limit, TOO_LARGE_REMEDY, &front.limits).await;
+    read.map_err(|error| refused(&error))
+}
+
+/// The answer to a write: nothing but the status when all is stored, else what was not, and why.
+pub(super) fn told(outcome: Result<(), IngestError>, status: StatusCode) -> Reply {
+    match outcome {
+        Ok(()) => {
             let mut reply = Response::default();
-            *reply.status_mut() = StatusCode::NO_CONTENT;
-            Ok(with_written(reply, written.samples))
+            *reply.status_mut() = status;
+            reply
         }
         Err(error) => {
             let status = StatusCode::from_u16(error.status()).expect("ingest names statuses of HTTP");
-            let reply = with_written(text(status, error.to_string()), error.stored());
-            Ok(with_retry_after(reply, error.retry_after_s()))
+            with_retry_after(text(status, error.to_string()), error.retry_after_s())
         }
     }
 }

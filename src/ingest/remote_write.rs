@@ -12,6 +12,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::rows::{Rows, over};
 use super::wire::{Fields, Value, WireError, whole_varint};
 use super::{IngestError, IngestLimits, RefusedRows, WriteHead, snappy};
 use crate::model::{LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
@@ -28,24 +29,6 @@ const FIELD_1_BYTES: u8 = 0x0a;
 const FIELD_2_BYTES: u8 = 0x12;
 const FIELD_1_DOUBLE: u8 = 0x09;
 const FIELD_2_VARINT: u8 = 0x10;
-
-/// A request, resolved and split.
-pub(super) struct Rows {
-    /// One batch a shard.
-    pub(super) batches: Vec<ShardBatch>,
-    /// What no shard will see.
-    pub(super) refused: RefusedRows,
-}
-
-impl Rows {
-    /// Memory that the rows take.
-    pub(super) fn bytes(&self) -> usize {
-        let new = |series: &NewSeries| size_of::<NewSeries>() + series.samples.capacity() * size_of::<Sample>();
-        let of_batch =
-            |batch: &ShardBatch| batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>();
-        self.batches.iter().map(of_batch).sum()
-    }
-}
 
 /// Whether the headers announce a body that is read here.
 pub(super) fn check_head(head: WriteHead<'_>) -> Result<(), IngestError> {
@@ -257,11 +240,6 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
-}
-
-#[cold]
-fn over(what: &str, limit: usize, setting: &str) -> IngestError {
-    IngestError::TooLarge(format!("the request has more {what} than {setting} = {limit}; send smaller requests"))
 }
 
 /// Length of the labels at the front of a series message.

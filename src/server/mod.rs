@@ -422,7 +422,7 @@ fn services(
     Services {
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
-        ingest: Arc::new(Ingest::new(storage.clone(), limits)),
+        ingest: Arc::new(Ingest::new(storage.clone(), limits, clock.clone())),
         storage: storage.clone(),
         snapshots: snapshots.clone(),
         admin_api: admin_api(config.admin_api, address),

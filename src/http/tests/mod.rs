@@ -96,7 +96,7 @@ fn services(
     Arc::new(Services {
         view,
         engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
-        ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits)),
+        ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::system())),
         storage,
         snapshots: Arc::new(snapshots),
         admin_api,

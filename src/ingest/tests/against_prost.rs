@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::super::remote_write::{Rows, read_message};
+use super::super::remote_write::read_message;
+use super::super::rows::Rows;
 use super::*;
 use crate::model::SeriesRef;
 

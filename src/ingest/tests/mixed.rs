@@ -82,7 +82,7 @@ fn fixture(limits: IngestLimits) -> Fixture {
     let (disk, clock) = (Arc::new(SimulatedDisk::new()), Clock::manual(NOW));
     let (storage, _, _) = Storage::open(options, disk, clock, Arc::new(|_: &Labels| false)).expect("it opens");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    Fixture { ingest: Ingest::new(storage.clone(), limits), storage, runtime }
+    Fixture { ingest: Ingest::new(storage.clone(), limits, Clock::system()), storage, runtime }
 }
 
 impl Fixture {

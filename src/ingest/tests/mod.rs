@@ -105,7 +105,7 @@ impl Fixture {
         let (storage, _, _) = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_: &Labels| false))
             .expect("an empty database opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        Fixture { ingest: Ingest::new(storage.clone(), limits), storage, runtime }
+        Fixture { ingest: Ingest::new(storage.clone(), limits, Clock::manual(NOW_MS)), storage, runtime }
     }
 
     /// Sends a body with the usual headers.

@@ -1,0 +1,209 @@
+//! Rows of a request under construction, for every protocol that is not worth a walk of its own.
+//!
+//! A reader names a series by its label pairs, in any order, and adds samples to it:
+//!
+//! ```text
+//! let series = rows.series([("__name__", "up"), ("job", "shop")])?;
+//! rows.sample(series, now_ms, 1.0)?;
+//! ```
+//!
+//! A series is resolved by the encoding that Prometheus's remote write would give its sorted labels, so whoever pushes
+//! it, by whatever protocol, is resolved by one entry.
+
+use std::sync::Arc;
+
+use super::verdict::RefusedRows;
+use super::{IngestError, IngestLimits, Metadata, MetricKind};
+use crate::model::{Labels, METRIC_NAME, Sample, SeriesRef};
+use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
+
+/// A request, resolved and split.
+#[derive(Default)]
+pub(super) struct Rows {
+    /// One batch a shard.
+    pub(super) batches: Vec<ShardBatch>,
+    /// What no shard will see.
+    pub(super) refused: RefusedRows,
+}
+
+impl Rows {
+    /// Memory that the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        let new = |series: &NewSeries| size_of::<NewSeries>() + series.samples.capacity() * size_of::<Sample>();
+        let of_batch =
+            |batch: &ShardBatch| batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>();
+        self.batches.iter().map(of_batch).sum()
+    }
+}
+
+/// A series of the request. Of one that was refused, samples are counted as refused too.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SeriesRow {
+    /// The database knows it.
+    Known(SeriesRef),
+    /// Place among the new series of a shard.
+    New {
+        /// The shard.
+        shard: usize,
+        /// Index in its batch.
+        index: usize,
+    },
+    /// Its labels are not allowed; the reason is told already.
+    Refused,
+}
+
+/// Collects what a reader finds in a body.
+pub(super) struct RowsBuilder<'a> {
+    storage: &'a Storage,
+    known: Known<'a>,
+    limits: &'a IngestLimits,
+    metadata: &'a Metadata,
+    rows: Rows,
+    series_count: usize,
+    sample_count: usize,
+    key: Vec<u8>,
+}
+
+impl<'a> RowsBuilder<'a> {
+    pub(super) fn new(storage: &'a Storage, limits: &'a IngestLimits, metadata: &'a Metadata) -> RowsBuilder<'a> {
+        let batches = vec![ShardBatch::default(); storage.shard_count()];
+        RowsBuilder {
+            storage,
+            known: storage.resolver().known(),
+            limits,
+            metadata,
+            rows: Rows { batches, refused: RefusedRows::default() },
+            series_count: 0,
+            sample_count: 0,
+            key: Vec::new(),
+        }
+    }
+
+    /// Begins a series: pairs in any order, the metric's name among them as `__name__`; empty values are no labels. A
+    /// series whose labels are not allowed is refused alone. Fails when the request has more than
+    /// `limits.series_per_request_max`.
+    pub(super) fn series<'p>(
+        &mut self,
+        pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Result<SeriesRow, IngestError> {
+        self.count_series()?;
+        let mut pairs: Vec<(&str, &str)> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        pairs.sort_unstable();
+        encode_key(&pairs, &mut self.key);
+        let raw_hash = self.storage.resolver().raw_hash(&self.key);
+        Ok(match self.known.get(raw_hash) {
+            Some(reference) => SeriesRow::Known(reference),
+            None => self.new_series(raw_hash, &pairs),
+        })
+    }
+
+    #[cold]
+    fn new_series(&mut self, raw_hash: u128, pairs: &[(&str, &str)]) -> SeriesRow {
+        let shown = || format!("the series {}", shown(pairs));
+        match Labels::from_pairs(pairs.iter().copied()) {
+            Ok(labels) if labels.metric_name().is_some() => self.begin_new(raw_hash, labels),
+            Ok(_) => {
+                self.rows.refused.add(0, format!("the label {METRIC_NAME} is missing"), shown);
+                SeriesRow::Refused
+            }
+            Err(error) => {
+                self.rows.refused.add(0, error.to_string(), shown);
+                SeriesRow::Refused
+            }
+        }
+    }
+
+    fn begin_new(&mut self, raw_hash: u128, labels: Labels) -> SeriesRow {
+        let shard = self.storage.shard_of(&labels);
+        let new = &mut self.rows.batches[shard].new;
+        new.push(NewSeries { labels: Arc::new(labels), raw_hash, samples: Vec::new() });
+        SeriesRow::New { shard, index: new.len() - 1 }
+    }
+
+    /// Adds a sample. Fails when the request has more than `limits.samples_per_request_max`.
+    pub(super) fn sample(&mut self, series: SeriesRow, timestamp_ms: i64, value: f64) -> Result<(), IngestError> {
+        self.sample_count += 1;
+        if self.sample_count > self.limits.samples_per_request_max {
+            return Err(over("samples", self.limits.samples_per_request_max, "limits.samples_per_request_max"));
+        }
+        match series {
+            SeriesRow::Known(series) => {
+                self.rows.batches[series.shard()].rows.push(Row { series, timestamp_ms, value });
+            }
+            SeriesRow::New { shard, index } => {
+                self.rows.batches[shard].new[index].samples.push(Sample { timestamp_ms, value });
+            }
+            SeriesRow::Refused => self.rows.refused.count += 1,
+        }
+        Ok(())
+    }
+
+    /// Counts samples that a reader cannot store, the reason and, for the first of all, what it is.
+    pub(super) fn refuse(&mut self, count: u64, reason: impl Into<String>, what: impl FnOnce() -> String) {
+        self.rows.refused.add(count, reason.into(), what);
+    }
+
+    /// Keeps what the request says about a metric.
+    pub(super) fn describe(&mut self, metric: &str, kind: MetricKind, help: &str, unit: &str) {
+        self.metadata.learn(metric, kind, help, unit);
+    }
+
+    /// What is to be stored. New series without samples are left out.
+    pub(super) fn finish(mut self) -> Rows {
+        for batch in &mut self.rows.batches {
+            batch.new.retain(|new| !new.samples.is_empty());
+        }
+        self.rows
+    }
+
+    fn count_series(&mut self) -> Result<(), IngestError> {
+        self.series_count += 1;
+        if self.series_count > self.limits.series_per_request_max {
+            return Err(over("series", self.limits.series_per_request_max, "limits.series_per_request_max"));
+        }
+        Ok(())
+    }
+}
+
+/// The labels as remote write 1.0 encodes them: for each a field 1 of a name (field 1) and a value (field 2).
+fn encode_key(pairs: &[(&str, &str)], key: &mut Vec<u8>) {
+    key.clear();
+    for (name, value) in pairs {
+        let length = 2 + varint_bytes(name.len()) + name.len() + varint_bytes(value.len()) + value.len();
+        key.push(0x0a);
+        append_varint(key, length);
+        key.push(0x0a);
+        append_varint(key, name.len());
+        key.extend_from_slice(name.as_bytes());
+        key.push(0x12);
+        append_varint(key, value.len());
+        key.extend_from_slice(value.as_bytes());
+    }
+}
+
+fn append_varint(out: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn varint_bytes(number: usize) -> usize {
+    number.max(1).ilog2() as usize / 7 + 1
+}
+
+/// Says that a request is over a limit that is counted while it is read.
+#[cold]
+pub(super) fn over(what: &str, limit: usize, setting: &str) -> IngestError {
+    IngestError::TooLarge(format!("the request has more {what} than {setting} = {limit}; send smaller requests"))
+}
+
+/// A refused label set, as far as it can be shown.
+fn shown(pairs: &[(&str, &str)]) -> String {
+    let short = |text: &str| text.chars().take(64).collect::<String>();
+    let pair = |(name, value): &(&str, &str)| format!("{}={:?}", short(name), short(value));
+    let all: Vec<String> = pairs.iter().take(8).map(pair).collect();
+    let more = if pairs.len() > all.len() { ", …" } else { "" };
+    format!("{{{}{more}}}", all.join(", "))
+}
