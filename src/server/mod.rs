@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
-//! stop    http ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! stop    http ─► statsd (last flush) ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
@@ -13,6 +13,7 @@
 
 mod formats;
 mod metrics;
+mod statsd;
 mod watch;
 
 use std::net::SocketAddr;
@@ -23,14 +24,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
 use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, Entrance, HttpLimits, Recovery, Services};
-use crate::ingest::{Ingest, IngestLimits};
+use crate::ingest::{Ingest, IngestLimits, StatsdCounters};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
@@ -40,6 +41,7 @@ use crate::storage::{
 };
 use crate::telemetry::{self, Registry};
 pub use formats::NewerFormat;
+use statsd::StatsdRunning;
 use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after. To see that nothing is due costs next to nothing.
@@ -77,6 +79,14 @@ pub enum ServerError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}; give --listen another one")]
     Listen {
+        /// The setting.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The address of StatsD cannot be listened on.
+    #[error("cannot listen on {address} for StatsD: {source}; give --statsd-listen another one")]
+    ListenStatsd {
         /// The setting.
         address: String,
         /// What the system said.
@@ -120,6 +130,7 @@ pub struct Server {
     ready: Arc<AtomicBool>,
     stop_http: signal::Sender<bool>,
     http: tokio::task::JoinHandle<()>,
+    statsd: Option<StatsdRunning>,
     stop_deliveries: signal::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
     stop_maintenance: Sender<()>,
@@ -143,6 +154,7 @@ impl Server {
         let rules = Arc::new(rules::load(&*disk, &config.rules)?);
         let listener = listen(&config.listen).await?;
         let address = listener.local_addr().map_err(|source| listen_error(&config.listen, source))?;
+        let statsd_socket = listen_statsd(&config.statsd.listen).await?;
         let external_url = match config.external_url.as_str() {
             "" => format!("http://{address}"),
             given => given.to_owned(),
@@ -203,6 +215,11 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
         metrics::register_ingest(&registry, &services.ingest);
+        let statsd = statsd_socket.map(|socket| {
+            let counters = Arc::new(StatsdCounters::default());
+            metrics::register_statsd(&registry, &counters);
+            StatsdRunning::start(socket, &config.statsd, services.ingest.clone(), clock.clone(), counters)
+        });
         entrance.open(Arc::new(services));
         tracing::info!(%address, shards = shard_count, "ready");
         Ok(Server {
@@ -214,6 +231,7 @@ impl Server {
             ready,
             stop_http,
             http,
+            statsd,
             stop_deliveries,
             deliveries,
             stop_maintenance,
@@ -241,6 +259,9 @@ impl Server {
         // Ends that are gone already have nothing to be told.
         let _ = self.stop_http.send(true);
         let _ = self.http.await;
+        if let Some(statsd) = self.statsd {
+            statsd.shutdown().await;
+        }
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         self.storage.stop_maintenance();
@@ -267,6 +288,14 @@ fn lock(folder: &Path) -> Result<FolderLock, ServerError> {
 
 async fn listen(address: &str) -> Result<TcpListener, ServerError> {
     TcpListener::bind(address).await.map_err(|source| listen_error(address, source))
+}
+
+async fn listen_statsd(address: &str) -> Result<Option<UdpSocket>, ServerError> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let bound = UdpSocket::bind(address).await;
+    bound.map(Some).map_err(|source| ServerError::ListenStatsd { address: address.to_owned(), source })
 }
 
 fn listen_error(address: &str, source: std::io::Error) -> ServerError {
