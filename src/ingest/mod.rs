@@ -15,6 +15,7 @@
 //! 3. The memory of all requests under way is bounded: a request that finds no room is told 503 at once.
 
 mod body;
+pub(crate) mod exposition;
 mod limits;
 mod metadata;
 mod remote_write;
