@@ -14,14 +14,14 @@ pub(super) struct SeriesText<'a> {
 
 /// The labels of a sample but its name, read from the text anew each time they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct LabelPairs<'a> {
+pub struct LabelPairs<'a> {
     /// From behind the opening brace; empty where there is none.
     text: &'a str,
 }
 
 impl<'a> LabelPairs<'a> {
     /// Names and values, in the order of the text.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
         let mut scanner = Scanner { text: self.text, at: 0 };
         // The text was read once when its line was: an error would have been told there.
         std::iter::from_fn(move || scanner.item().ok().flatten()).filter_map(|item| match item {
