@@ -15,8 +15,10 @@
 //! 3. The memory of all requests under way is bounded: a request that finds no room is told 503 at once.
 
 mod body;
+mod exposition;
 mod limits;
 mod metadata;
+mod metadata_file;
 mod remote_write;
 mod rows;
 mod snappy;
@@ -29,8 +31,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use exposition::{Format, LabelPairs, Line, LineError, Lines, Sample, TextPush, lines};
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
+pub use metadata_file::RestoredMetadata;
 pub use verdict::{IngestError, PartialWrite, Written};
 
 use rows::{Rows, RowsBuilder};
