@@ -39,6 +39,7 @@ pub(super) struct File {
     pub(super) query: Query,
     pub(super) snapshots: Snapshots,
     pub(super) detection: Detection,
+    pub(super) statsd: Statsd,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
 }
@@ -82,6 +83,15 @@ pub(super) struct Snapshots {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Detection {
     pub(super) lateness: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Statsd {
+    pub(super) listen: Option<Scalar>,
+    pub(super) flush_interval: Option<Scalar>,
+    pub(super) series_max: Option<Scalar>,
+    pub(super) idle_timeout: Option<Scalar>,
 }
 
 #[derive(Deserialize)]

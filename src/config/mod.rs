@@ -63,6 +63,8 @@ pub struct Config {
     pub snapshots: SnapshotsConfig,
     /// How the stream is watched.
     pub detection: DetectionConfig,
+    /// Datagrams of StatsD.
+    pub statsd: StatsdConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
@@ -124,6 +126,19 @@ pub struct SnapshotsConfig {
 pub struct DetectionConfig {
     /// How late a sample may be and still be judged with its own bucket, in ms of event time.
     pub lateness_ms: i64,
+}
+
+/// Datagrams of StatsD.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatsdConfig {
+    /// `HOST:PORT` to take datagrams at. Empty: none are taken.
+    pub listen: String,
+    /// Time between two flushes, in ms.
+    pub flush_interval_ms: i64,
+    /// Most series at a time.
+    pub series_max: u64,
+    /// How long a series stays without lines, in ms.
+    pub idle_timeout_ms: i64,
 }
 
 /// One receiver of notifications.

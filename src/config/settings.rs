@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::file::{File, Retention, Scalar};
 use super::units::{parse_admin_api, parse_bytes, parse_count, parse_duration_ms, parse_wal_sync};
-use super::{AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, QueryConfig, SnapshotsConfig, WalSync};
+use super::{
+    AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, QueryConfig, SnapshotsConfig, StatsdConfig, WalSync,
+};
 
 /// One setting that is a single value.
 pub(super) struct Setting {
@@ -28,6 +30,7 @@ enum Slot<'a> {
     Count(&'a mut u64),
     Folder(&'a mut PathBuf),
     Address(&'a mut String),
+    OptionalAddress(&'a mut String),
     Url(&'a mut String),
     WalSync(&'a mut WalSync),
     AdminApi(&'a mut AdminApi),
@@ -107,6 +110,15 @@ pub(super) const SETTINGS: &[Setting] = &[
 
     setting!("detection.lateness", "30s", Some(("0", "1h")), Duration(detection.lateness_ms <- detection.lateness),
         "How late a sample may come, in event time, and still be judged with its own bucket."),
+
+    setting!("statsd.listen", "", None, OptionalAddress(statsd.listen <- statsd.listen),
+        "HOST:PORT to take StatsD's datagrams at, such as 127.0.0.1:8125. Anybody who reaches it can write. Empty: none are taken."),
+    setting!("statsd.flush_interval", "10s", Some(("100ms", "1h")), Duration(statsd.flush_interval_ms <- statsd.flush_interval),
+        "How often what StatsD brought is stored. Queries look back query.lookback: keep this well below."),
+    setting!("statsd.series_max", "10000", Some(("1", "10000000")), Count(statsd.series_max <- statsd.series_max),
+        "Most series of StatsD (name, type, tags) at a time; lines of further ones are refused and counted. A timer is stored as 17 series."),
+    setting!("statsd.idle_timeout", "1h", Some(("1s", "1y")), Duration(statsd.idle_timeout_ms <- statsd.idle_timeout),
+        "How long a series stays without lines; then it ends, and a counter that comes again begins at zero."),
 ];
 
 /// The settings that are lists, as a file writes them, with an example.
@@ -148,6 +160,7 @@ pub(super) fn defaults() -> Config {
         query: QueryConfig::default(),
         snapshots: SnapshotsConfig::default(),
         detection: DetectionConfig::default(),
+        statsd: StatsdConfig::default(),
         rules: Vec::new(),
         webhooks: Vec::new(),
     };
@@ -171,6 +184,9 @@ impl Setting {
             Slot::Count(place) => *place = self.number(text, parse_count)?,
             Slot::Folder(place) => *place = PathBuf::from(not_empty(text)?),
             Slot::Address(place) => *place = address(text)?.to_owned(),
+            Slot::OptionalAddress(place) => {
+                *place = if text.is_empty() { String::new() } else { address(text)?.to_owned() };
+            }
             Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
             Slot::WalSync(place) => *place = parse_wal_sync(text)?,
             Slot::AdminApi(place) => *place = parse_admin_api(text)?,
@@ -195,7 +211,7 @@ impl Setting {
             Slot::Bytes(_) => "size",
             Slot::Count(_) => "count",
             Slot::Folder(_) => "path",
-            Slot::Address(_) => "address",
+            Slot::Address(_) | Slot::OptionalAddress(_) => "address",
             Slot::Url(_) => "URL",
             Slot::WalSync(_) | Slot::AdminApi(_) => "word",
         }

@@ -44,6 +44,8 @@ fn defaults_are_those_of_the_manual() {
         }
     );
     assert_eq!(config.detection.lateness_ms, 30_000);
+    let (listen, flush_interval_ms, idle_timeout_ms) = (String::new(), 10_000, 3_600_000);
+    assert_eq!(config.statsd, StatsdConfig { listen, flush_interval_ms, series_max: 10_000, idle_timeout_ms });
 }
 
 #[test]
@@ -72,6 +74,7 @@ fn every_row_of_the_table_reads_its_own_key_into_its_own_field() {
             None if setting.name == "admin_api" => "off",
             None if setting.name == "external_url" => "http://watch.example",
             None if setting.name == "listen" => "localhost:1",
+            None if setting.name == "statsd.listen" => "localhost:2",
             None => "/elsewhere",
         };
         let yaml = match setting.name.split_once('.') {

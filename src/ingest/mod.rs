@@ -16,12 +16,15 @@
 
 mod body;
 mod exposition;
+mod foreign;
+mod influx;
 mod limits;
 mod metadata;
 mod metadata_file;
 mod remote_write;
 mod rows;
 mod snappy;
+mod statsd;
 mod verdict;
 mod wire;
 
@@ -32,9 +35,11 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use exposition::{Format, LabelPairs, Line, LineError, Lines, Sample, TextPush, lines};
+pub use influx::{InfluxPrecision, InfluxWrite};
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
+pub use statsd::{Statsd, StatsdCounters, StatsdOptions};
 pub use verdict::{IngestError, PartialWrite, Written};
 
 use rows::{Rows, RowsBuilder};
@@ -65,6 +70,8 @@ pub struct IngestCounters {
     pub requests_deferred: AtomicU64,
     /// Bytes of bodies as sent.
     pub body_bytes: AtomicU64,
+    /// Texts of Influx's line protocol, which are stepped over.
+    pub texts_skipped: AtomicU64,
 }
 
 /// The way in. Shared by all connections.
@@ -139,7 +146,6 @@ impl Ingest {
     }
 
     /// Stores rows that no body brought, of a state that is kept here.
-    #[expect(dead_code, reason = "the groups of pushes will come this way")]
     async fn take_own(&self, fill: impl FnOnce(&mut RowsBuilder<'_>)) -> Result<Written, IngestError> {
         let rows = {
             let mut builder = RowsBuilder::new(&self.storage, &self.limits, &self.metadata);

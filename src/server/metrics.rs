@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::detect::Shared;
 use crate::disk::mapping_faults;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, StatsdCounters};
 use crate::notify::Notifier;
 use crate::storage::{Snapshots, Storage, StorageCounters};
 use crate::telemetry::Registry;
@@ -164,8 +164,30 @@ pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
     registry.gauge_fn("dozor_metadata_families", "Metrics whose type, help or unit is known.", &[], move || {
         described.family_count() as f64
     });
+    let texts = ingest.clone();
+    let (name, help) = ("dozor_ingest_skipped_total", "Values that are no numbers and were stepped over.");
+    registry.counter_fn(name, help, &[("protocol", "influx")], move || read(&texts.counters().texts_skipped));
     let ingest = ingest.clone();
     registry.counter_fn("dozor_write_body_bytes_total", "Bytes of write bodies as sent.", &[], move || {
         read(&ingest.counters().body_bytes)
     });
+}
+
+pub(super) fn register_statsd(registry: &Registry, counters: &Arc<StatsdCounters>) {
+    let counter = |name, help, labels: &[(&str, &str)], figure: fn(&StatsdCounters) -> &AtomicU64| {
+        let counters = counters.clone();
+        registry.counter_fn(name, help, labels, move || read(figure(&counters)));
+    };
+    counter("dozor_statsd_datagrams_total", "Datagrams received.", &[], |c| &c.datagrams);
+    counter("dozor_statsd_datagrams_dropped_total", "Datagrams for which there was no room.", &[], |c| {
+        &c.datagrams_dropped
+    });
+    let (name, help) = ("dozor_statsd_lines_total", "Lines of StatsD by what became of them.");
+    counter(name, help, &[("outcome", "taken")], |c| &c.lines_taken);
+    counter(name, help, &[("outcome", "refused")], |c| &c.lines_refused);
+    counter("dozor_statsd_flushes_failed_total", "Flushes that were not stored, in part or whole.", &[], |c| {
+        &c.flushes_failed
+    });
+    let series = counters.clone();
+    registry.gauge_fn("dozor_statsd_series", "Series of StatsD at present.", &[], move || read(&series.series));
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
-//! stop    http ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! stop    http ─► statsd (last flush) ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
@@ -14,6 +14,7 @@
 mod formats;
 mod metadata;
 mod metrics;
+mod statsd;
 mod watch;
 
 use std::net::SocketAddr;
@@ -24,14 +25,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
 use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, Entrance, HttpLimits, Recovery, Services};
-use crate::ingest::{Ingest, IngestLimits};
+use crate::ingest::{Ingest, IngestLimits, StatsdCounters};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
@@ -42,6 +43,7 @@ use crate::storage::{
 use crate::telemetry::{self, Registry};
 pub use formats::NewerFormat;
 use metadata::MetadataKeeper;
+use statsd::StatsdRunning;
 use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after. To see that nothing is due costs next to nothing.
@@ -85,6 +87,14 @@ pub enum ServerError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The address of StatsD cannot be listened on.
+    #[error("cannot listen on {address} for StatsD: {source}; give --statsd-listen another one")]
+    ListenStatsd {
+        /// The setting.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A setting that only the query language can judge.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -123,6 +133,7 @@ pub struct Server {
     ready: Arc<AtomicBool>,
     stop_http: signal::Sender<bool>,
     http: tokio::task::JoinHandle<()>,
+    statsd: Option<StatsdRunning>,
     stop_deliveries: signal::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
     stop_maintenance: Sender<()>,
@@ -148,6 +159,7 @@ impl Server {
         let rules = Arc::new(rules::load(&*disk, &config.rules)?);
         let listener = listen(&config.listen).await?;
         let address = listener.local_addr().map_err(|source| listen_error(&config.listen, source))?;
+        let statsd_socket = listen_statsd(&config.statsd.listen).await?;
         let external_url = match config.external_url.as_str() {
             "" => format!("http://{address}"),
             given => given.to_owned(),
@@ -211,6 +223,11 @@ impl Server {
         let keeper = MetadataKeeper::open(disk, &config.data_dir, &clock, services.ingest.metadata());
         let (stop_metadata, metadata_stopped) = bounded(1);
         let metadata = thread("metadata", move || keeper.run(&metadata_stopped))?;
+        let statsd = statsd_socket.map(|socket| {
+            let counters = Arc::new(StatsdCounters::default());
+            metrics::register_statsd(&registry, &counters);
+            StatsdRunning::start(socket, &config.statsd, services.ingest.clone(), clock.clone(), counters)
+        });
         entrance.open(Arc::new(services));
         tracing::info!(%address, shards = shard_count, "ready");
         Ok(Server {
@@ -222,6 +239,7 @@ impl Server {
             ready,
             stop_http,
             http,
+            statsd,
             stop_deliveries,
             deliveries,
             stop_maintenance,
@@ -251,6 +269,9 @@ impl Server {
         // Ends that are gone already have nothing to be told.
         let _ = self.stop_http.send(true);
         let _ = self.http.await;
+        if let Some(statsd) = self.statsd {
+            statsd.shutdown().await;
+        }
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
@@ -280,6 +301,14 @@ fn lock(folder: &Path) -> Result<FolderLock, ServerError> {
 
 async fn listen(address: &str) -> Result<TcpListener, ServerError> {
     TcpListener::bind(address).await.map_err(|source| listen_error(address, source))
+}
+
+async fn listen_statsd(address: &str) -> Result<Option<UdpSocket>, ServerError> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let bound = UdpSocket::bind(address).await;
+    bound.map(Some).map_err(|source| ServerError::ListenStatsd { address: address.to_owned(), source })
 }
 
 fn listen_error(address: &str, source: std::io::Error) -> ServerError {
