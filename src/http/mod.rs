@@ -37,6 +37,7 @@ mod limits;
 mod listener;
 mod pages;
 mod parameters;
+mod push;
 mod queries;
 mod reply;
 mod request;

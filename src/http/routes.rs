@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
-use super::{admin, catalogue, pages, queries, status, watching, write};
+use super::{admin, catalogue, pages, push, queries, status, watching, write};
 
 /// What a handler returns.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
@@ -42,6 +42,9 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/metrics" ALWAYS pages::metrics),
     route!(POST "/api/v1/write" READY write::remote_write),
     route!(POST "/api/v1/push" READY write::remote_write),
+    route!(POST "/v1/metrics" READY push::otlp_metrics),
+    route!(POST "/api/v1/otlp/v1/metrics" READY push::otlp_metrics),
+    route!(POST "/opentelemetry/v1/metrics" READY push::otlp_metrics),
     route!(BOTH "/api/v1/query" READY queries::instant),
     route!(BOTH "/api/v1/query_range" READY queries::range),
     route!(BOTH "/api/v1/query_exemplars" READY pages::empty_list),

@@ -17,6 +17,7 @@
 mod body;
 mod limits;
 mod metadata;
+mod otlp;
 mod remote_write;
 mod rows;
 mod snappy;
@@ -31,6 +32,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
+pub use otlp::{OtlpAnswer, OtlpEncoding, OtlpOptions};
 pub use verdict::{IngestError, PartialWrite, Written};
 
 use rows::{Rows, RowsBuilder};
@@ -72,13 +74,22 @@ pub struct Ingest {
     counters: IngestCounters,
     metadata: Arc<Metadata>,
     clock: Clock,
+    otlp: otlp::Otlp,
 }
 
 impl Ingest {
     /// A way into `storage`.
     pub fn new(storage: Arc<Storage>, limits: IngestLimits, clock: Clock) -> Ingest {
         let room = Semaphore::new(limits.bytes_in_flight_max >> 10);
-        Ingest { storage, limits, room, counters: IngestCounters::default(), metadata: Arc::default(), clock }
+        Ingest {
+            storage,
+            limits,
+            room,
+            counters: IngestCounters::default(),
+            metadata: Arc::default(),
+            clock,
+            otlp: otlp::Otlp::new(OtlpOptions::default()),
+        }
     }
 
     /// What is known of the metrics' types and meanings.
