@@ -21,6 +21,7 @@ mod influx;
 mod limits;
 mod metadata;
 mod metadata_file;
+mod otlp;
 mod remote_write;
 mod rows;
 mod snappy;
@@ -39,6 +40,7 @@ pub use influx::{InfluxPrecision, InfluxWrite};
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
+pub use otlp::{OtlpAnswer, OtlpEncoding, OtlpOptions};
 pub use statsd::{Statsd, StatsdCounters, StatsdOptions};
 pub use verdict::{IngestError, PartialWrite, Written};
 
@@ -83,13 +85,22 @@ pub struct Ingest {
     counters: IngestCounters,
     metadata: Arc<Metadata>,
     clock: Clock,
+    otlp: otlp::Otlp,
 }
 
 impl Ingest {
     /// A way into `storage`.
     pub fn new(storage: Arc<Storage>, limits: IngestLimits, clock: Clock) -> Ingest {
         let room = Semaphore::new(limits.bytes_in_flight_max >> 10);
-        Ingest { storage, limits, room, counters: IngestCounters::default(), metadata: Arc::default(), clock }
+        Ingest {
+            storage,
+            limits,
+            room,
+            counters: IngestCounters::default(),
+            metadata: Arc::default(),
+            clock,
+            otlp: otlp::Otlp::new(OtlpOptions::default()),
+        }
     }
 
     /// What is known of the metrics' types and meanings.
