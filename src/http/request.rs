@@ -122,6 +122,13 @@ impl Parameters {
         Ok(Parameters(parameters))
     }
 
+    /// Reads the address alone: of a request whose body is something else.
+    pub(super) fn of_address(head: &Parts) -> Result<Parameters, ApiError> {
+        let mut parameters = Vec::new();
+        decode_form(head.uri.query().unwrap_or(""), &mut parameters)?;
+        Ok(Parameters(parameters))
+    }
+
     /// The first value of this name; empty counts as not given, as Prometheus has it.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let first = self.0.iter().find(|(other, _)| other == name);

@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
-use super::{admin, catalogue, pages, queries, status, watching, write};
+use super::{admin, bulk, catalogue, pages, queries, status, watching, write};
 
 /// What a handler returns.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
@@ -39,9 +39,12 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/" ALWAYS pages::index),
     route!(GET  "/-/healthy" ALWAYS pages::healthy),
     route!(GET  "/-/ready" ALWAYS pages::ready),
+    route!(GET  "/health" READY pages::healthy),
     route!(GET  "/metrics" ALWAYS pages::metrics),
     route!(POST "/api/v1/write" READY write::remote_write),
     route!(POST "/api/v1/push" READY write::remote_write),
+    route!(POST "/api/v1/import" READY bulk::import),
+    route!(BOTH "/api/v1/export" READY bulk::export),
     route!(BOTH "/api/v1/query" READY queries::instant),
     route!(BOTH "/api/v1/query_range" READY queries::range),
     route!(BOTH "/api/v1/query_exemplars" READY pages::empty_list),

@@ -15,6 +15,7 @@
 //! 3. The memory of all requests under way is bounded: a request that finds no room is told 503 at once.
 
 mod body;
+mod json_lines;
 mod limits;
 mod metadata;
 mod remote_write;
@@ -29,6 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use json_lines::{JsonLine, LineError, append_left_out, append_line};
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use verdict::{IngestError, PartialWrite, Written};
