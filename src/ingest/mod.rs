@@ -15,6 +15,7 @@
 //! 3. The memory of all requests under way is bounded: a request that finds no room is told 503 at once.
 
 mod body;
+pub(crate) mod exposition;
 mod json_lines;
 mod limits;
 mod metadata;
@@ -30,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use json_lines::{JsonLine, LineError, append_left_out, append_line};
+pub use json_lines::{JsonLine, JsonLineError, append_left_out, append_line};
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use verdict::{IngestError, PartialWrite, Written};

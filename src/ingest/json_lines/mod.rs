@@ -27,7 +27,7 @@ mod write;
 
 use bytes::Bytes;
 
-pub use read::{JsonLine, LineError};
+pub use read::{JsonLine, JsonLineError};
 pub use write::{append_left_out, append_line};
 
 use super::rows::{RowsBuilder, over};
@@ -64,11 +64,11 @@ pub(super) fn read_lines(
     for (index, text) in body.split(|byte| *byte == b'\n').enumerate() {
         match line.read(text, samples_max) {
             Ok(()) => take(&line, rows, extra)?,
-            Err(LineError::Empty) => {}
-            Err(LineError::TooManySamples) => {
+            Err(JsonLineError::Empty) => {}
+            Err(JsonLineError::TooManySamples) => {
                 return Err(over("samples", samples_max, "limits.samples_per_request_max"));
             }
-            Err(LineError::Malformed { at, what }) => {
+            Err(JsonLineError::Malformed { at, what }) => {
                 rows.refuse(1, what, || format!("line {} at byte {at}", index + 1));
             }
         }

@@ -10,7 +10,7 @@ const DEPTH_MAX: usize = 32;
 
 /// Why a line gives no samples.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LineError {
+pub enum JsonLineError {
     /// There is nothing in it.
     #[error("the line is empty")]
     Empty,
@@ -38,18 +38,18 @@ pub struct JsonLine {
 
 impl JsonLine {
     /// Reads a line, with or without its end. After an error nothing in it is of use.
-    pub fn read(&mut self, line: &[u8], samples_max: usize) -> Result<(), LineError> {
+    pub fn read(&mut self, line: &[u8], samples_max: usize) -> Result<(), JsonLineError> {
         self.labels.clear();
         self.values.clear();
         self.timestamps_ms.clear();
         self.nan_bits.clear();
         let line = line.trim_ascii_end();
         if line.trim_ascii_start().is_empty() {
-            return Err(LineError::Empty);
+            return Err(JsonLineError::Empty);
         }
         let text = match std::str::from_utf8(line) {
             Ok(text) => text,
-            Err(error) => return Err(LineError::Malformed { at: error.valid_up_to(), what: "it is not UTF-8" }),
+            Err(error) => return Err(JsonLineError::Malformed { at: error.valid_up_to(), what: "it is not UTF-8" }),
         };
         let mut cursor = Cursor { text, at: 0 };
         self.read_fields(&mut cursor, samples_max)?;
@@ -66,7 +66,7 @@ impl JsonLine {
         self.timestamps_ms.iter().copied().zip(self.values.iter().copied())
     }
 
-    fn read_fields(&mut self, cursor: &mut Cursor<'_>, samples_max: usize) -> Result<(), LineError> {
+    fn read_fields(&mut self, cursor: &mut Cursor<'_>, samples_max: usize) -> Result<(), JsonLineError> {
         // Of `metric`, `values`, `timestamps`, `nan_bits`.
         let mut seen = [false; 4];
         let mut once = |cursor: &Cursor<'_>, field: usize| match std::mem::replace(&mut seen[field], true) {
@@ -86,21 +86,21 @@ impl JsonLine {
                 once(cursor, 1)?;
                 cursor.array(|cursor| {
                     self.values.push(cursor.value()?);
-                    if self.values.len() > samples_max { Err(LineError::TooManySamples) } else { Ok(()) }
+                    if self.values.len() > samples_max { Err(JsonLineError::TooManySamples) } else { Ok(()) }
                 })
             }
             "timestamps" => {
                 once(cursor, 2)?;
                 cursor.array(|cursor| {
                     self.timestamps_ms.push(cursor.timestamp_ms()?);
-                    if self.timestamps_ms.len() > samples_max { Err(LineError::TooManySamples) } else { Ok(()) }
+                    if self.timestamps_ms.len() > samples_max { Err(JsonLineError::TooManySamples) } else { Ok(()) }
                 })
             }
             NAN_BITS => {
                 once(cursor, 3)?;
                 cursor.array(|cursor| {
                     self.nan_bits.push(cursor.nan_bits()?);
-                    if self.nan_bits.len() > samples_max { Err(LineError::TooManySamples) } else { Ok(()) }
+                    if self.nan_bits.len() > samples_max { Err(JsonLineError::TooManySamples) } else { Ok(()) }
                 })
             }
             LEFT_OUT => Err(cursor.wrong("the export left out what was damaged; this line names it")),
@@ -110,7 +110,7 @@ impl JsonLine {
     }
 
     /// Checks that the parts belong together, and gives the NaNs their bits.
-    fn join(&mut self, cursor: &Cursor<'_>) -> Result<(), LineError> {
+    fn join(&mut self, cursor: &Cursor<'_>) -> Result<(), JsonLineError> {
         if self.labels.is_empty() {
             return Err(cursor.wrong("the object \"metric\" is missing or empty"));
         }
@@ -146,8 +146,8 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn wrong(&self, what: &'static str) -> LineError {
-        LineError::Malformed { at: self.at, what }
+    fn wrong(&self, what: &'static str) -> JsonLineError {
+        JsonLineError::Malformed { at: self.at, what }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -161,7 +161,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over space and this sign.
-    fn expect(&mut self, sign: u8, what: &'static str) -> Result<(), LineError> {
+    fn expect(&mut self, sign: u8, what: &'static str) -> Result<(), JsonLineError> {
         self.skip_space();
         if self.peek() != Some(sign) {
             return Err(self.wrong(what));
@@ -170,7 +170,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), LineError> {
+    fn end(&mut self) -> Result<(), JsonLineError> {
         self.skip_space();
         if self.at < self.text.len() { Err(self.wrong("something stands behind the object")) } else { Ok(()) }
     }
@@ -178,8 +178,8 @@ impl<'a> Cursor<'a> {
     /// Reads `{"key": …, …}`; `field` reads what belongs to a key.
     fn object(
         &mut self,
-        mut field: impl FnMut(&mut Cursor<'a>, &str) -> Result<(), LineError>,
-    ) -> Result<(), LineError> {
+        mut field: impl FnMut(&mut Cursor<'a>, &str) -> Result<(), JsonLineError>,
+    ) -> Result<(), JsonLineError> {
         self.expect(b'{', "here should be an object: {")?;
         self.entries(b'}', |cursor| {
             let key = cursor.string()?;
@@ -189,7 +189,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads `[…, …]`; `item` reads one of it.
-    fn array(&mut self, item: impl FnMut(&mut Cursor<'a>) -> Result<(), LineError>) -> Result<(), LineError> {
+    fn array(&mut self, item: impl FnMut(&mut Cursor<'a>) -> Result<(), JsonLineError>) -> Result<(), JsonLineError> {
         self.expect(b'[', "here should be a list: [")?;
         self.entries(b']', item)
     }
@@ -197,8 +197,8 @@ impl<'a> Cursor<'a> {
     fn entries(
         &mut self,
         end: u8,
-        mut entry: impl FnMut(&mut Cursor<'a>) -> Result<(), LineError>,
-    ) -> Result<(), LineError> {
+        mut entry: impl FnMut(&mut Cursor<'a>) -> Result<(), JsonLineError>,
+    ) -> Result<(), JsonLineError> {
         self.skip_space();
         if self.peek() == Some(end) {
             self.at += 1;
@@ -219,7 +219,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string, its escapes read: those of JSON, and those that Go has besides.
-    fn string(&mut self) -> Result<String, LineError> {
+    fn string(&mut self) -> Result<String, JsonLineError> {
         self.expect(b'"', "here should be a string")?;
         let mut read = String::new();
         loop {
@@ -234,7 +234,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, LineError> {
+    fn escape(&mut self) -> Result<char, JsonLineError> {
         let letter = self.peek().ok_or_else(|| self.wrong("a string does not end"))?;
         // A letter of several bytes is no escape, and must not be cut in two.
         if !letter.is_ascii() {
@@ -264,7 +264,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What follows `\u`: one unit of UTF-16, or two of a pair.
-    fn utf16(&mut self) -> Result<char, LineError> {
+    fn utf16(&mut self) -> Result<char, JsonLineError> {
         let first = self.hex(4)?;
         if let Some(letter) = char::from_u32(first) {
             return Ok(letter);
@@ -282,7 +282,7 @@ impl<'a> Cursor<'a> {
         char::from_u32(letter).ok_or_else(|| self.wrong(half))
     }
 
-    fn hex(&mut self, digits: usize) -> Result<u32, LineError> {
+    fn hex(&mut self, digits: usize) -> Result<u32, JsonLineError> {
         let text = self.text.get(self.at..self.at + digits).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
         let number = text.and_then(|text| u32::from_str_radix(text, 16).ok());
         self.at += if number.is_some() { digits } else { 0 };
@@ -299,7 +299,7 @@ impl<'a> Cursor<'a> {
         &rest[..length]
     }
 
-    fn value(&mut self) -> Result<f64, LineError> {
+    fn value(&mut self) -> Result<f64, JsonLineError> {
         self.skip_space();
         let start = self.at;
         let quoted;
@@ -311,26 +311,26 @@ impl<'a> Cursor<'a> {
             let word = self.word();
             number(word).or_else(|| special(word))
         };
-        word.ok_or(LineError::Malformed { at: start, what: "a value is no number" })
+        word.ok_or(JsonLineError::Malformed { at: start, what: "a value is no number" })
     }
 
-    fn timestamp_ms(&mut self) -> Result<i64, LineError> {
+    fn timestamp_ms(&mut self) -> Result<i64, JsonLineError> {
         self.skip_space();
         let start = self.at;
         let read = self.word().parse();
-        read.map_err(|_| LineError::Malformed { at: start, what: "a timestamp is no whole number of ms" })
+        read.map_err(|_| JsonLineError::Malformed { at: start, what: "a timestamp is no whole number of ms" })
     }
 
-    fn nan_bits(&mut self) -> Result<u64, LineError> {
+    fn nan_bits(&mut self) -> Result<u64, JsonLineError> {
         self.skip_space();
         let start = self.at;
         let text = self.string()?;
         let bits = u64::from_str_radix(&text, 16).ok().filter(|bits| f64::from_bits(*bits).is_nan());
-        bits.ok_or(LineError::Malformed { at: start, what: "the bits are not of a NaN" })
+        bits.ok_or(JsonLineError::Malformed { at: start, what: "the bits are not of a NaN" })
     }
 
     /// Steps over any value.
-    fn skip(&mut self, depth: usize) -> Result<(), LineError> {
+    fn skip(&mut self, depth: usize) -> Result<(), JsonLineError> {
         self.skip_space();
         match (self.peek(), depth.checked_sub(1)) {
             (Some(b'"'), _) => self.string().map(drop),

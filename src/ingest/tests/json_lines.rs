@@ -17,7 +17,7 @@ impl Fixture {
 }
 
 /// What a line gives: labels as written, times and bits of values.
-fn read(line: &str) -> Result<(Vec<(String, String)>, Vec<(i64, u64)>), LineError> {
+fn read(line: &str) -> Result<(Vec<(String, String)>, Vec<(i64, u64)>), JsonLineError> {
     let mut read = JsonLine::default();
     read.read(line.as_bytes(), 100)?;
     let labels = read.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -79,7 +79,7 @@ fn escapes_of_json_and_of_go_are_read() {
 #[test]
 fn line_that_is_not_of_the_form_says_where() {
     let wrong = |line: &str| match read(line) {
-        Err(LineError::Malformed { at, .. }) => at,
+        Err(JsonLineError::Malformed { at, .. }) => at,
         other => panic!("{line}: {other:?}"),
     };
     assert_eq!(wrong("foo"), 0);
@@ -106,9 +106,9 @@ fn line_that_is_not_of_the_form_says_where() {
     }
     let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
     wrong(&deep);
-    assert_eq!(read("  \r"), Err(LineError::Empty));
+    assert_eq!(read("  \r"), Err(JsonLineError::Empty));
     let many = format!(r#"{{"metric":{{"a":"b"}},"values":[{}1],"timestamps":[1]}}"#, "1,".repeat(100));
-    assert_eq!(read(&many), Err(LineError::TooManySamples));
+    assert_eq!(read(&many), Err(JsonLineError::TooManySamples));
 }
 
 #[test]
