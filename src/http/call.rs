@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::Services;
 use super::entrance::AskRecovery;
-use super::limits::HttpLimits;
+use super::limits::{EXPORTS_MAX, HttpLimits};
 use super::queries::QueryPool;
 use super::reply::{ApiError, ErrorKind, Reply, close_after};
 use super::request::{BodyBudget, Parameters};
@@ -32,6 +32,8 @@ pub(super) struct Front {
     pub(super) bodies: BodyBudget,
     /// The turn to carry out an order: there is one.
     pub(super) orders: Arc<Semaphore>,
+    /// The turns to export.
+    pub(super) exports: Arc<Semaphore>,
 }
 
 /// What the server counts about itself.
@@ -67,7 +69,9 @@ impl Front {
     ) -> Arc<Front> {
         let queries = QueryPool::new(&limits, &services.registry);
         let bodies = BodyBudget::new(&limits);
-        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders: Arc::new(Semaphore::new(1)) })
+        let orders = Arc::new(Semaphore::new(1));
+        let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
+        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders, exports })
     }
 
     /// Answers a request, whatever it is.

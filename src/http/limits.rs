@@ -12,6 +12,8 @@ pub(super) const HEADERS_COUNT_MAX: usize = 100;
 pub(super) const FORM_BYTES_MAX: usize = 1 << 20;
 /// Most queries that wait for a permit at a time.
 pub(super) const QUERIES_WAITING_MAX: usize = 256;
+/// Most exports under way at a time.
+pub(super) const EXPORTS_MAX: usize = 2;
 /// Most refused connections whose last words are waited for at a time.
 pub(super) const CONNECTIONS_REFUSED_LINGERING_MAX: usize = 64;
 

@@ -85,8 +85,8 @@ async fn converse(
         progress.busy();
         let (entrance, progress) = (entrance.clone(), progress.clone());
         async move {
-            let reply = entrance.answer(request).await;
-            progress.waiting();
+            let mut reply = entrance.answer(request).await;
+            reply.body_mut().tell_when_made(progress);
             Ok::<_, Infallible>(reply)
         }
     });

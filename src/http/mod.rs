@@ -29,6 +29,8 @@
 //! compressed answers.
 
 mod admin;
+mod body;
+mod bulk;
 mod call;
 mod catalogue;
 mod entrance;

@@ -1,16 +1,16 @@
 //! Answers, and errors as Prometheus words them.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 
+use super::body::Body;
 use super::json::JsonText;
 use super::request::BodyError;
 use crate::query::QueryError;
 
-/// One complete answer.
-pub(super) type Reply = Response<Full<Bytes>>;
+/// One answer. Its body is whole, but for those that `body` makes in pieces.
+pub(super) type Reply = Response<Body>;
 
 /// What went wrong with a request, in the kinds of Prometheus's HTTP interface.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,7 +140,7 @@ pub(super) fn json(status: StatusCode, text: JsonText) -> Reply {
 
 /// Done, and nothing to say of it.
 pub(super) fn no_content() -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::new()));
+    let mut reply = Reply::default();
     *reply.status_mut() = StatusCode::NO_CONTENT;
     reply
 }
@@ -153,7 +153,7 @@ pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Reply {
 }
 
 pub(super) fn reply(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    let mut reply = Response::new(Body::from(Bytes::from(body)));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

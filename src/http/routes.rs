@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
-use super::{admin, catalogue, metadata, pages, push, queries, status, watching, write};
+use super::{admin, bulk, catalogue, metadata, pages, push, queries, status, watching, write};
 
 /// What a handler returns.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
@@ -39,6 +39,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/" ALWAYS pages::index),
     route!(GET  "/-/healthy" ALWAYS pages::healthy),
     route!(GET  "/-/ready" ALWAYS pages::ready),
+    route!(GET  "/health" READY pages::healthy),
     route!(GET  "/metrics" ALWAYS pages::metrics),
     route!(POST "/api/v1/write" READY write::remote_write),
     route!(POST "/api/v1/push" READY write::remote_write),
@@ -52,6 +53,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(POST "/v1/metrics" READY push::otlp_metrics),
     route!(POST "/api/v1/otlp/v1/metrics" READY push::otlp_metrics),
     route!(POST "/opentelemetry/v1/metrics" READY push::otlp_metrics),
+    route!(POST "/api/v1/import" READY bulk::import),
+    route!(BOTH "/api/v1/export" READY bulk::export),
     route!(BOTH "/api/v1/query" READY queries::instant),
     route!(BOTH "/api/v1/query_range" READY queries::range),
     route!(BOTH "/api/v1/query_exemplars" READY pages::empty_list),

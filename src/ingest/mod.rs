@@ -18,6 +18,7 @@ mod body;
 mod exposition;
 mod foreign;
 mod influx;
+mod json_lines;
 mod limits;
 mod metadata;
 mod metadata_file;
@@ -37,6 +38,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use exposition::{Format, LabelPairs, Line, LineError, Lines, Sample, TextPush, lines};
 pub use influx::{InfluxPrecision, InfluxWrite};
+pub use json_lines::{JsonLine, JsonLineError, append_left_out, append_line};
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
@@ -45,7 +47,7 @@ pub use statsd::{Statsd, StatsdCounters, StatsdOptions};
 pub use verdict::{IngestError, PartialWrite, Written};
 
 use rows::{Rows, RowsBuilder};
-use verdict::{RefusedRows, conclude};
+use verdict::conclude;
 
 use crate::clock::Clock;
 use crate::storage::Storage;

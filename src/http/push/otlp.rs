@@ -3,10 +3,10 @@
 //! SDKs read the status: 200 is done, 429 and 503 are tried again after `Retry-After`, everything else is dropped.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
+use super::super::body::Body;
 use super::super::call::Call;
 use super::super::reply::{ApiError, Reply};
 use super::super::write::{header, read_body, told};
@@ -28,7 +28,7 @@ pub(in super::super) async fn metrics(call: Call) -> Result<Reply, ApiError> {
 }
 
 fn reply(answer: OtlpAnswer) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(answer.body)));
+    let mut reply = Response::new(Body::from(Bytes::from(answer.body)));
     *reply.status_mut() = StatusCode::from_u16(answer.status).expect("ingest names statuses of HTTP");
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     if let Some(seconds) = answer.retry_after_s {

@@ -1,6 +1,7 @@
 //! The server over loopback, driven by sockets that say exactly what the test says.
 
 mod admin;
+mod bulk;
 mod lifecycle;
 mod limits;
 mod prometheus;

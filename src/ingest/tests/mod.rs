@@ -2,6 +2,7 @@
 
 mod against_prost;
 mod bounds;
+mod json_lines;
 mod mixed;
 mod requests;
 mod v2;
