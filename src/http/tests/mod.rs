@@ -1,6 +1,7 @@
 //! The server over loopback, driven by sockets that say exactly what the test says.
 
 mod admin;
+mod connections;
 mod lifecycle;
 mod limits;
 mod prometheus;
