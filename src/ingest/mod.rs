@@ -37,7 +37,7 @@ use rows::{Rows, RowsBuilder};
 use verdict::{RefusedRows, conclude};
 
 use crate::clock::Clock;
-use crate::storage::{ShardBatch, Storage};
+use crate::storage::Storage;
 
 /// The headers of a write that say what its body is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,15 +94,6 @@ impl Ingest {
     /// The counters kept here.
     pub fn counters(&self) -> &IngestCounters {
         &self.counters
-    }
-
-    /// Takes a remote-write 1.0 request. `Ok` means that all of it is on disk; a refusal that other samples survived
-    /// is [`IngestError::Partial`].
-    pub async fn remote_write(&self, head: WriteHead<'_>, body: Bytes) -> Result<Written, IngestError> {
-        self.counters.body_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-        let outcome = self.take(head, body).await;
-        self.count(&outcome);
-        outcome
     }
 
     /// Takes a request of any other protocol: `read` makes rows of its inflated body. Only when it has read all of it
@@ -166,29 +157,6 @@ impl Ingest {
             Err(_) => &self.counters.requests_refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    async fn take(&self, head: WriteHead<'_>, body: Bytes) -> Result<Written, IngestError> {
-        remote_write::check_head(head)?;
-        if body.len() > self.limits.request_bytes_max {
-            return Err(self.too_long(body.len()));
-        }
-        let decoded_bytes = snappy::decoded_bytes(&body, self.limits.request_decoded_bytes_max)?;
-        let mut room = self.reserve(2 * decoded_bytes)?;
-        let rows = remote_write::read(&self.storage, &self.limits, &body, decoded_bytes)?;
-        drop(body);
-        // Rows mostly take less than twice the bytes they were read from; a sample of two bytes becomes one of 24.
-        let more_bytes = rows.bytes().saturating_sub(2 * decoded_bytes);
-        if more_bytes > ROWS_BYTES_FREE {
-            room.merge(self.reserve(more_bytes)?);
-        }
-        self.store(rows).await
-    }
-
-    /// What this body would bring to the shards, one batch each, without bringing it: for benches, and to look at.
-    pub fn read(&self, body: &[u8]) -> Result<Vec<ShardBatch>, IngestError> {
-        let decoded_bytes = snappy::decoded_bytes(body, self.limits.request_decoded_bytes_max)?;
-        Ok(remote_write::read(&self.storage, &self.limits, body, decoded_bytes)?.batches)
     }
 
     fn too_long(&self, bytes: usize) -> IngestError {

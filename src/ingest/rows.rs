@@ -29,7 +29,9 @@ pub(super) struct Rows {
 impl Rows {
     /// Memory that the rows take.
     pub(super) fn bytes(&self) -> usize {
-        let new = |series: &NewSeries| size_of::<NewSeries>() + series.samples.capacity() * size_of::<Sample>();
+        let new = |series: &NewSeries| {
+            size_of::<NewSeries>() + series.labels.heap_bytes() + series.samples.capacity() * size_of::<Sample>()
+        };
         let of_batch =
             |batch: &ShardBatch| batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>();
         self.batches.iter().map(of_batch).sum()

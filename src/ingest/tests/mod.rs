@@ -4,6 +4,7 @@ mod against_prost;
 mod bounds;
 mod mixed;
 mod requests;
+mod v2;
 mod wire;
 
 use std::path::PathBuf;
