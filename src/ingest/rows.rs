@@ -203,6 +203,14 @@ impl<'a> RowsBuilder<'a> {
     }
 }
 
+/// The bytes by which a series that was not sent by anybody is resolved.
+pub(super) fn raw_key(labels: &Labels) -> Vec<u8> {
+    let pairs: Vec<(&str, &str)> = labels.iter().collect();
+    let mut key = Vec::new();
+    encode_key(&pairs, &mut key);
+    key
+}
+
 /// The labels as remote write 1.0 encodes them: for each a field 1 of a name (field 1) and a value (field 2).
 fn encode_key(pairs: &[(&str, &str)], key: &mut Vec<u8>) {
     key.clear();

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bulk;
+mod connections;
 mod lifecycle;
 mod limits;
 mod prometheus;

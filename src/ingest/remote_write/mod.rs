@@ -68,8 +68,9 @@ impl Ingest {
         }
         let decoded_bytes = snappy::decoded_bytes(&body, self.limits.request_decoded_bytes_max)?;
         let mut room = self.reserve(2 * decoded_bytes)?;
+        let turn = self.turn().await;
         let rows = self.read_body(version, &body, decoded_bytes)?;
-        drop(body);
+        drop((body, turn));
         // Rows mostly take less than twice the bytes they were read from; a sample of two bytes becomes one of 24.
         let more_bytes = rows.bytes().saturating_sub(2 * decoded_bytes);
         if more_bytes > ROWS_BYTES_FREE {
