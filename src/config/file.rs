@@ -60,6 +60,18 @@ pub(super) struct Limits {
     pub(super) series_per_request_max: Option<Scalar>,
     pub(super) samples_per_request_max: Option<Scalar>,
     pub(super) connections_max: Option<Scalar>,
+    pub(super) connections_per_address_max: Option<Scalar>,
+    pub(super) head_timeout: Option<Scalar>,
+    pub(super) body_timeout: Option<Scalar>,
+    pub(super) body_rate_min: Option<Scalar>,
+    pub(super) idle_timeout: Option<Scalar>,
+    pub(super) body_bytes_in_flight_max: Option<Scalar>,
+    pub(super) ingest_bytes_in_flight_max: Option<Scalar>,
+    pub(super) labels_per_series_max: Option<Scalar>,
+    pub(super) label_name_bytes_max: Option<Scalar>,
+    pub(super) label_value_bytes_max: Option<Scalar>,
+    pub(super) series_per_metric_max: Option<Scalar>,
+    pub(super) series_per_job_max: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]

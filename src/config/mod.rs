@@ -95,6 +95,30 @@ pub struct LimitsConfig {
     pub samples_per_request_max: u64,
     /// Most connections at a time.
     pub connections_max: u64,
+    /// Most connections from one address, loopback apart.
+    pub connections_per_address_max: u64,
+    /// Longest time between the first byte of a head and its last, in ms.
+    pub head_timeout_ms: i64,
+    /// Longest time that a body may take to arrive, in ms.
+    pub body_timeout_ms: i64,
+    /// Least bytes a second at which a body arrives. 0: any.
+    pub body_rate_min: u64,
+    /// Longest time without a request on an open connection, in ms.
+    pub idle_timeout_ms: i64,
+    /// Most bytes of all bodies in memory. 0: by the machine's memory.
+    pub body_bytes_in_flight_max: u64,
+    /// Most bytes of all writes under way, inflated and as rows. 0: by the machine's memory.
+    pub ingest_bytes_in_flight_max: u64,
+    /// Most labels of a series.
+    pub labels_per_series_max: u64,
+    /// Longest name of a label, in bytes.
+    pub label_name_bytes_max: u64,
+    /// Longest value of a label, in bytes.
+    pub label_value_bytes_max: u64,
+    /// Most series in memory of one metric. 0: a fifth of `head.series_max`.
+    pub series_per_metric_max: u64,
+    /// Most series in memory of one job. 0: half of `head.series_max`.
+    pub series_per_job_max: u64,
 }
 
 /// What one query may cost.

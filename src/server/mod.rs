@@ -12,6 +12,8 @@
 //! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
 mod formats;
+mod limits;
+mod metadata;
 mod metrics;
 mod statsd;
 mod watch;
@@ -30,8 +32,8 @@ use tokio::sync::watch as signal;
 use crate::clock::Clock;
 use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
-use crate::http::{self, Entrance, HttpLimits, Recovery, Services};
-use crate::ingest::{Ingest, IngestLimits, StatsdCounters};
+use crate::http::{self, Entrance, Recovery, Services};
+use crate::ingest::{Ingest, StatsdCounters};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
@@ -41,6 +43,7 @@ use crate::storage::{
 };
 use crate::telemetry::{self, Registry};
 pub use formats::NewerFormat;
+use metadata::MetadataKeeper;
 use statsd::StatsdRunning;
 use watch::{Watching, WatchingParts};
 
@@ -53,14 +56,10 @@ const MAINTENANCE_AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 /// How soon they are looked after again when a block was cut: the head is emptied in the next round, and time may run
 /// faster than the clock.
 const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
-/// Memory that the head may take for one series, when the limit of series is derived from the machine's memory: its
-/// labels, index and table entries (measured by `benches/memory.rs`, with room for longer labels), and three hours of
-/// samples, one each 15 s, of 2.7 bytes.
-const SERIES_BYTES_ASSUMED: u64 = 450 + 720 * 27 / 10;
-
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 2] = [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX)];
+pub const BESIDE_THE_DATABASE: [Beside; 3] =
+    [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX), Beside::Replaced(metadata::FILE)];
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -136,6 +135,8 @@ pub struct Server {
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     watching: Watching,
+    stop_metadata: Sender<()>,
+    metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
 
@@ -198,7 +199,7 @@ impl Server {
         metrics::register_snapshots(&registry, &snapshots);
         let parts =
             WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
-        let watching = Watching::start(parts, disk, &config.data_dir, &clock)?;
+        let watching = Watching::start(parts, disk.clone(), &config.data_dir, &clock)?;
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
@@ -215,6 +216,9 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
         metrics::register_ingest(&registry, &services.ingest);
+        let keeper = MetadataKeeper::open(disk, &config.data_dir, &clock, services.ingest.metadata());
+        let (stop_metadata, metadata_stopped) = bounded(1);
+        let metadata = thread("metadata", move || keeper.run(&metadata_stopped))?;
         let statsd = statsd_socket.map(|socket| {
             let counters = Arc::new(StatsdCounters::default());
             metrics::register_statsd(&registry, &counters);
@@ -237,6 +241,8 @@ impl Server {
             stop_maintenance,
             maintenance,
             watching,
+            stop_metadata,
+            metadata,
             _lock: lock,
         })
     }
@@ -264,11 +270,14 @@ impl Server {
         }
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
+        let _ = self.stop_metadata.send(());
         self.storage.stop_maintenance();
         let (storage, watching, maintenance, keeping) = (self.storage, self.watching, self.maintenance, self.keeping);
+        let metadata = self.metadata;
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
+            let _ = metadata.join();
             storage.close();
             watching.join();
         });
@@ -315,7 +324,7 @@ fn entrance(
         segments_read: progress.segments_done.load(Ordering::Relaxed),
         sample_count: progress.samples.load(Ordering::Relaxed),
     };
-    Entrance::new(HttpLimits::of(config), registry.clone(), clock.clone(), recovery)
+    Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
 }
 
 fn receivers(config: &Config) -> Result<Vec<notify::Receiver>, SecretError> {
@@ -389,10 +398,6 @@ fn storage_options(
     clock: &Clock,
     recovery: Arc<RecoveryProgress>,
 ) -> Result<StorageOptions, ConfigError> {
-    let series_max = match config.head.series_max {
-        0 => telemetry::memory_bytes() / 2 / SERIES_BYTES_ASSUMED,
-        given => given,
-    };
     let head_bytes_max = match config.head.bytes_max {
         0 => telemetry::memory_bytes() / 4,
         given => given,
@@ -405,7 +410,7 @@ fn storage_options(
         retention_rules: retention_rules(config)?,
         retention_bytes: config.retention_bytes,
         out_of_order_window_ms: config.head.out_of_order_window_ms,
-        series_max: usize::try_from(series_max).unwrap_or(usize::MAX),
+        series_max: limits::series_max(config),
         head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
         hash_seed: hash_seed(clock),
         recovery,
@@ -430,19 +435,9 @@ fn services(
     ready: &Arc<AtomicBool>,
     clock: &Clock,
 ) -> Services {
-    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let decoded_bytes_max = count(config.limits.request_decoded_bytes_max);
-    let limits = IngestLimits {
-        request_bytes_max: count(config.limits.request_bytes_max),
-        request_decoded_bytes_max: decoded_bytes_max,
-        // The largest request that is allowed must find room, and a second one beside it.
-        bytes_in_flight_max: IngestLimits::default().bytes_in_flight_max.max(decoded_bytes_max.saturating_mul(4)),
-        series_per_request_max: count(config.limits.series_per_request_max),
-        samples_per_request_max: count(config.limits.samples_per_request_max),
-    };
     let query_limits = Limits {
         samples_max: config.query.samples_max,
-        series_max: count(config.query.series_max),
+        series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
         timeout: Duration::from_millis(u64::try_from(config.query.timeout_ms).unwrap_or(0)),
         lookback_ms: config.query.lookback_ms,
         ..Limits::default()
@@ -451,7 +446,7 @@ fn services(
     Services {
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
-        ingest: Arc::new(Ingest::new(storage.clone(), limits, clock.clone())),
+        ingest: Arc::new(Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone())),
         storage: storage.clone(),
         snapshots: snapshots.clone(),
         admin_api: admin_api(config.admin_api, address),

@@ -3,9 +3,11 @@
 mod against_prost;
 mod bounds;
 mod influx;
+mod json_lines;
 mod mixed;
 mod requests;
 mod statsd;
+mod v2;
 mod wire;
 
 use std::path::PathBuf;
