@@ -207,7 +207,7 @@ fn lines_of_one_series_count_once_against_the_limit_of_series() {
     let fixture = Fixture::with_limits(limits);
     let many: String = (0..50).map(|index| format!("m,a=b v=1,w=2 {}\n", NOW_NS + index * 1_000_000)).collect();
     assert_eq!(fixture.lines(&many).expect("two series").samples, 100);
-    assert_eq!(fixture.lines("m,a=b v=1,w=2,x=3").expect_err("three").status(), 413);
+    assert_eq!(fixture.lines("n,a=b v=1,w=2,x=3").expect_err("three").status(), 413);
     assert_eq!(fixture.lines(&format!("{many}m,a=b v=1\n")).expect_err("101 samples").status(), 413);
 }
 
