@@ -7,7 +7,8 @@ use crate::process::Process;
 
 /// Runs a script to its end and gives what it printed. Panics with it when the script fails.
 pub(crate) fn run_python(folder: &Path, name: &str, script: &str, arguments: &[String]) -> String {
-    let file = folder.join(format!("{name}.py"));
+    // With a hyphen it cannot be taken for a module that the script imports.
+    let file = folder.join(format!("{name}-client.py"));
     fs::write(&file, script).expect("the folder can be written");
     let mut all = vec![file.display().to_string()];
     all.extend_from_slice(arguments);
