@@ -164,7 +164,11 @@ impl Statsd {
 
     /// What is written by a flush now.
     fn times(&self) -> FlushTimes {
-        let now_ms = self.clock.now_ms();
+        let mut now_ms = self.clock.now_ms();
+        if now_ms == self.flushed_ms {
+            // The last flush before the end can come at once, and a series has one value at a time.
+            now_ms += 1;
+        }
         // One later than the last flush: a series that was ended there and begins again keeps its end.
         let zero_ms = Some(self.flushed_ms + 1).filter(|zero_ms| *zero_ms < now_ms);
         FlushTimes { now_ms, zero_ms }
