@@ -60,7 +60,8 @@ async fn push_that_is_not_taken_as_it_stands_is_told_why() {
 async fn metadata_is_told_as_prometheus_tells_it() {
     let server = TestServer::start().await;
     let open = "Content-Type: application/openmetrics-text\r\n";
-    let text = "# TYPE up_seconds gauge\n# UNIT up_seconds seconds\n# HELP up_seconds \\\"Up\\\".\n# TYPE a counter\n# EOF\n";
+    let text =
+        "# TYPE up_seconds gauge\n# UNIT up_seconds seconds\n# HELP up_seconds \\\"Up\\\".\n# TYPE a counter\n# EOF\n";
     assert_eq!(push(&server, IMPORT, open, text.as_bytes()).await.status, 204);
     let of = |data: &str| format!(r#"{{"status":"success","data":{{{data}}}}}"#);
     let a = r#""a":[{"type":"counter","help":"","unit":""}]"#;

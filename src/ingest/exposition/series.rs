@@ -133,7 +133,9 @@ impl<'a> Scanner<'a> {
             }
             self.blanks();
             if !self.take(b'=') {
-                return Err("= is expected behind a label's name; other names than letters, digits and _ go into quotes");
+                return Err(
+                    "= is expected behind a label's name; other names than letters, digits and _ go into quotes",
+                );
             }
             Item::Label { name: Cow::Borrowed(name), value: self.value()? }
         };

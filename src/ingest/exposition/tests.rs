@@ -58,7 +58,8 @@ fn samples_of_the_text_format_say_name_labels_value_and_time() {
     assert_eq!(one("up 1", text), sample("up", &[], 1.0, None));
     assert_eq!(one("up 1 1395066363000\n", text), sample("up", &[], 1.0, Some(1_395_066_363_000)));
     assert_eq!(one("up -0 -3982045", text), sample("up", &[], -0.0, Some(-3_982_045)));
-    let expected = sample("http_requests_total", &[("method", "post"), ("code", "200")], 1027.0, Some(1_395_066_363_000));
+    let expected =
+        sample("http_requests_total", &[("method", "post"), ("code", "200")], 1027.0, Some(1_395_066_363_000));
     for written in [
         r#"http_requests_total{method="post",code="200"} 1027 1395066363000"#,
         r#"http_requests_total{method="post",code="200",} 1027 1395066363000"#,
@@ -117,7 +118,9 @@ fn values_are_those_that_go_reads() {
     }
     // Prometheus's normal NaN, so that nobody can send the one that says "stale".
     assert_eq!([value("NaN"), value("nan")].map(f64::to_bits), [0x7ff8_0000_0000_0001; 2]);
-    for text in ["0x1p-2", "1_000", "1,5", "--1", "e5", ".", "1e", "infin", "1e999", "-1e999", "+NaN", "-nan", "\"1\"", "١"] {
+    for text in
+        ["0x1p-2", "1_000", "1,5", "--1", "e5", ".", "1e", "infin", "1e999", "-1e999", "+NaN", "-nan", "\"1\"", "١"]
+    {
         assert!(refused(&format!("a {text}"), Format::Text).contains("its value is"), "{text}");
     }
 }
@@ -159,7 +162,9 @@ fn exemplars_are_read_over() {
         assert_eq!(one(line, Format::OpenMetrics), sample("foo_total", &[], 17.0, None), "{line}");
         assert_eq!(one(line, Format::Text), sample("foo_total", &[], 17.0, None), "{line}");
     }
-    for line in ["a 1 # note", "a 1 # {b=\"c\"}", "a 1 # {\"b\"} 1", "a 1 # {b=\"c\"} 1 2 3", "a 1 # {b=\"c\"} x", "a 1 #"] {
+    for line in
+        ["a 1 # note", "a 1 # {b=\"c\"}", "a 1 # {\"b\"} 1", "a 1 # {b=\"c\"} 1 2 3", "a 1 # {b=\"c\"} x", "a 1 #"]
+    {
         assert!(refused(line, Format::OpenMetrics).contains("exemplar"), "{line}");
     }
 }
@@ -296,8 +301,11 @@ fn written(sample: &Told, format: Format, is_name_quoted: bool) -> String {
 }
 
 fn any_text() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop::sample::select(vec!['a', 'Z', '}', '{', '"', '\\', '\n', 'n', ' ', ',', '=', '#', 'ü', '\t']), 1..9)
-        .prop_map(|letters| letters.into_iter().collect())
+    prop::collection::vec(
+        prop::sample::select(vec!['a', 'Z', '}', '{', '"', '\\', '\n', 'n', ' ', ',', '=', '#', 'ü', '\t']),
+        1..9,
+    )
+    .prop_map(|letters| letters.into_iter().collect())
 }
 
 fn any_sample() -> impl Strategy<Value = Told> {
@@ -316,8 +324,30 @@ fn any_sample() -> impl Strategy<Value = Told> {
 /// Letters that mean something, so that most lines nearly are of the format.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let pieces: [&[u8]; 24] = [
-        b"a", b"b", b"{", b"}", b"\"", b"=", b",", b" ", b"\n", b"\\", b"# ", b"HELP ", b"TYPE ", b"counter", b"1", b"2.5",
-        b"NaN", b"# EOF\n", b"\r", b"\t", b"\xff", b"\0", b"\xc3\xbc", b"__name__",
+        b"a",
+        b"b",
+        b"{",
+        b"}",
+        b"\"",
+        b"=",
+        b",",
+        b" ",
+        b"\n",
+        b"\\",
+        b"# ",
+        b"HELP ",
+        b"TYPE ",
+        b"counter",
+        b"1",
+        b"2.5",
+        b"NaN",
+        b"# EOF\n",
+        b"\r",
+        b"\t",
+        b"\xff",
+        b"\0",
+        b"\xc3\xbc",
+        b"__name__",
     ];
     prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..60).prop_map(|pieces| pieces.concat())
 }

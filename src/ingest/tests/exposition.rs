@@ -42,12 +42,15 @@ fn samples_are_stored_at_their_time_or_now() {
     assert_eq!(fixture.push(&text).expect("taken").samples, 3);
     let at = TextPush { timestamp_ms: Some(NOW_MS - 7), ..TextPush::default() };
     assert_eq!(fixture.push_as(at, format!("later 4\nup 5 {NOW_MS}")).expect("taken").samples, 2);
-    assert_eq!(fixture.stored(), stored(&[
-        ("later", &[(NOW_MS - 7, 4.0)]),
-        ("orders_total", &[(NOW_MS, 3.0)]),
-        ("up", &[(NOW_MS - 5, 2.0), (NOW_MS, 5.0)]),
-        (r#"up{job="shop"}"#, &[(NOW_MS, 1.0)]),
-    ]));
+    assert_eq!(
+        fixture.stored(),
+        stored(&[
+            ("later", &[(NOW_MS - 7, 4.0)]),
+            ("orders_total", &[(NOW_MS, 3.0)]),
+            ("up", &[(NOW_MS - 5, 2.0), (NOW_MS, 5.0)]),
+            (r#"up{job="shop"}"#, &[(NOW_MS, 1.0)]),
+        ])
+    );
 }
 
 #[test]
@@ -102,7 +105,10 @@ fn refused_lines_leave_their_neighbours_and_are_told() {
     assert_eq!((told.stored, told.refused), (2, 5));
     assert_eq!(told.first, "line 2, \"b{c=d} 2\": a label's value is not in quotes");
     let count = |what: &str| told.reasons.iter().find(|(reason, _)| reason.contains(what)).map(|(_, count)| *count);
-    assert_eq!((count("value is not a number"), count("the type is none")), (Some(2), Some(1)));
+    assert_eq!(
+        (count("value is not a number"), count("the type is none"), count("twice")),
+        (Some(2), Some(1), Some(1))
+    );
     assert_eq!(fixture.stored(), stored(&[("a", &[(NOW_MS, 1.0)]), ("e", &[(NOW_MS, 3.0)])]));
 }
 
@@ -215,11 +221,40 @@ fn oracle(text: &[u8], now_ms: i64) -> (BTreeMap<String, BTreeMap<i64, u64>>, u6
 /// Lines of few series in many spellings, good and bad.
 fn any_lines() -> impl Strategy<Value = Vec<String>> {
     let series = prop::sample::select(vec![
-        "a", "a{}", "a {b=\"c\"}", "a{b=\"c\"}", "a{b=\"}\"}", "a{b=\"# {\"}", "{\"a\"}", "{\"a\",b=\"c\"}", "a{b=\"c\",}",
-        "a{b=\"c\"", "a}", "a{b=\"c\"}}", "a{b=\"\\\"} 5\"}", "a{b=\"c\",b=\"d\"}", "a{b=\"\"}", "é", "# HELP a", "#", "",
+        "a",
+        "a{}",
+        "a {b=\"c\"}",
+        "a{b=\"c\"}",
+        "a{b=\"}\"}",
+        "a{b=\"# {\"}",
+        "{\"a\"}",
+        "{\"a\",b=\"c\"}",
+        "a{b=\"c\",}",
+        "a{b=\"c\"",
+        "a}",
+        "a{b=\"c\"}}",
+        "a{b=\"\\\"} 5\"}",
+        "a{b=\"c\",b=\"d\"}",
+        "a{b=\"\"}",
+        "é",
+        "# HELP a",
+        "#",
+        "",
     ]);
     let rest = prop::sample::select(vec![
-        " 1", "\t1", "1", " 2 ", " NaN", " x", "", " 1 # {} 1", " 1 # {b=\"}\"} 1", " 1 }", " {b=\"c\"} 1", " 1 1 1", " # {} 1",
+        " 1",
+        "\t1",
+        "1",
+        " 2 ",
+        " NaN",
+        " x",
+        "",
+        " 1 # {} 1",
+        " 1 # {b=\"}\"} 1",
+        " 1 }",
+        " {b=\"c\"} 1",
+        " 1 1 1",
+        " # {} 1",
     ]);
     let line = (series, rest).prop_map(|(series, rest)| format!("{series}{rest}"));
     prop::collection::vec(line, 1..12)
