@@ -72,7 +72,7 @@ fn refused(error: &BodyError) -> Reply {
     with_retry_after(text(error.status(), error.to_string()), retry_after_s)
 }
 
-fn with_retry_after(mut reply: Reply, seconds: Option<u32>) -> Reply {
+pub(super) fn with_retry_after(mut reply: Reply, seconds: Option<u32>) -> Reply {
     if let Some(seconds) = seconds {
         reply.headers_mut().insert(RETRY_AFTER, seconds.into());
     }

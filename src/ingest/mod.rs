@@ -19,6 +19,7 @@ mod exposition;
 mod limits;
 mod metadata;
 mod metadata_file;
+mod pushgateway;
 mod remote_write;
 mod rows;
 mod snappy;
@@ -35,6 +36,7 @@ pub use exposition::{Format, LabelPairs, Line, LineError, Lines, Sample, TextPus
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
+pub use pushgateway::{Group, GroupKey, KeptFamily, OWN_HELP, Push, PushCounters, PushError, PushSettings, Pushgateway, ShownFamily, ShownMetric, ShownValue};
 pub use verdict::{IngestError, PartialWrite, Written};
 
 use rows::{Rows, RowsBuilder};
@@ -148,7 +150,6 @@ impl Ingest {
     }
 
     /// Stores rows that no body brought, of a state that is kept here.
-    #[expect(dead_code, reason = "the groups of pushes will come this way")]
     async fn take_own(&self, fill: impl FnOnce(&mut RowsBuilder<'_>)) -> Result<Written, IngestError> {
         let rows = {
             let mut builder = RowsBuilder::new(&self.storage, &self.limits, &self.metadata);

@@ -14,6 +14,7 @@
 mod formats;
 mod metadata;
 mod metrics;
+mod push;
 mod watch;
 
 use std::net::SocketAddr;
@@ -60,8 +61,13 @@ const SERIES_BYTES_ASSUMED: u64 = 450 + 720 * 27 / 10;
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 3] =
-    [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX), Beside::Replaced(metadata::FILE)];
+pub const BESIDE_THE_DATABASE: [Beside; 4] = [
+    Beside::Replaced(watch::CHECKPOINT),
+    Beside::Growing(OUTBOX),
+    Beside::Replaced(metadata::FILE),
+    // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
+    Beside::Growing(push::FOLDER),
+];
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -129,6 +135,8 @@ pub struct Server {
     maintenance: JoinHandle<()>,
     watching: Watching,
     stop_metadata: Sender<()>,
+    stop_pushes: signal::Sender<bool>,
+    pushes: tokio::task::JoinHandle<()>,
     metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
@@ -206,8 +214,16 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
+        let services =
+            services(&config, address, &disk, &storage, &snapshots, rules, notifier, &registry, &ready, &clock)?;
         metrics::register_ingest(&registry, &services.ingest);
+        metrics::register_pushgateway(&registry, &services.pushgateway);
+        let (stop_pushes, pushes_stopped) = signal::channel(false);
+        let pushed = services.pushgateway.clone();
+        let pushes = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            push::keep(&pushed, pushes_stopped).await;
+        });
         let keeper = MetadataKeeper::open(disk, &config.data_dir, &clock, services.ingest.metadata());
         let (stop_metadata, metadata_stopped) = bounded(1);
         let metadata = thread("metadata", move || keeper.run(&metadata_stopped))?;
@@ -228,6 +244,8 @@ impl Server {
             maintenance,
             watching,
             stop_metadata,
+            stop_pushes,
+            pushes,
             metadata,
             _lock: lock,
         })
@@ -251,6 +269,8 @@ impl Server {
         // Ends that are gone already have nothing to be told.
         let _ = self.stop_http.send(true);
         let _ = self.http.await;
+        let _ = self.stop_pushes.send(true);
+        let _ = self.pushes.await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
@@ -406,6 +426,7 @@ fn hash_seed(clock: &Clock) -> u64 {
 fn services(
     config: &Config,
     address: SocketAddr,
+    disk: &Arc<dyn Disk>,
     storage: &Arc<Storage>,
     snapshots: &Arc<Snapshots>,
     rules: Arc<RuleSet>,
@@ -413,7 +434,7 @@ fn services(
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
-) -> Services {
+) -> Result<Services, ServerError> {
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let decoded_bytes_max = count(config.limits.request_decoded_bytes_max);
     let limits = IngestLimits {
@@ -432,10 +453,13 @@ fn services(
         ..Limits::default()
     };
     let (viewed, examined) = (storage.clone(), storage.clone());
-    Services {
+    let ingest = Arc::new(Ingest::new(storage.clone(), limits, clock.clone()));
+    let pushgateway = push::open(config, disk, &ingest)?;
+    Ok(Services {
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
-        ingest: Arc::new(Ingest::new(storage.clone(), limits, clock.clone())),
+        ingest,
+        pushgateway,
         storage: storage.clone(),
         snapshots: snapshots.clone(),
         admin_api: admin_api(config.admin_api, address),
@@ -445,7 +469,7 @@ fn services(
         firing: Arc::new(move || notifier.active()),
         damage: Arc::new(move || examined.damage()),
         clock: clock.clone(),
-    }
+    })
 }
 
 /// Ends the process when it is dropped by a panic.

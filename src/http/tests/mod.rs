@@ -93,10 +93,21 @@ fn services(
 ) -> Arc<Services> {
     let storage = storage();
     let snapshots = Snapshots::new(storage.clone(), SnapshotOptions::default()).expect("the disk can be read");
+    let ingest = Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::system()));
+    let push_settings = PushSettings {
+        folder: PathBuf::from("/data/push_groups"),
+        ttl_ms: 0,
+        resample_interval_ms: 30_000,
+        groups_max: 100,
+        series_per_group_max: 100,
+        bytes_max: 1 << 20,
+    };
+    let opened = Pushgateway::open(ingest.clone(), Arc::new(SimulatedDisk::new()), push_settings);
     Arc::new(Services {
         view,
         engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
-        ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::system())),
+        ingest,
+        pushgateway: opened.expect("an empty folder opens").0,
         storage,
         snapshots: Arc::new(snapshots),
         admin_api,
