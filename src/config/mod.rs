@@ -57,6 +57,8 @@ pub struct Config {
     pub head: HeadConfig,
     /// What one client may send.
     pub limits: LimitsConfig,
+    /// What jobs push that end before anybody could scrape them.
+    pub pushgateway: PushgatewayConfig,
     /// What one query may cost.
     pub query: QueryConfig,
     /// Snapshots that are taken by themselves.
@@ -119,6 +121,21 @@ pub struct LimitsConfig {
     pub series_per_metric_max: u64,
     /// Most series in memory of one job. 0: half of `head.series_max`.
     pub series_per_job_max: u64,
+}
+
+/// What jobs push that end before anybody could scrape them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PushgatewayConfig {
+    /// How long a group lives that does not say so itself, in ms after its last push. 0: until it is deleted.
+    pub ttl_ms: i64,
+    /// How often its samples are stored again, in ms.
+    pub resample_interval_ms: i64,
+    /// Most groups.
+    pub groups_max: u64,
+    /// Most series of one group.
+    pub series_per_group_max: u64,
+    /// Most bytes of all groups on disk.
+    pub bytes_max: u64,
 }
 
 /// What one query may cost.
