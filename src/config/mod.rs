@@ -65,7 +65,7 @@ pub struct Config {
     pub snapshots: SnapshotsConfig,
     /// How the stream is watched.
     pub detection: DetectionConfig,
-    /// Datagrams of StatsD.
+    /// Lines of StatsD.
     pub statsd: StatsdConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
@@ -169,10 +169,10 @@ pub struct DetectionConfig {
     pub lateness_ms: i64,
 }
 
-/// Datagrams of StatsD.
+/// Lines of StatsD.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatsdConfig {
-    /// `HOST:PORT` to take datagrams at. Empty: none are taken.
+    /// `HOST:PORT` to take them at, by UDP and TCP. Empty: none are taken.
     pub listen: String,
     /// Time between two flushes, in ms.
     pub flush_interval_ms: i64,

@@ -148,7 +148,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How late a sample may come, in event time, and still be judged with its own bucket."),
 
     setting!("statsd.listen", "", None, OptionalAddress(statsd.listen <- statsd.listen),
-        "HOST:PORT to take StatsD's datagrams at, such as 127.0.0.1:8125. Anybody who reaches it can write. Empty: none are taken."),
+        "HOST:PORT to take StatsD at, by UDP and TCP, such as 127.0.0.1:8125. Anybody who reaches it can write. Empty: none is taken."),
     setting!("statsd.flush_interval", "10s", Some(("100ms", "1h")), Duration(statsd.flush_interval_ms <- statsd.flush_interval),
         "How often what StatsD brought is stored. Queries look back query.lookback: keep this well below."),
     setting!("statsd.series_max", "10000", Some(("1", "10000000")), Count(statsd.series_max <- statsd.series_max),

@@ -27,7 +27,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
@@ -45,7 +45,7 @@ use crate::storage::{
 use crate::telemetry::{self, Registry};
 pub use formats::NewerFormat;
 use metadata::MetadataKeeper;
-use statsd::StatsdRunning;
+use statsd::{StatsdRunning, StatsdSockets};
 use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after. To see that nothing is due costs next to nothing.
@@ -163,7 +163,7 @@ impl Server {
         let rules = Arc::new(rules::load(&*disk, &config.rules)?);
         let listener = listen(&config.listen).await?;
         let address = listener.local_addr().map_err(|source| listen_error(&config.listen, source))?;
-        let statsd_socket = listen_statsd(&config.statsd.listen).await?;
+        let statsd_sockets = listen_statsd(&config.statsd.listen).await?;
         let external_url = match config.external_url.as_str() {
             "" => format!("http://{address}"),
             given => given.to_owned(),
@@ -235,10 +235,10 @@ impl Server {
         let keeper = MetadataKeeper::open(disk, &config.data_dir, &clock, services.ingest.metadata());
         let (stop_metadata, metadata_stopped) = bounded(1);
         let metadata = thread("metadata", move || keeper.run(&metadata_stopped))?;
-        let statsd = statsd_socket.map(|socket| {
+        let statsd = statsd_sockets.map(|sockets| {
             let counters = Arc::new(StatsdCounters::default());
             metrics::register_statsd(&registry, &counters);
-            StatsdRunning::start(socket, &config.statsd, services.ingest.clone(), clock.clone(), counters)
+            StatsdRunning::start(sockets, &config.statsd, services.ingest.clone(), clock.clone(), counters)
         });
         entrance.open(Arc::new(services));
         tracing::info!(%address, shards = shard_count, "ready");
@@ -319,11 +319,11 @@ async fn listen(address: &str) -> Result<TcpListener, ServerError> {
     TcpListener::bind(address).await.map_err(|source| listen_error(address, source))
 }
 
-async fn listen_statsd(address: &str) -> Result<Option<UdpSocket>, ServerError> {
+async fn listen_statsd(address: &str) -> Result<Option<StatsdSockets>, ServerError> {
     if address.is_empty() {
         return Ok(None);
     }
-    let bound = UdpSocket::bind(address).await;
+    let bound = StatsdSockets::bind(address).await;
     bound.map(Some).map_err(|source| ServerError::ListenStatsd { address: address.to_owned(), source })
 }
 

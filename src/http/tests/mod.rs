@@ -3,6 +3,7 @@
 mod admin;
 mod bulk;
 mod connections;
+mod influx;
 mod lifecycle;
 mod limits;
 mod prometheus;
