@@ -160,8 +160,12 @@ pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
     counter("taken", |ingest| &ingest.counters().requests_taken);
     counter("refused", |ingest| &ingest.counters().requests_refused);
     counter("deferred", |ingest| &ingest.counters().requests_deferred);
-    let ingest = ingest.clone();
+    let counted = ingest.clone();
     registry.counter_fn("dozor_write_body_bytes_total", "Bytes of write bodies as sent.", &[], move || {
-        read(&ingest.counters().body_bytes)
+        read(&counted.counters().body_bytes)
+    });
+    let added = ingest.clone();
+    registry.gauge_fn("dozor_otlp_delta_series", "Series whose deltas are added up.", &[], move || {
+        added.otlp_delta_series_count() as f64
     });
 }

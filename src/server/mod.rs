@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, Entrance, HttpLimits, Recovery, Services};
-use crate::ingest::{Ingest, IngestLimits};
+use crate::ingest::{Ingest, IngestLimits, OtlpOptions};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
@@ -418,11 +418,16 @@ fn services(
         lookback_ms: config.query.lookback_ms,
         ..Limits::default()
     };
+    let otlp = OtlpOptions {
+        promoted_attributes: config.otlp.promote_resource_attributes.clone(),
+        scope_labels: config.otlp.scope_labels,
+        delta_series_max: count(config.otlp.delta_series_max),
+    };
     let (viewed, examined) = (storage.clone(), storage.clone());
     Services {
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
-        ingest: Arc::new(Ingest::new(storage.clone(), limits, clock.clone())),
+        ingest: Arc::new(Ingest::new(storage.clone(), limits, clock.clone()).with_otlp(otlp)),
         storage: storage.clone(),
         snapshots: snapshots.clone(),
         admin_api: admin_api(config.admin_api, address),
