@@ -17,6 +17,7 @@ mod demo;
 mod engine;
 mod faults;
 mod load;
+mod otlp;
 mod pager;
 mod process;
 mod prometheus;

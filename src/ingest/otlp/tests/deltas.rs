@@ -133,20 +133,18 @@ fn total_without_points_for_an_hour_begins_anew() {
 
 #[test]
 fn delta_told_503_and_sent_again_is_counted_once() {
-    let limits = IngestLimits { bytes_in_flight_max: 1 << 20, ..IngestLimits::default() };
-    let receiver = Receiver::with(OtlpOptions::default(), limits);
+    let mut failing = Receiver::new();
     let orders = |second, value| request(vec![sum("orders", DELTA, true, vec![number(&[], second, value)])]);
-    receiver.store(&orders(1, 3.0));
-    // The body is read and its deltas are added up, and then the rows find no room: they take 24 bytes for a sample.
-    let many: Vec<NumberPoint> = (0..60_000).map(|index| number(&[], 2 + index, 1.0)).collect();
-    let many = request(vec![sum("orders", DELTA, true, many)]);
-    let body = Bytes::from(many.encode_to_vec());
-    let permits = receiver.fixture.ingest.room.available_permits();
-    let held = 2 * body.len() / 1024 + 1;
-    assert!(held < permits * 10, "the body alone says nothing");
-    let answer = receiver.post(OtlpEncoding::Protobuf, body);
-    assert_eq!(answer.status, 503, "{}", String::from_utf8_lossy(&answer.body));
-    assert_eq!(receiver.lines(), ["orders_total 3@1000"]);
+    failing.store(&orders(1, 3.0));
+    failing.fixture.storage.close();
+    let answer = failing.send(&orders(2, 4.0));
+    assert_eq!((answer.status, answer.retry_after_s.is_some()), (503, true));
+    // The same totals before a storage that works again.
+    let mut working = Receiver::new();
+    std::mem::swap(&mut working.fixture.ingest.otlp, &mut failing.fixture.ingest.otlp);
+    working.store(&orders(2, 4.0));
+    working.store(&orders(3, 1.0));
+    assert_eq!(working.lines(), ["orders_total 7@2000 8@3000"]);
 }
 
 #[test]
