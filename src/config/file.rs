@@ -40,6 +40,7 @@ pub(super) struct File {
     pub(super) snapshots: Snapshots,
     pub(super) detection: Detection,
     pub(super) otlp: Otlp,
+    pub(super) statsd: Statsd,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
 }
@@ -60,6 +61,18 @@ pub(super) struct Limits {
     pub(super) series_per_request_max: Option<Scalar>,
     pub(super) samples_per_request_max: Option<Scalar>,
     pub(super) connections_max: Option<Scalar>,
+    pub(super) connections_per_address_max: Option<Scalar>,
+    pub(super) head_timeout: Option<Scalar>,
+    pub(super) body_timeout: Option<Scalar>,
+    pub(super) body_rate_min: Option<Scalar>,
+    pub(super) idle_timeout: Option<Scalar>,
+    pub(super) body_bytes_in_flight_max: Option<Scalar>,
+    pub(super) ingest_bytes_in_flight_max: Option<Scalar>,
+    pub(super) labels_per_series_max: Option<Scalar>,
+    pub(super) label_name_bytes_max: Option<Scalar>,
+    pub(super) label_value_bytes_max: Option<Scalar>,
+    pub(super) series_per_metric_max: Option<Scalar>,
+    pub(super) series_per_job_max: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,6 +104,15 @@ pub(super) struct Otlp {
     pub(super) promote_resource_attributes: Option<Scalar>,
     pub(super) scope_labels: Option<Scalar>,
     pub(super) delta_series_max: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Statsd {
+    pub(super) listen: Option<Scalar>,
+    pub(super) flush_interval: Option<Scalar>,
+    pub(super) series_max: Option<Scalar>,
+    pub(super) idle_timeout: Option<Scalar>,
 }
 
 #[derive(Deserialize)]

@@ -65,6 +65,8 @@ pub struct Config {
     pub detection: DetectionConfig,
     /// How OpenTelemetry's metrics are translated.
     pub otlp: OtlpConfig,
+    /// Datagrams of StatsD.
+    pub statsd: StatsdConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
@@ -95,6 +97,30 @@ pub struct LimitsConfig {
     pub samples_per_request_max: u64,
     /// Most connections at a time.
     pub connections_max: u64,
+    /// Most connections from one address, loopback apart.
+    pub connections_per_address_max: u64,
+    /// Longest time between the first byte of a head and its last, in ms.
+    pub head_timeout_ms: i64,
+    /// Longest time that a body may take to arrive, in ms.
+    pub body_timeout_ms: i64,
+    /// Least bytes a second at which a body arrives. 0: any.
+    pub body_rate_min: u64,
+    /// Longest time without a request on an open connection, in ms.
+    pub idle_timeout_ms: i64,
+    /// Most bytes of all bodies in memory. 0: by the machine's memory.
+    pub body_bytes_in_flight_max: u64,
+    /// Most bytes of all writes under way, inflated and as rows. 0: by the machine's memory.
+    pub ingest_bytes_in_flight_max: u64,
+    /// Most labels of a series.
+    pub labels_per_series_max: u64,
+    /// Longest name of a label, in bytes.
+    pub label_name_bytes_max: u64,
+    /// Longest value of a label, in bytes.
+    pub label_value_bytes_max: u64,
+    /// Most series in memory of one metric. 0: a fifth of `head.series_max`.
+    pub series_per_metric_max: u64,
+    /// Most series in memory of one job. 0: half of `head.series_max`.
+    pub series_per_job_max: u64,
 }
 
 /// What one query may cost.
@@ -137,6 +163,19 @@ pub struct OtlpConfig {
     pub scope_labels: bool,
     /// Most stored series whose deltas are added up.
     pub delta_series_max: u64,
+}
+
+/// Datagrams of StatsD.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatsdConfig {
+    /// `HOST:PORT` to take datagrams at. Empty: none are taken.
+    pub listen: String,
+    /// Time between two flushes, in ms.
+    pub flush_interval_ms: i64,
+    /// Most series at a time.
+    pub series_max: u64,
+    /// How long a series stays without lines, in ms.
+    pub idle_timeout_ms: i64,
 }
 
 /// One receiver of notifications.

@@ -47,6 +47,8 @@ fn defaults_are_those_of_the_manual() {
     let promoted = &config.otlp.promote_resource_attributes;
     assert_eq!((promoted.len(), promoted[0].as_str(), promoted[7].as_str()), (8, "service.name", "host.name"));
     assert_eq!((config.otlp.scope_labels, config.otlp.delta_series_max), (false, 100_000));
+    let (listen, flush_interval_ms, idle_timeout_ms) = (String::new(), 10_000, 3_600_000);
+    assert_eq!(config.statsd, StatsdConfig { listen, flush_interval_ms, series_max: 10_000, idle_timeout_ms });
 }
 
 #[test]
@@ -88,6 +90,7 @@ fn every_row_of_the_table_reads_its_own_key_into_its_own_field() {
             None if setting.name == "external_url" => "http://watch.example",
             None if setting.name == "listen" => "localhost:1",
             None if setting.name == "otlp.scope_labels" => "on",
+            None if setting.name == "statsd.listen" => "localhost:2",
             None => "/elsewhere",
         };
         let yaml = match setting.name.split_once('.') {

@@ -13,8 +13,9 @@ use hyper::{Request, StatusCode, Version};
 use tokio::sync::Semaphore;
 
 use super::Services;
+use super::connections::NoSeat;
 use super::entrance::AskRecovery;
-use super::limits::HttpLimits;
+use super::limits::{EXPORTS_MAX, HttpLimits};
 use super::queries::QueryPool;
 use super::reply::{ApiError, ErrorKind, Reply, close_after};
 use super::request::{BodyBudget, Parameters};
@@ -32,12 +33,16 @@ pub(super) struct Front {
     pub(super) bodies: BodyBudget,
     /// The turn to carry out an order: there is one.
     pub(super) orders: Arc<Semaphore>,
+    /// The turns to export.
+    pub(super) exports: Arc<Semaphore>,
 }
 
 /// What the server counts about itself.
 pub(super) struct Numbers {
     pub(super) connections: Gauge,
-    pub(super) connections_refused: Counter,
+    /// In the order of [`NoSeat`], and those that came to a kept place with a write.
+    connections_refused: [Counter; 3],
+    pub(super) accept_failures: Counter,
     panics: Counter,
     /// In the order of [`ROUTES`], and one more for addresses that are not in it.
     routes: Vec<RouteNumbers>,
@@ -66,8 +71,10 @@ impl Front {
         recovery: AskRecovery,
     ) -> Arc<Front> {
         let queries = QueryPool::new(&limits, &services.registry);
-        let bodies = BodyBudget::new(&limits);
-        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders: Arc::new(Semaphore::new(1)) })
+        let orders = Arc::new(Semaphore::new(1));
+        let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
+        let bodies = BodyBudget::new(&limits, &services.registry);
+        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders, exports })
     }
 
     /// Answers a request, whatever it is.
@@ -133,14 +140,30 @@ impl Numbers {
         let paths = ROUTES.iter().map(|route| route.path).chain(["other"]);
         Numbers {
             connections: registry.gauge("dozor_http_connections", "Open connections.", &[]),
-            connections_refused: registry.counter(
-                "dozor_http_connections_refused_total",
-                "Connections refused for limits.connections_max.",
+            connections_refused: ["connections_max", "connections_per_address_max", "kept_for_questions"].map(
+                |reason| {
+                    let help = "Connections refused, by the limit.";
+                    registry.counter("dozor_http_connections_refused_total", help, &[("reason", reason)])
+                },
+            ),
+            accept_failures: registry.counter(
+                "dozor_http_accept_failures_total",
+                "Connections that the system did not hand over, mostly for want of descriptors.",
                 &[],
             ),
             panics: registry.counter("dozor_http_panics_total", "Requests that met a bug.", &[]),
             routes: paths.map(|path| RouteNumbers::new(registry, path)).collect(),
         }
+    }
+
+    /// Counts a connection for which there was no place; `None` stands for a write at a place kept for questions.
+    pub(super) fn count_refused(&self, why: Option<NoSeat>) {
+        let index = match why {
+            Some(NoSeat::ConnectionsMax) => 0,
+            Some(NoSeat::PerAddressMax) => 1,
+            None => 2,
+        };
+        self.connections_refused[index].increment();
     }
 
     pub(super) fn count(&self, index: usize, status: StatusCode, took: std::time::Duration) {

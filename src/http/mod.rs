@@ -13,8 +13,8 @@
 //! Always true:
 //! 1. What a stranger can make us hold is bounded: connections, head, body, the bytes of all bodies together, queries
 //!    that run and queries that wait. Each bound answers with an error that names it.
-//! 2. A connection that does not move is closed: 10 s for a head, 30 s for a body, 60 s between requests, 30 s for a
-//!    reader that takes nothing.
+//! 2. A connection that does not move is closed: 10 s for a head, 30 s for a body and a KiB a second of it, 60 s between
+//!    requests, 30 s for a reader that takes nothing.
 //! 3. No query runs on the threads that serve sockets, and one whose client has left is told to stop.
 //! 4. A panic in a handler costs its own request (500) and nothing else.
 //! 5. Where a request ends is never in doubt: one whose head gives its length in two ways is refused, or the last of
@@ -29,12 +29,16 @@
 //! compressed answers.
 
 mod admin;
+mod body;
+mod bulk;
 mod call;
 mod catalogue;
+mod connections;
 mod entrance;
 mod json;
 mod limits;
 mod listener;
+mod metadata;
 mod pages;
 mod parameters;
 mod push;

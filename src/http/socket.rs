@@ -48,7 +48,7 @@ impl Progress {
         *self.0.lock() = (Phase::Busy, Instant::now());
     }
 
-    /// The answer is ready.
+    /// The answer is ready, or, of one in pieces, its last piece.
     pub(super) fn waiting(&self) {
         *self.0.lock() = (Phase::Waiting, Instant::now());
     }

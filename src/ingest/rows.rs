@@ -12,6 +12,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::verdict::RefusedRows;
 use super::{IngestError, IngestLimits, Metadata, MetricKind};
 use crate::model::{Labels, METRIC_NAME, Sample, SeriesRef};
@@ -29,7 +31,9 @@ pub(super) struct Rows {
 impl Rows {
     /// Memory that the rows take.
     pub(super) fn bytes(&self) -> usize {
-        let new = |series: &NewSeries| size_of::<NewSeries>() + series.samples.capacity() * size_of::<Sample>();
+        let new = |series: &NewSeries| {
+            size_of::<NewSeries>() + series.labels.heap_bytes() + series.samples.capacity() * size_of::<Sample>()
+        };
         let of_batch =
             |batch: &ShardBatch| batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>();
         self.batches.iter().map(of_batch).sum()
@@ -62,6 +66,8 @@ pub(super) struct RowsBuilder<'a> {
     series_count: usize,
     sample_count: usize,
     key: Vec<u8>,
+    /// Series that are new with this request, by the key of their protocol.
+    fresh: HashMap<u128, SeriesRow>,
 }
 
 impl<'a> RowsBuilder<'a> {
@@ -76,6 +82,7 @@ impl<'a> RowsBuilder<'a> {
             series_count: 0,
             sample_count: 0,
             key: Vec::new(),
+            fresh: HashMap::new(),
         }
     }
 
@@ -95,6 +102,37 @@ impl<'a> RowsBuilder<'a> {
             Some(reference) => SeriesRow::Known(reference),
             None => self.new_series(raw_hash, &pairs),
         })
+    }
+
+    /// The key of a series that a protocol writes as these bytes, the same every time. Two that begin with another
+    /// byte, or are made different otherwise, keep protocols apart: remote write's begin with 0x0a.
+    #[inline]
+    pub(super) fn key(&self, encoded: &[u8]) -> u128 {
+        self.storage.resolver().raw_hash(encoded)
+    }
+
+    /// The series that the database knows by this key.
+    #[inline]
+    pub(super) fn known_by(&self, key: u128) -> Option<SeriesRow> {
+        self.known.get(key).map(SeriesRow::Known)
+    }
+
+    /// As [`RowsBuilder::series`], for one that the database does not know by `key`: from the next request on it does.
+    /// Within this one it is begun once, however often it is named.
+    #[cold]
+    pub(super) fn series_by<'p>(
+        &mut self,
+        key: u128,
+        pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Result<SeriesRow, IngestError> {
+        if let Some(series) = self.fresh.get(&key) {
+            return Ok(*series);
+        }
+        self.count_series()?;
+        let pairs: Vec<(&str, &str)> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let series = self.new_series(key, &pairs);
+        self.fresh.insert(key, series);
+        Ok(series)
     }
 
     #[cold]
@@ -163,6 +201,14 @@ impl<'a> RowsBuilder<'a> {
         }
         Ok(())
     }
+}
+
+/// The bytes by which a series that was not sent by anybody is resolved.
+pub(super) fn raw_key(labels: &Labels) -> Vec<u8> {
+    let pairs: Vec<(&str, &str)> = labels.iter().collect();
+    let mut key = Vec::new();
+    encode_key(&pairs, &mut key);
+    key
 }
 
 /// The labels as remote write 1.0 encodes them: for each a field 1 of a name (field 1) and a value (field 2).

@@ -75,6 +75,11 @@ impl<'a> Fields<'a> {
         Some(content)
     }
 
+    /// The next number of a packed list, or `None` at the end.
+    pub(super) fn next_packed(&mut self) -> Result<Option<u64>, WireError> {
+        if self.position == self.bytes.len() { Ok(None) } else { self.varint().map(Some) }
+    }
+
     #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
         match self.bytes.get(self.position) {

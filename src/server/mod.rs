@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
-//! stop    http ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! stop    http ─► statsd (last flush) ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
@@ -12,7 +12,10 @@
 //! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
 mod formats;
+mod limits;
+mod metadata;
 mod metrics;
+mod statsd;
 mod watch;
 
 use std::net::SocketAddr;
@@ -23,14 +26,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
 use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
-use crate::http::{self, Entrance, HttpLimits, Recovery, Services};
-use crate::ingest::{Ingest, IngestLimits, OtlpOptions};
+use crate::http::{self, Entrance, Recovery, Services};
+use crate::ingest::{Ingest, StatsdCounters};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
@@ -40,6 +43,8 @@ use crate::storage::{
 };
 use crate::telemetry::{self, Registry};
 pub use formats::NewerFormat;
+use metadata::MetadataKeeper;
+use statsd::StatsdRunning;
 use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after. To see that nothing is due costs next to nothing.
@@ -51,14 +56,10 @@ const MAINTENANCE_AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 /// How soon they are looked after again when a block was cut: the head is emptied in the next round, and time may run
 /// faster than the clock.
 const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
-/// Memory that the head may take for one series, when the limit of series is derived from the machine's memory: its
-/// labels, index and table entries (measured by `benches/memory.rs`, with room for longer labels), and three hours of
-/// samples, one each 15 s, of 2.7 bytes.
-const SERIES_BYTES_ASSUMED: u64 = 450 + 720 * 27 / 10;
-
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 2] = [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX)];
+pub const BESIDE_THE_DATABASE: [Beside; 3] =
+    [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX), Beside::Replaced(metadata::FILE)];
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -77,6 +78,14 @@ pub enum ServerError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}; give --listen another one")]
     Listen {
+        /// The setting.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The address of StatsD cannot be listened on.
+    #[error("cannot listen on {address} for StatsD: {source}; give --statsd-listen another one")]
+    ListenStatsd {
         /// The setting.
         address: String,
         /// What the system said.
@@ -120,11 +129,14 @@ pub struct Server {
     ready: Arc<AtomicBool>,
     stop_http: signal::Sender<bool>,
     http: tokio::task::JoinHandle<()>,
+    statsd: Option<StatsdRunning>,
     stop_deliveries: signal::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     watching: Watching,
+    stop_metadata: Sender<()>,
+    metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
 
@@ -143,6 +155,7 @@ impl Server {
         let rules = Arc::new(rules::load(&*disk, &config.rules)?);
         let listener = listen(&config.listen).await?;
         let address = listener.local_addr().map_err(|source| listen_error(&config.listen, source))?;
+        let statsd_socket = listen_statsd(&config.statsd.listen).await?;
         let external_url = match config.external_url.as_str() {
             "" => format!("http://{address}"),
             given => given.to_owned(),
@@ -186,7 +199,7 @@ impl Server {
         metrics::register_snapshots(&registry, &snapshots);
         let parts =
             WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
-        let watching = Watching::start(parts, disk, &config.data_dir, &clock)?;
+        let watching = Watching::start(parts, disk.clone(), &config.data_dir, &clock)?;
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
@@ -203,6 +216,14 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
         metrics::register_ingest(&registry, &services.ingest);
+        let keeper = MetadataKeeper::open(disk, &config.data_dir, &clock, services.ingest.metadata());
+        let (stop_metadata, metadata_stopped) = bounded(1);
+        let metadata = thread("metadata", move || keeper.run(&metadata_stopped))?;
+        let statsd = statsd_socket.map(|socket| {
+            let counters = Arc::new(StatsdCounters::default());
+            metrics::register_statsd(&registry, &counters);
+            StatsdRunning::start(socket, &config.statsd, services.ingest.clone(), clock.clone(), counters)
+        });
         entrance.open(Arc::new(services));
         tracing::info!(%address, shards = shard_count, "ready");
         Ok(Server {
@@ -214,11 +235,14 @@ impl Server {
             ready,
             stop_http,
             http,
+            statsd,
             stop_deliveries,
             deliveries,
             stop_maintenance,
             maintenance,
             watching,
+            stop_metadata,
+            metadata,
             _lock: lock,
         })
     }
@@ -241,13 +265,19 @@ impl Server {
         // Ends that are gone already have nothing to be told.
         let _ = self.stop_http.send(true);
         let _ = self.http.await;
+        if let Some(statsd) = self.statsd {
+            statsd.shutdown().await;
+        }
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
+        let _ = self.stop_metadata.send(());
         self.storage.stop_maintenance();
         let (storage, watching, maintenance, keeping) = (self.storage, self.watching, self.maintenance, self.keeping);
+        let metadata = self.metadata;
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
+            let _ = metadata.join();
             storage.close();
             watching.join();
         });
@@ -269,6 +299,14 @@ async fn listen(address: &str) -> Result<TcpListener, ServerError> {
     TcpListener::bind(address).await.map_err(|source| listen_error(address, source))
 }
 
+async fn listen_statsd(address: &str) -> Result<Option<UdpSocket>, ServerError> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let bound = UdpSocket::bind(address).await;
+    bound.map(Some).map_err(|source| ServerError::ListenStatsd { address: address.to_owned(), source })
+}
+
 fn listen_error(address: &str, source: std::io::Error) -> ServerError {
     ServerError::Listen { address: address.to_owned(), source }
 }
@@ -286,7 +324,7 @@ fn entrance(
         segments_read: progress.segments_done.load(Ordering::Relaxed),
         sample_count: progress.samples.load(Ordering::Relaxed),
     };
-    Entrance::new(HttpLimits::of(config), registry.clone(), clock.clone(), recovery)
+    Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
 }
 
 fn receivers(config: &Config) -> Result<Vec<notify::Receiver>, SecretError> {
@@ -360,10 +398,6 @@ fn storage_options(
     clock: &Clock,
     recovery: Arc<RecoveryProgress>,
 ) -> Result<StorageOptions, ConfigError> {
-    let series_max = match config.head.series_max {
-        0 => telemetry::memory_bytes() / 2 / SERIES_BYTES_ASSUMED,
-        given => given,
-    };
     let head_bytes_max = match config.head.bytes_max {
         0 => telemetry::memory_bytes() / 4,
         given => given,
@@ -376,7 +410,7 @@ fn storage_options(
         retention_rules: retention_rules(config)?,
         retention_bytes: config.retention_bytes,
         out_of_order_window_ms: config.head.out_of_order_window_ms,
-        series_max: usize::try_from(series_max).unwrap_or(usize::MAX),
+        series_max: limits::series_max(config),
         head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
         hash_seed: hash_seed(clock),
         recovery,
@@ -401,33 +435,20 @@ fn services(
     ready: &Arc<AtomicBool>,
     clock: &Clock,
 ) -> Services {
-    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let decoded_bytes_max = count(config.limits.request_decoded_bytes_max);
-    let limits = IngestLimits {
-        request_bytes_max: count(config.limits.request_bytes_max),
-        request_decoded_bytes_max: decoded_bytes_max,
-        // The largest request that is allowed must find room, and a second one beside it.
-        bytes_in_flight_max: IngestLimits::default().bytes_in_flight_max.max(decoded_bytes_max.saturating_mul(4)),
-        series_per_request_max: count(config.limits.series_per_request_max),
-        samples_per_request_max: count(config.limits.samples_per_request_max),
-    };
     let query_limits = Limits {
         samples_max: config.query.samples_max,
-        series_max: count(config.query.series_max),
+        series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
         timeout: Duration::from_millis(u64::try_from(config.query.timeout_ms).unwrap_or(0)),
         lookback_ms: config.query.lookback_ms,
         ..Limits::default()
-    };
-    let otlp = OtlpOptions {
-        promoted_attributes: config.otlp.promote_resource_attributes.clone(),
-        scope_labels: config.otlp.scope_labels,
-        delta_series_max: count(config.otlp.delta_series_max),
     };
     let (viewed, examined) = (storage.clone(), storage.clone());
     Services {
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
-        ingest: Arc::new(Ingest::new(storage.clone(), limits, clock.clone()).with_otlp(otlp)),
+        ingest: Arc::new(
+            Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone()).with_otlp(limits::of_otlp(config)),
+        ),
         storage: storage.clone(),
         snapshots: snapshots.clone(),
         admin_api: admin_api(config.admin_api, address),

@@ -112,6 +112,27 @@ impl ReadView {
         Ok(found)
     }
 
+    /// From the oldest to the newest moment of which something may be stored. Looks at every series of the head.
+    pub fn span(&self) -> Option<TimeRange> {
+        let mut spans = Vec::new();
+        match &self.0 {
+            Source::Given(all) => {
+                let times = all.iter().flat_map(|(_, samples)| [samples.first(), samples.last()]).flatten();
+                spans
+                    .extend(times.map(|sample| TimeRange { from_ms: sample.timestamp_ms, to_ms: sample.timestamp_ms }));
+            }
+            Source::Stored { head, blocks, .. } => {
+                spans.extend(blocks.members().iter().map(|member| member.block.span()));
+                for shard in head.shards() {
+                    let shard = shard.read();
+                    let series = (0..shard.slots()).filter_map(|slot| shard.series(slot));
+                    spans.extend(series.flat_map(|series| [series.span(), series.belated_span()]).flatten());
+                }
+            }
+        }
+        spans.into_iter().reduce(|a, b| TimeRange { from_ms: a.from_ms.min(b.from_ms), to_ms: a.to_ms.max(b.to_ms) })
+    }
+
     /// The names of labels of the series that satisfy all matchers, sorted. No matchers: of all series.
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
         let mut names = BTreeSet::new();

@@ -25,11 +25,12 @@ const COMMON: [(&str, &str); 7] = [
 ];
 
 /// Each series that the shop's two exports make, and its values: by hand, from what `otlp.py` does and how Prometheus
-/// names it. Where a series is in both exports it has two.
-fn expected() -> BTreeMap<String, Vec<f64>> {
+/// names it. Nobody in France orders in the second interval, of which deltas then say nothing.
+fn expected(temporality: &str) -> BTreeMap<String, Vec<f64>> {
+    let france = if temporality == "delta" { vec![2.0] } else { vec![2.0, 2.0] };
     let own = [
         ("shop_orders_total", Some(("region", "de")), vec![3.0, 7.0]),
-        ("shop_orders_total", Some(("region", "fr")), vec![2.0, 2.0]),
+        ("shop_orders_total", Some(("region", "fr")), france),
         ("shop_carts_open", None, vec![5.0, 3.0]),
         ("queue_fill_ratio", Some(("queue_name", "mail")), vec![0.25, 0.75]),
         ("checkout_duration_seconds_bucket", Some(("le", "0.1")), vec![1.0, 1.0]),
@@ -71,7 +72,7 @@ fn assert_shop_is_stored(path: &str, temporality: &str, encoding: &str) {
     let folder = TempDir::new().expect("a temporary folder");
     let engine = Engine::start(folder.path(), &[]);
     run_shop(engine.address, path, temporality, encoding);
-    let (stored, expected) = (stored(engine.address), expected());
+    let (stored, expected) = (stored(engine.address), expected(temporality));
     assert_eq!(stored.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (labels, values) in &expected {
         let own = &stored[labels];

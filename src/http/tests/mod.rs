@@ -1,6 +1,8 @@
 //! The server over loopback, driven by sockets that say exactly what the test says.
 
 mod admin;
+mod bulk;
+mod connections;
 mod lifecycle;
 mod limits;
 mod prometheus;

@@ -2,8 +2,10 @@
 
 mod against_prost;
 mod bounds;
+mod json_lines;
 mod mixed;
 mod requests;
+mod v2;
 mod wire;
 
 use std::path::PathBuf;
