@@ -40,6 +40,7 @@ pub(super) struct File {
     pub(super) query: Query,
     pub(super) snapshots: Snapshots,
     pub(super) detection: Detection,
+    pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
@@ -106,6 +107,14 @@ pub(super) struct Snapshots {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Detection {
     pub(super) lateness: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Otlp {
+    pub(super) promote_resource_attributes: Option<Scalar>,
+    pub(super) scope_labels: Option<Scalar>,
+    pub(super) delta_series_max: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]

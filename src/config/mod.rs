@@ -65,6 +65,8 @@ pub struct Config {
     pub snapshots: SnapshotsConfig,
     /// How the stream is watched.
     pub detection: DetectionConfig,
+    /// How OpenTelemetry's metrics are translated.
+    pub otlp: OtlpConfig,
     /// Lines of StatsD.
     pub statsd: StatsdConfig,
     /// Rule files.
@@ -167,6 +169,17 @@ pub struct SnapshotsConfig {
 pub struct DetectionConfig {
     /// How late a sample may be and still be judged with its own bucket, in ms of event time.
     pub lateness_ms: i64,
+}
+
+/// How OpenTelemetry's metrics are translated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtlpConfig {
+    /// Attributes of resources that become labels of every series.
+    pub promote_resource_attributes: Vec<String>,
+    /// Whether every series tells the scope that made it.
+    pub scope_labels: bool,
+    /// Most stored series whose deltas are added up.
+    pub delta_series_max: u64,
 }
 
 /// Lines of StatsD.

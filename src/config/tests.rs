@@ -44,8 +44,23 @@ fn defaults_are_those_of_the_manual() {
         }
     );
     assert_eq!(config.detection.lateness_ms, 30_000);
+    let promoted = &config.otlp.promote_resource_attributes;
+    assert_eq!((promoted.len(), promoted[0].as_str(), promoted[7].as_str()), (8, "service.name", "host.name"));
+    assert_eq!((config.otlp.scope_labels, config.otlp.delta_series_max), (false, 100_000));
     let (listen, flush_interval_ms, idle_timeout_ms) = (String::new(), 10_000, 3_600_000);
     assert_eq!(config.statsd, StatsdConfig { listen, flush_interval_ms, series_max: 10_000, idle_timeout_ms });
+}
+
+#[test]
+fn names_are_separated_by_commas() {
+    let names = |text: &str| {
+        let yaml = format!("otlp:\n  promote_resource_attributes: {text}\n");
+        Config::from_yaml("dozor.yml", &yaml).map(|config| config.otlp.promote_resource_attributes)
+    };
+    assert_eq!(names("\"\"").expect("none"), Vec::<String>::new());
+    assert_eq!(names("host.name ,  os.type").expect("two"), ["host.name", "os.type"]);
+    let error = names("host.name,, os.type").expect_err("an empty name").to_string();
+    assert!(error.contains("otlp.promote_resource_attributes") && error.contains("empty name"), "{error}");
 }
 
 #[test]
@@ -74,6 +89,7 @@ fn every_row_of_the_table_reads_its_own_key_into_its_own_field() {
             None if setting.name == "admin_api" => "off",
             None if setting.name == "external_url" => "http://watch.example",
             None if setting.name == "listen" => "localhost:1",
+            None if setting.name == "otlp.scope_labels" => "on",
             None if setting.name == "statsd.listen" => "localhost:2",
             None => "/elsewhere",
         };

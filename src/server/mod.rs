@@ -464,7 +464,8 @@ fn services(
         ..Limits::default()
     };
     let (viewed, examined) = (storage.clone(), storage.clone());
-    let ingest = Arc::new(Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone()));
+    let ingest = Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone());
+    let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(config)));
     let pushgateway = push::open(config, disk, &ingest)?;
     Ok(Services {
         view: Arc::new(move || viewed.view()),

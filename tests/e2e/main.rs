@@ -19,6 +19,7 @@ mod exposition;
 mod faults;
 mod influx;
 mod load;
+mod otlp;
 mod pager;
 mod process;
 mod prometheus;
