@@ -4,8 +4,9 @@ use hashbrown::HashMap;
 
 use crate::model::{Labels, Sample};
 
-/// Samples of a request, give or take those of one line.
-pub(super) const BATCH_SAMPLES_MAX: usize = 50_000;
+/// Samples of a request, give or take those of one piece of text or one hour of a series. In tests few, so that a short
+/// source gives many requests.
+pub(super) const BATCH_SAMPLES_MAX: usize = if cfg!(test) { 100 } else { 50_000 };
 /// Bytes of a request before it is compressed, give or take those of one series.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// What a sample takes in a request, in bytes.
@@ -78,6 +79,12 @@ impl Batch {
 
     pub(super) fn series(&self) -> impl Iterator<Item = &Labels> {
         self.index.keys()
+    }
+
+    /// Each series with its samples.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Labels, &[Sample])> {
+        self.index.iter().map(|(labels, position)| (labels, self.samples[*position].as_slice()))
     }
 
     pub(super) fn clear(&mut self) {

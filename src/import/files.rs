@@ -11,7 +11,7 @@ use crate::ingest::{JsonLine, JsonLineError};
 use crate::model::{Labels, METRIC_NAME, Sample};
 
 /// Bytes of text that are read at once, give or take a line.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 /// Longest line of text; a line of JSON may be longer, since one holds many samples.
 const TEXT_LINE_BYTES_MAX: usize = 1 << 20;
 /// Most samples of one line of JSON.

@@ -16,7 +16,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Header in which a server says how many samples it stored.
-const WRITTEN: &str = "x-prometheus-remote-write-samples-written";
+pub(super) const WRITTEN: &str = "x-prometheus-remote-write-samples-written";
 /// Longest text of an answer that is kept, in characters.
 const TOLD_CHARS_MAX: usize = 500;
 
@@ -103,7 +103,7 @@ impl Sender {
 }
 
 /// What a 400 says: some of it is refused for good, the rest stored.
-fn refused_in_part(headers: &HeaderMap, told: &str, sample_count: u64) -> Answer {
+pub(super) fn refused_in_part(headers: &HeaderMap, told: &str, sample_count: u64) -> Answer {
     let written = headers.get(WRITTEN).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
     let stored = written.min(sample_count);
     let lost = sample_count - stored;
@@ -144,29 +144,4 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = next;
     }
     cause.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reasons_of_a_partial_answer_are_told_apart() {
-        let told = "5 refused, 7 stored; first refused: up{job=\"a\"} at 1: too old; in all: \
-                    3 × too old: past the retention, or behind, 2 × another value is already stored for this timestamp";
-        let mut headers = HeaderMap::new();
-        headers.insert(WRITTEN, 7.into());
-        let answer = refused_in_part(&headers, told, 12);
-        assert_eq!(answer.stored, 7);
-        assert_eq!(answer.refused.first.as_deref(), Some("up{job=\"a\"} at 1: too old"));
-        let expected =
-            [("too old: past the retention, or behind", 3), ("another value is already stored for this timestamp", 2)];
-        assert_eq!(answer.refused.reasons, expected.map(|(reason, count)| (reason.to_owned(), count)));
-    }
-
-    #[test]
-    fn answer_of_another_server_is_one_reason_for_all() {
-        let answer = refused_in_part(&HeaderMap::new(), "out of order sample", 12);
-        assert_eq!((answer.stored, answer.refused.reasons), (0, vec![("out of order sample".to_owned(), 12)]));
-    }
 }

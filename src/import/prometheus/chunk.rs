@@ -36,7 +36,7 @@ pub(super) fn count(data: &[u8]) -> Option<u16> {
 }
 
 /// Reads all samples. `None` where the data ends early or contradicts itself; what was appended then is of no use.
-pub(super) fn read_xor(data: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
+pub(in crate::import) fn read_xor(data: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
     let mut head = Bytes::new(data);
     let count = head.u16()?;
     if count == 0 {

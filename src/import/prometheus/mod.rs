@@ -42,6 +42,8 @@ use crate::disk::Disk;
 use crate::model::{Labels, Sample, TimeRange};
 
 use block::Block;
+#[cfg(test)]
+pub(super) use {chunk::read_xor, tombstones::read as tombstones_of};
 
 /// Time that is read at once, in ms.
 const HOUR_MS: i64 = 3_600_000;

@@ -12,10 +12,10 @@ const HEAD_BYTES: usize = 5;
 const SUM_BYTES: usize = 4;
 
 /// Deleted spans by the reference of their series.
-pub(super) type Tombstones = HashMap<u64, Vec<TimeRange>>;
+pub(in crate::import) type Tombstones = HashMap<u64, Vec<TimeRange>>;
 
 /// Reads the file. Fails with the offset and what is wrong there.
-pub(super) fn read(file: &[u8]) -> Result<Tombstones, (usize, &'static str)> {
+pub(in crate::import) fn read(file: &[u8]) -> Result<Tombstones, (usize, &'static str)> {
     let mut head = Bytes::new(file);
     if head.u32() != Some(MAGIC) {
         return Err((0, "this is no file of tombstones"));
