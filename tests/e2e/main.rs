@@ -18,6 +18,7 @@ mod engine;
 mod faults;
 mod load;
 mod pager;
+mod portable;
 mod process;
 mod prometheus;
 mod refusals;
