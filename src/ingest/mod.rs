@@ -103,7 +103,7 @@ impl IngestCounters {
 
     fn note(&self, error: &IngestError) {
         self.refused[error.reason()].fetch_add(1, Ordering::Relaxed);
-        if let IngestError::Partial(partial) = error {
+        if let IngestError::Partial(partial) | IngestError::Crowded(partial) = error {
             for (counter, count) in self.samples_refused.iter().zip(partial.by_kind) {
                 counter.fetch_add(count, Ordering::Relaxed);
             }

@@ -21,6 +21,7 @@ mod influx;
 mod load;
 mod otlp;
 mod pager;
+mod portable;
 mod process;
 mod prometheus;
 mod python;
