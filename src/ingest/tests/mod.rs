@@ -2,6 +2,7 @@
 
 mod against_prost;
 mod bounds;
+mod budget;
 mod mixed;
 mod requests;
 mod v2;
@@ -80,6 +81,7 @@ pub(super) fn compressed(message: &[u8]) -> Bytes {
 pub(super) struct Fixture {
     pub(super) storage: Arc<Storage>,
     pub(super) ingest: Ingest,
+    pub(super) clock: Clock,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -103,10 +105,11 @@ impl Fixture {
             recovery: Arc::default(),
         };
         let disk = Arc::new(SimulatedDisk::new());
-        let (storage, _, _) = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_: &Labels| false))
+        let clock = Clock::manual(NOW_MS);
+        let (storage, _, _) = Storage::open(options, disk, clock.clone(), Arc::new(|_: &Labels| false))
             .expect("an empty database opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        Fixture { ingest: Ingest::new(storage.clone(), limits, Clock::manual(NOW_MS)), storage, runtime }
+        Fixture { ingest: Ingest::new(storage.clone(), limits, clock.clone()), clock, storage, runtime }
     }
 
     /// Sends a body with the usual headers.
