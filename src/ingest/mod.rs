@@ -226,6 +226,11 @@ impl Ingest {
         (self.budget.samples_folded(), series, sums)
     }
 
+    #[cfg(test)]
+    pub(super) fn budget_is_quiet(&self) -> bool {
+        self.budget.is_quiet()
+    }
+
     /// Bytes of requests under way.
     pub fn bytes_in_flight(&self) -> usize {
         self.limits.bytes_in_flight_max.saturating_sub(self.room.available_permits() << 10)

@@ -280,6 +280,14 @@ impl Answered {
     }
 }
 
+impl Answered {
+    /// Whether the client was told to come again after so many seconds, or up to four more.
+    pub(super) fn comes_again_in(&self, seconds: u32) -> bool {
+        let told = self.header("retry-after").and_then(|value| value.parse().ok());
+        told.is_some_and(|told: u32| (seconds..seconds + 5).contains(&told))
+    }
+}
+
 impl Client {
     /// Sends bytes. Also says whether the server let us: that it does not is for many tests the right answer.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> bool {
