@@ -76,13 +76,16 @@ pub struct Ingest {
     counters: IngestCounters,
     metadata: Arc<Metadata>,
     clock: Clock,
+    /// What the keys of remote write 2.0 are made with.
+    secrets: remote_write::Secrets,
 }
 
 impl Ingest {
     /// A way into `storage`.
     pub fn new(storage: Arc<Storage>, limits: IngestLimits, clock: Clock) -> Ingest {
         let room = Semaphore::new(limits.bytes_in_flight_max >> 10);
-        Ingest { storage, limits, room, counters: IngestCounters::default(), metadata: Arc::default(), clock }
+        let secrets = remote_write::Secrets::new(storage.resolver());
+        Ingest { storage, limits, room, counters: IngestCounters::default(), metadata: Arc::default(), clock, secrets }
     }
 
     /// What is known of the metrics' types and meanings.
