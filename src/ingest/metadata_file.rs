@@ -76,7 +76,9 @@ impl Metadata {
                 Event::Record { kind: KIND_END, payload, offset, .. } => {
                     decode_end(payload).map(|count| told_count = Some(count)).map_err(|damage| damage.moved(offset))
                 }
-                Event::Record { offset, .. } => Err(Corruption { offset, what: "a record of a kind that is not known" }),
+                Event::Record { offset, .. } => {
+                    Err(Corruption { offset, what: "a record of a kind that is not known" })
+                }
                 Event::Damage { from, what, .. } => Err(Corruption { offset: from, what }),
                 Event::TornTail { from } => Err(Corruption { offset: from, what: "the file ends in the middle" }),
                 Event::End { offset } if told_count.is_none_or(|count| count as usize != restored.families) => {
