@@ -125,6 +125,8 @@ pub struct Ingest {
     metadata: Arc<Metadata>,
     clock: Clock,
     otlp: otlp::Otlp,
+    /// What the keys of remote write 2.0 are made with.
+    secrets: remote_write::Secrets,
 }
 
 impl Ingest {
@@ -135,7 +137,8 @@ impl Ingest {
         let budget = LabelBudget::new(&limits);
         let (counters, metadata) = (IngestCounters::default(), Arc::default());
         let otlp = otlp::Otlp::new(OtlpOptions::default());
-        Ingest { storage, limits, room, turns, budget, counters, metadata, clock, otlp }
+        let secrets = remote_write::Secrets::new(storage.resolver());
+        Ingest { storage, limits, room, turns, budget, counters, metadata, clock, otlp, secrets }
     }
 
     /// What is known of the metrics' types and meanings.
