@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::config::WalSync;
 use crate::disk::{Disk, SimulatedDisk};
-use crate::ingest::IngestLimits;
+use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange};
 use crate::query::Limits;
 use crate::storage::{SnapshotOptions, StorageOptions};
