@@ -36,6 +36,7 @@ pub(super) struct File {
     pub(super) shards: Option<Scalar>,
     pub(super) head: Head,
     pub(super) limits: Limits,
+    pub(super) pushgateway: Pushgateway,
     pub(super) query: Query,
     pub(super) snapshots: Snapshots,
     pub(super) detection: Detection,
@@ -73,6 +74,16 @@ pub(super) struct Limits {
     pub(super) label_value_bytes_max: Option<Scalar>,
     pub(super) series_per_metric_max: Option<Scalar>,
     pub(super) series_per_job_max: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pushgateway {
+    pub(super) ttl: Option<Scalar>,
+    pub(super) resample_interval: Option<Scalar>,
+    pub(super) groups_max: Option<Scalar>,
+    pub(super) series_per_group_max: Option<Scalar>,
+    pub(super) bytes_max: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]

@@ -36,7 +36,7 @@ pub struct ServeArgs {
     /// Most series in memory, the setting head.series_max; 0 goes by the machine's memory [default: 0]
     #[arg(long, value_name = "COUNT")]
     pub max_series: Option<String>,
-    /// Address to take StatsD's datagrams at, like 127.0.0.1:8125 [default: none are taken]
+    /// Address to take StatsD at, by UDP and TCP, like 127.0.0.1:8125 [default: none is taken]
     #[arg(long, value_name = "HOST:PORT")]
     pub statsd_listen: Option<String>,
 }

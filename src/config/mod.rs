@@ -57,6 +57,8 @@ pub struct Config {
     pub head: HeadConfig,
     /// What one client may send.
     pub limits: LimitsConfig,
+    /// What jobs push that end before anybody could scrape them.
+    pub pushgateway: PushgatewayConfig,
     /// What one query may cost.
     pub query: QueryConfig,
     /// Snapshots that are taken by themselves.
@@ -65,7 +67,7 @@ pub struct Config {
     pub detection: DetectionConfig,
     /// How OpenTelemetry's metrics are translated.
     pub otlp: OtlpConfig,
-    /// Datagrams of StatsD.
+    /// Lines of StatsD.
     pub statsd: StatsdConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
@@ -123,6 +125,21 @@ pub struct LimitsConfig {
     pub series_per_job_max: u64,
 }
 
+/// What jobs push that end before anybody could scrape them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PushgatewayConfig {
+    /// How long a group lives that does not say so itself, in ms after its last push. 0: until it is deleted.
+    pub ttl_ms: i64,
+    /// How often its samples are stored again, in ms.
+    pub resample_interval_ms: i64,
+    /// Most groups.
+    pub groups_max: u64,
+    /// Most series of one group.
+    pub series_per_group_max: u64,
+    /// Most bytes of all groups on disk.
+    pub bytes_max: u64,
+}
+
 /// What one query may cost.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueryConfig {
@@ -165,10 +182,10 @@ pub struct OtlpConfig {
     pub delta_series_max: u64,
 }
 
-/// Datagrams of StatsD.
+/// Lines of StatsD.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatsdConfig {
-    /// `HOST:PORT` to take datagrams at. Empty: none are taken.
+    /// `HOST:PORT` to take them at, by UDP and TCP. Empty: none are taken.
     pub listen: String,
     /// Time between two flushes, in ms.
     pub flush_interval_ms: i64,

@@ -8,8 +8,8 @@ use super::units::{
     parse_admin_api, parse_bytes, parse_count, parse_duration_ms, parse_names, parse_switch, parse_wal_sync,
 };
 use super::{
-    AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, OtlpConfig, QueryConfig, SnapshotsConfig,
-    StatsdConfig, WalSync,
+    AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, OtlpConfig, PushgatewayConfig, QueryConfig,
+    SnapshotsConfig, StatsdConfig, WalSync,
 };
 
 /// One setting that is a single value.
@@ -125,6 +125,17 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("limits.series_per_job_max", "0", Some(("0", "1000000000")), Count(limits.series_per_job_max <- limits.series_per_job_max),
         "The same for the series with one value of the label job. 0: half of head.series_max."),
 
+    setting!("pushgateway.ttl", "0", Some(("0", "100y")), Duration(pushgateway.ttl_ms <- pushgateway.ttl),
+        "How long what was pushed to /metrics/job/… lives after its last push, if that does not say so itself. 0: until it is deleted."),
+    setting!("pushgateway.resample_interval", "30s", Some(("1s", "1h")), Duration(pushgateway.resample_interval_ms <- pushgateway.resample_interval),
+        "How often it is stored again meanwhile. Instant queries lose sight of it when this is longer than query.lookback."),
+    setting!("pushgateway.groups_max", "10000", Some(("0", "1000000")), Count(pushgateway.groups_max <- pushgateway.groups_max),
+        "Most groups, that is sets of labels in addresses; a push of a new one past it is answered 503."),
+    setting!("pushgateway.series_per_group_max", "10000", Some(("2", "1000000")), Count(pushgateway.series_per_group_max <- pushgateway.series_per_group_max),
+        "Most series of one group, the two that tell of its pushes included."),
+    setting!("pushgateway.bytes_max", "64MiB", Some(("1KiB", "16GiB")), Bytes(pushgateway.bytes_max <- pushgateway.bytes_max),
+        "Most bytes of all groups on disk; in memory they take a few times as much."),
+
     setting!("query.timeout", "30s", Some(("100ms", "1h")), Duration(query.timeout_ms <- query.timeout),
         "Longest time that a query may run. A client may ask for less, not for more."),
     setting!("query.samples_max", "50000000", Some(("1000", "10000000000")), Count(query.samples_max <- query.samples_max),
@@ -152,7 +163,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Most series whose deltas are added up, in memory; of a histogram each bucket is one. Deltas of more are refused."),
 
     setting!("statsd.listen", "", None, OptionalAddress(statsd.listen <- statsd.listen),
-        "HOST:PORT to take StatsD's datagrams at, such as 127.0.0.1:8125. Anybody who reaches it can write. Empty: none are taken."),
+        "HOST:PORT to take StatsD at, by UDP and TCP, such as 127.0.0.1:8125. Anybody who reaches it can write. Empty: none is taken."),
     setting!("statsd.flush_interval", "10s", Some(("100ms", "1h")), Duration(statsd.flush_interval_ms <- statsd.flush_interval),
         "How often what StatsD brought is stored. Queries look back query.lookback: keep this well below."),
     setting!("statsd.series_max", "10000", Some(("1", "10000000")), Count(statsd.series_max <- statsd.series_max),
@@ -197,6 +208,7 @@ pub(super) fn defaults() -> Config {
         shards: 0,
         head: HeadConfig::default(),
         limits: LimitsConfig::default(),
+        pushgateway: PushgatewayConfig::default(),
         query: QueryConfig::default(),
         snapshots: SnapshotsConfig::default(),
         detection: DetectionConfig::default(),

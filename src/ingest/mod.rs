@@ -24,6 +24,7 @@ mod limits;
 mod metadata;
 mod metadata_file;
 mod otlp;
+mod pushgateway;
 mod remote_write;
 mod rows;
 mod snappy;
@@ -45,6 +46,10 @@ pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
 pub use otlp::{OtlpAnswer, OtlpEncoding, OtlpOptions};
+pub use pushgateway::{
+    Group, GroupKey, KeptFamily, OWN_HELP, Push, PushCounters, PushError, PushSettings, Pushgateway, ShownFamily,
+    ShownMetric, ShownValue,
+};
 pub use statsd::{Statsd, StatsdCounters, StatsdOptions};
 pub use verdict::{IngestError, PartialWrite, Written};
 

@@ -190,3 +190,6 @@ impl<'a> Iterator for RawLines<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

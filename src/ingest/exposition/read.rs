@@ -105,7 +105,7 @@ impl<'a> Reader<'a, '_, '_> {
             if has_ended {
                 self.refuse(line, lines.number, BEHIND_THE_END);
             } else if line[0] == b'#' {
-                has_ended = self.comment(line, lines.number);
+                has_ended = self.comment(line, lines.number)?;
             } else {
                 self.wait(line, lines.number)?;
             }
@@ -192,14 +192,21 @@ impl<'a> Reader<'a, '_, '_> {
     }
 
     /// Takes a line that begins with `#`, and says whether it is the last one.
-    fn comment(&mut self, line: &[u8], number: usize) -> bool {
+    fn comment(&mut self, line: &[u8], number: usize) -> Result<bool, IngestError> {
         match line::read(line, self.format) {
             Ok(line::Read::Line(told)) => self.family.learn(told, self.rows),
             Ok(line::Read::Nothing) => {}
-            Ok(line::Read::End) => return true,
-            Err(what) => self.refuse(line, number, what),
+            Ok(line::Read::End) => {
+                self.resolve()?;
+                return Ok(true);
+            }
+            Err(what) => {
+                // What is refused is told in the order of the lines.
+                self.resolve()?;
+                self.refuse(line, number, what);
+            }
         }
-        false
+        Ok(false)
     }
 
     #[cold]

@@ -41,6 +41,9 @@ pub(super) fn read(line: &str) -> Result<SeriesText<'_>, What> {
     scanner.blanks();
     if !scanner.take(b'{') {
         let name = name.ok_or("it starts with neither a metric's name nor {; other names go into quotes: {\"a.b\"}")?;
+        if !matches!(line.as_bytes().get(name_end), None | Some(b' ' | b'\t')) {
+            return Err("a metric's name is of letters, digits, _ and :; other names go into quotes: {\"a.b\"}");
+        }
         return Ok(SeriesText { name, labels: LabelPairs { text: "" }, end: name_end });
     }
     let labels = LabelPairs { text: &line[scanner.at..] };

@@ -16,7 +16,6 @@
 
 mod line;
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -108,7 +107,7 @@ pub(super) fn read(
     rows: &mut RowsBuilder<'_>,
 ) -> Result<u64, IngestError> {
     let mut lines = Lines::new(body);
-    let mut batch = Batch { write, now_ms, known: HashMap::new(), texts_skipped: 0 };
+    let mut batch = Batch { write, now_ms, key: Vec::new(), texts_skipped: 0 };
     while let Some((bytes, line)) = lines.next() {
         match line.map_err(Trouble::Line).and_then(|line| batch.take(&line, rows)) {
             Ok(()) => {}
@@ -137,17 +136,16 @@ impl From<IngestError> for Trouble {
     }
 }
 
-/// The lines of one body. A series that comes again costs one look-up, and counts once against the limit of series.
+/// The lines of one body.
 struct Batch<'a> {
     write: InfluxWrite<'a>,
     now_ms: i64,
-    /// By the bytes of measurement and tags, and those of the field's name.
-    known: HashMap<(&'a [u8], &'a [u8]), SeriesRow>,
+    key: Vec<u8>,
     texts_skipped: u64,
 }
 
-impl<'a> Batch<'a> {
-    fn take(&mut self, line: &Line<'a>, rows: &mut RowsBuilder<'_>) -> Result<(), Trouble> {
+impl Batch<'_> {
+    fn take(&mut self, line: &Line<'_>, rows: &mut RowsBuilder<'_>) -> Result<(), Trouble> {
         let timestamp_ms = match line.timestamp {
             Some(timestamp) => {
                 let read = self.write.precision.to_ms(timestamp);
@@ -168,9 +166,17 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn series(&mut self, series: &'a [u8], field: &'a [u8], rows: &mut RowsBuilder<'_>) -> Result<SeriesRow, Trouble> {
-        if let Some(known) = self.known.get(&(series, field)) {
-            return Ok(*known);
+    /// A series that came before, in this request or another, costs one hash and one look-up.
+    fn series(&mut self, series: &[u8], field: &[u8], rows: &mut RowsBuilder<'_>) -> Result<SeriesRow, Trouble> {
+        self.key.clear();
+        self.key.push(KEY_OF_INFLUX);
+        for piece in [self.write.db.as_bytes(), series, field] {
+            self.key.extend_from_slice(piece);
+            self.key.push(KEY_PIECE_END);
+        }
+        let key = rows.key(&self.key);
+        if let Some(known) = rows.known_by(key) {
+            return Ok(known);
         }
         let head = head(series)?;
         let field_name = unescaped(field)?;
@@ -182,11 +188,14 @@ impl<'a> Batch<'a> {
         let tags: Vec<_> = head.tags.iter().map(|(name, value)| (label_name(name), value.as_ref())).collect();
         let db = if tags.iter().any(|(name, _)| name == "db") { "" } else { self.write.db };
         let pairs = tags.iter().map(|(name, value)| (name.as_ref(), *value));
-        let row = rows.series(pairs.chain([(METRIC_NAME, name.as_ref()), ("db", db)]))?;
-        self.known.insert((series, field), row);
-        Ok(row)
+        Ok(rows.series_by(key, pairs.chain([(METRIC_NAME, name.as_ref()), ("db", db)]))?)
     }
 }
+
+/// Begins the key of a series, and no other protocol's.
+const KEY_OF_INFLUX: u8 = b'i';
+/// Ends a piece of a key. No byte of UTF-8, and only what is UTF-8 is ever known by its key.
+const KEY_PIECE_END: u8 = 0xff;
 
 /// The beginning of a line that is refused.
 fn shown(line: &[u8]) -> String {

@@ -194,6 +194,7 @@ impl Ingest {
 
     async fn flush_all(&self, statsd: &mut Statsd) -> Result<Written, IngestError> {
         let (times, now) = (statsd.times(), statsd.clock.monotonic());
+        statsd.series.values_mut().for_each(Series::seal);
         let stored_series_max = STORED_SERIES_PER_REQUEST.min(self.limits.series_per_request_max);
         let all: Vec<&Series> = statsd.series.values().collect();
         let mut written = Written::default();

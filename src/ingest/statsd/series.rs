@@ -43,7 +43,7 @@ pub(super) struct Series {
 
 #[derive(Debug)]
 enum State {
-    /// `shown` is the most that `sum` ever was: what is taken away is held against what comes.
+    /// `shown` is the most that `sum` was at any flush: what is taken away is held against what comes.
     Counter {
         sum: f64,
         shown: f64,
@@ -126,15 +126,19 @@ impl Series {
         let unit = if line.kind == Kind::Timer { 1000.0 } else { 1.0 };
         for number in numbers {
             match &mut self.state {
-                State::Counter { sum, shown } => {
-                    *sum = finite(*sum + number.value * line.weight);
-                    *shown = shown.max(*sum);
-                }
+                State::Counter { sum, .. } => *sum = finite(*sum + number.value * line.weight),
                 State::Gauge(value) if number.is_signed => *value = finite(*value + number.value),
                 State::Gauge(value) => *value = number.value,
                 State::Histogram(histogram) => histogram.observe(number.value / unit, line.weight),
                 State::Set(_) => {}
             }
+        }
+    }
+
+    /// Comes before each flush: what a counter shows is decided by all the lines that came between two.
+    pub(super) fn seal(&mut self) {
+        if let State::Counter { sum, shown } = &mut self.state {
+            *shown = shown.max(*sum);
         }
     }
 
