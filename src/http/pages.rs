@@ -135,11 +135,6 @@ pub(super) async fn empty_list(_: Call) -> Result<Reply, ApiError> {
     Ok(data(|text| text.raw("[]")))
 }
 
-/// `/api/v1/metadata`: none is kept.
-pub(super) async fn empty_object(_: Call) -> Result<Reply, ApiError> {
-    Ok(data(|text| text.raw("{}")))
-}
-
 fn data(write: impl FnOnce(&mut JsonText)) -> Reply {
     json(StatusCode::OK, success(&[], &[], write))
 }

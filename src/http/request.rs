@@ -122,7 +122,7 @@ impl Parameters {
         Ok(Parameters(parameters))
     }
 
-    /// Reads the address alone: of a request whose body is something else.
+    /// Reads the address alone, where the body is something else whatever its type says.
     pub(super) fn of_address(head: &Parts) -> Result<Parameters, ApiError> {
         let mut parameters = Vec::new();
         decode_form(head.uri.query().unwrap_or(""), &mut parameters)?;

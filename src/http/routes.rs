@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
-use super::{admin, bulk, catalogue, pages, queries, status, watching, write};
+use super::{admin, bulk, catalogue, metadata, pages, push, queries, status, watching, write};
 
 /// What a handler returns.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
@@ -45,13 +45,15 @@ pub(super) const ROUTES: &[Route] = &[
     route!(POST "/api/v1/push" READY write::remote_write),
     route!(POST "/api/v1/import" READY bulk::import),
     route!(BOTH "/api/v1/export" READY bulk::export),
+    route!(ORDER "/api/v1/import/prometheus" READY push::import_text),
+    route!(ORDER "/api/v1/import/prometheus/metrics/{rest}" READY push::import_text_of_group),
     route!(BOTH "/api/v1/query" READY queries::instant),
     route!(BOTH "/api/v1/query_range" READY queries::range),
     route!(BOTH "/api/v1/query_exemplars" READY pages::empty_list),
     route!(BOTH "/api/v1/series" READY catalogue::series),
     route!(BOTH "/api/v1/labels" READY catalogue::label_names),
     route!(GET  "/api/v1/label/{name}/values" READY catalogue::label_values),
-    route!(GET  "/api/v1/metadata" READY pages::empty_object),
+    route!(GET  "/api/v1/metadata" READY metadata::metadata),
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
     route!(GET  "/api/v1/status/buildinfo" ALWAYS pages::build_info),

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::files::{JsonFile, TextFile};
 use super::prometheus::BlockFolder;
 use crate::disk::Disk;
-use crate::ingest::exposition::Format;
+use crate::ingest::Format;
 
 /// The kinds of sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,10 +15,11 @@
 //! 3. The memory of all requests under way is bounded: a request that finds no room is told 503 at once.
 
 mod body;
-pub(crate) mod exposition;
+mod exposition;
 mod json_lines;
 mod limits;
 mod metadata;
+mod metadata_file;
 mod remote_write;
 mod rows;
 mod snappy;
@@ -31,9 +32,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use exposition::{Format, LabelPairs, Line, LineError, Lines, Sample, TextPush, lines};
 pub use json_lines::{JsonLine, JsonLineError, append_left_out, append_line};
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
+pub use metadata_file::RestoredMetadata;
 pub use verdict::{IngestError, PartialWrite, Written};
 
 use rows::{Rows, RowsBuilder};

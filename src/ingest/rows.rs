@@ -12,6 +12,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::verdict::RefusedRows;
 use super::{IngestError, IngestLimits, Metadata, MetricKind};
 use crate::model::{Labels, METRIC_NAME, Sample, SeriesRef};
@@ -48,8 +50,8 @@ pub(super) enum SeriesRow {
         /// Index in its batch.
         index: usize,
     },
-    /// Its labels are not allowed; the reason is told already.
-    Refused,
+    /// Its labels are not allowed: the place of the reason, which is told already.
+    Refused(usize),
 }
 
 /// Collects what a reader finds in a body.
@@ -62,6 +64,8 @@ pub(super) struct RowsBuilder<'a> {
     series_count: usize,
     sample_count: usize,
     key: Vec<u8>,
+    /// Series that are new with this request, by the key of their protocol.
+    fresh: HashMap<u128, SeriesRow>,
 }
 
 impl<'a> RowsBuilder<'a> {
@@ -76,6 +80,7 @@ impl<'a> RowsBuilder<'a> {
             series_count: 0,
             sample_count: 0,
             key: Vec::new(),
+            fresh: HashMap::new(),
         }
     }
 
@@ -97,19 +102,46 @@ impl<'a> RowsBuilder<'a> {
         })
     }
 
+    /// The key of a series that a protocol writes as these bytes, the same every time. Two that begin with another
+    /// byte, or are made different otherwise, keep protocols apart: remote write's begin with 0x0a.
+    #[inline]
+    pub(super) fn key(&self, encoded: &[u8]) -> u128 {
+        self.storage.resolver().raw_hash(encoded)
+    }
+
+    /// The series that the database knows by this key.
+    #[inline]
+    pub(super) fn known_by(&self, key: u128) -> Option<SeriesRow> {
+        self.known.get(key).map(SeriesRow::Known)
+    }
+
+    /// As [`RowsBuilder::series`], for one that the database does not know by `key`: from the next request on it does.
+    /// Within this one it is begun once, however often it is named.
+    #[cold]
+    pub(super) fn series_by<'p>(
+        &mut self,
+        key: u128,
+        pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Result<SeriesRow, IngestError> {
+        if let Some(series) = self.fresh.get(&key) {
+            return Ok(*series);
+        }
+        self.count_series()?;
+        let pairs: Vec<(&str, &str)> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let series = self.new_series(key, &pairs);
+        self.fresh.insert(key, series);
+        Ok(series)
+    }
+
     #[cold]
     fn new_series(&mut self, raw_hash: u128, pairs: &[(&str, &str)]) -> SeriesRow {
         let shown = || format!("the series {}", shown(pairs));
         match Labels::from_pairs(pairs.iter().copied()) {
             Ok(labels) if labels.metric_name().is_some() => self.begin_new(raw_hash, labels),
             Ok(_) => {
-                self.rows.refused.add(0, format!("the label {METRIC_NAME} is missing"), shown);
-                SeriesRow::Refused
+                SeriesRow::Refused(self.rows.refused.note(0, format!("the label {METRIC_NAME} is missing"), shown))
             }
-            Err(error) => {
-                self.rows.refused.add(0, error.to_string(), shown);
-                SeriesRow::Refused
-            }
+            Err(error) => SeriesRow::Refused(self.rows.refused.note(0, error.to_string(), shown)),
         }
     }
 
@@ -133,9 +165,14 @@ impl<'a> RowsBuilder<'a> {
             SeriesRow::New { shard, index } => {
                 self.rows.batches[shard].new[index].samples.push(Sample { timestamp_ms, value });
             }
-            SeriesRow::Refused => self.rows.refused.count += 1,
+            SeriesRow::Refused(reason) => self.rows.refused.add_one(reason),
         }
         Ok(())
+    }
+
+    /// The bounds of a request.
+    pub(super) fn limits(&self) -> &IngestLimits {
+        self.limits
     }
 
     /// Counts samples that a reader cannot store, the reason and, for the first of all, what it is.

@@ -11,7 +11,8 @@ use storage_format::version_of;
 use crate::disk::{Disk, DiskError};
 
 /// Where files of ours are: the folder in the data folder, and the extension that counts.
-const PLACES: [(&str, &str); 4] = [("", "state"), ("blocks", "block"), ("log", "log"), ("outbox", "outbox")];
+const PLACES: [(&str, &str); 5] =
+    [("", "state"), ("", "meta"), ("blocks", "block"), ("log", "log"), ("outbox", "outbox")];
 
 /// A file that this binary is too old for.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,7 @@ mod tests {
             (FileType::Log, "log/00000001.log"),
             (FileType::Outbox, "outbox/0000000001.outbox"),
             (FileType::Detector, "detect.state"),
+            (FileType::Metadata, "families.meta"),
         ];
         for (kind, name) in files {
             let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());

@@ -160,6 +160,10 @@ pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
     counter("taken", |ingest| &ingest.counters().requests_taken);
     counter("refused", |ingest| &ingest.counters().requests_refused);
     counter("deferred", |ingest| &ingest.counters().requests_deferred);
+    let described = ingest.metadata().clone();
+    registry.gauge_fn("dozor_metadata_families", "Metrics whose type, help or unit is known.", &[], move || {
+        described.family_count() as f64
+    });
     let ingest = ingest.clone();
     registry.counter_fn("dozor_write_body_bytes_total", "Bytes of write bodies as sent.", &[], move || {
         read(&ingest.counters().body_bytes)

@@ -12,6 +12,7 @@
 //! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
 mod formats;
+mod metadata;
 mod metrics;
 mod watch;
 
@@ -40,6 +41,7 @@ use crate::storage::{
 };
 use crate::telemetry::{self, Registry};
 pub use formats::NewerFormat;
+use metadata::MetadataKeeper;
 use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after. To see that nothing is due costs next to nothing.
@@ -58,7 +60,8 @@ const SERIES_BYTES_ASSUMED: u64 = 450 + 720 * 27 / 10;
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 2] = [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX)];
+pub const BESIDE_THE_DATABASE: [Beside; 3] =
+    [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX), Beside::Replaced(metadata::FILE)];
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -125,6 +128,8 @@ pub struct Server {
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     watching: Watching,
+    stop_metadata: Sender<()>,
+    metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
 
@@ -186,7 +191,7 @@ impl Server {
         metrics::register_snapshots(&registry, &snapshots);
         let parts =
             WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
-        let watching = Watching::start(parts, disk, &config.data_dir, &clock)?;
+        let watching = Watching::start(parts, disk.clone(), &config.data_dir, &clock)?;
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
@@ -203,6 +208,9 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
         metrics::register_ingest(&registry, &services.ingest);
+        let keeper = MetadataKeeper::open(disk, &config.data_dir, &clock, services.ingest.metadata());
+        let (stop_metadata, metadata_stopped) = bounded(1);
+        let metadata = thread("metadata", move || keeper.run(&metadata_stopped))?;
         entrance.open(Arc::new(services));
         tracing::info!(%address, shards = shard_count, "ready");
         Ok(Server {
@@ -219,6 +227,8 @@ impl Server {
             stop_maintenance,
             maintenance,
             watching,
+            stop_metadata,
+            metadata,
             _lock: lock,
         })
     }
@@ -243,11 +253,14 @@ impl Server {
         let _ = self.http.await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
+        let _ = self.stop_metadata.send(());
         self.storage.stop_maintenance();
         let (storage, watching, maintenance, keeping) = (self.storage, self.watching, self.maintenance, self.keeping);
+        let metadata = self.metadata;
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
+            let _ = metadata.join();
             storage.close();
             watching.join();
         });

@@ -11,6 +11,7 @@ use storage_format::column::{Decoder, Numbers};
 use storage_format::frame::{Event, FileHeader, Reader};
 use storage_format::group::{GroupReader, Scratch, read_column};
 use storage_format::manifest::Manifest;
+use storage_format::metadata::{self, Family};
 use storage_format::outbox::{Delivered, GivenUp, Notification};
 use storage_format::{block_v1, chunk, log, tombstones, version_of};
 
@@ -20,10 +21,11 @@ use crate::seal;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them. Where there is a golden file of the name, it is an input that the target accepts.
-pub(crate) const TARGETS: [Target; 9] = [
+pub(crate) const TARGETS: [Target; 10] = [
     ("log", framed),
     ("outbox", framed),
     ("detector", framed),
+    ("metadata", framed),
     ("chunk", chunk),
     ("column", column),
     ("group", group),
@@ -59,6 +61,7 @@ fn read_records(records: Reader<'_>) {
         let _ = log::decode_rows(payload, |_, _, _| ());
         let _ = log::decode_samples(payload, |_, _, _| ());
         let _ = log::decode_deletion(payload);
+        let _ = (Family::decode(payload), metadata::decode_end(payload));
         let _ = (Notification::decode(payload), Delivered::decode(payload), GivenUp::decode(payload));
     }
     assert!(is_over, "a reader says at last that it is at the end");

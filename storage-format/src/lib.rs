@@ -12,6 +12,7 @@
 //! | outbox | [`frame`], [`outbox`] |
 //! | manifest of a snapshot | [`manifest`] |
 //! | detector state | [`frame`], with one JSON text a record |
+//! | metadata | [`frame`], [`metadata`] |
 //!
 //! Always true:
 //! 1. Integers are little-endian and of a stated width; a float is its 64 bits and comes back as exactly these.
@@ -34,6 +35,7 @@ pub mod index;
 pub mod index_v1;
 pub mod log;
 pub mod manifest;
+pub mod metadata;
 pub mod outbox;
 #[cfg(test)]
 mod testing;

@@ -24,17 +24,20 @@ pub enum FileType {
     Outbox,
     /// A checkpoint of detector state.
     Detector,
+    /// What is known of metrics beside their samples.
+    Metadata,
 }
 
 impl FileType {
     /// All of them.
-    pub const ALL: [FileType; 4] = [FileType::Block, FileType::Log, FileType::Outbox, FileType::Detector];
+    pub const ALL: [FileType; 5] =
+        [FileType::Block, FileType::Log, FileType::Outbox, FileType::Detector, FileType::Metadata];
 
     /// The newest version of such a file, which is the one that is written. Readers take all versions from 1 up to it.
     pub const fn version(self) -> u16 {
         match self {
             FileType::Block | FileType::Log => 2,
-            FileType::Outbox | FileType::Detector => 1,
+            FileType::Outbox | FileType::Detector | FileType::Metadata => 1,
         }
     }
 
@@ -45,6 +48,7 @@ impl FileType {
             FileType::Log => FileKind::Log.magic(),
             FileType::Outbox => FileKind::Outbox.magic(),
             FileType::Detector => FileKind::Detector.magic(),
+            FileType::Metadata => FileKind::Metadata.magic(),
         }
     }
 
@@ -52,7 +56,7 @@ impl FileType {
     fn header_bytes(self) -> usize {
         match self {
             FileType::Block => block::HEADER_BYTES,
-            FileType::Log | FileType::Outbox | FileType::Detector => FILE_HEADER_BYTES,
+            FileType::Log | FileType::Outbox | FileType::Detector | FileType::Metadata => FILE_HEADER_BYTES,
         }
     }
 }
@@ -63,6 +67,7 @@ impl From<FileKind> for FileType {
             FileKind::Log => FileType::Log,
             FileKind::Outbox => FileType::Outbox,
             FileKind::Detector => FileType::Detector,
+            FileKind::Metadata => FileType::Metadata,
         }
     }
 }
@@ -111,7 +116,7 @@ mod tests {
 
     #[test]
     fn files_that_are_written_are_of_the_version_that_is_told() {
-        for kind in [FileKind::Log, FileKind::Outbox, FileKind::Detector] {
+        for kind in FileKind::ALL {
             let told = FileType::from(kind);
             assert_eq!(version_of(&FileHeader::new(kind, 3, 5, 7).encode()), Some((told, told.version())));
         }

@@ -12,12 +12,13 @@ use storage_format::block_v1::{self, BlockRange, BlockReader};
 use storage_format::chunk::{self, Appender, KIND_DELTA};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 use storage_format::log;
+use storage_format::metadata::{self, Family};
 use storage_format::outbox::{self, Delivered, GivenUp, Notification, Status};
 use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
-const FRAMED: [&str; 3] = ["log", "outbox", "detector"];
+const FRAMED: [&str; 4] = ["log", "outbox", "detector", "metadata"];
 
 fn golden_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -326,6 +327,25 @@ fn detector_state_is_read_and_written_as_told() {
     assert_eq!(written(&header, 3, &[(1, json)]), file);
 }
 
+#[test]
+fn metadata_is_read_and_written_as_told() {
+    let file = golden("metadata");
+    let counter = Family { name: "http_requests_total", metric_type: 1, help: "Requests answered.", unit: "" };
+    let histogram = Family { name: "sizes.größe", metric_type: 3, help: "", unit: "bytes" };
+    let (records, clean) = records(&file).unwrap();
+    assert!(clean);
+    assert_eq!(Family::decode(&records[0].1), Ok(counter));
+    assert_eq!(Family::decode(&records[1].1), Ok(histogram));
+    assert_eq!(metadata::decode_end(&records[2].1), Ok(2));
+
+    let (mut first, mut second, mut end) = (Vec::new(), Vec::new(), Vec::new());
+    counter.encode(&mut first);
+    histogram.encode(&mut second);
+    metadata::encode_end(2, &mut end);
+    let header = FileHeader::new(FileKind::Metadata, 0, 1_700_000_000_000, 3);
+    assert_eq!(written(&header, 0, &[(1, first), (1, second), (2, end)]), file);
+}
+
 fn with_each_flipped_bit(file: &[u8], mut check: impl FnMut(usize, &[u8])) {
     for bit in 0..file.len() * 8 {
         let mut damaged = file.to_vec();
@@ -377,7 +397,8 @@ fn truncation_is_refused_or_keeps_what_was_before() {
 
 #[test]
 fn files_tell_their_versions() {
-    for (name, kind) in [("log", FileType::Log), ("outbox", FileType::Outbox), ("detector", FileType::Detector)] {
+    let kinds = [FileType::Log, FileType::Outbox, FileType::Detector, FileType::Metadata];
+    for (name, kind) in FRAMED.into_iter().zip(kinds) {
         assert_eq!(version_of(&golden(name)), Some((kind, 1)));
     }
     assert_eq!(version_of(&golden("block")), Some((FileType::Block, 1)));
@@ -417,6 +438,9 @@ fn chapters_tell_the_numbers_of_the_code() {
     assert_told("index.md", "MASK_LABELS_MAX", index::MASK_LABELS_MAX);
     assert_told("index.md", "SYMBOL_BYTES_MAX", index::SYMBOL_BYTES_MAX);
     assert_told("index.md", "NAMES_BYTES_MAX", index::NAMES_BYTES_MAX);
+    assert_told("metadata.md", "KIND_FAMILY", metadata::KIND_FAMILY.into());
+    assert_told("metadata.md", "KIND_END", metadata::KIND_END.into());
+    assert_told("metadata.md", "TYPES_COUNT", metadata::TYPES_COUNT.into());
     assert_told("outbox.md", "KIND_NOTIFICATION", outbox::KIND_NOTIFICATION.into());
     assert_told("outbox.md", "KIND_DELIVERED", outbox::KIND_DELIVERED.into());
     assert_told("outbox.md", "KIND_GIVEN_UP", outbox::KIND_GIVEN_UP.into());

@@ -15,6 +15,7 @@ mod client;
 mod crash;
 mod demo;
 mod engine;
+mod exposition;
 mod faults;
 mod load;
 mod pager;

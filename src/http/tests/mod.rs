@@ -5,6 +5,7 @@ mod bulk;
 mod lifecycle;
 mod limits;
 mod prometheus;
+mod push;
 mod text;
 mod write;
 
@@ -97,7 +98,7 @@ fn services(
     Arc::new(Services {
         view,
         engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
-        ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::system())),
+        ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::manual(NOW_MS))),
         storage,
         snapshots: Arc::new(snapshots),
         admin_api,

@@ -23,6 +23,7 @@
 
 mod line;
 mod number;
+mod read;
 mod series;
 
 use std::borrow::Cow;
@@ -30,11 +31,12 @@ use std::fmt;
 
 use super::MetricKind;
 
-pub(crate) use series::LabelPairs;
+pub use read::TextPush;
+pub use series::LabelPairs;
 
 /// Which of the two formats a text is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// Prometheus's, version 0.0.4.
     #[default]
     Text,
@@ -44,7 +46,7 @@ pub(crate) enum Format {
 
 /// What one line says. Blank lines and comments say nothing and are left out.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Line<'a> {
+pub enum Line<'a> {
     /// What a family means.
     Help {
         /// The family's name.
@@ -72,24 +74,24 @@ pub(crate) enum Line<'a> {
 
 /// A sample as it stands in the text.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Sample<'a> {
+pub struct Sample<'a> {
     /// The metric's name, never empty.
-    pub(crate) name: Cow<'a, str>,
-    /// The other labels, in the order of the text. A name that comes twice is not yet refused.
-    pub(crate) labels: LabelPairs<'a>,
+    pub name: Cow<'a, str>,
+    /// The other labels, in the order of the text. What a series may have is not yet checked, but for their number.
+    pub labels: LabelPairs<'a>,
     /// The value; whatever is not a number is the one NaN that Prometheus stores for it.
-    pub(crate) value: f64,
+    pub value: f64,
     /// When, in ms since 1970 UTC, if the line says so.
-    pub(crate) timestamp_ms: Option<i64>,
+    pub timestamp_ms: Option<i64>,
 }
 
 /// A line that is not of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LineError {
+pub struct LineError {
     /// Number of the line, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// What is wrong with it.
-    pub(crate) what: &'static str,
+    pub what: &'static str,
 }
 
 impl fmt::Display for LineError {
@@ -101,7 +103,7 @@ impl fmt::Display for LineError {
 impl Format {
     /// The format that a `Content-Type` announces: OpenMetrics where it says so, else the text format. Nothing for the
     /// protobuf forms of either, which are not read.
-    pub(crate) fn of_content_type(content_type: Option<&str>) -> Option<Format> {
+    pub fn of_content_type(content_type: Option<&str>) -> Option<Format> {
         let media_type = content_type.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         match media_type.as_str() {
             "application/openmetrics-text" => Some(Format::OpenMetrics),
@@ -112,13 +114,13 @@ impl Format {
 }
 
 /// Everything that a text says, line by line.
-pub(crate) fn lines(text: &[u8], format: Format) -> Lines<'_> {
+pub fn lines(text: &[u8], format: Format) -> Lines<'_> {
     Lines { raw: RawLines::new(text), format, ended: false }
 }
 
 /// The lines of a text; made by [`lines`].
 #[derive(Clone, Debug)]
-pub(crate) struct Lines<'a> {
+pub struct Lines<'a> {
     raw: RawLines<'a>,
     format: Format,
     ended: bool,
@@ -126,12 +128,12 @@ pub(crate) struct Lines<'a> {
 
 impl Lines<'_> {
     /// Number of the line that was given last, from 1.
-    pub(crate) fn number(&self) -> usize {
+    pub fn number(&self) -> usize {
         self.raw.number
     }
 
     /// Whether `# EOF` was met. OpenMetrics without it was cut off.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.ended
     }
 }
@@ -188,3 +190,6 @@ impl<'a> Iterator for RawLines<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod against_prost;
 mod bounds;
+mod exposition;
 mod json_lines;
 mod mixed;
 mod requests;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
 use storage_format::manifest::{Manifest, ManifestFile, append_checksum};
 use storage_format::outbox::{Delivered, GivenUp, Notification};
-use storage_format::{Corruption, log as log_format, outbox, tombstones};
+use storage_format::{Corruption, log as log_format, metadata, outbox, tombstones};
 
 use super::super::{block, log};
 use super::{BackupError, MANIFEST, check_restored, files_of};
@@ -172,6 +172,7 @@ fn kind_of(path: &Path) -> Option<FileKind> {
         "log" => Some(FileKind::Log),
         "outbox" => Some(FileKind::Outbox),
         "state" => Some(FileKind::Detector),
+        "meta" => Some(FileKind::Metadata),
         _ => None,
     }
 }
@@ -253,6 +254,8 @@ fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corrup
         (FileKind::Outbox, outbox::KIND_DELIVERED) => Delivered::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => GivenUp::decode(payload).map(drop),
         (FileKind::Detector, _) => Ok(()),
+        (FileKind::Metadata, metadata::KIND_FAMILY) => metadata::Family::decode(payload).map(drop),
+        (FileKind::Metadata, metadata::KIND_END) => metadata::decode_end(payload).map(drop),
         _ => Err(Corruption { offset: 0, what: "a record of a kind that this binary does not know" }),
     }
 }

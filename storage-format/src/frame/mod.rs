@@ -32,15 +32,21 @@ pub enum FileKind {
     Outbox,
     /// A checkpoint of detector state: one JSON text a record.
     Detector,
+    /// What is known of metrics beside their samples.
+    Metadata,
 }
 
 impl FileKind {
+    /// All of them.
+    pub const ALL: [FileKind; 4] = [FileKind::Log, FileKind::Outbox, FileKind::Detector, FileKind::Metadata];
+
     /// The first eight bytes of such a file.
     pub fn magic(self) -> &'static [u8; 8] {
         match self {
             FileKind::Log => b"DOZORLOG",
             FileKind::Outbox => b"DOZOROUT",
             FileKind::Detector => b"DOZORDET",
+            FileKind::Metadata => b"DOZORMET",
         }
     }
 
@@ -51,7 +57,7 @@ impl FileKind {
 
     /// The kind of file that starts with `magic`, if it is one of these.
     pub fn of_magic(magic: &[u8]) -> Option<FileKind> {
-        [FileKind::Log, FileKind::Outbox, FileKind::Detector].into_iter().find(|kind| kind.magic() == magic)
+        FileKind::ALL.into_iter().find(|kind| kind.magic() == magic)
     }
 }
 
