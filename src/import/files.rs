@@ -6,8 +6,7 @@ use super::ImportError;
 use super::batch::Batch;
 use super::source::{Position, Source, foreign_position};
 use crate::disk::{Disk, FileBytes};
-use crate::ingest::{Format, Line, lines};
-use crate::ingest::{JsonLine, JsonLineError};
+use crate::ingest::{Format, JsonLine, JsonLineError, Line, lines};
 use crate::model::{Labels, METRIC_NAME, Sample};
 
 /// Bytes of text that are read at once, give or take a line.
@@ -16,6 +15,9 @@ const PIECE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 const TEXT_LINE_BYTES_MAX: usize = 1 << 20;
 /// Most samples of one line of JSON.
 const LINE_SAMPLES_MAX: usize = 4_000_000;
+/// How compressed files begin.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Bytes from a file's ends by which it is told from another.
 const SIGNED_BYTES: usize = 64 << 10;
 
@@ -31,7 +33,14 @@ struct LineFile {
 
 impl LineFile {
     fn open(path: &Path, disk: &dyn Disk) -> Result<LineFile, ImportError> {
-        Ok(LineFile { path: path.to_owned(), bytes: disk.read(path)?, at: 0, line: 0 })
+        let bytes = disk.read(path)?;
+        for (name, magic, program) in [("gzip", &GZIP_MAGIC[..], "gunzip"), ("zstd", &ZSTD_MAGIC[..], "unzstd")] {
+            if bytes.starts_with(magic) {
+                let what = format!("{} is {name}: unpack it first ({program})", path.display());
+                return Err(ImportError::Unusable(what));
+            }
+        }
+        Ok(LineFile { path: path.to_owned(), bytes, at: 0, line: 0 })
     }
 
     /// The end of the line that begins at `at`, its line feed included.

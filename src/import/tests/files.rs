@@ -107,3 +107,12 @@ fn position_of_another_source_is_refused() {
     assert!(source.go_to(&at(99)).is_err());
     assert!(source.go_to(&Position::Blocks { hour_ms: 0, series: 0 }).is_err());
 }
+
+#[test]
+fn compressed_file_is_told_to_be_unpacked() {
+    for (magic, program) in [(&[0x1f, 0x8b, 8, 0][..], "gunzip"), (&[0x28, 0xb5, 0x2f, 0xfd, 0][..], "unzstd")] {
+        let error =
+            open(SourceKind::JsonLines, "/data/file", &disk_with(magic)).map(drop).expect_err("it is compressed");
+        assert!(error.to_string().contains(program), "{error}");
+    }
+}

