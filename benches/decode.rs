@@ -1,5 +1,5 @@
-//! A remote-write body of 2,000 samples becomes rows: inflate, walk, hash, look up, among 40,000 known series, in both
-//! versions of the protocol.
+//! A body of 2,000 samples becomes rows, among 40,000 known series: of remote write in both versions (inflate, walk, hash,
+//! look up), and of Prometheus's text format (find the lines, hash, look up, read the numbers).
 
 #[expect(dead_code, reason = "each bench uses a part of what they share")]
 mod shop;
@@ -7,10 +7,12 @@ mod shop;
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dozor::clock::Clock;
 use dozor::demo::{RequestEncoder, SERIES_PER_NODE, Shop};
-use dozor::ingest::{Ingest, IngestLimits, WriteHead};
+use dozor::ingest::{Ingest, IngestLimits, TextPush, WriteHead};
+use dozor::model::METRIC_NAME;
 
 const NODES: usize = 1_000;
 const SAMPLES: usize = 2_000;
@@ -108,7 +110,45 @@ fn decode(criterion: &mut Criterion) {
         group.bench_function(format!("{version}, known series"), |bencher| bencher.iter(&mut read_next));
         storage.close();
     }
+    decode_text(&mut group, &texts(&mut fleet));
     group.finish();
+}
+
+fn decode_text(group: &mut BenchmarkGroup<'_, WallTime>, texts: &[String]) {
+    let storage = shop::storage();
+    let ingest = Ingest::new(storage.clone(), IngestLimits::default(), Clock::system());
+    for text in texts {
+        let outcome = shop::runtime().block_on(ingest.import_text(TextPush::default(), text.clone().into()));
+        assert_eq!(outcome.expect("taken").samples, SAMPLES as u64);
+    }
+    let mut turn = 0;
+    group.bench_function("text, known series", |bencher| {
+        bencher.iter(|| {
+            turn = (turn + 1) % texts.len();
+            ingest.read_text(TextPush::default(), texts[turn].as_bytes()).expect("a valid text")
+        });
+    });
+    storage.close();
+}
+
+/// The same scrape as pages of an exporter, with times.
+fn texts(fleet: &mut Shop) -> Vec<String> {
+    let (mut texts, mut text, mut count) = (Vec::new(), String::new(), 0);
+    let timestamp_ms = shop::START_MS + shop::INTERVAL_MS;
+    for node in 0..NODES {
+        for (series, value) in fleet.scrape(node, timestamp_ms).into_iter().enumerate() {
+            let labels = fleet.labels(node, series);
+            let pair = |(name, value): (&str, &str)| format!("{name}=\"{value}\"");
+            let pairs: Vec<String> = labels.iter().filter(|(name, _)| *name != METRIC_NAME).map(pair).collect();
+            let name = labels.metric_name().expect("series have names");
+            text.push_str(&format!("{name}{{{}}} {value} {timestamp_ms}\n", pairs.join(",")));
+            count += 1;
+            if count % SAMPLES == 0 {
+                texts.push(std::mem::take(&mut text));
+            }
+        }
+    }
+    texts
 }
 
 criterion_group!(benches, decode);

@@ -36,9 +36,11 @@ pub(super) struct File {
     pub(super) shards: Option<Scalar>,
     pub(super) head: Head,
     pub(super) limits: Limits,
+    pub(super) pushgateway: Pushgateway,
     pub(super) query: Query,
     pub(super) snapshots: Snapshots,
     pub(super) detection: Detection,
+    pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
@@ -76,6 +78,16 @@ pub(super) struct Limits {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Pushgateway {
+    pub(super) ttl: Option<Scalar>,
+    pub(super) resample_interval: Option<Scalar>,
+    pub(super) groups_max: Option<Scalar>,
+    pub(super) series_per_group_max: Option<Scalar>,
+    pub(super) bytes_max: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Query {
     pub(super) timeout: Option<Scalar>,
     pub(super) samples_max: Option<Scalar>,
@@ -95,6 +107,14 @@ pub(super) struct Snapshots {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Detection {
     pub(super) lateness: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Otlp {
+    pub(super) promote_resource_attributes: Option<Scalar>,
+    pub(super) scope_labels: Option<Scalar>,
+    pub(super) delta_series_max: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]

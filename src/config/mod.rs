@@ -57,12 +57,16 @@ pub struct Config {
     pub head: HeadConfig,
     /// What one client may send.
     pub limits: LimitsConfig,
+    /// What jobs push that end before anybody could scrape them.
+    pub pushgateway: PushgatewayConfig,
     /// What one query may cost.
     pub query: QueryConfig,
     /// Snapshots that are taken by themselves.
     pub snapshots: SnapshotsConfig,
     /// How the stream is watched.
     pub detection: DetectionConfig,
+    /// How OpenTelemetry's metrics are translated.
+    pub otlp: OtlpConfig,
     /// Lines of StatsD.
     pub statsd: StatsdConfig,
     /// Rule files.
@@ -121,6 +125,21 @@ pub struct LimitsConfig {
     pub series_per_job_max: u64,
 }
 
+/// What jobs push that end before anybody could scrape them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PushgatewayConfig {
+    /// How long a group lives that does not say so itself, in ms after its last push. 0: until it is deleted.
+    pub ttl_ms: i64,
+    /// How often its samples are stored again, in ms.
+    pub resample_interval_ms: i64,
+    /// Most groups.
+    pub groups_max: u64,
+    /// Most series of one group.
+    pub series_per_group_max: u64,
+    /// Most bytes of all groups on disk.
+    pub bytes_max: u64,
+}
+
 /// What one query may cost.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueryConfig {
@@ -150,6 +169,17 @@ pub struct SnapshotsConfig {
 pub struct DetectionConfig {
     /// How late a sample may be and still be judged with its own bucket, in ms of event time.
     pub lateness_ms: i64,
+}
+
+/// How OpenTelemetry's metrics are translated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtlpConfig {
+    /// Attributes of resources that become labels of every series.
+    pub promote_resource_attributes: Vec<String>,
+    /// Whether every series tells the scope that made it.
+    pub scope_labels: bool,
+    /// Most stored series whose deltas are added up.
+    pub delta_series_max: u64,
 }
 
 /// Lines of StatsD.

@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::file::{File, Retention, Scalar};
-use super::units::{parse_admin_api, parse_bytes, parse_count, parse_duration_ms, parse_wal_sync};
+use super::units::{
+    parse_admin_api, parse_bytes, parse_count, parse_duration_ms, parse_names, parse_switch, parse_wal_sync,
+};
 use super::{
-    AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, QueryConfig, SnapshotsConfig, StatsdConfig, WalSync,
+    AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, OtlpConfig, PushgatewayConfig, QueryConfig,
+    SnapshotsConfig, StatsdConfig, WalSync,
 };
 
 /// One setting that is a single value.
@@ -34,10 +37,16 @@ enum Slot<'a> {
     Url(&'a mut String),
     WalSync(&'a mut WalSync),
     AdminApi(&'a mut AdminApi),
+    Names(&'a mut Vec<String>),
+    Switch(&'a mut bool),
 }
 
+/// What people look for in vain when it is in `target_info` alone.
+const PROMOTED_ATTRIBUTES: &str = "service.name, service.namespace, service.instance.id, deployment.environment, \
+                                   deployment.environment.name, k8s.namespace.name, k8s.pod.name, host.name";
+
 macro_rules! setting {
-    ($name:literal, $default:literal, $range:expr, $slot:ident($($field:ident).+ <- $($key:ident).+), $about:literal) => {
+    ($name:literal, $default:expr, $range:expr, $slot:ident($($field:ident).+ <- $($key:ident).+), $about:literal) => {
         Setting {
             name: $name,
             default: $default,
@@ -116,6 +125,17 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("limits.series_per_job_max", "0", Some(("0", "1000000000")), Count(limits.series_per_job_max <- limits.series_per_job_max),
         "The same for the series with one value of the label job. 0: half of head.series_max."),
 
+    setting!("pushgateway.ttl", "0", Some(("0", "100y")), Duration(pushgateway.ttl_ms <- pushgateway.ttl),
+        "How long what was pushed to /metrics/job/… lives after its last push, if that does not say so itself. 0: until it is deleted."),
+    setting!("pushgateway.resample_interval", "30s", Some(("1s", "1h")), Duration(pushgateway.resample_interval_ms <- pushgateway.resample_interval),
+        "How often it is stored again meanwhile. Instant queries lose sight of it when this is longer than query.lookback."),
+    setting!("pushgateway.groups_max", "10000", Some(("0", "1000000")), Count(pushgateway.groups_max <- pushgateway.groups_max),
+        "Most groups, that is sets of labels in addresses; a push of a new one past it is answered 503."),
+    setting!("pushgateway.series_per_group_max", "10000", Some(("2", "1000000")), Count(pushgateway.series_per_group_max <- pushgateway.series_per_group_max),
+        "Most series of one group, the two that tell of its pushes included."),
+    setting!("pushgateway.bytes_max", "64MiB", Some(("1KiB", "16GiB")), Bytes(pushgateway.bytes_max <- pushgateway.bytes_max),
+        "Most bytes of all groups on disk; in memory they take a few times as much."),
+
     setting!("query.timeout", "30s", Some(("100ms", "1h")), Duration(query.timeout_ms <- query.timeout),
         "Longest time that a query may run. A client may ask for less, not for more."),
     setting!("query.samples_max", "50000000", Some(("1000", "10000000000")), Count(query.samples_max <- query.samples_max),
@@ -134,6 +154,13 @@ pub(super) const SETTINGS: &[Setting] = &[
 
     setting!("detection.lateness", "30s", Some(("0", "1h")), Duration(detection.lateness_ms <- detection.lateness),
         "How late a sample may come, in event time, and still be judged with its own bucket."),
+
+    setting!("otlp.promote_resource_attributes", PROMOTED_ATTRIBUTES, None, Names(otlp.promote_resource_attributes <- otlp.promote_resource_attributes),
+        "Attributes of OpenTelemetry's resources that become labels of every series; all of them are in target_info too. Names with commas between."),
+    setting!("otlp.scope_labels", "off", None, Switch(otlp.scope_labels <- otlp.scope_labels),
+        "Whether every series tells the instrumentation scope that made it, in labels otel_scope_name, otel_scope_version and so on: on or off."),
+    setting!("otlp.delta_series_max", "100000", Some(("0", "10000000")), Count(otlp.delta_series_max <- otlp.delta_series_max),
+        "Most series whose deltas are added up, in memory; of a histogram each bucket is one. Deltas of more are refused."),
 
     setting!("statsd.listen", "", None, OptionalAddress(statsd.listen <- statsd.listen),
         "HOST:PORT to take StatsD at, by UDP and TCP, such as 127.0.0.1:8125. Anybody who reaches it can write. Empty: none is taken."),
@@ -181,9 +208,11 @@ pub(super) fn defaults() -> Config {
         shards: 0,
         head: HeadConfig::default(),
         limits: LimitsConfig::default(),
+        pushgateway: PushgatewayConfig::default(),
         query: QueryConfig::default(),
         snapshots: SnapshotsConfig::default(),
         detection: DetectionConfig::default(),
+        otlp: OtlpConfig::default(),
         statsd: StatsdConfig::default(),
         rules: Vec::new(),
         webhooks: Vec::new(),
@@ -214,6 +243,8 @@ impl Setting {
             Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
             Slot::WalSync(place) => *place = parse_wal_sync(text)?,
             Slot::AdminApi(place) => *place = parse_admin_api(text)?,
+            Slot::Names(place) => *place = parse_names(text)?,
+            Slot::Switch(place) => *place = parse_switch(text)?,
         }
         Ok(())
     }
@@ -237,7 +268,8 @@ impl Setting {
             Slot::Folder(_) => "path",
             Slot::Address(_) | Slot::OptionalAddress(_) => "address",
             Slot::Url(_) => "URL",
-            Slot::WalSync(_) | Slot::AdminApi(_) => "word",
+            Slot::WalSync(_) | Slot::AdminApi(_) | Slot::Switch(_) => "word",
+            Slot::Names(_) => "names",
         }
     }
 }

@@ -55,7 +55,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::clock::Clock;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::Alert;
 use crate::query::Engine;
 use crate::rules::RuleSet;
@@ -76,6 +76,8 @@ pub struct Services {
     pub engine: Arc<Engine>,
     /// Takes writes.
     pub ingest: Arc<Ingest>,
+    /// Keeps what is pushed by jobs that end.
+    pub pushgateway: Arc<Pushgateway>,
     /// What orders change, and what is told of the stored data.
     pub storage: Arc<Storage>,
     /// Takes snapshots.

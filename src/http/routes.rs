@@ -24,6 +24,7 @@ pub(super) struct Route {
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const ORDER: &[Method] = &[Method::POST, Method::PUT];
+const PUSH: &[Method] = &[Method::PUT, Method::POST, Method::DELETE];
 const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 
 const ALWAYS: bool = true;
@@ -54,6 +55,9 @@ pub(super) const ROUTES: &[Route] = &[
     route!(POST "/opentelemetry/v1/metrics" READY push::otlp_metrics),
     route!(POST "/api/v1/import" READY bulk::import),
     route!(BOTH "/api/v1/export" READY bulk::export),
+    route!(PUSH "/metrics/job/{rest}" READY push::group),
+    route!(PUSH "/metrics/job@base64/{rest}" READY push::group),
+    route!(GET  "/api/v1/metrics" READY push::groups),
     route!(BOTH "/api/v1/query" READY queries::instant),
     route!(BOTH "/api/v1/query_range" READY queries::range),
     route!(BOTH "/api/v1/query_exemplars" READY pages::empty_list),
@@ -73,6 +77,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(ORDER "/api/v1/admin/tsdb/delete_series" READY admin::delete_series),
     route!(ORDER "/api/v1/admin/tsdb/clean_tombstones" READY admin::clean_tombstones),
     route!(ORDER "/api/v1/admin/tsdb/compact" READY admin::compact),
+    route!(ORDER "/api/v1/admin/wipe" READY push::wipe),
 ];
 
 /// Finds the row of an address, its index in the table, and what stands for `{name}`.

@@ -4,7 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::http::HttpLimits;
-use crate::ingest::IngestLimits;
+use crate::ingest::{IngestLimits, OtlpOptions};
 use crate::telemetry;
 
 /// Memory that the head may take for one series, when the limit of series is derived from the machine's memory: its
@@ -47,6 +47,15 @@ pub(super) fn of_ingest(config: &Config) -> IngestLimits {
         label_value_bytes_max: count(limits.label_value_bytes_max),
         series_per_metric_max: share(limits.series_per_metric_max, 5),
         series_per_job_max: share(limits.series_per_job_max, 2),
+    }
+}
+
+/// How OpenTelemetry's metrics are translated.
+pub(super) fn of_otlp(config: &Config) -> OtlpOptions {
+    OtlpOptions {
+        promoted_attributes: config.otlp.promote_resource_attributes.clone(),
+        scope_labels: config.otlp.scope_labels,
+        delta_series_max: count(config.otlp.delta_series_max),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::detect::Shared;
 use crate::disk::mapping_faults;
-use crate::ingest::{Ingest, StatsdCounters};
+use crate::ingest::{Ingest, PushCounters, Pushgateway, StatsdCounters};
 use crate::notify::Notifier;
 use crate::storage::{Snapshots, Storage, StorageCounters};
 use crate::telemetry::Registry;
@@ -160,6 +160,10 @@ pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
     counter("taken", |ingest| &ingest.counters().requests_taken);
     counter("refused", |ingest| &ingest.counters().requests_refused);
     counter("deferred", |ingest| &ingest.counters().requests_deferred);
+    let added = ingest.clone();
+    registry.gauge_fn("dozor_otlp_delta_series", "Series whose deltas are added up.", &[], move || {
+        added.otlp_delta_series_count() as f64
+    });
     let described = ingest.metadata().clone();
     registry.gauge_fn("dozor_metadata_families", "Metrics whose type, help or unit is known.", &[], move || {
         described.family_count() as f64
@@ -224,4 +228,25 @@ pub(super) fn register_statsd(registry: &Registry, counters: &Arc<StatsdCounters
     });
     let series = counters.clone();
     registry.gauge_fn("dozor_statsd_series", "Series of StatsD at present.", &[], move || read(&series.series));
+}
+
+pub(super) fn register_pushgateway(registry: &Registry, pushgateway: &Arc<Pushgateway>) {
+    let gauge = |name, help, figure: fn(&PushCounters) -> &AtomicU64| {
+        let pushgateway = pushgateway.clone();
+        registry.gauge_fn(name, help, &[], move || read(figure(pushgateway.counters())));
+    };
+    gauge("dozor_push_groups", "Groups that were pushed and stay.", |counters| &counters.groups);
+    gauge("dozor_push_series", "Series of these groups.", |counters| &counters.series);
+    gauge("dozor_push_bytes", "Bytes of these groups on disk.", |counters| &counters.bytes);
+    let counter = |name, help, labels: &[(&str, &str)], figure: fn(&PushCounters) -> &AtomicU64| {
+        let pushgateway = pushgateway.clone();
+        registry.counter_fn(name, help, labels, move || read(figure(pushgateway.counters())));
+    };
+    let (name, help) = ("dozor_pushes_total", "Pushes of groups by what became of them.");
+    counter(name, help, &[("outcome", "taken")], |counters| &counters.pushes_taken);
+    counter(name, help, &[("outcome", "refused")], |counters| &counters.pushes_refused);
+    counter("dozor_push_groups_expired_total", "Groups whose time to live ended.", &[], |c| &c.groups_expired);
+    let (name, help) =
+        ("dozor_push_resample_failures_total", "Times that pushed samples were not stored again in time.");
+    counter(name, help, &[], |counters| &counters.resample_failures);
 }

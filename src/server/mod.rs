@@ -15,6 +15,7 @@ mod formats;
 mod limits;
 mod metadata;
 mod metrics;
+mod push;
 mod statsd;
 mod watch;
 
@@ -58,8 +59,13 @@ const MAINTENANCE_AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 3] =
-    [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX), Beside::Replaced(metadata::FILE)];
+pub const BESIDE_THE_DATABASE: [Beside; 4] = [
+    Beside::Replaced(watch::CHECKPOINT),
+    Beside::Growing(OUTBOX),
+    Beside::Replaced(metadata::FILE),
+    // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
+    Beside::Growing(push::FOLDER),
+];
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -136,6 +142,8 @@ pub struct Server {
     maintenance: JoinHandle<()>,
     watching: Watching,
     stop_metadata: Sender<()>,
+    stop_pushes: signal::Sender<bool>,
+    pushes: tokio::task::JoinHandle<()>,
     metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
@@ -214,8 +222,16 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
+        let services =
+            services(&config, address, &disk, &storage, &snapshots, rules, notifier, &registry, &ready, &clock)?;
         metrics::register_ingest(&registry, &services.ingest);
+        metrics::register_pushgateway(&registry, &services.pushgateway);
+        let (stop_pushes, pushes_stopped) = signal::channel(false);
+        let pushed = services.pushgateway.clone();
+        let pushes = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            push::keep(&pushed, pushes_stopped).await;
+        });
         let keeper = MetadataKeeper::open(disk, &config.data_dir, &clock, services.ingest.metadata());
         let (stop_metadata, metadata_stopped) = bounded(1);
         let metadata = thread("metadata", move || keeper.run(&metadata_stopped))?;
@@ -242,6 +258,8 @@ impl Server {
             maintenance,
             watching,
             stop_metadata,
+            stop_pushes,
+            pushes,
             metadata,
             _lock: lock,
         })
@@ -268,6 +286,8 @@ impl Server {
         if let Some(statsd) = self.statsd {
             statsd.shutdown().await;
         }
+        let _ = self.stop_pushes.send(true);
+        let _ = self.pushes.await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
@@ -427,6 +447,7 @@ fn hash_seed(clock: &Clock) -> u64 {
 fn services(
     config: &Config,
     address: SocketAddr,
+    disk: &Arc<dyn Disk>,
     storage: &Arc<Storage>,
     snapshots: &Arc<Snapshots>,
     rules: Arc<RuleSet>,
@@ -434,7 +455,7 @@ fn services(
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
-) -> Services {
+) -> Result<Services, ServerError> {
     let query_limits = Limits {
         samples_max: config.query.samples_max,
         series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
@@ -443,10 +464,14 @@ fn services(
         ..Limits::default()
     };
     let (viewed, examined) = (storage.clone(), storage.clone());
-    Services {
+    let ingest = Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone());
+    let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(config)));
+    let pushgateway = push::open(config, disk, &ingest)?;
+    Ok(Services {
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
-        ingest: Arc::new(Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone())),
+        ingest,
+        pushgateway,
         storage: storage.clone(),
         snapshots: snapshots.clone(),
         admin_api: admin_api(config.admin_api, address),
@@ -456,7 +481,7 @@ fn services(
         firing: Arc::new(move || notifier.active()),
         damage: Arc::new(move || examined.damage()),
         clock: clock.clone(),
-    }
+    })
 }
 
 /// Ends the process when it is dropped by a panic.

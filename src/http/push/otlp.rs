@@ -3,13 +3,13 @@
 //! SDKs read the status: 200 is done, 429 and 503 are tried again after `Retry-After`, everything else is dropped.
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::super::body::Body;
 use super::super::call::Call;
 use super::super::reply::{ApiError, Reply};
-use super::super::write::{header, read_body, told};
+use super::super::write::{header, read_body, told, with_retry_after};
 use crate::ingest::{OtlpAnswer, OtlpEncoding};
 
 /// `/v1/metrics`, `/api/v1/otlp/v1/metrics`, `/opentelemetry/v1/metrics`
@@ -31,8 +31,5 @@ fn reply(answer: OtlpAnswer) -> Reply {
     let mut reply = Response::new(Body::from(Bytes::from(answer.body)));
     *reply.status_mut() = StatusCode::from_u16(answer.status).expect("ingest names statuses of HTTP");
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-    if let Some(seconds) = answer.retry_after_s {
-        reply.headers_mut().insert(RETRY_AFTER, seconds.into());
-    }
-    reply
+    with_retry_after(reply, answer.retry_after_s)
 }

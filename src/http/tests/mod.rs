@@ -7,6 +7,7 @@ mod influx;
 mod lifecycle;
 mod limits;
 mod prometheus;
+mod push;
 mod text;
 mod write;
 
@@ -25,7 +26,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::config::WalSync;
 use crate::disk::{Disk, SimulatedDisk};
-use crate::ingest::IngestLimits;
+use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange};
 use crate::query::Limits;
 use crate::storage::{SnapshotOptions, StorageOptions};
@@ -96,10 +97,21 @@ fn services(
 ) -> Arc<Services> {
     let storage = storage();
     let snapshots = Snapshots::new(storage.clone(), SnapshotOptions::default()).expect("the disk can be read");
+    let ingest = Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::manual(NOW_MS)));
+    let push_settings = PushSettings {
+        folder: PathBuf::from("/data/push_groups"),
+        ttl_ms: 0,
+        resample_interval_ms: 30_000,
+        groups_max: 100,
+        series_per_group_max: 100,
+        bytes_max: 1 << 20,
+    };
+    let opened = Pushgateway::open(ingest.clone(), Arc::new(SimulatedDisk::new()), push_settings);
     Arc::new(Services {
         view,
         engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
-        ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::system())),
+        ingest,
+        pushgateway: opened.expect("an empty folder opens").0,
         storage,
         snapshots: Arc::new(snapshots),
         admin_api,
@@ -265,6 +277,14 @@ impl Answered {
             let (other, value) = line.split_once(':')?;
             other.eq_ignore_ascii_case(name).then_some(value.trim())
         })
+    }
+}
+
+impl Answered {
+    /// Whether the client was told to come again after so many seconds, or up to four more.
+    pub(super) fn comes_again_in(&self, seconds: u32) -> bool {
+        let told = self.header("retry-after").and_then(|value| value.parse().ok());
+        told.is_some_and(|told: u32| (seconds..seconds + 5).contains(&told))
     }
 }
 

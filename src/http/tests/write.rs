@@ -92,5 +92,6 @@ async fn write_without_room_is_told_when_to_come_back() {
     let view = || ReadView::of_samples(Vec::new());
     let server = TestServer::with_services(HttpLimits::default(), no_room, Arc::default(), Arc::new(view)).await;
     let answered = write(&server, "", &body(&[(NOW_MS, 1.0)])).await;
-    assert_eq!((answered.status, answered.header("retry-after")), (503, Some("1")), "{}", answered.body);
+    assert_eq!((answered.status, answered.comes_again_in(1)), (503, true), "{}", answered.body);
+    assert!(answered.body.contains("limits.ingest_bytes_in_flight_max"), "{}", answered.body);
 }

@@ -134,3 +134,6 @@ impl Ingest {
         answer::answer(&outcome, encoding)
     }
 }
+
+#[cfg(test)]
+mod tests;

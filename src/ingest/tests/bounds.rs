@@ -113,3 +113,21 @@ fn outcomes_are_counted() {
     let counts = [&counters.requests_taken, &counters.requests_refused, &counters.requests_deferred];
     assert_eq!(counts.map(|counter| counter.load(Ordering::Relaxed)), [1, 1, 1]);
 }
+
+#[test]
+fn samples_that_wait_for_a_block_are_asked_for_again_until_they_are_stored() {
+    const HOUR_MS: i64 = 3_600_000;
+    let fixture = Fixture::new();
+    let up = |samples: &[(i64, f64)]| series(&[("__name__", "up")], samples);
+    fixture.send(vec![up(&[(NOW_MS - 9 * HOUR_MS, 1.0), (NOW_MS, 1.0)])]).expect("stored");
+    fixture.storage.maintain().expect("all but the last hours are sealed");
+    let count = crate::storage::BELATED_SAMPLES_MAX as i64 + 5;
+    let history: Vec<(i64, f64)> = (0..count).map(|at| (NOW_MS - 8 * HOUR_MS + at, at as f64)).collect();
+    let belated = || vec![series(&[("__name__", "history")], &history)];
+    let crowded = fixture.send(belated()).expect_err("more than the series may have aside");
+    assert_eq!((crowded.status(), crowded.retry_after_s(), crowded.stored()), (503, Some(1), count as u64 - 5));
+    fixture.storage.maintain().expect("the cut makes room");
+    assert_eq!(fixture.send(belated()).expect("now it is stored").samples, count as u64);
+    let stored = fixture.stored();
+    assert_eq!(stored[0], ("history".to_owned(), history));
+}
