@@ -22,6 +22,8 @@ mod pager;
 mod process;
 mod prometheus;
 mod refusals;
+mod relay;
+mod remote_write;
 mod scrapes;
 mod shop;
 mod wait;
