@@ -78,6 +78,12 @@ if ! cmp -s "$clients" "$python/installed.txt"; then
     cp "$clients" "$python/installed.txt"
 fi
 
+# Senders that the system's release does not have yet.
+peers=target/peers
+if [[ ! -x $peers/usr/bin/prometheus || ! -x $peers/usr/bin/vmagent ]]; then
+    tools/peers.sh "$peers"
+fi
+
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --workspace --no-fail-fast "$@"
 else

@@ -26,6 +26,8 @@ mod process;
 mod prometheus;
 mod python;
 mod refusals;
+mod relay;
+mod remote_write;
 mod scrapes;
 mod shop;
 mod statsd;
