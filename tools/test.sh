@@ -13,6 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 needed=(
     prometheus:prometheus
     prometheus-node-exporter:prometheus-node-exporter
+    curl:curl
     vmagent:victoria-metrics
     prometheus-pushgateway:prometheus-pushgateway
     python3:python3

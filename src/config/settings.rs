@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use super::file::{File, Retention, Scalar};
 use super::units::{parse_admin_api, parse_bytes, parse_count, parse_duration_ms, parse_wal_sync};
-use super::{AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, PushgatewayConfig, QueryConfig, SnapshotsConfig, WalSync};
+use super::{
+    AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, PushgatewayConfig, QueryConfig, SnapshotsConfig,
+    WalSync,
+};
 
 /// One setting that is a single value.
 pub(super) struct Setting {

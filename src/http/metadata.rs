@@ -19,17 +19,20 @@ pub(super) async fn metadata(call: Call) -> Result<Reply, ApiError> {
         None => known.all(),
     };
     families.truncate(limit);
-    Ok(json(StatusCode::OK, success(&[], &[], |text| {
-        text.raw("{");
-        for (index, (name, MetricMeta { kind, help, unit })) in families.iter().enumerate() {
-            text.raw(if index == 0 { "" } else { "," });
-            text.string(name);
-            text.raw(":[");
-            text.pairs([("type", kind.name()), ("help", help), ("unit", unit)].into_iter());
-            text.raw("]");
-        }
-        text.raw("}");
-    })))
+    Ok(json(
+        StatusCode::OK,
+        success(&[], &[], |text| {
+            text.raw("{");
+            for (index, (name, MetricMeta { kind, help, unit })) in families.iter().enumerate() {
+                text.raw(if index == 0 { "" } else { "," });
+                text.string(name);
+                text.raw(":[");
+                text.pairs([("type", kind.name()), ("help", help), ("unit", unit)].into_iter());
+                text.raw("]");
+            }
+            text.raw("}");
+        }),
+    ))
 }
 
 fn whole_number(parameters: &Parameters, name: &str) -> Result<Option<i64>, ApiError> {

@@ -49,7 +49,8 @@ impl Metadata {
         let (mut payload, mut count) = (Vec::new(), 0);
         self.for_each(|name, meta| {
             payload.clear();
-            Family { name, metric_type: kind_number(meta.kind), help: &meta.help, unit: &meta.unit }.encode(&mut payload);
+            Family { name, metric_type: kind_number(meta.kind), help: &meta.help, unit: &meta.unit }
+                .encode(&mut payload);
             chain = append_record(&mut bytes, KIND_FAMILY, 0, chain, &payload);
             count += 1;
         });
@@ -85,7 +86,9 @@ impl Metadata {
                 Event::Record { kind: KIND_END, payload, offset, .. } => {
                     decode_end(payload).map(|count| told_count = Some(count)).map_err(|damage| damage.moved(offset))
                 }
-                Event::Record { offset, .. } => Err(Corruption { offset, what: "a record of a kind that is not known" }),
+                Event::Record { offset, .. } => {
+                    Err(Corruption { offset, what: "a record of a kind that is not known" })
+                }
                 Event::Damage { from, what, .. } => Err(Corruption { offset: from, what }),
                 Event::TornTail { from } => Err(Corruption { offset: from, what: "the file ends in the middle" }),
                 Event::End { offset } if told_count.is_none_or(|count| count as usize != restored.families) => {

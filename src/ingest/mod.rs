@@ -36,7 +36,10 @@ pub use exposition::{Format, LabelPairs, Line, LineError, Lines, Sample, TextPus
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
-pub use pushgateway::{Group, GroupKey, KeptFamily, OWN_HELP, Push, PushCounters, PushError, PushSettings, Pushgateway, ShownFamily, ShownMetric, ShownValue};
+pub use pushgateway::{
+    Group, GroupKey, KeptFamily, OWN_HELP, Push, PushCounters, PushError, PushSettings, Pushgateway, ShownFamily,
+    ShownMetric, ShownValue,
+};
 pub use verdict::{IngestError, PartialWrite, Written};
 
 use rows::{Rows, RowsBuilder};

@@ -50,8 +50,8 @@ pub(super) enum SeriesRow {
         /// Index in its batch.
         index: usize,
     },
-    /// Its labels are not allowed; the reason is told already.
-    Refused,
+    /// Its labels are not allowed: the place of the reason, which is told already.
+    Refused(usize),
 }
 
 /// Collects what a reader finds in a body.
@@ -139,13 +139,9 @@ impl<'a> RowsBuilder<'a> {
         match Labels::from_pairs(pairs.iter().copied()) {
             Ok(labels) if labels.metric_name().is_some() => self.begin_new(raw_hash, labels),
             Ok(_) => {
-                self.rows.refused.add(0, format!("the label {METRIC_NAME} is missing"), shown);
-                SeriesRow::Refused
+                SeriesRow::Refused(self.rows.refused.note(0, format!("the label {METRIC_NAME} is missing"), shown))
             }
-            Err(error) => {
-                self.rows.refused.add(0, error.to_string(), shown);
-                SeriesRow::Refused
-            }
+            Err(error) => SeriesRow::Refused(self.rows.refused.note(0, error.to_string(), shown)),
         }
     }
 
@@ -169,9 +165,14 @@ impl<'a> RowsBuilder<'a> {
             SeriesRow::New { shard, index } => {
                 self.rows.batches[shard].new[index].samples.push(Sample { timestamp_ms, value });
             }
-            SeriesRow::Refused => self.rows.refused.count += 1,
+            SeriesRow::Refused(reason) => self.rows.refused.add_one(reason),
         }
         Ok(())
+    }
+
+    /// The bounds of a request.
+    pub(super) fn limits(&self) -> &IngestLimits {
+        self.limits
     }
 
     /// Counts samples that a reader cannot store, the reason and, for the first of all, what it is.

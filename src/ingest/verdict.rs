@@ -102,14 +102,29 @@ pub(super) struct RefusedRows {
 
 impl RefusedRows {
     pub(super) fn add(&mut self, count: u64, reason: String, what: impl FnOnce() -> String) {
+        self.note(count, reason, what);
+    }
+
+    /// Counts what was refused for a reason, and gives the reason's place.
+    pub(super) fn note(&mut self, count: u64, reason: String, what: impl FnOnce() -> String) -> usize {
         self.count += count;
         if self.first.is_none() {
             self.first = Some(format!("{}: {reason}", what()));
         }
-        if let Some((_, total)) = self.reasons.iter_mut().find(|(known, _)| *known == reason) {
+        let place = self.reasons.iter().position(|(known, _)| *known == reason).unwrap_or(self.reasons.len());
+        if let Some((_, total)) = self.reasons.get_mut(place) {
             *total += count;
-        } else if self.reasons.len() < REASONS_TOLD_MAX {
+        } else if place < REASONS_TOLD_MAX {
             self.reasons.push((reason, count));
+        }
+        place
+    }
+
+    /// Counts one more for the reason at this place.
+    pub(super) fn add_one(&mut self, place: usize) {
+        self.count += 1;
+        if let Some((_, total)) = self.reasons.get_mut(place) {
+            *total += 1;
         }
     }
 }

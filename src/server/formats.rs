@@ -11,14 +11,8 @@ use storage_format::version_of;
 use crate::disk::{Disk, DiskError};
 
 /// Where files of ours are: the folder in the data folder, and the extension that counts.
-const PLACES: [(&str, &str); 6] = [
-    ("", "state"),
-    ("", "meta"),
-    ("blocks", "block"),
-    ("log", "log"),
-    ("outbox", "outbox"),
-    ("push_groups", "group"),
-];
+const PLACES: [(&str, &str); 6] =
+    [("", "state"), ("", "meta"), ("blocks", "block"), ("log", "log"), ("outbox", "outbox"), ("push_groups", "group")];
 
 /// A file that this binary is too old for.
 #[derive(Debug, thiserror::Error)]

@@ -125,7 +125,7 @@ mod tests {
         metadata.learn("up", MetricKind::Gauge, "Runs.", "");
         first.save();
         metadata.learn("late_seconds", MetricKind::Counter, "", "seconds");
-        disk.crash();
+        let disk = Arc::new(disk.crash(7));
         let again = Arc::new(Metadata::default());
         let second = keeper(&disk, &again);
         assert_eq!(again.all().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["up"]);

@@ -186,6 +186,7 @@ pub(super) fn register_pushgateway(registry: &Registry, pushgateway: &Arc<Pushga
     counter(name, help, &[("outcome", "taken")], |counters| &counters.pushes_taken);
     counter(name, help, &[("outcome", "refused")], |counters| &counters.pushes_refused);
     counter("dozor_push_groups_expired_total", "Groups whose time to live ended.", &[], |c| &c.groups_expired);
-    let (name, help) = ("dozor_push_resample_failures_total", "Times that pushed samples were not stored again in time.");
+    let (name, help) =
+        ("dozor_push_resample_failures_total", "Times that pushed samples were not stored again in time.");
     counter(name, help, &[], |counters| &counters.resample_failures);
 }

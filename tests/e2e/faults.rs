@@ -235,6 +235,8 @@ fn files_of_a_newer_format_refuse_the_start_and_are_left_as_they_are() {
     let mut engine = Engine::start(folder.path(), &[]);
     let mut sender = Sender::new(5, block_start_ms());
     sender.send(&engine, 0..4 * HOUR_STEPS, 60);
+    let described = engine.client().post("/api/v1/import/prometheus", &[], b"# TYPE fault gauge\n");
+    assert_eq!(described.expect("an answer").status, 204);
     wait_until("a block is cut", || engine.metric("dozor_blocks_cut_total") >= 1.0);
     engine.process().terminate();
     assert!(engine.process().wait_for_end().success());
@@ -245,6 +247,7 @@ fn files_of_a_newer_format_refuse_the_start_and_are_left_as_they_are() {
         (last("log", "log"), 32),
         (last("outbox", "outbox"), 32),
         (data.join("detect.state"), 32),
+        (data.join("families.meta"), 32),
     ];
     for (path, header_bytes) in cases {
         let sound = fs::read(&path).expect("the file is there");

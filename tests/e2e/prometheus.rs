@@ -55,7 +55,7 @@ fn prometheus() -> PathBuf {
     installed("prometheus", "prometheus")
 }
 
-fn start_node_exporter(folder: &Path) -> (Process, SocketAddr) {
+pub(crate) fn start_node_exporter(folder: &Path) -> (Process, SocketAddr) {
     let program = installed("prometheus-node-exporter", "prometheus-node-exporter");
     let address = free_address();
     let mut exporter = Process::start("node-exporter", &program, &[format!("--web.listen-address={address}")], folder);

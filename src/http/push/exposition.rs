@@ -35,9 +35,9 @@ async fn import(call: Call, mut extra_labels: Vec<(String, String)>) -> Result<R
     let Call { front, head, body, .. } = call;
     let parameters = Parameters::of_address(&head)?;
     for pair in parameters.all("extra_label") {
-        let (name, value) = pair.split_once('=').ok_or_else(|| {
-            ApiError::parameter("extra_label", format!("{pair:?} is not of the form name=value"))
-        })?;
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| ApiError::parameter("extra_label", format!("{pair:?} is not of the form name=value")))?;
         add_label(&mut extra_labels, name.to_owned(), value.to_owned())?;
     }
     let timestamp_ms = parameters.get("timestamp").map(|text| {
@@ -117,12 +117,17 @@ mod tests {
         assert_eq!(read("job/a%2Fb/path@base64/L3Zhci90bXA"), pairs(&[("job", "a/b"), ("path", "/var/tmp")]));
         // From the Pushgateway's documentation: a value in padded base64, and an empty one.
         assert_eq!(read("job@base64/4oCccXVvdGVk4oCd"), pairs(&[("job", "“quoted”")]));
-        assert_eq!(read("job/b/first@base64/YWI=/second@base64/="), pairs(&[("job", "b"), ("first", "ab"), ("second", "")]));
+        assert_eq!(
+            read("job/b/first@base64/YWI=/second@base64/="),
+            pairs(&[("job", "b"), ("first", "ab"), ("second", "")])
+        );
     }
 
     #[test]
     fn paths_that_name_no_group_are_refused() {
-        for path in ["job", "job/a/b", "instance/a", "job/a/job/b", "job/%ff", "job@base64/!", "job/a/__name__/b", "job/a//b"] {
+        for path in
+            ["job", "job/a/b", "instance/a", "job/a/job/b", "job/%ff", "job@base64/!", "job/a/__name__/b", "job/a//b"]
+        {
             assert_eq!(read(path), None, "{path}");
         }
     }

@@ -3,5 +3,5 @@
 mod exposition;
 mod pushgateway;
 
-pub(super) use pushgateway::{group, groups, wipe};
 pub(super) use exposition::{import_text, import_text_of_group};
+pub(super) use pushgateway::{group, groups, wipe};

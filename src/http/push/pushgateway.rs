@@ -71,7 +71,9 @@ pub(in super::super) async fn wipe(call: Call) -> Result<Reply, ApiError> {
 fn time_to_live(head: &Parts) -> Result<Option<i64>, String> {
     let parameters = Parameters::of_address(head).map_err(|_| "the address has a broken escape".to_owned())?;
     let given = parameters.get("ttl").or_else(|| header(head, TTL));
-    let read = |text: &str| parse_duration_ms(text).map_err(|what| format!("the time to live {text:?} {what}, like 90m or 26h"));
+    let read = |text: &str| {
+        parse_duration_ms(text).map_err(|what| format!("the time to live {text:?} {what}, like 90m or 26h"))
+    };
     given.map(read).transpose()
 }
 
@@ -114,7 +116,8 @@ fn write_group(text: &mut JsonText, group: &Group) {
 
 fn write_metric(text: &mut JsonText, key: &GroupKey, metric: &ShownMetric) {
     text.raw(r#"{"labels":"#);
-    let empty = key.pairs().iter().filter(|(_, value)| value.is_empty()).map(|(name, value)| (name.as_str(), value.as_str()));
+    let empty =
+        key.pairs().iter().filter(|(_, value)| value.is_empty()).map(|(name, value)| (name.as_str(), value.as_str()));
     let own = metric.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut labels: Vec<(&str, &str)> = own.chain(empty).collect();
     // The Pushgateway says so of what has no instance, so that a scrape does not add its own.

@@ -4,6 +4,7 @@ mod admin;
 mod lifecycle;
 mod limits;
 mod prometheus;
+mod push;
 mod text;
 mod write;
 
@@ -93,7 +94,7 @@ fn services(
 ) -> Arc<Services> {
     let storage = storage();
     let snapshots = Snapshots::new(storage.clone(), SnapshotOptions::default()).expect("the disk can be read");
-    let ingest = Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::system()));
+    let ingest = Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::manual(NOW_MS)));
     let push_settings = PushSettings {
         folder: PathBuf::from("/data/push_groups"),
         ttl_ms: 0,

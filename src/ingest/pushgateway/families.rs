@@ -81,7 +81,9 @@ pub(super) fn of_text<'a>(text: &'a [u8], limits: &IngestLimits) -> Result<Pushe
         reading.line(lines.number(), line)?;
         if reading.sample_count > limits.series_per_request_max {
             let limit = limits.series_per_request_max;
-            return Err(PushError::TooLarge(format!("the push has more series than limits.series_per_request_max = {limit}")));
+            return Err(PushError::TooLarge(format!(
+                "the push has more series than limits.series_per_request_max = {limit}"
+            )));
         }
     }
     if reading.has_timestamps {
@@ -142,7 +144,8 @@ impl<'a> Reading<'a> {
         if self.families.contains_key(name) {
             return name;
         }
-        let is_of = |base: &str, kind: MetricKind| self.families.get(base).is_some_and(|family| family.kind == Some(kind));
+        let is_of =
+            |base: &str, kind: MetricKind| self.families.get(base).is_some_and(|family| family.kind == Some(kind));
         let base = |suffix: &str| name.strip_suffix(suffix);
         for (suffix, kinds) in SUFFIXES {
             if let Some(base) = base(suffix)
@@ -268,7 +271,8 @@ impl<'a> Compounds<'a> {
                 labels.push((Cow::Borrowed(label), Cow::Owned(go_number(bound))));
                 series.push(PushedSeries { name: format!("{name}{suffix}"), labels, value });
             }
-            let whole = |suffix: &str, value| PushedSeries { name: format!("{name}{suffix}"), labels: labels.clone(), value };
+            let whole =
+                |suffix: &str, value| PushedSeries { name: format!("{name}{suffix}"), labels: labels.clone(), value };
             series.extend([whole("_sum", compound.sum), whole("_count", compound.count)]);
         }
     }

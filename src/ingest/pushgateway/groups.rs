@@ -59,7 +59,17 @@ impl Group {
             Arc::new(key.labels(metric).expect("a key is made only if its labels fit a series of this name"))
         });
         let families = BTreeMap::new();
-        Group { key, ttl_ms: 0, pushed_ms: 0, failed_ms: 0, families, ended: Vec::new(), stored_ms: None, file_bytes: 0, own }
+        Group {
+            key,
+            ttl_ms: 0,
+            pushed_ms: 0,
+            failed_ms: 0,
+            families,
+            ended: Vec::new(),
+            stored_ms: None,
+            file_bytes: 0,
+            own,
+        }
     }
 
     /// Whether the last push was taken.
@@ -176,6 +186,11 @@ impl Groups {
         self.bytes
     }
 
+    /// Puts down that samples of this time are stored already.
+    pub(super) fn note_stamp(&mut self, stamp_ms: i64) {
+        self.last_stamp_ms = self.last_stamp_ms.max(stamp_ms);
+    }
+
     /// A time for samples that no earlier one has.
     pub(super) fn stamp_ms(&mut self, now_ms: i64) -> i64 {
         let is_near = (0..STAMPS_AHEAD_MS_MAX).contains(&(self.last_stamp_ms - now_ms));
@@ -253,14 +268,20 @@ impl Groups {
         for (name, family) in &group.families {
             let others = &self.kinds[name];
             if let Some((other, _)) = others.iter().find(|(kind, _)| *kind != family.kind) {
-                return Some(format!("collected metric {name:?} is {}, and elsewhere {}", family.kind.name(), other.name()));
+                return Some(format!(
+                    "collected metric {name:?} is {}, and elsewhere {}",
+                    family.kind.name(),
+                    other.name()
+                ));
             }
             if let Some(other) = self.collision(name, family.kind) {
                 return Some(format!("collected metric named {name:?} collides with previously collected {other:?}"));
             }
         }
         let twice = group.series().find(|(labels, _)| self.owners[*labels] > 1);
-        twice.map(|(labels, _)| format!("collected metric {labels} was collected before with the same name and label values"))
+        twice.map(|(labels, _)| {
+            format!("collected metric {labels} was collected before with the same name and label values")
+        })
     }
 
     /// A family of which this one has, or would have, a part's name.

@@ -62,7 +62,11 @@ impl GroupKey {
     }
 
     /// The labels of a series of this group: its own, and over them the group's.
-    pub(super) fn labels_over(&self, metric: &str, own: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<Labels, LabelsError> {
+    pub(super) fn labels_over(
+        &self,
+        metric: &str,
+        own: &[(Cow<'_, str>, Cow<'_, str>)],
+    ) -> Result<Labels, LabelsError> {
         let is_of_group = |name: &str| self.0.iter().any(|(known, _)| known == name);
         let own = own.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
         let group = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -93,7 +97,10 @@ fn split_labels(text: &str) -> Result<Vec<(String, String)>, PushError> {
     let (couples, []) = parts.as_chunks::<2>() else {
         return Err(refused(format!("odd number of components in label string {:?}", format!("/{text}"))));
     };
-    for [name, value] in couples {
+    for (index, [name, value]) in couples.iter().enumerate() {
+        if value.is_empty() && index + 1 < couples.len() {
+            return Err(refused(format!("write the empty value of label {name:?} as {name}{BASE64_SUFFIX}/=")));
+        }
         let plain = name.strip_suffix(BASE64_SUFFIX).unwrap_or(name);
         if !is_label_name(plain) || plain.starts_with("__") {
             return Err(refused(format!("improper label name {plain:?}")));
@@ -114,7 +121,8 @@ fn set(pairs: &mut Vec<(String, String)>, name: &str, value: String) {
 /// Base64 for addresses; padding may be there or not, so `=` alone is nothing.
 fn decoded(name: &str, value: &str) -> Result<String, PushError> {
     let bytes = URL_SAFE_NO_PAD.decode(value.trim_end_matches('='));
-    let bytes = bytes.map_err(|error| refused(format!("invalid base64 encoding for label {name}={value:?}: {error}")))?;
+    let bytes =
+        bytes.map_err(|error| refused(format!("invalid base64 encoding for label {name}={value:?}: {error}")))?;
     String::from_utf8(bytes).map_err(|_| refused(format!("the value of label {name} in the address is not UTF-8")))
 }
 

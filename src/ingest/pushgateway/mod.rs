@@ -167,6 +167,8 @@ impl Pushgateway {
         settings: PushSettings,
     ) -> Result<(Arc<Pushgateway>, Vec<String>), DiskError> {
         disk.create_folder(&settings.folder)?;
+        // A folder whose own name is lost takes its files with it.
+        disk.sync_folder(settings.folder.parent().unwrap_or(Path::new(".")))?;
         let (mut groups, mut damage) = (Groups::default(), Vec::new());
         for name in disk.list(&settings.folder)? {
             let path = settings.folder.join(&name);
@@ -174,8 +176,12 @@ impl Pushgateway {
                 disk.remove(&path)?;
             } else if name.ends_with(".group") {
                 let bytes = disk.read(&path)?;
-                match file::decode(&bytes).and_then(|group| groups.put(group)) {
-                    Ok(_) => {}
+                let read = file::decode(&bytes).and_then(|group| {
+                    let stamp_ms = group.pushed_ms.max(group.failed_ms);
+                    groups.put(group).map(|_| stamp_ms)
+                });
+                match read {
+                    Ok(stamp_ms) => groups.note_stamp(stamp_ms),
                     Err(what) => {
                         damage.push(format!("{}: {what}; the group is put aside, push it again", path.display()));
                         disk.rename(&path, &path.with_extension("damaged"))?;
@@ -319,13 +325,16 @@ impl Pushgateway {
         let is_new = before.is_none();
         if is_new && groups.count() >= self.settings.groups_max {
             let limit = self.settings.groups_max;
-            return Err(PushError::Full(format!("there are pushgateway.groups_max = {limit} groups: delete some, or give them a ttl")));
+            return Err(PushError::Full(format!(
+                "there are pushgateway.groups_max = {limit} groups: delete some, or give them a ttl"
+            )));
         }
         let before = before.unwrap_or_else(|| Group::new(key.clone()));
         let group = before.pushed(families, replace, ttl_ms, stamp_ms)?;
         let (count, limit) = (group.series_count(), self.settings.series_per_group_max);
         if count > limit {
-            let what = format!("the group would have {count} series, more than pushgateway.series_per_group_max = {limit}");
+            let what =
+                format!("the group would have {count} series, more than pushgateway.series_per_group_max = {limit}");
             return Err(PushError::TooLarge(what));
         }
         self.describe(&group, stamp_ms);
@@ -361,7 +370,9 @@ impl Pushgateway {
         let before_bytes = groups.get(&key).map_or(0, |before| before.file_bytes);
         if groups.bytes() - before_bytes + bytes.len() > self.settings.bytes_max {
             let limit = self.settings.bytes_max;
-            return Err(PushError::Full(format!("the groups would take more than pushgateway.bytes_max = {limit} bytes: delete some")));
+            return Err(PushError::Full(format!(
+                "the groups would take more than pushgateway.bytes_max = {limit} bytes: delete some"
+            )));
         }
         let before = groups.put(group).map_err(families::inconsistent)?;
         let (disk, path) = (self.disk.clone(), self.path(&key));
@@ -400,7 +411,8 @@ impl Pushgateway {
         let now_ms = self.ingest.clock.now_ms();
         let interval_ms = self.settings.resample_interval_ms;
         let is_due = |group: &&Group| {
-            let due = |stored_ms: i64| now_ms >= stored_ms.saturating_add(interval_ms) || now_ms < stored_ms - interval_ms;
+            let due =
+                |stored_ms: i64| now_ms >= stored_ms.saturating_add(interval_ms) || now_ms < stored_ms - interval_ms;
             group.stored_ms.is_none_or(due)
         };
         let (mut keys, mut rows) = (Vec::new(), Vec::new());
@@ -525,7 +537,9 @@ impl Form {
         let says = |wanted: &str| parts.iter().any(|part| part == wanted);
         match is_protobuf {
             false => Ok(Form::Text),
-            true if says("encoding=delimited") && says("proto=io.prometheus.client.metricfamily") => Ok(Form::Delimited),
+            true if says("encoding=delimited") && says("proto=io.prometheus.client.metricfamily") => {
+                Ok(Form::Delimited)
+            }
             true => Err(PushError::Ingest(IngestError::Unsupported(format!(
                 "Content-Type {content_type:?} is not read; send the text format, or application/vnd.google.protobuf with \
                  proto=io.prometheus.client.MetricFamily and encoding=delimited"

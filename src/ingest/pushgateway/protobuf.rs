@@ -28,7 +28,9 @@ pub(super) fn of_protobuf<'a>(body: &'a [u8], limits: &IngestLimits) -> Result<P
         series_count += family.series.len();
         if series_count > limits.series_per_request_max {
             let limit = limits.series_per_request_max;
-            return Err(PushError::TooLarge(format!("the push has more series than limits.series_per_request_max = {limit}")));
+            return Err(PushError::TooLarge(format!(
+                "the push has more series than limits.series_per_request_max = {limit}"
+            )));
         }
         if !family.series.is_empty() {
             families.insert(name, family);
@@ -42,7 +44,8 @@ fn malformed(error: WireError) -> PushError {
 }
 
 fn family(message: &[u8], base: usize) -> Result<(String, PushedFamily<'_>), PushError> {
-    let (mut name, mut help, mut kind, mut metrics) = (Cow::Borrowed(""), String::new(), MetricKind::Counter, Vec::new());
+    let (mut name, mut help, mut kind, mut metrics) =
+        (Cow::Borrowed(""), String::new(), MetricKind::Counter, Vec::new());
     let mut fields = Fields::new(message, base);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
         let at = base + fields.position();
@@ -51,7 +54,8 @@ fn family(message: &[u8], base: usize) -> Result<(String, PushedFamily<'_>), Pus
             (2, Value::Bytes(bytes)) => help = text(bytes, at)?.into_owned(),
             (3, Value::Varint(number)) => {
                 let known = usize::try_from(number).ok().and_then(|number| KINDS.get(number));
-                kind = *known.ok_or_else(|| PushError::Refused(format!("metrics of the type {number} are not known")))?;
+                kind =
+                    *known.ok_or_else(|| PushError::Refused(format!("metrics of the type {number} are not known")))?;
             }
             (4, Value::Bytes(bytes)) => metrics.push((bytes, at - bytes.len())),
             _ => {}
@@ -74,7 +78,9 @@ fn family(message: &[u8], base: usize) -> Result<(String, PushedFamily<'_>), Pus
             _ if metric.kind != Some(kind) => {
                 return Err(inconsistent(format!("collected metric {name:?} is not {}", kind.name())));
             }
-            MetricValue::One(value) => series.push(PushedSeries { name: name.to_string(), labels: metric.labels, value }),
+            MetricValue::One(value) => {
+                series.push(PushedSeries { name: name.to_string(), labels: metric.labels, value })
+            }
             MetricValue::Compound(compound) => compounds.insert(metric.labels, compound),
         }
     }
@@ -148,7 +154,11 @@ fn compound(message: &[u8], base: usize, kind: MetricKind) -> Result<Compound, P
             (2, Value::Fixed64(bits)) => compound.sum = f64::from_bits(bits),
             (3, Value::Bytes(bytes)) => {
                 let base = base + fields.position() - bytes.len();
-                compound.parts.push(if kind == MetricKind::Histogram { bucket(bytes, base)? } else { doubles(bytes, base)? });
+                compound.parts.push(if kind == MetricKind::Histogram {
+                    bucket(bytes, base)?
+                } else {
+                    doubles(bytes, base)?
+                });
             }
             _ => {}
         }

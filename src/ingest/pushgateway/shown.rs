@@ -99,5 +99,11 @@ fn show(name: &str, family: &KeptFamily) -> ShownFamily {
         let labels = labels.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         metrics.push(ShownMetric { labels, value: ShownValue::Parts { name: part_name, parts, count, sum } });
     }
-    ShownFamily { name: name.to_owned(), kind: family.kind, help: family.help.clone(), pushed_ms: family.pushed_ms, metrics }
+    ShownFamily {
+        name: name.to_owned(),
+        kind: family.kind,
+        help: family.help.clone(),
+        pushed_ms: family.pushed_ms,
+        metrics,
+    }
 }

@@ -2,6 +2,7 @@
 
 mod against_prost;
 mod bounds;
+mod exposition;
 mod mixed;
 mod requests;
 mod wire;

@@ -1,7 +1,7 @@
 //! What a body does to its group, and what is refused. Texts and outcomes follow a Pushgateway 1.5.
 
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 use super::*;
 
@@ -114,7 +114,7 @@ fn contradictions_are_refused_and_put_down_in_the_group() {
     let groups = fixture.groups();
     let group = groups.iter().find(|group| group.key.pairs()[0].1 == "j").expect("a group that tells of its failures");
     assert!(!group.is_last_push_good() && group.pushed_ms == 0 && group.failed_ms >= NOW_MS);
-    assert_eq!(fixture.samples(r#"push_time_seconds{job="j"}"#).first(), Some(&(1, Some(0.0))));
+    assert_eq!(fixture.samples(r#"push_time_seconds{job="j"}"#).first(), Some(&(2, Some(0.0))));
     let failed = fixture.samples(r#"push_failure_time_seconds{job="j"}"#);
     assert!(failed.iter().all(|(_, value)| value.is_some_and(|value| value >= 1.7e9)), "{failed:?}");
 }
@@ -281,7 +281,8 @@ fn protobuf_that_cannot_be_taken_is_refused() {
     assert_eq!(refusal(fixture.push(delimited(&[clashing]))).0, 400);
     let broken = Push { body: Bytes::from_static(b"\x7fxx"), ..delimited(&[]) };
     assert_eq!(refusal(fixture.push(broken)).0, 400);
-    let other = Push { content_type: Some("application/vnd.google.protobuf; encoding=text".to_owned()), ..put("/j", "") };
+    let other =
+        Push { content_type: Some("application/vnd.google.protobuf; encoding=text".to_owned()), ..put("/j", "") };
     assert_eq!(refusal(fixture.push(other)).0, 415);
 }
 
