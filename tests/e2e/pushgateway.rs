@@ -310,33 +310,32 @@ fn python() -> PathBuf {
 const CLIENT: &str = r#"
 import sys
 from prometheus_client import *
-from prometheus_client.exposition import default_handler
 gateway = sys.argv[1]
 
-def registry(name):
-    registry = CollectorRegistry()
-    Gauge(name + "_last_success", "Last time.", registry=registry).set(1.5e9)
-    counter = Counter(name + "_rows", "Rows.", ["table"], registry=registry)
+def metrics(name):
+    made = CollectorRegistry()
+    Gauge(name + "_last_success", "Last time.", registry=made).set(1.5e9)
+    counter = Counter(name + "_rows", "Rows.", ["table"], registry=made)
     counter.labels("orders").inc(12)
     counter.labels("größe \"x\" \\ \n").inc(0.5)
-    histogram = Histogram(name + "_took_seconds", "Time.", registry=registry)
+    histogram = Histogram(name + "_took_seconds", "Time.", registry=made)
     for value in (0.003, 0.2, 3, 30):
         histogram.observe(value)
-    summary = Summary(name + "_size", "Size.", registry=registry)
+    summary = Summary(name + "_size", "Size.", registry=made)
     summary.observe(7)
-    Info(name + "_build", "Build.", registry=registry).info({"version": "1.2"})
-    Enum(name + "_state", "State.", states=["up", "down"], registry=registry).state("down")
-    return registry
+    Info(name + "_build", "Build.", registry=made).info({"version": "1.2"})
+    Enum(name + "_state", "State.", states=["up", "down"], registry=made).state("down")
+    return made
 
-push_to_gateway(gateway, job="nightly", registry=registry("nightly"))
-push_to_gateway(gateway, job="nightly/import", grouping_key={"shop": "eu/1", "empty": "", "n": 7}, registry=registry("a"))
-push_to_gateway(gateway, job="größe +%", grouping_key={"city": "Wien & Köln", "path": "/var/tmp"}, registry=registry("b"))
-pushadd_to_gateway(gateway, job="nightly", registry=registry("more"))
-push_to_gateway(gateway, job="replaced", registry=registry("c"))
-push_to_gateway(gateway, job="replaced", registry=registry("d"))
-push_to_gateway(gateway, job="deleted", grouping_key={"shop": "eu/2"}, registry=registry("e"))
+push_to_gateway(gateway, job="nightly", registry=metrics("nightly"))
+push_to_gateway(gateway, job="nightly/import", grouping_key={"shop": "eu/1", "empty": "", "n": 7}, registry=metrics("a"))
+push_to_gateway(gateway, job="größe +%", grouping_key={"city": "Wien & Köln", "path": "/var/tmp"}, registry=metrics("b"))
+pushadd_to_gateway(gateway, job="nightly", registry=metrics("more"))
+push_to_gateway(gateway, job="replaced", registry=metrics("c"))
+push_to_gateway(gateway, job="replaced", registry=metrics("d"))
+push_to_gateway(gateway, job="deleted", grouping_key={"shop": "eu/2"}, registry=metrics("e"))
 delete_from_gateway(gateway, job="deleted", grouping_key={"shop": "eu/2"})
-push_to_gateway(gateway, job="instance", grouping_key=instance_ip_grouping_key(), registry=registry("f"))
+push_to_gateway(gateway, job="instance", grouping_key=instance_ip_grouping_key(), registry=metrics("f"))
 try:
     bad = CollectorRegistry()
     Counter("nightly_last_success", "Another type.", registry=bad)

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::PushError;
-use crate::model::{Labels, LabelsError, METRIC_NAME};
+use crate::model::{LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME};
 
 /// What stands behind a label's name when its value is base64.
 const BASE64_SUFFIX: &str = "@base64";
@@ -97,6 +97,9 @@ fn split_labels(text: &str) -> Result<Vec<(String, String)>, PushError> {
     let (couples, []) = parts.as_chunks::<2>() else {
         return Err(refused(format!("odd number of components in label string {:?}", format!("/{text}"))));
     };
+    if couples.len() > LABELS_COUNT_MAX {
+        return Err(refused(format!("the address has more than {LABELS_COUNT_MAX} labels")));
+    }
     for (index, [name, value]) in couples.iter().enumerate() {
         if value.is_empty() && index + 1 < couples.len() {
             return Err(refused(format!("write the empty value of label {name:?} as {name}{BASE64_SUFFIX}/=")));
