@@ -24,6 +24,7 @@ mod pager;
 mod portable;
 mod process;
 mod prometheus;
+mod pushgateway;
 mod python;
 mod refusals;
 mod relay;

@@ -114,7 +114,7 @@ fn contradictions_are_refused_and_put_down_in_the_group() {
     let groups = fixture.groups();
     let group = groups.iter().find(|group| group.key.pairs()[0].1 == "j").expect("a group that tells of its failures");
     assert!(!group.is_last_push_good() && group.pushed_ms == 0 && group.failed_ms >= NOW_MS);
-    assert_eq!(fixture.samples(r#"push_time_seconds{job="j"}"#).first(), Some(&(1, Some(0.0))));
+    assert_eq!(fixture.samples(r#"push_time_seconds{job="j"}"#).first(), Some(&(2, Some(0.0))));
     let failed = fixture.samples(r#"push_failure_time_seconds{job="j"}"#);
     assert!(failed.iter().all(|(_, value)| value.is_some_and(|value| value >= 1.7e9)), "{failed:?}");
 }
@@ -284,6 +284,39 @@ fn protobuf_that_cannot_be_taken_is_refused() {
     let other =
         Push { content_type: Some("application/vnd.google.protobuf; encoding=text".to_owned()), ..put("/j", "") };
     assert_eq!(refusal(fixture.push(other)).0, 415);
+}
+
+#[test]
+fn series_are_counted_while_they_are_read() {
+    let limits = IngestLimits { series_per_request_max: 3, ..IngestLimits::default() };
+    let empty = |count| dto::MetricFamily {
+        metric: vec![dto::Metric::default(); count],
+        ..family("g", 1, dto::Metric::default())
+    };
+    let buckets = |count| {
+        let histogram = dto::Histogram { bucket: vec![dto::Bucket::default(); count], ..dto::Histogram::default() };
+        family("h", 4, dto::Metric { histogram: Some(histogram), ..dto::Metric::default() })
+    };
+    let status = |families: &[dto::MetricFamily]| {
+        let body = delimited(families).body;
+        protobuf::of_protobuf(&body, &limits).map_or_else(|error| error.status(), |_| 200)
+    };
+    assert_eq!([status(&[empty(4)]), status(&[buckets(2)]), status(&[buckets(3)])], [413, 200, 413]);
+    let text = |text: &str| families::of_text(text.as_bytes(), &limits).map_or_else(|error| error.status(), |_| 200);
+    assert_eq!([text("a 1\nb 1\nc 1\n"), text("a 1\nb 1\nc 1\nd 1\n")], [200, 413]);
+    assert_eq!(text("# TYPE a gauge\n# TYPE b gauge\n# TYPE c gauge\n# TYPE d gauge\n"), 413);
+}
+
+#[test]
+fn labels_are_counted_before_they_are_compared() {
+    let fixture = Fixture::new();
+    let labels = |count: usize| (0..count).map(|index| format!("l{index}=\"x\",")).collect::<String>();
+    // The name and the job are labels too.
+    fixture.put("/j", &format!("a{{{}}} 1\n", labels(62))).expect("as many as there may be");
+    assert_eq!(refusal(fixture.put("/j", &format!("a{{{}}} 1\n", labels(63)))).0, 400);
+    assert_eq!(refusal(fixture.put("/j", &format!("a{{{}}} 1\n", labels(300_000)))).0, 400);
+    let address: String = (0..65).map(|index| format!("/l{index}@base64/=")).collect();
+    assert_eq!(refusal(fixture.put(&format!("/j{address}"), "a 1\n")).0, 400);
 }
 
 #[test]

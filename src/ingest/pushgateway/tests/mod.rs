@@ -79,9 +79,9 @@ impl Fixture {
     /// Loses power and starts again; what was not synced is gone.
     fn crash(self) -> Fixture {
         let (disk, clock) = (self.disk.clone(), self.clock.clone());
-        disk.crash(7);
+        let after = Arc::new(disk.crash(7));
         drop(self);
-        Fixture::on(disk, clock, settings())
+        Fixture::on(after, clock, settings())
     }
 
     fn push(&self, push: Push) -> Result<(), PushError> {
