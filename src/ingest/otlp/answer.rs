@@ -6,6 +6,9 @@
 //! nothing       400  Status { code: 3, message: "…" }
 //! busy          503  Status { code: 14, message: "…" }, Retry-After
 //! ```
+//!
+//! What is refused before it reaches the storage is counted in points. Of what the storage refuses, as it is too old, the
+//! samples are counted, of which a histogram has several a point.
 
 use super::OtlpEncoding;
 use crate::ingest::{IngestError, PartialWrite, Written};

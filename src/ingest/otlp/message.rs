@@ -54,12 +54,6 @@ pub(super) struct Metric<'a> {
     pub(super) data: Option<Data<'a>>,
 }
 
-/// What belongs to all points of a sum or a histogram.
-pub(super) struct Aggregation {
-    pub(super) temporality: Temporality,
-    pub(super) is_monotonic: bool,
-}
-
 /// What every point has, whatever its kind.
 #[derive(Clone, Copy, Default)]
 pub(super) struct PointHead {
@@ -237,25 +231,31 @@ impl Data<'_> {
     }
 }
 
-impl Aggregation {
-    pub(super) fn read(mut message: Fields<'_>) -> Result<Aggregation, WireError> {
-        let mut read = Aggregation { temporality: Temporality::Unknown, is_monotonic: false };
-        while let Some((number, value)) = message.next()? {
-            match number {
-                2 => {
-                    // An enum is 32 bits wide; what is cut off is cut off by every decoder.
-                    read.temporality = match varint(value, &message)? as u32 {
-                        1 => Temporality::Delta,
-                        2 => Temporality::Cumulative,
-                        _ => Temporality::Unknown,
-                    };
-                }
-                3 => read.is_monotonic = varint(value, &message)? != 0,
-                _ => {}
-            }
+/// How the points of a sum or a histogram follow each other.
+pub(super) fn read_temporality(mut message: Fields<'_>) -> Result<Temporality, WireError> {
+    let mut read = Temporality::Unknown;
+    while let Some((number, value)) = message.next()? {
+        if number == 2 {
+            // An enum is 32 bits wide; what is cut off is cut off by every decoder.
+            read = match varint(value, &message)? as u32 {
+                1 => Temporality::Delta,
+                2 => Temporality::Cumulative,
+                _ => Temporality::Unknown,
+            };
         }
-        Ok(read)
     }
+    Ok(read)
+}
+
+/// Whether a sum only grows.
+pub(super) fn read_monotonic(mut message: Fields<'_>) -> Result<bool, WireError> {
+    let mut read = false;
+    while let Some((number, value)) = message.next()? {
+        if number == 3 {
+            read = varint(value, &message)? != 0;
+        }
+    }
+    Ok(read)
 }
 
 impl PointHead {

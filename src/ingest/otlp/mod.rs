@@ -32,7 +32,7 @@ use delta::Deltas;
 
 use super::{Ingest, IngestError};
 
-/// How requests of OpenTelemetry are translated.
+/// How requests of OpenTelemetry are translated. By default no attribute is promoted; the server's settings name some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpOptions {
     /// Attributes of resources that become labels of every series (setting `otlp.promote_resource_attributes`).

@@ -12,8 +12,8 @@ use super::OtlpOptions;
 use super::delta::{DeltaRequest, HistogramTotal, NotAdded, Total};
 use super::labels::{Pair, ResourceLabels, last_text, scope_labels};
 use super::message::{
-    Aggregation, Broken, Data, Metric, NumberPoint, PointHead, Temporality, Totals, append_fixed64, child,
-    each_message, is_message, only_message, read_quantile, text,
+    Broken, Data, Metric, NumberPoint, PointHead, Temporality, Totals, append_fixed64, child, each_message, is_message,
+    only_message, read_monotonic, read_quantile, read_temporality, text,
 };
 use super::names::{NameKind, metric_name, unit_name};
 use crate::ingest::rows::{RowsBuilder, over};
@@ -147,14 +147,13 @@ impl<'s> Reader<'_, 's, '_> {
         span: &mut Span,
     ) -> Result<(), Stop> {
         let Some(data) = metric.data else { return self.refuse_metric(metric, "it has no points") };
-        let aggregation = Aggregation::read(data.points())?;
         let (kind, name_kind, temporality) = match data {
             Data::Gauge(_) => (MetricKind::Gauge, NameKind::Gauge, Temporality::Cumulative),
-            Data::Sum(_) if aggregation.is_monotonic => {
-                (MetricKind::Counter, NameKind::Counter, aggregation.temporality)
-            }
-            Data::Sum(_) => (MetricKind::Gauge, NameKind::Other, aggregation.temporality),
-            Data::Histogram(_) => (MetricKind::Histogram, NameKind::Other, aggregation.temporality),
+            Data::Sum(sum) => match read_monotonic(sum)? {
+                true => (MetricKind::Counter, NameKind::Counter, read_temporality(sum)?),
+                false => (MetricKind::Gauge, NameKind::Other, read_temporality(sum)?),
+            },
+            Data::Histogram(histogram) => (MetricKind::Histogram, NameKind::Other, read_temporality(histogram)?),
             Data::Summary(_) => (MetricKind::Summary, NameKind::Other, Temporality::Cumulative),
             Data::ExponentialHistogram(_) => {
                 return self.refuse_metric(metric, "exponential histograms are not stored; send explicit buckets");
