@@ -39,7 +39,11 @@ fn run_well(program: &Path, arguments: &[&str]) -> String {
 /// `dozor import` into the engine: exit code, and what it prints on both.
 fn import(engine: &Engine, source: &[&str]) -> (i32, String) {
     let url = format!("http://{}", engine.address);
-    let output = run(dozor(), &[&["import", "--url", &url], source].concat());
+    ended(run(dozor(), &[&["import", "--url", &url], source].concat()))
+}
+
+/// Exit code, and what was printed.
+fn ended(output: Output) -> (i32, String) {
     let printed = [output.stdout, output.stderr].concat();
     (output.status.code().expect("it ends by itself"), String::from_utf8_lossy(&printed).into_owned())
 }
@@ -312,7 +316,7 @@ fn long_import(engine: &Engine, folder: &Path) -> (Process, PathBuf, String) {
     let file = file.to_string_lossy().into_owned();
     let arguments = ["import", &format!("--url=http://{}", engine.address), "openmetrics", &file].map(str::to_owned);
     let process = Process::start("import", dozor(), &arguments, folder);
-    (process, PathBuf::from(format!("{file}.dozor-import")), file)
+    (process, PathBuf::from(format!("{file}.dozor-import.state")), file)
 }
 
 fn assert_all_of_long(engine: &Engine) {
@@ -329,7 +333,11 @@ fn import_that_is_killed_goes_on_where_it_was() {
     let noted: Value = wait_for("a part is acknowledged", || serde_json::from_slice(&fs::read(&state).ok()?).ok());
     process.kill();
     assert!(noted["tally"]["stored"].as_u64().is_some_and(|stored| stored < 500_000), "{noted}");
-    let (code, printed) = import(&engine, &["openmetrics", &file]);
+    assert!(file.ends_with("/long.txt"));
+    let url = format!("--url=http://{}", engine.address);
+    let output =
+        Command::new(dozor()).current_dir(folder.path()).args(["import", &url, "openmetrics", "long.txt"]).output();
+    let (code, printed) = ended(output.expect("it runs"));
     assert_eq!(code, 0, "{printed}");
     assert!(printed.contains("going on behind "), "{printed}");
     assert!(printed.contains("100 series, 500000 samples stored ("), "{printed}");
