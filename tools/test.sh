@@ -15,6 +15,9 @@ needed=(
     prometheus-node-exporter:prometheus-node-exporter
     curl:curl
     vmagent:victoria-metrics
+    vmctl:victoria-metrics
+    curl:curl
+    script:bsdutils
 )
 
 missing_packages() {

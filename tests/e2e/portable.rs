@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::api::ask;
-use crate::client::percent_encoded;
+use crate::client::{Client, percent_encoded};
 use crate::engine::{Engine, dozor};
 use crate::process::{Process, free_address, installed, wait_for_listener};
 use crate::wait::{wait_for, wait_until};
@@ -248,6 +248,8 @@ fn snapshot_of_a_prometheus(folder: &Path) -> PathBuf {
     ];
     let mut server = Process::start("prometheus", &installed("prometheus", "prometheus"), &arguments, folder);
     wait_for_listener(&mut server, address);
+    let is_ready = || Client::new(address).get("/-/ready").is_ok_and(|answer| answer.status == 200);
+    wait_until("Prometheus is ready", is_ready);
     wait_until("it has scraped a few times", || scrapes(address) > 6.0);
     // Its series end with staleness markers.
     exporter.kill();
