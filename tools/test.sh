@@ -17,6 +17,8 @@ needed=(
     vmagent:victoria-metrics
     prometheus-pushgateway:prometheus-pushgateway
     python3:python3
+    vmctl:victoria-metrics
+    script:bsdutils
 )
 
 missing_packages() {

@@ -69,11 +69,11 @@ pub enum ImportError {
 pub struct ImportPlan {
     /// What the source is.
     pub kind: SourceKind,
-    /// The file or folder.
+    /// The file or folder, as a whole path: by it an import is known when it is taken up again.
     pub source: PathBuf,
     /// Address of the server, such as `http://127.0.0.1:9090`.
     pub url: String,
-    /// Where the position is kept; beside the source if nothing is said.
+    /// Where the position is kept, as a whole path; beside the source if nothing is said.
     pub state: Option<PathBuf>,
     /// How long to try again without an acknowledgement before giving up.
     pub retry_for: Duration,

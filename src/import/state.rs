@@ -74,10 +74,11 @@ struct Noted {
     tally: Tally,
 }
 
-/// Where the state of an import is kept if nothing else is said: beside the source, named after it.
+/// Where the state of an import is kept if nothing else is said: beside the source, named after it. While it is replaced a
+/// file of the same name but for its ending lies there, so the name before that must be nobody else's.
 pub(super) fn beside(source: &Path) -> PathBuf {
     let mut name = source.file_name().unwrap_or_default().to_owned();
-    name.push(".dozor-import");
+    name.push(".dozor-import.state");
     source.with_file_name(name)
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Subcommand;
 
 use super::bar::Bar;
@@ -28,7 +29,7 @@ pub struct ImportArgs {
     /// Settings file of the server, for its address
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to note how far it is [default: SOURCE.dozor-import, beside the source]
+    /// Where to note how far it is [default: SOURCE.dozor-import.state, beside the source]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// How long to try again while the server does not answer, or is busy
@@ -106,8 +107,11 @@ fn plan(flags: ImportArgs) -> anyhow::Result<ImportPlan> {
         SourceArgs::Jsonl { file } => (SourceKind::JsonLines, file),
         SourceArgs::Prometheus { folder } => (SourceKind::Prometheus, folder),
     };
+    // Whole paths: the same import is known from wherever it is started.
+    let source = std::fs::canonicalize(&source).with_context(|| format!("cannot find {}", source.display()))?;
+    let state = flags.state.map(std::path::absolute).transpose()?;
     let retry_for = Duration::from_millis(u64::try_from(flags.retry_for).unwrap_or(0));
-    Ok(ImportPlan { kind, source, url, state: flags.state, retry_for })
+    Ok(ImportPlan { kind, source, url, state, retry_for })
 }
 
 fn summarize(tally: &Tally, stored_before: Option<u64>) {

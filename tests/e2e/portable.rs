@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::api::ask;
-use crate::client::percent_encoded;
+use crate::client::{Client, percent_encoded};
 use crate::engine::{Engine, dozor};
 use crate::process::{Process, free_address, installed, wait_for_listener};
 use crate::wait::{wait_for, wait_until};
@@ -39,7 +39,11 @@ fn run_well(program: &Path, arguments: &[&str]) -> String {
 /// `dozor import` into the engine: exit code, and what it prints on both.
 fn import(engine: &Engine, source: &[&str]) -> (i32, String) {
     let url = format!("http://{}", engine.address);
-    let output = run(dozor(), &[&["import", "--url", &url], source].concat());
+    ended(run(dozor(), &[&["import", "--url", &url], source].concat()))
+}
+
+/// Exit code, and what was printed.
+fn ended(output: Output) -> (i32, String) {
     let printed = [output.stdout, output.stderr].concat();
     (output.status.code().expect("it ends by itself"), String::from_utf8_lossy(&printed).into_owned())
 }
@@ -244,6 +248,8 @@ fn snapshot_of_a_prometheus(folder: &Path) -> PathBuf {
     ];
     let mut server = Process::start("prometheus", &installed("prometheus", "prometheus"), &arguments, folder);
     wait_for_listener(&mut server, address);
+    let is_ready = || Client::new(address).get("/-/ready").is_ok_and(|answer| answer.status == 200);
+    wait_until("Prometheus is ready", is_ready);
     wait_until("it has scraped a few times", || scrapes(address) > 6.0);
     // Its series end with staleness markers.
     exporter.kill();
@@ -312,7 +318,7 @@ fn long_import(engine: &Engine, folder: &Path) -> (Process, PathBuf, String) {
     let file = file.to_string_lossy().into_owned();
     let arguments = ["import", &format!("--url=http://{}", engine.address), "openmetrics", &file].map(str::to_owned);
     let process = Process::start("import", dozor(), &arguments, folder);
-    (process, PathBuf::from(format!("{file}.dozor-import")), file)
+    (process, PathBuf::from(format!("{file}.dozor-import.state")), file)
 }
 
 fn assert_all_of_long(engine: &Engine) {
@@ -329,7 +335,11 @@ fn import_that_is_killed_goes_on_where_it_was() {
     let noted: Value = wait_for("a part is acknowledged", || serde_json::from_slice(&fs::read(&state).ok()?).ok());
     process.kill();
     assert!(noted["tally"]["stored"].as_u64().is_some_and(|stored| stored < 500_000), "{noted}");
-    let (code, printed) = import(&engine, &["openmetrics", &file]);
+    assert!(file.ends_with("/long.txt"));
+    let url = format!("--url=http://{}", engine.address);
+    let output =
+        Command::new(dozor()).current_dir(folder.path()).args(["import", &url, "openmetrics", "long.txt"]).output();
+    let (code, printed) = ended(output.expect("it runs"));
     assert_eq!(code, 0, "{printed}");
     assert!(printed.contains("going on behind "), "{printed}");
     assert!(printed.contains("100 series, 500000 samples stored ("), "{printed}");

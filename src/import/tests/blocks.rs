@@ -100,7 +100,7 @@ fn deleted_samples_are_left_out() {
     // Of the first series of the index, which begins at the first multiple of 16 behind the symbols.
     let index = disk.read(&folder.join("index")).expect("it is there");
     let symbols_bytes = u32::from_be_bytes(index[5..9].try_into().expect("four bytes")) as usize;
-    let reference = (5 + 4 + symbols_bytes + 4).next_multiple_of(16) / 16;
+    let reference = (5 + 4 + symbols_bytes + 4).div_ceil(16);
     let mut stones = Vec::new();
     append_uvarint(&mut stones, reference as u64);
     append_varint(&mut stones, deleted.from_ms);

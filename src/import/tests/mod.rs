@@ -54,7 +54,7 @@ pub(super) fn known() -> Known {
     add(r#"calls_total{path="/a b\"c\\d", region="eu"}"#, &mut |_| 15_000, &|at_ms, _| (at_ms / 15_000 * 3) as f64);
     add(r#"seconds{job="a"}"#, &mut |dice| 1 + dice.roll(60_000) as i64, &|_, dice| dice as f64 / 997.0);
     let rare = |dice: &mut Dice| [1, 9_000, 40_000, 600_000, 2_000_000][dice.roll(5) as usize];
-    add(r#"seconds{job="b"}"#, &mut { rare }, &|_, dice| f64::from_bits(u64::from(dice as u32) * 0x1_0000_0001 >> 2));
+    add(r#"seconds{job="b"}"#, &mut { rare }, &|_, dice| f64::from_bits((u64::from(dice as u32) * 0x1_0000_0001) >> 2));
     let special =
         [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::from_bits(0x7ff8_0000_0000_0001), 1.0, 1.0, 5e-324];
     add("special", &mut |_| 60_000, &move |_, dice| special[dice as usize % special.len()]);

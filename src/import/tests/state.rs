@@ -13,7 +13,7 @@ fn state_is_taken_up_by_the_same_import_and_by_no_other() {
     let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
     disk.create_folder(Path::new("/data")).expect("a folder");
     let path = beside(Path::new("/data/file.txt"));
-    assert_eq!(path, Path::new("/data/file.txt.dozor-import"));
+    assert_eq!(path, Path::new("/data/file.txt.dozor-import.state"));
     let state = StateFile::new(disk.clone(), path.clone(), "this".to_owned());
     assert!(state.read().expect("nothing is there").is_none());
     let mut tally = Tally::default();
