@@ -78,7 +78,9 @@ impl IngestLimits {
         for (name, value) in labels.iter() {
             if name.len() > self.label_name_bytes_max {
                 let (bytes, bytes_max) = (name.len(), self.label_name_bytes_max);
-                return Some(format!("a label name of {bytes} bytes, more than limits.label_name_bytes_max = {bytes_max}"));
+                return Some(format!(
+                    "a label name of {bytes} bytes, more than limits.label_name_bytes_max = {bytes_max}"
+                ));
             }
             if value.len() > self.label_value_bytes_max {
                 let (bytes, bytes_max) = (value.len(), self.label_value_bytes_max);

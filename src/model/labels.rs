@@ -56,7 +56,9 @@ pub enum LabelsError {
     #[error("a label name of {0} bytes is longer than {LABEL_NAME_BYTES_MAX} (limits.label_name_bytes_max)")]
     NameTooLong(usize),
     /// A value longer than [`LABEL_VALUE_BYTES_MAX`].
-    #[error("the value of label {name:?} has {bytes} bytes, more than {LABEL_VALUE_BYTES_MAX} (limits.label_value_bytes_max)")]
+    #[error(
+        "the value of label {name:?} has {bytes} bytes, more than {LABEL_VALUE_BYTES_MAX} (limits.label_value_bytes_max)"
+    )]
     ValueTooLong {
         /// The label's name.
         name: String,

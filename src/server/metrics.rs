@@ -175,7 +175,8 @@ pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
         let ingest = ingest.clone();
         move || figure(&ingest)
     };
-    let (name, help) = ("dozor_overflow_samples_total", "Samples of series past a label budget, summed and not stored.");
+    let (name, help) =
+        ("dozor_overflow_samples_total", "Samples of series past a label budget, summed and not stored.");
     registry.counter_fn(name, help, &[], overflow(|ingest| ingest.overflow_sizes().0 as f64));
     let (name, help) = ("dozor_overflow_series", "Series past a label budget that are summed at present.");
     registry.gauge_fn(name, help, &[], overflow(|ingest| ingest.overflow_sizes().1 as f64));
@@ -184,7 +185,8 @@ pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
 }
 
 fn register_refusals(registry: &Registry, ingest: &Arc<Ingest>) {
-    let (name, help) = ("dozor_ingest_refused_total", "Write requests that were not taken whole, by reason or setting.");
+    let (name, help) =
+        ("dozor_ingest_refused_total", "Write requests that were not taken whole, by reason or setting.");
     for (index, (reason, _)) in ingest.counters().refused().enumerate() {
         let ingest = ingest.clone();
         let count = move || ingest.counters().refused().nth(index).map_or(0.0, |(_, count)| count as f64);

@@ -262,7 +262,7 @@ fn lock(folder: &Path) -> Result<FolderLock, ServerError> {
 }
 
 async fn listen(address: &str) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| listen_error(address, source))
+    http::listen(address).await.map_err(|source| listen_error(address, source))
 }
 
 fn listen_error(address: &str, source: std::io::Error) -> ServerError {

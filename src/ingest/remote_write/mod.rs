@@ -128,9 +128,8 @@ fn version(head: WriteHead<'_>) -> Result<Version, IngestError> {
     const SPOKEN: &str = "this server takes remote write with Content-Encoding snappy and Content-Type \
                           application/x-protobuf, for 1.0 alone or with proto=prometheus.WriteRequest, \
                           for 2.0 with proto=io.prometheus.write.v2.Request";
-    let unsupported = |header: &str, value: &str| {
-        Err(IngestError::Unsupported(format!("{header} {value:?} is not read; {SPOKEN}")))
-    };
+    let unsupported =
+        |header: &str, value: &str| Err(IngestError::Unsupported(format!("{header} {value:?} is not read; {SPOKEN}")));
     if let Some(encoding) = head.content_encoding
         && !encoding.eq_ignore_ascii_case("snappy")
     {

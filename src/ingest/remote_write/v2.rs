@@ -133,12 +133,7 @@ impl<'a> Walk<'a> {
         let goes_on = matches!(bytes.get(labels_end), Some(&(FIELD_1_BYTES | FIELD_1_VARINT)));
         let key = self.symbols.packed_key(self.found.storage.resolver(), packed).filter(|_| !goes_on);
         let start = end - bytes.len();
-        all.push(EncodedSeries {
-            key,
-            start: start as u32,
-            labels_end: (start + labels_end) as u32,
-            end: end as u32,
-        });
+        all.push(EncodedSeries { key, start: start as u32, labels_end: (start + labels_end) as u32, end: end as u32 });
         Ok(())
     }
 
@@ -165,7 +160,8 @@ impl<'a> Walk<'a> {
         let message = self.message;
         let mark = self.found.mark(reference);
         let (mut histogram_count, mut description) = (0, None);
-        let mut fields = Fields::new(&message[series.labels_end as usize..series.end as usize], series.labels_end as usize);
+        let mut fields =
+            Fields::new(&message[series.labels_end as usize..series.end as usize], series.labels_end as usize);
         while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
             self.found.row(reference, bytes, fields.base() + fields.position())?;
         }

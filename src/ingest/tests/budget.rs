@@ -107,7 +107,10 @@ fn sum_of_counters_only_grows_through_resets_and_ends() {
     send(vec![user("orders_total", 1, &[(at(0), 1.0)])]);
     send(vec![user("orders_total", 3, &[(at(0), 1_000.0)]), user("orders_total", 4, &[(at(0), 50.0)])]);
     send(vec![user("orders_total", 3, &[(at(15), 1_007.0)]), user("orders_total", 4, &[(at(15), 2.0)])]);
-    send(vec![user("orders_total", 3, &[(at(30), crate::model::stale_nan())]), user("orders_total", 4, &[(at(30), 5.0)])]);
+    send(vec![
+        user("orders_total", 3, &[(at(30), crate::model::stale_nan())]),
+        user("orders_total", 4, &[(at(30), 5.0)]),
+    ]);
     // 0; then 7, and 2 after a restart; then 3.
     assert_eq!(sum_of(&fixture, "orders_total"), [(at(0), 0.0), (at(15), 9.0), (at(30), 12.0)]);
 }
@@ -140,8 +143,14 @@ fn buckets_are_summed_by_their_bound() {
     fixture.send(all(NOW_MS + 1, 15.0)).expect("taken");
     let sums: Vec<_> = fixture.stored().into_iter().filter(|(labels, _)| labels.contains("__overflow__")).collect();
     let expected = [
-        (r#"wait_bucket{__overflow__="true", job="shop", le="+Inf"}"#.to_owned(), vec![(NOW_MS, 0.0), (NOW_MS + 1, 15.0)]),
-        (r#"wait_bucket{__overflow__="true", job="shop", le="0.1"}"#.to_owned(), vec![(NOW_MS, 0.0), (NOW_MS + 1, 5.0)]),
+        (
+            r#"wait_bucket{__overflow__="true", job="shop", le="+Inf"}"#.to_owned(),
+            vec![(NOW_MS, 0.0), (NOW_MS + 1, 15.0)],
+        ),
+        (
+            r#"wait_bucket{__overflow__="true", job="shop", le="0.1"}"#.to_owned(),
+            vec![(NOW_MS, 0.0), (NOW_MS + 1, 5.0)],
+        ),
     ];
     assert_eq!(sums, expected, "0.1: 5; +Inf: 10 and 5");
 }

@@ -106,8 +106,8 @@ impl Fixture {
         };
         let disk = Arc::new(SimulatedDisk::new());
         let clock = Clock::manual(NOW_MS);
-        let (storage, _, _) = Storage::open(options, disk, clock.clone(), Arc::new(|_: &Labels| false))
-            .expect("an empty database opens");
+        let (storage, _, _) =
+            Storage::open(options, disk, clock.clone(), Arc::new(|_: &Labels| false)).expect("an empty database opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         Fixture { ingest: Ingest::new(storage.clone(), limits, clock.clone()), clock, storage, runtime }
     }

@@ -35,9 +35,8 @@ fn any_symbols() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let text = prop_oneof![6 => "[a-c]", 1 => Just("m".to_owned()), 1 => ".{0,200}"].prop_map(Vec::from);
     let symbol = prop_oneof![20 => text, 1 => any::<[u8; 2]>().prop_map(Vec::from)];
     let empty_first = prop_oneof![30 => Just(Vec::new()), 1 => Just(b"full".to_vec())];
-    (empty_first, prop::collection::vec(symbol, 0..12)).prop_map(|(first, others)| {
-        [vec![first, b"__name__".to_vec(), b"m".to_vec()], others].concat()
-    })
+    (empty_first, prop::collection::vec(symbol, 0..12))
+        .prop_map(|(first, others)| [vec![first, b"__name__".to_vec(), b"m".to_vec()], others].concat())
 }
 
 fn any_samples() -> impl Strategy<Value = Vec<Sample>> {
@@ -72,7 +71,8 @@ fn any_order() -> impl Strategy<Value = Vec<u8>> {
     let started = Just(vec![0x12, 0x04, 0x10, 0x01, 0x18, 0x07]);
     let unknown = prop_oneof![Just(vec![0x2a, 0x02, 0x08, 0x01]), Just(vec![0x30, 0x05]), Just(vec![0x22, 0x00])];
     let name = Just(vec![0x0a, 0x02, 0x01, 0x02]);
-    let part = prop_oneof![2 => references, 2 => single, 1 => padded, 3 => samples, 1 => started, 1 => unknown, 3 => name];
+    let part =
+        prop_oneof![2 => references, 2 => single, 1 => padded, 3 => samples, 1 => started, 1 => unknown, 3 => name];
     prop::collection::vec(part, 1..6).prop_map(|parts| field(5, &parts.concat()))
 }
 

@@ -87,7 +87,8 @@ fn same_numbers_for_other_symbols_are_other_series() {
 fn references_to_nothing_and_odd_ones_refuse_their_series_alone() {
     let referring = |labels_refs: Vec<u32>| {
         let mut request = Request::new().with_neighbour();
-        request.timeseries[0] = Referring { labels_refs, samples: series(&[], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]).samples };
+        request.timeseries[0] =
+            Referring { labels_refs, samples: series(&[], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]).samples };
         request
     };
     let told = refused_alone(referring(vec![1, 2, 3, 3]));
@@ -173,10 +174,7 @@ fn what_is_not_stored_is_stepped_over_and_native_histograms_are_refused() {
 fn described(metric: &str, kind: u8, help: &str, unit: &str) -> Vec<u8> {
     let mut request = Request::new().with(&[("__name__", metric)], &[(NOW_MS, 1.0)]);
     let (help, unit) = (request.reference(help) as u8, request.reference(unit) as u8);
-    let series = [
-        request.timeseries.remove(0).encode_to_vec(),
-        field(5, &[0x08, kind, 0x18, help, 0x20, unit]),
-    ];
+    let series = [request.timeseries.remove(0).encode_to_vec(), field(5, &[0x08, kind, 0x18, help, 0x20, unit])];
     [request.encode_to_vec(), field(5, &series.concat())].concat()
 }
 
