@@ -70,11 +70,11 @@ async fn silent_connections_keep_nobody_out() {
     let from = address("10.0.0.1");
     let _first = spoken(&connections, from);
     let mut silent: Vec<Seat> = (0..29).map(|_| connections.seat(from).expect("a place")).collect();
-    for oldest in 0..3 {
+    for oldest in &mut silent[..3] {
         let next = spoken(&connections, address("10.0.0.2"));
         assert!(!next.is_kept, "it takes the place of one that is silent");
-        silent[oldest].taken_away().await;
-        assert!(!silent[oldest].speak(), "too late");
+        oldest.taken_away().await;
+        assert!(!oldest.speak(), "too late");
         std::mem::forget(next);
     }
     drop(silent);
