@@ -326,3 +326,24 @@ fn sizes_have_binary_and_decimal_units() {
     assert!(parse_bytes("64mib").is_err());
     assert!(parse_bytes("1.5GiB").is_err());
 }
+
+#[test]
+fn limits_of_the_readme_are_those_of_the_table() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("## Limits").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("it is there");
+    let row = |line: &str| {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let names: Vec<String> =
+            cells.next().unwrap_or("").split(", ").map(|name| name.trim_matches('`').to_owned()).collect();
+        let defaults: Vec<String> = cells.next().unwrap_or("").split(", ").map(str::to_owned).collect();
+        names.into_iter().zip(defaults).collect::<Vec<_>>()
+    };
+    let told: Vec<(String, String)> = section.lines().filter(|line| line.starts_with("| `")).flat_map(row).collect();
+    for (name, default) in &told {
+        let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap_or_else(|| panic!("{name} is none"));
+        assert_eq!(setting.default, default, "{name}");
+    }
+    for setting in SETTINGS.iter().filter(|setting| setting.name.starts_with("limits.")) {
+        assert!(told.iter().any(|(name, _)| name == setting.name), "{} is not told", setting.name);
+    }
+}

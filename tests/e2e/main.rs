@@ -13,6 +13,7 @@ mod api;
 mod backup;
 mod client;
 mod crash;
+mod crowds;
 mod demo;
 mod engine;
 mod exposition;

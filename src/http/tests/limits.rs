@@ -195,8 +195,7 @@ async fn reader_that_takes_nothing_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_past_the_limit_is_told_and_closed() {
     let server = TestServer::with_limits(limits(|limits| limits.connections_max = 2)).await;
-    let (mut first, second) = (server.connect().await, server.connect().await);
-    server.until("dozor_http_connections", 2.0).await;
+    let (mut first, second) = (server.speaking().await, server.speaking().await);
     let mut third = server.connect().await;
     let answered = third.answer().await;
     assert_eq!(answered.status, 503);
@@ -216,9 +215,8 @@ async fn questions_find_a_place_when_senders_have_taken_all() {
     let server = TestServer::with_limits(limits(|limits| limits.connections_max = 32)).await;
     let mut senders = Vec::new();
     for _ in 0..30 {
-        senders.push(server.connect().await);
+        senders.push(server.speaking().await);
     }
-    server.until("dozor_http_connections", 30.0).await;
     for target in ["/-/healthy", "/api/v1/query?query=1&time=4", "/metrics", "/nowhere"] {
         let mut client = server.connect().await;
         client.write(format!("GET {target} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes()).await;
@@ -259,10 +257,23 @@ async fn thousands_of_idle_connections_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_past_the_limit_keep_nobody_out() {
+    let server = TestServer::with_limits(limits(|limits| limits.connections_max = 32)).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(server.connect().await);
+    }
+    for _ in 0..5 {
+        assert_eq!(server.send(format!("{}abc", write_of(3))).await.status, 400, "it is read");
+    }
+    assert!(silent[0].closes().await, "who was silent longest made room");
+    assert!(server.number(r#"dozor_http_connections_refused_total{reason="silent"}"#) >= 70.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fleet_is_not_told_to_come_back_as_one() {
     let server = TestServer::with_limits(limits(|limits| limits.connections_max = 1)).await;
-    let _holder = server.connect().await;
-    server.until("dozor_http_connections", 1.0).await;
+    let _holder = server.speaking().await;
     let mut told = std::collections::BTreeSet::new();
     for _ in 0..60 {
         let answered = server.connect().await.answer().await;
