@@ -38,7 +38,7 @@ pub use metadata_file::RestoredMetadata;
 pub use verdict::{IngestError, PartialWrite, Written};
 
 use rows::{Rows, RowsBuilder};
-use verdict::{RefusedRows, conclude};
+use verdict::conclude;
 
 use crate::clock::Clock;
 use crate::storage::Storage;
