@@ -1,6 +1,7 @@
 //! Which part of a request of version 2 is stored, and what its sender is told.
 
 use super::*;
+use crate::ingest::remote_write::Version;
 
 const UP: (&str, &str) = ("__name__", "up");
 
@@ -68,6 +69,47 @@ fn one_series_under_other_numbers_and_by_the_other_version_is_one_series() {
     let stored = fixture.stored();
     assert_eq!(stored.len(), 2);
     assert_eq!((stored[1].0.as_str(), stored[1].1.len()), (r#"up{a="1", b="2"}"#, 10));
+}
+
+#[test]
+fn series_is_known_again_whatever_bytes_its_references_take() {
+    // As many symbols stand before those of the series, so that these have numbers of one, two and three bytes.
+    for padding in [0, 125, 126, 200, 20_000] {
+        let fixture = Fixture::new();
+        let mut request = Request::new();
+        let name = request.reference("__name__");
+        request.symbols.resize(request.symbols.len() + padding, b"padding".to_vec());
+        let (value, label, node) = (request.reference("up"), request.reference("node"), request.reference("1"));
+        let samples = series(&[], &[(NOW_MS, 1.0)]).samples;
+        request.timeseries.push(Referring { labels_refs: vec![name, value, label, node], samples });
+        assert_eq!(fixture.send_v2(&request).expect("taken").samples, 1);
+        for again in [request, Request::new().with(&[UP, ("node", "1")], &[(NOW_MS, 1.0)])] {
+            let rows = fixture.ingest.read_message(Version::Two, &again.encode_to_vec()).expect("a request");
+            let (known, new): (usize, usize) =
+                rows.batches.iter().fold((0, 0), |(rows, new), batch| (rows + batch.rows.len(), new + batch.new.len()));
+            assert_eq!((known, new), (1, 0), "{padding} symbols before");
+        }
+        assert_eq!(fixture.stored()[0].0, r#"up{node="1"}"#);
+    }
+}
+
+#[test]
+fn times_that_take_fewer_or_more_bytes_than_usual_are_read() {
+    let fixture = Fixture::new();
+    let times = [0, 1, 127, (1 << 35) - 1, 1 << 35, NOW_MS, NOW_MS + 1];
+    for _ in 0..2 {
+        for (index, time) in times.into_iter().enumerate() {
+            let name = format!("m{index}");
+            for value in [1.5, 0.0] {
+                let labels = [("__name__", name.as_str()), ("value", if value == 0.0 { "0" } else { "1" })];
+                let written = fixture.send_v2(&Request::new().with(&labels, &[(time, value)]));
+                assert_eq!(written.expect("taken").samples, 1, "at {time}");
+            }
+        }
+    }
+    let stored: Vec<(i64, f64)> = fixture.stored().into_iter().flat_map(|(_, samples)| samples).collect();
+    let expected: Vec<(i64, f64)> = times.into_iter().flat_map(|time| [(time, 0.0), (time, 1.5)]).collect();
+    assert_eq!(stored, expected);
 }
 
 #[test]
