@@ -84,6 +84,19 @@ fn outbox_and_detector_state_are_printed() {
 }
 
 #[test]
+fn metadata_is_printed() {
+    let (printed, code) = inspect(&[], &golden("metadata.bin"));
+    for expected in [
+        r#"http_requests_total  type 1, unit "", help "Requests answered.""#,
+        r#"sizes.größe  type 3, unit "bytes", help """#,
+        "end of 2 families",
+    ] {
+        assert!(body(&printed).iter().any(|line| line.trim() == expected), "{expected}\n{printed}");
+    }
+    assert!(printed.contains("bytes, metadata") && code == Some(0), "{printed}");
+}
+
+#[test]
 fn tombstones_and_manifest_are_printed() {
     use storage_format::manifest::{Cause, Manifest, ManifestFile};
     use storage_format::tombstones::{Tombstone, encode};

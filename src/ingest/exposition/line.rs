@@ -77,13 +77,18 @@ fn comment(text: &str, format: Format) -> Result<Read<'_>, What> {
     let Some(told) = text.strip_prefix([' ', '\t']) else { return Ok(Read::Nothing) };
     let told = told.trim_start_matches([' ', '\t']);
     let Some((keyword, told)) = told.split_once([' ', '\t']) else { return Ok(Read::Nothing) };
-    if !matches!(keyword, "HELP" | "TYPE") && !(keyword == "UNIT" && format == Format::OpenMetrics) {
+    let is_told = match keyword {
+        "HELP" | "TYPE" => true,
+        "UNIT" => format == Format::OpenMetrics,
+        _ => false,
+    };
+    if !is_told {
         return Ok(Read::Nothing);
     }
     let told = told.trim_start_matches([' ', '\t']);
     let (family, end) = series::family(told)?;
     // One blank parts the name from what is said of it; more belong to the text.
-    let text = match told[end..].as_bytes() {
+    let text = match &told.as_bytes()[end..] {
         [] => "",
         [b' ' | b'\t', ..] => &told[end + 1..],
         _ => return Err("the name of a family goes into quotes where it is not of letters, digits, _ and :"),

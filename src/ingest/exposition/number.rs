@@ -31,27 +31,42 @@ pub(super) fn value(text: &[u8]) -> Result<f64, What> {
 /// instructions of the standard library's reader, which takes the others.
 #[inline]
 fn short(text: &[u8]) -> Option<f64> {
-    let (is_negative, digits) = match text {
+    let (is_negative, text) = match text {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
-    if digits.len() > DIGITS_MAX {
+    if text.len() > DIGITS_MAX {
         return None;
     }
-    let (mut number, mut fraction_start) = (0_u64, None);
-    for (index, byte) in digits.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => number = number * 10 + u64::from(byte - b'0'),
-            b'.' if fraction_start.is_none() => fraction_start = Some(index + 1),
+    let (number, whole_digits) = append_digits(0, text);
+    let (number, fraction_digits) = match &text[whole_digits..] {
+        [] => (number, 0),
+        [b'.', fraction @ ..] => match append_digits(number, fraction) {
+            (number, count) if count == fraction.len() => (number, count),
             _ => return None,
-        }
-    }
-    let fraction_digits = fraction_start.map_or(0, |start| digits.len() - start);
-    if digits.len() == usize::from(fraction_start.is_some()) {
+        },
+        _ => return None,
+    };
+    if whole_digits + fraction_digits == 0 {
         return None;
     }
     let value = number as f64 / POWERS_OF_TEN[fraction_digits];
     Some(if is_negative { -value } else { value })
+}
+
+/// Appends the digits that `text` starts with to a number, and says how many they are: at most 18 of them fit.
+#[inline]
+fn append_digits(mut number: u64, text: &[u8]) -> (u64, usize) {
+    let mut count = 0;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        number = number * 10 + u64::from(digit);
+        count += 1;
+    }
+    (number, count)
 }
 
 /// What is not finite must say so: a number that is too large is none.
@@ -83,12 +98,11 @@ pub(super) fn timestamp_ms(text: &[u8], format: Format) -> Result<i64, What> {
 
 #[inline]
 fn whole(text: &[u8]) -> Option<i64> {
-    let digit = |byte: &u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
-    match text {
-        // Of up to 18 digits, which cannot overflow.
-        [_, ..] if text.len() <= 18 && text[0] != b'-' && text[0] != b'+' => {
-            text.iter().try_fold(0, |number, byte| Some(number * 10 + digit(byte)?))
-        }
-        _ => std::str::from_utf8(text).ok()?.parse().ok(),
+    if (1..=18).contains(&text.len())
+        && let (number, count) = append_digits(0, text)
+        && count == text.len()
+    {
+        return i64::try_from(number).ok();
     }
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -29,7 +29,7 @@ use storage_format::chunk;
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
 use storage_format::log::{self, decode_deletion, decode_rows, decode_samples, decode_series};
 use storage_format::manifest::{Manifest, ManifestFile};
-use storage_format::metadata;
+use storage_format::metadata::{self, Family, decode_end};
 use storage_format::outbox::{self, Delivered, GivenUp, Notification};
 use storage_format::push_groups;
 use storage_format::tombstones::{self, Tombstone};
@@ -38,7 +38,7 @@ use storage_format::tombstones::{self, Tombstone};
 const MANIFEST_START: &[u8] = b"dozor snapshot ";
 const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 
-/// Prints log segments, blocks, their tombstones, outbox files, detector state and manifests as annotated text.
+/// Prints log segments, blocks, their tombstones, outbox files, detector state, metadata and manifests as annotated text.
 #[derive(Parser)]
 struct Flags {
     /// Most lines for the samples or definitions of a record or chunk; 0 for none.
@@ -201,12 +201,17 @@ impl<W: Write> Printer<W> {
             (FileKind::Outbox, outbox::KIND_DELIVERED) => delivered_lines(payload),
             (FileKind::Outbox, outbox::KIND_GIVEN_UP) => given_up_lines(payload),
             (FileKind::PushGroup, push_groups::KIND_GROUP) => group_lines(payload),
-            (FileKind::Metadata, _) => return Ok(()),
+            (FileKind::Metadata, metadata::KIND_FAMILY) => family_lines(payload),
+            (FileKind::Metadata, metadata::KIND_END) => {
+                decode_end(payload).map(|count| vec![format!("end of {count} families")])
+            }
             (FileKind::Detector, _) => return self.detail(String::from_utf8_lossy(payload)),
             _ => return self.damage(offset, "the kind of the record is not one we know"),
         };
         match lines {
-            Ok(lines) if file == FileKind::Outbox => lines.iter().try_for_each(|line| self.detail(line)),
+            Ok(lines) if matches!(file, FileKind::Outbox | FileKind::Metadata) => {
+                lines.iter().try_for_each(|line| self.detail(line))
+            }
             Ok(lines) => self.details(lines.into_iter()),
             Err(corruption) => {
                 self.damage(offset, format_args!("its checksums hold, but not its payload, {corruption} of it"))
@@ -340,6 +345,11 @@ fn delivered_lines(payload: &[u8]) -> Lines {
 fn given_up_lines(payload: &[u8]) -> Lines {
     let told = GivenUp::decode(payload)?;
     Ok(vec![format!("{}  to {} at {}: {}", told.id, told.receiver, Moment(told.at_ms), told.reason)])
+}
+
+fn family_lines(payload: &[u8]) -> Lines {
+    let Family { name, metric_type, help, unit } = Family::decode(payload)?;
+    Ok(vec![format!("{name}  type {metric_type}, unit {unit:?}, help {help:?}")])
 }
 
 fn postings_lines(reader: &BlockReader<&[u8]>) -> Lines {

@@ -13,8 +13,8 @@ use super::*;
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
-use crate::ingest::IngestLimits;
-use crate::model::{MatchOp, Matcher, TimeRange};
+use crate::ingest::{IngestLimits, MetricKind};
+use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 use crate::storage::view::{Columns, SeriesView};
 use crate::storage::{Storage, StorageOptions};
 
