@@ -72,6 +72,8 @@ const REQUESTS: &[(&str, &str, &str)] = &[
         "# TYPE h histogram\nh_bucket{le=\"1\",x=\"y\"} 1\nh_bucket{le=\"+Inf\",x=\"y\"} 4\nh_sum{x=\"y\"} 9.25\nh_count{x=\"y\"} 4\n",
     ),
     ("PUT", "/job/summ", "# TYPE s summary\ns{quantile=\"0.50\"} 1\ns{quantile=\"0.9\"} 2\ns_sum 3\n"),
+    ("PUT", "/job/bare", "# TYPE s2 summary\ns2{x=\"1\"} 1\n# TYPE h2 histogram\nh2{le=\"1\",x=\"1\"} 2\nh2 3\n"),
+    ("PUT", "/job/bare2", "# TYPE h3 histogram\nh3_sum{le=\"1\"} 2\nh3_bucket 5\n"),
     ("PUT", "/job/part", "# TYPE s_sum gauge\ns_sum 0\n"),
     ("PUT", "/job/part", "h_count 0\n"),
     ("PUT", "/job/part", "h_bucket 0\n"),

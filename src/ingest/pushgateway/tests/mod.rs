@@ -1,5 +1,6 @@
 //! The gateway over a simulated disk, with a clock that the tests move.
 
+mod against_oracle;
 mod bodies;
 mod disk;
 mod keys;
