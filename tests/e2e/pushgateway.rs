@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api::instant;
+use crate::backup::printed;
 use crate::client::Client;
-use crate::engine::Engine;
+use crate::engine::{Engine, dozor};
 use crate::process::{Process, free_address, installed, wait_for_listener};
 use crate::wait::wait_until;
 use dozor::clock::Clock;
@@ -71,6 +72,8 @@ const REQUESTS: &[(&str, &str, &str)] = &[
         "# TYPE h histogram\nh_bucket{le=\"1\",x=\"y\"} 1\nh_bucket{le=\"+Inf\",x=\"y\"} 4\nh_sum{x=\"y\"} 9.25\nh_count{x=\"y\"} 4\n",
     ),
     ("PUT", "/job/summ", "# TYPE s summary\ns{quantile=\"0.50\"} 1\ns{quantile=\"0.9\"} 2\ns_sum 3\n"),
+    ("PUT", "/job/bare", "# TYPE s2 summary\ns2{x=\"1\"} 1\n# TYPE h2 histogram\nh2{le=\"1\",x=\"1\"} 2\nh2 3\n"),
+    ("PUT", "/job/bare2", "# TYPE h3 histogram\nh3_sum{le=\"1\"} 2\nh3_bucket 5\n"),
     ("PUT", "/job/part", "# TYPE s_sum gauge\ns_sum 0\n"),
     ("PUT", "/job/part", "h_count 0\n"),
     ("PUT", "/job/part", "h_bucket 0\n"),
@@ -408,6 +411,62 @@ fn what_was_pushed_outlives_kills_and_restarts() {
     }
     let stale = instant(engine.address, "count_over_time(gone[10m])", Clock::system().now_ms());
     assert!(stale.values().all(|samples| samples[0].1 >= 1.0), "it was there, and it ended: {stale:?}");
+}
+
+#[test]
+fn no_acknowledged_push_is_lost_to_a_kill() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut engine = start_engine(folder.path());
+    let mut number = 0;
+    for round in 0..3 {
+        let address = engine.address;
+        let pushing = std::thread::spawn(move || {
+            let mut client = Client::new(address);
+            let mut push = |number: u64| client.send("PUT", "/metrics/job/j", &[], format!("a {number}\n").as_bytes());
+            let acknowledged = |number: &u64| push(*number).is_ok_and(|answer| answer.status == 200);
+            (number + 1..).take_while(acknowledged).last().unwrap_or(number)
+        });
+        std::thread::sleep(std::time::Duration::from_millis(300 + 150 * round));
+        engine.kill();
+        let acknowledged = pushing.join().expect("the pushing thread ends with the connection");
+        assert!(acknowledged > number, "nothing was pushed in this round");
+        engine.start_again();
+        wait_until("the group is stored anew", || newest(&engine, "a").is_some());
+        let stored = newest(&engine, "a").expect("it is there").0 as u64;
+        assert!((acknowledged..=acknowledged + 1).contains(&stored), "{acknowledged} acknowledged, {stored} stored");
+        number = stored;
+    }
+}
+
+#[test]
+fn snapshot_takes_groups_along() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let engine = start_engine(folder.path());
+    put(&engine, "/metrics/job/kept?ttl=1h", "kept 1\n");
+    let data = engine.data_folder();
+    let (data, url) = (data.to_str().expect("a text"), format!("http://{}", engine.address));
+    let snapshot = printed(&["snapshot", "--data-dir", data, "--url", &url]);
+    let deleted = engine.client().send("DELETE", "/metrics/job/kept", &[], &[]).expect("the engine answers");
+    assert_eq!(deleted.status, 202);
+    put(&engine, "/metrics/job/after", "after 1\n");
+    assert!(printed(&["verify", "--snapshot", &snapshot]).starts_with("ok: "));
+
+    let elsewhere = folder.path().join("restored");
+    let target = elsewhere.join("data");
+    printed(&["restore", "--from", &snapshot, "--data-dir", target.to_str().expect("a text")]);
+    let restored = start_engine(&elsewhere);
+    wait_until("the group goes on", || newest(&restored, "kept").is_some());
+    assert_eq!(newest(&restored, "after"), None);
+    assert_eq!(restored.metric("dozor_push_groups"), 1.0);
+
+    let file = fs::read_dir(Path::new(&snapshot).join("push_groups")).expect("a folder").next().expect("a file");
+    let file = file.expect("an entry").path();
+    let mut bytes = fs::read(&file).expect("it can be read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 8;
+    fs::write(&file, bytes).expect("it can be written");
+    let verified = Command::new(dozor()).args(["verify", "--snapshot", &snapshot]).output().expect("the binary runs");
+    assert_eq!(verified.status.code(), Some(1), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
 #[test]

@@ -52,13 +52,6 @@ pub(super) struct Compound {
     pub(super) count: f64,
 }
 
-/// Which value of a histogram or summary a series is.
-enum Role {
-    Part(f64),
-    Sum,
-    Count,
-}
-
 /// What a text that breaks the format is told.
 pub(super) fn broken(line: usize, what: impl std::fmt::Display) -> PushError {
     PushError::Refused(format!("text format parsing error in line {line}: {what}"))
@@ -224,8 +217,8 @@ impl<'a> Compounds<'a> {
         Compounds { name: name.to_owned(), kind, is_of_kind, all: BTreeMap::new() }
     }
 
-    /// Adds one series; `wrong` makes the error of a bound that is no number from the label and its text. What is no part of
-    /// such a metric is left out, as the Pushgateway leaves it out.
+    /// Adds one series; `wrong` makes the error of a bound that is no number from the label and its text. A value that is
+    /// neither sum nor count and has no bound says that there is such a metric, and no more, as the Pushgateway has it.
     pub(super) fn add<E>(
         &mut self,
         name: &str,
@@ -234,22 +227,20 @@ impl<'a> Compounds<'a> {
         wrong: impl Fn(&str, &str) -> E,
     ) -> Result<(), E> {
         let label = if self.kind == MetricKind::Histogram { "le" } else { "quantile" };
-        let role = match name.strip_prefix(self.name.as_str()) {
-            Some("_sum") => Role::Sum,
-            Some("_count") => Role::Count,
-            Some(suffix) if suffix == self.part_suffix() => {
-                let Some(at) = labels.iter().position(|(name, _)| name == label) else { return Ok(()) };
+        let bound = match labels.iter().position(|(name, _)| name == label) {
+            Some(at) => {
                 let (_, text) = labels.remove(at);
-                Role::Part(text.parse().map_err(|_| wrong(label, &text))?)
+                Some(text.parse().map_err(|_| wrong(label, &text))?)
             }
-            _ => return Ok(()),
+            None => None,
         };
         labels.sort_unstable();
         let compound = self.all.entry(labels).or_default();
-        match role {
-            Role::Part(bound) => compound.parts.push((bound, value)),
-            Role::Sum => compound.sum = value,
-            Role::Count => compound.count = value,
+        match (name.strip_prefix(self.name.as_str()), bound) {
+            (Some("_sum"), _) => compound.sum = value,
+            (Some("_count"), _) => compound.count = value,
+            (_, Some(bound)) => compound.parts.push((bound, value)),
+            (_, None) => {}
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ use storage_format::log::{self, decode_deletion, decode_rows, decode_samples, de
 use storage_format::manifest::{Manifest, ManifestFile};
 use storage_format::metadata::{self, Family, decode_end};
 use storage_format::outbox::{self, Delivered, GivenUp, Notification};
+use storage_format::push_groups;
 use storage_format::tombstones::{self, Tombstone};
 
 /// How the text of a manifest starts, of whatever version.
@@ -78,6 +79,7 @@ impl<W: Write> Printer<W> {
             Some(FileKind::Outbox) => "outbox",
             Some(FileKind::Detector) => "detector state",
             Some(FileKind::Metadata) => "metadata",
+            Some(FileKind::PushGroup) => "group of pushes",
             None if &magic == block::MAGIC => "block",
             None if &magic == tombstones::MAGIC => "tombstones",
             None if bytes.starts_with(MANIFEST_START) => "manifest of a snapshot",
@@ -198,6 +200,7 @@ impl<W: Write> Printer<W> {
             (FileKind::Outbox, outbox::KIND_NOTIFICATION) => notification_lines(payload),
             (FileKind::Outbox, outbox::KIND_DELIVERED) => delivered_lines(payload),
             (FileKind::Outbox, outbox::KIND_GIVEN_UP) => given_up_lines(payload),
+            (FileKind::PushGroup, push_groups::KIND_GROUP) => group_lines(payload),
             (FileKind::Metadata, metadata::KIND_FAMILY) => family_lines(payload),
             (FileKind::Metadata, metadata::KIND_END) => {
                 decode_end(payload).map(|count| vec![format!("end of {count} families")])
@@ -281,9 +284,23 @@ fn record_name(file: FileKind, kind: u8) -> String {
         (FileKind::Outbox, outbox::KIND_NOTIFICATION) => "notification".to_owned(),
         (FileKind::Outbox, outbox::KIND_DELIVERED) => "delivered".to_owned(),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => "given up".to_owned(),
+        (FileKind::Metadata, metadata::KIND_FAMILY) => "family".to_owned(),
+        (FileKind::Metadata, metadata::KIND_END) => "end".to_owned(),
+        (FileKind::PushGroup, push_groups::KIND_GROUP) => "group".to_owned(),
         (FileKind::Detector, _) => format!("state, kind {kind}"),
         _ => format!("unknown kind {kind}"),
     }
+}
+
+fn group_lines(payload: &[u8]) -> Lines {
+    let group = push_groups::Group::decode(payload)?;
+    let (ttl_ms, pushed_ms, failed_ms) = (group.ttl_ms, group.pushed_ms, group.failed_ms);
+    let mut lines = vec![format!("{:?}  ttl {ttl_ms} ms, pushed at {pushed_ms}, failed at {failed_ms}", group.labels)];
+    for family in &group.families {
+        lines.extend(family.series.iter().map(|series| format!("{:?}  {}", series.labels, series.value)));
+    }
+    lines.extend(group.ended.iter().map(|labels| format!("{labels:?}  ended")));
+    Ok(lines)
 }
 
 fn series_lines(payload: &[u8]) -> Lines {

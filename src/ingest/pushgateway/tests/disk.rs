@@ -51,6 +51,22 @@ fn push_that_cannot_be_made_safe_changes_nothing() {
 }
 
 #[test]
+fn samples_that_are_not_taken_now_are_stored_later_markers_too() {
+    let fixture = Fixture::new();
+    fixture.put("/j", "a 1\n").expect("taken");
+    fixture.clock.advance(Duration::from_millis(10));
+    // The file of a group takes five operations; the log finds a full disk.
+    fixture.disk.fail_after(5);
+    let (status, text) = refusal(fixture.put("/j", "b 2\n"));
+    assert_eq!(status, 503, "{text}");
+    fixture.disk.heal();
+    let fixture = fixture.crash();
+    fixture.tick_after(10);
+    assert_eq!(fixture.samples(A).last().map(|sample| sample.1), Some(None), "the series that the push left out");
+    assert_eq!(fixture.samples(r#"b{job="j"}"#).last().map(|sample| sample.1), Some(Some(2.0)));
+}
+
+#[test]
 fn damage_costs_one_group_and_is_told() {
     let fixture = Fixture::new();
     for path in ["/a", "/b"] {

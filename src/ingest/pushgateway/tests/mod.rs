@@ -1,5 +1,6 @@
 //! The gateway over a simulated disk, with a clock that the tests move.
 
+mod against_oracle;
 mod bodies;
 mod disk;
 mod keys;
@@ -13,8 +14,8 @@ use super::*;
 use crate::clock::Clock;
 use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
-use crate::ingest::IngestLimits;
-use crate::model::{MatchOp, Matcher, TimeRange};
+use crate::ingest::{IngestLimits, MetricKind};
+use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 use crate::storage::view::{Columns, SeriesView};
 use crate::storage::{Storage, StorageOptions};
 
