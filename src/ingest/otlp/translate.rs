@@ -193,8 +193,9 @@ impl<'s> Reader<'_, 's, '_> {
             (false, None) => return Err(PointError::refused("a point has no value")),
             (false, Some(value)) if context.temporality == Temporality::Delta => {
                 match self.deltas.add(&context.family, &mut labels, point.head, Total::Number(value)) {
-                    Ok(Total::Number(total)) => *total,
-                    Ok(Total::Histogram(_)) => unreachable!("a total is of the kind of the point it was given for"),
+                    Ok(Some(Total::Number(total))) => *total,
+                    Ok(None) => return Ok(point.head),
+                    Ok(Some(Total::Histogram(_))) => unreachable!("a total is of the kind of its points"),
                     Err(reason) => return Err(self.not_added(reason)),
                 }
             }
@@ -233,8 +234,9 @@ impl<'s> Reader<'_, 's, '_> {
         let point = match context.temporality {
             Temporality::Delta if !head.is_stale => {
                 match self.deltas.add(&context.family, &mut labels, head, Total::Histogram(Box::new(point))) {
-                    Ok(Total::Histogram(total)) => (**total).clone(),
-                    Ok(Total::Number(_)) => unreachable!("a total is of the kind of the point it was given for"),
+                    Ok(Some(Total::Histogram(total))) => (**total).clone(),
+                    Ok(None) => return Ok(head),
+                    Ok(Some(Total::Number(_))) => unreachable!("a total is of the kind of its points"),
                     Err(reason) => return Err(self.not_added(reason)),
                 }
             }
