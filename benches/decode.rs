@@ -7,7 +7,8 @@ mod shop;
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dozor::clock::Clock;
 use dozor::demo::{RequestEncoder, SERIES_PER_NODE, Shop};
 use dozor::ingest::{Ingest, IngestLimits, TextPush, WriteHead};
@@ -109,11 +110,15 @@ fn decode(criterion: &mut Criterion) {
         group.bench_function(format!("{version}, known series"), |bencher| bencher.iter(&mut read_next));
         storage.close();
     }
+    decode_text(&mut group, &texts(&mut fleet));
+    group.finish();
+}
+
+fn decode_text(group: &mut BenchmarkGroup<'_, WallTime>, texts: &[String]) {
     let storage = shop::storage();
     let ingest = Ingest::new(storage.clone(), IngestLimits::default(), Clock::system());
-    let texts = texts(&mut fleet);
-    for text in &texts {
-        let outcome = runtime.block_on(ingest.import_text(TextPush::default(), text.clone().into()));
+    for text in texts {
+        let outcome = shop::runtime().block_on(ingest.import_text(TextPush::default(), text.clone().into()));
         assert_eq!(outcome.expect("taken").samples, SAMPLES as u64);
     }
     let mut turn = 0;
@@ -124,7 +129,6 @@ fn decode(criterion: &mut Criterion) {
         });
     });
     storage.close();
-    group.finish();
 }
 
 /// The same scrape as pages of an exporter, with times.

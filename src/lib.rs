@@ -7,6 +7,7 @@ pub mod demo;
 pub mod detect;
 pub mod disk;
 pub mod http;
+pub mod import;
 pub mod ingest;
 pub mod model;
 pub mod notify;

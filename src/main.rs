@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
-use dozor::operate::{self, RestoreArgs, SnapshotArgs, VerifyArgs};
+use dozor::operate::{self, ImportArgs, RestoreArgs, SnapshotArgs, VerifyArgs};
 use dozor::server::Server;
 use dozor::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,6 +35,8 @@ enum Command {
     Restore(RestoreArgs),
     /// Read every checksum of a data folder or a snapshot; exit code 0: no damage, 1: damage, 2: unknown
     Verify(VerifyArgs),
+    /// Send history from files or from a Prometheus to a server; exit code 0: all stored, 1: a part refused, 2: not done
+    Import(ImportArgs),
     /// Print a settings file with every setting, its unit, default and range
     Config,
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Snapshot(flags) => run(operate::snapshot(flags)),
         Command::Restore(flags) => operate::restore(flags),
         Command::Verify(flags) => Ok(operate::verify(flags)),
+        Command::Import(flags) => run(operate::import(flags)),
         Command::Config => {
             print!("{}", config::documented());
             Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 # What three times the load that a server can take does to it: the goodput, and the queries beside.
 #
 #   tools/overload.sh                               # needs: cargo build --release --workspace, curl
-#   SENDERS="6 60 600" SECONDS_EACH=30 tools/overload.sh
+#   SENDERS="6 60 256" SECONDS_EACH=30 tools/overload.sh
 #
 # The capacity is what two connections drive, flat out, on a fresh server. Then, each on a fresh server again, as many
 # connections as SENDERS says, which send flat out too and come back when they are told to. All the while a dashboard
@@ -19,8 +19,8 @@ peer=$binaries/dozor
 
 # ask NAME PATH: asks until the load is over, a line of seconds and status each.
 ask() {
-  curl -s --rate "$rate/s" -o "$work/answer" -w '%{time_total} %{http_code}\n' \
-    "http://127.0.0.1:$port$2#[1-$((seconds * rate))]" >"$work/$1" || true
+  exec stdbuf -oL curl -s --max-time 10 --rate "$rate/s" -o "$work/answer" -w '%{time_total} %{http_code}\n' \
+    "http://127.0.0.1:$port$2#[1-$((seconds * rate))]" >"$work/$1"
 }
 
 # quantile FILE SHARE: milliseconds.
@@ -65,7 +65,7 @@ layout='%-12s %12s %9s %9s %6s %8s %8s %10s %10s %11s %9s %7s\n'
   echo "$nodes nodes x 40 series, 2,000 samples a request, $seconds s each, $rate queries/s beside"
   printf "$layout" connections samples/s 'ack p50µs' 'p99 µs' 503s queries refused 'query p50' 'p99 ms' 'healthy p99' 'peak MiB' share
   capacity=
-  for connections in 2 ${SENDERS:-6 60 600}; do
+  for connections in 2 ${SENDERS:-6 60 256}; do
     turn "$connections" >"$work/line"
     line=$(cat "$work/line")
     goodput=$(echo "$line" | cut -d ' ' -f 2)

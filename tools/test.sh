@@ -17,6 +17,8 @@ needed=(
     vmagent:victoria-metrics
     prometheus-pushgateway:prometheus-pushgateway
     python3:python3
+    vmctl:victoria-metrics
+    script:bsdutils
 )
 
 missing_packages() {
@@ -76,6 +78,12 @@ if ! cmp -s "$clients" "$python/installed.txt"; then
     python3 -m venv "$python"
     "$python/bin/pip" install --quiet --disable-pip-version-check -r "$clients"
     cp "$clients" "$python/installed.txt"
+fi
+
+# Senders that the system's release does not have yet.
+peers=target/peers
+if [[ ! -x $peers/usr/bin/prometheus || ! -x $peers/usr/bin/vmagent ]]; then
+    tools/peers.sh "$peers"
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then

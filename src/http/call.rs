@@ -13,7 +13,6 @@ use hyper::{Request, StatusCode, Version};
 use tokio::sync::Semaphore;
 
 use super::Services;
-use super::connections::NoSeat;
 use super::entrance::AskRecovery;
 use super::limits::{EXPORTS_MAX, HttpLimits};
 use super::queries::QueryPool;
@@ -40,13 +39,29 @@ pub(super) struct Front {
 /// What the server counts about itself.
 pub(super) struct Numbers {
     pub(super) connections: Gauge,
-    /// In the order of [`NoSeat`], and those that came to a kept place with a write.
-    connections_refused: [Counter; 3],
+    /// In the order of [`Refused`].
+    connections_refused: [Counter; 4],
     pub(super) accept_failures: Counter,
     panics: Counter,
     /// In the order of [`ROUTES`], and one more for addresses that are not in it.
     routes: Vec<RouteNumbers>,
 }
+
+/// Why a connection was refused.
+#[derive(Clone, Copy)]
+pub(super) enum Refused {
+    /// All places are taken.
+    ConnectionsMax,
+    /// Its address has as many as it may.
+    PerAddressMax,
+    /// It came with a write to a place that is kept for questions.
+    Kept,
+    /// It said nothing, and another wanted its place.
+    Silent,
+}
+
+/// The names of [`Refused`], in its order.
+const REFUSED: [&str; 4] = ["connections_max", "connections_per_address_max", "kept_for_questions", "silent"];
 
 struct RouteNumbers {
     took: Latency,
@@ -140,12 +155,10 @@ impl Numbers {
         let paths = ROUTES.iter().map(|route| route.path).chain(["other"]);
         Numbers {
             connections: registry.gauge("dozor_http_connections", "Open connections.", &[]),
-            connections_refused: ["connections_max", "connections_per_address_max", "kept_for_questions"].map(
-                |reason| {
-                    let help = "Connections refused, by the limit.";
-                    registry.counter("dozor_http_connections_refused_total", help, &[("reason", reason)])
-                },
-            ),
+            connections_refused: REFUSED.map(|reason| {
+                let help = "Connections refused, by the limit.";
+                registry.counter("dozor_http_connections_refused_total", help, &[("reason", reason)])
+            }),
             accept_failures: registry.counter(
                 "dozor_http_accept_failures_total",
                 "Connections that the system did not hand over, mostly for want of descriptors.",
@@ -156,14 +169,9 @@ impl Numbers {
         }
     }
 
-    /// Counts a connection for which there was no place; `None` stands for a write at a place kept for questions.
-    pub(super) fn count_refused(&self, why: Option<NoSeat>) {
-        let index = match why {
-            Some(NoSeat::ConnectionsMax) => 0,
-            Some(NoSeat::PerAddressMax) => 1,
-            None => 2,
-        };
-        self.connections_refused[index].increment();
+    /// Counts a connection that was refused, or closed for others.
+    pub(super) fn count_refused(&self, why: Refused) {
+        self.connections_refused[why as usize].increment();
     }
 
     pub(super) fn count(&self, index: usize, status: StatusCode, took: std::time::Duration) {

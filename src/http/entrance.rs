@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
-use super::call::{Front, Numbers, refused};
+use super::call::{Front, Numbers, Refused, refused};
 use super::connections::NoSeat;
 use super::limits::HttpLimits;
 use super::pages;
@@ -72,7 +72,7 @@ impl Entrance {
         let mut reply = if is_question {
             self.answer(request).await
         } else {
-            self.numbers.count_refused(None);
+            self.numbers.count_refused(Refused::Kept);
             let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, NoSeat::ConnectionsMax.told());
             come_again(&mut reply, RETRY_AFTER_S);
             reply

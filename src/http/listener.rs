@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +12,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::call::Refused;
 use super::connections::{Connections, NoSeat, Seat};
 use super::entrance::Entrance;
-use super::limits::{CONNECTIONS_REFUSED_LINGERING_MAX, HEAD_BYTES_MAX, HEADERS_COUNT_MAX};
+use super::limits::{CONNECTIONS_REFUSED_LINGERING_MAX, HEAD_BYTES_MAX, HEADERS_COUNT_MAX, HttpLimits};
 use super::reply::spread;
 use super::socket::{Progress, Socket};
 
@@ -26,6 +28,30 @@ use super::socket::{Progress, Socket};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often the operator is told while that lasts.
 const ACCEPT_TELL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Connections that the system holds until they are accepted. With the 128 that are usual, a fleet that comes back as one
+/// overflows them, and each that does not fit tries again only after a second.
+const BACKLOG: u32 = 4096;
+
+/// Listens on `HOST:PORT`: on the first address of that name that can be had.
+pub async fn listen(address: &str) -> io::Result<TcpListener> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host(address).await? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that is started again takes over while connections of the one before still die.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves connections until `shutdown` says true or its sender is gone; then takes no more, finishes the requests in
 /// flight within [`super::HttpLimits::drain_timeout`], and returns when every connection is closed.
@@ -100,20 +126,45 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
-/// Serves one connection until either side closes it.
-async fn converse(stream: TcpStream, entrance: Arc<Entrance>, mut shutdown: watch::Receiver<bool>, seat: Seat) {
+/// Serves one connection until either side closes it. One that has not said anything yet costs next to nothing: buffers
+/// are made when its first byte is there.
+async fn converse(stream: TcpStream, entrance: Arc<Entrance>, mut shutdown: watch::Receiver<bool>, mut seat: Seat) {
     entrance.numbers.connections.add(1);
     let _open = OnDrop(|| entrance.numbers.connections.add(-1));
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let progress = Progress::new();
-    let is_kept = seat.is_kept;
     let mut limits = entrance.limits.clone();
-    if is_kept {
+    if seat.is_kept {
         // Few places for many: who has nothing to ask yet makes room.
         limits.idle_timeout = limits.idle_timeout.min(limits.head_timeout);
     }
+    let mut byte = [0];
+    let first_byte = tokio::select! {
+        // Not `readable`, which is true of a new socket until somebody tries.
+        peeked = tokio::time::timeout(limits.idle_timeout, stream.peek(&mut byte)) => peeked,
+        () = stopped(&mut shutdown) => return,
+        () = seat.taken_away() => {
+            entrance.numbers.count_refused(Refused::Silent);
+            return;
+        }
+    };
+    if let Ok(Ok(1..)) = first_byte
+        && seat.speak()
+    {
+        Box::pin(answer_all(stream, &entrance, limits, shutdown, seat.is_kept)).await;
+    }
+}
+
+/// Answers the requests of one connection.
+async fn answer_all(
+    stream: TcpStream,
+    entrance: &Arc<Entrance>,
+    limits: HttpLimits,
+    mut shutdown: watch::Receiver<bool>,
+    is_kept: bool,
+) {
+    let progress = Progress::new();
     let socket = Socket::new(stream, progress.clone(), &limits);
     let service = service_fn(|request| {
         progress.busy();
@@ -166,7 +217,10 @@ fn refuse(
     lingering: &Arc<Semaphore>,
     connections: &mut JoinSet<()>,
 ) {
-    entrance.numbers.count_refused(Some(why));
+    entrance.numbers.count_refused(match why {
+        NoSeat::ConnectionsMax => Refused::ConnectionsMax,
+        NoSeat::PerAddressMax => Refused::PerAddressMax,
+    });
     let Ok(permit) = lingering.clone().try_acquire_owned() else { return };
     let limits = entrance.limits.clone();
     connections.spawn(async move {

@@ -66,7 +66,7 @@ use crate::telemetry::Registry;
 
 pub use entrance::Entrance;
 pub use limits::HttpLimits;
-pub use listener::serve;
+pub use listener::{listen, serve};
 
 /// What the server serves: the rooms below it, as `server` has put them together.
 pub struct Services {

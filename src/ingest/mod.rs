@@ -103,7 +103,7 @@ impl IngestCounters {
 
     fn note(&self, error: &IngestError) {
         self.refused[error.reason()].fetch_add(1, Ordering::Relaxed);
-        if let IngestError::Partial(partial) = error {
+        if let IngestError::Partial(partial) | IngestError::Crowded(partial) = error {
             for (counter, count) in self.samples_refused.iter().zip(partial.by_kind) {
                 counter.fetch_add(count, Ordering::Relaxed);
             }
@@ -125,6 +125,8 @@ pub struct Ingest {
     metadata: Arc<Metadata>,
     clock: Clock,
     otlp: otlp::Otlp,
+    /// What the keys of remote write 2.0 are made with.
+    secrets: remote_write::Secrets,
 }
 
 impl Ingest {
@@ -135,7 +137,8 @@ impl Ingest {
         let budget = LabelBudget::new(&limits);
         let (counters, metadata) = (IngestCounters::default(), Arc::default());
         let otlp = otlp::Otlp::new(OtlpOptions::default());
-        Ingest { storage, limits, room, turns, budget, counters, metadata, clock, otlp }
+        let secrets = remote_write::Secrets::new(storage.resolver());
+        Ingest { storage, limits, room, turns, budget, counters, metadata, clock, otlp, secrets }
     }
 
     /// What is known of the metrics' types and meanings.
@@ -224,6 +227,11 @@ impl Ingest {
     pub fn overflow_sizes(&self) -> (u64, usize, usize) {
         let (series, sums) = self.budget.sizes();
         (self.budget.samples_folded(), series, sums)
+    }
+
+    #[cfg(test)]
+    pub(super) fn budget_is_quiet(&self) -> bool {
+        self.budget.is_quiet()
     }
 
     /// Bytes of requests under way.

@@ -172,6 +172,11 @@ impl<'a> RowsBuilder<'a> {
         Ok(())
     }
 
+    /// The bounds of a request.
+    pub(super) fn limits(&self) -> &IngestLimits {
+        self.limits
+    }
+
     /// Counts samples that a reader cannot store, the reason and, for the first of all, what it is.
     pub(super) fn refuse(&mut self, count: u64, reason: impl Into<String>, what: impl FnOnce() -> String) {
         self.rows.refused.add(count, reason.into(), what);

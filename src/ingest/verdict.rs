@@ -26,6 +26,10 @@ pub enum IngestError {
     /// A part was refused for good; the rest is stored.
     #[error("{0}")]
     Partial(PartialWrite),
+    /// A part has to wait, and maybe another is refused for good; the rest is stored. Sent again, what is stored stays
+    /// as it is.
+    #[error("{0}; try again")]
+    Crowded(PartialWrite),
     /// No room now.
     #[error(
         "the engine is busy: requests under way take the {limit_bytes} bytes that they may \
@@ -56,7 +60,7 @@ pub struct PartialWrite {
 }
 
 /// Why requests are not taken whole, as our metrics call it: limits by their settings.
-pub(super) const REFUSALS: [&str; 13] = [
+pub(super) const REFUSALS: [&str; 14] = [
     "unsupported",
     "malformed",
     "partial",
@@ -70,6 +74,7 @@ pub(super) const REFUSALS: [&str; 13] = [
     "log_failing",
     "head_bytes_max",
     "closing",
+    "crowded",
 ];
 /// Why samples are refused while their neighbours are stored, as our metrics call it. What is unreadable has labels,
 /// values or types that are not stored here.
@@ -106,14 +111,14 @@ impl IngestError {
             IngestError::Unsupported(_) => 415,
             IngestError::Malformed(_) | IngestError::Partial(_) => 400,
             IngestError::TooLarge(_) => 413,
-            IngestError::NoRoom { .. } | IngestError::Storage(_) => 503,
+            IngestError::Crowded(_) | IngestError::NoRoom { .. } | IngestError::Storage(_) => 503,
         }
     }
 
     /// Seconds after which the sender may try again, if that is of use.
     pub fn retry_after_s(&self) -> Option<u32> {
         match self {
-            IngestError::NoRoom { .. } | IngestError::Storage(WriteError::Busy(_)) => Some(1),
+            IngestError::Crowded(_) | IngestError::NoRoom { .. } | IngestError::Storage(WriteError::Busy(_)) => Some(1),
             IngestError::Storage(_) => Some(5),
             _ => None,
         }
@@ -132,13 +137,14 @@ impl IngestError {
             IngestError::Storage(WriteError::LogFailing(_)) => 10,
             IngestError::Storage(WriteError::HeadFull(_)) => 11,
             IngestError::Storage(WriteError::Closing) => 12,
+            IngestError::Crowded(_) => 13,
         }
     }
 
     /// Samples that were stored all the same.
     pub fn stored(&self) -> u64 {
         match self {
-            IngestError::Partial(partial) => partial.stored,
+            IngestError::Partial(partial) | IngestError::Crowded(partial) => partial.stored,
             _ => 0,
         }
     }
@@ -199,11 +205,13 @@ pub(super) fn conclude(summary: WriteSummary, mut refused: RefusedRows) -> Resul
     if refused.count == 0 {
         return Ok(Written { samples: summary.stored_count });
     }
-    Err(IngestError::Partial(PartialWrite {
+    let partial = PartialWrite {
         stored: summary.stored_count,
         refused: refused.count,
         first: refused.first.unwrap_or_default(),
         reasons: refused.reasons,
         by_kind,
-    }))
+    };
+    let is_passing = summary.refused.iter().any(|(why, _)| why.passes());
+    Err(if is_passing { IngestError::Crowded(partial) } else { IngestError::Partial(partial) })
 }

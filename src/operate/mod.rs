@@ -1,4 +1,4 @@
-//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`.
+//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -11,6 +11,7 @@
 //! What a script needs goes to standard output, what a person wants to know besides to standard error.
 
 mod bar;
+mod import;
 mod restore;
 mod snapshot;
 mod verify;
@@ -23,6 +24,7 @@ use crate::config::{Config, ServeArgs};
 use crate::disk::{FolderLock, RealDisk};
 use crate::storage::snapshots_folder;
 
+pub use import::{ImportArgs, import};
 pub use restore::{RestoreArgs, restore};
 pub use snapshot::{SnapshotArgs, snapshot};
 pub use verify::{VerifyArgs, verify};

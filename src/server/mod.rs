@@ -316,7 +316,7 @@ fn lock(folder: &Path) -> Result<FolderLock, ServerError> {
 }
 
 async fn listen(address: &str) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| listen_error(address, source))
+    http::listen(address).await.map_err(|source| listen_error(address, source))
 }
 
 async fn listen_statsd(address: &str) -> Result<Option<StatsdSockets>, ServerError> {

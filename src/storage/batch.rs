@@ -63,6 +63,13 @@ pub enum Refusal {
     TooManySeries,
 }
 
+impl Refusal {
+    /// Whether the same sample, sent again in a moment, may be stored: a block that is being written makes room.
+    pub fn passes(self) -> bool {
+        matches!(self, Refusal::TooManyBelated)
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

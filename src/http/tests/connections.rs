@@ -9,6 +9,13 @@ fn connections(connections_max: usize, connections_per_address_max: usize) -> Ar
     Connections::new(&HttpLimits { connections_max, connections_per_address_max, ..HttpLimits::default() })
 }
 
+/// A place whose client has spoken.
+fn spoken(connections: &Arc<Connections>, from: IpAddr) -> Seat {
+    let mut seat = connections.seat(from).expect("a place");
+    assert!(seat.speak(), "nobody wanted its place");
+    seat
+}
+
 fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
@@ -17,7 +24,7 @@ fn address(text: &str) -> IpAddr {
 fn last_sixteenth_is_kept_for_questions_and_what_is_past_the_limit_refused() {
     let connections = connections(32, 100);
     let from = address("10.0.0.1");
-    let mut seats: Vec<Seat> = (0..32).map(|_| connections.seat(from).expect("a place")).collect();
+    let mut seats: Vec<Seat> = (0..32).map(|_| spoken(&connections, from)).collect();
     assert_eq!(seats.iter().filter(|seat| seat.is_kept).count(), 2);
     assert!(!seats[29].is_kept && seats[30].is_kept);
     assert_eq!(connections.seat(from).err(), Some(NoSeat::ConnectionsMax));
@@ -29,7 +36,7 @@ fn last_sixteenth_is_kept_for_questions_and_what_is_past_the_limit_refused() {
 fn most_places_that_are_kept_are_64() {
     let connections = connections(4096, 10_000);
     let from = address("10.0.0.1");
-    let seats: Vec<Seat> = (0..4096).map(|_| connections.seat(from).expect("a place")).collect();
+    let seats: Vec<Seat> = (0..4096).map(|_| spoken(&connections, from)).collect();
     assert_eq!(seats.iter().filter(|seat| seat.is_kept).count(), 64);
 }
 
@@ -55,4 +62,24 @@ fn addresses_of_one_ipv6_network_are_counted_together_and_loopback_is_not_counte
     let _local: Vec<Seat> = ["127.0.0.1", "127.0.0.1", "127.9.9.9", "::1", "::1", "::ffff:127.0.0.1"]
         .map(|text| connections.seat(address(text)).expect("loopback is not counted"))
         .into();
+}
+
+#[tokio::test]
+async fn silent_connections_keep_nobody_out() {
+    let connections = connections(32, 100);
+    let from = address("10.0.0.1");
+    let _first = spoken(&connections, from);
+    let mut silent: Vec<Seat> = (0..29).map(|_| connections.seat(from).expect("a place")).collect();
+    for oldest in &mut silent[..3] {
+        let next = spoken(&connections, address("10.0.0.2"));
+        assert!(!next.is_kept, "it takes the place of one that is silent");
+        oldest.taken_away().await;
+        assert!(!oldest.speak(), "too late");
+        std::mem::forget(next);
+    }
+    drop(silent);
+    // Four have spoken: 26 more before the two that are kept.
+    let seats: Vec<Seat> = (0..28).map(|_| spoken(&connections, from)).collect();
+    assert_eq!(seats.iter().filter(|seat| seat.is_kept).count(), 2, "every place was given back once");
+    assert_eq!(connections.seat(from).err(), Some(NoSeat::ConnectionsMax));
 }

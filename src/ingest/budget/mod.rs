@@ -191,6 +191,11 @@ impl LabelBudget {
         self.overflow.lock().sizes()
     }
 
+    #[cfg(test)]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.under_way.lock().is_empty()
+    }
+
     /// The sums, those of most series first.
     pub(super) fn figures(&self, storage: &Storage, limit: usize) -> Vec<OverflowFigures> {
         let mut figures = self.overflow.lock().figures(limit);

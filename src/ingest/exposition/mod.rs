@@ -77,7 +77,7 @@ pub enum Line<'a> {
 pub struct Sample<'a> {
     /// The metric's name, never empty.
     pub name: Cow<'a, str>,
-    /// The other labels, in the order of the text. A name that comes twice is not yet refused.
+    /// The other labels, in the order of the text. What a series may have is not yet checked, but for their number.
     pub labels: LabelPairs<'a>,
     /// The value; whatever is not a number is the one NaN that Prometheus stores for it.
     pub value: f64,

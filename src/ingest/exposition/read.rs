@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::line::{What, behind_series, sample};
 use super::{BEHIND_THE_END, Format, Line, RawLines, line};
-use crate::ingest::rows::{RowsBuilder, SeriesRow};
+use crate::ingest::rows::{RowsBuilder, SeriesRow, over};
 use crate::ingest::{Ingest, IngestError, MetricKind, Written};
 use crate::model::METRIC_NAME;
 use crate::storage::ShardBatch;
@@ -68,6 +68,7 @@ fn read(text: &[u8], push: TextPush<'_>, now_ms: i64, rows: &mut RowsBuilder<'_>
         key: Vec::new(),
         waiting: Vec::with_capacity(LINES_TOGETHER),
         refused: Vec::new(),
+        refused_count: 0,
         family: Family::default(),
         rows,
     };
@@ -84,6 +85,7 @@ struct Reader<'a, 'r, 's> {
     waiting: Vec<Waiting<'a>>,
     /// How often a line was refused for a reason, once told already.
     refused: Vec<(What, u64)>,
+    refused_count: usize,
     family: Family,
     rows: &'r mut RowsBuilder<'s>,
 }
@@ -103,7 +105,7 @@ impl<'a> Reader<'a, '_, '_> {
         let mut has_ended = false;
         while let Some(line) = lines.next() {
             if has_ended {
-                self.refuse(line, lines.number, BEHIND_THE_END);
+                self.refuse(line, lines.number, BEHIND_THE_END)?;
             } else if line[0] == b'#' {
                 has_ended = self.comment(line, lines.number)?;
             } else {
@@ -112,7 +114,7 @@ impl<'a> Reader<'a, '_, '_> {
         }
         self.resolve()?;
         if self.format == Format::OpenMetrics && !has_ended {
-            self.refuse(b"", lines.number, "the text ends without # EOF: it may have been cut off");
+            self.refuse(b"", lines.number, "the text ends without # EOF: it may have been cut off")?;
         }
         self.family.describe(self.rows);
         for (what, count) in std::mem::take(&mut self.refused) {
@@ -155,15 +157,11 @@ impl<'a> Reader<'a, '_, '_> {
     #[cold]
     fn whole_line(&mut self, line: &[u8], number: usize) -> Result<(), IngestError> {
         let Ok(text) = std::str::from_utf8(line) else {
-            self.refuse(line, number, "it is not UTF-8");
-            return Ok(());
+            return self.refuse(line, number, "it is not UTF-8");
         };
         let (sample, series_bytes) = match sample(text, self.format) {
             Ok(read) => read,
-            Err(what) => {
-                self.refuse(line, number, what);
-                return Ok(());
-            }
+            Err(what) => return self.refuse(line, number, what),
         };
         let key = self.key(&line[..series_bytes]);
         let series = match self.rows.known_by(key) {
@@ -203,17 +201,21 @@ impl<'a> Reader<'a, '_, '_> {
             Err(what) => {
                 // What is refused is told in the order of the lines.
                 self.resolve()?;
-                self.refuse(line, number, what);
+                self.refuse(line, number, what)?;
             }
         }
         Ok(false)
     }
 
     #[cold]
-    fn refuse(&mut self, line: &[u8], number: usize, what: What) {
+    fn refuse(&mut self, line: &[u8], number: usize, what: What) -> Result<(), IngestError> {
+        self.refused_count += 1;
+        if self.refused_count > self.rows.limits().samples_per_request_max {
+            return Err(over("wrong lines", self.refused_count - 1, "limits.samples_per_request_max"));
+        }
         if let Some((_, count)) = self.refused.iter_mut().find(|(known, _)| *known == what) {
             *count += 1;
-            return;
+            return Ok(());
         }
         self.refused.push((what, 0));
         self.rows.refuse(1, what, || {
@@ -223,12 +225,15 @@ impl<'a> Reader<'a, '_, '_> {
                 false => format!("line {number}, {:?}", start.chars().take(LETTERS_TOLD_MAX).collect::<String>()),
             }
         });
+        Ok(())
     }
 }
 
 /// What is told of one family before the next one comes.
 #[derive(Default)]
 struct Family {
+    /// How many were described before.
+    described: usize,
     name: String,
     kind: MetricKind,
     help: String,
@@ -264,8 +269,10 @@ impl Family {
         }
     }
 
-    fn describe(&self, rows: &mut RowsBuilder<'_>) {
-        if !self.name.is_empty() {
+    /// Of families that are more than a request may have series, nothing is kept.
+    fn describe(&mut self, rows: &mut RowsBuilder<'_>) {
+        if !self.name.is_empty() && self.described < rows.limits().series_per_request_max {
+            self.described += 1;
             rows.describe(&self.name, self.kind, &self.help, &self.unit);
         }
     }

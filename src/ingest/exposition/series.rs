@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::line::What;
-use crate::model::METRIC_NAME;
+use crate::model::{LABELS_COUNT_MAX, METRIC_NAME};
 
 /// A series, and where its text ends.
 pub(super) struct SeriesText<'a> {
@@ -20,14 +20,16 @@ pub struct LabelPairs<'a> {
 }
 
 impl<'a> LabelPairs<'a> {
-    /// Names and values, in the order of the text.
+    /// Names and values, in the order of the text. Those without a value are left out, as they are no labels; the others
+    /// are no more than a series may have.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
         let mut scanner = Scanner { text: self.text, at: 0 };
         // The text was read once when its line was: an error would have been told there.
         std::iter::from_fn(move || scanner.item().ok().flatten()).filter_map(|item| match item {
-            Item::Label { name, .. } if name == METRIC_NAME => None,
-            Item::Label { name, value } => Some((name, unescaped_label(value))),
-            Item::Name(_) => None,
+            Item::Label { name, value } if name != METRIC_NAME && !value.is_empty() => {
+                Some((name, unescaped_label(value)))
+            }
+            Item::Label { .. } | Item::Name(_) => None,
         })
     }
 }
@@ -47,11 +49,18 @@ pub(super) fn read(line: &str) -> Result<SeriesText<'_>, What> {
         return Ok(SeriesText { name, labels: LabelPairs { text: "" }, end: name_end });
     }
     let labels = LabelPairs { text: &line[scanner.at..] };
+    let mut label_count = 0;
     while let Some(item) = scanner.item()? {
         let given = match item {
             Item::Name(given) => given,
             Item::Label { name, value } if name == METRIC_NAME => value,
-            Item::Label { .. } => continue,
+            Item::Label { value, .. } => {
+                label_count += usize::from(!value.is_empty());
+                if label_count > LABELS_COUNT_MAX {
+                    return Err("it has more labels than a series may have");
+                }
+                continue;
+            }
         };
         if name.replace(unescaped_label(given)).is_some() {
             return Err("the metric is named twice");

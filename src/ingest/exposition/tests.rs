@@ -82,6 +82,16 @@ fn names_in_quotes_have_any_letters() {
 }
 
 #[test]
+fn labels_without_a_value_are_none_and_the_others_are_bounded() {
+    let line = |count: usize| {
+        let labels: String = (0..count).map(|index| format!("l{index}=\"v\",e{index}=\"\",")).collect();
+        format!("a{{{labels}}} 1")
+    };
+    assert_eq!(one(&line(64), Format::Text).labels.len(), 64);
+    assert_eq!(refused(&line(65), Format::Text), "it has more labels than a series may have");
+}
+
+#[test]
 fn escapes_stand_for_what_they_say_and_unknown_ones_for_themselves() {
     // The example of the format's documentation.
     let line = r#"msdos_file_access_time_seconds{path="C:\\DIR\\FILE.TXT",error="Cannot find file:\n\"FILE.TXT\""} 1.458255915e9"#;
@@ -379,13 +389,22 @@ proptest! {
         };
         let expected = Told {
             name: metric_name.to_owned(),
-            labels: labels.map(|labels| labels.split(',').map(split).collect()).unwrap_or_default(),
+            labels: labels.map(|labels| labels.split(',').map(split).filter(|(_, value)| !value.is_empty()).collect()).unwrap_or_default(),
             bits: if value == "NaN" { 0x7ff8_0000_0000_0001 } else { value.parse::<f64>().unwrap().to_bits() },
             timestamp_ms: timestamp.map(|time| time.parse().unwrap()),
         };
         let is_name = |(name, _): &(String, String)| name == "__name__";
         prop_assume!(!expected.labels.iter().any(is_name));
         prop_assert_eq!(one(&line, Format::Text), expected);
+    }
+
+    #[test]
+    fn short_and_long_numbers_are_the_nearest_floats(text in "[+-]?[0-9]{0,18}\\.?[0-9]{0,18}(e-?[0-9]{1,3})?") {
+        let expected = text.parse::<f64>().ok().filter(|value| value.is_finite());
+        let read = number::value(text.as_bytes());
+        prop_assert_eq!(read.ok().map(f64::to_bits), expected.map(f64::to_bits), "{}", text);
+        let ms = number::timestamp_ms(text.as_bytes(), Format::Text);
+        prop_assert_eq!(ms.ok(), text.parse::<i64>().ok(), "{}", text);
     }
 
     #[test]

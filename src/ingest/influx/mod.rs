@@ -112,7 +112,7 @@ pub(super) fn read(
         match line.map_err(Trouble::Line).and_then(|line| batch.take(&line, rows)) {
             Ok(()) => {}
             Err(Trouble::Line(reason)) => rows.refuse(1, reason, || format!("line {}, {}", lines.number, shown(bytes))),
-            Err(Trouble::Request(error)) => return Err(error),
+            Err(Trouble::Request(error)) => return Err(*error),
         }
     }
     Ok(batch.texts_skipped)
@@ -121,7 +121,7 @@ pub(super) fn read(
 /// What ends the reading of a line, or of all lines.
 enum Trouble {
     Line(&'static str),
-    Request(IngestError),
+    Request(Box<IngestError>),
 }
 
 impl From<&'static str> for Trouble {
@@ -132,7 +132,7 @@ impl From<&'static str> for Trouble {
 
 impl From<IngestError> for Trouble {
     fn from(error: IngestError) -> Trouble {
-        Trouble::Request(error)
+        Trouble::Request(Box::new(error))
     }
 }
 

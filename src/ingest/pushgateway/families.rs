@@ -19,6 +19,7 @@ use super::key::is_label_name;
 use super::number::go_number;
 use crate::ingest::exposition::{Format, Line, Sample, lines};
 use crate::ingest::{IngestLimits, MetricKind};
+use crate::model::LABELS_COUNT_MAX;
 
 /// A label of a body.
 pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
@@ -68,6 +69,11 @@ pub(super) fn inconsistent(what: impl std::fmt::Display) -> PushError {
     PushError::Inconsistent(format!("pushed metrics are invalid or inconsistent with existing metrics: {what}"))
 }
 
+/// What a push over the limit of series is told.
+pub(super) fn too_many(limit: usize) -> PushError {
+    PushError::TooLarge(format!("the push has more series than limits.series_per_request_max = {limit}"))
+}
+
 /// Reads a body of the text format.
 pub(super) fn of_text<'a>(text: &'a [u8], limits: &IngestLimits) -> Result<PushedFamilies<'a>, PushError> {
     if text.last().is_some_and(|last| *last != b'\n') {
@@ -79,12 +85,7 @@ pub(super) fn of_text<'a>(text: &'a [u8], limits: &IngestLimits) -> Result<Pushe
     while let Some(line) = lines.next() {
         let line = line.map_err(|error| broken(error.line, error.what))?;
         reading.line(lines.number(), line)?;
-        if reading.sample_count > limits.series_per_request_max {
-            let limit = limits.series_per_request_max;
-            return Err(PushError::TooLarge(format!(
-                "the push has more series than limits.series_per_request_max = {limit}"
-            )));
-        }
+        reading.check_size(limits)?;
     }
     if reading.has_timestamps {
         return Err(inconsistent("pushed metrics must not have timestamps"));
@@ -108,6 +109,11 @@ struct ReadFamily<'a> {
 }
 
 impl<'a> Reading<'a> {
+    fn check_size(&self, limits: &IngestLimits) -> Result<(), PushError> {
+        let limit = limits.series_per_request_max;
+        if self.sample_count.max(self.families.len()) > limit { Err(too_many(limit)) } else { Ok(()) }
+    }
+
     fn line(&mut self, number: usize, line: Line<'a>) -> Result<(), PushError> {
         match line {
             Line::Help { family, help } => {
@@ -171,7 +177,8 @@ impl<'a> ReadFamily<'a> {
         let mut compounds = Compounds::new(name, kind);
         let mut series = Vec::new();
         for (line, sample) in self.samples {
-            let labels: Vec<Pair<'a>> = sample.labels.iter().collect();
+            // One more than a series may have is enough to refuse it.
+            let labels: Vec<Pair<'a>> = sample.labels.iter().take(LABELS_COUNT_MAX + 1).collect();
             check_labels(name, &labels, line)?;
             if compounds.is_of_kind {
                 let bound = |label: &str, text: &str| {
@@ -188,6 +195,9 @@ impl<'a> ReadFamily<'a> {
 }
 
 fn check_labels(metric: &str, labels: &[Pair<'_>], line: usize) -> Result<(), PushError> {
+    if labels.len() > LABELS_COUNT_MAX {
+        return Err(broken(line, format!("metric {metric:?} has more than {LABELS_COUNT_MAX} labels")));
+    }
     for (index, (name, _)) in labels.iter().enumerate() {
         if labels[..index].iter().any(|(other, _)| other == name) {
             return Err(broken(line, format!("duplicate label names for metric {metric:?}")));

@@ -186,6 +186,11 @@ impl Groups {
         self.bytes
     }
 
+    /// Puts down that samples of this time are stored already.
+    pub(super) fn note_stamp(&mut self, stamp_ms: i64) {
+        self.last_stamp_ms = self.last_stamp_ms.max(stamp_ms);
+    }
+
     /// A time for samples that no earlier one has.
     pub(super) fn stamp_ms(&mut self, now_ms: i64) -> i64 {
         let is_near = (0..STAMPS_AHEAD_MS_MAX).contains(&(self.last_stamp_ms - now_ms));

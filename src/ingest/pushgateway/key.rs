@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::PushError;
-use crate::model::{Labels, LabelsError, METRIC_NAME};
+use crate::model::{LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME};
 
 /// What stands behind a label's name when its value is base64.
 const BASE64_SUFFIX: &str = "@base64";
@@ -97,7 +97,13 @@ fn split_labels(text: &str) -> Result<Vec<(String, String)>, PushError> {
     let (couples, []) = parts.as_chunks::<2>() else {
         return Err(refused(format!("odd number of components in label string {:?}", format!("/{text}"))));
     };
-    for [name, value] in couples {
+    if couples.len() > LABELS_COUNT_MAX {
+        return Err(refused(format!("the address has more than {LABELS_COUNT_MAX} labels")));
+    }
+    for (index, [name, value]) in couples.iter().enumerate() {
+        if value.is_empty() && index + 1 < couples.len() {
+            return Err(refused(format!("write the empty value of label {name:?} as {name}{BASE64_SUFFIX}/=")));
+        }
         let plain = name.strip_suffix(BASE64_SUFFIX).unwrap_or(name);
         if !is_label_name(plain) || plain.starts_with("__") {
             return Err(refused(format!("improper label name {plain:?}")));

@@ -167,6 +167,8 @@ impl Pushgateway {
         settings: PushSettings,
     ) -> Result<(Arc<Pushgateway>, Vec<String>), DiskError> {
         disk.create_folder(&settings.folder)?;
+        // A folder whose own name is lost takes its files with it.
+        disk.sync_folder(settings.folder.parent().unwrap_or(Path::new(".")))?;
         let (mut groups, mut damage) = (Groups::default(), Vec::new());
         for name in disk.list(&settings.folder)? {
             let path = settings.folder.join(&name);
@@ -174,8 +176,12 @@ impl Pushgateway {
                 disk.remove(&path)?;
             } else if name.ends_with(".group") {
                 let bytes = disk.read(&path)?;
-                match file::decode(&bytes).and_then(|group| groups.put(group)) {
-                    Ok(_) => {}
+                let read = file::decode(&bytes).and_then(|group| {
+                    let stamp_ms = group.pushed_ms.max(group.failed_ms);
+                    groups.put(group).map(|_| stamp_ms)
+                });
+                match read {
+                    Ok(stamp_ms) => groups.note_stamp(stamp_ms),
                     Err(what) => {
                         damage.push(format!("{}: {what}; the group is put aside, push it again", path.display()));
                         disk.rename(&path, &path.with_extension("damaged"))?;

@@ -8,30 +8,39 @@
 use std::borrow::Cow;
 
 use super::PushError;
-use super::families::{Compound, Compounds, Pair, PushedFamilies, PushedFamily, PushedSeries, inconsistent};
+use super::families::{Compound, Compounds, Pair, PushedFamilies, PushedFamily, PushedSeries, inconsistent, too_many};
 use super::key::is_label_name;
 use crate::ingest::wire::{Fields, Value, WireError};
 use crate::ingest::{IngestLimits, MetricKind};
+use crate::model::LABELS_COUNT_MAX;
 
 /// The kinds by their numbers in a `MetricFamily`.
 const KINDS: [MetricKind; 5] =
     [MetricKind::Counter, MetricKind::Gauge, MetricKind::Summary, MetricKind::Unknown, MetricKind::Histogram];
 
+/// How many series may still come. Counted as they are read: an empty message takes two bytes of a body, and a hundred as
+/// a series.
+struct Budget {
+    left: usize,
+    limit: usize,
+}
+
+impl Budget {
+    fn take_one(&mut self) -> Result<(), PushError> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| too_many(self.limit))?;
+        Ok(())
+    }
+}
+
 /// Reads a body of such messages. A family that comes twice is there as it came last, as the Pushgateway has it.
 pub(super) fn of_protobuf<'a>(body: &'a [u8], limits: &IngestLimits) -> Result<PushedFamilies<'a>, PushError> {
+    let limit = limits.series_per_request_max;
+    let mut budget = Budget { left: limit, limit };
     let mut families = PushedFamilies::new();
     let mut messages = Fields::new(body, 0);
-    let mut series_count = 0;
     while let Some(message) = messages.next_delimited().map_err(malformed)? {
         let base = messages.position() - message.len();
-        let (name, family) = family(message, base)?;
-        series_count += family.series.len();
-        if series_count > limits.series_per_request_max {
-            let limit = limits.series_per_request_max;
-            return Err(PushError::TooLarge(format!(
-                "the push has more series than limits.series_per_request_max = {limit}"
-            )));
-        }
+        let (name, family) = family(message, base, &mut budget)?;
         if !family.series.is_empty() {
             families.insert(name, family);
         }
@@ -43,7 +52,7 @@ fn malformed(error: WireError) -> PushError {
     PushError::Refused(format!("the body is not delimited protobuf: at byte {}: {}", error.offset, error.what))
 }
 
-fn family(message: &[u8], base: usize) -> Result<(String, PushedFamily<'_>), PushError> {
+fn family<'a>(message: &'a [u8], base: usize, budget: &mut Budget) -> Result<(String, PushedFamily<'a>), PushError> {
     let (mut name, mut help, mut kind, mut metrics) =
         (Cow::Borrowed(""), String::new(), MetricKind::Counter, Vec::new());
     let mut fields = Fields::new(message, base);
@@ -57,7 +66,10 @@ fn family(message: &[u8], base: usize) -> Result<(String, PushedFamily<'_>), Pus
                 kind =
                     *known.ok_or_else(|| PushError::Refused(format!("metrics of the type {number} are not known")))?;
             }
-            (4, Value::Bytes(bytes)) => metrics.push((bytes, at - bytes.len())),
+            (4, Value::Bytes(bytes)) => {
+                budget.take_one()?;
+                metrics.push((bytes, at - bytes.len()));
+            }
             _ => {}
         }
     }
@@ -67,7 +79,7 @@ fn family(message: &[u8], base: usize) -> Result<(String, PushedFamily<'_>), Pus
     let mut compounds = Compounds::new(&name, kind);
     let mut series = Vec::new();
     for (bytes, base) in metrics {
-        let metric = metric(bytes, base)?;
+        let metric = metric(bytes, base, budget)?;
         for (label, _) in &metric.labels {
             if label.starts_with("__") || !is_label_name(label) {
                 let what = format!("collected metric {name:?} has a label with an invalid name: {label}");
@@ -99,7 +111,7 @@ enum MetricValue {
     Compound(Compound),
 }
 
-fn metric(message: &[u8], base: usize) -> Result<Metric<'_>, PushError> {
+fn metric<'a>(message: &'a [u8], base: usize, budget: &mut Budget) -> Result<Metric<'a>, PushError> {
     let mut metric = Metric { labels: Vec::new(), kind: None, value: MetricValue::One(0.0) };
     let mut fields = Fields::new(message, base);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
@@ -114,6 +126,9 @@ fn metric(message: &[u8], base: usize) -> Result<Metric<'_>, PushError> {
         let kind = match number {
             1 => {
                 metric.labels.push(label(bytes, base)?);
+                if metric.labels.len() > LABELS_COUNT_MAX {
+                    return Err(inconsistent(format!("a metric has more than {LABELS_COUNT_MAX} labels")));
+                }
                 continue;
             }
             2 => MetricKind::Gauge,
@@ -125,7 +140,7 @@ fn metric(message: &[u8], base: usize) -> Result<Metric<'_>, PushError> {
         };
         metric.kind = Some(kind);
         metric.value = match kind {
-            MetricKind::Summary | MetricKind::Histogram => MetricValue::Compound(compound(bytes, base, kind)?),
+            MetricKind::Summary | MetricKind::Histogram => MetricValue::Compound(compound(bytes, base, kind, budget)?),
             _ => MetricValue::One(doubles(bytes, base)?.0),
         };
     }
@@ -145,7 +160,7 @@ fn label(message: &[u8], base: usize) -> Result<Pair<'_>, PushError> {
     Ok(pair)
 }
 
-fn compound(message: &[u8], base: usize, kind: MetricKind) -> Result<Compound, PushError> {
+fn compound(message: &[u8], base: usize, kind: MetricKind, budget: &mut Budget) -> Result<Compound, PushError> {
     let mut compound = Compound::default();
     let mut fields = Fields::new(message, base);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
@@ -153,6 +168,7 @@ fn compound(message: &[u8], base: usize, kind: MetricKind) -> Result<Compound, P
             (1, Value::Varint(count)) => compound.count = count as f64,
             (2, Value::Fixed64(bits)) => compound.sum = f64::from_bits(bits),
             (3, Value::Bytes(bytes)) => {
+                budget.take_one()?;
                 let base = base + fields.position() - bytes.len();
                 compound.parts.push(if kind == MetricKind::Histogram {
                     bucket(bytes, base)?

@@ -50,10 +50,23 @@ impl<'a> Found<'a> {
     /// Adds a sample of a known series. Its message ends at `base` in the body.
     #[inline]
     pub(super) fn row(&mut self, series: SeriesRef, bytes: &[u8], base: usize) -> Result<(), IngestError> {
-        let Sample { timestamp_ms, value } = sample(bytes, base).map_err(malformed)?;
+        let sample = sample(bytes, base).map_err(malformed)?;
+        self.push(series, sample)
+    }
+
+    /// Adds a sample of a known series.
+    #[inline]
+    pub(super) fn push(&mut self, series: SeriesRef, sample: Sample) -> Result<(), IngestError> {
         self.count_sample()?;
+        let Sample { timestamp_ms, value } = sample;
         self.batches[series.shard()].rows.push(Row { series, timestamp_ms, value });
         Ok(())
+    }
+
+    /// Makes room for a sample of each of so many series, which are spread evenly over the shards.
+    pub(super) fn reserve(&mut self, series_count: usize) {
+        let each = series_count.div_ceil(self.batches.len());
+        self.batches.iter_mut().for_each(|batch| batch.rows.reserve(each));
     }
 
     /// Reads a sample of a series that may be new.

@@ -27,6 +27,7 @@ use crate::storage::ShardBatch;
 
 #[cfg(test)]
 pub(super) use symbols::SYMBOLS_PER_SERIES_MAX;
+pub(super) use symbols::Secrets;
 
 /// Largest buffer that a thread keeps for the next request.
 const KEPT_BYTES_MAX: usize = 4 << 20;

@@ -7,8 +7,8 @@
 //!                                                                   └─ no ─► texts, UTF-8, labels
 //! ```
 //!
-//! A symbol is hashed once a request, and read as text only for a new series. Senders put symbols before series; of a
-//! series that refers to a later one, the key is made when all are known, and it is read the slow way.
+//! A symbol is hashed once a request, and read as text only for a new series. Senders put symbols before series, and one
+//! sample into each; what is written otherwise is read as an unknown series or field by field.
 //!
 //! A known series' description is read in one request of [`DESCRIBE_EVERY`], so that a change of it is noticed.
 //!
@@ -18,6 +18,7 @@
 //! - a symbol that is not UTF-8 costs the series that name it, and so do references to nothing or an odd one.
 
 use super::found::{Found, RawPairs, malformed};
+use super::sample::usual_sample;
 use super::symbols::{REFERENCES_MAX, SYMBOLS_PER_SERIES_MAX, Symbols};
 use super::{FIELD_1_BYTES, FIELD_2_BYTES, metadata};
 use crate::ingest::rows::{Rows, over};
@@ -27,6 +28,9 @@ use crate::model::{METRIC_NAME, Sample, SeriesRef};
 
 const FIELD_1_VARINT: u8 = 0x08;
 const FIELD_5_BYTES: u8 = 0x2a;
+
+/// In place of a sample that must still be read.
+const NO_SAMPLE: Sample = Sample { timestamp_ms: 0, value: 0.0 };
 
 /// Requests of a thread until the description of a known series is read again. A power of two.
 const DESCRIBE_EVERY: u64 = 64;
@@ -41,11 +45,24 @@ pub(super) struct Buffers {
 
 /// One series of a message, and where its parts are. A message is shorter than 4 GiB, as all of snappy is.
 struct EncodedSeries {
-    /// None if it must be read the slow way.
-    key: Option<u128>,
+    key: u128,
+    /// If that is all of it.
+    sample: Sample,
     start: u32,
     labels_end: u32,
     end: u32,
+    shape: Shape,
+}
+
+/// How a series is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Labels, one sample, and perhaps a description.
+    OneSample,
+    /// Labels in front, then anything.
+    LabelsInFront,
+    /// There is no key of it yet.
+    Other,
 }
 
 /// A series that must be read the slow way.
@@ -68,13 +85,14 @@ impl Buffers {
 /// Reads an inflated message.
 pub(super) fn read_message(ingest: &Ingest, message: &[u8], buffers: &mut Buffers) -> Result<Rows, IngestError> {
     let Buffers { symbols, series, request_count } = buffers;
-    symbols.clear();
+    symbols.clear(&ingest.secrets);
     series.clear();
     *request_count = request_count.wrapping_add(1);
     // Steps of the golden ratio visit all turns evenly, also for a sender whose requests come at a fixed distance.
     let turn = request_count.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - DESCRIBE_EVERY.trailing_zeros());
     let mut walk = Walk { found: Found::new(ingest), ingest, message, symbols, turn, label_bytes: 0 };
     walk.collect(series)?;
+    walk.found.reserve(series.len());
     // First all keys, then all look-ups: each look-up misses the caches, and side by side they wait together.
     series.iter().try_for_each(|series| walk.series(series))?;
     Ok(walk.found.into_rows())
@@ -100,7 +118,7 @@ impl<'a> Walk<'a> {
                 self.push_series(all, bytes, fields.position())?;
             }
             match fields.next().map_err(malformed)? {
-                Some((5, Value::Bytes(bytes))) => self.push_series(all, bytes, fields.position())?,
+                Some((5, Value::Bytes(bytes))) => self.push_long_series(all, bytes, fields.position())?,
                 Some((4, Value::Bytes(symbol))) => self.push_symbol(symbol, &fields)?,
                 Some((4 | 5, _)) => return Err(malformed(fields.error("a symbol or time series of the wrong type"))),
                 Some(_) => {}
@@ -122,55 +140,67 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    #[inline]
-    fn push_series(&mut self, all: &mut Vec<EncodedSeries>, bytes: &[u8], end: usize) -> Result<(), IngestError> {
+    #[inline(always)]
+    fn push_series(&self, all: &mut Vec<EncodedSeries>, bytes: &[u8], end: usize) -> Result<(), IngestError> {
         if all.len() == self.found.limits.series_per_request_max {
             return Err(over("series", all.len(), "limits.series_per_request_max"));
         }
-        let mut fields = Fields::new(bytes, 0);
-        let packed = fields.next_short(FIELD_1_BYTES).unwrap_or_default();
-        let labels_end = fields.position();
-        let goes_on = matches!(bytes.get(labels_end), Some(&(FIELD_1_BYTES | FIELD_1_VARINT)));
-        let key = self.symbols.packed_key(self.found.storage.resolver(), packed).filter(|_| !goes_on);
-        let start = end - bytes.len();
-        all.push(EncodedSeries { key, start: start as u32, labels_end: (start + labels_end) as u32, end: end as u32 });
+        let (packed, rest) = short_field(bytes, FIELD_1_BYTES).unwrap_or((&[], bytes));
+        let (shape, sample) = match usual_sample(rest) {
+            Some((sample, [])) => (Shape::OneSample, sample),
+            Some((sample, rest)) if matches!(short_field(rest, FIELD_5_BYTES), Some((_, []))) => {
+                (Shape::OneSample, sample)
+            }
+            _ if matches!(rest, [FIELD_1_BYTES | FIELD_1_VARINT, ..]) => (Shape::Other, NO_SAMPLE),
+            _ => (Shape::LabelsInFront, NO_SAMPLE),
+        };
+        let (shape, key) = match self.symbols.packed_key(&self.ingest.secrets, packed) {
+            Some(key) => (shape, key),
+            None => (Shape::Other, 0),
+        };
+        let (start, labels_end) = ((end - bytes.len()) as u32, (end - rest.len()) as u32);
+        all.push(EncodedSeries { key, sample, start, labels_end, end: end as u32, shape });
         Ok(())
+    }
+
+    /// Of a series that takes 128 bytes or more.
+    #[inline(never)]
+    fn push_long_series(&self, all: &mut Vec<EncodedSeries>, bytes: &[u8], end: usize) -> Result<(), IngestError> {
+        self.push_series(all, bytes, end)
     }
 
     #[inline]
     fn series(&mut self, series: &EncodedSeries) -> Result<(), IngestError> {
-        if let Some(key) = series.key
-            && let Some(reference) = self.found.known.get(key)
-            && self.known_series(reference, series, key as u64 % DESCRIBE_EVERY == self.turn)?
-        {
-            return Ok(());
+        let is_described = series.key as u64 % DESCRIBE_EVERY == self.turn;
+        match (self.found.known.get(series.key), series.shape) {
+            (Some(reference), Shape::OneSample) if !is_described => self.found.push(reference, series.sample),
+            (Some(reference), Shape::OneSample | Shape::LabelsInFront)
+                if self.known_series(reference, series, is_described)? =>
+            {
+                Ok(())
+            }
+            _ => self.new_series(series),
         }
-        self.new_series(series)
     }
 
     /// Reads what stands behind the labels. Returns `false`, and has read nothing, if there are labels among it: the
     /// ones in front are then not all, and not this series.
-    #[inline]
     fn known_series(
         &mut self,
         reference: SeriesRef,
         series: &EncodedSeries,
         is_described: bool,
     ) -> Result<bool, IngestError> {
-        let message = self.message;
         let mark = self.found.mark(reference);
         let (mut histogram_count, mut description) = (0, None);
-        let mut fields =
-            Fields::new(&message[series.labels_end as usize..series.end as usize], series.labels_end as usize);
+        let base = series.labels_end as usize;
+        let mut fields = Fields::new(&self.message[base..series.end as usize], base);
         while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
-            self.found.row(reference, bytes, fields.base() + fields.position())?;
-        }
-        if let Some(bytes) = fields.next_short(FIELD_5_BYTES) {
-            description = Some(bytes);
+            self.found.row(reference, bytes, base + fields.position())?;
         }
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
-                (2, Value::Bytes(bytes)) => self.found.row(reference, bytes, fields.base() + fields.position())?,
+                (2, Value::Bytes(bytes)) => self.found.row(reference, bytes, base + fields.position())?,
                 (1, Value::Bytes(_) | Value::Varint(_)) => {
                     self.found.go_back(&mark);
                     return Ok(false);
@@ -185,7 +215,7 @@ impl<'a> Walk<'a> {
             self.found.refuse_histogram();
         }
         if is_described && let Some(description) = description {
-            self.describe(&message[series.start as usize..series.end as usize], description);
+            self.describe(&self.message[series.start as usize..series.end as usize], description);
         }
         Ok(true)
     }
@@ -222,7 +252,7 @@ impl<'a> Walk<'a> {
         if let Some(description) = slow.description {
             self.learn(&pairs, description);
         }
-        let key = self.symbols.key(self.found.storage.resolver(), &slow.references);
+        let key = self.symbols.key(&self.ingest.secrets, &slow.references);
         let key = key.expect("references that make pairs of symbols make a key");
         self.found.new_series(&pairs, slow.samples, key);
         Ok(())
@@ -297,4 +327,11 @@ impl SlowSeries<'_> {
             self.references.push(reference as u32);
         }
     }
+}
+
+/// The content of a field at the front that is shorter than 128 bytes, and what stands behind it.
+#[inline]
+fn short_field(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let [found, length @ 0..0x80, rest @ ..] = bytes else { return None };
+    rest.split_at_checked(usize::from(*length)).filter(|_| *found == tag)
 }

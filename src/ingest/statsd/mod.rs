@@ -164,7 +164,11 @@ impl Statsd {
 
     /// What is written by a flush now.
     fn times(&self) -> FlushTimes {
-        let now_ms = self.clock.now_ms();
+        let mut now_ms = self.clock.now_ms();
+        if now_ms == self.flushed_ms {
+            // The last flush before the end can come at once, and a series has one value at a time.
+            now_ms += 1;
+        }
         // One later than the last flush: a series that was ended there and begins again keeps its end.
         let zero_ms = Some(self.flushed_ms + 1).filter(|zero_ms| *zero_ms < now_ms);
         FlushTimes { now_ms, zero_ms }
@@ -182,8 +186,9 @@ impl Statsd {
 }
 
 impl Ingest {
-    /// Stores what every series is now. `Ok` means that it is on disk. What is refused for good
-    /// ([`IngestError::Partial`]) is forgotten as if it were stored; after any other error the next flush tells it again.
+    /// Stores what every series is now. `Ok` means that it is on disk. What is refused among others
+    /// ([`IngestError::Partial`], [`IngestError::Crowded`]) is forgotten as if it were stored; after any other error the
+    /// next flush tells all of it again.
     pub async fn flush_statsd(&self, statsd: &mut Statsd) -> Result<Written, IngestError> {
         let outcome = self.flush_all(statsd).await;
         if outcome.is_err() {
@@ -213,12 +218,13 @@ impl Ingest {
             };
             match self.take_own(fill).await {
                 Ok(part) => written.samples += part.samples,
-                Err(IngestError::Partial(part)) => partial = partial.or(Some(part)),
+                // Its neighbours are stored, and the next flush tells the state again.
+                Err(error @ (IngestError::Partial(_) | IngestError::Crowded(_))) => partial = partial.or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
         statsd.settle(times.now_ms, now);
-        partial.map_or(Ok(written), |partial| Err(IngestError::Partial(partial)))
+        partial.map_or(Ok(written), Err)
     }
 }
 

@@ -113,3 +113,62 @@ fn outcomes_are_counted() {
     let counts = [&counters.requests_taken, &counters.requests_refused, &counters.requests_deferred];
     assert_eq!(counts.map(|counter| counter.load(Ordering::Relaxed)), [1, 1, 1]);
 }
+
+#[test]
+fn samples_that_wait_for_a_block_are_asked_for_again_until_they_are_stored() {
+    const HOUR_MS: i64 = 3_600_000;
+    let fixture = Fixture::new();
+    let up = |samples: &[(i64, f64)]| series(&[("__name__", "up")], samples);
+    fixture.send(vec![up(&[(NOW_MS - 9 * HOUR_MS, 1.0), (NOW_MS, 1.0)])]).expect("stored");
+    fixture.storage.maintain().expect("all but the last hours are sealed");
+    let count = crate::storage::BELATED_SAMPLES_MAX as i64 + 5;
+    let history: Vec<(i64, f64)> = (0..count).map(|at| (NOW_MS - 8 * HOUR_MS + at, at as f64)).collect();
+    let belated = || vec![series(&[("__name__", "history")], &history)];
+    let crowded = fixture.send(belated()).expect_err("more than the series may have aside");
+    assert_eq!((crowded.status(), crowded.retry_after_s(), crowded.stored()), (503, Some(1), count as u64 - 5));
+    fixture.storage.maintain().expect("the cut makes room");
+    assert_eq!(fixture.send(belated()).expect("now it is stored").samples, count as u64);
+    let stored = fixture.stored();
+    assert_eq!(stored[0], ("history".to_owned(), history));
+}
+
+#[test]
+fn millions_of_empty_messages_are_counted_while_they_are_read() {
+    let fixture = Fixture::new();
+    // 32 MiB inflated, 16 million series without labels: within every limit of bytes.
+    let empty_series = [0x0a, 0x00].repeat(16 << 20);
+    let (status, words) = told(fixture.send_body(compressed(&empty_series)));
+    assert_eq!(status, 413);
+    assert!(words.contains("limits.series_per_request_max = 100000"), "{words}");
+    // One series, and two million samples of zero bytes.
+    let samples = [0x12, 0x00].repeat(2 << 20);
+    let mut series = vec![0x0a];
+    prost::encode_length_delimiter(samples.len(), &mut series).expect("a Vec has room");
+    series.extend(samples);
+    let (status, words) = told(fixture.send_body(compressed(&series)));
+    assert_eq!(status, 413);
+    assert!(words.contains("limits.samples_per_request_max = 1000000"), "{words}");
+    let refused: Vec<(&str, u64)> = fixture.ingest.counters().refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(refused, [("series_per_request_max", 1), ("samples_per_request_max", 1)]);
+}
+
+#[test]
+fn every_refusal_is_counted_by_its_reason() {
+    let fixture = Fixture::with_limits(IngestLimits { request_bytes_max: 1_000, ..IngestLimits::default() });
+    let body = compressed(&message(vec![neighbour()]));
+    let head = |content_type| WriteHead { content_type: Some(content_type), ..WriteHead::default() };
+    let outcome = fixture.runtime.block_on(fixture.ingest.remote_write(head("text/html"), body));
+    assert_eq!(outcome.expect_err("refused").status(), 415);
+    assert_eq!(told(fixture.send_body(Bytes::from_static(b"\x01"))).0, 400);
+    assert_eq!(told(fixture.send_body(Bytes::from(vec![0; 1_001]))).0, 413);
+    assert_eq!(told(fixture.send_body(declaring(3 << 30, 20))).0, 413);
+    let late = series(&[("__name__", "a")], &[(NOW_MS, 1.0), (NOW_MS, 2.0), (NOW_MS + 86_400_000, 3.0)]);
+    let nameless = series(&[("b", "c")], &[(NOW_MS, 1.0)]);
+    assert_eq!(fixture.send_in_part(vec![late, nameless]).refused, 3);
+    let counters = fixture.ingest.counters();
+    let requests: Vec<(&str, u64)> = counters.refused().filter(|(_, count)| *count > 0).collect();
+    let expected = ["unsupported", "malformed", "partial", "request_bytes_max", "request_decoded_bytes_max"];
+    assert_eq!(requests, expected.map(|reason| (reason, 1)));
+    let samples: Vec<(&str, u64)> = counters.samples_refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(samples, [("too_far_ahead", 1), ("conflict", 1), ("unreadable", 1)]);
+}

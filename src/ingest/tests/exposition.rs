@@ -173,6 +173,7 @@ fn limits_count_new_series_and_samples() {
     let told = |text: &str| fixture.push(text).expect_err("refused").to_string();
     assert!(told("a 1\nb 1\nc 1\nd 1\n").contains("limits.series_per_request_max = 3"));
     assert!(fixture.stored().is_empty(), "over a limit nothing is stored");
+    assert!(told(&"x\n".repeat(7)).contains("more wrong lines than limits.samples_per_request_max = 6"));
     // Many samples of one new series are one series.
     let many: String = (0..6).map(|index| format!("a 1 {}\n", NOW_MS + index)).collect();
     assert_eq!(fixture.push(&many).expect("taken").samples, 6);

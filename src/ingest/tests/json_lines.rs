@@ -16,8 +16,10 @@ impl Fixture {
     }
 }
 
-/// What a line gives: labels as written, times and bits of values.
-fn read(line: &str) -> Result<(Vec<(String, String)>, Vec<(i64, u64)>), JsonLineError> {
+/// Labels as written, times and bits of values.
+type ReadLine = (Vec<(String, String)>, Vec<(i64, u64)>);
+
+fn read(line: &str) -> Result<ReadLine, JsonLineError> {
     let mut read = JsonLine::default();
     read.read(line.as_bytes(), 100)?;
     let labels = read.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

@@ -2,6 +2,7 @@
 
 mod against_prost;
 mod bounds;
+mod budget;
 mod exposition;
 mod influx;
 mod json_lines;
@@ -84,6 +85,7 @@ pub(super) fn compressed(message: &[u8]) -> Bytes {
 pub(super) struct Fixture {
     pub(super) storage: Arc<Storage>,
     pub(super) ingest: Ingest,
+    pub(super) clock: Clock,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -115,7 +117,7 @@ impl Fixture {
         let (storage, _, _) =
             Storage::open(options, disk, clock.clone(), Arc::new(|_: &Labels| false)).expect("an empty database opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        Fixture { ingest: Ingest::new(storage.clone(), limits, clock), storage, runtime }
+        Fixture { ingest: Ingest::new(storage.clone(), limits, clock.clone()), clock, storage, runtime }
     }
 
     /// Sends a body with the usual headers.

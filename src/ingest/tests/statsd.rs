@@ -203,6 +203,15 @@ fn flush_that_is_not_taken_loses_no_increment() {
 }
 
 #[test]
+fn two_flushes_within_a_millisecond_are_both_stored() {
+    let mut flow = Flow::new();
+    flow.take("a:1|c");
+    flow.statsd.take(b"a:1|c");
+    flow.fixture.runtime.block_on(flow.fixture.ingest.flush_statsd(&mut flow.statsd)).expect("stored");
+    assert_eq!(flow.values_of("a_total"), [0.0, 1.0, 2.0]);
+}
+
+#[test]
 fn bad_line_is_counted_and_its_neighbours_are_taken() {
     let bad = [
         "a",

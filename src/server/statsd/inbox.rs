@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Most bytes that wait; some 200,000 lines.
-const INBOX_BYTES_MAX: usize = 8 << 20;
+pub(super) const INBOX_BYTES_MAX: usize = 8 << 20;
 
 /// Filled by whoever receives, emptied by the one who adds up.
 #[derive(Default)]

@@ -13,6 +13,7 @@ mod inbox;
 mod tcp;
 mod udp;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ use crate::ingest::{Ingest, Statsd, StatsdCounters, StatsdOptions};
 
 /// Bytes that are added up before others have their turn.
 const TURN_BYTES: usize = 64 << 10;
+/// Longest wait at the end for what has come already.
+const LAST_WAIT: Duration = Duration::from_millis(20);
+/// How often a port is tried that the system chooses.
+const ATTEMPTS_AT_A_FREE_PORT: usize = 16;
 
 /// Both sockets, of one address.
 pub(super) struct StatsdSockets {
@@ -40,8 +45,22 @@ pub(super) struct StatsdSockets {
 impl StatsdSockets {
     /// Port 0 takes one that is free for both.
     pub(super) async fn bind(address: &str) -> std::io::Result<StatsdSockets> {
-        let udp = UdpSocket::bind(address).await?;
-        let tcp = TcpListener::bind(udp.local_addr()?).await?;
+        let attempts = if address.ends_with(":0") { ATTEMPTS_AT_A_FREE_PORT } else { 1 };
+        let mut bound = StatsdSockets::bind_once(address).await;
+        for _ in 1..attempts {
+            // A port that the system gives for one may be in use for the other.
+            match bound {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => bound = StatsdSockets::bind_once(address).await,
+                other => return other,
+            }
+        }
+        bound
+    }
+
+    async fn bind_once(address: &str) -> std::io::Result<StatsdSockets> {
+        let tcp = TcpListener::bind(address).await?;
+        let udp = UdpSocket::bind(tcp.local_addr()?).await?;
+        tracing::info!(address = %udp.local_addr()?, "StatsD is taken by UDP and TCP");
         Ok(StatsdSockets { udp, tcp })
     }
 }
@@ -142,3 +161,6 @@ impl Adder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 
+use super::LAST_WAIT;
 use super::inbox::Inbox;
 use crate::server::EndProcessOnPanic;
 
@@ -61,7 +62,8 @@ async fn read(mut stream: TcpStream, inbox: Arc<Inbox>, mut stopped: signal::Rec
         used = hand_over(&inbox, &mut buffer, used + bytes).await;
     }
     for _ in 0..LAST_READS_MAX {
-        let Ok(bytes @ 1..) = stream.try_read(&mut buffer[used..]) else { break };
+        let read = tokio::time::timeout(LAST_WAIT, stream.read(&mut buffer[used..])).await;
+        let Ok(Ok(bytes @ 1..)) = read else { break };
         used = hand_over(&inbox, &mut buffer, used + bytes).await;
     }
     // What has no line feed behind it is a line too when nothing more comes.
@@ -69,7 +71,7 @@ async fn read(mut stream: TcpStream, inbox: Arc<Inbox>, mut stopped: signal::Rec
 }
 
 /// Passes on the whole lines of the used bytes, and says how many bytes of a line that has begun are left in front.
-async fn hand_over(inbox: &Inbox, buffer: &mut [u8], used: usize) -> usize {
+pub(super) async fn hand_over(inbox: &Inbox, buffer: &mut [u8], used: usize) -> usize {
     let whole = match buffer[..used].iter().rposition(|byte| *byte == b'\n') {
         Some(last) => last + 1,
         None if used == buffer.len() => used,

@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::watch as signal;
 
+use super::LAST_WAIT;
 use super::inbox::Inbox;
 use crate::ingest::StatsdCounters;
 use crate::server::EndProcessOnPanic;
 
 /// Longest datagram that there is.
 const DATAGRAM_BYTES_MAX: usize = 64 << 10;
-/// Most datagrams that are still taken from the system at the end.
-const LAST_DATAGRAMS_MAX: usize = 10_000;
+/// Longest time in which datagrams are still taken from the system at the end.
+const LAST_WAITS: Duration = Duration::from_millis(200);
 /// Rest after an error of the socket, so that one that stays does not take a core.
 const AFTER_AN_ERROR: Duration = Duration::from_millis(100);
 
@@ -46,8 +47,12 @@ pub(super) async fn receive(
             }
         }
     }
-    for _ in 0..LAST_DATAGRAMS_MAX {
-        let Ok(bytes) = socket.try_recv(&mut datagram) else { break };
-        take(&datagram[..bytes]);
-    }
+    let last = async {
+        // Not `try_recv`, which does not see what came since the system was last asked.
+        while let Ok(Ok(bytes)) = tokio::time::timeout(LAST_WAIT, socket.recv(&mut datagram)).await {
+            take(&datagram[..bytes]);
+        }
+    };
+    // Whoever sends on and on is not waited for.
+    let _ = tokio::time::timeout(LAST_WAITS, last).await;
 }

@@ -1,0 +1,145 @@
+//! Samples on their way to the server: one request, series by series.
+
+use hashbrown::HashMap;
+
+use crate::model::{Labels, Sample};
+
+/// Samples of a request, give or take those of one piece of text or one hour of a series. In tests few, so that a short
+/// source gives many requests.
+pub(super) const BATCH_SAMPLES_MAX: usize = if cfg!(test) { 100 } else { 50_000 };
+/// Bytes of a request before it is compressed, give or take those of one series.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// What a sample takes in a request, in bytes.
+const SAMPLE_BYTES: usize = 18;
+
+/// Samples that a source could not give, by reason; `first` says which was the first.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    pub(super) first: Option<String>,
+    pub(super) reasons: Vec<(String, u64)>,
+}
+
+/// A request under construction. Its memory is used again for the next one.
+#[derive(Default)]
+pub(super) struct Batch {
+    index: HashMap<Labels, usize>,
+    samples: Vec<Vec<Sample>>,
+    sample_count: usize,
+    bytes: usize,
+    refused: Refused,
+    message: Vec<u8>,
+}
+
+impl Batch {
+    /// Adds samples of a series.
+    pub(super) fn push(&mut self, labels: Labels, samples: impl IntoIterator<Item = Sample>) {
+        let label_bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len() + 12).sum();
+        let position = *self.index.entry(labels).or_insert_with(|| {
+            self.samples.push(Vec::new());
+            self.bytes += label_bytes;
+            self.samples.len() - 1
+        });
+        let of_series = &mut self.samples[position];
+        let before = of_series.len();
+        of_series.extend(samples);
+        self.sample_count += of_series.len() - before;
+    }
+
+    /// Counts samples that cannot be sent.
+    pub(super) fn refuse(&mut self, count: u64, reason: &str, which: impl FnOnce() -> String) {
+        if self.refused.first.is_none() {
+            self.refused.first = Some(format!("{}: {reason}", which()));
+        }
+        match self.refused.reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, total)) => *total += count,
+            None => self.refused.reasons.push((reason.to_owned(), count)),
+        }
+    }
+
+    pub(super) fn take_refused(&mut self) -> Refused {
+        std::mem::take(&mut self.refused)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sample_count == 0
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.room() == 0 || self.bytes + self.sample_count * SAMPLE_BYTES >= BATCH_BYTES_MAX
+    }
+
+    /// Samples that it still has room for.
+    pub(super) fn room(&self) -> usize {
+        BATCH_SAMPLES_MAX.saturating_sub(self.sample_count)
+    }
+
+    pub(super) fn sample_count(&self) -> usize {
+        self.sample_count
+    }
+
+    pub(super) fn series(&self) -> impl Iterator<Item = &Labels> {
+        self.index.keys()
+    }
+
+    /// Each series with its samples.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Labels, &[Sample])> {
+        self.index.iter().map(|(labels, position)| (labels, self.samples[*position].as_slice()))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.index.clear();
+        self.samples.clear();
+        self.sample_count = 0;
+        self.bytes = 0;
+    }
+
+    /// The body of a remote-write 1.0 request with all of it, in the series' order of time.
+    pub(super) fn encode(&mut self) -> Vec<u8> {
+        self.message.clear();
+        let mut series = Vec::new();
+        for (labels, position) in &self.index {
+            let samples = &mut self.samples[*position];
+            // Stable: of two samples of one moment the first of the source stays the first.
+            samples.sort_by_key(|sample| sample.timestamp_ms);
+            series.clear();
+            encode_series(labels, samples, &mut series);
+            field(&mut self.message, 1, &series);
+        }
+        let body = snap::raw::Encoder::new().compress_vec(&self.message);
+        body.expect("a message is far below the 4 GiB that snappy takes")
+    }
+}
+
+/// `TimeSeries`: labels (1) of name (1) and value (2), samples (2) of value (1, double) and timestamp (2, int64).
+fn encode_series(labels: &Labels, samples: &[Sample], out: &mut Vec<u8>) {
+    let mut pair = Vec::new();
+    for (name, value) in labels.iter() {
+        pair.clear();
+        field(&mut pair, 1, name.as_bytes());
+        field(&mut pair, 2, value.as_bytes());
+        field(out, 1, &pair);
+    }
+    for sample in samples {
+        pair.clear();
+        pair.push(1 << 3 | 1);
+        pair.extend_from_slice(&sample.value.to_bits().to_le_bytes());
+        pair.push(2 << 3);
+        varint(&mut pair, sample.timestamp_ms as u64);
+        field(out, 2, &pair);
+    }
+}
+
+fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+    out.push(number << 3 | 2);
+    varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}

@@ -1,0 +1,176 @@
+//! One block: its files, and the samples of its series.
+
+use std::path::{Path, PathBuf};
+
+use super::super::ImportError;
+use super::super::batch::Batch;
+use super::bytes::Bytes;
+use super::chunk::{self, Encoding};
+use super::index::{ChunkPlace, Index, Wrong};
+use super::tombstones::{self, Tombstones};
+use crate::disk::{Disk, FileBytes};
+use crate::model::{Labels, METRIC_NAME, Sample, TimeRange};
+
+const CHUNKS_MAGIC: u32 = 0x85bd_40dd;
+const CHUNKS_VERSION: u8 = 1;
+
+/// A block of Prometheus.
+pub(super) struct Block {
+    folder: PathBuf,
+    index_file: FileBytes,
+    index: Index,
+    /// Files of chunks, in the order by which chunks name them.
+    chunk_files: Vec<(PathBuf, FileBytes)>,
+    tombstones: Tombstones,
+    span: Option<TimeRange>,
+}
+
+impl Block {
+    pub(super) fn open(folder: &Path, disk: &dyn Disk) -> Result<Block, ImportError> {
+        let index_path = folder.join("index");
+        let index_file = disk.read(&index_path)?;
+        let index = Index::read(&index_file).map_err(|wrong| damaged(&index_path, wrong))?;
+        let chunks = folder.join("chunks");
+        let mut chunk_files = Vec::new();
+        // Names are numbers with leading zeros, so their order is that of the numbers.
+        for name in disk.list(&chunks)?.iter().filter(|name| name.parse::<u32>().is_ok()) {
+            let path = chunks.join(name);
+            let file = disk.read(&path)?;
+            check_chunks_head(&file).map_err(|wrong| damaged(&path, wrong))?;
+            chunk_files.push((path, file));
+        }
+        let spans = index.series.iter().map(|series| series.span);
+        let span = spans.reduce(|a, b| TimeRange { from_ms: a.from_ms.min(b.from_ms), to_ms: a.to_ms.max(b.to_ms) });
+        let tombstones = read_tombstones(folder, disk)?;
+        Ok(Block { folder: folder.to_owned(), index_file, index, chunk_files, tombstones, span })
+    }
+
+    /// From the first sample of all series to the last; nothing where there is none.
+    pub(super) fn span(&self) -> Option<TimeRange> {
+        self.span
+    }
+
+    /// Bytes of its samples.
+    pub(super) fn bytes(&self) -> u64 {
+        self.chunk_files.iter().map(|(_, file)| file.len() as u64).sum()
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The first series from `number` on that may have samples in the range.
+    pub(super) fn next_in(&self, number: usize, range: TimeRange) -> Option<usize> {
+        let rest = self.index.series.get(number..)?;
+        rest.iter().position(|series| series.span.overlaps(range)).map(|position| number + position)
+    }
+
+    /// The labels of a series; within, why they are not allowed here.
+    pub(super) fn labels(&self, number: usize) -> Result<Result<Labels, String>, ImportError> {
+        let pairs = self.index.labels(&self.index_file, &self.index.series[number]);
+        let pairs = pairs.map_err(|wrong| self.index_damaged(wrong))?;
+        Ok(match Labels::from_pairs(pairs) {
+            Ok(labels) if labels.metric_name().is_some() => Ok(labels),
+            Ok(_) => Err(format!("the label {METRIC_NAME} is missing")),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    /// A series whose labels cannot be shown.
+    pub(super) fn name_of(&self, number: usize) -> String {
+        format!("series {} of {}", self.index.series[number].reference, self.name())
+    }
+
+    /// Appends what a series has in the range and was not deleted. Chunks that give nothing are counted in the batch, each
+    /// once: in the range in which it begins.
+    pub(super) fn read(
+        &self,
+        number: usize,
+        range: TimeRange,
+        samples: &mut Vec<Sample>,
+        batch: &mut Batch,
+    ) -> Result<(), ImportError> {
+        let series = &self.index.series[number];
+        let chunks = Index::chunks(&self.index_file, series).map_err(|wrong| self.index_damaged(wrong))?;
+        let deleted = self.tombstones.get(&series.reference).map_or(&[][..], Vec::as_slice);
+        let is_wanted = |sample: &Sample| {
+            let at_ms = sample.timestamp_ms;
+            range.contains(at_ms) && !deleted.iter().any(|deleted| deleted.contains(at_ms))
+        };
+        let mut found = Vec::new();
+        for chunk in chunks.iter().filter(|chunk| chunk.span.overlaps(range)) {
+            found.clear();
+            match self.read_chunk(chunk, &mut found) {
+                Ok(()) => samples.extend(found.iter().copied().filter(is_wanted)),
+                Err(lost) if range.contains(chunk.span.from_ms) => batch.refuse(lost.count, lost.why, || lost.place),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_chunk(&self, chunk: &ChunkPlace, samples: &mut Vec<Sample>) -> Result<(), LostChunk> {
+        let file_number = (chunk.reference >> 32) as usize;
+        let offset = (chunk.reference & 0xffff_ffff) as usize;
+        let place = || match self.chunk_files.get(file_number) {
+            Some((path, _)) => format!("{} at byte {offset}", path.display()),
+            None => format!("{} file {}", self.folder.join("chunks").display(), file_number + 1),
+        };
+        let lost = |count: u64, why: &'static str| LostChunk { count, why, place: place() };
+        let (_, file) = self.chunk_files.get(file_number).ok_or_else(|| lost(1, "the file of a chunk is missing"))?;
+        let (encoding, data) = framed(file, offset).map_err(|why| lost(1, why))?;
+        let count = u64::from(chunk::count(data).unwrap_or(1));
+        match encoding {
+            Encoding::Xor => chunk::read_xor(data, samples).ok_or_else(|| lost(count, "a chunk contradicts itself")),
+            Encoding::Histogram => Err(lost(count, "native histograms are not stored")),
+            Encoding::Unknown(_) => Err(lost(count, "the encoding of a chunk is not known")),
+        }
+    }
+
+    fn index_damaged(&self, wrong: Wrong) -> ImportError {
+        damaged(&self.folder.join("index"), wrong)
+    }
+}
+
+/// A chunk that gives nothing: how many samples that are (1 where it cannot say), why, and where it lies.
+struct LostChunk {
+    count: u64,
+    why: &'static str,
+    place: String,
+}
+
+/// Takes a chunk from its frame: `length uvarint │ encoding │ data │ crc32c of encoding and data`.
+fn framed(file: &[u8], offset: usize) -> Result<(Encoding, &[u8]), &'static str> {
+    const EARLY: &str = "a chunk lies behind the end of its file";
+    let mut bytes = Bytes::new(file.get(offset..).ok_or(EARLY)?);
+    let length = bytes.length().and_then(|length| length.checked_add(1)).ok_or(EARLY)?;
+    let body = bytes.take(length).ok_or(EARLY)?;
+    if bytes.u32().ok_or(EARLY)? != crc32c::crc32c(body) {
+        return Err("the checksum of a chunk does not fit");
+    }
+    Ok((Encoding::of(body[0]), &body[1..]))
+}
+
+fn check_chunks_head(file: &[u8]) -> Result<(), Wrong> {
+    let mut bytes = Bytes::new(file);
+    if bytes.u32() != Some(CHUNKS_MAGIC) {
+        return Err((0, "this is no file of chunks of a Prometheus block"));
+    }
+    if bytes.u8() != Some(CHUNKS_VERSION) {
+        return Err((4, "a file of chunks of a version that is not read"));
+    }
+    Ok(())
+}
+
+fn read_tombstones(folder: &Path, disk: &dyn Disk) -> Result<Tombstones, ImportError> {
+    let path = folder.join("tombstones");
+    match disk.read(&path) {
+        Ok(file) => tombstones::read(&file).map_err(|wrong| damaged(&path, wrong)),
+        Err(error) if error.is_not_found() => Ok(Tombstones::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn damaged(file: &Path, (offset, what): Wrong) -> ImportError {
+    ImportError::Damaged { file: file.to_owned(), offset: offset as u64, what: what.to_owned() }
+}

@@ -1,0 +1,147 @@
+//! One request after the other, each until it is acknowledged.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+
+use super::ImportError;
+use super::batch::{Batch, Refused};
+use crate::clock::Clock;
+
+const PATH: &str = "/api/v1/write";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Waits between attempts, where the server does not say.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Header in which a server says how many samples it stored.
+pub(super) const WRITTEN: &str = "x-prometheus-remote-write-samples-written";
+/// Longest text of an answer that is kept, in characters.
+const TOLD_CHARS_MAX: usize = 500;
+
+/// What a server said to a request.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) stored: u64,
+    pub(super) refused: Refused,
+}
+
+/// A way to a server.
+pub(super) struct Sender {
+    client: reqwest::Client,
+    address: String,
+    retry_for: Duration,
+    clock: Clock,
+}
+
+/// What became of one attempt.
+enum Attempt {
+    Done(Answer),
+    /// Not now: how long to wait, if that was said, and why.
+    Again(Option<Duration>, String),
+    Never(String),
+}
+
+impl Sender {
+    pub(super) fn new(url: &str, retry_for: Duration, clock: Clock) -> Result<Sender, ImportError> {
+        // Somebody else's earlier choice stands.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).no_proxy();
+        if url.starts_with("http://") {
+            // Without TLS no certificates are needed, and a machine may have none.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|error| ImportError::Server(format!("cannot make a client: {error}")))?;
+        Ok(Sender { client, address: format!("{}{PATH}", url.trim_end_matches('/')), retry_for, clock })
+    }
+
+    /// Sends the batch until the server has stored what it wants of it.
+    pub(super) async fn send(&self, batch: &mut Batch) -> Result<Answer, ImportError> {
+        let body = bytes::Bytes::from(batch.encode());
+        let start = self.clock.monotonic();
+        let mut pause = PAUSE_MIN;
+        loop {
+            let (wait, why) = match self.attempt(body.clone(), batch.sample_count() as u64).await {
+                Attempt::Done(answer) => return Ok(answer),
+                Attempt::Never(why) => return Err(ImportError::Server(why)),
+                Attempt::Again(wait, why) => (wait.unwrap_or(pause), why),
+            };
+            if self.clock.monotonic().saturating_sub(start) > self.retry_for {
+                let tried = self.retry_for.as_secs();
+                return Err(ImportError::Server(format!("{why} (tried for {tried} s; --retry-for waits longer)")));
+            }
+            tracing::debug!(why, "sending again");
+            tokio::time::sleep(wait.min(PAUSE_MAX)).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn attempt(&self, body: bytes::Bytes, sample_count: u64) -> Attempt {
+        let address = &self.address;
+        let request = self.client.post(address).header(CONTENT_TYPE, "application/x-protobuf");
+        let request = request.header(CONTENT_ENCODING, "snappy").header("X-Prometheus-Remote-Write-Version", "0.1.0");
+        let response = match request.body(body).send().await {
+            Ok(response) => response,
+            Err(error) if error.is_builder() => return Attempt::Never(format!("{address} is no address: {error}")),
+            Err(error) => return Attempt::Again(None, format!("cannot reach {address}: {}", root_cause(&error))),
+        };
+        let status = response.status();
+        let headers = response.headers().clone();
+        let Ok(told) = response.text().await else {
+            return Attempt::Again(None, format!("{address} broke its answer off"));
+        };
+        let told: String = told.trim().chars().take(TOLD_CHARS_MAX).collect();
+        match status.as_u16() {
+            200..300 => Attempt::Done(Answer { stored: sample_count, refused: Refused::default() }),
+            400 => Attempt::Done(refused_in_part(&headers, &told, sample_count)),
+            429 | 500.. => Attempt::Again(retry_after(&headers), format!("{address} answers {status}: {told}")),
+            _ => Attempt::Never(format!("{address} answers {status}: {told}")),
+        }
+    }
+}
+
+/// What a 400 says: some of it is refused for good, the rest stored.
+pub(super) fn refused_in_part(headers: &HeaderMap, told: &str, sample_count: u64) -> Answer {
+    let written = headers.get(WRITTEN).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
+    let stored = written.min(sample_count);
+    let lost = sample_count - stored;
+    let first = told.split("first refused: ").nth(1).and_then(|rest| rest.split("; in all: ").next());
+    let mut reasons = told.split("; in all: ").nth(1).map(reasons_in).unwrap_or_default();
+    if reasons.iter().map(|(_, count)| count).sum::<u64>() != lost {
+        // Another server, or more reasons than an answer tells.
+        reasons = vec![(told.to_owned(), lost)];
+    }
+    let refused = Refused { first: Some(first.unwrap_or(told).to_owned()), reasons };
+    Answer { stored, refused }
+}
+
+/// Reads `3 × too old: past, or behind, 2 × another value`: a comma may belong to a reason.
+fn reasons_in(text: &str) -> Vec<(String, u64)> {
+    let mut reasons: Vec<(String, u64)> = Vec::new();
+    for part in text.split(", ") {
+        let counted = part.split_once(" × ").and_then(|(count, reason)| Some((reason, count.parse::<u64>().ok()?)));
+        match (counted, reasons.last_mut()) {
+            (Some((reason, count)), _) => reasons.push((reason.to_owned(), count)),
+            (None, Some((reason, _))) => {
+                reason.push_str(", ");
+                reason.push_str(part);
+            }
+            (None, None) => {}
+        }
+    }
+    reasons
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
