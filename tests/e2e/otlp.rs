@@ -8,9 +8,10 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use crate::api::{get, instant};
+use crate::api::{Series, differences, get, instant};
 use crate::client::Client;
 use crate::engine::Engine;
+use crate::process::{Process, free_address, peer, wait_for_listener};
 use dozor::clock::Clock;
 
 /// What every series of the shop has: what identifies it, and what is promoted by default.
@@ -49,23 +50,28 @@ fn expected(temporality: &str) -> BTreeMap<String, Vec<f64>> {
         .collect()
 }
 
-/// Lets the shop report to this path. Fails with what its SDK complained of.
+/// Lets the shop report to this path.
 fn run_shop(engine: SocketAddr, path: &str, temporality: &str, encoding: &str) {
+    run_python("otlp.py", &[&format!("http://{engine}{path}"), temporality, encoding]);
+}
+
+/// Runs a script of this folder. Fails with what it complained of.
+fn run_python(script: &str, arguments: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = folder.join("target/python/bin/python");
     assert!(python.exists(), "{} is not there: tools/test.sh makes it", python.display());
-    let url = format!("http://{engine}{path}");
-    let script = folder.join("tests/e2e/otlp.py");
-    let ran = Command::new(python).arg(script).args([&url, temporality, encoding]).output().expect("Python runs");
+    let script = folder.join("tests/e2e").join(script);
+    let ran = Command::new(python).arg(script).args(arguments).output().expect("Python runs");
     let complaints = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(ran.status.success() && complaints.is_empty(), "{temporality} {encoding}: {complaints}");
+    assert!(ran.status.success() && complaints.is_empty(), "{arguments:?}: {complaints}");
 }
 
 /// All that is stored but `target_info`: the values of each series, by its labels.
 fn stored(engine: SocketAddr) -> BTreeMap<String, Vec<f64>> {
-    let now_ms = Clock::system().now_ms() + 1000;
-    let all = instant(engine, r#"{__name__!="target_info",__name__=~".+"}[5m]"#, now_ms);
-    all.into_iter().map(|(labels, samples)| (labels, samples.into_iter().map(|sample| sample.1).collect())).collect()
+    all(engine)
+        .into_iter()
+        .map(|(labels, samples)| (labels, samples.into_iter().map(|sample| sample.1).collect()))
+        .collect()
 }
 
 fn assert_shop_is_stored(path: &str, temporality: &str, encoding: &str) {
@@ -110,6 +116,48 @@ fn opentelemetry_sdk_sends_deltas() {
 #[test]
 fn opentelemetry_request_in_json_says_the_same() {
     assert_shop_is_stored("/opentelemetry/v1/metrics", "delta", "json");
+}
+
+/// Ten names in twenty-three units, as gauge, counter, histogram (twelve series) and summary (three): for the same
+/// bytes both have the same series.
+#[test]
+fn opentelemetry_series_are_named_as_victoriametrics_names_them() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let engine = Engine::start(folder.path(), &[]);
+    let address = free_address();
+    let arguments = [
+        format!("-httpListenAddr={address}"),
+        format!("-storageDataPath={}", folder.path().join("victoria-metrics").display()),
+        "-search.latencyOffset=0s".to_owned(),
+        "-opentelemetry.usePrometheusNaming".to_owned(),
+        "-opentelemetry.promoteScopeMetadata=false".to_owned(),
+        "-opentelemetry.promoteAllResourceAttributes=false".to_owned(),
+        "-opentelemetry.promoteResourceAttributes=service.name".to_owned(),
+    ];
+    let mut victoria = Process::start("victoria-metrics", &peer("victoria-metrics"), &arguments, folder.path());
+    wait_for_listener(&mut victoria, address);
+    let urls = [format!("http://{}/v1/metrics", engine.address), format!("http://{address}/opentelemetry/v1/metrics")];
+    run_python("otlp_names.py", &urls.each_ref().map(String::as_str));
+    let flushed = Client::new(address).get("/internal/force_flush").expect("VictoriaMetrics answers");
+    assert_eq!(flushed.status, 200);
+    let ours: Series =
+        all(engine.address).into_iter().map(|(labels, samples)| (without_job(&labels), samples)).collect();
+    let theirs = all(address);
+    let count = 10 * 23 * (1 + 1 + 12 + 3) + 1;
+    assert_eq!((ours.len(), theirs.len()), (count, count));
+    let differing = differences(&ours, &theirs);
+    assert!(differing.is_empty(), "{differing}");
+}
+
+fn all(server: SocketAddr) -> Series {
+    instant(server, r#"{__name__!="target_info",__name__=~".+"}[5m]"#, Clock::system().now_ms() + 1000)
+}
+
+/// VictoriaMetrics makes no `job` of the service's name.
+fn without_job(labels: &str) -> String {
+    let mut labels: Map<String, Value> = serde_json::from_str(labels).expect("JSON");
+    assert_eq!(labels.remove("job"), Some(json!("shop")));
+    Value::Object(labels).to_string()
 }
 
 #[test]

@@ -5,11 +5,14 @@
 //! ```text
 //! (start, time] of a point    what is held: start S, last time T
 //! start  = T                  follows:   added
-//! start  > T                  a gap:     added, nobody knows what was in it
+//! start  > T                  a gap:     added; what comes later and lies within the gap is added too
 //! S ≤ start < T < time        overlaps:  added, as the collector's deltatocumulative does
 //! start, time of the last     sent again: nothing is added, the total is given again
-//! start < S, or time ≤ T      too late:  refused
+//! start < S, or time ≤ T      too late:  refused, but for what fills a gap
 //! ```
+//!
+//! What fills a gap was sent before what came first, and was told 503 then or took another way. Its time has a total
+//! already, without it: it shows with the next point.
 //!
 //! A total changes when a point is read, not when its sample is stored: a request that is told 503 is sent again, is
 //! recognised, and gives the same sample. One that is refused as a whole ([`DeltaRequest`] dropped, not committed)
@@ -39,6 +42,9 @@ const IDLE_MAX: Duration = Duration::from_secs(3600);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// The same while there is no room for a new one.
 const FULL_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Gaps that are remembered of one total; of more the oldest is forgotten, and nothing fills it.
+const GAPS_MAX: usize = 16;
 
 /// What is added up for one series of OpenTelemetry.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +78,8 @@ struct Held {
     start_ns: u64,
     /// Start and time of the last point.
     last: (u64, u64),
+    /// Spans before that time of which no point has come, in their order.
+    gaps: Vec<(u64, u64)>,
     seen: Duration,
     total: Total,
 }
@@ -121,14 +129,14 @@ impl Deltas {
 }
 
 impl DeltaRequest<'_> {
-    /// Adds a point and gives the total up to it.
+    /// Adds a point and gives the total up to it; nothing if the point fills a gap.
     pub(super) fn add(
         &mut self,
         metric: &str,
         labels: &mut [Pair<'_>],
         head: PointHead,
         point: Total,
-    ) -> Result<&Total, NotAdded> {
+    ) -> Result<Option<&Total>, NotAdded> {
         let key = key(self.deltas.seed, point.kind(), metric, labels);
         let state = self.state.get_or_insert_with(|| self.deltas.state.lock());
         state.sweep(self.now, SWEEP_INTERVAL);
@@ -138,9 +146,14 @@ impl DeltaRequest<'_> {
                 return Err(NotAdded::NoRoom);
             }
         }
-        let before = state.add(key, head, point, self.now)?;
+        let added = state.add(key, head, point, self.now)?;
+        let (is_last, before) = match added {
+            Added::Again => (true, None),
+            Added::Last(before) => (true, Some(before)),
+            Added::InGap(before) => (false, Some(Some(before))),
+        };
         self.before.extend(before.map(|before| (key, before)));
-        Ok(&state.held[&key].total)
+        Ok(is_last.then(|| &state.held[&key].total))
     }
 
     /// Keeps what was added.
@@ -159,6 +172,37 @@ impl Drop for DeltaRequest<'_> {
     }
 }
 
+/// What became of a point, and what was held before.
+enum Added {
+    /// It is the last one once more: nothing.
+    Again,
+    /// It is the last one now.
+    Last(Option<Held>),
+    /// It lies before that.
+    InGap(Held),
+}
+
+/// The gaps when a point follows that ends after `last_ns`. What it overlaps is no gap any more.
+fn gaps_before(gaps: &[(u64, u64)], last_ns: u64, (start_ns, time_ns): (u64, u64)) -> Vec<(u64, u64)> {
+    let new = (last_ns, start_ns.min(time_ns));
+    let kept = gaps.iter().chain([&new]).map(|gap| (gap.0, gap.1.min(start_ns)));
+    let mut kept: Vec<(u64, u64)> = kept.filter(|gap| gap.0 < gap.1).collect();
+    kept.drain(..kept.len().saturating_sub(GAPS_MAX));
+    kept
+}
+
+/// The gaps when a point fills one, or a part of it; `None` if it lies in none.
+fn gaps_without(gaps: &[(u64, u64)], (start_ns, time_ns): (u64, u64)) -> Option<Vec<(u64, u64)>> {
+    let is_around = |gap: &(u64, u64)| gap.0 <= start_ns && start_ns < time_ns && time_ns <= gap.1;
+    let filled = gaps.iter().position(is_around)?;
+    let (from_ns, to_ns) = gaps[filled];
+    let rest = [(from_ns, start_ns), (time_ns, to_ns)].into_iter().filter(|gap| gap.0 < gap.1);
+    let mut gaps = gaps.to_vec();
+    gaps.splice(filled..=filled, rest);
+    gaps.drain(..gaps.len().saturating_sub(GAPS_MAX));
+    Some(gaps)
+}
+
 impl State {
     fn has_room(&self, key: &u128, point: &Total, series_max: usize) -> bool {
         let held = self.held.get(key).map_or(0, |held| held.total.series_count());
@@ -166,37 +210,33 @@ impl State {
         self.series_count - held + point.series_count() <= series_max
     }
 
-    /// Adds a point. Gives what was there before, or nothing if the point is the last one again.
-    fn add(
-        &mut self,
-        key: u128,
-        head: PointHead,
-        point: Total,
-        now: Duration,
-    ) -> Result<Option<Option<Held>>, NotAdded> {
-        let (start_ns, time_ns) = (head.start_ns, head.time_ns);
-        let new = |start_ns: u64, total: Total| Held { start_ns, last: (head.start_ns, time_ns), seen: now, total };
-        match self.held.entry(key) {
+    fn add(&mut self, key: u128, head: PointHead, point: Total, now: Duration) -> Result<Added, NotAdded> {
+        let span = (head.start_ns, head.time_ns);
+        let mut place = match self.held.entry(key) {
             Entry::Vacant(place) => {
                 self.series_count += point.series_count();
-                place.insert(new(start_ns, point));
-                Ok(Some(None))
+                place.insert(Held { start_ns: span.0, last: span, gaps: Vec::new(), seen: now, total: point });
+                return Ok(Added::Last(None));
             }
-            Entry::Occupied(mut place) => {
-                let held = place.get_mut();
-                if held.last == (start_ns, time_ns) {
-                    held.seen = now;
-                    return Ok(None);
-                }
-                if start_ns < held.start_ns || time_ns <= held.last.1 {
-                    return Err(NotAdded::TooLate);
-                }
-                let total = held.total.plus(point);
-                self.series_count = self.series_count + total.series_count() - held.total.series_count();
-                let next = new(held.start_ns, total);
-                Ok(Some(Some(place.insert(next))))
-            }
+            Entry::Occupied(place) => place,
+        };
+        let held = place.get_mut();
+        if held.last == span {
+            held.seen = now;
+            return Ok(Added::Again);
         }
+        let is_last = span.1 > held.last.1;
+        let (last, gaps) = match is_last {
+            _ if span.0 < held.start_ns => return Err(NotAdded::TooLate),
+            true => (span, gaps_before(&held.gaps, held.last.1, span)),
+            false if !held.total.is_like(&point) => return Err(NotAdded::TooLate),
+            false => (held.last, gaps_without(&held.gaps, span).ok_or(NotAdded::TooLate)?),
+        };
+        let total = held.total.plus(point);
+        self.series_count = self.series_count + total.series_count() - held.total.series_count();
+        let next = Held { start_ns: held.start_ns, last, gaps, seen: now, total };
+        let before = place.insert(next);
+        Ok(if is_last { Added::Last(Some(before)) } else { Added::InGap(before) })
     }
 
     fn put(&mut self, key: u128, held: Option<Held>) {
@@ -233,6 +273,14 @@ impl Total {
         match self {
             Total::Number(_) => 0,
             Total::Histogram(_) => 1,
+        }
+    }
+
+    /// Whether a point can be added without a new beginning.
+    fn is_like(&self, point: &Total) -> bool {
+        match (self, point) {
+            (Total::Histogram(total), Total::Histogram(point)) => total.bounds == point.bounds,
+            (total, point) => total.kind() == point.kind(),
         }
     }
 

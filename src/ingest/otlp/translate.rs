@@ -43,7 +43,8 @@ pub(super) fn read(
 /// Why reading ends before its end.
 enum Stop {
     Wire(WireError),
-    Limit(IngestError),
+    /// Boxed: every function on the way hands it on, and it is large.
+    Limit(Box<IngestError>),
 }
 
 impl From<WireError> for Stop {
@@ -53,13 +54,17 @@ impl From<WireError> for Stop {
 }
 
 impl Stop {
+    fn limit(error: IngestError) -> Stop {
+        Stop::Limit(Box::new(error))
+    }
+
     #[cold]
     fn into_error(self) -> IngestError {
         match self {
             Stop::Wire(WireError { offset, what }) => {
                 IngestError::Malformed(format!("the body is not an ExportMetricsServiceRequest: byte {offset}: {what}"))
             }
-            Stop::Limit(error) => error,
+            Stop::Limit(error) => *error,
         }
     }
 }
@@ -193,8 +198,9 @@ impl<'s> Reader<'_, 's, '_> {
             (false, None) => return Err(PointError::refused("a point has no value")),
             (false, Some(value)) if context.temporality == Temporality::Delta => {
                 match self.deltas.add(&context.family, &mut labels, point.head, Total::Number(value)) {
-                    Ok(Total::Number(total)) => *total,
-                    Ok(Total::Histogram(_)) => unreachable!("a total is of the kind of the point it was given for"),
+                    Ok(Some(Total::Number(total))) => *total,
+                    Ok(None) => return Ok(point.head),
+                    Ok(Some(Total::Histogram(_))) => unreachable!("a total is of the kind of its points"),
                     Err(reason) => return Err(self.not_added(reason)),
                 }
             }
@@ -233,8 +239,9 @@ impl<'s> Reader<'_, 's, '_> {
         let point = match context.temporality {
             Temporality::Delta if !head.is_stale => {
                 match self.deltas.add(&context.family, &mut labels, head, Total::Histogram(Box::new(point))) {
-                    Ok(Total::Histogram(total)) => (**total).clone(),
-                    Ok(Total::Number(_)) => unreachable!("a total is of the kind of the point it was given for"),
+                    Ok(Some(Total::Histogram(total))) => (**total).clone(),
+                    Ok(None) => return Ok(head),
+                    Ok(Some(Total::Number(_))) => unreachable!("a total is of the kind of its points"),
                     Err(reason) => return Err(self.not_added(reason)),
                 }
             }
@@ -315,14 +322,14 @@ impl<'s> Reader<'_, 's, '_> {
             return Ok(());
         };
         let pairs = labels.iter().map(|(name, value)| (&**name, &**value));
-        let series = self.rows.series(pairs).map_err(Stop::Limit)?;
+        let series = self.rows.series(pairs).map_err(Stop::limit)?;
         let first = earliest_ms.max(latest_ms - TARGET_INFO_SAMPLES_MAX * TARGET_INFO_STEP_MS);
         let mut time_ms = first;
         while time_ms < latest_ms {
-            self.rows.sample(series, time_ms, 1.0).map_err(Stop::Limit)?;
+            self.rows.sample(series, time_ms, 1.0).map_err(Stop::limit)?;
             time_ms += TARGET_INFO_STEP_MS;
         }
-        self.rows.sample(series, latest_ms, 1.0).map_err(Stop::Limit)
+        self.rows.sample(series, latest_ms, 1.0).map_err(Stop::limit)
     }
 
     fn not_added(&self, reason: NotAdded) -> PointError {
@@ -347,7 +354,7 @@ impl<'s> Reader<'_, 's, '_> {
     fn count_message(&mut self) -> Result<(), Stop> {
         let limit = self.limits.series_per_request_max;
         let over = || over("resources, scopes and metrics", limit, "limits.series_per_request_max");
-        self.messages_left = self.messages_left.checked_sub(1).ok_or_else(|| Stop::Limit(over()))?;
+        self.messages_left = self.messages_left.checked_sub(1).ok_or_else(|| Stop::limit(over()))?;
         Ok(())
     }
 }
@@ -364,7 +371,7 @@ impl PointError {
     }
 
     fn limit(error: IngestError) -> PointError {
-        PointError::Stop(Stop::Limit(error))
+        PointError::Stop(Stop::limit(error))
     }
 }
 

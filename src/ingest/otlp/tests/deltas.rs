@@ -1,5 +1,6 @@
 //! Running totals of deltas, against a slow and obvious way to have them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -14,11 +15,12 @@ fn head(start_ns: u64, time_ns: u64) -> PointHead {
     PointHead { start_ns, time_ns, is_stale: false }
 }
 
-/// Adds one number in a request of its own.
+/// Adds one number in a request of its own. Not a number where it fills a gap.
 fn add(deltas: &Deltas, now: Duration, metric: &str, span: (u64, u64), value: f64) -> Result<f64, NotAdded> {
     let mut request = deltas.request(now);
     let total = match request.add(metric, &mut [], head(span.0, span.1), Total::Number(value))? {
-        Total::Number(total) => *total,
+        Some(Total::Number(total)) => *total,
+        None => f64::NAN,
         other => panic!("not a number: {other:?}"),
     };
     request.commit();
@@ -53,6 +55,58 @@ fn spans_are_judged_by_where_they_begin_and_end() {
 }
 
 #[test]
+fn what_comes_late_fills_the_gap_that_it_left() {
+    let table = [
+        ("first", (0, 10), Ok(Some(1.0))),
+        ("two that were told 503 are missing", (30, 40), Ok(Some(3.0))),
+        ("the second of them, late", (20, 30), Ok(None)),
+        ("once more", (20, 30), Err(NotAdded::TooLate)),
+        ("more than the gap that is left", (10, 21), Err(NotAdded::TooLate)),
+        ("the first of them", (10, 20), Ok(None)),
+        ("once more", (10, 20), Err(NotAdded::TooLate)),
+        ("the next shows both", (40, 50), Ok(Some(1.0 + 2.0 + 4.0 + 32.0 + 128.0))),
+        ("a gap", (60, 70), Ok(Some(423.0))),
+        ("overlaps a part of it", (55, 80), Ok(Some(935.0))),
+        ("which is a gap no more", (50, 56), Err(NotAdded::TooLate)),
+        ("but the rest is", (50, 55), Ok(None)),
+        ("and no point has no length", (50, 50), Err(NotAdded::TooLate)),
+    ];
+    let deltas = Deltas::new(10);
+    for (index, (what, span, expected)) in table.into_iter().enumerate() {
+        let total = add(&deltas, NOW, "m", span, f64::from(1_u32 << index));
+        let total = total.map(|total| (!total.is_nan()).then_some(total));
+        assert_eq!(total, expected, "{what}");
+    }
+}
+
+#[test]
+fn gaps_that_are_remembered_are_bounded() {
+    let deltas = Deltas::new(10);
+    for index in 0..18 {
+        add(&deltas, NOW, "m", (index * 10, index * 10 + 5), 1.0).expect("added");
+    }
+    // Seventeen gaps: the first is forgotten.
+    assert_eq!(add(&deltas, NOW, "m", (5, 10), 1.0), Err(NotAdded::TooLate));
+    assert!(add(&deltas, NOW, "m", (15, 20), 1.0).expect("added").is_nan());
+}
+
+#[test]
+fn histogram_of_other_bounds_fills_no_gap() {
+    let deltas = Deltas::new(10);
+    let mut request = deltas.request(NOW);
+    let mut add = |span: (u64, u64), point: Total| {
+        let added = request.add("h", &mut [], head(span.0, span.1), point);
+        added.map(|total| total.cloned())
+    };
+    let one = || histogram(&[1.0], &[1, 2], Some(0.5));
+    assert_eq!(add((0, 1), one()), Ok(Some(one())));
+    add((3, 4), one()).expect("added");
+    assert_eq!(add((1, 2), histogram(&[2.0], &[1, 2], Some(0.5))), Err(NotAdded::TooLate));
+    assert_eq!(add((1, 2), one()), Ok(None));
+    assert_eq!(add((4, 5), one()), Ok(Some(histogram(&[1.0], &[4, 8], Some(2.0)))));
+}
+
+#[test]
 fn request_that_is_given_up_changes_nothing() {
     let deltas = Deltas::new(10);
     add(&deltas, NOW, "m", (0, 10), 1.0).expect("added");
@@ -71,8 +125,9 @@ fn request_that_is_given_up_changes_nothing() {
 fn histograms_of_other_bounds_begin_anew_and_a_missing_sum_stays_missing() {
     let deltas = Deltas::new(10);
     let mut request = deltas.request(NOW);
-    let mut add =
-        |start: u64, point: Total| request.add("h", &mut [], head(start, start + 1), point).expect("added").clone();
+    let mut add = |start: u64, point: Total| {
+        request.add("h", &mut [], head(start, start + 1), point).expect("added").expect("the last").clone()
+    };
     add(0, histogram(&[1.0], &[1, 2], Some(0.5)));
     assert_eq!(add(1, histogram(&[1.0], &[3, 4], Some(1.0))), histogram(&[1.0], &[4, 6], Some(1.5)));
     assert_eq!(add(2, histogram(&[1.0], &[0, 1], None)), histogram(&[1.0], &[4, 7], None));
@@ -87,7 +142,7 @@ fn totals_of_one_name_are_kept_apart_by_labels_and_kind() {
     let mut request = deltas.request(NOW);
     let mut number = |pairs: &[(&'static str, &'static str)]| {
         let mut labels: Vec<_> = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        request.add("m", &mut labels, head(0, 1), Total::Number(1.0)).expect("added").clone()
+        request.add("m", &mut labels, head(0, 1), Total::Number(1.0)).expect("added").expect("the last").clone()
     };
     number(&[("a", "b")]);
     number(&[("ab", "")]);
@@ -161,6 +216,17 @@ fn delta_that_is_sent_again_gives_the_same_sample() {
 }
 
 #[test]
+fn delta_that_was_told_503_and_comes_after_the_next_one_is_counted() {
+    let receiver = Receiver::new();
+    let orders = |second, value| request(vec![sum("orders", DELTA, true, vec![number(&[], second, value)])]);
+    // The request of the second second found no room, and the one of the third was faster than its repetition.
+    for (second, value) in [(1, 1.0), (3, 4.0), (2, 2.0), (4, 8.0)] {
+        receiver.store(&orders(second, value));
+    }
+    assert_eq!(receiver.lines(), ["orders_total 1@1000 5@3000 15@4000"]);
+}
+
+#[test]
 fn body_that_ends_in_garbage_counts_no_delta() {
     let receiver = Receiver::new();
     let orders = request(vec![sum("orders", DELTA, true, vec![number(&[], 1, 3.0)])]);
@@ -192,7 +258,8 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let point = (0..3_u8, 0..60_u64, 0..15_u64, 0..1000_u32);
+    // Few enough moments for no more gaps than are remembered.
+    let point = (0..3_u8, 0..24_u64, 1..8_u64, 0..1000_u32);
     let request = (proptest::collection::vec(point, 0..6), proptest::bool::weighted(0.8));
     let step = prop_oneof![
         5 => request.prop_map(|(points, is_committed)| Step::Request(points, is_committed)),
@@ -201,22 +268,36 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..30)
 }
 
-/// Every point that counts, in order. What it says is worked out from all of them each time.
+/// Every point that counts, by series, and the moments of which no point has come though a later one has.
 #[derive(Clone, Default)]
-struct Ledger(Vec<(u8, u64, u64, u32)>);
+struct Ledger {
+    points: Vec<(u8, u64, u64, u32)>,
+    missing: BTreeSet<(u8, u64)>,
+}
 
 impl Ledger {
-    fn add(&mut self, point: (u8, u64, u64, u32)) -> Result<f64, NotAdded> {
+    fn add(&mut self, point: (u8, u64, u64, u32)) -> Result<Option<f64>, NotAdded> {
         let (series, start, time, _) = point;
-        let own: Vec<_> = self.0.iter().filter(|other| other.0 == series).copied().collect();
-        let is_again = own.last().is_some_and(|last| (last.1, last.2) == (start, time));
-        if !is_again {
-            if own.iter().any(|other| other.2 >= time) || own.first().is_some_and(|first| start < first.1) {
-                return Err(NotAdded::TooLate);
-            }
-            self.0.push(point);
+        let own: Vec<_> = self.points.iter().filter(|other| other.0 == series).copied().collect();
+        let last = own.iter().max_by_key(|other| other.2);
+        let is_again = last.is_some_and(|last| (last.1, last.2) == (start, time));
+        let end = last.map_or(start, |last| last.2);
+        if own.first().is_some_and(|first| start < first.1) {
+            return Err(NotAdded::TooLate);
         }
-        Ok(self.0.iter().filter(|other| other.0 == series).map(|other| f64::from(other.3)).sum())
+        let is_late = last.is_some() && time <= end && !is_again;
+        if is_late && !(start..time).all(|moment| self.missing.remove(&(series, moment))) {
+            return Err(NotAdded::TooLate);
+        }
+        if !is_late && !is_again {
+            self.missing.extend((end..start).map(|moment| (series, moment)));
+            self.missing.retain(|(other, moment)| *other != series || *moment < start);
+        }
+        if !is_again {
+            self.points.push(point);
+        }
+        let total = self.points.iter().filter(|other| other.0 == series).map(|other| f64::from(other.3)).sum();
+        Ok((!is_late).then_some(total))
     }
 }
 
@@ -235,8 +316,12 @@ proptest! {
                 let metric = ["a", "b", "c"][usize::from(series)];
                 let time = start + length;
                 let added = request.add(metric, &mut [], head(start, time), Total::Number(f64::from(value)));
-                let added = added.cloned();
-                let expected = draft.add((series, start, time, value)).map(Total::Number);
+                let added = added.map(|total| total.cloned());
+                let mut after = draft.clone();
+                let expected = after.add((series, start, time, value)).map(|total| total.map(Total::Number));
+                if expected.is_ok() {
+                    draft = after;
+                }
                 prop_assert_eq!(added, expected);
             }
             if is_committed {
@@ -245,7 +330,7 @@ proptest! {
                 last = points;
             }
         }
-        let series: std::collections::BTreeSet<u8> = ledger.0.iter().map(|point| point.0).collect();
+        let series: BTreeSet<u8> = ledger.points.iter().map(|point| point.0).collect();
         prop_assert_eq!(deltas.series_count(), series.len());
     }
 }
