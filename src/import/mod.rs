@@ -79,6 +79,17 @@ pub struct ImportPlan {
     pub retry_for: Duration,
 }
 
+/// How far an import is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// Bytes of the source that are read.
+    pub done_bytes: u64,
+    /// Bytes of the source.
+    pub total_bytes: u64,
+    /// Why the last request has to be sent again.
+    pub waiting: Option<&'a str>,
+}
+
 /// An import that can be run, from the beginning or from where an earlier one was interrupted.
 pub struct Import {
     source: Box<dyn Source>,
@@ -120,21 +131,22 @@ impl Import {
         &self.tally
     }
 
-    /// Sends everything. `show` is told after each batch how many of how many bytes of the source are done.
-    pub async fn run(&mut self, show: &mut dyn FnMut(u64, u64)) -> Result<(), ImportError> {
+    /// Sends everything. `show` is told after each batch how far it is, and when the server makes it wait.
+    pub async fn run(&mut self, show: &mut dyn FnMut(Progress<'_>)) -> Result<(), ImportError> {
         let mut batch = Batch::default();
         loop {
             let is_more = self.source.fill(&mut batch)?;
             self.tally.note_series(batch.series());
-            let answer = if batch.is_empty() { None } else { Some(self.sender.send(&mut batch).await?) };
+            let (done_bytes, total_bytes) = self.source.progress();
+            let mut wait = |why: &str| show(Progress { done_bytes, total_bytes, waiting: Some(why) });
+            let answer = if batch.is_empty() { None } else { Some(self.sender.send(&mut batch, &mut wait).await?) };
             self.tally.note(batch.take_refused(), answer);
             batch.clear();
             if !is_more {
                 break;
             }
             self.state.write(&self.source.position(), &self.tally)?;
-            let (done, total) = self.source.progress();
-            show(done, total);
+            show(Progress { done_bytes, total_bytes, waiting: None });
         }
         self.state.remove()
     }
