@@ -11,7 +11,7 @@
 //! interrupted, by whatever, goes on there: nothing is left out, and what is sent twice is one sample.
 //!
 //! A server takes the samples of a series in order of time, give or take `head.out_of_order_window`. So blocks are read an
-//! hour of all series at a time ([`prometheus`]); files are taken as they are, since whoever wrote them chose the order.
+//! hour of all series at a time (`prometheus/mod.rs`); files are taken as they are, since whoever wrote them chose the order.
 //!
 //! Always true:
 //! 1. Bytes of a source never panic: each length is checked before it is used. What is wrong with one line, chunk or series is
