@@ -1,10 +1,14 @@
-//! A body of 2,000 samples becomes rows, among 40,000 known series: of remote write (inflate, walk, hash, look up), and
-//! of Prometheus's text format (find the lines, hash, look up, read the numbers).
+//! A body of 2,000 samples becomes rows, among 40,000 known series: of remote write in both versions (inflate, walk, hash,
+//! look up), and of Prometheus's text format (find the lines, hash, look up, read the numbers).
 
 #[expect(dead_code, reason = "each bench uses a part of what they share")]
 mod shop;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dozor::clock::Clock;
 use dozor::demo::{RequestEncoder, SERIES_PER_NODE, Shop};
 use dozor::ingest::{Ingest, IngestLimits, TextPush, WriteHead};
@@ -13,56 +17,118 @@ use dozor::model::METRIC_NAME;
 const NODES: usize = 1_000;
 const SAMPLES: usize = 2_000;
 
-fn decode(criterion: &mut Criterion) {
-    let mut fleet = shop::shop(NODES);
-    let storage = shop::storage();
-    let ingest = Ingest::new(storage.clone(), IngestLimits::default(), Clock::system());
+/// What announces version 2; version 1 needs no headers.
+const V2: WriteHead<'_> = WriteHead {
+    content_type: Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+    content_encoding: Some("snappy"),
+    version: Some("2.0.0"),
+};
+
+/// One scrape of the fleet in bodies of [`SAMPLES`] samples.
+fn bodies_v1(fleet: &mut Shop) -> Vec<Bytes> {
     let (mut encoder, mut bodies) = (RequestEncoder::new(), Vec::new());
     for node in 0..NODES {
         for (series, value) in fleet.scrape(node, shop::START_MS).into_iter().enumerate() {
             encoder.push(fleet.label_bytes(node, series), shop::START_MS, value);
             if encoder.sample_count() == SAMPLES {
-                bodies.push(bytes::Bytes::copy_from_slice(encoder.finish()));
+                bodies.push(Bytes::copy_from_slice(encoder.finish()));
             }
         }
     }
-    assert_eq!(bodies.len(), NODES * SERIES_PER_NODE / SAMPLES);
+    bodies
+}
+
+/// The same as Prometheus writes it: symbols first, and an empty description behind each sample.
+fn bodies_v2(fleet: &mut Shop) -> Vec<Bytes> {
+    let nodes_per_body = SAMPLES / SERIES_PER_NODE;
+    let body = |first: usize| {
+        let (mut references, mut symbols, mut all) = (HashMap::new(), vec![0x22, 0], Vec::new());
+        for node in first..first + nodes_per_body {
+            for (series, value) in fleet.scrape(node, shop::START_MS).into_iter().enumerate() {
+                let (labels, mut packed) = (fleet.labels(node, series), Vec::new());
+                for text in labels.iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]) {
+                    let next = references.len() as u64 + 1;
+                    append_varint(
+                        &mut packed,
+                        *references.entry(text).or_insert_with_key(|text| {
+                            append_field(&mut symbols, 4, text.as_bytes());
+                            next
+                        }),
+                    );
+                }
+                let mut sample = vec![0x09];
+                sample.extend(value.to_le_bytes());
+                sample.push(0x10);
+                append_varint(&mut sample, shop::START_MS as u64);
+                let mut content = Vec::new();
+                append_field(&mut content, 1, &packed);
+                append_field(&mut content, 2, &sample);
+                append_field(&mut content, 5, &[]);
+                append_field(&mut all, 5, &content);
+            }
+        }
+        let message = [symbols, all].concat();
+        snap::raw::Encoder::new().compress_vec(&message).expect("a message is compressed").into()
+    };
+    (0..NODES).step_by(nodes_per_body).map(body).collect()
+}
+
+fn append_field(out: &mut Vec<u8>, number: u8, content: &[u8]) {
+    out.push(number << 3 | 2);
+    append_varint(out, content.len() as u64);
+    out.extend_from_slice(content);
+}
+
+fn append_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn decode(criterion: &mut Criterion) {
+    let mut fleet = shop::shop(NODES);
+    let runtime = shop::runtime();
     let mut group = criterion.benchmark_group("decode");
     group.throughput(Throughput::Elements(SAMPLES as u64));
-
-    let cold = shop::storage();
-    let unknowing = Ingest::new(cold.clone(), IngestLimits::default(), Clock::system());
-    let mut turn = 0;
-    group.bench_function("unknown series", |bencher| {
-        bencher.iter(|| {
+    for (version, head, bodies) in
+        [("1.0", WriteHead::default(), bodies_v1(&mut fleet)), ("2.0", V2, bodies_v2(&mut fleet))]
+    {
+        assert_eq!(bodies.len(), NODES * SERIES_PER_NODE / SAMPLES);
+        let storage = shop::storage();
+        let ingest = Ingest::new(storage.clone(), IngestLimits::default(), Clock::system());
+        let mut turn = 0;
+        let mut read_next = || {
             turn = (turn + 1) % bodies.len();
-            unknowing.read(&bodies[turn]).expect("a valid body")
-        });
-    });
-    let runtime = shop::runtime();
-    for body in &bodies {
-        runtime.block_on(ingest.remote_write(WriteHead::default(), body.clone())).expect("taken");
+            ingest.read(head, &bodies[turn]).expect("a valid body")
+        };
+        group.bench_function(format!("{version}, unknown series"), |bencher| bencher.iter(&mut read_next));
+        for body in &bodies {
+            runtime.block_on(ingest.remote_write(head, body.clone())).expect("taken");
+        }
+        group.bench_function(format!("{version}, known series"), |bencher| bencher.iter(&mut read_next));
+        storage.close();
     }
-    group.bench_function("known series", |bencher| {
-        bencher.iter(|| {
-            turn = (turn + 1) % bodies.len();
-            ingest.read(&bodies[turn]).expect("a valid body")
-        });
-    });
-    let texts = texts(&mut fleet);
-    for text in &texts {
-        let outcome = runtime.block_on(ingest.import_text(TextPush::default(), text.clone().into()));
+    decode_text(&mut group, &texts(&mut fleet));
+    group.finish();
+}
+
+fn decode_text(group: &mut BenchmarkGroup<'_, WallTime>, texts: &[String]) {
+    let storage = shop::storage();
+    let ingest = Ingest::new(storage.clone(), IngestLimits::default(), Clock::system());
+    for text in texts {
+        let outcome = shop::runtime().block_on(ingest.import_text(TextPush::default(), text.clone().into()));
         assert_eq!(outcome.expect("taken").samples, SAMPLES as u64);
     }
-    group.bench_function("known series, text", |bencher| {
+    let mut turn = 0;
+    group.bench_function("text, known series", |bencher| {
         bencher.iter(|| {
             turn = (turn + 1) % texts.len();
             ingest.read_text(TextPush::default(), texts[turn].as_bytes()).expect("a valid text")
         });
     });
-    group.finish();
     storage.close();
-    cold.close();
 }
 
 /// The same scrape as pages of an exporter, with times.

@@ -72,7 +72,10 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Twice as many threads as cores: while one a core inflates and reads a write, the others answer everybody else, and
+    // the system shares the cores out between them.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2 * cores).enable_all().build()?;
     let outcome = runtime.block_on(command);
     // Whoever gave up waiting, by a second signal or one during the start, does not wait for what still runs.
     runtime.shutdown_background();

@@ -1,8 +1,8 @@
 # Servers side by side: what tools/compare.sh and tools/storage.sh have in common. Sourced, not run.
 #
-# Expects: peer (a Prometheus-like binary), binaries (folder of ours). Sets: work (a folder), server_id.
+# Expects: peers (binaries of others), binaries (folder of ours). Sets: work (a folder), server_id.
 
-for binary in "$peer" "$binaries/dozor" "$binaries/loadgen"; do
+for binary in "${peers[@]}" "$binaries/dozor" "$binaries/loadgen"; do
   [ -x "$binary" ] || { echo "$binary is no program; build with: cargo build --release --workspace" >&2; exit 2; }
 done
 
@@ -21,16 +21,18 @@ free_port() {
   echo "$port"
 }
 
-# start NAME PORT FOLDER: sets server_id.
+# start NAME PORT FOLDER: NAME is dozor, dozor-rules, or a peer's binary. Sets server_id.
 start() {
   case $1 in
     dozor) exec "$binaries/dozor" serve --listen "127.0.0.1:$2" --data-dir "$3/data" --retention 30d ;;
     dozor-rules)
       exec "$binaries/dozor" serve --listen "127.0.0.1:$2" --data-dir "$3/data" --retention 30d \
         --rules src/demo/shop-rules.yml ;;
-    peer)
+    *victoria-metrics*)
+      exec "$1" -storageDataPath="$3/data" -httpListenAddr="127.0.0.1:$2" -retentionPeriod=12 -loggerLevel=WARN ;;
+    *)
       echo 'global: {}' >"$3/peer.yml"
-      exec "$peer" --config.file="$3/peer.yml" --web.listen-address="127.0.0.1:$2" --web.enable-remote-write-receiver \
+      exec "$1" --config.file="$3/peer.yml" --web.listen-address="127.0.0.1:$2" --web.enable-remote-write-receiver \
         --storage.tsdb.path="$3/data" --storage.tsdb.retention.time=30d ;;
   esac >"$3/out" 2>&1 &
   server_id=$!

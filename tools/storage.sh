@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-peer=${1:?usage: tools/storage.sh PEER_BINARY}
+peers=("${1:?usage: tools/storage.sh PEER_BINARY}")
 nodes=${NODES:-1000} scrapes=${SCRAPES:-1440} connections=${CONNECTIONS:-2}
 binaries=${BINARIES:-target/release}
 . tools/servers.sh
@@ -50,13 +50,13 @@ restart() {
   ready_s=$(awk -v ns=$((ended - began)) 'BEGIN { printf "%.2f", ns / 1e9 }')
 }
 
-for server in dozor peer; do
-  folder=$work/$server
+for server in dozor "${peers[0]}"; do
+  folder=$work/${server##*/}
   mkdir "$folder"
   port=$(free_port)
   start "$server" "$port" "$folder"
   load
-  echo "$server: $samples samples, $(resident_mib) MiB resident"
+  echo "${server##*/}: $samples samples, $(resident_mib) MiB resident"
   echo "  folder as it is:        $(per_sample "$(bytes_of "$folder/data")") bytes a sample"
   if [ "$server" = dozor ]; then
     written=$(metric dozor_log_bytes_total)

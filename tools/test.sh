@@ -15,8 +15,9 @@ needed=(
     prometheus-node-exporter:prometheus-node-exporter
     curl:curl
     vmagent:victoria-metrics
+    prometheus-pushgateway:prometheus-pushgateway
+    python3:python3
     vmctl:victoria-metrics
-    curl:curl
     script:bsdutils
 )
 
@@ -25,6 +26,8 @@ missing_packages() {
     for pair in "${needed[@]}"; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done
+    # Part of Python, and on Debian a package of its own.
+    python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
 
 # Debian starts a service when it is installed, unless this file says no. The tests start their own, on free ports.
@@ -64,6 +67,23 @@ if ((${#missing[@]} > 0)); then
         echo "    $command" >&2
         exit 1
     fi
+fi
+
+# Clients that are Python packages live in an environment of their own, made again when the list of them changes.
+python=target/python
+clients=tests/e2e/requirements.txt
+if ! cmp -s "$clients" "$python/installed.txt"; then
+    echo "== installing the clients of $clients into $python"
+    mkdir -p target
+    python3 -m venv "$python"
+    "$python/bin/pip" install --quiet --disable-pip-version-check -r "$clients"
+    cp "$clients" "$python/installed.txt"
+fi
+
+# Senders that the system's release does not have yet.
+peers=target/peers
+if [[ ! -x $peers/usr/bin/prometheus || ! -x $peers/usr/bin/vmagent ]]; then
+    tools/peers.sh "$peers"
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then

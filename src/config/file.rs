@@ -36,9 +36,12 @@ pub(super) struct File {
     pub(super) shards: Option<Scalar>,
     pub(super) head: Head,
     pub(super) limits: Limits,
+    pub(super) pushgateway: Pushgateway,
     pub(super) query: Query,
     pub(super) snapshots: Snapshots,
     pub(super) detection: Detection,
+    pub(super) otlp: Otlp,
+    pub(super) statsd: Statsd,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
 }
@@ -59,6 +62,28 @@ pub(super) struct Limits {
     pub(super) series_per_request_max: Option<Scalar>,
     pub(super) samples_per_request_max: Option<Scalar>,
     pub(super) connections_max: Option<Scalar>,
+    pub(super) connections_per_address_max: Option<Scalar>,
+    pub(super) head_timeout: Option<Scalar>,
+    pub(super) body_timeout: Option<Scalar>,
+    pub(super) body_rate_min: Option<Scalar>,
+    pub(super) idle_timeout: Option<Scalar>,
+    pub(super) body_bytes_in_flight_max: Option<Scalar>,
+    pub(super) ingest_bytes_in_flight_max: Option<Scalar>,
+    pub(super) labels_per_series_max: Option<Scalar>,
+    pub(super) label_name_bytes_max: Option<Scalar>,
+    pub(super) label_value_bytes_max: Option<Scalar>,
+    pub(super) series_per_metric_max: Option<Scalar>,
+    pub(super) series_per_job_max: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pushgateway {
+    pub(super) ttl: Option<Scalar>,
+    pub(super) resample_interval: Option<Scalar>,
+    pub(super) groups_max: Option<Scalar>,
+    pub(super) series_per_group_max: Option<Scalar>,
+    pub(super) bytes_max: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]
@@ -82,6 +107,23 @@ pub(super) struct Snapshots {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Detection {
     pub(super) lateness: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Otlp {
+    pub(super) promote_resource_attributes: Option<Scalar>,
+    pub(super) scope_labels: Option<Scalar>,
+    pub(super) delta_series_max: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Statsd {
+    pub(super) listen: Option<Scalar>,
+    pub(super) flush_interval: Option<Scalar>,
+    pub(super) series_max: Option<Scalar>,
+    pub(super) idle_timeout: Option<Scalar>,
 }
 
 #[derive(Deserialize)]

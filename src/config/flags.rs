@@ -36,6 +36,9 @@ pub struct ServeArgs {
     /// Most series in memory, the setting head.series_max; 0 goes by the machine's memory [default: 0]
     #[arg(long, value_name = "COUNT")]
     pub max_series: Option<String>,
+    /// Address to take StatsD at, by UDP and TCP, like 127.0.0.1:8125 [default: none is taken]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub statsd_listen: Option<String>,
 }
 
 impl ServeArgs {
@@ -47,6 +50,7 @@ impl ServeArgs {
             ("--retention", "retention", &self.retention),
             ("--wal-sync", "wal_sync", &self.wal_sync),
             ("--max-series", "head.series_max", &self.max_series),
+            ("--statsd-listen", "statsd.listen", &self.statsd_listen),
         ];
         if self.retention.is_some() {
             // The flag stands for the whole setting.

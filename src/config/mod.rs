@@ -57,12 +57,18 @@ pub struct Config {
     pub head: HeadConfig,
     /// What one client may send.
     pub limits: LimitsConfig,
+    /// What jobs push that end before anybody could scrape them.
+    pub pushgateway: PushgatewayConfig,
     /// What one query may cost.
     pub query: QueryConfig,
     /// Snapshots that are taken by themselves.
     pub snapshots: SnapshotsConfig,
     /// How the stream is watched.
     pub detection: DetectionConfig,
+    /// How OpenTelemetry's metrics are translated.
+    pub otlp: OtlpConfig,
+    /// Lines of StatsD.
+    pub statsd: StatsdConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
@@ -93,6 +99,45 @@ pub struct LimitsConfig {
     pub samples_per_request_max: u64,
     /// Most connections at a time.
     pub connections_max: u64,
+    /// Most connections from one address, loopback apart.
+    pub connections_per_address_max: u64,
+    /// Longest time between the first byte of a head and its last, in ms.
+    pub head_timeout_ms: i64,
+    /// Longest time that a body may take to arrive, in ms.
+    pub body_timeout_ms: i64,
+    /// Least bytes a second at which a body arrives. 0: any.
+    pub body_rate_min: u64,
+    /// Longest time without a request on an open connection, in ms.
+    pub idle_timeout_ms: i64,
+    /// Most bytes of all bodies in memory. 0: by the machine's memory.
+    pub body_bytes_in_flight_max: u64,
+    /// Most bytes of all writes under way, inflated and as rows. 0: by the machine's memory.
+    pub ingest_bytes_in_flight_max: u64,
+    /// Most labels of a series.
+    pub labels_per_series_max: u64,
+    /// Longest name of a label, in bytes.
+    pub label_name_bytes_max: u64,
+    /// Longest value of a label, in bytes.
+    pub label_value_bytes_max: u64,
+    /// Most series in memory of one metric. 0: a fifth of `head.series_max`.
+    pub series_per_metric_max: u64,
+    /// Most series in memory of one job. 0: half of `head.series_max`.
+    pub series_per_job_max: u64,
+}
+
+/// What jobs push that end before anybody could scrape them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PushgatewayConfig {
+    /// How long a group lives that does not say so itself, in ms after its last push. 0: until it is deleted.
+    pub ttl_ms: i64,
+    /// How often its samples are stored again, in ms.
+    pub resample_interval_ms: i64,
+    /// Most groups.
+    pub groups_max: u64,
+    /// Most series of one group.
+    pub series_per_group_max: u64,
+    /// Most bytes of all groups on disk.
+    pub bytes_max: u64,
 }
 
 /// What one query may cost.
@@ -124,6 +169,30 @@ pub struct SnapshotsConfig {
 pub struct DetectionConfig {
     /// How late a sample may be and still be judged with its own bucket, in ms of event time.
     pub lateness_ms: i64,
+}
+
+/// How OpenTelemetry's metrics are translated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtlpConfig {
+    /// Attributes of resources that become labels of every series.
+    pub promote_resource_attributes: Vec<String>,
+    /// Whether every series tells the scope that made it.
+    pub scope_labels: bool,
+    /// Most stored series whose deltas are added up.
+    pub delta_series_max: u64,
+}
+
+/// Lines of StatsD.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatsdConfig {
+    /// `HOST:PORT` to take them at, by UDP and TCP. Empty: none are taken.
+    pub listen: String,
+    /// Time between two flushes, in ms.
+    pub flush_interval_ms: i64,
+    /// Most series at a time.
+    pub series_max: u64,
+    /// How long a series stays without lines, in ms.
+    pub idle_timeout_ms: i64,
 }
 
 /// One receiver of notifications.

@@ -4,8 +4,13 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::file::{File, Retention, Scalar};
-use super::units::{parse_admin_api, parse_bytes, parse_count, parse_duration_ms, parse_wal_sync};
-use super::{AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, QueryConfig, SnapshotsConfig, WalSync};
+use super::units::{
+    parse_admin_api, parse_bytes, parse_count, parse_duration_ms, parse_names, parse_switch, parse_wal_sync,
+};
+use super::{
+    AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, OtlpConfig, PushgatewayConfig, QueryConfig,
+    SnapshotsConfig, StatsdConfig, WalSync,
+};
 
 /// One setting that is a single value.
 pub(super) struct Setting {
@@ -28,13 +33,20 @@ enum Slot<'a> {
     Count(&'a mut u64),
     Folder(&'a mut PathBuf),
     Address(&'a mut String),
+    OptionalAddress(&'a mut String),
     Url(&'a mut String),
     WalSync(&'a mut WalSync),
     AdminApi(&'a mut AdminApi),
+    Names(&'a mut Vec<String>),
+    Switch(&'a mut bool),
 }
 
+/// What people look for in vain when it is in `target_info` alone.
+const PROMOTED_ATTRIBUTES: &str = "service.name, service.namespace, service.instance.id, deployment.environment, \
+                                   deployment.environment.name, k8s.namespace.name, k8s.pod.name, host.name";
+
 macro_rules! setting {
-    ($name:literal, $default:literal, $range:expr, $slot:ident($($field:ident).+ <- $($key:ident).+), $about:literal) => {
+    ($name:literal, $default:expr, $range:expr, $slot:ident($($field:ident).+ <- $($key:ident).+), $about:literal) => {
         Setting {
             name: $name,
             default: $default,
@@ -88,6 +100,41 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Most samples in one write."),
     setting!("limits.connections_max", "4096", Some(("1", "100000")), Count(limits.connections_max <- limits.connections_max),
         "Most connections at a time; one past it is answered 503 and closed."),
+    setting!("limits.connections_per_address_max", "1024", Some(("1", "100000")), Count(limits.connections_per_address_max <- limits.connections_per_address_max),
+        "Most connections from one address (of IPv6, from one /64); loopback is not counted, for it may be a proxy."),
+    setting!("limits.head_timeout", "10s", Some(("100ms", "1h")), Duration(limits.head_timeout_ms <- limits.head_timeout),
+        "Longest time between the first byte of a request's head and its last."),
+    setting!("limits.body_timeout", "30s", Some(("100ms", "1h")), Duration(limits.body_timeout_ms <- limits.body_timeout),
+        "Longest time that a request's body may take to arrive."),
+    setting!("limits.body_rate_min", "1KiB", Some(("0", "1GiB")), Bytes(limits.body_rate_min <- limits.body_rate_min),
+        "Least bytes a second at which a body arrives, after five seconds of patience. 0: as slow as it likes."),
+    setting!("limits.idle_timeout", "1m", Some(("100ms", "1d")), Duration(limits.idle_timeout_ms <- limits.idle_timeout),
+        "Longest time without a request on an open connection."),
+    setting!("limits.body_bytes_in_flight_max", "0", Some(("0", "1TiB")), Bytes(limits.body_bytes_in_flight_max <- limits.body_bytes_in_flight_max),
+        "Most bytes that all request bodies in memory take together, as sent; past it 503. 0: by the machine's memory."),
+    setting!("limits.ingest_bytes_in_flight_max", "0", Some(("0", "1TiB")), Bytes(limits.ingest_bytes_in_flight_max <- limits.ingest_bytes_in_flight_max),
+        "Most bytes that all writes under way take together, inflated and as rows; past it 503. 0: by the machine's memory."),
+    setting!("limits.labels_per_series_max", "64", Some(("1", "64")), Count(limits.labels_per_series_max <- limits.labels_per_series_max),
+        "Most labels of a series, its name included; a series with more is refused alone."),
+    setting!("limits.label_name_bytes_max", "1KiB", Some(("1B", "1KiB")), Bytes(limits.label_name_bytes_max <- limits.label_name_bytes_max),
+        "Longest name of a label."),
+    setting!("limits.label_value_bytes_max", "4KiB", Some(("1B", "4KiB")), Bytes(limits.label_value_bytes_max <- limits.label_value_bytes_max),
+        "Longest value of a label."),
+    setting!("limits.series_per_metric_max", "0", Some(("0", "1000000000")), Count(limits.series_per_metric_max <- limits.series_per_metric_max),
+        "Most series in memory of one metric; those past it are summed into one with the label __overflow__. 0: a fifth of head.series_max."),
+    setting!("limits.series_per_job_max", "0", Some(("0", "1000000000")), Count(limits.series_per_job_max <- limits.series_per_job_max),
+        "The same for the series with one value of the label job. 0: half of head.series_max."),
+
+    setting!("pushgateway.ttl", "0", Some(("0", "100y")), Duration(pushgateway.ttl_ms <- pushgateway.ttl),
+        "How long what was pushed to /metrics/job/… lives after its last push, if that does not say so itself. 0: until it is deleted."),
+    setting!("pushgateway.resample_interval", "30s", Some(("1s", "1h")), Duration(pushgateway.resample_interval_ms <- pushgateway.resample_interval),
+        "How often it is stored again meanwhile. Instant queries lose sight of it when this is longer than query.lookback."),
+    setting!("pushgateway.groups_max", "10000", Some(("0", "1000000")), Count(pushgateway.groups_max <- pushgateway.groups_max),
+        "Most groups, that is sets of labels in addresses; a push of a new one past it is answered 503."),
+    setting!("pushgateway.series_per_group_max", "10000", Some(("2", "1000000")), Count(pushgateway.series_per_group_max <- pushgateway.series_per_group_max),
+        "Most series of one group, the two that tell of its pushes included."),
+    setting!("pushgateway.bytes_max", "64MiB", Some(("1KiB", "16GiB")), Bytes(pushgateway.bytes_max <- pushgateway.bytes_max),
+        "Most bytes of all groups on disk; in memory they take a few times as much."),
 
     setting!("query.timeout", "30s", Some(("100ms", "1h")), Duration(query.timeout_ms <- query.timeout),
         "Longest time that a query may run. A client may ask for less, not for more."),
@@ -107,6 +154,22 @@ pub(super) const SETTINGS: &[Setting] = &[
 
     setting!("detection.lateness", "30s", Some(("0", "1h")), Duration(detection.lateness_ms <- detection.lateness),
         "How late a sample may come, in event time, and still be judged with its own bucket."),
+
+    setting!("otlp.promote_resource_attributes", PROMOTED_ATTRIBUTES, None, Names(otlp.promote_resource_attributes <- otlp.promote_resource_attributes),
+        "Attributes of OpenTelemetry's resources that become labels of every series; all of them are in target_info too. Names with commas between."),
+    setting!("otlp.scope_labels", "off", None, Switch(otlp.scope_labels <- otlp.scope_labels),
+        "Whether every series tells the instrumentation scope that made it, in labels otel_scope_name, otel_scope_version and so on: on or off."),
+    setting!("otlp.delta_series_max", "100000", Some(("0", "10000000")), Count(otlp.delta_series_max <- otlp.delta_series_max),
+        "Most series whose deltas are added up, in memory; of a histogram each bucket is one. Deltas of more are refused."),
+
+    setting!("statsd.listen", "", None, OptionalAddress(statsd.listen <- statsd.listen),
+        "HOST:PORT to take StatsD at, by UDP and TCP, such as 127.0.0.1:8125. Anybody who reaches it can write. Empty: none is taken."),
+    setting!("statsd.flush_interval", "10s", Some(("100ms", "1h")), Duration(statsd.flush_interval_ms <- statsd.flush_interval),
+        "How often what StatsD brought is stored. Queries look back query.lookback: keep this well below."),
+    setting!("statsd.series_max", "10000", Some(("1", "10000000")), Count(statsd.series_max <- statsd.series_max),
+        "Most series of StatsD (name, type, tags) at a time; lines of further ones are refused and counted. A timer is stored as 17 series."),
+    setting!("statsd.idle_timeout", "1h", Some(("1s", "1y")), Duration(statsd.idle_timeout_ms <- statsd.idle_timeout),
+        "How long a series stays without lines; then it ends, and a counter that comes again begins at zero."),
 ];
 
 /// The settings that are lists, as a file writes them, with an example.
@@ -145,9 +208,12 @@ pub(super) fn defaults() -> Config {
         shards: 0,
         head: HeadConfig::default(),
         limits: LimitsConfig::default(),
+        pushgateway: PushgatewayConfig::default(),
         query: QueryConfig::default(),
         snapshots: SnapshotsConfig::default(),
         detection: DetectionConfig::default(),
+        otlp: OtlpConfig::default(),
+        statsd: StatsdConfig::default(),
         rules: Vec::new(),
         webhooks: Vec::new(),
     };
@@ -171,9 +237,14 @@ impl Setting {
             Slot::Count(place) => *place = self.number(text, parse_count)?,
             Slot::Folder(place) => *place = PathBuf::from(not_empty(text)?),
             Slot::Address(place) => *place = address(text)?.to_owned(),
+            Slot::OptionalAddress(place) => {
+                *place = if text.is_empty() { String::new() } else { address(text)?.to_owned() };
+            }
             Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
             Slot::WalSync(place) => *place = parse_wal_sync(text)?,
             Slot::AdminApi(place) => *place = parse_admin_api(text)?,
+            Slot::Names(place) => *place = parse_names(text)?,
+            Slot::Switch(place) => *place = parse_switch(text)?,
         }
         Ok(())
     }
@@ -195,9 +266,10 @@ impl Setting {
             Slot::Bytes(_) => "size",
             Slot::Count(_) => "count",
             Slot::Folder(_) => "path",
-            Slot::Address(_) => "address",
+            Slot::Address(_) | Slot::OptionalAddress(_) => "address",
             Slot::Url(_) => "URL",
-            Slot::WalSync(_) | Slot::AdminApi(_) => "word",
+            Slot::WalSync(_) | Slot::AdminApi(_) | Slot::Switch(_) => "word",
+            Slot::Names(_) => "names",
         }
     }
 }

@@ -30,9 +30,26 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(config.snapshots, SnapshotsConfig { interval_ms: 0, keep: 24 });
     assert_eq!(config.wal_sync, WalSync::Always);
     assert_eq!(config.head, HeadConfig { out_of_order_window_ms: 3_600_000, series_max: 0, bytes_max: 0 });
-    assert_eq!(config.limits.request_bytes_max, 16_777_216);
-    assert_eq!(config.limits.request_decoded_bytes_max, 33_554_432);
-    assert_eq!(config.limits.connections_max, 4096);
+    let limits = LimitsConfig {
+        request_bytes_max: 16 << 20,
+        request_decoded_bytes_max: 32 << 20,
+        series_per_request_max: 100_000,
+        samples_per_request_max: 1_000_000,
+        connections_max: 4096,
+        connections_per_address_max: 1024,
+        head_timeout_ms: 10_000,
+        body_timeout_ms: 30_000,
+        body_rate_min: 1024,
+        idle_timeout_ms: 60_000,
+        body_bytes_in_flight_max: 0,
+        ingest_bytes_in_flight_max: 0,
+        labels_per_series_max: 64,
+        label_name_bytes_max: 1024,
+        label_value_bytes_max: 4096,
+        series_per_metric_max: 0,
+        series_per_job_max: 0,
+    };
+    assert_eq!(config.limits, limits);
     assert_eq!(
         config.query,
         QueryConfig {
@@ -44,6 +61,23 @@ fn defaults_are_those_of_the_manual() {
         }
     );
     assert_eq!(config.detection.lateness_ms, 30_000);
+    let promoted = &config.otlp.promote_resource_attributes;
+    assert_eq!((promoted.len(), promoted[0].as_str(), promoted[7].as_str()), (8, "service.name", "host.name"));
+    assert_eq!((config.otlp.scope_labels, config.otlp.delta_series_max), (false, 100_000));
+    let (listen, flush_interval_ms, idle_timeout_ms) = (String::new(), 10_000, 3_600_000);
+    assert_eq!(config.statsd, StatsdConfig { listen, flush_interval_ms, series_max: 10_000, idle_timeout_ms });
+}
+
+#[test]
+fn names_are_separated_by_commas() {
+    let names = |text: &str| {
+        let yaml = format!("otlp:\n  promote_resource_attributes: {text}\n");
+        Config::from_yaml("dozor.yml", &yaml).map(|config| config.otlp.promote_resource_attributes)
+    };
+    assert_eq!(names("\"\"").expect("none"), Vec::<String>::new());
+    assert_eq!(names("host.name ,  os.type").expect("two"), ["host.name", "os.type"]);
+    let error = names("host.name,, os.type").expect_err("an empty name").to_string();
+    assert!(error.contains("otlp.promote_resource_attributes") && error.contains("empty name"), "{error}");
 }
 
 #[test]
@@ -67,11 +101,14 @@ fn every_row_of_the_table_reads_its_own_key_into_its_own_field() {
         let other = match setting.range {
             // As long as the retention, and no longer.
             Some(_) if setting.name == "head.out_of_order_window" => "15d",
+            Some((least, most)) if most == setting.default => least,
             Some((_, most)) => most,
             None if setting.name == "wal_sync" => "os",
             None if setting.name == "admin_api" => "off",
             None if setting.name == "external_url" => "http://watch.example",
             None if setting.name == "listen" => "localhost:1",
+            None if setting.name == "otlp.scope_labels" => "on",
+            None if setting.name == "statsd.listen" => "localhost:2",
             None => "/elsewhere",
         };
         let yaml = match setting.name.split_once('.') {
@@ -288,4 +325,25 @@ fn sizes_have_binary_and_decimal_units() {
     assert_eq!(parse_bytes("1000"), Ok(1000));
     assert!(parse_bytes("64mib").is_err());
     assert!(parse_bytes("1.5GiB").is_err());
+}
+
+#[test]
+fn limits_of_the_readme_are_those_of_the_table() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("## Limits").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("it is there");
+    let row = |line: &str| {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let names: Vec<String> =
+            cells.next().unwrap_or("").split(", ").map(|name| name.trim_matches('`').to_owned()).collect();
+        let defaults: Vec<String> = cells.next().unwrap_or("").split(", ").map(str::to_owned).collect();
+        names.into_iter().zip(defaults).collect::<Vec<_>>()
+    };
+    let told: Vec<(String, String)> = section.lines().filter(|line| line.starts_with("| `")).flat_map(row).collect();
+    for (name, default) in &told {
+        let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap_or_else(|| panic!("{name} is none"));
+        assert_eq!(setting.default, default, "{name}");
+    }
+    for setting in SETTINGS.iter().filter(|setting| setting.name.starts_with("limits.")) {
+        assert!(told.iter().any(|(name, _)| name == setting.name), "{} is not told", setting.name);
+    }
 }

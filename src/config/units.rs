@@ -93,6 +93,27 @@ pub(super) fn parse_admin_api(text: &str) -> Result<AdminApi, String> {
     }
 }
 
+/// Reads `on` or `off`.
+pub(super) fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("is none of: on, off".to_owned()),
+    }
+}
+
+/// Reads names with commas between; an empty text is no names.
+pub(super) fn parse_names(text: &str) -> Result<Vec<String>, String> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    match names.iter().any(String::is_empty) {
+        true => Err("has an empty name between two commas".to_owned()),
+        false => Ok(names),
+    }
+}
+
 fn split_number(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);

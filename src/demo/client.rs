@@ -31,6 +31,10 @@ pub struct Connection {
 pub enum Content {
     /// A remote-write 1.0 request: protobuf in a snappy block.
     RemoteWrite,
+    /// A remote-write 2.0 request: protobuf in a snappy block.
+    RemoteWrite2,
+    /// Prometheus's text.
+    Text,
     /// Fields of a form, percent-encoded.
     Form,
 }
@@ -80,6 +84,11 @@ impl Connection {
                 .header(CONTENT_TYPE, "application/x-protobuf")
                 .header(CONTENT_ENCODING, "snappy")
                 .header("X-Prometheus-Remote-Write-Version", "0.1.0"),
+            Content::RemoteWrite2 => request
+                .header(CONTENT_TYPE, "application/x-protobuf;proto=io.prometheus.write.v2.Request")
+                .header(CONTENT_ENCODING, "snappy")
+                .header("X-Prometheus-Remote-Write-Version", "2.0.0"),
+            Content::Text => request.header(CONTENT_TYPE, "text/plain; version=0.0.4"),
             Content::Form => request.header(CONTENT_TYPE, "application/x-www-form-urlencoded"),
         };
         self.exchange(request.header(HOST, self.address.to_string()).body(Full::new(body))?).await

@@ -13,6 +13,21 @@ pub struct Feed {
     values: [f64; SERIES_PER_NODE],
 }
 
+/// One sample on its way out.
+#[derive(Clone, Copy, Debug)]
+pub struct Fed<'a> {
+    /// The node, from 0 within its part of the fleet.
+    pub node: usize,
+    /// The series of the node.
+    pub series: usize,
+    /// Its labels as remote write 1.0 encodes them.
+    pub label_bytes: &'a [u8],
+    /// Milliseconds since 1970 UTC.
+    pub timestamp_ms: i64,
+    /// What was read.
+    pub value: f64,
+}
+
 impl Feed {
     /// Starts with the scrape of the first node at `start_ms`.
     pub fn new(shop: Shop, start_ms: i64) -> Feed {
@@ -33,15 +48,25 @@ impl Feed {
     /// Returns how many it added: none when that time is reached.
     pub fn fill(&mut self, encoder: &mut RequestEncoder, sample_count_max: usize, until_ms: i64) -> usize {
         let before = encoder.sample_count();
-        while encoder.sample_count() < sample_count_max && self.next_ms <= until_ms {
-            if self.series == 0 {
-                self.values = self.shop.scrape(self.node, self.next_ms);
-            }
-            let label_bytes = self.shop.label_bytes(self.node, self.series);
-            encoder.push(label_bytes, self.next_ms, self.values[self.series]);
-            self.step();
-        }
+        while encoder.sample_count() < sample_count_max
+            && self.next(until_ms, |fed| encoder.push(fed.label_bytes, fed.timestamp_ms, fed.value))
+        {}
         encoder.sample_count() - before
+    }
+
+    /// Gives the next sample to `take`, unless it is later than `until_ms`; returns whether it did.
+    pub fn next(&mut self, until_ms: i64, take: impl FnOnce(&Fed<'_>)) -> bool {
+        if self.next_ms > until_ms {
+            return false;
+        }
+        if self.series == 0 {
+            self.values = self.shop.scrape(self.node, self.next_ms);
+        }
+        let label_bytes = self.shop.label_bytes(self.node, self.series);
+        let (node, series, value) = (self.node, self.series, self.values[self.series]);
+        take(&Fed { node, series, label_bytes, timestamp_ms: self.next_ms, value });
+        self.step();
+        true
     }
 
     fn step(&mut self) {

@@ -31,7 +31,7 @@ mod shop;
 mod verdict;
 
 pub use client::{ANSWER_BYTES_MAX, Answer, ClientError, Connection, Content, EXCHANGE_TIMEOUT};
-pub use feed::Feed;
+pub use feed::{Fed, Feed};
 pub use remote_write::{RequestEncoder, encode_labels};
 pub use shop::{Fault, NODES_COUNT_MAX, SERIES_PER_NODE, Shop, ShopError, ShopOptions};
 

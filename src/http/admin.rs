@@ -89,7 +89,7 @@ pub(super) async fn compact(call: Call) -> Result<Reply, ApiError> {
 }
 
 /// The parameters of an order that may be given.
-async fn admitted(call: Call) -> Result<(Arc<Front>, Parameters), ApiError> {
+pub(super) async fn admitted(call: Call) -> Result<(Arc<Front>, Parameters), ApiError> {
     if !call.front.services.admin_api {
         let error = ApiError::new(ErrorKind::Unavailable, "admin APIs disabled");
         return Err(error.hint("the setting admin_api: on takes orders; so does auto while `listen` is loopback"));

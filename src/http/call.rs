@@ -39,11 +39,29 @@ pub(super) struct Front {
 /// What the server counts about itself.
 pub(super) struct Numbers {
     pub(super) connections: Gauge,
-    pub(super) connections_refused: Counter,
+    /// In the order of [`Refused`].
+    connections_refused: [Counter; 4],
+    pub(super) accept_failures: Counter,
     panics: Counter,
     /// In the order of [`ROUTES`], and one more for addresses that are not in it.
     routes: Vec<RouteNumbers>,
 }
+
+/// Why a connection was refused.
+#[derive(Clone, Copy)]
+pub(super) enum Refused {
+    /// All places are taken.
+    ConnectionsMax,
+    /// Its address has as many as it may.
+    PerAddressMax,
+    /// It came with a write to a place that is kept for questions.
+    Kept,
+    /// It said nothing, and another wanted its place.
+    Silent,
+}
+
+/// The names of [`Refused`], in its order.
+const REFUSED: [&str; 4] = ["connections_max", "connections_per_address_max", "kept_for_questions", "silent"];
 
 struct RouteNumbers {
     took: Latency,
@@ -68,9 +86,9 @@ impl Front {
         recovery: AskRecovery,
     ) -> Arc<Front> {
         let queries = QueryPool::new(&limits, &services.registry);
-        let bodies = BodyBudget::new(&limits);
         let orders = Arc::new(Semaphore::new(1));
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
+        let bodies = BodyBudget::new(&limits, &services.registry);
         Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders, exports })
     }
 
@@ -137,14 +155,23 @@ impl Numbers {
         let paths = ROUTES.iter().map(|route| route.path).chain(["other"]);
         Numbers {
             connections: registry.gauge("dozor_http_connections", "Open connections.", &[]),
-            connections_refused: registry.counter(
-                "dozor_http_connections_refused_total",
-                "Connections refused for limits.connections_max.",
+            connections_refused: REFUSED.map(|reason| {
+                let help = "Connections refused, by the limit.";
+                registry.counter("dozor_http_connections_refused_total", help, &[("reason", reason)])
+            }),
+            accept_failures: registry.counter(
+                "dozor_http_accept_failures_total",
+                "Connections that the system did not hand over, mostly for want of descriptors.",
                 &[],
             ),
             panics: registry.counter("dozor_http_panics_total", "Requests that met a bug.", &[]),
             routes: paths.map(|path| RouteNumbers::new(registry, path)).collect(),
         }
+    }
+
+    /// Counts a connection that was refused, or closed for others.
+    pub(super) fn count_refused(&self, why: Refused) {
+        self.connections_refused[why as usize].increment();
     }
 
     pub(super) fn count(&self, index: usize, status: StatusCode, took: std::time::Duration) {

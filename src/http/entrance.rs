@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock};
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
-use super::call::{Front, Numbers, refused};
+use super::call::{Front, Numbers, Refused, refused};
+use super::connections::NoSeat;
 use super::limits::HttpLimits;
 use super::pages;
-use super::reply::{ApiError, ErrorKind, Reply, text};
+use super::reply::{ApiError, ErrorKind, Reply, close_after, come_again, text};
 use super::routes::{ROUTES, find};
 use super::{Recovery, Services};
 use crate::clock::Clock;
@@ -62,6 +63,22 @@ impl Entrance {
             Some(front) => front.answer(request).await,
             None => self.answer_early(request.method(), request.uri().path()),
         }
+    }
+
+    /// Answers the one request of a connection at a place kept for questions: what can be asked by GET, by whatever method.
+    pub(super) async fn answer_question(&self, request: Request<Incoming>) -> Reply {
+        let found = find(request.method(), request.uri().path());
+        let is_question = found.map_or(true, |(index, _)| ROUTES[index].methods.contains(&Method::GET));
+        let mut reply = if is_question {
+            self.answer(request).await
+        } else {
+            self.numbers.count_refused(Refused::Kept);
+            let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, NoSeat::ConnectionsMax.told());
+            come_again(&mut reply, RETRY_AFTER_S);
+            reply
+        };
+        close_after(&mut reply);
+        reply
     }
 
     fn answer_early(&self, method: &Method, path: &str) -> Reply {

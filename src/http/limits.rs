@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::telemetry;
 
 /// Longest head of a request, in bytes: request line and headers together.
 pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -17,11 +18,16 @@ pub(super) const EXPORTS_MAX: usize = 2;
 /// Most refused connections whose last words are waited for at a time.
 pub(super) const CONNECTIONS_REFUSED_LINGERING_MAX: usize = 64;
 
+/// Patience with a body before its rate is looked at.
+pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Limits of the server. [`HttpLimits::default`] has the documented ones; a test may shorten the waits.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
     /// Most connections at a time; one past it is answered 503 and closed.
     pub connections_max: usize,
+    /// Most connections from one address; loopback is not counted.
+    pub connections_per_address_max: usize,
     /// Longest body of a write as it is sent, in bytes.
     pub request_bytes_max: usize,
     /// Most bytes that the bodies being read may take together.
@@ -34,6 +40,10 @@ pub struct HttpLimits {
     pub head_timeout: Duration,
     /// Longest time between the end of a head and the end of its body.
     pub body_timeout: Duration,
+    /// Least bytes a second at which a body arrives once [`HttpLimits::body_patience`] is over; 0 is any.
+    pub body_rate_min: usize,
+    /// Time in which a body may come as slowly as it likes.
+    pub body_patience: Duration,
     /// Longest time without a request on an open connection.
     pub idle_timeout: Duration,
     /// Longest time in which a client takes nothing of its answer.
@@ -46,12 +56,15 @@ impl Default for HttpLimits {
     fn default() -> HttpLimits {
         HttpLimits {
             connections_max: 4096,
+            connections_per_address_max: 1024,
             request_bytes_max: 16 << 20,
             bodies_bytes_max: 256 << 20,
             queries_max: 2 * cores(),
             queue_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            body_rate_min: 1024,
+            body_patience: BODY_PATIENCE,
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(8),
@@ -64,11 +77,23 @@ impl HttpLimits {
     pub fn of(config: &Config) -> HttpLimits {
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let standard = HttpLimits::default();
-        let request_bytes_max = count(config.limits.request_bytes_max);
+        let span = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        let limits = &config.limits;
+        let request_bytes_max = count(limits.request_bytes_max);
+        let bodies_bytes_max = match limits.body_bytes_in_flight_max {
+            0 => memory_share(),
+            given => count(given),
+        };
         HttpLimits {
-            connections_max: count(config.limits.connections_max),
+            connections_max: count(limits.connections_max),
+            connections_per_address_max: count(limits.connections_per_address_max),
             request_bytes_max,
-            bodies_bytes_max: standard.bodies_bytes_max.max(request_bytes_max.saturating_mul(2)),
+            // The longest body that is allowed must find room.
+            bodies_bytes_max: bodies_bytes_max.max(request_bytes_max.saturating_mul(2)),
+            head_timeout: span(limits.head_timeout_ms),
+            body_timeout: span(limits.body_timeout_ms),
+            body_rate_min: count(limits.body_rate_min),
+            idle_timeout: span(limits.idle_timeout_ms),
             queries_max: match config.query.concurrency {
                 0 => standard.queries_max,
                 concurrency => count(concurrency),
@@ -76,6 +101,12 @@ impl HttpLimits {
             ..standard
         }
     }
+}
+
+/// What bodies may take where no setting says it: a 32nd of the memory, which are hundreds of requests.
+fn memory_share() -> usize {
+    let share = telemetry::memory_bytes() / 32;
+    usize::try_from(share.clamp(32 << 20, 256 << 20)).unwrap_or(usize::MAX)
 }
 
 fn cores() -> usize {

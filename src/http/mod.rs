@@ -13,8 +13,8 @@
 //! Always true:
 //! 1. What a stranger can make us hold is bounded: connections, head, body, the bytes of all bodies together, queries
 //!    that run and queries that wait. Each bound answers with an error that names it.
-//! 2. A connection that does not move is closed: 10 s for a head, 30 s for a body, 60 s between requests, 30 s for a
-//!    reader that takes nothing.
+//! 2. A connection that does not move is closed: 10 s for a head, 30 s for a body and a KiB a second of it, 60 s between
+//!    requests, 30 s for a reader that takes nothing.
 //! 3. No query runs on the threads that serve sockets, and one whose client has left is told to stop.
 //! 4. A panic in a handler costs its own request (500) and nothing else.
 //! 5. Where a request ends is never in doubt: one whose head gives its length in two ways is refused, or the last of
@@ -33,6 +33,7 @@ mod body;
 mod bulk;
 mod call;
 mod catalogue;
+mod connections;
 mod entrance;
 mod json;
 mod limits;
@@ -54,7 +55,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::clock::Clock;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::Alert;
 use crate::query::Engine;
 use crate::rules::RuleSet;
@@ -65,7 +66,7 @@ use crate::telemetry::Registry;
 
 pub use entrance::Entrance;
 pub use limits::HttpLimits;
-pub use listener::serve;
+pub use listener::{listen, serve};
 
 /// What the server serves: the rooms below it, as `server` has put them together.
 pub struct Services {
@@ -75,6 +76,8 @@ pub struct Services {
     pub engine: Arc<Engine>,
     /// Takes writes.
     pub ingest: Arc<Ingest>,
+    /// Keeps what is pushed by jobs that end.
+    pub pushgateway: Arc<Pushgateway>,
     /// What orders change, and what is told of the stored data.
     pub storage: Arc<Storage>,
     /// Takes snapshots.

@@ -1,5 +1,7 @@
 //! Answers, and errors as Prometheus words them.
 
+use std::hash::{BuildHasher, RandomState};
+
 use bytes::Bytes;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
@@ -116,7 +118,7 @@ impl ApiError {
         text.raw("}");
         let mut reply = json(self.kind.status(), text);
         if let Some(seconds) = self.retry_after_s {
-            reply.headers_mut().insert(RETRY_AFTER, seconds.into());
+            come_again(&mut reply, seconds);
         }
         reply
     }
@@ -126,7 +128,7 @@ impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> ApiError {
         let kind = match &error {
             BodyError::TooLarge { .. } => ErrorKind::TooLarge,
-            BodyError::TooSlow | BodyError::Busy => ErrorKind::Unavailable,
+            BodyError::TooSlow | BodyError::Busy(_) => ErrorKind::Unavailable,
             BodyError::Broken(_) => ErrorKind::BadData,
         };
         let api = ApiError::new(kind, error.to_string());
@@ -158,6 +160,21 @@ pub(super) fn reply(status: StatusCode, content_type: &'static str, body: Vec<u8
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
+}
+
+/// Seconds over which those who were told to come again are spread, so that a fleet does not come back as one.
+const RETRY_SPREAD_S: u64 = 5;
+
+/// Asks the client to come again, this many seconds from now or up to four more: the same for no two of them.
+pub(super) fn come_again(reply: &mut Reply, seconds: u32) {
+    reply.headers_mut().insert(RETRY_AFTER, spread(seconds).into());
+}
+
+/// So many seconds, and up to four more.
+pub(super) fn spread(seconds: u32) -> u32 {
+    // Each `RandomState` has other keys.
+    let chance = RandomState::new().hash_one(seconds) % RETRY_SPREAD_S;
+    seconds + u32::try_from(chance).unwrap_or(0)
 }
 
 /// Makes the answer the last one of its connection.

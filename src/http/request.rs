@@ -1,5 +1,8 @@
 //! What a request brings: a bounded body, or parameters from its address and form.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -7,22 +10,26 @@ use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 
 use super::limits::{FORM_BYTES_MAX, HttpLimits};
 use super::reply::ApiError;
+use crate::telemetry::{Counter, Registry};
 
 /// The unit in which the bytes of bodies are counted against their common bound.
 const BUDGET_UNIT_BYTES: usize = 1024;
+/// Longest body that is read only to be thrown away: of a longer one it is cheaper to make a new connection.
+const DISCARDED_BYTES_MAX: u64 = 1 << 20;
 
 /// A body that was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the request body is longer than {limit} bytes: {remedy}")]
     TooLarge { limit: usize, remedy: &'static str },
-    #[error("the request body did not arrive in time")]
+    #[error("the request body did not arrive in time (limits.body_timeout, limits.body_rate_min)")]
     TooSlow,
-    #[error("too many requests are being read: try again")]
-    Busy,
+    #[error("too many requests are being read, more than {0} bytes (limits.body_bytes_in_flight_max): try again")]
+    Busy(usize),
     #[error("the request body broke off: {0}")]
     Broken(String),
 }
@@ -32,14 +39,21 @@ impl BodyError {
         match self {
             BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             // Not 408: senders of remote write drop what is answered so, and try 5xx again.
-            BodyError::TooSlow | BodyError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            BodyError::TooSlow | BodyError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             BodyError::Broken(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
 
 /// The bound on the bytes of all bodies together.
-pub(super) struct BodyBudget(Semaphore);
+pub(super) struct BodyBudget {
+    room: Arc<Semaphore>,
+    bytes_max: usize,
+    too_large: Counter,
+    too_slow: Counter,
+    busy: Counter,
+    broken: Counter,
+}
 
 /// A body, and its share of the budget while it lives.
 pub(super) struct HeldBody<'a> {
@@ -48,8 +62,27 @@ pub(super) struct HeldBody<'a> {
 }
 
 impl BodyBudget {
-    pub(super) fn new(limits: &HttpLimits) -> BodyBudget {
-        BodyBudget(Semaphore::new((limits.bodies_bytes_max / BUDGET_UNIT_BYTES).min(Semaphore::MAX_PERMITS)))
+    pub(super) fn new(limits: &HttpLimits, registry: &Registry) -> BodyBudget {
+        let units = (limits.bodies_bytes_max / BUDGET_UNIT_BYTES).min(Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(units));
+        let free = room.clone();
+        let in_flight = move || ((units - free.available_permits().min(units)) * BUDGET_UNIT_BYTES) as f64;
+        registry.gauge_fn("dozor_http_body_bytes_in_flight", "Bytes of request bodies in memory.", &[], in_flight);
+        let bytes_max = units * BUDGET_UNIT_BYTES;
+        let (name, help) = ("dozor_http_body_bytes_in_flight_max", "Bound of limits.body_bytes_in_flight_max.");
+        registry.gauge(name, help, &[]).set(i64::try_from(bytes_max).unwrap_or(i64::MAX));
+        let refused = |reason| {
+            let help = "Request bodies that were not taken, by reason.";
+            registry.counter("dozor_http_bodies_refused_total", help, &[("reason", reason)])
+        };
+        BodyBudget {
+            room,
+            bytes_max,
+            too_large: refused("too_large"),
+            too_slow: refused("too_slow"),
+            busy: refused("bytes_in_flight"),
+            broken: refused("broken"),
+        }
     }
 
     /// Reads a body. One that says that it is too long is refused unread; others are counted as they come, and take
@@ -61,12 +94,16 @@ impl BodyBudget {
         remedy: &'static str,
         limits: &HttpLimits,
     ) -> Result<HeldBody<'_>, BodyError> {
-        let announced = body.size_hint().exact();
-        if announced.is_some_and(|length| length > limit as u64) {
-            return Err(BodyError::TooLarge { limit, remedy });
+        let read = self.read_counted(body, limit, remedy, limits).await;
+        if let Err(error) = &read {
+            match error {
+                BodyError::TooLarge { .. } => self.too_large.increment(),
+                BodyError::TooSlow => self.too_slow.increment(),
+                BodyError::Busy(_) => self.busy.increment(),
+                BodyError::Broken(_) => self.broken.increment(),
+            }
         }
-        let read = self.read_counted(body, limit, remedy);
-        tokio::time::timeout(limits.body_timeout, read).await.unwrap_or(Err(BodyError::TooSlow))
+        read
     }
 
     async fn read_counted(
@@ -74,18 +111,20 @@ impl BodyBudget {
         mut body: Incoming,
         limit: usize,
         remedy: &'static str,
+        limits: &HttpLimits,
     ) -> Result<HeldBody<'_>, BodyError> {
+        if body.size_hint().exact().is_some_and(|length| length > limit as u64) {
+            return Err(BodyError::TooLarge { limit, remedy });
+        }
         let mut bytes = BytesMut::new();
         let mut share: Option<SemaphorePermit<'_>> = None;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
-            // A trailer says nothing that we read; hyper bounds its length.
-            let Ok(data) = frame.into_data() else { continue };
+        let pace = Pace::new(limits);
+        while let Some(data) = pace.next(&mut body, bytes.len()).await? {
             if bytes.len() + data.len() > limit {
                 return Err(BodyError::TooLarge { limit, remedy });
             }
             let units = units(bytes.len() + data.len()) - units(bytes.len());
-            let more = self.0.try_acquire_many(units).map_err(|_| BodyError::Busy)?;
+            let more = self.room.try_acquire_many(units).map_err(|_| BodyError::Busy(self.bytes_max))?;
             match &mut share {
                 Some(share) => share.merge(more),
                 None => share = Some(more),
@@ -93,6 +132,51 @@ impl BodyBudget {
             bytes.extend_from_slice(&data);
         }
         Ok(HeldBody { bytes: bytes.freeze(), _share: share })
+    }
+
+    /// Reads a body and keeps nothing of it, so that its connection lives on behind an answer that did not need it. A
+    /// long or slow one is left where it is, and its connection ends with the answer.
+    pub(super) async fn discard(&self, mut body: Incoming, limits: &HttpLimits) {
+        let announced = body.size_hint().exact();
+        if announced.is_none_or(|length| length > DISCARDED_BYTES_MAX) {
+            return;
+        }
+        let pace = Pace::new(limits);
+        let mut discarded = 0;
+        while let Ok(Some(data)) = pace.next(&mut body, discarded).await {
+            discarded += data.len();
+        }
+    }
+}
+
+/// How fast a body must come.
+struct Pace {
+    began: Instant,
+    timeout: Duration,
+    patience: Duration,
+    rate_min: usize,
+}
+
+impl Pace {
+    fn new(limits: &HttpLimits) -> Pace {
+        let HttpLimits { body_timeout, body_patience, body_rate_min, .. } = *limits;
+        Pace { began: Instant::now(), timeout: body_timeout, patience: body_patience, rate_min: body_rate_min }
+    }
+
+    /// The next piece of a body of which so many bytes have come; `None` at its end.
+    async fn next(&self, body: &mut Incoming, arrived: usize) -> Result<Option<Bytes>, BodyError> {
+        let allowed = match self.rate_min {
+            0 => self.timeout,
+            rate_min => self.timeout.min(self.patience + Duration::from_secs_f64(arrived as f64 / rate_min as f64)),
+        };
+        loop {
+            let frame = timeout_at(self.began + allowed, body.frame()).await.map_err(|_| BodyError::TooSlow)?;
+            let Some(frame) = frame else { return Ok(None) };
+            // A trailer says nothing that we read; hyper bounds its length.
+            if let Ok(data) = frame.map_err(|error| BodyError::Broken(error.to_string()))?.into_data() {
+                return Ok(Some(data));
+            }
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) struct Route {
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const ORDER: &[Method] = &[Method::POST, Method::PUT];
+const PUSH: &[Method] = &[Method::PUT, Method::POST, Method::DELETE];
 const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 
 const ALWAYS: bool = true;
@@ -39,14 +40,24 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/" ALWAYS pages::index),
     route!(GET  "/-/healthy" ALWAYS pages::healthy),
     route!(GET  "/-/ready" ALWAYS pages::ready),
-    route!(GET  "/health" READY pages::healthy),
     route!(GET  "/metrics" ALWAYS pages::metrics),
     route!(POST "/api/v1/write" READY write::remote_write),
     route!(POST "/api/v1/push" READY write::remote_write),
-    route!(POST "/api/v1/import" READY bulk::import),
-    route!(BOTH "/api/v1/export" READY bulk::export),
     route!(ORDER "/api/v1/import/prometheus" READY push::import_text),
     route!(ORDER "/api/v1/import/prometheus/metrics/{rest}" READY push::import_text_of_group),
+    route!(POST "/write" READY push::influx_write_v1),
+    route!(POST "/api/v2/write" READY push::influx_write_v2),
+    route!(BOTH "/query" READY push::influx_query),
+    route!(GET  "/ping" ALWAYS push::influx_ping),
+    route!(GET  "/health" ALWAYS push::influx_health),
+    route!(POST "/v1/metrics" READY push::otlp_metrics),
+    route!(POST "/api/v1/otlp/v1/metrics" READY push::otlp_metrics),
+    route!(POST "/opentelemetry/v1/metrics" READY push::otlp_metrics),
+    route!(POST "/api/v1/import" READY bulk::import),
+    route!(BOTH "/api/v1/export" READY bulk::export),
+    route!(PUSH "/metrics/job/{rest}" READY push::group),
+    route!(PUSH "/metrics/job@base64/{rest}" READY push::group),
+    route!(GET  "/api/v1/metrics" READY push::groups),
     route!(BOTH "/api/v1/query" READY queries::instant),
     route!(BOTH "/api/v1/query_range" READY queries::range),
     route!(BOTH "/api/v1/query_exemplars" READY pages::empty_list),
@@ -66,6 +77,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(ORDER "/api/v1/admin/tsdb/delete_series" READY admin::delete_series),
     route!(ORDER "/api/v1/admin/tsdb/clean_tombstones" READY admin::clean_tombstones),
     route!(ORDER "/api/v1/admin/tsdb/compact" READY admin::compact),
+    route!(ORDER "/api/v1/admin/wipe" READY push::wipe),
 ];
 
 /// Finds the row of an address, its index in the table, and what stands for `{name}`.

@@ -5,6 +5,8 @@ use hyper::StatusCode;
 use super::call::Call;
 use super::json::{JsonText, success};
 use super::reply::{ApiError, Reply, json};
+use crate::ingest::OverflowFigures;
+use crate::query::Cancelled;
 use crate::storage::{BlockFigures, Cause, HeadFigures, KeptSnapshot};
 
 /// Entries of each list when the client does not say how many.
@@ -21,8 +23,14 @@ pub(super) async fn tsdb(call: Call) -> Result<Reply, ApiError> {
         Some(_) => return Err(ApiError::parameter("limit", format!("it is a whole number from 1 to {LIMIT_MAX}"))),
     };
     let services = front.services.clone();
-    let figures = front.queries.run(move |_| services.storage.head_figures(limit)).await?;
-    Ok(data(|text| head_figures(text, &figures)))
+    let figures = move |_: &Cancelled| (services.storage.head_figures(limit), services.ingest.overflow(limit));
+    let (figures, overflow) = front.queries.run(figures).await?;
+    Ok(data(|text| {
+        head_figures(text, &figures);
+        text.raw(r#","overflow":"#);
+        text.list(&overflow, overflow_sum);
+        text.raw("}");
+    }))
 }
 
 /// `/api/v1/status/blocks`: the blocks, and what maintenance is doing.
@@ -70,6 +78,23 @@ fn head_figures(text: &mut JsonText, figures: &HeadFigures) {
     ] {
         text.raw(&format!(r#","{name}":"#));
         text.counts(counts);
+    }
+}
+
+/// Series past a label budget, and the label that they are too many by.
+fn overflow_sum(text: &mut JsonText, sum: &OverflowFigures) {
+    text.raw(r#"{"metric":"#);
+    text.string(&sum.metric);
+    text.raw(r#","job":"#);
+    text.string(sum.job.as_deref().unwrap_or(""));
+    text.raw(&format!(
+        r#","setting":"{}","limit":{},"series":{},"foldedSeries":{},"foldedSamples":{}"#,
+        sum.setting, sum.limit, sum.series_count, sum.folded_series, sum.folded_samples
+    ));
+    if let Some((label, values)) = &sum.culprit {
+        text.raw(r#","label":"#);
+        text.string(label);
+        text.raw(&format!(r#","labelValues":{values}"#));
     }
     text.raw("}");
 }

@@ -2,13 +2,13 @@
 //!
 //! Senders read the status: 2xx is done, 429 and 5xx are tried again, other 4xx are dropped. The bodies are for people.
 
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
 use super::call::{Call, Front};
-use super::reply::{ApiError, Reply, text, with_number};
+use super::reply::{ApiError, Reply, come_again, text, with_number};
 use super::request::{BodyError, HeldBody};
 use crate::ingest::{IngestError, WriteHead};
 
@@ -38,8 +38,13 @@ pub(super) fn header(head: &Parts, name: HeaderName) -> Option<&str> {
     head.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Reads the body of a write; fails with the answer that says why it was not taken.
+/// Reads the body of a write; fails with the answer that says why it was not taken. Where there is no room for it, it is
+/// not kept: a sender that comes too often must cost as little as can be.
 pub(super) async fn read_body(front: &Front, body: Incoming) -> Result<HeldBody<'_>, Reply> {
+    if let Some(error) = front.services.ingest.busy(body.size_hint().lower()) {
+        front.bodies.discard(body, &front.limits).await;
+        return Err(told(Err(error), StatusCode::SERVICE_UNAVAILABLE));
+    }
     let limit = front.limits.request_bytes_max;
     let read = front.bodies.read(body, limit, TOO_LARGE_REMEDY, &front.limits).await;
     read.map_err(|error| refused(&error))
@@ -72,9 +77,10 @@ fn refused(error: &BodyError) -> Reply {
     with_retry_after(text(error.status(), error.to_string()), retry_after_s)
 }
 
-fn with_retry_after(mut reply: Reply, seconds: Option<u32>) -> Reply {
+/// Says when to try again, if that is of use.
+pub(super) fn with_retry_after(mut reply: Reply, seconds: Option<u32>) -> Reply {
     if let Some(seconds) = seconds {
-        reply.headers_mut().insert(RETRY_AFTER, seconds.into());
+        come_again(&mut reply, seconds);
     }
     reply
 }

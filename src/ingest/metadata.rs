@@ -94,6 +94,11 @@ impl Metadata {
         }
     }
 
+    /// The kind of the family of this name.
+    pub fn kind(&self, family: &str) -> MetricKind {
+        self.get(family).map_or(MetricKind::Unknown, |meta| meta.kind)
+    }
+
     /// Every family in order of its name.
     pub fn all(&self) -> Vec<(String, MetricMeta)> {
         self.families.read().by_name.iter().map(|(family, meta)| (family.clone(), meta.clone())).collect()

@@ -21,6 +21,16 @@ const KINDS: [MetricKind; 8] = [
     MetricKind::StateSet,
 ];
 
+/// The number of a kind in our files.
+pub(super) fn kind_number(kind: MetricKind) -> u8 {
+    KINDS.iter().position(|known| *known == kind).expect("KINDS lists all kinds") as u8
+}
+
+/// The kind of such a number, which a decoder of `storage-format` has let pass.
+pub(super) fn kind_of_number(number: u8) -> MetricKind {
+    KINDS[usize::from(number)]
+}
+
 /// What was found in a file of metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoredMetadata {
@@ -38,9 +48,9 @@ impl Metadata {
         let (mut bytes, mut chain) = (header.encode().to_vec(), header.chain_start());
         let (mut payload, mut count) = (Vec::new(), 0);
         self.for_each(|name, meta| {
-            let number = KINDS.iter().position(|kind| *kind == meta.kind).expect("KINDS lists all kinds");
             payload.clear();
-            Family { name, metric_type: number as u8, help: &meta.help, unit: &meta.unit }.encode(&mut payload);
+            Family { name, metric_type: kind_number(meta.kind), help: &meta.help, unit: &meta.unit }
+                .encode(&mut payload);
             chain = append_record(&mut bytes, KIND_FAMILY, 0, chain, &payload);
             count += 1;
         });
@@ -96,7 +106,7 @@ impl Metadata {
     }
 
     fn restore_family(&self, family: &Family<'_>) {
-        let kind = KINDS[usize::from(family.metric_type)];
+        let kind = kind_of_number(family.metric_type);
         if !self.is_described(family.name) {
             self.learn(family.name, kind, family.help, family.unit);
         }

@@ -15,14 +15,20 @@
 //! 3. The memory of all requests under way is bounded: a request that finds no room is told 503 at once.
 
 mod body;
+mod budget;
 mod exposition;
+mod foreign;
+mod influx;
 mod json_lines;
 mod limits;
 mod metadata;
 mod metadata_file;
+mod otlp;
+mod pushgateway;
 mod remote_write;
 mod rows;
 mod snappy;
+mod statsd;
 mod verdict;
 mod wire;
 
@@ -32,18 +38,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use budget::{FOLDED_SERIES_MAX, OVERFLOW_LABEL, OVERFLOW_SERIES_MAX, OverflowFigures};
 pub use exposition::{Format, LabelPairs, Line, LineError, Lines, Sample, TextPush, lines};
+pub use influx::{InfluxPrecision, InfluxWrite};
 pub use json_lines::{JsonLine, JsonLineError, append_left_out, append_line};
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
+pub use otlp::{OtlpAnswer, OtlpEncoding, OtlpOptions};
+pub use pushgateway::{
+    Group, GroupKey, KeptFamily, OWN_HELP, Push, PushCounters, PushError, PushSettings, Pushgateway, ShownFamily,
+    ShownMetric, ShownValue,
+};
+pub use statsd::{Statsd, StatsdCounters, StatsdOptions};
 pub use verdict::{IngestError, PartialWrite, Written};
 
+use budget::LabelBudget;
 use rows::{Rows, RowsBuilder};
-use verdict::{RefusedRows, conclude};
+use verdict::{REFUSALS, SAMPLE_REFUSALS, conclude};
 
 use crate::clock::Clock;
-use crate::storage::{ShardBatch, Storage};
+use crate::storage::Storage;
 
 /// The headers of a write that say what its body is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,24 +82,63 @@ pub struct IngestCounters {
     pub requests_deferred: AtomicU64,
     /// Bytes of bodies as sent.
     pub body_bytes: AtomicU64,
+    /// Texts of Influx's line protocol, which are stepped over.
+    pub texts_skipped: AtomicU64,
+    /// Requests that were not taken whole, in the order of [`REFUSALS`].
+    refused: [AtomicU64; REFUSALS.len()],
+    /// Samples that were refused in requests whose rest was stored, in the order of [`SAMPLE_REFUSALS`].
+    samples_refused: [AtomicU64; SAMPLE_REFUSALS.len()],
+}
+
+impl IngestCounters {
+    /// Requests that were not taken whole, by reason.
+    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        REFUSALS.into_iter().zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    /// Samples and series refused alone, by reason.
+    pub fn samples_refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        SAMPLE_REFUSALS.into_iter().zip(self.samples_refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    fn note(&self, error: &IngestError) {
+        self.refused[error.reason()].fetch_add(1, Ordering::Relaxed);
+        if let IngestError::Partial(partial) | IngestError::Crowded(partial) = error {
+            for (counter, count) in self.samples_refused.iter().zip(partial.by_kind) {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 /// The way in. Shared by all connections.
 pub struct Ingest {
     storage: Arc<Storage>,
     limits: IngestLimits,
-    /// Inflated KiB that may still come under way.
+    /// KiB that may still come under way.
     room: Semaphore,
+    /// Bodies that may be inflated and read at a time: one a core, so that the threads of sockets, of which there are
+    /// more, go on serving everybody else.
+    turns: Semaphore,
+    budget: LabelBudget,
     counters: IngestCounters,
     metadata: Arc<Metadata>,
     clock: Clock,
+    otlp: otlp::Otlp,
+    /// What the keys of remote write 2.0 are made with.
+    secrets: remote_write::Secrets,
 }
 
 impl Ingest {
     /// A way into `storage`.
     pub fn new(storage: Arc<Storage>, limits: IngestLimits, clock: Clock) -> Ingest {
-        let room = Semaphore::new(limits.bytes_in_flight_max >> 10);
-        Ingest { storage, limits, room, counters: IngestCounters::default(), metadata: Arc::default(), clock }
+        let room = Semaphore::new((limits.bytes_in_flight_max >> 10).min(Semaphore::MAX_PERMITS));
+        let turns = Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
+        let budget = LabelBudget::new(&limits);
+        let (counters, metadata) = (IngestCounters::default(), Arc::default());
+        let otlp = otlp::Otlp::new(OtlpOptions::default());
+        let secrets = remote_write::Secrets::new(storage.resolver());
+        Ingest { storage, limits, room, turns, budget, counters, metadata, clock, otlp, secrets }
     }
 
     /// What is known of the metrics' types and meanings.
@@ -100,15 +154,6 @@ impl Ingest {
     /// The counters kept here.
     pub fn counters(&self) -> &IngestCounters {
         &self.counters
-    }
-
-    /// Takes a remote-write 1.0 request. `Ok` means that all of it is on disk; a refusal that other samples survived
-    /// is [`IngestError::Partial`].
-    pub async fn remote_write(&self, head: WriteHead<'_>, body: Bytes) -> Result<Written, IngestError> {
-        self.counters.body_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-        let outcome = self.take(head, body).await;
-        self.count(&outcome);
-        outcome
     }
 
     /// Takes a request of any other protocol: `read` makes rows of its inflated body. Only when it has read all of it
@@ -134,15 +179,17 @@ impl Ingest {
         if body.len() > self.limits.request_bytes_max {
             return Err(self.too_long(body.len()));
         }
+        let mut room = self.reserve(2 * body.len())?;
+        let turn = self.turn().await;
         let inflated = body::inflate(&body, encoding, self.limits.request_decoded_bytes_max)?;
-        let mut room = self.reserve(2 * inflated.len())?;
+        room.merge(self.reserve(2 * (inflated.len().saturating_sub(body.len())))?);
         let rows = {
             let mut builder = RowsBuilder::new(&self.storage, &self.limits, &self.metadata);
             read(&inflated, &mut builder)?;
             builder.finish()
         };
         let more_bytes = rows.bytes().saturating_sub(2 * inflated.len());
-        drop(inflated);
+        drop((inflated, turn));
         if more_bytes > ROWS_BYTES_FREE {
             room.merge(self.reserve(more_bytes)?);
         }
@@ -150,7 +197,6 @@ impl Ingest {
     }
 
     /// Stores rows that no body brought, of a state that is kept here.
-    #[expect(dead_code, reason = "the groups of pushes will come this way")]
     async fn take_own(&self, fill: impl FnOnce(&mut RowsBuilder<'_>)) -> Result<Written, IngestError> {
         let rows = {
             let mut builder = RowsBuilder::new(&self.storage, &self.limits, &self.metadata);
@@ -160,12 +206,62 @@ impl Ingest {
         self.store(rows).await
     }
 
-    async fn store(&self, rows: Rows) -> Result<Written, IngestError> {
-        let summary = self.storage.write(rows.batches).await?;
+    /// Every request's rows come this way to the shards: labels that are more than allowed are refused, series past a
+    /// budget summed.
+    async fn store(&self, mut rows: Rows) -> Result<Written, IngestError> {
+        self.limits.refuse_labels(&mut rows);
+        let under_way = self.budget.fold(&self.storage, &self.metadata, &mut rows, self.clock.now_ms());
+        let mut summary = self.storage.write(rows.batches).await?;
+        // To the sender, its samples count; the sums are ours.
+        summary.stored_count = summary.stored_count.saturating_sub(under_way.sum_count) + under_way.folded_count;
+        drop(under_way);
         conclude(summary, rows.refused)
     }
 
+    /// What is past the label budgets, and by which label: the sums of most series first.
+    pub fn overflow(&self, limit: usize) -> Vec<OverflowFigures> {
+        self.budget.figures(&self.storage, limit)
+    }
+
+    /// Samples summed since the start; series that are summed at present; their sums.
+    pub fn overflow_sizes(&self) -> (u64, usize, usize) {
+        let (series, sums) = self.budget.sizes();
+        (self.budget.samples_folded(), series, sums)
+    }
+
+    #[cfg(test)]
+    pub(super) fn budget_is_quiet(&self) -> bool {
+        self.budget.is_quiet()
+    }
+
+    /// Bytes of requests under way.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.limits.bytes_in_flight_max.saturating_sub(self.room.available_permits() << 10)
+    }
+
+    /// Why a request with a body of so many bytes would not be taken now, if that is known without a look at it. Counts
+    /// it as told to try again.
+    pub fn busy(&self, body_bytes: u64) -> Option<IngestError> {
+        let has_room = (self.room.available_permits() as u64) << 10 >= body_bytes.saturating_mul(2);
+        let error = match self.storage.check_busy() {
+            Err(error) => error.into(),
+            Ok(()) if has_room => return None,
+            Ok(()) => self.no_room(),
+        };
+        let outcome = Err(error);
+        self.count(&outcome);
+        outcome.err()
+    }
+
+    /// A turn to inflate and read a body. Those who wait hold memory that is counted.
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        self.turns.acquire().await.expect("the semaphore is never closed")
+    }
+
     fn count(&self, outcome: &Result<Written, IngestError>) {
+        if let Err(error) = outcome {
+            self.counters.note(error);
+        }
         let counter = match outcome {
             Ok(_) => &self.counters.requests_taken,
             Err(error) if error.status() >= 500 => &self.counters.requests_deferred,
@@ -174,27 +270,8 @@ impl Ingest {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn take(&self, head: WriteHead<'_>, body: Bytes) -> Result<Written, IngestError> {
-        remote_write::check_head(head)?;
-        if body.len() > self.limits.request_bytes_max {
-            return Err(self.too_long(body.len()));
-        }
-        let decoded_bytes = snappy::decoded_bytes(&body, self.limits.request_decoded_bytes_max)?;
-        let mut room = self.reserve(2 * decoded_bytes)?;
-        let rows = remote_write::read(&self.storage, &self.limits, &body, decoded_bytes)?;
-        drop(body);
-        // Rows mostly take less than twice the bytes they were read from; a sample of two bytes becomes one of 24.
-        let more_bytes = rows.bytes().saturating_sub(2 * decoded_bytes);
-        if more_bytes > ROWS_BYTES_FREE {
-            room.merge(self.reserve(more_bytes)?);
-        }
-        self.store(rows).await
-    }
-
-    /// What this body would bring to the shards, one batch each, without bringing it: for benches, and to look at.
-    pub fn read(&self, body: &[u8]) -> Result<Vec<ShardBatch>, IngestError> {
-        let decoded_bytes = snappy::decoded_bytes(body, self.limits.request_decoded_bytes_max)?;
-        Ok(remote_write::read(&self.storage, &self.limits, body, decoded_bytes)?.batches)
+    fn no_room(&self) -> IngestError {
+        IngestError::NoRoom { limit_bytes: self.limits.bytes_in_flight_max }
     }
 
     fn too_long(&self, bytes: usize) -> IngestError {
@@ -204,8 +281,7 @@ impl Ingest {
 
     fn reserve(&self, bytes: usize) -> Result<SemaphorePermit<'_>, IngestError> {
         let wanted = u32::try_from((bytes >> 10) + 1).unwrap_or(u32::MAX);
-        let no_room = |_| IngestError::NoRoom { limit_bytes: self.limits.bytes_in_flight_max };
-        self.room.try_acquire_many(wanted).map_err(no_room)
+        self.room.try_acquire_many(wanted).map_err(|_| self.no_room())
     }
 }
 

@@ -31,7 +31,9 @@ pub(super) struct Rows {
 impl Rows {
     /// Memory that the rows take.
     pub(super) fn bytes(&self) -> usize {
-        let new = |series: &NewSeries| size_of::<NewSeries>() + series.samples.capacity() * size_of::<Sample>();
+        let new = |series: &NewSeries| {
+            size_of::<NewSeries>() + series.labels.heap_bytes() + series.samples.capacity() * size_of::<Sample>()
+        };
         let of_batch =
             |batch: &ShardBatch| batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>();
         self.batches.iter().map(of_batch).sum()
@@ -200,6 +202,14 @@ impl<'a> RowsBuilder<'a> {
         }
         Ok(())
     }
+}
+
+/// The bytes by which a series that was not sent by anybody is resolved.
+pub(super) fn raw_key(labels: &Labels) -> Vec<u8> {
+    let pairs: Vec<(&str, &str)> = labels.iter().collect();
+    let mut key = Vec::new();
+    encode_key(&pairs, &mut key);
+    key
 }
 
 /// The labels as remote write 1.0 encodes them: for each a field 1 of a name (field 1) and a value (field 2).

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::storage::{WriteError, WriteSummary};
+use crate::storage::{Refusal, WriteError, WriteSummary};
 
 /// What was stored of a request that was taken whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,10 @@ pub enum IngestError {
     #[error("{0}; try again")]
     Crowded(PartialWrite),
     /// No room now.
-    #[error("the engine is busy: requests of more than {limit_bytes} bytes are under way; try again")]
+    #[error(
+        "the engine is busy: requests under way take the {limit_bytes} bytes that they may \
+         (limits.ingest_bytes_in_flight_max); try again"
+    )]
     NoRoom {
         /// Bound of inflated bytes under way.
         limit_bytes: usize,
@@ -52,7 +55,44 @@ pub struct PartialWrite {
     pub first: String,
     /// How many for each reason.
     pub reasons: Vec<(String, u64)>,
+    /// How many for each of [`SAMPLE_REFUSALS`].
+    pub(super) by_kind: [u64; SAMPLE_REFUSALS.len()],
 }
+
+/// Why requests are not taken whole, as our metrics call it: limits by their settings.
+pub(super) const REFUSALS: [&str; 14] = [
+    "unsupported",
+    "malformed",
+    "partial",
+    "request_bytes_max",
+    "request_decoded_bytes_max",
+    "series_per_request_max",
+    "samples_per_request_max",
+    "too_large",
+    "ingest_bytes_in_flight_max",
+    "shard_queue",
+    "log_failing",
+    "head_bytes_max",
+    "closing",
+    "crowded",
+];
+/// Why samples are refused while their neighbours are stored, as our metrics call it. What is unreadable has labels,
+/// values or types that are not stored here.
+pub(super) const SAMPLE_REFUSALS: [&str; 7] =
+    ["too_old", "too_far_ahead", "conflict", "too_many_late", "too_many_belated", "series_max", "unreadable"];
+
+/// The place of a refusal by a shard in [`SAMPLE_REFUSALS`].
+fn kind(refusal: Refusal) -> usize {
+    match refusal {
+        Refusal::TooOld => 0,
+        Refusal::TooFarAhead => 1,
+        Refusal::Conflict => 2,
+        Refusal::TooManyLate => 3,
+        Refusal::TooManyBelated => 4,
+        Refusal::TooManySeries => 5,
+    }
+}
+const UNREADABLE: usize = SAMPLE_REFUSALS.len() - 1;
 
 impl fmt::Display for PartialWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,6 +121,23 @@ impl IngestError {
             IngestError::Crowded(_) | IngestError::NoRoom { .. } | IngestError::Storage(WriteError::Busy(_)) => Some(1),
             IngestError::Storage(_) => Some(5),
             _ => None,
+        }
+    }
+
+    /// The place of the reason in [`REFUSALS`].
+    pub(super) fn reason(&self) -> usize {
+        match self {
+            IngestError::Unsupported(_) => 0,
+            IngestError::Malformed(_) => 1,
+            IngestError::Partial(_) => 2,
+            // The text names the setting, whichever protocol's reader counted.
+            IngestError::TooLarge(text) => (3..7).find(|index| text.contains(REFUSALS[*index])).unwrap_or(7),
+            IngestError::NoRoom { .. } => 8,
+            IngestError::Storage(WriteError::Busy(_)) => 9,
+            IngestError::Storage(WriteError::LogFailing(_)) => 10,
+            IngestError::Storage(WriteError::HeadFull(_)) => 11,
+            IngestError::Storage(WriteError::Closing) => 12,
+            IngestError::Crowded(_) => 13,
         }
     }
 
@@ -135,7 +192,10 @@ impl RefusedRows {
 
 /// The verdict on a request, from what the shards say and what never came to them.
 pub(super) fn conclude(summary: WriteSummary, mut refused: RefusedRows) -> Result<Written, IngestError> {
+    let mut by_kind = [0; SAMPLE_REFUSALS.len()];
+    by_kind[UNREADABLE] = refused.count;
     for (why, count) in &summary.refused {
+        by_kind[kind(*why)] += count;
         let first = summary.first_refused.as_ref();
         refused.add(*count, why.to_string(), || match first {
             Some((labels, timestamp_ms, _)) => format!("{labels} at {timestamp_ms}"),
@@ -150,6 +210,7 @@ pub(super) fn conclude(summary: WriteSummary, mut refused: RefusedRows) -> Resul
         refused: refused.count,
         first: refused.first.unwrap_or_default(),
         reasons: refused.reasons,
+        by_kind,
     };
     let is_passing = summary.refused.iter().any(|(why, _)| why.passes());
     Err(if is_passing { IngestError::Crowded(partial) } else { IngestError::Partial(partial) })

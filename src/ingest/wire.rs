@@ -65,6 +65,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The next message of a stream of them, each behind its length; `None` at the end.
+    pub(super) fn next_delimited(&mut self) -> Result<Option<&'a [u8]>, WireError> {
+        if self.position == self.bytes.len() {
+            return Ok(None);
+        }
+        self.delimited().map(Some)
+    }
+
     /// The content of the next field if it has this one-byte tag and is shorter than 128 bytes, as labels and samples
     /// nearly always are. Otherwise nothing is read, and [`Fields::next`] says what is there.
     #[inline]
@@ -73,6 +81,11 @@ impl<'a> Fields<'a> {
         let content = rest.get(..usize::from(*length)).filter(|_| *found == tag)?;
         self.position += 2 + content.len();
         Some(content)
+    }
+
+    /// The next number of a packed list, or `None` at the end.
+    pub(super) fn next_packed(&mut self) -> Result<Option<u64>, WireError> {
+        if self.position == self.bytes.len() { Ok(None) } else { self.varint().map(Some) }
     }
 
     #[inline]

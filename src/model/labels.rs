@@ -50,13 +50,15 @@ pub enum LabelsError {
     #[error("label {0:?} is given twice")]
     Duplicate(String),
     /// More pairs than [`LABELS_COUNT_MAX`].
-    #[error("{0} labels are more than the {LABELS_COUNT_MAX} that a series may have")]
+    #[error("{0} labels are more than the {LABELS_COUNT_MAX} that a series may have (limits.labels_per_series_max)")]
     TooMany(usize),
     /// A name longer than [`LABEL_NAME_BYTES_MAX`].
-    #[error("a label name of {0} bytes is longer than {LABEL_NAME_BYTES_MAX}")]
+    #[error("a label name of {0} bytes is longer than {LABEL_NAME_BYTES_MAX} (limits.label_name_bytes_max)")]
     NameTooLong(usize),
     /// A value longer than [`LABEL_VALUE_BYTES_MAX`].
-    #[error("the value of label {name:?} has {bytes} bytes, more than {LABEL_VALUE_BYTES_MAX}")]
+    #[error(
+        "the value of label {name:?} has {bytes} bytes, more than {LABEL_VALUE_BYTES_MAX} (limits.label_value_bytes_max)"
+    )]
     ValueTooLong {
         /// The label's name.
         name: String,

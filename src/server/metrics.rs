@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::detect::Shared;
 use crate::disk::mapping_faults;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, PushCounters, Pushgateway, StatsdCounters};
 use crate::notify::Notifier;
 use crate::storage::{Snapshots, Storage, StorageCounters};
 use crate::telemetry::Registry;
@@ -160,12 +160,93 @@ pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
     counter("taken", |ingest| &ingest.counters().requests_taken);
     counter("refused", |ingest| &ingest.counters().requests_refused);
     counter("deferred", |ingest| &ingest.counters().requests_deferred);
+    let added = ingest.clone();
+    registry.gauge_fn("dozor_otlp_delta_series", "Series whose deltas are added up.", &[], move || {
+        added.otlp_delta_series_count() as f64
+    });
     let described = ingest.metadata().clone();
     registry.gauge_fn("dozor_metadata_families", "Metrics whose type, help or unit is known.", &[], move || {
         described.family_count() as f64
     });
-    let ingest = ingest.clone();
+    let texts = ingest.clone();
+    let (name, help) = ("dozor_ingest_skipped_total", "Values that are no numbers and were stepped over.");
+    registry.counter_fn(name, help, &[("protocol", "influx")], move || read(&texts.counters().texts_skipped));
+    let bytes = ingest.clone();
     registry.counter_fn("dozor_write_body_bytes_total", "Bytes of write bodies as sent.", &[], move || {
-        read(&ingest.counters().body_bytes)
+        read(&bytes.counters().body_bytes)
     });
+    register_refusals(registry, ingest);
+    let bytes = ingest.clone();
+    let (name, help) = ("dozor_ingest_bytes_in_flight", "Bytes of writes under way, inflated and as rows.");
+    registry.gauge_fn(name, help, &[], move || bytes.bytes_in_flight() as f64);
+    let (name, help) = ("dozor_ingest_bytes_in_flight_max", "Bound of limits.ingest_bytes_in_flight_max.");
+    let bytes_max = ingest.limits().bytes_in_flight_max as f64;
+    registry.gauge_fn(name, help, &[], move || bytes_max);
+    let overflow = |figure: fn(&Ingest) -> f64| {
+        let ingest = ingest.clone();
+        move || figure(&ingest)
+    };
+    let (name, help) =
+        ("dozor_overflow_samples_total", "Samples of series past a label budget, summed and not stored.");
+    registry.counter_fn(name, help, &[], overflow(|ingest| ingest.overflow_sizes().0 as f64));
+    let (name, help) = ("dozor_overflow_series", "Series past a label budget that are summed at present.");
+    registry.gauge_fn(name, help, &[], overflow(|ingest| ingest.overflow_sizes().1 as f64));
+    let (name, help) = ("dozor_overflow_sums", "Series with the label __overflow__ that they are summed into.");
+    registry.gauge_fn(name, help, &[], overflow(|ingest| ingest.overflow_sizes().2 as f64));
+}
+
+fn register_refusals(registry: &Registry, ingest: &Arc<Ingest>) {
+    let (name, help) =
+        ("dozor_ingest_refused_total", "Write requests that were not taken whole, by reason or setting.");
+    for (index, (reason, _)) in ingest.counters().refused().enumerate() {
+        let ingest = ingest.clone();
+        let count = move || ingest.counters().refused().nth(index).map_or(0.0, |(_, count)| count as f64);
+        registry.counter_fn(name, help, &[("reason", reason)], count);
+    }
+    let (name, help) = ("dozor_ingest_samples_refused_total", "Samples and series refused alone, by reason.");
+    for (index, (reason, _)) in ingest.counters().samples_refused().enumerate() {
+        let ingest = ingest.clone();
+        let count = move || ingest.counters().samples_refused().nth(index).map_or(0.0, |(_, count)| count as f64);
+        registry.counter_fn(name, help, &[("reason", reason)], count);
+    }
+}
+
+pub(super) fn register_statsd(registry: &Registry, counters: &Arc<StatsdCounters>) {
+    let counter = |name, help, labels: &[(&str, &str)], figure: fn(&StatsdCounters) -> &AtomicU64| {
+        let counters = counters.clone();
+        registry.counter_fn(name, help, labels, move || read(figure(&counters)));
+    };
+    counter("dozor_statsd_datagrams_total", "Datagrams received.", &[], |c| &c.datagrams);
+    counter("dozor_statsd_datagrams_dropped_total", "Datagrams for which there was no room.", &[], |c| {
+        &c.datagrams_dropped
+    });
+    let (name, help) = ("dozor_statsd_lines_total", "Lines of StatsD by what became of them.");
+    counter(name, help, &[("outcome", "taken")], |c| &c.lines_taken);
+    counter(name, help, &[("outcome", "refused")], |c| &c.lines_refused);
+    counter("dozor_statsd_flushes_failed_total", "Flushes that were not stored, in part or whole.", &[], |c| {
+        &c.flushes_failed
+    });
+    let series = counters.clone();
+    registry.gauge_fn("dozor_statsd_series", "Series of StatsD at present.", &[], move || read(&series.series));
+}
+
+pub(super) fn register_pushgateway(registry: &Registry, pushgateway: &Arc<Pushgateway>) {
+    let gauge = |name, help, figure: fn(&PushCounters) -> &AtomicU64| {
+        let pushgateway = pushgateway.clone();
+        registry.gauge_fn(name, help, &[], move || read(figure(pushgateway.counters())));
+    };
+    gauge("dozor_push_groups", "Groups that were pushed and stay.", |counters| &counters.groups);
+    gauge("dozor_push_series", "Series of these groups.", |counters| &counters.series);
+    gauge("dozor_push_bytes", "Bytes of these groups on disk.", |counters| &counters.bytes);
+    let counter = |name, help, labels: &[(&str, &str)], figure: fn(&PushCounters) -> &AtomicU64| {
+        let pushgateway = pushgateway.clone();
+        registry.counter_fn(name, help, labels, move || read(figure(pushgateway.counters())));
+    };
+    let (name, help) = ("dozor_pushes_total", "Pushes of groups by what became of them.");
+    counter(name, help, &[("outcome", "taken")], |counters| &counters.pushes_taken);
+    counter(name, help, &[("outcome", "refused")], |counters| &counters.pushes_refused);
+    counter("dozor_push_groups_expired_total", "Groups whose time to live ended.", &[], |c| &c.groups_expired);
+    let (name, help) =
+        ("dozor_push_resample_failures_total", "Times that pushed samples were not stored again in time.");
+    counter(name, help, &[], |counters| &counters.resample_failures);
 }

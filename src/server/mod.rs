@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
-//! stop    http ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! stop    http ─► statsd (last flush) ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
@@ -12,8 +12,11 @@
 //! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
 mod formats;
+mod limits;
 mod metadata;
 mod metrics;
+mod push;
+mod statsd;
 mod watch;
 
 use std::net::SocketAddr;
@@ -30,8 +33,8 @@ use tokio::sync::watch as signal;
 use crate::clock::Clock;
 use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
-use crate::http::{self, Entrance, HttpLimits, Recovery, Services};
-use crate::ingest::{Ingest, IngestLimits};
+use crate::http::{self, Entrance, Recovery, Services};
+use crate::ingest::{Ingest, StatsdCounters};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
@@ -42,6 +45,7 @@ use crate::storage::{
 use crate::telemetry::{self, Registry};
 pub use formats::NewerFormat;
 use metadata::MetadataKeeper;
+use statsd::{StatsdRunning, StatsdSockets};
 use watch::{Watching, WatchingParts};
 
 /// How often blocks and retention are looked after. To see that nothing is due costs next to nothing.
@@ -53,15 +57,15 @@ const MAINTENANCE_AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 /// How soon they are looked after again when a block was cut: the head is emptied in the next round, and time may run
 /// faster than the clock.
 const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
-/// Memory that the head may take for one series, when the limit of series is derived from the machine's memory: its
-/// labels, index and table entries (measured by `benches/memory.rs`, with room for longer labels), and three hours of
-/// samples, one each 15 s, of 2.7 bytes.
-const SERIES_BYTES_ASSUMED: u64 = 450 + 720 * 27 / 10;
-
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 3] =
-    [Beside::Replaced(watch::CHECKPOINT), Beside::Growing(OUTBOX), Beside::Replaced(metadata::FILE)];
+pub const BESIDE_THE_DATABASE: [Beside; 4] = [
+    Beside::Replaced(watch::CHECKPOINT),
+    Beside::Growing(OUTBOX),
+    Beside::Replaced(metadata::FILE),
+    // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
+    Beside::Growing(push::FOLDER),
+];
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -80,6 +84,14 @@ pub enum ServerError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}; give --listen another one")]
     Listen {
+        /// The setting.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The address of StatsD cannot be listened on.
+    #[error("cannot listen on {address} for StatsD: {source}; give --statsd-listen another one")]
+    ListenStatsd {
         /// The setting.
         address: String,
         /// What the system said.
@@ -123,12 +135,15 @@ pub struct Server {
     ready: Arc<AtomicBool>,
     stop_http: signal::Sender<bool>,
     http: tokio::task::JoinHandle<()>,
+    statsd: Option<StatsdRunning>,
     stop_deliveries: signal::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     watching: Watching,
     stop_metadata: Sender<()>,
+    stop_pushes: signal::Sender<bool>,
+    pushes: tokio::task::JoinHandle<()>,
     metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
@@ -148,6 +163,7 @@ impl Server {
         let rules = Arc::new(rules::load(&*disk, &config.rules)?);
         let listener = listen(&config.listen).await?;
         let address = listener.local_addr().map_err(|source| listen_error(&config.listen, source))?;
+        let statsd_sockets = listen_statsd(&config.statsd.listen).await?;
         let external_url = match config.external_url.as_str() {
             "" => format!("http://{address}"),
             given => given.to_owned(),
@@ -206,11 +222,24 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let services = services(&config, address, &storage, &snapshots, rules, notifier, &registry, &ready, &clock);
+        let services =
+            services(&config, address, &disk, &storage, &snapshots, rules, notifier, &registry, &ready, &clock)?;
         metrics::register_ingest(&registry, &services.ingest);
+        metrics::register_pushgateway(&registry, &services.pushgateway);
+        let (stop_pushes, pushes_stopped) = signal::channel(false);
+        let pushed = services.pushgateway.clone();
+        let pushes = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            push::keep(&pushed, pushes_stopped).await;
+        });
         let keeper = MetadataKeeper::open(disk, &config.data_dir, &clock, services.ingest.metadata());
         let (stop_metadata, metadata_stopped) = bounded(1);
         let metadata = thread("metadata", move || keeper.run(&metadata_stopped))?;
+        let statsd = statsd_sockets.map(|sockets| {
+            let counters = Arc::new(StatsdCounters::default());
+            metrics::register_statsd(&registry, &counters);
+            StatsdRunning::start(sockets, &config.statsd, services.ingest.clone(), clock.clone(), counters)
+        });
         entrance.open(Arc::new(services));
         tracing::info!(%address, shards = shard_count, "ready");
         Ok(Server {
@@ -222,12 +251,15 @@ impl Server {
             ready,
             stop_http,
             http,
+            statsd,
             stop_deliveries,
             deliveries,
             stop_maintenance,
             maintenance,
             watching,
             stop_metadata,
+            stop_pushes,
+            pushes,
             metadata,
             _lock: lock,
         })
@@ -251,6 +283,11 @@ impl Server {
         // Ends that are gone already have nothing to be told.
         let _ = self.stop_http.send(true);
         let _ = self.http.await;
+        if let Some(statsd) = self.statsd {
+            statsd.shutdown().await;
+        }
+        let _ = self.stop_pushes.send(true);
+        let _ = self.pushes.await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
@@ -279,7 +316,15 @@ fn lock(folder: &Path) -> Result<FolderLock, ServerError> {
 }
 
 async fn listen(address: &str) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| listen_error(address, source))
+    http::listen(address).await.map_err(|source| listen_error(address, source))
+}
+
+async fn listen_statsd(address: &str) -> Result<Option<StatsdSockets>, ServerError> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let bound = StatsdSockets::bind(address).await;
+    bound.map(Some).map_err(|source| ServerError::ListenStatsd { address: address.to_owned(), source })
 }
 
 fn listen_error(address: &str, source: std::io::Error) -> ServerError {
@@ -299,7 +344,7 @@ fn entrance(
         segments_read: progress.segments_done.load(Ordering::Relaxed),
         sample_count: progress.samples.load(Ordering::Relaxed),
     };
-    Entrance::new(HttpLimits::of(config), registry.clone(), clock.clone(), recovery)
+    Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
 }
 
 fn receivers(config: &Config) -> Result<Vec<notify::Receiver>, SecretError> {
@@ -373,10 +418,6 @@ fn storage_options(
     clock: &Clock,
     recovery: Arc<RecoveryProgress>,
 ) -> Result<StorageOptions, ConfigError> {
-    let series_max = match config.head.series_max {
-        0 => telemetry::memory_bytes() / 2 / SERIES_BYTES_ASSUMED,
-        given => given,
-    };
     let head_bytes_max = match config.head.bytes_max {
         0 => telemetry::memory_bytes() / 4,
         given => given,
@@ -389,7 +430,7 @@ fn storage_options(
         retention_rules: retention_rules(config)?,
         retention_bytes: config.retention_bytes,
         out_of_order_window_ms: config.head.out_of_order_window_ms,
-        series_max: usize::try_from(series_max).unwrap_or(usize::MAX),
+        series_max: limits::series_max(config),
         head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
         hash_seed: hash_seed(clock),
         recovery,
@@ -406,6 +447,7 @@ fn hash_seed(clock: &Clock) -> u64 {
 fn services(
     config: &Config,
     address: SocketAddr,
+    disk: &Arc<dyn Disk>,
     storage: &Arc<Storage>,
     snapshots: &Arc<Snapshots>,
     rules: Arc<RuleSet>,
@@ -413,29 +455,23 @@ fn services(
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
-) -> Services {
-    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let decoded_bytes_max = count(config.limits.request_decoded_bytes_max);
-    let limits = IngestLimits {
-        request_bytes_max: count(config.limits.request_bytes_max),
-        request_decoded_bytes_max: decoded_bytes_max,
-        // The largest request that is allowed must find room, and a second one beside it.
-        bytes_in_flight_max: IngestLimits::default().bytes_in_flight_max.max(decoded_bytes_max.saturating_mul(4)),
-        series_per_request_max: count(config.limits.series_per_request_max),
-        samples_per_request_max: count(config.limits.samples_per_request_max),
-    };
+) -> Result<Services, ServerError> {
     let query_limits = Limits {
         samples_max: config.query.samples_max,
-        series_max: count(config.query.series_max),
+        series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
         timeout: Duration::from_millis(u64::try_from(config.query.timeout_ms).unwrap_or(0)),
         lookback_ms: config.query.lookback_ms,
         ..Limits::default()
     };
     let (viewed, examined) = (storage.clone(), storage.clone());
-    Services {
+    let ingest = Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone());
+    let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(config)));
+    let pushgateway = push::open(config, disk, &ingest)?;
+    Ok(Services {
         view: Arc::new(move || viewed.view()),
         engine: Arc::new(Engine::new(query_limits, clock.clone())),
-        ingest: Arc::new(Ingest::new(storage.clone(), limits, clock.clone())),
+        ingest,
+        pushgateway,
         storage: storage.clone(),
         snapshots: snapshots.clone(),
         admin_api: admin_api(config.admin_api, address),
@@ -445,7 +481,7 @@ fn services(
         firing: Arc::new(move || notifier.active()),
         damage: Arc::new(move || examined.damage()),
         clock: clock.clone(),
-    }
+    })
 }
 
 /// Ends the process when it is dropped by a panic.

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::Storage;
-use crate::model::TimeRange;
+use crate::model::{Labels, TimeRange};
 
 /// One block, in figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,16 @@ impl Storage {
     pub fn block_figures(&self) -> Vec<BlockFigures> {
         let blocks = self.blocks.load_full();
         blocks.members().iter().map(|member| member.block.figures()).collect()
+    }
+
+    /// How many series in the head have a label with this value: a look-up a shard.
+    pub fn series_count_with(&self, label: &str, value: &str) -> usize {
+        self.head.shards().iter().map(|shard| shard.read().label_index().count_with(label, value)).sum()
+    }
+
+    /// Whether the head has the series of these labels.
+    pub fn has_series(&self, labels: &Labels) -> bool {
+        self.head.shard(self.head.shard_of(labels)).read().find(labels).is_some()
     }
 
     /// Walks the head, a shard at a time: for a person, not for a loop.

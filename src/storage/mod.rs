@@ -285,12 +285,7 @@ impl Storage {
         if *closing {
             return Err(WriteError::Closing);
         }
-        if let Some(failing) = self.log_failing.load_full() {
-            return Err(WriteError::LogFailing(failing.as_ref().clone()));
-        }
-        if self.head_full.load(Ordering::SeqCst) {
-            return Err(WriteError::HeadFull(self.options.head_bytes_max));
-        }
+        self.check_taking()?;
         let parts = batches.iter().filter(|batch| !batch.is_empty()).count();
         if parts == 0 {
             return Ok(None);
@@ -302,6 +297,21 @@ impl Storage {
             }
         }
         Ok(Some(answered))
+    }
+
+    /// Whether there is a reason, to be seen without any work, for which the next write would not be taken.
+    pub fn check_busy(&self) -> Result<(), WriteError> {
+        self.check_taking()?;
+        let is_full = self.inboxes.iter().any(Sender::is_full);
+        if is_full { Err(WriteError::Busy(SHARD_QUEUE_REQUESTS)) } else { Ok(()) }
+    }
+
+    fn check_taking(&self) -> Result<(), WriteError> {
+        if let Some(failing) = self.log_failing.load_full() {
+            return Err(WriteError::LogFailing(failing.as_ref().clone()));
+        }
+        let is_full = self.head_full.load(Ordering::SeqCst);
+        if is_full { Err(WriteError::HeadFull(self.options.head_bytes_max)) } else { Ok(()) }
     }
 
     /// What a query sees from now on.

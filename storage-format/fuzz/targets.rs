@@ -13,6 +13,7 @@ use storage_format::group::{GroupReader, Scratch, read_column};
 use storage_format::manifest::Manifest;
 use storage_format::metadata::{self, Family};
 use storage_format::outbox::{Delivered, GivenUp, Notification};
+use storage_format::push_groups::Group;
 use storage_format::{block_v1, chunk, log, tombstones, version_of};
 
 use crate::seal;
@@ -21,11 +22,12 @@ use crate::seal;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them. Where there is a golden file of the name, it is an input that the target accepts.
-pub(crate) const TARGETS: [Target; 10] = [
+pub(crate) const TARGETS: [Target; 11] = [
     ("log", framed),
     ("outbox", framed),
     ("detector", framed),
     ("metadata", framed),
+    ("push_groups", framed),
     ("chunk", chunk),
     ("column", column),
     ("group", group),
@@ -61,7 +63,7 @@ fn read_records(records: Reader<'_>) {
         let _ = log::decode_rows(payload, |_, _, _| ());
         let _ = log::decode_samples(payload, |_, _, _| ());
         let _ = log::decode_deletion(payload);
-        let _ = (Family::decode(payload), metadata::decode_end(payload));
+        let _ = (Family::decode(payload), metadata::decode_end(payload), Group::decode(payload));
         let _ = (Notification::decode(payload), Delivered::decode(payload), GivenUp::decode(payload));
     }
     assert!(is_over, "a reader says at last that it is at the end");

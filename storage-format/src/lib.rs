@@ -13,6 +13,7 @@
 //! | manifest of a snapshot | [`manifest`] |
 //! | detector state | [`frame`], with one JSON text a record |
 //! | metadata | [`frame`], [`metadata`] |
+//! | pushed groups | [`frame`], [`push_groups`] |
 //!
 //! Always true:
 //! 1. Integers are little-endian and of a stated width; a float is its 64 bits and comes back as exactly these.
@@ -37,6 +38,7 @@ pub mod log;
 pub mod manifest;
 pub mod metadata;
 pub mod outbox;
+pub mod push_groups;
 #[cfg(test)]
 mod testing;
 pub mod tombstones;

@@ -26,18 +26,20 @@ pub enum FileType {
     Detector,
     /// What is known of metrics beside their samples.
     Metadata,
+    /// A group of the Pushgateway.
+    PushGroup,
 }
 
 impl FileType {
     /// All of them.
-    pub const ALL: [FileType; 5] =
-        [FileType::Block, FileType::Log, FileType::Outbox, FileType::Detector, FileType::Metadata];
+    pub const ALL: [FileType; 6] =
+        [FileType::Block, FileType::Log, FileType::Outbox, FileType::Detector, FileType::Metadata, FileType::PushGroup];
 
     /// The newest version of such a file, which is the one that is written. Readers take all versions from 1 up to it.
     pub const fn version(self) -> u16 {
         match self {
             FileType::Block | FileType::Log => 2,
-            FileType::Outbox | FileType::Detector | FileType::Metadata => 1,
+            FileType::Outbox | FileType::Detector | FileType::Metadata | FileType::PushGroup => 1,
         }
     }
 
@@ -49,6 +51,7 @@ impl FileType {
             FileType::Outbox => FileKind::Outbox.magic(),
             FileType::Detector => FileKind::Detector.magic(),
             FileType::Metadata => FileKind::Metadata.magic(),
+            FileType::PushGroup => FileKind::PushGroup.magic(),
         }
     }
 
@@ -56,7 +59,7 @@ impl FileType {
     fn header_bytes(self) -> usize {
         match self {
             FileType::Block => block::HEADER_BYTES,
-            FileType::Log | FileType::Outbox | FileType::Detector | FileType::Metadata => FILE_HEADER_BYTES,
+            _ => FILE_HEADER_BYTES,
         }
     }
 }
@@ -68,6 +71,7 @@ impl From<FileKind> for FileType {
             FileKind::Outbox => FileType::Outbox,
             FileKind::Detector => FileType::Detector,
             FileKind::Metadata => FileType::Metadata,
+            FileKind::PushGroup => FileType::PushGroup,
         }
     }
 }

@@ -14,11 +14,12 @@ use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 use storage_format::log;
 use storage_format::metadata::{self, Family};
 use storage_format::outbox::{self, Delivered, GivenUp, Notification, Status};
+use storage_format::push_groups::{self, Group, Series};
 use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
-const FRAMED: [&str; 4] = ["log", "outbox", "detector", "metadata"];
+const FRAMED: [&str; 5] = ["log", "outbox", "detector", "metadata", "push_groups"];
 
 fn golden_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -346,6 +347,35 @@ fn metadata_is_read_and_written_as_told() {
     assert_eq!(written(&header, 0, &[(1, first), (1, second), (2, end)]), file);
 }
 
+#[test]
+fn push_groups_are_read_and_written_as_told() {
+    let file = golden("push_groups");
+    let labels = vec![("__name__", "backup_bytes"), ("job", "backup")];
+    let family = push_groups::Family {
+        name: "backup_bytes",
+        metric_type: 2,
+        help: "Bytes written.",
+        pushed_ms: 1_700_000_000_000,
+        series: vec![Series { labels, value: 1.5e9 }],
+    };
+    let group = Group {
+        labels: vec![("job", "backup"), ("shop", "")],
+        ttl_ms: 3_600_000,
+        pushed_ms: 1_700_000_000_000,
+        failed_ms: 0,
+        families: vec![family],
+        ended: vec![vec![("__name__", "backup_errors"), ("job", "backup")]],
+    };
+    let (records, clean) = records(&file).unwrap();
+    assert!(clean);
+    assert_eq!(Group::decode(&records[0].1), Ok(group.clone()));
+
+    let mut payload = Vec::new();
+    group.encode(&mut payload);
+    let header = FileHeader::new(FileKind::PushGroup, 0, 1_700_000_000_000, 4);
+    assert_eq!(written(&header, 0, &[(1, payload)]), file);
+}
+
 fn with_each_flipped_bit(file: &[u8], mut check: impl FnMut(usize, &[u8])) {
     for bit in 0..file.len() * 8 {
         let mut damaged = file.to_vec();
@@ -397,7 +427,7 @@ fn truncation_is_refused_or_keeps_what_was_before() {
 
 #[test]
 fn files_tell_their_versions() {
-    let kinds = [FileType::Log, FileType::Outbox, FileType::Detector, FileType::Metadata];
+    let kinds = [FileType::Log, FileType::Outbox, FileType::Detector, FileType::Metadata, FileType::PushGroup];
     for (name, kind) in FRAMED.into_iter().zip(kinds) {
         assert_eq!(version_of(&golden(name)), Some((kind, 1)));
     }
@@ -441,6 +471,7 @@ fn chapters_tell_the_numbers_of_the_code() {
     assert_told("metadata.md", "KIND_FAMILY", metadata::KIND_FAMILY.into());
     assert_told("metadata.md", "KIND_END", metadata::KIND_END.into());
     assert_told("metadata.md", "TYPES_COUNT", metadata::TYPES_COUNT.into());
+    assert_told("push_groups.md", "KIND_GROUP", push_groups::KIND_GROUP.into());
     assert_told("outbox.md", "KIND_NOTIFICATION", outbox::KIND_NOTIFICATION.into());
     assert_told("outbox.md", "KIND_DELIVERED", outbox::KIND_DELIVERED.into());
     assert_told("outbox.md", "KIND_GIVEN_UP", outbox::KIND_GIVEN_UP.into());

@@ -45,6 +45,17 @@ impl Client {
         self.exchange("POST", path, headers, body)
     }
 
+    /// Sends any request.
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Answer> {
+        self.exchange(method, path, headers, body)
+    }
+
     /// Posts a remote-write 1.0 request as Prometheus does.
     pub(crate) fn remote_write(&mut self, body: &[u8]) -> io::Result<Answer> {
         let headers = [

@@ -65,147 +65,153 @@ fn assert_told_well(all: &[Told]) {
     assert!(elsewhere.is_empty(), "nothing broke there: {elsewhere:?}");
 }
 
+/// A pager, an engine that calls it, and a shop whose story is told to the engine.
+struct Night {
+    folder: TempDir,
+    pager: Pager,
+    engine: Engine,
+    story: Story,
+}
+
+impl Night {
+    /// The pager answers with `status`; without one nobody listens there.
+    fn begin(status: Option<u16>) -> Night {
+        let folder = TempDir::new().expect("a temporary folder");
+        let pager = Pager::new(free_address());
+        if let Some(status) = status {
+            pager.open(status);
+        }
+        let engine = start_engine(folder.path(), &pager);
+        Night { folder, pager, engine, story: Story::new() }
+    }
+
+    /// Sends the shop's samples up to this moment of event time.
+    fn send_until(&mut self, until_ms: i64) {
+        self.story.send(&self.engine, until_ms);
+    }
+
+    fn kill_and_start_again(&mut self) {
+        self.engine.kill();
+        self.engine.start_again();
+    }
+
+    fn wait_until_both_fired(&self) {
+        wait_until("both are told", || has_told_both(&self.pager.taken(), "firing"));
+    }
+
+    /// Sends the rest of the story, and looks at everything that was told.
+    fn end_well(mut self) {
+        self.send_until(self.story.end_ms);
+        self.wait_until_both_fired();
+        wait_until("the end of both is told", || has_told_both(&self.pager.taken(), "resolved"));
+        wait_until("nothing is owed", || self.engine.metric("dozor_notify_pending") == 0.0);
+        assert_told_well(&self.pager.told());
+    }
+
+    /// Lets both alerts fire, stops the engine, and starts another one on its folder with these arguments besides.
+    fn restart_while_firing(&mut self, arguments: &[String]) -> Engine {
+        self.send_until(self.story.repair_ms);
+        self.wait_until_both_fired();
+        self.engine.process().terminate();
+        assert!(self.engine.process().wait_for_end().success());
+        let webhook = format!("--webhook-url=http://{}/hook", self.pager.address);
+        let secret = format!("--webhook-secret-file={}", Pager::secret_file(self.folder.path()).display());
+        let all: Vec<&str> = arguments.iter().chain([&webhook, &secret]).map(String::as_str).collect();
+        Engine::start(self.folder.path(), &all)
+    }
+}
+
 #[test]
 fn pager_that_was_down_hears_firing_then_resolved_though_the_engine_was_killed() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let pager = Pager::new(free_address());
-    let mut engine = start_engine(folder.path(), &pager);
-    let mut story = Story::new();
+    let mut night = Night::begin(None);
 
     // Nobody listens at the pager's address when both alerts fire.
-    let repair_ms = story.repair_ms;
-    story.send(&engine, repair_ms);
-    wait_until("both alerts are in the outbox", || engine.metric("dozor_notify_pending") >= 2.0);
-    wait_until("the pager was called in vain", || engine.metric("dozor_notify_failed_total") >= 1.0);
-    assert_eq!(engine.metric("dozor_notify_delivered_total"), 0.0, "nobody can have taken anything");
+    night.send_until(night.story.repair_ms);
+    wait_until("both alerts are in the outbox", || night.engine.metric("dozor_notify_pending") >= 2.0);
+    wait_until("the pager was called in vain", || night.engine.metric("dozor_notify_failed_total") >= 1.0);
+    assert_eq!(night.engine.metric("dozor_notify_delivered_total"), 0.0, "nobody can have taken anything");
 
     // It comes up, overloaded, and the engine dies before it was told anything that it took.
-    pager.open(503);
-    wait_until("both are tried", || has_told_both(&pager.told(), "firing"));
-    engine.kill();
-    let before_kill = pager.told();
-    engine.start_again();
+    night.pager.open(503);
+    wait_until("both are tried", || has_told_both(&night.pager.told(), "firing"));
+    night.engine.kill();
+    let before_kill = night.pager.told();
+    night.engine.start_again();
     wait_until("both are tried again", || {
-        let told = pager.told();
+        let told = night.pager.told();
         has_told_both(&told[before_kill.len()..], "firing")
     });
-    pager.answer_with(200);
-    wait_until("both are told", || has_told_both(&pager.taken(), "firing"));
-
-    let end_ms = story.end_ms;
-    story.send(&engine, end_ms);
-    wait_until("the end of both is told", || has_told_both(&pager.taken(), "resolved"));
-    wait_until("nothing is owed", || engine.metric("dozor_notify_pending") == 0.0);
-    assert_told_well(&pager.told());
+    night.pager.answer_with(200);
+    night.wait_until_both_fired();
+    night.end_well();
 }
 
 #[test]
 fn engine_killed_before_and_within_an_incident_tells_each_change_once() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let pager = Pager::new(free_address());
-    pager.open(200);
-    let mut engine = start_engine(folder.path(), &pager);
-    let mut story = Story::new();
+    let mut night = Night::begin(Some(200));
 
     // Killed when the fault has begun and nothing can have been noticed yet.
-    let onset_ms = story.onset_ms;
-    story.send(&engine, onset_ms);
-    engine.kill();
-    engine.start_again();
+    let onset_ms = night.story.onset_ms;
+    night.send_until(onset_ms);
+    night.kill_and_start_again();
 
     // Killed within the incident, as soon as it is told.
-    story.send(&engine, onset_ms + 6 * MINUTE_MS);
-    wait_until("both are told", || has_told_both(&pager.taken(), "firing"));
-    engine.kill();
-    engine.start_again();
-    let repair_ms = story.repair_ms;
-    story.send(&engine, repair_ms);
+    night.send_until(onset_ms + 6 * MINUTE_MS);
+    night.wait_until_both_fired();
+    night.kill_and_start_again();
+    night.send_until(night.story.repair_ms);
 
     // And once more when the shop is well again and the alerts are not over yet.
-    engine.kill();
-    engine.start_again();
-    let end_ms = story.end_ms;
-    story.send(&engine, end_ms);
-    wait_until("the end of both is told", || has_told_both(&pager.taken(), "resolved"));
-    wait_until("nothing is owed", || engine.metric("dozor_notify_pending") == 0.0);
-    assert_told_well(&pager.told());
+    night.kill_and_start_again();
+    night.end_well();
 }
 
 #[test]
 fn engine_killed_every_minute_of_an_incident_tells_each_change_once() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let pager = Pager::new(free_address());
-    pager.open(200);
-    let mut engine = start_engine(folder.path(), &pager);
-    let mut story = Story::new();
-    let (onset_ms, repair_ms, end_ms) = (story.onset_ms, story.repair_ms, story.end_ms);
-    story.send(&engine, onset_ms - MINUTE_MS);
+    let mut night = Night::begin(Some(200));
+    let (onset_ms, repair_ms) = (night.story.onset_ms, night.story.repair_ms);
+    night.send_until(onset_ms - MINUTE_MS);
     let mut until_ms = onset_ms;
     while until_ms < repair_ms + 8 * MINUTE_MS {
         // As soon as the last request is acknowledged, whatever detection and the outbox are doing with it.
-        story.send(&engine, until_ms);
-        engine.kill();
-        engine.start_again();
+        night.send_until(until_ms);
+        night.kill_and_start_again();
         until_ms += MINUTE_MS;
     }
-    story.send(&engine, end_ms);
-    wait_until("both were told", || has_told_both(&pager.taken(), "firing"));
-    wait_until("the end of both is told", || has_told_both(&pager.taken(), "resolved"));
-    wait_until("nothing is owed", || engine.metric("dozor_notify_pending") == 0.0);
-    assert_told_well(&pager.told());
+    night.end_well();
 }
 
 #[test]
 fn alert_whose_rule_was_removed_while_it_fired_is_resolved() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let pager = Pager::new(free_address());
-    pager.open(200);
-    let mut engine = start_engine(folder.path(), &pager);
-    let mut story = Story::new();
-    let repair_ms = story.repair_ms;
-    story.send(&engine, repair_ms);
-    wait_until("both are told", || has_told_both(&pager.taken(), "firing"));
-    engine.process().terminate();
-    assert!(engine.process().wait_for_end().success());
-
-    let webhook = format!("--webhook-url=http://{}/hook", pager.address);
-    let secret = format!("--webhook-secret-file={}", Pager::secret_file(folder.path()).display());
-    let _without_rules = Engine::start(folder.path(), &[&webhook, &secret]);
-    wait_until("the end of both is told", || has_told_both(&pager.taken(), "resolved"));
-    assert_told_well(&pager.told());
+    let mut night = Night::begin(Some(200));
+    let _without_rules = night.restart_while_firing(&[]);
+    wait_until("the end of both is told", || has_told_both(&night.pager.taken(), "resolved"));
+    assert_told_well(&night.pager.told());
 }
 
 #[test]
 fn alert_whose_labels_were_changed_while_it_fired_fires_under_the_new_ones() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let pager = Pager::new(free_address());
-    pager.open(200);
-    let mut engine = start_engine(folder.path(), &pager);
-    let mut story = Story::new();
-    let repair_ms = story.repair_ms;
-    story.send(&engine, repair_ms);
-    wait_until("both are told", || has_told_both(&pager.taken(), "firing"));
-    engine.process().terminate();
-    assert!(engine.process().wait_for_end().success());
-    let before = pager.taken().len();
-
+    let mut night = Night::begin(Some(200));
     let rules =
         std::fs::read_to_string(RULES).expect("the demo's rules").replace("severity: ", "owner: shop, severity: ");
-    let file = folder.path().join("rules.yml");
+    let file = night.folder.path().join("rules.yml");
     std::fs::write(&file, rules).expect("the folder can be written");
-    let arguments = [
-        format!("--rules={}", file.display()),
-        format!("--webhook-url=http://{}/hook", pager.address),
-        format!("--webhook-secret-file={}", Pager::secret_file(folder.path()).display()),
-    ];
-    let _relabelled = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
-    // Only one of the two rules has labels.
-    let is_told = |status| alerts_told(&pager.taken()[before..], status).contains("OrderRateDrop");
-    wait_until("the old one is over", || is_told("resolved"));
-    wait_until("the new one fires", || is_told("firing"));
-    let told = pager.taken().split_off(before);
+    let _relabelled = night.restart_while_firing(&[format!("--rules={}", file.display())]);
+    // Only one of the two rules has labels, and so a firing that is told twice.
     let is_new = |told: &Told| String::from_utf8_lossy(&told.body).contains(r#""owner":"shop""#);
-    assert!(told.iter().all(|told| told.alert_name == "OrderRateDrop" && is_new(told) == (told.status == "firing")));
+    let of_the_rule = || {
+        let taken = night.pager.taken().into_iter();
+        taken.filter(|told| told.region == BROKEN_REGION && told.alert_name == "OrderRateDrop").collect::<Vec<_>>()
+    };
+    let is_told = |status, new| of_the_rule().iter().any(|told| told.status == status && is_new(told) == new);
+    wait_until("the old one is over", || is_told("resolved", false));
+    wait_until("the new one fires", || is_told("firing", true));
+    assert!(!is_told("resolved", true), "the new one goes on");
+    let others: Vec<Told> = night.pager.taken().into_iter().filter(|told| told.alert_name != "OrderRateDrop").collect();
+    assert!(
+        others.iter().all(|told| told.status == "firing" && !is_new(told)),
+        "the other rule is as it was: {others:?}"
+    );
 }
 
 /// Takes a snapshot of the engine, kills it, and starts another on what is restored from it.

@@ -85,6 +85,13 @@ pub(crate) fn installed(program: &str, package: &str) -> PathBuf {
     })
 }
 
+/// Finds a program that is newer than the system's own: `tools/test.sh` unpacks it once.
+pub(crate) fn peer(program: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin").join(program);
+    assert!(file.is_file(), "{} is not there: `tools/test.sh`, or tools/peers.sh target/peers", file.display());
+    file
+}
+
 /// An address of this machine that nobody listens on, different at each call.
 pub(crate) fn free_address() -> SocketAddr {
     static CALLS: AtomicU16 = AtomicU16::new(0);

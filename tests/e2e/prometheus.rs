@@ -64,7 +64,7 @@ pub(crate) fn start_node_exporter(folder: &Path) -> (Process, SocketAddr) {
 }
 
 /// A configuration that scrapes the given jobs each second.
-fn scrape_config(jobs: &[(&str, SocketAddr)]) -> String {
+pub(crate) fn scrape_config(jobs: &[(&str, SocketAddr)]) -> String {
     let mut text = "global: { scrape_interval: 1s, scrape_timeout: 1s }\nscrape_configs:\n".to_owned();
     for (job, address) in jobs {
         text.push_str(&format!("  - {{ job_name: {job}, static_configs: [{{ targets: ['{address}'] }}] }}\n"));
@@ -241,7 +241,7 @@ fn start_vmagent(folder: &Path, engine: SocketAddr, jobs: &[(&str, SocketAddr)])
 }
 
 /// Kills the engine while the agent scrapes on, starts it again, and looks for each scrape.
-fn assert_no_scrape_is_lost(mut engine: Engine, exporter: &CountingExporter, mut agent: Process) {
+pub(crate) fn assert_no_scrape_is_lost(mut engine: Engine, exporter: &CountingExporter, mut agent: Process) {
     let wait_for_scrapes = |count: u64, agent: &mut Process| {
         let wanted = exporter.answered() + count;
         wait_until("the agent scrapes", || {
@@ -267,7 +267,7 @@ fn assert_no_scrape_is_lost(mut engine: Engine, exporter: &CountingExporter, mut
 }
 
 /// The numbers of the scrapes that are stored, by time.
-fn stored(engine: &Engine) -> Vec<f64> {
+pub(crate) fn stored(engine: &Engine) -> Vec<f64> {
     let all = instant(engine.address, &format!("{METRIC}[10m]"), Clock::system().now_ms() + SECOND_MS);
     assert!(all.len() <= 1, "more than one series: {all:?}");
     all.into_values().flatten().map(|sample| sample.1).collect()

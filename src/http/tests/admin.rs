@@ -115,7 +115,7 @@ async fn figures_of_the_head_have_prometheus_shape() {
     let empty = concat!(
         r#"{"status":"success","data":{"headStats":{"numSeries":0,"numLabelPairs":0,"chunkCount":0,"#,
         r#""minTime":9223372036854775807,"maxTime":-9223372036854775808},"seriesCountByMetricName":[],"#,
-        r#""labelValueCountByLabelName":[],"memoryInBytesByLabelName":[],"seriesCountByLabelValuePair":[]}}"#
+        r#""labelValueCountByLabelName":[],"memoryInBytesByLabelName":[],"seriesCountByLabelValuePair":[],"overflow":[]}}"#
     );
     assert_eq!(server.body("/api/v1/status/tsdb").await, empty);
     for limit in ["0", "10001", "many"] {

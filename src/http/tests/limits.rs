@@ -80,7 +80,9 @@ async fn bodies_together_are_bounded() {
         }
     };
     let answered = tokio::time::timeout(PATIENCE, refused).await.expect("the bound is reached");
-    assert_eq!(answered.header("retry-after"), Some("1"));
+    assert!(answered.comes_again_in(1) && answered.body.contains("limits.body_bytes_in_flight_max"), "{answered:?}");
+    assert!(server.number("dozor_http_body_bytes_in_flight") >= 60_000.0);
+    assert!(server.number(r#"dozor_http_bodies_refused_total{reason="bytes_in_flight"}"#) >= 1.0);
     holder.write("x".repeat(5_000).as_bytes()).await;
     assert_eq!(holder.answer().await.status, 400, "who was first is read");
     let answered = server.send(format!("{}{}", write_of(8_000), "y".repeat(8_000))).await;
@@ -121,9 +123,39 @@ async fn body_that_does_not_come_is_not_waited_for() {
     let mut client = server.connect().await;
     client.write(format!("{}abc", write_of(10)).as_bytes()).await;
     let answered = client.answer().await;
-    assert_eq!((answered.status, answered.body.as_str()), (503, "the request body did not arrive in time\n"));
-    assert_eq!(answered.header("retry-after"), Some("1"));
+    assert_eq!((answered.status, answered.comes_again_in(1)), (503, true), "{answered:?}");
+    assert!(answered.body.contains("limits.body_timeout"), "{}", answered.body);
     assert!(client.closes().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn body_that_drips_is_closed_long_before_its_time_is_over() {
+    let rate = limits(|limits| (limits.body_rate_min, limits.body_patience) = (1 << 20, MS_100));
+    let server = TestServer::with_limits(rate).await;
+    let mut client = server.connect().await;
+    client.write(write_of(1_000).as_bytes()).await;
+    // Ten bytes each 20 ms: half a KiB a second, where a MiB is asked for.
+    let dripping = async {
+        while server.number(r#"dozor_http_bodies_refused_total{reason="too_slow"}"#) == 0.0 {
+            client.write(b"0123456789").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, dripping).await.expect("it is not waited for");
+    let answered = client.answer().await;
+    assert_eq!(answered.status, 503);
+    assert!(answered.body.contains("limits.body_rate_min"), "{}", answered.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_body_above_the_least_rate_is_read_to_its_end() {
+    let rate = limits(|limits| (limits.body_rate_min, limits.body_patience) = (1, 5 * MS_100));
+    let server = TestServer::with_limits(rate).await;
+    let mut client = server.connect().await;
+    client.write(format!("{}{}", write_of(50), "x".repeat(40)).as_bytes()).await;
+    tokio::time::sleep(7 * MS_100).await; // longer than the patience; what has come is good for forty seconds
+    client.write(b"0123456789").await;
+    assert_eq!(client.answer().await.status, 400, "it was read, and is no snappy");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,20 +195,93 @@ async fn reader_that_takes_nothing_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_past_the_limit_is_told_and_closed() {
     let server = TestServer::with_limits(limits(|limits| limits.connections_max = 2)).await;
-    let (mut first, second) = (server.connect().await, server.connect().await);
-    server.until("dozor_http_connections", 2.0).await;
+    let (mut first, second) = (server.speaking().await, server.speaking().await);
     let mut third = server.connect().await;
     let answered = third.answer().await;
     assert_eq!(answered.status, 503);
     assert_eq!(answered.body, "too many connections: close idle ones, or raise limits.connections_max\n");
     assert!(third.closes().await);
-    assert_eq!(server.number("dozor_http_connections_refused_total"), 1.0);
+    assert_eq!(server.number(r#"dozor_http_connections_refused_total{reason="connections_max"}"#), 1.0);
     first.write(b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n").await;
     assert_eq!(first.answer().await.status, 200, "those before it are served");
     drop(second);
     server.until("dozor_http_connections", 1.0).await;
     let reopened = async { while server.get("/-/ready").await.status != 200 {} };
     tokio::time::timeout(PATIENCE, reopened).await.expect("a place is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_find_a_place_when_senders_have_taken_all() {
+    let server = TestServer::with_limits(limits(|limits| limits.connections_max = 32)).await;
+    let mut senders = Vec::new();
+    for _ in 0..30 {
+        senders.push(server.speaking().await);
+    }
+    for target in ["/-/healthy", "/api/v1/query?query=1&time=4", "/metrics", "/nowhere"] {
+        let mut client = server.connect().await;
+        client.write(format!("GET {target} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes()).await;
+        let answered = client.answer().await;
+        assert_eq!((answered.status == 200, answered.header("connection")), (target != "/nowhere", Some("close")));
+        assert!(client.closes().await, "{target}: one question each");
+    }
+    assert_eq!(server.post_form("/api/v1/query", "query=1").await.status, 200, "also by POST");
+    let answered = server.send(format!("{}abc", write_of(3))).await;
+    assert_eq!((answered.status, answered.comes_again_in(1)), (503, true));
+    assert!(answered.body.contains("limits.connections_max"), "{}", answered.body);
+    assert_eq!(server.number(r#"dozor_http_connections_refused_total{reason="kept_for_questions"}"#), 1.0);
+    senders[0].write(format!("{}abc", write_of(3)).as_bytes()).await;
+    assert_eq!(senders[0].answer().await.status, 400, "those who have a place write on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_idle_connections_change_nothing() {
+    const IDLE: usize = 3_000;
+    // Each has two ends here; what the system does not give makes it a smaller test.
+    let files_max = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let idle = IDLE.min(usize::try_from(files_max).unwrap_or(usize::MAX).saturating_sub(200) / 2);
+    let server = TestServer::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..idle {
+        clients.push(server.connect().await);
+    }
+    server.until("dozor_http_connections", idle as f64).await;
+    let asked = async {
+        for _ in 0..50 {
+            assert_eq!(server.get("/api/v1/query?query=up&time=1010").await.status, 200);
+            assert_eq!(server.send(format!("{}abc", write_of(3))).await.status, 400);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), asked).await.expect("as fast as without them");
+    clients[idle / 2].write(b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(clients[idle / 2].answer().await.status, 200, "and each of them is served when it speaks");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_past_the_limit_keep_nobody_out() {
+    let server = TestServer::with_limits(limits(|limits| limits.connections_max = 32)).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(server.connect().await);
+    }
+    for _ in 0..5 {
+        assert_eq!(server.send(format!("{}abc", write_of(3))).await.status, 400, "it is read");
+    }
+    assert!(silent[0].closes().await, "who was silent longest made room");
+    assert!(server.number(r#"dozor_http_connections_refused_total{reason="silent"}"#) >= 70.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fleet_is_not_told_to_come_back_as_one() {
+    let server = TestServer::with_limits(limits(|limits| limits.connections_max = 1)).await;
+    let _holder = server.speaking().await;
+    let mut told = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        let answered = server.connect().await.answer().await;
+        assert!(answered.comes_again_in(1), "{answered:?}");
+        told.extend(answered.header("retry-after").map(str::to_owned));
+    }
+    // That sixty draws of five leave out two of them has a chance of one in 10^12.
+    assert!(told.len() >= 4, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +294,7 @@ async fn query_without_a_turn_is_refused_and_the_next_one_is_served() {
     server.until("dozor_queries_running", 1.0).await;
     for target in ["/api/v1/query?query=1", "/api/v1/labels"] {
         let answered = server.get(target).await;
-        assert_eq!((answered.status, answered.header("retry-after")), (503, Some("5")));
+        assert_eq!((answered.status, answered.comes_again_in(5)), (503, true));
         assert!(answered.body.contains("raise query.concurrency"), "{}", answered.body);
     }
     server.gate.open();
@@ -261,4 +366,10 @@ fn limits_follow_the_settings() {
     let given = HttpLimits::of(&Config::from_yaml("a.yml", yaml).expect("the settings are right"));
     assert_eq!((given.connections_max, given.request_bytes_max, given.queries_max), (7, 200 << 20, 3));
     assert!(given.bodies_bytes_max >= given.request_bytes_max, "a body that is allowed can be read");
+    let yaml = "limits: { connections_per_address_max: 5, head_timeout: 1s, body_timeout: 2s, body_rate_min: 7KiB, \
+                idle_timeout: 3s, body_bytes_in_flight_max: 64MiB }";
+    let given = HttpLimits::of(&Config::from_yaml("a.yml", yaml).expect("the settings are right"));
+    assert_eq!((given.connections_per_address_max, given.body_rate_min), (5, 7 << 10));
+    let seconds = [given.head_timeout, given.body_timeout, given.idle_timeout].map(|span| span.as_secs());
+    assert_eq!((seconds, given.bodies_bytes_max), ([1, 2, 3], 64 << 20));
 }

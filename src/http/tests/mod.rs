@@ -2,6 +2,8 @@
 
 mod admin;
 mod bulk;
+mod connections;
+mod influx;
 mod lifecycle;
 mod limits;
 mod prometheus;
@@ -17,14 +19,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::WalSync;
 use crate::disk::{Disk, SimulatedDisk};
-use crate::ingest::IngestLimits;
+use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange};
 use crate::query::Limits;
 use crate::storage::{SnapshotOptions, StorageOptions};
@@ -95,10 +97,21 @@ fn services(
 ) -> Arc<Services> {
     let storage = storage();
     let snapshots = Snapshots::new(storage.clone(), SnapshotOptions::default()).expect("the disk can be read");
+    let ingest = Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::manual(NOW_MS)));
+    let push_settings = PushSettings {
+        folder: PathBuf::from("/data/push_groups"),
+        ttl_ms: 0,
+        resample_interval_ms: 30_000,
+        groups_max: 100,
+        series_per_group_max: 100,
+        bytes_max: 1 << 20,
+    };
+    let opened = Pushgateway::open(ingest.clone(), Arc::new(SimulatedDisk::new()), push_settings);
     Arc::new(Services {
         view,
         engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
-        ingest: Arc::new(Ingest::new(storage.clone(), ingest_limits, Clock::manual(NOW_MS))),
+        ingest,
+        pushgateway: opened.expect("an empty folder opens").0,
         storage,
         snapshots: Arc::new(snapshots),
         admin_api,
@@ -170,7 +183,7 @@ impl TestServer {
         view: Arc<dyn Fn() -> ReadView + Send + Sync>,
     ) -> TestServer {
         let services = services(admin_api, ingest_limits, view);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let listener = listen("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopping) = watch::channel(false);
         let recovery = || Recovery { segment_count: 9, segments_read: 3, sample_count: 1_200 };
@@ -184,6 +197,14 @@ impl TestServer {
 
     pub(super) async fn connect(&self) -> Client {
         Client { stream: TcpStream::connect(self.address).await.expect("the server listens"), received: Vec::new() }
+    }
+
+    /// A connection that has had an answer.
+    pub(super) async fn speaking(&self) -> Client {
+        let mut client = self.connect().await;
+        client.write(b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n").await;
+        assert_eq!(client.answer().await.status, 200);
+        client
     }
 
     /// The answer to a GET of this address.
@@ -264,6 +285,14 @@ impl Answered {
             let (other, value) = line.split_once(':')?;
             other.eq_ignore_ascii_case(name).then_some(value.trim())
         })
+    }
+}
+
+impl Answered {
+    /// Whether the client was told to come again after so many seconds, or up to four more.
+    pub(super) fn comes_again_in(&self, seconds: u32) -> bool {
+        let told = self.header("retry-after").and_then(|value| value.parse().ok());
+        told.is_some_and(|told: u32| (seconds..seconds + 5).contains(&told))
     }
 }
 

@@ -92,5 +92,24 @@ async fn write_without_room_is_told_when_to_come_back() {
     let view = || ReadView::of_samples(Vec::new());
     let server = TestServer::with_services(HttpLimits::default(), no_room, Arc::default(), Arc::new(view)).await;
     let answered = write(&server, "", &body(&[(NOW_MS, 1.0)])).await;
-    assert_eq!((answered.status, answered.header("retry-after")), (503, Some("1")), "{}", answered.body);
+    assert_eq!((answered.status, answered.comes_again_in(1)), (503, true), "{}", answered.body);
+    assert!(answered.body.contains("limits.ingest_bytes_in_flight_max"), "{}", answered.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn write_that_is_refused_for_want_of_room_does_not_cost_its_connection() {
+    let no_room = IngestLimits { bytes_in_flight_max: 0, ..IngestLimits::default() };
+    let view = || ReadView::of_samples(Vec::new());
+    let server = TestServer::with_services(HttpLimits::default(), no_room, Arc::default(), Arc::new(view)).await;
+    let mut client = server.connect().await;
+    for _ in 0..3 {
+        let request = "POST /api/v1/write HTTP/1.1\r\nHost: t\r\nContent-Length: 500000\r\n\r\n";
+        client.write(format!("{request}{}", "x".repeat(500_000)).as_bytes()).await;
+        assert_eq!(client.answer().await.status, 503);
+    }
+    assert_eq!(server.number("dozor_http_body_bytes_in_flight"), 0.0);
+    // A long one is not even read: its connection ends with the answer.
+    client.write(b"POST /api/v1/write HTTP/1.1\r\nHost: t\r\nContent-Length: 5000000\r\n\r\nxxx").await;
+    assert_eq!(client.answer().await.status, 503);
+    assert!(client.closes().await);
 }

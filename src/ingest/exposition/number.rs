@@ -6,6 +6,11 @@ use super::line::What;
 /// The NaN that Prometheus stores for one that it reads: never the one that marks a series as stale.
 const NORMAL_NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
 
+/// Digits of a number that [`short`] reads, its point included.
+const DIGITS_MAX: usize = 15;
+const POWERS_OF_TEN: [f64; DIGITS_MAX] =
+    [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+
 /// Times of OpenMetrics beyond ± this, in ms, are none: a float holds every whole number up to here.
 const TIME_MS_MAX: f64 = (1_u64 << 53) as f64;
 
@@ -13,9 +18,40 @@ const TIME_MS_MAX: f64 = (1_u64 << 53) as f64;
 #[inline]
 pub(super) fn value(text: &[u8]) -> Result<f64, What> {
     const WHAT: What = "its value is not a number";
+    if let Some(value) = short(text) {
+        return Ok(value);
+    }
     let digits = std::str::from_utf8(text).map_err(|_| WHAT)?;
     let value: f64 = digits.parse().map_err(|_| WHAT)?;
     if value.is_finite() { Ok(value) } else { special(digits, value) }
+}
+
+/// Reads `-12.5` and the like, of up to fifteen digits: digits and power of ten are floats exactly, so their quotient is
+/// rounded once and is the nearest float (Clinger, PLDI 1990). Most values are so short, and this takes a third of the
+/// instructions of the standard library's reader, which takes the others.
+#[inline]
+fn short(text: &[u8]) -> Option<f64> {
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > DIGITS_MAX {
+        return None;
+    }
+    let (mut number, mut fraction_start) = (0_u64, None);
+    for (index, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + u64::from(byte - b'0'),
+            b'.' if fraction_start.is_none() => fraction_start = Some(index + 1),
+            _ => return None,
+        }
+    }
+    let fraction_digits = fraction_start.map_or(0, |start| digits.len() - start);
+    if digits.len() == usize::from(fraction_start.is_some()) {
+        return None;
+    }
+    let value = number as f64 / POWERS_OF_TEN[fraction_digits];
+    Some(if is_negative { -value } else { value })
 }
 
 /// What is not finite must say so: a number that is too large is none.
@@ -35,15 +71,24 @@ fn special(text: &str, value: f64) -> Result<f64, What> {
 #[inline]
 pub(super) fn timestamp_ms(text: &[u8], format: Format) -> Result<i64, What> {
     match format {
-        Format::Text => {
-            const WHAT: What = "its timestamp is not a whole number of milliseconds";
-            std::str::from_utf8(text).ok().and_then(|digits| digits.parse().ok()).ok_or(WHAT)
-        }
+        Format::Text => whole(text).ok_or("its timestamp is not a whole number of milliseconds"),
         Format::OpenMetrics => {
             // Rounded, not cut off: 1.001 s as a float is a little less than that.
             let ms = (value(text).map_err(|_| "its timestamp is not a number of seconds")? * 1000.0).round();
             let held = ms.abs() <= TIME_MS_MAX;
             if held { Ok(ms as i64) } else { Err("its timestamp is not a number of seconds near the present") }
         }
+    }
+}
+
+#[inline]
+fn whole(text: &[u8]) -> Option<i64> {
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
+    match text {
+        // Of up to 18 digits, which cannot overflow.
+        [_, ..] if text.len() <= 18 && text[0] != b'-' && text[0] != b'+' => {
+            text.iter().try_fold(0, |number, byte| Some(number * 10 + digit(byte)?))
+        }
+        _ => std::str::from_utf8(text).ok()?.parse().ok(),
     }
 }

@@ -399,6 +399,15 @@ proptest! {
     }
 
     #[test]
+    fn short_and_long_numbers_are_the_nearest_floats(text in "[+-]?[0-9]{0,18}\\.?[0-9]{0,18}(e-?[0-9]{1,3})?") {
+        let expected = text.parse::<f64>().ok().filter(|value| value.is_finite());
+        let read = number::value(text.as_bytes());
+        prop_assert_eq!(read.ok().map(f64::to_bits), expected.map(f64::to_bits), "{}", text);
+        let ms = number::timestamp_ms(text.as_bytes(), Format::Text);
+        prop_assert_eq!(ms.ok(), text.parse::<i64>().ok(), "{}", text);
+    }
+
+    #[test]
     fn hostile_bytes_are_read_or_refused_line_by_line(body in any_body(), is_open in any::<bool>()) {
         let format = if is_open { Format::OpenMetrics } else { Format::Text };
         let mut all = lines(&body, format);

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::super::remote_write::read_message;
+use super::super::remote_write::Version;
 use super::super::rows::Rows;
 use super::*;
 use crate::model::SeriesRef;
 
 /// Samples by series, in the order of the message.
-type Read = HashMap<String, Vec<(i64, u64)>>;
+pub(super) type Read = HashMap<String, Vec<(i64, u64)>>;
 
 /// What `prost` reads, each series judged as a label set of its own. `None` if it is no message.
 fn read_by_prost(message: &[u8]) -> Option<Read> {
@@ -30,7 +30,7 @@ fn read_by_prost(message: &[u8]) -> Option<Read> {
 }
 
 /// What our walker reads: rows of known series through `names`, the others by themselves.
-fn by_series(rows: &Rows, names: &HashMap<SeriesRef, String>) -> Read {
+pub(super) fn by_series(rows: &Rows, names: &HashMap<SeriesRef, String>) -> Read {
     let mut read = Read::new();
     for batch in &rows.batches {
         for new in &batch.new {
@@ -45,13 +45,13 @@ fn by_series(rows: &Rows, names: &HashMap<SeriesRef, String>) -> Read {
 }
 
 /// The refs by which the series of a message are known, now that it was stored.
-fn names(fixture: &Fixture, rows: &Rows) -> HashMap<SeriesRef, String> {
+pub(super) fn names(fixture: &Fixture, rows: &Rows) -> HashMap<SeriesRef, String> {
     let known = fixture.storage.resolver().known();
     let new = rows.batches.iter().flat_map(|batch| &batch.new);
     new.filter_map(|new| Some((known.get(new.raw_hash)?, new.labels.to_string()))).collect()
 }
 
-fn sorted(mut read: Read) -> Read {
+pub(super) fn sorted(mut read: Read) -> Read {
     // A series that is sent in two encodings comes in two parts, whose order is not kept.
     read.values_mut().for_each(|samples| samples.sort_unstable());
     read
@@ -59,9 +59,13 @@ fn sorted(mut read: Read) -> Read {
 
 /// Reads the message when its series are unknown, stores it, and reads it again when they are known.
 fn agrees(message: &[u8]) -> Result<(), TestCaseError> {
-    let (expected, fixture) = (read_by_prost(message), Fixture::new());
-    let limits = IngestLimits::default();
-    let unknown = match (read_message(&fixture.storage, &limits, message), &expected) {
+    reads_as(Version::One, message, read_by_prost(message))
+}
+
+/// As [`agrees`], for a message of which another decoder has read `expected`.
+pub(super) fn reads_as(version: Version, message: &[u8], expected: Option<Read>) -> Result<(), TestCaseError> {
+    let fixture = Fixture::new();
+    let unknown = match (fixture.ingest.read_message(version, message), &expected) {
         (Ok(rows), Some(_)) => rows,
         (Err(IngestError::Malformed(_)), None) => return Ok(()),
         // Where we are stricter: proto3 has no groups.
@@ -76,7 +80,7 @@ fn agrees(message: &[u8]) -> Result<(), TestCaseError> {
     let expected = sorted(expected.unwrap_or_default());
     prop_assert_eq!(&sorted(by_series(&unknown, &HashMap::new())), &expected, "with unknown series");
     fixture.write(unknown.batches.clone());
-    let again = read_message(&fixture.storage, &limits, message);
+    let again = fixture.ingest.read_message(version, message);
     let again = again.map_err(|error| TestCaseError::fail(format!("refused when known: {error}")))?;
     prop_assert_eq!(&sorted(by_series(&again, &names(&fixture, &unknown))), &expected, "with known series");
     Ok(())
@@ -112,7 +116,7 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
 
 /// One change to a message.
 #[derive(Clone, Debug)]
-enum Change {
+pub(super) enum Change {
     Flip(prop::sample::Index, u8),
     Remove(prop::sample::Index),
     Insert(prop::sample::Index, Vec<u8>),
@@ -121,7 +125,7 @@ enum Change {
     Move(prop::sample::Index, prop::sample::Index, u8),
 }
 
-fn any_change() -> impl Strategy<Value = Change> {
+pub(super) fn any_change() -> impl Strategy<Value = Change> {
     let index = any::<prop::sample::Index>;
     // Tags of all fields and wire types, and short fields that nobody knows.
     let field = prop_oneof![
@@ -141,7 +145,7 @@ fn any_change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn changed(mut message: Vec<u8>, changes: &[Change]) -> Vec<u8> {
+pub(super) fn changed(mut message: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     for change in changes {
         if message.is_empty() {
             break;

@@ -131,3 +131,44 @@ fn samples_that_wait_for_a_block_are_asked_for_again_until_they_are_stored() {
     let stored = fixture.stored();
     assert_eq!(stored[0], ("history".to_owned(), history));
 }
+
+#[test]
+fn millions_of_empty_messages_are_counted_while_they_are_read() {
+    let fixture = Fixture::new();
+    // 32 MiB inflated, 16 million series without labels: within every limit of bytes.
+    let empty_series = [0x0a, 0x00].repeat(16 << 20);
+    let (status, words) = told(fixture.send_body(compressed(&empty_series)));
+    assert_eq!(status, 413);
+    assert!(words.contains("limits.series_per_request_max = 100000"), "{words}");
+    // One series, and two million samples of zero bytes.
+    let samples = [0x12, 0x00].repeat(2 << 20);
+    let mut series = vec![0x0a];
+    prost::encode_length_delimiter(samples.len(), &mut series).expect("a Vec has room");
+    series.extend(samples);
+    let (status, words) = told(fixture.send_body(compressed(&series)));
+    assert_eq!(status, 413);
+    assert!(words.contains("limits.samples_per_request_max = 1000000"), "{words}");
+    let refused: Vec<(&str, u64)> = fixture.ingest.counters().refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(refused, [("series_per_request_max", 1), ("samples_per_request_max", 1)]);
+}
+
+#[test]
+fn every_refusal_is_counted_by_its_reason() {
+    let fixture = Fixture::with_limits(IngestLimits { request_bytes_max: 1_000, ..IngestLimits::default() });
+    let body = compressed(&message(vec![neighbour()]));
+    let head = |content_type| WriteHead { content_type: Some(content_type), ..WriteHead::default() };
+    let outcome = fixture.runtime.block_on(fixture.ingest.remote_write(head("text/html"), body));
+    assert_eq!(outcome.expect_err("refused").status(), 415);
+    assert_eq!(told(fixture.send_body(Bytes::from_static(b"\x01"))).0, 400);
+    assert_eq!(told(fixture.send_body(Bytes::from(vec![0; 1_001]))).0, 413);
+    assert_eq!(told(fixture.send_body(declaring(3 << 30, 20))).0, 413);
+    let late = series(&[("__name__", "a")], &[(NOW_MS, 1.0), (NOW_MS, 2.0), (NOW_MS + 86_400_000, 3.0)]);
+    let nameless = series(&[("b", "c")], &[(NOW_MS, 1.0)]);
+    assert_eq!(fixture.send_in_part(vec![late, nameless]).refused, 3);
+    let counters = fixture.ingest.counters();
+    let requests: Vec<(&str, u64)> = counters.refused().filter(|(_, count)| *count > 0).collect();
+    let expected = ["unsupported", "malformed", "partial", "request_bytes_max", "request_decoded_bytes_max"];
+    assert_eq!(requests, expected.map(|reason| (reason, 1)));
+    let samples: Vec<(&str, u64)> = counters.samples_refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(samples, [("too_far_ahead", 1), ("conflict", 1), ("unreadable", 1)]);
+}

@@ -2,10 +2,14 @@
 
 mod against_prost;
 mod bounds;
+mod budget;
 mod exposition;
+mod influx;
 mod json_lines;
 mod mixed;
 mod requests;
+mod statsd;
+mod v2;
 mod wire;
 
 use std::path::PathBuf;
@@ -81,6 +85,7 @@ pub(super) fn compressed(message: &[u8]) -> Bytes {
 pub(super) struct Fixture {
     pub(super) storage: Arc<Storage>,
     pub(super) ingest: Ingest,
+    pub(super) clock: Clock,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -90,6 +95,11 @@ impl Fixture {
     }
 
     pub(super) fn with_limits(limits: IngestLimits) -> Fixture {
+        Fixture::with_clock(limits, Clock::manual(NOW_MS))
+    }
+
+    /// One whose time a test moves.
+    pub(super) fn with_clock(limits: IngestLimits, clock: Clock) -> Fixture {
         let options = StorageOptions {
             data_dir: PathBuf::from("/data"),
             shard_count: 2,
@@ -104,10 +114,10 @@ impl Fixture {
             recovery: Arc::default(),
         };
         let disk = Arc::new(SimulatedDisk::new());
-        let (storage, _, _) = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_: &Labels| false))
-            .expect("an empty database opens");
+        let (storage, _, _) =
+            Storage::open(options, disk, clock.clone(), Arc::new(|_: &Labels| false)).expect("an empty database opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        Fixture { ingest: Ingest::new(storage.clone(), limits, Clock::manual(NOW_MS)), storage, runtime }
+        Fixture { ingest: Ingest::new(storage.clone(), limits, clock.clone()), clock, storage, runtime }
     }
 
     /// Sends a body with the usual headers.

@@ -166,6 +166,32 @@ fn fields_that_nobody_knows_are_stepped_over() {
 }
 
 #[test]
+fn descriptions_are_learned_and_damaged_ones_passed_over() {
+    let fixture = Fixture::new();
+    let described = |kind: u8, texts: &[(u8, &str)]| {
+        let mut content = vec![0x08, kind];
+        for (number, text) in texts {
+            content.extend([number << 3 | 2, text.len() as u8]);
+            content.extend(text.as_bytes());
+        }
+        [&[0x1a, content.len() as u8], &content[..]].concat()
+    };
+    let mut request = message(vec![neighbour()]);
+    request.extend(described(1, &[(2, "orders_total"), (4, "Orders taken."), (5, "orders")]));
+    request.extend(described(3, &[(2, "latency_seconds")]));
+    request.extend(described(0, &[(2, "nothing_is_told")]));
+    request.extend(described(2, &[(4, "of no metric")]));
+    request.extend([0x1a, 2, 0x12, 0x7f]);
+    assert_eq!(fixture.send_body(compressed(&request)).expect("taken").samples, 1);
+    let told = |kind, help: &str, unit: &str| MetricMeta { kind, help: help.into(), unit: unit.into() };
+    let expected = [
+        ("latency_seconds".to_owned(), told(MetricKind::Histogram, "", "")),
+        ("orders_total".to_owned(), told(MetricKind::Counter, "Orders taken.", "orders")),
+    ];
+    assert_eq!(fixture.ingest.metadata().all(), expected);
+}
+
+#[test]
 fn native_histogram_is_refused_by_name_and_its_neighbour_stored() {
     for _ in 0..2 {
         let fixture = Fixture::new();
@@ -220,7 +246,9 @@ fn headers_of_other_bodies_are_415() {
     assert_eq!(status(Some("Application/X-Protobuf; proto=prometheus.WriteRequest"), Some("Snappy")), 204);
     assert_eq!(status(Some("application/x-protobuf;proto=\"prometheus.WriteRequest\""), None), 204);
     assert_eq!(status(None, None), 204, "senders of before the specification name nothing");
-    assert_eq!(status(Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some("snappy")), 415);
+    assert_eq!(status(Some("application/x-protobuf;proto=io.prometheus.write.v3.Request"), Some("snappy")), 415);
+    assert_eq!(status(Some("application/x-protobuf;proto="), Some("snappy")), 415);
+    assert_eq!(status(Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some("zstd")), 415);
     assert_eq!(status(Some("application/json"), Some("snappy")), 415);
     assert_eq!(status(Some(""), Some("snappy")), 415);
     assert_eq!(status(Some("application/x-protobuf"), Some("zstd")), 415);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
 use storage_format::manifest::{Manifest, ManifestFile, append_checksum};
 use storage_format::outbox::{Delivered, GivenUp, Notification};
-use storage_format::{Corruption, log as log_format, metadata, outbox, tombstones};
+use storage_format::{Corruption, log as log_format, metadata, outbox, push_groups, tombstones};
 
 use super::super::{block, log};
 use super::{BackupError, MANIFEST, check_restored, files_of};
@@ -108,7 +108,7 @@ fn files_to_read(disk: &dyn Disk, folder: &Path) -> Result<Vec<(PathBuf, u64)>, 
         }
         Ok(())
     };
-    for inner in [log::folder(folder), block::folder(folder), folder.join("outbox")] {
+    for inner in [log::folder(folder), block::folder(folder), folder.join("outbox"), folder.join("push_groups")] {
         for name in files_of(disk, &inner)?.iter().filter(|name| !name.ends_with(".tmp")) {
             add(inner.join(name))?;
         }
@@ -173,6 +173,7 @@ fn kind_of(path: &Path) -> Option<FileKind> {
         "outbox" => Some(FileKind::Outbox),
         "state" => Some(FileKind::Detector),
         "meta" => Some(FileKind::Metadata),
+        "group" => Some(FileKind::PushGroup),
         _ => None,
     }
 }
@@ -254,6 +255,7 @@ fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corrup
         (FileKind::Outbox, outbox::KIND_DELIVERED) => Delivered::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => GivenUp::decode(payload).map(drop),
         (FileKind::Detector, _) => Ok(()),
+        (FileKind::PushGroup, push_groups::KIND_GROUP) => push_groups::Group::decode(payload).map(drop),
         (FileKind::Metadata, metadata::KIND_FAMILY) => metadata::Family::decode(payload).map(drop),
         (FileKind::Metadata, metadata::KIND_END) => metadata::decode_end(payload).map(drop),
         _ => Err(Corruption { offset: 0, what: "a record of a kind that this binary does not know" }),

@@ -179,6 +179,12 @@ impl LabelIndex {
         self.by_text.find(self.hasher.hash_one((name, value)), same).copied()
     }
 
+    /// How many series have this pair: a look-up, however many they are.
+    pub(in crate::storage) fn count_with(&self, name: &str, value: &str) -> usize {
+        let pair = self.by_name.get(name).and_then(|name| self.find_pair(*name, value));
+        pair.map_or(0, |pair| self.pairs[pair as usize].postings.len())
+    }
+
     pub(in crate::storage) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(AsRef::as_ref)
     }

@@ -169,7 +169,7 @@ impl Shard {
     }
 
     /// The live series of these labels.
-    pub(super) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+    pub(in crate::storage) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
         self.find_hashed(labels.hash(), labels)
     }
 

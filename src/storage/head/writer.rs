@@ -139,7 +139,8 @@ impl ShardWriter {
         }
         let newest_ms = self.note_span(&mut shard);
         shard.note_change(&mut self.tally);
-        drop(shard);
+        // The next batch may wait already: queries that do too go first, each for microseconds.
+        RwLockWriteGuard::unlock_fair(shard);
 
         let holds_belated = !self.belated.is_empty();
         encode::encode_samples(&self.admitted, log::KIND_SAMPLES, self.index, &mut records);

@@ -34,11 +34,14 @@ pub enum FileKind {
     Detector,
     /// What is known of metrics beside their samples.
     Metadata,
+    /// A group of the Pushgateway.
+    PushGroup,
 }
 
 impl FileKind {
     /// All of them.
-    pub const ALL: [FileKind; 4] = [FileKind::Log, FileKind::Outbox, FileKind::Detector, FileKind::Metadata];
+    pub const ALL: [FileKind; 5] =
+        [FileKind::Log, FileKind::Outbox, FileKind::Detector, FileKind::Metadata, FileKind::PushGroup];
 
     /// The first eight bytes of such a file.
     pub fn magic(self) -> &'static [u8; 8] {
@@ -47,6 +50,7 @@ impl FileKind {
             FileKind::Outbox => b"DOZOROUT",
             FileKind::Detector => b"DOZORDET",
             FileKind::Metadata => b"DOZORMET",
+            FileKind::PushGroup => b"DOZORPSH",
         }
     }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use dozor::clock::Clock;
-use dozor::demo::{Connection, Content, Feed, RequestEncoder, SERIES_PER_NODE, Shop, ShopOptions};
+use dozor::demo::{Connection, Content, Feed, SERIES_PER_NODE, Shop, ShopOptions};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::Options;
+use crate::encode::Encoder;
 use crate::process::Process;
 use crate::target::{Target, parse_start, parse_target};
 
@@ -75,7 +76,7 @@ pub(crate) async fn send(options: &Options) -> anyhow::Result<(Value, bool)> {
     for index in 0..connections {
         let feed = Feed::new(share(options, index, connections)?, start_ms);
         let bodies = generate(feed, options, start_ms);
-        tasks.push(tokio::spawn(drive(target.clone(), bodies, pace, clock.clone())));
+        tasks.push(tokio::spawn(drive(target.clone(), options.protocol.content(), bodies, pace, clock.clone())));
     }
     let mut tally = Tally::new();
     for task in tasks {
@@ -124,13 +125,16 @@ fn generate(mut feed: Feed, options: &Options, start_ms: i64) -> mpsc::Receiver<
     let (to_connection, bodies) = mpsc::channel(BODIES_AHEAD_COUNT);
     let scrapes = options.scrapes.unwrap_or(if options.duration.is_some() { u32::MAX } else { SCRAPES_COUNT_DEFAULT });
     let until_ms = start_ms.saturating_add(i64::from(scrapes - 1) * i64::from(options.interval) * 1_000);
-    let batch = options.batch;
+    let (batch, protocol) = (options.batch, options.protocol);
     std::thread::spawn(move || {
-        let mut encoder = RequestEncoder::new();
-        while feed.fill(&mut encoder, batch, until_ms) > 0 {
-            let sample_count = encoder.sample_count() as u64;
-            let body = Body { bytes: Bytes::copy_from_slice(encoder.finish()), sample_count };
-            if to_connection.blocking_send(body).is_err() {
+        let mut encoder = Encoder::new(protocol);
+        loop {
+            let mut sample_count = 0;
+            while sample_count < batch && feed.next(until_ms, |fed| encoder.push(fed)) {
+                sample_count += 1;
+            }
+            let body = Body { bytes: encoder.finish(), sample_count: sample_count as u64 };
+            if sample_count == 0 || to_connection.blocking_send(body).is_err() {
                 return;
             }
         }
@@ -138,7 +142,7 @@ fn generate(mut feed: Feed, options: &Options, start_ms: i64) -> mpsc::Receiver<
     bodies
 }
 
-async fn drive(target: Target, mut bodies: mpsc::Receiver<Body>, pace: Pace, clock: Clock) -> Tally {
+async fn drive(target: Target, content: Content, mut bodies: mpsc::Receiver<Body>, pace: Pace, clock: Clock) -> Tally {
     let mut connection = Connection::new(target.address);
     let mut tally = Tally::new();
     let began = clock.monotonic();
@@ -147,7 +151,7 @@ async fn drive(target: Target, mut bodies: mpsc::Receiver<Body>, pace: Pace, clo
             let due = began + Duration::from_secs_f64(tally.samples as f64 / pace.rate);
             tokio::time::sleep(due.min(pace.until).saturating_sub(clock.monotonic())).await;
         }
-        if !deliver(&target, &mut connection, &body, pace, &clock, &mut tally).await {
+        if !deliver((&target, content), &mut connection, &body, pace, &clock, &mut tally).await {
             break;
         }
     }
@@ -156,7 +160,7 @@ async fn drive(target: Target, mut bodies: mpsc::Receiver<Body>, pace: Pace, clo
 
 /// Sends one request until it is answered for good. Returns whether to go on.
 async fn deliver(
-    target: &Target,
+    (target, content): (&Target, Content),
     connection: &mut Connection,
     body: &Body,
     pace: Pace,
@@ -165,7 +169,7 @@ async fn deliver(
 ) -> bool {
     while clock.monotonic() < pace.until {
         let began = clock.monotonic();
-        let answer = connection.post(&target.path, Content::RemoteWrite, body.bytes.clone()).await;
+        let answer = connection.post(&target.path, content, body.bytes.clone()).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return tally.fail("no answer", error.to_string()),

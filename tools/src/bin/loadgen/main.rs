@@ -12,6 +12,7 @@
 //! Always true: a connection owns its nodes, so every series arrives in order of time; the samples are the same for the
 //! same options, whatever the speed; count and time are bounded; the load stays on this machine.
 
+mod encode;
 mod garbage;
 mod load;
 mod process;
@@ -34,6 +35,9 @@ struct Options {
     /// Where remote write is taken in; loopback addresses only
     #[arg(long, default_value = "http://127.0.0.1:9090/api/v1/write")]
     url: String,
+    /// How samples are written; a text goes to another path, such as /api/v1/import/prometheus
+    #[arg(long, value_enum, default_value = "1.0")]
+    protocol: encode::Protocol,
     /// Nodes of the shop, 40 series each
     #[arg(long, default_value_t = 1_000, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     nodes: usize,

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use clap::Parser;
+use dozor::demo::Fed;
+use dozor::model::Labels;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -13,6 +15,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use crate::encode::{Encoder, Protocol};
 use crate::garbage::{Dice, garbage, valid_request};
 use crate::process::{Process, cpu_s_of};
 use crate::target::{parse_start, parse_target};
@@ -202,4 +205,33 @@ fn processes_are_measured() {
     assert!(cpu_s_of("7 (a) S 1").is_err());
     let memory = Process::own().memory().unwrap();
     assert!(memory.resident_bytes > 100_000 && memory.peak_bytes >= memory.resident_bytes);
+}
+
+#[test]
+fn a_sample_is_written_in_each_way() {
+    let mut label_bytes = Vec::new();
+    let labels = Labels::from_pairs([("__name__", "up"), ("job", "a")]).expect("labels");
+    dozor::demo::encode_labels(&labels, &mut label_bytes);
+    let fed = Fed { node: 0, series: 3, label_bytes: &label_bytes, timestamp_ms: 300, value: 1.0 };
+    let mut text = Encoder::new(Protocol::Text);
+    text.push(&fed);
+    assert_eq!(text.finish(), "up{job=\"a\"} 1 300\n");
+
+    let mut symbols = Encoder::new(Protocol::RemoteWrite2);
+    for _ in 0..2 {
+        symbols.push(&fed);
+        let message = snap::raw::Decoder::new().decompress_vec(&symbols.finish()).expect("snappy");
+        let expected: [&[u8]; 9] = [
+            b"\x22\x00",
+            b"\x22\x08__name__",
+            b"\x22\x02up",
+            b"\x22\x03job",
+            b"\x22\x01a",
+            b"\x2a\x14",                         // one series of 20 bytes
+            b"\x0a\x04\x01\x02\x03\x04",         // refs
+            b"\x12\x0c\x09\0\0\0\0\0\0\xf0\x3f", // a sample of 12 bytes: 1.0
+            b"\x10\xac\x02",                     // at 300
+        ];
+        assert_eq!(message, expected.concat(), "each request has symbols of its own");
+    }
 }

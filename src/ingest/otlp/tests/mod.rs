@@ -1,0 +1,137 @@
+//! OpenTelemetry's metrics over a database in memory; requests are built by `prost`.
+
+mod answers;
+mod deltas;
+mod hostile;
+mod json;
+mod names;
+mod proto;
+mod translation;
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::*;
+use crate::ingest::IngestLimits;
+use crate::ingest::tests::{Fixture, NOW_MS};
+use proto::*;
+
+/// [`NOW_MS`] in the protocol's unit.
+const NOW_NS: u64 = NOW_MS as u64 * 1_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
+const DELTA: i32 = 1;
+const CUMULATIVE: i32 = 2;
+
+/// A way in, and what came of it.
+struct Receiver {
+    fixture: Fixture,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Receiver {
+    fn new() -> Receiver {
+        Receiver::with(OtlpOptions::default(), IngestLimits::default())
+    }
+
+    fn with(options: OtlpOptions, limits: IngestLimits) -> Receiver {
+        let mut fixture = Fixture::with_limits(limits);
+        fixture.ingest.otlp = Otlp::new(options);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        Receiver { fixture, runtime }
+    }
+
+    fn post(&self, encoding: OtlpEncoding, body: impl Into<Bytes>) -> OtlpAnswer {
+        self.runtime.block_on(self.fixture.ingest.otlp_metrics(encoding, None, body.into()))
+    }
+
+    fn send(&self, request: &Request) -> OtlpAnswer {
+        self.post(OtlpEncoding::Protobuf, request.encode_to_vec())
+    }
+
+    /// Sends what is stored whole.
+    fn store(&self, request: &Request) {
+        let answer = self.send(request);
+        assert_eq!(
+            (answer.status, answer.body.as_slice()),
+            (200, &b""[..]),
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+    }
+
+    /// Sends what is stored in part: how many points were not, and what is said.
+    fn store_part(&self, request: &Request) -> (i64, String) {
+        let answer = self.send(request);
+        assert_eq!(answer.status, 200);
+        let response = Response::decode(answer.body.as_slice()).expect("a response");
+        let partial = response.partial_success.expect("a part was refused");
+        (partial.rejected_data_points, partial.error_message)
+    }
+
+    /// Sends what is refused as a whole: status, code and message.
+    fn refuse(&self, request: &Request) -> (u16, i32, String) {
+        let answer = self.send(request);
+        let status = Status::decode(answer.body.as_slice()).expect("a status");
+        (answer.status, status.code, status.message)
+    }
+
+    /// Each series with its samples, a line each: `up{job="shop"} 1@0 2@1000`, times in ms from [`NOW_MS`].
+    fn lines(&self) -> Vec<String> {
+        let line = |(labels, samples): (String, Vec<(i64, f64)>)| {
+            let sample = |(time_ms, value): (i64, f64)| match crate::model::is_stale(value) {
+                true => format!(" stale@{}", time_ms - NOW_MS),
+                false => format!(" {value}@{}", time_ms - NOW_MS),
+            };
+            labels + &samples.into_iter().map(sample).collect::<String>()
+        };
+        let mut lines: Vec<String> = self.fixture.stored().into_iter().map(line).collect();
+        lines.sort();
+        lines
+    }
+}
+
+fn string(text: &str) -> AnyValue {
+    AnyValue { value: Some(Any::String(text.as_bytes().to_vec())) }
+}
+
+fn attributes(pairs: &[(&str, &str)]) -> Vec<KeyValue> {
+    let pair = |(key, value): &(&str, &str)| KeyValue { key: key.as_bytes().to_vec(), value: Some(string(value)) };
+    pairs.iter().map(pair).collect()
+}
+
+/// A point of this value, ending at `NOW` plus so many seconds, begun a second before.
+fn number(pairs: &[(&str, &str)], second: u64, value: f64) -> NumberPoint {
+    NumberPoint {
+        attributes: attributes(pairs),
+        start_time_unix_nano: NOW_NS + second * SECOND_NS - SECOND_NS,
+        time_unix_nano: NOW_NS + second * SECOND_NS,
+        flags: 0,
+        value: Some(Number::AsDouble(value)),
+    }
+}
+
+fn metric(name: &str, unit: &str, data: Data) -> Metric {
+    Metric { name: name.into(), description: b"what it means".to_vec(), unit: unit.into(), data: Some(data) }
+}
+
+fn gauge(name: &str, unit: &str, data_points: Vec<NumberPoint>) -> Metric {
+    metric(name, unit, Data::Gauge(Gauge { data_points }))
+}
+
+fn sum(name: &str, aggregation_temporality: i32, is_monotonic: bool, data_points: Vec<NumberPoint>) -> Metric {
+    metric(name, "", Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic }))
+}
+
+fn request_of(resource: &[(&str, &str)], metrics: Vec<Metric>) -> Request {
+    let scope = Scope { name: b"shop.lib".to_vec(), version: b"1.2".to_vec(), attributes: attributes(&[("a.b", "c")]) };
+    Request {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(Resource { attributes: attributes(resource) }),
+            scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, schema_url: b"https://s/1".to_vec() }],
+        }],
+    }
+}
+
+fn request(metrics: Vec<Metric>) -> Request {
+    request_of(&[], metrics)
+}

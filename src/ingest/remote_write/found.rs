@@ -1,0 +1,150 @@
+//! What was found in a message so far: rows of known series, new series, and what is refused.
+
+use std::sync::Arc;
+
+use super::sample::sample;
+use crate::ingest::rows::{Rows, over};
+use crate::ingest::verdict::RefusedRows;
+use crate::ingest::wire::WireError;
+use crate::ingest::{Ingest, IngestError, IngestLimits};
+use crate::model::{Labels, METRIC_NAME, Sample, SeriesRef};
+use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
+
+/// Pairs of a series as they stand in the message: no text yet.
+pub(super) type RawPairs<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+/// The walk's findings, and what it needs to judge them.
+pub(super) struct Found<'a> {
+    pub(super) storage: &'a Storage,
+    pub(super) known: Known<'a>,
+    pub(super) limits: &'a IngestLimits,
+    batches: Vec<ShardBatch>,
+    refused: RefusedRows,
+    sample_count: usize,
+}
+
+/// How much was found of a series' shard before a part of it was read.
+pub(super) struct Mark {
+    shard: usize,
+    row_count: usize,
+    sample_count: usize,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn new(ingest: &'a Ingest) -> Found<'a> {
+        let storage = &ingest.storage;
+        Found {
+            storage,
+            known: storage.resolver().known(),
+            limits: &ingest.limits,
+            batches: vec![ShardBatch::default(); storage.shard_count()],
+            refused: RefusedRows::default(),
+            sample_count: 0,
+        }
+    }
+
+    pub(super) fn into_rows(self) -> Rows {
+        Rows { batches: self.batches, refused: self.refused }
+    }
+
+    /// Adds a sample of a known series. Its message ends at `base` in the body.
+    #[inline]
+    pub(super) fn row(&mut self, series: SeriesRef, bytes: &[u8], base: usize) -> Result<(), IngestError> {
+        let sample = sample(bytes, base).map_err(malformed)?;
+        self.push(series, sample)
+    }
+
+    /// Adds a sample of a known series.
+    #[inline]
+    pub(super) fn push(&mut self, series: SeriesRef, sample: Sample) -> Result<(), IngestError> {
+        self.count_sample()?;
+        let Sample { timestamp_ms, value } = sample;
+        self.batches[series.shard()].rows.push(Row { series, timestamp_ms, value });
+        Ok(())
+    }
+
+    /// Makes room for a sample of each of so many series, which are spread evenly over the shards.
+    pub(super) fn reserve(&mut self, series_count: usize) {
+        let each = series_count.div_ceil(self.batches.len());
+        self.batches.iter_mut().for_each(|batch| batch.rows.reserve(each));
+    }
+
+    /// Reads a sample of a series that may be new.
+    pub(super) fn sample(&mut self, bytes: &[u8], base: usize) -> Result<Sample, IngestError> {
+        self.count_sample()?;
+        sample(bytes, base).map_err(malformed)
+    }
+
+    pub(super) fn mark(&self, series: SeriesRef) -> Mark {
+        let shard = series.shard();
+        Mark { shard, row_count: self.batches[shard].rows.len(), sample_count: self.sample_count }
+    }
+
+    /// Forgets the rows of the shard since the mark.
+    pub(super) fn go_back(&mut self, mark: &Mark) {
+        self.batches[mark.shard].rows.truncate(mark.row_count);
+        self.sample_count = mark.sample_count;
+    }
+
+    /// Adds a series that is not known under this key, or refuses it alone. Without samples there is nothing to store,
+    /// and no series is made.
+    pub(super) fn new_series(&mut self, pairs: &RawPairs<'_>, samples: Vec<Sample>, key: u128) {
+        match labels(pairs) {
+            Ok(_) if samples.is_empty() => {}
+            Ok(labels) => {
+                let shard = self.storage.shard_of(&labels);
+                self.batches[shard].new.push(NewSeries { labels: Arc::new(labels), raw_hash: key, samples });
+            }
+            Err(reason) => self.refuse_series(samples.len(), reason, pairs),
+        }
+    }
+
+    /// Refuses a series with so many samples; of one that has none, the series counts.
+    pub(super) fn refuse_series(&mut self, sample_count: usize, reason: String, pairs: &RawPairs<'_>) {
+        let count = u64::try_from(sample_count.max(1)).unwrap_or(u64::MAX);
+        self.refused.add(count, reason, || format!("the series {}", shown(pairs)));
+    }
+
+    #[cold]
+    pub(super) fn refuse_histogram(&mut self) {
+        let reason = "native histograms are not stored by this version; send classic buckets".to_owned();
+        self.refused.add(1, reason, || "a native histogram".to_owned());
+    }
+
+    #[inline]
+    fn count_sample(&mut self) -> Result<(), IngestError> {
+        self.sample_count += 1;
+        if self.sample_count > self.limits.samples_per_request_max {
+            return Err(over("samples", self.limits.samples_per_request_max, "limits.samples_per_request_max"));
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+pub(super) fn malformed(error: WireError) -> IngestError {
+    IngestError::Malformed(format!("the body is not remote write: byte {}: {}", error.offset, error.what))
+}
+
+fn labels(pairs: &RawPairs<'_>) -> Result<Labels, String> {
+    let mut texts = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| "a label is not valid UTF-8".to_owned());
+        texts.push((text(name)?, text(value)?));
+    }
+    let labels = Labels::from_pairs(texts).map_err(|error| error.to_string())?;
+    match labels.metric_name() {
+        Some(_) => Ok(labels),
+        None => Err(format!("the label {METRIC_NAME} is missing")),
+    }
+}
+
+/// A refused label set, as far as it can be shown.
+fn shown(pairs: &RawPairs<'_>) -> String {
+    let pair = |(name, value): &(&[u8], &[u8])| {
+        let short = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).into_owned();
+        format!("{}={:?}", short(name), short(value))
+    };
+    let all: Vec<String> = pairs.iter().take(8).map(pair).collect();
+    format!("{{{}}}", all.join(", "))
+}
