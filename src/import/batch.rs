@@ -12,6 +12,10 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 /// What a sample takes in a request, in bytes.
 const SAMPLE_BYTES: usize = 18;
 
+/// Reasons that are told apart; of those that come later only the count is kept.
+pub(super) const REASONS_MAX: usize = 32;
+pub(super) const OTHER_REASON: &str = "for other reasons";
+
 /// Samples that a source could not give, by reason; `first` says which was the first.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
@@ -27,6 +31,7 @@ pub(super) struct Batch {
     sample_count: usize,
     bytes: usize,
     refused: Refused,
+    refused_count: usize,
     message: Vec<u8>,
 }
 
@@ -50,9 +55,13 @@ impl Batch {
         if self.refused.first.is_none() {
             self.refused.first = Some(format!("{}: {reason}", which()));
         }
-        match self.refused.reasons.iter_mut().find(|(known, _)| known == reason) {
-            Some((_, total)) => *total += count,
-            None => self.refused.reasons.push((reason.to_owned(), count)),
+        self.refused_count += 1;
+        let reasons = &mut self.refused.reasons;
+        let known = reasons.iter().position(|(known, _)| known == reason);
+        let reason = if reasons.len() < REASONS_MAX { reason } else { OTHER_REASON };
+        match known.or_else(|| reasons.iter().position(|(known, _)| known == reason)) {
+            Some(position) => reasons[position].1 += count,
+            None => reasons.push((reason.to_owned(), count)),
         }
     }
 
@@ -65,7 +74,10 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.room() == 0 || self.bytes + self.sample_count * SAMPLE_BYTES >= BATCH_BYTES_MAX
+        // What is refused counts too, so that a source of nothing else is noted in parts as well.
+        self.room() == 0
+            || self.refused_count >= BATCH_SAMPLES_MAX
+            || self.bytes + self.sample_count * SAMPLE_BYTES >= BATCH_BYTES_MAX
     }
 
     /// Samples that it still has room for.
@@ -92,6 +104,7 @@ impl Batch {
         self.samples.clear();
         self.sample_count = 0;
         self.bytes = 0;
+        self.refused_count = 0;
     }
 
     /// The body of a remote-write 1.0 request with all of it, in the series' order of time.

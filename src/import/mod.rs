@@ -11,7 +11,7 @@
 //! interrupted, by whatever, goes on there: nothing is left out, and what is sent twice is one sample.
 //!
 //! A server takes the samples of a series in order of time, give or take `head.out_of_order_window`. So blocks are read an
-//! hour of all series at a time ([`prometheus`]); files are taken as they are, since whoever wrote them chose the order.
+//! hour of all series at a time (`prometheus/mod.rs`); files are taken as they are, since whoever wrote them chose the order.
 //!
 //! Always true:
 //! 1. Bytes of a source never panic: each length is checked before it is used. What is wrong with one line, chunk or series is
@@ -79,6 +79,17 @@ pub struct ImportPlan {
     pub retry_for: Duration,
 }
 
+/// How far an import is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// Bytes of the source that are read.
+    pub done_bytes: u64,
+    /// Bytes of the source.
+    pub total_bytes: u64,
+    /// Why the last request has to be sent again.
+    pub waiting: Option<&'a str>,
+}
+
 /// An import that can be run, from the beginning or from where an earlier one was interrupted.
 pub struct Import {
     source: Box<dyn Source>,
@@ -120,21 +131,22 @@ impl Import {
         &self.tally
     }
 
-    /// Sends everything. `show` is told after each batch how many of how many bytes of the source are done.
-    pub async fn run(&mut self, show: &mut dyn FnMut(u64, u64)) -> Result<(), ImportError> {
+    /// Sends everything. `show` is told after each batch how far it is, and when the server makes it wait.
+    pub async fn run(&mut self, show: &mut dyn FnMut(Progress<'_>)) -> Result<(), ImportError> {
         let mut batch = Batch::default();
         loop {
             let is_more = self.source.fill(&mut batch)?;
             self.tally.note_series(batch.series());
-            let answer = if batch.is_empty() { None } else { Some(self.sender.send(&mut batch).await?) };
+            let (done_bytes, total_bytes) = self.source.progress();
+            let mut wait = |why: &str| show(Progress { done_bytes, total_bytes, waiting: Some(why) });
+            let answer = if batch.is_empty() { None } else { Some(self.sender.send(&mut batch, &mut wait).await?) };
             self.tally.note(batch.take_refused(), answer);
             batch.clear();
             if !is_more {
                 break;
             }
             self.state.write(&self.source.position(), &self.tally)?;
-            let (done, total) = self.source.progress();
-            show(done, total);
+            show(Progress { done_bytes, total_bytes, waiting: None });
         }
         self.state.remove()
     }

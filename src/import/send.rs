@@ -57,23 +57,23 @@ impl Sender {
         Ok(Sender { client, address: format!("{}{PATH}", url.trim_end_matches('/')), retry_for, clock })
     }
 
-    /// Sends the batch until the server has stored what it wants of it.
-    pub(super) async fn send(&self, batch: &mut Batch) -> Result<Answer, ImportError> {
+    /// Sends the batch until the server has stored what it wants of it. `wait` is told why it has to be sent again.
+    pub(super) async fn send(&self, batch: &mut Batch, wait: &mut dyn FnMut(&str)) -> Result<Answer, ImportError> {
         let body = bytes::Bytes::from(batch.encode());
         let start = self.clock.monotonic();
         let mut pause = PAUSE_MIN;
         loop {
-            let (wait, why) = match self.attempt(body.clone(), batch.sample_count() as u64).await {
+            let (rest, why) = match self.attempt(body.clone(), batch.sample_count() as u64).await {
                 Attempt::Done(answer) => return Ok(answer),
                 Attempt::Never(why) => return Err(ImportError::Server(why)),
-                Attempt::Again(wait, why) => (wait.unwrap_or(pause), why),
+                Attempt::Again(rest, why) => (rest.unwrap_or(pause), why),
             };
             if self.clock.monotonic().saturating_sub(start) > self.retry_for {
                 let tried = self.retry_for.as_secs();
                 return Err(ImportError::Server(format!("{why} (tried for {tried} s; --retry-for waits longer)")));
             }
-            tracing::debug!(why, "sending again");
-            tokio::time::sleep(wait.min(PAUSE_MAX)).await;
+            wait(&why);
+            tokio::time::sleep(rest.min(PAUSE_MAX)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }

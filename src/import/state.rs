@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ImportError;
-use super::batch::Refused;
+use super::batch::{OTHER_REASON, REASONS_MAX, Refused};
 use super::send::Answer;
 use super::source::Position;
 use crate::disk::Disk;
@@ -16,9 +16,6 @@ use crate::model::Labels;
 
 /// The version of the file.
 const VERSION: u32 = 1;
-/// Reasons that are told apart; of those that come later only the count is kept.
-const REASONS_MAX: usize = 32;
-const OTHER_REASON: &str = "for other reasons";
 
 /// What has become of the samples.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use super::snapshot::url_of;
 use crate::clock::Clock;
 use crate::config::{Config, ServeArgs, parse_duration_ms};
 use crate::disk::RealDisk;
-use crate::import::{Import, ImportPlan, SourceKind, Tally};
+use crate::import::{Import, ImportPlan, Progress, SourceKind, Tally};
 
 /// The exit code where something was refused.
 const REFUSED: u8 = 1;
@@ -86,7 +86,15 @@ async fn send_all(flags: ImportArgs) -> anyhow::Result<ExitCode> {
         eprintln!("going on behind {stored} samples that are stored already");
     }
     let mut bar = Bar::new("importing");
-    let ran = import.run(&mut |done, total| bar.show("", done, total)).await;
+    let mut has_waited = false;
+    let mut show = |progress: Progress<'_>| {
+        let next = if progress.waiting.is_some() { "waiting for the server" } else { "" };
+        bar.show(next, progress.done_bytes, progress.total_bytes);
+        if let Some(why) = progress.waiting.filter(|_| !std::mem::replace(&mut has_waited, true)) {
+            eprintln!("{why}; sending again until it is taken");
+        }
+    };
+    let ran = import.run(&mut show).await;
     drop(bar);
     for remark in import.remarks() {
         eprintln!("{remark}");

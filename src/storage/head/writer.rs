@@ -30,6 +30,14 @@ use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
 /// Rows whose series are brought into the cache together: two lines each, of which the core fetches some dozens at once.
 pub(super) const WARM_ROWS: usize = 32;
 
+/// Look-ups in blocks that a batch may cost with rows that are too old; of more than that none is looked up.
+const LOOK_UPS_BEHIND_MAX: usize = 1024;
+
+/// Whether two rows, sorted, are asked for at once.
+fn is_one_look_up(a: &LogRow, b: &LogRow) -> bool {
+    a.0 == b.0 && b.1 - a.1 <= BLOCK_MS
+}
+
 /// A log record on its way to the disk, and who waits for it.
 pub(in crate::storage) struct LogEntry {
     /// Whole records, their chains still open.
@@ -61,6 +69,8 @@ pub(in crate::storage) struct ShardWriter {
     admitted: Vec<LogRow>,
     /// Rows of the batch at hand whose time is sealed: first those to be looked up, then those admitted.
     belated: Vec<LogRow>,
+    /// Rows of the batch at hand whose time is sealed, and that are too old for their series unless they are stored already.
+    behind: Vec<LogRow>,
     /// Newest of those to be looked up, by series.
     belated_newest_ms: HashMap<SeriesRef, i64>,
     pub(super) tapped: TapBatch,
@@ -109,6 +119,7 @@ impl ShardWriter {
             tally: Tally::default(),
             admitted: Vec::new(),
             belated: Vec::new(),
+            behind: Vec::new(),
             belated_newest_ms: HashMap::new(),
             tapped: TapBatch::default(),
         }
@@ -123,7 +134,7 @@ impl ShardWriter {
         let bounds = self.bounds(&shard, now_ms);
         self.admit_new(&mut shard, &batch.new, bounds, &mut summary, &mut records);
         self.admit_rows(&mut shard, &batch.rows, bounds, &mut summary);
-        if !self.belated.is_empty() {
+        if !self.belated.is_empty() || !self.behind.is_empty() {
             shard = self.admit_belated(shard, &mut summary);
         }
         let newest_ms = self.note_span(&mut shard);
@@ -247,7 +258,7 @@ impl ShardWriter {
         }
     }
 
-    /// Of a row that is not between floor and ceiling: `None` if it is belated, and decided on later.
+    /// Of a row that is not between floor and ceiling: `None` if it is looked up in blocks first, and decided on then.
     #[cold]
     fn take_outside(&mut self, series: &Series, row: Row, bounds: Bounds) -> Option<Admission> {
         if let Some(why) = bounds.refusal(row.timestamp_ms) {
@@ -256,7 +267,12 @@ impl ShardWriter {
         let newest_ms = self.belated_newest_ms.entry(row.series).or_insert(i64::MIN);
         let window_start_ms = newest_ms.saturating_sub(bounds.window_ms);
         if row.timestamp_ms < window_start_ms || series.is_too_old(row.timestamp_ms, bounds.window_ms) {
-            return Some(repeated(series.held_bits(row.timestamp_ms), row.value));
+            let held_bits = series.held_bits(row.timestamp_ms);
+            if held_bits.is_some() {
+                return Some(repeated(held_bits, row.value));
+            }
+            self.behind.push((row.series, row.timestamp_ms, row.value));
+            return None;
         }
         *newest_ms = row.timestamp_ms.max(*newest_ms);
         self.belated.push((row.series, row.timestamp_ms, row.value));
@@ -274,6 +290,7 @@ impl ShardWriter {
         // Readers go on meanwhile. A cut cannot begin or end, so nothing moves from the head into a block unseen.
         let shard = RwLockWriteGuard::downgrade_to_upgradable(shard);
         let sealed_bits = self.look_up(&shard, &mut rows);
+        self.judge_behind(&shard, summary);
         let mut shard = RwLockUpgradableReadGuard::upgrade(shard);
         for ((reference, timestamp_ms, value), sealed_bits) in rows.into_iter().zip(sealed_bits) {
             match self.store_belated(&mut shard, (reference, timestamp_ms, value), sealed_bits) {
@@ -285,6 +302,24 @@ impl ShardWriter {
             }
         }
         shard
+    }
+
+    /// Refuses rows that are too old, but for those that blocks hold just so: whoever sends hours again, an import or a
+    /// sender whose answer was lost, is not told off for it.
+    fn judge_behind(&mut self, shard: &Shard, summary: &mut WriteSummary) {
+        let mut rows = std::mem::take(&mut self.behind);
+        rows.sort_by_key(|(reference, timestamp_ms, _)| (*reference, *timestamp_ms));
+        let run_count = rows.chunk_by(is_one_look_up).count();
+        let sealed_bits =
+            if run_count <= LOOK_UPS_BEHIND_MAX { self.look_up(shard, &mut rows) } else { vec![None; rows.len()] };
+        for ((reference, timestamp_ms, value), sealed_bits) in rows.into_iter().zip(sealed_bits) {
+            match repeated(sealed_bits, value) {
+                Admission::Refused(why) => {
+                    summary.refuse(|| shard.labels(reference).expect("found before"), timestamp_ms, why);
+                }
+                Admission::Stored | Admission::AlreadyStored => summary.stored_count += 1,
+            }
+        }
     }
 
     fn store_belated(&mut self, shard: &mut Shard, row: LogRow, sealed_bits: Option<u64>) -> Admission {
@@ -309,7 +344,7 @@ impl ShardWriter {
         rows.sort_by_key(|(reference, timestamp_ms, _)| (*reference, *timestamp_ms));
         let mut found = Vec::with_capacity(rows.len());
         let mut columns = Columns::default();
-        for run in rows.chunk_by(|a, b| a.0 == b.0 && b.1 - a.1 <= BLOCK_MS) {
+        for run in rows.chunk_by(is_one_look_up) {
             let labels = shard.labels(run[0].0).expect("a row's series is alive");
             let range = TimeRange { from_ms: run[0].1, to_ms: run[run.len() - 1].1 };
             columns.clear();

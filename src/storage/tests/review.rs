@@ -266,3 +266,19 @@ fn a_compaction_leaves_the_log_its_reserve() {
     assert!(before.iter().all(|name| disk.read(&blocks_folder().join(name)).is_ok()), "no block was replaced");
     assert_eq!(fixture.read(&up), bits(&samples));
 }
+
+#[test]
+fn hours_of_sealed_time_that_are_sent_again_are_stored_already() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 13 * HOUR_MS));
+    let fixture = open_with(&disk, options(2), &clock);
+    let up = series("up", 1);
+    let samples: Vec<(i64, f64)> = (0..9 * 60).map(|minute| (T0 + minute * 60_000, minute as f64)).collect();
+    assert_eq!(fixture.write(&rows(&up, &samples)).refused, vec![]);
+    fixture.write(&[(up.clone(), T0 + 12 * HOUR_MS, 0.5)]);
+    assert!(fixture.storage.maintain().expect("maintained").blocks_cut > 3);
+    let again = fixture.write(&rows(&up, &samples));
+    assert_eq!((again.stored_count, again.refused), (samples.len() as u64, vec![]));
+    let other = fixture.write(&[(up.clone(), T0, 7.0), (up.clone(), T0 + 1, 7.0), (up.clone(), T0 + 60_000, 1.0)]);
+    assert_eq!((other.stored_count, other.refused), (1, vec![(Refusal::TooOld, 2)]), "only what is there just so");
+    assert_eq!(fixture.read(&up).len(), samples.len() + 1);
+}
