@@ -10,6 +10,7 @@
 //! series that is behind all the others, be it by days, is in order as long as it is in order for itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use parking_lot::{RwLockUpgradableReadGuard, RwLockWriteGuard};
@@ -29,6 +30,11 @@ use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
 
 /// Rows whose series are brought into the cache together: two lines each, of which the core fetches some dozens at once.
 pub(super) const WARM_ROWS: usize = 32;
+
+/// How long a writer leaves its shard to queries that wait for it, between two batches. A query reads a series in
+/// microseconds and comes back for the next: without a pause it would get one of them a batch, and under a full inbox a
+/// thousand series would take as long as a thousand batches.
+const QUERIES_PAUSE: Duration = Duration::from_micros(50);
 
 /// A log record on its way to the disk, and who waits for it.
 pub(in crate::storage) struct LogEntry {
@@ -128,8 +134,10 @@ impl ShardWriter {
         }
         let newest_ms = self.note_span(&mut shard);
         shard.note_change(&mut self.tally);
-        // The next batch may wait already: queries that do too go first, each for microseconds.
-        RwLockWriteGuard::unlock_fair(shard);
+        drop(shard);
+        if head.has_waiting() {
+            std::thread::sleep(QUERIES_PAUSE);
+        }
 
         let holds_belated = !self.belated.is_empty();
         encode::encode_samples(&self.admitted, log::KIND_SAMPLES, self.index, &mut records);
