@@ -281,7 +281,7 @@ impl SeriesView {
             Rest::None => {}
             Rest::Head { head, series, floor_ms } => {
                 // A series that was freed since had nothing behind the floor.
-                if let Some(series) = head.shard(series.shard()).read().by_ref(*series) {
+                if let Some(series) = head.read_shard(series.shard()).by_ref(*series) {
                     let middle = columns.len();
                     series.read_belated(range, columns);
                     columns.settle(start, middle);

@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 pub use aside::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
 use encode::Definitions;
@@ -62,13 +62,15 @@ impl HeadLimits {
 pub(super) struct Head {
     shards: Vec<RwLock<Shard>>,
     series_count: AtomicUsize,
+    /// Queries' threads that wait for a shard.
+    waiting_count: AtomicUsize,
 }
 
 impl Head {
     pub(super) fn new(shard_count: usize, floor_ms: i64) -> Head {
         assert!((1..=SHARDS_MAX).contains(&shard_count), "{shard_count} shards");
         let shards = (0..shard_count).map(|index| RwLock::new(Shard::new(index as u8, floor_ms))).collect();
-        Head { shards, series_count: AtomicUsize::new(0) }
+        Head { shards, series_count: AtomicUsize::new(0), waiting_count: AtomicUsize::new(0) }
     }
 
     /// The shard that owns, or would own, the series of these labels.
@@ -79,6 +81,23 @@ impl Head {
 
     pub(super) fn shard(&self, index: usize) -> &RwLock<Shard> {
         &self.shards[index]
+    }
+
+    /// A shard for a query. While it waits, the shard's writer knows: see [`Head::has_waiting`].
+    pub(super) fn read_shard(&self, index: usize) -> RwLockReadGuard<'_, Shard> {
+        let shard = &self.shards[index];
+        shard.try_read().unwrap_or_else(|| {
+            // Relaxed: who sees it late pauses late.
+            self.waiting_count.fetch_add(1, Ordering::Relaxed);
+            let locked = shard.read();
+            self.waiting_count.fetch_sub(1, Ordering::Relaxed);
+            locked
+        })
+    }
+
+    /// Whether queries wait for a shard.
+    fn has_waiting(&self) -> bool {
+        self.waiting_count.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn shards(&self) -> &[RwLock<Shard>] {
