@@ -47,8 +47,9 @@ fn read<'a>(name: &str, reader: impl Read, decoded_bytes_max: usize) -> Result<C
 
 fn within(bytes: usize, decoded_bytes_max: usize) -> Result<(), IngestError> {
     if bytes > decoded_bytes_max {
-        let what = "the body inflates to more than limits.request_decoded_bytes_max";
-        return Err(IngestError::TooLarge(format!("{what} = {decoded_bytes_max} bytes")));
+        let setting = "request_decoded_bytes_max";
+        let what = format!("the body inflates to more than limits.{setting} = {decoded_bytes_max} bytes");
+        return Err(IngestError::TooLarge { setting, what });
     }
     Ok(())
 }

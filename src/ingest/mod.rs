@@ -275,8 +275,11 @@ impl Ingest {
     }
 
     fn too_long(&self, bytes: usize) -> IngestError {
-        let limit = self.limits.request_bytes_max;
-        IngestError::TooLarge(format!("the body has {bytes} bytes, more than limits.request_bytes_max = {limit}"))
+        let (setting, limit) = ("request_bytes_max", self.limits.request_bytes_max);
+        IngestError::TooLarge {
+            setting,
+            what: format!("the body has {bytes} bytes, more than limits.{setting} = {limit}"),
+        }
     }
 
     fn reserve(&self, bytes: usize) -> Result<SemaphorePermit<'_>, IngestError> {

@@ -158,7 +158,7 @@ impl<'a> RowsBuilder<'a> {
     pub(super) fn sample(&mut self, series: SeriesRow, timestamp_ms: i64, value: f64) -> Result<(), IngestError> {
         self.sample_count += 1;
         if self.sample_count > self.limits.samples_per_request_max {
-            return Err(over("samples", self.limits.samples_per_request_max, "limits.samples_per_request_max"));
+            return Err(over("samples", self.limits.samples_per_request_max, "samples_per_request_max"));
         }
         match series {
             SeriesRow::Known(series) => {
@@ -198,7 +198,7 @@ impl<'a> RowsBuilder<'a> {
     fn count_series(&mut self) -> Result<(), IngestError> {
         self.series_count += 1;
         if self.series_count > self.limits.series_per_request_max {
-            return Err(over("series", self.limits.series_per_request_max, "limits.series_per_request_max"));
+            return Err(over("series", self.limits.series_per_request_max, "series_per_request_max"));
         }
         Ok(())
     }
@@ -240,10 +240,11 @@ fn varint_bytes(number: usize) -> usize {
     number.max(1).ilog2() as usize / 7 + 1
 }
 
-/// Says that a request is over a limit that is counted while it is read.
+/// Says that a request is over a limit that is counted while it is read; `setting` without the `limits.` before it.
 #[cold]
-pub(super) fn over(what: &str, limit: usize, setting: &str) -> IngestError {
-    IngestError::TooLarge(format!("the request has more {what} than {setting} = {limit}; send smaller requests"))
+pub(super) fn over(what: &str, limit: usize, setting: &'static str) -> IngestError {
+    let what = format!("the request has more {what} than limits.{setting} = {limit}; send smaller requests");
+    IngestError::TooLarge { setting, what }
 }
 
 /// A refused label set, as far as it can be shown.

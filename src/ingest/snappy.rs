@@ -11,9 +11,9 @@ pub(super) fn decoded_bytes(body: &[u8], decoded_bytes_max: usize) -> Result<usi
     let malformed = |what: String| IngestError::Malformed(format!("the body is not a snappy block: {what}"));
     let decoded = snap::raw::decompress_len(body).map_err(|error| malformed(error.to_string()))?;
     if decoded > decoded_bytes_max {
-        return Err(IngestError::TooLarge(format!(
-            "the body inflates to {decoded} bytes, more than limits.request_decoded_bytes_max = {decoded_bytes_max}"
-        )));
+        let setting = "request_decoded_bytes_max";
+        let what = format!("the body inflates to {decoded} bytes, more than limits.{setting} = {decoded_bytes_max}");
+        return Err(IngestError::TooLarge { setting, what });
     }
     if decoded > body.len().saturating_mul(AMPLIFICATION_MAX) {
         return Err(malformed(format!("{} bytes cannot inflate to the declared {decoded}", body.len())));

@@ -21,15 +21,20 @@ pub enum IngestError {
     #[error("{0}")]
     Malformed(String),
     /// Over a limit.
-    #[error("{0}")]
-    TooLarge(String),
+    #[error("{what}")]
+    TooLarge {
+        /// The limit's setting, without the `limits.` before it.
+        setting: &'static str,
+        /// What is too large, and what to do.
+        what: String,
+    },
     /// A part was refused for good; the rest is stored.
     #[error("{0}")]
-    Partial(PartialWrite),
+    Partial(Box<PartialWrite>),
     /// A part has to wait, and maybe another is refused for good; the rest is stored. Sent again, what is stored stays
     /// as it is.
     #[error("{0}; try again")]
-    Crowded(PartialWrite),
+    Crowded(Box<PartialWrite>),
     /// No room now.
     #[error(
         "the engine is busy: requests under way take the {limit_bytes} bytes that they may \
@@ -110,7 +115,7 @@ impl IngestError {
         match self {
             IngestError::Unsupported(_) => 415,
             IngestError::Malformed(_) | IngestError::Partial(_) => 400,
-            IngestError::TooLarge(_) => 413,
+            IngestError::TooLarge { .. } => 413,
             IngestError::Crowded(_) | IngestError::NoRoom { .. } | IngestError::Storage(_) => 503,
         }
     }
@@ -130,8 +135,7 @@ impl IngestError {
             IngestError::Unsupported(_) => 0,
             IngestError::Malformed(_) => 1,
             IngestError::Partial(_) => 2,
-            // The text names the setting, whichever protocol's reader counted.
-            IngestError::TooLarge(text) => (3..7).find(|index| text.contains(REFUSALS[*index])).unwrap_or(7),
+            IngestError::TooLarge { setting, .. } => (3..7).find(|index| REFUSALS[*index] == *setting).unwrap_or(7),
             IngestError::NoRoom { .. } => 8,
             IngestError::Storage(WriteError::Busy(_)) => 9,
             IngestError::Storage(WriteError::LogFailing(_)) => 10,
@@ -205,13 +209,13 @@ pub(super) fn conclude(summary: WriteSummary, mut refused: RefusedRows) -> Resul
     if refused.count == 0 {
         return Ok(Written { samples: summary.stored_count });
     }
-    let partial = PartialWrite {
+    let partial = Box::new(PartialWrite {
         stored: summary.stored_count,
         refused: refused.count,
         first: refused.first.unwrap_or_default(),
         reasons: refused.reasons,
         by_kind,
-    };
+    });
     let is_passing = summary.refused.iter().any(|(why, _)| why.passes());
     Err(if is_passing { IngestError::Crowded(partial) } else { IngestError::Partial(partial) })
 }

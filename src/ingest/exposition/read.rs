@@ -211,7 +211,7 @@ impl<'a> Reader<'a, '_, '_> {
     fn refuse(&mut self, line: &[u8], number: usize, what: What) -> Result<(), IngestError> {
         self.refused_count += 1;
         if self.refused_count > self.rows.limits().samples_per_request_max {
-            return Err(over("wrong lines", self.refused_count - 1, "limits.samples_per_request_max"));
+            return Err(over("wrong lines", self.refused_count - 1, "samples_per_request_max"));
         }
         if let Some((_, count)) = self.refused.iter_mut().find(|(known, _)| *known == what) {
             *count += 1;

@@ -66,7 +66,7 @@ pub(super) fn read_lines(
             Ok(()) => take(&line, rows, extra)?,
             Err(JsonLineError::Empty) => {}
             Err(JsonLineError::TooManySamples) => {
-                return Err(over("samples", samples_max, "limits.samples_per_request_max"));
+                return Err(over("samples", samples_max, "samples_per_request_max"));
             }
             Err(JsonLineError::Malformed { at, what }) => {
                 rows.refuse(1, what, || format!("line {} at byte {at}", index + 1));

@@ -353,7 +353,7 @@ impl<'s> Reader<'_, 's, '_> {
 
     fn count_message(&mut self) -> Result<(), Stop> {
         let limit = self.limits.series_per_request_max;
-        let over = || over("resources, scopes and metrics", limit, "limits.series_per_request_max");
+        let over = || over("resources, scopes and metrics", limit, "series_per_request_max");
         self.messages_left = self.messages_left.checked_sub(1).ok_or_else(|| Stop::limit(over()))?;
         Ok(())
     }

@@ -115,7 +115,7 @@ impl<'a> Found<'a> {
     fn count_sample(&mut self) -> Result<(), IngestError> {
         self.sample_count += 1;
         if self.sample_count > self.limits.samples_per_request_max {
-            return Err(over("samples", self.limits.samples_per_request_max, "limits.samples_per_request_max"));
+            return Err(over("samples", self.limits.samples_per_request_max, "samples_per_request_max"));
         }
         Ok(())
     }

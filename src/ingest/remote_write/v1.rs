@@ -50,7 +50,7 @@ impl<'a> Walk<'a> {
             match (number, value) {
                 (1, Value::Bytes(bytes)) => {
                     if all.len() == self.found.limits.series_per_request_max {
-                        return Err(over("series", all.len(), "limits.series_per_request_max"));
+                        return Err(over("series", all.len(), "series_per_request_max"));
                     }
                     let base = fields.position() - bytes.len();
                     let labels_end = labels_end(bytes, base).map_err(malformed)?;

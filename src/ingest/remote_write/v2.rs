@@ -133,13 +133,17 @@ impl<'a> Walk<'a> {
     }
 
     fn push_symbol(&mut self, symbol: &[u8], fields: &Fields<'_>) -> Result<(), IngestError> {
-        let count_max = self.found.limits.series_per_request_max.saturating_mul(SYMBOLS_PER_SERIES_MAX);
+        let series_max = self.found.limits.series_per_request_max;
         if self.symbols.count() == 0 && !symbol.is_empty() {
             return Err(malformed(fields.error("a first symbol that is not empty")));
         }
-        if self.symbols.count() == count_max {
-            let setting = format!("{SYMBOLS_PER_SERIES_MAX} × limits.series_per_request_max");
-            return Err(over("symbols", count_max, &setting));
+        if self.symbols.count() == series_max.saturating_mul(SYMBOLS_PER_SERIES_MAX) {
+            let setting = "series_per_request_max";
+            let times = format!("the request has more symbols than {SYMBOLS_PER_SERIES_MAX} times limits.{setting}");
+            return Err(IngestError::TooLarge {
+                setting,
+                what: format!("{times} = {series_max}; send smaller requests"),
+            });
         }
         self.symbols.push(self.found.storage.resolver(), symbol, fields.base() + fields.position());
         Ok(())
@@ -148,7 +152,7 @@ impl<'a> Walk<'a> {
     #[inline(always)]
     fn push_series(&self, all: &mut Vec<EncodedSeries>, bytes: &[u8], end: usize) -> Result<(), IngestError> {
         if all.len() == self.found.limits.series_per_request_max {
-            return Err(over("series", all.len(), "limits.series_per_request_max"));
+            return Err(over("series", all.len(), "series_per_request_max"));
         }
         let (packed, rest) = short_field(bytes, FIELD_1_BYTES).unwrap_or((&[], bytes));
         let (shape, sample) = match usual_sample(rest) {
@@ -268,7 +272,7 @@ impl<'a> Walk<'a> {
         self.label_bytes += pairs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let bytes_max = self.found.limits.request_decoded_bytes_max;
         if self.label_bytes > bytes_max {
-            return Err(over("bytes of labels of new series", bytes_max, "limits.request_decoded_bytes_max"));
+            return Err(over("bytes of labels of new series", bytes_max, "request_decoded_bytes_max"));
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ impl Fixture {
 
 fn partial(outcome: Result<Written, IngestError>) -> PartialWrite {
     match outcome {
-        Err(IngestError::Partial(partial)) => partial,
+        Err(IngestError::Partial(partial)) => *partial,
         other => panic!("not refused in part: {other:?}"),
     }
 }

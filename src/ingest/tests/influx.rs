@@ -21,7 +21,7 @@ impl Fixture {
 
     fn lines_in_part(&self, body: impl Into<Vec<u8>>) -> PartialWrite {
         match self.influx(InfluxWrite::default(), body) {
-            Err(IngestError::Partial(partial)) => partial,
+            Err(IngestError::Partial(partial)) => *partial,
             other => panic!("not refused in part: {other:?}"),
         }
     }

@@ -137,7 +137,7 @@ impl Fixture {
     /// Sends what is refused in part, and says what was told.
     pub(super) fn send_in_part(&self, timeseries: Vec<TimeSeries>) -> PartialWrite {
         match self.send(timeseries) {
-            Err(IngestError::Partial(partial)) => partial,
+            Err(IngestError::Partial(partial)) => *partial,
             other => panic!("not refused in part: {other:?}"),
         }
     }

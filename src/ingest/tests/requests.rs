@@ -43,7 +43,7 @@ fn other_value_for_a_stored_moment_is_refused_by_count() {
     assert_eq!((told.stored, told.refused), (1, 2));
     assert!(told.first.contains("up") && told.first.contains(&NOW_MS.to_string()), "{told}");
     assert_eq!(fixture.stored()[0].1, [(NOW_MS, 1.0), (NOW_MS + 1, 1.0), (NOW_MS + 2, 3.0)]);
-    let error = IngestError::Partial(told);
+    let error = IngestError::Partial(Box::new(told));
     assert_eq!((error.status(), error.retry_after_s(), error.stored()), (400, None, 1));
 }
 

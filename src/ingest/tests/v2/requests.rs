@@ -9,7 +9,7 @@ const UP: (&str, &str) = ("__name__", "up");
 fn refused_alone(request: Request) -> PartialWrite {
     let fixture = Fixture::new();
     let told = match fixture.send_v2(&request.with_neighbour()) {
-        Err(IngestError::Partial(told)) => told,
+        Err(IngestError::Partial(told)) => *told,
         other => panic!("not refused in part: {other:?}"),
     };
     assert_eq!(told.stored, 1, "{told}");

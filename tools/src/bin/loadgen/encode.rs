@@ -35,7 +35,7 @@ impl Protocol {
 
 /// One request under construction.
 pub(crate) enum Encoder {
-    RemoteWrite1(RequestEncoder),
+    RemoteWrite1(Box<RequestEncoder>),
     RemoteWrite2(SymbolEncoder),
     Text(TextEncoder),
 }
@@ -43,7 +43,7 @@ pub(crate) enum Encoder {
 impl Encoder {
     pub(crate) fn new(protocol: Protocol) -> Encoder {
         match protocol {
-            Protocol::RemoteWrite1 => Encoder::RemoteWrite1(RequestEncoder::new()),
+            Protocol::RemoteWrite1 => Encoder::RemoteWrite1(Box::default()),
             Protocol::RemoteWrite2 => Encoder::RemoteWrite2(SymbolEncoder::default()),
             Protocol::Text => Encoder::Text(TextEncoder::default()),
         }
