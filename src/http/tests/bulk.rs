@@ -103,7 +103,9 @@ async fn export_ends_when_its_client_leaves_and_gives_its_turn_back() {
     // Neither takes more than its socket holds, so both wait.
     assert_eq!(turns(&server), 0);
     let refused = server.get("/api/v1/export?match[]=much").await;
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
+    let seconds: u32 =
+        refused.header("retry-after").and_then(|seconds| seconds.parse().ok()).expect("when to come again");
+    assert!(refused.status == 503 && (5..10).contains(&seconds), "{} {seconds}", refused.status);
     drop((one, other));
     let given_back = async {
         while turns(&server) < 2 {
