@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 nodes=${NODES:-1000} seconds=${SECONDS_EACH:-20} rate=${QUERIES_PER_S:-10}
 binaries=${BINARIES:-target/release}
-peer=$binaries/dozor
+peers=()
 . tools/servers.sh
 
 # ask NAME PATH: asks until the load is over, a line of seconds and status each.

@@ -121,6 +121,15 @@ impl<'a> Found<'a> {
     }
 }
 
+/// Says that a request without a series of its own has some of the other version: taken, they would be lost without a word.
+#[cold]
+pub(super) fn announced_wrongly(written: &str, announced: &str) -> IngestError {
+    IngestError::Malformed(format!(
+        "the body is remote write {written} and is announced as {announced}: version 2.0 is told by \
+         Content-Type application/x-protobuf;proto=io.prometheus.write.v2.Request"
+    ))
+}
+
 #[cold]
 pub(super) fn malformed(error: WireError) -> IngestError {
     IngestError::Malformed(format!("the body is not remote write: byte {}: {}", error.offset, error.what))

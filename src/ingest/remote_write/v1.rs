@@ -5,11 +5,12 @@
 //! slice is what is hashed. A sender that mixes labels among samples is read the slow way, as an unknown series.
 //!
 //! Where this differs from a generated decoder (`tests` holds that it differs nowhere else):
-//! - stricter: a group, which proto3 does not have, is refused, also in a field that nobody knows;
+//! - stricter: a group, which proto3 does not have, is refused, also in a field that nobody knows; and so is
+//!   a request without series that has some of version 2.0: taken, they would be lost without a word;
 //! - laxer: what is not stored (exemplars, histograms) is stepped over, not read, so damage in it goes unseen;
 //! - a label that is not UTF-8 costs its series alone, not the request.
 
-use super::found::{Found, RawPairs, malformed};
+use super::found::{Found, RawPairs, announced_wrongly, malformed};
 use super::{FIELD_1_BYTES, FIELD_2_BYTES, metadata};
 use crate::ingest::rows::{Rows, over};
 use crate::ingest::wire::{Fields, Value, WireError};
@@ -46,6 +47,7 @@ impl<'a> Walk<'a> {
         // First all hashes, then all look-ups: each look-up misses the caches, and side by side they wait together.
         let mut all = Vec::with_capacity(message.len() / SERIES_BYTES_USUAL);
         let mut fields = Fields::new(message, 0);
+        let mut is_of_version_2 = false;
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
                 (1, Value::Bytes(bytes)) => {
@@ -59,8 +61,12 @@ impl<'a> Walk<'a> {
                 }
                 (1, _) => return Err(malformed(fields.error("a time series that is no message"))),
                 (3, Value::Bytes(bytes)) => metadata::learn_v1(&self.ingest.metadata, bytes),
+                (5, Value::Bytes(_)) => is_of_version_2 = true,
                 _ => {}
             }
+        }
+        if is_of_version_2 && all.is_empty() {
+            return Err(announced_wrongly("2.0", "1.0"));
         }
         all.iter().try_for_each(|series| self.series(series))
     }

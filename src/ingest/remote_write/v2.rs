@@ -13,11 +13,12 @@
 //! A known series' description is read in one request of [`DESCRIBE_EVERY`]: a change is noticed, and costs next to nothing.
 //!
 //! Where this differs from a generated decoder (`tests` holds that it differs nowhere else):
-//! - stricter: a group is refused, and so is a request whose first symbol is not empty;
+//! - stricter: a group is refused, and so are a request whose first symbol is not empty, and one without series that has
+//!   some of version 1.0;
 //! - laxer: what is not stored (exemplars, histograms, start timestamps) is stepped over, so damage in it goes unseen;
 //! - a symbol that is not UTF-8 costs the series that name it, and so do references to nothing or an odd one.
 
-use super::found::{Found, RawPairs, malformed};
+use super::found::{Found, RawPairs, announced_wrongly, malformed};
 use super::sample::usual_sample;
 use super::symbols::{REFERENCES_MAX, SYMBOLS_PER_SERIES_MAX, Symbols};
 use super::{FIELD_1_BYTES, FIELD_2_BYTES, metadata};
@@ -113,6 +114,7 @@ impl<'a> Walk<'a> {
     /// Finds all symbols and series, and the keys of the series.
     fn collect(&mut self, all: &mut Vec<EncodedSeries>) -> Result<(), IngestError> {
         let mut rest = self.message;
+        let mut is_of_version_1 = false;
         loop {
             while let Some((bytes, behind)) = short_field(rest, FIELD_5_BYTES) {
                 rest = behind;
@@ -125,7 +127,8 @@ impl<'a> Walk<'a> {
                 }
                 Some((4, Value::Bytes(symbol))) => self.push_symbol(symbol, &fields)?,
                 Some((4 | 5, _)) => return Err(malformed(fields.error("a symbol or time series of the wrong type"))),
-                Some(_) => {}
+                Some((number, _)) => is_of_version_1 |= number == 1,
+                None if is_of_version_1 && all.is_empty() => return Err(announced_wrongly("1.0", "2.0")),
                 None => return Ok(()),
             }
             rest = &rest[fields.position()..];

@@ -271,3 +271,20 @@ fn damaged_descriptions_are_passed_over() {
         assert!(fixture.ingest.metadata().all().iter().all(|(family, _)| family == "up"));
     }
 }
+
+#[test]
+fn request_announced_as_the_other_version_is_refused_and_not_taken_for_an_empty_one() {
+    let fixture = Fixture::new();
+    let of_1 = message(vec![neighbour()]);
+    let of_2 = Request::default().with_neighbour().encode_to_vec();
+    for (version, message, expected) in [
+        (Version::Two, &of_1, "the body is remote write 1.0 and is announced as 2.0"),
+        (Version::One, &of_2, "the body is remote write 2.0 and is announced as 1.0"),
+    ] {
+        match fixture.ingest.read_message(version, message) {
+            Err(IngestError::Malformed(words)) => assert!(words.contains(expected), "{words}"),
+            _ => panic!("not refused, though nothing of it can be stored"),
+        }
+    }
+    assert!(fixture.ingest.read_message(Version::One, &[]).is_ok(), "an empty request is one");
+}
