@@ -12,11 +12,14 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::socket::Progress;
 
@@ -24,6 +27,9 @@ use super::socket::Progress;
 const PIECE_BYTES: usize = 64 << 10;
 /// Pieces that wait for the client to take them.
 const PIECES_WAITING_MAX: usize = 4;
+
+/// Longest wait for room for a piece: a client must take 3 KiB a second.
+const PIECE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The body of an answer.
 pub(super) enum Body {
@@ -85,7 +91,7 @@ impl PieceWriter {
     /// Sends the rest, and says that this was all.
     pub(super) fn finish(mut self) -> Result<(), ClientLeft> {
         self.send()?;
-        self.outbox.blocking_send(Piece::End).map_err(|_| ClientLeft)
+        self.hand_over(Piece::End)
     }
 
     fn send(&mut self) -> Result<(), ClientLeft> {
@@ -93,7 +99,13 @@ impl PieceWriter {
         if piece.is_empty() {
             return Ok(());
         }
-        self.outbox.blocking_send(Piece::Bytes(piece)).map_err(|_| ClientLeft)
+        self.hand_over(Piece::Bytes(piece))
+    }
+
+    /// Waits for the client, but not for one that takes a byte now and then: what is read from stays as it is meanwhile.
+    fn hand_over(&self, piece: Piece) -> Result<(), ClientLeft> {
+        let sent = Handle::current().block_on(timeout(PIECE_PATIENCE, self.outbox.send(piece)));
+        sent.map_err(|_| ClientLeft)?.map_err(|_| ClientLeft)
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn told(outcome: Result<(), IngestError>, status: StatusCode) -> Repl
         }
         Err(error) => {
             let status = StatusCode::from_u16(error.status()).expect("ingest names statuses of HTTP");
-            with_retry_after(text(status, error.to_string()), error.retry_after_s())
+            with_retry_after(text(status, error.told()), error.retry_after_s())
         }
     }
 }

@@ -47,8 +47,12 @@ impl Sender {
     pub(super) fn new(url: &str, retry_for: Duration, clock: Clock) -> Result<Sender, ImportError> {
         // Somebody else's earlier choice stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder =
-            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).no_proxy();
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            // A login page that answers 200 has stored nothing.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
         if url.starts_with("http://") {
             // Without TLS no certificates are needed, and a machine may have none.
             builder = builder.tls_certs_only([]);

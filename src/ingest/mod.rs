@@ -212,7 +212,7 @@ impl Ingest {
     /// Stores rows that no body brought, of a state that is kept here.
     async fn take_own(&self, fill: impl FnOnce(&mut RowsBuilder<'_>)) -> Result<Written, IngestError> {
         let rows = {
-            let mut builder = RowsBuilder::new(&self.storage, &self.limits, &self.metadata);
+            let mut builder = RowsBuilder::new(&self.storage, &self.limits, &self.metadata).of_own();
             fill(&mut builder);
             builder.finish()
         };
@@ -223,6 +223,8 @@ impl Ingest {
     /// budget summed.
     async fn store(&self, mut rows: Rows) -> Result<Written, IngestError> {
         self.limits.refuse_labels(&mut rows);
+        // Sums go on when they are made: better before than after it is known that nothing can be stored.
+        self.storage.check_busy()?;
         let under_way = self.budget.fold(&self.storage, &self.metadata, &mut rows, self.clock.now_ms());
         let mut summary = self.storage.write(rows.batches).await?;
         // To the sender, its samples count; the sums are ours.
@@ -255,6 +257,9 @@ impl Ingest {
     /// Why a request with a body of so many bytes would not be taken now, if that is known without a look at it. Counts
     /// it as told to try again.
     pub fn busy(&self, body_bytes: u64) -> Option<IngestError> {
+        if body_bytes > self.limits.request_bytes_max as u64 {
+            return None; // for which there is never room, and another answer
+        }
         let has_room = (self.room.available_permits() as u64) << 10 >= body_bytes.saturating_mul(2);
         let error = match self.storage.check_busy() {
             Err(error) => error.into(),

@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 
 use super::verdict::RefusedRows;
 use super::{IngestError, IngestLimits, Metadata, MetricKind};
-use crate::model::{Labels, METRIC_NAME, Sample, SeriesRef};
+use crate::model::{LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
 use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
 
 /// A request, resolved and split.
@@ -68,6 +68,9 @@ pub(super) struct RowsBuilder<'a> {
     key: Vec<u8>,
     /// Series that are new with this request, by the key of their protocol.
     fresh: HashMap<u128, SeriesRow>,
+    /// Bytes that the labels of new series take, and may take.
+    label_bytes: usize,
+    label_bytes_max: usize,
 }
 
 impl<'a> RowsBuilder<'a> {
@@ -83,7 +86,14 @@ impl<'a> RowsBuilder<'a> {
             sample_count: 0,
             key: Vec::new(),
             fresh: HashMap::new(),
+            label_bytes: 0,
+            label_bytes_max: 2 * limits.request_decoded_bytes_max,
         }
+    }
+
+    /// For rows of a state of our own, whose size has limits of its own.
+    pub(super) fn of_own(self) -> RowsBuilder<'a> {
+        RowsBuilder { label_bytes_max: usize::MAX, ..self }
     }
 
     /// Begins a series: pairs in any order, the metric's name among them as `__name__`; empty values are no labels. A
@@ -95,13 +105,22 @@ impl<'a> RowsBuilder<'a> {
     ) -> Result<SeriesRow, IngestError> {
         self.count_series()?;
         let mut pairs: Vec<(&str, &str)> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if pairs.len() > LABELS_COUNT_MAX || bytes > LABELS_BYTES_MAX {
+            return self.new_series(0, &pairs); // it is refused, without a look at all of its bytes
+        }
         pairs.sort_unstable();
         encode_key(&pairs, &mut self.key);
         let raw_hash = self.storage.resolver().raw_hash(&self.key);
-        Ok(match self.known.get(raw_hash) {
-            Some(reference) => SeriesRow::Known(reference),
-            None => self.new_series(raw_hash, &pairs),
-        })
+        if let Some(reference) = self.known.get(raw_hash) {
+            return Ok(SeriesRow::Known(reference));
+        }
+        if let Some(series) = self.fresh.get(&raw_hash) {
+            return Ok(*series);
+        }
+        let series = self.new_series(raw_hash, &pairs)?;
+        self.fresh.insert(raw_hash, series);
+        Ok(series)
     }
 
     /// The key of a series that a protocol writes as these bytes, the same every time. Two that begin with another
@@ -130,21 +149,40 @@ impl<'a> RowsBuilder<'a> {
         }
         self.count_series()?;
         let pairs: Vec<(&str, &str)> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let series = self.new_series(key, &pairs);
+        let series = self.new_series(key, &pairs)?;
         self.fresh.insert(key, series);
         Ok(series)
     }
 
     #[cold]
-    fn new_series(&mut self, raw_hash: u128, pairs: &[(&str, &str)]) -> SeriesRow {
+    fn new_series(&mut self, raw_hash: u128, pairs: &[(&str, &str)]) -> Result<SeriesRow, IngestError> {
         let shown = || format!("the series {}", shown(pairs));
         match Labels::from_pairs(pairs.iter().copied()) {
-            Ok(labels) if labels.metric_name().is_some() => self.begin_new(raw_hash, labels),
-            Ok(_) => {
-                SeriesRow::Refused(self.rows.refused.note(0, format!("the label {METRIC_NAME} is missing"), shown))
+            Ok(labels) if labels.metric_name().is_some() => {
+                self.count_labels(&labels)?;
+                Ok(self.begin_new(raw_hash, labels))
             }
-            Err(error) => SeriesRow::Refused(self.rows.refused.note(0, error.to_string(), shown)),
+            Ok(_) => {
+                let reason = format!("the label {METRIC_NAME} is missing");
+                Ok(SeriesRow::Refused(self.rows.refused.note(0, reason, shown)))
+            }
+            Err(error) => Ok(SeriesRow::Refused(self.rows.refused.note(0, error.to_string(), shown))),
         }
+    }
+
+    /// Counts what the labels of new series take: a protocol may name long ones once and mean them many times.
+    fn count_labels(&mut self, labels: &Labels) -> Result<(), IngestError> {
+        self.label_bytes += labels.heap_bytes();
+        if self.label_bytes > self.label_bytes_max {
+            let setting = "request_decoded_bytes_max";
+            let bytes_max = self.label_bytes_max;
+            let what = format!(
+                "the labels of the request's new series take more than {bytes_max} bytes, twice limits.{setting}; \
+                 send smaller requests"
+            );
+            return Err(IngestError::TooLarge { setting, what });
+        }
+        Ok(())
     }
 
     fn begin_new(&mut self, raw_hash: u128, labels: Labels) -> SeriesRow {

@@ -49,6 +49,18 @@ pub enum IngestError {
     Storage(#[from] WriteError),
 }
 
+/// Longest text of an answer, in bytes.
+const TOLD_BYTES_MAX: usize = 4096;
+
+/// A text of a length that suits an answer.
+pub(super) fn cut(mut told: String) -> String {
+    if told.len() > TOLD_BYTES_MAX {
+        told.truncate(told.floor_char_boundary(TOLD_BYTES_MAX));
+        told.push('…');
+    }
+    told
+}
+
 /// What a 400 after a partial write tells.
 #[derive(Debug)]
 pub struct PartialWrite {
@@ -110,6 +122,11 @@ impl fmt::Display for PartialWrite {
 }
 
 impl IngestError {
+    /// What the sender is told, of a length that suits an answer: reasons may quote the sender.
+    pub fn told(&self) -> String {
+        cut(self.to_string())
+    }
+
     /// The HTTP status that tells the sender what to do.
     pub fn status(&self) -> u16 {
         match self {

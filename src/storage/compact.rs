@@ -81,6 +81,14 @@ impl Storage {
             let floor_ms = newest_ms.min(self.clock.now_ms()).saturating_add(1);
             summary.blocks_cut = self.cut(&mut maintenance, floor_ms)?;
         }
+        // First what makes room.
+        loop {
+            let expired = self.expire(&mut maintenance)?;
+            if expired == 0 {
+                break;
+            }
+            summary.blocks_expired += expired;
+        }
         let due = Due::Asked { number_max: self.last_block_number.load(Ordering::SeqCst) };
         loop {
             let unreadable_before = maintenance.unreadable.len();
@@ -93,13 +101,6 @@ impl Storage {
         }
         if self.is_interrupted() {
             return Err(StorageError::Interrupted); // what is left is not known to be nothing
-        }
-        loop {
-            let expired = self.expire(&mut maintenance)?;
-            if expired == 0 {
-                break;
-            }
-            summary.blocks_expired += expired;
         }
         self.cut_due(&mut maintenance)?;
         // The log has heard of the cuts, and by the time of this answer it has let go of what they made superfluous.

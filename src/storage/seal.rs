@@ -91,6 +91,17 @@ pub(super) struct Sealed {
 /// The series of the head, ordered by target, so that a target's columns come one after the other.
 type Targets = Vec<(u64, SeriesRef)>;
 
+/// Blocks that find no room to be written anew wait; everything else goes on.
+fn unless_no_room(outcome: Result<usize, StorageError>) -> Result<usize, StorageError> {
+    match outcome {
+        Err(error @ StorageError::NoRoom { .. }) => {
+            tracing::debug!(%error, "maintenance");
+            Ok(0)
+        }
+        outcome => outcome,
+    }
+}
+
 impl Storage {
     /// Does what is due: cuts the blocks whose time is full, lets the head go of what older views no longer need, removes
     /// one block past the retention, and compacts once. Called twice a second; calls do not overlap.
@@ -99,9 +110,10 @@ impl Storage {
         let put_aside = self.put_aside(&mut maintenance)?;
         self.remove_left_behind(&mut maintenance)?;
         let mut done = Maintained { blocks_put_aside: put_aside, ..self.cut_due(&mut maintenance)? };
-        done.blocks_expired = self.expire(&mut maintenance)?;
+        done.blocks_expired = unless_no_room(self.expire(&mut maintenance))?;
         if done.blocks_cut == 0 {
-            done.blocks_compacted = self.compact_once(&mut maintenance, super::compact::Due::Worthwhile)?;
+            let compacted = self.compact_once(&mut maintenance, super::compact::Due::Worthwhile);
+            done.blocks_compacted = unless_no_room(compacted)?;
         }
         Ok(done)
     }

@@ -51,7 +51,7 @@ fn told(outcome: Result<Written, IngestError>, error_text: fn(StatusCode, &str) 
     let status = StatusCode::from_u16(error.status()).expect("ingest names statuses of HTTP");
     let what = match &error {
         IngestError::Partial(partial) => format!("partial write: {partial}"),
-        other => other.to_string(),
+        other => other.told(),
     };
     with_retry_after(versioned(json(status, error_text(status, &what))), error.retry_after_s())
 }

@@ -59,6 +59,15 @@ impl Block {
         self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// Whether what was read of the index up to now may be believed: a file that was cut short since reads as zeros.
+    pub(super) fn check(&self) -> Result<(), ImportError> {
+        if self.index_file.is_damaged() {
+            let what = "the file was shortened while it was read, or the disk cannot read a part of it".into();
+            return Err(ImportError::Damaged { file: self.folder.join("index"), offset: 0, what });
+        }
+        Ok(())
+    }
+
     /// The first series from `number` on that may have samples in the range.
     pub(super) fn next_in(&self, number: usize, range: TimeRange) -> Option<usize> {
         let rest = self.index.series.get(number..)?;

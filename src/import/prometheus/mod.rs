@@ -168,7 +168,10 @@ impl BlockFolder {
 impl Source for BlockFolder {
     fn fill(&mut self, batch: &mut Batch) -> Result<bool, ImportError> {
         while !batch.is_full() {
-            let Some(hour) = self.hour() else { return Ok(false) };
+            let Some(hour) = self.hour() else {
+                self.blocks.iter().try_for_each(Block::check)?;
+                return Ok(false);
+            };
             match self.next_series(hour, Some(batch))? {
                 Some((labels, samples)) if !samples.is_empty() => batch.push(labels, samples),
                 Some(_) => {}
@@ -176,6 +179,7 @@ impl Source for BlockFolder {
                 None => self.begin_hour_at(hour.to_ms + 1),
             }
         }
+        self.blocks.iter().try_for_each(Block::check)?;
         Ok(true)
     }
 

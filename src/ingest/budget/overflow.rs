@@ -107,8 +107,16 @@ impl Overflow {
                 continue;
             }
             let series = new.labels.hash();
+            // A sum is not written for moments that it has passed, and what is old would count as if it were of now.
+            let written_ms = self.sums.get(&labels).map_or(i64::MIN, |sum| sum.written_ms);
+            let oldest_ms = written_ms.min(now_ms).saturating_sub(FOLDED_STALE_MS);
             let samples = by_sum.entry(labels).or_default();
             for sample in new.samples {
+                if sample.timestamp_ms < oldest_ms {
+                    let reason = format!("past {}, and older than what its sum still takes", budget.setting());
+                    rows.refused.add(1, reason, || new.labels.to_string());
+                    continue;
+                }
                 if sample.timestamp_ms > now_ms.saturating_add(FUTURE_MS_MAX) {
                     rows.refused.add(1, Refusal::TooFarAhead.to_string(), || new.labels.to_string());
                 } else {
@@ -154,7 +162,8 @@ impl Overflow {
         }
         self.swept_ms = now_ms;
         self.sums.retain(|_, sum| {
-            sum.forget_before(sum.written_ms.saturating_sub(FOLDED_STALE_MS));
+            // One sender's clock that is ahead makes nobody else stale.
+            sum.forget_before(sum.written_ms.min(now_ms).saturating_sub(FOLDED_STALE_MS));
             !sum.last.is_empty() && now_ms.saturating_sub(sum.fed_ms) < FOLDED_STALE_MS
         });
         self.folded_count = self.sums.values().map(|sum| sum.last.len()).sum();

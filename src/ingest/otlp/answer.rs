@@ -11,6 +11,7 @@
 //! samples are counted, of which a histogram has several a point.
 
 use super::OtlpEncoding;
+use crate::ingest::verdict::cut;
 use crate::ingest::{IngestError, PartialWrite, Written};
 
 /// An answer to an OTLP request.
@@ -50,7 +51,7 @@ pub(super) fn answer(outcome: &Result<Written, IngestError>, encoding: OtlpEncod
 }
 
 fn partial_success(partial: &PartialWrite, encoding: OtlpEncoding) -> Vec<u8> {
-    let message = partial.to_string();
+    let message = cut(partial.to_string());
     match encoding {
         OtlpEncoding::Json => {
             // 64 bits are a text in protobuf's JSON.
@@ -76,7 +77,7 @@ fn status(error: &IngestError, encoding: OtlpEncoding) -> Vec<u8> {
         500.. => UNAVAILABLE,
         _ => INVALID_ARGUMENT,
     };
-    let message = error.to_string();
+    let message = error.told();
     match encoding {
         OtlpEncoding::Json => serde_json::json!({ "code": code, "message": message }).to_string().into_bytes(),
         OtlpEncoding::Protobuf => {

@@ -17,7 +17,7 @@ use super::message::{Broken, KeyValue, bytes, each_message};
 use super::names::label_name;
 use super::value::value_text;
 use crate::ingest::wire::{Fields, Value};
-use crate::model::METRIC_NAME;
+use crate::model::{LABELS_BYTES_MAX, LABELS_COUNT_MAX, LabelsError, METRIC_NAME};
 
 /// A name and a value of a label.
 pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
@@ -125,7 +125,14 @@ impl<'a> ResourceLabels<'a> {
             set(&mut pairs, name, Cow::Borrowed(value));
         }
         pairs.retain(|(name, _)| name != METRIC_NAME);
-        Ok(pairs)
+        // Before anybody copies and hashes them, once for each bucket perhaps.
+        let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let wrong = match pairs.len() {
+            count if count > LABELS_COUNT_MAX => LabelsError::TooMany(count),
+            _ if bytes > LABELS_BYTES_MAX => LabelsError::TooLong(bytes),
+            _ => return Ok(pairs),
+        };
+        Err(Broken::Refused(wrong.to_string()))
     }
 
     /// The labels of the series that tells what the resource is; none where there is nothing to tell, or nobody to

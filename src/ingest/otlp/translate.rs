@@ -19,7 +19,7 @@ use super::names::{NameKind, metric_name, unit_name};
 use crate::ingest::rows::{RowsBuilder, over};
 use crate::ingest::wire::{Fields, WireError};
 use crate::ingest::{IngestError, IngestLimits, MetricKind};
-use crate::model::{METRIC_NAME, stale_nan};
+use crate::model::{LABEL_VALUE_BYTES_MAX, METRIC_NAME, stale_nan};
 
 /// Buckets or quantiles that a point may have.
 const PARTS_COUNT_MAX: usize = 1024;
@@ -36,7 +36,14 @@ pub(super) fn read(
     rows: &mut RowsBuilder<'_>,
     deltas: &mut DeltaRequest<'_>,
 ) -> Result<(), IngestError> {
-    let mut reader = Reader { options, rows, deltas, messages_left: limits.series_per_request_max, limits };
+    let mut reader = Reader {
+        options,
+        rows,
+        deltas,
+        messages_left: limits.series_per_request_max,
+        points_left: limits.samples_per_request_max,
+        limits,
+    };
     each_message(Fields::new(message, 0), 1, |resource| reader.resource_metrics(resource)).map_err(Stop::into_error)
 }
 
@@ -75,6 +82,7 @@ struct Reader<'r, 's, 'd> {
     deltas: &'r mut DeltaRequest<'d>,
     /// Resources, scopes and metrics that may still come: empty ones cost two bytes each.
     messages_left: usize,
+    points_left: usize,
     limits: &'r IngestLimits,
 }
 
@@ -173,9 +181,13 @@ impl<'s> Reader<'_, 's, '_> {
         let Some(family) = metric_name(name, unit, name_kind) else {
             return self.refuse_metric(metric, "its name has no letter and no digit");
         };
+        if family.len() > LABEL_VALUE_BYTES_MAX {
+            return self.refuse_metric(metric, "its name is longer than the value of a label may be");
+        }
         self.rows.describe(&family, kind, help, &unit_name(unit));
         let context = Context { resource, scope, family, temporality };
         each_message(data.points(), 1, |point| {
+            self.count_point()?;
             let head = match data {
                 Data::Histogram(_) => self.histogram(&context, point),
                 Data::Summary(_) => self.summary(&context, point),
@@ -348,6 +360,14 @@ impl<'s> Reader<'_, 's, '_> {
         let count = metric.data.map_or(Ok(0), |data| data.point_count())?;
         // A metric without points is told too: somebody wanted to send one.
         self.rows.refuse(count.max(1), reason, || shown(metric));
+        Ok(())
+    }
+
+    /// Counts points also where nothing comes of them.
+    fn count_point(&mut self) -> Result<(), Stop> {
+        let limit = self.limits.samples_per_request_max;
+        let over = || over("points", limit, "samples_per_request_max");
+        self.points_left = self.points_left.checked_sub(1).ok_or_else(|| Stop::limit(over()))?;
         Ok(())
     }
 

@@ -106,9 +106,11 @@ impl<'a> Found<'a> {
     }
 
     #[cold]
-    pub(super) fn refuse_histogram(&mut self) {
+    pub(super) fn refuse_histogram(&mut self) -> Result<(), IngestError> {
+        self.count_sample()?;
         let reason = "native histograms are not stored by this version; send classic buckets".to_owned();
         self.refused.add(1, reason, || "a native histogram".to_owned());
+        Ok(())
     }
 
     #[inline]

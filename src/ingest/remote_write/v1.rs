@@ -103,7 +103,7 @@ impl<'a> Walk<'a> {
             }
         }
         for _ in 0..histogram_count {
-            self.found.refuse_histogram();
+            self.found.refuse_histogram()?;
         }
         Ok(true)
     }
@@ -127,7 +127,7 @@ impl<'a> Walk<'a> {
                 }
                 (2, Value::Bytes(bytes)) => samples.push(self.found.sample(bytes, fields.base() + fields.position())?),
                 (1 | 2, _) => return Err(malformed(fields.error("a label or sample that is no message"))),
-                (4, Value::Bytes(_)) => self.found.refuse_histogram(),
+                (4, Value::Bytes(_)) => self.found.refuse_histogram()?,
                 _ => {}
             }
             start = fields.position();

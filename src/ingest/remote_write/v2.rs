@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
             }
         }
         for _ in 0..histogram_count {
-            self.found.refuse_histogram();
+            self.found.refuse_histogram()?;
         }
         if is_described && let Some(description) = description.filter(|description| !description.is_empty()) {
             self.describe(&self.message[series.start as usize..series.end as usize], description);
@@ -295,7 +295,7 @@ impl<'a> Walk<'a> {
                     slow.samples.push(sample);
                 }
                 (1 | 2, _) => return Err(malformed(fields.error("a label or sample of the wrong type"))),
-                (3, Value::Bytes(_)) => self.found.refuse_histogram(),
+                (3, Value::Bytes(_)) => self.found.refuse_histogram()?,
                 (5, Value::Bytes(bytes)) => slow.description = Some(bytes),
                 _ => {}
             }

@@ -172,3 +172,42 @@ fn every_refusal_is_counted_by_its_reason() {
     let samples: Vec<(&str, u64)> = counters.samples_refused().filter(|(_, count)| *count > 0).collect();
     assert_eq!(samples, [("too_far_ahead", 1), ("conflict", 1), ("unreadable", 1)]);
 }
+
+#[test]
+fn labels_of_new_series_are_bounded_where_a_few_bytes_name_them_again_and_again() {
+    let fixture = Fixture::new();
+    let limits = IngestLimits { request_decoded_bytes_max: 1_000, ..IngestLimits::default() };
+    let mut rows = RowsBuilder::new(&fixture.storage, &limits, fixture.ingest.metadata());
+    let long = "x".repeat(500);
+    let mut begin = |number: &str| rows.series([("__name__", "up"), ("number", number), ("long", &long)]);
+    for _ in 0..100 {
+        begin("1").expect("one series, however often it is named");
+    }
+    for number in ["2", "3"] {
+        begin(number).expect("within twice the limit");
+    }
+    match begin("4") {
+        Err(error @ IngestError::TooLarge { setting: "request_decoded_bytes_max", .. }) => {
+            assert_eq!(error.status(), 413);
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn histograms_that_are_refused_count_too() {
+    let fixture = Fixture::new();
+    let histograms = [0x22, 0x00].repeat(2 << 20);
+    let mut series = vec![0x0a];
+    prost::encode_length_delimiter(histograms.len(), &mut series).expect("a Vec has room");
+    series.extend(histograms);
+    let (status, words) = told(fixture.send_body(compressed(&series)));
+    assert_eq!(status, 413, "{words}");
+    assert!(words.contains("limits.samples_per_request_max = 1000000"), "{words}");
+}
+
+#[test]
+fn answer_that_quotes_is_cut() {
+    let error = IngestError::Malformed("é".repeat(100_000));
+    assert!(error.told().len() <= 4_100, "{} bytes", error.told().len());
+}

@@ -266,3 +266,33 @@ fn labels_may_be_allowed_less_and_the_setting_is_named() {
     let refused: u64 = fixture.ingest.counters().samples_refused().map(|(_, count)| count).sum();
     assert_eq!(refused, 6);
 }
+
+#[test]
+fn history_of_a_folded_series_is_refused_and_does_not_count_as_if_it_were_of_now() {
+    let fixture = per_metric(1);
+    let at = |seconds: i64| NOW_MS + seconds * 1000;
+    fixture.send(vec![user("orders_total", 1, &[(at(-15), 1.0)])]).expect("taken");
+    fixture.send(vec![user("orders_total", 2, &[(at(-15), 10.0)])]).expect("taken");
+    // An hour of another one, which is in no memory.
+    let told = fixture.send_in_part(vec![user("orders_total", 3, &[(at(-3_600), 0.0), (at(-3_000), 5_000.0)])]);
+    assert_eq!((told.stored, told.refused), (0, 2));
+    assert!(told.first.contains("older than what its sum still takes"), "{told}");
+    fixture.send(vec![user("orders_total", 2, &[(at(0), 12.0)])]).expect("taken");
+    assert_eq!(sum_of(&fixture, "orders_total"), [(at(-15), 0.0), (at(0), 2.0)]);
+}
+
+#[test]
+fn sender_whose_clock_is_ahead_makes_nobody_else_stale() {
+    let clock = Clock::manual(NOW_MS);
+    let limits = IngestLimits { series_per_metric_max: 1, ..IngestLimits::default() };
+    let fixture = Fixture::with_clock(limits, clock.clone());
+    let at = |seconds: i64| NOW_MS + seconds * 1000;
+    let send = |request: Vec<TimeSeries>| fixture.send(request).expect("taken");
+    send(vec![user("queue", 1, &[(at(0), 1.0)])]);
+    send(vec![user("queue", 2, &[(at(0), 10.0)])]);
+    send(vec![user("queue", 3, &[(at(540), 100.0)])]);
+    clock.advance(std::time::Duration::from_secs(120));
+    send(vec![user("queue", 2, &[(at(120), 20.0)])]);
+    send(vec![user("queue", 3, &[(at(555), 100.0)])]);
+    assert_eq!(sum_of(&fixture, "queue").last(), Some(&(at(555), 120.0)));
+}

@@ -31,8 +31,8 @@ use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
 /// Rows whose series are brought into the cache together: two lines each, of which the core fetches some dozens at once.
 pub(super) const WARM_ROWS: usize = 32;
 
-/// Look-ups in blocks that a batch may cost with rows that are too old; of more than that none is looked up.
-const LOOK_UPS_BEHIND_MAX: usize = 1024;
+/// Look-ups of two hours of a series that a batch may cost with rows that are too old; of more than that none is looked up.
+const LOOK_UPS_BEHIND_MAX: u64 = 1024;
 
 /// How long a writer leaves its shard to queries that wait for it, between two batches. A query reads a series in
 /// microseconds and comes back for the next: without a pause it would get one of them a batch, and under a full inbox a
@@ -317,9 +317,10 @@ impl ShardWriter {
     fn judge_behind(&mut self, shard: &Shard, summary: &mut WriteSummary) {
         let mut rows = std::mem::take(&mut self.behind);
         rows.sort_by_key(|(reference, timestamp_ms, _)| (*reference, *timestamp_ms));
-        let run_count = rows.chunk_by(is_one_look_up).count();
+        let blocks_of = |run: &[LogRow]| 1 + run[run.len() - 1].1.abs_diff(run[0].1) / BLOCK_MS as u64;
+        let block_count: u64 = rows.chunk_by(is_one_look_up).map(blocks_of).sum();
         let sealed_bits =
-            if run_count <= LOOK_UPS_BEHIND_MAX { self.look_up(shard, &mut rows) } else { vec![None; rows.len()] };
+            if block_count <= LOOK_UPS_BEHIND_MAX { self.look_up(shard, &mut rows) } else { vec![None; rows.len()] };
         for ((reference, timestamp_ms, value), sealed_bits) in rows.into_iter().zip(sealed_bits) {
             match repeated(sealed_bits, value) {
                 Admission::Refused(why) => {
