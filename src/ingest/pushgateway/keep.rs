@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::budget::{Budget, SeriesLimit};
 use super::families::{self, PushedFamilies};
 use super::groups::{Group, Groups};
 use super::{GROUP_BYTES_MAX, GroupKey, OWN_HELP, Push, PushError, Pushgateway, SERIES_PER_STORE, file, protobuf};
@@ -44,12 +45,21 @@ impl Pushgateway {
         if push.body.len() > limits.request_bytes_max {
             return Err(self.ingest.too_long(push.body.len()).into());
         }
+        let form = Form::of(push.content_type.as_deref())?;
+        let mut room = self.ingest.reserve(2 * push.body.len())?;
+        let turn = self.ingest.turn().await;
         let inflated = body::inflate(&push.body, push.content_encoding.as_deref(), limits.request_decoded_bytes_max)?;
-        let _room = self.ingest.reserve(2 * inflated.len())?;
-        let read = match Form::of(push.content_type.as_deref())? {
-            Form::Text => families::of_text(&inflated, limits),
-            Form::Delimited => protobuf::of_protobuf(&inflated, limits),
+        room.merge(self.ingest.reserve(2 * inflated.len().saturating_sub(push.body.len()))?);
+        let read = {
+            let mut reserve = |bytes| self.ingest.reserve(bytes).map(|more| room.merge(more));
+            let mut budget = Budget::new(self.series_limit(), &mut reserve);
+            match form {
+                Form::Text => families::of_text(&inflated, &mut budget),
+                Form::Delimited => protobuf::of_protobuf(&inflated, &mut budget),
+            }
         };
+        // Who waits for the groups keeps nobody from reading.
+        drop(turn);
         let ttl_ms = push.ttl_ms.unwrap_or(self.settings.ttl_ms);
         let mut groups = self.groups.lock().await;
         let outcome = match read {
@@ -60,6 +70,15 @@ impl Pushgateway {
             self.note_failure(&mut groups, &key, ttl_ms).await;
         }
         outcome
+    }
+
+    fn series_limit(&self) -> SeriesLimit {
+        let (of_group, of_request) = (self.settings.series_per_group_max, self.ingest.limits().series_per_request_max);
+        if of_group < of_request {
+            SeriesLimit { limit: of_group, setting: "pushgateway.series_per_group_max" }
+        } else {
+            SeriesLimit { limit: of_request, setting: "limits.series_per_request_max" }
+        }
     }
 
     async fn admit(
