@@ -213,7 +213,7 @@ impl Pushgateway {
     /// Ends a group: markers first, so that what is answered with an error is still there and can be deleted again.
     pub(super) async fn end(&self, groups: &mut Groups, key: &GroupKey, sync: bool) -> Result<(), PushError> {
         let stamp_ms = groups.stamp_ms(self.ingest.clock.now_ms());
-        let Some(group) = groups.get(key) else { return Ok(()) };
+        let Some(group) = groups.get(key) else { return self.remove_file(key, sync).await };
         let all = group.series().map(|(labels, _)| labels).chain(&group.ended);
         let rows: Vec<(Arc<Labels>, f64)> = all.map(|labels| (labels.clone(), stale_nan())).collect();
         match self.write(&rows, stamp_ms).await {
@@ -222,18 +222,24 @@ impl Pushgateway {
         }
         // From here on a failure leaves a group whose next samples undo the markers.
         groups.get_mut(key).expect("the groups are locked").stored_ms = None;
-        let (disk, path, folder) = (self.disk.clone(), self.path(key), self.settings.folder.clone());
-        let removed = tokio::task::spawn_blocking(move || {
-            disk.remove(&path)?;
-            if sync { disk.sync_folder(&folder) } else { Ok(()) }
-        });
-        match removed.await.expect("a disk does not panic") {
-            Err(error) if !error.is_not_found() => return Err(error.into()),
-            _ => {}
-        }
+        self.remove_file(key, sync).await?;
         groups.remove(key);
         self.show_figures(groups);
         Ok(())
+    }
+
+    /// Removes a group's file. One that is not there may have been removed by an attempt that could not sync the folder: that is
+    /// made up for.
+    async fn remove_file(&self, key: &GroupKey, sync: bool) -> Result<(), PushError> {
+        let (disk, path, folder) = (self.disk.clone(), self.path(key), self.settings.folder.clone());
+        let removed = tokio::task::spawn_blocking(move || {
+            match disk.remove(&path) {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => {}
+            }
+            if sync { disk.sync_folder(&folder) } else { Ok(()) }
+        });
+        Ok(removed.await.expect("a disk does not panic")?)
     }
 
     /// Stores samples of one time, in as many writes as the limits of a request make of them.
