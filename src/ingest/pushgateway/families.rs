@@ -15,10 +15,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::PushError;
+use super::budget::{Budget, SeriesLimit};
 use super::key::is_label_name;
 use super::number::go_number;
+use crate::ingest::MetricKind;
 use crate::ingest::exposition::{Format, Line, Sample, lines};
-use crate::ingest::{IngestLimits, MetricKind};
 use crate::model::LABELS_COUNT_MAX;
 
 /// A label of a body.
@@ -63,12 +64,12 @@ pub(super) fn inconsistent(what: impl std::fmt::Display) -> PushError {
 }
 
 /// What a push over the limit of series is told.
-pub(super) fn too_many(limit: usize) -> PushError {
-    PushError::TooLarge(format!("the push has more series than limits.series_per_request_max = {limit}"))
+pub(super) fn too_many(SeriesLimit { limit, setting }: SeriesLimit) -> PushError {
+    PushError::TooLarge(format!("the push has more series than {setting} = {limit}"))
 }
 
 /// Reads a body of the text format.
-pub(super) fn of_text<'a>(text: &'a [u8], limits: &IngestLimits) -> Result<PushedFamilies<'a>, PushError> {
+pub(super) fn of_text<'a>(text: &'a [u8], budget: &mut Budget<'_>) -> Result<PushedFamilies<'a>, PushError> {
     if text.last().is_some_and(|last| *last != b'\n') {
         let line_count = text.iter().filter(|byte| **byte == b'\n').count() + 1;
         return Err(broken(line_count, "unexpected end of input stream: the last line has no line feed"));
@@ -77,20 +78,18 @@ pub(super) fn of_text<'a>(text: &'a [u8], limits: &IngestLimits) -> Result<Pushe
     let mut lines = lines(text, Format::Text);
     while let Some(line) = lines.next() {
         let line = line.map_err(|error| broken(error.line, error.what))?;
-        reading.line(lines.number(), line)?;
-        reading.check_size(limits)?;
+        reading.line(lines.number(), line, budget)?;
     }
     if reading.has_timestamps {
         return Err(inconsistent("pushed metrics must not have timestamps"));
     }
     let told = reading.families.into_iter().filter(|(_, family)| !family.samples.is_empty());
-    told.map(|(name, family)| Ok((name.clone(), family.finish(&name)?))).collect()
+    told.map(|(name, family)| Ok((name.clone(), family.finish(&name, budget)?))).collect()
 }
 
 #[derive(Default)]
 struct Reading<'a> {
     families: BTreeMap<String, ReadFamily<'a>>,
-    sample_count: usize,
     has_timestamps: bool,
 }
 
@@ -102,20 +101,17 @@ struct ReadFamily<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn check_size(&self, limits: &IngestLimits) -> Result<(), PushError> {
-        let limit = limits.series_per_request_max;
-        if self.sample_count.max(self.families.len()) > limit { Err(too_many(limit)) } else { Ok(()) }
-    }
-
-    fn line(&mut self, number: usize, line: Line<'a>) -> Result<(), PushError> {
+    fn line(&mut self, number: usize, line: Line<'a>, budget: &mut Budget<'_>) -> Result<(), PushError> {
         match line {
             Line::Help { family, help } => {
+                budget.describe_one(family.len() + help.len())?;
                 let known = self.family(&family);
                 if known.help.replace(help.into_owned()).is_some() {
                     return Err(broken(number, format!("second HELP line for metric name {family:?}")));
                 }
             }
             Line::Type { family, kind } => {
+                budget.describe_one(family.len())?;
                 let known = self.family(&family);
                 if known.kind.replace(kind).is_some() || !known.samples.is_empty() {
                     let what = "or TYPE reported after samples";
@@ -124,7 +120,7 @@ impl<'a> Reading<'a> {
             }
             Line::Unit { .. } => {}
             Line::Sample(sample) => {
-                self.sample_count += 1;
+                budget.read_one(2 * sample.name.len())?;
                 self.has_timestamps |= sample.timestamp_ms.is_some();
                 let name = sample.name.clone();
                 self.family(&name).samples.push((number, sample));
@@ -165,7 +161,7 @@ pub(super) const SUFFIXES: [(&str, &[MetricKind]); 3] = [
 ];
 
 impl<'a> ReadFamily<'a> {
-    fn finish(self, name: &str) -> Result<PushedFamily<'a>, PushError> {
+    fn finish(self, name: &str, budget: &mut Budget<'_>) -> Result<PushedFamily<'a>, PushError> {
         let kind = self.kind.unwrap_or_default();
         let mut compounds = Compounds::new(name, kind);
         let mut series = Vec::new();
@@ -173,16 +169,18 @@ impl<'a> ReadFamily<'a> {
             // One more than a series may have is enough to refuse it.
             let labels: Vec<Pair<'a>> = sample.labels.iter().take(LABELS_COUNT_MAX + 1).collect();
             check_labels(name, &labels, line)?;
+            budget.labels(labels.capacity())?;
             if compounds.is_of_kind {
                 let bound = |label: &str, text: &str| {
                     broken(line, format!("expected float as value for {label:?} label, got {text:?}"))
                 };
                 compounds.add(&sample.name, labels, sample.value, bound)?;
             } else {
+                budget.write_one(sample.name.len(), 0)?;
                 series.push(PushedSeries { name: sample.name.into_owned(), labels, value: sample.value });
             }
         }
-        compounds.append_to(&mut series);
+        compounds.append_to(&mut series, budget)?;
         Ok(PushedFamily { kind, help: self.help.unwrap_or_default(), series })
     }
 }
@@ -201,6 +199,9 @@ fn check_labels(metric: &str, labels: &[Pair<'_>], line: usize) -> Result<(), Pu
     }
     Ok(())
 }
+
+/// The longest number as Go writes it.
+const NUMBER_BYTES: usize = 24;
 
 /// The histograms or summaries of a family, each by its labels.
 pub(super) struct Compounds<'a> {
@@ -259,7 +260,11 @@ impl<'a> Compounds<'a> {
     }
 
     /// Writes them out, each whole.
-    pub(super) fn append_to(self, series: &mut Vec<PushedSeries<'a>>) {
+    pub(super) fn append_to(
+        self,
+        series: &mut Vec<PushedSeries<'a>>,
+        budget: &mut Budget<'_>,
+    ) -> Result<(), PushError> {
         let (name, suffix) = (self.name.clone(), self.part_suffix());
         let is_histogram = self.kind == MetricKind::Histogram;
         for (labels, mut compound) in self.all {
@@ -267,14 +272,20 @@ impl<'a> Compounds<'a> {
                 compound.parts.push((f64::INFINITY, compound.count));
             }
             let label = if is_histogram { "le" } else { "quantile" };
+            let name_bytes = name.len() + "_bucket".len();
             for (bound, value) in compound.parts {
+                budget.write_one(name_bytes + NUMBER_BYTES, labels.len() + 1)?;
                 let mut labels = labels.clone();
                 labels.push((Cow::Borrowed(label), Cow::Owned(go_number(bound))));
                 series.push(PushedSeries { name: format!("{name}{suffix}"), labels, value });
+            }
+            for _ in 0..2 {
+                budget.write_one(name_bytes, labels.len())?;
             }
             let whole =
                 |suffix: &str, value| PushedSeries { name: format!("{name}{suffix}"), labels: labels.clone(), value };
             series.extend([whole("_sum", compound.sum), whole("_count", compound.count)]);
         }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::families::{PushedFamilies, SUFFIXES, inconsistent};
-use super::{GroupKey, PushError};
+use super::{GROUP_BYTES_MAX, GroupKey, PushError};
 use crate::ingest::MetricKind;
 use crate::model::Labels;
 
@@ -112,6 +112,7 @@ impl Group {
         if replace {
             group.families.clear();
         }
+        let mut labels_bytes = 0;
         for (name, family) in families {
             // The gateway's own take their place.
             if name == PUSH_TIME || name == PUSH_FAILURE_TIME {
@@ -119,8 +120,15 @@ impl Group {
             }
             let mut series = Vec::with_capacity(family.series.len());
             for one in family.series {
-                let labels = group.key.labels_over(&one.name, &one.labels);
-                series.push((Arc::new(labels.map_err(inconsistent)?), one.value));
+                let labels = group.key.labels_over(&one.name, &one.labels).map_err(inconsistent)?;
+                // The labels of the address are on every series, so a short body can be a large group.
+                labels_bytes += labels.heap_bytes();
+                if labels_bytes > GROUP_BYTES_MAX {
+                    let what =
+                        format!("the labels of the push take more than {GROUP_BYTES_MAX} bytes on all its series");
+                    return Err(PushError::TooLarge(what));
+                }
+                series.push((Arc::new(labels), one.value));
             }
             let kept = KeptFamily { kind: family.kind, help: family.help, pushed_ms: now_ms, series };
             group.families.insert(name, kept);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::budget::{Budget, SeriesLimit};
 use super::families::{self, PushedFamilies};
 use super::groups::{Group, Groups};
 use super::{GROUP_BYTES_MAX, GroupKey, OWN_HELP, Push, PushError, Pushgateway, SERIES_PER_STORE, file, protobuf};
@@ -44,12 +45,21 @@ impl Pushgateway {
         if push.body.len() > limits.request_bytes_max {
             return Err(self.ingest.too_long(push.body.len()).into());
         }
+        let form = Form::of(push.content_type.as_deref())?;
+        let mut room = self.ingest.reserve(2 * push.body.len())?;
+        let turn = self.ingest.turn().await;
         let inflated = body::inflate(&push.body, push.content_encoding.as_deref(), limits.request_decoded_bytes_max)?;
-        let _room = self.ingest.reserve(2 * inflated.len())?;
-        let read = match Form::of(push.content_type.as_deref())? {
-            Form::Text => families::of_text(&inflated, limits),
-            Form::Delimited => protobuf::of_protobuf(&inflated, limits),
+        room.merge(self.ingest.reserve(2 * inflated.len().saturating_sub(push.body.len()))?);
+        let read = {
+            let mut reserve = |bytes| self.ingest.reserve(bytes).map(|more| room.merge(more));
+            let mut budget = Budget::new(self.series_limit(), &mut reserve);
+            match form {
+                Form::Text => families::of_text(&inflated, &mut budget),
+                Form::Delimited => protobuf::of_protobuf(&inflated, &mut budget),
+            }
         };
+        // Who waits for the groups keeps nobody from reading.
+        drop(turn);
         let ttl_ms = push.ttl_ms.unwrap_or(self.settings.ttl_ms);
         let mut groups = self.groups.lock().await;
         let outcome = match read {
@@ -60,6 +70,15 @@ impl Pushgateway {
             self.note_failure(&mut groups, &key, ttl_ms).await;
         }
         outcome
+    }
+
+    fn series_limit(&self) -> SeriesLimit {
+        let (of_group, of_request) = (self.settings.series_per_group_max, self.ingest.limits().series_per_request_max);
+        if of_group < of_request {
+            SeriesLimit { limit: of_group, setting: "pushgateway.series_per_group_max" }
+        } else {
+            SeriesLimit { limit: of_request, setting: "limits.series_per_request_max" }
+        }
     }
 
     async fn admit(
@@ -194,7 +213,7 @@ impl Pushgateway {
     /// Ends a group: markers first, so that what is answered with an error is still there and can be deleted again.
     pub(super) async fn end(&self, groups: &mut Groups, key: &GroupKey, sync: bool) -> Result<(), PushError> {
         let stamp_ms = groups.stamp_ms(self.ingest.clock.now_ms());
-        let Some(group) = groups.get(key) else { return Ok(()) };
+        let Some(group) = groups.get(key) else { return self.remove_file(key, sync).await };
         let all = group.series().map(|(labels, _)| labels).chain(&group.ended);
         let rows: Vec<(Arc<Labels>, f64)> = all.map(|labels| (labels.clone(), stale_nan())).collect();
         match self.write(&rows, stamp_ms).await {
@@ -203,18 +222,24 @@ impl Pushgateway {
         }
         // From here on a failure leaves a group whose next samples undo the markers.
         groups.get_mut(key).expect("the groups are locked").stored_ms = None;
-        let (disk, path, folder) = (self.disk.clone(), self.path(key), self.settings.folder.clone());
-        let removed = tokio::task::spawn_blocking(move || {
-            disk.remove(&path)?;
-            if sync { disk.sync_folder(&folder) } else { Ok(()) }
-        });
-        match removed.await.expect("a disk does not panic") {
-            Err(error) if !error.is_not_found() => return Err(error.into()),
-            _ => {}
-        }
+        self.remove_file(key, sync).await?;
         groups.remove(key);
         self.show_figures(groups);
         Ok(())
+    }
+
+    /// Removes a group's file. One that is not there may have been removed by an attempt that could not sync the folder: that is
+    /// made up for.
+    async fn remove_file(&self, key: &GroupKey, sync: bool) -> Result<(), PushError> {
+        let (disk, path, folder) = (self.disk.clone(), self.path(key), self.settings.folder.clone());
+        let removed = tokio::task::spawn_blocking(move || {
+            match disk.remove(&path) {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => {}
+            }
+            if sync { disk.sync_folder(&folder) } else { Ok(()) }
+        });
+        Ok(removed.await.expect("a disk does not panic")?)
     }
 
     /// Stores samples of one time, in as many writes as the limits of a request make of them.

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::PushError;
+use super::groups::PUSH_FAILURE_TIME;
 use crate::model::{LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME};
 
 /// What stands behind a label's name when its value is base64.
@@ -39,7 +40,7 @@ impl GroupKey {
         set(&mut pairs, JOB, job);
         pairs.sort_unstable();
         let key = GroupKey(pairs);
-        key.labels("push_failure_time_seconds").map_err(|error| refused(format!("the address: {error}")))?;
+        key.labels(PUSH_FAILURE_TIME).map_err(|error| refused(format!("the address: {error}")))?;
         Ok(key)
     }
 
@@ -48,7 +49,9 @@ impl GroupKey {
         pairs.sort_unstable();
         let has_job = pairs.iter().any(|(name, value)| name == JOB && !value.is_empty());
         let is_unique = pairs.windows(2).all(|two| two[0].0 != two[1].0);
-        (has_job && is_unique).then_some(GroupKey(pairs))
+        let are_named = pairs.iter().all(|(name, _)| is_label_name(name) && !name.starts_with("__"));
+        let key = GroupKey(pairs);
+        (has_job && is_unique && are_named && key.labels(PUSH_FAILURE_TIME).is_ok()).then_some(key)
     }
 
     /// Names and values, names ascending.

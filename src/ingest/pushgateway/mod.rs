@@ -21,6 +21,7 @@
 //! 4. Pushes are carried out one at a time, to their end, also when their client leaves.
 //! 5. Groups, series and bytes are bounded, each by a setting that the refusal names.
 
+mod budget;
 mod families;
 mod file;
 mod groups;

@@ -8,39 +8,24 @@
 use std::borrow::Cow;
 
 use super::PushError;
-use super::families::{Compound, Compounds, Pair, PushedFamilies, PushedFamily, PushedSeries, inconsistent, too_many};
+use super::budget::Budget;
+use super::families::{Compound, Compounds, Pair, PushedFamilies, PushedFamily, PushedSeries, inconsistent};
 use super::key::is_label_name;
+use crate::ingest::MetricKind;
 use crate::ingest::wire::{Fields, Value, WireError};
-use crate::ingest::{IngestLimits, MetricKind};
 use crate::model::LABELS_COUNT_MAX;
 
 /// The kinds by their numbers in a `MetricFamily`.
 const KINDS: [MetricKind; 5] =
     [MetricKind::Counter, MetricKind::Gauge, MetricKind::Summary, MetricKind::Unknown, MetricKind::Histogram];
 
-/// How many series may still come. Counted as they are read: an empty message takes two bytes of a body, and a hundred as
-/// a series.
-struct Budget {
-    left: usize,
-    limit: usize,
-}
-
-impl Budget {
-    fn take_one(&mut self) -> Result<(), PushError> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| too_many(self.limit))?;
-        Ok(())
-    }
-}
-
 /// Reads a body of such messages. A family that comes twice is there as it came last, as the Pushgateway has it.
-pub(super) fn of_protobuf<'a>(body: &'a [u8], limits: &IngestLimits) -> Result<PushedFamilies<'a>, PushError> {
-    let limit = limits.series_per_request_max;
-    let mut budget = Budget { left: limit, limit };
+pub(super) fn of_protobuf<'a>(body: &'a [u8], budget: &mut Budget<'_>) -> Result<PushedFamilies<'a>, PushError> {
     let mut families = PushedFamilies::new();
     let mut messages = Fields::new(body, 0);
     while let Some(message) = messages.next_delimited().map_err(malformed)? {
         let base = messages.position() - message.len();
-        let (name, family) = family(message, base, &mut budget)?;
+        let (name, family) = family(message, base, budget)?;
         if !family.series.is_empty() {
             families.insert(name, family);
         }
@@ -52,7 +37,11 @@ fn malformed(error: WireError) -> PushError {
     PushError::Refused(format!("the body is not delimited protobuf: at byte {}: {}", error.offset, error.what))
 }
 
-fn family<'a>(message: &'a [u8], base: usize, budget: &mut Budget) -> Result<(String, PushedFamily<'a>), PushError> {
+fn family<'a>(
+    message: &'a [u8],
+    base: usize,
+    budget: &mut Budget<'_>,
+) -> Result<(String, PushedFamily<'a>), PushError> {
     let (mut name, mut help, mut kind, mut metrics) =
         (Cow::Borrowed(""), String::new(), MetricKind::Counter, Vec::new());
     let mut fields = Fields::new(message, base);
@@ -60,14 +49,17 @@ fn family<'a>(message: &'a [u8], base: usize, budget: &mut Budget) -> Result<(St
         let at = base + fields.position();
         match (number, value) {
             (1, Value::Bytes(bytes)) => name = text(bytes, at)?,
-            (2, Value::Bytes(bytes)) => help = text(bytes, at)?.into_owned(),
+            (2, Value::Bytes(bytes)) => {
+                budget.describe_one(bytes.len())?;
+                help = text(bytes, at)?.into_owned();
+            }
             (3, Value::Varint(number)) => {
                 let known = usize::try_from(number).ok().and_then(|number| KINDS.get(number));
                 kind =
                     *known.ok_or_else(|| PushError::Refused(format!("metrics of the type {number} are not known")))?;
             }
             (4, Value::Bytes(bytes)) => {
-                budget.take_one()?;
+                budget.read_one(0)?;
                 metrics.push((bytes, at - bytes.len()));
             }
             _ => {}
@@ -80,6 +72,7 @@ fn family<'a>(message: &'a [u8], base: usize, budget: &mut Budget) -> Result<(St
     let mut series = Vec::new();
     for (bytes, base) in metrics {
         let metric = metric(bytes, base, budget)?;
+        budget.labels(metric.labels.capacity())?;
         for (label, _) in &metric.labels {
             if label.starts_with("__") || !is_label_name(label) {
                 let what = format!("collected metric {name:?} has a label with an invalid name: {label}");
@@ -91,12 +84,13 @@ fn family<'a>(message: &'a [u8], base: usize, budget: &mut Budget) -> Result<(St
                 return Err(inconsistent(format!("collected metric {name:?} is not {}", kind.name())));
             }
             MetricValue::One(value) => {
+                budget.write_one(name.len(), 0)?;
                 series.push(PushedSeries { name: name.to_string(), labels: metric.labels, value })
             }
             MetricValue::Compound(compound) => compounds.insert(metric.labels, compound),
         }
     }
-    compounds.append_to(&mut series);
+    compounds.append_to(&mut series, budget)?;
     Ok((name.into_owned(), PushedFamily { kind, help, series }))
 }
 
@@ -111,7 +105,7 @@ enum MetricValue {
     Compound(Compound),
 }
 
-fn metric<'a>(message: &'a [u8], base: usize, budget: &mut Budget) -> Result<Metric<'a>, PushError> {
+fn metric<'a>(message: &'a [u8], base: usize, budget: &mut Budget<'_>) -> Result<Metric<'a>, PushError> {
     let mut metric = Metric { labels: Vec::new(), kind: None, value: MetricValue::One(0.0) };
     let mut fields = Fields::new(message, base);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
@@ -160,7 +154,7 @@ fn label(message: &[u8], base: usize) -> Result<Pair<'_>, PushError> {
     Ok(pair)
 }
 
-fn compound(message: &[u8], base: usize, kind: MetricKind, budget: &mut Budget) -> Result<Compound, PushError> {
+fn compound(message: &[u8], base: usize, kind: MetricKind, budget: &mut Budget<'_>) -> Result<Compound, PushError> {
     let mut compound = Compound::default();
     let mut fields = Fields::new(message, base);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
@@ -168,7 +162,7 @@ fn compound(message: &[u8], base: usize, kind: MetricKind, budget: &mut Budget) 
             (1, Value::Varint(count)) => compound.count = count as f64,
             (2, Value::Fixed64(bits)) => compound.sum = f64::from_bits(bits),
             (3, Value::Bytes(bytes)) => {
-                budget.take_one()?;
+                budget.read_one(0)?;
                 let base = base + fields.position() - bytes.len();
                 compound.parts.push(if kind == MetricKind::Histogram {
                     bucket(bytes, base)?

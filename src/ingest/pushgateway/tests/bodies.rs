@@ -4,8 +4,10 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
+use crate::ingest::pushgateway::budget::{Budget, SeriesLimit};
 
 const OWN: i64 = 2;
+pub(super) const MANY: SeriesLimit = SeriesLimit { limit: 100_000, setting: "limits.series_per_request_max" };
 
 /// The series of all groups, each with its value, those left out that tell of pushes.
 fn series(fixture: &Fixture) -> Vec<(String, f64)> {
@@ -137,6 +139,13 @@ fn limits_are_named_by_their_settings() {
     assert!(status == 503 && text.contains("pushgateway.groups_max = 1"), "{status} {text}");
     let (status, text) = refusal(fixture.put("/a", "a 1\nb 1\nc 1\n"));
     assert!(status == 413 && text.contains("pushgateway.series_per_group_max = 4"), "{status} {text}");
+    let (status, text) = refusal(fixture.put("/a", "a 1\nb 1\nc 1\nd 1\ne{\n"));
+    assert!(status == 400, "{status} {text}");
+    let (status, text) = refusal(fixture.put("/a", "a 1\nb 1\nc 1\nd 1\ne 1\nf{\n"));
+    assert!(
+        status == 413 && text.contains("the push has more series than pushgateway.series_per_group_max = 4"),
+        "{text}"
+    );
     let (status, text) = refusal(fixture.put("/a", &format!("a{{x=\"{}\"}} 1\n", "x".repeat(200))));
     assert!(status == 503 && text.contains("pushgateway.bytes_max = 300"), "{status} {text}");
     assert_eq!(series(&fixture), told(&[(r#"a{job="a"}"#, 1.0)]));
@@ -288,7 +297,7 @@ fn protobuf_that_cannot_be_taken_is_refused() {
 
 #[test]
 fn series_are_counted_while_they_are_read() {
-    let limits = IngestLimits { series_per_request_max: 3, ..IngestLimits::default() };
+    let limit = SeriesLimit { limit: 3, setting: "limits.series_per_request_max" };
     let empty = |count| dto::MetricFamily {
         metric: vec![dto::Metric::default(); count],
         ..family("g", 1, dto::Metric::default())
@@ -299,12 +308,51 @@ fn series_are_counted_while_they_are_read() {
     };
     let status = |families: &[dto::MetricFamily]| {
         let body = delimited(families).body;
-        protobuf::of_protobuf(&body, &limits).map_or_else(|error| error.status(), |_| 200)
+        protobuf::of_protobuf(&body, &mut Budget::new(limit, &mut |_| Ok(())))
+            .map_or_else(|error| error.status(), |_| 200)
     };
-    assert_eq!([status(&[empty(4)]), status(&[buckets(2)]), status(&[buckets(3)])], [413, 200, 413]);
-    let text = |text: &str| families::of_text(text.as_bytes(), &limits).map_or_else(|error| error.status(), |_| 200);
+    // A bucket, the bucket +Inf, the sum and the count are four series.
+    assert_eq!([status(&[empty(4)]), status(&[buckets(0)]), status(&[buckets(1)])], [413, 200, 413]);
+    let text = |text: &str| {
+        families::of_text(text.as_bytes(), &mut Budget::new(limit, &mut |_| Ok(())))
+            .map_or_else(|error| error.status(), |_| 200)
+    };
     assert_eq!([text("a 1\nb 1\nc 1\n"), text("a 1\nb 1\nc 1\nd 1\n")], [200, 413]);
-    assert_eq!(text("# TYPE a gauge\n# TYPE b gauge\n# TYPE c gauge\n# TYPE d gauge\n"), 413);
+    let types = |count: usize| (0..count).map(|index| format!("# TYPE a{index} gauge\n")).collect::<String>();
+    assert_eq!([text(&types(6)), text(&types(7))], [200, 413]);
+}
+
+#[test]
+fn memory_is_counted_before_series_are_written_out() {
+    // 300 histograms of 60 labels: of each a line, its labels, and three series with these labels and one bound more.
+    let labels: String = (0..60).map(|index| format!("l{index}=\"x\",")).collect();
+    let lines: String = (0..300).map(|index| format!("h_count{{{labels}i=\"{index}\"}} 1\n")).collect();
+    let body = format!("# TYPE h histogram\n{lines}");
+    let mut asked = 0;
+    let mut reserve = |bytes: usize| {
+        asked += bytes;
+        Ok(())
+    };
+    let read = families::of_text(body.as_bytes(), &mut Budget::new(MANY, &mut reserve)).expect("read");
+    let series = &read["h"].series;
+    let kept: usize = series.iter().map(|series| series.labels.len() * size_of::<families::Pair<'_>>()).sum();
+    assert!(series.len() == 900 && asked > kept && asked < 3 * kept, "{asked} of {kept}");
+    let mut left = 1_usize << 20;
+    let mut reserve = |bytes: usize| {
+        left = left.checked_sub(bytes).ok_or(IngestError::NoRoom { limit_bytes: 1 << 20 })?;
+        Ok(())
+    };
+    let read = families::of_text(body.as_bytes(), &mut Budget::new(MANY, &mut reserve));
+    assert_eq!(read.expect_err("there is no room").status(), 503);
+}
+
+#[test]
+fn labels_of_the_address_are_counted_on_every_series() {
+    let fixture = Fixture::with(PushSettings { series_per_group_max: 100_000, bytes_max: 1 << 30, ..settings() });
+    let address: String = (0..3).map(|index| format!("/l{index}/{}", "x".repeat(4096))).collect();
+    let body: String = (0..1500).map(|index| format!("a{{i=\"{index}\"}} 1\n")).collect();
+    let (status, text) = refusal(fixture.put(&format!("/j{address}"), &body));
+    assert!(status == 413 && text.contains("16777216"), "{status} {text}");
 }
 
 #[test]
@@ -356,9 +404,8 @@ fn numbers_are_written_as_go_writes_them() {
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let limits = IngestLimits::default();
-        let _ = families::of_text(&bytes, &limits);
-        let _ = protobuf::of_protobuf(&bytes, &limits);
+        let _ = families::of_text(&bytes, &mut Budget::new(MANY, &mut |_| Ok(())));
+        let _ = protobuf::of_protobuf(&bytes, &mut Budget::new(MANY, &mut |_| Ok(())));
         let _ = file::decode(&bytes);
         let _ = GroupKey::of_path(&String::from_utf8_lossy(&bytes));
     }
@@ -370,6 +417,6 @@ proptest! {
             "quantile=\"0.5\"", "# TYPE a summary\n", "NaN", "\"",
         ]), 0..40),
     ) {
-        let _ = families::of_text(parts.concat().as_bytes(), &IngestLimits::default());
+        let _ = families::of_text(parts.concat().as_bytes(), &mut Budget::new(MANY, &mut |_| Ok(())));
     }
 }

@@ -38,6 +38,31 @@ fn deleted_group_stays_deleted_after_a_crash() {
 }
 
 #[test]
+fn deletion_that_is_tried_again_is_made_safe() {
+    for way in ["delete", "wipe"] {
+        // Somewhere among these is the file removed, and its folder not synced any more.
+        let is_cut = |count: &u64| {
+            let fixture = Fixture::new();
+            fixture.put("/j", "a 1\n").expect("taken");
+            fixture.disk.fail_after(*count);
+            let ended = match way {
+                "delete" => fixture.delete("/j"),
+                _ => fixture.runtime.block_on(fixture.gateway.wipe()),
+            };
+            fixture.disk.heal();
+            let is_removed = fixture.disk.list(FOLDER.as_ref()).expect("a folder").is_empty();
+            if ended.is_ok() || !is_removed {
+                return false;
+            }
+            fixture.delete("/j").expect("deleted");
+            assert_eq!(fixture.crash().groups().len(), 0, "{way}");
+            true
+        };
+        assert!((0..20).cycle().take(200).any(|count| is_cut(&count)), "{way}");
+    }
+}
+
+#[test]
 fn push_that_cannot_be_made_safe_changes_nothing() {
     let fixture = Fixture::new();
     fixture.put("/j", "a 1\n").expect("taken");
@@ -85,6 +110,43 @@ fn damage_costs_one_group_and_is_told() {
     assert!(names.iter().any(|name| name.ends_with(".damaged")), "{names:?}");
     fixture.clock.advance(Duration::from_secs(1));
     fixture.put("/a", "a 2\n").expect("it can be pushed again");
+}
+
+#[test]
+fn file_with_a_key_that_nobody_can_push_is_damage() {
+    use storage_format::frame::{FileHeader, FileKind, append_record};
+    use storage_format::push_groups::{Group as Record, KIND_GROUP};
+    let fixture = Fixture::new();
+    let names: Vec<String> = (0..64).map(|index| format!("l{index:02}")).collect();
+    let (long_value, long_name) = ("x".repeat(4097), "x".repeat(1025));
+    let job = ("job", "j");
+    let keys: [Vec<(&str, &str)>; 6] = [
+        vec![("", "x"), job],
+        [job].into_iter().chain(names.iter().map(|name| (name.as_str(), "x"))).collect(),
+        vec![job, ("x", &long_value)],
+        vec![job, (&long_name, "x")],
+        vec![("__name__", "x"), job],
+        vec![job, ("é", "x")],
+    ];
+    for (index, labels) in keys.iter().enumerate() {
+        let record = Record {
+            labels: labels.clone(),
+            ttl_ms: 0,
+            pushed_ms: NOW_MS,
+            failed_ms: 0,
+            families: Vec::new(),
+            ended: Vec::new(),
+        };
+        let header = FileHeader::new(FileKind::PushGroup, 0, NOW_MS, 1);
+        let (mut bytes, mut payload) = (header.encode().to_vec(), Vec::new());
+        record.encode(&mut payload);
+        append_record(&mut bytes, KIND_GROUP, 0, header.chain_start(), &payload);
+        assert_eq!(file::decode(&bytes).err().as_deref(), Some("its labels name no group"), "{index}");
+        let path = Path::new(FOLDER).join(format!("{index}.group"));
+        fixture.disk.replace(&path, &bytes).expect("written");
+    }
+    let fixture = fixture.crash();
+    assert_eq!((fixture.damage.len(), fixture.groups().len()), (keys.len(), 0));
 }
 
 #[test]
