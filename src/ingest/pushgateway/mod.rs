@@ -104,19 +104,30 @@ pub enum PushError {
     /// The group cannot be made safe on disk. The operator must act; it may work later.
     #[error("the group cannot be made safe on disk now: {0}")]
     Disk(#[from] DiskError),
-    /// What every protocol may be told. The group is kept where this is about its samples: they are stored later.
+    /// What every protocol may be told. Nothing of the push is kept.
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    /// The group is as it was pushed; its samples are not stored now.
+    #[error("the group is kept, and is stored again every pushgateway.resample_interval; now: {0}")]
+    Kept(IngestError),
 }
 
 impl PushError {
+    /// The same, of samples whose group is on disk.
+    fn of_kept_group(self) -> PushError {
+        match self {
+            PushError::Ingest(error) => PushError::Kept(error),
+            other => other,
+        }
+    }
+
     /// The HTTP status that tells the client what to do.
     pub fn status(&self) -> u16 {
         match self {
             PushError::Refused(_) | PushError::Inconsistent(_) => 400,
             PushError::TooLarge(_) => 413,
             PushError::Full(_) | PushError::Disk(_) => 503,
-            PushError::Ingest(error) => error.status(),
+            PushError::Ingest(error) | PushError::Kept(error) => error.status(),
         }
     }
 
@@ -125,7 +136,7 @@ impl PushError {
         match self {
             PushError::Full(_) => Some(60),
             PushError::Disk(_) => Some(5),
-            PushError::Ingest(error) => error.retry_after_s(),
+            PushError::Ingest(error) | PushError::Kept(error) => error.retry_after_s(),
             _ => None,
         }
     }

@@ -323,6 +323,26 @@ fn series_are_counted_while_they_are_read() {
 }
 
 #[test]
+fn labels_that_the_settings_do_not_allow_leave_the_group_as_it_was() {
+    let mut fixture = Fixture::new();
+    let limits = IngestLimits { label_value_bytes_max: 25, ..IngestLimits::default() };
+    let ingest = Arc::new(Ingest::new(fixture.storage.clone(), limits, fixture.clock.clone()));
+    (fixture.gateway, _) = Pushgateway::open(ingest, fixture.disk.clone(), settings()).expect("an empty folder");
+    // The longest name of ours has as many bytes.
+    let (longest, too_long) = ("x".repeat(25), "x".repeat(26));
+    fixture.put("/j", &format!("a{{x=\"{longest}\"}} 1\n")).expect("taken");
+    for (path, body) in
+        [("/j", format!("b 1\na{{x=\"{too_long}\"}} 2\n")), (&format!("/{too_long}"), "b 1\n".to_owned())]
+    {
+        let (status, text) = refusal(fixture.put(path, &body));
+        assert!(status == 400 && text.contains("limits.label_value_bytes_max = 25"), "{status} {text}");
+        assert!(!text.contains("is kept"), "{text}");
+    }
+    assert_eq!(series(&fixture), told(&[(&format!(r#"a{{job="j", x="{longest}"}}"#), 1.0)]));
+    assert_eq!((fixture.groups().len(), fixture.crash().groups().len()), (1, 1));
+}
+
+#[test]
 fn memory_is_counted_before_series_are_written_out() {
     // 300 histograms of 60 labels: of each a line, its labels, and three series with these labels and one bound more.
     let labels: String = (0..60).map(|index| format!("l{index}=\"x\",")).collect();
