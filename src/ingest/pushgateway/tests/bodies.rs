@@ -286,6 +286,19 @@ fn protobuf_that_cannot_be_taken_is_refused() {
     let gauge = dto::Metric { gauge: Some(dto::Value { value: 1.0 }), ..dto::Metric::default() };
     let timed = family("g", 1, dto::Metric { timestamp_ms: Some(5), ..gauge.clone() });
     assert!(refusal(fixture.push(delimited(&[timed]))).1.contains("timestamps"));
+    let label = |name: &str| dto::LabelPair { name: name.to_owned(), value: "1".to_owned() };
+    let histogram = |labels: [&str; 2]| dto::Metric {
+        label: labels.map(label).to_vec(),
+        histogram: Some(dto::Histogram::default()),
+        ..dto::Metric::default()
+    };
+    let twice = dto::MetricFamily {
+        metric: vec![histogram(["x", "y"]), histogram(["y", "x"])],
+        ..family("h", 4, dto::Metric::default())
+    };
+    let (status, text) = refusal(fixture.push(delimited(&[twice])));
+    assert!(status == 400 && text.contains("collected before with the same name and label values"), "{status} {text}");
+    assert!(fixture.groups()[0].families.is_empty());
     let clashing = family("g", 0, gauge);
     assert_eq!(refusal(fixture.push(delimited(&[clashing]))).0, 400);
     let broken = Push { body: Bytes::from_static(b"\x7fxx"), ..delimited(&[]) };
