@@ -356,6 +356,20 @@ fn labels_that_the_settings_do_not_allow_leave_the_group_as_it_was() {
 }
 
 #[test]
+fn refusals_quote_no_whole_body() {
+    let fixture = Fixture::new();
+    // The letters have two bytes each, so that a cut may fall into one.
+    for start in ["", "x"] {
+        let text = format!("{start}{}", "é".repeat(100_000));
+        let body = format!("# TYPE h histogram\nh_bucket{{le=\"{text}\"}} 1\n");
+        let told = fixture.put("/j", &body).expect_err("no number").told();
+        assert!(told.starts_with("text format parsing error in line 2: expected float"), "{told}");
+        assert!(told.ends_with("é…") && (4093..=4096).contains(&told.len()), "{}", told.len());
+    }
+    assert_eq!(fixture.put("/j", "a").expect_err("no line feed").told().find('…'), None);
+}
+
+#[test]
 fn memory_is_counted_before_series_are_written_out() {
     // 300 histograms of 60 labels: of each a line, its labels, and three series with these labels and one bound more.
     let labels: String = (0..60).map(|index| format!("l{index}=\"x\",")).collect();
