@@ -86,7 +86,7 @@ fn told(outcome: Result<(), PushError>, status: StatusCode) -> Reply {
         }
         Err(error) => {
             let status = StatusCode::from_u16(error.status()).expect("ingest names statuses of HTTP");
-            with_retry_after(text(status, error.to_string()), error.retry_after_s())
+            with_retry_after(text(status, error.told()), error.retry_after_s())
         }
     }
 }

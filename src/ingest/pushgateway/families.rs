@@ -246,9 +246,15 @@ impl<'a> Compounds<'a> {
         Ok(())
     }
 
-    pub(super) fn insert(&mut self, mut labels: Vec<Pair<'a>>, compound: Compound) {
+    /// Adds a whole one. Fails where there is one with these labels already.
+    pub(super) fn insert(&mut self, mut labels: Vec<Pair<'a>>, compound: Compound) -> Result<(), PushError> {
         labels.sort_unstable();
-        self.all.insert(labels, compound);
+        if self.all.insert(labels, compound).is_some() {
+            let name = &self.name;
+            let what = format!("collected metric {name:?} was collected before with the same name and label values");
+            return Err(inconsistent(what));
+        }
+        Ok(())
     }
 
     fn part_suffix(&self) -> &'static str {

@@ -14,8 +14,11 @@ use super::budget::{Budget, SeriesLimit};
 use super::families::{self, PushedFamilies};
 use super::groups::{Group, Groups};
 use super::{GROUP_BYTES_MAX, GroupKey, OWN_HELP, Push, PushError, Pushgateway, SERIES_PER_STORE, file, protobuf};
+use crate::ingest::rows::RowsBuilder;
+use crate::ingest::verdict::conclude;
 use crate::ingest::{IngestError, MetricKind, body};
 use crate::model::{Labels, stale_nan};
+use crate::storage::WriteSummary;
 
 impl Pushgateway {
     /// Runs what must not be left half done when a client leaves.
@@ -106,9 +109,36 @@ impl Pushgateway {
                 format!("the group would have {count} series, more than pushgateway.series_per_group_max = {limit}");
             return Err(PushError::TooLarge(what));
         }
+        self.check_labels(&group, stamp_ms)?;
         self.describe(&group, stamp_ms);
         self.keep(groups, group, stamp_ms).await?;
-        self.store(groups, key, stamp_ms).await
+        self.store(groups, key, stamp_ms).await.map_err(PushError::of_kept_group)
+    }
+
+    /// Fails where the settings do not allow labels that came with the push: its samples would never be stored, so the group
+    /// that was there before stays.
+    fn check_labels(&self, group: &Group, stamp_ms: i64) -> Result<(), PushError> {
+        let (ingest, limits) = (&self.ingest, self.ingest.limits());
+        let pushed = group.families.values().filter(|family| family.pushed_ms == stamp_ms);
+        let pushed = pushed.flat_map(|family| family.series.iter().map(|(labels, _)| labels));
+        let all: Vec<&Arc<Labels>> = pushed.chain(group.own_series().map(|(_, labels, _)| labels)).collect();
+        for part in all.chunks(self.rows_max()) {
+            let mut builder = RowsBuilder::new(&ingest.storage, limits, ingest.metadata());
+            for labels in part {
+                let series = builder.series(labels.iter()).expect("a part keeps to the limits of a request");
+                builder.sample(series, stamp_ms, 0.0).expect("a part keeps to the limits of a request");
+            }
+            let mut rows = builder.finish();
+            limits.refuse_labels(&mut rows);
+            conclude(WriteSummary::default(), rows.refused)?;
+        }
+        Ok(())
+    }
+
+    /// Series of one sample that are written at a time.
+    fn rows_max(&self) -> usize {
+        let limits = self.ingest.limits();
+        SERIES_PER_STORE.min(limits.series_per_request_max).min(limits.samples_per_request_max)
     }
 
     /// Puts down that a push was refused, in the group too. What goes wrong with that is only logged: the client has its answer.
@@ -244,10 +274,8 @@ impl Pushgateway {
 
     /// Stores samples of one time, in as many writes as the limits of a request make of them.
     async fn write(&self, rows: &[(Arc<Labels>, f64)], stamp_ms: i64) -> Result<(), PushError> {
-        let limits = self.ingest.limits();
-        let rows_max = SERIES_PER_STORE.min(limits.series_per_request_max).min(limits.samples_per_request_max);
         let mut outcome = Ok(());
-        for part in rows.chunks(rows_max) {
+        for part in rows.chunks(self.rows_max()) {
             let written = self.ingest.take_own(|builder| {
                 for (labels, value) in part {
                     let series = builder.series(labels.iter()).expect("a part keeps to the limits of a request");

@@ -51,6 +51,8 @@ use crate::disk::{Disk, DiskError};
 const SERIES_PER_STORE: usize = 5000;
 /// Longest file of one group; a record of ours holds four times as much.
 const GROUP_BYTES_MAX: usize = 16 << 20;
+/// Longest text that a client is told.
+const TOLD_BYTES_MAX: usize = 4 << 10;
 
 /// Where groups are kept, and what bounds them.
 #[derive(Clone, Debug)]
@@ -104,19 +106,41 @@ pub enum PushError {
     /// The group cannot be made safe on disk. The operator must act; it may work later.
     #[error("the group cannot be made safe on disk now: {0}")]
     Disk(#[from] DiskError),
-    /// What every protocol may be told. The group is kept where this is about its samples: they are stored later.
+    /// What every protocol may be told. Nothing of the push is kept.
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    /// The group is as it was pushed; its samples are not stored now.
+    #[error("the group is kept, and is stored again every pushgateway.resample_interval; now: {0}")]
+    Kept(IngestError),
 }
 
 impl PushError {
+    /// The same, of samples whose group is on disk.
+    fn of_kept_group(self) -> PushError {
+        match self {
+            PushError::Ingest(error) => PushError::Kept(error),
+            other => other,
+        }
+    }
+
+    /// What the client is told. An error quotes what it is about, which may be most of a body: the text is cut where it gets
+    /// longer than a few KiB.
+    pub fn told(&self) -> String {
+        let mut text = self.to_string();
+        if text.len() > TOLD_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(TOLD_BYTES_MAX - "…".len()));
+            text.push('…');
+        }
+        text
+    }
+
     /// The HTTP status that tells the client what to do.
     pub fn status(&self) -> u16 {
         match self {
             PushError::Refused(_) | PushError::Inconsistent(_) => 400,
             PushError::TooLarge(_) => 413,
             PushError::Full(_) | PushError::Disk(_) => 503,
-            PushError::Ingest(error) => error.status(),
+            PushError::Ingest(error) | PushError::Kept(error) => error.status(),
         }
     }
 
@@ -125,7 +149,7 @@ impl PushError {
         match self {
             PushError::Full(_) => Some(60),
             PushError::Disk(_) => Some(5),
-            PushError::Ingest(error) => error.retry_after_s(),
+            PushError::Ingest(error) | PushError::Kept(error) => error.retry_after_s(),
             _ => None,
         }
     }

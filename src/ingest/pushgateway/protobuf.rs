@@ -87,7 +87,7 @@ fn family<'a>(
                 budget.write_one(name.len(), 0)?;
                 series.push(PushedSeries { name: name.to_string(), labels: metric.labels, value })
             }
-            MetricValue::Compound(compound) => compounds.insert(metric.labels, compound),
+            MetricValue::Compound(compound) => compounds.insert(metric.labels, compound)?,
         }
     }
     compounds.append_to(&mut series, budget)?;

@@ -286,6 +286,19 @@ fn protobuf_that_cannot_be_taken_is_refused() {
     let gauge = dto::Metric { gauge: Some(dto::Value { value: 1.0 }), ..dto::Metric::default() };
     let timed = family("g", 1, dto::Metric { timestamp_ms: Some(5), ..gauge.clone() });
     assert!(refusal(fixture.push(delimited(&[timed]))).1.contains("timestamps"));
+    let label = |name: &str| dto::LabelPair { name: name.to_owned(), value: "1".to_owned() };
+    let histogram = |labels: [&str; 2]| dto::Metric {
+        label: labels.map(label).to_vec(),
+        histogram: Some(dto::Histogram::default()),
+        ..dto::Metric::default()
+    };
+    let twice = dto::MetricFamily {
+        metric: vec![histogram(["x", "y"]), histogram(["y", "x"])],
+        ..family("h", 4, dto::Metric::default())
+    };
+    let (status, text) = refusal(fixture.push(delimited(&[twice])));
+    assert!(status == 400 && text.contains("collected before with the same name and label values"), "{status} {text}");
+    assert!(fixture.groups()[0].families.is_empty());
     let clashing = family("g", 0, gauge);
     assert_eq!(refusal(fixture.push(delimited(&[clashing]))).0, 400);
     let broken = Push { body: Bytes::from_static(b"\x7fxx"), ..delimited(&[]) };
@@ -320,6 +333,40 @@ fn series_are_counted_while_they_are_read() {
     assert_eq!([text("a 1\nb 1\nc 1\n"), text("a 1\nb 1\nc 1\nd 1\n")], [200, 413]);
     let types = |count: usize| (0..count).map(|index| format!("# TYPE a{index} gauge\n")).collect::<String>();
     assert_eq!([text(&types(6)), text(&types(7))], [200, 413]);
+}
+
+#[test]
+fn labels_that_the_settings_do_not_allow_leave_the_group_as_it_was() {
+    let mut fixture = Fixture::new();
+    let limits = IngestLimits { label_value_bytes_max: 25, ..IngestLimits::default() };
+    let ingest = Arc::new(Ingest::new(fixture.storage.clone(), limits, fixture.clock.clone()));
+    (fixture.gateway, _) = Pushgateway::open(ingest, fixture.disk.clone(), settings()).expect("an empty folder");
+    // The longest name of ours has as many bytes.
+    let (longest, too_long) = ("x".repeat(25), "x".repeat(26));
+    fixture.put("/j", &format!("a{{x=\"{longest}\"}} 1\n")).expect("taken");
+    for (path, body) in
+        [("/j", format!("b 1\na{{x=\"{too_long}\"}} 2\n")), (&format!("/{too_long}"), "b 1\n".to_owned())]
+    {
+        let (status, text) = refusal(fixture.put(path, &body));
+        assert!(status == 400 && text.contains("limits.label_value_bytes_max = 25"), "{status} {text}");
+        assert!(!text.contains("is kept"), "{text}");
+    }
+    assert_eq!(series(&fixture), told(&[(&format!(r#"a{{job="j", x="{longest}"}}"#), 1.0)]));
+    assert_eq!((fixture.groups().len(), fixture.crash().groups().len()), (1, 1));
+}
+
+#[test]
+fn refusals_quote_no_whole_body() {
+    let fixture = Fixture::new();
+    // The letters have two bytes each, so that a cut may fall into one.
+    for start in ["", "x"] {
+        let text = format!("{start}{}", "é".repeat(100_000));
+        let body = format!("# TYPE h histogram\nh_bucket{{le=\"{text}\"}} 1\n");
+        let told = fixture.put("/j", &body).expect_err("no number").told();
+        assert!(told.starts_with("text format parsing error in line 2: expected float"), "{told}");
+        assert!(told.ends_with("é…") && (4093..=4096).contains(&told.len()), "{}", told.len());
+    }
+    assert_eq!(fixture.put("/j", "a").expect_err("no line feed").told().find('…'), None);
 }
 
 #[test]
