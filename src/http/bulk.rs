@@ -29,7 +29,7 @@ use super::reply::{ApiError, ErrorKind, Reply};
 use super::request::Parameters;
 use super::write::{header, read_body, told};
 use crate::ingest::{append_left_out, append_line};
-use crate::model::{Labels, Matcher, TimeRange};
+use crate::model::{LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, METRIC_NAME, Matcher, TimeRange};
 use crate::storage::view::{Columns, ReadView, SeriesView, ViewError};
 
 /// Time of which a series is read at once, in ms: a day.
@@ -47,8 +47,8 @@ const RETRY_AFTER_S: u32 = 5;
 pub(super) async fn import(call: Call) -> Result<Reply, ApiError> {
     let Call { front, head, body, .. } = call;
     let parameters = Parameters::of_address(&head)?;
-    let extra: Result<Vec<(String, String)>, ApiError> = parameters.all("extra_label").map(extra_label).collect();
-    let extra = extra?;
+    let mut extra = Vec::new();
+    add_extra_labels(&parameters, &mut extra)?;
     let held = match read_body(&front, body).await {
         Ok(held) => held,
         Err(reply) => return Ok(reply),
@@ -58,10 +58,34 @@ pub(super) async fn import(call: Call) -> Result<Reply, ApiError> {
     Ok(told(outcome.map(drop), StatusCode::NO_CONTENT))
 }
 
-fn extra_label(text: &str) -> Result<(String, String), ApiError> {
-    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
-    let pair = pair.ok_or_else(|| ApiError::parameter("extra_label", format!("{text:?} is not name=value")))?;
-    Ok((pair.0.to_owned(), pair.1.to_owned()))
+/// Adds what each `extra_label` of the address says.
+pub(super) fn add_extra_labels(parameters: &Parameters, labels: &mut Vec<(String, String)>) -> Result<(), ApiError> {
+    for pair in parameters.all("extra_label") {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| ApiError::parameter("extra_label", format!("{pair:?} is not of the form name=value")))?;
+        add_label(labels, name.to_owned(), value.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Adds a label that the address gives to all series: a name once, and in all no more than a series may have.
+pub(super) fn add_label(labels: &mut Vec<(String, String)>, name: String, value: String) -> Result<(), ApiError> {
+    if name.is_empty() || name == METRIC_NAME {
+        return Err(ApiError::bad_data(format!("{name:?} cannot be given to all series as a label")));
+    }
+    if labels.iter().any(|(known, _)| *known == name) {
+        return Err(ApiError::bad_data(format!("the address gives the label {name:?} twice")));
+    }
+    if labels.len() == LABELS_COUNT_MAX {
+        return Err(ApiError::bad_data(format!("more than {LABELS_COUNT_MAX} labels in the address")));
+    }
+    let before: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if before + name.len() + value.len() > LABELS_BYTES_MAX {
+        return Err(ApiError::bad_data(format!("the labels in the address are longer than {LABELS_BYTES_MAX} bytes")));
+    }
+    labels.push((name, value));
+    Ok(())
 }
 
 /// What an export is asked for.

@@ -13,12 +13,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
+use super::super::bulk::{add_extra_labels, add_label};
 use super::super::call::Call;
 use super::super::reply::{ApiError, Reply};
 use super::super::request::{Parameters, percent_decode};
 use super::super::write::{header, read_body, told};
 use crate::ingest::TextPush;
-use crate::model::{LABELS_COUNT_MAX, METRIC_NAME};
 
 /// `/api/v1/import/prometheus`
 pub(in super::super) async fn import_text(call: Call) -> Result<Reply, ApiError> {
@@ -34,12 +34,7 @@ pub(in super::super) async fn import_text_of_group(call: Call) -> Result<Reply, 
 async fn import(call: Call, mut extra_labels: Vec<(String, String)>) -> Result<Reply, ApiError> {
     let Call { front, head, body, .. } = call;
     let parameters = Parameters::of_address(&head)?;
-    for pair in parameters.all("extra_label") {
-        let (name, value) = pair
-            .split_once('=')
-            .ok_or_else(|| ApiError::parameter("extra_label", format!("{pair:?} is not of the form name=value")))?;
-        add_label(&mut extra_labels, name.to_owned(), value.to_owned())?;
-    }
+    add_extra_labels(&parameters, &mut extra_labels)?;
     let timestamp_ms = parameters.get("timestamp").map(|text| {
         let what = || ApiError::parameter("timestamp", format!("{text:?} is not a number of milliseconds"));
         text.parse::<i64>().map_err(|_| what())
@@ -83,20 +78,6 @@ fn of_base64(text: &str) -> Result<String, ApiError> {
     let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
     let decoded = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
     decoded.ok_or_else(|| ApiError::bad_data(format!("{text:?} in the path is not UTF-8 in base64 for addresses")))
-}
-
-fn add_label(labels: &mut Vec<(String, String)>, name: String, value: String) -> Result<(), ApiError> {
-    if name.is_empty() || name == METRIC_NAME {
-        return Err(ApiError::bad_data(format!("{name:?} cannot be given to all series as a label")));
-    }
-    if labels.iter().any(|(known, _)| *known == name) {
-        return Err(ApiError::bad_data(format!("the address gives the label {name:?} twice")));
-    }
-    if labels.len() == LABELS_COUNT_MAX {
-        return Err(ApiError::bad_data(format!("more than {LABELS_COUNT_MAX} labels in the address")));
-    }
-    labels.push((name, value));
-    Ok(())
 }
 
 #[cfg(test)]

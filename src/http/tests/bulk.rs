@@ -147,6 +147,10 @@ async fn lines_are_imported_with_labels_of_the_address() {
     let refused = server.send(post("/api/v1/import", "nonsense")).await;
     assert_eq!(refused.status, 400);
     assert!(refused.body.starts_with("1 refused, 0 stored; first refused: line 1 at byte 0"), "{}", refused.body);
-    assert_eq!(server.send(post("/api/v1/import?extra_label=site", &line)).await.status, 400);
+    let many: String = (0..65).map(|index| format!("&extra_label=l{index}=v")).collect();
+    let long: String = (0..3).map(|index| format!("&extra_label=l{index}={}", "v".repeat(5500))).collect();
+    for labels in ["&extra_label=site", "&extra_label=__name__=x", "&extra_label=a=1&extra_label=a=2", &many, &long] {
+        assert_eq!(server.send(post(&format!("/api/v1/import?{}", &labels[1..]), &line)).await.status, 400, "{labels}");
+    }
     assert_eq!(server.get("/health").await.status, 200, "vmctl asks before it sends");
 }

@@ -9,11 +9,17 @@
 //! is itself. A quoted text may have line feeds in it.
 //!
 //! Always true: a line that cannot be read ends with its first line feed, whatever quotes it opened, so one forgotten
-//! quote does not take the lines behind it along.
+//! quote does not take the lines behind it along. What a line costs grows with its length alone.
 
 use std::borrow::Cow;
 
 use crate::ingest::foreign::number;
+use crate::model::{LABELS_BYTES_MAX, LABELS_COUNT_MAX};
+
+/// Longest measurement with tags: twice what a series may have, since each byte may have an escape before it.
+const SERIES_BYTES_MAX: usize = 2 * LABELS_BYTES_MAX;
+/// Most fields of a line, texts among them.
+const FIELDS_MAX: usize = 4096;
 
 /// One line, borrowed from the body.
 #[derive(Debug, PartialEq)]
@@ -110,9 +116,15 @@ impl<'a> Cursor<'a> {
         let start = self.rest;
         self.until(b" ");
         let series = &start[..start.len() - self.rest.len()];
+        if series.len() > SERIES_BYTES_MAX {
+            return Err("its measurement and tags are longer than a series may be");
+        }
         let mut fields = Vec::new();
         self.skip_spaces();
         loop {
+            if fields.len() == FIELDS_MAX {
+                return Err("it has more than 4096 fields");
+            }
             fields.push(self.field()?);
             match self.rest.first() {
                 Some(b',') => self.rest = &self.rest[1..],
@@ -217,6 +229,9 @@ pub(super) fn head(series: &[u8]) -> Result<Head<'_>, &'static str> {
         cursor.rest = rest;
         let value = unescaped(cursor.until(b","))?;
         if !name.is_empty() && !value.is_empty() {
+            if tags.len() == LABELS_COUNT_MAX {
+                return Err("it has more tags than a series may have labels");
+            }
             tags.push((name, value));
         }
     }

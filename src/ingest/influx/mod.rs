@@ -16,6 +16,9 @@
 
 mod line;
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::iter;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -24,7 +27,7 @@ use super::foreign::{label_name, metric_name};
 use super::rows::{RowsBuilder, SeriesRow};
 use super::{Ingest, IngestError, Written};
 use crate::model::METRIC_NAME;
-use line::{Line, Lines, Value, head, unescaped};
+use line::{Head, Line, Lines, Value, head, unescaped};
 
 /// What the address of a write says about the lines.
 #[derive(Clone, Copy, Debug, Default)]
@@ -153,10 +156,11 @@ impl Batch<'_> {
             }
             None => self.now_ms,
         };
+        let mut names = SeriesNames { series: line.series, key: self.key_of_line(line.series, rows), head: None };
         let mut samples = Vec::with_capacity(line.fields.len());
         for field in &line.fields {
             if let Value::Number(number) = field.value {
-                samples.push((self.series(line.series, field.key, rows)?, number));
+                samples.push((self.series(&mut names, field.key, rows)?, number));
             }
         }
         self.texts_skipped += (line.fields.len() - samples.len()) as u64;
@@ -166,35 +170,69 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// A series that came before, in this request or another, costs one hash and one look-up.
-    fn series(&mut self, series: &[u8], field: &[u8], rows: &mut RowsBuilder<'_>) -> Result<SeriesRow, Trouble> {
+    /// The part of its series' keys that a line's fields share: so measurement and tags are hashed once.
+    fn key_of_line(&mut self, series: &[u8], rows: &RowsBuilder<'_>) -> u128 {
+        self.key.clear();
+        self.key.extend_from_slice(self.write.db.as_bytes());
+        self.key.push(KEY_PIECE_END);
+        self.key.extend_from_slice(series);
+        rows.key(&self.key)
+    }
+
+    /// A series that came before, in this request or another, costs the hash of its field's name and a look-up or two.
+    fn series(
+        &mut self,
+        names: &mut SeriesNames<'_>,
+        field: &[u8],
+        rows: &mut RowsBuilder<'_>,
+    ) -> Result<SeriesRow, Trouble> {
         self.key.clear();
         self.key.push(KEY_OF_INFLUX);
-        for piece in [self.write.db.as_bytes(), series, field] {
-            self.key.extend_from_slice(piece);
-            self.key.push(KEY_PIECE_END);
-        }
+        self.key.extend_from_slice(&names.key.to_le_bytes());
+        self.key.extend_from_slice(field);
         let key = rows.key(&self.key);
         if let Some(known) = rows.known_by(key) {
             return Ok(known);
         }
-        let head = head(series)?;
+        let head = names.head()?;
         let field_name = unescaped(field)?;
-        if head.measurement.is_empty() {
-            return Err(Trouble::Line("it has no measurement"));
+        // Made when the pairs are asked for, which they are not where this request has begun the series before.
+        let name = OnceCell::new();
+        let made = || metric_name(&format!("{}_{field_name}", head.measurement)).into_owned();
+        let named = iter::once_with(|| (METRIC_NAME, name.get_or_init(made).as_str()));
+        let tags = head.tags.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let db = head.tags.iter().all(|(name, _)| name != "db").then_some(("db", self.write.db));
+        Ok(rows.series_by(key, tags.chain(named).chain(db))?)
+    }
+}
+
+/// What names the series of a line. Most lines are known by their key, and are read no further.
+struct SeriesNames<'a> {
+    series: &'a [u8],
+    key: u128,
+    head: Option<Head<'a>>,
+}
+
+impl<'a> SeriesNames<'a> {
+    /// Measurement and tags, the tags' names made such that PromQL reads them.
+    fn head(&mut self) -> Result<&Head<'a>, &'static str> {
+        if self.head.is_none() {
+            let mut head = head(self.series)?;
+            if head.measurement.is_empty() {
+                return Err("it has no measurement");
+            }
+            for (name, _) in &mut head.tags {
+                *name = Cow::Owned(label_name(name).into_owned());
+            }
+            self.head = Some(head);
         }
-        let name = format!("{}_{field_name}", head.measurement);
-        let name = metric_name(&name);
-        let tags: Vec<_> = head.tags.iter().map(|(name, value)| (label_name(name), value.as_ref())).collect();
-        let db = if tags.iter().any(|(name, _)| name == "db") { "" } else { self.write.db };
-        let pairs = tags.iter().map(|(name, value)| (name.as_ref(), *value));
-        Ok(rows.series_by(key, pairs.chain([(METRIC_NAME, name.as_ref()), ("db", db)]))?)
+        Ok(self.head.as_ref().expect("it was read above, if not before"))
     }
 }
 
 /// Begins the key of a series, and no other protocol's.
 const KEY_OF_INFLUX: u8 = b'i';
-/// Ends a piece of a key. No byte of UTF-8, and only what is UTF-8 is ever known by its key.
+/// Ends the database in a key. No byte of UTF-8, and only what is UTF-8 is ever known by its key.
 const KEY_PIECE_END: u8 = 0xff;
 
 /// The beginning of a line that is refused.

@@ -4,6 +4,7 @@
 //! values with the escapes of Go.
 
 use super::{LEFT_OUT, NAN_BITS, NORMAL_NAN_BITS};
+use crate::model::LABELS_COUNT_MAX;
 
 /// How deep values may be nested in fields that are passed over.
 const DEPTH_MAX: usize = 32;
@@ -56,7 +57,7 @@ impl JsonLine {
         self.join(&cursor)
     }
 
-    /// Names and values in the order of the line.
+    /// Names and values in the order of the line, those without a value left out.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -78,6 +79,12 @@ impl JsonLine {
                 once(cursor, 0)?;
                 cursor.object(|cursor, name| {
                     let value = cursor.string().map_err(|_| cursor.wrong("the value of a label is no string"))?;
+                    if value.is_empty() {
+                        return Ok(());
+                    }
+                    if self.labels.len() == LABELS_COUNT_MAX {
+                        return Err(cursor.wrong("it has more labels than a series may have"));
+                    }
                     self.labels.push((name.to_owned(), value));
                     Ok(())
                 })

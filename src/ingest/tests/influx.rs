@@ -194,6 +194,53 @@ fn line_of_many_fields_is_refused_as_a_whole() {
 }
 
 #[test]
+fn line_past_a_bound_is_refused_alone() {
+    let fields = |count: usize| vec!["a=1"; count].join(",");
+    // `bytes` of measurement and tags.
+    let tag = |bytes: usize| format!("m,t={}", "x".repeat(bytes - 4));
+    let tags: String = (0..65).map(|index| format!(",t{index}=x")).collect();
+    let bad = [
+        (format!("m {}", fields(4097)), "it has more than 4096 fields"),
+        (format!("m {}", "a=\"\",".repeat(5000)), "it has more than 4096 fields"),
+        (format!("{} {}", tag(32769), fields(100)), "its measurement and tags are longer than a series may be"),
+        (format!("{} a=1", "m".repeat(1 << 20)), "its measurement and tags are longer than a series may be"),
+        (format!("m{tags} {}", fields(100)), "it has more tags than a series may have labels"),
+    ];
+    for (line, reason) in bad {
+        let fixture = Fixture::new();
+        let told = fixture.lines_in_part(format!("before v=1\n{line}\nafter v=2\n"));
+        // One refusal a line, however many fields it has.
+        assert_eq!((told.stored, told.refused), (2, 1), "{told}");
+        assert!(told.to_string().contains(reason), "{told}");
+        assert_eq!(fixture.sorted(), [one("after_v", 2.0), one("before_v", 1.0)]);
+    }
+}
+
+#[test]
+fn line_at_its_bounds_is_stored() {
+    let fixture = Fixture::new();
+    let line = format!("m,t={} {}", "\\,".repeat(2000), vec!["a=1"; 4096].join(","));
+    assert_eq!(fixture.lines(&line).expect("4096 fields are no more than a line may have").samples, 4096);
+    assert_eq!(fixture.stored().len(), 1);
+}
+
+#[test]
+fn equal_names_of_other_databases_and_fields_are_other_series() {
+    let fixture = Fixture::new();
+    for db in ["a", "b"] {
+        let write = InfluxWrite { db, ..InfluxWrite::default() };
+        // The second request finds what the first one made.
+        for _ in 0..2 {
+            fixture.influx(write, format!("m v=1,vw=2 {NOW_NS}\nm,t=x v=3 {NOW_NS}\n")).expect("taken");
+        }
+    }
+    let names: Vec<String> = fixture.sorted().into_iter().map(|(name, _)| name).collect();
+    let expected = ["m_v{db=\"a\", t=\"x\"}", "m_v{db=\"a\"}", "m_v{db=\"b\", t=\"x\"}", "m_v{db=\"b\"}"];
+    assert_eq!(names[2..], expected);
+    assert_eq!(names[..2], ["m_vw{db=\"a\"}", "m_vw{db=\"b\"}"]);
+}
+
+#[test]
 fn bytes_that_are_not_utf8_spoil_their_own_line() {
     let fixture = Fixture::new();
     let told = fixture.lines_in_part(b"a\xff v=1\nb,t=\xfe v=1\nc v\xfd=1\nd v=1\n".to_vec());

@@ -146,6 +146,23 @@ fn bad_line_is_refused_alone_with_its_number() {
 }
 
 #[test]
+fn line_with_more_labels_than_a_series_may_have_is_refused_alone_where_the_first_of_them_ends() {
+    let fixture = Fixture::new();
+    // With the name that is `count` labels, and as many without a value, which are none.
+    let line = |name: &str, count: usize| {
+        let labels: String = (1..count).map(|index| format!(r#","l{index:02}":"v","e{index}":"""#)).collect();
+        format!(r#"{{"metric":{{"__name__":"{name}"{labels}}},"values":[1],"timestamps":[{NOW_MS}]}}"#)
+    };
+    let body = format!("{}\n{}\n{}", line("one", 64), line("two", 65), line("three", 1));
+    let Err(IngestError::Partial(partial)) = fixture.send_lines(body.as_bytes(), &[]) else {
+        panic!("a part is wrong")
+    };
+    assert_eq!((partial.stored, partial.refused), (2, 1));
+    let at = line("two", 65).find(r#","e64""#).expect("it is there");
+    assert_eq!(partial.first, format!("line 2 at byte {at}: it has more labels than a series may have"));
+}
+
+#[test]
 fn extra_labels_take_the_place_of_own_ones() {
     let fixture = Fixture::new();
     let body = format!(r#"{{"metric":{{"__name__":"up","job":"own"}},"values":[1],"timestamps":[{NOW_MS}]}}"#);

@@ -14,7 +14,7 @@ use crate::server::EndProcessOnPanic;
 
 /// Most connections at a time; one past it is closed at once.
 const CONNECTIONS_MAX: usize = 256;
-/// Bytes that are read at a time. A line that is longer is cut, and both ends are refused as lines.
+/// Bytes that are read at a time. Of a line that is longer these are passed on, to be refused, and the rest is dropped.
 const READ_BYTES: usize = 16 << 10;
 /// Longest time without a byte.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -51,35 +51,68 @@ pub(super) async fn listen(listener: TcpListener, inbox: Arc<Inbox>, mut stopped
 
 async fn read(mut stream: TcpStream, inbox: Arc<Inbox>, mut stopped: signal::Receiver<bool>) {
     let _guard = EndProcessOnPanic;
-    let mut buffer = vec![0; READ_BYTES];
-    let mut used = 0;
+    let mut incoming = Incoming::new(READ_BYTES);
     loop {
         let read = tokio::select! {
-            read = tokio::time::timeout(IDLE_TIMEOUT, stream.read(&mut buffer[used..])) => read,
+            read = tokio::time::timeout(IDLE_TIMEOUT, stream.read(incoming.room())) => read,
             _ = stopped.changed() => break,
         };
         let Ok(Ok(bytes @ 1..)) = read else { break };
-        used = hand_over(&inbox, &mut buffer, used + bytes).await;
+        incoming.hand_over(&inbox, bytes).await;
     }
     for _ in 0..LAST_READS_MAX {
-        let read = tokio::time::timeout(LAST_WAIT, stream.read(&mut buffer[used..])).await;
+        let read = tokio::time::timeout(LAST_WAIT, stream.read(incoming.room())).await;
         let Ok(Ok(bytes @ 1..)) = read else { break };
-        used = hand_over(&inbox, &mut buffer, used + bytes).await;
+        incoming.hand_over(&inbox, bytes).await;
     }
-    // What has no line feed behind it is a line too when nothing more comes.
-    add(&inbox, &buffer[..used]).await;
+    incoming.end(&inbox).await;
 }
 
-/// Passes on the whole lines of the used bytes, and says how many bytes of a line that has begun are left in front.
-pub(super) async fn hand_over(inbox: &Inbox, buffer: &mut [u8], used: usize) -> usize {
-    let whole = match buffer[..used].iter().rposition(|byte| *byte == b'\n') {
-        Some(last) => last + 1,
-        None if used == buffer.len() => used,
-        None => 0,
-    };
-    add(inbox, &buffer[..whole]).await;
-    buffer.copy_within(whole..used, 0);
-    used - whole
+/// What a connection has sent and is not passed on yet: the front of a line.
+pub(super) struct Incoming {
+    buffer: Vec<u8>,
+    used: usize,
+    /// What comes up to the next line feed belongs to a line that is cut.
+    is_cut: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(bytes: usize) -> Incoming {
+        Incoming { buffer: vec![0; bytes], used: 0, is_cut: false }
+    }
+
+    /// Where the next bytes go; never empty.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.used..]
+    }
+
+    /// Passes on the lines that are whole now that so many bytes came into the room.
+    pub(super) async fn hand_over(&mut self, inbox: &Inbox, bytes: usize) {
+        self.used += bytes;
+        let held = &self.buffer[..self.used];
+        let mut from = 0;
+        if self.is_cut {
+            let end = held.iter().position(|byte| *byte == b'\n');
+            from = end.map_or(self.used, |end| end + 1);
+            self.is_cut = end.is_none();
+        }
+        let to = match held[from..].iter().rposition(|byte| *byte == b'\n') {
+            Some(last) => from + last + 1,
+            None if held[from..].len() == self.buffer.len() => {
+                self.is_cut = true;
+                self.used
+            }
+            None => from,
+        };
+        add(inbox, &held[from..to]).await;
+        self.buffer.copy_within(to..self.used, 0);
+        self.used -= to;
+    }
+
+    /// What has no line feed behind it is a line too when nothing more comes.
+    pub(super) async fn end(&self, inbox: &Inbox) {
+        add(inbox, &self.buffer[..self.used]).await;
+    }
 }
 
 /// Waits until there is room.

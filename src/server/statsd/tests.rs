@@ -4,13 +4,28 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::inbox::INBOX_BYTES_MAX;
-use super::tcp::hand_over;
+use super::tcp::Incoming;
 use super::*;
 
 fn taken(inbox: &Inbox) -> String {
     let mut bytes = Vec::new();
     inbox.swap(&mut bytes);
     String::from_utf8(bytes).expect("it was text")
+}
+
+fn lines(inbox: &Inbox) -> Vec<String> {
+    taken(inbox).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Sends the text in pieces of so many bytes, or of what there is room for.
+async fn send(incoming: &mut Incoming, inbox: &Inbox, mut text: &[u8], piece_bytes: usize) {
+    while !text.is_empty() {
+        let room = incoming.room();
+        let bytes = piece_bytes.min(room.len()).min(text.len());
+        room[..bytes].copy_from_slice(&text[..bytes]);
+        incoming.hand_over(inbox, bytes).await;
+        text = &text[bytes..];
+    }
 }
 
 #[test]
@@ -31,24 +46,27 @@ fn full_inbox_refuses_and_an_emptied_one_takes_again() {
 async fn lines_are_handed_over_whole_however_they_are_cut() {
     let text = b"a:1|c\nlonger.name:2|c\n\nb:3|c\nlast";
     for piece_bytes in 1..text.len() {
-        let (inbox, mut buffer, mut used) = (Inbox::default(), [0; 64], 0);
-        for piece in text.chunks(piece_bytes) {
-            buffer[used..used + piece.len()].copy_from_slice(piece);
-            used = hand_over(&inbox, &mut buffer, used + piece.len()).await;
-        }
-        assert_eq!(&buffer[..used], b"last");
-        let lines = taken(&inbox);
-        let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
-        assert_eq!(lines, ["a:1|c", "longer.name:2|c", "b:3|c"], "in pieces of {piece_bytes}");
+        let (inbox, mut incoming) = (Inbox::default(), Incoming::new(64));
+        send(&mut incoming, &inbox, text, piece_bytes).await;
+        assert_eq!(lines(&inbox), ["a:1|c", "longer.name:2|c", "b:3|c"], "in pieces of {piece_bytes}");
+        incoming.end(&inbox).await;
+        assert_eq!(lines(&inbox), ["last"]);
     }
 }
 
 #[tokio::test]
-async fn line_without_end_is_cut_where_the_buffer_ends() {
-    let (inbox, mut buffer) = (Inbox::default(), [b'x'; 8]);
-    assert_eq!(hand_over(&inbox, &mut buffer, 7).await, 7);
-    assert_eq!(hand_over(&inbox, &mut buffer, 8).await, 0);
-    assert_eq!(taken(&inbox), "xxxxxxxx\n");
+async fn of_a_line_that_is_too_long_the_rest_is_dropped_however_it_is_cut() {
+    // The first line is cut behind 16 bytes: what follows would be lines of their own.
+    let text = b"0123456789abcdefb:1|cb:1|cb:1|cb:1|c\nc:2|c\n";
+    for piece_bytes in 1..=16 {
+        let (inbox, mut incoming) = (Inbox::default(), Incoming::new(16));
+        send(&mut incoming, &inbox, text, piece_bytes).await;
+        assert_eq!(lines(&inbox), ["0123456789abcdef", "c:2|c"], "in pieces of {piece_bytes}");
+    }
+    let (inbox, mut incoming) = (Inbox::default(), Incoming::new(16));
+    send(&mut incoming, &inbox, b"0123456789abcdefb:1|c", 16).await;
+    incoming.end(&inbox).await;
+    assert_eq!(lines(&inbox), ["0123456789abcdef"], "its end never came");
 }
 
 #[tokio::test]
