@@ -119,13 +119,7 @@ impl Front {
             return (index, error.retry_after(1).into_reply());
         }
         let handler = CatchPanic((route.handler)(Call { front: self.clone(), head, body, captured }));
-        let answered = if route.detached {
-            // A runtime that ends drops it, as a panic would.
-            tokio::spawn(handler).await.unwrap_or(Err(Panicked))
-        } else {
-            handler.await
-        };
-        let reply = match answered {
+        let reply = match handler.await {
             Ok(Ok(reply)) => reply,
             Ok(Err(error)) => error.into_reply(),
             Err(Panicked) => {

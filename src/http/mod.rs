@@ -21,8 +21,7 @@
 //!    its connection (hyper sees to it, a test holds it).
 //! 6. An order (`/api/v1/admin/…`) is never taken from a web page: no browser leaves `Origin` out where it matters. One
 //!    order is carried out at a time, on a thread of its own, to its end, whether its client stays or not.
-//! 7. A write goes on when its client has left: what it holds is counted until its rows are stored.
-//! 8. The port answers from before the database is open to the end of the process: an [`Entrance`] says how far the start
+//! 7. The port answers from before the database is open to the end of the process: an [`Entrance`] says how far the start
 //!    is, and everything else is 503 until then.
 //!
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2,

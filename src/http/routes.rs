@@ -18,8 +18,6 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     /// Whether it answers while the server is not ready, that is while it stops.
     pub(super) always: bool,
-    /// Whether it goes on when its client has left: what a write holds is counted until its rows are stored.
-    pub(super) detached: bool,
     pub(super) handler: fn(Call) -> Answer,
 }
 
@@ -33,17 +31,8 @@ const ALWAYS: bool = true;
 const READY: bool = false;
 
 macro_rules! route {
-    (write $methods:ident $path:literal $handler:path) => {
-        Route { detached: true, ..route!($methods $path READY $handler) }
-    };
     ($methods:ident $path:literal $always:ident $handler:path) => {
-        Route {
-            methods: $methods,
-            path: $path,
-            always: $always,
-            detached: false,
-            handler: |call| Box::pin($handler(call)),
-        }
+        Route { methods: $methods, path: $path, always: $always, handler: |call| Box::pin($handler(call)) }
     };
 }
 
@@ -52,19 +41,19 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/-/healthy" ALWAYS pages::healthy),
     route!(GET  "/-/ready" ALWAYS pages::ready),
     route!(GET  "/metrics" ALWAYS pages::metrics),
-    route!(write POST "/api/v1/write" write::remote_write),
-    route!(write POST "/api/v1/push" write::remote_write),
-    route!(write ORDER "/api/v1/import/prometheus" push::import_text),
-    route!(write ORDER "/api/v1/import/prometheus/metrics/{rest}" push::import_text_of_group),
-    route!(write POST "/write" push::influx_write_v1),
-    route!(write POST "/api/v2/write" push::influx_write_v2),
+    route!(POST "/api/v1/write" READY write::remote_write),
+    route!(POST "/api/v1/push" READY write::remote_write),
+    route!(ORDER "/api/v1/import/prometheus" READY push::import_text),
+    route!(ORDER "/api/v1/import/prometheus/metrics/{rest}" READY push::import_text_of_group),
+    route!(POST "/write" READY push::influx_write_v1),
+    route!(POST "/api/v2/write" READY push::influx_write_v2),
     route!(BOTH "/query" READY push::influx_query),
     route!(GET  "/ping" ALWAYS push::influx_ping),
     route!(GET  "/health" ALWAYS push::influx_health),
-    route!(write POST "/v1/metrics" push::otlp_metrics),
-    route!(write POST "/api/v1/otlp/v1/metrics" push::otlp_metrics),
-    route!(write POST "/opentelemetry/v1/metrics" push::otlp_metrics),
-    route!(write POST "/api/v1/import" bulk::import),
+    route!(POST "/v1/metrics" READY push::otlp_metrics),
+    route!(POST "/api/v1/otlp/v1/metrics" READY push::otlp_metrics),
+    route!(POST "/opentelemetry/v1/metrics" READY push::otlp_metrics),
+    route!(POST "/api/v1/import" READY bulk::import),
     route!(BOTH "/api/v1/export" READY bulk::export),
     route!(PUSH "/metrics/job/{rest}" READY push::group),
     route!(PUSH "/metrics/job@base64/{rest}" READY push::group),

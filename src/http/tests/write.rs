@@ -123,19 +123,3 @@ async fn body_announced_as_too_long_for_ever_is_413_and_not_told_to_come_again()
     let answered = server.send(head).await;
     assert_eq!(answered.status, 413, "{}", answered.body);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn write_whose_client_has_left_is_stored() {
-    let server = TestServer::start().await;
-    let body = body(&[(NOW_MS, 1.0)]);
-    let head = format!("POST /api/v1/write HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len());
-    let mut client = server.connect().await;
-    client.write(&[head.as_bytes(), &body].concat()).await;
-    drop(client);
-    let stored = async {
-        while server.entrance.front().services.storage.head_figures(1).series_count == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, stored).await.expect("it is stored though nobody waits for the answer");
-}
