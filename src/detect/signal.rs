@@ -8,7 +8,7 @@
 //! four).
 
 use crate::model::{Labels, METRIC_NAME, Matcher};
-use crate::query::{self, Aggregate, Function, Grouping, Plan, Range, RangeInput, Rollup, Shift};
+use crate::query::{self, Aggregator, Function, Grouping, Node, Plan, Range, RangeInput, Rollup, Shift};
 
 /// The label that holds the upper bound of a histogram's bucket.
 const BUCKET_BOUND: &str = "le";
@@ -118,42 +118,42 @@ impl Signal {
     }
 }
 
-/// The one place that knows the syntax tree.
+/// The one place that knows the tree of a query.
 fn signal_of(plan: &Plan) -> Result<Signal, SignalError> {
-    match plan {
-        Plan::Call { function: Function::HistogramQuantile, arguments } => quantile_signal(arguments),
-        Plan::Selector(selector) => {
+    match &plan.node {
+        Node::Call { function: Function::HistogramQuantile, arguments } => quantile_signal(arguments),
+        Node::Selector(selector) if selector.edges.is_none() => {
             Ok(unshaped(&selector.matchers, selector.shift, BUCKET_MS_MAX, 1)?.of_shape(Shape::Gauge))
         }
-        other => sum_signal(other),
+        _ => sum_signal(plan),
     }
 }
 
 /// `sum by (…) (rate(x[1m]))`, or the rate alone, whose series are groups of one.
 fn sum_signal(plan: &Plan) -> Result<Signal, SignalError> {
-    match plan {
-        Plan::Aggregate { operator: Aggregate::Sum, grouping, inner, .. } => match &**inner {
-            Plan::Rollup { function, range, .. } => {
+    match &plan.node {
+        Node::Aggregate { operator: Aggregator::Sum, grouping, inner, .. } => match &inner.node {
+            Node::Rollup { function, range, .. } => {
                 Ok(Signal { grouping: grouping.clone(), ..rate_signal(*function, range)? })
             }
-            Plan::Aggregate { .. } => Err(unsupported("a sum of sums", "one sum is all there can be")),
-            Plan::Selector(_) => Err(unsupported("a sum of plain values", "sums are taken of rates only")),
-            other => sum_signal(other),
+            Node::Aggregate { .. } => Err(unsupported("a sum of sums", "one sum is all there can be")),
+            Node::Selector(_) => Err(unsupported("a sum of plain values", "sums are taken of rates only")),
+            _ => sum_signal(inner),
         },
-        Plan::Aggregate { operator, .. } => {
+        Node::Aggregate { operator, .. } => {
             Err(unsupported(&format!("{}()", operator.name()), "the only aggregation supported is sum"))
         }
-        Plan::Rollup { function, range, .. } => rate_signal(*function, range),
-        Plan::Call { function, .. } => {
+        Node::Rollup { function, range, .. } => rate_signal(*function, range),
+        Node::Call { function, .. } => {
             Err(unsupported(&format!("{}()", function.name()), "this function is not supported"))
         }
-        Plan::Binary { operator, .. } => {
+        Node::Binary { operator, .. } => {
             Err(unsupported(&format!("the operator {}", operator.name()), "operators are not supported"))
         }
-        Plan::Negate(_) => Err(unsupported("the operator -", "operators are not supported")),
-        Plan::Range(_) => Err(unsupported("a range of samples", "it needs a function such as rate()")),
-        Plan::Number(_) | Plan::Text(_) => Err(unsupported("a constant", "no sample changes it")),
-        Plan::Selector(_) => Err(unsupported("a plain value here", "the quantile is taken of rates only")),
+        Node::Negate(_) => Err(unsupported("the operator -", "operators are not supported")),
+        Node::Range(_) => Err(unsupported("a range of samples", "it needs a function such as rate()")),
+        Node::Number(_) | Node::Text(_) => Err(unsupported("a constant", "no sample changes it")),
+        Node::Selector(_) => Err(unsupported("a plain value here", "the quantile is taken of rates only")),
     }
 }
 
@@ -170,6 +170,9 @@ fn rate_signal(function: Rollup, range: &Range) -> Result<Signal, SignalError> {
     if !(BUCKET_MS_MIN..=RANGE_MS_MAX).contains(&range.range_ms) {
         return Err(unsupported(&name, "the range must lie between 5s and 1h"));
     }
+    if range.edges.is_some() {
+        return Err(unsupported("anchored or smoothed", "values between samples are not made up here"));
+    }
     let signal = unshaped(matchers, range.shift, range.range_ms, window_buckets(range.range_ms))?;
     Ok(signal.of_shape(Shape::Sum { per_second }))
 }
@@ -177,7 +180,9 @@ fn rate_signal(function: Rollup, range: &Range) -> Result<Signal, SignalError> {
 /// `histogram_quantile(0.95, sum by (le, …) (rate(x_bucket[1m])))`.
 fn quantile_signal(arguments: &[Plan]) -> Result<Signal, SignalError> {
     let refuse = |why: &str| Err(unsupported("histogram_quantile()", why));
-    let [Plan::Number(quantile), inner] = arguments else { return refuse("the quantile must be a number") };
+    let [Plan { node: Node::Number(quantile), .. }, inner] = arguments else {
+        return refuse("the quantile must be a number");
+    };
     if !(0.0..=1.0).contains(quantile) {
         return refuse("the quantile must lie between 0 and 1");
     }

@@ -5,8 +5,8 @@
 //! `resultType` stands before `result`: Grafana's streaming reader relies on it. Samples have their time in seconds with
 //! three decimals or none, scalars and strings without closing zeros, and every value is a string: JSON has no NaN.
 
-use crate::model::Labels;
-use crate::query::{Answer, Value, format_float, format_plain};
+use crate::model::{FloatHistogram, Labels};
+use crate::query::{Answer, Sampled, Value, format_float, format_plain};
 
 /// Whole numbers up to here are written digit by digit, which is much faster; an f64 holds all of them exactly.
 const WHOLE_MAX: f64 = 1e15;
@@ -149,6 +149,32 @@ impl JsonText {
         self.value(value);
         self.raw("\"]");
     }
+
+    /// `[time,{"count":"3","sum":"1.5","buckets":[[rule,"from","to","2"],…]}]`, without the buckets that are empty. The
+    /// rule says which bounds belong to a bucket: 0 the upper, 1 the lower, 2 neither, 3 both.
+    fn histogram(&mut self, timestamp_ms: i64, histogram: &FloatHistogram) {
+        self.0.push(b'[');
+        self.timestamp(timestamp_ms);
+        self.raw(r#",{"count":""#);
+        self.value(histogram.count);
+        self.raw(r#"","sum":""#);
+        self.value(histogram.sum);
+        self.raw("\"");
+        let mut buckets = histogram.buckets().filter(|bucket| bucket.count != 0.0).peekable();
+        if buckets.peek().is_some() {
+            self.raw(r#","buckets":"#);
+            self.list(buckets, |text, bucket| {
+                text.0.extend_from_slice(&[b'[', b'0' + bucket.boundary_rule()]);
+                for value in [bucket.lower, bucket.upper, bucket.count] {
+                    text.raw(",\"");
+                    text.value(value);
+                    text.raw("\"");
+                }
+                text.0.push(b']');
+            });
+        }
+        self.raw("}]");
+    }
 }
 
 /// A successful answer whose data `write_data` appends, with annotations where there are any.
@@ -196,8 +222,16 @@ fn value(text: &mut JsonText, value: &Value) {
             text.list(series, |text, (labels, time_ms, value)| {
                 text.raw(r#"{"metric":"#);
                 text.labels(labels);
-                text.raw(r#","value":"#);
-                text.point(*time_ms, *value);
+                match value {
+                    Sampled::Number(value) => {
+                        text.raw(r#","value":"#);
+                        text.point(*time_ms, *value);
+                    }
+                    Sampled::Histogram(value) => {
+                        text.raw(r#","histogram":"#);
+                        text.histogram(*time_ms, value);
+                    }
+                }
                 text.raw("}");
             });
         }
@@ -206,9 +240,15 @@ fn value(text: &mut JsonText, value: &Value) {
             text.list(series, |text, one| {
                 text.raw(r#"{"metric":"#);
                 text.labels(&one.labels);
-                text.raw(r#","values":"#);
-                let points = one.points.timestamps_ms.iter().zip(&one.points.values);
-                text.list(points, |text, (timestamp_ms, value)| text.point(*timestamp_ms, *value));
+                if !one.points.is_empty() {
+                    text.raw(r#","values":"#);
+                    let points = one.points.timestamps_ms.iter().zip(&one.points.values);
+                    text.list(points, |text, (timestamp_ms, value)| text.point(*timestamp_ms, *value));
+                }
+                if !one.histograms.is_empty() {
+                    text.raw(r#","histograms":"#);
+                    text.list(&one.histograms, |text, (timestamp_ms, value)| text.histogram(*timestamp_ms, value));
+                }
                 text.raw("}");
             });
         }

@@ -15,57 +15,57 @@ use std::sync::Arc;
 
 use super::column::Column;
 use super::error::QueryError;
-use super::eval::{Context, scalar, text};
-use super::float::{Mean, Spread, Sum, format_plain, quantile};
-use super::plan::{Aggregate, Grouping, Plan};
+use super::eval::{Context, Scalar, scalar, text, vector};
+use super::float::{Mean, Spread, Sum, format_go_g, format_plain, quantile};
+use super::plan::{Grouping, Node, Plan};
 use super::rank;
-use super::table::Table;
+use super::syntax::tree::{Aggregator, Span};
+use super::table::{Row, Table};
 use crate::model::{Labels, METRIC_NAME};
 
-/// Evaluates one aggregation over an evaluated vector.
-pub(super) fn aggregate<'q>(
-    context: &Context<'q>,
-    operator: Aggregate,
-    grouping: &Grouping,
-    parameter: Option<&'q Plan>,
-    inner: Table<'q>,
-) -> Result<Table<'q>, QueryError> {
-    let parameter = || parameter.expect("lowering gave a parameter to each operator that takes one");
-    let groups = Groups::of(&inner.labels, grouping);
+/// Evaluates a [`Node::Aggregate`].
+pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Table<'q>, QueryError> {
+    let Node::Aggregate { operator, grouping, parameter, inner } = &plan.node else {
+        unreachable!("called for aggregations only");
+    };
+    let parameter = || parameter.as_deref().expect("the parser has checked that one is given");
+    let at = inner.span;
+    if *operator == Aggregator::CountValues {
+        return Ok(Table::held(count_values(context, &vector(context, inner)?, grouping, text(parameter()))?));
+    }
+    let inner = vector(context, inner)?;
+    let groups = Groups::of(&inner.rows, grouping);
     let rows = match operator {
-        Aggregate::Sum => groups.fold::<Sum>(context, &inner)?,
-        Aggregate::Avg => groups.fold::<Mean>(context, &inner)?,
-        Aggregate::Min => groups.fold::<Min>(context, &inner)?,
-        Aggregate::Max => groups.fold::<Max>(context, &inner)?,
-        Aggregate::Count => groups.fold::<Count>(context, &inner)?,
-        Aggregate::Group => groups.fold::<Present>(context, &inner)?,
-        Aggregate::Stdvar => groups.fold::<Spread>(context, &inner)?,
-        Aggregate::Stddev => {
+        Aggregator::Sum => groups.fold::<Sum>(context, &inner)?,
+        Aggregator::Avg => groups.fold::<Mean>(context, &inner)?,
+        Aggregator::Min => groups.fold::<Min>(context, &inner)?,
+        Aggregator::Max => groups.fold::<Max>(context, &inner)?,
+        Aggregator::Count => groups.fold::<Count>(context, &inner)?,
+        Aggregator::Group => groups.fold::<Present>(context, &inner)?,
+        Aggregator::Stdvar => groups.fold::<Spread>(context, &inner)?,
+        Aggregator::Stddev => {
             let mut rows = groups.fold::<Spread>(context, &inner)?;
             rows.iter_mut().for_each(|(_, column)| column.map(|_, variance| variance.sqrt()));
             rows
         }
-        Aggregate::Quantile => {
+        Aggregator::Quantile => {
             let q = scalar(context, parameter())?;
-            warn_of_quantile(context, |step| q.at(step));
+            warn_of_quantile(context, &q, parameter().span);
             groups.over_values(context, &inner, |step, values| quantile(q.at(step), values))?
         }
-        Aggregate::Topk | Aggregate::Bottomk => {
+        Aggregator::Topk | Aggregator::Bottomk | Aggregator::Limitk | Aggregator::LimitRatio => {
             let count = scalar(context, parameter())?;
-            rank::choose(context, &groups, &inner, operator == Aggregate::Topk, &count)?
+            rank::choose(context, &groups, &inner, *operator == Aggregator::Topk, &count)?
         }
-        Aggregate::CountValues => count_values(context, &inner, grouping, text(parameter()))?,
+        Aggregator::CountValues => unreachable!("returned above"),
     };
     Ok(Table::held(rows))
 }
 
-/// Says once that a quantile is asked for that no data can have.
-pub(super) fn warn_of_quantile(context: &Context<'_>, q: impl Fn(usize) -> f64) {
-    for step in 0..context.grid.count {
-        if !(0.0..=1.0).contains(&q(step)) {
-            context.notes.warn(format!("quantile value should be between 0 and 1, got {}", format_plain(q(step))));
-        }
-    }
+/// Says once for each such quantile that no data can have it.
+pub(super) fn warn_of_quantile(context: &Context<'_>, q: &Scalar, at: Span) {
+    let strange = (0..context.grid.count).map(|step| q.at(step)).filter(|q| !(0.0..=1.0).contains(q));
+    strange.for_each(|q| context.notes.warn(at, format!("quantile value should be between 0 and 1, got {}", format_go_g(q))));
 }
 
 /// The labels that name a row's group.
@@ -80,32 +80,34 @@ pub(super) fn group_labels(labels: &Labels, grouping: &Grouping) -> Labels {
 
 /// Which rows belong together.
 pub(super) struct Groups {
-    /// The labels of each group, in order of their first row.
-    pub(super) labels: Vec<Arc<Labels>>,
+    /// One for each group, in order of their first row.
+    pub(super) heads: Vec<Row>,
     /// The group of each row.
     pub(super) of_row: Vec<usize>,
 }
 
 impl Groups {
-    fn of(rows: &[Arc<Labels>], grouping: &Grouping) -> Groups {
+    fn of(rows: &[Row], grouping: &Grouping) -> Groups {
         let mut known: HashMap<Arc<Labels>, usize> = HashMap::new();
-        let mut labels = Vec::new();
+        let mut heads: Vec<Row> = Vec::new();
         let of_row = rows
             .iter()
             .map(|row| {
-                let group = Arc::new(group_labels(row, grouping));
-                *known.entry(group).or_insert_with_key(|group| {
-                    labels.push(group.clone());
-                    labels.len() - 1
-                })
+                let group = Arc::new(group_labels(&row.labels, grouping));
+                let index = *known.entry(group).or_insert_with_key(|group| {
+                    heads.push(Row::new(group.clone()));
+                    heads.len() - 1
+                });
+                heads[index].sheds_name |= row.sheds_name;
+                index
             })
             .collect();
-        Groups { labels, of_row }
+        Groups { heads, of_row }
     }
 
     /// The rows of each group.
     pub(super) fn rows(&self) -> Vec<Vec<usize>> {
-        let mut rows = vec![Vec::new(); self.labels.len()];
+        let mut rows = vec![Vec::new(); self.heads.len()];
         for (row, group) in self.of_row.iter().enumerate() {
             rows[*group].push(row);
         }
@@ -117,12 +119,12 @@ impl Groups {
         &self,
         context: &Context<'_>,
         inner: &Table<'_>,
-    ) -> Result<Vec<(Arc<Labels>, Column)>, QueryError> {
+    ) -> Result<Vec<(Row, Column)>, QueryError> {
         let steps = context.grid.count;
         let values_each = 1 + size_of::<A>().div_ceil(size_of::<f64>());
-        context.budget.take_samples(self.labels.len() * steps * values_each)?;
-        let mut accumulators: Vec<Vec<A>> = vec![vec![A::default(); steps]; self.labels.len()];
-        let mut columns: Vec<Column> = vec![Column::absent(0); self.labels.len()];
+        context.budget.take_samples(self.heads.len() * steps * values_each)?;
+        let mut accumulators: Vec<Vec<A>> = vec![vec![A::default(); steps]; self.heads.len()];
+        let mut columns: Vec<Column> = vec![Column::absent(0); self.heads.len()];
         columns.iter_mut().for_each(|column| column.present = super::column::Steps::none(steps));
         inner.for_each(context.budget, steps, |row, column| {
             let group = self.of_row[row];
@@ -133,7 +135,7 @@ impl Groups {
         for (column, accumulators) in columns.iter_mut().zip(accumulators) {
             column.values = accumulators.into_iter().map(A::value).collect();
         }
-        Ok(self.labels.iter().cloned().zip(columns).collect())
+        Ok(self.heads.iter().cloned().zip(columns).collect())
     }
 
     /// Something computed of all values of a group at a step.
@@ -142,13 +144,13 @@ impl Groups {
         context: &Context<'_>,
         inner: &Table<'_>,
         mut compute: impl FnMut(usize, &mut [f64]) -> f64,
-    ) -> Result<Vec<(Arc<Labels>, Column)>, QueryError> {
+    ) -> Result<Vec<(Row, Column)>, QueryError> {
         let steps = context.grid.count;
         let columns = hold(context, inner)?;
         let mut meter = context.budget.meter();
         let mut values = Vec::new();
         let mut results = Vec::new();
-        for (labels, rows) in self.labels.iter().zip(self.rows()) {
+        for (head, rows) in self.heads.iter().zip(self.rows()) {
             context.budget.take_samples(steps)?;
             let mut result = Column::absent(steps);
             for step in 0..steps {
@@ -159,7 +161,7 @@ impl Groups {
                     result.set(step, compute(step, &mut values));
                 }
             }
-            results.push((labels.clone(), result));
+            results.push((head.clone(), result));
         }
         Ok(results)
     }
@@ -168,7 +170,7 @@ impl Groups {
 /// All columns of a table.
 pub(super) fn hold(context: &Context<'_>, table: &Table<'_>) -> Result<Vec<Column>, QueryError> {
     let steps = context.grid.count;
-    let mut columns = Vec::with_capacity(table.labels.len());
+    let mut columns = Vec::with_capacity(table.rows.len());
     table.for_each(context.budget, steps, |_, column| {
         context.budget.take_samples(steps)?;
         columns.push(column);
@@ -280,7 +282,7 @@ fn count_values(
     inner: &Table<'_>,
     grouping: &Grouping,
     label: &str,
-) -> Result<Vec<(Arc<Labels>, Column)>, QueryError> {
+) -> Result<Vec<(Row, Column)>, QueryError> {
     if label.is_empty() {
         return Err(QueryError::execution("invalid label name \"\" in count_values"));
     }
@@ -290,17 +292,17 @@ fn count_values(
     };
     let steps = context.grid.count;
     let mut known: HashMap<Labels, usize> = HashMap::new();
-    let mut results: Vec<(Arc<Labels>, Column)> = Vec::new();
+    let mut results: Vec<(Row, Column)> = Vec::new();
     inner.for_each(context.budget, steps, |row, column| {
         for (step, value) in column.iter() {
-            let labels = with_label(&inner.labels[row], label, &format_plain(value))?;
+            let labels = with_label(&inner.rows[row].labels, label, &format_plain(value))?;
             let group = group_labels(&labels, &grouping);
             let index = match known.get(&group) {
                 Some(index) => *index,
                 None => {
                     context.budget.take_samples(steps)?;
                     context.budget.check()?;
-                    results.push((Arc::new(group.clone()), Column::absent(steps)));
+                    results.push((Row::new(Arc::new(group.clone())), Column::absent(steps)));
                     known.insert(group, results.len() - 1);
                     results.len() - 1
                 }

@@ -6,13 +6,14 @@
 
 use super::error::QueryError;
 use super::eval::{Context, Evaluated, Scalar, evaluate};
-use super::plan::{Operator, Plan};
+use super::plan::{Node, Plan};
+use super::syntax::tree::Operator;
 use super::table::Table;
 use super::{matching, sets};
 
-/// Evaluates a [`Plan::Binary`].
+/// Evaluates a [`Node::Binary`].
 pub(super) fn binary<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evaluated<'q>, QueryError> {
-    let Plan::Binary { operator, returns_bool, matching, left, right } = plan else {
+    let Node::Binary { operator, returns_bool, matching, left, right } = &plan.node else {
         unreachable!("called for binary operators only");
     };
     let join = Join { operator: *operator, returns_bool: *returns_bool };
@@ -21,15 +22,15 @@ pub(super) fn binary<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evalua
         (Evaluated::Scalar(left), Evaluated::Scalar(right)) => {
             Evaluated::Scalar(left.zip(&right, context.grid.count, |left, right| join.number(left, right)))
         }
-        (Evaluated::Vector(left), Evaluated::Scalar(right)) => Evaluated::Vector(join.with_scalar(left, right, false)?),
-        (Evaluated::Scalar(left), Evaluated::Vector(right)) => Evaluated::Vector(join.with_scalar(right, left, true)?),
+        (Evaluated::Vector(left), Evaluated::Scalar(right)) => Evaluated::Vector(join.with_scalar(context, left, right, false)),
+        (Evaluated::Scalar(left), Evaluated::Vector(right)) => Evaluated::Vector(join.with_scalar(context, right, left, true)),
         (Evaluated::Vector(left), Evaluated::Vector(right)) if operator.is_set() => {
             Evaluated::Vector(sets::evaluate(context, *operator, matching, left, right)?)
         }
         (Evaluated::Vector(left), Evaluated::Vector(right)) => {
             Evaluated::Vector(matching::join(context, join, matching, left, right)?)
         }
-        (Evaluated::Text(_), _) | (_, Evaluated::Text(_)) => unreachable!("lowering puts no strings into operators"),
+        (Evaluated::Text(_), _) | (_, Evaluated::Text(_)) => unreachable!("the parser puts no strings into operators"),
     })
 }
 
@@ -37,7 +38,7 @@ pub(super) fn binary<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evalua
 #[derive(Clone, Copy)]
 pub(super) struct Join {
     operator: Operator,
-    returns_bool: bool,
+    pub(super) returns_bool: bool,
 }
 
 impl Join {
@@ -64,18 +65,20 @@ impl Join {
         Some(self.number(left, right))
     }
 
-    pub(super) fn drops_name(self) -> bool {
-        self.returns_bool || !self.operator.is_comparison()
+    /// Whether the result is no longer what the metric's name says.
+    pub(super) fn changes_meaning(self) -> bool {
+        !self.operator.is_comparison() && !matches!(self.operator, Operator::TrimUpper | Operator::TrimLower)
     }
 
-    fn with_scalar<'q>(self, table: Table<'q>, scalar: Scalar, swapped: bool) -> Result<Table<'q>, QueryError> {
-        let table = if self.drops_name() { table.drop_names() } else { table };
-        Ok(table.map(move |_, column| {
+    fn with_scalar<'q>(self, context: &Context<'q>, table: Table<'q>, scalar: Scalar, swapped: bool) -> Table<'q> {
+        let sheds_names = self.returns_bool || self.changes_meaning();
+        let table = if sheds_names { table.shed_names(context) } else { table };
+        table.map(move |_, column| {
             column.filter_map(|step, value| {
                 let other = scalar.at(step);
                 if swapped { self.element(other, value, value) } else { self.element(value, other, value) }
             });
-        }))
+        })
     }
 }
 

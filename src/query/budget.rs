@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::error::QueryError;
+use super::syntax::SyntaxLimits;
 use crate::clock::Clock;
 
 /// Bounds on every query.
@@ -27,6 +28,14 @@ pub struct Limits {
     pub timeout: Duration,
     /// How far back an instant selector looks for a sample, in ms.
     pub lookback_ms: i64,
+}
+
+impl Limits {
+    /// Those that the parser keeps to.
+    pub(super) fn syntax(&self) -> SyntaxLimits {
+        let (bytes_max, depth_max) = (self.text_bytes_max, self.depth_max);
+        SyntaxLimits { bytes_max, depth_max, operators_max: OPERATORS_MAX, ..SyntaxLimits::default() }
+    }
 }
 
 impl Default for Limits {
@@ -59,6 +68,8 @@ impl Cancelled {
     }
 }
 
+/// Most operators and subqueries of one query: a chain of them is evaluated to this depth.
+const OPERATORS_MAX: usize = 1_000;
 /// Units of work (samples looked at) between two looks at the clock.
 const WORK_UNCHECKED_MAX: usize = 1 << 16;
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, Cancelled, Limits};
-use super::column::{Column, Grid};
+use super::column::{Column, Element, Grid};
 use super::error::QueryError;
-use super::eval::{Context, Evaluated, Notes, Scalar, evaluate};
-use super::plan::{Kind, Plan, Range, Selector, Shift};
+use super::eval::{Context, Evaluated, Scalar, evaluate};
+use super::lower::{self, Frame};
+use super::notes::Notes;
+use super::plan::{Kind, Node, Plan, Range};
+use super::syntax;
 use super::table::{Scratch, Table};
-use super::window::Windows;
-use super::{lower, text};
+use super::window::{Samples, Windows};
 use crate::clock::Clock;
-use crate::model::{Labels, Matcher};
+use crate::model::{FloatHistogram, Labels, Matcher};
 use crate::storage::view::{Columns, ReadView};
 
 /// Evaluates queries, all under the same limits. Cheap to share; it holds no state of a query.
@@ -20,6 +22,7 @@ use crate::storage::view::{Columns, ReadView};
 pub struct Engine {
     limits: Limits,
     clock: Clock,
+    delays_names: bool,
 }
 
 /// What one request asks for beside the query.
@@ -52,9 +55,28 @@ pub enum Value {
     /// A string at one time.
     String(i64, String),
     /// One sample for each series, in the order of `sort` or `topk`, else of the labels.
-    Vector(Vec<(Arc<Labels>, i64, f64)>),
+    Vector(Vec<(Arc<Labels>, i64, Sampled)>),
     /// Samples of each series, in the order of the labels; none without samples.
     Matrix(Vec<Series>),
+}
+
+/// What a series has at a moment.
+#[derive(Clone, Debug)]
+pub enum Sampled {
+    /// A number.
+    Number(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+impl Sampled {
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Sampled::Number(value) => Some(*value),
+            Sampled::Histogram(_) => None,
+        }
+    }
 }
 
 /// One series of a [`Value::Matrix`].
@@ -62,28 +84,40 @@ pub enum Value {
 pub struct Series {
     /// What names it.
     pub labels: Arc<Labels>,
-    /// Its samples, ascending.
+    /// Its numbers, ascending.
     pub points: Columns,
+    /// Its native histograms, ascending, by their time in ms since 1970 UTC.
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
 }
 
 /// Parses a query and says what it would do, without data. Limits on text and nesting are the default ones.
 pub fn plan(query: &str) -> Result<Plan, QueryError> {
-    let limits = Limits::default();
-    lower::parse(&text::check(query, limits.text_bytes_max, limits.depth_max)?)
+    planned(query, &Limits::default(), Frame::default())
+}
+
+fn planned(query: &str, limits: &Limits, frame: Frame) -> Result<Plan, QueryError> {
+    lower::lower(&syntax::parse(query, &limits.syntax())?, query, frame)
 }
 
 /// Parses a selector as `match[]` has it: a name, matchers, or both; not all of them satisfied by absent labels.
 pub fn parse_matchers(selector: &str) -> Result<Vec<Matcher>, QueryError> {
-    match plan(selector)? {
-        Plan::Selector(Selector { matchers, shift }) if shift == Shift::default() => Ok(matchers),
-        _ => Err(QueryError::BadData(format!("{selector:?} is not a plain series selector"))),
+    let matchers = lower::matchers(&syntax::parse_selector(selector, &Limits::default().syntax())?, selector)?;
+    if matchers.iter().all(Matcher::matches_absent) {
+        return Err(QueryError::bad_data("match[] must contain at least one non-empty matcher"));
     }
+    Ok(matchers)
 }
 
 impl Engine {
     /// An engine that measures its queries' time by `clock`.
     pub fn new(limits: Limits, clock: Clock) -> Engine {
-        Engine { limits, clock }
+        Engine { limits, clock, delays_names: false }
+    }
+
+    /// Whether functions leave the metric's name on until the end of the query, so that it can be grouped by. Prometheus
+    /// calls this `promql-delayed-name-removal`.
+    pub fn delaying_names(self, delays_names: bool) -> Engine {
+        Engine { delays_names, ..self }
     }
 
     /// The bounds on every query.
@@ -93,19 +127,15 @@ impl Engine {
 
     /// Evaluates at one moment, in ms since 1970 UTC. A range such as `x[5m]` gives the stored samples themselves.
     pub fn instant(&self, view: &ReadView, query: &str, time_ms: i64, options: &Options) -> Result<Answer, QueryError> {
-        let plan = self.parse(query)?;
-        self.run(view, Grid::instant(bounded_ms(time_ms)?), time_ms, options, |context| match &plan {
-            Plan::Range(range) => raw_samples(context, range),
+        let time_ms = bounded_ms(time_ms)?;
+        let frame = Frame { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
+        let plan = planned(query, &self.limits, frame)?;
+        self.run(view, query, Grid::instant(time_ms), frame, options, |context| match &plan.node {
+            Node::Range(range) => raw_samples(context, range),
             _ => Ok(match evaluate(context, &plan)? {
                 Evaluated::Scalar(scalar) => Value::Scalar(time_ms, scalar.at(0)),
                 Evaluated::Text(text) => Value::String(time_ms, text),
-                Evaluated::Vector(table) => Value::Vector(
-                    table
-                        .collect(context.budget, 1)?
-                        .into_iter()
-                        .map(|(labels, column)| (labels, time_ms, column.values[0]))
-                        .collect(),
-                ),
+                Evaluated::Vector(table) => vector(context, table.settle_names(), time_ms)?,
             }),
         })
     }
@@ -121,26 +151,23 @@ impl Engine {
         options: &Options,
     ) -> Result<Answer, QueryError> {
         let grid = self.grid(start_ms, end_ms, step_ms)?;
-        let plan = self.parse(query)?;
+        let frame = Frame { start_ms, end_ms, step_ms };
+        let plan = planned(query, &self.limits, frame)?;
         if !matches!(plan.kind(), Kind::Scalar | Kind::Vector) {
             return Err(QueryError::BadData(format!(
                 "invalid expression type {:?} for range query, must be Scalar or instant Vector",
                 plan.kind().name()
             )));
         }
-        self.run(view, grid, end_ms, options, |context| {
+        self.run(view, query, grid, frame, options, |context| {
             let mut series = match evaluate(context, &plan)? {
                 Evaluated::Scalar(scalar) => vec![constant_series(grid, &scalar)],
-                Evaluated::Vector(table) => matrix(context, &table)?,
+                Evaluated::Vector(table) => matrix(context, &table.settle_names())?,
                 Evaluated::Text(_) => unreachable!("the kind was checked"),
             };
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
             Ok(Value::Matrix(series))
         })
-    }
-
-    fn parse(&self, query: &str) -> Result<Plan, QueryError> {
-        lower::parse(&text::check(query, self.limits.text_bytes_max, self.limits.depth_max)?)
     }
 
     fn grid(&self, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<Grid, QueryError> {
@@ -166,8 +193,9 @@ impl Engine {
     fn run(
         &self,
         view: &ReadView,
+        query: &str,
         grid: Grid,
-        end_ms: i64,
+        frame: Frame,
         options: &Options,
         evaluate: impl FnOnce(&Context<'_>) -> Result<Value, QueryError>,
     ) -> Result<Answer, QueryError> {
@@ -178,12 +206,12 @@ impl Engine {
             budget: &budget,
             notes: &notes,
             grid,
-            query_start_ms: grid.start_ms,
-            query_end_ms: end_ms,
+            frame,
+            delays_names: self.delays_names,
             lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms),
         };
         let value = evaluate(&context)?;
-        let (mut warnings, infos) = notes.close();
+        let (mut warnings, infos) = notes.close(query);
         warnings.extend(view.left_out());
         Ok(Answer { value, warnings, infos })
     }
@@ -201,42 +229,52 @@ fn bounded_ms(time_ms: i64) -> Result<i64, QueryError> {
 
 fn constant_series(grid: Grid, scalar: &Scalar) -> Series {
     let values = (0..grid.count).map(|step| scalar.at(step)).collect();
-    Series { labels: Arc::new(Labels::empty()), points: points(grid, &Column::full(values)) }
+    series(grid, Arc::new(Labels::empty()), &Column::full(values))
+}
+
+fn vector(context: &Context<'_>, table: Table<'_>, time_ms: i64) -> Result<Value, QueryError> {
+    let rows = table.collect(context.budget, 1)?;
+    let sampled = |column: &Column| match column.element(0) {
+        Some(Element::Histogram(histogram)) => Sampled::Histogram(histogram.clone()),
+        _ => Sampled::Number(column.values[0]),
+    };
+    Ok(Value::Vector(rows.into_iter().map(|(row, column)| (row.labels, time_ms, sampled(&column))).collect()))
 }
 
 fn matrix(context: &Context<'_>, table: &Table<'_>) -> Result<Vec<Series>, QueryError> {
-    let mut series = Vec::new();
+    let mut all = Vec::new();
     table.for_each(context.budget, context.grid.count, |row, column| {
-        let count = column.present.count();
-        context.budget.take_samples(count)?;
-        if count > 0 {
-            series.push(Series { labels: table.labels[row].clone(), points: points(context.grid, &column) });
+        context.budget.take_samples(column.count())?;
+        if !column.is_empty() {
+            all.push(series(context.grid, table.rows[row].labels.clone(), &column));
         }
         Ok(())
     })?;
-    Ok(series)
+    Ok(all)
 }
 
-fn points(grid: Grid, column: &Column) -> Columns {
+fn series(grid: Grid, labels: Arc<Labels>, column: &Column) -> Series {
     let count = column.present.count();
     let mut points = Columns { timestamps_ms: Vec::with_capacity(count), values: Vec::with_capacity(count) };
     column.iter().for_each(|(step, value)| points.push(grid.time_ms(step), value));
-    points
+    let histograms = column.iter_histograms().map(|(step, value)| (grid.time_ms(step), value.clone())).collect();
+    Series { labels, points, histograms }
 }
 
 /// The samples of a range, for a query that is nothing but `x[5m]`.
 fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError> {
     let windows = Windows::open(context, range)?;
     let mut scratch = Scratch::default();
-    let mut series = Vec::new();
-    for (row, labels) in windows.labels().into_iter().enumerate() {
+    let mut all = Vec::new();
+    for (row, head) in windows.rows().into_iter().enumerate() {
         context.budget.check()?;
-        let mut points = Columns::default();
-        windows.read(row, &mut points, &mut scratch)?;
-        if !points.is_empty() {
-            series.push(Series { labels, points });
+        let mut samples = Samples::default();
+        windows.read(row, &mut samples, &mut scratch)?;
+        let Samples { numbers: points, histograms } = samples;
+        if !points.is_empty() || !histograms.is_empty() {
+            all.push(Series { labels: head.labels, points, histograms });
         }
     }
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    Ok(Value::Matrix(series))
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(Value::Matrix(all))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::syntax::SyntaxError;
 use crate::model::MatcherError;
 use crate::storage::view::ViewError;
 
@@ -50,6 +51,12 @@ impl QueryError {
 
     pub(super) fn execution(what: impl Into<String>) -> QueryError {
         QueryError::Execution(what.into())
+    }
+}
+
+impl From<SyntaxError> for QueryError {
+    fn from(error: SyntaxError) -> QueryError {
+        QueryError::BadData(error.to_string())
     }
 }
 

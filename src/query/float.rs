@@ -31,6 +31,15 @@ pub fn format_plain(value: f64) -> String {
     }
 }
 
+/// A number within a message, as Go's `%g` writes it: an exponent below 1e-4 and from 1e21 on.
+pub(super) fn format_go_g(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e21).contains(&magnitude) {
+        return go_exponent(value);
+    }
+    format_plain(value)
+}
+
 /// Rust writes `1e-7` where Go writes `1e-07`: a sign always, and two digits at least.
 fn go_exponent(value: f64) -> String {
     let text = format!("{value:e}");

@@ -8,19 +8,21 @@ use super::error::QueryError;
 use super::eval::{Context, Evaluated, Scalar, evaluate, scalar, text, vector};
 use super::histogram::{self, Asked};
 use super::leaf::{self, Shown};
-use super::plan::{Function, Plan, Range, RangeInput, Rollup, Selector};
-use super::table::Table;
+use super::plan::{Function, Node, Plan, Range, RangeInput, Rollup, Selector};
+use super::syntax::tree::Span;
+use super::table::{Row, Table};
 use super::{calendar, labelling, rank, rollup};
 use crate::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
-/// Evaluates one call whose arguments lowering has checked.
+/// Evaluates one call whose arguments the parser has checked. `span` is where it stands.
 pub(super) fn call<'q>(
     context: &Context<'q>,
     function: Function,
     arguments: &'q [Plan],
+    span: Span,
 ) -> Result<Evaluated<'q>, QueryError> {
     if let Some(compute) = elementwise(function) {
-        return Ok(Evaluated::Vector(each(vector(context, &arguments[0])?, move |_, value| compute(value))?));
+        return Ok(Evaluated::Vector(each(context, vector(context, &arguments[0])?, move |_, value| compute(value))));
     }
     Ok(Evaluated::Vector(match function {
         Function::Time => return Ok(Evaluated::Scalar(time(context)?)),
@@ -51,12 +53,12 @@ pub(super) fn call<'q>(
         }
         Function::HistogramQuantile => {
             let q = scalar(context, &arguments[0])?;
-            warn_of_quantile(context, |step| q.at(step));
-            histogram::of_buckets(context, Asked::Quantile(q), vector(context, &arguments[1])?)?
+            warn_of_quantile(context, &q, arguments[0].span);
+            histogram::of_buckets(context, Asked::Quantile(q), vector(context, &arguments[1])?, arguments[1].span)?
         }
         Function::HistogramFraction => {
             let asked = Asked::Fraction(scalar(context, &arguments[0])?, scalar(context, &arguments[1])?);
-            histogram::of_buckets(context, asked, vector(context, &arguments[2])?)?
+            histogram::of_buckets(context, asked, vector(context, &arguments[2])?, arguments[2].span)?
         }
         date => {
             let part = calendar::part(date);
@@ -64,7 +66,7 @@ pub(super) fn call<'q>(
                 Some(argument) => vector(context, argument)?,
                 None => of_scalar(context, &time(context)?)?,
             };
-            each(table, move |_, value| part(value))?
+            each(context, table, move |_, value| part(value))
         }
     }))
 }
@@ -111,8 +113,12 @@ fn sign(value: f64) -> f64 {
 }
 
 /// Changes each value and drops the names, as almost all functions do.
-fn each<'q>(table: Table<'q>, compute: impl Fn(usize, f64) -> f64 + Send + Sync + 'q) -> Result<Table<'q>, QueryError> {
-    Ok(table.drop_names().map(move |_, column| column.map(&compute)))
+pub(super) fn each<'q>(
+    context: &Context<'q>,
+    table: Table<'q>,
+    compute: impl Fn(usize, f64) -> f64 + Send + Sync + 'q,
+) -> Table<'q> {
+    table.shed_names(context).map(move |_, column| column.map(&compute))
 }
 
 fn time(context: &Context<'_>) -> Result<Scalar, QueryError> {
@@ -121,10 +127,10 @@ fn time(context: &Context<'_>) -> Result<Scalar, QueryError> {
 }
 
 /// A vector of one series without labels.
-fn of_scalar<'q>(context: &Context<'q>, scalar: &Scalar) -> Result<Table<'q>, QueryError> {
+pub(super) fn of_scalar<'q>(context: &Context<'q>, scalar: &Scalar) -> Result<Table<'q>, QueryError> {
     context.budget.take_samples(context.grid.count)?;
     let values = (0..context.grid.count).map(|step| scalar.at(step)).collect();
-    Ok(Table::held(vec![(Arc::new(Labels::empty()), Column::full(values))]))
+    Ok(Table::held(vec![(Row::new(Arc::new(Labels::empty())), Column::full(values))]))
 }
 
 /// The value of the vector's only series, or NaN if there is none or more than one.
@@ -145,11 +151,17 @@ fn only_value(context: &Context<'_>, table: Table<'_>) -> Result<Scalar, QueryEr
 
 /// Of a selector the samples' own times; of anything else the time of the evaluation.
 fn timestamp<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>, QueryError> {
-    if let Plan::Selector(selector) = argument {
-        return Ok(leaf::instant(context, selector, Shown::Seconds)?.drop_names());
+    if let Node::Selector(selector) = &argument.node {
+        return Ok(leaf::instant(context, selector, Shown::Seconds)?.shed_names(context));
     }
     let grid = context.grid;
-    each(vector(context, argument)?, move |step, _| grid.time_ms(step) as f64 / 1000.0)
+    let table = vector(context, argument)?.shed_names(context);
+    Ok(table.map(move |_, column| {
+        for step in column.occupied().into_owned().iter() {
+            column.set(step, grid.time_ms(step) as f64 / 1000.0);
+        }
+        column.histograms = None;
+    }))
 }
 
 fn bounded<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan]) -> Result<Table<'q>, QueryError> {
@@ -161,19 +173,19 @@ fn bounded<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan])
     match function {
         Function::Round => {
             let to = bound(1, 1.0)?;
-            each(table, move |step, value| round(value, to.at(step)))
+            Ok(each(context, table, move |step, value| round(value, to.at(step))))
         }
         Function::ClampMin => {
             let min = bound(1, f64::NAN)?;
-            each(table, move |step, value| largest(min.at(step), value))
+            Ok(each(context, table, move |step, value| largest(min.at(step), value)))
         }
         Function::ClampMax => {
             let max = bound(1, f64::NAN)?;
-            each(table, move |step, value| smallest(max.at(step), value))
+            Ok(each(context, table, move |step, value| smallest(max.at(step), value)))
         }
         _ => {
             let (min, max) = (bound(1, f64::NAN)?, bound(2, f64::NAN)?);
-            Ok(table.drop_names().map(move |_, column| {
+            Ok(table.shed_names(context).map(move |_, column| {
                 column.filter_map(|step, value| {
                     let (min, max) = (min.at(step), max.at(step));
                     (max >= min || min.is_nan() || max.is_nan()).then(|| largest(min, smallest(max, value)))
@@ -202,13 +214,13 @@ fn smallest(a: f64, b: f64) -> f64 {
 /// 1 at the steps at which the vector is empty.
 fn absent<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>, QueryError> {
     let Evaluated::Vector(table) = evaluate(context, argument)? else {
-        unreachable!("lowering checked that this is a vector");
+        unreachable!("the parser has checked that this is a vector");
     };
-    let labels = match argument {
-        Plan::Selector(Selector { matchers, .. }) => absent_labels(matchers)?,
+    let labels = match &argument.node {
+        Node::Selector(Selector { matchers, .. }) => absent_labels(matchers)?,
         _ => Labels::empty(),
     };
-    Ok(Table::held(vec![(Arc::new(labels), empty_steps(context, &table)?)]))
+    Ok(Table::held(vec![(Row::new(Arc::new(labels)), empty_steps(context, &table)?)]))
 }
 
 /// 1 at the steps at which no series has a sample in the window.
@@ -218,8 +230,8 @@ pub(super) fn absent_over_time<'q>(context: &Context<'q>, range: &'q Range) -> R
         RangeInput::Subquery { .. } => Labels::empty(),
     };
     // By `last`, which keeps the names: rows that differ in them alone must not count as duplicates here.
-    let table = rollup::rollup(context, Rollup::Last, range, Scalar::Constant(f64::NAN))?;
-    Ok(Table::held(vec![(Arc::new(labels), empty_steps(context, &table)?)]))
+    let table = rollup::rollup(context, Rollup::Last, range, Vec::new())?;
+    Ok(Table::held(vec![(Row::new(Arc::new(labels)), empty_steps(context, &table)?)]))
 }
 
 fn empty_steps(context: &Context<'_>, table: &Table<'_>) -> Result<Column, QueryError> {
@@ -227,7 +239,7 @@ fn empty_steps(context: &Context<'_>, table: &Table<'_>) -> Result<Column, Query
     context.budget.take_samples(steps)?;
     let mut column = Column::full(vec![1.0; steps]);
     table.for_each(context.budget, steps, |_, row| {
-        column.present.subtract(&row.present);
+        column.present.subtract(&row.occupied());
         Ok(())
     })?;
     Ok(column)

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use super::budget::Budget;
 use super::column::Column;
 use super::error::QueryError;
-use super::eval::{Context, Notes, Scalar};
-use super::table::{Scratch, Source, Table};
+use super::eval::{Context, Scalar};
+use super::notes::Notes;
+use super::syntax::tree::Span;
+use super::table::{Row, Scratch, Source, Table};
 use crate::model::{Labels, METRIC_NAME};
 
 /// The label with a bucket's upper bound.
@@ -165,23 +167,29 @@ pub(super) enum Asked {
 }
 
 /// One row for each histogram among the rows, which are its buckets.
-pub(super) fn of_buckets<'q>(context: &Context<'q>, asked: Asked, inner: Table<'q>) -> Result<Table<'q>, QueryError> {
+pub(super) fn of_buckets<'q>(
+    context: &Context<'q>,
+    asked: Asked,
+    inner: Table<'q>,
+    span: Span,
+) -> Result<Table<'q>, QueryError> {
     let mut known: HashMap<Labels, usize> = HashMap::new();
     let mut histograms: Vec<Vec<(f64, usize)>> = Vec::new();
-    let mut labels = Vec::new();
-    for (row, bucket) in inner.labels.iter().enumerate() {
+    let mut rows = Vec::new();
+    for (row, bucket) in inner.rows.iter().enumerate() {
+        let bucket = &bucket.labels;
         let bound = bucket.get(BOUND).and_then(|bound| bound.parse::<f64>().ok()).filter(|bound| !bound.is_nan());
         let Some(bound) = bound else {
             let name = bucket.metric_name().unwrap_or("");
-            context.notes.warn(format!(
-                "bucket label {BOUND:?} is missing or has a malformed value of {:?} for metric name {name:?}",
-                bucket.get(BOUND).unwrap_or("")
-            ));
+            let value = bucket.get(BOUND).unwrap_or("");
+            let what =
+                format!("bucket label {BOUND:?} is missing or has a malformed value of {value:?} for metric name {name:?}");
+            context.notes.warn(span, what);
             continue;
         };
         let histogram = bucket.filtered(|name| name != BOUND && name != METRIC_NAME);
         let index = *known.entry(histogram).or_insert_with_key(|histogram| {
-            labels.push(Arc::new(histogram.clone()));
+            rows.push(Row::new(Arc::new(histogram.clone())));
             histograms.push(Vec::new());
             histograms.len() - 1
         });
@@ -193,9 +201,10 @@ pub(super) fn of_buckets<'q>(context: &Context<'q>, asked: Asked, inner: Table<'
         histograms,
         steps: context.grid.count,
         notes: context.notes,
+        span,
         budget: context.budget,
     };
-    Ok(Table::new(labels, source))
+    Ok(Table::new(rows, source))
 }
 
 struct Histograms<'q> {
@@ -205,6 +214,7 @@ struct Histograms<'q> {
     histograms: Vec<Vec<(f64, usize)>>,
     steps: usize,
     notes: &'q Notes,
+    span: Span,
     budget: &'q Budget,
 }
 
@@ -239,7 +249,7 @@ impl Histograms<'_> {
                 let (value, repaired) = repaired_quantile(q.at(step), counts);
                 if repaired {
                     let what = "input to histogram_quantile needed to be fixed for monotonicity";
-                    self.notes.inform(what.to_owned());
+                    self.notes.inform(self.span, what);
                 }
                 value
             }

@@ -6,7 +6,7 @@ use super::aggregate::with_label;
 use super::budget::Budget;
 use super::error::QueryError;
 use super::table::Table;
-use crate::model::{Labels, compile_pattern};
+use crate::model::{Labels, METRIC_NAME, compile_pattern};
 
 /// `label_replace(v, to, template, from, pattern)`: where the whole value of `from` matches, `to` becomes the template
 /// with `$1` or `${name}` replaced by what they captured.
@@ -15,7 +15,7 @@ pub(super) fn replace<'q>(budget: &Budget, table: Table<'q>, texts: [&str; 4]) -
     check_name("label_replace", to)?;
     let regex = compile_pattern(pattern)
         .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
-    relabel(budget, table, |labels| {
+    relabel(budget, table, to, |labels| {
         let value = labels.get(from).unwrap_or("");
         let Some(captures) = regex.captures(value) else { return Ok(labels.clone()) };
         let mut replaced = String::new();
@@ -33,7 +33,7 @@ pub(super) fn join<'q>(
     from: &[&str],
 ) -> Result<Table<'q>, QueryError> {
     check_name("label_join", to)?;
-    relabel(budget, table, |labels| {
+    relabel(budget, table, to, |labels| {
         let values: Vec<&str> = from.iter().map(|name| labels.get(name).unwrap_or("")).collect();
         Ok(Arc::new(with_label(labels, to, &values.join(separator))?))
     })
@@ -43,13 +43,16 @@ pub(super) fn join<'q>(
 fn relabel<'q>(
     budget: &Budget,
     mut table: Table<'q>,
+    to: &str,
     change: impl Fn(&Arc<Labels>) -> Result<Arc<Labels>, QueryError>,
 ) -> Result<Table<'q>, QueryError> {
-    for labels in &mut table.labels {
+    for row in &mut table.rows {
         budget.check()?;
-        let changed = change(labels)?;
-        budget.take_samples(bytes(&changed).saturating_sub(bytes(labels)) / size_of::<f64>())?;
-        *labels = changed;
+        let changed = change(&row.labels)?;
+        budget.take_samples(bytes(&changed).saturating_sub(bytes(&row.labels)) / size_of::<f64>())?;
+        row.labels = changed;
+        // A name that was given here on purpose stays.
+        row.sheds_name &= to != METRIC_NAME;
     }
     Ok(table.merge_same())
 }

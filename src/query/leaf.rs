@@ -4,11 +4,12 @@
 //! With a lookback of 300 s and a sample at 0 s, step 299 s shows it and step 300 s does not.
 
 use super::budget::Budget;
-use super::column::{Column, Grid};
+use super::column::{Column, Element, Grid, places_of};
 use super::error::QueryError;
 use super::eval::Context;
-use super::plan::{At, Selector, Shift};
-use super::table::{Scratch, Source, Table};
+use super::plan::{Selector, Shift};
+use super::table::{Row, Scratch, Source, Table};
+use super::window::Samples;
 use crate::model::{Matcher, TimeRange, is_stale};
 use crate::storage::view::{Columns, SeriesView};
 
@@ -23,13 +24,9 @@ pub(super) enum Shown {
 
 /// The moments that a shifted selector looks at. Under `@` that is a single one, whatever the step.
 pub(super) fn looked_at(context: &Context<'_>, shift: Shift) -> Grid {
-    let offset_ms = shift.offset_ms;
-    let at = |time_ms: i64| Grid::instant(time_ms.saturating_sub(offset_ms));
-    match shift.at {
-        Some(At::Time(time_ms)) => at(time_ms),
-        Some(At::Start) => at(context.query_start_ms),
-        Some(At::End) => at(context.query_end_ms),
-        None => Grid { start_ms: context.grid.start_ms.saturating_sub(offset_ms), ..context.grid },
+    match shift.at_ms {
+        Some(at_ms) => Grid::instant(at_ms.saturating_sub(shift.offset_ms)),
+        None => Grid { start_ms: context.grid.start_ms.saturating_sub(shift.offset_ms), ..context.grid },
     }
 }
 
@@ -50,7 +47,7 @@ pub(super) fn select(
 pub(super) fn instant<'q>(context: &Context<'q>, selector: &Selector, shown: Shown) -> Result<Table<'q>, QueryError> {
     let grid = looked_at(context, selector.shift);
     let (series, range) = select(context, &selector.matchers, grid, context.lookback_ms)?;
-    let labels = series.iter().map(|series| series.labels().clone()).collect();
+    let rows = series.iter().map(|series| Row::new(series.labels().clone())).collect();
     let leaf = Instant {
         series,
         range,
@@ -60,7 +57,7 @@ pub(super) fn instant<'q>(context: &Context<'q>, selector: &Selector, shown: Sho
         steps: context.grid.count,
         budget: context.budget,
     };
-    Ok(Table::new(labels, leaf))
+    Ok(Table::new(rows, leaf))
 }
 
 struct Instant<'q> {
@@ -75,11 +72,17 @@ struct Instant<'q> {
 
 impl Source for Instant<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
-        let samples = &mut scratch.samples;
+        let (series, samples) = (&self.series[index], &mut scratch.samples);
         samples.clear();
-        self.series[index].read(self.range, samples);
-        self.budget.take_samples(samples.len())?;
-        let column = newest(samples, self.grid, self.lookback_ms, self.shown);
+        series.read(self.range, &mut samples.numbers);
+        self.budget.take_samples(samples.numbers.len())?;
+        let column = if series.has_histograms() {
+            series.read_histograms(self.range, &mut samples.histograms);
+            self.budget.take_samples(samples.histograms.iter().map(|(_, one)| places_of(one)).sum())?;
+            newest_of_both(samples, self.grid, self.lookback_ms, self.shown)
+        } else {
+            newest(&samples.numbers, self.grid, self.lookback_ms, self.shown)
+        };
         Ok(if self.grid.count == self.steps { column } else { column.spread(self.steps) })
     }
 }
@@ -99,6 +102,33 @@ fn newest(samples: &Columns, grid: Grid, lookback_ms: i64, shown: Shown) -> Colu
             continue;
         }
         column.set(step, if shown == Shown::Value { value } else { times[newest] as f64 / 1000.0 });
+    }
+    column
+}
+
+/// [`newest`] of a series that has native histograms, too.
+fn newest_of_both(samples: &Samples, grid: Grid, lookback_ms: i64, shown: Shown) -> Column {
+    let mut column = Column::absent(grid.count);
+    let (numbers, histograms) = (&samples.numbers, &samples.histograms);
+    for (step, moment_ms) in grid.times_ms().enumerate() {
+        let number = numbers.timestamps_ms.partition_point(|time_ms| *time_ms <= moment_ms).checked_sub(1);
+        let histogram = histograms.partition_point(|(time_ms, _)| *time_ms <= moment_ms).checked_sub(1);
+        let number = number.map(|index| (numbers.timestamps_ms[index], Element::Number(numbers.values[index])));
+        let histogram = histogram.map(|index| (histograms[index].0, Element::Histogram(&histograms[index].1)));
+        let Some((time_ms, element)) = number.into_iter().chain(histogram).max_by_key(|(time_ms, _)| *time_ms) else {
+            continue;
+        };
+        let stale = match element {
+            Element::Number(value) => is_stale(value),
+            Element::Histogram(value) => value.is_stale(),
+        };
+        if stale || time_ms <= moment_ms.saturating_sub(lookback_ms) {
+            continue;
+        }
+        match shown {
+            Shown::Value => column.set_element(step, element),
+            Shown::Seconds => column.set(step, time_ms as f64 / 1000.0),
+        }
     }
     column
 }

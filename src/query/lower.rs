@@ -1,317 +1,258 @@
-//! From the parser's tree to ours, with every type checked and everything that is not evaluated here refused by name.
-//!
-//! The only file that knows the parser.
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime};
-
-use promql_parser::label;
-use promql_parser::parser::{self, AtModifier, Expr, LabelModifier, Offset, VectorMatchCardinality};
+//! From the tree as it was written to what is evaluated: parentheses go, patterns are compiled, lengths of time that
+//! depend on the query's own times are worked out.
 
 use super::error::QueryError;
-use super::plan::{
-    Aggregate, At, Function, Group, Grouping, Kind, Matching, Operator, Plan, Range, RangeInput, Rollup, Selector,
-    Shift,
+use super::plan::{Function, Group, Grouping, Matching, Node, Plan, Range, RangeInput, Rollup, Selector, Shift};
+use super::syntax::tree::{
+    self, Aggregate, At, Binary, Call, Cardinality, Expr, Formula, LabelMatcher, Length, Operator, Span, Subquery,
+    VectorSelector,
 };
-use super::text::{Checked, pattern_index};
-use crate::model::{METRIC_NAME, MatchOp, Matcher};
-
-/// Parses a checked text and lowers the tree.
-pub(super) fn parse(checked: &Checked) -> Result<Plan, QueryError> {
-    // Foreign code on a stranger's text: should it panic, that costs this query and nothing else.
-    let parsed = catch_unwind(AssertUnwindSafe(|| parser::parse(&checked.text)))
-        .unwrap_or_else(|_| Err("the parser cannot read this query".to_owned()));
-    let tree = parsed.map_err(|what| match checked.modifier {
-        Some(modifier) => QueryError::Unsupported(format!("the modifier `{modifier}`")),
-        None => QueryError::BadData(format!("invalid query: {what}")),
-    })?;
-    Lowering { patterns: &checked.patterns }.expression(&tree)
-}
-
-struct Lowering<'p> {
-    patterns: &'p [String],
-}
-
-impl Lowering<'_> {
-    fn expression(&self, tree: &Expr) -> Result<Plan, QueryError> {
-        match tree {
-            Expr::Paren(paren) => self.expression(&paren.expr),
-            Expr::NumberLiteral(number) => Ok(Plan::Number(number.val)),
-            Expr::StringLiteral(text) => Ok(Plan::Text(text.val.clone())),
-            Expr::VectorSelector(selector) => Ok(Plan::Selector(Selector {
-                matchers: self.matchers(selector)?,
-                shift: shift(selector.offset.as_ref(), selector.at.as_ref())?,
-            })),
-            Expr::MatrixSelector(_) | Expr::Subquery(_) => Ok(Plan::Range(self.range(tree)?)),
-            Expr::Unary(unary) => match self.expression(&unary.expr)? {
-                Plan::Number(number) => Ok(Plan::Number(-number)),
-                inner => {
-                    scalar_or_vector(&inner, "unary minus")?;
-                    Ok(Plan::Negate(Box::new(inner)))
-                }
-            },
-            Expr::Binary(binary) => self.binary(binary),
-            Expr::Aggregate(aggregate) => self.aggregate(aggregate),
-            Expr::Call(call) => self.call(call),
-            Expr::Extension(_) => Err(QueryError::Unsupported("an extension of the language".to_owned())),
-        }
-    }
-
-    fn matchers(&self, selector: &parser::VectorSelector) -> Result<Vec<Matcher>, QueryError> {
-        if !selector.matchers.or_matchers.is_empty() {
-            return Err(QueryError::Unsupported("`or` between matchers".to_owned()));
-        }
-        let mut matchers = Vec::with_capacity(selector.matchers.matchers.len() + 1);
-        if let Some(name) = &selector.name {
-            matchers.push(Matcher::equal(METRIC_NAME, name.as_str()));
-        }
-        for matcher in &selector.matchers.matchers {
-            matchers.push(self.matcher(matcher)?);
-        }
-        if matchers.iter().all(Matcher::matches_absent) {
-            return Err(QueryError::bad_data("vector selector must contain at least one non-empty matcher"));
-        }
-        Ok(matchers)
-    }
-
-    fn matcher(&self, matcher: &label::Matcher) -> Result<Matcher, QueryError> {
-        let (op, value) = match &matcher.op {
-            label::MatchOp::Equal => (MatchOp::Equal, &matcher.value),
-            label::MatchOp::NotEqual => (MatchOp::NotEqual, &matcher.value),
-            label::MatchOp::Re(_) => (MatchOp::Matches, self.pattern(&matcher.value)),
-            label::MatchOp::NotRe(_) => (MatchOp::NotMatches, self.pattern(&matcher.value)),
-        };
-        Ok(Matcher::new(matcher.name.as_str(), op, value.as_str())?)
-    }
-
-    fn pattern(&self, stand_in: &str) -> &String {
-        let found = pattern_index(stand_in).and_then(|index| self.patterns.get(index));
-        found.expect("the text check put an index of its list where each pattern was")
-    }
-
-    fn range(&self, tree: &Expr) -> Result<Range, QueryError> {
-        match tree {
-            Expr::Paren(paren) => self.range(&paren.expr),
-            Expr::MatrixSelector(matrix) => Ok(Range {
-                input: RangeInput::Selector(self.matchers(&matrix.vs)?),
-                range_ms: positive_ms(matrix.range)?,
-                shift: shift(matrix.vs.offset.as_ref(), matrix.vs.at.as_ref())?,
-            }),
-            Expr::Subquery(subquery) => {
-                let inner = self.expression(&subquery.expr)?;
-                if inner.kind() != Kind::Vector {
-                    return Err(wrong_kind("subquery", Kind::Vector, inner.kind()));
-                }
-                Ok(Range {
-                    input: RangeInput::Subquery {
-                        inner: Box::new(inner),
-                        step_ms: subquery.step.map(positive_ms).transpose()?,
-                    },
-                    range_ms: positive_ms(subquery.range)?,
-                    shift: shift(subquery.offset.as_ref(), subquery.at.as_ref())?,
-                })
-            }
-            other => {
-                let found = self.expression(other)?.kind();
-                Err(wrong_kind("a function over a range", Kind::Matrix, found))
-            }
-        }
-    }
-
-    fn binary(&self, binary: &parser::BinaryExpr) -> Result<Plan, QueryError> {
-        let symbol = binary.op.to_string();
-        let operator = Operator::from_name(&symbol).ok_or(QueryError::Unsupported(format!("operator `{symbol}`")))?;
-        let (left, right) = (self.expression(&binary.lhs)?, self.expression(&binary.rhs)?);
-        scalar_or_vector(&left, &symbol)?;
-        scalar_or_vector(&right, &symbol)?;
-        let scalars = [left.kind(), right.kind()].iter().filter(|kind| **kind == Kind::Scalar).count();
-        let returns_bool = binary.return_bool();
-        if operator.is_set() && scalars > 0 {
-            return Err(QueryError::BadData(format!(
-                "set operator {symbol:?} not allowed in binary scalar expression"
-            )));
-        }
-        if operator.is_comparison() && scalars == 2 && !returns_bool {
-            return Err(QueryError::bad_data("comparisons between scalars must use BOOL modifier"));
-        }
-        let matching = matching(binary.modifier.as_ref(), operator)?;
-        Ok(Plan::Binary { operator, returns_bool, matching, left: Box::new(left), right: Box::new(right) })
-    }
-
-    fn aggregate(&self, aggregate: &parser::AggregateExpr) -> Result<Plan, QueryError> {
-        let name = aggregate.op.to_string();
-        let operator =
-            Aggregate::from_name(&name).ok_or_else(|| QueryError::Unsupported(format!("aggregation `{name}`")))?;
-        let inner = self.expression(&aggregate.expr)?;
-        if inner.kind() != Kind::Vector {
-            return Err(wrong_kind(&name, Kind::Vector, inner.kind()));
-        }
-        let parameter = aggregate.param.as_ref().map(|parameter| self.expression(parameter)).transpose()?;
-        let wanted = match operator {
-            Aggregate::CountValues => Some(Kind::Text),
-            Aggregate::Topk | Aggregate::Bottomk | Aggregate::Quantile => Some(Kind::Scalar),
-            _ => None,
-        };
-        let found = parameter.as_ref().map(Plan::kind);
-        match (wanted, found) {
-            (None, None) => {}
-            (Some(wanted), Some(found)) if wanted == found => {}
-            (Some(wanted), Some(found)) => return Err(wrong_kind(&name, wanted, found)),
-            _ => return Err(QueryError::BadData(format!("wrong number of arguments for `{name}`"))),
-        }
-        let grouping = match &aggregate.modifier {
-            None => Grouping::By(Vec::new()),
-            Some(LabelModifier::Include(labels)) => Grouping::By(labels.labels.clone()),
-            Some(LabelModifier::Exclude(labels)) => Grouping::Without(labels.labels.clone()),
-        };
-        Ok(Plan::Aggregate { operator, grouping, parameter: parameter.map(Box::new), inner: Box::new(inner) })
-    }
-
-    fn call(&self, call: &parser::Call) -> Result<Plan, QueryError> {
-        let name = call.func.name;
-        let arguments: Vec<&Expr> = call.args.args.iter().map(AsRef::as_ref).collect();
-        if let Some(function) = Rollup::from_name(name) {
-            return self.rollup(function, &arguments);
-        }
-        let function =
-            Function::from_name(name).ok_or_else(|| QueryError::Unsupported(format!("function `{name}`")))?;
-        let arguments: Vec<Plan> =
-            arguments.into_iter().map(|argument| self.expression(argument)).collect::<Result<_, _>>()?;
-        check_arguments(function, &arguments)?;
-        Ok(Plan::Call { function, arguments })
-    }
-
-    fn rollup(&self, function: Rollup, arguments: &[&Expr]) -> Result<Plan, QueryError> {
-        let (range, parameter) = match (function, arguments) {
-            (Rollup::Quantile, [parameter, range]) | (Rollup::PredictLinear, [range, parameter]) => {
-                (range, Some(self.expression(parameter)?))
-            }
-            (Rollup::Quantile | Rollup::PredictLinear, _) => return Err(wrong_count(function.name())),
-            (_, [range]) => (range, None),
-            _ => return Err(wrong_count(function.name())),
-        };
-        if let Some(found) = parameter.as_ref().map(Plan::kind).filter(|kind| *kind != Kind::Scalar) {
-            return Err(wrong_kind(function.name(), Kind::Scalar, found));
-        }
-        Ok(Plan::Rollup { function, range: self.range(range)?, parameter: parameter.map(Box::new) })
-    }
-}
-
-fn matching(modifier: Option<&parser::BinModifier>, operator: Operator) -> Result<Matching, QueryError> {
-    let mut matching = Matching { on: false, labels: Vec::new(), group: Group::OneToOne };
-    let Some(modifier) = modifier else { return Ok(matching) };
-    if modifier.fill_values.lhs.is_some() || modifier.fill_values.rhs.is_some() {
-        return Err(QueryError::Unsupported("the modifier `fill`".to_owned()));
-    }
-    match &modifier.matching {
-        Some(LabelModifier::Include(labels)) => (matching.on, matching.labels) = (true, labels.labels.clone()),
-        Some(LabelModifier::Exclude(labels)) => matching.labels.clone_from(&labels.labels),
-        None => {}
-    }
-    matching.group = match &modifier.card {
-        VectorMatchCardinality::ManyToOne(labels) => Group::Left(labels.labels.clone()),
-        VectorMatchCardinality::OneToMany(labels) => Group::Right(labels.labels.clone()),
-        VectorMatchCardinality::OneToOne | VectorMatchCardinality::ManyToMany => Group::OneToOne,
-    };
-    if operator.is_set() && matching.group != Group::OneToOne {
-        return Err(QueryError::BadData(format!("no grouping allowed for {:?} operation", operator.name())));
-    }
-    Ok(matching)
-}
-
-/// The types that a function takes; the last is repeated where there may be more, the optional ones follow `required`.
-fn signature(function: Function) -> (&'static [Kind], usize) {
-    use Kind::{Scalar, Text, Vector};
-    match function {
-        Function::Time | Function::Pi => (&[], 0),
-        Function::Vector => (&[Scalar], 1),
-        Function::Round => (&[Vector, Scalar], 1),
-        Function::Clamp => (&[Vector, Scalar, Scalar], 3),
-        Function::ClampMin | Function::ClampMax => (&[Vector, Scalar], 2),
-        Function::LabelReplace => (&[Vector, Text, Text, Text, Text], 5),
-        Function::LabelJoin => (&[Vector, Text, Text, Text], 3),
-        Function::HistogramQuantile => (&[Scalar, Vector], 2),
-        Function::HistogramFraction => (&[Scalar, Scalar, Vector], 3),
-        Function::Minute
-        | Function::Hour
-        | Function::DayOfMonth
-        | Function::DayOfWeek
-        | Function::DayOfYear
-        | Function::DaysInMonth
-        | Function::Month
-        | Function::Year => (&[Vector], 0),
-        _ => (&[Vector], 1),
-    }
-}
-
-fn check_arguments(function: Function, arguments: &[Plan]) -> Result<(), QueryError> {
-    let (kinds, required) = signature(function);
-    let endless = function == Function::LabelJoin;
-    if arguments.len() < required || (arguments.len() > kinds.len() && !endless) {
-        return Err(wrong_count(function.name()));
-    }
-    for (index, argument) in arguments.iter().enumerate() {
-        let wanted = kinds[index.min(kinds.len() - 1)];
-        if argument.kind() != wanted {
-            return Err(wrong_kind(function.name(), wanted, argument.kind()));
-        }
-    }
-    Ok(())
-}
-
-fn scalar_or_vector(plan: &Plan, owner: &str) -> Result<(), QueryError> {
-    match plan.kind() {
-        Kind::Scalar | Kind::Vector => Ok(()),
-        other => Err(QueryError::BadData(format!(
-            "`{owner}` takes only scalars and instant vectors, not a {}",
-            other.name()
-        ))),
-    }
-}
-
-fn wrong_kind(owner: &str, wanted: Kind, found: Kind) -> QueryError {
-    QueryError::BadData(format!("expected type {} in call to `{owner}`, got {}", wanted.name(), found.name()))
-}
-
-fn wrong_count(owner: &str) -> QueryError {
-    QueryError::BadData(format!("wrong number of arguments in call to `{owner}`"))
-}
-
-fn shift(offset: Option<&Offset>, at: Option<&AtModifier>) -> Result<Shift, QueryError> {
-    let offset_ms = match offset {
-        None => 0,
-        Some(Offset::Pos(duration)) => duration_ms(*duration)?,
-        Some(Offset::Neg(duration)) => -duration_ms(*duration)?,
-    };
-    let at = match at {
-        None => None,
-        Some(AtModifier::Start) => Some(At::Start),
-        Some(AtModifier::End) => Some(At::End),
-        Some(AtModifier::At(time)) => Some(At::Time(time_ms(*time)?)),
-    };
-    Ok(Shift { offset_ms, at })
-}
+use super::syntax::{SyntaxError, ValueType};
+use crate::model::{METRIC_NAME, Matcher};
 
 /// Longest duration and furthest time, in ms (70,000 years): a sum of as many as a query may nest is far from overflow.
 const MS_MAX: i64 = i64::MAX / 4096;
 
-fn duration_ms(duration: Duration) -> Result<i64, QueryError> {
-    i64::try_from(duration.as_millis())
-        .ok()
-        .filter(|ms| *ms <= MS_MAX)
-        .ok_or_else(|| QueryError::bad_data("a duration in the query is too long"))
+/// When a query is evaluated.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Frame {
+    /// The first moment, in ms since 1970 UTC.
+    pub(super) start_ms: i64,
+    /// The end that was asked for, which need not be one of the steps.
+    pub(super) end_ms: i64,
+    /// Distance of two moments; 0 for an instant query.
+    pub(super) step_ms: i64,
 }
 
-fn positive_ms(duration: Duration) -> Result<i64, QueryError> {
-    match duration_ms(duration)? {
-        0 => Err(QueryError::bad_data("duration must be greater than 0")),
-        ms => Ok(ms),
+/// The plan of a tree that was parsed from `text`, evaluated at the times of `frame`.
+pub(super) fn lower(tree: &Expr, text: &str, frame: Frame) -> Result<Plan, QueryError> {
+    Lowering { text, frame }.expression(tree)
+}
+
+/// The matchers of a selector that stands alone.
+pub(super) fn matchers(selector: &VectorSelector, text: &str) -> Result<Vec<Matcher>, QueryError> {
+    Lowering { text, frame: Frame::default() }.matchers(selector)
+}
+
+struct Lowering<'t> {
+    text: &'t str,
+    frame: Frame,
+}
+
+impl Lowering<'_> {
+    fn expression(&self, tree: &Expr) -> Result<Plan, QueryError> {
+        let span = tree.span();
+        let node = match tree {
+            Expr::Paren(paren) => return self.expression(&paren.inner),
+            Expr::Number(number) => Node::Number(number.value),
+            Expr::Text(text) => Node::Text(text.value.clone()),
+            Expr::Vector(selector) => Node::Selector(Selector {
+                matchers: self.matchers(selector)?,
+                shift: self.shift(&selector.shift)?,
+                edges: selector.edges,
+            }),
+            Expr::Matrix(_) | Expr::Subquery(_) => Node::Range(self.range(tree)?),
+            Expr::Unary(unary) => {
+                let inner = self.expression(&unary.inner)?;
+                match inner.node {
+                    node if !unary.is_minus => node,
+                    Node::Number(number) => Node::Number(-number),
+                    node => Node::Negate(Box::new(Plan { node, span: inner.span })),
+                }
+            }
+            Expr::Binary(binary) => return self.chain(binary),
+            Expr::Aggregate(aggregate) => self.aggregate(aggregate)?,
+            Expr::Call(call) => self.call(call)?,
+        };
+        Ok(Plan { node, span })
+    }
+
+    /// A chain of operators on the left, from the innermost outwards.
+    fn chain(&self, outermost: &Binary) -> Result<Plan, QueryError> {
+        let mut operators = vec![outermost];
+        while let Expr::Binary(next) = &operators[operators.len() - 1].left {
+            operators.push(next);
+        }
+        let mut left = self.expression(&operators[operators.len() - 1].left)?;
+        for binary in operators.into_iter().rev() {
+            let right = self.expression(&binary.right)?;
+            let (operator, returns_bool) = (binary.operator, binary.returns_bool);
+            let node = Node::Binary {
+                operator,
+                returns_bool,
+                matching: matching(binary.matching.as_ref()),
+                left: Box::new(left),
+                right: Box::new(right),
+            };
+            left = Plan { node, span: binary.span };
+        }
+        Ok(left)
+    }
+
+    fn matchers(&self, selector: &VectorSelector) -> Result<Vec<Matcher>, QueryError> {
+        let name = selector.name.iter().map(|name| Matcher::equal(METRIC_NAME, name.as_str()));
+        let mut matchers: Vec<Matcher> = name.collect();
+        for matcher in &selector.matchers {
+            matchers.push(self.matcher(matcher)?);
+        }
+        Ok(matchers)
+    }
+
+    fn matcher(&self, matcher: &LabelMatcher) -> Result<Matcher, QueryError> {
+        Matcher::new(matcher.name.as_str(), matcher.op, matcher.value.as_str())
+            .map_err(|error| self.wrong(matcher.span, error.to_string()))
+    }
+
+    fn range(&self, tree: &Expr) -> Result<Range, QueryError> {
+        match tree {
+            Expr::Paren(paren) => self.range(&paren.inner),
+            Expr::Matrix(matrix) => Ok(Range {
+                input: RangeInput::Selector(self.matchers(&matrix.selector)?),
+                range_ms: self.positive_ms(&matrix.range)?,
+                shift: self.shift(&matrix.selector.shift)?,
+                edges: matrix.selector.edges,
+                span: matrix.span,
+            }),
+            Expr::Subquery(subquery) => self.subquery(subquery),
+            _ => unreachable!("the parser has checked that this is a range"),
+        }
+    }
+
+    fn subquery(&self, subquery: &Subquery) -> Result<Range, QueryError> {
+        let inner = Box::new(self.expression(&subquery.inner)?);
+        let step_ms = subquery.step.as_ref().map(|step| self.positive_ms(step)).transpose()?;
+        if step_ms == Some(0) {
+            return Err(self.wrong(subquery.span, "the step of a subquery must be at least 1ms"));
+        }
+        Ok(Range {
+            input: RangeInput::Subquery { inner, step_ms },
+            range_ms: self.positive_ms(&subquery.range)?,
+            shift: self.shift(&subquery.shift)?,
+            edges: None,
+            span: subquery.span,
+        })
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate) -> Result<Node, QueryError> {
+        let parameter = aggregate.parameter.as_ref().map(|parameter| self.expression(parameter)).transpose()?;
+        let inner = Box::new(self.expression(&aggregate.inner)?);
+        let labels = aggregate.labels.clone();
+        let grouping = if aggregate.without { Grouping::Without(labels) } else { Grouping::By(labels) };
+        Ok(Node::Aggregate { operator: aggregate.operator, grouping, parameter: parameter.map(Box::new), inner })
+    }
+
+    fn call(&self, call: &Call) -> Result<Node, QueryError> {
+        let name = call.function.name;
+        if let Some(function) = Rollup::from_name(name) {
+            let (mut range, mut parameters) = (None, Vec::new());
+            for argument in &call.arguments {
+                if argument.value_type() == ValueType::Matrix {
+                    range = Some(self.range(argument)?);
+                } else {
+                    parameters.push(self.expression(argument)?);
+                }
+            }
+            let range = range.expect("the parser has checked that a range is given");
+            return Ok(Node::Rollup { function, range, parameters });
+        }
+        let function = Function::from_name(name)
+            .ok_or_else(|| self.wrong(call.span, format!("the function {name:?} is not evaluated here")))?;
+        let arguments = call.arguments.iter().map(|argument| self.expression(argument)).collect::<Result<_, _>>()?;
+        Ok(Node::Call { function, arguments })
+    }
+
+    fn shift(&self, shift: &tree::Shift) -> Result<Shift, QueryError> {
+        let at_ms = shift.at.map(|at| match at {
+            At::Start => self.frame.start_ms,
+            At::End => self.frame.end_ms,
+            At::Time(time_ms) => time_ms,
+        });
+        let offset_ms = shift.offset.as_ref().map_or(Ok(0), |offset| self.length_ms(offset))?;
+        if at_ms.is_some_and(|at_ms| !(-MS_MAX..=MS_MAX).contains(&at_ms)) {
+            return Err(QueryError::bad_data("a time in the query is too far from 1970"));
+        }
+        Ok(Shift { offset_ms, at_ms })
+    }
+
+    /// The length of a range or step. Those that are written out were found positive by the parser.
+    fn positive_ms(&self, length: &Length) -> Result<i64, QueryError> {
+        let ms = self.length_ms(length)?;
+        match length {
+            Length::Computed { span, .. } if ms <= 0 => {
+                Err(placed(*span, "duration must be greater than 0"))
+            }
+            _ => Ok(ms),
+        }
+    }
+
+    fn length_ms(&self, length: &Length) -> Result<i64, QueryError> {
+        let ms = match length {
+            Length::Fixed { ms } => *ms,
+            Length::Computed { formula, span } => {
+                let seconds = self.seconds(formula).map_err(|what| placed(*span, what))?;
+                if !(seconds.abs() <= MS_MAX as f64) {
+                    return Err(placed(*span, "duration is out of range"));
+                }
+                (seconds * 1000.0) as i64
+            }
+        };
+        if (-MS_MAX..=MS_MAX).contains(&ms) {
+            return Ok(ms);
+        }
+        Err(QueryError::bad_data("a duration in the query is too long"))
+    }
+
+    fn seconds(&self, formula: &Formula) -> Result<f64, &'static str> {
+        let seconds_of = |ms: i64| ms as f64 / 1000.0;
+        Ok(match formula {
+            Formula::Number { seconds, .. } => *seconds,
+            Formula::Step => seconds_of(self.frame.step_ms),
+            Formula::Range => seconds_of(self.frame.end_ms.saturating_sub(self.frame.start_ms)),
+            Formula::Negative(inner) => -self.seconds(inner)?,
+            Formula::Paren(inner) => self.seconds(inner)?,
+            Formula::MinOf(left, right) => self.seconds(left)?.min(self.seconds(right)?),
+            Formula::MaxOf(left, right) => self.seconds(left)?.max(self.seconds(right)?),
+            Formula::Binary { operator, left, right } => {
+                let (left, right) = (self.seconds(left)?, self.seconds(right)?);
+                match operator {
+                    Operator::Add => left + right,
+                    Operator::Subtract => left - right,
+                    Operator::Multiply => left * right,
+                    Operator::Divide if right == 0.0 => return Err("division by zero"),
+                    Operator::Divide => left / right,
+                    Operator::Modulo if right == 0.0 => return Err("modulo by zero"),
+                    Operator::Modulo => left % right,
+                    Operator::Power => left.powf(right),
+                    _ => return Err("this operator is no arithmetic of durations"),
+                }
+            }
+        })
+    }
+
+    fn wrong(&self, at: Span, what: impl Into<String>) -> QueryError {
+        SyntaxError::at(self.text, at.start, what).into()
     }
 }
 
-fn time_ms(time: SystemTime) -> Result<i64, QueryError> {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => duration_ms(after),
-        Err(before) => Ok(-duration_ms(before.duration())?),
+/// Prometheus tells where a computed duration stands by its bytes.
+fn placed(at: Span, what: &str) -> QueryError {
+    QueryError::BadData(format!("{}:{}: {what}", at.start, at.end))
+}
+
+fn matching(written: Option<&tree::Matching>) -> Matching {
+    let Some(written) = written else {
+        return Matching { on: false, labels: Vec::new(), group: Group::OneToOne, fill_left: None, fill_right: None };
+    };
+    let group = match written.cardinality {
+        Cardinality::ManyToOne => Group::Left(written.include.clone()),
+        Cardinality::OneToMany => Group::Right(written.include.clone()),
+        Cardinality::OneToOne | Cardinality::ManyToMany => Group::OneToOne,
+    };
+    Matching {
+        on: written.on,
+        labels: written.labels.clone(),
+        group,
+        fill_left: written.fill_left,
+        fill_right: written.fill_right,
     }
 }

@@ -18,7 +18,7 @@ use super::column::{Column, Steps};
 use super::error::QueryError;
 use super::eval::Context;
 use super::plan::{Group, Matching};
-use super::table::{Scratch, Source, Table, nameless};
+use super::table::{Row, Scratch, Source, Table, nameless};
 use crate::model::{Labels, METRIC_NAME};
 
 /// The values of an operator between two vectors that is not a set operator.
@@ -32,8 +32,8 @@ pub(super) fn join<'q>(
     let swapped = matches!(matching.group, Group::Right(_));
     let (many, one) = if swapped { (right, left) } else { (left, right) };
     let mut keys = Keys::default();
-    let many_keys = keys.of_rows(&many.labels, matching);
-    let one_keys = keys.of_rows(&one.labels, matching);
+    let many_keys = keys.of_rows(&many.rows, matching);
+    let one_keys = keys.of_rows(&one.rows, matching);
     let mut partners: Vec<Vec<usize>> = vec![Vec::new(); keys.known.len()];
     one_keys.iter().enumerate().for_each(|(row, key)| partners[*key].push(row));
     let matched = Matched { matching, many: &many, one: &one, swapped };
@@ -41,15 +41,15 @@ pub(super) fn join<'q>(
     let mut columns = Vec::new();
     if !one_by_one {
         columns = hold(context, &one)?;
-        partners.iter_mut().for_each(|rows| rows.retain(|row| !columns[*row].present.is_empty()));
+        partners.iter_mut().for_each(|rows| rows.retain(|row| !columns[*row].is_empty()));
         matched.check_one_side(context, &columns, &partners)?;
         if matching.group == Group::OneToOne {
             matched.check_many_side(context, &columns, &partners, &many_keys)?;
         }
     }
-    let (labels, pairs) = matched.rows(context, join, &partners, &many_keys)?.into_iter().unzip();
+    let (rows, pairs) = matched.rows(context, join, &partners, &many_keys)?.into_iter().unzip();
     let one = if one_by_one { One::Computed(one.source) } else { One::Held(columns) };
-    Ok(Table::new(labels, Pairs { join, many: many.source, one, pairs, swapped, steps: context.grid.count }))
+    Ok(Table::new(rows, Pairs { join, many: many.source, one, pairs, swapped, steps: context.grid.count }))
 }
 
 /// Numbers for what rows have in common in a match.
@@ -59,11 +59,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn of_rows(&mut self, rows: &[Arc<Labels>], matching: &Matching) -> Vec<usize> {
+    pub(super) fn of_rows(&mut self, rows: &[Row], matching: &Matching) -> Vec<usize> {
         rows.iter()
-            .map(|labels| {
+            .map(|row| {
                 let next = self.known.len();
-                *self.known.entry(key(labels, matching)).or_insert(next)
+                *self.known.entry(key(&row.labels, matching)).or_insert(next)
             })
             .collect()
     }
@@ -83,7 +83,7 @@ struct Matched<'m, 'q> {
 }
 
 /// Labels of a result row, and the rows of both sides that it comes from.
-type ResultRow = (Arc<Labels>, Vec<(usize, usize)>);
+type ResultRow = (Row, Vec<(usize, usize)>);
 
 impl Matched<'_, '_> {
     /// Whether no match can have two rows on either side, whatever their values.
@@ -103,11 +103,11 @@ impl Matched<'_, '_> {
         let mut clash: Option<(usize, usize)> = None;
         let mut clashes = Steps::none(steps);
         for rows in partners.iter().filter(|rows| rows.len() > 1) {
-            let mut seen = columns[rows[0]].present.clone();
+            let mut seen = columns[rows[0]].occupied().into_owned();
             for row in &rows[1..] {
-                let mut both = columns[*row].present.clone();
+                let mut both = columns[*row].occupied().into_owned();
                 both.intersect(&seen);
-                seen.unite(&columns[*row].present);
+                seen.unite(&columns[*row].occupied());
                 if !both.is_empty() {
                     clashes.unite(&both);
                     clash.get_or_insert((rows[0], *row));
@@ -116,21 +116,21 @@ impl Matched<'_, '_> {
         }
         let Some((first, second)) = clash else { return Ok(()) };
         self.many.for_each(context.budget, steps, |_, column| {
-            let mut present = column.present;
+            let mut present = column.occupied().into_owned();
             present.intersect(&clashes);
             if present.is_empty() { Ok(()) } else { Err(self.many_to_many(first, second)) }
         })
     }
 
     fn many_to_many(&self, first: usize, second: usize) -> QueryError {
-        let labels = &self.one.labels;
+        let labels = |row: usize| &self.one.rows[row].labels;
         QueryError::Execution(format!(
             "found duplicate series for the match group {} on the {} hand-side of the operation: [{}, {}];many-to-many \
              matching not allowed: matching labels must be unique on one side",
-            key(&labels[first], self.matching),
+            key(labels(first), self.matching),
             if self.swapped { "left" } else { "right" },
-            labels[second],
-            labels[first],
+            labels(second),
+            labels(first),
         ))
     }
 
@@ -154,8 +154,8 @@ impl Matched<'_, '_> {
         for (row, key) in keys.iter().enumerate().filter(|(_, key)| crowded(**key)) {
             context.budget.check()?;
             let mut matched = Steps::none(steps);
-            partners[*key].iter().for_each(|partner| _ = matched.unite(&columns[*partner].present));
-            matched.intersect(&self.many.source.column(row, &mut scratch)?.present);
+            partners[*key].iter().for_each(|partner| _ = matched.unite(&columns[*partner].occupied()));
+            matched.intersect(&self.many.source.column(row, &mut scratch)?.occupied());
             if seen.entry(*key).or_insert_with(|| Steps::none(steps)).unite(&matched).is_some() {
                 return Err(QueryError::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
@@ -180,9 +180,9 @@ impl Matched<'_, '_> {
             context.budget.take_samples(partners[*key].len())?;
             context.budget.check()?;
             for one in &partners[*key] {
-                let labels = self.result_labels(join, many, *one)?;
-                let index = *known.entry(labels).or_insert_with_key(|labels| {
-                    rows.push((labels.clone(), Vec::new()));
+                let row = self.result_row(context, join, many, *one)?;
+                let index = *known.entry(row.labels.clone()).or_insert_with(|| {
+                    rows.push((row, Vec::new()));
                     rows.len() - 1
                 });
                 rows[index].1.push((many, *one));
@@ -191,24 +191,24 @@ impl Matched<'_, '_> {
         Ok(rows)
     }
 
-    fn result_labels(&self, join: Join, many: usize, one: usize) -> Result<Arc<Labels>, QueryError> {
-        let mut labels = self.many.labels[many].clone();
-        if join.drops_name() {
+    fn result_row(&self, context: &Context<'_>, join: Join, many: usize, one: usize) -> Result<Row, QueryError> {
+        let mut labels = self.many.rows[many].labels.clone();
+        if join.changes_meaning() || (join.returns_bool && !context.delays_names) {
             labels = nameless(&labels);
         }
         match &self.matching.group {
             Group::OneToOne => {
                 let listed = |name: &str| self.matching.labels.iter().any(|label| label == name);
-                Ok(Arc::new(labels.filtered(|name| listed(name) == self.matching.on)))
+                labels = Arc::new(labels.filtered(|name| listed(name) == self.matching.on));
             }
             Group::Left(included) | Group::Right(included) => {
                 for name in included {
-                    let value = self.one.labels[one].get(name).unwrap_or("");
+                    let value = self.one.rows[one].labels.get(name).unwrap_or("");
                     labels = Arc::new(with_label(&labels, name, value)?);
                 }
-                Ok(labels)
             }
         }
+        Ok(Row { labels, sheds_name: context.delays_names && join.returns_bool })
     }
 }
 

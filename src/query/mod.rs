@@ -68,24 +68,23 @@ mod labelling;
 mod leaf;
 mod lower;
 mod matching;
+mod notes;
 mod plan;
-mod quote;
 mod rank;
 mod rollup;
 mod sets;
+mod syntax;
 mod table;
-mod text;
 mod window;
 
 pub use budget::{Cancelled, Limits};
-pub use engine::{Answer, Engine, Options, Series, Value, parse_matchers, plan};
+pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
 pub use histogram::bucket_quantile;
-pub use plan::{
-    Aggregate, At, Function, Group, Grouping, Kind, Matching, Operator, Plan, Range, RangeInput, Rollup, Selector,
-    Shift,
-};
+pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
+pub use plan::Plan;
+pub(crate) use syntax::tree::Aggregator;
 
 #[cfg(test)]
 mod properties;

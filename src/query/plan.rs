@@ -1,4 +1,4 @@
-//! A query as this engine sees it: a small tree, independent of the parser.
+//! A query as this engine evaluates it: a small tree in which everything is decided that does not depend on data.
 //!
 //! ```text
 //! sum by (region) (rate(shop_orders_total[1m]))
@@ -8,14 +8,23 @@
 //!     └── Range { range_ms: 60000, input: Selector [__name__="shop_orders_total"] }
 //! ```
 //!
-//! Always true of a plan that [`super::plan()`] made: every argument has the type its owner wants, every selector has a
-//! matcher that an absent label does not satisfy, and the tree is at most as deep as the limit on nesting.
+//! Always true of a plan: every argument has the type its owner wants, every selector has a matcher that an absent label
+//! does not satisfy, lengths of time are numbers, parentheses are gone, and the tree is at most as deep as the limit on
+//! nesting, but for chains of operators on the left.
 
+use super::syntax::tree::{Aggregator, Edges, Operator, Span};
 use crate::model::Matcher;
 
-/// One expression.
+/// One expression, and where it stands in the text.
 #[derive(Clone, Debug)]
-pub enum Plan {
+pub struct Plan {
+    pub(crate) node: Node,
+    pub(crate) span: Span,
+}
+
+/// What an expression is.
+#[derive(Clone, Debug)]
+pub(crate) enum Node {
     /// A number, the same at every step.
     Number(f64),
     /// A string: an argument, or a whole instant query.
@@ -30,16 +39,16 @@ pub enum Plan {
         function: Rollup,
         /// The window.
         range: Range,
-        /// The scalar that `quantile_over_time` and `predict_linear` take.
-        parameter: Option<Box<Plan>>,
+        /// The scalars that it takes beside the window, in their order.
+        parameters: Vec<Plan>,
     },
     /// Many series into one of each group.
     Aggregate {
         /// How they are put together.
-        operator: Aggregate,
+        operator: Aggregator,
         /// Which of them belong together.
         grouping: Grouping,
-        /// The scalar or string that `topk`, `bottomk`, `quantile` and `count_values` take.
+        /// The scalar or string that it takes, if it takes one.
         parameter: Option<Box<Plan>>,
         /// What is aggregated, an instant vector.
         inner: Box<Plan>,
@@ -70,7 +79,7 @@ pub enum Plan {
 
 /// What an expression yields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// One number a step.
     Scalar,
     /// A string.
@@ -83,7 +92,7 @@ pub enum Kind {
 
 impl Kind {
     /// Prometheus's word for it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Scalar => "scalar",
             Kind::Text => "string",
@@ -95,52 +104,47 @@ impl Kind {
 
 /// Which series, and as of when.
 #[derive(Clone, Debug)]
-pub struct Selector {
+pub(crate) struct Selector {
     /// All must be satisfied; the metric's name is one of them.
-    pub matchers: Vec<Matcher>,
+    pub(crate) matchers: Vec<Matcher>,
     /// Moves the moment that is looked at.
-    pub shift: Shift,
+    pub(crate) shift: Shift,
+    /// Whether values between samples are made up.
+    pub(crate) edges: Option<Edges>,
 }
 
 /// How the moment that is looked at differs from the step: first `at` in place of it, then back by the offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shift {
+pub(crate) struct Shift {
     /// Milliseconds into the past; negative: into the future.
-    pub offset_ms: i64,
-    /// The `@` modifier.
-    pub at: Option<At>,
-}
-
-/// The moment that `@` names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum At {
-    /// Milliseconds since 1970 UTC.
-    Time(i64),
-    /// `start()`: where the query begins, its first step.
-    Start,
-    /// `end()`: where the query ends, which need not be one of its steps.
-    End,
+    pub(crate) offset_ms: i64,
+    /// The `@` modifier, in ms since 1970 UTC.
+    pub(crate) at_ms: Option<i64>,
 }
 
 /// A window that ends at the (shifted) step and is open on its left: `(t - range, t]`.
 #[derive(Clone, Debug)]
-pub struct Range {
+pub(crate) struct Range {
     /// Whose samples.
-    pub input: RangeInput,
+    pub(crate) input: RangeInput,
     /// Length, in ms; positive.
-    pub range_ms: i64,
+    pub(crate) range_ms: i64,
     /// Moves the window's end.
-    pub shift: Shift,
+    pub(crate) shift: Shift,
+    /// How the samples at the window's edges are made up; only of stored ones.
+    pub(crate) edges: Option<Edges>,
+    /// Where it stands in the text.
+    pub(crate) span: Span,
 }
 
 /// Where the samples of a window come from.
 #[derive(Clone, Debug)]
-pub enum RangeInput {
+pub(crate) enum RangeInput {
     /// Stored samples of the series that satisfy these matchers.
     Selector(Vec<Matcher>),
     /// An expression evaluated at the multiples of a step.
     Subquery {
-        /// An instant vector.
+        /// An instant vector or a scalar.
         inner: Box<Plan>,
         /// Milliseconds; the engine's default when it is not given.
         step_ms: Option<i64>,
@@ -149,7 +153,7 @@ pub enum RangeInput {
 
 /// Which labels make a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grouping {
+pub(crate) enum Grouping {
     /// Exactly these labels. None: all series are one group.
     By(Vec<String>),
     /// All labels but these and the metric's name.
@@ -157,19 +161,23 @@ pub enum Grouping {
 }
 
 /// Which series of two vectors belong together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Matching {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Matching {
     /// `on(…)` compares exactly these labels; otherwise `ignoring(…)` compares all but these and the metric's name.
-    pub on: bool,
+    pub(crate) on: bool,
     /// The labels of `on` or `ignoring`.
-    pub labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// Whether one side may have many series in a match.
-    pub group: Group,
+    pub(crate) group: Group,
+    /// The number that stands in for a row that the left side lacks.
+    pub(crate) fill_left: Option<f64>,
+    /// The number that stands in for a row that the right side lacks.
+    pub(crate) fill_right: Option<f64>,
 }
 
 /// Which side of a binary operator is the many.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Group {
+pub(crate) enum Group {
     /// Neither.
     OneToOne,
     /// `group_left`: many on the left, with these labels taken from the right.
@@ -183,16 +191,16 @@ macro_rules! named {
     ($(#[$meta:meta])* $enum:ident { $($(#[$doc:meta])* $member:ident = $name:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $enum { $($(#[$doc])* #[doc = concat!("`", $name, "`")] $member),+ }
+        pub(crate) enum $enum { $($(#[$doc])* #[doc = concat!("`", $name, "`")] $member),+ }
 
         impl $enum {
             /// As it is written in PromQL.
-            pub fn name(self) -> &'static str {
+            pub(crate) fn name(self) -> &'static str {
                 match self { $($enum::$member => $name),+ }
             }
 
             /// The member that is written so.
-            pub fn from_name(name: &str) -> Option<$enum> {
+            pub(crate) fn from_name(name: &str) -> Option<$enum> {
                 match name { $($name => Some($enum::$member),)+ _ => None }
             }
         }
@@ -207,37 +215,9 @@ named! {
         Sum = "sum_over_time", Count = "count_over_time", First = "first_over_time", Last = "last_over_time",
         Present = "present_over_time", Absent = "absent_over_time", Stddev = "stddev_over_time",
         Stdvar = "stdvar_over_time", Quantile = "quantile_over_time", Mad = "mad_over_time", Changes = "changes",
-        Resets = "resets",
-    }
-}
-
-named! {
-    /// How a group of series becomes one (or, for the last few, a choice of them).
-    Aggregate {
-        Sum = "sum", Avg = "avg", Min = "min", Max = "max", Count = "count", Group = "group", Stddev = "stddev",
-        Stdvar = "stdvar", Quantile = "quantile", Topk = "topk", Bottomk = "bottomk", CountValues = "count_values",
-    }
-}
-
-named! {
-    /// An operator between two operands.
-    Operator {
-        Add = "+", Subtract = "-", Multiply = "*", Divide = "/", Modulo = "%", Power = "^", Atan2 = "atan2",
-        Equal = "==", NotEqual = "!=", Less = "<", LessOrEqual = "<=", Greater = ">", GreaterOrEqual = ">=",
-        And = "and", Or = "or", Unless = "unless",
-    }
-}
-
-impl Operator {
-    /// Whether it filters, or answers 0 or 1 with `bool`.
-    pub fn is_comparison(self) -> bool {
-        use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
-        matches!(self, Equal | NotEqual | Less | LessOrEqual | Greater | GreaterOrEqual)
-    }
-
-    /// Whether it works on sets of series rather than on values.
-    pub fn is_set(self) -> bool {
-        matches!(self, Operator::And | Operator::Or | Operator::Unless)
+        Resets = "resets", TsOfFirst = "ts_of_first_over_time", TsOfLast = "ts_of_last_over_time",
+        TsOfMin = "ts_of_min_over_time", TsOfMax = "ts_of_max_over_time",
+        DoubleExponentialSmoothing = "double_exponential_smoothing",
     }
 }
 
@@ -253,24 +233,36 @@ named! {
         Year = "year", Time = "time", Pi = "pi", Scalar = "scalar", Vector = "vector", Absent = "absent",
         Sort = "sort", SortDesc = "sort_desc", LabelReplace = "label_replace", LabelJoin = "label_join",
         HistogramQuantile = "histogram_quantile", HistogramFraction = "histogram_fraction",
+        HistogramQuantiles = "histogram_quantiles", HistogramAvg = "histogram_avg", HistogramCount = "histogram_count",
+        HistogramSum = "histogram_sum", HistogramStddev = "histogram_stddev", HistogramStdvar = "histogram_stdvar",
+        SortByLabel = "sort_by_label", SortByLabelDesc = "sort_by_label_desc", Info = "info", Start = "start",
+        End = "end", Step = "step", Range = "range", MaxOf = "max_of", MinOf = "min_of",
     }
 }
 
 impl Plan {
     /// What the expression yields.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Plan::Number(_) => Kind::Scalar,
-            Plan::Text(_) => Kind::Text,
-            Plan::Range(_) => Kind::Matrix,
-            Plan::Selector(_) | Plan::Rollup { .. } | Plan::Aggregate { .. } => Kind::Vector,
-            Plan::Negate(inner) => inner.kind(),
-            Plan::Binary { left, right, .. } => match (left.kind(), right.kind()) {
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.node {
+            Node::Number(_) => Kind::Scalar,
+            Node::Text(_) => Kind::Text,
+            Node::Range(_) => Kind::Matrix,
+            Node::Selector(_) | Node::Rollup { .. } | Node::Aggregate { .. } => Kind::Vector,
+            Node::Negate(inner) => inner.kind(),
+            Node::Binary { left, right, .. } => match (right.kind(), left.kind()) {
                 (Kind::Scalar, Kind::Scalar) => Kind::Scalar,
                 _ => Kind::Vector,
             },
-            Plan::Call { function: Function::Time | Function::Pi | Function::Scalar, .. } => Kind::Scalar,
-            Plan::Call { .. } => Kind::Vector,
+            Node::Call { function, .. } if function.is_scalar() => Kind::Scalar,
+            Node::Call { .. } => Kind::Vector,
         }
+    }
+}
+
+impl Function {
+    /// Whether it yields a scalar.
+    fn is_scalar(self) -> bool {
+        use Function::{End, MaxOf, MinOf, Pi, Range, Scalar, Start, Step, Time};
+        matches!(self, Time | Pi | Scalar | Start | End | Step | Range | MaxOf | MinOf)
     }
 }

@@ -3,15 +3,13 @@
 //! Not a number comes last in every order, and what is equal stays in the order of the input.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use super::aggregate::{Groups, hold};
 use super::column::{Column, Steps};
 use super::error::QueryError;
 use super::eval::{Context, Scalar};
 use super::float::format_plain;
-use super::table::Table;
-use crate::model::Labels;
+use super::table::{Row, Table};
 
 /// Ascending or descending, NaN last in both.
 pub(super) fn order(descending: bool, a: f64, b: f64) -> Ordering {
@@ -42,7 +40,7 @@ pub(super) fn choose(
     inner: &Table<'_>,
     largest: bool,
     count: &Scalar,
-) -> Result<Vec<(Arc<Labels>, Column)>, QueryError> {
+) -> Result<Vec<(Row, Column)>, QueryError> {
     let steps = context.grid.count;
     let mut columns = hold(context, inner)?;
     let mut chosen: Vec<Steps> = vec![Steps::none(steps); columns.len()];
@@ -71,7 +69,7 @@ pub(super) fn choose(
     let mut take = |row: usize| {
         let mut column = std::mem::replace(&mut columns[row], Column::absent(0));
         column.present.intersect(&chosen[row]);
-        (inner.labels[row].clone(), column)
+        (inner.rows[row].clone(), column)
     };
     Ok(result.into_iter().map(&mut take).collect())
 }

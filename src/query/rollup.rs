@@ -11,34 +11,38 @@ use super::error::QueryError;
 use super::eval::{Context, Scalar};
 use super::float::{Mean, Spread, Sum, quantile};
 use super::plan::{Range, Rollup};
-use super::table::{Scratch, Source, Table, nameless};
-use super::window::{Window, Windows};
-use crate::storage::view::Columns;
+use super::syntax::tree::Span;
+use super::table::{Scratch, Source, Table};
+use super::window::{Samples, Window, Windows};
 
 /// An instant vector of one function's values over the windows of each series.
 pub(super) fn rollup<'q>(
     context: &Context<'q>,
     function: Rollup,
     range: &'q Range,
-    parameter: Scalar,
+    parameters: Vec<Scalar>,
 ) -> Result<Table<'q>, QueryError> {
     let mut windows = Windows::open(context, range)?;
-    if matches!(function, Rollup::Quantile | Rollup::PredictLinear) {
+    if !parameters.is_empty() {
         windows.repeat(context.grid.count);
     }
-    let keeps_name = matches!(function, Rollup::Last | Rollup::First);
-    let mut labels = windows.labels();
-    if !keeps_name {
-        labels.iter_mut().for_each(|labels| *labels = nameless(labels));
-    }
-    let rolled = Rolled { function, windows, parameter, context: *context };
-    Ok(Table::new(labels, rolled).merge_same())
+    let rows = windows.rows();
+    let rolled = Rolled { function, windows, parameters, range_span: range.span, context: *context };
+    let table = Table::new(rows, rolled);
+    Ok(if keeps_name(function) { table } else { table.shed_names(context) })
+}
+
+/// Functions that show a stored sample as it is.
+fn keeps_name(function: Rollup) -> bool {
+    matches!(function, Rollup::Last | Rollup::First)
 }
 
 struct Rolled<'q> {
     function: Rollup,
     windows: Windows<'q>,
-    parameter: Scalar,
+    parameters: Vec<Scalar>,
+    /// Where the range stands, for remarks.
+    range_span: Span,
     context: Context<'q>,
 }
 
@@ -68,22 +72,21 @@ impl Rolled<'_> {
         let name = self.windows.label_set(index).metric_name().unwrap_or("");
         if !name.is_empty() && !COUNTER_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
             let endings = COUNTER_ENDINGS.join("/");
-            self.context
-                .notes
-                .inform(format!("metric might not be a counter, name does not end in {endings}: {name:?}"));
+            let what = format!("metric might not be a counter, name does not end in {endings}: {name:?}");
+            self.context.notes.inform(self.range_span, what);
         }
     }
 
-    fn compute(&self, samples: &Columns, scratch: &mut Scratch) -> Result<Column, QueryError> {
+    fn compute(&self, samples: &Samples, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let windows = &self.windows;
         let range_seconds = windows.range_ms as f64 / 1000.0;
         match self.function {
             Rollup::Rate | Rollup::Increase => {
-                find_resets(&samples.values, &mut scratch.indexes);
+                find_resets(&samples.numbers.values, &mut scratch.indexes);
                 let divisor = if self.function == Rollup::Rate { range_seconds } else { 1.0 };
                 let mut resets = Resets { indexes: &scratch.indexes, next: 0 };
                 windows.roll(samples, |window| {
-                    let rise = resets.rise(&window, &samples.values)?;
+                    let rise = resets.rise(&window, &samples.numbers.values)?;
                     Some(rise * extrapolation(&window, rise, true) / divisor)
                 })
             }
@@ -97,7 +100,7 @@ impl Rolled<'_> {
             Rollup::PredictLinear => windows.roll(samples, |window| {
                 // Lowering gave it its parameter; the line is laid through the evaluation time, not the window's end.
                 let line = line(&window, self.context.grid.time_ms(window.step))?;
-                Some(line.slope * self.parameter.at(window.step) + line.intercept)
+                Some(line.slope * self.parameters[0].at(window.step) + line.intercept)
             }),
             Rollup::Avg => windows.roll(samples, |window| Some(mean(window.values))),
             Rollup::Sum => windows.roll(samples, |window| Some(sum(window.values))),
@@ -112,7 +115,7 @@ impl Rolled<'_> {
             Rollup::Quantile => windows.roll(samples, |window| {
                 scratch.sorted.clear();
                 scratch.sorted.extend_from_slice(window.values);
-                Some(quantile(self.parameter.at(window.step), &mut scratch.sorted))
+                Some(quantile(self.parameters[0].at(window.step), &mut scratch.sorted))
             }),
             Rollup::Mad => windows.roll(samples, |window| {
                 scratch.sorted.clear();

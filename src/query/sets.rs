@@ -6,7 +6,8 @@ use super::column::{Column, Steps};
 use super::error::QueryError;
 use super::eval::Context;
 use super::matching::Keys;
-use super::plan::{Matching, Operator};
+use super::plan::Matching;
+use super::syntax::tree::Operator;
 use super::table::{Scratch, Source, Table};
 
 /// The rows of both sides that the operator keeps.
@@ -18,36 +19,36 @@ pub(super) fn evaluate<'q>(
     right: Table<'q>,
 ) -> Result<Table<'q>, QueryError> {
     let mut keys = Keys::default();
-    let left_keys = keys.of_rows(&left.labels, matching);
-    let right_keys = keys.of_rows(&right.labels, matching);
+    let left_keys = keys.of_rows(&left.rows, matching);
+    let right_keys = keys.of_rows(&right.rows, matching);
     let steps = context.grid.count;
     let mut there: Vec<Steps> = vec![Steps::none(steps); keys.known.len()];
     if operator == Operator::Or {
         let held = hold(context, &left)?;
         for (column, key) in held.iter().zip(&left_keys) {
-            there[*key].unite(&column.present);
+            there[*key].unite(&column.occupied());
         }
-        let rest = right.map(move |row, column| column.present.subtract(&there[right_keys[row]]));
-        let left = Table::held(left.labels.into_iter().zip(held).collect());
+        let rest = right.map(move |row, column| column.subtract(&there[right_keys[row]]));
+        let left = Table::held(left.rows.into_iter().zip(held).collect());
         return Ok(chain(left, rest).merge_same());
     }
     right.for_each(context.budget, steps, |row, column| {
-        there[right_keys[row]].unite(&column.present);
+        there[right_keys[row]].unite(&column.occupied());
         Ok(())
     })?;
     let keeps_matched = operator == Operator::And;
     Ok(left.map(move |row, column| {
         let matched = &there[left_keys[row]];
-        if keeps_matched { column.present.intersect(matched) } else { column.present.subtract(matched) }
+        if keeps_matched { column.retain(matched) } else { column.subtract(matched) }
     }))
 }
 
 /// The rows of one table and behind them those of another.
 fn chain<'q>(first: Table<'q>, second: Table<'q>) -> Table<'q> {
-    let mut labels = first.labels;
-    let border = labels.len();
-    labels.extend(second.labels);
-    Table::new(labels, Chained { first: first.source, second: second.source, border })
+    let mut rows = first.rows;
+    let border = rows.len();
+    rows.extend(second.rows);
+    Table::new(rows, Chained { first: first.source, second: second.source, border })
 }
 
 struct Chained<'q> {

@@ -5,6 +5,9 @@
 //! than threads work on the query, unless an operator has to hold them (sorting, the "one" side of a match).
 //!
 //! Always true: a row may turn out to have no value at any step; which rows there are does not depend on the values.
+//!
+//! Most functions take the metric's name off their rows, either at once or, where [`Context::delays_names`] says so, by a
+//! mark: then the name goes at the very end, and is there to be grouped by until then.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +18,9 @@ use rayon::prelude::*;
 use super::budget::Budget;
 use super::column::Column;
 use super::error::QueryError;
-use crate::model::Labels;
-use crate::storage::view::Columns;
+use super::eval::Context;
+use super::window::Samples;
+use crate::model::{Labels, METRIC_NAME};
 
 /// From this number of rows on they are computed by all threads.
 const PARALLEL_ROWS_MIN: usize = 64;
@@ -37,57 +41,95 @@ pub(super) trait Source: Send + Sync {
 /// Memory that a thread uses again from row to row.
 #[derive(Default)]
 pub(super) struct Scratch {
-    pub(super) samples: Columns,
+    pub(super) samples: Samples,
     pub(super) indexes: Vec<usize>,
     pub(super) sorted: Vec<f64>,
 }
 
-/// Label sets, and what computes the values that belong to them.
+/// What is known of a series before its values are.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) labels: Arc<Labels>,
+    /// Whether the metric's name is to go at the end.
+    pub(super) sheds_name: bool,
+}
+
+impl Row {
+    /// A row that keeps its labels as they are.
+    pub(super) fn new(labels: Arc<Labels>) -> Row {
+        Row { labels, sheds_name: false }
+    }
+}
+
+/// Rows, and what computes the values that belong to them.
 pub(super) struct Table<'q> {
-    pub(super) labels: Vec<Arc<Labels>>,
+    pub(super) rows: Vec<Row>,
     pub(super) source: Box<dyn Source + 'q>,
 }
 
 impl<'q> Table<'q> {
-    pub(super) fn new(labels: Vec<Arc<Labels>>, source: impl Source + 'q) -> Table<'q> {
-        Table { labels, source: Box::new(source) }
+    pub(super) fn new(rows: Vec<Row>, source: impl Source + 'q) -> Table<'q> {
+        Table { rows, source: Box::new(source) }
     }
 
     /// Rows whose values are known already.
-    pub(super) fn held(rows: Vec<(Arc<Labels>, Column)>) -> Table<'q> {
-        let (labels, columns) = rows.into_iter().unzip();
-        Table::new(labels, Held(columns))
+    pub(super) fn held(rows: Vec<(Row, Column)>) -> Table<'q> {
+        let (rows, columns) = rows.into_iter().unzip();
+        Table::new(rows, Held(columns))
     }
 
     /// The table in which `change` was done to each column; it is told the row's index.
     pub(super) fn map(self, change: impl Fn(usize, &mut Column) + Send + Sync + 'q) -> Table<'q> {
-        Table { labels: self.labels, source: Box::new(Mapped { inner: self.source, change }) }
+        Table { rows: self.rows, source: Box::new(Mapped { inner: self.source, change }) }
     }
 
-    /// Without the metric's name on any row. Rows that come to have the same labels become one.
-    pub(super) fn drop_names(mut self) -> Table<'q> {
-        self.labels.iter_mut().for_each(|labels| *labels = nameless(labels));
+    /// Without the metric's name on any row, now or at the end. Rows that come to have the same labels become one.
+    pub(super) fn shed_names(mut self, context: &Context<'_>) -> Table<'q> {
+        if context.delays_names {
+            self.rows.iter_mut().for_each(|row| row.sheds_name = true);
+            return self;
+        }
+        let had_one_name = self.has_one_name();
+        self.rows.iter_mut().for_each(|row| row.labels = nameless(&row.labels));
+        if had_one_name { self } else { self.merge_same() }
+    }
+
+    /// Takes off the names that were to go at the end.
+    pub(super) fn settle_names(mut self) -> Table<'q> {
+        if self.rows.iter().all(|row| !row.sheds_name) {
+            return self;
+        }
+        for row in self.rows.iter_mut().filter(|row| row.sheds_name) {
+            row.labels = nameless(&row.labels);
+            row.sheds_name = false;
+        }
         self.merge_same()
+    }
+
+    /// Whether all rows have the same name, so that without it they differ as before.
+    fn has_one_name(&self) -> bool {
+        let mut names = self.rows.iter().map(|row| reserved(&row.labels));
+        names.next().is_none_or(|first| names.all(|other| other == first))
     }
 
     /// Makes one row of those with equal labels. That two of them have a value at the same step is an error of the data,
     /// found when the row is computed.
     pub(super) fn merge_same(self) -> Table<'q> {
-        let mut first: HashMap<&Labels, usize> = HashMap::with_capacity(self.labels.len());
+        let mut first: HashMap<&Labels, usize> = HashMap::with_capacity(self.rows.len());
         let mut parts: Vec<Vec<usize>> = Vec::new();
-        for (index, labels) in self.labels.iter().enumerate() {
-            let row = *first.entry(labels).or_insert(parts.len());
-            if row == parts.len() {
+        for (index, row) in self.rows.iter().enumerate() {
+            let part = *first.entry(&row.labels).or_insert(parts.len());
+            if part == parts.len() {
                 parts.push(vec![index]);
             } else {
-                parts[row].push(index);
+                parts[part].push(index);
             }
         }
-        if parts.len() == self.labels.len() {
+        if parts.len() == self.rows.len() {
             return self;
         }
-        let labels = parts.iter().map(|indexes| self.labels[indexes[0]].clone()).collect();
-        Table::new(labels, Merged { inner: self.source, parts })
+        let rows = parts.iter().map(|indexes| self.rows[indexes[0]].clone()).collect();
+        Table::new(rows, Merged { inner: self.source, parts })
     }
 
     /// Takes every row in order; rows are computed in parallel ahead of that.
@@ -98,7 +140,7 @@ impl<'q> Table<'q> {
         steps: usize,
         mut take: impl FnMut(usize, Column) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
-        let rows = self.labels.len();
+        let rows = self.rows.len();
         let mut scratch = Scratch::default();
         if rows < PARALLEL_ROWS_MIN {
             for index in 0..rows {
@@ -130,12 +172,12 @@ impl<'q> Table<'q> {
     }
 
     /// Computes all rows and holds those that have a value.
-    pub(super) fn collect(&self, budget: &Budget, steps: usize) -> Result<Vec<(Arc<Labels>, Column)>, QueryError> {
+    pub(super) fn collect(&self, budget: &Budget, steps: usize) -> Result<Vec<(Row, Column)>, QueryError> {
         let mut rows = Vec::new();
         self.for_each(budget, steps, |index, column| {
-            if !column.present.is_empty() {
+            if !column.is_empty() {
                 budget.take_samples(steps)?;
-                rows.push((self.labels[index].clone(), column));
+                rows.push((self.rows[index].clone(), column));
             }
             Ok(())
         })?;
@@ -143,9 +185,28 @@ impl<'q> Table<'q> {
     }
 }
 
-/// The labels without the metric's name; the same allocation when there is none.
+/// Labels that say what a metric is, and no longer hold once something was computed of it.
+fn is_reserved(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
+fn reserved(labels: &Labels) -> [Option<&str>; 3] {
+    let mut found = [None; 3];
+    // They start with two underscores, and labels are in order: what comes behind cannot be one.
+    for (name, value) in labels.iter().take_while(|(name, _)| *name <= "__unit__") {
+        match name {
+            METRIC_NAME => found[0] = Some(value),
+            "__type__" => found[1] = Some(value),
+            "__unit__" => found[2] = Some(value),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The labels without the metric's name, type and unit; the same allocation when there are none.
 pub(super) fn nameless(labels: &Arc<Labels>) -> Arc<Labels> {
-    if labels.metric_name().is_none() { labels.clone() } else { Arc::new(labels.without_metric_name()) }
+    if reserved(labels) == [None; 3] { labels.clone() } else { Arc::new(labels.filtered(|name| !is_reserved(name))) }
 }
 
 struct Held(Vec<Column>);

@@ -6,24 +6,42 @@
 use std::sync::Arc;
 
 use super::budget::Budget;
-use super::column::{Column, Grid};
+use super::column::{Column, Grid, places_of};
 use super::error::QueryError;
+use super::functions;
 use super::eval::{self, Context, Evaluated};
 use super::leaf::{drop_stale, looked_at, select};
 use super::plan::{Plan, Range, RangeInput};
-use super::table::{Scratch, Table};
-use crate::model::{Labels, TimeRange};
+use super::syntax::tree::Edges;
+use super::table::{Row, Scratch, Table};
+use crate::model::{CounterResetHint, FloatHistogram, Labels, TimeRange};
 use crate::storage::view::{Columns, SeriesView};
 
 /// Most steps that a subquery may be evaluated at.
 const SUBQUERY_POINTS_MAX: i64 = 2_000_000;
 
-/// The samples of one window, equal in length and not empty.
+/// All samples of one series that some window holds, without staleness markers.
+#[derive(Default)]
+pub(super) struct Samples {
+    pub(super) numbers: Columns,
+    /// Ascending by their times in ms; none for nearly all series.
+    pub(super) histograms: Vec<(i64, Arc<FloatHistogram>)>,
+}
+
+impl Samples {
+    pub(super) fn clear(&mut self) {
+        self.numbers.clear();
+        self.histograms.clear();
+    }
+}
+
+/// The samples of one window: numbers, equal in length, and native histograms.
 #[derive(Clone, Copy)]
 pub(super) struct Window<'s> {
     pub(super) timestamps_ms: &'s [i64],
     pub(super) values: &'s [f64],
-    /// Index of the first sample in the whole series.
+    pub(super) histograms: &'s [(i64, Arc<FloatHistogram>)],
+    /// Index of the first number in the whole series.
     pub(super) first: usize,
     /// The window is `(start_ms, end_ms]`.
     pub(super) start_ms: i64,
@@ -37,6 +55,8 @@ pub(super) struct Windows<'q> {
     /// The windows' ends.
     pub(super) grid: Grid,
     pub(super) range_ms: i64,
+    /// How far before its start and behind its end samples count for a window, to make up what lies on its edges; in ms.
+    pub(super) reach_ms: (i64, i64),
     budget: &'q Budget,
 }
 
@@ -49,14 +69,21 @@ impl<'q> Windows<'q> {
     /// Finds the series; nothing is decoded yet.
     pub(super) fn open(context: &Context<'q>, range: &'q Range) -> Result<Windows<'q>, QueryError> {
         let grid = looked_at(context, range.shift);
+        let reach_ms = match range.edges {
+            None => (0, 0),
+            Some(Edges::Anchored) => (context.lookback_ms, 0),
+            Some(Edges::Smoothed) => (context.lookback_ms, context.lookback_ms),
+        };
         let input = match &range.input {
             RangeInput::Selector(matchers) => {
-                let (series, read) = select(context, matchers, grid, range.range_ms)?;
+                let read_until = Grid { start_ms: grid.start_ms.saturating_add(reach_ms.1), ..grid };
+                let read_ms = range.range_ms.saturating_add(reach_ms.0).saturating_add(reach_ms.1);
+                let (series, read) = select(context, matchers, read_until, read_ms)?;
                 Input::Stored(series, read)
             }
             RangeInput::Subquery { inner, step_ms } => subquery(context, inner, grid, range.range_ms, *step_ms)?,
         };
-        Ok(Windows { input, grid, range_ms: range.range_ms, budget: context.budget })
+        Ok(Windows { input, grid, range_ms: range.range_ms, reach_ms, budget: context.budget })
     }
 
     /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
@@ -66,75 +93,113 @@ impl<'q> Windows<'q> {
         }
     }
 
-    pub(super) fn labels(&self) -> Vec<Arc<Labels>> {
+    pub(super) fn rows(&self) -> Vec<Row> {
         match &self.input {
-            Input::Stored(series, _) => series.iter().map(|series| series.labels().clone()).collect(),
-            Input::Evaluated(table, _) => table.labels.clone(),
+            Input::Stored(series, _) => series.iter().map(|series| Row::new(series.labels().clone())).collect(),
+            Input::Evaluated(table, _) => table.rows.clone(),
         }
     }
 
     pub(super) fn label_set(&self, index: usize) -> &Labels {
         match &self.input {
             Input::Stored(series, _) => series[index].labels(),
-            Input::Evaluated(table, _) => &table.labels[index],
+            Input::Evaluated(table, _) => &table.rows[index].labels,
         }
     }
 
     /// All samples of one series that some window holds, without staleness markers.
-    pub(super) fn read(&self, index: usize, samples: &mut Columns, scratch: &mut Scratch) -> Result<(), QueryError> {
+    pub(super) fn read(&self, index: usize, samples: &mut Samples, scratch: &mut Scratch) -> Result<(), QueryError> {
         samples.clear();
         match &self.input {
             Input::Stored(series, range) => {
-                series[index].read(*range, samples);
-                self.budget.take_samples(samples.len())?;
-                drop_stale(samples);
+                let series = &series[index];
+                series.read(*range, &mut samples.numbers);
+                drop_stale(&mut samples.numbers);
+                if series.has_histograms() {
+                    series.read_histograms(*range, &mut samples.histograms);
+                    samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
+                }
             }
             Input::Evaluated(table, inner) => {
                 let column = table.source.column(index, scratch)?;
-                self.budget.take_samples(column.present.count())?;
                 for (step, value) in column.iter() {
-                    samples.push(inner.time_ms(step), value);
+                    samples.numbers.push(inner.time_ms(step), value);
+                }
+                for (step, histogram) in column.iter_histograms() {
+                    samples.histograms.push((inner.time_ms(step), of_unknown_resets(histogram)));
                 }
             }
         }
-        Ok(())
+        let histogram_places: usize = samples.histograms.iter().map(|(_, one)| places_of(one)).sum();
+        self.budget.take_samples(samples.numbers.len() + histogram_places)
     }
 
-    /// The value of `compute` for each window that is not empty.
+    /// The value of `compute` for each window that has a number. For series without histograms.
     pub(super) fn roll(
         &self,
-        samples: &Columns,
+        samples: &Samples,
         mut compute: impl FnMut(Window<'_>) -> Option<f64>,
     ) -> Result<Column, QueryError> {
         let mut column = Column::absent(self.grid.count);
-        let times = &samples.timestamps_ms;
+        self.each(samples, |window| {
+            if let Some(value) = compute(window) {
+                column.set(window.step, value);
+            }
+            Ok(())
+        })?;
+        Ok(column)
+    }
+
+    /// Visits each window that is not empty.
+    pub(super) fn each(
+        &self,
+        samples: &Samples,
+        mut visit: impl FnMut(Window<'_>) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let (times, histograms) = (&samples.numbers.timestamps_ms, &samples.histograms);
         let mut meter = self.budget.meter();
         let (mut first, mut behind) = (0, 0);
+        let (mut first_histogram, mut behind_histograms) = (0, 0);
         for (step, end_ms) in self.grid.times_ms().enumerate() {
             let start_ms = end_ms.saturating_sub(self.range_ms);
-            while behind < times.len() && times[behind] <= end_ms {
+            let (from_ms, to_ms) = (start_ms.saturating_sub(self.reach_ms.0), end_ms.saturating_add(self.reach_ms.1));
+            while behind < times.len() && times[behind] <= to_ms {
                 behind += 1;
             }
-            while first < behind && times[first] <= start_ms {
+            while first < behind && times[first] <= from_ms {
                 first += 1;
             }
-            meter.work(behind - first)?;
-            if first == behind {
+            while behind_histograms < histograms.len() && histograms[behind_histograms].0 <= to_ms {
+                behind_histograms += 1;
+            }
+            while first_histogram < behind_histograms && histograms[first_histogram].0 <= from_ms {
+                first_histogram += 1;
+            }
+            meter.work(behind - first + behind_histograms - first_histogram)?;
+            if first == behind && first_histogram == behind_histograms {
                 continue;
             }
-            let window = Window {
+            visit(Window {
                 timestamps_ms: &times[first..behind],
-                values: &samples.values[first..behind],
+                values: &samples.numbers.values[first..behind],
+                histograms: &histograms[first_histogram..behind_histograms],
                 first,
                 start_ms,
                 end_ms,
                 step,
-            };
-            if let Some(value) = compute(window) {
-                column.set(step, value);
-            }
+            })?;
         }
-        Ok(column)
+        Ok(())
+    }
+}
+
+/// What a subquery shows of a histogram may leave out others between: what was known of resets no longer holds.
+fn of_unknown_resets(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match histogram.hint {
+        CounterResetHint::Unknown | CounterResetHint::Gauge => histogram.clone(),
+        CounterResetHint::Reset | CounterResetHint::NotReset => {
+            Arc::new(FloatHistogram { hint: CounterResetHint::Unknown, ..FloatHistogram::clone(histogram) })
+        }
     }
 }
 
@@ -161,6 +226,7 @@ fn subquery<'q>(
     let inside = Context { grid, ..*context };
     match eval::evaluate(&inside, inner)? {
         Evaluated::Vector(table) => Ok(Input::Evaluated(table, grid)),
-        Evaluated::Scalar(_) | Evaluated::Text(_) => unreachable!("lowering let only vectors into subqueries"),
+        Evaluated::Scalar(scalar) => Ok(Input::Evaluated(functions::of_scalar(&inside, &scalar)?, grid)),
+        Evaluated::Text(_) => unreachable!("the parser lets no strings into subqueries"),
     }
 }

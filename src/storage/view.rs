@@ -23,7 +23,7 @@ use super::block::BlockSet;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
-use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
+use crate::model::{FloatHistogram, Labels, Matcher, Sample, SeriesRef, TimeRange};
 
 /// Why a view, or a block, cannot answer. A view leaves damage out of its answers, see [`ReadView::left_out`].
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,18 @@ pub struct ReadView(Source);
 #[derive(Clone)]
 enum Source {
     Stored { head: Arc<Head>, blocks: Arc<BlockSet>, left_out: LeftOut },
-    Given(Arc<Vec<(Arc<Labels>, Vec<Sample>)>>),
+    Given(Arc<Vec<GivenSeries>>),
+}
+
+/// A series of a view that is not stored anywhere: for tests of those who read views.
+#[derive(Clone, Debug, Default)]
+pub struct GivenSeries {
+    /// What names it.
+    pub labels: Arc<Labels>,
+    /// Its numbers, ascending.
+    pub samples: Vec<Sample>,
+    /// Its native histograms, ascending, by their time in ms since 1970 UTC; at other times than the numbers.
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
 }
 
 /// One series of a view.
@@ -71,7 +82,7 @@ pub struct SeriesView {
 enum Rest {
     None,
     Head { head: Arc<Head>, series: SeriesRef, floor_ms: i64 },
-    Given { all: Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, index: usize },
+    Given { all: Arc<Vec<GivenSeries>>, index: usize },
 }
 
 impl ReadView {
@@ -89,8 +100,13 @@ impl ReadView {
 
     /// A view of the given series, each with its samples ascending: for tests of those who read views.
     pub fn of_samples(series: Vec<(Labels, Vec<Sample>)>) -> ReadView {
-        let given = series.into_iter().map(|(labels, samples)| (Arc::new(labels), samples)).collect();
-        ReadView(Source::Given(Arc::new(given)))
+        let given = |(labels, samples)| GivenSeries { labels: Arc::new(labels), samples, histograms: Vec::new() };
+        ReadView::of_series(series.into_iter().map(given).collect())
+    }
+
+    /// A view of the given series: for tests of those who read views.
+    pub fn of_series(series: Vec<GivenSeries>) -> ReadView {
+        ReadView(Source::Given(Arc::new(series)))
     }
 
     /// The series that satisfy all matchers and may have samples in `range`, in order of their labels.
@@ -117,9 +133,8 @@ impl ReadView {
         let mut spans = Vec::new();
         match &self.0 {
             Source::Given(all) => {
-                let times = all.iter().flat_map(|(_, samples)| [samples.first(), samples.last()]).flatten();
-                spans
-                    .extend(times.map(|sample| TimeRange { from_ms: sample.timestamp_ms, to_ms: sample.timestamp_ms }));
+                let times = all.iter().flat_map(GivenSeries::times_ms);
+                spans.extend(times.map(|time_ms| TimeRange { from_ms: time_ms, to_ms: time_ms }));
             }
             Source::Stored { head, blocks, .. } => {
                 spans.extend(blocks.members().iter().map(|member| member.block.span()));
@@ -178,14 +193,20 @@ impl ReadView {
     }
 }
 
-fn select_given(all: &Arc<Vec<(Arc<Labels>, Vec<Sample>)>>, matchers: &[Matcher], range: TimeRange) -> Vec<SeriesView> {
-    let wanted = |(labels, samples): &(Arc<Labels>, Vec<Sample>)| {
-        matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
-            && samples.iter().any(|sample| range.contains(sample.timestamp_ms))
+impl GivenSeries {
+    fn times_ms(&self) -> impl Iterator<Item = i64> {
+        self.samples.iter().map(|sample| sample.timestamp_ms).chain(self.histograms.iter().map(|(time_ms, _)| *time_ms))
+    }
+}
+
+fn select_given(all: &Arc<Vec<GivenSeries>>, matchers: &[Matcher], range: TimeRange) -> Vec<SeriesView> {
+    let wanted = |series: &GivenSeries| {
+        matchers.iter().all(|matcher| matcher.matches(series.labels.get(matcher.name()).unwrap_or("")))
+            && series.times_ms().any(|time_ms| range.contains(time_ms))
     };
     let chosen = all.iter().enumerate().filter(|(_, series)| wanted(series));
-    let view = |(index, series): (usize, &(Arc<Labels>, Vec<Sample>))| SeriesView {
-        labels: series.0.clone(),
+    let view = |(index, series): (usize, &GivenSeries)| SeriesView {
+        labels: series.labels.clone(),
         blocks: Arc::default(),
         sealed: Vec::new(),
         left_out: None,
@@ -266,6 +287,21 @@ impl SeriesView {
         &self.labels
     }
 
+    /// Whether there may be native histograms in it.
+    pub fn has_histograms(&self) -> bool {
+        match &self.rest {
+            Rest::Given { all, index } => !all[*index].histograms.is_empty(),
+            Rest::None | Rest::Head { .. } => false,
+        }
+    }
+
+    /// Appends the native histograms in `range`, ascending by their times, staleness markers included.
+    pub fn read_histograms(&self, range: TimeRange, histograms: &mut Vec<(i64, Arc<FloatHistogram>)>) {
+        if let Rest::Given { all, index } = &self.rest {
+            histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
+        }
+    }
+
     /// Appends the samples in `range` to `columns`, ascending, each timestamp once.
     /// What cannot be read for damage is left out, and named in [`ReadView::left_out`] of the view.
     pub fn read(&self, range: TimeRange, columns: &mut Columns) {
@@ -294,7 +330,7 @@ impl SeriesView {
                 }
             }
             Rest::Given { all, index } => {
-                for sample in all[*index].1.iter().filter(|sample| range.contains(sample.timestamp_ms)) {
+                for sample in all[*index].samples.iter().filter(|sample| range.contains(sample.timestamp_ms)) {
                     columns.push(sample.timestamp_ms, sample.value);
                 }
             }
