@@ -1,10 +1,16 @@
-//! The values that every room speaks of: labels, samples, matchers, time ranges. No I/O, no state.
+//! The values that every room speaks of: labels, samples, histograms, matchers, time ranges. No I/O, no state.
 
+mod histogram;
 mod labels;
 mod matcher;
 mod pattern;
 mod sample;
 
+pub use histogram::{
+    BUCKETS_COUNT_MAX, Bucket, CounterResetHint, Estimate, FloatHistogram, HistogramError, HistogramLiteral,
+    HistogramMean, HistogramSum, IntegerHistogram, LiteralError, MixedSchemas, NanObservations, Reconciled,
+    SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, SCHEMA_RESERVED_MAX, Side, Span, Trim,
+};
 pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
 };
