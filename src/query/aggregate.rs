@@ -29,7 +29,6 @@ pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Tab
         unreachable!("called for aggregations only");
     };
     let parameter = || parameter.as_deref().expect("the parser has checked that one is given");
-    let at = inner.span;
     if *operator == Aggregator::CountValues {
         return Ok(Table::held(count_values(context, &vector(context, inner)?, grouping, text(parameter()))?));
     }

@@ -8,6 +8,7 @@ use super::error::QueryError;
 use super::eval::{Context, Evaluated, Scalar, evaluate, scalar, text, vector};
 use super::histogram::{self, Asked};
 use super::leaf::{self, Shown};
+use super::lower::Frame;
 use super::plan::{Function, Node, Plan, Range, RangeInput, Rollup, Selector};
 use super::syntax::tree::Span;
 use super::table::{Row, Table};
@@ -27,12 +28,20 @@ pub(super) fn call<'q>(
     Ok(Evaluated::Vector(match function {
         Function::Time => return Ok(Evaluated::Scalar(time(context)?)),
         Function::Pi => return Ok(Evaluated::Scalar(Scalar::Constant(std::f64::consts::PI))),
+        Function::Start | Function::End | Function::Step | Function::Range => {
+            return Ok(Evaluated::Scalar(Scalar::Constant(of_frame(function, context.frame))));
+        }
+        Function::MinOf | Function::MaxOf => {
+            let choose = if function == Function::MinOf { smallest } else { largest };
+            let (left, right) = (scalar(context, &arguments[0])?, scalar(context, &arguments[1])?);
+            return Ok(Evaluated::Scalar(left.zip(&right, context.grid.count, choose)));
+        }
         Function::Scalar => return Ok(Evaluated::Scalar(only_value(context, vector(context, &arguments[0])?)?)),
         Function::Vector => of_scalar(context, &scalar(context, &arguments[0])?)?,
         Function::Timestamp => timestamp(context, &arguments[0])?,
         Function::Absent => absent(context, &arguments[0])?,
         Function::Sort | Function::SortDesc => {
-            rank::sort(context, vector(context, &arguments[0])?, function == Function::SortDesc)?
+            rank::sort(context, vector(context, &arguments[0])?, function == Function::SortDesc, span)?
         }
         Function::Round | Function::Clamp | Function::ClampMin | Function::ClampMax => {
             bounded(context, function, arguments)?
@@ -119,6 +128,17 @@ pub(super) fn each<'q>(
     compute: impl Fn(usize, f64) -> f64 + Send + Sync + 'q,
 ) -> Table<'q> {
     table.shed_names(context).map(move |_, column| column.map(&compute))
+}
+
+/// Seconds that are known of a query before it is evaluated.
+fn of_frame(function: Function, frame: Frame) -> f64 {
+    let ms = match function {
+        Function::Start => frame.start_ms,
+        Function::End => frame.end_ms,
+        Function::Step => frame.step_ms,
+        _ => frame.end_ms - frame.start_ms,
+    };
+    ms as f64 / 1000.0
 }
 
 fn time(context: &Context<'_>) -> Result<Scalar, QueryError> {

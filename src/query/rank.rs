@@ -9,6 +9,7 @@ use super::column::{Column, Steps};
 use super::error::QueryError;
 use super::eval::{Context, Scalar};
 use super::float::format_plain;
+use super::syntax::tree::Span;
 use super::table::{Row, Table};
 
 /// Ascending or descending, NaN last in both.
@@ -86,10 +87,15 @@ fn whole_count(count: f64) -> Result<usize, QueryError> {
 }
 
 /// The rows in the order of their values: only an instant query has such an order.
-pub(super) fn sort<'q>(context: &Context<'q>, inner: Table<'q>, descending: bool) -> Result<Table<'q>, QueryError> {
+pub(super) fn sort<'q>(
+    context: &Context<'q>,
+    inner: Table<'q>,
+    descending: bool,
+    span: Span,
+) -> Result<Table<'q>, QueryError> {
     if context.grid.count != 1 {
         let what = "sort is ineffective for range queries since results are always ordered by labels";
-        context.notes.warn(what.to_owned());
+        context.notes.warn(span, what);
         return Ok(inner);
     }
     let mut rows = inner.collect(context.budget, 1)?;

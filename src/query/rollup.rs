@@ -122,6 +122,11 @@ impl Rolled<'_> {
                 scratch.sorted.extend_from_slice(window.values);
                 Some(median_deviation(&mut scratch.sorted))
             }),
+            Rollup::TsOfFirst => windows.roll(samples, |window| window.timestamps_ms.first().map(|ms| seconds(*ms))),
+            Rollup::TsOfLast => windows.roll(samples, |window| window.timestamps_ms.last().map(|ms| seconds(*ms))),
+            Rollup::TsOfMin => windows.roll(samples, |window| time_of(&window, |a, b| a <= b)),
+            Rollup::TsOfMax => windows.roll(samples, |window| time_of(&window, |a, b| a >= b)),
+            Rollup::DoubleExponentialSmoothing => windows.roll(samples, |window| smoothed(&window, &self.parameters)),
             Rollup::Changes => {
                 windows.roll(samples, |window| Some(pairs(window.values, |a, b| a != b && !(a.is_nan() && b.is_nan()))))
             }
@@ -246,6 +251,35 @@ fn variance(values: &[f64]) -> f64 {
 fn extreme(values: &[f64], better: impl Fn(f64, f64) -> bool) -> f64 {
     let choose = |best: f64, value: &f64| if better(*value, best) || best.is_nan() { *value } else { best };
     values.iter().fold(f64::NAN, choose)
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// When the last value was seen that is `better` than all before it or equal to the best.
+fn time_of(window: &Window<'_>, better: impl Fn(f64, f64) -> bool) -> Option<f64> {
+    let mut best: Option<(f64, i64)> = None;
+    for (value, time_ms) in window.values.iter().zip(window.timestamps_ms) {
+        if best.is_none_or(|(best, _)| better(*value, best) || best.is_nan()) {
+            best = Some((*value, *time_ms));
+        }
+    }
+    best.map(|(_, time_ms)| seconds(time_ms))
+}
+
+/// Holt's linear method: a level and a trend, each the weighted mean of what it was and what is seen.
+fn smoothed(window: &Window<'_>, parameters: &[Scalar]) -> Option<f64> {
+    let [first, second, ..] = window.values else { return None };
+    let (level_weight, trend_weight) = (parameters[0].at(window.step), parameters[1].at(window.step));
+    let (mut before, mut level, mut trend) = (0.0, *first, second - first);
+    for (index, value) in window.values[1..].iter().enumerate() {
+        if index > 0 {
+            trend = trend_weight * (level - before) + (1.0 - trend_weight) * trend;
+        }
+        (before, level) = (level, level_weight * value + (1.0 - level_weight) * (level + trend));
+    }
+    Some(level)
 }
 
 fn median_deviation(values: &mut [f64]) -> f64 {
