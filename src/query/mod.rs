@@ -73,6 +73,8 @@ mod quote;
 mod rank;
 mod rollup;
 mod sets;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the plan is still lowered from a foreign tree"))]
+mod syntax;
 mod table;
 mod text;
 mod window;
