@@ -143,7 +143,10 @@ pub(crate) enum Length {
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub(crate) enum Formula {
     /// With its sign; written as a duration or not.
-    Number { seconds: f64, is_duration: bool },
+    Number {
+        seconds: f64,
+        is_duration: bool,
+    },
     /// The step of the query.
     Step,
     /// From the query's start to its end.
@@ -151,7 +154,11 @@ pub(crate) enum Formula {
     Negative(Box<Formula>),
     /// In parentheses.
     Paren(Box<Formula>),
-    Binary { operator: Operator, left: Box<Formula>, right: Box<Formula> },
+    Binary {
+        operator: Operator,
+        left: Box<Formula>,
+        right: Box<Formula>,
+    },
     MinOf(Box<Formula>, Box<Formula>),
     MaxOf(Box<Formula>, Box<Formula>),
 }

@@ -210,8 +210,7 @@ impl Parser<'_> {
     fn call(&mut self, name: Token) -> Parsed<Expr> {
         let (arguments, close) = self.arguments()?;
         let text = self.text_of(name);
-        let unknown =
-            || Fault::new(name.start, format!("unknown function with name {}", quote(text)));
+        let unknown = || Fault::new(name.start, format!("unknown function with name {}", quote(text)));
         let function = function(text).ok_or_else(unknown)?;
         let span = Span { start: name.start, end: close.end };
         Ok(Expr::Call(Box::new(Call { function, arguments, span })))

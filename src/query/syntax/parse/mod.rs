@@ -49,7 +49,17 @@ impl Rule {
 impl<'t> Parser<'t> {
     pub(super) fn new(text: &'t str, limits: &'t SyntaxLimits) -> Parser<'t> {
         let lexer = Lexer::new(text);
-        Parser { text, lexer, ahead: None, taken_end: 0, limits, depth: 0, chained: 0, patterns: 0, in_aggregation: false }
+        Parser {
+            text,
+            lexer,
+            ahead: None,
+            taken_end: 0,
+            limits,
+            depth: 0,
+            chained: 0,
+            patterns: 0,
+            in_aggregation: false,
+        }
     }
 
     /// All of the text as one expression; types are not checked yet.
