@@ -35,9 +35,9 @@ mod token;
 pub(crate) mod tree;
 
 pub(crate) use error::SyntaxError;
-pub(crate) use functions::{Function, ValueType};
+pub(crate) use functions::ValueType;
 pub(crate) use json::json;
-pub(crate) use pretty::{TooLong, pretty};
+pub(crate) use pretty::pretty;
 pub(crate) use print::print;
 
 use error::Fault;
