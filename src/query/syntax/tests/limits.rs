@@ -132,6 +132,7 @@ fn reading_takes_time_by_the_byte() {
         format!("1{}", "+1".repeat(10_000)),
         format!("a{{{}}}", "b=\"c\",".repeat(10_000)),
         format!("sum by ({}) (a)", "b,".repeat(30_000)),
+        format!("a + on({}) group_left({}) a", "b,".repeat(15_000), "c,".repeat(15_000)),
         format!("\"{}\"", "\\x41".repeat(16_000)),
         format!("{}1", " ".repeat(60_000)),
         format!("{}1", "# \n".repeat(20_000)),
