@@ -48,7 +48,8 @@
 //!
 //! Where the rest is: `leaf.rs` instant selectors; `binary.rs`, `matching.rs` and `sets.rs` operators; `rank.rs` what
 //! orders by value; `functions.rs`, `labelling.rs`, `calendar.rs` and `histogram.rs` functions; `table.rs` and `column.rs`
-//! what all of them pass on; `budget.rs` what a query may use.
+//! what all of them pass on; `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with
+//! the places and words of its errors.
 //!
 //! Deliberately absent: native histograms, most experimental functions, `fill`, delayed removal of metric names, and
 //! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.

@@ -32,17 +32,21 @@ mod string;
 #[cfg(test)]
 mod tests;
 mod token;
-pub(crate) mod tree;
+mod tree;
 
 pub(crate) use error::SyntaxError;
-pub(crate) use functions::{Function, ValueType};
+pub(crate) use functions::ValueType;
 pub(crate) use json::json;
-pub(crate) use pretty::{TooLong, pretty};
+pub(crate) use pretty::pretty;
 pub(crate) use print::print;
+#[expect(unused_imports, reason = "for whoever reads a tree")]
+pub(crate) use tree::{
+    Aggregate, Aggregator, At, Binary, Call, Cardinality, Edges, Expr, Formula, LabelMatcher, Length, Matching,
+    MatrixSelector, Number, Operator, Paren, Shift, Span, Subquery, Text, Unary, VectorSelector,
+};
 
 use error::Fault;
 use parse::Parser;
-use tree::{Expr, VectorSelector};
 
 /// What a query's text may ask for.
 #[derive(Clone, Copy, Debug)]
