@@ -75,10 +75,12 @@ pub(super) fn evaluate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Eval
         Node::Selector(selector) => Evaluated::Vector(leaf::instant(context, selector, Shown::Value)?),
         Node::Range(_) => return Err(QueryError::bad_data("a range vector can only be the argument of a function")),
         Node::Rollup { function: Rollup::Absent, range, .. } => {
+            rollup::check_edges(Rollup::Absent, range.edges)?;
             Evaluated::Vector(functions::absent_over_time(context, range)?)
         }
         Node::Rollup { function, range, parameters } => {
-            let parameters = parameters.iter().map(|plan| scalar(context, plan)).collect::<Result<_, _>>()?;
+            let parameter = |plan: &'q Plan| Ok::<_, QueryError>((scalar(context, plan)?, plan.span));
+            let parameters = parameters.iter().map(parameter).collect::<Result<_, _>>()?;
             Evaluated::Vector(rollup::rollup(context, *function, range, parameters)?)
         }
         Node::Aggregate { .. } => Evaluated::Vector(aggregate::aggregate(context, plan)?),

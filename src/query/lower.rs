@@ -50,6 +50,7 @@ impl Lowering<'_> {
                 matchers: self.matchers(selector)?,
                 shift: self.shift(&selector.shift)?,
                 edges: selector.edges,
+                span: selector.span,
             }),
             Expr::Matrix(_) | Expr::Subquery(_) => Node::Range(self.range(tree)?),
             Expr::Unary(unary) => {

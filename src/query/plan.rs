@@ -111,6 +111,8 @@ pub(crate) struct Selector {
     pub(crate) shift: Shift,
     /// Whether values between samples are made up.
     pub(crate) edges: Option<Edges>,
+    /// Where it stands in the text.
+    pub(crate) span: Span,
 }
 
 /// How the moment that is looked at differs from the step: first `at` in place of it, then back by the offset.

@@ -26,12 +26,28 @@ pub(super) struct Samples {
     pub(super) numbers: Columns,
     /// Ascending by their times in ms; none for nearly all series.
     pub(super) histograms: Vec<(i64, Arc<FloatHistogram>)>,
+    /// Since when each number counts, in ms since 1970 UTC, 0 where that is not known; empty when it is of none.
+    pub(super) number_starts_ms: Vec<i64>,
+    /// As `number_starts_ms`, of the histograms.
+    pub(super) histogram_starts_ms: Vec<i64>,
 }
 
 impl Samples {
     pub(super) fn clear(&mut self) {
         self.numbers.clear();
         self.histograms.clear();
+        self.number_starts_ms.clear();
+        self.histogram_starts_ms.clear();
+    }
+
+    /// Takes over since when samples count, given by their times, ascending.
+    fn set_starts(&mut self, starts: &[(i64, i64)]) {
+        let start_of = |time_ms: i64| match starts.binary_search_by_key(&time_ms, |(time_ms, _)| *time_ms) {
+            Ok(index) => starts[index].1,
+            Err(_) => 0,
+        };
+        self.number_starts_ms.extend(self.numbers.timestamps_ms.iter().map(|time_ms| start_of(*time_ms)));
+        self.histogram_starts_ms.extend(self.histograms.iter().map(|(time_ms, _)| start_of(*time_ms)));
     }
 }
 
@@ -41,8 +57,10 @@ pub(super) struct Window<'s> {
     pub(super) timestamps_ms: &'s [i64],
     pub(super) values: &'s [f64],
     pub(super) histograms: &'s [(i64, Arc<FloatHistogram>)],
-    /// Index of the first number in the whole series.
+    /// Index of the first number among those of the whole series.
     pub(super) first: usize,
+    /// Index of the first histogram among those of the whole series.
+    pub(super) first_histogram: usize,
     /// The window is `(start_ms, end_ms]`.
     pub(super) start_ms: i64,
     pub(super) end_ms: i64,
@@ -119,6 +137,10 @@ impl<'q> Windows<'q> {
                     series.read_histograms(*range, &mut samples.histograms);
                     samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
                 }
+                let starts = series.starts_ms(*range);
+                if !starts.is_empty() {
+                    samples.set_starts(&starts);
+                }
             }
             Input::Evaluated(table, inner) => {
                 let column = table.source.column(index, scratch)?;
@@ -184,6 +206,7 @@ impl<'q> Windows<'q> {
                 values: &samples.numbers.values[first..behind],
                 histograms: &histograms[first_histogram..behind_histograms],
                 first,
+                first_histogram,
                 start_ms,
                 end_ms,
                 step,
