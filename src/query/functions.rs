@@ -69,6 +69,15 @@ pub(super) fn call<'q>(
             let asked = Asked::Fraction(scalar(context, &arguments[0])?, scalar(context, &arguments[1])?);
             histogram::of_buckets(context, asked, vector(context, &arguments[2])?, arguments[2].span)?
         }
+        Function::HistogramQuantiles
+        | Function::HistogramAvg
+        | Function::HistogramCount
+        | Function::HistogramSum
+        | Function::HistogramStddev
+        | Function::HistogramStdvar
+        | Function::SortByLabel
+        | Function::SortByLabelDesc
+        | Function::Info => return Err(QueryError::Unsupported(format!("{}()", function.name()))),
         date => {
             let part = calendar::part(date);
             let table = match arguments.first() {
