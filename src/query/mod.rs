@@ -82,10 +82,6 @@ mod rank;
 mod remarks;
 mod rollup;
 mod sets;
-<<<<<<< HEAD
-=======
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the plan is still lowered from a foreign tree"))]
->>>>>>> syntax
 mod syntax;
 mod table;
 mod window;

@@ -4,14 +4,6 @@
 //! {"args":[],"func":{"argTypes":[],"name":"time","returnType":"scalar","variadic":0},"type":"call"}
 //! ```
 //!
-<<<<<<< HEAD
-//! Members are in the order of their names. Lengths are in milliseconds, and 0 where they are computed.
-
-use serde_json::json as value;
-
-use super::print::{chain, match_op};
-use super::tree::{Aggregate, At, Binary, Call, Edges, Expr, Length, Matching, Shift, Subquery, VectorSelector};
-=======
 //! Members are in the order of their names. Lengths are in milliseconds, and 0 where they are computed: how stands in a
 //! member of its own then.
 
@@ -21,7 +13,6 @@ use super::print::{chain, match_op};
 use super::tree::{
     Aggregate, At, Binary, Call, Edges, Expr, Formula, Length, Matching, Shift, Subquery, VectorSelector,
 };
->>>>>>> syntax
 use crate::model::METRIC_NAME;
 use crate::query::float::format_plain;
 
@@ -59,11 +50,7 @@ fn write_behind_left(out: &mut String, binary: &Binary) {
     out.push_str(",\"type\":\"binaryExpr\"}");
 }
 
-<<<<<<< HEAD
-fn matching(matching: &Matching) -> serde_json::Value {
-=======
 fn matching(matching: &Matching) -> Value {
->>>>>>> syntax
     value!({
         "card": matching.cardinality.name(),
         "fillValues": { "lhs": matching.fill_left, "rhs": matching.fill_right },
@@ -76,18 +63,12 @@ fn matching(matching: &Matching) -> Value {
 fn write_behind_inner(out: &mut String, subquery: &Subquery) {
     let rest = value!({
         "offset": subquery.shift.offset.as_ref().map_or(0, ms),
-<<<<<<< HEAD
-        "range": ms(&subquery.range),
-        "startOrEnd": start_or_end(&subquery.shift),
-        "step": subquery.step.as_ref().map_or(0, ms),
-=======
         "offsetExpr": subquery.shift.offset.as_ref().and_then(computed),
         "range": ms(&subquery.range),
         "rangeExpr": computed(&subquery.range),
         "startOrEnd": start_or_end(&subquery.shift),
         "step": subquery.step.as_ref().map_or(0, ms),
         "stepExpr": subquery.step.as_ref().and_then(computed),
->>>>>>> syntax
         "timestamp": timestamp(&subquery.shift),
         "type": "subquery",
     });
@@ -123,13 +104,8 @@ fn write_end(out: &mut String, expr: &Expr) {
     }
 }
 
-<<<<<<< HEAD
-fn selector(selector: &VectorSelector, kind: &str, range: Option<&Length>) -> serde_json::Value {
-    let mut matchers: Vec<serde_json::Value> = selector
-=======
 fn selector(selector: &VectorSelector, kind: &str, range: Option<&Length>) -> Value {
     let mut matchers: Vec<Value> = selector
->>>>>>> syntax
         .matchers
         .iter()
         .map(|matcher| value!({ "name": matcher.name, "type": match_op(matcher.op), "value": matcher.value }))
@@ -142,10 +118,7 @@ fn selector(selector: &VectorSelector, kind: &str, range: Option<&Length>) -> Va
         "matchers": matchers,
         "name": selector.name.as_deref().unwrap_or_default(),
         "offset": selector.shift.offset.as_ref().map_or(0, ms),
-<<<<<<< HEAD
-=======
         "offsetExpr": selector.shift.offset.as_ref().and_then(computed),
->>>>>>> syntax
         "smoothed": selector.edges == Some(Edges::Smoothed),
         "startOrEnd": start_or_end(&selector.shift),
         "timestamp": timestamp(&selector.shift),
@@ -153,10 +126,7 @@ fn selector(selector: &VectorSelector, kind: &str, range: Option<&Length>) -> Va
     });
     if let Some(range) = range {
         members["range"] = value!(ms(range));
-<<<<<<< HEAD
-=======
         members["rangeExpr"] = value!(computed(range));
->>>>>>> syntax
     }
     members
 }
@@ -198,8 +168,6 @@ fn ms(length: &Length) -> i64 {
     }
 }
 
-<<<<<<< HEAD
-=======
 /// The formula of a length, if it has one.
 fn computed(length: &Length) -> Option<Value> {
     match length {
@@ -234,7 +202,6 @@ fn formula_value(formula: &Formula) -> Value {
     }
 }
 
->>>>>>> syntax
 fn start_or_end(shift: &Shift) -> Option<&'static str> {
     match shift.at {
         Some(At::Start) => Some("start"),

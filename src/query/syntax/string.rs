@@ -1,15 +1,6 @@
 //! String literals by the rules of Go, both ways.
 //!
 //! `"a\tb\x41\u00e9"` is a, a tab, b, A, é, and so is `'a\tb\x41\u00e9'`; between backquotes everything stands for itself.
-<<<<<<< HEAD
-//! Bytes may be written one by one, but must be UTF-8 in the end: Prometheus keeps others, no label can hold them here.
-
-use std::fmt::Write as _;
-
-/// The value of a literal, quotes included, that the lexer let pass: each escape in it is complete. Fails if the bytes
-/// written are not UTF-8.
-pub(super) fn unquote(literal: &str) -> Result<String, &'static str> {
-=======
 //! Bytes may be written one by one, so that a literal need not be UTF-8.
 
 use std::fmt::Write as _;
@@ -17,7 +8,6 @@ use std::fmt::Write as _;
 /// The value of a literal, quotes included, that the lexer let pass: each escape in it is complete. Where the bytes
 /// written are not UTF-8, the error is those bytes.
 pub(super) fn unquote(literal: &str) -> Result<String, Vec<u8>> {
->>>>>>> syntax
     let inside = &literal[1..literal.len() - 1];
     if literal.starts_with('`') || !inside.contains('\\') {
         return Ok(inside.to_owned());
@@ -29,11 +19,7 @@ pub(super) fn unquote(literal: &str) -> Result<String, Vec<u8>> {
         rest = escape(&rest[backslash + 1..], &mut bytes);
     }
     bytes.extend_from_slice(rest.as_bytes());
-<<<<<<< HEAD
-    String::from_utf8(bytes).map_err(|_| "its bytes are not UTF-8")
-=======
     String::from_utf8(bytes).map_err(std::string::FromUtf8Error::into_bytes)
->>>>>>> syntax
 }
 
 /// Adds what the characters behind a backslash stand for, and gives what follows them.
@@ -71,12 +57,6 @@ fn single(bytes: &mut Vec<u8>, byte: u8) -> usize {
 
 /// As a literal in double quotes, as Go's `%q` writes it.
 pub(super) fn quote(value: &str) -> String {
-<<<<<<< HEAD
-    let mut out = String::with_capacity(value.len() + 2);
-    out.push('"');
-    for c in value.chars() {
-        push_escaped(&mut out, c, '"');
-=======
     quote_bytes(value.as_bytes())
 }
 
@@ -91,7 +71,6 @@ pub(super) fn quote_bytes(bytes: &[u8]) -> String {
         for byte in chunk.invalid() {
             write!(out, "\\x{byte:02x}").expect("a string takes everything");
         }
->>>>>>> syntax
     }
     out.push('"');
     out

@@ -17,10 +17,7 @@
 //!    the one before. Whoever walks a tree goes down the left side in a loop; [`Binary`] and [`Subquery`] are dropped so.
 
 use super::functions::{Function, ValueType};
-<<<<<<< HEAD
-=======
 use super::string::quote_bytes;
->>>>>>> syntax
 use crate::model::MatchOp;
 
 /// A part of the text, in bytes.
@@ -60,14 +57,10 @@ pub(crate) struct Number {
 /// A string.
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub(crate) struct Text {
-<<<<<<< HEAD
-    pub(crate) value: String,
-=======
     /// With the replacement character for what is not UTF-8.
     pub(crate) value: String,
     /// All of its bytes, if they are not UTF-8: no name of a label then.
     pub(crate) bytes: Option<Vec<u8>>,
->>>>>>> syntax
     pub(crate) span: Span,
 }
 
@@ -150,14 +143,10 @@ pub(crate) enum Length {
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub(crate) enum Formula {
     /// With its sign; written as a duration or not.
-<<<<<<< HEAD
-    Number { seconds: f64, is_duration: bool },
-=======
     Number {
         seconds: f64,
         is_duration: bool,
     },
->>>>>>> syntax
     /// The step of the query.
     Step,
     /// From the query's start to its end.
@@ -165,15 +154,11 @@ pub(crate) enum Formula {
     Negative(Box<Formula>),
     /// In parentheses.
     Paren(Box<Formula>),
-<<<<<<< HEAD
-    Binary { operator: Operator, left: Box<Formula>, right: Box<Formula> },
-=======
     Binary {
         operator: Operator,
         left: Box<Formula>,
         right: Box<Formula>,
     },
->>>>>>> syntax
     MinOf(Box<Formula>, Box<Formula>),
     MaxOf(Box<Formula>, Box<Formula>),
 }
@@ -297,8 +282,6 @@ named! {
     }
 }
 
-<<<<<<< HEAD
-=======
 impl Text {
     /// As Go's `%q` writes it, which is how errors show it.
     pub(crate) fn quoted(&self) -> String {
@@ -306,7 +289,6 @@ impl Text {
     }
 }
 
->>>>>>> syntax
 impl Operator {
     /// Whether it compares: filters, or answers 0 or 1 with `bool`.
     pub(crate) fn is_comparison(self) -> bool {
