@@ -146,13 +146,15 @@ impl Matched<'_, '_> {
 
     fn many_to_many(&self, first: usize, second: usize) -> QueryError {
         let labels = |row: usize| &self.one.rows[row].labels;
+        let mut both = [labels(first), labels(second)];
+        both.sort();
         QueryError::Execution(format!(
             "found duplicate series for the match group {} on the {} hand-side of the operation: [{}, {}];many-to-many \
              matching not allowed: matching labels must be unique on one side",
             written(&key(labels(first), self.matching)),
             if self.swapped { "left" } else { "right" },
-            written(labels(second)),
-            written(labels(first)),
+            written(both[0]),
+            written(both[1]),
         ))
     }
 
