@@ -49,7 +49,10 @@ pub(super) fn select(
 pub(super) fn instant<'q>(context: &Context<'q>, selector: &Selector, shown: Shown) -> Result<Table<'q>, QueryError> {
     let grid = looked_at(context, selector.shift);
     // Of `timestamp(x smoothed)` the samples' own times are wanted.
-    let smoothed_at = (shown == Shown::Value && selector.edges == Some(Edges::Smoothed)).then_some(selector.span);
+    let smoothed_at = match selector.edges {
+        Some((Edges::Smoothed, span)) if shown == Shown::Value => Some(span),
+        _ => None,
+    };
     let (read_until, window_ms) = match smoothed_at {
         None => (grid, context.lookback_ms),
         Some(_) => {

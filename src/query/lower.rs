@@ -49,8 +49,7 @@ impl Lowering<'_> {
             Expr::Vector(selector) => Node::Selector(Selector {
                 matchers: self.matchers(selector)?,
                 shift: self.shift(&selector.shift)?,
-                edges: selector.edges,
-                span: selector.span,
+                edges: selector.edges.map(|edges| (edges, selector.span)),
             }),
             Expr::Matrix(_) | Expr::Subquery(_) => Node::Range(self.range(tree)?),
             Expr::Unary(unary) => {
