@@ -82,7 +82,8 @@ impl<'q> Join<'q> {
         matched.intersect(&right.present);
         let mut column = Column::absent(left.len());
         if operator.is_comparison() && !self.returns_bool {
-            for step in matched.iter().filter(|step| elements::holds(operator, left.values[*step], right.values[*step])) {
+            for step in matched.iter().filter(|step| elements::holds(operator, left.values[*step], right.values[*step]))
+            {
                 column.set(step, left.values[step]);
             }
         } else {

@@ -182,9 +182,8 @@ fn of_histograms(
     let mut rise = right.clone();
     subtract(&mut rise, &left, remarks).then_some(())?;
     if change.is_counter {
-        let is_spent = is_smoothed
-            && times_ms[first] < window.start_ms
-            && points[first + 1].1.detect_reset(&points[first].1);
+        let is_spent =
+            is_smoothed && times_ms[first] < window.start_ms && points[first + 1].1.detect_reset(&points[first].1);
         if let Some(correction) = correction(points, ends, (&left, &right), is_spent, remarks)? {
             add(&mut rise, &correction, remarks).then_some(())?;
         }

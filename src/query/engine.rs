@@ -7,7 +7,7 @@ use super::budget::{Budget, Cancelled, Limits};
 use super::column::{Column, Element, Grid};
 use super::edges;
 use super::error::QueryError;
-use super::eval::{Context, Evaluated, Scalar, evaluate};
+use super::eval::{Context, Evaluated, ResetsWanted, Scalar, evaluate};
 use super::lower::{self, Frame};
 use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
@@ -209,6 +209,7 @@ impl Engine {
             grid,
             frame,
             delays_names: self.delays_names,
+            resets: ResetsWanted::Stored,
             lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms),
         };
         let value = evaluate(&context)?;

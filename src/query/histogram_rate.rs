@@ -165,7 +165,12 @@ impl<'s> Histograms<'s> {
 
     /// The change between two histograms, the window's last two samples: of a counter per second, and from zero if it
     /// started anew.
-    pub(super) fn last_two(window: &Window<'_>, is_rate: bool, starts_ms: &[i64], remarks: &mut Remarks) -> Option<FloatHistogram> {
+    pub(super) fn last_two(
+        window: &Window<'_>,
+        is_rate: bool,
+        starts_ms: &[i64],
+        remarks: &mut Remarks,
+    ) -> Option<FloatHistogram> {
         let [.., (before_ms, before), (now_ms, now)] = window.histograms else { return None };
         if is_rate && (is_gauge(before) || is_gauge(now)) {
             remarks.add(Remark::NotCounter);

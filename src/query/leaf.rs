@@ -3,16 +3,18 @@
 //! An instant selector at step `t` shows the newest sample in `(t - lookback, t]`, unless that is a staleness marker.
 //! With a lookback of 300 s and a sample at 0 s, step 299 s shows it and step 300 s does not.
 
+use std::sync::Arc;
+
 use super::column::{Column, Element, Grid, places_of};
 use super::edges;
 use super::error::QueryError;
-use super::eval::Context;
+use super::eval::{Context, ResetsWanted};
 use super::plan::{Selector, Shift};
 use super::remarks::Remarks;
 use super::syntax::tree::{Edges, Span};
 use super::table::{Row, Scratch, Source, Table};
 use super::window::Samples;
-use crate::model::{Matcher, TimeRange, is_stale};
+use crate::model::{CounterResetHint, FloatHistogram, Matcher, TimeRange, is_stale};
 use crate::storage::view::{Columns, SeriesView};
 
 /// What a selector shows of a sample.
@@ -85,6 +87,9 @@ impl Source for Instant<'_> {
         if series.has_histograms() {
             series.read_histograms(self.range, &mut samples.histograms);
             budget.take_samples(samples.histograms.iter().map(|(_, one)| places_of(one)).sum())?;
+            if self.context.resets == ResetsWanted::Found {
+                find_resets(&mut samples.histograms);
+            }
         }
         let column = if let Some(at) = self.smoothed_at {
             drop_stale(&mut samples.numbers);
@@ -146,6 +151,19 @@ fn newest_of_both(samples: &Samples, grid: Grid, lookback_ms: i64, shown: Shown)
         }
     }
     column
+}
+
+/// Puts into each histogram of which it is not known whether the counter started anew before it.
+pub(super) fn find_resets(histograms: &mut [(i64, Arc<FloatHistogram>)]) {
+    let mut before: Option<Arc<FloatHistogram>> = None;
+    for (_, one) in histograms.iter_mut().filter(|(_, one)| !one.is_stale()) {
+        let stored = one.clone();
+        if let Some(before) = before.filter(|_| stored.hint == CounterResetHint::Unknown) {
+            let is_reset = stored.detect_reset(&before);
+            Arc::make_mut(one).hint = if is_reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+        }
+        before = Some(stored);
+    }
 }
 
 /// Removes the staleness markers: to a range they are no samples.

@@ -300,8 +300,8 @@ fn written(labels: &Labels) -> String {
     let is_plain = |name: &str| {
         !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
-    let pairs = labels.iter().map(|(name, value)| {
-        if is_plain(name) { format!("{name}={value:?}") } else { format!("{name:?}={value:?}") }
-    });
+    let pairs = labels
+        .iter()
+        .map(|(name, value)| if is_plain(name) { format!("{name}={value:?}") } else { format!("{name:?}={value:?}") });
     format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
 }

@@ -82,9 +82,7 @@ pub(super) fn exponentially_smoothed(values: &[f64], level: f64, trend: f64) -> 
         if weight <= 0.0 || weight >= 1.0 {
             let got = if weight.is_infinite() { format!("{weight:+}") } else { format!("{weight:.6}") };
             let got = got.replace("inf", "Inf");
-            return Err(QueryError::Execution(format!(
-                "invalid {name} factor. Expected: 0 < {short} < 1, got: {got}"
-            )));
+            return Err(QueryError::Execution(format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {got}")));
         }
     }
     let [first, second, ..] = values else { return Ok(None) };

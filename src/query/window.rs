@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::budget::Budget;
 use super::column::{Column, Grid, places_of};
 use super::error::QueryError;
+use super::eval::{self, Context, Evaluated, ResetsWanted};
 use super::functions;
-use super::eval::{self, Context, Evaluated};
-use super::leaf::{drop_stale, looked_at, select};
+use super::leaf::{drop_stale, find_resets, looked_at, select};
 use super::plan::{Plan, Range, RangeInput};
 use super::syntax::tree::Edges;
 use super::table::{Row, Scratch, Table};
@@ -75,6 +75,7 @@ pub(super) struct Windows<'q> {
     pub(super) range_ms: i64,
     /// How far before its start and behind its end samples count for a window, to make up what lies on its edges; in ms.
     pub(super) reach_ms: (i64, i64),
+    resets: ResetsWanted,
     budget: &'q Budget,
 }
 
@@ -101,7 +102,8 @@ impl<'q> Windows<'q> {
             }
             RangeInput::Subquery { inner, step_ms } => subquery(context, inner, grid, range.range_ms, *step_ms)?,
         };
-        Ok(Windows { input, grid, range_ms: range.range_ms, reach_ms, budget: context.budget })
+        let (range_ms, resets, budget) = (range.range_ms, context.resets, context.budget);
+        Ok(Windows { input, grid, range_ms, reach_ms, resets, budget })
     }
 
     /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
@@ -136,6 +138,9 @@ impl<'q> Windows<'q> {
                 if series.has_histograms() {
                     series.read_histograms(*range, &mut samples.histograms);
                     samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
+                    if self.resets == ResetsWanted::Found {
+                        find_resets(&mut samples.histograms);
+                    }
                 }
                 let starts = series.starts_ms(*range);
                 if !starts.is_empty() {
@@ -246,7 +251,7 @@ fn subquery<'q>(
         )));
     }
     let grid = Grid { start_ms, step_ms, count: usize::try_from(count).expect("checked to be small") };
-    let inside = Context { grid, ..*context };
+    let inside = Context { grid, resets: ResetsWanted::Never, ..*context };
     match eval::evaluate(&inside, inner)? {
         Evaluated::Vector(table) => Ok(Input::Evaluated(table, grid)),
         Evaluated::Scalar(scalar) => Ok(Input::Evaluated(functions::of_scalar(&inside, &scalar)?, grid)),
