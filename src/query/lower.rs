@@ -78,7 +78,7 @@ impl Lowering<'_> {
             Expr::Vector(selector) => Node::Selector(Selector {
                 matchers: self.matchers(selector)?,
                 shift: self.shift(&selector.shift)?,
-                edges: selector.edges,
+                edges: selector.edges.map(|edges| (edges, selector.span)),
             }),
             Expr::Matrix(_) | Expr::Subquery(_) => Node::Range(self.range(tree)?),
             Expr::Unary(unary) => {
