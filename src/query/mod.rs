@@ -53,21 +53,27 @@
 //! Deliberately absent: native histograms, most experimental functions, `fill`, delayed removal of metric names, and
 //! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.
 
+mod accumulator;
 mod aggregate;
 mod binary;
 mod budget;
 mod calendar;
 mod column;
+mod count_values;
 mod engine;
 mod error;
 mod eval;
 mod float;
 mod functions;
+mod grouping;
 mod histogram;
+mod histogram_groups;
 mod labelling;
 mod leaf;
+mod limit;
 mod lower;
 mod matching;
+mod natural;
 mod notes;
 mod plan;
 mod rank;

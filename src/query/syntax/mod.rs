@@ -39,6 +39,7 @@ pub(crate) use functions::{Function, ValueType};
 pub(crate) use json::json;
 pub(crate) use pretty::{TooLong, pretty};
 pub(crate) use print::print;
+pub(crate) use string::quote;
 
 use error::Fault;
 use parse::Parser;

@@ -56,7 +56,7 @@ fn single(bytes: &mut Vec<u8>, byte: u8) -> usize {
 }
 
 /// As a literal in double quotes, as Go's `%q` writes it.
-pub(super) fn quote(value: &str) -> String {
+pub(crate) fn quote(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 2);
     out.push('"');
     for c in value.chars() {
