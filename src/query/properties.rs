@@ -252,7 +252,7 @@ proptest! {
         for time_ms in (0..=steps).map(|step| start_ms + step * step_ms) {
             let mut wanted: Vec<(Labels, f64)> =
                 match engine().instant(&view, query, time_ms, &options).unwrap().value {
-                    Value::Vector(rows) => rows.into_iter().map(|(labels, _, value)| ((*labels).clone(), value)).collect(),
+                    Value::Vector(rows) => rows.into_iter().map(|(labels, _, value)| ((*labels).clone(), value.number().unwrap())).collect(),
                     Value::Scalar(_, value) => vec![(Labels::empty(), value)],
                     other => panic!("{other:?}"),
                 };

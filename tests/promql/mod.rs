@@ -17,76 +17,92 @@
 //! clear
 //! ```
 
+mod compare;
+mod notation;
+
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use dozor::clock::Clock;
-use dozor::model::{Labels, Sample, stale_nan};
-use dozor::query::{Answer, Engine, Limits, Options, QueryError, Value};
-use dozor::storage::view::ReadView;
+use dozor::model::{FloatHistogram, Labels, SCHEMA_CUSTOM, Sample, Side};
+use dozor::query::{Answer, Engine, Limits, Options, QueryError, Sampled, Value};
+use dozor::storage::view::{GivenSeries, ReadView};
+use regex::Regex;
 
-/// What we know to be different, by file and a part of the query ("" is any), and why.
-const DIFFERENT: [(&str, &str, &str); 5] = [
-    ("start_timestamps.test", "", "start timestamps are not stored"),
-    ("type_and_unit.test", "", "type and unit as labels are an option of Prometheus that is off by default"),
-    ("name_label_dropping.test", "", "delayed removal of names is an option of Prometheus that is off by default"),
-    ("duration_expression.test", "offset", "an expression in place of a duration"),
-    ("info.test", "info(", "info"),
-];
+use notation::{Row, Written, duration_ms, lengths_ms, number, quoted, series, values};
+
+/// What is known to be different, by file and a part of the query ("" is any), and why.
+const DIFFERENT: [(&str, &str, &str); 0] = [];
 
 /// What a script's evaluations came to.
 #[derive(Default)]
 pub(crate) struct Report {
     /// Those that gave what the script says.
     pub(crate) passed: usize,
-    /// File, line, query and the construct that the engine refuses by name.
-    pub(crate) unsupported: Vec<String>,
+    /// File, line, query and why it is known to be different.
+    pub(crate) different: Vec<String>,
     /// File, line, query and what differed.
     pub(crate) failed: Vec<String>,
 }
 
-/// One line of an expectation or of `load`: labels, and a value (or none) for each step.
-type Row = (Labels, Vec<Option<f64>>);
-
+#[derive(Default)]
 struct Eval {
     line: usize,
     query: String,
     start_ms: i64,
     end_ms: i64,
     step_ms: Option<i64>,
-    fail: bool,
     ordered: bool,
-    warn: Option<bool>,
-    info: Option<bool>,
-    /// Step of the expected samples of a range vector.
+    fail: Option<Text>,
+    warn: Expected,
+    info: Expected,
+    /// Start and step of the expected samples of a range vector.
     raw: Option<(i64, i64)>,
     text: Option<String>,
     scalar: Option<f64>,
     rows: Vec<Row>,
-    histogram: bool,
 }
+
+/// What a message must be.
+enum Text {
+    Any,
+    Is(String),
+    Matches(Regex),
+}
+
+/// What is said of warnings, or of infos.
+#[derive(Default)]
+enum Expected {
+    /// Nothing: there may be some.
+    #[default]
+    Unsaid,
+    None,
+    Each(Vec<Text>),
+}
+
+/// Samples of a series by their time, each with the time at which the series had started, if that is known.
+type Loaded = BTreeMap<i64, (Sampled, Option<i64>)>;
 
 /// A script that runs against an engine.
 pub(crate) struct Script {
     file: String,
     lines: Vec<String>,
     at: usize,
-    data: BTreeMap<Labels, BTreeMap<i64, f64>>,
-    histograms: Vec<String>,
-    /// Whether warnings and infos are compared too.
-    strict: bool,
+    data: BTreeMap<Labels, Loaded>,
+    engine: Engine,
 }
 
 impl Script {
-    /// Reads a script. `strict` compares warnings and infos too.
-    pub(crate) fn new(file: &str, text: &str, strict: bool) -> Script {
+    /// Reads a script. `delays_names`: metrics' names go at the end of each query.
+    pub(crate) fn new(file: &str, text: &str, delays_names: bool) -> Script {
         let clean = |line: &str| if line.trim().starts_with('#') { String::new() } else { line.trim().to_owned() };
         Script {
             file: file.to_owned(),
             lines: text.lines().map(clean).collect(),
             at: 0,
             data: BTreeMap::new(),
-            histograms: Vec::new(),
-            strict,
+            engine: Engine::new(Limits::default(), Clock::system()).delaying_names(delays_names),
         }
     }
 
@@ -98,7 +114,6 @@ impl Script {
                 self.at += 1;
             } else if line == "clear" {
                 self.data.clear();
-                self.histograms.clear();
                 self.at += 1;
             } else if line.starts_with("load") {
                 self.load(&line);
@@ -114,27 +129,27 @@ impl Script {
     fn load(&mut self, line: &str) {
         let (command, step) = line.split_once(char::is_whitespace).expect("load has a step");
         let step_ms = duration_ms(step.trim());
-        let custom_buckets = command == "load_with_nhcb";
+        let mut rows = Vec::new();
+        let mut started: BTreeMap<Labels, Vec<Option<i64>>> = BTreeMap::new();
         self.at += 1;
         while self.at < self.lines.len() && !self.lines[self.at].is_empty() {
             let line = self.lines[self.at].clone();
             self.at += 1;
-            if line.split_whitespace().next().is_some_and(|word| word.ends_with("@st")) {
-                continue;
-            }
             let (labels, rest) = series(&line);
-            let name = labels.metric_name().unwrap_or("").to_owned();
-            if let Some(base) = name.strip_suffix("_bucket").filter(|_| custom_buckets) {
-                self.histograms.push(base.to_owned());
+            match rest.strip_prefix("@st") {
+                Some(rest) => _ = started.insert(labels, lengths_ms(rest)),
+                None => rows.push((labels, values(rest))),
             }
-            if rest.contains("{{") {
-                self.histograms.push(name);
-                continue;
-            }
+        }
+        let custom = if command == "load_with_nhcb" { of_classic(&rows) } else { Vec::new() };
+        for (labels, values) in rows.into_iter().chain(custom) {
+            let started = started.get(&labels);
             let samples = self.data.entry(labels).or_default();
-            for (index, value) in values(rest).into_iter().enumerate() {
-                if let Some(value) = value {
-                    samples.insert(index as i64 * step_ms, value);
+            for (index, value) in values.into_iter().enumerate() {
+                let time_ms = index as i64 * step_ms;
+                let before_ms = started.and_then(|started| started.get(index).copied().flatten());
+                if let Some(Written { value, .. }) = value {
+                    samples.insert(time_ms, (value, before_ms.map(|before_ms| time_ms + before_ms)));
                 }
             }
         }
@@ -144,21 +159,14 @@ impl Script {
         let mut words = line.split_whitespace();
         let command = words.next().expect("not empty");
         let kind = words.next().expect("instant or range");
+        let any = || Expected::Each(vec![Text::Any]);
         let mut eval = Eval {
             line: self.at + 1,
-            query: String::new(),
-            start_ms: 0,
-            end_ms: 0,
-            step_ms: None,
-            fail: command == "eval_fail",
+            fail: (command == "eval_fail").then_some(Text::Any),
             ordered: command == "eval_ordered",
-            warn: (command == "eval_warn").then_some(true),
-            info: (command == "eval_info").then_some(true),
-            raw: None,
-            text: None,
-            scalar: None,
-            rows: Vec::new(),
-            histogram: false,
+            warn: if command == "eval_warn" { any() } else { Expected::Unsaid },
+            info: if command == "eval_info" { any() } else { Expected::Unsaid },
+            ..Eval::default()
         };
         let after = |word: &str, from: usize| from + line[from..].find(word).expect("a complete eval") + word.len();
         let token = |from: usize| {
@@ -194,109 +202,141 @@ impl Script {
 
     fn check(&self, eval: &Eval, report: &mut Report) {
         let place = format!("{}:{}: {}", self.file, eval.line, eval.query);
-        let histogram = eval.histogram || self.touches_histograms(&eval.query);
         let known = |(file, part, _): &&(&str, &str, &str)| *file == self.file && eval.query.contains(part);
-        match self.outcome(eval) {
-            Ok(()) => report.passed += 1,
-            Err(_) if histogram => report.unsupported.push(format!("{place}: native histograms")),
-            Err(Difference::Other(_)) if DIFFERENT.iter().any(|one| known(&one)) => {
-                let (_, _, why) = DIFFERENT.iter().find(known).expect("just found");
-                report.unsupported.push(format!("{place}: {why}"));
-            }
-            Err(Difference::Unsupported(what)) => report.unsupported.push(format!("{place}: {what}")),
-            Err(Difference::Other(what)) => report.failed.push(format!("{place}\n      {what}")),
+        // A panic is told like any other difference, and the rest of the script still runs.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.outcome(eval)));
+        let outcome = outcome.unwrap_or_else(|_| Err("panicked".to_owned()));
+        match (outcome, DIFFERENT.iter().find(known)) {
+            (Ok(()), _) => report.passed += 1,
+            (Err(_), Some((_, _, why))) => report.different.push(format!("{place}: {why}")),
+            (Err(what), None) => report.failed.push(format!("{place}\n      {what}")),
         }
     }
 
-    /// Native histograms are not loaded, so what reads them cannot be judged.
-    fn touches_histograms(&self, query: &str) -> bool {
-        let nameless = query.contains("__name__") || query.starts_with('{') || query.contains("({");
-        let words = || query.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
-        !self.histograms.is_empty()
-            && (nameless || words().any(|word| self.histograms.iter().any(|histogram| histogram == word)))
-    }
-
-    fn outcome(&self, eval: &Eval) -> Result<(), Difference> {
-        let series = self
-            .data
-            .iter()
-            .map(|(labels, samples)| {
-                let samples = samples.iter().map(|(time, value)| Sample { timestamp_ms: *time, value: *value });
-                (labels.clone(), samples.collect())
-            })
-            .collect();
-        let view = ReadView::of_samples(series);
-        let engine = Engine::new(Limits::default(), Clock::system());
-        let options = Options::default();
-        let answer = match eval.step_ms {
-            None => engine.instant(&view, &eval.query, eval.start_ms, &options),
-            Some(step_ms) => engine.range(&view, &eval.query, eval.start_ms, eval.end_ms, step_ms, &options),
-        };
-        let Some(answer) = self.expected_error(eval, answer)? else { return Ok(()) };
-        compare(eval, &answer.value)?;
-        if eval.step_ms.is_none() && matches!(answer.value, Value::Vector(_)) {
-            // An instant is a range of one step, and must be the same amid other steps.
-            let (start_ms, end_ms) = (eval.start_ms - 60_000, eval.start_ms + 60_000);
-            if let Ok(Answer { value: Value::Matrix(series), .. }) =
-                engine.range(&view, &eval.query, start_ms, end_ms, 60_000, &options)
-            {
-                let middle = series.into_iter().filter_map(|series| {
-                    let index = series.points.timestamps_ms.binary_search(&eval.start_ms).ok()?;
-                    Some((series.labels, eval.start_ms, series.points.values[index]))
-                });
-                compare_rows(&eval.rows, middle.map(|(labels, _, value)| ((*labels).clone(), vec![Some(value)])))
-                    .map_err(|what| Difference::Other(format!("as a range: {what}")))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The answer, unless the query failed as it should.
-    fn expected_error(&self, eval: &Eval, answer: Result<Answer, QueryError>) -> Result<Option<Answer>, Difference> {
-        let answer = match answer {
-            Err(QueryError::Unsupported(what)) => return Err(Difference::Unsupported(what)),
-            Err(_) if eval.fail => return Ok(None),
-            Err(error) => return Err(Difference::Other(format!("{}: {error}", error.kind()))),
-            Ok(_) if eval.fail => return Err(Difference::Other("did not fail".to_owned())),
-            Ok(answer) => answer,
-        };
-        if self.strict {
-            for (what, wanted, notes) in [("warning", eval.warn, &answer.warnings), ("info", eval.info, &answer.infos)]
-            {
-                if wanted.is_some_and(|wanted| wanted == notes.is_empty()) {
-                    return Err(Difference::Other(format!("{what}s: {notes:?}")));
+    fn view(&self) -> ReadView {
+        let series = self.data.iter().map(|(labels, samples)| {
+            let mut given = GivenSeries { labels: Arc::new(labels.clone()), ..GivenSeries::default() };
+            for (time_ms, (value, _started_ms)) in samples {
+                match value {
+                    Sampled::Number(value) => {
+                        given.samples.push(Sample { timestamp_ms: *time_ms, value: *value });
+                    }
+                    Sampled::Histogram(value) => given.histograms.push((*time_ms, value.clone())),
                 }
             }
+            given
+        });
+        ReadView::of_series(series.collect())
+    }
+
+    fn outcome(&self, eval: &Eval) -> Result<(), String> {
+        let (view, options) = (self.view(), Options::default());
+        // A range vector is asked for at its end.
+        let at_ms = if eval.raw.is_some() { eval.end_ms } else { eval.start_ms };
+        let answer = match eval.step_ms {
+            None => self.engine.instant(&view, &eval.query, at_ms, &options),
+            Some(step_ms) => self.engine.range(&view, &eval.query, eval.start_ms, eval.end_ms, step_ms, &options),
+        };
+        let Some(answer) = expected_error(eval, answer)? else { return Ok(()) };
+        compare::compare(eval, &answer.value)?;
+        check_notes("warning", &eval.warn, &answer.warnings)?;
+        check_notes("info", &eval.info, &answer.infos)?;
+        // An instant is a range of one step, and must be the same amid other steps, but for what is said of the query.
+        let tells_of_query = ["start()", "end()", "step()", "range()"].iter().any(|word| eval.query.contains(word));
+        if eval.step_ms.is_some() || eval.ordered || tells_of_query || !matches!(answer.value, Value::Vector(_)) {
+            return Ok(());
         }
-        Ok(Some(answer))
+        let (start_ms, end_ms) = (eval.start_ms - 60_000, eval.start_ms + 60_000);
+        let range = self.engine.range(&view, &eval.query, start_ms, end_ms, 60_000, &options);
+        match range {
+            Ok(Answer { value: Value::Matrix(series), .. }) => compare::compare_middle(eval, &series),
+            Ok(_) => unreachable!("a range query gives a matrix"),
+            // The data may be at odds at the other steps.
+            Err(QueryError::Execution(_)) => Ok(()),
+            Err(error) => Err(format!("as a range: {error}")),
+        }
     }
 }
 
-enum Difference {
-    Unsupported(String),
-    Other(String),
+/// The answer, unless the query failed as it should.
+fn expected_error(eval: &Eval, answer: Result<Answer, QueryError>) -> Result<Option<Answer>, String> {
+    match (answer, &eval.fail) {
+        (Err(error), Some(text)) if text.is(&error.to_string()) => Ok(None),
+        (Err(error), Some(_)) => Err(format!("failed with another message: {error}")),
+        (Err(error), None) => Err(format!("{}: {error}", error.kind())),
+        (Ok(_), Some(_)) => Err("did not fail".to_owned()),
+        (Ok(answer), None) => Ok(Some(answer)),
+    }
+}
+
+fn check_notes(what: &str, expected: &Expected, notes: &[String]) -> Result<(), String> {
+    let holds = match expected {
+        Expected::Unsaid => true,
+        Expected::None => notes.is_empty(),
+        Expected::Each(texts) => {
+            !notes.is_empty()
+                && texts.iter().all(|text| notes.iter().any(|note| text.is(note)))
+                && notes.iter().all(|note| texts.iter().any(|text| text.is(note)))
+        }
+    };
+    if holds { Ok(()) } else { Err(format!("{what}s: {notes:?}")) }
+}
+
+impl Text {
+    /// Scripts may leave the position of a remark out.
+    fn is(&self, message: &str) -> bool {
+        match self {
+            Text::Any => true,
+            Text::Is(text) => {
+                message == text || message.rsplit_once(" (").is_some_and(|(without_place, _)| without_place == text)
+            }
+            Text::Matches(pattern) => pattern.is_match(message),
+        }
+    }
+
+    /// `msg: text`, `regex: pattern` or nothing.
+    fn read(rest: &str) -> Text {
+        if let Some(text) = rest.strip_prefix("msg:") {
+            Text::Is(text.trim().to_owned())
+        } else if let Some(pattern) = rest.strip_prefix("regex:") {
+            Text::Matches(Regex::new(pattern.trim()).expect("a pattern"))
+        } else {
+            Text::Any
+        }
+    }
+}
+
+impl Expected {
+    fn push(&mut self, text: Text) {
+        match self {
+            Expected::Each(texts) => texts.push(text),
+            Expected::Unsaid | Expected::None => *self = Expected::Each(vec![text]),
+        }
+    }
 }
 
 fn expectation(eval: &mut Eval, line: &str) {
     if let Some(rest) = line.strip_prefix("expect range vector from ") {
         let words: Vec<&str> = rest.split_whitespace().collect();
         eval.raw = Some((duration_ms(words[0]), duration_ms(words[4])));
+        eval.end_ms = duration_ms(words[2]);
     } else if let Some(text) = line.strip_prefix("expect string ") {
         eval.text = Some(quoted(text).0);
     } else if let Some(rest) = line.strip_prefix("expect ") {
-        match rest.split_whitespace().next().unwrap_or("") {
-            "fail" => eval.fail = true,
+        let (word, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        match word {
+            "fail" => eval.fail = Some(Text::read(rest.trim())),
             "ordered" => eval.ordered = true,
-            "warn" => eval.warn = Some(true),
-            "no_warn" => eval.warn = Some(false),
-            "info" => eval.info = Some(true),
-            "no_info" => eval.info = Some(false),
+            "warn" => eval.warn.push(Text::read(rest.trim())),
+            "no_warn" => eval.warn = Expected::None,
+            "info" => eval.info.push(Text::read(rest.trim())),
+            "no_info" => eval.info = Expected::None,
             other => panic!("what is `expect {other}`?"),
         }
-    } else if line.starts_with("expected_fail") {
-        eval.fail = true;
-    } else if line.contains("{{") {
-        eval.histogram = true;
+    } else if let Some(text) = line.strip_prefix("expected_fail_message ") {
+        eval.fail = Some(Text::Is(text.trim().to_owned()));
+    } else if let Some(pattern) = line.strip_prefix("expected_fail_regexp ") {
+        eval.fail = Some(Text::Matches(Regex::new(pattern.trim()).expect("a pattern")));
     } else if let Some(scalar) = number(line) {
         eval.scalar = Some(scalar);
     } else {
@@ -305,190 +345,62 @@ fn expectation(eval: &mut Eval, line: &str) {
     }
 }
 
-fn compare(eval: &Eval, value: &Value) -> Result<(), Difference> {
-    let result = match value {
-        Value::Scalar(_, value) => match eval.scalar {
-            Some(wanted) if same(wanted, *value) => Ok(()),
-            _ => Err(format!("got scalar {value}")),
-        },
-        Value::String(_, text) if eval.text.as_ref() == Some(text) => Ok(()),
-        Value::String(_, text) => Err(format!("got string {text:?}")),
-        Value::Vector(series) => {
-            let got: Vec<Row> =
-                series.iter().map(|(labels, _, value)| ((**labels).clone(), vec![Some(*value)])).collect();
-            let order = |rows: &[Row]| rows.iter().map(|(labels, _)| labels.clone()).collect::<Vec<_>>();
-            if eval.ordered && order(&got) != order(&eval.rows) {
-                Err(format!("order: {:?}", order(&got)))
-            } else {
-                compare_rows(&eval.rows, got)
+/// Native histograms of custom bounds, of the classic ones among the rows: buckets, `_count` and `_sum` at each step.
+fn of_classic(rows: &[Row]) -> Vec<Row> {
+    #[derive(Default)]
+    struct Classic {
+        buckets: Vec<(f64, f64)>,
+        count: Option<f64>,
+        sum: f64,
+    }
+    let mut found: BTreeMap<Labels, BTreeMap<usize, Classic>> = BTreeMap::new();
+    for (labels, values) in rows {
+        let name = labels.metric_name().unwrap_or("");
+        let ending = ["_bucket", "_sum", "_count"].into_iter().find(|ending| name.ends_with(ending));
+        let Some((ending, base)) = ending.and_then(|ending| Some((ending, name.strip_suffix(ending)?))) else { continue };
+        let bound = labels.get("le").and_then(number).filter(|bound| !bound.is_nan());
+        if ending == "_bucket" && bound.is_none() {
+            continue;
+        }
+        let base = labels.filtered(|name| name != "le").with("__name__", base).expect("valid labels");
+        for (step, value) in values.iter().enumerate() {
+            let Some(Written { value: Sampled::Number(value), .. }) = value else { continue };
+            let classic = found.entry(base.clone()).or_default().entry(step).or_default();
+            match (ending, bound) {
+                ("_bucket", Some(bound)) => classic.buckets.push((bound, *value)),
+                ("_sum", _) => classic.sum = *value,
+                _ => classic.count = Some(*value),
             }
         }
-        Value::Matrix(series) => {
-            let (start_ms, step_ms) = eval.raw.unwrap_or((eval.start_ms, eval.step_ms.unwrap_or(1)));
-            let got = series.iter().map(|series| {
-                let mut row = Vec::new();
-                for (time_ms, value) in series.points.timestamps_ms.iter().zip(&series.points.values) {
-                    let step = usize::try_from((time_ms - start_ms) / step_ms).unwrap_or(0);
-                    row.resize(step, None);
-                    row.push(Some(*value));
-                }
-                ((*series.labels).clone(), row)
-            });
-            compare_rows(&eval.rows, got)
+    }
+    let histogram = |mut classic: Classic| {
+        classic.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        classic.buckets.dedup_by(|next, kept| next.0 == kept.0);
+        let last = classic.buckets.last().copied();
+        let count = classic.count.or(last.map(|(_, count)| count)).unwrap_or(0.0);
+        if last.is_none_or(|(bound, _)| bound != f64::INFINITY) {
+            classic.buckets.push((f64::INFINITY, count));
+        }
+        let mut before = 0.0;
+        let counts = classic.buckets.iter().map(|(_, upto)| upto - std::mem::replace(&mut before, *upto)).collect();
+        let bounds: Vec<f64> = classic.buckets.iter().map(|(bound, _)| *bound).filter(|bound| bound.is_finite()).collect();
+        FloatHistogram {
+            schema: SCHEMA_CUSTOM,
+            count,
+            sum: classic.sum,
+            positive: Side::of_run(0, counts),
+            custom_values: bounds.into(),
+            ..FloatHistogram::default()
         }
     };
-    result.map_err(Difference::Other)
-}
-
-fn compare_rows(wanted: &[Row], got: impl IntoIterator<Item = Row>) -> Result<(), String> {
-    let got: Vec<Row> = got.into_iter().collect();
-    let all_absent = |row: &Row| row.1.iter().all(Option::is_none);
-    let wanted: Vec<&Row> = wanted.iter().filter(|row| !all_absent(row)).collect();
-    let shown = || got.iter().map(|(labels, row)| format!("{labels} {row:?}")).collect::<Vec<_>>().join("; ");
-    if got.len() != wanted.len() {
-        return Err(format!("{} series where {} were expected: {}", got.len(), wanted.len(), shown()));
-    }
-    for (labels, row) in wanted {
-        let Some((_, other)) = got.iter().find(|(other, _)| other == labels) else {
-            return Err(format!("{labels} is missing from: {}", shown()));
-        };
-        let steps = row.len().max(other.len());
-        let at = |row: &[Option<f64>], step: usize| row.get(step).copied().flatten();
-        for step in 0..steps {
-            let equal = match (at(row, step), at(other, step)) {
-                (None, None) => true,
-                (Some(a), Some(b)) => same(a, b),
-                _ => false,
-            };
-            if !equal {
-                return Err(format!("{labels} step {step}: wanted {:?}, got {:?}", at(row, step), at(other, step)));
-            }
+    let row = |(labels, steps): (Labels, BTreeMap<usize, Classic>)| {
+        let mut values = Vec::new();
+        for (step, classic) in steps {
+            values.resize(step, None);
+            let value = Sampled::Histogram(Arc::new(histogram(classic)));
+            values.push(Some(Written { value, hint_is_given: false }));
         }
-    }
-    Ok(())
-}
-
-/// Equal but for a millionth, as Prometheus' own runner compares.
-fn same(a: f64, b: f64) -> bool {
-    if a.is_nan() || b.is_nan() {
-        return a.is_nan() && b.is_nan();
-    }
-    a == b || (a - b).abs() < 1e-6 * (a.abs() + b.abs()).min(f64::MAX)
-}
-
-/// `name{a="b"} rest` → labels and rest.
-fn series(line: &str) -> (Labels, &str) {
-    let name_end = line.find(|c: char| c == '{' || c.is_whitespace()).unwrap_or(line.len());
-    let mut pairs = vec![("__name__".to_owned(), line[..name_end].to_owned())];
-    let mut rest = &line[name_end..];
-    if let Some(inside) = rest.strip_prefix('{') {
-        rest = inside.trim_start();
-        while !rest.starts_with('}') {
-            let (name, after) = match rest.chars().next() {
-                Some('"') => quoted(rest),
-                _ => {
-                    let end = rest.find(|c: char| c == '=' || c.is_whitespace()).expect("a label is compared");
-                    (rest[..end].to_owned(), &rest[end..])
-                }
-            };
-            rest = after.trim_start();
-            if let Some(value) = rest.strip_prefix('=') {
-                let (value, after) = quoted(value.trim_start());
-                pairs.push((name, value));
-                rest = after.trim_start();
-            } else {
-                pairs.push(("__name__".to_owned(), name));
-            }
-            rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
-        }
-        rest = &rest[1..];
-    }
-    pairs.retain(|(_, value)| !value.is_empty());
-    (Labels::from_pairs(pairs).expect("a script's labels are valid"), rest)
-}
-
-/// A quoted string and what follows it.
-fn quoted(text: &str) -> (String, &str) {
-    let quote = text.chars().next().expect("a string");
-    let mut value = String::new();
-    let mut chars = text.char_indices().skip(1);
-    while let Some((index, c)) = chars.next() {
-        match c {
-            _ if c == quote => return (value, &text[index + c.len_utf8()..]),
-            '\\' if quote != '`' => match chars.next() {
-                Some((_, 'n')) => value.push('\n'),
-                Some((_, 't')) => value.push('\t'),
-                Some((_, other)) => value.push(other),
-                None => break,
-            },
-            _ => value.push(c),
-        }
-    }
-    panic!("unterminated string in {text:?}");
-}
-
-/// `1 2 _ stale 0+10x3 5x2 _x3` → the values one by one.
-fn values(text: &str) -> Vec<Option<f64>> {
-    text.split_whitespace().flat_map(value_item).collect()
-}
-
-fn value_item(item: &str) -> Vec<Option<f64>> {
-    if item == "stale" {
-        return vec![Some(stale_nan())];
-    }
-    if let Some(rest) = item.strip_prefix('_') {
-        return vec![None; rest.strip_prefix('x').map_or(1, |count| count.parse().expect("a count"))];
-    }
-    let Some((base, count)) = item.rsplit_once('x') else {
-        return vec![Some(number(item).expect("a number, or a series of them"))];
+        (labels, values)
     };
-    let count: usize = count.parse().expect("a count");
-    if let Some(value) = number(base) {
-        return vec![Some(value); count + 1];
-    }
-    let sign = base.char_indices().skip(1).filter(|(index, c)| {
-        matches!(c, '+' | '-') && !matches!(base.as_bytes()[index - 1], b'e' | b'E' | b'+' | b'-')
-    });
-    let (split, _) = sign.last().expect("start and step");
-    let start = number(&base[..split]).expect("the start");
-    let step = number(&base[split..]).expect("the step");
-    // Added up one by one, as Prometheus does it.
-    (0..=count).scan(start, |value, _| Some(std::mem::replace(value, *value + step))).map(Some).collect()
-}
-
-fn number(text: &str) -> Option<f64> {
-    let unsigned = text.trim_start_matches(['+', '-']);
-    if let Some(hex) = unsigned.strip_prefix("0x") {
-        let value = i64::from_str_radix(hex, 16).ok()? as f64;
-        return Some(if text.starts_with('-') { -value } else { value });
-    }
-    text.parse().ok()
-}
-
-/// `90`, `1m30s`, `-5m` in ms.
-fn duration_ms(text: &str) -> i64 {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return (seconds * 1000.0).round() as i64;
-    }
-    let (sign, mut rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-    let mut total = 0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).expect("a unit");
-        let amount: i64 = rest[..digits].parse().expect("an amount");
-        rest = &rest[digits..];
-        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        total += amount
-            * match &rest[..unit] {
-                "ms" => 1,
-                "s" => 1_000,
-                "m" => 60_000,
-                "h" => 3_600_000,
-                "d" => 86_400_000,
-                "w" => 604_800_000,
-                "y" => 31_536_000_000,
-                other => panic!("unit {other:?}"),
-            };
-        rest = &rest[unit..];
-    }
-    sign * total
+    found.into_iter().map(row).collect()
 }

@@ -4,7 +4,7 @@ use super::super::json::{self, JsonText};
 use super::super::parameters::{parse_span_ms, parse_time_ms, unescape_label_name};
 use super::super::request::percent_decode;
 use super::*;
-use crate::query::{Answer, Value};
+use crate::query::{Answer, Sampled, Value};
 
 #[test]
 fn times_are_seconds_or_rfc_3339() {
@@ -79,7 +79,7 @@ fn values_are_written_as_go_writes_them() {
         (f64::NEG_INFINITY, "-Inf"),
     ] {
         let answer = Answer {
-            value: Value::Vector(vec![(Arc::new(Labels::empty()), -1_001, value)]),
+            value: Value::Vector(vec![(Arc::new(Labels::empty()), -1_001, Sampled::Number(value))]),
             warnings: Vec::new(),
             infos: Vec::new(),
         };

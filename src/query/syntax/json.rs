@@ -4,12 +4,15 @@
 //! {"args":[],"func":{"argTypes":[],"name":"time","returnType":"scalar","variadic":0},"type":"call"}
 //! ```
 //!
-//! Members are in the order of their names. Lengths are in milliseconds, and 0 where they are computed.
+//! Members are in the order of their names. Lengths are in milliseconds, and 0 where they are computed: how stands in a
+//! member of its own then.
 
-use serde_json::json as value;
+use serde_json::{Value, json as value};
 
 use super::print::{chain, match_op};
-use super::tree::{Aggregate, At, Binary, Call, Edges, Expr, Length, Matching, Shift, Subquery, VectorSelector};
+use super::tree::{
+    Aggregate, At, Binary, Call, Edges, Expr, Formula, Length, Matching, Shift, Subquery, VectorSelector,
+};
 use crate::model::METRIC_NAME;
 use crate::query::float::format_plain;
 
@@ -47,7 +50,7 @@ fn write_behind_left(out: &mut String, binary: &Binary) {
     out.push_str(",\"type\":\"binaryExpr\"}");
 }
 
-fn matching(matching: &Matching) -> serde_json::Value {
+fn matching(matching: &Matching) -> Value {
     value!({
         "card": matching.cardinality.name(),
         "fillValues": { "lhs": matching.fill_left, "rhs": matching.fill_right },
@@ -60,9 +63,12 @@ fn matching(matching: &Matching) -> serde_json::Value {
 fn write_behind_inner(out: &mut String, subquery: &Subquery) {
     let rest = value!({
         "offset": subquery.shift.offset.as_ref().map_or(0, ms),
+        "offsetExpr": subquery.shift.offset.as_ref().and_then(computed),
         "range": ms(&subquery.range),
+        "rangeExpr": computed(&subquery.range),
         "startOrEnd": start_or_end(&subquery.shift),
         "step": subquery.step.as_ref().map_or(0, ms),
+        "stepExpr": subquery.step.as_ref().and_then(computed),
         "timestamp": timestamp(&subquery.shift),
         "type": "subquery",
     });
@@ -98,8 +104,8 @@ fn write_end(out: &mut String, expr: &Expr) {
     }
 }
 
-fn selector(selector: &VectorSelector, kind: &str, range: Option<&Length>) -> serde_json::Value {
-    let mut matchers: Vec<serde_json::Value> = selector
+fn selector(selector: &VectorSelector, kind: &str, range: Option<&Length>) -> Value {
+    let mut matchers: Vec<Value> = selector
         .matchers
         .iter()
         .map(|matcher| value!({ "name": matcher.name, "type": match_op(matcher.op), "value": matcher.value }))
@@ -112,6 +118,7 @@ fn selector(selector: &VectorSelector, kind: &str, range: Option<&Length>) -> se
         "matchers": matchers,
         "name": selector.name.as_deref().unwrap_or_default(),
         "offset": selector.shift.offset.as_ref().map_or(0, ms),
+        "offsetExpr": selector.shift.offset.as_ref().and_then(computed),
         "smoothed": selector.edges == Some(Edges::Smoothed),
         "startOrEnd": start_or_end(&selector.shift),
         "timestamp": timestamp(&selector.shift),
@@ -119,6 +126,7 @@ fn selector(selector: &VectorSelector, kind: &str, range: Option<&Length>) -> se
     });
     if let Some(range) = range {
         members["range"] = value!(ms(range));
+        members["rangeExpr"] = value!(computed(range));
     }
     members
 }
@@ -157,6 +165,40 @@ fn ms(length: &Length) -> i64 {
     match length {
         Length::Fixed { ms } => *ms,
         Length::Computed { .. } => 0,
+    }
+}
+
+/// The formula of a length, if it has one.
+fn computed(length: &Length) -> Option<Value> {
+    match length {
+        Length::Fixed { .. } => None,
+        Length::Computed { formula, .. } => Some(formula_value(formula)),
+    }
+}
+
+fn formula_value(formula: &Formula) -> Value {
+    let value_of = |op: &str, left: Option<&Formula>, right: Option<&Formula>| {
+        let (left, right) = (left.map(formula_value), right.map(formula_value));
+        value!({ "lhs": left, "op": op, "rhs": right, "type": "durationExpr", "wrapped": false })
+    };
+    match formula {
+        Formula::Number { seconds, is_duration } => {
+            value!({ "duration": is_duration, "type": "numberLiteral", "val": format_plain(*seconds) })
+        }
+        Formula::Step => value_of("step", None, None),
+        Formula::Range => value_of("range", None, None),
+        Formula::Negative(inner) => value_of("-", None, Some(inner)),
+        Formula::Binary { operator, left, right } => value_of(operator.name(), Some(left), Some(right)),
+        Formula::MinOf(left, right) => value_of("min_of", Some(left), Some(right)),
+        Formula::MaxOf(left, right) => value_of("max_of", Some(left), Some(right)),
+        Formula::Paren(inner) => {
+            let mut members = match &**inner {
+                number @ Formula::Number { .. } => value_of("+", None, Some(number)),
+                inner => formula_value(inner),
+            };
+            members["wrapped"] = value!(true);
+            members
+        }
     }
 }
 

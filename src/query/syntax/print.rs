@@ -59,7 +59,7 @@ pub(super) fn chain(expr: &Expr) -> (&Expr, Vec<&Expr>) {
 fn write_end(out: &mut String, expr: &Expr, written: Written<'_>) {
     match expr {
         Expr::Number(number) => out.push_str(&format_number(number)),
-        Expr::Text(text) => out.push_str(&quote(&text.value)),
+        Expr::Text(text) => out.push_str(&text.quoted()),
         Expr::Vector(selector) => {
             write_series(out, selector);
             write_at(out, &selector.shift);

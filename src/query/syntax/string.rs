@@ -1,13 +1,13 @@
 //! String literals by the rules of Go, both ways.
 //!
 //! `"a\tb\x41\u00e9"` is a, a tab, b, A, é, and so is `'a\tb\x41\u00e9'`; between backquotes everything stands for itself.
-//! Bytes may be written one by one, but must be UTF-8 in the end: Prometheus keeps others, no label can hold them here.
+//! Bytes may be written one by one, so that a literal need not be UTF-8.
 
 use std::fmt::Write as _;
 
-/// The value of a literal, quotes included, that the lexer let pass: each escape in it is complete. Fails if the bytes
-/// written are not UTF-8.
-pub(super) fn unquote(literal: &str) -> Result<String, &'static str> {
+/// The value of a literal, quotes included, that the lexer let pass: each escape in it is complete. Where the bytes
+/// written are not UTF-8, the error is those bytes.
+pub(super) fn unquote(literal: &str) -> Result<String, Vec<u8>> {
     let inside = &literal[1..literal.len() - 1];
     if literal.starts_with('`') || !inside.contains('\\') {
         return Ok(inside.to_owned());
@@ -19,7 +19,7 @@ pub(super) fn unquote(literal: &str) -> Result<String, &'static str> {
         rest = escape(&rest[backslash + 1..], &mut bytes);
     }
     bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).map_err(|_| "its bytes are not UTF-8")
+    String::from_utf8(bytes).map_err(std::string::FromUtf8Error::into_bytes)
 }
 
 /// Adds what the characters behind a backslash stand for, and gives what follows them.
@@ -57,10 +57,20 @@ fn single(bytes: &mut Vec<u8>, byte: u8) -> usize {
 
 /// As a literal in double quotes, as Go's `%q` writes it.
 pub(crate) fn quote(value: &str) -> String {
-    let mut out = String::with_capacity(value.len() + 2);
+    quote_bytes(value.as_bytes())
+}
+
+/// As [`quote`], with bytes that are not UTF-8 by their numbers.
+pub(super) fn quote_bytes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() + 2);
     out.push('"');
-    for c in value.chars() {
-        push_escaped(&mut out, c, '"');
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            push_escaped(&mut out, c, '"');
+        }
+        for byte in chunk.invalid() {
+            write!(out, "\\x{byte:02x}").expect("a string takes everything");
+        }
     }
     out.push('"');
     out

@@ -17,6 +17,7 @@
 //!    the one before. Whoever walks a tree goes down the left side in a loop; [`Binary`] and [`Subquery`] are dropped so.
 
 use super::functions::{Function, ValueType};
+use super::string::quote_bytes;
 use crate::model::MatchOp;
 
 /// A part of the text, in bytes.
@@ -56,7 +57,10 @@ pub(crate) struct Number {
 /// A string.
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub(crate) struct Text {
+    /// With the replacement character for what is not UTF-8.
     pub(crate) value: String,
+    /// All of its bytes, if they are not UTF-8: no name of a label then.
+    pub(crate) bytes: Option<Vec<u8>>,
     pub(crate) span: Span,
 }
 
@@ -139,7 +143,10 @@ pub(crate) enum Length {
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub(crate) enum Formula {
     /// With its sign; written as a duration or not.
-    Number { seconds: f64, is_duration: bool },
+    Number {
+        seconds: f64,
+        is_duration: bool,
+    },
     /// The step of the query.
     Step,
     /// From the query's start to its end.
@@ -147,7 +154,11 @@ pub(crate) enum Formula {
     Negative(Box<Formula>),
     /// In parentheses.
     Paren(Box<Formula>),
-    Binary { operator: Operator, left: Box<Formula>, right: Box<Formula> },
+    Binary {
+        operator: Operator,
+        left: Box<Formula>,
+        right: Box<Formula>,
+    },
     MinOf(Box<Formula>, Box<Formula>),
     MaxOf(Box<Formula>, Box<Formula>),
 }
@@ -268,6 +279,13 @@ named! {
         Sum = "sum", Avg = "avg", Min = "min", Max = "max", Count = "count", Group = "group", Stddev = "stddev",
         Stdvar = "stdvar", Quantile = "quantile", Topk = "topk", Bottomk = "bottomk", CountValues = "count_values",
         Limitk = "limitk", LimitRatio = "limit_ratio",
+    }
+}
+
+impl Text {
+    /// As Go's `%q` writes it, which is how errors show it.
+    pub(crate) fn quoted(&self) -> String {
+        quote_bytes(self.bytes.as_deref().unwrap_or(self.value.as_bytes()))
     }
 }
 

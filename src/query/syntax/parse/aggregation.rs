@@ -2,7 +2,7 @@
 
 use super::{Parser, Rule};
 use crate::query::syntax::error::{Fault, Parsed};
-use crate::query::syntax::string::quote;
+use crate::query::syntax::string::{quote_bytes, unquote};
 use crate::query::syntax::token::{Keyword, Kind, Token};
 use crate::query::syntax::tree::{Aggregate, Aggregator, Expr, Span};
 
@@ -72,11 +72,11 @@ impl Parser<'_> {
             return Err(self.unexpected_by(LABEL)?);
         }
         let token = self.take()?;
-        let name = if kind == Kind::Text { self.string(token)? } else { self.text_of(token).to_owned() };
-        if name.is_empty() {
-            return Err(Fault::new(token.start, format!("invalid label name for grouping: {}", quote(&name))));
-        }
-        Ok(name)
+        let text = self.text_of(token);
+        let name = if kind == Kind::Text { unquote(text) } else { Ok(text.to_owned()) };
+        let name = name.and_then(|name| if name.is_empty() { Err(Vec::new()) } else { Ok(name) });
+        let invalid = |bytes: Vec<u8>| format!("invalid label name for grouping: {}", quote_bytes(&bytes));
+        name.map_err(|bytes| Fault::new(token.start, invalid(bytes)))
     }
 }
 

@@ -152,8 +152,7 @@ impl Parser<'_> {
         self.expect_by(rule, Kind::Comma)?;
         let right = Box::new(self.formula(rule, 0)?.formula);
         let close = self.expect_by(rule, Kind::RightParen)?;
-        let formula =
-            if word == QueryWord::MinOf { Formula::MinOf(left, right) } else { Formula::MaxOf(left, right) };
+        let formula = if word == QueryWord::MinOf { Formula::MinOf(left, right) } else { Formula::MaxOf(left, right) };
         Ok((formula, close))
     }
 

@@ -3,6 +3,7 @@
 use super::{Parser, Rule};
 use crate::query::syntax::error::{Fault, Parsed};
 use crate::query::syntax::functions::function;
+use crate::query::syntax::string::{quote, unquote};
 use crate::query::syntax::token::{Keyword, Kind, Token};
 use crate::query::syntax::tree::{
     Binary, Call, Cardinality, Expr, Matching, Number, Operator, Paren, Span, Text, Unary,
@@ -176,8 +177,11 @@ impl Parser<'_> {
 
     fn text(&mut self) -> Parsed<Expr> {
         let token = self.take()?;
-        let value = self.string(token)?;
-        Ok(Expr::Text(Box::new(Text { value, span: token.span() })))
+        let (value, bytes) = match unquote(self.text_of(token)) {
+            Ok(value) => (value, None),
+            Err(bytes) => (String::from_utf8_lossy(&bytes).into_owned(), Some(bytes)),
+        };
+        Ok(Expr::Text(Box::new(Text { value, bytes, span: token.span() })))
     }
 
     fn paren(&mut self) -> Parsed<Expr> {
@@ -206,8 +210,7 @@ impl Parser<'_> {
     fn call(&mut self, name: Token) -> Parsed<Expr> {
         let (arguments, close) = self.arguments()?;
         let text = self.text_of(name);
-        let unknown =
-            || Fault::new(name.start, format!("unknown function with name {}", crate::query::syntax::string::quote(text)));
+        let unknown = || Fault::new(name.start, format!("unknown function with name {}", quote(text)));
         let function = function(text).ok_or_else(unknown)?;
         let span = Span { start: name.start, end: close.end };
         Ok(Expr::Call(Box::new(Call { function, arguments, span })))

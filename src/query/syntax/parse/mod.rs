@@ -49,7 +49,17 @@ impl Rule {
 impl<'t> Parser<'t> {
     pub(super) fn new(text: &'t str, limits: &'t SyntaxLimits) -> Parser<'t> {
         let lexer = Lexer::new(text);
-        Parser { text, lexer, ahead: None, taken_end: 0, limits, depth: 0, chained: 0, patterns: 0, in_aggregation: false }
+        Parser {
+            text,
+            lexer,
+            ahead: None,
+            taken_end: 0,
+            limits,
+            depth: 0,
+            chained: 0,
+            patterns: 0,
+            in_aggregation: false,
+        }
     }
 
     /// All of the text as one expression; types are not checked yet.
@@ -181,10 +191,10 @@ impl<'t> Parser<'t> {
         Ok(Number { value, is_duration, span: token.span() })
     }
 
-    /// The value of a string, which was taken.
+    /// The value of a label or its name, which was taken. No series has one that is not UTF-8.
     fn string(&self, token: Token) -> Parsed<String> {
         let literal = self.text_of(token);
-        let failed = |why| Fault::new(token.start, format!("error unquoting string {}: {why}", quote(literal)));
+        let failed = |_| Fault::new(token.start, format!("error unquoting string {}: it is not UTF-8", quote(literal)));
         unquote(literal).map_err(failed)
     }
 }

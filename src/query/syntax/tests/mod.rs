@@ -1,7 +1,27 @@
+mod differences;
+mod errors;
+mod limits;
+mod printing;
+mod properties;
+mod scripts;
+mod trees;
+
+use super::tree::Expr;
 use super::*;
 
-#[test]
-fn a_query_is_read_and_written() {
-    let expr = parse("sum(foo{b='x',a=\"y\"}) by (c) > bool 0x10", &SyntaxLimits::default()).unwrap();
-    assert_eq!(print(&expr), "sum by (c) (foo{a=\"y\",b=\"x\"}) > bool 16");
+fn limits() -> SyntaxLimits {
+    SyntaxLimits::default()
+}
+
+/// The tree of a query that must be one.
+fn tree(query: &str) -> Expr {
+    parse(query, &limits()).unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
+/// What is said of a text that must not be a query.
+fn error(query: &str) -> String {
+    match parse(query, &limits()) {
+        Ok(tree) => panic!("{query} was read as {}", print(&tree)),
+        Err(error) => error.to_string(),
+    }
 }
