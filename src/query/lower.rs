@@ -4,10 +4,10 @@
 use super::error::QueryError;
 use super::plan::{Function, Group, Grouping, Matching, Node, Plan, Range, RangeInput, Rollup, Selector, Shift};
 use super::syntax::tree::{
-    self, Aggregate, At, Binary, Call, Cardinality, Expr, Formula, LabelMatcher, Length, Operator, Span, Subquery,
+    self, Aggregate, Aggregator, At, Binary, Call, Cardinality, Expr, Formula, LabelMatcher, Length, Operator, Span, Subquery,
     VectorSelector,
 };
-use super::syntax::{SyntaxError, ValueType};
+use super::syntax::{SyntaxError, ValueType, quote_bytes};
 use crate::model::{METRIC_NAME, Matcher};
 
 /// Longest duration and furthest time, in ms (70,000 years): a sum of as many as a query may nest is far from overflow.
@@ -135,6 +135,11 @@ impl Lowering<'_> {
 
     fn aggregate(&self, aggregate: &Aggregate) -> Result<Node, QueryError> {
         let parameter = aggregate.parameter.as_ref().map(|parameter| self.expression(parameter)).transpose()?;
+        if let (Aggregator::CountValues, Some(Expr::Text(text))) = (aggregate.operator, &aggregate.parameter)
+            && let Some(bytes) = &text.bytes
+        {
+            return Err(QueryError::Execution(format!("invalid label name {}", quote_bytes(bytes))));
+        }
         let inner = Box::new(self.expression(&aggregate.inner)?);
         let labels = aggregate.labels.clone();
         let grouping = if aggregate.without { Grouping::Without(labels) } else { Grouping::By(labels) };
@@ -157,6 +162,7 @@ impl Lowering<'_> {
         }
         let function = Function::from_name(name)
             .ok_or_else(|| self.wrong(call.span, format!("the function {name:?} is not evaluated here")))?;
+        check_label_names(function, &call.arguments)?;
         let arguments = call.arguments.iter().map(|argument| self.expression(argument)).collect::<Result<_, _>>()?;
         Ok(Node::Call { function, arguments })
     }
@@ -232,6 +238,24 @@ impl Lowering<'_> {
     fn wrong(&self, at: Span, what: impl Into<String>) -> QueryError {
         SyntaxError::at(self.text, at.start, what).into()
     }
+}
+
+/// Labels that a function sets or reads by name: names are UTF-8.
+fn check_label_names(function: Function, arguments: &[Expr]) -> Result<(), QueryError> {
+    let sources = if function == Function::LabelJoin { arguments.get(3..).unwrap_or_default() } else { &[] };
+    let target = match function {
+        Function::LabelReplace | Function::LabelJoin => arguments.get(1),
+        _ => None,
+    };
+    for (role, argument) in sources.iter().map(|one| ("source", one)).chain(target.map(|one| ("destination", one))) {
+        if let Expr::Text(text) = argument
+            && text.bytes.is_some()
+        {
+            let (function, name) = (function.name(), &text.value);
+            return Err(QueryError::Execution(format!("invalid {role} label name in {function}(): {name}")));
+        }
+    }
+    Ok(())
 }
 
 /// Prometheus tells where a computed duration stands by its bytes.

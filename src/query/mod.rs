@@ -96,6 +96,10 @@ pub use plan::Plan;
 pub(crate) use syntax::tree::Aggregator;
 
 #[cfg(test)]
+mod function_tests;
+#[cfg(test)]
+mod group_properties;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;

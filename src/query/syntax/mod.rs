@@ -39,7 +39,7 @@ pub(crate) use functions::{Function, ValueType};
 pub(crate) use json::json;
 pub(crate) use pretty::{TooLong, pretty};
 pub(crate) use print::print;
-pub(crate) use string::quote;
+pub(crate) use string::{quote, quote_bytes};
 
 use error::Fault;
 use parse::Parser;

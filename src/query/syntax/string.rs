@@ -61,7 +61,7 @@ pub(crate) fn quote(value: &str) -> String {
 }
 
 /// As [`quote`], with bytes that are not UTF-8 by their numbers.
-pub(super) fn quote_bytes(bytes: &[u8]) -> String {
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() + 2);
     out.push('"');
     for chunk in bytes.utf8_chunks() {
