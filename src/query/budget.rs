@@ -68,7 +68,7 @@ impl Cancelled {
     }
 }
 
-/// Most operators and subqueries of one query: a chain of them is evaluated to this depth.
+/// Most operators and subqueries of one query.
 const OPERATORS_MAX: usize = 1_000;
 /// Units of work (samples looked at) between two looks at the clock.
 const WORK_UNCHECKED_MAX: usize = 1 << 16;

@@ -1,6 +1,8 @@
 //! From the tree as it was written to what is evaluated: parentheses go, patterns are compiled, lengths of time that
 //! depend on the query's own times are worked out.
 
+use std::cell::Cell;
+
 use super::error::QueryError;
 use super::plan::{Function, Group, Grouping, Matching, Node, Plan, Range, RangeInput, Rollup, Selector, Shift};
 use super::syntax::tree::{
@@ -10,6 +12,9 @@ use super::syntax::tree::{
 use super::syntax::{SyntaxError, ValueType, quote_bytes};
 use crate::model::{METRIC_NAME, Matcher};
 
+/// Deepest plan. A chain such as `a or b or c` is as deep as it is long, and each level of it is one of the evaluation, on
+/// the stack.
+const DEPTH_MAX: usize = 256;
 /// Longest duration and furthest time, in ms (70,000 years): a sum of as many as a query may nest is far from overflow.
 const MS_MAX: i64 = i64::MAX / 4096;
 
@@ -26,21 +31,45 @@ pub(super) struct Frame {
 
 /// The plan of a tree that was parsed from `text`, evaluated at the times of `frame`.
 pub(super) fn lower(tree: &Expr, text: &str, frame: Frame) -> Result<Plan, QueryError> {
-    Lowering { text, frame }.expression(tree)
+    let lowering = Lowering { text, frame, depth: Cell::new(0) };
+    lowering.expression(tree)
 }
 
 /// The matchers of a selector that stands alone.
 pub(super) fn matchers(selector: &VectorSelector, text: &str) -> Result<Vec<Matcher>, QueryError> {
-    Lowering { text, frame: Frame::default() }.matchers(selector)
+    Lowering { text, frame: Frame::default(), depth: Cell::new(0) }.matchers(selector)
 }
 
 struct Lowering<'t> {
     text: &'t str,
     frame: Frame,
+    /// Levels above the expression at hand.
+    depth: Cell<usize>,
 }
 
 impl Lowering<'_> {
     fn expression(&self, tree: &Expr) -> Result<Plan, QueryError> {
+        self.at_depth(1, tree.span(), || self.level(tree))
+    }
+
+    /// Does something so many levels further down.
+    fn at_depth<T>(
+        &self,
+        levels: usize,
+        at: Span,
+        lower: impl FnOnce() -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let before = self.depth.get();
+        if before + levels > DEPTH_MAX {
+            return Err(self.wrong(at, format!("the query is evaluated in more than {DEPTH_MAX} levels")));
+        }
+        self.depth.set(before + levels);
+        let lowered = lower();
+        self.depth.set(before);
+        lowered
+    }
+
+    fn level(&self, tree: &Expr) -> Result<Plan, QueryError> {
         let span = tree.span();
         let node = match tree {
             Expr::Paren(paren) => return self.expression(&paren.inner),
@@ -73,7 +102,8 @@ impl Lowering<'_> {
         while let Expr::Binary(next) = &operators[operators.len() - 1].left {
             operators.push(next);
         }
-        let mut left = self.expression(&operators[operators.len() - 1].left)?;
+        let innermost = operators[operators.len() - 1];
+        let mut left = self.at_depth(operators.len(), innermost.span, || self.expression(&innermost.left))?;
         for binary in operators.into_iter().rev() {
             let right = self.expression(&binary.right)?;
             let (operator, returns_bool) = (binary.operator, binary.returns_bool);

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::print::{aggregation, chain, operation, window, write_expr};
+use super::print::{aggregation, chain, operation, write_expr};
 use super::tree::Expr;
 
 const LINE_BYTES_MAX: usize = 100;
@@ -27,7 +27,7 @@ pub(crate) struct TooLong {
 /// The expression on as many lines as it takes, at most so many bytes.
 pub(crate) fn pretty(expr: &Expr, bytes_max: usize) -> Result<String, TooLong> {
     let (mut plain, mut places) = (String::new(), HashMap::new());
-    write_expr(&mut plain, expr, &mut |expr, start, end| {
+    write_expr(&mut plain, expr, None, &mut |expr, start, end| {
         places.insert(std::ptr::from_ref(expr), start..end);
     });
     let mut printer = Printer { plain: &plain, places: &places, out: String::new(), bytes_max };
@@ -44,8 +44,8 @@ struct Printer<'p> {
     bytes_max: usize,
 }
 
-impl Printer<'_> {
-    fn plain(&self, expr: &Expr) -> &str {
+impl<'p> Printer<'p> {
+    fn plain(&self, expr: &Expr) -> &'p str {
         let place = self.places.get(&std::ptr::from_ref(expr)).expect("every expression was written");
         &self.plain[place.clone()]
     }
@@ -66,8 +66,7 @@ impl Printer<'_> {
 
     fn line(&mut self, level: usize, expr: &Expr) {
         self.indent(level);
-        let plain = self.plain(expr).to_owned();
-        self.out.push_str(&plain);
+        self.out.push_str(self.plain(expr));
     }
 
     /// Writes an expression that begins a line. Goes down its left side in a loop.
@@ -89,7 +88,9 @@ impl Printer<'_> {
                     self.out.push('\n');
                     self.expr(&binary.right, level_of_link + 1)?;
                 }
-                Expr::Subquery(subquery) => self.out.push_str(&window(subquery)),
+                Expr::Subquery(subquery) => {
+                    self.out.push_str(&self.plain(link)[self.plain(&subquery.inner).len()..]);
+                }
                 _ => unreachable!("only these have chains"),
             }
             self.fits()?;

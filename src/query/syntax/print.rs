@@ -6,8 +6,8 @@ use super::duration::format_ms;
 use super::string::quote;
 use super::token::word;
 use super::tree::{
-    Aggregate, At, Binary, Cardinality, Edges, Expr, Formula, LabelMatcher, Length, Matching, Number, Shift, Subquery,
-    VectorSelector,
+    Aggregate, At, Binary, Cardinality, Edges, Expr, Formula, LabelMatcher, Length, Matching, Number, Operator, Shift,
+    Subquery, VectorSelector,
 };
 use crate::model::MatchOp;
 use crate::query::float::format_plain;
@@ -15,29 +15,38 @@ use crate::query::float::format_plain;
 /// The expression on one line.
 pub(crate) fn print(expr: &Expr) -> String {
     let mut out = String::new();
-    write_expr(&mut out, expr, &mut |_, _, _| {});
+    write_expr(&mut out, expr, None, &mut |_, _, _| {});
     out
 }
 
 /// What is told of each expression when it is written: where it begins and ends.
 pub(super) type Written<'w> = &'w mut dyn FnMut(&Expr, usize, usize);
 
-/// Writes an expression. Goes down its left side in a loop.
-pub(super) fn write_expr(out: &mut String, expr: &Expr, written: Written<'_>) {
+/// Writes an expression, behind which an operator may follow. Goes down its left side in a loop.
+pub(super) fn write_expr(out: &mut String, expr: &Expr, follows: Option<Operator>, written: Written<'_>) {
     let start = out.len();
     let (end, links) = chain(expr);
-    write_end(out, end, written);
+    // What follows a link, or the end, is the operator of the link above.
+    let behind = |index: usize| index.checked_sub(1).map_or(follows, |above| operator(links[above]));
+    write_end(out, end, behind(links.len()), written);
     written(end, start, out.len());
-    for link in links.into_iter().rev() {
+    for (index, link) in links.iter().enumerate().rev() {
         match link {
             Expr::Binary(binary) => {
                 out.push_str(&format!(" {} ", operation(binary)));
-                write_expr(out, &binary.right, written);
+                write_expr(out, &binary.right, behind(index), written);
             }
-            Expr::Subquery(subquery) => out.push_str(&window(subquery)),
+            Expr::Subquery(subquery) => write_window(out, subquery, behind(index)),
             _ => unreachable!("only these have chains"),
         }
         written(link, start, out.len());
+    }
+}
+
+fn operator(expr: &Expr) -> Option<Operator> {
+    match expr {
+        Expr::Binary(binary) => Some(binary.operator),
+        _ => None,
     }
 }
 
@@ -56,26 +65,26 @@ pub(super) fn chain(expr: &Expr) -> (&Expr, Vec<&Expr>) {
 }
 
 /// Writes what is no link of a chain.
-fn write_end(out: &mut String, expr: &Expr, written: Written<'_>) {
+fn write_end(out: &mut String, expr: &Expr, follows: Option<Operator>, written: Written<'_>) {
     match expr {
-        Expr::Number(number) => out.push_str(&format_number(number)),
+        Expr::Number(number) => out.push_str(&format_number(number, follows)),
         Expr::Text(text) => out.push_str(&text.quoted()),
         Expr::Vector(selector) => {
             write_series(out, selector);
             write_at(out, &selector.shift);
             write_edges(out, selector.edges);
-            write_offset(out, &selector.shift);
+            write_offset(out, &selector.shift, follows);
         }
         Expr::Matrix(matrix) => {
             write_series(out, &matrix.selector);
             out.push_str(&format!("[{}]", length(&matrix.range)));
             write_edges(out, matrix.selector.edges);
             write_at(out, &matrix.selector.shift);
-            write_offset(out, &matrix.selector.shift);
+            write_offset(out, &matrix.selector.shift, follows);
         }
         Expr::Unary(unary) => {
             out.push(if unary.is_minus { '-' } else { '+' });
-            write_expr(out, &unary.inner, written);
+            write_expr(out, &unary.inner, follows, written);
         }
         Expr::Aggregate(aggregate) => {
             out.push_str(&aggregation(aggregate));
@@ -92,7 +101,7 @@ fn write_end(out: &mut String, expr: &Expr, written: Written<'_>) {
         }
         Expr::Paren(paren) => {
             out.push('(');
-            write_expr(out, &paren.inner, written);
+            write_expr(out, &paren.inner, None, written);
             out.push(')');
         }
         Expr::Binary(_) | Expr::Subquery(_) => unreachable!("a chain does not end in a link"),
@@ -104,12 +113,18 @@ fn write_list<'e>(out: &mut String, list: impl Iterator<Item = &'e Expr>, writte
         if index > 0 {
             out.push_str(", ");
         }
-        write_expr(out, expr, written);
+        write_expr(out, expr, None, written);
     }
 }
 
-fn format_number(number: &Number) -> String {
-    if number.is_duration { format_seconds(number.value) } else { format_plain(number.value) }
+fn format_number(number: &Number, follows: Option<Operator>) -> String {
+    // A sign would be read as one before the power.
+    let is_base = follows == Some(Operator::Power) && number.value == f64::INFINITY;
+    match number.value {
+        _ if is_base => "Inf".to_owned(),
+        seconds if number.is_duration => format_seconds(seconds),
+        value => format_plain(value),
+    }
 }
 
 fn format_seconds(seconds: f64) -> String {
@@ -156,10 +171,12 @@ fn write_at(out: &mut String, shift: &Shift) {
     }
 }
 
-fn write_offset(out: &mut String, shift: &Shift) {
-    if let Some(offset) = &shift.offset {
-        out.push_str(&format!(" offset {}", length(offset)));
-    }
+fn write_offset(out: &mut String, shift: &Shift, follows: Option<Operator>) {
+    let Some(offset) = &shift.offset else { return };
+    // Without a sign, what follows the parenthesis would be read as part of the formula.
+    let is_paren = matches!(offset, Length::Computed { formula: Formula::Paren(_), .. });
+    let sign = if is_paren && follows.is_some_and(Operator::is_arithmetic) { "+" } else { "" };
+    out.push_str(&format!(" offset {sign}{}", length(offset)));
 }
 
 fn write_edges(out: &mut String, edges: Option<Edges>) {
@@ -201,13 +218,12 @@ fn print_formula(written: &Formula) -> String {
     }
 }
 
-/// What stands behind the inner expression of a subquery.
-pub(super) fn window(subquery: &Subquery) -> String {
+/// Writes what stands behind the inner expression of a subquery.
+fn write_window(out: &mut String, subquery: &Subquery, follows: Option<Operator>) {
     let step = subquery.step.as_ref().map(length).unwrap_or_default();
-    let mut out = format!("[{}:{step}]", length(&subquery.range));
-    write_at(&mut out, &subquery.shift);
-    write_offset(&mut out, &subquery.shift);
-    out
+    out.push_str(&format!("[{}:{step}]", length(&subquery.range)));
+    write_at(out, &subquery.shift);
+    write_offset(out, &subquery.shift, follows);
 }
 
 /// What stands before the arguments of an aggregation.

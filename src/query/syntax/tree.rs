@@ -296,6 +296,12 @@ impl Operator {
         matches!(self, Equal | NotEqual | Less | LessOrEqual | Greater | GreaterOrEqual)
     }
 
+    /// Whether it is one of those that formulas for lengths of time have too.
+    pub(super) fn is_arithmetic(self) -> bool {
+        use Operator::{Add, Divide, Modulo, Multiply, Power, Subtract};
+        matches!(self, Add | Subtract | Multiply | Divide | Modulo | Power)
+    }
+
     /// Whether it works on sets of series rather than on values.
     pub(crate) fn is_set(self) -> bool {
         matches!(self, Operator::And | Operator::Or | Operator::Unless)

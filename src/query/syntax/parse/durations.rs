@@ -100,7 +100,7 @@ impl Parser<'_> {
     fn formula_from(&mut self, rule: Rule, first: Part, tightness_min: u8) -> Parsed<Part> {
         let (mut left, mut operators) = (first, 0);
         while let Kind::Operator(operator) = self.peek()?.kind {
-            if !is_arithmetic(operator) || tightness(operator) < tightness_min {
+            if !operator.is_arithmetic() || tightness(operator) < tightness_min {
                 break;
             }
             let token = self.take()?;
@@ -167,11 +167,6 @@ impl Parser<'_> {
         };
         Ok(Part { formula, span })
     }
-}
-
-fn is_arithmetic(operator: Operator) -> bool {
-    use Operator::{Add, Divide, Modulo, Multiply, Power, Subtract};
-    matches!(operator, Add | Subtract | Multiply | Divide | Modulo | Power)
 }
 
 fn combine(left: Part, operator: Operator, token: Token, right: Part) -> Parsed<Part> {

@@ -15,15 +15,13 @@ const WE_READ: &[(&str, &str)] = &[
     ("[5m*2]", "formulas for lengths"),
     ("[(5m)]", "formulas for lengths"),
     ("step()", "formulas for lengths, and the step as a function"),
-    ("/2:", "formulas for lengths"),
     ("offset (1h-5m)", "formulas for lengths"),
     ("offset -(1h-5m)", "formulas for lengths"),
-    ("MAX_OF(", "formulas for lengths"),
     ("min_of(", "formulas for lengths, and functions of two scalars"),
     ("anchored", "windows with samples at their edges"),
     ("smoothed", "windows with samples at their edges"),
+    ("a:b", "labels that are named like recording rules"),
     ("</", "operators that trim native histograms"),
-    ("start() + end()", "the query's start and end as functions"),
     ("info(orders, {})", "labels of info that take everything"),
 ];
 

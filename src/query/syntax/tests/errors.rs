@@ -318,7 +318,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
 pub(super) const REFUSED_SINCE: &[(&str, &str)] = &[
     ("orders[]", r#"1:8: unexpected "]" in subquery or range selector, expected number, duration, step(), or range()"#),
     ("orders[5m:", "1:11: unclosed left bracket"),
-    ("orders[5m:)", r#"1:11: unexpected right parenthesis ')'"#),
+    ("orders[5m:)", r#"1:12: unexpected right parenthesis ')'"#),
     (
         "(orders[5m:)",
         r#"1:12: unexpected ")" in subquery selector, expected number, duration, step(), range(), or "]""#,

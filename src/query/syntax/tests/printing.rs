@@ -134,6 +134,7 @@ pub(super) const PRINTED_SINCE: &[(&str, &str)] = &[
     ("orders offset +step()", "orders offset step()"),
     ("orders offset 100 + 2", "orders offset 1m40s + 2"),
     ("orders offset -min_of(range(),5m)+1", "orders offset -min_of(range(), 5m) + 1"),
+    ("orders offset (1h-5m) @ 1 + 5", "orders @ 1.000 offset +(1h - 5m) + 5"),
     ("orders[5m] anchored offset 5m @ 10", "orders[5m] anchored @ 10.000 offset 5m"),
     ("orders offset 5m smoothed", "orders smoothed offset 5m"),
     ("orders anchored[5m]", "orders[5m] anchored"),
@@ -144,6 +145,7 @@ pub(super) const PRINTED_SINCE: &[(&str, &str)] = &[
     ),
     ("a - fill_right(1) fill_left(1e6) b", "a - fill_left (1e+06) fill_right (1) b"),
     ("fill + fill_left", "fill + fill_left"),
+    ("Inf^orders", "Inf ^ orders"),
     ("orders </ 5 >/ 2", "orders </ 5 >/ 2"),
     ("start() + end() - step() * range()", "start() + end() - step() * range()"),
     ("min_of(1,max_of(2,3))", "min_of(1, max_of(2, 3))"),
@@ -163,8 +165,8 @@ fn a_tree_is_printed_as_prometheus_prints_it() {
 
 #[test]
 fn what_is_too_long_for_a_line_is_split_as_prometheus_splits_it() {
-    let long = r#"orders_duration_seconds_bucket{region="europe-west", node="checkout-1", code=~"5..", shop!="test"}"#;
-    let sorted = r#"orders_duration_seconds_bucket{code=~"5..",node="checkout-1",region="europe-west",shop!="test"}"#;
+    let long = r#"http_requests_duration_seconds_bucket{region="europe-west", node="checkout-1", code=~"5.."}"#;
+    let sorted = r#"http_requests_duration_seconds_bucket{code=~"5..",node="checkout-1",region="europe-west"}"#;
     let split = |query: String| pretty(&tree(&query), 1 << 12).expect("it is short enough");
     // Each laid out as Prometheus 3.5.3 laid it out.
     assert_eq!(
@@ -183,7 +185,7 @@ fn what_is_too_long_for_a_line_is_split_as_prometheus_splits_it() {
     assert_eq!(
         split(format!("-(max_over_time((topk(5, {long}) or {long})[1h:5m] offset 1d))")),
         format!(
-            "-(\n  max_over_time(\n    (\n        topk(\n          5,\n          {sorted}\n        )\n      or\n        {sorted}\n    \
+            "-(\n  max_over_time(\n    (\n        topk(5, {sorted})\n      or\n        {sorted}\n    \
              )[1h:5m] offset 1d\n  )\n)"
         )
     );
