@@ -11,7 +11,7 @@ use super::eval::{Context, Evaluated, ResetsWanted, Scalar, evaluate};
 use super::lower::{self, Frame};
 use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
-use super::syntax::{self, tree::Edges};
+use super::syntax::{self, Edges};
 use super::table::{Scratch, Table};
 use super::window::{Samples, Windows};
 use crate::clock::Clock;

@@ -31,13 +31,29 @@ pub fn format_plain(value: f64) -> String {
     }
 }
 
-/// A number within a message, as Go's `%g` writes it: an exponent below 1e-4 and from 1e21 on.
+/// A number within a message, as Go's `%g` writes it: an exponent below 1e-4 and from 1e6 on.
 pub(super) fn format_go_g(value: f64) -> String {
     let magnitude = value.abs();
-    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e21).contains(&magnitude) {
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e6).contains(&magnitude) {
         return go_exponent(value);
     }
     format_plain(value)
+}
+
+/// A number rounded to two digits, as Go's `%.2g` writes it: an exponent below 1e-4 and from 100 on.
+pub(super) fn format_two_digits(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format_plain(value);
+    }
+    let rounded: f64 = format!("{value:.1e}").parse().expect("a number was written");
+    if (1e-4..1e2).contains(&rounded.abs()) { format_plain(rounded) } else { go_exponent(rounded) }
+}
+
+/// A number as a label's value in OpenMetrics: as [`format_go_g`], whole ones with `.0`.
+pub(super) fn format_open_metrics(value: f64) -> String {
+    let text = format_go_g(value);
+    let is_whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if is_whole { text + ".0" } else { text }
 }
 
 /// Rust writes `1e-7` where Go writes `1e-07`: a sign always, and two digits at least.

@@ -11,7 +11,7 @@ use super::error::QueryError;
 use super::eval::{Context, ResetsWanted};
 use super::plan::{Selector, Shift};
 use super::remarks::Remarks;
-use super::syntax::tree::{Edges, Span};
+use super::syntax::{Edges, Span};
 use super::table::{Row, Scratch, Source, Table};
 use super::window::Samples;
 use crate::model::{CounterResetHint, FloatHistogram, Matcher, TimeRange, is_stale};

@@ -54,11 +54,14 @@
 //! Deliberately absent: native histograms, most experimental functions, `fill`, delayed removal of metric names, and
 //! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.
 
+mod accumulator;
 mod aggregate;
 mod binary;
+mod buckets;
 mod budget;
 mod calendar;
 mod column;
+mod count_values;
 mod counter;
 mod edges;
 mod elements;
@@ -68,13 +71,19 @@ mod eval;
 mod fill;
 mod float;
 mod functions;
+mod grouping;
 mod histogram;
+mod histogram_functions;
+mod histogram_groups;
 mod histogram_rate;
+mod info;
 mod labelling;
 mod leaf;
+mod limit;
 mod lower;
 mod matching;
 mod mixed;
+mod natural;
 mod notes;
 mod over_time;
 mod pairs;
@@ -87,15 +96,19 @@ mod syntax;
 mod table;
 mod window;
 
+pub use buckets::bucket_quantile;
 pub use budget::{Cancelled, Limits};
 pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
-pub use histogram::bucket_quantile;
-pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub use plan::Plan;
-pub(crate) use syntax::tree::Aggregator;
+pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
+pub(crate) use syntax::Aggregator;
 
+#[cfg(test)]
+mod function_tests;
+#[cfg(test)]
+mod group_properties;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

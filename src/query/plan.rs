@@ -12,7 +12,7 @@
 //! does not satisfy, lengths of time are numbers, parentheses are gone, and the tree is at most as deep as the limit on
 //! nesting, but for chains of operators on the left.
 
-use super::syntax::tree::{Aggregator, Edges, Operator, Span};
+use super::syntax::{Aggregator, Edges, Operator, Span};
 use crate::model::Matcher;
 
 /// One expression, and where it stands in the text.

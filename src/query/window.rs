@@ -12,7 +12,7 @@ use super::eval::{self, Context, Evaluated, ResetsWanted};
 use super::functions;
 use super::leaf::{drop_stale, find_resets, looked_at, select};
 use super::plan::{Plan, Range, RangeInput};
-use super::syntax::tree::Edges;
+use super::syntax::Edges;
 use super::table::{Row, Scratch, Table};
 use crate::model::{CounterResetHint, FloatHistogram, Labels, TimeRange};
 use crate::storage::view::{Columns, SeriesView};
