@@ -155,7 +155,8 @@ pub(super) fn each<'q>(
     table: Table<'q>,
     compute: impl Fn(usize, f64) -> f64 + Send + Sync + 'q,
 ) -> Table<'q> {
-    table.shed_names(context).map(move |_, column| column.map(&compute))
+    // Names last: histograms go, and must not count as a second row with the same labels.
+    table.map(move |_, column| column.map(&compute)).shed_names(context)
 }
 
 /// Seconds that are known of a query before it is evaluated.
@@ -203,13 +204,14 @@ fn timestamp<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>,
         return Ok(leaf::instant(context, selector, Shown::Seconds)?.shed_names(context));
     }
     let grid = context.grid;
-    let table = vector(context, argument)?.shed_names(context);
-    Ok(table.map(move |_, column| {
+    let table = vector(context, argument)?;
+    let times = table.map(move |_, column| {
         for step in column.occupied().into_owned().iter() {
             column.set(step, grid.time_ms(step) as f64 / 1000.0);
         }
         column.histograms = None;
-    }))
+    });
+    Ok(times.shed_names(context))
 }
 
 fn bounded<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan]) -> Result<Table<'q>, QueryError> {
@@ -233,12 +235,13 @@ fn bounded<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan])
         }
         _ => {
             let (min, max) = (bound(1, f64::NAN)?, bound(2, f64::NAN)?);
-            Ok(table.shed_names(context).map(move |_, column| {
+            let clamped = table.map(move |_, column| {
                 column.filter_map(|step, value| {
                     let (min, max) = (min.at(step), max.at(step));
                     (max >= min || min.is_nan() || max.is_nan()).then(|| largest(min, smallest(max, value)))
                 });
-            }))
+            });
+            Ok(clamped.shed_names(context))
         }
     }
 }

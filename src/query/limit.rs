@@ -83,7 +83,7 @@ pub(super) fn share<'q>(
     let steps = context.grid.count;
     let all = || (0..steps).map(|step| ratio.at(step));
     if all().all(|ratio| ratio == 0.0) {
-        return Ok(Table::held(Vec::new()));
+        return inner.nothing(context);
     }
     if all().any(f64::is_nan) {
         return Err(QueryError::execution("Ratio value is NaN"));

@@ -84,7 +84,8 @@ impl Lowering<'_> {
             Expr::Unary(unary) => {
                 let inner = self.expression(&unary.inner)?;
                 match inner.node {
-                    node if !unary.is_minus => node,
+                    Node::Selector(_) if !unary.is_minus => Node::Plus(Box::new(inner)),
+                    _ if !unary.is_minus => return Ok(inner),
                     Node::Number(number) => Node::Number(-number),
                     node => Node::Negate(Box::new(Plan { node, span: inner.span })),
                 }

@@ -68,6 +68,8 @@ pub(crate) enum Node {
     },
     /// Unary minus.
     Negate(Box<Plan>),
+    /// Unary plus before a selector, which then is no selector to `timestamp` and `absent`.
+    Plus(Box<Plan>),
     /// Any other function.
     Call {
         /// Which.
@@ -248,7 +250,7 @@ impl Plan {
             Node::Text(_) => Kind::Text,
             Node::Range(_) => Kind::Matrix,
             Node::Selector(_) | Node::Rollup { .. } | Node::Aggregate { .. } => Kind::Vector,
-            Node::Negate(inner) => inner.kind(),
+            Node::Negate(inner) | Node::Plus(inner) => inner.kind(),
             Node::Binary { left, right, .. } => match (right.kind(), left.kind()) {
                 (Kind::Scalar, Kind::Scalar) => Kind::Scalar,
                 _ => Kind::Vector,

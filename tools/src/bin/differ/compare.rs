@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::answer::{Answer, Outcome, Point, Row};
+use crate::known::same_remark;
 
 /// Sums and what is made of them differ in their last bits with the order of adding: Prometheus keeps series that operators
 /// made in a hash table, whose order it draws anew for each query.
@@ -12,8 +13,8 @@ const RELATIVE: f64 = 1e-9;
 pub(crate) fn compare(query: &str, is_instant: bool, ours: &Answer, theirs: &Answer) -> Option<String> {
     let difference = outcomes(query, is_instant, &ours.outcome, &theirs.outcome);
     difference
-        .or_else(|| remarks("warnings", &ours.warnings, &theirs.warnings))
-        .or_else(|| remarks("infos", &ours.infos, &theirs.infos))
+        .or_else(|| remarks(query, "warnings", &ours.warnings, &theirs.warnings))
+        .or_else(|| remarks(query, "infos", &ours.infos, &theirs.infos))
 }
 
 fn outcomes(query: &str, is_instant: bool, ours: &Outcome, theirs: &Outcome) -> Option<String> {
@@ -106,13 +107,14 @@ fn order(query: &str, is_instant: bool, ours: &[Row], theirs: &[Row]) -> Option<
 }
 
 /// At most 10 are told, drawn from all: then only whether there are any is compared.
-fn remarks(what: &str, ours: &[String], theirs: &[String]) -> Option<String> {
+fn remarks(query: &str, what: &str, ours: &[String], theirs: &[String]) -> Option<String> {
     if ours.len().max(theirs.len()) >= 10 {
         return (ours.is_empty() || theirs.is_empty()).then(|| format!("{what}: none on one side"));
     }
-    let alone = |ours: &[String], theirs: &[String]| ours.iter().find(|one| !theirs.contains(one)).cloned();
-    if let Some(text) = alone(ours, theirs) {
+    let ours_alone = ours.iter().find(|one| !theirs.iter().any(|other| same_remark(query, one, other)));
+    if let Some(text) = ours_alone {
         return Some(format!("{what}: ours alone: {text}"));
     }
-    alone(theirs, ours).map(|text| format!("{what}: theirs alone: {text}"))
+    let theirs_alone = theirs.iter().find(|one| !ours.iter().any(|other| same_remark(query, other, one)));
+    theirs_alone.map(|text| format!("{what}: theirs alone: {text}"))
 }

@@ -49,6 +49,8 @@ impl Data {
         maker.native();
         maker.odd();
         maker.series.retain(|series| !series.samples.is_empty());
+        // Prometheus reads series as they came: in the order of their labels, so that `limitk` and ties have one order.
+        maker.series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Data { start_ms, series: maker.series }
     }
 
@@ -323,16 +325,16 @@ impl Maker {
     }
 
     fn histograms(&mut self, shape: Shape, scrapes: Scrapes) -> Vec<(i64, Seen)> {
+        let has_negative = self.dice.chance(50);
         let mut now = Observed::default();
         let mut samples = Vec::new();
         for moment in self.moments(scrapes) {
             if self.dice.chance(2) || matches!(shape, Shape::Gauge) {
                 now = Observed::default();
             }
-            now.observe(&mut self.dice, shape);
+            now.observe(&mut self.dice, shape, has_negative);
             let of_integers = !matches!(shape, Shape::Floats { .. });
-            let value = if moment.is_stale { FloatHistogram::stale() } else { now.histogram(shape) };
-            let of_integers = of_integers && !moment.is_stale;
+            let value = if moment.is_stale { FloatHistogram::stale() } else { now.histogram(shape, has_negative) };
             samples.push((moment.time_ms, Seen::Histogram { value: Arc::new(value), of_integers }));
         }
         samples
@@ -392,7 +394,7 @@ struct Observed {
 }
 
 impl Observed {
-    fn observe(&mut self, dice: &mut Dice, shape: Shape) {
+    fn observe(&mut self, dice: &mut Dice, shape: Shape, has_negative: bool) {
         for _ in 0..dice.below(5) {
             let weight = match shape {
                 Shape::Floats { .. } => (dice.fraction() * 64.0).ceil() / 16.0,
@@ -404,7 +406,7 @@ impl Observed {
                     self.sum += weight * bucket as f64;
                 }
                 (_, 0) => self.zero += weight,
-                (_, 1) => {
+                (_, 1) if has_negative => {
                     *self.negative.entry(dice.between(-3, 4)).or_default() += weight;
                     self.sum -= weight * 1.5;
                 }
@@ -416,7 +418,9 @@ impl Observed {
         }
     }
 
-    fn histogram(&self, shape: Shape) -> FloatHistogram {
+    /// Prometheus puts the buckets of later samples of a chunk, empty, into the earlier ones, and a quantile in the zero
+    /// bucket depends on whether there are any buckets on a side: each has the same sides from the first sample on.
+    fn histogram(&self, shape: Shape, has_negative: bool) -> FloatHistogram {
         let of = |cells: &BTreeMap<i64, f64>| {
             let (Some((first, _)), Some((last, _))) = (cells.first_key_value(), cells.last_key_value()) else {
                 return Side::default();
@@ -424,6 +428,7 @@ impl Observed {
             let counts = (*first..=*last).map(|index| cells.get(&index).copied().unwrap_or(0.0)).collect();
             Side::of_run(*first as i32, counts)
         };
+        let with_some = |side: Side| if side.counts.is_empty() { Side::of_run(0, vec![0.0]) } else { side };
         let custom = matches!(shape, Shape::Custom);
         let total = self.positive.values().sum::<f64>() + self.negative.values().sum::<f64>() + self.zero;
         FloatHistogram {
@@ -437,8 +442,8 @@ impl Observed {
             zero_count: self.zero,
             count: total,
             sum: self.sum,
-            positive: of(&self.positive),
-            negative: of(&self.negative),
+            positive: with_some(of(&self.positive)),
+            negative: if has_negative && !custom { with_some(of(&self.negative)) } else { Side::default() },
             custom_values: if custom { Arc::from(CUSTOM_BOUNDS) } else { Arc::from([]) },
         }
     }

@@ -19,7 +19,7 @@ use crate::compare::compare;
 use crate::data::{Data, LENGTH_MS, Seen};
 use crate::dice::Dice;
 use crate::grammar::Grammar;
-use crate::known::known;
+use crate::known::{known, settle};
 use crate::shrink::{Difference, shrink};
 use crate::term::{Kind, Term};
 use crate::wire;
@@ -101,7 +101,9 @@ impl Sides {
         if term.kind == Kind::Matrix && !matches!(when, When::At { .. }) {
             return Ok(None);
         }
-        let (ours, theirs) = self.both(&query, when).await?;
+        let (mut ours, mut theirs) = self.both(&query, when).await?;
+        settle(&mut ours);
+        settle(&mut theirs);
         self.tally.asked += 1;
         let is_instant = matches!(when, When::At { .. });
         let Some(what) = compare(&query, is_instant, &ours, &theirs) else {
@@ -113,7 +115,8 @@ impl Sides {
             return Ok(None);
         }
         for _ in 0..4 {
-            let again = self.prometheus.ask(&query, when).await?;
+            let mut again = self.prometheus.ask(&query, when).await?;
+            settle(&mut again);
             if compare(&query, is_instant, &theirs, &again).is_some() || compare(&query, is_instant, &ours, &again).is_none() {
                 self.tally.unsteady += 1;
                 return Ok(None);
@@ -163,9 +166,13 @@ fn run_seed(options: &Options, seed: u64, clock: &Clock, until: Duration) -> any
     let prometheus = address(&options.prometheus)?;
     let dozor = options.dozor.as_deref().map(address).transpose()?;
     block_on(async {
-        let message = wire::request(&data.series);
+        let requests = wire::requests(&data.series);
         for target in [Some(prometheus), dozor].into_iter().flatten() {
-            Server::new(target).write(&message).await?;
+            let mut server = Server::new(target);
+            for request in &requests {
+                server.write(request).await?;
+            }
+            stored(&ours, &mut server, &data).await?;
         }
         anyhow::Ok(())
     })??;
@@ -200,6 +207,16 @@ fn run_seed(options: &Options, seed: u64, clock: &Clock, until: Duration) -> any
         tally.add(worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??);
     }
     Ok(tally)
+}
+
+/// Makes sure that a server has what it was given.
+async fn stored(ours: &Ours, server: &mut Server, data: &Data) -> anyhow::Result<()> {
+    let (query, when) = (r#"{__name__!=""}[50m]"#, When::At { time_ms: data.start_ms + LENGTH_MS });
+    let what = compare(query, true, &ours.ask(query, when), &server.ask(query, when).await?);
+    match what {
+        None => Ok(()),
+        Some(what) => anyhow::bail!("the server does not have the data of this seed as they were written: {what}"),
+    }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {

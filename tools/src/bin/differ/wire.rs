@@ -4,13 +4,14 @@ use dozor::model::{CounterResetHint, FloatHistogram, Labels, Side};
 
 use crate::data::{Given, Seen};
 
-/// One request with all samples of the series, each series' in their order.
-pub(crate) fn request(all: &[Given]) -> Vec<u8> {
-    let mut message = Vec::new();
+/// Requests with all samples of the series, to be written one after the other.
+///
+/// A receiver stores the floats of a request before its histograms, and drops what is then too old: a request has only
+/// one kind of samples of a series.
+pub(crate) fn requests(all: &[Given]) -> Vec<Vec<u8>> {
+    let mut requests: Vec<Vec<u8>> = Vec::new();
     for series in all {
-        // A receiver takes a series' floats before its histograms: whoever mixes them must part them.
-        let is_histogram = |sample: &(i64, Seen)| matches!(sample.1, Seen::Histogram { .. });
-        for run in series.samples.chunk_by(|a, b| is_histogram(a) == is_histogram(b)) {
+        for (turn, run) in series.samples.chunk_by(|a, b| kind(&a.1) == kind(&b.1)).enumerate() {
             let mut body = labels(&series.labels);
             for (time_ms, seen) in run {
                 match seen {
@@ -25,10 +26,21 @@ pub(crate) fn request(all: &[Given]) -> Vec<u8> {
                     }
                 }
             }
-            bytes(&mut message, 1, &body);
+            if requests.len() <= turn {
+                requests.push(Vec::new());
+            }
+            bytes(&mut requests[turn], 1, &body);
         }
     }
-    message
+    requests
+}
+
+/// 0 are floats, 1 histograms of floats, 2 those of integers.
+fn kind(seen: &Seen) -> u8 {
+    match seen {
+        Seen::Number(_) => 0,
+        Seen::Histogram { of_integers, .. } => 1 + u8::from(*of_integers),
+    }
 }
 
 fn labels(labels: &Labels) -> Vec<u8> {
