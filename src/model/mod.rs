@@ -11,6 +11,7 @@ pub use histogram::{
     HistogramMean, HistogramSum, IntegerHistogram, LiteralError, MixedSchemas, NanObservations, Reconciled,
     SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, SCHEMA_RESERVED_MAX, Side, Span, Trim,
 };
+pub(crate) use histogram::log2;
 pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
 };

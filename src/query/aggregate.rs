@@ -10,12 +10,12 @@
 //! accumulators of their group, one for each step: what is held is groups × steps, however many rows there are. They
 //! are added in the order of the rows, whatever thread computed them, so that a sum does not change from call to call.
 
-use super::accumulator::{Accumulator, Count, Max, Min, OfHistograms, Present};
+use super::accumulator::{Accumulator, Count, Max, Min, OfHistograms, Present, Variance};
 use super::column::{Column, Steps};
 use super::count_values::count_values;
 use super::error::QueryError;
 use super::eval::{Context, Scalar, scalar, text, vector};
-use super::float::{Mean, Spread, Sum, format_go_g, quantile};
+use super::float::{Mean, Sum, format_go_g, quantile};
 use super::grouping::Groups;
 use super::histogram_groups::{HistogramGroup, Remarks};
 use super::plan::{Node, Plan};
@@ -46,9 +46,9 @@ pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Tab
         Aggregator::Max => of.fold::<Max>()?,
         Aggregator::Count => of.fold::<Count>()?,
         Aggregator::Group => of.fold::<Present>()?,
-        Aggregator::Stdvar => of.fold::<Spread>()?,
+        Aggregator::Stdvar => of.fold::<Variance>()?,
         Aggregator::Stddev => {
-            let mut rows = of.fold::<Spread>()?;
+            let mut rows = of.fold::<Variance>()?;
             rows.iter_mut().for_each(|(_, column)| column.map(|_, variance| variance.sqrt()));
             rows
         }

@@ -14,7 +14,7 @@ use super::lower::Frame;
 use super::plan::{Function, Node, Plan, Range, RangeInput, Rollup, Selector};
 use super::syntax::Span;
 use super::table::{Row, Table};
-use super::{calendar, info, labelling, rank, rollup};
+use super::{calendar, elementary, info, labelling, rank, rollup};
 use crate::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 /// Evaluates one call whose arguments the parser has checked. `span` is where it stands.
@@ -117,8 +117,8 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Exp => f64::exp,
         Function::Sqrt => f64::sqrt,
         Function::Ln => f64::ln,
-        Function::Log2 => f64::log2,
-        Function::Log10 => f64::log10,
+        Function::Log2 => elementary::log2,
+        Function::Log10 => elementary::log10,
         Function::Sgn => sign,
         Function::Sin => f64::sin,
         Function::Cos => f64::cos,
@@ -126,12 +126,12 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Asin => f64::asin,
         Function::Acos => f64::acos,
         Function::Atan => f64::atan,
-        Function::Sinh => f64::sinh,
-        Function::Cosh => f64::cosh,
+        Function::Sinh => elementary::sinh,
+        Function::Cosh => elementary::cosh,
         Function::Tanh => f64::tanh,
-        Function::Asinh => f64::asinh,
-        Function::Acosh => f64::acosh,
-        Function::Atanh => f64::atanh,
+        Function::Asinh => elementary::asinh,
+        Function::Acosh => elementary::acosh,
+        Function::Atanh => elementary::atanh,
         Function::Deg => |radians| radians * 180.0 / std::f64::consts::PI,
         Function::Rad => |degrees| degrees * std::f64::consts::PI / 180.0,
         _ => return None,

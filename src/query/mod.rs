@@ -64,6 +64,7 @@ mod column;
 mod count_values;
 mod counter;
 mod edges;
+mod elementary;
 mod elements;
 mod engine;
 mod error;

@@ -68,7 +68,7 @@ pub(crate) enum Node {
     },
     /// Unary minus.
     Negate(Box<Plan>),
-    /// Unary plus before a selector, which then is no selector to `timestamp` and `absent`.
+    /// Unary plus, behind which a selector is none to `timestamp` and `absent`.
     Plus(Box<Plan>),
     /// Any other function.
     Call {

@@ -11,7 +11,7 @@ const LN2_HIGH: f64 = 6.93147180369123816490e-01;
 const LN2_LOW: f64 = 1.90821492927058770002e-10;
 
 /// The logarithm to base 2.
-pub(super) fn log2(value: f64) -> f64 {
+pub(crate) fn log2(value: f64) -> f64 {
     if value.is_nan() || value < 0.0 {
         return f64::NAN;
     }

@@ -20,12 +20,17 @@ pub(crate) enum When {
 }
 
 impl When {
+    /// The steps of a range; an instant has none.
+    pub(crate) fn steps_ms(self) -> Vec<i64> {
+        let When::Over { start_ms, end_ms, step_ms } = self else { return Vec::new() };
+        (0..=(end_ms - start_ms) / step_ms).map(|step| start_ms + step * step_ms).collect()
+    }
+
     /// Fewer steps, the fewest first.
     pub(crate) fn smaller(self) -> Vec<When> {
         let When::Over { start_ms, end_ms, step_ms } = self else { return Vec::new() };
         let count = (end_ms - start_ms) / step_ms + 1;
-        let times = (0..count).map(|step| start_ms + step * step_ms);
-        let mut found: Vec<When> = times.map(|time_ms| When::At { time_ms }).collect();
+        let mut found: Vec<When> = self.steps_ms().into_iter().map(|time_ms| When::At { time_ms }).collect();
         if count > 1 {
             let middle_ms = start_ms + count / 2 * step_ms;
             found.push(When::Over { start_ms, end_ms: middle_ms - step_ms, step_ms });

@@ -35,6 +35,8 @@ pub(crate) struct Given {
 /// All series of a seed.
 pub(crate) struct Data {
     pub(crate) start_ms: i64,
+    /// The labels of all series that any seed may have, in order.
+    roll: Vec<Labels>,
     pub(crate) series: Vec<Given>,
 }
 
@@ -48,10 +50,20 @@ impl Data {
         maker.classic();
         maker.native();
         maker.odd();
-        maker.series.retain(|series| !series.samples.is_empty());
-        // Prometheus reads series as they came: in the order of their labels, so that `limitk` and ties have one order.
         maker.series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Data { start_ms, series: maker.series }
+        let roll = maker.series.iter().map(|series| series.labels.clone()).collect();
+        maker.series.retain(|series| !series.samples.is_empty());
+        Data { start_ms, roll, series: maker.series }
+    }
+
+    /// One sample of all series that there may ever be, from before all data. Prometheus reads series in the order in
+    /// which it first saw them: with these written first that is the order of their labels, as `limitk` and ties need it.
+    pub(crate) fn roll_call(&self) -> Vec<Given> {
+        let called = |labels: &Labels| Given {
+            labels: labels.clone(),
+            samples: vec![(EPOCH_MS - APART_MS, Seen::Number(0.0))],
+        };
+        self.roll.iter().map(called).collect()
     }
 
     /// The series as the query engine takes them.
@@ -165,9 +177,7 @@ impl Maker {
         for (job, instance) in TARGETS {
             for path in ["/", "/cart"] {
                 for code in ["200", "500"] {
-                    if self.dice.chance(25) {
-                        continue;
-                    }
+                    let is_left_out = self.dice.chance(25);
                     let scrapes = if self.dice.chance(30) { Scrapes::Gappy } else { Scrapes::Jittered };
                     let labels = [
                         ("__name__", "requests_total"),
@@ -176,6 +186,10 @@ impl Maker {
                         ("path", path),
                         ("code", code),
                     ];
+                    if is_left_out {
+                        self.push(&labels, Vec::new());
+                        continue;
+                    }
                     let whole = self.dice.chance(70);
                     let mut total = self.dice.fraction() * 100.0;
                     let rise = 1.0 + self.dice.fraction() * 50.0;
@@ -213,8 +227,10 @@ impl Maker {
             self.numbers(&[("__name__", "up"), ("job", job), ("instance", instance)], Scrapes::Jittered, |dice, _| {
                 if dice.chance(10) { 0.0 } else { 1.0 }
             });
-            if self.dice.chance(70) {
-                let labels = [("__name__", "limit"), ("job", job), ("instance", instance)];
+            let labels = [("__name__", "limit"), ("job", job), ("instance", instance)];
+            if self.dice.chance(30) {
+                self.push(&labels, Vec::new());
+            } else {
                 let level = (self.dice.below(40) as f64) - 5.0;
                 self.numbers(&labels, Scrapes::Gappy, |_, index| level + (index / 30) as f64);
             }
@@ -228,9 +244,7 @@ impl Maker {
     /// Series that say what a target is; some change, some are missing.
     fn infos(&mut self) {
         for (job, instance) in TARGETS {
-            if self.dice.chance(20) {
-                continue;
-            }
+            let is_left_out = self.dice.chance(20);
             let split = if self.dice.chance(50) { LENGTH_MS / 2 } else { LENGTH_MS };
             for (version, from_ms, to_ms) in [("1.0", 0, split), ("1.1", split, LENGTH_MS)] {
                 let labels = [
@@ -242,7 +256,7 @@ impl Maker {
                 ];
                 let mut moments = self.moments(Scrapes::Jittered);
                 let start_ms = self.start_ms;
-                moments.retain(|moment| (from_ms..to_ms).contains(&(moment.time_ms - start_ms)));
+                moments.retain(|moment| !is_left_out && (from_ms..to_ms).contains(&(moment.time_ms - start_ms)));
                 if let Some(last) = moments.last_mut() {
                     last.is_stale = to_ms < LENGTH_MS;
                 }
@@ -301,16 +315,18 @@ impl Maker {
                 ("native_custom", Shape::Custom),
                 ("native_gauge", Shape::Gauge),
             ] {
+                let labels = [("__name__", name), ("job", job), ("instance", instance)];
                 if self.dice.chance(30) {
+                    self.push(&labels, Vec::new());
                     continue;
                 }
                 let scrapes = if self.dice.chance(30) { Scrapes::Gappy } else { Scrapes::Jittered };
-                let samples = self.histograms(shape, scrapes);
-                self.push(&[("__name__", name), ("job", job), ("instance", instance)], samples);
+                let samples = self.histograms(shape, scrapes, job == "api");
+                self.push(&labels, samples);
             }
         }
         for job in ["api", "web"] {
-            let mut samples = self.histograms(Shape::Integers { schema: 1 }, Scrapes::Jittered);
+            let mut samples = self.histograms(Shape::Integers { schema: 1 }, Scrapes::Jittered, false);
             let mut as_number = false;
             for (_, seen) in &mut samples {
                 if self.dice.chance(12) {
@@ -324,17 +340,16 @@ impl Maker {
         }
     }
 
-    fn histograms(&mut self, shape: Shape, scrapes: Scrapes) -> Vec<(i64, Seen)> {
-        let has_negative = self.dice.chance(50);
-        let mut now = Observed::default();
+    fn histograms(&mut self, shape: Shape, scrapes: Scrapes, has_negative: bool) -> Vec<(i64, Seen)> {
+        let mut now = Observed::new(has_negative);
         let mut samples = Vec::new();
         for moment in self.moments(scrapes) {
             if self.dice.chance(2) || matches!(shape, Shape::Gauge) {
-                now = Observed::default();
+                now = Observed::new(has_negative);
             }
             now.observe(&mut self.dice, shape, has_negative);
             let of_integers = !matches!(shape, Shape::Floats { .. });
-            let value = if moment.is_stale { FloatHistogram::stale() } else { now.histogram(shape, has_negative) };
+            let value = if moment.is_stale { FloatHistogram::stale() } else { now.histogram(shape) };
             samples.push((moment.time_ms, Seen::Histogram { value: Arc::new(value), of_integers }));
         }
         samples
@@ -350,7 +365,8 @@ impl Maker {
             -0.0,
             1e308,
             -1e308,
-            5e-324,
+            // No smaller one: the logarithm of Go on x86-64 is wrong for those.
+            3e-308,
             1.5,
             -2.5,
             1e-9,
@@ -394,6 +410,14 @@ struct Observed {
 }
 
 impl Observed {
+    /// So much that a rate is never cut off where the counter would have been zero: 3.5 does not cut off histograms. And
+    /// on all sides: Prometheus puts the buckets of later samples of a chunk, empty, into the earlier ones, and a quantile
+    /// in the zero bucket depends on whether there are any buckets on a side.
+    fn new(has_negative: bool) -> Observed {
+        let negative = if has_negative { BTreeMap::from([(1, 50.0)]) } else { BTreeMap::new() };
+        Observed { positive: (0..5).map(|bucket| (bucket, 300.0)).collect(), negative, zero: 20.0, sum: 900.0 }
+    }
+
     fn observe(&mut self, dice: &mut Dice, shape: Shape, has_negative: bool) {
         for _ in 0..dice.below(5) {
             let weight = match shape {
@@ -418,9 +442,7 @@ impl Observed {
         }
     }
 
-    /// Prometheus puts the buckets of later samples of a chunk, empty, into the earlier ones, and a quantile in the zero
-    /// bucket depends on whether there are any buckets on a side: each has the same sides from the first sample on.
-    fn histogram(&self, shape: Shape, has_negative: bool) -> FloatHistogram {
+    fn histogram(&self, shape: Shape) -> FloatHistogram {
         let of = |cells: &BTreeMap<i64, f64>| {
             let (Some((first, _)), Some((last, _))) = (cells.first_key_value(), cells.last_key_value()) else {
                 return Side::default();
@@ -428,9 +450,9 @@ impl Observed {
             let counts = (*first..=*last).map(|index| cells.get(&index).copied().unwrap_or(0.0)).collect();
             Side::of_run(*first as i32, counts)
         };
-        let with_some = |side: Side| if side.counts.is_empty() { Side::of_run(0, vec![0.0]) } else { side };
         let custom = matches!(shape, Shape::Custom);
-        let total = self.positive.values().sum::<f64>() + self.negative.values().sum::<f64>() + self.zero;
+        let outside = if custom { 0.0 } else { self.negative.values().sum::<f64>() + self.zero };
+        let total = self.positive.values().sum::<f64>() + outside;
         FloatHistogram {
             hint: if matches!(shape, Shape::Gauge) { CounterResetHint::Gauge } else { CounterResetHint::Unknown },
             schema: match shape {
@@ -439,11 +461,11 @@ impl Observed {
                 Shape::Gauge => 0,
             },
             zero_threshold: if custom { 0.0 } else { 0.001 },
-            zero_count: self.zero,
+            zero_count: if custom { 0.0 } else { self.zero },
             count: total,
             sum: self.sum,
-            positive: with_some(of(&self.positive)),
-            negative: if has_negative && !custom { with_some(of(&self.negative)) } else { Side::default() },
+            positive: of(&self.positive),
+            negative: if custom { Side::default() } else { of(&self.negative) },
             custom_values: if custom { Arc::from(CUSTOM_BOUNDS) } else { Arc::from([]) },
         }
     }
