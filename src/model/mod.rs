@@ -6,12 +6,12 @@ mod matcher;
 mod pattern;
 mod sample;
 
+pub(crate) use histogram::log2;
 pub use histogram::{
     BUCKETS_COUNT_MAX, Bucket, CounterResetHint, Estimate, FloatHistogram, HistogramError, HistogramLiteral,
     HistogramMean, HistogramSum, IntegerHistogram, LiteralError, MixedSchemas, NanObservations, Reconciled,
     SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, SCHEMA_RESERVED_MAX, Side, Span, Trim,
 };
-pub(crate) use histogram::log2;
 pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
 };

@@ -51,6 +51,10 @@ pub(super) fn repaired_quantile(q: f64, buckets: &mut Vec<(f64, f64)>) -> (f64, 
     if buckets.len() < 2 {
         return (f64::NAN, repair);
     }
+    if buckets[buckets.len() - 1].1 == 0.0 {
+        // Of no observations nothing is told.
+        return (f64::NAN, None);
+    }
     (interpolate(q, buckets), repair)
 }
 

@@ -96,6 +96,11 @@ pub fn plan(query: &str) -> Result<Plan, QueryError> {
     planned(query, &Limits::default(), Frame::default())
 }
 
+/// The query on one line, as Prometheus writes it: the same question, in its own words.
+pub fn printed(query: &str) -> Result<String, QueryError> {
+    Ok(syntax::print(&syntax::parse(query, &Limits::default().syntax())?))
+}
+
 fn planned(query: &str, limits: &Limits, frame: Frame) -> Result<Plan, QueryError> {
     lower::lower(&syntax::parse(query, &limits.syntax())?, query, frame)
 }

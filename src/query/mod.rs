@@ -99,7 +99,7 @@ mod window;
 
 pub use buckets::bucket_quantile;
 pub use budget::{Cancelled, Limits};
-pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
+pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan, printed};
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
 pub use plan::Plan;

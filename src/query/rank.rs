@@ -57,10 +57,12 @@ pub(super) fn choose(
     for rows in groups.rows() {
         for step in 0..steps {
             meter.work(rows.len())?;
-            let mut candidates: Vec<usize> =
-                rows.iter().copied().filter(|row| columns[*row].present.has(step)).collect();
-            candidates.sort_by(|a, b| order(largest, columns[*a].values[step], columns[*b].values[step]));
-            candidates.truncate(counts.at(step));
+            let mut best = Best { largest, count: counts.at(step), kept: Vec::new() };
+            for row in rows.iter().filter(|row| columns[**row].present.has(step)) {
+                best.offer(*row, columns[*row].values[step]);
+            }
+            best.kept.sort_by(|a, b| order(largest, a.1, b.1));
+            let candidates: Vec<usize> = best.kept.into_iter().map(|(row, _)| row).collect();
             candidates.iter().for_each(|row| chosen[*row].insert(step));
             if steps == 1 {
                 // An instant query shows each group in its order.
@@ -77,6 +79,57 @@ pub(super) fn choose(
         (inner.rows[row].clone(), column)
     };
     Ok(result.into_iter().map(&mut take).collect())
+}
+
+/// The best rows so far, as Prometheus keeps them: in a heap, the worst in front. Which of equal numbers stay depends on
+/// how the heap came to be, so it is built step for step as theirs, which is that of Go's library.
+struct Best {
+    largest: bool,
+    count: usize,
+    kept: Vec<(usize, f64)>,
+}
+
+impl Best {
+    fn offer(&mut self, row: usize, value: f64) {
+        if self.kept.len() < self.count {
+            self.kept.push((row, value));
+            self.rise(self.kept.len() - 1);
+        } else if let Some((_, worst)) = self.kept.first().copied() {
+            let is_better = if self.largest { worst < value } else { worst > value };
+            if is_better || (worst.is_nan() && !value.is_nan()) {
+                self.kept[0] = (row, value);
+                self.sink();
+            }
+        }
+    }
+
+    fn is_worse(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (self.kept[a].1, self.kept[b].1);
+        a.is_nan() || if self.largest { a < b } else { a > b }
+    }
+
+    fn rise(&mut self, mut at: usize) {
+        while at > 0 && self.is_worse(at, (at - 1) / 2) {
+            self.kept.swap(at, (at - 1) / 2);
+            at = (at - 1) / 2;
+        }
+    }
+
+    fn sink(&mut self) {
+        let mut at = 0;
+        loop {
+            let (left, right) = (2 * at + 1, 2 * at + 2);
+            if left >= self.kept.len() {
+                return;
+            }
+            let child = if right < self.kept.len() && self.is_worse(right, left) { right } else { left };
+            if !self.is_worse(child, at) {
+                return;
+            }
+            self.kept.swap(at, child);
+            at = child;
+        }
+    }
 }
 
 /// The rows in the order of their numbers: only an instant query has such an order.

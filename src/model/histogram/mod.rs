@@ -52,8 +52,8 @@ pub use bounds::{SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, SCHEMA_RESERVED_MAX};
 pub use buckets::Bucket;
 pub use cells::{Side, Span};
 pub use check::{BUCKETS_COUNT_MAX, HistogramError, IntegerHistogram};
-pub(crate) use logarithm::log2;
 pub use literal::{HistogramLiteral, LiteralError};
+pub(crate) use logarithm::log2;
 pub use quantile::{Estimate, NanObservations};
 pub use trim::Trim;
 

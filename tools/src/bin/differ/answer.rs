@@ -164,7 +164,12 @@ impl Display for Point {
             Point::Histogram { count, sum, buckets } => {
                 write!(out, "{{count:{count:?} sum:{sum:?}")?;
                 for (rule, [lower, upper, count]) in buckets {
-                    write!(out, " {}{lower:?},{upper:?}{}:{count:?}", ["(", "[", "(", "["][usize::from(*rule)], ["]", ")", ")", "]"][usize::from(*rule)])?;
+                    write!(
+                        out,
+                        " {}{lower:?},{upper:?}{}:{count:?}",
+                        ["(", "[", "(", "["][usize::from(*rule)],
+                        ["]", ")", ")", "]"][usize::from(*rule)]
+                    )?;
                 }
                 out.write_str("}")
             }
@@ -181,7 +186,8 @@ impl Display for Answer {
                 for row in rows.iter().take(12) {
                     let points: Vec<String> =
                         row.points.iter().take(8).map(|(time_ms, point)| format!("{point} @{time_ms}")).collect();
-                    let more = if row.points.len() > 8 { format!(" … {} in all", row.points.len()) } else { String::new() };
+                    let more =
+                        if row.points.len() > 8 { format!(" … {} in all", row.points.len()) } else { String::new() };
                     writeln!(out, "    {:?} {}{more}", row.labels, points.join(" "))?;
                 }
             }

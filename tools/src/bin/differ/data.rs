@@ -59,10 +59,8 @@ impl Data {
     /// One sample of all series that there may ever be, from before all data. Prometheus reads series in the order in
     /// which it first saw them: with these written first that is the order of their labels, as `limitk` and ties need it.
     pub(crate) fn roll_call(&self) -> Vec<Given> {
-        let called = |labels: &Labels| Given {
-            labels: labels.clone(),
-            samples: vec![(EPOCH_MS - APART_MS, Seen::Number(0.0))],
-        };
+        let called =
+            |labels: &Labels| Given { labels: labels.clone(), samples: vec![(EPOCH_MS - APART_MS, Seen::Number(0.0))] };
         self.roll.iter().map(called).collect()
     }
 
@@ -260,8 +258,7 @@ impl Maker {
                 if let Some(last) = moments.last_mut() {
                     last.is_stale = to_ms < LENGTH_MS;
                 }
-                let sample =
-                    |moment: &Moment| Seen::Number(if moment.is_stale { stale_nan() } else { 1.0 });
+                let sample = |moment: &Moment| Seen::Number(if moment.is_stale { stale_nan() } else { 1.0 });
                 let samples = moments.iter().map(|moment| (moment.time_ms, sample(moment))).collect();
                 self.push(&labels, samples);
             }

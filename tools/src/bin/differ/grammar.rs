@@ -38,7 +38,11 @@ const METRICS: &[Metric] = &[
         labels: &[JOB, INSTANCE, ("version", &["1.0", "1.1"]), ("env", &["prod", "test"])],
         holds: Holds::Gauge,
     },
-    Metric { name: "latency_bucket", labels: &[JOB, ("le", &["0.1", "0.5", "1", "2.5", "10", "+Inf"])], holds: Holds::Buckets },
+    Metric {
+        name: "latency_bucket",
+        labels: &[JOB, ("le", &["0.1", "0.5", "1", "2.5", "10", "+Inf"])],
+        holds: Holds::Buckets,
+    },
     Metric { name: "latency_count", labels: &[JOB], holds: Holds::Counter },
     Metric { name: "latency_sum", labels: &[JOB], holds: Holds::Counter },
     Metric { name: "native", labels: &[JOB, INSTANCE], holds: Holds::Native },
@@ -56,28 +60,69 @@ const LABELS: &[&str] = &[
     "__name__",
 ];
 const RANGES: &[&str] = &[
-    "1ms", "1s", "14s", "15s", "15001ms", "29s", "30s", "45s", "1m", "1m1s", "90s", "2m30s", "5m", "5m1ms", "7m", "13m",
-    "20m", "1h", "1d",
+    "1ms", "1s", "14s", "15s", "15001ms", "29s", "30s", "45s", "1m", "1m1s", "90s", "2m30s", "5m", "5m1ms", "7m",
+    "13m", "20m", "1h", "1d",
 ];
 const SUBQUERY_RANGES: &[&str] = &["1s", "15s", "30s", "1m", "61s", "2m", "3m7s", "5m", "8m"];
 const SUBQUERY_STEPS: &[&str] = &["", "5s", "7s", "13s", "15s", "15001ms", "30s", "1m", "61s", "2m"];
-const OFFSETS: &[&str] = &["1ms", "5s", "15s", "59s", "1m", "4m59s", "5m", "10m", "1h", "-1ms", "-7s", "-1m", "-5m", "-20m"];
+const OFFSETS: &[&str] =
+    &["1ms", "5s", "15s", "59s", "1m", "4m59s", "5m", "10m", "1h", "-1ms", "-7s", "-1m", "-5m", "-20m"];
 const NUMBERS: &[&str] = &[
-    "0", "1", "2", "3", "0.5", "-1", "10", "100", "1e-9", "1e300", "-1e300", "NaN", "Inf", "-Inf", "0x1f", "1_000", ".5",
-    "-0.0", "1.5", "7", "5m", "0.99", "9007199254740993", "1e18",
+    "0",
+    "1",
+    "2",
+    "3",
+    "0.5",
+    "-1",
+    "10",
+    "100",
+    "1e-9",
+    "1e300",
+    "-1e300",
+    "NaN",
+    "Inf",
+    "-Inf",
+    "0x1f",
+    "1_000",
+    ".5",
+    "-0.0",
+    "1.5",
+    "7",
+    "5m",
+    "0.99",
+    "9007199254740993",
+    "1e18",
 ];
 const EACH: &[&str] = &[
-    "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "deg", "exp", "floor", "ln", "log10",
-    "log2", "rad", "sgn", "sin", "sinh", "sqrt", "tan", "tanh",
+    "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "deg", "exp", "floor", "ln",
+    "log10", "log2", "rad", "sgn", "sin", "sinh", "sqrt", "tan", "tanh",
 ];
 const CALENDAR: &[&str] =
     &["day_of_month", "day_of_week", "day_of_year", "days_in_month", "hour", "minute", "month", "year"];
 const OF_HISTOGRAMS: &[&str] =
     &["histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum"];
 const OVER: &[&str] = &[
-    "absent_over_time", "avg_over_time", "changes", "count_over_time", "delta", "deriv", "idelta", "increase", "irate",
-    "last_over_time", "mad_over_time", "max_over_time", "min_over_time", "present_over_time", "rate", "resets",
-    "stddev_over_time", "stdvar_over_time", "sum_over_time", "ts_of_last_over_time", "ts_of_max_over_time",
+    "absent_over_time",
+    "avg_over_time",
+    "changes",
+    "count_over_time",
+    "delta",
+    "deriv",
+    "idelta",
+    "increase",
+    "irate",
+    "last_over_time",
+    "mad_over_time",
+    "max_over_time",
+    "min_over_time",
+    "present_over_time",
+    "rate",
+    "resets",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "sum_over_time",
+    "ts_of_last_over_time",
+    "ts_of_max_over_time",
     "ts_of_min_over_time",
 ];
 const OF_COUNTERS: &[&str] = &["rate", "increase", "irate", "resets", "changes"];
@@ -210,8 +255,9 @@ impl Grammar {
             _ => {
                 let name = self.dice.pick(&["sort_by_label", "sort_by_label_desc"]);
                 let inner = self.vector(depth - 1);
-                let label = Term::text(Kind::Scalar, format!("\"{}\"", self.dice.pick(LABELS)));
-                Term::call(Kind::Vector, name, vec![inner, label])
+                let label = format!(", \"{}\")", self.dice.pick(LABELS));
+                let parts = vec![Part::Text(format!("{name}(")), Part::Term(inner), Part::Text(label)];
+                Term { kind: Kind::Vector, parts }
             }
         }
     }
@@ -231,7 +277,10 @@ impl Grammar {
             let inner = self.vector(depth - 1);
             let factor = self.dice.pick(&["1e5", "1e7", "86400", "1e9", "-1e8"]);
             let name = Part::Text(format!("{name}("));
-            return Term { kind: Kind::Vector, parts: vec![name, Part::Term(inner), Part::Text(format!(" * {factor})"))] };
+            return Term {
+                kind: Kind::Vector,
+                parts: vec![name, Part::Term(inner), Part::Text(format!(" * {factor})"))],
+            };
         }
         self.of_vector(name, depth)
     }
@@ -272,7 +321,10 @@ impl Grammar {
 
     fn matcher(&mut self, metric: &Metric) -> String {
         if self.dice.chance(5) {
-            return self.dice.pick(&["missing=\"\"", "missing!=\"\"", "missing=~\".*\"", "missing!~\".+\"", "job!=\"\""]).to_owned();
+            return self
+                .dice
+                .pick(&["missing=\"\"", "missing!=\"\"", "missing=~\".*\"", "missing!~\".+\"", "job!=\"\""])
+                .to_owned();
         }
         let (name, values) = metric.labels[self.dice.below(metric.labels.len())];
         let value = self.dice.pick(values);
@@ -338,8 +390,7 @@ impl Grammar {
         self.within -= 1;
         let range = self.dice.pick(if self.within == 0 { SUBQUERY_RANGES } else { &SUBQUERY_RANGES[..6] });
         let step = self.dice.pick(SUBQUERY_STEPS);
-        let mut parts =
-            vec![Part::Text("(".to_owned()), Part::Term(inner), Part::Text(format!(")[{range}:{step}]"))];
+        let mut parts = vec![Part::Text("(".to_owned()), Part::Term(inner), Part::Text(format!(")[{range}:{step}]"))];
         parts.extend(self.shift());
         Term { kind: Kind::Matrix, parts }
     }
@@ -387,7 +438,7 @@ impl Grammar {
             2 => ("quantile", Some(self.parameter(&["0", "0.1", "0.5", "0.9", "1", "-1", "2", "NaN"]))),
             3 => {
                 let label = self.dice.pick(&["value", "job", "v"]);
-                ("count_values", Some(Term::text(Kind::Scalar, format!("\"{label}\""))))
+                ("count_values", Some(Term::text(Kind::Text, format!("\"{label}\""))))
             }
             4 => ("limitk", Some(self.parameter(&["1", "2", "3", "0", "100"]))),
             _ => ("limit_ratio", Some(self.parameter(&["0.1", "0.5", "-0.5", "1", "-0.9", "0"]))),
@@ -439,7 +490,7 @@ impl Grammar {
                 // Many of one metric to one of another.
                 let many = self.wrapped(&["temperature", "requests_total", "up", "native"]);
                 let one = self.wrapped(&["limit", "up", "target_info", "native"]);
-                let include = self.dice.some(&["version", "env", "missing", "zone", "job"], 20).join(", ");
+                let include = self.dice.some(&["version", "env", "missing", "zone"], 20).join(", ");
                 let on = self.dice.pick(&["on (job, instance)", "ignoring (zone, path, code, version, env)"]);
                 if self.dice.chance(60) {
                     (many, one, format!(" {on} group_left ({include})"))
@@ -448,8 +499,13 @@ impl Grammar {
                 }
             }
             4 | 5 => {
-                let (left, right) = (self.wrapped(&["limit", "up", "native"]), self.wrapped(&["up", "limit", "native_any"]));
-                (left, right, self.dice.pick(&["", " on (job, instance)", " ignoring (zone)", " ignoring ()"]).to_owned())
+                let (left, right) =
+                    (self.wrapped(&["limit", "up", "native"]), self.wrapped(&["up", "limit", "native_any"]));
+                (
+                    left,
+                    right,
+                    self.dice.pick(&["", " on (job, instance)", " ignoring (zone)", " ignoring ()"]).to_owned(),
+                )
             }
             6 => {
                 let one = self.vector(depth - 1);
@@ -530,11 +586,16 @@ impl Grammar {
             0 => self.selector(Some(Holds::Native)),
             1 => {
                 let range = self.range(Some(Holds::Native));
-                Term::call(Kind::Vector, self.dice.pick(&["rate", "increase", "delta", "sum_over_time", "avg_over_time"]), vec![range])
+                Term::call(
+                    Kind::Vector,
+                    self.dice.pick(&["rate", "increase", "delta", "sum_over_time", "avg_over_time"]),
+                    vec![range],
+                )
             }
             2 => {
                 let range = self.range(Some(Holds::Buckets));
-                let inner = Term::call(Kind::Vector, self.dice.pick(&["rate", "increase", "last_over_time"]), vec![range]);
+                let inner =
+                    Term::call(Kind::Vector, self.dice.pick(&["rate", "increase", "last_over_time"]), vec![range]);
                 let grouping = self.dice.pick(&[" by (le)", " by (job, le)", " without (instance)"]);
                 Term {
                     kind: Kind::Vector,
@@ -545,7 +606,10 @@ impl Grammar {
             4 => {
                 let inner = self.selector(Some(Holds::Native));
                 let name = format!("{}{} (", self.dice.pick(&["sum", "avg"]), self.grouping().unwrap_or_default());
-                Term { kind: Kind::Vector, parts: vec![Part::Text(name), Part::Term(inner), Part::Text(")".to_owned())] }
+                Term {
+                    kind: Kind::Vector,
+                    parts: vec![Part::Text(name), Part::Term(inner), Part::Text(")".to_owned())],
+                }
             }
             _ => self.vector(depth - 1),
         };
@@ -586,7 +650,12 @@ impl Grammar {
             ", {missing=\"x\"}",
             ", {env=~\".*\"}",
         ]);
-        let parts = vec![Part::Text("info(".to_owned()), Part::Term(inner), Part::Optional(data.to_owned()), Part::Text(")".to_owned())];
+        let parts = vec![
+            Part::Text("info(".to_owned()),
+            Part::Term(inner),
+            Part::Optional(data.to_owned()),
+            Part::Text(")".to_owned()),
+        ];
         Term { kind: Kind::Vector, parts }
     }
 }

@@ -114,7 +114,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         reason: "info() of 3.5 drops series that have the wanted labels already, or neither job nor instance",
-        fits: |case| case.asks("info(") && case.asks("{") && case.what.starts_with("labels: ours alone"),
+        fits: |case| case.asks("info(") && case.asks("{") && !case.what.starts_with("value"),
     },
     Known {
         reason: "info() of 3.5 reads the info series of a shifted selector as of the query's time",
@@ -141,7 +141,22 @@ const KNOWN: &[Known] = &[
         fits: |case| {
             let any = |parts: &[&str]| parts.iter().any(|part| case.asks(part));
             any(&["sin", "cos", "tan", "^", "log", "ln(", "exp"])
-                && any(&["%", "sin", "cos", "tan", "ln(", "log", "floor", "ceil", "round", "=", "<", ">", "rank", "count_values"])
+                && any(&[
+                    "%",
+                    "sin",
+                    "cos",
+                    "tan",
+                    "ln(",
+                    "log",
+                    "floor",
+                    "ceil",
+                    "round",
+                    "=",
+                    "<",
+                    ">",
+                    "rank",
+                    "count_values",
+                ])
                 && (case.what.starts_with("value: ") || case.what.starts_with("labels: "))
                 && any(&["%", "^", "exp", "floor", "ceil", "round", "=", "<", ">", "count_values"])
         },
@@ -149,6 +164,26 @@ const KNOWN: &[Known] = &[
     Known {
         reason: "3.14 takes a histogram times a negative number for a gauge",
         fits: |case| case.what.contains("ours alone") && case.what.contains("not a counter") && case.asks("-"),
+    },
+    Known {
+        reason: "Prometheus forgets the offset of timestamp(x @ t offset o)",
+        fits: |case| case.asks("timestamp") && case.asks("@") && case.asks("offset"),
+    },
+    Known {
+        reason: "two equal histograms are a change to Prometheus where only one of them was given empty buckets of others",
+        fits: |case| case.asks("changes(") && case.asks("native_gauge"),
+    },
+    Known {
+        reason: "Go on x86-64 takes for infinite what is just below the largest number",
+        fits: |case| case.what.contains("not inf") && ["sinh(", "cosh(", "exp("].iter().any(|part| case.asks(part)),
+    },
+    Known {
+        reason: "3.14 adds histograms up with compensated sums, which count_values shows to the last digit",
+        fits: |case| case.asks("count_values") && case.what.contains("{count:"),
+    },
+    Known {
+        reason: "3.5 has the parameter of an aggregation only at the first step if it is the same at all",
+        fits: |case| case.theirs_fails("int64") && case.asks("@"),
     },
     Known {
         reason: "Prometheus evaluates a subquery at moments that are in no window, and remarks upon them",
@@ -159,13 +194,7 @@ const KNOWN: &[Known] = &[
 ];
 
 /// The reason, if the difference is known.
-pub(crate) fn known(
-    query: &str,
-    is_instant: bool,
-    what: &str,
-    ours: &Answer,
-    theirs: &Answer,
-) -> Option<&'static str> {
+pub(crate) fn known(query: &str, is_instant: bool, what: &str, ours: &Answer, theirs: &Answer) -> Option<&'static str> {
     let case = Case { query, is_instant, what, ours, theirs };
     KNOWN.iter().find(|known| (known.fits)(&case)).map(|known| known.reason)
 }

@@ -148,7 +148,9 @@ impl Sides {
         for _ in 0..4 {
             let mut again = self.prometheus.ask(&query, when).await?;
             settle(&mut again);
-            if compare(&query, is_instant, &theirs, &again).is_some() || compare(&query, is_instant, &ours, &again).is_none() {
+            if compare(&query, is_instant, &theirs, &again).is_some()
+                || compare(&query, is_instant, &ours, &again).is_none()
+            {
                 self.tally.unsteady += 1;
                 return Ok(None);
             }
@@ -265,12 +267,13 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
 const STEPS_MS: [i64; 12] = [1, 1_000, 7_000, 15_000, 15_000, 15_001, 30_000, 60_000, 60_000, 61_300, 300_000, 777_777];
 
 /// The expression of this number, and when it is asked.
-fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When; 2]) {
+pub(crate) fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When; 2]) {
     let mut grammar = Grammar::new(Dice::of(seed, 1_000 + number as u64), start_ms);
     let term = grammar.expression();
     let dice = &mut grammar.dice;
     let mut moment_ms = |dice: &mut Dice| {
-        let moment_ms = start_ms + if dice.chance(90) { dice.between(0, LENGTH_MS) } else { dice.between(-120_000, LENGTH_MS + 420_000) };
+        let moment_ms = start_ms
+            + if dice.chance(90) { dice.between(0, LENGTH_MS) } else { dice.between(-120_000, LENGTH_MS + 420_000) };
         if dice.chance(50) { moment_ms / 15_000 * 15_000 } else { moment_ms }
     };
     let (at_ms, from_ms) = (moment_ms(dice), moment_ms(dice));
@@ -303,12 +306,17 @@ fn kind(found: &Difference) -> String {
 }
 
 async fn tell(sides: &mut Sides, data: &Data, seed: u64, number: usize, found: &Difference) -> anyhow::Result<()> {
+    let query = found.term.to_string();
+    if sides.differ(&found.term, found.when).await?.is_none() {
+        // Prometheus has come to another answer while the question was made smaller.
+        sides.tally.unsteady += 1;
+        return Ok(());
+    }
     let count = sides.tally.differences.entry(kind(found)).or_default();
     *count += 1;
     if *count > 1 {
         return Ok(());
     }
-    let query = found.term.to_string();
     let (ours, theirs) = sides.both(&query, found.when).await?;
     let mut text = format!(
         "\n=== seed {seed} expression {number}\n{query}\n{:?}\n{}\nours:\n{ours}theirs:\n{theirs}",
@@ -332,7 +340,8 @@ fn involved(data: &Data, found: &Difference) -> String {
     let mut text = String::new();
     for series in &data.series {
         let name = series.labels.metric_name().unwrap_or_default();
-        let is_named = query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').any(|word| word == name);
+        let is_named =
+            query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').any(|word| word == name);
         if !is_named {
             continue;
         }
