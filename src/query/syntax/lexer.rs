@@ -1,8 +1,9 @@
 //! The query's text as tokens, one at a time.
 //!
 //! `rate(x[5m]) > 2` is an identifier, a parenthesis, an identifier, a bracket, a duration, a bracket, a parenthesis,
-//! an operator and a number. What a word or a sign means depends on where it stands: within braces there are no keywords,
-//! within brackets there are only durations. The exact places and words of errors are Prometheus's, its oddities included.
+//! an operator and a number. What a word or a sign means depends on where it stands: within braces there are no
+//! keywords, within brackets there are only durations. The exact places and words of errors are Prometheus's, its
+//! oddities included.
 
 use super::error::{Fault, Parsed};
 use super::string::{name_char, quote, quote_char};
