@@ -18,7 +18,7 @@
 //!    than [`SyntaxLimits::depth_max`] allows, whatever is written; a tree is dropped without going deep, too.
 //! 2. An error is the first that Prometheus would tell, in its words and at its place, but for the limits, which are
 //!    ours, for what is wrong within a pattern, and for labels that are not UTF-8, which are refused.
-//! 3. What [`print`] writes is read as the same tree: lengths to the millisecond, matchers in the order of their text.
+//! 3. What [`print()`] writes is read as the same tree: lengths to the millisecond, matchers in the order of their text.
 
 mod check;
 mod duration;
