@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! "sum by (region) (rate(orders[1m])) > 2"
-//!        │ lexer.rs   tokens, one at a time
+//!        │ lexer      tokens, one at a time
 //!        │ parse      a tree, by recursive descent
 //!        │ check.rs   the type of everything
 //!        ▼
