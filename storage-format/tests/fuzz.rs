@@ -9,6 +9,7 @@ mod seal;
 mod targets;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use peak_alloc::PeakAlloc;
 use storage_format::block::{BlockRange, BlockWriter};
@@ -17,6 +18,7 @@ use storage_format::chunk::{self, Appender, KIND_DELTA};
 use storage_format::column::{self, Effort, Numbers};
 use storage_format::frame::{FileHeader, FileKind, begin_record, seal_group, seal_payload};
 use storage_format::group::{Column, GroupEncoder};
+use storage_format::histogram::{self, Histogram, Layout, Span};
 use storage_format::manifest::{Cause, Manifest, ManifestFile};
 use storage_format::tombstones::Tombstone;
 use storage_format::{log, tombstones};
@@ -61,6 +63,7 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
         "log" => seeds.push(log_file()),
         "chunk" => seeds.push(stored_chunk()),
         "column" => seeds.push(columns()),
+        "histogram" => seeds.extend([histograms(false), histograms(true)]),
         "group" => seeds.extend([group(2, 3, Effort::Fresh), group(40, 120, Effort::Compact)]),
         "block" => {
             seeds.extend(golden("whole"));
@@ -153,6 +156,37 @@ fn columns() -> Vec<u8> {
         out.extend_from_slice(&(body.len() as u16).to_le_bytes());
         out.extend_from_slice(&body);
         before = numbers;
+    }
+    out
+}
+
+/// As the target of histograms reads them: as pages or as a stream.
+fn histograms(as_pages: bool) -> Vec<u8> {
+    let mut chance = Chance(5);
+    let mut layout = Arc::new(Layout::default());
+    let samples: Vec<Histogram> = (0..120)
+        .map(|number| {
+            if number % 30 == 0 {
+                let spans = |offset| vec![Span { offset, length: 3 }, Span { offset: 2, length: 1 + number / 30 }];
+                let custom_values = if number == 90 { vec![0.5, 1.0] } else { Vec::new() }.into();
+                layout =
+                    Arc::new(Layout { custom_values, positive: spans(-2), negative: spans(4), ..Layout::default() });
+            }
+            let buckets = layout.positive.iter().map(|span| span.length as usize).sum();
+            let nature = if number % 40 < 30 { 6 } else { 4 };
+            let [positive, negative] = [(); 2].map(|()| values(nature, buckets, &mut chance));
+            let [sum, count] = [0, nature].map(|nature| values(nature, 1, &mut chance)[0]);
+            let observed = Histogram { layout: layout.clone(), sum, count, positive, negative, ..Histogram::default() };
+            if number % 17 == 16 { Histogram::stale() } else { observed }
+        })
+        .collect();
+    let mut out = (samples.len() as u16).to_le_bytes().to_vec();
+    if as_pages {
+        histogram::encode_pages(&samples, Effort::Compact, &mut out);
+    } else {
+        let mut appender = histogram::Appender::default();
+        let times = timestamps(1, samples.len(), &mut chance);
+        times.into_iter().zip(&samples).for_each(|(time_ms, sample)| appender.append(&mut out, time_ms, sample));
     }
     out
 }
