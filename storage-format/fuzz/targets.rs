@@ -65,6 +65,7 @@ fn read_records(records: Reader<'_>) {
         let _ = log::decode_rows(payload, |_, _, _| ());
         let _ = log::decode_samples(payload, |_, _, _| ());
         let _ = log::decode_deletion(payload);
+        let _ = log::decode_histograms(payload, |_, _, _| ());
         let _ = (Family::decode(payload), metadata::decode_end(payload), Group::decode(payload));
         let _ = (Notification::decode(payload), Delivered::decode(payload), GivenUp::decode(payload));
     }

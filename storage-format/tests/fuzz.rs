@@ -106,7 +106,7 @@ fn log_file() -> Vec<u8> {
     let mut chance = Chance(1);
     let header = FileHeader::new(FileKind::Log, 3, 1_700_000_000_000, 5);
     let (mut file, mut chain) = (header.encode().to_vec(), header.chain_start());
-    for number in 0..6 {
+    for number in 0..7 {
         let mut records = Vec::new();
         let start = begin_record(&mut records);
         let rows: Vec<(u64, i64, f64)> =
@@ -116,9 +116,17 @@ fn log_file() -> Vec<u8> {
                 (0..9).for_each(|series| log::append_series(&mut records, series, [("__name__", "up"), ("node", "7")]))
             }
             5 => log::append_deletion(&mut records, 0, 99, &[1u64, 5, 3]),
+            6 => {
+                let stale = Histogram::stale();
+                log::append_histograms(
+                    &mut records,
+                    &[(1u64, 7, &Histogram::default()), (1, 8, &stale), (4, 7, &stale)],
+                );
+            }
             _ => log::append_samples(&mut records, &rows),
         }
-        let kinds = [log::KIND_SERIES, log::KIND_SAMPLES, log::KIND_BELATED, 3, 3, log::KIND_DELETION];
+        let kinds =
+            [log::KIND_SERIES, log::KIND_SAMPLES, log::KIND_BELATED, 3, 3, log::KIND_DELETION, log::KIND_HISTOGRAMS];
         seal_payload(&mut records, start, kinds[number], 1);
         chain = seal_group(&mut records, chain, 0);
         file.extend_from_slice(&records);
