@@ -9,7 +9,7 @@
 use storage_format::block::{self, SeriesEntry, SymbolCache};
 use storage_format::column::{Decoder, Numbers};
 use storage_format::frame::{Event, FileHeader, Reader};
-use storage_format::group::{GroupReader, Scratch, read_column};
+use storage_format::group::{GroupReader, Scratch, read_column, read_histograms};
 use storage_format::histogram::{Appender, PagesReader, StreamReader};
 use storage_format::manifest::Manifest;
 use storage_format::metadata::{self, Family};
@@ -139,6 +139,7 @@ fn read_group(bytes: &[u8]) {
     let (mut scratch, mut timestamps_ms, mut values) = (Scratch::default(), Vec::new(), Vec::new());
     for column in 0..=reader.column_count() {
         let _ = reader.read(column, &mut scratch, &mut timestamps_ms, &mut values);
+        let _ = read_histograms(bytes, column, &mut scratch, |_, _| ());
         let count = timestamps_ms.len();
         assert_eq!(values.len(), count, "as many values as timestamps");
         assert!(timestamps_ms.is_sorted(), "timestamps of a column ascend");

@@ -64,7 +64,9 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
         "chunk" => seeds.push(stored_chunk()),
         "column" => seeds.push(columns()),
         "histogram" => seeds.extend([histograms(false), histograms(true)]),
-        "group" => seeds.extend([group(2, 3, Effort::Fresh), group(40, 120, Effort::Compact)]),
+        "group" => {
+            seeds.extend([group(2, 3, Effort::Fresh), group(40, 120, Effort::Compact), group_of_histograms()]);
+        }
         "block" => {
             seeds.extend(golden("whole"));
             seeds.extend([block(300), block_of_version_1()]);
@@ -168,26 +170,29 @@ fn columns() -> Vec<u8> {
     out
 }
 
+/// Two layouts, one behind the other, with numbers of several natures and series that end.
+fn observed(count: u32, chance: &mut Chance) -> Vec<Histogram> {
+    let mut layout = Arc::new(Layout::default());
+    let mut one = |number: u32| {
+        if number % 30 == 0 {
+            let spans = |offset| vec![Span { offset, length: 3 }, Span { offset: 2, length: 1 + number / 30 }];
+            let custom_values = if number == 90 { vec![0.5, 1.0] } else { Vec::new() }.into();
+            layout = Arc::new(Layout { custom_values, positive: spans(-2), negative: spans(4), ..Layout::default() });
+        }
+        let buckets = layout.positive.iter().map(|span| span.length as usize).sum();
+        let nature = if number % 40 < 30 { 6 } else { 4 };
+        let [positive, negative] = [(); 2].map(|()| values(nature, buckets, chance));
+        let [sum, count] = [0, nature].map(|nature| values(nature, 1, chance)[0]);
+        let histogram = Histogram { layout: layout.clone(), sum, count, positive, negative, ..Histogram::default() };
+        if number % 17 == 16 { Histogram::stale() } else { histogram }
+    };
+    (0..count).map(&mut one).collect()
+}
+
 /// As the target of histograms reads them: as pages or as a stream.
 fn histograms(as_pages: bool) -> Vec<u8> {
     let mut chance = Chance(5);
-    let mut layout = Arc::new(Layout::default());
-    let samples: Vec<Histogram> = (0..120)
-        .map(|number| {
-            if number % 30 == 0 {
-                let spans = |offset| vec![Span { offset, length: 3 }, Span { offset: 2, length: 1 + number / 30 }];
-                let custom_values = if number == 90 { vec![0.5, 1.0] } else { Vec::new() }.into();
-                layout =
-                    Arc::new(Layout { custom_values, positive: spans(-2), negative: spans(4), ..Layout::default() });
-            }
-            let buckets = layout.positive.iter().map(|span| span.length as usize).sum();
-            let nature = if number % 40 < 30 { 6 } else { 4 };
-            let [positive, negative] = [(); 2].map(|()| values(nature, buckets, &mut chance));
-            let [sum, count] = [0, nature].map(|nature| values(nature, 1, &mut chance)[0]);
-            let observed = Histogram { layout: layout.clone(), sum, count, positive, negative, ..Histogram::default() };
-            if number % 17 == 16 { Histogram::stale() } else { observed }
-        })
-        .collect();
+    let samples = observed(120, &mut chance);
     let mut out = (samples.len() as u16).to_le_bytes().to_vec();
     if as_pages {
         histogram::encode_pages(&samples, Effort::Compact, &mut out);
@@ -196,6 +201,20 @@ fn histograms(as_pages: bool) -> Vec<u8> {
         let times = timestamps(1, samples.len(), &mut chance);
         times.into_iter().zip(&samples).for_each(|(time_ms, sample)| appender.append(&mut out, time_ms, sample));
     }
+    out
+}
+
+/// A column of histograms with floats among them, and one of floats.
+fn group_of_histograms() -> Vec<u8> {
+    let mut chance = Chance(6);
+    let (times, floats) = (timestamps(1, 60, &mut chance), values(6, 60, &mut chance));
+    let samples = observed(30, &mut chance);
+    let marked =
+        |(number, float): (usize, &f64)| if number < 30 { f64::from_bits(samples[number].marker()) } else { *float };
+    let mixed: Vec<f64> = floats.iter().enumerate().map(marked).collect();
+    let columns = [&mixed, &floats].map(|values| Column { timestamps_ms: &times, values });
+    let mut out = Vec::new();
+    GroupEncoder::default().encode_with_histograms(&columns, &[&samples], Effort::Compact, &mut out);
     out
 }
 

@@ -23,6 +23,9 @@ pub const PAGE_NUMBERS_MAX: usize = 131_072;
 /// Largest hint.
 pub const HINT_MAX: u8 = 3;
 
+/// The float that stands for a histogram among floats: the high half of its bits. The low half is a digest.
+pub const MARKER_BITS: u64 = 0xfff4_0000_0000_0000;
+
 /// The bits of `sum` that end a series.
 const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
 /// Numbers beside those of the buckets: sum, count and zero count.
@@ -47,7 +50,21 @@ pub struct Histogram {
     pub negative: Vec<f64>,
 }
 
+/// Whether these bits stand for a histogram.
+pub fn is_marker(bits: u64) -> bool {
+    bits >> 32 == MARKER_BITS >> 32
+}
+
 impl Histogram {
+    /// The bits that stand for it among floats: equal for equal histograms, and hardly ever for others.
+    pub fn marker(&self) -> u64 {
+        let mut told = vec![self.hint];
+        self.layout.encode(&mut told);
+        self.numbers().for_each(|number| told.extend_from_slice(&number.to_bits().to_le_bytes()));
+        // The digest 0 is that of the plain marker, which says nothing.
+        MARKER_BITS | u64::from(crc32c::crc32c(&told).max(1))
+    }
+
     /// What ends a series: no buckets, no counts, the marker for a sum.
     pub fn stale() -> Histogram {
         Histogram { sum: f64::from_bits(STALE_BITS), ..Histogram::default() }

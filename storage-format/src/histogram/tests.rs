@@ -360,3 +360,25 @@ proptest! {
         let _ = read_pages(&pages, samples.len());
     }
 }
+
+#[test]
+fn a_marker_is_a_float_of_its_own_for_each_histogram() {
+    let one = Histogram { layout: layout(&[(0, 1)], &[]), count: 1.0, positive: vec![1.0], ..Histogram::default() };
+    let others = [
+        Histogram { hint: 1, ..one.clone() },
+        Histogram { sum: -0.0, ..one.clone() },
+        Histogram { positive: vec![2.0], ..one.clone() },
+        Histogram { layout: layout(&[(1, 1)], &[]), ..one.clone() },
+    ];
+    assert_eq!(one.marker(), one.clone().marker());
+    for other in &others {
+        assert_ne!(one.marker(), other.marker());
+        assert!(is_marker(other.marker()) && f64::from_bits(other.marker()).is_nan());
+    }
+    for float in [f64::NAN, -f64::NAN, Histogram::stale().sum, f64::NEG_INFINITY, 0.0] {
+        assert!(!is_marker(float.to_bits()));
+    }
+    // CRC-32C of hint, layout (schema, threshold, three empty lists) and three numbers, all of them zeros.
+    let zeros = [0_u8; 1 + 1 + 8 + 3 + 3 * 8];
+    assert_eq!(Histogram::default().marker(), MARKER_BITS | u64::from(crc32c::crc32c(&zeros)));
+}
