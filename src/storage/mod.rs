@@ -52,7 +52,7 @@ pub use backup::{
     as_of, check_restored, kept, remove_incomplete, restore, snapshot_at_rest, snapshots_folder, verify,
 };
 use batch::{Answered, Pending};
-pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
+pub use batch::{HistogramOf, HistogramRow, NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
 pub use compact::CompactionSummary;
 use damage::DamageLog;

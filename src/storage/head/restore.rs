@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use storage_format::histogram::Histogram;
+
 use super::encode::LogRow;
 use super::series::NO_WINDOW_MS;
 use super::writer::{ShardWriter, WARM_ROWS};
@@ -45,6 +47,18 @@ impl ShardWriter {
         shard.note_change(&mut self.tally);
         drop(shard);
         self.restore(&late);
+    }
+
+    /// Keeps the histograms of markers that are held.
+    pub(in crate::storage) fn restore_histograms(&mut self, rows: &[(SeriesRef, i64, Histogram)]) {
+        let mut shard = self.head.shard(self.index as usize).write();
+        for (series, timestamp_ms, histogram) in rows {
+            let series = shard.by_ref_mut(*series).expect("recovery interned it");
+            if series.held_bits(*timestamp_ms) == Some(histogram.marker()) {
+                series.add_histogram(*timestamp_ms, histogram, &mut self.tally);
+            }
+        }
+        shard.note_change(&mut self.tally);
     }
 
     /// Removes what was removed then.

@@ -13,10 +13,13 @@
 //! Every sample is one of three: in order (newer than all chunks, not below the shard's floor), late (not below the
 //! floor), or belated (below it). The caller knows the floor and says which of the two last.
 
+use storage_format::histogram::Histogram;
+
 use super::super::batch::Refusal;
 use super::super::view::Columns;
 use super::aside::{Aside, BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
 use super::chunks::{ClosedChunk, OpenChunk, Tally};
+use super::histograms::Histograms;
 use super::index::PairIds;
 use crate::model::{Sample, TimeRange};
 
@@ -38,6 +41,8 @@ pub(in crate::storage) struct Series {
     open: OpenChunk,
     closed: Vec<ClosedChunk>,
     aside: Option<Box<Aside>>,
+    /// There if some of the samples are markers of histograms.
+    histograms: Option<Box<Histograms>>,
     /// Its label pairs in the shard's index.
     pub(super) pairs: PairIds,
     pub(in crate::storage) generation: u32,
@@ -53,6 +58,7 @@ impl Series {
             open: OpenChunk::default(),
             closed: Vec::new(),
             aside: None,
+            histograms: None,
             pairs,
             generation,
             watched,
@@ -157,6 +163,31 @@ impl Series {
         columns.values.first().map(|value| value.to_bits())
     }
 
+    /// Keeps the histogram of a marker that was stored.
+    pub(super) fn add_histogram(&mut self, timestamp_ms: i64, histogram: &Histogram, tally: &mut Tally) {
+        self.change_histograms(tally, |histograms| histograms.insert(timestamp_ms, histogram));
+    }
+
+    /// Changes what is held of histograms; lets go of it when nothing is left.
+    fn change_histograms(&mut self, tally: &mut Tally, change: impl FnOnce(&mut Histograms)) {
+        let before = self.histogram_bytes();
+        let mut histograms = self.histograms.take().unwrap_or_default();
+        change(&mut histograms);
+        self.histograms = Some(histograms).filter(|histograms| !histograms.is_empty());
+        tally.grew(before, self.histogram_bytes());
+    }
+
+    fn histogram_bytes(&self) -> usize {
+        self.histograms.as_ref().map_or(0, |histograms| histograms.heap_bytes())
+    }
+
+    /// Appends the histograms in `range`, for the markers among the samples.
+    pub(in crate::storage) fn read_histograms(&self, range: TimeRange, columns: &mut Columns) {
+        if let Some(histograms) = &self.histograms {
+            histograms.read(range, columns);
+        }
+    }
+
     fn close_chunk(&mut self, tally: &mut Tally) {
         let chunk = self.open.close(tally);
         // Not twice the room: a head of many series has few chunks in each.
@@ -235,6 +266,7 @@ impl Series {
         {
             columns.merge_from(start, aside.late.iter().filter(|sample| range.contains(sample.timestamp_ms)));
         }
+        self.read_histograms(range, columns);
     }
 
     /// Appends the belated samples in `range`, ascending. None of them is in a block, unless the cut that wrote it has
@@ -243,6 +275,7 @@ impl Series {
         for sample in self.belated().filter(|sample| range.contains(sample.timestamp_ms)) {
             columns.push(sample.timestamp_ms, sample.value);
         }
+        self.read_histograms(range, columns);
     }
 
     /// Appends everything held in `range`, ascending.
@@ -287,6 +320,11 @@ impl Series {
         if self.open.span().is_some_and(|span| span.from_ms < floor_ms) {
             self.keep_of_open(tally, |timestamp_ms| timestamp_ms >= floor_ms);
         }
+        if self.histograms.is_some() {
+            let belated: Vec<i64> = self.belated().map(|sample| sample.timestamp_ms).collect();
+            let is_held = |timestamp_ms| timestamp_ms >= floor_ms || belated.binary_search(&timestamp_ms).is_ok();
+            self.change_histograms(tally, |histograms| histograms.retain(is_held));
+        }
         self.is_empty()
     }
 
@@ -309,6 +347,10 @@ impl Series {
                 before - aside.late.len() - aside.belated.len()
             });
             self.raise_late(tally);
+        }
+        if self.histograms.is_some() {
+            let is_held = |timestamp_ms| !range.contains(timestamp_ms);
+            self.change_histograms(tally, |histograms| histograms.retain(is_held));
         }
         deleted
     }
@@ -373,7 +415,7 @@ impl Series {
     #[cfg(test)]
     pub(super) fn sample_bytes(&self) -> usize {
         let closed: usize = self.closed.iter().map(ClosedChunk::heap_bytes).sum();
-        closed + self.open.heap_bytes() + self.aside_bytes()
+        closed + self.open.heap_bytes() + self.aside_bytes() + self.histogram_bytes()
     }
 }
 
