@@ -3,7 +3,8 @@
 use storage_format::histogram::{Histogram, Layout, Span, is_marker};
 
 use super::*;
-use crate::storage::HistogramOf;
+use crate::model::{FloatHistogram, HistogramLiteral};
+use crate::storage::{HistogramOf, model_histogram, stored_histogram};
 
 /// What a series holds at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +64,23 @@ impl Fixture {
         });
         held.collect()
     }
+}
+
+#[test]
+fn a_histogram_is_the_same_when_it_was_stored() {
+    for text in [
+        "{{schema:3 count:7 sum:-1.5 z_bucket:2 z_bucket_w:0.001 counter_reset_hint:reset offset:-3 buckets:[1 0 2] n_offset:2 n_buckets:[2]}}",
+        "{{schema:-53 count:4 sum:5 custom_values:[5 10] counter_reset_hint:gauge buckets:[1 2 1]}}",
+        "{{sum:NaN counter_reset_hint:not_reset}}",
+    ] {
+        let histogram = HistogramLiteral::parse(text).expect("a histogram").histogram;
+        let stored = stored_histogram(&histogram);
+        let back = model_histogram(&stored);
+        assert!(back.same_bits(&histogram) && back.hint == histogram.hint, "{back} is not {histogram}");
+        assert_eq!(stored_histogram(&back).marker(), stored.marker());
+    }
+    let ended = stored_histogram(&FloatHistogram::stale());
+    assert!(ended.same_bits(&Histogram::stale()) && model_histogram(&ended).is_stale());
 }
 
 #[test]
