@@ -17,7 +17,7 @@ pub struct Row {
     pub series: SeriesRef,
     /// Milliseconds since 1970 UTC.
     pub timestamp_ms: i64,
-    /// Any 64 bits.
+    /// Any 64 bits, but for a marker only that of a histogram of the same batch: without one it is never shown.
     pub value: f64,
 }
 

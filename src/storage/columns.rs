@@ -20,6 +20,7 @@ impl Columns {
     /// Removes all samples and keeps the memory.
     pub fn clear(&mut self) {
         self.truncate(0);
+        self.histograms.clear();
     }
 
     /// Number of samples.
@@ -47,9 +48,6 @@ impl Columns {
     pub(super) fn truncate(&mut self, count: usize) {
         self.timestamps_ms.truncate(count);
         self.values.truncate(count);
-        if count == 0 {
-            self.histograms.clear();
-        }
     }
 
     /// Leaves one histogram for each marker among the values, in their order, and no marker without one: what damage took

@@ -64,7 +64,7 @@ pub(super) fn encode_samples(rows: &[LogRow], kind: u8, shard: u8, records: &mut
     }
 }
 
-/// Appends the histograms of one shard; the record with their markers stands before.
+/// Appends the histograms of one shard; the record with their markers comes behind.
 pub(super) fn encode_histograms(rows: &[(SeriesRef, i64, &Histogram)], shard: u8, records: &mut Vec<u8>) {
     for rows in rows.chunks(RECORD_HISTOGRAMS_MAX) {
         let start = frame::begin_record(records);

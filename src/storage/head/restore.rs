@@ -49,14 +49,12 @@ impl ShardWriter {
         self.restore(&late);
     }
 
-    /// Keeps the histograms of markers that are held.
+    /// Keeps histograms, whose markers come behind them.
     pub(in crate::storage) fn restore_histograms(&mut self, rows: &[(SeriesRef, i64, Histogram)]) {
         let mut shard = self.head.shard(self.index as usize).write();
         for (series, timestamp_ms, histogram) in rows {
             let series = shard.by_ref_mut(*series).expect("recovery interned it");
-            if series.held_bits(*timestamp_ms) == Some(histogram.marker()) {
-                series.add_histogram(*timestamp_ms, histogram, &mut self.tally);
-            }
+            series.add_histogram(*timestamp_ms, histogram, &mut self.tally);
         }
         shard.note_change(&mut self.tally);
     }
@@ -81,6 +79,10 @@ impl ShardWriter {
 
     /// Ends recovery: the listener is told to read what the head holds.
     pub(in crate::storage) fn restored(&mut self) {
+        let mut shard = self.head.shard(self.index as usize).write();
+        shard.settle_histograms(&mut self.tally);
+        shard.note_change(&mut self.tally);
+        drop(shard);
         self.tap.push(&mut self.tapped);
         self.tap.raise_missed();
     }

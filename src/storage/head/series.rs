@@ -13,7 +13,7 @@
 //! Every sample is one of three: in order (newer than all chunks, not below the shard's floor), late (not below the
 //! floor), or belated (below it). The caller knows the floor and says which of the two last.
 
-use storage_format::histogram::Histogram;
+use storage_format::histogram::{Histogram, is_marker};
 
 use super::super::batch::Refusal;
 use super::super::view::Columns;
@@ -166,6 +166,30 @@ impl Series {
     /// Keeps the histogram of a marker that was stored.
     pub(super) fn add_histogram(&mut self, timestamp_ms: i64, histogram: &Histogram, tally: &mut Tally) {
         self.change_histograms(tally, |histograms| histograms.insert(timestamp_ms, histogram));
+    }
+
+    /// Lets go of histograms whose marker is not held, and of markers whose histogram is not: damage took them, or they
+    /// are in blocks.
+    pub(super) fn settle_histograms(&mut self, tally: &mut Tally) {
+        let mut columns = Columns::default();
+        if self.histograms.is_some() {
+            self.read_with_belated(TimeRange::ALL, &mut columns);
+        } else {
+            return;
+        }
+        let markers: Vec<i64> = columns
+            .iter()
+            .filter(|(_, value)| is_marker(value.to_bits()))
+            .map(|(timestamp_ms, _)| timestamp_ms)
+            .collect();
+        columns.settle_histograms();
+        let is_whole = |timestamp_ms: i64| {
+            columns.histograms.binary_search_by_key(&timestamp_ms, |(other_ms, _)| *other_ms).is_ok()
+        };
+        self.change_histograms(tally, |histograms| histograms.retain(is_whole));
+        for timestamp_ms in markers.into_iter().filter(|timestamp_ms| !is_whole(*timestamp_ms)) {
+            self.delete(TimeRange { from_ms: timestamp_ms, to_ms: timestamp_ms }, tally);
+        }
     }
 
     /// Changes what is held of histograms; lets go of it when nothing is left.

@@ -153,9 +153,10 @@ impl ShardWriter {
         }
 
         let holds_belated = !self.belated.is_empty();
+        // Before their markers: of a write that was cut short there may be histograms too many, never markers.
+        encode::encode_histograms(&histograms, self.index, &mut records);
         encode::encode_samples(&self.admitted, log::KIND_SAMPLES, self.index, &mut records);
         encode::encode_samples(&self.belated, log::KIND_BELATED, self.index, &mut records);
-        encode::encode_histograms(&histograms, self.index, &mut records);
         self.admitted.clear();
         self.belated.clear();
         self.tap.push(&mut self.tapped);

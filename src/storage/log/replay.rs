@@ -39,7 +39,7 @@ pub(in crate::storage) trait ReplayTarget: Send {
     fn samples(&mut self, rows: &[(SeriesRef, i64, f64)]);
     /// As [`ReplayTarget::samples`], of samples whose time was in a block already when they came.
     fn belated(&mut self, rows: &[(SeriesRef, i64, f64)]);
-    /// Histograms of markers that were told before.
+    /// Histograms whose markers are told behind them.
     fn histograms(&mut self, rows: &[(SeriesRef, i64, Histogram)]);
     /// What these series were given so far in this range is deleted.
     fn delete(&mut self, series: &[SeriesRef], range: TimeRange);

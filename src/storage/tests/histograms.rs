@@ -109,6 +109,26 @@ fn histograms_and_floats_of_one_series_come_back_in_order_also_after_a_restart()
 }
 
 #[test]
+fn of_a_write_that_was_cut_short_nothing_is_left_that_keeps_it_from_coming_again() {
+    for cut in 1..40_u64 {
+        let clock = Clock::manual(T0);
+        let disk = SimulatedDisk::new();
+        let latency = series("latency", 1);
+        let (first, second) =
+            ([(T0 - 20, Held::Observed(3))], [(T0 - 10, Held::Observed(40)), (T0, Held::Observed(7))]);
+        let after = {
+            let fixture = open_with(&disk, options(1), &clock);
+            fixture.write_held(&latency, &first);
+            fixture.write_held(&latency, &second);
+            disk.crash(cut)
+        };
+        let fixture = open_with(&after, options(1), &clock);
+        fixture.write_held(&latency, &second);
+        assert_eq!(fixture.read_held(&latency), [first, [second[0]], [second[1]]].concat(), "crash {cut}");
+    }
+}
+
+#[test]
 fn the_same_histogram_twice_is_one_and_another_is_refused() {
     let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
     let fixture = open(&disk, &clock);
