@@ -257,7 +257,8 @@ fn matrix(context: &Context<'_>, table: &Table<'_>) -> Result<Vec<Series>, Query
 
 fn series(grid: Grid, labels: Arc<Labels>, column: &Column) -> Series {
     let count = column.present.count();
-    let mut points = Columns { timestamps_ms: Vec::with_capacity(count), values: Vec::with_capacity(count) };
+    let (timestamps_ms, values) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut points = Columns { timestamps_ms, values, ..Columns::default() };
     column.iter().for_each(|(step, value)| points.push(grid.time_ms(step), value));
     let histograms = column.iter_histograms().map(|(step, value)| (grid.time_ms(step), value.clone())).collect();
     Series { labels, points, histograms }
