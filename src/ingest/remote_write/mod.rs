@@ -77,7 +77,7 @@ impl Ingest {
         if more_bytes > ROWS_BYTES_FREE {
             room.merge(self.reserve(more_bytes)?);
         }
-        self.store(rows).await
+        self.store(rows, Some(room)).await
     }
 
     /// What this body would bring to the shards, one batch each, without bringing it: for benches, and to look at.

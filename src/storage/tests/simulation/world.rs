@@ -218,7 +218,7 @@ impl World {
                 }),
             }
         }
-        if let Ok(Some(answered)) = storage.submit(batches) {
+        if let Ok(Some(answered)) = storage.submit(batches, None) {
             self.requests.push(Request { rows: rows.to_vec(), answered, is_overtaken: false, may_fail: false });
         }
     }
@@ -229,7 +229,7 @@ impl World {
         let mut answered = Vec::new();
         for mut request in self.requests.drain(..) {
             match request.answered.try_recv() {
-                Ok(answer) => answered.push((request, answer)),
+                Ok(answer) => answered.push((request, answer.outcome)),
                 Err(TryRecvError::Empty) => {
                     request.may_fail |= self.is_failing || self.is_full;
                     waiting.push(request);
