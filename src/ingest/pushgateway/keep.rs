@@ -39,6 +39,10 @@ impl Pushgateway {
             Err(_) => &counters.requests_refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        // Why samples of a group that is kept are not stored is counted where they are not.
+        if let Err(PushError::Ingest(error)) = &outcome {
+            counters.note(error);
+        }
         outcome
     }
 

@@ -9,6 +9,7 @@ mod json_lines;
 mod mixed;
 mod requests;
 mod statsd;
+mod under_way;
 mod v2;
 mod wire;
 
@@ -23,6 +24,7 @@ use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
 use crate::model::{Labels, Matcher, TimeRange};
 use crate::storage::StorageOptions;
+use crate::storage::tap::Interest;
 use crate::storage::view::Columns;
 
 /// What the clock shows in these tests.
@@ -100,6 +102,11 @@ impl Fixture {
 
     /// One whose time a test moves.
     pub(super) fn with_clock(limits: IngestLimits, clock: Clock) -> Fixture {
+        Fixture::with_storage(limits, clock, 100_000, Arc::new(|_: &Labels| false))
+    }
+
+    /// One whose head takes so many series, and whose shards ask `interest` about each that is new.
+    pub(super) fn with_storage(limits: IngestLimits, clock: Clock, series_max: usize, interest: Interest) -> Fixture {
         let options = StorageOptions {
             data_dir: PathBuf::from("/data"),
             shard_count: 2,
@@ -108,14 +115,13 @@ impl Fixture {
             retention_rules: Vec::new(),
             retention_bytes: 0,
             out_of_order_window_ms: 3_600_000,
-            series_max: 100_000,
+            series_max,
             head_bytes_max: usize::MAX,
             hash_seed: 3,
             recovery: Arc::default(),
         };
         let disk = Arc::new(SimulatedDisk::new());
-        let (storage, _, _) =
-            Storage::open(options, disk, clock.clone(), Arc::new(|_: &Labels| false)).expect("an empty database opens");
+        let (storage, _, _) = Storage::open(options, disk, clock.clone(), interest).expect("an empty database opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         Fixture { ingest: Ingest::new(storage.clone(), limits, clock.clone()), clock, storage, runtime }
     }

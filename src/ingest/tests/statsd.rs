@@ -378,3 +378,22 @@ proptest! {
         flow.flush().expect("whatever was taken can be stored");
     }
 }
+
+#[test]
+fn what_is_refused_of_a_flush_is_counted_by_its_reason() {
+    let mut flow = Flow::new();
+    // Somebody else was there before, at the moment of the flush.
+    let other = series(&[("__name__", "shop_orders_total")], &[(NOW_MS + 10_000, 99.0)]);
+    flow.fixture.send(vec![other]).expect("stored");
+    flow.statsd.take(b"shop.orders:3|c");
+    assert_eq!(flow.flush().expect_err("a contradiction").status(), 400);
+    let counters = flow.fixture.ingest.counters();
+    let writes: Vec<(&str, u64)> = counters.refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(writes, [("partial", 1)]);
+    let samples: Vec<(&str, u64)> = counters.samples_refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(samples, [("conflict", 1)]);
+    flow.fixture.storage.close();
+    assert_eq!(flow.flush().expect_err("nothing is taken").status(), 503);
+    let closing = flow.fixture.ingest.counters().refused().find(|(reason, _)| *reason == "closing");
+    assert_eq!(closing, Some(("closing", 1)));
+}
