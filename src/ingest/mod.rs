@@ -243,28 +243,29 @@ impl Ingest {
             return conclude(written.await?, rows.refused);
         };
         // Both are handed over before one of them is waited for.
-        let (written, homeless_count) = tokio::join!(written, self.store_sums(sums, kept));
-        let (mut summary, homeless_count) = (written?, homeless_count?);
+        let (written, homeless) = tokio::join!(written, self.store_sums(sums, kept));
+        let (mut summary, homeless) = (written?, homeless?);
         // To the sender, its samples count; the sums are ours.
-        summary.stored_count += folded_count.saturating_sub(homeless_count);
-        if homeless_count > 0 {
-            summary.refused.push((Refusal::TooManySeries, homeless_count));
-        }
+        summary.stored_count += folded_count.saturating_sub(homeless.refused_count());
+        summary.refused.extend(homeless.refused);
+        summary.first_refused = summary.first_refused.or(homeless.first_refused);
         conclude(summary, rows.refused)
     }
 
     /// Stores samples of sums. The sender's are in these sums whatever becomes of a moment of them, so what is refused
-    /// is no word to the sender, but for what found no room as a series: of that, the count is returned.
-    async fn store_sums(&self, mut sums: Sums, kept: Kept) -> Result<u64, WriteError> {
+    /// is counted and no word to the sender; but for sums that found no room as series, which are returned.
+    async fn store_sums(&self, mut sums: Sums, kept: Kept) -> Result<WriteSummary, WriteError> {
         let summary = self.storage.write_keeping(sums.take_batches(), Some(kept)).await?;
         sums.settle();
-        let homeless_count = refused_for(&summary, Refusal::TooManySeries);
-        let refused_count = summary.refused_count() - homeless_count;
-        if refused_count > 0 && self.counters.sums_refused.fetch_add(refused_count, Ordering::Relaxed) == 0 {
-            let (reason, _) = summary.refused[0];
-            tracing::warn!(%reason, "a moment of an __overflow__ sum is not stored; further ones are only counted");
+        let is_homeless = |reason: &Refusal| *reason == Refusal::TooManySeries;
+        let (homeless, refused): (Vec<_>, Vec<_>) = summary.refused.into_iter().partition(|(why, _)| is_homeless(why));
+        for (reason, count) in refused {
+            if self.counters.sums_refused.fetch_add(count, Ordering::Relaxed) == 0 {
+                tracing::warn!(%reason, "a moment of an __overflow__ sum is not stored; further ones are only counted");
+            }
         }
-        Ok(homeless_count)
+        let first_refused = summary.first_refused.filter(|(_, _, why)| is_homeless(why));
+        Ok(WriteSummary { refused: homeless, first_refused, ..WriteSummary::default() })
     }
 
     /// What is past the label budgets, and by which label: the sums of most series first.
@@ -338,11 +339,6 @@ impl Ingest {
         let wanted = u32::try_from((bytes >> 10) + 1).unwrap_or(u32::MAX);
         self.room.clone().try_acquire_many_owned(wanted).map_err(|_| self.no_room())
     }
-}
-
-/// Samples that were refused for this reason.
-fn refused_for(summary: &WriteSummary, reason: Refusal) -> u64 {
-    summary.refused.iter().find(|(why, _)| *why == reason).map_or(0, |(_, count)| *count)
 }
 
 /// Memory of a request's rows that is not counted on its own: small requests are bounded by their connections.

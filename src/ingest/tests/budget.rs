@@ -335,7 +335,7 @@ fn samples_whose_sum_finds_no_room_as_a_series_are_refused() {
     fixture.send(users("queue", 1..2, NOW_MS)).expect("taken");
     let told = fixture.send_in_part(users("queue", 1..3, NOW_MS + 1));
     assert_eq!((told.stored, told.refused), (1, 1));
-    assert!(told.first.contains("head.series_max"), "{told}");
+    assert!(told.first.contains("head.series_max") && told.first.contains("__overflow__"), "{told}");
 }
 
 /// Two fixtures that know the first user; the sums of the first, whose storage takes nothing any more, become the second's.
