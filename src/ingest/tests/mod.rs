@@ -12,14 +12,12 @@ mod statsd;
 mod v2;
 mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use prost::Message;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
 use crate::model::{Labels, Matcher, TimeRange};
 use crate::storage::StorageOptions;
@@ -100,19 +98,7 @@ impl Fixture {
 
     /// One whose time a test moves.
     pub(super) fn with_clock(limits: IngestLimits, clock: Clock) -> Fixture {
-        let options = StorageOptions {
-            data_dir: PathBuf::from("/data"),
-            shard_count: 2,
-            wal_sync: WalSync::Always,
-            retention_ms: 0,
-            retention_rules: Vec::new(),
-            retention_bytes: 0,
-            out_of_order_window_ms: 3_600_000,
-            series_max: 100_000,
-            head_bytes_max: usize::MAX,
-            hash_seed: 3,
-            recovery: Arc::default(),
-        };
+        let options = StorageOptions::of_tests(2);
         let disk = Arc::new(SimulatedDisk::new());
         let (storage, _, _) =
             Storage::open(options, disk, clock.clone(), Arc::new(|_: &Labels| false)).expect("an empty database opens");
