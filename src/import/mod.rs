@@ -3,8 +3,8 @@
 //! ```text
 //! OpenMetrics, text ─┐
 //! JSON lines ────────┼─► batch ─► remote write 1.0 ─► acknowledged ─► position in the state file ─► next batch
-//! Prometheus blocks ─┘     ▲                           503: again
-//!                          └ at most BATCH_SAMPLES_MAX samples
+//! Prometheus blocks ─┘     ▲                           503: again, 413: in halves
+//!                          └ about BATCH_SAMPLES_MAX samples
 //! ```
 //!
 //! An acknowledged batch is on disk at the server, and only then the position behind it is noted. So an import that was
@@ -147,6 +147,8 @@ impl Import {
             }
             self.state.write(&self.source.position(), &self.tally)?;
             show(Progress { done_bytes, total_bytes, waiting: None });
+            // A source may give nothing for long, so that nothing else is waited for.
+            tokio::task::yield_now().await;
         }
         self.state.remove()
     }
