@@ -16,6 +16,9 @@
 //! 11:00  up{job="a"}                        up{job="b"}  …
 //! ```
 //!
+//! Hours in which there is nothing are not visited, however long they last: reading an hour tells when the next one is that
+//! has samples, even where a damaged chunk claims all of time.
+//!
 //! An hour is also the time by which a sample may be late at a server with the usual settings. So whatever was sent and
 //! not acknowledged when an import broke off can be sent again, and is one sample.
 //!
@@ -47,6 +50,8 @@ pub(super) use {chunk::read_xor, tombstones::read as tombstones_of};
 
 /// Time that is read at once, in ms.
 const HOUR_MS: i64 = 3_600_000;
+/// Series of an hour that are looked at before others have their turn, whatever they gave. In tests few.
+const STEPS_MAX: usize = if cfg!(test) { 50 } else { 10_000 };
 
 /// The blocks of a folder, and how far into them we are.
 pub(super) struct BlockFolder {
@@ -60,6 +65,8 @@ pub(super) struct BlockFolder {
     cursors: Vec<Cursor>,
     /// Series of the hour that are done.
     series_done: u64,
+    /// The first moment behind the hour of which those may have a sample.
+    next_ms: Option<i64>,
 }
 
 /// A place among the series of a block.
@@ -87,17 +94,18 @@ impl BlockFolder {
             hour_ms: None,
             cursors: Vec::new(),
             series_done: 0,
+            next_ms: None,
         };
-        opened.begin_hour_at(i64::MIN);
+        let first_ms = opened.blocks.iter().filter_map(Block::span).map(|span| span.from_ms).min();
+        opened.begin_hour_of(first_ms);
         Ok(opened)
     }
 
-    /// Begins the first hour from this moment on of which there are samples.
-    fn begin_hour_at(&mut self, from_ms: i64) {
+    /// Begins the hour in which this moment is, or none.
+    fn begin_hour_of(&mut self, at_ms: Option<i64>) {
         self.series_done = 0;
-        let spans = self.blocks.iter().filter_map(Block::span).filter(|span| span.to_ms >= from_ms);
-        let first_ms = spans.map(|span| span.from_ms.max(from_ms)).min();
-        self.hour_ms = first_ms.map(|first_ms| first_ms.div_euclid(HOUR_MS).saturating_mul(HOUR_MS));
+        self.next_ms = None;
+        self.hour_ms = at_ms.map(|at_ms| at_ms.div_euclid(HOUR_MS).saturating_mul(HOUR_MS));
         self.cursors.clear();
         let Some(hour) = self.hour() else { return };
         for (index, block) in self.blocks.iter().enumerate() {
@@ -111,9 +119,16 @@ impl BlockFolder {
         self.hour_ms.map(|from_ms| TimeRange { from_ms, to_ms: from_ms.saturating_add(HOUR_MS - 1) })
     }
 
-    /// Lets every cursor stand on a series with chunks in the hour. Labels that are not allowed are passed over; their
-    /// samples are counted if `batch` is given.
-    fn settle(&mut self, hour: TimeRange, mut batch: Option<&mut Batch>) -> Result<(), ImportError> {
+    /// Ends an hour of which all series were read, and begins the next that may have samples.
+    fn pass_hour(&mut self, hour: TimeRange) {
+        let begins = self.blocks.iter().filter_map(|block| block.next_begin(hour.to_ms));
+        let next_ms = begins.chain(self.next_ms).min();
+        self.begin_hour_of(next_ms);
+    }
+
+    /// Lets every cursor stand on a series with chunks in the hour. Labels that are not allowed are passed over, and their
+    /// samples counted.
+    fn settle(&mut self, hour: TimeRange, batch: &mut Batch) -> Result<(), ImportError> {
         for cursor in &mut self.cursors {
             let block = &self.blocks[cursor.block];
             while cursor.labels.is_none() {
@@ -125,11 +140,10 @@ impl BlockFolder {
                 match block.labels(next)? {
                     Ok(labels) => cursor.labels = Some(labels),
                     Err(what) => {
-                        if let Some(batch) = batch.as_deref_mut() {
-                            let mut lost = Vec::new();
-                            block.read(next, hour, &mut lost, batch)?;
-                            batch.refuse(lost.len() as u64, &what, || block.name_of(next));
-                        }
+                        let mut lost = Vec::new();
+                        let later = block.read(next, hour, &mut lost, batch)?;
+                        self.next_ms = self.next_ms.into_iter().chain(later).min();
+                        batch.refuse(lost.len() as u64, &what, || block.name_of(next));
                         cursor.next += 1;
                     }
                 }
@@ -143,17 +157,16 @@ impl BlockFolder {
     fn next_series(
         &mut self,
         hour: TimeRange,
-        mut batch: Option<&mut Batch>,
+        batch: &mut Batch,
     ) -> Result<Option<(Labels, Vec<Sample>)>, ImportError> {
-        self.settle(hour, batch.as_deref_mut())?;
+        self.settle(hour, batch)?;
         let Some(first) = self.cursors.iter().filter_map(|cursor| cursor.labels.as_ref()).min().cloned() else {
             return Ok(None);
         };
         let mut samples: Vec<Sample> = Vec::new();
         for cursor in self.cursors.iter_mut().filter(|cursor| cursor.labels.as_ref() == Some(&first)) {
-            if let Some(batch) = batch.as_deref_mut() {
-                self.blocks[cursor.block].read(cursor.next, hour, &mut samples, batch)?;
-            }
+            let later = self.blocks[cursor.block].read(cursor.next, hour, &mut samples, batch)?;
+            self.next_ms = self.next_ms.into_iter().chain(later).min();
             cursor.next += 1;
             cursor.labels = None;
         }
@@ -167,16 +180,18 @@ impl BlockFolder {
 
 impl Source for BlockFolder {
     fn fill(&mut self, batch: &mut Batch) -> Result<bool, ImportError> {
-        while !batch.is_full() {
+        for _ in 0..STEPS_MAX {
+            if batch.is_full() {
+                break;
+            }
             let Some(hour) = self.hour() else {
                 self.blocks.iter().try_for_each(Block::check)?;
                 return Ok(false);
             };
-            match self.next_series(hour, Some(batch))? {
+            match self.next_series(hour, batch)? {
                 Some((labels, samples)) if !samples.is_empty() => batch.push(labels, samples),
                 Some(_) => {}
-                None if hour.to_ms == i64::MAX => self.hour_ms = None,
-                None => self.begin_hour_at(hour.to_ms + 1),
+                None => self.pass_hour(hour),
             }
         }
         self.blocks.iter().try_for_each(Block::check)?;
@@ -189,12 +204,15 @@ impl Source for BlockFolder {
 
     fn go_to(&mut self, position: &Position) -> Result<(), ImportError> {
         let Position::Blocks { hour_ms, series } = position else { return Err(foreign_position()) };
-        self.begin_hour_at(*hour_ms);
+        self.begin_hour_of(Some(*hour_ms));
+        let hour = self.hour().ok_or_else(foreign_position)?;
+        // They are read again, for what they tell about the next hour.
+        let mut done = Batch::default();
         while self.series_done < *series {
-            let Some(hour) = self.hour() else { return Err(foreign_position()) };
-            if self.next_series(hour, None)?.is_none() {
+            if self.next_series(hour, &mut done)?.is_none() {
                 return Err(foreign_position());
             }
+            done.clear();
         }
         Ok(())
     }
