@@ -236,7 +236,7 @@ impl Source for BlockFolder {
         format!("{} ({} blocks, {sum:016x})", self.folder.display(), self.blocks.len())
     }
 
-    fn remarks(&self) -> Vec<String> {
+    fn remarks(&mut self) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.has_log {
             remarks.push(

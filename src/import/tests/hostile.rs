@@ -111,9 +111,21 @@ proptest! {
         let disk = SimulatedDisk::new();
         write(&disk, Path::new("/data/text"), &bytes);
         for kind in [SourceKind::OpenMetrics, SourceKind::Text, SourceKind::JsonLines] {
-            // One that begins as a compressed file does is not opened.
+            let mut source = open(kind, "/data/text", &disk).expect("it opens");
+            drain(&mut *source).expect("lines are refused one by one");
+        }
+    }
+
+    #[test]
+    fn any_compressed_bytes_are_read_or_refused(
+        magic in prop::sample::select(vec![&[0x1f, 0x8b, 8, 0][..], &[0x28, 0xb5, 0x2f, 0xfd]]),
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let disk = SimulatedDisk::new();
+        write(&disk, Path::new("/data/text"), &[magic, &bytes].concat());
+        for kind in [SourceKind::Text, SourceKind::JsonLines] {
             if let Ok(mut source) = open(kind, "/data/text", &disk) {
-                drain(&mut *source).expect("lines are refused one by one");
+                let _ = drain(&mut *source);
             }
         }
     }
