@@ -3,7 +3,7 @@
 //! ```text
 //! OpenMetrics, text ─┐
 //! JSON lines ────────┼─► batch ─► remote write 1.0 ─► acknowledged ─► position in the state file ─► next batch
-//! Prometheus blocks ─┘     ▲                           503: again, 413: in halves
+//! Prometheus data ───┘     ▲                           503: again, 413: in halves
 //!                          └ about BATCH_SAMPLES_MAX samples
 //! ```
 //!

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::files::{JsonFile, TextFile};
 use super::packed::Packed;
 use super::piece::LineFile;
-use super::prometheus::BlockFolder;
+use super::prometheus::DataFolder;
 use crate::disk::Disk;
 use crate::ingest::Format;
 
@@ -42,6 +42,8 @@ pub(super) enum Position {
     },
     /// In blocks: the hour, in ms, and how many series of it are done.
     Blocks { hour_ms: i64, series: u64 },
+    /// In the log behind the blocks: how many of its records are done.
+    Log { records: u64 },
 }
 
 /// Something that gives samples, in batches, always the same ones in the same order.
@@ -69,7 +71,7 @@ pub(super) fn open(kind: SourceKind, path: &Path, disk: &dyn Disk) -> Result<Box
         SourceKind::OpenMetrics => Box::new(TextFile::new(file()?, Format::OpenMetrics)),
         SourceKind::Text => Box::new(TextFile::new(file()?, Format::Text)),
         SourceKind::JsonLines => Box::new(JsonFile::new(file()?)),
-        SourceKind::Prometheus => Box::new(BlockFolder::open(path, disk)?),
+        SourceKind::Prometheus => Box::new(DataFolder::open(path, disk)?),
     })
 }
 

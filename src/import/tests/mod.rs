@@ -3,6 +3,7 @@
 mod blocks;
 mod files;
 mod hostile;
+mod log;
 mod send;
 mod state;
 
