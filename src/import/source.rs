@@ -22,7 +22,7 @@ pub enum SourceKind {
     Text,
     /// A file of JSON lines.
     JsonLines,
-    /// A data folder of Prometheus, a snapshot of one, or a single block.
+    /// A data folder of a Prometheus that does not run, with its log; a snapshot of one; or a single block.
     Prometheus,
 }
 

@@ -56,7 +56,7 @@ enum SourceArgs {
         /// The file, also as gzip or zstd, or - for stdin
         file: PathBuf,
     },
-    /// A data folder of a Prometheus, a snapshot of one, or a single block
+    /// A data folder of a Prometheus that does not run, with its log; a snapshot of one; or a single block
     Prometheus {
         /// The folder
         folder: PathBuf,

@@ -8,7 +8,8 @@
 //!
 //! It is read in this order, record by record. As at a start of Prometheus, samples of `wal` from before the end of the newest block
 //! do not count: they are in a block, or were deleted there. The chunks of `chunks_head` are another form of the same
-//! samples: the log keeps a sample until it is in a block.
+//! samples: the log keeps a sample until it is in a block. A late sample may lie in both `wal` and `wbl`; then it is sent
+//! twice, and is one.
 //!
 //! Two walks: the first finds what was deleted, the second gives the samples that were not.
 
@@ -210,9 +211,13 @@ impl Walk<'_> {
                     None => batch.refuse(1, "the log does not name the series", || format!("series {reference}")),
                 }
             }),
-            Record::Histograms(body, buckets) => record::each_histogram(body, buckets, |at_ms| {
+            Record::Histograms(body, buckets) => record::each_histogram(body, buckets, |reference, at_ms| {
                 if at_ms >= from_ms {
-                    batch.refuse(1, "native histograms are not stored", || "a record of the log".to_owned());
+                    let which = || match series.get(&reference) {
+                        Some(Ok(labels)) => labels.to_string(),
+                        _ => format!("series {reference} of the log"),
+                    };
+                    batch.refuse(1, "native histograms are not stored", which);
                 }
             }),
             Record::Unknown => {

@@ -103,11 +103,11 @@ pub(super) fn count_exemplars(body: &[u8]) -> Option<u64> {
     Some(count)
 }
 
-/// Gives the time of each histogram, in ms.
-pub(super) fn each_histogram(body: &[u8], buckets: Buckets, mut give: impl FnMut(i64)) -> Option<()> {
-    each(body, |bytes, _, timestamp_ms| {
+/// Gives each histogram's series by its reference, and its time in ms.
+pub(super) fn each_histogram(body: &[u8], buckets: Buckets, mut give: impl FnMut(u64, i64)) -> Option<()> {
+    each(body, |bytes, reference, timestamp_ms| {
         pass_histogram(bytes, buckets)?;
-        give(timestamp_ms);
+        give(reference, timestamp_ms);
         Some(())
     })
 }
