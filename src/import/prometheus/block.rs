@@ -7,7 +7,7 @@ use super::super::batch::Batch;
 use super::bytes::Bytes;
 use super::chunk::{self, Encoding};
 use super::index::{ChunkPlace, Index, Wrong};
-use super::tombstones::{self, Tombstones};
+use super::tombstones::{self, Tombstones, is_deleted};
 use crate::disk::{Disk, FileBytes};
 use crate::model::{Labels, METRIC_NAME, Sample, TimeRange};
 
@@ -108,10 +108,9 @@ impl Block {
     ) -> Result<Option<i64>, ImportError> {
         let series = &self.index.series[number];
         let chunks = Index::chunks(&self.index_file, series).map_err(|wrong| self.index_damaged(wrong))?;
-        let deleted = self.tombstones.get(&series.reference).map_or(&[][..], Vec::as_slice);
         let is_wanted = |sample: &Sample| {
             let at_ms = sample.timestamp_ms;
-            range.contains(at_ms) && !deleted.iter().any(|deleted| deleted.contains(at_ms))
+            range.contains(at_ms) && !is_deleted(&self.tombstones, series.reference, at_ms)
         };
         let mut next_ms = chunks.iter().map(|chunk| chunk.span.from_ms).filter(|from_ms| *from_ms > range.to_ms).min();
         let mut found = Vec::new();

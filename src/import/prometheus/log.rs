@@ -21,7 +21,7 @@ use super::super::ImportError;
 use super::super::batch::Batch;
 use super::record::{self, Record};
 use super::segment::{CUT_OFF, SegmentReader};
-use super::tombstones::Tombstones;
+use super::tombstones::{Tombstones, is_deleted, settle};
 use crate::disk::{Disk, FileBytes};
 use crate::model::{Labels, METRIC_NAME};
 
@@ -98,6 +98,7 @@ impl Log {
                 }
             }
         }
+        settle(&mut self.tombstones);
     }
 
     /// Adds records to the batch until it is full. Says whether there may be more.
@@ -201,8 +202,7 @@ impl Walk<'_> {
             _ if !is_wanted => Some(()),
             Record::Samples(body) => record::each_sample(body, |reference, sample| {
                 let at_ms = sample.timestamp_ms;
-                let deleted = tombstones.get(&reference).map_or(&[][..], Vec::as_slice);
-                if at_ms < from_ms || deleted.iter().any(|deleted| deleted.contains(at_ms)) {
+                if at_ms < from_ms || is_deleted(tombstones, reference, at_ms) {
                     return;
                 }
                 match series.get(&reference) {

@@ -51,7 +51,10 @@ mod tombstones;
 
 pub(super) use folder::DataFolder;
 #[cfg(test)]
-pub(super) use {chunk::read_xor, tombstones::read as tombstones_of};
+pub(super) use {
+    chunk::read_xor,
+    tombstones::{Tombstones, is_deleted, read as tombstones_of, settle},
+};
 
 /// Time that is read at once, in ms.
 const HOUR_MS: i64 = 3_600_000;

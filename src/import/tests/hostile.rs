@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::prometheus::{read_xor, tombstones_of};
+use super::super::prometheus::{Tombstones, is_deleted, read_xor, settle, tombstones_of};
 use super::*;
+use crate::model::TimeRange;
 
 /// The files of the blocks.
 fn files(disk: &SimulatedDisk) -> Vec<PathBuf> {
@@ -104,6 +105,18 @@ proptest! {
     fn any_stones_under_a_right_checksum_are_read_or_refused(stones in prop::collection::vec(any::<u8>(), 0..60)) {
         let file = [&[0x01, 0x30, 0xba, 0x30, 1][..], &stones, &crc32c::crc32c(&stones).to_be_bytes()].concat();
         let _ = tombstones_of(&file);
+    }
+
+    #[test]
+    fn moment_is_deleted_if_any_stone_holds_it(spans in prop::collection::vec((-20i64..20, -20i64..20), 0..8)) {
+        let spans: Vec<_> = spans.into_iter().map(|(from_ms, to_ms)| TimeRange { from_ms, to_ms }).collect();
+        let mut all = Tombstones::from([(7, spans.clone())]);
+        settle(&mut all);
+        for at_ms in -25..25 {
+            let expected = spans.iter().any(|span| span.from_ms <= at_ms && at_ms <= span.to_ms);
+            prop_assert_eq!(is_deleted(&all, 7, at_ms), expected, "{}", at_ms);
+            prop_assert!(!is_deleted(&all, 8, at_ms));
+        }
     }
 
     #[test]
