@@ -1,10 +1,12 @@
-//! The values that every room speaks of: labels, samples, matchers, time ranges. No I/O, no state.
+//! The values that every room speaks of: labels, samples, matchers, time ranges, and texts of addresses. No I/O, no state.
 
+mod escapes;
 mod labels;
 mod matcher;
 mod pattern;
 mod sample;
 
+pub use escapes::percent_decoded;
 pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
 };

@@ -113,6 +113,27 @@ pub struct StorageOptions {
     pub recovery: Arc<RecoveryProgress>,
 }
 
+#[cfg(test)]
+impl StorageOptions {
+    /// What tests open a database with, in `/data`, unless they are about one of these: everything is synced and kept, and
+    /// samples may be an hour late.
+    pub(crate) fn of_tests(shard_count: usize) -> StorageOptions {
+        StorageOptions {
+            data_dir: PathBuf::from("/data"),
+            shard_count,
+            wal_sync: WalSync::Always,
+            retention_ms: 0,
+            retention_rules: Vec::new(),
+            retention_bytes: 0,
+            out_of_order_window_ms: 3_600_000,
+            series_max: 100_000,
+            head_bytes_max: usize::MAX,
+            hash_seed: 7,
+            recovery: Arc::default(),
+        }
+    }
+}
+
 /// Why the database cannot do something. The operator must act.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {

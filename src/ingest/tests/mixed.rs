@@ -1,10 +1,8 @@
 //! Labels in odd places of a series message, and rows that grow.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
 use crate::ingest::{Ingest, IngestError, IngestLimits, WriteHead, Written};
 use crate::model::{Labels, Matcher, TimeRange};
@@ -66,19 +64,7 @@ struct Fixture {
 }
 
 fn fixture(limits: IngestLimits) -> Fixture {
-    let options = StorageOptions {
-        data_dir: PathBuf::from("/data"),
-        shard_count: 2,
-        wal_sync: WalSync::Always,
-        retention_ms: 0,
-        retention_rules: Vec::new(),
-        retention_bytes: 0,
-        out_of_order_window_ms: 0,
-        series_max: 1000,
-        head_bytes_max: usize::MAX,
-        hash_seed: 3,
-        recovery: Arc::default(),
-    };
+    let options = StorageOptions { out_of_order_window_ms: 0, ..StorageOptions::of_tests(2) };
     let (disk, clock) = (Arc::new(SimulatedDisk::new()), Clock::manual(NOW));
     let (storage, _, _) = Storage::open(options, disk, clock, Arc::new(|_: &Labels| false)).expect("it opens");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
