@@ -23,19 +23,26 @@
 //!
 //! Deliberately absent: reading. Recovery reads through [`replay`], which shares no state with the writer.
 
+mod opening;
 mod records;
 mod replay;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use opening::{Definitions, remove_unfinished};
 pub(super) use replay::{ReplayTarget, Replayed, refuse_newer, replay};
 pub(super) use writer::LogWriter;
 
 /// Bytes in one write at most.
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
-/// A segment ends when it has grown past this, or past four times its own series snapshot.
+/// A segment ends when it has grown past this, or past [`SEGMENT_OPENINGS`] times its own opening.
 pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
+/// How often its opening a segment holds, if that is more than [`SEGMENT_BYTES`].
+const SEGMENT_OPENINGS: u64 = 4;
+/// Bytes of definitions that are written and synced at once behind a group: about as long as a group takes. More where
+/// the groups themselves are larger.
+const PIECE_BYTES: usize = 512 << 10;
 /// Free bytes below which no segment is begun: room for two segments and a block.
 pub(super) const DISK_RESERVE_BYTES: u64 = 3 * SEGMENT_BYTES;
 /// Free bytes below which nothing more is taken while a segment grows: what it left of the reserve when it was begun.

@@ -46,7 +46,17 @@ fn entry(records: Vec<u8>, newest_ms: i64) -> LogEntry {
 
 /// A log whose segments open with the series 0 to 3, one a shard.
 fn writer(disk: &SimulatedDisk, found: &Replayed) -> LogWriter {
-    let snapshot = |out: &mut Vec<u8>| (0..4).for_each(|shard| out.extend(definition(shard as u16, shard)));
+    // A definition a piece, if it is small.
+    let snapshot = || -> Definitions {
+        let mut next = 0;
+        Box::new(move |out, bytes_max| {
+            while next < 4 && out.len() < bytes_max {
+                out.extend(definition(next as u16, next));
+                next += 1;
+            }
+            next < 4
+        })
+    };
     LogWriter::new(
         Arc::new(disk.clone()),
         PathBuf::from(FOLDER),
