@@ -32,6 +32,8 @@ use std::path::{Path, PathBuf};
 
 pub(super) use opening::{Definitions, remove_unfinished};
 pub(super) use replay::{ReplayTarget, Replayed, refuse_newer, replay};
+#[cfg(test)]
+pub(super) use writer::BegunSegments;
 pub(super) use writer::LogWriter;
 
 /// Bytes in one write at most.
@@ -40,9 +42,11 @@ pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
 pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
 /// How often its opening a segment holds, if that is more than [`SEGMENT_BYTES`].
 const SEGMENT_OPENINGS: u64 = 4;
-/// Bytes of definitions that are written and synced at once behind a group: about as long as a group takes. More where
-/// the groups themselves are larger.
+/// Bytes of definitions that are written and synced at once behind a group: about as long as a group takes.
 const PIECE_BYTES: usize = 512 << 10;
+/// A piece has at least so many times the bytes of the group before it: of a segment a quarter is left, and an opening is
+/// no longer than that, so it is whole when half of this has come.
+const PIECE_GROUPS: usize = 2;
 /// Free bytes below which no segment is begun: room for two segments and a block.
 pub(super) const DISK_RESERVE_BYTES: u64 = 3 * SEGMENT_BYTES;
 /// Free bytes below which nothing more is taken while a segment grows: what it left of the reserve when it was begun.

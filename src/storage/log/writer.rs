@@ -15,8 +15,8 @@ use super::super::head::LogEntry;
 use super::opening::{self, Definitions, Opened, Opening};
 use super::replay::paths;
 use super::{
-    DISK_RESERVE_BYTES, DISK_RESERVE_GROWING_BYTES, EndedSegment, PIECE_BYTES, SEGMENT_BYTES, damaged_path,
-    segment_path,
+    DISK_RESERVE_BYTES, DISK_RESERVE_GROWING_BYTES, EndedSegment, PIECE_BYTES, PIECE_GROUPS, SEGMENT_BYTES,
+    damaged_path, segment_path,
 };
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, DiskFile};
@@ -59,8 +59,10 @@ pub(in crate::storage) struct LogWriter {
     segment_bytes: u64,
     /// [`PIECE_BYTES`], if no test wants to see more of them.
     piece_bytes: usize,
+    /// [`PIECE_GROUPS`], likewise.
+    piece_groups: usize,
     #[cfg(test)]
-    begun: BegunSegments,
+    begun: Arc<parking_lot::Mutex<BegunSegments>>,
 }
 
 /// How the segments of a test were begun.
@@ -144,8 +146,9 @@ impl LogWriter {
             unmatched_bytes: 0,
             segment_bytes: SEGMENT_BYTES,
             piece_bytes: PIECE_BYTES,
+            piece_groups: PIECE_GROUPS,
             #[cfg(test)]
-            begun: BegunSegments::default(),
+            begun: Arc::default(),
         }
     }
 
@@ -165,11 +168,12 @@ impl LogWriter {
     #[cfg(test)]
     pub(in crate::storage) fn prepare_in_pieces_of(&mut self, bytes: usize) {
         self.piece_bytes = bytes;
+        self.piece_groups = 0;
     }
 
     #[cfg(test)]
-    pub(in crate::storage) fn begun(&self) -> BegunSegments {
-        self.begun
+    pub(in crate::storage) fn begun(&self) -> &Arc<parking_lot::Mutex<BegunSegments>> {
+        &self.begun
     }
 
     /// Writes the records of all entries, and what an earlier failure left. After an error everything is kept, and the
@@ -297,8 +301,7 @@ impl LogWriter {
             self.opening = Some(self.begin_opening()?);
         }
         let mut opening = self.opening.take().expect("begun above");
-        // Twice what was written meanwhile: a quarter of a segment is left, and the opening is no longer than that.
-        let bytes_max = self.piece_bytes.max(2 * std::mem::take(&mut self.unmatched_bytes));
+        let bytes_max = self.piece_bytes.max(self.piece_groups * std::mem::take(&mut self.unmatched_bytes));
         let written =
             opening.write_piece(bytes_max).and_then(|()| self.reserve(&mut opening)).and_then(|()| opening.sync());
         self.opening = Some(opening);
@@ -347,15 +350,17 @@ impl LogWriter {
 
     #[cfg(test)]
     fn count_begun(&mut self) {
+        let mut begun = self.begun.lock();
         match &self.opening {
-            None => self.begun.unprepared += 1,
-            Some(opening) if opening.is_walked() => self.begun.prepared += 1,
-            Some(_) => self.begun.half_prepared += 1,
+            None => begun.unprepared += 1,
+            Some(opening) if opening.is_walked() => begun.prepared += 1,
+            Some(_) => begun.half_prepared += 1,
         }
     }
 
     /// Ends the growing segment in order, everything in it synced; the next group begins another.
     pub(in crate::storage) fn finish_segment(&mut self) -> Result<(), DiskError> {
+        self.end_is_asked = false;
         self.sync()?;
         self.end_segment();
         Ok(())
@@ -386,7 +391,6 @@ impl LogWriter {
 
     fn end_segment(&mut self) {
         let Some(segment) = self.segment.take() else { return };
-        self.end_is_asked = false;
         // Gives the reserve back. If the disk refuses even that, the rest reads as zeros and means the same.
         let _ = segment.file.truncate(segment.written_bytes).and_then(|()| segment.file.sync());
         let Segment { sequence, newest_ms, holds_belated, .. } = segment;
