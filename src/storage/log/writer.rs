@@ -53,8 +53,8 @@ pub(in crate::storage) struct LogWriter {
     unwritten: Vec<u8>,
     unwritten_newest_ms: i64,
     unwritten_belated: bool,
-    /// Bytes written since a piece was prepared last: what comes quickly is followed in larger pieces.
-    unmatched_bytes: usize,
+    /// Bytes of the last group, until a piece was prepared behind it: what comes quickly is followed in larger pieces.
+    group_bytes: usize,
     /// [`SEGMENT_BYTES`], if no test wants to see them end earlier.
     segment_bytes: u64,
     /// [`PIECE_BYTES`], if no test wants to see more of them.
@@ -143,7 +143,7 @@ impl LogWriter {
             unwritten: Vec::new(),
             unwritten_newest_ms: i64::MIN,
             unwritten_belated: false,
-            unmatched_bytes: 0,
+            group_bytes: 0,
             segment_bytes: SEGMENT_BYTES,
             piece_bytes: PIECE_BYTES,
             piece_groups: PIECE_GROUPS,
@@ -229,7 +229,7 @@ impl LogWriter {
         segment.holds_belated |= self.unwritten_belated;
         segment.named(segment.file.write_at(segment.written_bytes, &self.unwritten))?;
         segment.written_bytes += self.unwritten.len() as u64;
-        self.unmatched_bytes += self.unwritten.len();
+        self.group_bytes = self.unwritten.len();
         if self.sync_each_group {
             self.sync_written()?;
         }
@@ -301,7 +301,7 @@ impl LogWriter {
             self.opening = Some(self.begin_opening()?);
         }
         let mut opening = self.opening.take().expect("begun above");
-        let bytes_max = self.piece_bytes.max(self.piece_groups * std::mem::take(&mut self.unmatched_bytes));
+        let bytes_max = self.piece_bytes.max(self.piece_groups * std::mem::take(&mut self.group_bytes));
         let written =
             opening.write_piece(bytes_max).and_then(|()| self.reserve(&mut opening)).and_then(|()| opening.sync());
         self.opening = Some(opening);
