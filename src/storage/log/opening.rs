@@ -25,8 +25,8 @@ use storage_format::frame::{self, FileHeader};
 use super::{GROUP_BYTES_MAX, SEGMENT_OPENINGS, segment_path};
 use crate::disk::{Disk, DiskError, DiskFile};
 
-/// Appends records, chains still open, that define some of the series alive: so many bytes of them, or a definition
-/// more. Returns whether there may be others.
+/// Appends records, chains still open, that define some of the series alive, until the records have so many bytes, or a
+/// definition more. Returns whether there may be others.
 pub(in crate::storage) type Definitions = Box<dyn FnMut(&mut Vec<u8>, usize) -> bool + Send>;
 
 /// The segment after the one that grows, as far as it is written.
@@ -121,9 +121,10 @@ impl Opening {
         self.segment_bytes.max(SEGMENT_OPENINGS * self.written_bytes)
     }
 
-    /// Writes the definitions that came, and as many others as fit into so many bytes.
-    pub(super) fn write_piece(&mut self, bytes_max: usize) -> Result<(), DiskError> {
+    /// Writes the definitions that came, and so many bytes of others.
+    pub(super) fn write_piece(&mut self, bytes: usize) -> Result<(), DiskError> {
         if !self.is_walked {
+            let bytes_max = self.records.len() + bytes;
             self.is_walked = !(self.walk)(&mut self.records, bytes_max);
         }
         if !self.records.is_empty() {
