@@ -1,8 +1,8 @@
 //! The longest acknowledgement while a log segment ends, with a million series alive.
 //!
 //! A sender writes 2,000 samples at a time on a real disk, each synced, and waits for each answer. First nothing else
-//! happens; then somebody asks for the segment's end, as a snapshot does; then the segment fills up by itself, under
-//! requests ten times as large. Prints a line of percentiles for each, and exits.
+//! happens; then somebody asks for the segment's end, as a snapshot and a cut do. Prints a line of percentiles for each,
+//! and exits.
 //!
 //! `DOZOR_BENCH_DIR` is the folder in which the database is made, and removed again.
 
@@ -11,8 +11,7 @@ mod shop;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dozor::clock::Clock;
 use dozor::config::WalSync;
@@ -25,11 +24,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SERIES: usize = 1_000_000;
 const ROWS: usize = 2_000;
-/// Rows of a request that shall fill the segment.
-const ROWS_MANY: usize = 20_000;
+/// How long each is looked at.
 const QUIET: Duration = Duration::from_secs(10);
-/// After so long the segment need not have filled up.
-const PATIENCE: Duration = Duration::from_secs(240);
 
 fn main() {
     let parent = std::env::var_os("DOZOR_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
@@ -37,10 +33,10 @@ fn main() {
     let storage = open(folder.path().to_owned());
     let mut sender = Sender::new(&storage);
 
-    let began = Instant::now();
-    sender.run("nothing else happens", ROWS, |_| began.elapsed() >= QUIET);
+    let began = sender.clock.monotonic();
+    sender.run("nothing else happens", ROWS, |_, now| now - began >= QUIET);
 
-    let began = Instant::now();
+    let began = sender.clock.monotonic();
     let asking = storage.clone();
     let asked = std::thread::spawn(move || {
         for _ in 0..3 {
@@ -48,19 +44,8 @@ fn main() {
             asking.compact_all().expect("maintained");
         }
     });
-    sender.run("its end is asked for, three times", ROWS, |_| began.elapsed() >= QUIET);
+    sender.run("its end is asked for, three times", ROWS, |_, now| now - began >= QUIET);
     asked.join().expect("asked");
-
-    let began = Instant::now();
-    let segments = || storage.counters().log_segments.load(Ordering::Relaxed);
-    let (before, mut ended_at) = (segments(), None);
-    sender.run("it fills up", ROWS_MANY, |count| {
-        if ended_at.is_none() && segments() > before {
-            ended_at = Some(count);
-        }
-        ended_at.is_some_and(|at| count >= at + 50) || began.elapsed() >= PATIENCE
-    });
-    println!("{} segments", segments());
     storage.close();
 }
 
@@ -85,6 +70,7 @@ fn open(data_dir: PathBuf) -> Arc<Storage> {
 
 struct Sender {
     storage: Arc<Storage>,
+    clock: Clock,
     runtime: tokio::runtime::Runtime,
     series: Vec<SeriesRef>,
     next: usize,
@@ -96,6 +82,7 @@ impl Sender {
     fn new(storage: &Arc<Storage>) -> Sender {
         let mut sender = Sender {
             storage: storage.clone(),
+            clock: Clock::system(),
             runtime: shop::runtime(),
             series: Vec::new(),
             next: 0,
@@ -121,13 +108,13 @@ impl Sender {
     }
 
     /// Writes until `is_enough` of so many requests, and prints what each waited.
-    fn run(&mut self, what: &str, row_count: usize, mut is_enough: impl FnMut(usize) -> bool) {
+    fn run(&mut self, what: &str, row_count: usize, mut is_enough: impl FnMut(usize, Duration) -> bool) {
         let mut waits = Vec::new();
-        while !is_enough(waits.len()) {
+        while !is_enough(waits.len(), self.clock.monotonic()) {
             let rows = (0..row_count).map(|_| self.row()).collect();
-            let began = Instant::now();
+            let began = self.clock.monotonic();
             self.write(ShardBatch { rows, new: Vec::new() });
-            waits.push(began.elapsed());
+            waits.push(self.clock.monotonic() - began);
         }
         waits.sort_unstable();
         let at = |part: f64| waits[((waits.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;

@@ -12,8 +12,9 @@
 //! Always true:
 //! 1. A request is acknowledged after the sync that covers its records, in log order.
 //! 2. Each segment opens with the definitions of all series then alive, so it can be read without those before it, and
-//!    the oldest segment goes as soon as its newest sample is in a block. There is no other checkpoint to lose.
-//! 3. A segment is closed before its successor is created, and numbers go on by one while all is well. A process that
+//!    the oldest segment goes as soon as its newest sample is in a block. There is no other checkpoint to lose. The
+//!    opening is written while the segment before it grows, in pieces, so that no write waits for it ([`opening`]).
+//! 3. A segment has ended before its successor gets its name, and numbers go on by one while all is well. A process that
 //!    starts, or that could not write, leaves a number out: only the last segment before a gap can be torn.
 //! 4. A segment that has ended is never written to again, only read, linked, renamed and removed.
 //! 5. Segments go oldest first. So what deletes samples never goes before the samples that it deletes.

@@ -322,18 +322,13 @@ fn a_power_cut_at_any_operation_of_the_log_leaves_what_was_acknowledged() {
         for seed in 0..2 {
             let context = format!("cut at operation {cut_at}, seed {seed}");
             let cut = disk.crash(seed);
-            if seed > 1 && cut.file_bytes(&Path::new(FOLDER).join("next.tmp")).is_ok() {
-                remove_unfinished(&cut, Path::new(FOLDER));
-            }
-            if cut.list(Path::new(FOLDER)).is_err() {
-                continue;
-            }
             let found = check(&cut, &acknowledged, &context);
-            check(&cut, &acknowledged, &context);
-            // Another process goes on, and its power is cut as well.
-            acknowledged.extend(play(&cut, &found, 1000).0);
-            check(&cut.crash(seed), &acknowledged, &context);
-            acknowledged.retain(|(_, timestamp_ms)| *timestamp_ms < 1000);
+            if seed == 1 {
+                // Another process goes on, and its power is cut as well.
+                remove_unfinished(&cut, Path::new(FOLDER));
+                acknowledged.extend(play(&cut, &found, 1000).0);
+                check(&cut.crash(seed), &acknowledged, &context);
+            }
         }
     }
 }
