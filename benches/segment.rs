@@ -11,6 +11,7 @@ mod shop;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dozor::clock::Clock;
@@ -109,7 +110,9 @@ impl Sender {
 
     /// Writes until `is_enough` of so many requests, and prints what each waited.
     fn run(&mut self, what: &str, row_count: usize, mut is_enough: impl FnMut(usize, Duration) -> bool) {
-        let mut waits = Vec::new();
+        let storage = self.storage.clone();
+        let logged = || storage.counters().log_bytes.load(Ordering::Relaxed) >> 20;
+        let (mut waits, logged_before) = (Vec::new(), logged());
         while !is_enough(waits.len(), self.clock.monotonic()) {
             let rows = (0..row_count).map(|_| self.row()).collect();
             let began = self.clock.monotonic();
@@ -119,12 +122,13 @@ impl Sender {
         waits.sort_unstable();
         let at = |part: f64| waits[((waits.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
         println!(
-            "{what}: {} requests of {row_count} samples, p50 {:.1}, p99 {:.1}, p99.9 {:.1}, longest {:.1} ms",
+            "{what}: {} requests of {row_count} samples, p50 {:.1}, p99 {:.1}, p99.9 {:.1}, longest {:.1} ms; {} MiB in the log",
             waits.len(),
             at(0.5),
             at(0.99),
             at(0.999),
-            at(1.0)
+            at(1.0),
+            logged() - logged_before
         );
     }
 
