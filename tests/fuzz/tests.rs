@@ -5,8 +5,6 @@ mod seeds;
 mod targets;
 mod wire;
 
-use std::path::PathBuf;
-
 use seeds::seeds;
 use targets::TARGETS;
 
@@ -14,7 +12,10 @@ use targets::TARGETS;
 const INPUTS: u64 = 200;
 
 /// What was read wrongly once, by its target.
-const FOUND: [(&str, &[u8]); 0] = [];
+const FOUND: [(&str, &[u8]); 1] = [
+    // One measurement stood for infinitely many, and nothing of it was no number.
+    ("statsd", b"shop:0|ms|@1e-320\nshop:0|c|@1e-320\nshop:1|c"),
+];
 
 /// Numbers without a pattern, the same at each run.
 struct Chance(u64);
@@ -55,23 +56,9 @@ fn changed(seed: &[u8], others: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
-/// Where libFuzzer is to find the seeds: a folder of each target in this one.
-fn write_corpus(folder: &std::ffi::OsStr) {
-    for (name, _) in TARGETS {
-        let folder = PathBuf::from(folder).join(name);
-        std::fs::create_dir_all(&folder).expect("a folder for the corpus");
-        for (number, seed) in seeds(name).iter().enumerate() {
-            std::fs::write(folder.join(format!("seed-{number}")), seed).expect("the folder can be written to");
-        }
-    }
-}
-
 /// One test: all targets read through one way in.
 #[test]
 fn no_bytes_make_a_reader_panic_or_read_what_others_do_not() {
-    if let Some(folder) = std::env::var_os("FUZZ_CORPUS") {
-        write_corpus(&folder);
-    }
     for (name, target) in TARGETS {
         let found = FOUND.iter().filter(|(of, _)| *of == name).map(|(_, input)| input.to_vec());
         let seeds: Vec<Vec<u8>> = found.chain(seeds(name)).collect();

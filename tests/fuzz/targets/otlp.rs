@@ -14,6 +14,10 @@ use proto::{
     Request, Resource, ResourceMetrics, Scope, ScopeMetrics, Sum, Summary, SummaryPoint,
 };
 
+/// Where damage may go unseen although nothing is refused: in a resource without points, a scope without a name, and a
+/// value in whose place another one is set.
+const UNREAD: [&str; 3] = ["Resource.attributes", "Scope.attributes", "AnyValue.value"];
+
 const PROTOBUF: Protocol<'_> = Protocol::Otlp(OtlpEncoding::Protobuf);
 
 pub(super) fn protobuf(bytes: &[u8]) {
@@ -27,8 +31,10 @@ fn agrees(message: &[u8]) {
             let again = read(PROTOBUF, &theirs.encode_to_vec());
             assert_eq!(ours, again.expect("prost writes what is read"), "ours and prost's");
         }
-        // What is refused for another reason is not read to its end, and nothing is read where nobody needs it.
-        (Ok((_, refused_count)), Err(error)) => assert!(refused_count > 0 || is_deep(&error), "prost refuses: {error}"),
+        (Ok((_, refused_count)), Err(error)) => {
+            let is_unread = UNREAD.iter().any(|place| error.to_string().contains(place));
+            assert!(refused_count > 0 || is_unread || is_deep(&error), "prost refuses: {error}");
+        }
         (Err(error), theirs) => is_refused_rightly(error, theirs.is_ok()),
     }
 }
