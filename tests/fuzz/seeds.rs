@@ -87,10 +87,11 @@ fn remote_write_2() -> Vec<Vec<u8>> {
 
 /// Pieces that make literals and copies of every kind.
 fn packed(pack: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
-    let long: Vec<u8> = (0..9000_u32).map(|index| (index * index >> 7) as u8).collect();
+    let long: Vec<u8> = (0..9000_u32).map(|index| ((index * index) >> 7) as u8).collect();
     let texts: [&[u8]; 5] = [b"", b"a", &[b'a'; 300], b"abcdabcdabcd-abcdabcdabcd-0123456789abcdef", &long];
     // And what is wrong: a copy from before the beginning, one of nothing, a literal that is cut off, a length that lies.
-    let wrong: [&[u8]; 5] = [b"\x05\x01\x01", b"\x08\x00a\x01\x00", b"\x04\x0cab", b"\xff\xff\xff\xff\x0f\x00a", b"\x80"];
+    let wrong: [&[u8]; 5] =
+        [b"\x05\x01\x01", b"\x08\x00a\x01\x00", b"\x04\x0cab", b"\xff\xff\xff\xff\x0f\x00a", b"\x80"];
     texts.into_iter().map(pack).chain(wrong.map(Vec::from)).collect()
 }
 
@@ -110,7 +111,8 @@ fn push_protobuf() -> Vec<Vec<u8>> {
     let sums = [&[0x08, 3, 0x11][..], &2.5_f64.to_le_bytes()].concat();
     let quantile = field(3, &[&[0x09][..], &0.5_f64.to_le_bytes(), &[0x11], &7_f64.to_le_bytes()].concat());
     let family = |kind: u8, metric: Vec<u8>| {
-        [field(1, b"m"), field(2, b"what it means"), vec![0x18, kind], field(4, &[one.clone(), metric].concat())].concat()
+        [field(1, b"m"), field(2, b"what it means"), vec![0x18, kind], field(4, &[one.clone(), metric].concat())]
+            .concat()
     };
     let families = [
         family(0, field(3, &value)),

@@ -14,8 +14,26 @@ use std::iter;
 
 /// Texts that mean something to some reader.
 const WORDS: [&[u8]; 20] = [
-    b"", b"__name__", b"a", b"b", b"c", b"job", b"instance", b"le", b"quantile", b"m", b"up", b"1", b"+Inf",
-    "\u{e9}".as_bytes(), b"\xff", b"service.name", b"os.type", b"_", b"m_total", b"By",
+    b"",
+    b"__name__",
+    b"a",
+    b"b",
+    b"c",
+    b"job",
+    b"instance",
+    b"le",
+    b"quantile",
+    b"m",
+    b"up",
+    b"1",
+    b"+Inf",
+    "\u{e9}".as_bytes(),
+    b"\xff",
+    b"service.name",
+    b"os.type",
+    b"_",
+    b"m_total",
+    b"By",
 ];
 
 const MESSAGE: u8 = 0x00;

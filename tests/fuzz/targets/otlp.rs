@@ -3,10 +3,11 @@
 use dozor::ingest::{IngestError, OtlpEncoding, Protocol, otlp_of_json};
 use prost::Message;
 
-use super::reader::{malformed, read};
 use super::super::wire;
+use super::reader::{malformed, read};
 
 #[path = "../../../src/ingest/otlp/tests/proto.rs"]
+#[expect(clippy::duplicate_mod, reason = "the crate's own tests have the same messages, and are not in the fuzzers")]
 mod proto;
 
 use proto::{
@@ -110,8 +111,12 @@ pub(crate) fn one_of_everything() -> Vec<u8> {
         quantile_values: vec![Quantile { quantile: 0.5, value: 1.0 }],
         ..SummaryPoint::default()
     };
-    let metric =
-        |name: &str, unit: &str, data| Metric { name: name.into(), unit: unit.into(), data: Some(data), ..Metric::default() };
+    let metric = |name: &str, unit: &str, data| Metric {
+        name: name.into(),
+        unit: unit.into(),
+        data: Some(data),
+        ..Metric::default()
+    };
     let metrics = vec![
         metric("g", "1", Data::Gauge(Gauge { data_points: vec![point(3, Number::AsDouble(0.0))] })),
         metric("shop.orders", "{order}", sum(2, true)),

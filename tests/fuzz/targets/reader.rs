@@ -35,11 +35,8 @@ pub(super) static INGEST: LazyLock<Ingest> = LazyLock::new(|| {
     let disk = Arc::new(SimulatedDisk::new());
     let (storage, _, _) =
         Storage::open(options, disk, clock.clone(), Arc::new(|_: &Labels| false)).expect("an empty database opens");
-    let otlp = OtlpOptions {
-        scope_labels: true,
-        promoted_attributes: vec!["os.type".to_owned()],
-        ..OtlpOptions::default()
-    };
+    let otlp =
+        OtlpOptions { scope_labels: true, promoted_attributes: vec!["os.type".to_owned()], ..OtlpOptions::default() };
     Ingest::new(storage, IngestLimits::default(), clock).with_otlp(otlp)
 });
 

@@ -5,8 +5,8 @@ use dozor::ingest::Protocol;
 use dozor::model::Labels;
 use prost::Message;
 
-use super::reader::{Read, malformed, read, sorted};
 use super::super::wire;
+use super::reader::{Read, malformed, read, sorted};
 
 /// Remote write 1.0 as its specification has it. Texts are bytes here: whether they are UTF-8 is a label's own matter.
 #[derive(Clone, PartialEq, Message)]

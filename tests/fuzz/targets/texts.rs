@@ -60,7 +60,7 @@ fn pushed(text: &[u8], content_type: &str, format: Format) {
 fn line_by_line(text: &[u8], format: Format, extra: &[(String, String)]) -> (Read, u64) {
     let (mut read, mut refused_count) = (Read::new(), 0);
     let mut all = lines(text, format);
-    while let Some(line) = all.next() {
+    for line in all.by_ref() {
         let Ok(line) = line else {
             refused_count += 1;
             continue;
