@@ -15,9 +15,10 @@ use proto::{
     Request, Resource, ResourceMetrics, Scope, ScopeMetrics, Sum, Summary, SummaryPoint,
 };
 
-/// Where damage may go unseen although nothing is refused: in a resource without points, a scope without a name, and a
+/// Where damage may go unseen although nothing is refused: in a resource without points, a scope that is not told, and a
 /// value in whose place another one is set.
-const UNREAD: [&str; 3] = ["Resource.attributes", "Scope.attributes", "AnyValue.value"];
+const UNREAD: [&str; 4] =
+    ["ResourceMetrics.resource:", "ScopeMetrics.scope:", "ScopeMetrics.schema_url:", "AnyValue.value"];
 
 const PROTOBUF: Protocol<'_> = Protocol::Otlp(OtlpEncoding::Protobuf);
 
