@@ -108,7 +108,7 @@ pub(super) fn influx(bytes: &[u8]) {
 /// Whatever lines come, a flush can store what they add up to, and what is counted never falls.
 pub(super) fn statsd(bytes: &[u8]) {
     let clock = Clock::manual(NOW_MS);
-    let options = StatsdOptions { series_max: 100, idle_timeout: Duration::from_secs(3600) };
+    let options = StatsdOptions { series_max: 16, idle_timeout: Duration::from_secs(3600) };
     let mut statsd = Statsd::new(options, clock.clone(), Arc::<StatsdCounters>::default());
     let mut before = BTreeMap::new();
     for _ in 0..2 {
