@@ -234,7 +234,7 @@ fn is_form(head: &Parts) -> bool {
 }
 
 /// Reads `a=1&b=x+y%21` into pairs.
-fn decode_form(text: &str, pairs: &mut Vec<(String, String)>) -> Result<(), ApiError> {
+pub(super) fn decode_form(text: &str, pairs: &mut Vec<(String, String)>) -> Result<(), ApiError> {
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let read = |text: &str| {

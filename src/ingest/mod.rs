@@ -32,6 +32,8 @@ mod body;
 mod budget;
 mod exposition;
 mod foreign;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod influx;
 mod json_lines;
 mod limits;
@@ -54,6 +56,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 pub use budget::{FOLDED_SERIES_MAX, OVERFLOW_LABEL, OVERFLOW_SERIES_MAX, OverflowFigures};
 pub use exposition::{Format, LabelPairs, Line, LineError, Lines, Sample, TextPush, lines};
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use fuzzing::{Protocol, Reading, inflate, otlp_of_json, read_push, restored};
 pub use influx::{InfluxPrecision, InfluxWrite};
 pub use json_lines::{JsonLine, JsonLineError, append_left_out, append_line};
 pub use limits::IngestLimits;

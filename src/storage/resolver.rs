@@ -87,6 +87,20 @@ impl Resolver {
         }
     }
 
+    /// Learns encodings of series that no shard holds, so that fuzzing can read a request as if its series were known.
+    #[cfg(any(test, feature = "fuzzing"))]
+    #[doc(hidden)]
+    pub fn pretend(&self, known: impl IntoIterator<Item = (u128, SeriesRef)>) {
+        self.learn(known, 0);
+    }
+
+    /// Forgets all that it was told to pretend, and everything else.
+    #[cfg(any(test, feature = "fuzzing"))]
+    #[doc(hidden)]
+    pub fn forget_all(&self) {
+        self.entries.write().clear();
+    }
+
     pub(super) fn forget(&self, series: &HashSet<SeriesRef>) {
         self.entries.write().retain(|entry| !series.contains(&entry.series()));
     }

@@ -135,7 +135,7 @@ static LIST_VALUE: [Field; 1] = [list("values", 1, Kind::Message(&ANY_VALUE))];
 static MAP_VALUE: [Field; 1] = [list("values", 1, Kind::Message(&KEY_VALUE))];
 
 /// The request of `body` in protobuf.
-pub(super) fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, IngestError> {
+pub(in crate::ingest) fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, IngestError> {
     let mut out = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = Content { fields: &REQUEST, out: &mut out }.deserialize(&mut reader).and_then(|()| reader.end());

@@ -322,7 +322,7 @@ impl Pushgateway {
 }
 
 /// What a body may be written in.
-enum Form {
+pub(super) enum Form {
     Text,
     Delimited,
 }
@@ -330,7 +330,7 @@ enum Form {
 impl Form {
     /// As the Pushgateway has it: delimited protobuf where all of that is said, and else text. Other forms of protobuf are refused
     /// by their names.
-    fn of(content_type: Option<&str>) -> Result<Form, PushError> {
+    pub(super) fn of(content_type: Option<&str>) -> Result<Form, PushError> {
         let content_type = content_type.unwrap_or("").to_ascii_lowercase();
         let mut parts = content_type.split(';').map(str::trim);
         let is_protobuf = parts.next().is_some_and(|media_type| media_type.contains("protobuf"));

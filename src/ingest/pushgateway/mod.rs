@@ -24,6 +24,8 @@
 mod budget;
 mod families;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod groups;
 mod keep;
 mod key;
@@ -38,6 +40,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzzing::{read_push, restored};
 pub use groups::{Group, KeptFamily};
 pub use key::GroupKey;
 pub use shown::{ShownFamily, ShownMetric, ShownValue};

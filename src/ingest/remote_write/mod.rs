@@ -98,7 +98,7 @@ impl Ingest {
     }
 
     /// Reads an inflated message.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn read_message(&self, version: Version, message: &[u8]) -> Result<Rows, IngestError> {
         match version {
             Version::One => v1::read_message(self, message),

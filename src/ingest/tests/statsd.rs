@@ -222,6 +222,7 @@ fn bad_line_is_counted_and_its_neighbours_are_taken() {
         ":1|c",
         "a:x|c",
         "a:1|c|@0",
+        "a:0|c|@1e-310",
         "a:1|c|@2",
         "a:1|c|@-1",
         "a:1|c|@x",
@@ -291,7 +292,7 @@ fn long_lines_and_labels_over_the_limits_are_refused() {
 #[test]
 fn numbers_that_add_up_to_more_than_there_is_stay_numbers() {
     let mut flow = Flow::new();
-    flow.take("a:1e308|c|@0.001\na:1e308|c\ng:1e308|g\ng:+1.7e308|g\nt:1e308|h|@0.0001");
+    flow.take("a:1e308|c|@0.001\na:1e308|c\ng:1e308|g\ng:+1.7e308|g\nt:1e308|h|@0.0001\nt:0|h|@2.3e-308");
     assert!(flow.values().into_values().flatten().all(f64::is_finite));
 }
 
