@@ -28,6 +28,7 @@ use crate::ingest::{Ingest, IngestError};
 use crate::model::{METRIC_NAME, Sample, SeriesRef};
 
 const FIELD_1_VARINT: u8 = 0x08;
+const FIELD_4_BYTES: u8 = 0x22;
 const FIELD_5_BYTES: u8 = 0x2a;
 
 /// In place of a sample that must still be read.
@@ -119,6 +120,9 @@ impl<'a> Walk<'a> {
         loop {
             rest = self.usual_series(all, rest);
             let mut fields = Fields::new(rest, self.message.len() - rest.len());
+            while let Some(symbol) = fields.next_short(FIELD_4_BYTES) {
+                self.push_symbol(symbol, &fields)?;
+            }
             match fields.next().map_err(malformed)? {
                 Some((5, Value::Bytes(bytes))) => {
                     if all.len() == self.found.limits.series_per_request_max {
