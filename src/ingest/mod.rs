@@ -37,6 +37,7 @@ mod limits;
 mod metadata;
 mod metadata_file;
 mod otlp;
+pub mod protobuf;
 mod pushgateway;
 mod remote_write;
 mod rows;

@@ -1,18 +1,11 @@
 //! Blocks of Prometheus: every sample of them, in the order that a server likes.
 
 use super::*;
+use crate::ingest::protobuf::append_varint;
 use crate::model::TimeRange;
 
-fn append_varint(out: &mut Vec<u8>, number: i64) {
-    append_uvarint(out, (number << 1 ^ number >> 63) as u64);
-}
-
-fn append_uvarint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
+fn append_signed(out: &mut Vec<u8>, number: i64) {
+    append_varint(out, (number << 1 ^ number >> 63) as u64);
 }
 
 /// The folders of the blocks, oldest first: their names are made of the time at which they were made.
@@ -102,9 +95,9 @@ fn deleted_samples_are_left_out() {
     let symbols_bytes = u32::from_be_bytes(index[5..9].try_into().expect("four bytes")) as usize;
     let reference = (5 + 4 + symbols_bytes + 4).div_ceil(16);
     let mut stones = Vec::new();
-    append_uvarint(&mut stones, reference as u64);
-    append_varint(&mut stones, deleted.from_ms);
-    append_varint(&mut stones, deleted.to_ms);
+    append_varint(&mut stones, reference as u64);
+    append_signed(&mut stones, deleted.from_ms);
+    append_signed(&mut stones, deleted.to_ms);
     let file = [&[0x01, 0x30, 0xba, 0x30, 1][..], &stones, &crc32c::crc32c(&stones).to_be_bytes()].concat();
     write(&disk, &folder.join("tombstones"), &file);
     let given = read(&disk);
