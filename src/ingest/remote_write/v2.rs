@@ -165,8 +165,8 @@ impl<'a> Walk<'a> {
         rest
     }
 
-    #[inline(never)]
     /// Finds the keys of the series, all symbols being known.
+    #[inline(never)]
     fn find_keys(&self, all: &mut [EncodedSeries]) {
         for series in all {
             if series.shape != Shape::Other {
@@ -196,6 +196,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Finds out which series are known, and makes rows of them.
     #[inline(never)]
     fn look_up(&mut self, all: &[EncodedSeries]) -> Result<(), IngestError> {
         let mut one_samples = 0;
