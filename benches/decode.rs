@@ -11,8 +11,9 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dozor::clock::Clock;
 use dozor::demo::{RequestEncoder, SERIES_PER_NODE, Shop};
-use dozor::ingest::protobuf::{append_bytes, append_fixed64, append_number, append_varint};
-use dozor::ingest::{Ingest, IngestLimits, TextPush, WriteHead};
+use dozor::ingest::{
+    Ingest, IngestLimits, TextPush, WriteHead, append_bytes, append_fixed64, append_number, append_varint,
+};
 use dozor::model::METRIC_NAME;
 
 const NODES: usize = 1_000;

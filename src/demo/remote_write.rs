@@ -24,7 +24,7 @@
 //!
 //! Always true: a request has one sample for each time series in it, in the order in which they were pushed.
 
-use crate::ingest::protobuf::{append_bytes, append_fixed64, append_head, append_number, field_bytes, varint_bytes};
+use crate::ingest::{append_bytes, append_fixed64, append_head, append_number, field_bytes, varint_bytes};
 use crate::model::Labels;
 
 /// Appends the labels as the `labels` fields of a `TimeSeries`, in order of their names.

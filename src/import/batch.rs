@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::ingest::protobuf::{append_bytes, append_fixed64, append_number};
+use crate::ingest::{append_bytes, append_fixed64, append_number};
 use crate::model::{Labels, Sample};
 
 /// Samples of a request, give or take those of one piece of text or one hour of a series. In tests few, so that a short

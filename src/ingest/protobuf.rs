@@ -1,7 +1,7 @@
 //! The protobuf wire format from the writer's side: what `wire` reads.
 //!
 //! ```
-//! use dozor::ingest::protobuf::{append_bytes, append_number};
+//! use dozor::ingest::{append_bytes, append_number};
 //! let mut message = Vec::new();
 //! append_bytes(&mut message, 1, b"up");
 //! append_number(&mut message, 2, 300);

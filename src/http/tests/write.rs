@@ -1,7 +1,7 @@
 //! Remote write, as far as HTTP goes.
 
 use super::*;
-use crate::ingest::protobuf::{append_bytes, append_fixed64, append_number};
+use crate::ingest::{append_bytes, append_fixed64, append_number};
 
 /// Encodes one series of `up` with these samples as a remote write of version 1.
 fn body(samples: &[(i64, f64)]) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Blocks of Prometheus: every sample of them, in the order that a server likes.
 
 use super::*;
-use crate::ingest::protobuf::append_varint;
+use crate::ingest::append_varint;
 use crate::model::TimeRange;
 
 fn append_signed(out: &mut Vec<u8>, number: i64) {

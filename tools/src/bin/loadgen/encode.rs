@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use clap::ValueEnum;
 use dozor::demo::{Content, Fed, RequestEncoder, SERIES_PER_NODE};
-use dozor::ingest::protobuf::{append_bytes, append_fixed64, append_number, append_varint};
+use dozor::ingest::{append_bytes, append_fixed64, append_number, append_varint};
 
 /// How samples are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
