@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 
+use crate::ingest::{append_bytes, append_fixed64, append_number};
 use crate::model::{Labels, Sample};
 
 /// Samples of a request, and of a batch give or take those of one piece of text or one hour of a series. In tests few, so
@@ -151,7 +152,7 @@ pub(super) fn encode(runs: &[Run<'_>], message: &mut Vec<u8>) -> Vec<u8> {
     for run in runs {
         series.clear();
         encode_series(run.labels, run.samples, &mut series);
-        field(message, 1, &series);
+        append_bytes(message, 1, &series);
     }
     let body = snap::raw::Encoder::new().compress_vec(message);
     body.expect("a message is far below the 4 GiB that snappy takes")
@@ -162,30 +163,14 @@ fn encode_series(labels: &Labels, samples: &[Sample], out: &mut Vec<u8>) {
     let mut pair = Vec::new();
     for (name, value) in labels.iter() {
         pair.clear();
-        field(&mut pair, 1, name.as_bytes());
-        field(&mut pair, 2, value.as_bytes());
-        field(out, 1, &pair);
+        append_bytes(&mut pair, 1, name.as_bytes());
+        append_bytes(&mut pair, 2, value.as_bytes());
+        append_bytes(out, 1, &pair);
     }
     for sample in samples {
         pair.clear();
-        pair.push(1 << 3 | 1);
-        pair.extend_from_slice(&sample.value.to_bits().to_le_bytes());
-        pair.push(2 << 3);
-        varint(&mut pair, sample.timestamp_ms as u64);
-        field(out, 2, &pair);
+        append_fixed64(&mut pair, 1, sample.value.to_bits());
+        append_number(&mut pair, 2, sample.timestamp_ms as u64);
+        append_bytes(out, 2, &pair);
     }
-}
-
-fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    out.push(number << 3 | 2);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }

@@ -40,6 +40,7 @@ mod limits;
 mod metadata;
 mod metadata_file;
 mod otlp;
+mod protobuf;
 mod pushgateway;
 mod remote_write;
 mod rows;
@@ -65,6 +66,9 @@ pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
 pub use otlp::{OtlpAnswer, OtlpEncoding, OtlpOptions};
+pub use protobuf::{
+    append_bytes, append_fixed64, append_head, append_number, append_varint, field_bytes, varint_bytes,
+};
 pub use pushgateway::{
     Group, GroupKey, KeptFamily, OWN_HELP, Push, PushCounters, PushError, PushSettings, Pushgateway, ShownFamily,
     ShownMetric, ShownValue,

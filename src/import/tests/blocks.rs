@@ -1,18 +1,11 @@
 //! Blocks of Prometheus: every sample of them, in the order that a server likes.
 
 use super::*;
+use crate::ingest::append_varint;
 use crate::model::TimeRange;
 
-pub(super) fn append_varint(out: &mut Vec<u8>, number: i64) {
-    append_uvarint(out, (number << 1 ^ number >> 63) as u64);
-}
-
-pub(super) fn append_uvarint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
+pub(super) fn append_signed(out: &mut Vec<u8>, number: i64) {
+    append_varint(out, (number << 1 ^ number >> 63) as u64);
 }
 
 /// The folders of the blocks, oldest first: their names are made of the time at which they were made.
@@ -102,9 +95,9 @@ fn deleted_samples_are_left_out() {
     let symbols_bytes = u32::from_be_bytes(index[5..9].try_into().expect("four bytes")) as usize;
     let reference = (5 + 4 + symbols_bytes + 4).div_ceil(16);
     let mut stones = Vec::new();
-    append_uvarint(&mut stones, reference as u64);
-    append_varint(&mut stones, deleted.from_ms);
-    append_varint(&mut stones, deleted.to_ms);
+    append_varint(&mut stones, reference as u64);
+    append_signed(&mut stones, deleted.from_ms);
+    append_signed(&mut stones, deleted.to_ms);
     let file = [&[0x01, 0x30, 0xba, 0x30, 1][..], &stones, &crc32c::crc32c(&stones).to_be_bytes()].concat();
     write(&disk, &folder.join("tombstones"), &file);
     let given = read(&disk);
@@ -190,9 +183,9 @@ fn folder_without_blocks_and_log_says_so() {
 /// A chunk of two equal values.
 fn two_samples(from_ms: i64, step_ms: u64) -> Vec<u8> {
     let mut data = vec![0, 2];
-    append_varint(&mut data, from_ms);
+    append_signed(&mut data, from_ms);
     data.extend(7.0f64.to_bits().to_be_bytes());
-    append_uvarint(&mut data, step_ms);
+    append_varint(&mut data, step_ms);
     data.push(0);
     data
 }
@@ -203,7 +196,7 @@ fn claiming_all_of_time(chunks: &[Vec<u8>]) -> SimulatedDisk {
     let (mut places, mut file) = (Vec::new(), vec![0x85, 0xbd, 0x40, 0xdd, 1, 0, 0, 0]);
     for data in chunks {
         places.push(file.len() as u64);
-        append_uvarint(&mut file, data.len() as u64);
+        append_varint(&mut file, data.len() as u64);
         let body = [&[1], &data[..]].concat();
         file.extend(&body);
         file.extend(crc32c::crc32c(&body).to_be_bytes());
@@ -221,10 +214,10 @@ fn claiming_all_of_time(chunks: &[Vec<u8>]) -> SimulatedDisk {
     for (number, place) in places.into_iter().enumerate() {
         index.resize(index.len().next_multiple_of(16), 0);
         let mut entry = vec![1, 0, number as u8 + 1, 1];
-        append_varint(&mut entry, i64::MIN);
-        append_uvarint(&mut entry, u64::MAX);
-        append_uvarint(&mut entry, place);
-        append_uvarint(&mut index, entry.len() as u64);
+        append_signed(&mut entry, i64::MIN);
+        append_varint(&mut entry, u64::MAX);
+        append_varint(&mut entry, place);
+        append_varint(&mut index, entry.len() as u64);
         index.extend(&entry);
         index.extend(crc32c::crc32c(&entry).to_be_bytes());
     }

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::blocks::{append_uvarint, append_varint};
+use super::blocks::append_signed;
 use super::*;
+use crate::ingest::append_varint;
 
 const PAGE_BYTES: usize = 32 << 10;
 
@@ -43,9 +44,9 @@ fn append_record(segment: &mut Vec<u8>, compression: u8, record: &[u8]) {
 fn series(reference: u64, pairs: &[(&str, &str)]) -> Vec<u8> {
     let mut record = vec![1];
     record.extend(reference.to_be_bytes());
-    append_uvarint(&mut record, pairs.len() as u64);
+    append_varint(&mut record, pairs.len() as u64);
     for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
-        append_uvarint(&mut record, text.len() as u64);
+        append_varint(&mut record, text.len() as u64);
         record.extend(text.as_bytes());
     }
     record
@@ -57,8 +58,8 @@ fn samples(samples: &[(u64, i64, f64)]) -> Vec<u8> {
     record.extend(first.to_be_bytes());
     record.extend(start_ms.to_be_bytes());
     for (reference, at_ms, value) in samples {
-        append_varint(&mut record, *reference as i64 - first as i64);
-        append_varint(&mut record, at_ms - start_ms);
+        append_signed(&mut record, *reference as i64 - first as i64);
+        append_signed(&mut record, at_ms - start_ms);
         record.extend(value.to_bits().to_be_bytes());
     }
     record
@@ -125,8 +126,8 @@ fn what_blocks_hold_and_what_was_deleted_does_not_come_from_the_log() {
     let end_ms = START_MS + 5 * 3_600_000 + 3_600_000;
     let mut stone = vec![3];
     stone.extend(7u64.to_be_bytes());
-    append_varint(&mut stone, end_ms + 20);
-    append_varint(&mut stone, end_ms + 30);
+    append_signed(&mut stone, end_ms + 20);
+    append_signed(&mut stone, end_ms + 30);
     let at = |offset_ms: i64| (7, end_ms + offset_ms, 1.0);
     let records = [
         series(7, &[("__name__", "seconds"), ("job", "a")]),

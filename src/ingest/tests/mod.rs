@@ -8,6 +8,7 @@ mod influx;
 mod json_lines;
 mod mixed;
 mod requests;
+mod snappy;
 mod statsd;
 mod under_way;
 mod v2;
