@@ -81,11 +81,10 @@ impl Source for Instant<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let (series, samples) = (&self.series[index], &mut scratch.samples);
         samples.clear();
-        series.read(self.range, &mut samples.numbers);
+        series.read_both(self.range, &mut samples.numbers, &mut samples.histograms);
         let (budget, lookback_ms, steps) = (self.context.budget, self.context.lookback_ms, self.context.grid.count);
         budget.take_samples(samples.numbers.len())?;
-        if series.has_histograms() {
-            series.read_histograms(self.range, &mut samples.histograms);
+        if !samples.histograms.is_empty() {
             budget.take_samples(samples.histograms.iter().map(|(_, one)| places_of(one)).sum())?;
             if self.context.resets == ResetsWanted::Found {
                 find_resets(&mut samples.histograms);
@@ -98,7 +97,7 @@ impl Source for Instant<'_> {
             let column = edges::instants(samples, self.grid, lookback_ms, &mut remarks);
             remarks.tell(self.context.notes, at, series.labels().metric_name().unwrap_or(""));
             column
-        } else if series.has_histograms() {
+        } else if !samples.histograms.is_empty() {
             newest_of_both(samples, self.grid, lookback_ms, self.shown)
         } else {
             newest(&samples.numbers, self.grid, lookback_ms, self.shown)

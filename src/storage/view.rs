@@ -23,6 +23,7 @@ use super::block::BlockSet;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
+use super::stored::model_histogram;
 use crate::model::{FloatHistogram, Labels, Matcher, Sample, SeriesRef, TimeRange};
 
 /// Why a view, or a block, cannot answer. A view leaves damage out of its answers, see [`ReadView::left_out`].
@@ -289,18 +290,14 @@ impl SeriesView {
         &self.labels
     }
 
-    /// Whether there may be native histograms in it.
-    pub fn has_histograms(&self) -> bool {
-        match &self.rest {
-            Rest::Given { all, index } => !all[*index].histograms.is_empty(),
-            Rest::None | Rest::Head { .. } => false,
-        }
-    }
-
-    /// Appends the native histograms in `range`, ascending by their times, staleness markers included.
-    pub fn read_histograms(&self, range: TimeRange, histograms: &mut Vec<(i64, Arc<FloatHistogram>)>) {
+    /// Appends the numbers and the native histograms in `range`, each ascending, staleness markers included. No moment has
+    /// both. What cannot be read for damage is left out, as by [`SeriesView::read`].
+    pub fn read_both(&self, range: TimeRange, numbers: &mut Columns, histograms: &mut Vec<(i64, Arc<FloatHistogram>)>) {
+        self.read(range, numbers);
         if let Rest::Given { all, index } = &self.rest {
             histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
+        } else if !numbers.histograms.is_empty() {
+            numbers.split_histograms(|time_ms, stored| histograms.push((time_ms, Arc::new(model_histogram(&stored)))));
         }
     }
 
