@@ -99,3 +99,5 @@ pub(crate) use syntax::tree::Aggregator;
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod window_properties;
