@@ -96,6 +96,8 @@ pub use plan::Plan;
 pub(crate) use syntax::tree::Aggregator;
 
 #[cfg(test)]
+mod fill_properties;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
