@@ -106,9 +106,9 @@ fn series(pairs: &[(&str, &str)], row: &Row) -> (Labels, Vec<Sample>) {
 }
 
 fn view(many: &Many, one: &One) -> ReadView {
-    let many = many.iter().map(|((k, m), row)| {
-        series(&[("__name__", "many"), ("k", &k.to_string()), ("m", &m.to_string())], row)
-    });
+    let many = many
+        .iter()
+        .map(|((k, m), row)| series(&[("__name__", "many"), ("k", &k.to_string()), ("m", &m.to_string())], row));
     let one = one.iter().map(|(k, row)| series(&[("__name__", "one"), ("k", &k.to_string())], row));
     ReadView::of_samples(many.chain(one).collect())
 }

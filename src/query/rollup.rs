@@ -45,7 +45,7 @@ pub(super) fn rollup<'q>(
     };
     let rolled = Rolled { function, windows, parameters, edges: range.edges, range_span, context: *context };
     let table = Table::new(rows, rolled);
-    Ok(if keeps_name(function) { table } else { table.shed_names(context) })
+    Ok(if keeps_name(function) { table } else { table.shed_names_apart(context) })
 }
 
 /// Fails for functions that make nothing of the samples outside their window.

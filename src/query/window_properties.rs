@@ -113,7 +113,10 @@ impl Moments {
     }
 
     fn each<T>(self, mut value: impl FnMut(i64) -> Option<T>) -> Points<T> {
-        (0..=self.steps).map(|step| self.start_ms + step * self.step_ms).filter_map(|at| Some((at, value(at)?))).collect()
+        (0..=self.steps)
+            .map(|step| self.start_ms + step * self.step_ms)
+            .filter_map(|at| Some((at, value(at)?)))
+            .collect()
     }
 }
 
@@ -139,13 +142,21 @@ fn between(before: (i64, f64), after: (i64, f64), at_ms: i64, is_counter: bool) 
 
 /// Both ends of a window and all between, as they are by definition: at the start the last sample before it, or a value
 /// made up from both neighbours; at the end the last one in it, or one made up.
-fn extended(samples: &[(i64, f64)], smoothed: bool, is_counter: bool, from: i64, to: i64, lookback: i64) -> Option<f64> {
+fn extended(
+    samples: &[(i64, f64)],
+    smoothed: bool,
+    is_counter: bool,
+    from: i64,
+    to: i64,
+    lookback: i64,
+) -> Option<f64> {
     let near = |at: &(i64, f64)| from - lookback < at.0 && at.0 <= if smoothed { to + lookback } else { to };
     let near: Vec<(i64, f64)> = samples.iter().copied().filter(near).collect();
     let inside: Vec<(i64, f64)> = near.iter().copied().filter(|at| from < at.0 && at.0 <= to).collect();
     let before = near.iter().copied().rfind(|at| at.0 <= from);
     let behind = near.iter().copied().find(|at| at.0 > to);
-    let (after_start, before_end) = (near.iter().copied().find(|at| at.0 > from), near.iter().copied().rfind(|at| at.0 <= to));
+    let (after_start, before_end) =
+        (near.iter().copied().find(|at| at.0 > from), near.iter().copied().rfind(|at| at.0 <= to));
     let made_up = |before: Option<(i64, f64)>, after: Option<(i64, f64)>, at_ms: i64| match (before, after) {
         (Some(before), Some(after)) if smoothed && before.0 < at_ms => Some(between(before, after, at_ms, is_counter)),
         (Some(before), _) => Some(before.1),
@@ -178,7 +189,8 @@ fn extended(samples: &[(i64, f64)], smoothed: bool, is_counter: bool, from: i64,
         let behind = behind.expect("the right was made up");
         total += if is_counter && behind.1 < last.1 { right } else { right - last.1 };
     }
-    total += line.windows(2).map(|pair| if is_counter { rise(pair[0], pair[1]) } else { pair[1] - pair[0] }).sum::<f64>();
+    total +=
+        line.windows(2).map(|pair| if is_counter { rise(pair[0], pair[1]) } else { pair[1] - pair[0] }).sum::<f64>();
     Some(total)
 }
 
