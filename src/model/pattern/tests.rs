@@ -84,6 +84,8 @@ fn what_regex_would_take_for_syntax_is_plain() {
         ("(?U)a+?b", "aab"),
         ("(|a)b", "b"),
         ("^*a", "a"),
+        ("(?i)a(?-i)*b", "Aab"),
+        ("a*(?i)*B", "aab"),
     ] {
         assert!(matches(pattern, value), "{pattern} {value:?}");
     }

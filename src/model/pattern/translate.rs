@@ -17,13 +17,15 @@ enum Last {
     Nothing,
     /// An element that repeats what is in it so often at most.
     Element(usize),
-    /// A repetition, which must not be repeated again.
-    Repetition,
+    /// A repetition, so often at most, which must not be repeated again.
+    Repetition(usize),
 }
 
 struct Translation<'p> {
     rest: &'p str,
     out: String,
+    /// Flags for what follows, such as `(?i)`. A repetition behind them is of what stands before them.
+    flags: String,
     last: Last,
     /// For each open group, and the whole, how often its elements repeat at most.
     repeats: Vec<usize>,
@@ -32,7 +34,7 @@ struct Translation<'p> {
 /// The pattern for `regex`; what is wrong with it, in Go's words.
 pub(super) fn translate(pattern: &str) -> Result<String, String> {
     let out = String::with_capacity(2 * pattern.len());
-    let mut translation = Translation { rest: pattern, out, last: Last::Nothing, repeats: vec![1] };
+    let mut translation = Translation { rest: pattern, out, flags: String::new(), last: Last::Nothing, repeats: vec![1] };
     while !translation.rest.is_empty() {
         translation.step().map_err(|what| format!("error parsing regexp: {what}"))?;
     }
@@ -44,6 +46,9 @@ pub(super) fn translate(pattern: &str) -> Result<String, String> {
 
 impl Translation<'_> {
     fn step(&mut self) -> Result<(), String> {
+        if !self.rest.starts_with(['*', '+', '?', '{', '(']) {
+            self.set_flags();
+        }
         if group(&mut self.rest, &mut self.out)? {
             self.element();
             return Ok(());
@@ -81,11 +86,17 @@ impl Translation<'_> {
         Ok(())
     }
 
+    fn set_flags(&mut self) {
+        self.out.push_str(&self.flags);
+        self.flags.clear();
+    }
+
     fn element(&mut self) {
         self.last = Last::Element(1);
     }
 
     fn literal(&mut self, c: char) {
+        self.set_flags();
         self.out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
         self.element();
     }
@@ -149,12 +160,16 @@ impl Translation<'_> {
         if behind.starts_with(':') {
             self.enter(&format!("(?{flags}:"));
         } else if !flags.is_empty() {
-            self.out.push_str(&format!("(?{flags})"));
+            self.flags.push_str(&format!("(?{flags})"));
+        }
+        if let Last::Repetition(repeats) = self.last {
+            self.last = Last::Element(repeats);
         }
         Ok(())
     }
 
     fn enter(&mut self, opening: &str) {
+        self.set_flags();
         self.out.push_str(opening);
         self.repeats.push(1);
         self.last = Last::Nothing;
@@ -181,7 +196,7 @@ impl Translation<'_> {
     fn repeat(&mut self, from: &str, times: usize, text: &str) -> Result<(), String> {
         let inner = match self.last {
             Last::Nothing => return Err(format!("missing argument to repetition operator: `{text}`")),
-            Last::Repetition => return Err(format!("invalid nested repetition operator: `{text}`")),
+            Last::Repetition(_) => return Err(format!("invalid nested repetition operator: `{text}`")),
             Last::Element(inner) => inner,
         };
         let repeats = inner * times.max(1);
@@ -193,8 +208,9 @@ impl Translation<'_> {
             self.rest = behind;
             self.out.push('?');
         }
-        self.keep(if times == 0 { 1 } else { repeats });
-        self.last = Last::Repetition;
+        let repeats = if times == 0 { 1 } else { repeats };
+        self.keep(repeats);
+        self.last = Last::Repetition(repeats);
         Ok(())
     }
 }
