@@ -19,7 +19,7 @@ use super::float::{Mean, Spread, Sum, format_go_g, quantile};
 use super::grouping::Groups;
 use super::histogram_groups::{HistogramGroup, Remarks};
 use super::plan::{Node, Plan};
-use super::syntax::tree::{Aggregator, Span};
+use super::syntax::{Aggregator, Span};
 use super::table::{Row, Table};
 use super::{limit, rank};
 use crate::model::Labels;
@@ -176,10 +176,7 @@ impl Of<'_, '_> {
     }
 
     /// Something computed of all numbers of a group at a step.
-    fn over_values(
-        &self,
-        mut compute: impl FnMut(usize, &mut [f64]) -> f64,
-    ) -> Result<Vec<(Row, Column)>, QueryError> {
+    fn over_values(&self, mut compute: impl FnMut(usize, &mut [f64]) -> f64) -> Result<Vec<(Row, Column)>, QueryError> {
         let (context, steps) = (self.context, self.context.grid.count);
         let columns = hold(context, self.inner)?;
         if columns.iter().any(|column| column.iter_histograms().next().is_some()) {

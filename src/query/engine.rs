@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::budget::{Budget, Cancelled, Limits};
 use super::column::{Column, Element, Grid};
+use super::edges;
 use super::error::QueryError;
-use super::eval::{Context, Evaluated, Scalar, evaluate};
+use super::eval::{Context, Evaluated, ResetsWanted, Scalar, evaluate};
 use super::lower::{self, Frame};
 use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
-use super::syntax;
+use super::syntax::{self, Edges};
 use super::table::{Scratch, Table};
 use super::window::{Samples, Windows};
 use crate::clock::Clock;
@@ -208,6 +209,7 @@ impl Engine {
             grid,
             frame,
             delays_names: self.delays_names,
+            resets: ResetsWanted::Stored,
             lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms),
         };
         let value = evaluate(&context)?;
@@ -255,7 +257,8 @@ fn matrix(context: &Context<'_>, table: &Table<'_>) -> Result<Vec<Series>, Query
 
 fn series(grid: Grid, labels: Arc<Labels>, column: &Column) -> Series {
     let count = column.present.count();
-    let mut points = Columns { timestamps_ms: Vec::with_capacity(count), values: Vec::with_capacity(count) };
+    let (timestamps_ms, values) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut points = Columns { timestamps_ms, values, ..Columns::default() };
     column.iter().for_each(|(step, value)| points.push(grid.time_ms(step), value));
     let histograms = column.iter_histograms().map(|(step, value)| (grid.time_ms(step), value.clone())).collect();
     Series { labels, points, histograms }
@@ -270,7 +273,15 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
         context.budget.check()?;
         let mut samples = Samples::default();
         windows.read(row, &mut samples, &mut scratch)?;
-        let Samples { numbers: points, histograms } = samples;
+        let Samples { numbers: mut points, histograms, .. } = samples;
+        if let Some(edges) = range.edges {
+            if !histograms.is_empty() {
+                let name = if edges == Edges::Anchored { "anchored" } else { "smoothed" };
+                return Err(QueryError::Execution(format!("{name} modifier is not supported with histograms")));
+            }
+            let end_ms = windows.grid.start_ms;
+            points = edges::points(&points, (end_ms.saturating_sub(range.range_ms), end_ms), edges);
+        }
         if !points.is_empty() || !histograms.is_empty() {
             all.push(Series { labels: head.labels, points, histograms });
         }

@@ -118,10 +118,7 @@ fn refusals_are_worded_as_prometheus_words_them() {
         (r#"count_values("", vector(1))"#, r#"invalid label name """#),
         (r#"count_values("a\xc5z", vector(1))"#, r#"invalid label name "a\xc5z""#),
         (r#"label_replace(vector(1), "", "a", "", "")"#, "invalid destination label name in label_replace(): "),
-        (
-            r#"label_replace(vector(1), "a", "$1", "", "(")"#,
-            "invalid regular expression in label_replace(): (",
-        ),
+        (r#"label_replace(vector(1), "a", "$1", "", "(")"#, "invalid regular expression in label_replace(): ("),
         (r#"label_join(vector(1), "", "a", "b")"#, "invalid destination label name in label_join(): "),
         (r#"label_join(vector(1), "b", "a", "")"#, "invalid source label name in label_join(): "),
     ] {

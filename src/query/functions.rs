@@ -12,7 +12,7 @@ use super::histogram_functions;
 use super::leaf::{self, Shown};
 use super::lower::Frame;
 use super::plan::{Function, Node, Plan, Range, RangeInput, Rollup, Selector};
-use super::syntax::tree::Span;
+use super::syntax::Span;
 use super::table::{Row, Table};
 use super::{calendar, info, labelling, rank, rollup};
 use crate::model::{Labels, METRIC_NAME, MatchOp, Matcher};
@@ -87,11 +87,7 @@ pub(super) fn call<'q>(
 }
 
 /// Functions of histograms of both kinds.
-fn histograms<'q>(
-    context: &Context<'q>,
-    function: Function,
-    arguments: &'q [Plan],
-) -> Result<Table<'q>, QueryError> {
+fn histograms<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan]) -> Result<Table<'q>, QueryError> {
     let quantile = |argument: &'q Plan| {
         let q = scalar(context, argument)?;
         warn_of_quantile(context, &q, argument.span);

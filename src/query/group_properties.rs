@@ -17,7 +17,10 @@ const STEP_MS: i64 = 10_000;
 enum Item {
     Number(f64),
     /// Of the exponential kind or of the custom one, with so many observations.
-    Histogram { is_custom: bool, count: u8 },
+    Histogram {
+        is_custom: bool,
+        count: u8,
+    },
 }
 
 fn histogram(is_custom: bool, count: u8) -> FloatHistogram {
@@ -50,8 +53,7 @@ fn some_data(steps: usize) -> impl Strategy<Value = Data> {
 fn view_of(data: &Data) -> ReadView {
     let series = data.iter().map(|((name, job, node), items)| {
         let pairs = [("__name__", name), ("job", job), ("node", node)];
-        let mut given =
-            GivenSeries { labels: Arc::new(Labels::from_pairs(pairs).unwrap()), ..GivenSeries::default() };
+        let mut given = GivenSeries { labels: Arc::new(Labels::from_pairs(pairs).unwrap()), ..GivenSeries::default() };
         for (step, item) in items.iter().enumerate() {
             let timestamp_ms = step as i64 * STEP_MS;
             match item {
@@ -228,11 +230,7 @@ proptest! {
 fn a_histogram_is_one_of_the_values_that_are_counted() {
     let items = vec![Some(Item::Histogram { is_custom: false, count: 2 })];
     let key = |node: &str| ("x".to_owned(), "a".to_owned(), node.to_owned());
-    let data = Data::from([
-        (key("1"), items.clone()),
-        (key("2"), items),
-        (key("3"), vec![Some(Item::Number(0.5))]),
-    ]);
+    let data = Data::from([(key("1"), items.clone()), (key("2"), items), (key("3"), vec![Some(Item::Number(0.5))])]);
     let answer = engine().instant(&view_of(&data), r#"count_values("v", x)"#, 0, &Options::default()).unwrap();
     let Value::Vector(rows) = answer.value else { panic!("a vector") };
     let mut counted: Vec<(String, f64)> = rows

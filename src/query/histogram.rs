@@ -21,8 +21,8 @@ use super::column::Column;
 use super::error::QueryError;
 use super::eval::{Context, Scalar};
 use super::float::format_open_metrics;
+use super::syntax::Span;
 use super::syntax::quote;
-use super::syntax::tree::Span;
 use super::table::{Row, Scratch, Source, Table};
 use crate::model::{FloatHistogram, Labels, NanObservations};
 
@@ -58,8 +58,7 @@ pub(super) fn of_histograms<'q>(
     let steps = context.grid.count;
     let questions = questions(asked, steps)?;
     // Rows that are read for several questions are computed once.
-    let inner =
-        if questions.len() == 1 { inner } else { Table::held(inner.collect(context.budget, steps)?) };
+    let inner = if questions.len() == 1 { inner } else { Table::held(inner.collect(context.budget, steps)?) };
     let unexpected = Mutex::new(BTreeSet::new());
     let families = Families::of(&inner.rows);
     let asker = Asker { context, inner: &inner, questions: &questions, places, unexpected: &unexpected };
@@ -75,7 +74,12 @@ pub(super) fn of_histograms<'q>(
 enum Question {
     Quantile(Scalar),
     /// A quantile at the steps that ask for this one, and the label that says which it is.
-    Labelled { label: String, text: String, q: f64, asked: Scalar },
+    Labelled {
+        label: String,
+        text: String,
+        q: f64,
+        asked: Scalar,
+    },
     Fraction(Scalar, Scalar),
 }
 

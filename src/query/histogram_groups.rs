@@ -16,8 +16,8 @@ use super::budget::Budget;
 use super::column::{Column, places_of};
 use super::error::QueryError;
 use super::notes::Notes;
+use super::syntax::Span;
 use super::syntax::quote;
-use super::syntax::tree::Span;
 use crate::model::{CounterResetHint, FloatHistogram, HistogramMean, HistogramSum, MixedSchemas, Reconciled};
 
 /// A running sum or mean.

@@ -3,14 +3,18 @@
 //! An instant selector at step `t` shows the newest sample in `(t - lookback, t]`, unless that is a staleness marker.
 //! With a lookback of 300 s and a sample at 0 s, step 299 s shows it and step 300 s does not.
 
-use super::budget::Budget;
+use std::sync::Arc;
+
 use super::column::{Column, Element, Grid, places_of};
+use super::edges;
 use super::error::QueryError;
-use super::eval::Context;
+use super::eval::{Context, ResetsWanted};
 use super::plan::{Selector, Shift};
+use super::remarks::Remarks;
+use super::syntax::{Edges, Span};
 use super::table::{Row, Scratch, Source, Table};
 use super::window::Samples;
-use crate::model::{Matcher, TimeRange, is_stale};
+use crate::model::{CounterResetHint, FloatHistogram, Matcher, TimeRange, is_stale};
 use crate::storage::view::{Columns, SeriesView};
 
 /// What a selector shows of a sample.
@@ -46,28 +50,31 @@ pub(super) fn select(
 /// An instant vector of stored series.
 pub(super) fn instant<'q>(context: &Context<'q>, selector: &Selector, shown: Shown) -> Result<Table<'q>, QueryError> {
     let grid = looked_at(context, selector.shift);
-    let (series, range) = select(context, &selector.matchers, grid, context.lookback_ms)?;
-    let rows = series.iter().map(|series| Row::new(series.labels().clone())).collect();
-    let leaf = Instant {
-        series,
-        range,
-        grid,
-        lookback_ms: context.lookback_ms,
-        shown,
-        steps: context.grid.count,
-        budget: context.budget,
+    // Of `timestamp(x smoothed)` the samples' own times are wanted.
+    let smoothed_at = match selector.edges {
+        Some((Edges::Smoothed, span)) if shown == Shown::Value => Some(span),
+        _ => None,
     };
-    Ok(Table::new(rows, leaf))
+    let (read_until, window_ms) = match smoothed_at {
+        None => (grid, context.lookback_ms),
+        Some(_) => {
+            let read_until = Grid { start_ms: grid.start_ms.saturating_add(context.lookback_ms), ..grid };
+            (read_until, context.lookback_ms.saturating_mul(2))
+        }
+    };
+    let (series, range) = select(context, &selector.matchers, read_until, window_ms)?;
+    let rows = series.iter().map(|series| Row::new(series.labels().clone())).collect();
+    Ok(Table::new(rows, Instant { series, range, grid, shown, smoothed_at, context: *context }))
 }
 
 struct Instant<'q> {
     series: Vec<SeriesView>,
     range: TimeRange,
     grid: Grid,
-    lookback_ms: i64,
     shown: Shown,
-    steps: usize,
-    budget: &'q Budget,
+    /// Where the selector stands, if values between samples are made up.
+    smoothed_at: Option<Span>,
+    context: Context<'q>,
 }
 
 impl Source for Instant<'_> {
@@ -75,15 +82,28 @@ impl Source for Instant<'_> {
         let (series, samples) = (&self.series[index], &mut scratch.samples);
         samples.clear();
         series.read(self.range, &mut samples.numbers);
-        self.budget.take_samples(samples.numbers.len())?;
-        let column = if series.has_histograms() {
+        let (budget, lookback_ms, steps) = (self.context.budget, self.context.lookback_ms, self.context.grid.count);
+        budget.take_samples(samples.numbers.len())?;
+        if series.has_histograms() {
             series.read_histograms(self.range, &mut samples.histograms);
-            self.budget.take_samples(samples.histograms.iter().map(|(_, one)| places_of(one)).sum())?;
-            newest_of_both(samples, self.grid, self.lookback_ms, self.shown)
+            budget.take_samples(samples.histograms.iter().map(|(_, one)| places_of(one)).sum())?;
+            if self.context.resets == ResetsWanted::Found {
+                find_resets(&mut samples.histograms);
+            }
+        }
+        let column = if let Some(at) = self.smoothed_at {
+            drop_stale(&mut samples.numbers);
+            samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
+            let mut remarks = Remarks::default();
+            let column = edges::instants(samples, self.grid, lookback_ms, &mut remarks);
+            remarks.tell(self.context.notes, at, series.labels().metric_name().unwrap_or(""));
+            column
+        } else if series.has_histograms() {
+            newest_of_both(samples, self.grid, lookback_ms, self.shown)
         } else {
-            newest(&samples.numbers, self.grid, self.lookback_ms, self.shown)
+            newest(&samples.numbers, self.grid, lookback_ms, self.shown)
         };
-        Ok(if self.grid.count == self.steps { column } else { column.spread(self.steps) })
+        Ok(if self.grid.count == steps { column } else { column.spread(steps) })
     }
 }
 
@@ -131,6 +151,19 @@ fn newest_of_both(samples: &Samples, grid: Grid, lookback_ms: i64, shown: Shown)
         }
     }
     column
+}
+
+/// Puts into each histogram of which it is not known whether the counter started anew before it.
+pub(super) fn find_resets(histograms: &mut [(i64, Arc<FloatHistogram>)]) {
+    let mut before: Option<Arc<FloatHistogram>> = None;
+    for (_, one) in histograms.iter_mut().filter(|(_, one)| !one.is_stale()) {
+        let stored = one.clone();
+        if let Some(before) = before.filter(|_| stored.hint == CounterResetHint::Unknown) {
+            let is_reset = stored.detect_reset(&before);
+            Arc::make_mut(one).hint = if is_reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+        }
+        before = Some(stored);
+    }
 }
 
 /// Removes the staleness markers: to a range they are no samples.

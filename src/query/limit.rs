@@ -11,7 +11,7 @@ use super::error::QueryError;
 use super::eval::{Context, Scalar};
 use super::float::format_go_g;
 use super::grouping::Groups;
-use super::syntax::tree::Span;
+use super::syntax::Span;
 use super::table::{Row, Table};
 use crate::model::Labels;
 
@@ -35,10 +35,9 @@ pub(super) fn counts(parameter: &Scalar, steps: usize) -> Result<Option<Counts>,
     if largest < 1.0 {
         return Ok(None);
     }
-    for (value, is_beyond, how) in [
-        (smallest, smallest <= i64::MIN as f64, "underflows"),
-        (largest, largest >= i64::MAX as f64, "overflows"),
-    ] {
+    for (value, is_beyond, how) in
+        [(smallest, smallest <= i64::MIN as f64, "underflows"), (largest, largest >= i64::MAX as f64, "overflows")]
+    {
         if is_beyond {
             return Err(QueryError::Execution(format!("Scalar value {} {how} int64", format_go_g(value))));
         }

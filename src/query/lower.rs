@@ -5,9 +5,9 @@ use std::cell::Cell;
 
 use super::error::QueryError;
 use super::plan::{Function, Group, Grouping, Matching, Node, Plan, Range, RangeInput, Rollup, Selector, Shift};
-use super::syntax::tree::{
-    self, Aggregate, Aggregator, At, Binary, Call, Cardinality, Expr, Formula, LabelMatcher, Length, Operator, Span, Subquery,
-    VectorSelector,
+use super::syntax::{
+    self, Aggregate, Aggregator, At, Binary, Call, Cardinality, Expr, Formula, LabelMatcher, Length, Operator, Span,
+    Subquery, VectorSelector,
 };
 use super::syntax::{SyntaxError, ValueType, quote_bytes};
 use crate::model::{METRIC_NAME, Matcher};
@@ -78,7 +78,7 @@ impl Lowering<'_> {
             Expr::Vector(selector) => Node::Selector(Selector {
                 matchers: self.matchers(selector)?,
                 shift: self.shift(&selector.shift)?,
-                edges: selector.edges,
+                edges: selector.edges.map(|edges| (edges, selector.span)),
             }),
             Expr::Matrix(_) | Expr::Subquery(_) => Node::Range(self.range(tree)?),
             Expr::Unary(unary) => {
@@ -197,7 +197,7 @@ impl Lowering<'_> {
         Ok(Node::Call { function, arguments })
     }
 
-    fn shift(&self, shift: &tree::Shift) -> Result<Shift, QueryError> {
+    fn shift(&self, shift: &syntax::Shift) -> Result<Shift, QueryError> {
         let at_ms = shift.at.map(|at| match at {
             At::Start => self.frame.start_ms,
             At::End => self.frame.end_ms,
@@ -214,9 +214,7 @@ impl Lowering<'_> {
     fn positive_ms(&self, length: &Length) -> Result<i64, QueryError> {
         let ms = self.length_ms(length)?;
         match length {
-            Length::Computed { span, .. } if ms <= 0 => {
-                Err(placed(*span, "duration must be greater than 0"))
-            }
+            Length::Computed { span, .. } if ms <= 0 => Err(placed(*span, "duration must be greater than 0")),
             _ => Ok(ms),
         }
     }
@@ -293,7 +291,7 @@ fn placed(at: Span, what: &str) -> QueryError {
     QueryError::BadData(format!("{}:{}: {what}", at.start, at.end))
 }
 
-fn matching(written: Option<&tree::Matching>) -> Matching {
+fn matching(written: Option<&syntax::Matching>) -> Matching {
     let Some(written) = written else {
         return Matching { on: false, labels: Vec::new(), group: Group::OneToOne, fill_left: None, fill_right: None };
     };

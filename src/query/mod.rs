@@ -48,7 +48,8 @@
 //!
 //! Where the rest is: `leaf.rs` instant selectors; `binary.rs`, `matching.rs` and `sets.rs` operators; `rank.rs` what
 //! orders by value; `functions.rs`, `labelling.rs`, `calendar.rs` and `histogram.rs` functions; `table.rs` and `column.rs`
-//! what all of them pass on; `budget.rs` what a query may use.
+//! what all of them pass on; `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with
+//! the places and words of its errors.
 //!
 //! Deliberately absent: native histograms, most experimental functions, `fill`, delayed removal of metric names, and
 //! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.
@@ -61,25 +62,34 @@ mod budget;
 mod calendar;
 mod column;
 mod count_values;
+mod counter;
+mod edges;
+mod elements;
 mod engine;
 mod error;
 mod eval;
+mod fill;
 mod float;
 mod functions;
 mod grouping;
 mod histogram;
 mod histogram_functions;
 mod histogram_groups;
+mod histogram_rate;
 mod info;
 mod labelling;
 mod leaf;
 mod limit;
 mod lower;
 mod matching;
+mod mixed;
 mod natural;
 mod notes;
+mod over_time;
+mod pairs;
 mod plan;
 mod rank;
+mod remarks;
 mod rollup;
 mod sets;
 mod syntax;
@@ -91,9 +101,9 @@ pub use budget::{Cancelled, Limits};
 pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
-pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub use plan::Plan;
-pub(crate) use syntax::tree::Aggregator;
+pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
+pub(crate) use syntax::Aggregator;
 
 #[cfg(test)]
 mod function_tests;

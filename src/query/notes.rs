@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 
 use super::buckets::Repair;
 use super::float::{format_go_g, format_two_digits};
+use super::syntax::Span;
 use super::syntax::SyntaxError;
-use super::syntax::tree::Span;
 
 /// Most warnings, and most infos, that one answer shows.
 const SHOWN_MAX: usize = 10;

@@ -12,7 +12,7 @@
 //! does not satisfy, lengths of time are numbers, parentheses are gone, and the tree is at most as deep as the limit on
 //! nesting, but for chains of operators on the left.
 
-use super::syntax::tree::{Aggregator, Edges, Operator, Span};
+use super::syntax::{Aggregator, Edges, Operator, Span};
 use crate::model::Matcher;
 
 /// One expression, and where it stands in the text.
@@ -109,8 +109,8 @@ pub(crate) struct Selector {
     pub(crate) matchers: Vec<Matcher>,
     /// Moves the moment that is looked at.
     pub(crate) shift: Shift,
-    /// Whether values between samples are made up.
-    pub(crate) edges: Option<Edges>,
+    /// Whether values between samples are made up; if so, where the selector stands in the text.
+    pub(crate) edges: Option<(Edges, Span)>,
 }
 
 /// How the moment that is looked at differs from the step: first `at` in place of it, then back by the offset.

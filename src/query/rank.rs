@@ -12,7 +12,7 @@ use super::grouping::Groups;
 use super::histogram_groups::Remarks;
 use super::limit::Counts;
 use super::natural::natural;
-use super::syntax::tree::Span;
+use super::syntax::Span;
 use super::table::{Row, Table};
 
 /// Ascending or descending, NaN last in both.

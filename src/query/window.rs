@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::budget::Budget;
 use super::column::{Column, Grid, places_of};
 use super::error::QueryError;
+use super::eval::{self, Context, Evaluated, ResetsWanted};
 use super::functions;
-use super::eval::{self, Context, Evaluated};
-use super::leaf::{drop_stale, looked_at, select};
+use super::leaf::{drop_stale, find_resets, looked_at, select};
 use super::plan::{Plan, Range, RangeInput};
-use super::syntax::tree::Edges;
+use super::syntax::Edges;
 use super::table::{Row, Scratch, Table};
 use crate::model::{CounterResetHint, FloatHistogram, Labels, TimeRange};
 use crate::storage::view::{Columns, SeriesView};
@@ -26,12 +26,28 @@ pub(super) struct Samples {
     pub(super) numbers: Columns,
     /// Ascending by their times in ms; none for nearly all series.
     pub(super) histograms: Vec<(i64, Arc<FloatHistogram>)>,
+    /// Since when each number counts, in ms since 1970 UTC, 0 where that is not known; empty when it is of none.
+    pub(super) number_starts_ms: Vec<i64>,
+    /// As `number_starts_ms`, of the histograms.
+    pub(super) histogram_starts_ms: Vec<i64>,
 }
 
 impl Samples {
     pub(super) fn clear(&mut self) {
         self.numbers.clear();
         self.histograms.clear();
+        self.number_starts_ms.clear();
+        self.histogram_starts_ms.clear();
+    }
+
+    /// Takes over since when samples count, given by their times, ascending.
+    fn set_starts(&mut self, starts: &[(i64, i64)]) {
+        let start_of = |time_ms: i64| match starts.binary_search_by_key(&time_ms, |(time_ms, _)| *time_ms) {
+            Ok(index) => starts[index].1,
+            Err(_) => 0,
+        };
+        self.number_starts_ms.extend(self.numbers.timestamps_ms.iter().map(|time_ms| start_of(*time_ms)));
+        self.histogram_starts_ms.extend(self.histograms.iter().map(|(time_ms, _)| start_of(*time_ms)));
     }
 }
 
@@ -41,8 +57,10 @@ pub(super) struct Window<'s> {
     pub(super) timestamps_ms: &'s [i64],
     pub(super) values: &'s [f64],
     pub(super) histograms: &'s [(i64, Arc<FloatHistogram>)],
-    /// Index of the first number in the whole series.
+    /// Index of the first number among those of the whole series.
     pub(super) first: usize,
+    /// Index of the first histogram among those of the whole series.
+    pub(super) first_histogram: usize,
     /// The window is `(start_ms, end_ms]`.
     pub(super) start_ms: i64,
     pub(super) end_ms: i64,
@@ -57,6 +75,7 @@ pub(super) struct Windows<'q> {
     pub(super) range_ms: i64,
     /// How far before its start and behind its end samples count for a window, to make up what lies on its edges; in ms.
     pub(super) reach_ms: (i64, i64),
+    resets: ResetsWanted,
     budget: &'q Budget,
 }
 
@@ -83,7 +102,8 @@ impl<'q> Windows<'q> {
             }
             RangeInput::Subquery { inner, step_ms } => subquery(context, inner, grid, range.range_ms, *step_ms)?,
         };
-        Ok(Windows { input, grid, range_ms: range.range_ms, reach_ms, budget: context.budget })
+        let (range_ms, resets, budget) = (range.range_ms, context.resets, context.budget);
+        Ok(Windows { input, grid, range_ms, reach_ms, resets, budget })
     }
 
     /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
@@ -118,6 +138,13 @@ impl<'q> Windows<'q> {
                 if series.has_histograms() {
                     series.read_histograms(*range, &mut samples.histograms);
                     samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
+                    if self.resets == ResetsWanted::Found {
+                        find_resets(&mut samples.histograms);
+                    }
+                }
+                let starts = series.starts_ms(*range);
+                if !starts.is_empty() {
+                    samples.set_starts(&starts);
                 }
             }
             Input::Evaluated(table, inner) => {
@@ -184,6 +211,7 @@ impl<'q> Windows<'q> {
                 values: &samples.numbers.values[first..behind],
                 histograms: &histograms[first_histogram..behind_histograms],
                 first,
+                first_histogram,
                 start_ms,
                 end_ms,
                 step,
@@ -223,7 +251,7 @@ fn subquery<'q>(
         )));
     }
     let grid = Grid { start_ms, step_ms, count: usize::try_from(count).expect("checked to be small") };
-    let inside = Context { grid, ..*context };
+    let inside = Context { grid, resets: ResetsWanted::Never, ..*context };
     match eval::evaluate(&inside, inner)? {
         Evaluated::Vector(table) => Ok(Input::Evaluated(table, grid)),
         Evaluated::Scalar(scalar) => Ok(Input::Evaluated(functions::of_scalar(&inside, &scalar)?, grid)),

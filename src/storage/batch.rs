@@ -6,6 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use storage_format::histogram::Histogram;
+
 use crate::model::{Labels, Sample, SeriesRef};
 
 /// One sample of a series that the resolver knew.
@@ -15,7 +17,7 @@ pub struct Row {
     pub series: SeriesRef,
     /// Milliseconds since 1970 UTC.
     pub timestamp_ms: i64,
-    /// Any 64 bits.
+    /// Any 64 bits, but for a marker only that of a histogram of the same batch: without one it is never shown.
     pub value: f64,
 }
 
@@ -37,12 +39,44 @@ pub struct ShardBatch {
     pub rows: Vec<Row>,
     /// Samples of series that must be interned first.
     pub new: Vec<NewSeries>,
+    /// The histograms for whose markers there are samples: see [`ShardBatch::push_histogram`].
+    pub histograms: Vec<HistogramRow>,
+}
+
+/// A histogram whose marker is among the samples of its batch.
+#[derive(Clone, Debug)]
+pub struct HistogramRow {
+    /// Whose.
+    pub of: HistogramOf,
+    /// Milliseconds since 1970 UTC.
+    pub timestamp_ms: i64,
+    /// What was observed.
+    pub histogram: Histogram,
+}
+
+/// The series of a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistogramOf {
+    /// One that the resolver knew.
+    Known(SeriesRef),
+    /// One of the batch's new series, by its index there.
+    New(usize),
 }
 
 impl ShardBatch {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.new.is_empty()
+    }
+
+    /// Adds a histogram and the sample that is its marker.
+    pub fn push_histogram(&mut self, of: HistogramOf, timestamp_ms: i64, histogram: Histogram) {
+        let value = f64::from_bits(histogram.marker());
+        match of {
+            HistogramOf::Known(series) => self.rows.push(Row { series, timestamp_ms, value }),
+            HistogramOf::New(index) => self.new[index].samples.push(Sample { timestamp_ms, value }),
+        }
+        self.histograms.push(HistogramRow { of, timestamp_ms, histogram });
     }
 }
 

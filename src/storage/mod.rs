@@ -16,6 +16,9 @@
 //! 3. A block is complete, checksummed, read back and named on disk before the log behind it or the chunks in the head
 //!    go; so at every moment each acknowledged sample is in the log or in a block.
 //!
+//! A histogram is a sample whose value marks it, so everything that is said of samples holds for it; the histogram itself
+//! is kept beside, and is found by its moment and its marker ([`view::Columns::settle_histograms`]).
+//!
 //! Which thread runs what, the bounds of the queues and the order of the locks are on [the front page](crate#threads).
 
 mod backup;
@@ -35,6 +38,7 @@ mod recover;
 mod resolver;
 mod retain;
 mod seal;
+mod stored;
 pub mod tap;
 mod threads;
 pub mod view;
@@ -52,7 +56,7 @@ pub use backup::{
     as_of, check_restored, kept, remove_incomplete, restore, snapshot_at_rest, snapshots_folder, verify,
 };
 use batch::{Answered, Pending};
-pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
+pub use batch::{HistogramOf, HistogramRow, NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
 use block::BlockSet;
 pub use compact::CompactionSummary;
 use damage::DamageLog;
@@ -65,6 +69,7 @@ pub use recover::RecoveryProgress;
 pub use resolver::{Known, Resolver};
 pub use retain::RetentionRule;
 pub use seal::Maintained;
+pub use stored::{model_histogram, stored_histogram};
 use tap::{Interest, TapSource};
 use threads::{ShardMessage, Threads};
 pub use view::ReadView;

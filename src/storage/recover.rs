@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
+use storage_format::histogram::Histogram;
 
 use super::block::BlockSet;
 use super::damage::DamageLog;
@@ -241,6 +242,12 @@ impl ReplayTarget for Restore<'_, '_> {
 
     fn belated(&mut self, rows: &Rows) {
         self.rows(rows, |writer, rows| writer.restore_belated(rows));
+    }
+
+    fn histograms(&mut self, rows: &[(SeriesRef, i64, Histogram)]) {
+        for rows in rows.chunk_by(|one, two| one.0.shard() == two.0.shard()) {
+            self.writers[rows[0].0.shard()].lock().restore_histograms(rows);
+        }
     }
 
     fn delete(&mut self, series: &[SeriesRef], range: TimeRange) {

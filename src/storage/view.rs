@@ -12,7 +12,7 @@
 //!    overlap a moment is seen once: whichever has it, has the same value.
 //! 2. The head lets go of what went into a block only when no view from before that block is left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -63,6 +63,8 @@ pub struct GivenSeries {
     pub samples: Vec<Sample>,
     /// Its native histograms, ascending, by their time in ms since 1970 UTC; at other times than the numbers.
     pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
+    /// Since when a sample counts, by the sample's own time, where that is known; both in ms since 1970 UTC.
+    pub starts_ms: BTreeMap<i64, i64>,
 }
 
 /// One series of a view.
@@ -100,7 +102,7 @@ impl ReadView {
 
     /// A view of the given series, each with its samples ascending: for tests of those who read views.
     pub fn of_samples(series: Vec<(Labels, Vec<Sample>)>) -> ReadView {
-        let given = |(labels, samples)| GivenSeries { labels: Arc::new(labels), samples, histograms: Vec::new() };
+        let given = |(labels, samples)| GivenSeries { labels: Arc::new(labels), samples, ..GivenSeries::default() };
         ReadView::of_series(series.into_iter().map(given).collect())
     }
 
@@ -299,6 +301,17 @@ impl SeriesView {
     pub fn read_histograms(&self, range: TimeRange, histograms: &mut Vec<(i64, Arc<FloatHistogram>)>) {
         if let Rest::Given { all, index } = &self.rest {
             histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
+        }
+    }
+
+    /// The times of the samples in `range` of which it is known since when they count, ascending, and that time.
+    pub fn starts_ms(&self, range: TimeRange) -> Vec<(i64, i64)> {
+        match &self.rest {
+            Rest::Given { all, index } if range.from_ms <= range.to_ms => {
+                let starts = all[*index].starts_ms.range(range.from_ms..=range.to_ms);
+                starts.map(|(time_ms, start_ms)| (*time_ms, *start_ms)).collect()
+            }
+            Rest::Given { .. } | Rest::None | Rest::Head { .. } => Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@
 mod aside;
 mod chunks;
 mod encode;
+mod histograms;
 mod index;
 mod paged;
 mod postings;

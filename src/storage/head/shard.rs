@@ -252,6 +252,15 @@ impl Shard {
         before - self.series_count()
     }
 
+    /// Leaves no histogram without its marker and no marker without its histogram.
+    pub(super) fn settle_histograms(&mut self, tally: &mut Tally) {
+        for slot in 0..self.slots() {
+            if let Some(series) = self.slots.get_mut(slot).and_then(Option::as_mut) {
+                series.settle_histograms(tally);
+            }
+        }
+    }
+
     /// Removes what these series hold in `range`. Returns how many samples those were.
     pub(super) fn delete(&mut self, series: &[SeriesRef], range: TimeRange) -> u64 {
         let mut tally = Tally::default();

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
+use storage_format::histogram::Histogram;
 use storage_format::{frame, log};
 
 use super::*;
@@ -83,6 +84,10 @@ impl ReplayTarget for Story {
 
     fn belated(&mut self, rows: &[(SeriesRef, i64, f64)]) {
         self.told.extend(rows.iter().map(|(series, ms, value)| (*series, format!("belated {value} @{ms}"))));
+    }
+
+    fn histograms(&mut self, rows: &[(SeriesRef, i64, Histogram)]) {
+        self.told.extend(rows.iter().map(|(series, ms, told)| (*series, format!("histogram of {} @{ms}", told.count))));
     }
 
     fn delete(&mut self, series: &[SeriesRef], range: TimeRange) {

@@ -6,6 +6,7 @@ mod damage;
 mod edges;
 mod figures;
 mod full_disk;
+mod histograms;
 mod review;
 mod simulation;
 
