@@ -34,7 +34,8 @@ struct Translation<'p> {
 /// The pattern for `regex`; what is wrong with it, in Go's words.
 pub(super) fn translate(pattern: &str) -> Result<String, String> {
     let out = String::with_capacity(2 * pattern.len());
-    let mut translation = Translation { rest: pattern, out, flags: String::new(), last: Last::Nothing, repeats: vec![1] };
+    let mut translation =
+        Translation { rest: pattern, out, flags: String::new(), last: Last::Nothing, repeats: vec![1] };
     while !translation.rest.is_empty() {
         translation.step().map_err(|what| format!("error parsing regexp: {what}"))?;
     }
