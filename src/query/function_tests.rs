@@ -221,3 +221,46 @@ fn a_name_given_to_a_series_stays_where_names_go_at_the_end() {
     assert_eq!(ask("sum by (__name__) (abs(x))"), [("{}".to_owned(), 1.0)]);
     assert_eq!(ask("sum by (__name__) (x)"), [("x".to_owned(), 1.0)]);
 }
+
+#[test]
+fn info_series_that_contradict_each_other_are_an_error_only_where_they_describe_something() {
+    let at = |labels: &[(&str, &str)], times_ms: &[i64]| {
+        let samples = times_ms.iter().map(|timestamp_ms| Sample { timestamp_ms: *timestamp_ms, value: 1.0 });
+        (Labels::from_pairs(labels.iter().copied()).expect("valid labels"), samples.collect())
+    };
+    let target = [("instance", "a"), ("job", "1")];
+    let with =
+        |name: &'static str, more: (&'static str, &'static str)| [("__name__", name), more, target[0], target[1]];
+    let ask = |view: &ReadView, time_ms: i64, query: &str| {
+        engine().instant(view, query, time_ms, &Options::default()).map(rows).map_err(|error| error.to_string())
+    };
+    let doubled = ReadView::of_samples(vec![
+        at(&with("x", ("n", "1")), &[1_000]),
+        at(&with("target_info", ("v", "1")), &[0, 1_000, 2_000]),
+        at(&with("target_info", ("v", "2")), &[0, 1_000]),
+    ]);
+    // Nothing is there to be described yet; then both say what x is; then only one does.
+    assert_eq!(ask(&doubled, 0, "info(x)"), Ok(Vec::new()));
+    assert_eq!(
+        ask(&doubled, 1_000, "info(x)"),
+        Err("found duplicate series for info metric: existing \
+             {__name__=\"target_info\", instance=\"a\", job=\"1\", v=\"1\"} @ 1000, new \
+             {__name__=\"target_info\", instance=\"a\", job=\"1\", v=\"2\"} @ 1000"
+            .to_owned())
+    );
+    let newer = [(r#"x{instance="a", job="1", n="1", v="1"}"#.to_owned(), 1.0)];
+    assert_eq!(ask(&doubled, 2_000, "info(x)"), Ok(newer.to_vec()));
+
+    let contradicting = ReadView::of_samples(vec![
+        at(&with("x", ("n", "1")), &[0]),
+        at(&with("y", ("v", "0")), &[0]),
+        at(&with("target_info", ("v", "1")), &[0]),
+        at(&with("build_info", ("v", "2")), &[0]),
+    ]);
+    let query = |name: &str| format!(r#"info({name}, {{__name__=~".+_info"}})"#);
+    assert_eq!(ask(&contradicting, 0, &query("x")), Err("conflicting label: v".to_owned()));
+    // What a series says of itself stays, and is not contradicted.
+    assert_eq!(ask(&contradicting, 0, &query("y")), Ok(vec![(r#"y{instance="a", job="1", v="0"}"#.to_owned(), 1.0)]));
+    assert_eq!(ask(&contradicting, 0, r#"info(x, {w=""})"#).map(|rows| rows.len()), Ok(1));
+    assert_eq!(ask(&contradicting, 0, r#"info(x, {w=~".+"})"#), Ok(Vec::new()));
+}

@@ -46,9 +46,10 @@
 //! 2. Every loop over samples looks at the clock and at the client within a few thousand turns.
 //! 3. What is held in memory was counted against [`Limits::samples_max`] before it was allocated.
 //!
-//! Where the rest is: `leaf.rs` instant selectors; `binary.rs`, `matching.rs` and `sets.rs` operators; `rank.rs` what
-//! orders by value; `functions.rs`, `labelling.rs`, `calendar.rs` and `histogram.rs` functions; `table.rs` and `column.rs`
-//! what all of them pass on; `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with
+//! Where the rest is: `leaf.rs` instant selectors; `binary.rs`, `matching.rs` and `sets.rs` operators; `grouping.rs`,
+//! `accumulator.rs`, `histogram_groups.rs`, `count_values.rs`, `limit.rs` and `rank.rs` aggregations; `functions.rs` and what
+//! it names, such as `labelling.rs`, `calendar.rs`, `histogram.rs` and `info.rs`, functions; `table.rs` and `column.rs` what
+//! all of them pass on; `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with
 //! the places and words of its errors.
 //!
 //! Deliberately absent: native histograms, most experimental functions, `fill`, delayed removal of metric names, and

@@ -109,9 +109,10 @@ pub(super) fn sort_by_label<'q>(
     let mut rows = inner.collect(context.budget, 1)?;
     rows.sort_by(|(a, _), (b, _)| {
         let (a, b) = if descending { (b, a) } else { (a, b) };
-        let value = |row: &Row, label: &str| row.labels.get(label).unwrap_or("").to_owned();
-        let by_value = labels.iter().map(|label| natural(&value(a, label), &value(b, label)));
-        by_value.fold(Ordering::Equal, Ordering::then).then_with(|| a.labels.cmp(&b.labels))
+        let (a, b) = (&a.labels, &b.labels);
+        let by_value = |label: &&str| natural(a.get(label).unwrap_or(""), b.get(label).unwrap_or(""));
+        let first = labels.iter().map(by_value).find(|order| order.is_ne());
+        first.unwrap_or_else(|| a.cmp(b))
     });
     Ok(Table::held(rows))
 }
