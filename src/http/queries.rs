@@ -162,6 +162,8 @@ struct Ask {
     query: String,
     timeout: Option<Duration>,
     lookback_ms: Option<i64>,
+    /// `nocache=1`: every step is to be computed.
+    no_cache: bool,
     /// Most series that the client wants.
     limit: usize,
 }
@@ -176,6 +178,7 @@ impl Ask {
             query: parameters.get("query").unwrap_or("").to_owned(),
             timeout: parameters.timeout()?,
             lookback_ms,
+            no_cache: parameters.get("nocache") == Some("1"),
             limit: parameters.limit()?,
         })
     }
@@ -189,7 +192,12 @@ async fn evaluate(
 ) -> Result<Reply, ApiError> {
     let work_front = front.clone();
     let text = front.queries.run(move |cancelled| {
-        let options = Options { timeout: ask.timeout, lookback_ms: ask.lookback_ms, cancelled: cancelled.clone() };
+        let options = Options {
+            timeout: ask.timeout,
+            lookback_ms: ask.lookback_ms,
+            no_cache: ask.no_cache,
+            cancelled: cancelled.clone(),
+        };
         let ran = run(&work_front, &ask, &options);
         if matches!(ran, Err(QueryError::Cancelled)) {
             work_front.queries.count_cancelled();

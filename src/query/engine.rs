@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, Cancelled, Limits};
+use super::cache::{AnswerCache, CacheFigures, Key, Part, reaches_back_only};
 use super::column::{Column, Element, Grid};
 use super::edges;
 use super::error::QueryError;
@@ -24,6 +25,7 @@ pub struct Engine {
     limits: Limits,
     clock: Clock,
     delays_names: bool,
+    cache: Option<Arc<AnswerCache>>,
 }
 
 /// What one request asks for beside the query.
@@ -33,6 +35,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How far back an instant selector looks, in ms; the engine's default when it is not given.
     pub lookback_ms: Option<i64>,
+    /// Computes all steps, also those that are known.
+    pub no_cache: bool,
     /// Set when the client leaves.
     pub cancelled: Cancelled,
 }
@@ -112,13 +116,23 @@ pub fn parse_matchers(selector: &str) -> Result<Vec<Matcher>, QueryError> {
 impl Engine {
     /// An engine that measures its queries' time by `clock`.
     pub fn new(limits: Limits, clock: Clock) -> Engine {
-        Engine { limits, clock, delays_names: false }
+        Engine { limits, clock, delays_names: false, cache: None }
     }
 
     /// Whether functions leave the metric's name on until the end of the query, so that it can be grouped by. Prometheus
     /// calls this `promql-delayed-name-removal`.
     pub fn delaying_names(self, delays_names: bool) -> Engine {
         Engine { delays_names, ..self }
+    }
+
+    /// With at most so many bytes of answers kept, to go on from when they are asked for again. 0: none are.
+    pub fn caching(self, bytes_max: usize) -> Engine {
+        Engine { cache: (bytes_max > 0).then(|| Arc::new(AnswerCache::new(bytes_max))), ..self }
+    }
+
+    /// How often answers were used again.
+    pub fn cache_figures(&self) -> CacheFigures {
+        self.cache.as_ref().map(|cache| cache.figures()).unwrap_or_default()
     }
 
     /// The bounds on every query.
@@ -160,15 +174,54 @@ impl Engine {
                 plan.kind().name()
             )));
         }
-        self.run(view, query, grid, frame, options, |context| {
-            let mut series = match evaluate(context, &plan)? {
+        let lookback_ms = self.lookback_ms(options);
+        let cache = self.cache.as_ref().filter(|_| !options.no_cache && reaches_back_only(&plan));
+        // The stamp first: whatever is read behind it, and changes behind it, is then known to have changed.
+        let cached = cache.and_then(|cache| Some((cache, view.stamp(self.clock.monotonic())?)));
+        let Some((cache, stamp)) = cached else {
+            return Ok(self.part(view, query, &plan, grid, frame, options)?.answer());
+        };
+        let key = Key::new(query, grid, lookback_ms);
+        let part = match cache.find(&key, grid, view) {
+            Some((known, count)) if count == grid.count => known,
+            Some((known, count)) => {
+                let rest = Grid { start_ms: grid.time_ms(count), count: grid.count - count, ..grid };
+                known.join(self.part(view, query, &plan, rest, frame, options)?)
+            }
+            None => self.part(view, query, &plan, grid, frame, options)?,
+        };
+        // What damage left out must not be taken for all there is once the file can be read again.
+        if view.left_out().is_empty() {
+            cache.keep(key, stamp, grid, &part);
+        }
+        Ok(part.answer())
+    }
+
+    /// The series of a range query at some of its steps.
+    fn part(
+        &self,
+        view: &ReadView,
+        query: &str,
+        plan: &Plan,
+        grid: Grid,
+        frame: Frame,
+        options: &Options,
+    ) -> Result<Part, QueryError> {
+        let answer = self.run(view, query, grid, frame, options, |context| {
+            let mut series = match evaluate(context, plan)? {
                 Evaluated::Scalar(scalar) => vec![constant_series(grid, &scalar)],
                 Evaluated::Vector(table) => matrix(context, &table.settle_names())?,
                 Evaluated::Text(_) => unreachable!("the kind was checked"),
             };
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
             Ok(Value::Matrix(series))
-        })
+        })?;
+        let Value::Matrix(series) = answer.value else { unreachable!("made above") };
+        Ok(Part { series, warnings: answer.warnings, infos: answer.infos })
+    }
+
+    fn lookback_ms(&self, options: &Options) -> i64 {
+        options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms)
     }
 
     fn grid(&self, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<Grid, QueryError> {
@@ -210,12 +263,18 @@ impl Engine {
             frame,
             delays_names: self.delays_names,
             resets: ResetsWanted::Stored,
-            lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms),
+            lookback_ms: self.lookback_ms(options),
         };
         let value = evaluate(&context)?;
         let (mut warnings, infos) = notes.close(query);
         warnings.extend(view.left_out());
         Ok(Answer { value, warnings, infos })
+    }
+}
+
+impl Part {
+    fn answer(self) -> Answer {
+        Answer { value: Value::Matrix(self.series), warnings: self.warnings, infos: self.infos }
     }
 }
 

@@ -60,6 +60,7 @@ mod aggregate;
 mod binary;
 mod buckets;
 mod budget;
+mod cache;
 mod calendar;
 mod column;
 mod count_values;
@@ -99,6 +100,7 @@ mod window;
 
 pub use buckets::bucket_quantile;
 pub use budget::{Cancelled, Limits};
+pub use cache::CacheFigures;
 pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
