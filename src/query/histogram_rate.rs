@@ -175,7 +175,7 @@ impl<'s> Histograms<'s> {
         if is_rate && (is_gauge(before) || is_gauge(now)) {
             remarks.add(Remark::NotCounter);
         }
-        if !is_rate && !(is_gauge(before) && is_gauge(now)) {
+        if !is_rate && (!is_gauge(before) || !is_gauge(now)) {
             remarks.add(Remark::NotGauge);
         }
         let start_ms = |back: usize| {

@@ -107,6 +107,8 @@ pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift
 pub(crate) use syntax::Aggregator;
 
 #[cfg(test)]
+mod fill_properties;
+#[cfg(test)]
 mod function_tests;
 #[cfg(test)]
 mod group_properties;
@@ -114,3 +116,5 @@ mod group_properties;
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod window_properties;

@@ -259,6 +259,24 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether something in it puts rows into an order of its own: then an instant query shows them as they come.
+    pub(crate) fn orders_rows(&self) -> bool {
+        match &self.node {
+            Node::Aggregate { operator: Aggregator::Topk | Aggregator::Bottomk, .. } => true,
+            Node::Aggregate { .. } | Node::Number(_) | Node::Text(_) | Node::Selector(_) | Node::Range(_) => false,
+            Node::Rollup { .. } => false,
+            Node::Binary { left, right, .. } => left.orders_rows() || right.orders_rows(),
+            Node::Negate(inner) => inner.orders_rows(),
+            Node::Call { function, arguments } => {
+                use Function::{Sort, SortByLabel, SortByLabelDesc, SortDesc};
+                let sorts = matches!(function, Sort | SortDesc | SortByLabel | SortByLabelDesc);
+                sorts || arguments.iter().any(Plan::orders_rows)
+            }
+        }
+    }
+}
+
 impl Function {
     /// Whether it yields a scalar.
     fn is_scalar(self) -> bool {

@@ -133,10 +133,9 @@ impl<'q> Windows<'q> {
         match &self.input {
             Input::Stored(series, range) => {
                 let series = &series[index];
-                series.read(*range, &mut samples.numbers);
+                series.read_both(*range, &mut samples.numbers, &mut samples.histograms);
                 drop_stale(&mut samples.numbers);
-                if series.has_histograms() {
-                    series.read_histograms(*range, &mut samples.histograms);
+                if !samples.histograms.is_empty() {
                     samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
                     if self.resets == ResetsWanted::Found {
                         find_resets(&mut samples.histograms);

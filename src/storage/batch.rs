@@ -1,5 +1,6 @@
 //! What a write brings to the shards, and what comes back.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -187,8 +188,18 @@ pub enum WriteError {
     Closing,
 }
 
+/// What is kept for a request until its last part has come to its end, whether somebody still waits for it or not: a
+/// share of the memory that its rows take, a count of its series.
+pub type Kept = Arc<dyn Any + Send + Sync>;
+
+/// What became of a request, with what was kept for it: whoever takes the answer lets that go.
+pub(super) struct Answer {
+    pub(super) outcome: Result<WriteSummary, WriteError>,
+    _kept: Option<Kept>,
+}
+
 /// Where the answer to a request comes out.
-pub(super) type Answered = oneshot::Receiver<Result<WriteSummary, WriteError>>;
+pub(super) type Answered = oneshot::Receiver<Answer>;
 
 /// A request on its way through the shards and the log. Answered when its last part is on disk.
 pub(super) struct Pending(Mutex<PendingState>);
@@ -196,14 +207,16 @@ pub(super) struct Pending(Mutex<PendingState>);
 struct PendingState {
     parts_left: usize,
     outcome: Result<WriteSummary, WriteError>,
-    answer: Option<oneshot::Sender<Result<WriteSummary, WriteError>>>,
+    kept: Option<Kept>,
+    answer: Option<oneshot::Sender<Answer>>,
 }
 
 impl Pending {
     /// A request in `parts` parts, and where its answer will come out.
-    pub(super) fn new(parts: usize) -> (Arc<Pending>, Answered) {
+    pub(super) fn new(parts: usize, kept: Option<Kept>) -> (Arc<Pending>, Answered) {
         let (answer, answered) = oneshot::channel();
-        let state = PendingState { parts_left: parts, outcome: Ok(WriteSummary::default()), answer: Some(answer) };
+        let outcome = Ok(WriteSummary::default());
+        let state = PendingState { parts_left: parts, outcome, kept, answer: Some(answer) };
         (Arc::new(Pending(Mutex::new(state))), answered)
     }
 
@@ -220,8 +233,10 @@ impl Pending {
             && let Some(answer) = state.answer.take()
         {
             let outcome = std::mem::replace(&mut state.outcome, Err(WriteError::Closing));
-            // The client may have left; what was stored stays stored.
-            let _ = answer.send(outcome);
+            let whole = Answer { outcome, _kept: state.kept.take() };
+            drop(state);
+            // The client may have left: what was stored stays stored, and what was kept goes here.
+            let _ = answer.send(whole);
         }
     }
 }

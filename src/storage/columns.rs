@@ -80,6 +80,21 @@ impl Columns {
         }
     }
 
+    /// Hands over the histograms, oldest first, and keeps the numbers.
+    pub(super) fn split_histograms(&mut self, mut take: impl FnMut(i64, Histogram)) {
+        self.settle_histograms();
+        let mut kept = 0;
+        for index in 0..self.len() {
+            if !is_marker(self.values[index].to_bits()) {
+                self.timestamps_ms[kept] = self.timestamps_ms[index];
+                self.values[kept] = self.values[index];
+                kept += 1;
+            }
+        }
+        self.truncate(kept);
+        self.histograms.drain(..).for_each(|(timestamp_ms, histogram)| take(timestamp_ms, histogram));
+    }
+
     /// Of the samples from index `start` on, keeps those in `range`.
     pub(super) fn keep_range_from(&mut self, start: usize, range: TimeRange) {
         let tail = &self.timestamps_ms[start..];

@@ -18,7 +18,7 @@ use storage_format::histogram::Histogram;
 
 use super::block::BlockSet;
 use super::damage::DamageLog;
-use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
+use super::head::{DefinitionWalk, Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::retain::RetentionState;
@@ -96,7 +96,11 @@ pub(super) fn open(
     let log_failing = Arc::new(ArcSwapOption::empty());
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
     let snapshot_head = head.clone();
-    let snapshot = move |records: &mut Vec<u8>| snapshot_head.define_all(records);
+    let snapshot = move || -> log::Definitions {
+        let mut walk = DefinitionWalk::new(snapshot_head.clone());
+        Box::new(move |records, bytes_max| walk.append(records, bytes_max))
+    };
+    log::remove_unfinished(&*disk, &log_folder);
     let log_writer = LogWriter::new(
         disk.clone(),
         log_folder,
@@ -110,6 +114,7 @@ pub(super) fn open(
     let log = LogLoop {
         writer: log_writer,
         inbox: log_inbox,
+        orders: Vec::new(),
         wal_sync: options.wal_sync,
         failing: log_failing.clone(),
         counters: counters.clone(),

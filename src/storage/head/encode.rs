@@ -43,6 +43,11 @@ impl Definitions<'_> {
         }
     }
 
+    /// Bytes of the records, those before the first definition included.
+    pub(super) fn bytes(&self) -> usize {
+        self.records.len()
+    }
+
     pub(super) fn finish(mut self) {
         self.seal();
     }

@@ -203,13 +203,18 @@ impl Shard {
         (SeriesRef::new(self.index, generation, slot), true)
     }
 
-    /// Appends the definitions of the live series of these slots.
-    pub(super) fn define(&self, slots: Range<u32>, definitions: &mut Definitions<'_>) {
-        for slot in slots {
+    /// Appends the definitions of the live series of these slots until the records have `bytes_max` bytes, or a
+    /// definition more. Returns the slot to go on with.
+    pub(super) fn define(&self, slots: Range<u32>, bytes_max: usize, definitions: &mut Definitions<'_>) -> u32 {
+        for slot in slots.clone() {
+            if definitions.bytes() >= bytes_max {
+                return slot;
+            }
             if let (Some(series), Some(reference)) = (self.series(slot), self.reference(slot)) {
                 definitions.push(reference, self.label_index.texts(&series.pairs));
             }
         }
+        slots.end
     }
 
     /// A cut begins: what comes from now on and is older than `floor_ms` is belated, and waits for the next cut.

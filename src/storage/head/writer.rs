@@ -49,6 +49,8 @@ fn is_one_look_up(a: &LogRow, b: &LogRow) -> bool {
 pub(in crate::storage) struct LogEntry {
     /// Whole records, their chains still open.
     pub(in crate::storage) records: Vec<u8>,
+    /// How many bytes of them, at their front, define series that may be named from now on.
+    pub(in crate::storage) definition_bytes: usize,
     /// Newest sample in them that is not belated; `i64::MIN` without.
     pub(in crate::storage) newest_ms: i64,
     /// Whether belated samples are in them: no floor says when those are in a block, only the next cut's end.
@@ -59,7 +61,7 @@ pub(in crate::storage) struct LogEntry {
 
 impl Default for LogEntry {
     fn default() -> LogEntry {
-        LogEntry { records: Vec::new(), newest_ms: i64::MIN, holds_belated: false, pending: None }
+        LogEntry { records: Vec::new(), definition_bytes: 0, newest_ms: i64::MIN, holds_belated: false, pending: None }
     }
 }
 
@@ -140,6 +142,7 @@ impl ShardWriter {
         let mut shard = head.shard(self.index as usize).write();
         let bounds = self.bounds(&shard, now_ms);
         self.admit_new(&mut shard, &batch.new, bounds, &mut summary, &mut records);
+        let definition_bytes = records.len();
         self.admit_rows(&mut shard, &batch.rows, bounds, &mut summary);
         if !self.belated.is_empty() || !self.behind.is_empty() {
             shard = self.admit_belated(shard, &mut summary);
@@ -160,7 +163,7 @@ impl ShardWriter {
         self.admitted.clear();
         self.belated.clear();
         self.tap.push(&mut self.tapped);
-        (LogEntry { records, newest_ms, holds_belated, pending: None }, summary)
+        (LogEntry { records, definition_bytes, newest_ms, holds_belated, pending: None }, summary)
     }
 
     /// Keeps the histograms whose markers were stored just now, and returns them for the log.
