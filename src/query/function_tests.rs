@@ -295,3 +295,15 @@ fn of_equal_numbers_topk_keeps_those_that_prometheus_keeps() {
     assert_eq!(kept(&[5.0, 3.0, 9.0, 1.0, 7.0], "topk(3, x)"), "240");
     assert_eq!(kept(&[5.0, 3.0, 9.0, 1.0, 7.0], "bottomk(3, x)"), "310");
 }
+
+#[test]
+fn what_is_wrong_with_the_argument_is_told_where_nothing_of_it_is_shown() {
+    let samples = (0..2).map(|index| Sample { timestamp_ms: index * 1_000, value: 1.0 });
+    let labels = Labels::from_pairs([("__name__", "gauge")]).expect("valid labels");
+    let view = ReadView::of_samples(vec![(labels, samples.collect())]);
+    for query in ["topk(0, rate(gauge[1m]))", "limitk(0, rate(gauge[1m]))", "limit_ratio(0, rate(gauge[1m]))"] {
+        let answer = engine().instant(&view, query, 1_000, &Options::default()).expect("an answer");
+        assert_eq!(answer.infos.len(), 1, "{query}");
+        assert!(rows(answer).is_empty());
+    }
+}
