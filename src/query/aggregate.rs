@@ -60,12 +60,16 @@ pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Tab
         }
         Aggregator::Topk | Aggregator::Bottomk => {
             let largest = *operator == Aggregator::Topk;
-            let Some(counts) = limit::counts(number(), context.grid.count)? else { return Ok(Table::held(Vec::new())) };
+            let Some(counts) = limit::counts(number(), context.grid.count)? else {
+                return limit::none(context, &inner);
+            };
             let remarks = Remarks { notes: context.notes, at: plan.span };
             rank::choose(context, &groups, &inner, largest, &counts, remarks)?
         }
         Aggregator::Limitk => {
-            let Some(counts) = limit::counts(number(), context.grid.count)? else { return Ok(Table::held(Vec::new())) };
+            let Some(counts) = limit::counts(number(), context.grid.count)? else {
+                return limit::none(context, &inner);
+            };
             limit::first(context, &groups, &inner, &counts)?
         }
         Aggregator::LimitRatio => return limit::share(context, number().clone(), parameter().span, inner),

@@ -116,9 +116,9 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Floor => f64::floor,
         Function::Exp => f64::exp,
         Function::Sqrt => f64::sqrt,
-        Function::Ln => f64::ln,
+        Function::Ln => ln,
         Function::Log2 => f64::log2,
-        Function::Log10 => f64::log10,
+        Function::Log10 => |value| if is_tiny(value) { ln(value) / std::f64::consts::LN_10 } else { value.log10() },
         Function::Sgn => sign,
         Function::Sin => f64::sin,
         Function::Cos => f64::cos,
@@ -136,6 +136,20 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Rad => |degrees| degrees * std::f64::consts::PI / 180.0,
         _ => return None,
     })
+}
+
+/// Whether a number has fewer digits than others because it is so near to zero.
+fn is_tiny(value: f64) -> bool {
+    value > 0.0 && value < f64::MIN_POSITIVE
+}
+
+/// The natural logarithm. Of the tiniest numbers it is what Prometheus on amd64 makes of it, where Go takes their digits
+/// for those of a number from 2^-1023 on.
+fn ln(value: f64) -> f64 {
+    if !is_tiny(value) {
+        return value.ln();
+    }
+    (value / f64::MIN_POSITIVE).ln_1p() - 1023.0 * std::f64::consts::LN_2
 }
 
 /// Zero and NaN stay what they are.

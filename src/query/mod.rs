@@ -52,8 +52,7 @@
 //! all of them pass on; `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with
 //! the places and words of its errors.
 //!
-//! Deliberately absent: native histograms, most experimental functions, `fill`, delayed removal of metric names, and
-//! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.
+//! Deliberately absent: the function `start_timestamp`, which is refused by its name.
 
 mod accumulator;
 mod aggregate;
