@@ -34,6 +34,8 @@ mod call;
 mod catalogue;
 mod connections;
 mod entrance;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod json;
 mod limits;
 mod listener;
@@ -64,6 +66,9 @@ use crate::storage::{Snapshots, Storage};
 use crate::telemetry::Registry;
 
 pub use entrance::Entrance;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use fuzzing::{form, label_name, span_ms, time_ms};
 pub use limits::HttpLimits;
 pub use listener::{listen, serve};
 

@@ -170,7 +170,8 @@ impl Column {
 
     /// Places for values that hold it, as a budget counts them.
     pub(super) fn count(&self) -> usize {
-        let histogram_places = |histograms: &Histograms| histograms.iter().map(|(_, one)| places_of(one)).sum::<usize>();
+        let histogram_places =
+            |histograms: &Histograms| histograms.iter().map(|(_, one)| places_of(one)).sum::<usize>();
         self.present.count() + self.histograms.as_deref().map_or(0, histogram_places)
     }
 
@@ -283,6 +284,11 @@ impl Column {
         if let Some(histograms) = &mut self.histograms {
             histograms.present.subtract(steps);
         }
+    }
+
+    /// This column, or what it has at its only step at every one of `count` steps.
+    pub(super) fn spread_to(self, count: usize) -> Column {
+        if self.len() == count { self } else { self.spread(count) }
     }
 
     /// What this column has at its only step, at every one of `count` steps.

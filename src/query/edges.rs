@@ -19,7 +19,7 @@ use super::error::QueryError;
 use super::histogram_rate::{add, is_gauge, subtract};
 use super::plan::Rollup;
 use super::remarks::{Remark, Remarks};
-use super::syntax::tree::Edges;
+use super::syntax::Edges;
 use super::window::{Samples, Window, Windows};
 use crate::model::{CounterResetHint, FloatHistogram};
 use crate::storage::view::Columns;

@@ -9,7 +9,7 @@
 use super::column::Element;
 use super::error::QueryError;
 use super::notes::Notes;
-use super::syntax::tree::{Operator, Span};
+use super::syntax::{Operator, Span};
 use crate::model::{CounterResetHint, FloatHistogram, Reconciled, Trim};
 
 /// What two elements come to.

@@ -11,7 +11,7 @@ use super::eval::{Context, Evaluated, ResetsWanted, Scalar, evaluate};
 use super::lower::{self, Frame};
 use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
-use super::syntax::{self, tree::Edges};
+use super::syntax::{self, Edges};
 use super::table::{Scratch, Table};
 use super::window::{Samples, Windows};
 use crate::clock::Clock;
@@ -136,7 +136,7 @@ impl Engine {
             _ => Ok(match evaluate(context, &plan)? {
                 Evaluated::Scalar(scalar) => Value::Scalar(time_ms, scalar.at(0)),
                 Evaluated::Text(text) => Value::String(time_ms, text),
-                Evaluated::Vector(table) => vector(context, table.settle_names(), time_ms)?,
+                Evaluated::Vector(table) => vector(context, table.settle_names(), time_ms, plan.orders_rows())?,
             }),
         })
     }
@@ -234,8 +234,12 @@ fn constant_series(grid: Grid, scalar: &Scalar) -> Series {
     series(grid, Arc::new(Labels::empty()), &Column::full(values))
 }
 
-fn vector(context: &Context<'_>, table: Table<'_>, time_ms: i64) -> Result<Value, QueryError> {
-    let rows = table.collect(context.budget, 1)?;
+/// `is_ordered`: the order of the rows is the query's own.
+fn vector(context: &Context<'_>, table: Table<'_>, time_ms: i64, is_ordered: bool) -> Result<Value, QueryError> {
+    let mut rows = table.collect(context.budget, 1)?;
+    if !is_ordered {
+        rows.sort_unstable_by(|a, b| a.0.labels.cmp(&b.0.labels));
+    }
     let sampled = |column: &Column| match column.element(0) {
         Some(Element::Histogram(histogram)) => Sampled::Histogram(histogram.clone()),
         _ => Sampled::Number(column.values[0]),
@@ -257,7 +261,8 @@ fn matrix(context: &Context<'_>, table: &Table<'_>) -> Result<Vec<Series>, Query
 
 fn series(grid: Grid, labels: Arc<Labels>, column: &Column) -> Series {
     let count = column.present.count();
-    let mut points = Columns { timestamps_ms: Vec::with_capacity(count), values: Vec::with_capacity(count) };
+    let (timestamps_ms, values) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut points = Columns { timestamps_ms, values, ..Columns::default() };
     column.iter().for_each(|(step, value)| points.push(grid.time_ms(step), value));
     let histograms = column.iter_histograms().map(|(step, value)| (grid.time_ms(step), value.clone())).collect();
     Series { labels, points, histograms }

@@ -7,7 +7,7 @@ use super::leaf::{self, Shown};
 use super::lower::Frame;
 use super::notes::Notes;
 use super::plan::{Function, Node, Plan, Rollup};
-use super::syntax::tree::Operator;
+use super::syntax::Operator;
 use super::table::Table;
 use super::{aggregate, binary, functions, rollup};
 use crate::storage::view::ReadView;

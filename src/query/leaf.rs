@@ -11,11 +11,11 @@ use super::error::QueryError;
 use super::eval::{Context, ResetsWanted};
 use super::plan::{Selector, Shift};
 use super::remarks::Remarks;
-use super::syntax::tree::{Edges, Span};
+use super::syntax::{Edges, Span};
 use super::table::{Row, Scratch, Source, Table};
 use super::window::Samples;
 use crate::model::{CounterResetHint, FloatHistogram, Matcher, TimeRange, is_stale};
-use crate::storage::view::{Columns, SeriesView};
+use crate::storage::view::{Columns, SeriesView, stands_for_histogram};
 
 /// What a selector shows of a sample.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) fn select(
     window_ms: i64,
 ) -> Result<(Vec<SeriesView>, TimeRange), QueryError> {
     let range = TimeRange { from_ms: grid.start_ms.saturating_sub(window_ms).saturating_add(1), to_ms: grid.last_ms() };
-    let series = context.view.select(matchers, range, context.budget.series_left())?;
+    let series = context.view.find(matchers, range, context.budget.series_left())?;
     context.budget.take_series(series.len())?;
     Ok((series, range))
 }
@@ -80,12 +80,18 @@ struct Instant<'q> {
 impl Source for Instant<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let (series, samples) = (&self.series[index], &mut scratch.samples);
+        if self.grid.count == 1
+            && self.smoothed_at.is_none()
+            && let Some(column) = self.newest_of_all(series)
+        {
+            self.context.budget.take_samples(1)?;
+            return Ok(column.spread_to(self.context.grid.count));
+        }
         samples.clear();
-        series.read(self.range, &mut samples.numbers);
+        series.read_both(self.range, &mut samples.numbers, &mut samples.histograms);
         let (budget, lookback_ms, steps) = (self.context.budget, self.context.lookback_ms, self.context.grid.count);
         budget.take_samples(samples.numbers.len())?;
-        if series.has_histograms() {
-            series.read_histograms(self.range, &mut samples.histograms);
+        if !samples.histograms.is_empty() {
             budget.take_samples(samples.histograms.iter().map(|(_, one)| places_of(one)).sum())?;
             if self.context.resets == ResetsWanted::Found {
                 find_resets(&mut samples.histograms);
@@ -98,12 +104,26 @@ impl Source for Instant<'_> {
             let column = edges::instants(samples, self.grid, lookback_ms, &mut remarks);
             remarks.tell(self.context.notes, at, series.labels().metric_name().unwrap_or(""));
             column
-        } else if series.has_histograms() {
+        } else if !samples.histograms.is_empty() {
             newest_of_both(samples, self.grid, lookback_ms, self.shown)
         } else {
             newest(&samples.numbers, self.grid, lookback_ms, self.shown)
         };
-        Ok(if self.grid.count == steps { column } else { column.spread(steps) })
+        Ok(column.spread_to(steps))
+    }
+}
+
+impl Instant<'_> {
+    /// The column of a single moment, where the newest sample of the series is the one that it shows.
+    fn newest_of_all(&self, series: &SeriesView) -> Option<Column> {
+        let moment_ms = self.grid.start_ms;
+        let newest = series.newest_by(moment_ms).filter(|newest| !stands_for_histogram(newest.value))?;
+        let mut column = Column::absent(1);
+        if newest.timestamp_ms > moment_ms.saturating_sub(self.context.lookback_ms) && !is_stale(newest.value) {
+            let seconds = newest.timestamp_ms as f64 / 1000.0;
+            column.set(0, if self.shown == Shown::Value { newest.value } else { seconds });
+        }
+        Some(column)
     }
 }
 

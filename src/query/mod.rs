@@ -46,18 +46,23 @@
 //! 2. Every loop over samples looks at the clock and at the client within a few thousand turns.
 //! 3. What is held in memory was counted against [`Limits::samples_max`] before it was allocated.
 //!
-//! Where the rest is: `leaf.rs` instant selectors; `binary.rs`, `matching.rs` and `sets.rs` operators; `rank.rs` what
-//! orders by value; `functions.rs`, `labelling.rs`, `calendar.rs` and `histogram.rs` functions; `table.rs` and `column.rs`
-//! what all of them pass on; `budget.rs` what a query may use.
+//! Where the rest is: `leaf.rs` instant selectors; `binary.rs`, `matching.rs` and `sets.rs` operators; `grouping.rs`,
+//! `accumulator.rs`, `histogram_groups.rs`, `count_values.rs`, `limit.rs` and `rank.rs` aggregations; `functions.rs` and what
+//! it names, such as `labelling.rs`, `calendar.rs`, `histogram.rs` and `info.rs`, functions; `table.rs` and `column.rs` what
+//! all of them pass on; `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with
+//! the places and words of its errors.
 //!
 //! Deliberately absent: native histograms, most experimental functions, `fill`, delayed removal of metric names, and
 //! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.
 
+mod accumulator;
 mod aggregate;
 mod binary;
+mod buckets;
 mod budget;
 mod calendar;
 mod column;
+mod count_values;
 mod counter;
 mod edges;
 mod elements;
@@ -67,13 +72,19 @@ mod eval;
 mod fill;
 mod float;
 mod functions;
+mod grouping;
 mod histogram;
+mod histogram_functions;
+mod histogram_groups;
 mod histogram_rate;
+mod info;
 mod labelling;
 mod leaf;
+mod limit;
 mod lower;
 mod matching;
 mod mixed;
+mod natural;
 mod notes;
 mod over_time;
 mod pairs;
@@ -86,17 +97,21 @@ mod syntax;
 mod table;
 mod window;
 
+pub use buckets::bucket_quantile;
 pub use budget::{Cancelled, Limits};
 pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
-pub use histogram::bucket_quantile;
-pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub use plan::Plan;
-pub(crate) use syntax::tree::Aggregator;
+pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
+pub(crate) use syntax::Aggregator;
 
 #[cfg(test)]
 mod fill_properties;
+#[cfg(test)]
+mod function_tests;
+#[cfg(test)]
+mod group_properties;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! cost one message: `rate(h[5m])` over a gauge says once that `h` is no counter, at the place of `h[5m]`.
 
 use super::notes::Notes;
-use super::syntax::tree::Span;
+use super::syntax::Span;
 
 /// Something that is wrong with a window, or may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

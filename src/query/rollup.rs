@@ -20,7 +20,7 @@ use super::over_time::{
 use super::pairs::{self, Counted};
 use super::plan::{Range, RangeInput, Rollup};
 use super::remarks::Remarks;
-use super::syntax::tree::{Edges, Span};
+use super::syntax::{Edges, Span};
 use super::table::{Scratch, Source, Table};
 use super::window::{Samples, Window, Windows};
 use super::{edges, mixed};

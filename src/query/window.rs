@@ -12,7 +12,7 @@ use super::eval::{self, Context, Evaluated, ResetsWanted};
 use super::functions;
 use super::leaf::{drop_stale, find_resets, looked_at, select};
 use super::plan::{Plan, Range, RangeInput};
-use super::syntax::tree::Edges;
+use super::syntax::Edges;
 use super::table::{Row, Scratch, Table};
 use crate::model::{CounterResetHint, FloatHistogram, Labels, TimeRange};
 use crate::storage::view::{Columns, SeriesView};
@@ -140,10 +140,9 @@ impl<'q> Windows<'q> {
         match &self.input {
             Input::Stored(series, range) => {
                 let series = &series[index];
-                series.read(*range, &mut samples.numbers);
+                series.read_both(*range, &mut samples.numbers, &mut samples.histograms);
                 drop_stale(&mut samples.numbers);
-                if series.has_histograms() {
-                    series.read_histograms(*range, &mut samples.histograms);
+                if !samples.histograms.is_empty() {
                     samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
                     if self.resets == ResetsWanted::Found {
                         find_resets(&mut samples.histograms);

@@ -197,6 +197,7 @@ impl Storage {
                 for sample in belated.filter(|sample| range.contains(sample.timestamp_ms)) {
                     columns.push(sample.timestamp_ms, sample.value);
                 }
+                series.read_histograms(range, columns);
             };
             cut += self.cut_block(maintenance, &targets, range, sealed_ms, &read)?;
         }

@@ -18,11 +18,13 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use storage_format::Corruption;
+use storage_format::histogram::is_marker;
 
 use super::block::BlockSet;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
+use super::stored::model_histogram;
 use crate::model::{FloatHistogram, Labels, Matcher, Sample, SeriesRef, TimeRange};
 
 /// Why a view, or a block, cannot answer. A view leaves damage out of its answers, see [`ReadView::left_out`].
@@ -114,7 +116,15 @@ impl ReadView {
     /// The series that satisfy all matchers and may have samples in `range`, in order of their labels.
     /// Fails when there are more than `limit`.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
-        let mut found = match &self.0 {
+        let mut found = self.find(matchers, range, limit)?;
+        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(found)
+    }
+
+    /// As [`ReadView::select`], in an order that stays as it is while no series comes or goes: to sort many series by
+    /// their labels takes longer than to look at the newest sample of each.
+    pub fn find(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
+        let found = match &self.0 {
             Source::Given(all) => select_given(all, matchers, range),
             Source::Stored { head, blocks, left_out } => {
                 left_out.note_lost(blocks, range);
@@ -126,7 +136,6 @@ impl ReadView {
         if found.len() > limit {
             return Err(ViewError::TooManySeries { limit });
         }
-        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(found)
     }
 
@@ -193,6 +202,11 @@ impl ReadView {
         }
         Ok(values.into_iter().collect())
     }
+}
+
+/// Whether a stored number is the marker of a native histogram.
+pub fn stands_for_histogram(value: f64) -> bool {
+    value.is_nan() && is_marker(value.to_bits())
 }
 
 impl GivenSeries {
@@ -289,19 +303,23 @@ impl SeriesView {
         &self.labels
     }
 
-    /// Whether there may be native histograms in it.
-    pub fn has_histograms(&self) -> bool {
-        match &self.rest {
-            Rest::Given { all, index } => !all[*index].histograms.is_empty(),
-            Rest::None | Rest::Head { .. } => false,
+    /// Appends the numbers and the native histograms in `range`, each ascending, staleness markers included. No moment has
+    /// both. What cannot be read for damage is left out, as by [`SeriesView::read`].
+    pub fn read_both(&self, range: TimeRange, numbers: &mut Columns, histograms: &mut Vec<(i64, Arc<FloatHistogram>)>) {
+        self.read(range, numbers);
+        if let Rest::Given { all, index } = &self.rest {
+            histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
+        } else if !numbers.histograms.is_empty() {
+            numbers.split_histograms(|time_ms, stored| histograms.push((time_ms, Arc::new(model_histogram(&stored)))));
         }
     }
 
-    /// Appends the native histograms in `range`, ascending by their times, staleness markers included.
-    pub fn read_histograms(&self, range: TimeRange, histograms: &mut Vec<(i64, Arc<FloatHistogram>)>) {
-        if let Rest::Given { all, index } = &self.rest {
-            histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
-        }
+    /// The newest sample that is not younger than the moment, if it is known without decoding anything: that is, if it is
+    /// the newest of all. It may be a staleness marker, or stand for a native histogram.
+    pub fn newest_by(&self, moment_ms: i64) -> Option<Sample> {
+        let Rest::Head { head, series, .. } = &self.rest else { return None };
+        let shard = head.read_shard(series.shard());
+        shard.by_ref(*series)?.newest().filter(|sample| sample.timestamp_ms <= moment_ms)
     }
 
     /// The times of the samples in `range` of which it is known since when they count, ascending, and that time.

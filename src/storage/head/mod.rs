@@ -6,7 +6,9 @@
 
 mod aside;
 mod chunks;
+mod define;
 mod encode;
+mod histograms;
 mod index;
 mod paged;
 mod postings;
@@ -22,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{RwLock, RwLockReadGuard};
 
 pub use aside::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
-use encode::Definitions;
+pub(super) use define::DefinitionWalk;
 pub(super) use series::Series;
 pub(super) use shard::Shard;
 pub(super) use writer::{LogEntry, ShardWriter};
@@ -137,21 +139,6 @@ impl Head {
     /// Belated samples held, which the next cut writes.
     pub(super) fn belated_count(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().belated_count()).sum()
-    }
-
-    /// Appends records, chains still open, that define every series alive. A series that comes meanwhile may be among
-    /// them; its own definition follows in any case, with its first samples.
-    pub(super) fn define_all(&self, records: &mut Vec<u8>) {
-        for (index, shard) in self.shards.iter().enumerate() {
-            let mut definitions = Definitions::begin(records, index as u8);
-            let mut next = 0;
-            loop {
-                let shard = shard.read();
-                let Some(slots) = next_slice(&shard, &mut next) else { break };
-                shard.define(slots, &mut definitions);
-            }
-            definitions.finish();
-        }
     }
 
     /// Whether some series should not wait longer for the cut that writes its belated samples.
