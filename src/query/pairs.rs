@@ -7,7 +7,7 @@
 use super::column::Column;
 use super::counter::starts_anew;
 use super::error::QueryError;
-use super::syntax::tree::Edges;
+use super::syntax::Edges;
 use super::window::{HISTOGRAM_WORK, Samples, Window, Windows};
 use crate::model::FloatHistogram;
 
