@@ -15,12 +15,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use storage_format::Corruption;
 use storage_format::histogram::is_marker;
 
 use super::block::BlockSet;
+pub use super::changes::Stamp;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
@@ -99,6 +101,23 @@ impl ReadView {
         match &self.0 {
             Source::Stored { left_out, .. } => left_out.lines(),
             Source::Given(_) => Vec::new(),
+        }
+    }
+
+    /// What somebody who looks from now on may keep, and ask [`ReadView::unchanged_before_ms`] about later. None: nothing is
+    /// known of changes. `now`: of a monotonic clock. To be asked before anything is read.
+    pub fn stamp(&self, now: Duration) -> Option<Stamp> {
+        match &self.0 {
+            Source::Stored { head, .. } => Some(head.changes().stamp(now)),
+            Source::Given(_) => None,
+        }
+    }
+
+    /// What is older than this, in ms since 1970 UTC, is now as it was for who looked with the stamp.
+    pub fn unchanged_before_ms(&self, stamp: Stamp) -> i64 {
+        match &self.0 {
+            Source::Stored { head, .. } => head.changes().unchanged_before_ms(stamp),
+            Source::Given(_) => i64::MIN,
         }
     }
 
