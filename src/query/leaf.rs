@@ -175,14 +175,18 @@ fn newest_of_both(samples: &Samples, grid: Grid, lookback_ms: i64, shown: Shown)
 
 /// Puts into each histogram of which it is not known whether the counter started anew before it.
 pub(super) fn find_resets(histograms: &mut [(i64, Arc<FloatHistogram>)]) {
-    let mut before: Option<Arc<FloatHistogram>> = None;
-    for (_, one) in histograms.iter_mut().filter(|(_, one)| !one.is_stale()) {
-        let stored = one.clone();
-        if let Some(before) = before.filter(|_| stored.hint == CounterResetHint::Unknown) {
-            let is_reset = stored.detect_reset(&before);
-            Arc::make_mut(one).hint = if is_reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+    let mut before: Option<usize> = None;
+    for index in 0..histograms.len() {
+        let one = &histograms[index].1;
+        if one.is_stale() {
+            continue;
         }
-        before = Some(stored);
+        if let Some(before) = before.filter(|_| one.hint == CounterResetHint::Unknown) {
+            let is_reset = one.detect_reset(&histograms[before].1);
+            let hint = if is_reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+            Arc::make_mut(&mut histograms[index].1).hint = hint;
+        }
+        before = Some(index);
     }
 }
 

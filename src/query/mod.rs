@@ -38,7 +38,7 @@
 //! let answer = engine.instant(&view, "sum(rate(shop_orders_total[1m]))", 120_000, &Options::default()).unwrap();
 //! let Value::Vector(series) = answer.value else { panic!("a vector") };
 //! // 1 order a second on one node, 2 on the other.
-//! assert_eq!(series[0].2, 3.0);
+//! assert_eq!(series[0].2.number(), Some(3.0));
 //! ```
 //!
 //! Always true:
@@ -46,11 +46,13 @@
 //! 2. Every loop over samples looks at the clock and at the client within a few thousand turns.
 //! 3. What is held in memory was counted against [`Limits::samples_max`] before it was allocated.
 //!
-//! Where the rest is: `leaf.rs` instant selectors; `binary.rs`, `matching.rs` and `sets.rs` operators; `grouping.rs`,
-//! `accumulator.rs`, `histogram_groups.rs`, `count_values.rs`, `limit.rs` and `rank.rs` aggregations; `functions.rs` and what
-//! it names, such as `labelling.rs`, `calendar.rs`, `histogram.rs` and `info.rs`, functions; `table.rs` and `column.rs` what
-//! all of them pass on; `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with
-//! the places and words of its errors.
+//! Where the rest is: `leaf.rs` instant selectors; `counter.rs`, `over_time.rs`, `pairs.rs`, `mixed.rs`, `histogram_rate.rs`
+//! and `edges.rs` what `rollup.rs` makes of windows; `binary.rs`, `elements.rs`, `matching.rs`, `fill.rs` and `sets.rs`
+//! operators; `grouping.rs`, `accumulator.rs`, `histogram_groups.rs`, `count_values.rs`, `limit.rs` and `rank.rs`
+//! aggregations; `functions.rs` and what it names, such as `labelling.rs`, `calendar.rs`, `histogram.rs` and `info.rs`,
+//! functions; `table.rs` and `column.rs` what all of them pass on; `remarks.rs` and `notes.rs` what is said of the data;
+//! `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with the places and words of
+//! its errors.
 //!
 //! Deliberately absent: the function `start_timestamp`, which is refused by its name.
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::budget::Budget;
+use super::budget::{Budget, Meter};
 use super::column::{Column, Grid, places_of};
 use super::error::QueryError;
 use super::eval::{self, Context, Evaluated, ResetsWanted};
@@ -19,6 +19,8 @@ use crate::storage::view::{Columns, SeriesView};
 
 /// Most steps that a subquery may be evaluated at.
 const SUBQUERY_POINTS_MAX: i64 = 2_000_000;
+/// How many numbers are looked at in the time that a histogram takes, roughly.
+pub(super) const HISTOGRAM_WORK: usize = 64;
 
 /// All samples of one series that some window holds, without staleness markers.
 #[derive(Default)]
@@ -113,6 +115,11 @@ impl<'q> Windows<'q> {
         }
     }
 
+    /// A meter for a loop over the samples of a whole series.
+    pub(super) fn meter(&self) -> Meter<'_> {
+        self.budget.meter()
+    }
+
     pub(super) fn rows(&self) -> Vec<Row> {
         match &self.input {
             Input::Stored(series, _) => series.iter().map(|series| Row::new(series.labels().clone())).collect(),
@@ -201,7 +208,7 @@ impl<'q> Windows<'q> {
             while first_histogram < behind_histograms && histograms[first_histogram].0 <= from_ms {
                 first_histogram += 1;
             }
-            meter.work(behind - first + behind_histograms - first_histogram)?;
+            meter.work(behind - first + (behind_histograms - first_histogram) * HISTOGRAM_WORK)?;
             if first == behind && first_histogram == behind_histograms {
                 continue;
             }

@@ -168,9 +168,11 @@ fn extended(
     let left = made_up(before, after_start, from);
     let right = if before_end.is_some_and(|at| at.0 == to) { None } else { made_up(before_end, behind, to) };
     let right = right.filter(|_| smoothed && behind.is_some());
-    // Both lie on the line between the same two samples.
+    // Both lie on the line between the same two samples, or the left is the first of them.
     if let (true, Some(left), Some(right)) = (inside.is_empty(), left, right) {
-        return Some(right - left);
+        let is_first = before.is_some_and(|before| before.0 == from);
+        let falls = behind.is_some_and(|behind| behind.1 < left);
+        return Some(if is_counter && is_first && falls { right } else { right - left });
     }
     let mut line: Vec<f64> = left.into_iter().chain(inside.iter().map(|at| at.1)).collect();
     let mut total = 0.0;
@@ -203,6 +205,28 @@ fn some_numbers() -> impl Strategy<Value = Vec<(i64, f64)>> {
         };
         steps.into_iter().map(point).collect()
     })
+}
+
+#[test]
+fn a_range_with_edges_shows_the_samples_that_it_makes_up() {
+    let view = view_of(&[(0, 1.0), (10_000, 3.0), (30_000, 7.0), (40_000, 2.0)]);
+    let shown = |query: &str| {
+        let answer = engine().instant(&view, query, 35_000, &Options::default()).unwrap();
+        only_series(answer).map_or(Vec::new(), |one| one.points.iter().collect())
+    };
+    assert_eq!(shown("x[20s] anchored"), [(15_000, 3.0), (30_000, 7.0), (35_000, 7.0)]);
+    assert_eq!(shown("x[20s] smoothed"), [(15_000, 4.0), (30_000, 7.0), (35_000, 4.5)]);
+    // Nothing lies behind the start.
+    assert_eq!(shown("x[4s] anchored"), []);
+}
+
+#[test]
+fn a_range_with_edges_shows_no_histograms() {
+    let labels = Arc::new(Labels::from_pairs([("__name__", "h")]).expect("valid labels"));
+    let histograms = vec![(0, Arc::new(histogram(&[1.0; BUCKETS + 2])))];
+    let view = ReadView::of_series(vec![GivenSeries { labels, histograms, ..GivenSeries::default() }]);
+    let refused = engine().instant(&view, "h[1m] anchored", 0, &Options::default()).expect_err("not of histograms");
+    assert_eq!(refused.to_string(), "anchored modifier is not supported with histograms");
 }
 
 proptest! {
