@@ -35,10 +35,10 @@
 //! };
 //! let view = ReadView::of_samples(vec![orders("1", 15.0), orders("2", 30.0)]);
 //! let engine = Engine::new(Limits::default(), Clock::system());
-//! let answer = engine.instant(&view, "sum(rate(shop_orders_total[1m]))", 120_000, &Options::default()).unwrap();
+//! let answer = engine.instant(&view, "sum(increase(shop_orders_total[1m]))", 120_000, &Options::default()).unwrap();
 //! let Value::Vector(series) = answer.value else { panic!("a vector") };
 //! // 1 order a second on one node, 2 on the other.
-//! assert_eq!(series[0].2.number(), Some(3.0));
+//! assert_eq!(series[0].2.number(), Some(180.0));
 //! ```
 //!
 //! Always true:
