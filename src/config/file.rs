@@ -94,6 +94,7 @@ pub(super) struct Query {
     pub(super) series_max: Option<Scalar>,
     pub(super) concurrency: Option<Scalar>,
     pub(super) lookback: Option<Scalar>,
+    pub(super) cache_bytes: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]

@@ -153,6 +153,8 @@ pub struct QueryConfig {
     pub concurrency: u64,
     /// How far back an instant selector looks for a sample, in ms.
     pub lookback_ms: i64,
+    /// Bytes of answers that are kept.
+    pub cache_bytes: u64,
 }
 
 /// Snapshots that are taken by themselves.

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use std::collections::HashMap;
+
 use super::column::{Column, Element, Grid, places_of};
 use super::edges;
 use super::error::QueryError;
@@ -24,6 +26,8 @@ pub(super) enum Shown {
     Value,
     /// Its timestamp in seconds: `timestamp(x)`.
     Seconds,
+    /// Since when it counts, in seconds, if its sender said so: `start_timestamp(x)`.
+    StartSeconds,
 }
 
 /// The moments that a shifted selector looks at. Under `@` that is a single one, whatever the step.
@@ -79,6 +83,14 @@ struct Instant<'q> {
 
 impl Source for Instant<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
+        let column = self.shown(index, scratch)?;
+        Ok(if self.shown == Shown::StartSeconds { self.starts_of(index, &column) } else { column })
+    }
+}
+
+impl Instant<'_> {
+    /// The values of one row, or the times of its samples.
+    fn shown(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let (series, samples) = (&self.series[index], &mut scratch.samples);
         if self.grid.count == 1
             && self.smoothed_at.is_none()
@@ -111,9 +123,19 @@ impl Source for Instant<'_> {
         };
         Ok(column.spread_to(steps))
     }
-}
 
-impl Instant<'_> {
+    /// In place of samples' times the times since when they count, as far as those are known.
+    fn starts_of(&self, index: usize, times: &Column) -> Column {
+        let starts: HashMap<i64, i64> = self.series[index].starts_ms(self.range).into_iter().collect();
+        let mut column = Column::absent(times.len());
+        for (step, seconds) in times.iter() {
+            if let Some(start_ms) = starts.get(&((seconds * 1000.0).round() as i64)) {
+                column.set(step, *start_ms as f64 / 1000.0);
+            }
+        }
+        column
+    }
+
     /// The column of a single moment, where the newest sample of the series is the one that it shows.
     fn newest_of_all(&self, series: &SeriesView) -> Option<Column> {
         let moment_ms = self.grid.start_ms;
@@ -167,7 +189,7 @@ fn newest_of_both(samples: &Samples, grid: Grid, lookback_ms: i64, shown: Shown)
         }
         match shown {
             Shown::Value => column.set_element(step, element),
-            Shown::Seconds => column.set(step, time_ms as f64 / 1000.0),
+            Shown::Seconds | Shown::StartSeconds => column.set(step, time_ms as f64 / 1000.0),
         }
     }
     column
