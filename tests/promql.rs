@@ -44,7 +44,12 @@ fn prometheus_own_scripts_pass() {
         return;
     }
     let report = run(&scripts(&folder), true);
-    println!("{} passed, {} known to be different, {} failed", report.passed, report.different.len(), report.failed.len());
+    println!(
+        "{} passed, {} known to be different, {} failed",
+        report.passed,
+        report.different.len(),
+        report.failed.len()
+    );
     println!("{}", report.different.join("\n"));
     assert!(report.failed.is_empty(), "{} failed:\n{}", report.failed.len(), report.failed.join("\n"));
     assert!(report.passed >= 1_200, "only {} evaluations ran", report.passed);

@@ -42,6 +42,9 @@ impl Ask {
         cancelled: &Cancelled,
         find: impl Fn(&[Matcher], TimeRange) -> Result<Vec<T>, ViewError>,
     ) -> Result<Vec<T>, QueryError> {
+        if self.range.to_ms < self.range.from_ms {
+            return Ok(Vec::new());
+        }
         if let [] | [_] = self.selectors.as_slice() {
             return Ok(find(self.selectors.first().map_or(&[], Vec::as_slice), self.range)?);
         }
@@ -100,6 +103,9 @@ pub(super) async fn label_values(call: Call) -> Result<Reply, ApiError> {
         return Err(ApiError::bad_data(format!("invalid label name: {:?}", call.captured)));
     };
     let name = unescape_label_name(&name);
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
     let (front, parameters) = call.parameters().await?;
     let ask = Ask::read(&parameters)?;
     let find = move |view: &ReadView, ask: &Ask, cancelled: &Cancelled| {

@@ -35,6 +35,7 @@ mod catalogue;
 mod connections;
 mod entrance;
 mod json;
+mod language;
 mod limits;
 mod listener;
 mod metadata;
@@ -45,6 +46,8 @@ mod queries;
 mod reply;
 mod request;
 mod routes;
+mod scraping;
+mod settings;
 mod socket;
 mod status;
 mod watching;
@@ -54,6 +57,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::Alert;
 use crate::query::Engine;
@@ -93,6 +97,10 @@ pub struct Services {
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
     /// Gives the places on disk that could not be read. Must return at once.
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
+    /// The settings in force.
+    pub config: Arc<Config>,
+    /// When the server was started, in ms since 1970 UTC.
+    pub started_ms: i64,
     /// What "now" is where a query does not say a time.
     pub clock: Clock,
 }

@@ -56,7 +56,10 @@ pub(super) struct Steps {
 impl Parameters {
     /// The moment of this name, where it is given.
     pub(super) fn time_ms(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        let parse = |text| parse_time_ms(text).map_err(|what| ApiError::parameter(name, what));
+        let parse = |text| {
+            let what = |what| ApiError::parameter(name, format!("invalid time value for '{name}': {what}"));
+            parse_time_ms(text).map_err(what)
+        };
         self.get(name).map(parse).transpose()
     }
 
@@ -78,18 +81,27 @@ impl Parameters {
         match text.parse() {
             Ok(0) => Ok(usize::MAX),
             Ok(limit) => Ok(limit),
-            Err(_) => Err(ApiError::parameter("limit", format!("{text:?} is not a whole number from 0 up"))),
+            Err(_) if text.parse::<i64>().is_ok_and(|limit| limit < 0) => {
+                Err(ApiError::parameter("limit", "limit must be non-negative"))
+            }
+            Err(_) => Err(ApiError::parameter("limit", format!("{text:?} is not a whole number"))),
         }
     }
 
-    /// `start` and `end`, each with all of time as its default.
+    /// `start` and `end`, each with all of time as its default. One that ends before it begins has nothing in it.
     pub(super) fn time_range(&self) -> Result<TimeRange, ApiError> {
         let from_ms = self.time_ms("start")?.unwrap_or(TimeRange::ALL.from_ms);
         let to_ms = self.time_ms("end")?.unwrap_or(TimeRange::ALL.to_ms);
-        if to_ms < from_ms {
+        Ok(TimeRange { from_ms, to_ms })
+    }
+
+    /// [`Parameters::time_range`] of an order or an export, where an end before the start is a mistake.
+    pub(super) fn ordered_time_range(&self) -> Result<TimeRange, ApiError> {
+        let range = self.time_range()?;
+        if range.to_ms < range.from_ms {
             return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
         }
-        Ok(TimeRange { from_ms, to_ms })
+        Ok(range)
     }
 
     /// `start`, `end` and `step` of a range query, checked as Prometheus checks them.

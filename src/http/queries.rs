@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::call::{Call, Front};
 use super::json;
 use super::limits::{HttpLimits, QUERIES_WAITING_MAX};
+use super::parameters::parse_span_ms;
 use super::reply::{self, ApiError, ErrorKind, Reply};
 use super::request::Parameters;
 use crate::query::{Answer, Cancelled, Options, QueryError, Value};
@@ -168,10 +169,9 @@ struct Ask {
 
 impl Ask {
     fn read(parameters: &Parameters) -> Result<Ask, ApiError> {
-        let lookback_ms = parameters.span_ms("lookback_delta")?;
-        if lookback_ms.is_some_and(|lookback_ms| lookback_ms <= 0) {
-            return Err(ApiError::parameter("lookback_delta", "it must be more than 0"));
-        }
+        let lookback_ms = parameters.get("lookback_delta").map(parse_span_ms).transpose();
+        let lookback_ms =
+            lookback_ms.map_err(|what| ApiError::bad_data(format!("error parsing lookback delta duration: {what}")))?;
         Ok(Ask {
             query: parameters.get("query").unwrap_or("").to_owned(),
             timeout: parameters.timeout()?,

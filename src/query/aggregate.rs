@@ -64,7 +64,9 @@ pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Tab
 /// Says once for each such quantile that no data can have it.
 pub(super) fn warn_of_quantile(context: &Context<'_>, q: &Scalar, at: Span) {
     let strange = (0..context.grid.count).map(|step| q.at(step)).filter(|q| !(0.0..=1.0).contains(q));
-    strange.for_each(|q| context.notes.warn(at, format!("quantile value should be between 0 and 1, got {}", format_go_g(q))));
+    strange.for_each(|q| {
+        context.notes.warn(at, format!("quantile value should be between 0 and 1, got {}", format_go_g(q)))
+    });
 }
 
 /// The labels that name a row's group.
@@ -114,11 +116,7 @@ impl Groups {
     }
 
     /// One accumulator for each group and step.
-    fn fold<A: Accumulator>(
-        &self,
-        context: &Context<'_>,
-        inner: &Table<'_>,
-    ) -> Result<Vec<(Row, Column)>, QueryError> {
+    fn fold<A: Accumulator>(&self, context: &Context<'_>, inner: &Table<'_>) -> Result<Vec<(Row, Column)>, QueryError> {
         let steps = context.grid.count;
         let values_each = 1 + size_of::<A>().div_ceil(size_of::<f64>());
         context.budget.take_samples(self.heads.len() * steps * values_each)?;

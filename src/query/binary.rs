@@ -22,8 +22,12 @@ pub(super) fn binary<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evalua
         (Evaluated::Scalar(left), Evaluated::Scalar(right)) => {
             Evaluated::Scalar(left.zip(&right, context.grid.count, |left, right| join.number(left, right)))
         }
-        (Evaluated::Vector(left), Evaluated::Scalar(right)) => Evaluated::Vector(join.with_scalar(context, left, right, false)),
-        (Evaluated::Scalar(left), Evaluated::Vector(right)) => Evaluated::Vector(join.with_scalar(context, right, left, true)),
+        (Evaluated::Vector(left), Evaluated::Scalar(right)) => {
+            Evaluated::Vector(join.with_scalar(context, left, right, false))
+        }
+        (Evaluated::Scalar(left), Evaluated::Vector(right)) => {
+            Evaluated::Vector(join.with_scalar(context, right, left, true))
+        }
         (Evaluated::Vector(left), Evaluated::Vector(right)) if operator.is_set() => {
             Evaluated::Vector(sets::evaluate(context, *operator, matching, left, right)?)
         }

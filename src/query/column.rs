@@ -170,7 +170,8 @@ impl Column {
 
     /// Places for values that hold it, as a budget counts them.
     pub(super) fn count(&self) -> usize {
-        let histogram_places = |histograms: &Histograms| histograms.iter().map(|(_, one)| places_of(one)).sum::<usize>();
+        let histogram_places =
+            |histograms: &Histograms| histograms.iter().map(|(_, one)| places_of(one)).sum::<usize>();
         self.present.count() + self.histograms.as_deref().map_or(0, histogram_places)
     }
 

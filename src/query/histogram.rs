@@ -182,8 +182,9 @@ pub(super) fn of_buckets<'q>(
         let Some(bound) = bound else {
             let name = bucket.metric_name().unwrap_or("");
             let value = bucket.get(BOUND).unwrap_or("");
-            let what =
-                format!("bucket label {BOUND:?} is missing or has a malformed value of {value:?} for metric name {name:?}");
+            let what = format!(
+                "bucket label {BOUND:?} is missing or has a malformed value of {value:?} for metric name {name:?}"
+            );
             context.notes.warn(span, what);
             continue;
         };

@@ -208,9 +208,7 @@ impl Lowering<'_> {
     fn positive_ms(&self, length: &Length) -> Result<i64, QueryError> {
         let ms = self.length_ms(length)?;
         match length {
-            Length::Computed { span, .. } if ms <= 0 => {
-                Err(placed(*span, "duration must be greater than 0"))
-            }
+            Length::Computed { span, .. } if ms <= 0 => Err(placed(*span, "duration must be greater than 0")),
             _ => Ok(ms),
         }
     }

@@ -75,6 +75,7 @@ mod rollup;
 mod sets;
 mod syntax;
 mod table;
+mod text;
 mod window;
 
 pub use budget::{Cancelled, Limits};
@@ -82,9 +83,10 @@ pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
 pub use histogram::bucket_quantile;
-pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub use plan::Plan;
+pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub(crate) use syntax::tree::Aggregator;
+pub use text::{format, parse_tree};
 
 #[cfg(test)]
 mod properties;

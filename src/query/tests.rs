@@ -4,8 +4,8 @@ use super::budget::Budget;
 use super::column::Column;
 use super::table::{Row, Scratch, Source, Table};
 use super::{
-    Cancelled, Engine, Limits, Node, Options, Plan, QueryError, Rollup, Value, bucket_quantile, format_float, parse_matchers,
-    plan,
+    Cancelled, Engine, Limits, Node, Options, Plan, QueryError, Rollup, Value, bucket_quantile, format_float,
+    parse_matchers, plan,
 };
 use crate::clock::Clock;
 use crate::model::{Labels, Sample};
@@ -286,8 +286,7 @@ fn strings_are_read_by_the_rules_of_go() {
     assert_eq!(text(r"`a\tb\`"), Ok("a\\tb\\".to_owned()));
     assert_eq!(text("`two\nlines`"), Ok("two\nlines".to_owned()));
     assert_eq!(text(r#""\xc3\xa9""#), Ok("é".to_owned()));
-    let bad =
-        [r#""\'""#, r#""\q""#, r#""\¡""#, r#""\777""#, r#""\ud800""#, "\"a\nb\"", r#""\x4""#, "\"", "`"];
+    let bad = [r#""\'""#, r#""\q""#, r#""\¡""#, r#""\777""#, r#""\ud800""#, "\"a\nb\"", r#""\x4""#, "\"", "`"];
     for query in bad {
         assert_eq!(text(query), Err("bad_data"), "{query}");
     }

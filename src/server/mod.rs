@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
+mod features;
 mod formats;
 mod limits;
 mod metadata;
@@ -170,6 +171,9 @@ impl Server {
         };
 
         let receivers = receivers(&config)?;
+        for name in features::unknown(&config) {
+            tracing::warn!(name, "--enable-feature names something that means nothing here; it is left aside");
+        }
         // From here on whoever asks is answered, if only how far the start is.
         let registry = Arc::new(Registry::new());
         telemetry::register_process(&registry);
@@ -469,7 +473,7 @@ fn services(
     let pushgateway = push::open(config, disk, &ingest)?;
     Ok(Services {
         view: Arc::new(move || viewed.view()),
-        engine: Arc::new(Engine::new(query_limits, clock.clone())),
+        engine: Arc::new(Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config))),
         ingest,
         pushgateway,
         storage: storage.clone(),
@@ -480,6 +484,8 @@ fn services(
         rules,
         firing: Arc::new(move || notifier.active()),
         damage: Arc::new(move || examined.damage()),
+        config: Arc::new(config.clone()),
+        started_ms: clock.now_ms(),
         clock: clock.clone(),
     })
 }

@@ -25,9 +25,9 @@ pub(super) fn compare(eval: &Eval, value: &Value) -> Result<(), String> {
             if eval.ordered && !order.iter().copied().eq(eval.rows.iter().map(|(labels, _)| labels)) {
                 return Err(format!("order: {order:?}"));
             }
-            let got = series.iter().map(|(labels, time_ms, value)| {
-                ((**labels).clone(), Samples::from([(*time_ms, value.clone())]))
-            });
+            let got = series
+                .iter()
+                .map(|(labels, time_ms, value)| ((**labels).clone(), Samples::from([(*time_ms, value.clone())])));
             rows(&eval.rows, eval.start_ms, 1, got.collect())
         }
         Value::Matrix(series) => {
@@ -75,7 +75,11 @@ fn rows(wanted: &[Row], start_ms: i64, step_ms: i64, got: Vec<(Labels, Samples)>
             alike(written, got).map_err(|what| format!("{labels}: {what}; all of it: {}", show(samples)))?;
         }
     }
-    if got.len() == count { Ok(()) } else { Err(format!("{} series where {count} were expected: {}", got.len(), shown())) }
+    if got.len() == count {
+        Ok(())
+    } else {
+        Err(format!("{} series where {count} were expected: {}", got.len(), shown()))
+    }
 }
 
 fn show(samples: &Samples) -> String {

@@ -357,7 +357,9 @@ fn of_classic(rows: &[Row]) -> Vec<Row> {
     for (labels, values) in rows {
         let name = labels.metric_name().unwrap_or("");
         let ending = ["_bucket", "_sum", "_count"].into_iter().find(|ending| name.ends_with(ending));
-        let Some((ending, base)) = ending.and_then(|ending| Some((ending, name.strip_suffix(ending)?))) else { continue };
+        let Some((ending, base)) = ending.and_then(|ending| Some((ending, name.strip_suffix(ending)?))) else {
+            continue;
+        };
         let bound = labels.get("le").and_then(number).filter(|bound| !bound.is_nan());
         if ending == "_bucket" && bound.is_none() {
             continue;
@@ -383,7 +385,8 @@ fn of_classic(rows: &[Row]) -> Vec<Row> {
         }
         let mut before = 0.0;
         let counts = classic.buckets.iter().map(|(_, upto)| upto - std::mem::replace(&mut before, *upto)).collect();
-        let bounds: Vec<f64> = classic.buckets.iter().map(|(bound, _)| *bound).filter(|bound| bound.is_finite()).collect();
+        let bounds: Vec<f64> =
+            classic.buckets.iter().map(|(bound, _)| *bound).filter(|bound| bound.is_finite()).collect();
         FloatHistogram {
             schema: SCHEMA_CUSTOM,
             count,

@@ -4,6 +4,7 @@ mod admin;
 mod bulk;
 mod connections;
 mod influx;
+mod language;
 mod lifecycle;
 mod limits;
 mod prometheus;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::WalSync;
+use crate::config::{WalSync, WebhookConfig};
 use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange};
@@ -89,6 +90,14 @@ fn firing() -> Vec<Alert> {
     vec![Alert { labels, annotations, starts_at_ms: 1_500, ends_at_ms: None, generator_url: String::new() }]
 }
 
+/// Settings with something in them that is nobody's business.
+fn config() -> Config {
+    let url = "https://user:pw@pager.example/hook/t0ken?key=1".to_owned();
+    let webhook = WebhookConfig { name: "pager".to_owned(), url, secret_file: Some(PathBuf::from("/etc/key")) };
+    let features = vec!["promql-delayed-name-removal".to_owned()];
+    Config { webhooks: vec![webhook], features, ..Config::default() }
+}
+
 /// What a server serves, on an empty database.
 fn services(
     admin_api: bool,
@@ -120,6 +129,8 @@ fn services(
         rules: Arc::new(rules()),
         firing: Arc::new(firing),
         damage: Arc::new(damage),
+        config: Arc::new(config()),
+        started_ms: NOW_MS - 1_000,
         clock: Clock::manual(NOW_MS),
     })
 }
