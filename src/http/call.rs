@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::Services;
 use super::entrance::AskRecovery;
-use super::limits::{EXPORTS_MAX, HttpLimits};
+use super::limits::{EXPORTS_MAX, HttpLimits, READS_MAX};
 use super::queries::QueryPool;
 use super::reply::{ApiError, ErrorKind, Reply, close_after};
 use super::request::{BodyBudget, Parameters};
@@ -34,6 +34,8 @@ pub(super) struct Front {
     pub(super) orders: Arc<Semaphore>,
     /// The turns to export.
     pub(super) exports: Arc<Semaphore>,
+    /// The turns to read remotely.
+    pub(super) reads: Arc<Semaphore>,
 }
 
 /// What the server counts about itself.
@@ -88,8 +90,9 @@ impl Front {
         let queries = QueryPool::new(&limits, &services.registry);
         let orders = Arc::new(Semaphore::new(1));
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
+        let reads = Arc::new(Semaphore::new(READS_MAX));
         let bodies = BodyBudget::new(&limits, &services.registry);
-        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders, exports })
+        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders, exports, reads })
     }
 
     /// Answers a request, whatever it is.

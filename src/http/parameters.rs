@@ -151,3 +151,56 @@ fn unescape(mut rest: &str) -> Option<String> {
     name.push_str(rest);
     Some(name)
 }
+
+/// How names that are not classic ones are written for those who take only such.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Escaping {
+    /// As they are, in quotes.
+    None,
+    /// `_` for every other character.
+    Underscores,
+    /// `_dot_` for a dot, `__` for an underscore or any other.
+    Dots,
+    /// [`unescape_label_name`] reads it.
+    Values,
+}
+
+impl Escaping {
+    pub(super) fn named(name: &str) -> Option<Escaping> {
+        [Escaping::None, Escaping::Underscores, Escaping::Dots, Escaping::Values]
+            .into_iter()
+            .find(|one| one.name() == name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Escaping::None => "allow-utf-8",
+            Escaping::Underscores => "underscores",
+            Escaping::Dots => "dots",
+            Escaping::Values => "values",
+        }
+    }
+}
+
+/// Writes a name of a metric or a label so that who takes only classic names can read it.
+pub(super) fn escape_name(name: &str, escaping: Escaping) -> String {
+    let is_classic = |(index, character): (usize, char)| {
+        character.is_ascii_alphabetic() || matches!(character, '_' | ':') || index > 0 && character.is_ascii_digit()
+    };
+    let all_classic = name.chars().enumerate().all(is_classic);
+    if escaping == Escaping::None || all_classic && escaping != Escaping::Dots {
+        return name.to_owned();
+    }
+    let mut escaped = if escaping == Escaping::Values { "U__".to_owned() } else { String::new() };
+    for (index, character) in name.chars().enumerate() {
+        match (escaping, character) {
+            (Escaping::Dots | Escaping::Values, '_') => escaped.push_str("__"),
+            (Escaping::Dots, '.') => escaped.push_str("_dot_"),
+            _ if is_classic((index, character)) => escaped.push(character),
+            (Escaping::Dots, _) => escaped.push_str("__"),
+            (Escaping::Values, _) => escaped.push_str(&format!("_{:x}_", u32::from(character))),
+            _ => escaped.push('_'),
+        }
+    }
+    escaped
+}

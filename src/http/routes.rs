@@ -7,7 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, bulk, catalogue, language, metadata, pages, push, queries, scraping, settings, status, watching, write,
+    admin, bulk, catalogue, federate, language, metadata, pages, push, queries, remote_read, scraping, settings,
+    status, watching, write,
 };
 
 /// What a handler returns.
@@ -65,6 +66,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(BOTH "/api/v1/query_exemplars" READY language::exemplars),
     route!(BOTH "/api/v1/format_query" READY language::format_query),
     route!(BOTH "/api/v1/parse_query" READY language::parse_query),
+    route!(POST "/api/v1/read" READY remote_read::read),
+    route!(GET  "/federate" READY federate::federate),
     route!(BOTH "/api/v1/series" READY catalogue::series),
     route!(BOTH "/api/v1/labels" READY catalogue::label_names),
     route!(GET  "/api/v1/label/{name}/values" READY catalogue::label_values),

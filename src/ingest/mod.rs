@@ -65,6 +65,7 @@ pub use pushgateway::{
 };
 pub use statsd::{Statsd, StatsdCounters, StatsdOptions};
 pub use verdict::{IngestError, PartialWrite, Written};
+pub(crate) use wire::{Fields, Value, WireError};
 
 use budget::LabelBudget;
 use rows::{Rows, RowsBuilder};

@@ -3,6 +3,7 @@
 mod admin;
 mod bulk;
 mod connections;
+mod federate;
 mod influx;
 mod language;
 mod lifecycle;
@@ -287,7 +288,10 @@ pub(super) struct Client {
 pub(super) struct Answered {
     pub(super) status: u16,
     pub(super) head: String,
+    /// The body as text; what is none is shown as well as it can be.
     pub(super) body: String,
+    /// The body as it came, put together where it came in pieces.
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Answered {
@@ -335,14 +339,43 @@ impl Client {
         };
         let head = String::from_utf8(self.received.drain(..end).collect()).expect("a head is text");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a head has a status");
-        let mut answered = Answered { status, head, body: String::new() };
+        let mut answered = Answered { status, head, body: String::new(), bytes: Vec::new() };
+        if has_body && answered.header("transfer-encoding") == Some("chunked") {
+            answered.bytes = self.pieces().await;
+            answered.body = String::from_utf8_lossy(&answered.bytes).into_owned();
+            return Some(answered);
+        }
         let length: usize = answered.header("content-length").map_or(0, |length| length.parse().expect("a number"));
         let length = if has_body { length } else { 0 };
         while self.received.len() < length {
             assert!(self.receive().await, "the body breaks off");
         }
-        answered.body = String::from_utf8(self.received.drain(..length).collect()).expect("bodies are text");
+        answered.bytes = self.received.drain(..length).collect();
+        answered.body = String::from_utf8_lossy(&answered.bytes).into_owned();
         Some(answered)
+    }
+
+    /// The body of an answer that comes in pieces, each behind its length.
+    async fn pieces(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let line_end = loop {
+                if let Some(end) = self.received.windows(2).position(|window| window == b"\r\n") {
+                    break end;
+                }
+                assert!(self.receive().await, "the body breaks off");
+            };
+            let line = String::from_utf8_lossy(&self.received[..line_end]).into_owned();
+            let length = usize::from_str_radix(&line, 16).expect("a length in hex");
+            while self.received.len() < line_end + 2 + length + 2 {
+                assert!(self.receive().await, "the body breaks off");
+            }
+            body.extend_from_slice(&self.received[line_end + 2..line_end + 2 + length]);
+            self.received.drain(..line_end + 2 + length + 2);
+            if length == 0 {
+                return body;
+            }
+        }
     }
 
     /// Whether more came before the server closed.
