@@ -122,14 +122,9 @@ async fn answer<T: 'static>(
     write: impl Fn(&mut json::JsonText, &T) + Send + 'static,
 ) -> Result<Reply, ApiError> {
     let view = front.services.view.clone();
-    let queries = front.clone();
     let text = front.queries.run(move |cancelled| {
         let view = view();
-        let found = find(&view, &ask, cancelled);
-        if matches!(found, Err(QueryError::Cancelled)) {
-            queries.queries.count_cancelled();
-        }
-        let mut found = found?;
+        let mut found = find(&view, &ask, cancelled)?;
         let warnings: Vec<String> = cut(&mut found, ask.limit).into_iter().chain(view.left_out()).collect();
         Ok::<_, QueryError>(json::success(&warnings, &[], |text| text.list(&found, write)))
     });

@@ -66,7 +66,7 @@ fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>, QueryError> {
 fn negotiated(headers: &HeaderMap) -> Escaping {
     let mut escaping = Escaping::Underscores;
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    for part in reply::by_quality(accept) {
+    for (_, part) in reply::by_quality(accept) {
         let mut words = part.split(';').map(str::trim);
         let kind = words.next().unwrap_or("");
         let mut version = "";

@@ -5,8 +5,10 @@
 //! `resultType` stands before `result`: Grafana's streaming reader relies on it. Samples have their time in seconds with
 //! three decimals or none, scalars and strings without closing zeros, and every value is a string: JSON has no NaN.
 
+use std::time::Duration;
+
 use crate::model::{FloatHistogram, Labels};
-use crate::query::{Answer, Sampled, Value, format_float, format_plain};
+use crate::query::{Answer, Sampled, Used, Value, format_float, format_plain};
 
 /// Whole numbers up to here are written digit by digit, which is much faster; an f64 holds all of them exactly.
 const WHOLE_MAX: f64 = 1e15;
@@ -192,13 +194,32 @@ pub(super) fn success(warnings: &[String], infos: &[String], write_data: impl Fn
     text
 }
 
-/// The answer to a query.
-pub(super) fn answer(answer: &Answer) -> JsonText {
+/// The answer to a query; with its cost, how long it had waited and what it used, where that is given.
+pub(super) fn answer(answer: &Answer, cost: Option<(Duration, &Used)>) -> JsonText {
     success(&answer.warnings, &answer.infos, |text| {
         text.raw(r#"{"resultType":"#);
         value(text, &answer.value);
+        if let Some((queued, used)) = cost {
+            stats(text, queued, used);
+        }
         text.raw("}");
     })
+}
+
+/// In Prometheus's names. Nothing is sorted behind the evaluation, which is one.
+fn stats(text: &mut JsonText, queued: Duration, used: &Used) {
+    let seconds = |span: Duration| format_plain(span.as_secs_f64());
+    let (preparation, evaluation) = (seconds(used.preparation), seconds(used.evaluation));
+    let total = seconds(used.preparation + used.evaluation);
+    text.raw(&format!(
+        r#","stats":{{"timings":{{"evalTotalTime":{evaluation},"resultSortTime":0,"queryPreparationTime":{preparation},"#
+    ));
+    text.raw(&format!(
+        r#""innerEvalTime":{evaluation},"execQueueTime":{},"execTotalTime":{total}}},"#,
+        seconds(queued)
+    ));
+    let Used { queryable_samples, peak_samples, .. } = used;
+    text.raw(&format!(r#""samples":{{"totalQueryableSamples":{queryable_samples},"peakSamples":{peak_samples}}}}}"#));
 }
 
 fn value(text: &mut JsonText, value: &Value) {

@@ -24,17 +24,19 @@
 //! 7. The port answers from before the database is open to the end of the process: an [`Entrance`] says how far the start
 //!    is, and everything else is 503 until then.
 //!
-//! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2,
-//! compressed answers.
+//! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2.
 
 mod admin;
+mod asker;
 mod body;
 mod bulk;
 mod call;
 mod catalogue;
+mod compress;
 mod connections;
 mod entrance;
 mod federate;
+mod journal;
 mod json;
 mod language;
 mod limits;
@@ -70,6 +72,7 @@ use crate::storage::{Snapshots, Storage};
 use crate::telemetry::Registry;
 
 pub use entrance::Entrance;
+pub use journal::{ACTIVE_QUERIES_FILE, QueryJournal};
 pub use limits::HttpLimits;
 pub use listener::{listen, serve};
 
@@ -99,6 +102,8 @@ pub struct Services {
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
     /// Gives the places on disk that could not be read. Must return at once.
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
+    /// Where running queries are noted.
+    pub journal: Arc<QueryJournal>,
     /// The settings in force.
     pub config: Arc<Config>,
     /// When the server was started, in ms since 1970 UTC.

@@ -190,7 +190,7 @@ pub(super) fn with_number(mut reply: Reply, name: &'static str, number: u64) -> 
 
 /// The parts of an `Accept…` header, the most wanted first, those as much wanted in the order in which they stand; each
 /// with its parameters but `q`. Those that are refused (`q=0`) are left out.
-pub(super) fn by_quality(header: &str) -> Vec<String> {
+pub(super) fn by_quality(header: &str) -> Vec<(f32, String)> {
     let mut parts: Vec<(f32, String)> = header
         .split(',')
         .filter_map(|part| {
@@ -202,5 +202,5 @@ pub(super) fn by_quality(header: &str) -> Vec<String> {
         })
         .collect();
     parts.sort_by(|a, b| b.0.total_cmp(&a.0));
-    parts.into_iter().map(|(_, part)| part).collect()
+    parts
 }

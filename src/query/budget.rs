@@ -81,6 +81,10 @@ pub(super) struct Budget {
     cancelled: Cancelled,
     samples_max: u64,
     samples: AtomicU64,
+    /// Most of them so far.
+    samples_peak: AtomicU64,
+    /// Samples in the windows of all steps.
+    queryable: AtomicU64,
     series_max: usize,
     series: AtomicUsize,
 }
@@ -94,6 +98,8 @@ impl Budget {
             cancelled: cancelled.clone(),
             samples_max: limits.samples_max,
             samples: AtomicU64::new(0),
+            samples_peak: AtomicU64::new(0),
+            queryable: AtomicU64::new(0),
             series_max: limits.series_max,
             series: AtomicUsize::new(0),
         }
@@ -115,9 +121,15 @@ impl Budget {
         self.clock.monotonic()
     }
 
+    /// How long the query has run.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.started)
+    }
+
     /// Counts samples that were read, or places for values that are about to be allocated.
     pub(super) fn take_samples(&self, count: usize) -> Result<(), QueryError> {
         let before = self.samples.fetch_add(count as u64, Ordering::Relaxed);
+        self.samples_peak.fetch_max(before.saturating_add(count as u64), Ordering::Relaxed);
         if before.saturating_add(count as u64) > self.samples_max {
             return Err(QueryError::Execution(format!(
                 "query processing would load too many samples into memory: more than {}; select less, or raise the \
@@ -126,6 +138,16 @@ impl Budget {
             )));
         }
         Ok(())
+    }
+
+    /// Notes samples in windows, for [`super::Used::queryable_samples`].
+    pub(super) fn note_queryable(&self, count: usize) {
+        self.queryable.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Samples in the windows of all steps, and the most that were counted at a time.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.queryable.load(Ordering::Relaxed), self.samples_peak.load(Ordering::Relaxed))
     }
 
     /// Counts places for values like [`Budget::take_samples`], until the guard is dropped.

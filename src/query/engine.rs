@@ -12,6 +12,7 @@ use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
 use super::syntax;
 use super::table::{Scratch, Table};
+use super::usage::Usage;
 use super::window::{Samples, Windows};
 use crate::clock::Clock;
 use crate::model::{FloatHistogram, Labels, Matcher};
@@ -34,6 +35,8 @@ pub struct Options {
     pub lookback_ms: Option<i64>,
     /// Set when the client leaves.
     pub cancelled: Cancelled,
+    /// Where the cost is written.
+    pub usage: Usage,
 }
 
 /// What a query came to.
@@ -129,7 +132,7 @@ impl Engine {
     pub fn instant(&self, view: &ReadView, query: &str, time_ms: i64, options: &Options) -> Result<Answer, QueryError> {
         let time_ms = bounded_ms(time_ms)?;
         let frame = Frame { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-        let plan = planned(query, &self.limits, frame)?;
+        let plan = self.prepare(query, frame, options)?;
         self.run(view, query, Grid::instant(time_ms), frame, options, |context| match &plan.node {
             Node::Range(range) => raw_samples(context, range),
             _ => Ok(match evaluate(context, &plan)? {
@@ -152,7 +155,7 @@ impl Engine {
     ) -> Result<Answer, QueryError> {
         let grid = self.grid(start_ms, end_ms, step_ms)?;
         let frame = Frame { start_ms, end_ms, step_ms };
-        let plan = planned(query, &self.limits, frame)?;
+        let plan = self.prepare(query, frame, options)?;
         if !matches!(plan.kind(), Kind::Scalar | Kind::Vector) {
             return Err(QueryError::BadData(format!(
                 "invalid expression type {:?} for range query, must be Scalar or instant Vector",
@@ -168,6 +171,13 @@ impl Engine {
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
             Ok(Value::Matrix(series))
         })
+    }
+
+    fn prepare(&self, query: &str, frame: Frame, options: &Options) -> Result<Plan, QueryError> {
+        let began = self.clock.monotonic();
+        let plan = planned(query, &self.limits, frame);
+        options.usage.write(|used| used.preparation = self.clock.monotonic().saturating_sub(began));
+        plan
     }
 
     fn grid(&self, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<Grid, QueryError> {
@@ -207,10 +217,16 @@ impl Engine {
             notes: &notes,
             grid,
             frame,
+            counts_samples: true,
             delays_names: self.delays_names,
             lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms),
         };
-        let value = evaluate(&context)?;
+        let value = evaluate(&context);
+        options.usage.write(|used| {
+            (used.queryable_samples, used.peak_samples) = budget.totals();
+            used.evaluation = budget.elapsed();
+        });
+        let value = value?;
         let (mut warnings, infos) = notes.close(query);
         warnings.extend(view.left_out());
         Ok(Answer { value, warnings, infos })
@@ -271,6 +287,7 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
         let mut samples = Samples::default();
         windows.read(row, &mut samples, &mut scratch)?;
         let Samples { numbers: points, histograms } = samples;
+        context.budget.note_queryable(points.len() + histograms.len());
         if !points.is_empty() || !histograms.is_empty() {
             all.push(Series { labels: head.labels, points, histograms });
         }

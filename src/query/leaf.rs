@@ -55,6 +55,7 @@ pub(super) fn instant<'q>(context: &Context<'q>, selector: &Selector, shown: Sho
         lookback_ms: context.lookback_ms,
         shown,
         steps: context.grid.count,
+        counts_samples: context.counts_samples,
         budget: context.budget,
     };
     Ok(Table::new(rows, leaf))
@@ -67,6 +68,7 @@ struct Instant<'q> {
     lookback_ms: i64,
     shown: Shown,
     steps: usize,
+    counts_samples: bool,
     budget: &'q Budget,
 }
 
@@ -83,6 +85,10 @@ impl Source for Instant<'_> {
         } else {
             newest(&samples.numbers, self.grid, self.lookback_ms, self.shown)
         };
+        if self.counts_samples {
+            let repeats = if self.grid.count == self.steps { 1 } else { self.steps };
+            self.budget.note_queryable(column.count() * repeats);
+        }
         Ok(if self.grid.count == self.steps { column } else { column.spread(self.steps) })
     }
 }

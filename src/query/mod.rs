@@ -76,6 +76,7 @@ mod sets;
 mod syntax;
 mod table;
 mod text;
+mod usage;
 mod window;
 
 pub use budget::{Cancelled, Limits};
@@ -87,6 +88,7 @@ pub use plan::Plan;
 pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub(crate) use syntax::tree::Aggregator;
 pub use text::{format, parse_tree};
+pub use usage::{Usage, Used};
 
 #[cfg(test)]
 mod properties;

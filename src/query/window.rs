@@ -58,6 +58,8 @@ pub(super) struct Windows<'q> {
     /// How far before its start and behind its end samples count for a window, to make up what lies on its edges; in ms.
     pub(super) reach_ms: (i64, i64),
     budget: &'q Budget,
+    /// At how many steps of the query one window is looked at, for the count of samples; 0 where they do not count.
+    looks: usize,
 }
 
 enum Input<'q> {
@@ -83,13 +85,19 @@ impl<'q> Windows<'q> {
             }
             RangeInput::Subquery { inner, step_ms } => subquery(context, inner, grid, range.range_ms, *step_ms)?,
         };
-        Ok(Windows { input, grid, range_ms: range.range_ms, reach_ms, budget: context.budget })
+        let looks = match context.counts_samples {
+            false => 0,
+            true if grid.count == context.grid.count => 1,
+            true => context.grid.count,
+        };
+        Ok(Windows { input, grid, range_ms: range.range_ms, reach_ms, budget: context.budget, looks })
     }
 
     /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
     pub(super) fn repeat(&mut self, steps: usize) {
         if self.grid.count != steps {
             self.grid = Grid { step_ms: 0, count: steps, ..self.grid };
+            self.looks = self.looks.min(1);
         }
     }
 
@@ -160,6 +168,7 @@ impl<'q> Windows<'q> {
         let mut meter = self.budget.meter();
         let (mut first, mut behind) = (0, 0);
         let (mut first_histogram, mut behind_histograms) = (0, 0);
+        let mut queryable = 0;
         for (step, end_ms) in self.grid.times_ms().enumerate() {
             let start_ms = end_ms.saturating_sub(self.range_ms);
             let (from_ms, to_ms) = (start_ms.saturating_sub(self.reach_ms.0), end_ms.saturating_add(self.reach_ms.1));
@@ -175,7 +184,9 @@ impl<'q> Windows<'q> {
             while first_histogram < behind_histograms && histograms[first_histogram].0 <= from_ms {
                 first_histogram += 1;
             }
-            meter.work(behind - first + behind_histograms - first_histogram)?;
+            let held = behind - first + behind_histograms - first_histogram;
+            queryable += held;
+            meter.work(held)?;
             if first == behind && first_histogram == behind_histograms {
                 continue;
             }
@@ -189,6 +200,7 @@ impl<'q> Windows<'q> {
                 step,
             })?;
         }
+        self.budget.note_queryable(queryable * self.looks);
         Ok(())
     }
 }
@@ -223,7 +235,7 @@ fn subquery<'q>(
         )));
     }
     let grid = Grid { start_ms, step_ms, count: usize::try_from(count).expect("checked to be small") };
-    let inside = Context { grid, ..*context };
+    let inside = Context { grid, counts_samples: false, ..*context };
     match eval::evaluate(&inside, inner)? {
         Evaluated::Vector(table) => Ok(Input::Evaluated(table, grid)),
         Evaluated::Scalar(scalar) => Ok(Input::Evaluated(functions::of_scalar(&inside, &scalar)?, grid)),

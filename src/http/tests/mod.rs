@@ -2,7 +2,9 @@
 
 mod admin;
 mod bulk;
+mod compress;
 mod connections;
+mod costs;
 mod federate;
 mod influx;
 mod language;
@@ -99,6 +101,12 @@ fn config() -> Config {
     Config { webhooks: vec![webhook], features, ..Config::default() }
 }
 
+/// A journal in memory.
+fn journal() -> QueryJournal {
+    let opened = QueryJournal::open(&SimulatedDisk::new(), &PathBuf::from("/data/queries.active"), 4);
+    opened.expect("an empty disk takes a file").0
+}
+
 /// What a server serves, on an empty database.
 fn services(
     admin_api: bool,
@@ -130,6 +138,7 @@ fn services(
         rules: Arc::new(rules()),
         firing: Arc::new(firing),
         damage: Arc::new(damage),
+        journal: Arc::new(journal()),
         config: Arc::new(config()),
         started_ms: NOW_MS - 1_000,
         clock: Clock::manual(NOW_MS),
