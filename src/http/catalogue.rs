@@ -35,6 +35,13 @@ impl Ask {
         Ok(Ask { selectors: selectors(parameters)?, range, limit })
     }
 
+    /// [`Ask::read`] of labels: Prometheus tells a wrong selector there without the parameter's name.
+    fn of_labels(parameters: &Parameters) -> Result<Ask, ApiError> {
+        let (range, limit) = (parameters.time_range()?, parameters.limit()?);
+        let selectors = read_selectors(parameters, |error| ApiError::bad_data(error.to_string()))?;
+        Ok(Ask { selectors, range, limit })
+    }
+
     /// What `find` gives for any of the selectors, each once, in order. Without selectors: what it gives for all series.
     /// Between two selectors it looks whether the client has left.
     fn union<T: Ord>(
@@ -61,12 +68,19 @@ impl Ask {
 
 /// The selectors of all `match[]`.
 pub(super) fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    read_selectors(parameters, |error| ApiError::of_query(&error, "match[]"))
+}
+
+fn read_selectors(
+    parameters: &Parameters,
+    told: impl Fn(QueryError) -> ApiError,
+) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let mut selectors = Vec::new();
     for text in parameters.all("match[]") {
         if selectors.len() == SELECTORS_MAX {
             return Err(ApiError::parameter("match[]", format!("more than {SELECTORS_MAX} selectors")));
         }
-        selectors.push(parse_matchers(text).map_err(|error| ApiError::of_query(&error, "match[]"))?);
+        selectors.push(parse_matchers(text).map_err(&told)?);
     }
     Ok(selectors)
 }
@@ -90,7 +104,7 @@ pub(super) async fn series(call: Call) -> Result<Reply, ApiError> {
 /// `/api/v1/labels`
 pub(super) async fn label_names(call: Call) -> Result<Reply, ApiError> {
     let (front, parameters) = call.parameters().await?;
-    let ask = Ask::read(&parameters)?;
+    let ask = Ask::of_labels(&parameters)?;
     let find = |view: &ReadView, ask: &Ask, cancelled: &Cancelled| {
         ask.union(cancelled, |matchers, range| view.label_names(matchers, range))
     };
@@ -107,7 +121,7 @@ pub(super) async fn label_values(call: Call) -> Result<Reply, ApiError> {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
     let (front, parameters) = call.parameters().await?;
-    let ask = Ask::read(&parameters)?;
+    let ask = Ask::of_labels(&parameters)?;
     let find = move |view: &ReadView, ask: &Ask, cancelled: &Cancelled| {
         ask.union(cancelled, |matchers, range| view.label_values(&name, matchers, range))
     };

@@ -115,7 +115,7 @@ fn told(
             text.push_str(" untyped\n");
         }
         write_series(&mut text, &name_written, series.labels(), escaping);
-        write!(text, " {} {time_ms}\n", number(*value)).expect("a string takes all writes");
+        writeln!(text, " {} {time_ms}", number(*value)).expect("a string takes all writes");
     }
     Ok(text)
 }

@@ -84,7 +84,8 @@ impl Parameters {
             Err(_) if text.parse::<i64>().is_ok_and(|limit| limit < 0) => {
                 Err(ApiError::parameter("limit", "limit must be non-negative"))
             }
-            Err(_) => Err(ApiError::parameter("limit", format!("{text:?} is not a whole number"))),
+            // In Go's words, which clients may know.
+            Err(_) => Err(ApiError::parameter("limit", format!("strconv.Atoi: parsing {text:?}: invalid syntax"))),
         }
     }
 

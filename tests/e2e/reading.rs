@@ -11,6 +11,7 @@ use crate::api::{differences, get, instant, range};
 use crate::client::{Client, percent_encoded};
 use crate::engine::Engine;
 use crate::process::{Process, free_address, installed, peer, wait_for_listener};
+use crate::relay::Relay;
 use crate::wait::{wait_for, wait_until};
 use dozor::clock::Clock;
 
@@ -56,10 +57,12 @@ fn start_prometheus(program: &Path, folder: &Path, settings: &str) -> (Process, 
     (server, address)
 }
 
-fn assert_reads_alike(program: &Path) {
+/// Asks both us and a Prometheus that reads from us, which is to get answers of this type.
+fn assert_reads_alike(program: &Path, content_type: &str) {
     let folder = TempDir::new().expect("a temporary folder");
     let (engine, end_ms) = filled(folder.path());
-    let settings = format!("remote_read:\n  - {{ url: 'http://{}/api/v1/read', read_recent: true }}\n", engine.address);
+    let relay = Relay::start(engine.address);
+    let settings = format!("remote_read:\n  - {{ url: 'http://{}/api/v1/read', read_recent: true }}\n", relay.address);
     let (_server, address) = start_prometheus(program, folder.path(), &settings);
     // No sample lies on the edge of a window: there Prometheus 2 and 3 differ.
     let (at_ms, from_ms) = (end_ms - 457, end_ms - 457 - SAMPLES * STEP_MS / 2);
@@ -79,18 +82,24 @@ fn assert_reads_alike(program: &Path) {
         let differing = differences(&ours, &theirs);
         assert!(differing.is_empty(), "{query}\n{differing}");
     }
+    let exchanges = relay.exchanges();
+    assert!(exchanges.len() >= 12, "each query is read from us");
+    for exchange in exchanges {
+        assert_eq!((exchange.status(), exchange.answered("content-type")), (200, Some(content_type)));
+    }
     let path = format!("/api/v1/series?match[]={}", percent_encoded(r#"{__name__=~"read_.+"}"#));
     assert_eq!(get(address, &path).as_array().map(Vec::len), Some(6));
 }
 
 #[test]
 fn prometheus_2_reads_samples() {
-    assert_reads_alike(&installed("prometheus", "prometheus"));
+    assert_reads_alike(&installed("prometheus", "prometheus"), "application/x-protobuf");
 }
 
 #[test]
 fn prometheus_3_reads_streamed_chunks() {
-    assert_reads_alike(&peer("prometheus"));
+    let content_type = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+    assert_reads_alike(&peer("prometheus"), content_type);
 }
 
 #[test]
