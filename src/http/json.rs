@@ -194,32 +194,52 @@ pub(super) fn success(warnings: &[String], infos: &[String], write_data: impl Fn
     text
 }
 
-/// The answer to a query; with its cost, how long it had waited and what it used, where that is given.
-pub(super) fn answer(answer: &Answer, cost: Option<(Duration, &Used)>) -> JsonText {
+/// What an answer cost.
+pub(super) struct Cost {
+    /// How long it had waited for its turn.
+    pub(super) queued: Duration,
+    pub(super) used: Used,
+    /// By step, where that was asked for: its time in ms, and samples.
+    pub(super) steps: Option<Vec<(i64, u64)>>,
+}
+
+/// The answer to a query, with its cost where that is given.
+pub(super) fn answer(answer: &Answer, cost: Option<&Cost>) -> JsonText {
     success(&answer.warnings, &answer.infos, |text| {
         text.raw(r#"{"resultType":"#);
         value(text, &answer.value);
-        if let Some((queued, used)) = cost {
-            stats(text, queued, used);
+        if let Some(cost) = cost {
+            stats(text, cost);
         }
         text.raw("}");
     })
 }
 
 /// In Prometheus's names. Nothing is sorted behind the evaluation, which is one.
-fn stats(text: &mut JsonText, queued: Duration, used: &Used) {
+fn stats(text: &mut JsonText, Cost { queued, used, steps }: &Cost) {
     let seconds = |span: Duration| format_plain(span.as_secs_f64());
-    let (preparation, evaluation) = (seconds(used.preparation), seconds(used.evaluation));
-    let total = seconds(used.preparation + used.evaluation);
-    text.raw(&format!(
-        r#","stats":{{"timings":{{"evalTotalTime":{evaluation},"resultSortTime":0,"queryPreparationTime":{preparation},"#
-    ));
-    text.raw(&format!(
-        r#""innerEvalTime":{evaluation},"execQueueTime":{},"execTotalTime":{total}}},"#,
-        seconds(queued)
-    ));
+    for (name, value) in [
+        (r#","stats":{"timings":{"evalTotalTime":"#, seconds(used.evaluation)),
+        (r#","resultSortTime":0,"queryPreparationTime":"#, seconds(used.preparation)),
+        (r#","innerEvalTime":"#, seconds(used.evaluation)),
+        (r#","execQueueTime":"#, seconds(*queued)),
+        (r#","execTotalTime":"#, seconds(used.preparation + used.evaluation)),
+    ] {
+        text.raw(name);
+        text.raw(&value);
+    }
+    text.raw(r#"},"samples":{"#);
+    if let Some(steps) = steps {
+        text.raw(r#""totalQueryableSamplesPerStep":"#);
+        text.list(steps, |text, (time_ms, samples)| {
+            text.raw("[");
+            text.seconds(*time_ms);
+            text.raw(&format!(",{samples}]"));
+        });
+        text.raw(",");
+    }
     let Used { queryable_samples, peak_samples, .. } = used;
-    text.raw(&format!(r#""samples":{{"totalQueryableSamples":{queryable_samples},"peakSamples":{peak_samples}}}}}"#));
+    text.raw(&format!(r#""totalQueryableSamples":{queryable_samples},"peakSamples":{peak_samples}}}}}"#));
 }
 
 fn value(text: &mut JsonText, value: &Value) {

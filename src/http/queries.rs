@@ -177,6 +177,14 @@ pub(super) async fn range(call: Call) -> Result<Reply, ApiError> {
     .await
 }
 
+/// What an answer says of its cost.
+#[derive(Clone, Copy, PartialEq)]
+enum Stats {
+    None,
+    Totals,
+    BySteps,
+}
+
 /// What instant and range queries have in common.
 struct Ask {
     query: String,
@@ -184,8 +192,8 @@ struct Ask {
     lookback_ms: Option<i64>,
     /// Most series that the client wants.
     limit: usize,
-    /// Whether the answer is to say what it cost.
-    tells_cost: bool,
+    /// Whether the answer is to say what it cost, and by step.
+    stats: Stats,
     asker: Asker,
     /// The moment or range that it is about, for the log.
     times: String,
@@ -201,7 +209,11 @@ impl Ask {
             timeout: parameters.timeout()?,
             lookback_ms,
             limit: parameters.limit()?,
-            tells_cost: parameters.get("stats").is_some(),
+            stats: match parameters.get("stats") {
+                None => Stats::None,
+                Some("all") => Stats::BySteps,
+                Some(_) => Stats::Totals,
+            },
             asker,
             times,
         })
@@ -225,7 +237,7 @@ async fn evaluate(
             timeout: ask.timeout,
             lookback_ms: ask.lookback_ms,
             cancelled: cancelled.clone(),
-            usage: Usage::default(),
+            usage: if ask.stats == Stats::BySteps { Usage::by_step() } else { Usage::default() },
         };
         let ran = run(&front, &ask, &options);
         let used = options.usage.used();
@@ -236,7 +248,8 @@ async fn evaluate(
         }
         let mut answer = ran?;
         truncate(&mut answer, ask.limit);
-        Ok(json::answer(&answer, ask.tells_cost.then_some((queued, &used))))
+        let cost = (ask.stats != Stats::None).then(|| json::Cost { queued, used, steps: options.usage.steps() });
+        Ok(json::answer(&answer, cost.as_ref()))
     });
     match text.await? {
         Ok(text) => Ok(reply::json(StatusCode::OK, text)),

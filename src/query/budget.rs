@@ -85,6 +85,8 @@ pub(super) struct Budget {
     samples_peak: AtomicU64,
     /// Samples in the windows of all steps.
     queryable: AtomicU64,
+    /// Those of each step; none where nobody wants to know.
+    queryable_by_step: Vec<AtomicU64>,
     series_max: usize,
     series: AtomicUsize,
 }
@@ -100,6 +102,7 @@ impl Budget {
             samples: AtomicU64::new(0),
             samples_peak: AtomicU64::new(0),
             queryable: AtomicU64::new(0),
+            queryable_by_step: Vec::new(),
             series_max: limits.series_max,
             series: AtomicUsize::new(0),
         }
@@ -143,6 +146,28 @@ impl Budget {
     /// Notes samples in windows, for [`super::Used::queryable_samples`].
     pub(super) fn note_queryable(&self, count: usize) {
         self.queryable.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Counts [`Budget::note_queryable`] by step from now on.
+    pub(super) fn count_by_step(&mut self, steps: usize) {
+        self.queryable_by_step.resize_with(steps, AtomicU64::default);
+    }
+
+    /// Whether somebody wants to know them.
+    pub(super) fn counts_by_step(&self) -> bool {
+        !self.queryable_by_step.is_empty()
+    }
+
+    /// Notes samples in the window of one step.
+    pub(super) fn note_queryable_at(&self, step: usize, count: usize) {
+        if let Some(at_step) = self.queryable_by_step.get(step) {
+            at_step.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Those of each step.
+    pub(super) fn by_step(&self) -> impl Iterator<Item = u64> {
+        self.queryable_by_step.iter().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Samples in the windows of all steps, and the most that were counted at a time.

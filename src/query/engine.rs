@@ -209,7 +209,10 @@ impl Engine {
         options: &Options,
         evaluate: impl FnOnce(&Context<'_>) -> Result<Value, QueryError>,
     ) -> Result<Answer, QueryError> {
-        let budget = Budget::open(&self.limits, &self.clock, options.timeout, &options.cancelled);
+        let mut budget = Budget::open(&self.limits, &self.clock, options.timeout, &options.cancelled);
+        if options.usage.wants_steps() {
+            budget.count_by_step(grid.count);
+        }
         let notes = Notes::default();
         let context = Context {
             view,
@@ -226,6 +229,7 @@ impl Engine {
             (used.queryable_samples, used.peak_samples) = budget.totals();
             used.evaluation = budget.elapsed();
         });
+        options.usage.write_steps(grid.times_ms().zip(budget.by_step()));
         let value = value?;
         let (mut warnings, infos) = notes.close(query);
         warnings.extend(view.left_out());
@@ -288,6 +292,7 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
         windows.read(row, &mut samples, &mut scratch)?;
         let Samples { numbers: points, histograms } = samples;
         context.budget.note_queryable(points.len() + histograms.len());
+        context.budget.note_queryable_at(0, points.len() + histograms.len());
         if !points.is_empty() || !histograms.is_empty() {
             all.push(Series { labels: head.labels, points, histograms });
         }

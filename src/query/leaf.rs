@@ -88,6 +88,13 @@ impl Source for Instant<'_> {
         if self.counts_samples {
             let repeats = if self.grid.count == self.steps { 1 } else { self.steps };
             self.budget.note_queryable(column.count() * repeats);
+            if self.budget.counts_by_step() {
+                let at = |step| self.budget.note_queryable_at(step, 1);
+                match repeats {
+                    1 => (0..self.steps).filter(|step| column.element(*step).is_some()).for_each(at),
+                    _ => (0..self.steps).take(column.count() * self.steps).for_each(at),
+                }
+            }
         }
         Ok(if self.grid.count == self.steps { column } else { column.spread(self.steps) })
     }

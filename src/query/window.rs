@@ -186,6 +186,9 @@ impl<'q> Windows<'q> {
             }
             let held = behind - first + behind_histograms - first_histogram;
             queryable += held;
+            if self.looks > 0 && self.budget.counts_by_step() {
+                (step..step + self.looks).for_each(|step| self.budget.note_queryable_at(step, held));
+            }
             meter.work(held)?;
             if first == behind && first_histogram == behind_histograms {
                 continue;

@@ -41,6 +41,27 @@ async fn stats_count_samples_by_window_as_prometheus_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stats_of_all_tell_each_step() {
+    let server = TestServer::start().await;
+    let range = |query: &str| format!("query_range?query={query}&start=1000&end=1020&step=10");
+    for (target, steps) in [
+        ("query?query=up[1m]&time=1020".to_owned(), "[[1020,4]]"),
+        ("query?query=up&time=1000.5".to_owned(), "[[1000.5,2]]"),
+        (range("up"), "[[1000,2],[1010,2],[1020,2]]"),
+        (range("rate(up[1m])"), "[[1000,2],[1010,2],[1020,4]]"),
+        (range("up@1000"), "[[1000,2],[1010,2],[1020,2]]"),
+        (range("rate(up[1m]@1020)"), "[[1000,4],[1010,4],[1020,4]]"),
+        (range("max_over_time(up[1m:10s])"), "[[1000,2],[1010,4],[1020,6]]"),
+        (range("1"), "[[1000,0],[1010,0],[1020,0]]"),
+    ] {
+        let body = server.body(&format!("/api/v1/{target}&stats=all")).await;
+        assert!(body.contains(&format!(r#""totalQueryableSamplesPerStep":{steps},"#)), "{target}: {body}");
+        let body = server.body(&format!("/api/v1/{target}&stats=1")).await;
+        assert!(!body.contains("PerStep"), "{target}: {body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn query_within_subqueries_stops_when_its_client_leaves() {
     let server = TestServer::start().await;
     let inner = "sum_over_time(sum_over_time(up[20m:1s])[30m:1s])";
