@@ -14,6 +14,7 @@ use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
 use super::syntax::{self, Edges};
 use super::table::{Scratch, Table};
+use super::usage::Usage;
 use super::window::{Samples, Windows};
 use crate::clock::Clock;
 use crate::model::{FloatHistogram, Labels, Matcher};
@@ -39,6 +40,8 @@ pub struct Options {
     pub no_cache: bool,
     /// Set when the client leaves.
     pub cancelled: Cancelled,
+    /// Where the cost is written.
+    pub usage: Usage,
 }
 
 /// What a query came to.
@@ -144,7 +147,7 @@ impl Engine {
     pub fn instant(&self, view: &ReadView, query: &str, time_ms: i64, options: &Options) -> Result<Answer, QueryError> {
         let time_ms = bounded_ms(time_ms)?;
         let frame = Frame { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-        let plan = planned(query, &self.limits, frame)?;
+        let plan = self.prepare(query, frame, options)?;
         self.run(view, query, Grid::instant(time_ms), frame, options, |context| match &plan.node {
             Node::Range(range) => raw_samples(context, range),
             _ => Ok(match evaluate(context, &plan)? {
@@ -167,7 +170,7 @@ impl Engine {
     ) -> Result<Answer, QueryError> {
         let grid = self.grid(start_ms, end_ms, step_ms)?;
         let frame = Frame { start_ms, end_ms, step_ms };
-        let plan = planned(query, &self.limits, frame)?;
+        let plan = self.prepare(query, frame, options)?;
         if !matches!(plan.kind(), Kind::Scalar | Kind::Vector) {
             return Err(QueryError::BadData(format!(
                 "invalid expression type {:?} for range query, must be Scalar or instant Vector",
@@ -224,6 +227,13 @@ impl Engine {
         options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms)
     }
 
+    fn prepare(&self, query: &str, frame: Frame, options: &Options) -> Result<Plan, QueryError> {
+        let began = self.clock.monotonic();
+        let plan = planned(query, &self.limits, frame);
+        options.usage.write(|used| used.preparation = self.clock.monotonic().saturating_sub(began));
+        plan
+    }
+
     fn grid(&self, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<Grid, QueryError> {
         let (start_ms, end_ms) = (bounded_ms(start_ms)?, bounded_ms(end_ms)?);
         if end_ms < start_ms {
@@ -253,7 +263,10 @@ impl Engine {
         options: &Options,
         evaluate: impl FnOnce(&Context<'_>) -> Result<Value, QueryError>,
     ) -> Result<Answer, QueryError> {
-        let budget = Budget::open(&self.limits, &self.clock, options.timeout, &options.cancelled);
+        let mut budget = Budget::open(&self.limits, &self.clock, options.timeout, &options.cancelled);
+        if options.usage.wants_steps() {
+            budget.count_by_step(grid.count);
+        }
         let notes = Notes::default();
         let context = Context {
             view,
@@ -261,11 +274,18 @@ impl Engine {
             notes: &notes,
             grid,
             frame,
+            counts_samples: true,
             delays_names: self.delays_names,
             resets: ResetsWanted::Stored,
             lookback_ms: self.lookback_ms(options),
         };
-        let value = evaluate(&context)?;
+        let value = evaluate(&context);
+        options.usage.write(|used| {
+            (used.queryable_samples, used.peak_samples) = budget.totals();
+            used.evaluation = budget.elapsed();
+        });
+        options.usage.write_steps(grid.times_ms().zip(budget.by_step()));
+        let value = value?;
         let (mut warnings, infos) = notes.close(query);
         warnings.extend(view.left_out());
         Ok(Answer { value, warnings, infos })
@@ -345,6 +365,8 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
             let end_ms = windows.grid.start_ms;
             points = edges::points(&points, (end_ms.saturating_sub(range.range_ms), end_ms), edges);
         }
+        context.budget.note_queryable(points.len() + histograms.len());
+        context.budget.note_queryable_at(0, points.len() + histograms.len());
         if !points.is_empty() || !histograms.is_empty() {
             all.push(Series { labels: head.labels, points, histograms });
         }

@@ -84,6 +84,9 @@ struct Instant<'q> {
 impl Source for Instant<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let column = self.shown(index, scratch)?;
+        if self.context.counts_samples {
+            self.count_samples(&column);
+        }
         Ok(if self.shown == Shown::StartSeconds { self.starts_of(index, &column) } else { column })
     }
 }
@@ -122,6 +125,15 @@ impl Instant<'_> {
             newest(&samples.numbers, self.grid, lookback_ms, self.shown)
         };
         Ok(column.spread_to(steps))
+    }
+
+    /// Notes what a query looks at of a row.
+    fn count_samples(&self, column: &Column) {
+        let budget = self.context.budget;
+        budget.note_queryable(column.count());
+        if budget.counts_by_step() {
+            column.occupied().iter().for_each(|step| budget.note_queryable_at(step, 1));
+        }
     }
 
     /// In place of samples' times the times since when they count, as far as those are known.

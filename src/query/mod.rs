@@ -95,6 +95,8 @@ mod rollup;
 mod sets;
 mod syntax;
 mod table;
+mod text;
+mod usage;
 mod window;
 
 pub use buckets::bucket_quantile;
@@ -106,6 +108,8 @@ pub use float::{format_float, format_plain};
 pub use plan::Plan;
 pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub(crate) use syntax::Aggregator;
+pub use text::{format, parse_tree};
+pub use usage::{Usage, Used};
 
 #[cfg(test)]
 mod fill_properties;

@@ -79,6 +79,8 @@ pub(super) struct Windows<'q> {
     pub(super) reach_ms: (i64, i64),
     resets: ResetsWanted,
     budget: &'q Budget,
+    /// At how many steps of the query one window is looked at, for the count of samples; 0 where they do not count.
+    looks: usize,
 }
 
 enum Input<'q> {
@@ -105,13 +107,19 @@ impl<'q> Windows<'q> {
             RangeInput::Subquery { inner, step_ms } => subquery(context, inner, grid, range.range_ms, *step_ms)?,
         };
         let (range_ms, resets, budget) = (range.range_ms, context.resets, context.budget);
-        Ok(Windows { input, grid, range_ms, reach_ms, resets, budget })
+        let looks = match context.counts_samples {
+            false => 0,
+            true if grid.count == context.grid.count => 1,
+            true => context.grid.count,
+        };
+        Ok(Windows { input, grid, range_ms, reach_ms, resets, budget, looks })
     }
 
     /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
     pub(super) fn repeat(&mut self, steps: usize) {
         if self.grid.count != steps {
             self.grid = Grid { step_ms: 0, count: steps, ..self.grid };
+            self.looks = self.looks.min(1);
         }
     }
 
@@ -193,6 +201,7 @@ impl<'q> Windows<'q> {
         let mut meter = self.budget.meter();
         let (mut first, mut behind) = (0, 0);
         let (mut first_histogram, mut behind_histograms) = (0, 0);
+        let mut queryable = 0;
         for (step, end_ms) in self.grid.times_ms().enumerate() {
             let start_ms = end_ms.saturating_sub(self.range_ms);
             let (from_ms, to_ms) = (start_ms.saturating_sub(self.reach_ms.0), end_ms.saturating_add(self.reach_ms.1));
@@ -207,6 +216,11 @@ impl<'q> Windows<'q> {
             }
             while first_histogram < behind_histograms && histograms[first_histogram].0 <= from_ms {
                 first_histogram += 1;
+            }
+            let held = behind - first + behind_histograms - first_histogram;
+            queryable += held;
+            if self.looks > 0 && self.budget.counts_by_step() {
+                (step..step + self.looks).for_each(|step| self.budget.note_queryable_at(step, held));
             }
             meter.work(behind - first + (behind_histograms - first_histogram) * HISTOGRAM_WORK)?;
             if first == behind && first_histogram == behind_histograms {
@@ -223,6 +237,7 @@ impl<'q> Windows<'q> {
                 step,
             })?;
         }
+        self.budget.note_queryable(queryable * self.looks);
         Ok(())
     }
 }
