@@ -16,7 +16,7 @@ pub struct BlockFigures {
     pub created_ms: i64,
     /// Bytes of the file.
     pub bytes: u64,
-    /// Series in it.
+    /// Series in it, those included that hold the start times of others' samples.
     pub series_count: u64,
     /// Samples in it.
     pub sample_count: u64,

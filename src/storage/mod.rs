@@ -19,6 +19,8 @@
 //! A histogram is a sample whose value marks it, so everything that is said of samples holds for it; the histogram itself
 //! is kept beside, and is found by its moment and its marker ([`view::Columns::settle_histograms`]).
 //!
+//! Since when a sample counts is a sample of a companion series, which nobody else sees (`starts`).
+//!
 //! Which thread runs what, the bounds of the queues and the order of the locks are on [the front page](crate#threads).
 
 mod backup;
@@ -57,7 +59,9 @@ pub use backup::{
     as_of, check_restored, kept, remove_incomplete, restore, snapshot_at_rest, snapshots_folder, verify,
 };
 use batch::{Answered, Pending};
-pub use batch::{HistogramOf, HistogramRow, Kept, NewSeries, Refusal, Row, ShardBatch, StartOf, StartRow, WriteError, WriteSummary};
+pub use batch::{
+    HistogramOf, HistogramRow, Kept, NewSeries, Refusal, Row, ShardBatch, StartOf, StartRow, WriteError, WriteSummary,
+};
 use block::BlockSet;
 pub use compact::CompactionSummary;
 use damage::DamageLog;

@@ -114,7 +114,9 @@ impl Slots {
 
     fn count_common(&self, other: &Slots) -> usize {
         match (self, other) {
-            (Slots::Few(few), other) | (other, Slots::Few(few)) => few.iter().filter(|low| other.contains(**low)).count(),
+            (Slots::Few(few), other) | (other, Slots::Few(few)) => {
+                few.iter().filter(|low| other.contains(**low)).count()
+            }
             (Slots::Many { bits: one, .. }, Slots::Many { bits: two, .. }) => {
                 one.iter().zip(two.iter()).map(|(one, two)| (one & two).count_ones() as usize).sum()
             }

@@ -286,7 +286,13 @@ impl ShardWriter {
 
     /// Takes one row, or puts it to those that are looked up first. Returns why it is refused, if it is.
     #[inline]
-    pub(super) fn take(&mut self, series: &mut Series, row: Row, bounds: Bounds, summary: &mut WriteSummary) -> Option<Refusal> {
+    pub(super) fn take(
+        &mut self,
+        series: &mut Series,
+        row: Row,
+        bounds: Bounds,
+        summary: &mut WriteSummary,
+    ) -> Option<Refusal> {
         series.retiring = false;
         let Row { series: reference, timestamp_ms, value } = row;
         let admission = if bounds.floor_ms <= timestamp_ms && timestamp_ms <= bounds.ceiling_ms {

@@ -54,7 +54,10 @@ fn a_start_is_seen_with_its_series_and_nowhere_else() {
         assert_eq!(fixture.read(&watched), bits(&[(T0, 1.0), (T0 + 5, 2.0)]));
         let view = fixture.storage.view();
         let all = view.select(&[], TimeRange::ALL, 2).expect("as many as there are");
-        assert_eq!(all.iter().map(|one| one.labels().as_ref().clone()).collect::<Vec<_>>(), [watched.clone(), plain.clone()]);
+        assert_eq!(
+            all.iter().map(|one| one.labels().as_ref().clone()).collect::<Vec<_>>(),
+            [watched.clone(), plain.clone()]
+        );
         assert_eq!(view.label_names(&[], TimeRange::ALL).expect("names"), ["__name__", "node", "watched"]);
         assert_eq!(view.label_values("__start_timestamp__", &[], TimeRange::ALL).expect("values"), [""; 0]);
         assert_eq!(view.label_values("__name__", &[], TimeRange::ALL).expect("values"), ["orders", "plain"]);
@@ -72,7 +75,9 @@ fn a_start_is_seen_with_its_series_and_nowhere_else() {
         loop {
             match tap.next(Duration::ZERO) {
                 Tapped::Batch(batch) => tapped.extend(batch.rows.iter().map(|row| row.value)),
-                Tapped::Missed => tapped.extend(tap.catch_up(|_| None).flat_map(|batch| batch.rows).map(|row| row.value)),
+                Tapped::Missed => {
+                    tapped.extend(tap.catch_up(|_| None).flat_map(|batch| batch.rows).map(|row| row.value))
+                }
                 Tapped::Nothing | Tapped::Closed => break,
             }
         }
@@ -85,7 +90,10 @@ fn a_start_is_seen_with_its_series_and_nowhere_else() {
     let found = fixture.storage.view().select(&[Matcher::equal("watched", "yes")], block, 1).expect("a selection");
     assert_eq!(found[0].starts_ms(block), [(T0, T0 - 500), (T0 + 5, T0 - 500)]);
     assert_eq!(fixture.starts(&watched)[2..], [(T0 + 4 * HOUR_MS, T0 + 4 * HOUR_MS - 1)]);
-    assert_eq!(fixture.storage.view().label_names(&[], TimeRange::ALL).expect("names"), ["__name__", "node", "watched"]);
+    assert_eq!(
+        fixture.storage.view().label_names(&[], TimeRange::ALL).expect("names"),
+        ["__name__", "node", "watched"]
+    );
     drop(fixture);
     let fixture = open_with(&disk, options(2), &clock);
     assert_eq!(fixture.recovered.series_count, 2, "the companion is not told");
@@ -151,6 +159,25 @@ fn a_series_that_was_freed_has_starts_again_when_it_comes_back() {
     }
     let expected: Vec<(i64, i64)> = (0..4).map(|round| T0 + round * 6 * HOUR_MS).map(|ms| (ms, ms - 9)).collect();
     assert_eq!(fixture.starts(&orders), expected);
+}
+
+#[test]
+fn after_a_power_cut_a_sample_is_there_with_its_start_or_not_at_all() {
+    for cut in 1..40_u64 {
+        let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+        let orders = series("orders", 1);
+        let (first, second) = ((orders.clone(), T0 - 20, 1.0, T0 - 99), (orders.clone(), T0, 2.0, T0 - 1));
+        let after = {
+            let fixture = open_with(&disk, options(1), &clock);
+            fixture.write_started(std::slice::from_ref(&first));
+            fixture.write_started(std::slice::from_ref(&second));
+            disk.crash(cut)
+        };
+        let fixture = open_with(&after, options(1), &clock);
+        assert_eq!(fixture.starts(&orders).len(), fixture.read(&orders).len(), "crash {cut}");
+        fixture.write_started(&[first, second]);
+        assert_eq!(fixture.starts(&orders), [(T0 - 20, T0 - 99), (T0, T0 - 1)], "crash {cut}");
+    }
 }
 
 /// One thing that happens to the database.
