@@ -18,7 +18,7 @@ use super::protobuf::{append_bytes, append_head, field_bytes};
 use super::verdict::RefusedRows;
 use super::{IngestError, IngestLimits, Metadata, MetricKind};
 use crate::model::{LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
-use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
+use crate::storage::{Known, NewSeries, Row, ShardBatch, StartRow, Storage, is_reserved};
 
 /// A request, resolved and split.
 #[derive(Default)]
@@ -35,8 +35,10 @@ impl Rows {
         let new = |series: &NewSeries| {
             size_of::<NewSeries>() + series.labels.heap_bytes() + series.samples.capacity() * size_of::<Sample>()
         };
-        let of_batch =
-            |batch: &ShardBatch| batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>();
+        let of_batch = |batch: &ShardBatch| {
+            let (rows, starts) = (batch.rows.capacity(), batch.starts.capacity());
+            rows * size_of::<Row>() + starts * size_of::<StartRow>() + batch.new.iter().map(new).sum::<usize>()
+        };
         self.batches.iter().map(of_batch).sum()
     }
 }
@@ -158,16 +160,13 @@ impl<'a> RowsBuilder<'a> {
     #[cold]
     fn new_series(&mut self, raw_hash: u128, pairs: &[(&str, &str)]) -> Result<SeriesRow, IngestError> {
         let shown = || format!("the series {}", shown(pairs));
-        match Labels::from_pairs(pairs.iter().copied()) {
-            Ok(labels) if labels.metric_name().is_some() => {
+        let labels = Labels::from_pairs(pairs.iter().copied()).map_err(|error| error.to_string());
+        match labels.and_then(|labels| check_series(&labels).map(|()| labels)) {
+            Ok(labels) => {
                 self.count_labels(&labels)?;
                 Ok(self.begin_new(raw_hash, labels))
             }
-            Ok(_) => {
-                let reason = format!("the label {METRIC_NAME} is missing");
-                Ok(SeriesRow::Refused(self.rows.refused.note(0, reason, shown)))
-            }
-            Err(error) => Ok(SeriesRow::Refused(self.rows.refused.note(0, error.to_string(), shown))),
+            Err(reason) => Ok(SeriesRow::Refused(self.rows.refused.note(0, reason, shown))),
         }
     }
 
@@ -240,6 +239,17 @@ impl<'a> RowsBuilder<'a> {
             return Err(over("series", self.limits.series_per_request_max, "series_per_request_max"));
         }
         Ok(())
+    }
+}
+
+/// Whether labels may name a series that is sent; else why not.
+pub(super) fn check_series(labels: &Labels) -> Result<(), String> {
+    if labels.metric_name().is_none() {
+        return Err(format!("the label {METRIC_NAME} is missing"));
+    }
+    match labels.iter().find(|(name, _)| is_reserved(name)) {
+        Some((name, _)) => Err(format!("the label {name} is reserved for what this server keeps of start times")),
+        None => Ok(()),
     }
 }
 

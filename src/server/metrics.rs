@@ -58,6 +58,11 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
         registry.gauge_fn(name, help, &[], move || figure(&storage));
     };
     gauge("dozor_head_series", "Series alive in the head.", |storage| storage.series_count() as f64);
+    gauge(
+        "dozor_head_start_time_series",
+        "Companions alive in the head, which hold the start times of other series' samples; head.series_max counts them.",
+        |storage| storage.started_series_count() as f64,
+    );
     gauge("dozor_head_sample_bytes", "Heap bytes of the head's samples.", |s| s.head_sample_bytes() as f64);
     gauge("dozor_head_full", "1 while the head is over head.bytes_max and writes are refused.", |storage| {
         f64::from(u8::from(storage.is_head_full()))
@@ -82,6 +87,12 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
             ("dozor_samples_refused_total", "Samples refused, each for a reason told to its sender.", |c| {
                 &c.samples_refused
             }),
+            ("dozor_start_times_stored_total", "Start times stored with their samples.", |c| &c.starts_stored),
+            (
+                "dozor_start_times_refused_total",
+                "Start times not stored, while their samples were: another was, or head.series_max is reached.",
+                |c| &c.starts_refused,
+            ),
             ("dozor_blocks_cut_total", "Blocks cut from the head.", |c| &c.blocks_cut),
             ("dozor_blocks_compacted_total", "Blocks that were made into others.", |c| &c.blocks_compacted),
             ("dozor_damage_total", "Damaged places found: records, chunks, files.", |c| &c.damage),

@@ -42,6 +42,8 @@ pub struct ShardBatch {
     pub new: Vec<NewSeries>,
     /// The histograms for whose markers there are samples: see [`ShardBatch::push_histogram`].
     pub histograms: Vec<HistogramRow>,
+    /// Since when samples of the batch count, in the order of their rows.
+    pub starts: Vec<StartRow>,
 }
 
 /// A histogram whose marker is among the samples of its batch.
@@ -62,6 +64,26 @@ pub enum HistogramOf {
     Known(SeriesRef),
     /// One of the batch's new series, by its index there.
     New(usize),
+}
+
+/// Since when a sample of the batch counts.
+#[derive(Clone, Debug)]
+pub struct StartRow {
+    /// Whose sample.
+    pub of: StartOf,
+    /// The sample's time, in ms since 1970 UTC.
+    pub timestamp_ms: i64,
+    /// When what it counts began, in ms since 1970 UTC. Zero, to those who send it, is that it is not known: no row.
+    pub start_ms: i64,
+}
+
+/// The series of a start.
+#[derive(Clone, Debug)]
+pub enum StartOf {
+    /// One that the resolver knew.
+    Known(SeriesRef),
+    /// The one of these labels, which may be new with the batch.
+    New(Arc<Labels>),
 }
 
 impl ShardBatch {
@@ -134,6 +156,10 @@ pub struct WriteSummary {
     pub gone_count: u64,
     /// Samples that a deletion removed from the head.
     pub deleted_count: u64,
+    /// Start times that are stored with their samples.
+    pub starts_stored_count: u64,
+    /// Start times that are not, while their samples are.
+    pub starts_refused_count: u64,
     /// The first refused sample, to be shown to the sender.
     pub first_refused: Option<(Arc<Labels>, i64, Refusal)>,
 }
@@ -159,6 +185,8 @@ impl WriteSummary {
         self.stored_count += other.stored_count;
         self.gone_count += other.gone_count;
         self.deleted_count += other.deleted_count;
+        self.starts_stored_count += other.starts_stored_count;
+        self.starts_refused_count += other.starts_refused_count;
         for (reason, count) in other.refused {
             match self.refused.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, total)) => *total += count,

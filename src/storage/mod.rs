@@ -19,6 +19,8 @@
 //! A histogram is a sample whose value marks it, so everything that is said of samples holds for it; the histogram itself
 //! is kept beside, and is found by its moment and its marker ([`view::Columns::settle_histograms`]).
 //!
+//! Since when a sample counts is a sample of a companion series, which nobody else sees (`starts`).
+//!
 //! Which thread runs what, the bounds of the queues and the order of the locks are on [the front page](crate#threads).
 
 mod backup;
@@ -39,6 +41,7 @@ mod recover;
 mod resolver;
 mod retain;
 mod seal;
+mod starts;
 mod stored;
 pub mod tap;
 mod threads;
@@ -57,7 +60,9 @@ pub use backup::{
     as_of, check_restored, kept, remove_incomplete, restore, snapshot_at_rest, snapshots_folder, verify,
 };
 use batch::{Answered, Pending};
-pub use batch::{HistogramOf, HistogramRow, Kept, NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
+pub use batch::{
+    HistogramOf, HistogramRow, Kept, NewSeries, Refusal, Row, ShardBatch, StartOf, StartRow, WriteError, WriteSummary,
+};
 use block::BlockSet;
 pub use compact::CompactionSummary;
 use damage::DamageLog;
@@ -70,6 +75,7 @@ pub use recover::RecoveryProgress;
 pub use resolver::{Known, Resolver};
 pub use retain::RetentionRule;
 pub use seal::Maintained;
+pub use starts::is_reserved;
 pub use stored::{model_histogram, stored_histogram};
 use tap::{Interest, TapSource};
 use threads::{ShardMessage, Threads};
@@ -222,6 +228,10 @@ pub struct StorageCounters {
     pub samples_stored: AtomicU64,
     /// Samples refused, for whatever reason.
     pub samples_refused: AtomicU64,
+    /// Start times stored with their samples.
+    pub starts_stored: AtomicU64,
+    /// Start times not stored, while their samples were.
+    pub starts_refused: AtomicU64,
     /// Groups written to the log.
     pub log_groups: AtomicU64,
     /// Bytes written to the log.
@@ -312,6 +322,8 @@ impl Storage {
         let summary = answer.map_or(Err(WriteError::Closing), |answer| answer.outcome)?;
         self.counters.samples_stored.fetch_add(summary.stored_count, Ordering::Relaxed);
         self.counters.samples_refused.fetch_add(summary.refused_count(), Ordering::Relaxed);
+        self.counters.starts_stored.fetch_add(summary.starts_stored_count, Ordering::Relaxed);
+        self.counters.starts_refused.fetch_add(summary.starts_refused_count, Ordering::Relaxed);
         if summary.gone_count > 0 { Err(WriteError::Busy(SHARD_QUEUE_REQUESTS)) } else { Ok(summary) }
     }
 
@@ -400,7 +412,13 @@ impl Storage {
 
     /// Series alive in the head.
     pub fn series_count(&self) -> usize {
-        self.head.series_count()
+        self.head.series_count().saturating_sub(self.head.companion_count())
+    }
+
+    /// Series of which start times are kept in the head, each in one that is not counted as a series, but that takes a
+    /// place of `head.series_max`.
+    pub fn started_series_count(&self) -> usize {
+        self.head.companion_count()
     }
 
     /// Newest sample in the head, ms since 1970 UTC; `i64::MIN` without one.

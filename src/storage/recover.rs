@@ -87,7 +87,7 @@ pub(super) fn open(
     }
     let sources = Sources { disk: &*disk, log_folder: &log_folder, lost: &lost, progress: &options.recovery };
     let replayed = replay_log(&sources, &head, &mut writers, &mut recovered)?;
-    recovered.series_count = head.series_count();
+    recovered.series_count = head.series_count().saturating_sub(head.companion_count());
 
     let counters = Arc::new(StorageCounters::default());
     counters.damage.store(recovered.damage.len() as u64, Ordering::Relaxed);

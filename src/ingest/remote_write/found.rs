@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::sample::sample;
-use crate::ingest::rows::{Rows, over};
+use hashbrown::HashSet;
+
+use super::sample::{sample, started_sample};
+use crate::ingest::rows::{Rows, check_series, over};
 use crate::ingest::verdict::RefusedRows;
 use crate::ingest::wire::WireError;
 use crate::ingest::{Ingest, IngestError, IngestLimits};
-use crate::model::{Labels, METRIC_NAME, Sample, SeriesRef};
-use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
+use crate::model::{Labels, Sample, SeriesRef};
+use crate::storage::{Known, NewSeries, Row, ShardBatch, StartOf, StartRow, Storage};
 
 /// Pairs of a series as they stand in the message: no text yet.
 pub(super) type RawPairs<'a> = Vec<(&'a [u8], &'a [u8])>;
@@ -27,6 +29,7 @@ pub(super) struct Found<'a> {
 pub(super) struct Mark {
     shard: usize,
     row_count: usize,
+    start_count: usize,
     sample_count: usize,
 }
 
@@ -52,6 +55,31 @@ impl<'a> Found<'a> {
     pub(super) fn row(&mut self, series: SeriesRef, bytes: &[u8], base: usize) -> Result<(), IngestError> {
         let sample = sample(bytes, base).map_err(malformed)?;
         self.push(series, sample)
+    }
+
+    /// Adds a sample of a known series, and since when it counts, if it says so.
+    #[inline]
+    pub(super) fn started_row(&mut self, series: SeriesRef, bytes: &[u8], base: usize) -> Result<(), IngestError> {
+        let (sample, start_ms) = started_sample(bytes, base).map_err(malformed)?;
+        if start_ms != 0 {
+            self.push_start(series, sample.timestamp_ms, start_ms);
+        }
+        self.push(series, sample)
+    }
+
+    fn push_start(&mut self, series: SeriesRef, timestamp_ms: i64, start_ms: i64) {
+        let start = StartRow { of: StartOf::Known(series), timestamp_ms, start_ms };
+        self.batches[series.shard()].starts.push(start);
+    }
+
+    /// Says of the rows since the mark, all of one series, since when those count that do not say it themselves.
+    #[cold]
+    pub(super) fn start_others(&mut self, series: SeriesRef, mark: &Mark, start_ms: i64) {
+        let batch = &mut self.batches[mark.shard];
+        let started: HashSet<i64> = batch.starts[mark.start_count..].iter().map(|start| start.timestamp_ms).collect();
+        let others = batch.rows[mark.row_count..].iter().filter(|row| !started.contains(&row.timestamp_ms));
+        let start = |row: &Row| StartRow { of: StartOf::Known(series), timestamp_ms: row.timestamp_ms, start_ms };
+        batch.starts.extend(others.map(start));
     }
 
     /// Adds a sample of a known series.
@@ -80,25 +108,39 @@ impl<'a> Found<'a> {
         sample(bytes, base).map_err(malformed)
     }
 
+    /// The same, and since when it counts; 0 if it does not say so.
+    pub(super) fn started_sample(&mut self, bytes: &[u8], base: usize) -> Result<(Sample, i64), IngestError> {
+        self.count_samples(1)?;
+        started_sample(bytes, base).map_err(malformed)
+    }
+
     pub(super) fn mark(&self, series: SeriesRef) -> Mark {
         let shard = series.shard();
-        Mark { shard, row_count: self.batches[shard].rows.len(), sample_count: self.sample_count }
+        let batch = &self.batches[shard];
+        let (row_count, start_count) = (batch.rows.len(), batch.starts.len());
+        Mark { shard, row_count, start_count, sample_count: self.sample_count }
     }
 
     /// Forgets the rows of the shard since the mark.
     pub(super) fn go_back(&mut self, mark: &Mark) {
         self.batches[mark.shard].rows.truncate(mark.row_count);
+        self.batches[mark.shard].starts.truncate(mark.start_count);
         self.sample_count = mark.sample_count;
     }
 
     /// Adds a series that is not known under this key, or refuses it alone. Without samples there is nothing to store,
     /// and no series is made.
-    pub(super) fn new_series(&mut self, pairs: &RawPairs<'_>, samples: Vec<Sample>, key: u128) {
+    pub(super) fn new_series(&mut self, pairs: &RawPairs<'_>, samples: Vec<Sample>, starts: &[(i64, i64)], key: u128) {
         match labels(pairs) {
             Ok(_) if samples.is_empty() => {}
             Ok(labels) => {
                 let shard = self.storage.shard_of(&labels);
-                self.batches[shard].new.push(NewSeries { labels: Arc::new(labels), raw_hash: key, samples });
+                let (batch, labels) = (&mut self.batches[shard], Arc::new(labels));
+                batch.starts.extend(starts.iter().map(|&(timestamp_ms, start_ms)| {
+                    let of = StartOf::New(labels.clone());
+                    StartRow { of, timestamp_ms, start_ms }
+                }));
+                batch.new.push(NewSeries { labels, raw_hash: key, samples });
             }
             Err(reason) => self.refuse_series(samples.len(), reason, pairs),
         }
@@ -149,10 +191,8 @@ fn labels(pairs: &RawPairs<'_>) -> Result<Labels, String> {
         texts.push((text(name)?, text(value)?));
     }
     let labels = Labels::from_pairs(texts).map_err(|error| error.to_string())?;
-    match labels.metric_name() {
-        Some(_) => Ok(labels),
-        None => Err(format!("the label {METRIC_NAME} is missing")),
-    }
+    check_series(&labels)?;
+    Ok(labels)
 }
 
 /// A refused label set, as far as it can be shown.

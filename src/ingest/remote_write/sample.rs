@@ -1,6 +1,7 @@
 //! A sample, which both versions write alike: `value = 1` (double), `timestamp = 2` (int64, ms).
 //!
-//! Version 2 may add `start_timestamp = 3`, which is not stored.
+//! Version 2 may add `start_timestamp = 3` (int64, ms): since when the sample counts, 0 if that is not known. One of the
+//! wrong type is none.
 
 use super::FIELD_2_BYTES;
 use crate::ingest::wire::{Fields, Value, WireError, whole_varint};
@@ -75,6 +76,12 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 /// Reads a sample whose message ends at `base` in the body.
 #[inline]
 pub(super) fn sample(bytes: &[u8], base: usize) -> Result<Sample, WireError> {
+    started_sample(bytes, base).map(|(sample, _)| sample)
+}
+
+/// The same, and since when it counts, in ms since 1970 UTC; 0 if that is not said.
+#[inline]
+pub(super) fn started_sample(bytes: &[u8], base: usize) -> Result<(Sample, i64), WireError> {
     // As senders write it: the value, left out if it is zero, then the timestamp and nothing else.
     let (bits, rest) = match bytes {
         [FIELD_1_DOUBLE, a, b, c, d, e, f, g, h, rest @ ..] => {
@@ -85,22 +92,23 @@ pub(super) fn sample(bytes: &[u8], base: usize) -> Result<Sample, WireError> {
     if let [FIELD_2_VARINT, varint @ ..] = rest
         && let Some(timestamp) = whole_varint(varint)
     {
-        return Ok(Sample { timestamp_ms: timestamp as i64, value: f64::from_bits(bits) });
+        return Ok((Sample { timestamp_ms: timestamp as i64, value: f64::from_bits(bits) }, 0));
     }
     sample_in_any_order(bytes, base)
 }
 
 #[cold]
-fn sample_in_any_order(bytes: &[u8], base: usize) -> Result<Sample, WireError> {
+fn sample_in_any_order(bytes: &[u8], base: usize) -> Result<(Sample, i64), WireError> {
     let mut fields = Fields::new(bytes, base.saturating_sub(bytes.len()));
-    let (mut timestamp_ms, mut bits) = (0_i64, 0_u64);
+    let (mut timestamp_ms, mut bits, mut start_ms) = (0_i64, 0_u64, 0_i64);
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
             (1, Value::Fixed64(fixed)) => bits = fixed,
             (2, Value::Varint(varint)) => timestamp_ms = varint as i64,
+            (3, Value::Varint(varint)) => start_ms = varint as i64,
             (1 | 2, _) => return Err(fields.error("a sample's value or timestamp of the wrong type")),
             _ => {}
         }
     }
-    Ok(Sample { timestamp_ms, value: f64::from_bits(bits) })
+    Ok((Sample { timestamp_ms, value: f64::from_bits(bits) }, start_ms))
 }

@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
         }
         // The key is of all label fields, also those behind samples: else a series could pass for another one.
         let key = self.found.storage.resolver().raw_hash(&encoded_labels);
-        self.found.new_series(&pairs, samples, key);
+        self.found.new_series(&pairs, samples, &[], key);
         Ok(())
     }
 }

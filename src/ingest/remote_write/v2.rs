@@ -10,12 +10,16 @@
 //! A symbol is hashed once a request, and read as text only for a new series. Senders put labels first and one sample into
 //! each series; what is written otherwise is read field by field.
 //!
+//! A sample may say since when it counts; before version 2.0-rc.4 its series said so for all of its samples, which is taken
+//! for those that do not.
+//!
 //! A known series' description is read in one request of [`DESCRIBE_EVERY`]: a change is noticed, and costs next to nothing.
 //!
 //! Where this differs from a generated decoder (`tests` holds that it differs nowhere else):
 //! - stricter: a group is refused, and so are a request whose first symbol is not empty, and one without series that has
 //!   some of version 1.0;
-//! - laxer: what is not stored (exemplars, histograms, start timestamps) is stepped over, so damage in it goes unseen;
+//! - laxer: what is not stored (exemplars, histograms) is stepped over, so damage in it goes unseen, and a start of the
+//!   wrong type is none;
 //! - a symbol that is not UTF-8 costs the series that name it, and so do references to nothing or an odd one.
 
 use super::found::{Found, RawPairs, announced_wrongly, malformed};
@@ -74,6 +78,8 @@ struct SlowSeries<'m> {
     /// Also those for which there is no place in `references`.
     reference_count: usize,
     samples: Vec<Sample>,
+    /// Since when samples count, by their times.
+    starts: Vec<(i64, i64)>,
     description: Option<&'m [u8]>,
 }
 
@@ -238,15 +244,15 @@ impl<'a> Walk<'a> {
         is_described: bool,
     ) -> Result<bool, IngestError> {
         let mark = self.found.mark(reference);
-        let (mut histogram_count, mut description) = (0, None);
+        let (mut histogram_count, mut description, mut created_ms) = (0, None, 0);
         let base = series.labels_end as usize;
         let mut fields = Fields::new(&self.message[base..series.end as usize], base);
         while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
-            self.found.row(reference, bytes, base + fields.position())?;
+            self.found.started_row(reference, bytes, base + fields.position())?;
         }
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
-                (2, Value::Bytes(bytes)) => self.found.row(reference, bytes, base + fields.position())?,
+                (2, Value::Bytes(bytes)) => self.found.started_row(reference, bytes, base + fields.position())?,
                 (1, Value::Bytes(_) | Value::Varint(_)) => {
                     self.found.go_back(&mark);
                     return Ok(false);
@@ -254,8 +260,12 @@ impl<'a> Walk<'a> {
                 (1 | 2, _) => return Err(malformed(fields.error("a label or sample of the wrong type"))),
                 (3, Value::Bytes(_)) => histogram_count += 1,
                 (5, Value::Bytes(bytes)) => description = Some(bytes),
+                (6, Value::Varint(created)) => created_ms = created as i64,
                 _ => {}
             }
+        }
+        if created_ms != 0 {
+            self.found.start_others(reference, &mark, created_ms);
         }
         for _ in 0..histogram_count {
             self.found.refuse_histogram()?;
@@ -299,7 +309,7 @@ impl<'a> Walk<'a> {
         }
         let key = self.symbols.key(&slow.references);
         let key = key.expect("references that make pairs of symbols make a key");
-        self.found.new_series(&pairs, slow.samples, key);
+        self.found.new_series(&pairs, slow.samples, &slow.starts, key);
         Ok(())
     }
 
@@ -317,6 +327,7 @@ impl<'a> Walk<'a> {
     /// Reads all of a series, its fields in any order.
     fn read_slowly(&mut self, series: &EncodedSeries) -> Result<SlowSeries<'a>, IngestError> {
         let mut slow = SlowSeries::default();
+        let (mut starts, mut created_ms) = (Vec::new(), 0);
         let mut fields = Fields::new(&self.message[series.start as usize..series.end as usize], series.start as usize);
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
@@ -325,13 +336,21 @@ impl<'a> Walk<'a> {
                 }
                 (1, Value::Varint(reference)) => slow.push(reference),
                 (2, Value::Bytes(bytes)) => {
-                    let sample = self.found.sample(bytes, fields.base() + fields.position())?;
+                    let (sample, start_ms) = self.found.started_sample(bytes, fields.base() + fields.position())?;
                     slow.samples.push(sample);
+                    starts.push(start_ms);
                 }
                 (1 | 2, _) => return Err(malformed(fields.error("a label or sample of the wrong type"))),
                 (3, Value::Bytes(_)) => self.found.refuse_histogram()?,
                 (5, Value::Bytes(bytes)) => slow.description = Some(bytes),
+                (6, Value::Varint(created)) => created_ms = created as i64,
                 _ => {}
+            }
+        }
+        for (sample, start_ms) in slow.samples.iter().zip(starts) {
+            let start_ms = if start_ms == 0 { created_ms } else { start_ms };
+            if start_ms != 0 {
+                slow.starts.push((sample.timestamp_ms, start_ms));
             }
         }
         Ok(slow)

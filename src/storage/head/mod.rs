@@ -15,6 +15,7 @@ mod postings;
 mod restore;
 mod series;
 mod shard;
+mod starts;
 mod writer;
 
 use std::ops::Range;
@@ -85,7 +86,7 @@ impl Head {
     /// The shard that owns, or would own, the series of these labels.
     pub(super) fn shard_of(&self, labels: &Labels) -> usize {
         // The high bits: the low ones choose the bucket in the shard's own map.
-        (labels.hash() >> 32) as usize % self.shards.len()
+        (super::starts::shard_hash(labels) >> 32) as usize % self.shards.len()
     }
 
     pub(super) fn shard(&self, index: usize) -> &RwLock<Shard> {
@@ -127,6 +128,11 @@ impl Head {
     /// Series alive in all shards.
     pub(super) fn series_count(&self) -> usize {
         self.series_count.load(Ordering::Relaxed)
+    }
+
+    /// How many of them are companions, that hold start times.
+    pub(super) fn companion_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().label_index().companion_count()).sum()
     }
 
     fn count_series(&self, more: usize) {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use super::super::starts;
 use super::super::tap::Interest;
 use super::aside::BELATED_SAMPLES_MAX;
 use super::chunks::Tally;
@@ -114,7 +115,7 @@ impl Shard {
         self.slots.len() as u32
     }
 
-    /// The slots of the series that satisfy all matchers, ascending.
+    /// The slots of the series that satisfy all matchers, companions included, ascending.
     pub(in crate::storage) fn select(&self, matchers: &[Matcher]) -> Vec<u32> {
         let live = || (0..self.slots()).filter(|slot| self.series(*slot).is_some()).collect();
         let mut found = self.label_index.require(matchers).unwrap_or_else(live);
@@ -196,7 +197,8 @@ impl Shard {
         let next = self.generations.get_mut(slot).expect("pushed with the slot");
         let generation = std::mem::replace(next, (*next + 1) & 0x00ff_ffff);
         let pairs = self.label_index.insert(slot, labels);
-        *self.slots.get_mut(slot).expect("pushed") = Some(Series::new(pairs, generation, interest(labels)));
+        let watched = !starts::is_companion(labels) && interest(labels);
+        *self.slots.get_mut(slot).expect("pushed") = Some(Series::new(pairs, generation, watched));
         let interned = Interned { hash: hash as u32, slot };
         self.by_labels
             .insert_unique(Interned::table_hash(hash), interned, |other| Interned::table_hash(other.hash.into()));

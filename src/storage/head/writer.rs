@@ -75,19 +75,21 @@ pub(in crate::storage) struct ShardWriter {
     pub(super) tap: TapFeed,
     pub(super) tally: Tally,
     /// Rows admitted by the batch at hand that the log must keep, but for the belated.
-    admitted: Vec<LogRow>,
+    pub(super) admitted: Vec<LogRow>,
     /// Rows of the batch at hand whose time is sealed: first those to be looked up, then those admitted.
-    belated: Vec<LogRow>,
+    pub(super) belated: Vec<LogRow>,
     /// Rows of the batch at hand whose time is sealed, and that are too old for their series unless they are stored already.
-    behind: Vec<LogRow>,
+    pub(super) behind: Vec<LogRow>,
     /// Newest of those to be looked up, by series.
     belated_newest_ms: HashMap<SeriesRef, i64>,
     pub(super) tapped: TapBatch,
+    /// Series and those that hold their samples' start times, as far as they were needed; some may be gone.
+    pub(super) companions: HashMap<SeriesRef, SeriesRef>,
 }
 
 /// Between which moments a sample is taken.
 #[derive(Clone, Copy)]
-struct Bounds {
+pub(super) struct Bounds {
     /// What is older is past the retention.
     oldest_ms: i64,
     /// What is older, and not past the retention, is belated.
@@ -131,6 +133,7 @@ impl ShardWriter {
             behind: Vec::new(),
             belated_newest_ms: HashMap::new(),
             tapped: TapBatch::default(),
+            companions: HashMap::new(),
         }
     }
 
@@ -142,13 +145,17 @@ impl ShardWriter {
         let mut shard = head.shard(self.index as usize).write();
         let bounds = self.bounds(&shard, now_ms);
         self.admit_new(&mut shard, &batch.new, bounds, &mut summary, &mut records);
-        let definition_bytes = records.len();
         self.admit_rows(&mut shard, &batch.rows, bounds, &mut summary);
         self.note_changes(&self.admitted);
         if !self.belated.is_empty() || !self.behind.is_empty() {
             shard = self.admit_belated(shard, &mut summary);
         }
+        if !batch.starts.is_empty() {
+            shard = self.admit_starts(shard, batch, bounds, &mut summary, &mut records);
+            self.note_changes(&self.admitted);
+        }
         self.note_changes(&self.belated);
+        let definition_bytes = records.len();
         let histograms = self.keep_histograms(&mut shard, batch);
         let newest_ms = self.note_span(&mut shard);
         shard.note_change(&mut self.tally);
@@ -269,11 +276,15 @@ impl ShardWriter {
         self.resolver.learn(learned, self.head.series_count());
     }
 
+    /// Whether there is no room for another series.
+    pub(super) fn is_full(&self) -> bool {
+        self.head.series_count() >= self.limits.series_max
+    }
+
     /// Refuses all samples of a series for which there is no room, or that would hold nothing.
     fn refuse_series(&self, new: &NewSeries, bounds: Bounds, summary: &mut WriteSummary) -> bool {
-        let is_full = self.head.series_count() >= self.limits.series_max;
         let holds_some = new.samples.iter().any(|sample| bounds.refusal(sample.timestamp_ms).is_none());
-        if !is_full && holds_some {
+        if !self.is_full() && holds_some {
             return false;
         }
         for sample in &new.samples {
@@ -285,7 +296,13 @@ impl ShardWriter {
 
     /// Takes one row, or puts it to those that are looked up first. Returns why it is refused, if it is.
     #[inline]
-    fn take(&mut self, series: &mut Series, row: Row, bounds: Bounds, summary: &mut WriteSummary) -> Option<Refusal> {
+    pub(super) fn take(
+        &mut self,
+        series: &mut Series,
+        row: Row,
+        bounds: Bounds,
+        summary: &mut WriteSummary,
+    ) -> Option<Refusal> {
         series.retiring = false;
         let Row { series: reference, timestamp_ms, value } = row;
         let admission = if bounds.floor_ms <= timestamp_ms && timestamp_ms <= bounds.ceiling_ms {
@@ -332,7 +349,7 @@ impl ShardWriter {
     }
 
     /// Admits the belated rows of the batch, of which `self.belated` then holds those that were stored.
-    fn admit_belated<'a>(
+    pub(super) fn admit_belated<'a>(
         &mut self,
         shard: RwLockWriteGuard<'a, Shard>,
         summary: &mut WriteSummary,

@@ -9,6 +9,7 @@ mod full_disk;
 mod histograms;
 mod review;
 mod simulation;
+mod starts;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

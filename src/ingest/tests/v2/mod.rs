@@ -3,6 +3,7 @@
 mod against_prost;
 mod bounds;
 mod requests;
+mod starts;
 
 use super::*;
 
