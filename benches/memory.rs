@@ -32,7 +32,7 @@ fn main() {
     };
     for pod in 0..PODS {
         let new = (0..SERIES_PER_POD).map(|index| new_series(&storage, pod, index));
-        write(ShardBatch { rows: Vec::new(), new: new.collect() });
+        write(ShardBatch { rows: Vec::new(), new: new.collect(), ..ShardBatch::default() });
     }
     let series: Vec<SeriesRef> = {
         let known = storage.resolver().known();
@@ -46,7 +46,11 @@ fn main() {
                 timestamp_ms: newest_ms,
                 value: value(from * ROWS + index, scrape),
             };
-            write(ShardBatch { rows: part.iter().enumerate().map(row).collect(), new: Vec::new() });
+            write(ShardBatch {
+                rows: part.iter().enumerate().map(row).collect(),
+                new: Vec::new(),
+                ..ShardBatch::default()
+            });
         }
     }
     drop(series);

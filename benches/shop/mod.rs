@@ -143,6 +143,10 @@ impl DiskFile for NullFile {
         Ok(())
     }
 
+    fn reserve(&self, _: u64) -> Result<(), DiskError> {
+        Ok(())
+    }
+
     fn truncate(&self, _: u64) -> Result<(), DiskError> {
         Ok(())
     }

@@ -10,8 +10,8 @@ use super::json;
 use super::parameters::unescape_label_name;
 use super::queries::cut;
 use super::reply::{self, ApiError, Reply};
-use super::request::{Parameters, percent_decode};
-use crate::model::{Labels, Matcher, TimeRange};
+use super::request::Parameters;
+use crate::model::{Labels, Matcher, TimeRange, percent_decoded};
 use crate::query::{Cancelled, QueryError, parse_matchers};
 use crate::storage::view::{ReadView, ViewError};
 
@@ -113,10 +113,9 @@ pub(super) async fn label_names(call: Call) -> Result<Reply, ApiError> {
 
 /// `/api/v1/label/{name}/values`
 pub(super) async fn label_values(call: Call) -> Result<Reply, ApiError> {
-    let Some(name) = percent_decode(&call.captured) else {
+    let Some(name) = percent_decoded(&call.captured).map(|name| unescape_label_name(&name)) else {
         return Err(ApiError::bad_data(format!("invalid label name: {:?}", call.captured)));
     };
-    let name = unescape_label_name(&name);
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }

@@ -93,7 +93,7 @@ fn told(
 ) -> Result<String, QueryError> {
     let mut text = String::new();
     let mut family: Option<&str> = None;
-    let mut columns = Columns::default();
+    let (mut columns, mut histograms) = (Columns::default(), Vec::new());
     let found = select(view, selectors, range)?;
     for series in &found {
         if cancelled.is_set() {
@@ -101,10 +101,11 @@ fn told(
         }
         let Some(name) = series.labels().get(METRIC_NAME) else { continue };
         columns.clear();
-        series.read(range, &mut columns);
+        histograms.clear();
+        series.read_both(range, &mut columns, &mut histograms);
         let newest = columns.timestamps_ms.last().zip(columns.values.last());
         let Some((time_ms, value)) = newest.filter(|(_, value)| !is_stale(**value)) else { continue };
-        if is_a_histogram(series, range, *time_ms) {
+        if histograms.last().is_some_and(|(histogram_ms, _)| histogram_ms > time_ms) {
             continue;
         }
         let name_written = escape_name(name, escaping);
@@ -118,13 +119,6 @@ fn told(
         writeln!(text, " {} {time_ms}", number(*value)).expect("a string takes all writes");
     }
     Ok(text)
-}
-
-/// Whether the newest sample is one that the text cannot say.
-fn is_a_histogram(series: &SeriesView, range: TimeRange, newest_number_ms: i64) -> bool {
-    let mut histograms = Vec::new();
-    series.read_histograms(range, &mut histograms);
-    histograms.last().is_some_and(|(time_ms, _)| *time_ms > newest_number_ms)
 }
 
 /// The series of any of the selectors, each once, in order of their names.

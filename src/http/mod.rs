@@ -36,6 +36,8 @@ mod compress;
 mod connections;
 mod entrance;
 mod federate;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod journal;
 mod json;
 mod language;
@@ -72,6 +74,9 @@ use crate::storage::{Snapshots, Storage};
 use crate::telemetry::Registry;
 
 pub use entrance::Entrance;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use fuzzing::{form, label_name, span_ms, time_ms};
 pub use journal::{ACTIVE_QUERIES_FILE, QueryJournal};
 pub use limits::HttpLimits;
 pub use listener::{listen, serve};

@@ -190,6 +190,8 @@ struct Ask {
     query: String,
     timeout: Option<Duration>,
     lookback_ms: Option<i64>,
+    /// `nocache=1`: every step is to be computed.
+    no_cache: bool,
     /// Most series that the client wants.
     limit: usize,
     /// Whether the answer is to say what it cost, and by step.
@@ -208,6 +210,7 @@ impl Ask {
             query: parameters.get("query").unwrap_or("").to_owned(),
             timeout: parameters.timeout()?,
             lookback_ms,
+            no_cache: parameters.get("nocache") == Some("1"),
             limit: parameters.limit()?,
             stats: match parameters.get("stats") {
                 None => Stats::None,
@@ -236,6 +239,7 @@ async fn evaluate(
         let options = Options {
             timeout: ask.timeout,
             lookback_ms: ask.lookback_ms,
+            no_cache: ask.no_cache || ask.stats != Stats::None,
             cancelled: cancelled.clone(),
             usage: if ask.stats == Stats::BySteps { Usage::by_step() } else { Usage::default() },
         };

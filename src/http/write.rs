@@ -10,7 +10,7 @@ use hyper::{Response, StatusCode};
 use super::call::{Call, Front};
 use super::reply::{ApiError, Reply, come_again, text, with_number};
 use super::request::{BodyError, HeldBody};
-use crate::ingest::{IngestError, WriteHead};
+use crate::ingest::{IngestError, PushError, WriteHead};
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 
@@ -50,9 +50,10 @@ pub(super) async fn read_body(front: &Front, body: Incoming) -> Result<HeldBody<
     read.map_err(|error| refused(&error))
 }
 
-/// The answer to a write: nothing but the status when all is stored, else what was not, and why.
-pub(super) fn told(outcome: Result<(), IngestError>, status: StatusCode) -> Reply {
-    match outcome {
+/// The answer to a write: nothing but the status when all is stored, else what was not, and why. A push may fail in every
+/// way in which other writes do.
+pub(super) fn told(outcome: Result<(), impl Into<PushError>>, status: StatusCode) -> Reply {
+    match outcome.map_err(Into::into) {
         Ok(()) => {
             let mut reply = Response::default();
             *reply.status_mut() = status;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::protobuf::{append_bytes, append_head, field_bytes};
 use super::verdict::RefusedRows;
 use super::{IngestError, IngestLimits, Metadata, MetricKind};
 use crate::model::{LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
@@ -254,28 +255,10 @@ pub(super) fn raw_key(labels: &Labels) -> Vec<u8> {
 fn encode_key(pairs: &[(&str, &str)], key: &mut Vec<u8>) {
     key.clear();
     for (name, value) in pairs {
-        let length = 2 + varint_bytes(name.len()) + name.len() + varint_bytes(value.len()) + value.len();
-        key.push(0x0a);
-        append_varint(key, length);
-        key.push(0x0a);
-        append_varint(key, name.len());
-        key.extend_from_slice(name.as_bytes());
-        key.push(0x12);
-        append_varint(key, value.len());
-        key.extend_from_slice(value.as_bytes());
+        append_head(key, 1, field_bytes(name.len()) + field_bytes(value.len()));
+        append_bytes(key, 1, name.as_bytes());
+        append_bytes(key, 2, value.as_bytes());
     }
-}
-
-fn append_varint(out: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn varint_bytes(number: usize) -> usize {
-    number.max(1).ilog2() as usize / 7 + 1
 }
 
 /// Says that a request is over a limit that is counted while it is read; `setting` without the `limits.` before it.

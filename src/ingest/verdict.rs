@@ -55,7 +55,7 @@ const TOLD_BYTES_MAX: usize = 4096;
 /// A text of a length that suits an answer.
 pub(super) fn cut(mut told: String) -> String {
     if told.len() > TOLD_BYTES_MAX {
-        told.truncate(told.floor_char_boundary(TOLD_BYTES_MAX));
+        told.truncate(told.floor_char_boundary(TOLD_BYTES_MAX - "…".len()));
         told.push('…');
     }
     told

@@ -1,11 +1,14 @@
-//! The values that every room speaks of: labels, samples, histograms, matchers, time ranges. No I/O, no state.
+//! The values that every room speaks of: labels, samples, histograms, matchers, time ranges, and texts of addresses. No
+//! I/O, no state.
 
+mod escapes;
 mod histogram;
 mod labels;
 mod matcher;
 mod pattern;
 mod sample;
 
+pub use escapes::percent_decoded;
 pub use histogram::{
     BUCKETS_COUNT_MAX, Bucket, CounterResetHint, Estimate, FloatHistogram, HistogramError, HistogramLiteral,
     HistogramMean, HistogramSum, IntegerHistogram, LiteralError, MixedSchemas, NanObservations, Reconciled,

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, Cancelled, Limits};
+use super::cache::{AnswerCache, CacheFigures, Key, Part, reaches_back_only};
 use super::column::{Column, Element, Grid};
+use super::edges;
 use super::error::QueryError;
-use super::eval::{Context, Evaluated, Scalar, evaluate};
+use super::eval::{Context, Evaluated, ResetsWanted, Scalar, evaluate};
 use super::lower::{self, Frame};
 use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
-use super::syntax;
+use super::syntax::{self, Edges};
 use super::table::{Scratch, Table};
 use super::usage::Usage;
 use super::window::{Samples, Windows};
@@ -24,6 +26,7 @@ pub struct Engine {
     limits: Limits,
     clock: Clock,
     delays_names: bool,
+    cache: Option<Arc<AnswerCache>>,
 }
 
 /// What one request asks for beside the query.
@@ -33,6 +36,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How far back an instant selector looks, in ms; the engine's default when it is not given.
     pub lookback_ms: Option<i64>,
+    /// Computes all steps, also those that are known.
+    pub no_cache: bool,
     /// Set when the client leaves.
     pub cancelled: Cancelled,
     /// Where the cost is written.
@@ -114,13 +119,23 @@ pub fn parse_matchers(selector: &str) -> Result<Vec<Matcher>, QueryError> {
 impl Engine {
     /// An engine that measures its queries' time by `clock`.
     pub fn new(limits: Limits, clock: Clock) -> Engine {
-        Engine { limits, clock, delays_names: false }
+        Engine { limits, clock, delays_names: false, cache: None }
     }
 
     /// Whether functions leave the metric's name on until the end of the query, so that it can be grouped by. Prometheus
     /// calls this `promql-delayed-name-removal`.
     pub fn delaying_names(self, delays_names: bool) -> Engine {
         Engine { delays_names, ..self }
+    }
+
+    /// With at most so many bytes of answers kept, to go on from when they are asked for again. 0: none are.
+    pub fn caching(self, bytes_max: usize) -> Engine {
+        Engine { cache: (bytes_max > 0).then(|| Arc::new(AnswerCache::new(bytes_max))), ..self }
+    }
+
+    /// How often answers were used again.
+    pub fn cache_figures(&self) -> CacheFigures {
+        self.cache.as_ref().map(|cache| cache.figures()).unwrap_or_default()
     }
 
     /// The bounds on every query.
@@ -138,7 +153,7 @@ impl Engine {
             _ => Ok(match evaluate(context, &plan)? {
                 Evaluated::Scalar(scalar) => Value::Scalar(time_ms, scalar.at(0)),
                 Evaluated::Text(text) => Value::String(time_ms, text),
-                Evaluated::Vector(table) => vector(context, table.settle_names(), time_ms)?,
+                Evaluated::Vector(table) => vector(context, table.settle_names(), time_ms, plan.orders_rows())?,
             }),
         })
     }
@@ -162,15 +177,54 @@ impl Engine {
                 plan.kind().name()
             )));
         }
-        self.run(view, query, grid, frame, options, |context| {
-            let mut series = match evaluate(context, &plan)? {
+        let lookback_ms = self.lookback_ms(options);
+        let cache = self.cache.as_ref().filter(|_| !options.no_cache && reaches_back_only(&plan));
+        // The stamp first: whatever is read behind it, and changes behind it, is then known to have changed.
+        let cached = cache.and_then(|cache| Some((cache, view.stamp(self.clock.monotonic())?)));
+        let Some((cache, stamp)) = cached else {
+            return Ok(self.part(view, query, &plan, grid, frame, options)?.answer());
+        };
+        let key = Key::new(query, grid, lookback_ms);
+        let part = match cache.find(&key, grid, view) {
+            Some((known, count)) if count == grid.count => known,
+            Some((known, count)) => {
+                let rest = Grid { start_ms: grid.time_ms(count), count: grid.count - count, ..grid };
+                known.join(self.part(view, query, &plan, rest, frame, options)?)
+            }
+            None => self.part(view, query, &plan, grid, frame, options)?,
+        };
+        // What damage left out must not be taken for all there is once the file can be read again.
+        if view.left_out().is_empty() {
+            cache.keep(key, stamp, grid, &part);
+        }
+        Ok(part.answer())
+    }
+
+    /// The series of a range query at some of its steps.
+    fn part(
+        &self,
+        view: &ReadView,
+        query: &str,
+        plan: &Plan,
+        grid: Grid,
+        frame: Frame,
+        options: &Options,
+    ) -> Result<Part, QueryError> {
+        let answer = self.run(view, query, grid, frame, options, |context| {
+            let mut series = match evaluate(context, plan)? {
                 Evaluated::Scalar(scalar) => vec![constant_series(grid, &scalar)],
                 Evaluated::Vector(table) => matrix(context, &table.settle_names())?,
                 Evaluated::Text(_) => unreachable!("the kind was checked"),
             };
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
             Ok(Value::Matrix(series))
-        })
+        })?;
+        let Value::Matrix(series) = answer.value else { unreachable!("made above") };
+        Ok(Part { series, warnings: answer.warnings, infos: answer.infos })
+    }
+
+    fn lookback_ms(&self, options: &Options) -> i64 {
+        options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms)
     }
 
     fn prepare(&self, query: &str, frame: Frame, options: &Options) -> Result<Plan, QueryError> {
@@ -222,7 +276,8 @@ impl Engine {
             frame,
             counts_samples: true,
             delays_names: self.delays_names,
-            lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms),
+            resets: ResetsWanted::Stored,
+            lookback_ms: self.lookback_ms(options),
         };
         let value = evaluate(&context);
         options.usage.write(|used| {
@@ -234,6 +289,12 @@ impl Engine {
         let (mut warnings, infos) = notes.close(query);
         warnings.extend(view.left_out());
         Ok(Answer { value, warnings, infos })
+    }
+}
+
+impl Part {
+    fn answer(self) -> Answer {
+        Answer { value: Value::Matrix(self.series), warnings: self.warnings, infos: self.infos }
     }
 }
 
@@ -252,8 +313,12 @@ fn constant_series(grid: Grid, scalar: &Scalar) -> Series {
     series(grid, Arc::new(Labels::empty()), &Column::full(values))
 }
 
-fn vector(context: &Context<'_>, table: Table<'_>, time_ms: i64) -> Result<Value, QueryError> {
-    let rows = table.collect(context.budget, 1)?;
+/// `is_ordered`: the order of the rows is the query's own.
+fn vector(context: &Context<'_>, table: Table<'_>, time_ms: i64, is_ordered: bool) -> Result<Value, QueryError> {
+    let mut rows = table.collect(context.budget, 1)?;
+    if !is_ordered {
+        rows.sort_unstable_by(|a, b| a.0.labels.cmp(&b.0.labels));
+    }
     let sampled = |column: &Column| match column.element(0) {
         Some(Element::Histogram(histogram)) => Sampled::Histogram(histogram.clone()),
         _ => Sampled::Number(column.values[0]),
@@ -275,7 +340,8 @@ fn matrix(context: &Context<'_>, table: &Table<'_>) -> Result<Vec<Series>, Query
 
 fn series(grid: Grid, labels: Arc<Labels>, column: &Column) -> Series {
     let count = column.present.count();
-    let mut points = Columns { timestamps_ms: Vec::with_capacity(count), values: Vec::with_capacity(count) };
+    let (timestamps_ms, values) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut points = Columns { timestamps_ms, values, ..Columns::default() };
     column.iter().for_each(|(step, value)| points.push(grid.time_ms(step), value));
     let histograms = column.iter_histograms().map(|(step, value)| (grid.time_ms(step), value.clone())).collect();
     Series { labels, points, histograms }
@@ -290,9 +356,17 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
         context.budget.check()?;
         let mut samples = Samples::default();
         windows.read(row, &mut samples, &mut scratch)?;
-        let Samples { numbers: points, histograms } = samples;
+        let Samples { numbers: mut points, histograms, .. } = samples;
         context.budget.note_queryable(points.len() + histograms.len());
         context.budget.note_queryable_at(0, points.len() + histograms.len());
+        if let Some(edges) = range.edges {
+            if !histograms.is_empty() {
+                let name = if edges == Edges::Anchored { "anchored" } else { "smoothed" };
+                return Err(QueryError::Execution(format!("{name} modifier is not supported with histograms")));
+            }
+            let end_ms = windows.grid.start_ms;
+            points = edges::points(&points, (end_ms.saturating_sub(range.range_ms), end_ms), edges);
+        }
         if !points.is_empty() || !histograms.is_empty() {
             all.push(Series { labels: head.labels, points, histograms });
         }

@@ -6,7 +6,8 @@ use super::error::QueryError;
 use super::leaf::{self, Shown};
 use super::lower::Frame;
 use super::notes::Notes;
-use super::plan::{Node, Plan, Rollup};
+use super::plan::{Function, Node, Plan, Rollup};
+use super::syntax::Operator;
 use super::table::Table;
 use super::{aggregate, binary, functions, rollup};
 use crate::storage::view::ReadView;
@@ -28,6 +29,38 @@ pub(super) struct Context<'q> {
     pub(super) counts_samples: bool,
     /// Whether metrics' names go at the end of the query, and not where they lose their meaning.
     pub(super) delays_names: bool,
+    /// What is to be known of the resets of stored histograms.
+    pub(super) resets: ResetsWanted,
+}
+
+/// Whether selectors tell of each native histogram if the counter started anew before it, where that is not stored.
+///
+/// Prometheus finds it out when only counts and sums are wanted, and so do warnings of resets that contradict each other
+/// depend on that: `histogram_count(sum(h))` has them where `sum(h)` has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResetsWanted {
+    /// Nobody asked.
+    Stored,
+    /// Within a function of counts and sums.
+    Found,
+    /// Within something that needs the buckets, whatever else it is in.
+    Never,
+}
+
+impl<'q> Context<'q> {
+    /// What the arguments of an expression are evaluated in.
+    fn within(&self, node: &Node) -> Context<'q> {
+        use Function::{
+            HistogramAvg, HistogramCount, HistogramFraction, HistogramQuantile, HistogramQuantiles, HistogramSum,
+        };
+        let resets = match node {
+            Node::Call { function: HistogramCount | HistogramSum | HistogramAvg, .. } => ResetsWanted::Found,
+            Node::Call { function: HistogramQuantile | HistogramQuantiles | HistogramFraction, .. }
+            | Node::Binary { operator: Operator::TrimUpper | Operator::TrimLower, .. } => ResetsWanted::Never,
+            _ => self.resets,
+        };
+        Context { resets: if self.resets == ResetsWanted::Never { self.resets } else { resets }, ..*self }
+    }
 }
 
 /// One number for each step.
@@ -71,16 +104,19 @@ pub(super) enum Evaluated<'q> {
 /// Evaluates any expression but a range, which only [`super::window`] reads.
 pub(super) fn evaluate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evaluated<'q>, QueryError> {
     context.budget.check()?;
+    let context = &context.within(&plan.node);
     Ok(match &plan.node {
         Node::Number(number) => Evaluated::Scalar(Scalar::Constant(*number)),
         Node::Text(text) => Evaluated::Text(text.clone()),
         Node::Selector(selector) => Evaluated::Vector(leaf::instant(context, selector, Shown::Value)?),
         Node::Range(_) => return Err(QueryError::bad_data("a range vector can only be the argument of a function")),
         Node::Rollup { function: Rollup::Absent, range, .. } => {
+            rollup::check_edges(Rollup::Absent, range.edges)?;
             Evaluated::Vector(functions::absent_over_time(context, range)?)
         }
         Node::Rollup { function, range, parameters } => {
-            let parameters = parameters.iter().map(|plan| scalar(context, plan)).collect::<Result<_, _>>()?;
+            let parameter = |plan: &'q Plan| Ok::<_, QueryError>((scalar(context, plan)?, plan.span));
+            let parameters = parameters.iter().map(parameter).collect::<Result<_, _>>()?;
             Evaluated::Vector(rollup::rollup(context, *function, range, parameters)?)
         }
         Node::Aggregate { .. } => Evaluated::Vector(aggregate::aggregate(context, plan)?),

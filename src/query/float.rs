@@ -31,13 +31,29 @@ pub fn format_plain(value: f64) -> String {
     }
 }
 
-/// A number within a message, as Go's `%g` writes it: an exponent below 1e-4 and from 1e21 on.
+/// A number within a message, as Go's `%g` writes it: an exponent below 1e-4 and from 1e6 on.
 pub(super) fn format_go_g(value: f64) -> String {
     let magnitude = value.abs();
-    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e21).contains(&magnitude) {
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e6).contains(&magnitude) {
         return go_exponent(value);
     }
     format_plain(value)
+}
+
+/// A number rounded to two digits, as Go's `%.2g` writes it: an exponent below 1e-4 and from 100 on.
+pub(super) fn format_two_digits(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format_plain(value);
+    }
+    let rounded: f64 = format!("{value:.1e}").parse().expect("a number was written");
+    if (1e-4..1e2).contains(&rounded.abs()) { format_plain(rounded) } else { go_exponent(rounded) }
+}
+
+/// A number as a label's value in OpenMetrics: as [`format_go_g`], whole ones with `.0`.
+pub(super) fn format_open_metrics(value: f64) -> String {
+    let text = format_go_g(value);
+    let is_whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if is_whole { text + ".0" } else { text }
 }
 
 /// Rust writes `1e-7` where Go writes `1e-07`: a sign always, and two digits at least.
@@ -80,6 +96,35 @@ impl Sum {
     }
 }
 
+/// Sums of fewer values are not worth more than one at a time.
+const LANED_VALUES_MIN: usize = 16;
+const LANES: usize = 4;
+
+impl Sum {
+    /// The sum of the values. Of many, four at a time: each addition waits for the one before, and four need not wait for
+    /// each other.
+    pub(super) fn of_all(values: &[f64]) -> Sum {
+        let mut sum = Sum::default();
+        if values.len() < LANED_VALUES_MIN {
+            values.iter().for_each(|value| sum.add(*value));
+            return sum;
+        }
+        let mut lanes = [Sum::default(); LANES];
+        let fours = values.chunks_exact(LANES);
+        fours.remainder().iter().for_each(|value| sum.add(*value));
+        for four in fours {
+            for (lane, value) in lanes.iter_mut().zip(four) {
+                lane.add(*value);
+            }
+        }
+        for lane in lanes {
+            sum.add(lane.total);
+            sum.lost += lane.lost;
+        }
+        sum
+    }
+}
+
 /// A mean that is a compensated sum until that would overflow, and a running mean from there on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mean {
@@ -89,6 +134,17 @@ pub(super) struct Mean {
 }
 
 impl Mean {
+    /// The mean of the values.
+    pub(super) fn of_all(values: &[f64]) -> f64 {
+        let (sum, count) = (Sum::of_all(values), values.len() as f64);
+        if sum.total.is_finite() {
+            return sum.total / count + sum.lost / count;
+        }
+        let mut mean = Mean::default();
+        values.iter().for_each(|value| mean.add(*value));
+        mean.value()
+    }
+
     pub(super) fn add(&mut self, value: f64) {
         self.count += 1.0;
         if self.count == 1.0 {

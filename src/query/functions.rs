@@ -1,18 +1,20 @@
 //! Functions of scalars, strings and instant vectors.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::aggregate::warn_of_quantile;
 use super::column::{Column, Steps};
 use super::error::QueryError;
 use super::eval::{Context, Evaluated, Scalar, evaluate, scalar, text, vector};
-use super::histogram::{self, Asked};
+use super::histogram::{Asked, Places, of_histograms};
+use super::histogram_functions;
 use super::leaf::{self, Shown};
 use super::lower::Frame;
 use super::plan::{Function, Node, Plan, Range, RangeInput, Rollup, Selector};
-use super::syntax::tree::Span;
+use super::syntax::Span;
 use super::table::{Row, Table};
-use super::{calendar, labelling, rank, rollup};
+use super::{calendar, info, labelling, rank, rollup};
 use crate::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 /// Evaluates one call whose arguments the parser has checked. `span` is where it stands.
@@ -24,6 +26,10 @@ pub(super) fn call<'q>(
 ) -> Result<Evaluated<'q>, QueryError> {
     if let Some(compute) = elementwise(function) {
         return Ok(Evaluated::Vector(each(context, vector(context, &arguments[0])?, move |_, value| compute(value))));
+    }
+    if let Some(number) = histogram_functions::number(function) {
+        let table = vector(context, &arguments[0])?;
+        return Ok(Evaluated::Vector(histogram_functions::each(context, table, number)));
     }
     Ok(Evaluated::Vector(match function {
         Function::Time => return Ok(Evaluated::Scalar(time(context)?)),
@@ -60,24 +66,15 @@ pub(super) fn call<'q>(
                 &sources,
             )?
         }
-        Function::HistogramQuantile => {
-            let q = scalar(context, &arguments[0])?;
-            warn_of_quantile(context, &q, arguments[0].span);
-            histogram::of_buckets(context, Asked::Quantile(q), vector(context, &arguments[1])?, arguments[1].span)?
+        Function::SortByLabel | Function::SortByLabelDesc => {
+            let labels: Vec<&str> = arguments[1..].iter().map(text).collect();
+            let descending = function == Function::SortByLabelDesc;
+            rank::sort_by_label(context, vector(context, &arguments[0])?, &labels, descending, span)?
         }
-        Function::HistogramFraction => {
-            let asked = Asked::Fraction(scalar(context, &arguments[0])?, scalar(context, &arguments[1])?);
-            histogram::of_buckets(context, asked, vector(context, &arguments[2])?, arguments[2].span)?
+        Function::HistogramQuantile | Function::HistogramQuantiles | Function::HistogramFraction => {
+            histograms(context, function, arguments)?
         }
-        Function::HistogramQuantiles
-        | Function::HistogramAvg
-        | Function::HistogramCount
-        | Function::HistogramSum
-        | Function::HistogramStddev
-        | Function::HistogramStdvar
-        | Function::SortByLabel
-        | Function::SortByLabelDesc
-        | Function::Info => return Err(QueryError::Unsupported(format!("{}()", function.name()))),
+        Function::Info => info::info(context, arguments)?,
         date => {
             let part = calendar::part(date);
             let table = match arguments.first() {
@@ -89,6 +86,28 @@ pub(super) fn call<'q>(
     }))
 }
 
+/// Functions of histograms of both kinds.
+fn histograms<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan]) -> Result<Table<'q>, QueryError> {
+    let quantile = |argument: &'q Plan| {
+        let q = scalar(context, argument)?;
+        warn_of_quantile(context, &q, argument.span);
+        Ok::<Scalar, QueryError>(q)
+    };
+    let (asked, argument, repair) = match function {
+        Function::HistogramQuantile => (Asked::Quantile(quantile(&arguments[0])?), &arguments[1], &arguments[1]),
+        Function::HistogramQuantiles => {
+            let all = arguments[2..].iter().map(quantile).collect::<Result<_, _>>()?;
+            (Asked::Quantiles(text(&arguments[1]).to_owned(), all), &arguments[0], &arguments[1])
+        }
+        _ => {
+            let asked = Asked::Fraction(scalar(context, &arguments[0])?, scalar(context, &arguments[1])?);
+            (asked, &arguments[2], &arguments[2])
+        }
+    };
+    let places = Places { vector: argument.span, repair: repair.span };
+    of_histograms(context, asked, vector(context, argument)?, places)
+}
+
 /// Functions that make one number of one number.
 fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
     Some(match function {
@@ -97,9 +116,9 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Floor => f64::floor,
         Function::Exp => f64::exp,
         Function::Sqrt => f64::sqrt,
-        Function::Ln => f64::ln,
+        Function::Ln => ln,
         Function::Log2 => f64::log2,
-        Function::Log10 => f64::log10,
+        Function::Log10 => |value| if is_tiny(value) { ln(value) / std::f64::consts::LN_10 } else { value.log10() },
         Function::Sgn => sign,
         Function::Sin => f64::sin,
         Function::Cos => f64::cos,
@@ -117,6 +136,20 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Rad => |degrees| degrees * std::f64::consts::PI / 180.0,
         _ => return None,
     })
+}
+
+/// Whether a number has fewer digits than others because it is so near to zero.
+fn is_tiny(value: f64) -> bool {
+    value > 0.0 && value < f64::MIN_POSITIVE
+}
+
+/// The natural logarithm. Of the tiniest numbers it is what Prometheus on amd64 makes of it, where Go takes their digits
+/// for those of a number from 2^-1023 on.
+fn ln(value: f64) -> f64 {
+    if !is_tiny(value) {
+        return value.ln();
+    }
+    (value / f64::MIN_POSITIVE).ln_1p() - 1023.0 * std::f64::consts::LN_2
 }
 
 /// Zero and NaN stay what they are.
@@ -230,14 +263,22 @@ fn round(value: f64, to: f64) -> f64 {
     (value * inverse + 0.5).floor() / inverse
 }
 
-/// Unlike `f64::max`, not a number if either is not.
+/// Unlike `f64::max`, not a number if either is not, but for an infinite one, and zero rather than minus zero.
 fn largest(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a > b || (a == b && a.is_sign_positive()) {
+        a
+    } else {
+        b
+    }
 }
 
-/// Unlike `f64::min`, not a number if either is not.
+/// As [`largest`], turned round.
 fn smallest(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+    -largest(-a, -b)
 }
 
 /// 1 at the steps at which the vector is empty.
@@ -274,12 +315,16 @@ fn empty_steps(context: &Context<'_>, table: &Table<'_>) -> Result<Column, Query
     Ok(column)
 }
 
-/// What is known of a series that is not there: labels that are compared once, and by equality.
+/// What is known of a series that is not there: a label's first comparison, if it is by equality and no other follows.
 fn absent_labels(matchers: &[Matcher]) -> Result<Labels, QueryError> {
-    let compared = |name: &str| matchers.iter().filter(|matcher| matcher.name() == name).count();
-    let known = matchers
-        .iter()
-        .filter(|one| one.op() == MatchOp::Equal && one.name() != METRIC_NAME && compared(one.name()) == 1)
-        .map(|one| (one.name(), one.value()));
+    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut settled: BTreeSet<&str> = BTreeSet::new();
+    for one in matchers.iter().filter(|one| one.name() != METRIC_NAME) {
+        if one.op() == MatchOp::Equal && settled.insert(one.name()) {
+            known.insert(one.name(), one.value());
+        } else {
+            known.remove(one.name());
+        }
+    }
     Labels::from_pairs(known).map_err(|error| QueryError::Execution(error.to_string()))
 }

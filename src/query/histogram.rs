@@ -1,259 +1,309 @@
-//! Quantiles of classic histograms: counters of what was at most `le`, one series a bucket.
+//! What is asked of histograms of both kinds in one vector: `histogram_quantile`, `histogram_quantiles`,
+//! `histogram_fraction`.
 //!
-//! Worked example: 10 observations up to 0.1 s, 30 up to 0.5 s, 40 in all. The 0.5 quantile is the 20th of 40, in the
-//! bucket from 0.1 to 0.5 that holds 20; it is the 10th of those, so half way: 0.3 s.
+//! ```text
+//! x_bucket{node="1", le="0.1"}   10
+//! x_bucket{node="1", le="+Inf"}  40     ─►  family x_bucket{node="1"}: two buckets
+//! y{node="1"}         {{count:40}}      ─►  family y{node="1"}: a native histogram
+//! ```
+//!
+//! A family is what has the same labels but for `le`. One that has buckets and a native histogram at the same step has no
+//! answer there, and a number without a bound is no bucket; both are told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::budget::Budget;
+use parking_lot::Mutex;
+
+use super::aggregate::with_label;
+use super::buckets::{fraction, repaired_quantile};
 use super::column::Column;
 use super::error::QueryError;
 use super::eval::{Context, Scalar};
-use super::notes::Notes;
-use super::syntax::tree::Span;
+use super::float::format_open_metrics;
+use super::syntax::Span;
+use super::syntax::quote;
 use super::table::{Row, Scratch, Source, Table};
-use crate::model::{Labels, METRIC_NAME};
+use crate::model::{FloatHistogram, Labels, NanObservations};
 
 /// The label with a bucket's upper bound.
 const BOUND: &str = "le";
-/// Counts that differ by less than this share are the same: the rest is rounding of rates and sums.
-const DELTA_MIN: f64 = 1e-12;
-
-/// The value below which the share `q` of the observations lies, by proportion within its bucket.
-///
-/// `buckets` are (upper bound, observations up to there); they are sorted and repaired in place: equal bounds become
-/// one, and counts that fall are raised to the one before. Not a number without a `+Inf` bucket, without a second
-/// bucket, or without observations; infinite for a `q` outside of 0 to 1.
-///
-/// ```
-/// let mut buckets = vec![(0.1, 10.0), (0.5, 30.0), (f64::INFINITY, 40.0)];
-/// assert!((dozor::query::bucket_quantile(0.5, &mut buckets) - 0.3).abs() < 1e-12);
-/// ```
-pub fn bucket_quantile(q: f64, buckets: &mut Vec<(f64, f64)>) -> f64 {
-    repaired_quantile(q, buckets).0
-}
-
-/// The quantile, and whether falling counts had to be repaired for it.
-fn repaired_quantile(q: f64, buckets: &mut Vec<(f64, f64)>) -> (f64, bool) {
-    if q.is_nan() || buckets.is_empty() {
-        return (f64::NAN, false);
-    }
-    if q < 0.0 {
-        return (f64::NEG_INFINITY, false);
-    }
-    if q > 1.0 {
-        return (f64::INFINITY, false);
-    }
-    buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if buckets[buckets.len() - 1].0 != f64::INFINITY {
-        return (f64::NAN, false);
-    }
-    join_equal_bounds(buckets);
-    let repaired = make_ascending(buckets);
-    if buckets.len() < 2 {
-        return (f64::NAN, repaired);
-    }
-    (interpolate(q, buckets), repaired)
-}
-
-fn join_equal_bounds(buckets: &mut Vec<(f64, f64)>) {
-    buckets.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        if same {
-            kept.1 += next.1;
-        }
-        same
-    });
-}
-
-/// Raises counts that fall, and says whether any fell by more than rounding.
-fn make_ascending(buckets: &mut [(f64, f64)]) -> bool {
-    let mut fell = false;
-    let mut before = buckets[0].1;
-    for (_, count) in &mut buckets[1..] {
-        if almost_equal(before, *count) {
-            *count = before;
-        } else if *count < before {
-            *count = before;
-            fell = true;
-        }
-        before = *count;
-    }
-    fell
-}
-
-fn almost_equal(a: f64, b: f64) -> bool {
-    if a == b {
-        return true;
-    }
-    let (sum, difference) = (a.abs() + b.abs(), (a - b).abs());
-    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
-        return difference < DELTA_MIN * f64::MIN_POSITIVE;
-    }
-    difference / sum.min(f64::MAX) < DELTA_MIN
-}
-
-/// `q` is in 0 to 1, the buckets are at least two, ascending in both, the last without bound.
-fn interpolate(q: f64, buckets: &[(f64, f64)]) -> f64 {
-    let last = buckets.len() - 1;
-    let observations = buckets[last].1;
-    if observations == 0.0 || observations.is_nan() {
-        return f64::NAN;
-    }
-    let rank = q * observations;
-    let found = buckets[..last].partition_point(|(_, count)| *count < rank);
-    if found == last {
-        return buckets[last - 1].0;
-    }
-    let (upper, count) = buckets[found];
-    match found.checked_sub(1) {
-        None if upper <= 0.0 => upper,
-        None => upper * (rank / count),
-        Some(below) => {
-            let (lower, count_below) = buckets[below];
-            lower + (upper - lower) * ((rank - count_below) / (count - count_below))
-        }
-    }
-}
-
-/// The share of observations between two bounds.
-fn fraction(lower: f64, upper: f64, buckets: &mut Vec<(f64, f64)>) -> f64 {
-    if buckets.is_empty() {
-        return f64::NAN;
-    }
-    buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if buckets[buckets.len() - 1].0 != f64::INFINITY {
-        return f64::NAN;
-    }
-    join_equal_bounds(buckets);
-    let count = buckets[buckets.len() - 1].1;
-    if count == 0.0 || lower.is_nan() || upper.is_nan() || buckets.len() < 2 {
-        return f64::NAN;
-    }
-    if lower >= upper {
-        return 0.0;
-    }
-    (rank_of(upper, buckets) - rank_of(lower, buckets)) / count
-}
-
-/// How many observations lie below `value`, by proportion within its bucket.
-fn rank_of(value: f64, buckets: &[(f64, f64)]) -> f64 {
-    let last = buckets.len() - 1;
-    if value == f64::NEG_INFINITY {
-        return 0.0;
-    }
-    let found = buckets.partition_point(|(bound, _)| *bound < value).min(last);
-    let (bound, count) = buckets[found];
-    let (lower, below) = match found.checked_sub(1) {
-        Some(index) => buckets[index],
-        // The lowest bucket starts at zero, or has no lower bound at all: then all of it lies below.
-        None if bound <= 0.0 => return count,
-        None if value <= 0.0 => return 0.0,
-        None => (0.0, 0.0),
-    };
-    if bound.is_infinite() {
-        return if value == bound { count } else { below };
-    }
-    below + (count - below) * (value - lower) / (bound - lower)
-}
 
 /// What is asked of each histogram.
 pub(super) enum Asked {
     /// `histogram_quantile(q, …)`
     Quantile(Scalar),
+    /// `histogram_quantiles(…, label, q…)`: a row for each.
+    Quantiles(String, Vec<Scalar>),
     /// `histogram_fraction(lower, upper, …)`
     Fraction(Scalar, Scalar),
 }
 
-/// One row for each histogram among the rows, which are its buckets.
-pub(super) fn of_buckets<'q>(
+/// Where things stand that are remarked upon.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    /// The vector.
+    pub(super) vector: Span,
+    /// What is blamed for buckets that had to be repaired.
+    pub(super) repair: Span,
+}
+
+/// One row for each histogram among the rows, and for each quantile if there may be several.
+pub(super) fn of_histograms<'q>(
     context: &Context<'q>,
     asked: Asked,
     inner: Table<'q>,
-    span: Span,
+    places: Places,
 ) -> Result<Table<'q>, QueryError> {
-    let mut known: HashMap<Labels, usize> = HashMap::new();
-    let mut histograms: Vec<Vec<(f64, usize)>> = Vec::new();
-    let mut rows = Vec::new();
-    for (row, bucket) in inner.rows.iter().enumerate() {
-        let bucket = &bucket.labels;
-        let bound = bucket.get(BOUND).and_then(|bound| bound.parse::<f64>().ok()).filter(|bound| !bound.is_nan());
-        let Some(bound) = bound else {
-            let name = bucket.metric_name().unwrap_or("");
-            let value = bucket.get(BOUND).unwrap_or("");
-            let what = format!(
-                "bucket label {BOUND:?} is missing or has a malformed value of {value:?} for metric name {name:?}"
-            );
-            context.notes.warn(span, what);
-            continue;
-        };
-        let histogram = bucket.filtered(|name| name != BOUND && name != METRIC_NAME);
-        let index = *known.entry(histogram).or_insert_with_key(|histogram| {
-            rows.push(Row::new(Arc::new(histogram.clone())));
-            histograms.push(Vec::new());
-            histograms.len() - 1
-        });
-        histograms[index].push((bound, row));
+    let steps = context.grid.count;
+    let questions = questions(asked, steps)?;
+    // Rows that are read for several questions are computed once.
+    let inner = if questions.len() == 1 { inner } else { Table::held(inner.collect(context.budget, steps)?) };
+    let unexpected = Mutex::new(BTreeSet::new());
+    let families = Families::of(&inner.rows);
+    let asker = Asker { context, inner: &inner, questions: &questions, places, unexpected: &unexpected };
+    let mut answers = asker.ask(families)?;
+    let unexpected = std::mem::take(&mut *unexpected.lock());
+    if !unexpected.is_empty() {
+        answers.extend(asker.ask(Families::of_natives(&inner.rows, unexpected))?);
     }
-    let source = Histograms {
-        asked,
-        inner,
-        histograms,
-        steps: context.grid.count,
-        notes: context.notes,
-        span,
-        budget: context.budget,
+    Ok(Table::held(answers).shed_names(context))
+}
+
+/// What is asked of a histogram for one row of the answer.
+enum Question {
+    Quantile(Scalar),
+    /// A quantile at the steps that ask for this one, and the label that says which it is.
+    Labelled {
+        label: String,
+        text: String,
+        q: f64,
+        asked: Scalar,
+    },
+    Fraction(Scalar, Scalar),
+}
+
+/// Most quantiles that one argument may go through over the steps.
+const QUANTILES_MAX: usize = 1_000;
+
+fn questions(asked: Asked, steps: usize) -> Result<Vec<Question>, QueryError> {
+    let (label, all) = match asked {
+        Asked::Quantile(q) => return Ok(vec![Question::Quantile(q)]),
+        Asked::Fraction(lower, upper) => return Ok(vec![Question::Fraction(lower, upper)]),
+        Asked::Quantiles(label, all) => (label, all),
     };
-    Ok(Table::new(rows, source))
-}
-
-struct Histograms<'q> {
-    asked: Asked,
-    inner: Table<'q>,
-    /// Upper bound and row of each bucket.
-    histograms: Vec<Vec<(f64, usize)>>,
-    steps: usize,
-    notes: &'q Notes,
-    span: Span,
-    budget: &'q Budget,
-}
-
-impl Source for Histograms<'_> {
-    fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
-        let _held = self.budget.hold(self.histograms[index].len() * self.steps)?;
-        let mut buckets = Vec::with_capacity(self.histograms[index].len());
-        for (bound, row) in &self.histograms[index] {
-            self.budget.check()?;
-            buckets.push((*bound, self.inner.source.column(*row, scratch)?));
+    let mut questions = Vec::new();
+    for asked in all {
+        let different: BTreeSet<u64> = (0..steps).map(|step| asked.at(step).to_bits()).collect();
+        if different.len() > QUANTILES_MAX {
+            let what = format!("more than {QUANTILES_MAX} different quantiles are asked for by one argument");
+            return Err(QueryError::Execution(what));
         }
-        let mut result = Column::absent(self.steps);
+        questions.extend(different.into_iter().map(f64::from_bits).map(|q| Question::Labelled {
+            label: label.clone(),
+            text: format_open_metrics(q),
+            q,
+            asked: asked.clone(),
+        }));
+    }
+    Ok(questions)
+}
+
+/// The rows of one histogram.
+struct Family {
+    labels: Arc<Labels>,
+    /// Upper bound and row of each bucket.
+    buckets: Vec<(f64, usize)>,
+    /// The row whose native histograms these are, and whose numbers are no buckets.
+    native: Option<usize>,
+}
+
+struct Families(Vec<Family>);
+
+impl Families {
+    fn of(rows: &[Row]) -> Families {
+        let mut known: HashMap<Arc<Labels>, usize> = HashMap::new();
+        let mut families = Vec::new();
+        for (index, row) in rows.iter().enumerate() {
+            let bound = bound(&row.labels);
+            let labels = match bound {
+                Some(_) => Arc::new(row.labels.filtered(|name| name != BOUND)),
+                None => row.labels.clone(),
+            };
+            let family = *known.entry(labels).or_insert_with_key(|labels| {
+                families.push(Family { labels: labels.clone(), buckets: Vec::new(), native: None });
+                families.len() - 1
+            });
+            match bound {
+                Some(bound) => families[family].buckets.push((bound, index)),
+                None => families[family].native = Some(index),
+            }
+        }
+        Families(families)
+    }
+
+    /// Rows with native histograms that are also buckets of a classic one: each is a family of its own.
+    fn of_natives(rows: &[Row], natives: BTreeSet<usize>) -> Families {
+        let family = |row: usize| Family { labels: rows[row].labels.clone(), buckets: Vec::new(), native: Some(row) };
+        Families(natives.into_iter().map(family).collect())
+    }
+}
+
+/// The upper bound that a row's labels tell.
+fn bound(labels: &Labels) -> Option<f64> {
+    labels.get(BOUND)?.parse().ok().filter(|bound: &f64| !bound.is_nan())
+}
+
+struct Asker<'a, 'q> {
+    context: &'a Context<'q>,
+    inner: &'a Table<'q>,
+    questions: &'a [Question],
+    places: Places,
+    /// Buckets that turned out to have native histograms.
+    unexpected: &'a Mutex<BTreeSet<usize>>,
+}
+
+impl Asker<'_, '_> {
+    /// The rows that have an answer at any step.
+    fn ask(&self, families: Families) -> Result<Vec<(Row, Column)>, QueryError> {
+        let mut rows = Vec::new();
+        for family in &families.0 {
+            for question in self.questions {
+                rows.push(Row::new(match question {
+                    Question::Labelled { label, text, .. } => Arc::new(with_label(&family.labels, label, text)?),
+                    _ => family.labels.clone(),
+                }));
+            }
+        }
+        let table = Table::new(rows, Answers { asker: self, families: families.0 });
+        table.collect(self.context.budget, self.context.grid.count)
+    }
+
+    /// The name that remarks tell: none where it is gone from the answer already.
+    fn name_of<'l>(&self, labels: &'l Labels) -> &'l str {
+        if self.context.delays_names { labels.metric_name().unwrap_or("") } else { "" }
+    }
+
+    fn warn_of_bound(&self, labels: &Labels) {
+        let value = quote(labels.get(BOUND).unwrap_or(""));
+        let what = format!("bucket label {} is missing or has a malformed value of {value}", quote(BOUND));
+        self.context.notes.warn(self.places.vector, of_metric(&what, labels.metric_name().unwrap_or("")));
+    }
+
+    fn warn_of_mix(&self, labels: &Labels) {
+        let what = "vector contains a mix of classic and native histograms";
+        self.context.notes.warn(self.places.vector, of_metric(what, labels.metric_name().unwrap_or("")));
+    }
+
+    /// The answer, and what is to be said of it.
+    fn of_native(question: &Question, step: usize, histogram: &FloatHistogram) -> (f64, Option<&'static str>) {
+        let estimate = match question {
+            Question::Fraction(lower, upper) => {
+                let estimate = histogram.fraction(lower.at(step), upper.at(step));
+                return (estimate.value, (estimate.nan != NanObservations::None).then_some(NAN_IN_NO_FRACTION));
+            }
+            Question::Quantile(q) => histogram.quantile(q.at(step)),
+            Question::Labelled { q, .. } => histogram.quantile(*q),
+        };
+        let what = match estimate.nan {
+            NanObservations::None => None,
+            NanObservations::Answer => Some(NAN_IS_QUANTILE),
+            NanObservations::Counted => Some(NAN_ABOVE_QUANTILE),
+        };
+        (estimate.value, what)
+    }
+
+    fn of_classic(&self, question: &Question, step: usize, counts: &mut Vec<(f64, f64)>, labels: &Labels) -> f64 {
+        let q = match question {
+            Question::Fraction(lower, upper) => return fraction(lower.at(step), upper.at(step), counts),
+            Question::Quantile(q) => q.at(step),
+            Question::Labelled { q, .. } => *q,
+        };
+        let (value, repair) = repaired_quantile(q, counts);
+        if let Some(repair) = repair {
+            let what = of_metric(REPAIRED, self.name_of(labels));
+            self.context.notes.repaired(self.places.repair, what, self.context.grid.time_ms(step), repair);
+        }
+        value
+    }
+}
+
+const NAN_IS_QUANTILE: &str = "input to histogram_quantile has NaN observations, result is NaN";
+const NAN_ABOVE_QUANTILE: &str = "input to histogram_quantile has NaN observations, result is skewed higher";
+const NAN_IN_NO_FRACTION: &str =
+    "input to histogram_fraction has NaN observations, which are excluded from all fractions";
+const REPAIRED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see \
+                        https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+
+fn of_metric(what: &str, name: &str) -> String {
+    if name.is_empty() { what.to_owned() } else { format!("{what} for metric name {}", quote(name)) }
+}
+
+struct Answers<'a> {
+    asker: &'a Asker<'a, 'a>,
+    families: Vec<Family>,
+}
+
+impl Source for Answers<'_> {
+    fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
+        let (asker, steps) = (self.asker, self.asker.context.grid.count);
+        let question = &asker.questions[index % asker.questions.len()];
+        let family = &self.families[index / asker.questions.len()];
+        let budget = asker.context.budget;
+        let _held = budget.hold((family.buckets.len() + 1) * steps)?;
+        let mut read = |row: usize| {
+            budget.check()?;
+            asker.inner.source.column(row, scratch)
+        };
+        let native = family.native.map(&mut read).transpose()?;
+        let mut buckets = Vec::with_capacity(family.buckets.len());
+        for (bound, row) in &family.buckets {
+            let column = read(*row)?;
+            if column.iter_histograms().next().is_some() {
+                asker.unexpected.lock().insert(*row);
+            }
+            buckets.push((*bound, column));
+        }
+        // Of a bucket that has native histograms the numbers are counted elsewhere.
+        let is_bucket = family.buckets.is_empty() && bound(&family.labels).is_some();
+        if !is_bucket && native.as_ref().is_some_and(|native| !native.present.is_empty()) {
+            asker.warn_of_bound(&family.labels);
+        }
+        let mut result = Column::absent(steps);
         let mut counts = Vec::with_capacity(buckets.len());
-        let mut meter = self.budget.meter();
-        for step in 0..self.steps {
+        let mut meter = budget.meter();
+        // What is said is the same at every step: it is said once.
+        let (mut is_mixed, mut said) = (false, BTreeSet::new());
+        for step in (0..steps).filter(|step| question.is_asked_at(*step)) {
             meter.work(buckets.len())?;
             counts.clear();
             counts.extend(buckets.iter().filter_map(|(bound, column)| Some((*bound, column.get(step)?))));
-            if !counts.is_empty() {
-                result.set(step, self.answer(step, &mut counts));
+            match native.as_ref().and_then(|native| native.histogram(step)) {
+                Some(_) if !counts.is_empty() => is_mixed = true,
+                Some(histogram) => {
+                    let (value, what) = Asker::of_native(question, step, histogram);
+                    result.set(step, value);
+                    said.extend(what);
+                }
+                None if counts.is_empty() => {}
+                None => result.set(step, asker.of_classic(question, step, &mut counts, &family.labels)),
             }
+        }
+        if is_mixed {
+            asker.warn_of_mix(&family.labels);
+        }
+        for what in said {
+            asker.context.notes.inform(asker.places.vector, of_metric(what, asker.name_of(&family.labels)));
         }
         Ok(result)
     }
 }
 
-impl Histograms<'_> {
-    fn answer(&self, step: usize, counts: &mut Vec<(f64, f64)>) -> f64 {
-        match &self.asked {
-            Asked::Fraction(lower, upper) => fraction(lower.at(step), upper.at(step), counts),
-            Asked::Quantile(q) => {
-                let (value, repaired) = repaired_quantile(q.at(step), counts);
-                if repaired {
-                    let what = "input to histogram_quantile needed to be fixed for monotonicity";
-                    self.notes.inform(self.span, what);
-                }
-                value
-            }
+impl Question {
+    fn is_asked_at(&self, step: usize) -> bool {
+        match self {
+            Question::Labelled { q, asked, .. } => asked.at(step).to_bits() == q.to_bits(),
+            Question::Quantile(_) | Question::Fraction(..) => true,
         }
     }
 }

@@ -3,15 +3,19 @@
 //! An instant selector at step `t` shows the newest sample in `(t - lookback, t]`, unless that is a staleness marker.
 //! With a lookback of 300 s and a sample at 0 s, step 299 s shows it and step 300 s does not.
 
-use super::budget::Budget;
+use std::sync::Arc;
+
 use super::column::{Column, Element, Grid, places_of};
+use super::edges;
 use super::error::QueryError;
-use super::eval::Context;
+use super::eval::{Context, ResetsWanted};
 use super::plan::{Selector, Shift};
+use super::remarks::Remarks;
+use super::syntax::{Edges, Span};
 use super::table::{Row, Scratch, Source, Table};
 use super::window::Samples;
-use crate::model::{Matcher, TimeRange, is_stale};
-use crate::storage::view::{Columns, SeriesView};
+use crate::model::{CounterResetHint, FloatHistogram, Matcher, TimeRange, is_stale};
+use crate::storage::view::{Columns, SeriesView, stands_for_histogram};
 
 /// What a selector shows of a sample.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +42,7 @@ pub(super) fn select(
     window_ms: i64,
 ) -> Result<(Vec<SeriesView>, TimeRange), QueryError> {
     let range = TimeRange { from_ms: grid.start_ms.saturating_sub(window_ms).saturating_add(1), to_ms: grid.last_ms() };
-    let series = context.view.select(matchers, range, context.budget.series_left())?;
+    let series = context.view.find(matchers, range, context.budget.series_left())?;
     context.budget.take_series(series.len())?;
     Ok((series, range))
 }
@@ -46,57 +50,96 @@ pub(super) fn select(
 /// An instant vector of stored series.
 pub(super) fn instant<'q>(context: &Context<'q>, selector: &Selector, shown: Shown) -> Result<Table<'q>, QueryError> {
     let grid = looked_at(context, selector.shift);
-    let (series, range) = select(context, &selector.matchers, grid, context.lookback_ms)?;
-    let rows = series.iter().map(|series| Row::new(series.labels().clone())).collect();
-    let leaf = Instant {
-        series,
-        range,
-        grid,
-        lookback_ms: context.lookback_ms,
-        shown,
-        steps: context.grid.count,
-        counts_samples: context.counts_samples,
-        budget: context.budget,
+    // Of `timestamp(x smoothed)` the samples' own times are wanted.
+    let smoothed_at = match selector.edges {
+        Some((Edges::Smoothed, span)) if shown == Shown::Value => Some(span),
+        _ => None,
     };
-    Ok(Table::new(rows, leaf))
+    let (read_until, window_ms) = match smoothed_at {
+        None => (grid, context.lookback_ms),
+        Some(_) => {
+            let read_until = Grid { start_ms: grid.start_ms.saturating_add(context.lookback_ms), ..grid };
+            (read_until, context.lookback_ms.saturating_mul(2))
+        }
+    };
+    let (series, range) = select(context, &selector.matchers, read_until, window_ms)?;
+    let rows = series.iter().map(|series| Row::new(series.labels().clone())).collect();
+    Ok(Table::new(rows, Instant { series, range, grid, shown, smoothed_at, context: *context }))
 }
 
 struct Instant<'q> {
     series: Vec<SeriesView>,
     range: TimeRange,
     grid: Grid,
-    lookback_ms: i64,
     shown: Shown,
-    steps: usize,
-    counts_samples: bool,
-    budget: &'q Budget,
+    /// Where the selector stands, if values between samples are made up.
+    smoothed_at: Option<Span>,
+    context: Context<'q>,
 }
 
 impl Source for Instant<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let (series, samples) = (&self.series[index], &mut scratch.samples);
+        if self.grid.count == 1
+            && self.smoothed_at.is_none()
+            && let Some(column) = self.newest_of_all(series)
+        {
+            self.context.budget.take_samples(1)?;
+            self.note(&column);
+            return Ok(column.spread_to(self.context.grid.count));
+        }
         samples.clear();
-        series.read(self.range, &mut samples.numbers);
-        self.budget.take_samples(samples.numbers.len())?;
-        let column = if series.has_histograms() {
-            series.read_histograms(self.range, &mut samples.histograms);
-            self.budget.take_samples(samples.histograms.iter().map(|(_, one)| places_of(one)).sum())?;
-            newest_of_both(samples, self.grid, self.lookback_ms, self.shown)
-        } else {
-            newest(&samples.numbers, self.grid, self.lookback_ms, self.shown)
-        };
-        if self.counts_samples {
-            let repeats = if self.grid.count == self.steps { 1 } else { self.steps };
-            self.budget.note_queryable(column.count() * repeats);
-            if self.budget.counts_by_step() {
-                let at = |step| self.budget.note_queryable_at(step, 1);
-                match repeats {
-                    1 => (0..self.steps).filter(|step| column.element(*step).is_some()).for_each(at),
-                    _ => (0..self.steps).take(column.count() * self.steps).for_each(at),
-                }
+        series.read_both(self.range, &mut samples.numbers, &mut samples.histograms);
+        let (budget, lookback_ms, steps) = (self.context.budget, self.context.lookback_ms, self.context.grid.count);
+        budget.take_samples(samples.numbers.len())?;
+        if !samples.histograms.is_empty() {
+            budget.take_samples(samples.histograms.iter().map(|(_, one)| places_of(one)).sum())?;
+            if self.context.resets == ResetsWanted::Found {
+                find_resets(&mut samples.histograms);
             }
         }
-        Ok(if self.grid.count == self.steps { column } else { column.spread(self.steps) })
+        let column = if let Some(at) = self.smoothed_at {
+            drop_stale(&mut samples.numbers);
+            samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
+            let mut remarks = Remarks::default();
+            let column = edges::instants(samples, self.grid, lookback_ms, &mut remarks);
+            remarks.tell(self.context.notes, at, series.labels().metric_name().unwrap_or(""));
+            column
+        } else if !samples.histograms.is_empty() {
+            newest_of_both(samples, self.grid, lookback_ms, self.shown)
+        } else {
+            newest(&samples.numbers, self.grid, lookback_ms, self.shown)
+        };
+        self.note(&column);
+        Ok(column.spread_to(steps))
+    }
+}
+
+impl Instant<'_> {
+    /// Counts the samples that the steps look at.
+    fn note(&self, column: &Column) {
+        if !self.context.counts_samples {
+            return;
+        }
+        let (budget, steps) = (self.context.budget, self.context.grid.count);
+        let is_spread = self.grid.count != steps;
+        budget.note_queryable(column.count() * if is_spread { steps } else { 1 });
+        if budget.counts_by_step() {
+            let is_there = |step: &usize| column.element(if is_spread { 0 } else { *step }).is_some();
+            (0..steps).filter(is_there).for_each(|step| budget.note_queryable_at(step, 1));
+        }
+    }
+
+    /// The column of a single moment, where the newest sample of the series is the one that it shows.
+    fn newest_of_all(&self, series: &SeriesView) -> Option<Column> {
+        let moment_ms = self.grid.start_ms;
+        let newest = series.newest_by(moment_ms).filter(|newest| !stands_for_histogram(newest.value))?;
+        let mut column = Column::absent(1);
+        if newest.timestamp_ms > moment_ms.saturating_sub(self.context.lookback_ms) && !is_stale(newest.value) {
+            let seconds = newest.timestamp_ms as f64 / 1000.0;
+            column.set(0, if self.shown == Shown::Value { newest.value } else { seconds });
+        }
+        Some(column)
     }
 }
 
@@ -144,6 +187,23 @@ fn newest_of_both(samples: &Samples, grid: Grid, lookback_ms: i64, shown: Shown)
         }
     }
     column
+}
+
+/// Puts into each histogram of which it is not known whether the counter started anew before it.
+pub(super) fn find_resets(histograms: &mut [(i64, Arc<FloatHistogram>)]) {
+    let mut before: Option<usize> = None;
+    for index in 0..histograms.len() {
+        let one = &histograms[index].1;
+        if one.is_stale() {
+            continue;
+        }
+        if let Some(before) = before.filter(|_| one.hint == CounterResetHint::Unknown) {
+            let is_reset = one.detect_reset(&histograms[before].1);
+            let hint = if is_reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+            Arc::make_mut(&mut histograms[index].1).hint = hint;
+        }
+        before = Some(index);
+    }
 }
 
 /// Removes the staleness markers: to a range they are no samples.

@@ -5,11 +5,11 @@ use std::cell::Cell;
 
 use super::error::QueryError;
 use super::plan::{Function, Group, Grouping, Matching, Node, Plan, Range, RangeInput, Rollup, Selector, Shift};
-use super::syntax::tree::{
-    self, Aggregate, At, Binary, Call, Cardinality, Expr, Formula, LabelMatcher, Length, Operator, Span, Subquery,
-    VectorSelector,
+use super::syntax::{
+    self, Aggregate, Aggregator, At, Binary, Call, Cardinality, Expr, Formula, LabelMatcher, Length, Operator, Span,
+    Subquery, VectorSelector,
 };
-use super::syntax::{SyntaxError, ValueType};
+use super::syntax::{SyntaxError, ValueType, quote_bytes};
 use crate::model::{METRIC_NAME, Matcher};
 
 /// Deepest plan. A chain such as `a or b or c` is as deep as it is long, and each level of it is one of the evaluation, on
@@ -78,7 +78,7 @@ impl Lowering<'_> {
             Expr::Vector(selector) => Node::Selector(Selector {
                 matchers: self.matchers(selector)?,
                 shift: self.shift(&selector.shift)?,
-                edges: selector.edges,
+                edges: selector.edges.map(|edges| (edges, selector.span)),
             }),
             Expr::Matrix(_) | Expr::Subquery(_) => Node::Range(self.range(tree)?),
             Expr::Unary(unary) => {
@@ -165,6 +165,11 @@ impl Lowering<'_> {
 
     fn aggregate(&self, aggregate: &Aggregate) -> Result<Node, QueryError> {
         let parameter = aggregate.parameter.as_ref().map(|parameter| self.expression(parameter)).transpose()?;
+        if let (Aggregator::CountValues, Some(Expr::Text(text))) = (aggregate.operator, &aggregate.parameter)
+            && let Some(bytes) = &text.bytes
+        {
+            return Err(QueryError::Execution(format!("invalid label name {}", quote_bytes(bytes))));
+        }
         let inner = Box::new(self.expression(&aggregate.inner)?);
         let labels = aggregate.labels.clone();
         let grouping = if aggregate.without { Grouping::Without(labels) } else { Grouping::By(labels) };
@@ -187,11 +192,12 @@ impl Lowering<'_> {
         }
         let function = Function::from_name(name)
             .ok_or_else(|| self.wrong(call.span, format!("the function {name:?} is not evaluated here")))?;
+        check_label_names(function, &call.arguments)?;
         let arguments = call.arguments.iter().map(|argument| self.expression(argument)).collect::<Result<_, _>>()?;
         Ok(Node::Call { function, arguments })
     }
 
-    fn shift(&self, shift: &tree::Shift) -> Result<Shift, QueryError> {
+    fn shift(&self, shift: &syntax::Shift) -> Result<Shift, QueryError> {
         let at_ms = shift.at.map(|at| match at {
             At::Start => self.frame.start_ms,
             At::End => self.frame.end_ms,
@@ -262,12 +268,30 @@ impl Lowering<'_> {
     }
 }
 
+/// Labels that a function sets or reads by name: names are UTF-8.
+fn check_label_names(function: Function, arguments: &[Expr]) -> Result<(), QueryError> {
+    let sources = if function == Function::LabelJoin { arguments.get(3..).unwrap_or_default() } else { &[] };
+    let target = match function {
+        Function::LabelReplace | Function::LabelJoin => arguments.get(1),
+        _ => None,
+    };
+    for (role, argument) in sources.iter().map(|one| ("source", one)).chain(target.map(|one| ("destination", one))) {
+        if let Expr::Text(text) = argument
+            && text.bytes.is_some()
+        {
+            let (function, name) = (function.name(), &text.value);
+            return Err(QueryError::Execution(format!("invalid {role} label name in {function}(): {name}")));
+        }
+    }
+    Ok(())
+}
+
 /// Prometheus tells where a computed duration stands by its bytes.
 fn placed(at: Span, what: &str) -> QueryError {
     QueryError::BadData(format!("{}:{}: {what}", at.start, at.end))
 }
 
-fn matching(written: Option<&tree::Matching>) -> Matching {
+fn matching(written: Option<&syntax::Matching>) -> Matching {
     let Some(written) = written else {
         return Matching { on: false, labels: Vec::new(), group: Group::OneToOne, fill_left: None, fill_right: None };
     };

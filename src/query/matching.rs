@@ -13,10 +13,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::aggregate::{hold, with_label};
-use super::binary::Join;
+use super::binary::{Join, Joined};
 use super::column::{Column, Steps};
 use super::error::QueryError;
 use super::eval::Context;
+use super::fill::fill;
 use super::plan::{Group, Matching};
 use super::table::{Row, Scratch, Source, Table, nameless};
 use crate::model::{Labels, METRIC_NAME};
@@ -24,13 +25,17 @@ use crate::model::{Labels, METRIC_NAME};
 /// The values of an operator between two vectors that is not a set operator.
 pub(super) fn join<'q>(
     context: &Context<'q>,
-    join: Join,
+    join: Join<'q>,
     matching: &Matching,
     left: Table<'q>,
     right: Table<'q>,
 ) -> Result<Table<'q>, QueryError> {
     let swapped = matches!(matching.group, Group::Right(_));
-    let (many, one) = if swapped { (right, left) } else { (left, right) };
+    let (mut many, mut one) = if swapped { (right, left) } else { (left, right) };
+    let is_filled = matching.fill_left.is_some() || matching.fill_right.is_some();
+    if is_filled {
+        (many, one) = fill(context, matching, many, one)?;
+    }
     let mut keys = Keys::default();
     let many_keys = keys.of_rows(&many.rows, matching);
     let one_keys = keys.of_rows(&one.rows, matching);
@@ -42,14 +47,14 @@ pub(super) fn join<'q>(
     if !one_by_one {
         columns = hold(context, &one)?;
         partners.iter_mut().for_each(|rows| rows.retain(|row| !columns[*row].is_empty()));
-        matched.check_one_side(context, &columns, &partners)?;
+        matched.check_one_side(context, &columns, &partners, &one_keys, is_filled)?;
         if matching.group == Group::OneToOne {
             matched.check_many_side(context, &columns, &partners, &many_keys)?;
         }
     }
     let (rows, pairs) = matched.rows(context, join, &partners, &many_keys)?.into_iter().unzip();
     let one = if one_by_one { One::Computed(one.source) } else { One::Held(columns) };
-    Ok(Table::new(rows, Pairs { join, many: many.source, one, pairs, swapped, steps: context.grid.count }))
+    Ok(Table::new(rows, Pairs { join, many: many.source, one, pairs, swapped }))
 }
 
 /// Numbers for what rows have in common in a match.
@@ -83,7 +88,15 @@ struct Matched<'m, 'q> {
 }
 
 /// Labels of a result row, and the rows of both sides that it comes from.
-type ResultRow = (Row, Vec<(usize, usize)>);
+type ResultRow = (Row, Vec<Pair>);
+
+/// A row of either side, and the match that they are in.
+#[derive(Clone, Copy)]
+struct Pair {
+    many: usize,
+    one: usize,
+    key: usize,
+}
 
 impl Matched<'_, '_> {
     /// Whether no match can have two rows on either side, whatever their values.
@@ -92,15 +105,17 @@ impl Matched<'_, '_> {
         partners.iter().all(|rows| rows.len() <= 1) && keys.iter().all(|key| !std::mem::replace(&mut taken[*key], true))
     }
 
-    /// Two rows of the "one" side in one match are an error at each step at which there is anything to match with.
+    /// Two rows of the "one" side in one match are an error at each step at which there is anything to match with, and
+    /// always where what is missing `is_filled`.
     fn check_one_side(
         &self,
         context: &Context<'_>,
         columns: &[Column],
         partners: &[Vec<usize>],
+        keys: &[usize],
+        is_filled: bool,
     ) -> Result<(), QueryError> {
         let steps = context.grid.count;
-        let mut clash: Option<(usize, usize)> = None;
         let mut clashes = Steps::none(steps);
         for rows in partners.iter().filter(|rows| rows.len() > 1) {
             let mut seen = columns[rows[0]].occupied().into_owned();
@@ -108,29 +123,38 @@ impl Matched<'_, '_> {
                 let mut both = columns[*row].occupied().into_owned();
                 both.intersect(&seen);
                 seen.unite(&columns[*row].occupied());
-                if !both.is_empty() {
-                    clashes.unite(&both);
-                    clash.get_or_insert((rows[0], *row));
-                }
+                clashes.unite(&both);
             }
         }
-        let Some((first, second)) = clash else { return Ok(()) };
-        self.many.for_each(context.budget, steps, |_, column| {
-            let mut present = column.occupied().into_owned();
-            present.intersect(&clashes);
-            if present.is_empty() { Ok(()) } else { Err(self.many_to_many(first, second)) }
-        })
+        if !is_filled && !clashes.is_empty() {
+            let mut there = Steps::none(steps);
+            self.many.for_each(context.budget, steps, |_, column| {
+                there.unite(&column.occupied());
+                Ok(())
+            })?;
+            clashes.intersect(&there);
+        }
+        let Some(step) = clashes.iter().next() else { return Ok(()) };
+        let mut first: HashMap<usize, usize> = HashMap::new();
+        for (row, key) in keys.iter().enumerate().filter(|(row, _)| columns[*row].element(step).is_some()) {
+            if let Some(first) = first.insert(*key, row) {
+                return Err(self.many_to_many(first, row));
+            }
+        }
+        Ok(())
     }
 
     fn many_to_many(&self, first: usize, second: usize) -> QueryError {
         let labels = |row: usize| &self.one.rows[row].labels;
+        let mut both = [labels(first), labels(second)];
+        both.sort();
         QueryError::Execution(format!(
             "found duplicate series for the match group {} on the {} hand-side of the operation: [{}, {}];many-to-many \
              matching not allowed: matching labels must be unique on one side",
-            key(labels(first), self.matching),
+            written(&key(labels(first), self.matching)),
             if self.swapped { "left" } else { "right" },
-            labels(second),
-            labels(first),
+            written(both[0]),
+            written(both[1]),
         ))
     }
 
@@ -169,7 +193,7 @@ impl Matched<'_, '_> {
     fn rows(
         &self,
         context: &Context<'_>,
-        join: Join,
+        join: Join<'_>,
         partners: &[Vec<usize>],
         keys: &[usize],
     ) -> Result<Vec<ResultRow>, QueryError> {
@@ -185,13 +209,13 @@ impl Matched<'_, '_> {
                     rows.push((row, Vec::new()));
                     rows.len() - 1
                 });
-                rows[index].1.push((many, *one));
+                rows[index].1.push(Pair { many, one: *one, key: *key });
             }
         }
         Ok(rows)
     }
 
-    fn result_row(&self, context: &Context<'_>, join: Join, many: usize, one: usize) -> Result<Row, QueryError> {
+    fn result_row(&self, context: &Context<'_>, join: Join<'_>, many: usize, one: usize) -> Result<Row, QueryError> {
         let mut labels = self.many.rows[many].labels.clone();
         if join.changes_meaning() || (join.returns_bool && !context.delays_names) {
             labels = nameless(&labels);
@@ -221,56 +245,63 @@ enum One<'q> {
 
 /// The values of matched rows.
 struct Pairs<'q> {
-    join: Join,
+    join: Join<'q>,
     many: Box<dyn Source + 'q>,
     one: One<'q>,
-    pairs: Vec<Vec<(usize, usize)>>,
+    pairs: Vec<Vec<Pair>>,
     swapped: bool,
-    steps: usize,
-}
-
-/// One pair's values, and at which steps both of it were there.
-struct Joined {
-    column: Column,
-    matched: Steps,
 }
 
 impl Pairs<'_> {
-    fn join(&self, many: &Column, one: &Column) -> Joined {
-        let mut matched = many.present.clone();
-        matched.intersect(&one.present);
-        let mut column = Column::absent(self.steps);
-        for step in matched.iter() {
-            let (many, one) = (many.values[step], one.values[step]);
-            let (left, right) = if self.swapped { (one, many) } else { (many, one) };
-            if let Some(value) = self.join.element(left, right, left) {
-                column.set(step, value);
+    fn join(&self, many: &Column, one: usize, scratch: &mut Scratch) -> Result<Joined, QueryError> {
+        let computed;
+        let one = match &self.one {
+            One::Held(columns) => &columns[one],
+            One::Computed(source) => {
+                computed = source.column(one, scratch)?;
+                &computed
             }
-        }
-        Joined { column, matched }
+        };
+        Ok(if self.swapped { self.join.columns(one, many) } else { self.join.columns(many, one) })
     }
 }
 
 impl Source for Pairs<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
-        let mut result = Column::absent(self.steps);
-        let mut matched = Steps::none(self.steps);
+        if let [pair] = self.pairs[index].as_slice() {
+            let many = self.many.column(pair.many, scratch)?;
+            return Ok(self.join(&many, pair.one, scratch)?.column);
+        }
+        let mut result: Option<Column> = None;
+        let mut matched: HashMap<usize, Steps> = HashMap::new();
         // Pairs with the same row of the "many" side stand together: it is computed once.
-        for pairs in self.pairs[index].chunk_by(|a, b| a.0 == b.0) {
-            let column = self.many.column(pairs[0].0, scratch)?;
-            for (_, one) in pairs {
-                let joined = match &self.one {
-                    One::Held(columns) => self.join(&column, &columns[*one]),
-                    One::Computed(source) => self.join(&column, &source.column(*one, scratch)?),
-                };
-                if matched.unite(&joined.matched).is_some() {
+        for pairs in self.pairs[index].chunk_by(|a, b| a.many == b.many) {
+            let column = self.many.column(pairs[0].many, scratch)?;
+            for pair in pairs {
+                let joined = self.join(&column, pair.one, scratch)?;
+                let same_match = matched.entry(pair.key).or_insert_with(|| Steps::none(column.len()));
+                if same_match.unite(&joined.matched).is_some() {
                     return Err(QueryError::execution(
                         "multiple matches for labels: grouping labels must ensure unique matches",
                     ));
                 }
-                result.unite(&joined.column)?;
+                match &mut result {
+                    None => result = Some(joined.column),
+                    Some(result) => result.unite(&joined.column)?,
+                }
             }
         }
-        Ok(result)
+        Ok(result.expect("a result row comes from at least one pair"))
     }
+}
+
+/// Labels as Prometheus writes them into a message: the metric's name is one of them.
+fn written(labels: &Labels) -> String {
+    let is_plain = |name: &str| {
+        !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let pairs = labels
+        .iter()
+        .map(|(name, value)| if is_plain(name) { format!("{name}={value:?}") } else { format!("{name:?}={value:?}") });
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
 }

@@ -9,11 +9,15 @@
 //! were; of more than [`KEPT_MAX`] it is not known.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use super::buckets::Repair;
+use super::float::{format_go_g, format_two_digits};
+use super::syntax::Span;
 use super::syntax::SyntaxError;
-use super::syntax::tree::Span;
 
 /// Most warnings, and most infos, that one answer shows.
 const SHOWN_MAX: usize = 10;
@@ -22,7 +26,25 @@ const KEPT_MAX: usize = 1_000;
 
 /// The remarks of one query. Shared by its threads.
 #[derive(Default)]
-pub(super) struct Notes(Mutex<BTreeMap<(Level, String), usize>>);
+pub(super) struct Notes(Mutex<BTreeMap<(Level, String), Note>>);
+
+/// What is told with a remark.
+#[derive(Clone, Copy)]
+struct Note {
+    /// Where it belongs, in bytes of the text.
+    start: usize,
+    /// Of a remark upon repaired buckets, all that were.
+    repairs: Option<Repairs>,
+}
+
+/// Buckets that were repaired, over series and steps.
+#[derive(Clone, Copy)]
+struct Repairs {
+    repair: Repair,
+    /// First and last time, in ms since 1970 UTC.
+    times_ms: (i64, i64),
+    count: usize,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
@@ -41,12 +63,31 @@ impl Notes {
         self.note(Level::Info, at, what.into());
     }
 
+    /// Buckets of a classic histogram had to be repaired at a time, in ms since 1970 UTC. What was repaired is told
+    /// once for all of them.
+    pub(super) fn repaired(&self, at: Span, what: String, time_ms: i64, repair: Repair) {
+        let one = Repairs { repair, times_ms: (time_ms, time_ms), count: 1 };
+        self.keep(Level::Info, at, what, Some(one));
+    }
+
     fn note(&self, level: Level, at: Span, what: String) {
+        self.keep(level, at, what, None);
+    }
+
+    fn keep(&self, level: Level, at: Span, what: String, repairs: Option<Repairs>) {
         let mut notes = self.0.lock();
-        if notes.len() < KEPT_MAX {
-            // Of several places the last in the text is told, whichever thread was first.
-            let place = notes.entry((level, what)).or_insert(at.start);
-            *place = (*place).max(at.start);
+        let is_full = notes.len() >= KEPT_MAX;
+        match notes.entry((level, what)) {
+            Entry::Vacant(_) if is_full => {}
+            Entry::Vacant(free) => {
+                free.insert(Note { start: at.start, repairs });
+            }
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                // Of several places the last in the text is told, whichever thread was first.
+                known.start = known.start.max(at.start);
+                known.repairs = known.repairs.zip(repairs).map(|(known, more)| known.and(more));
+            }
         }
     }
 
@@ -58,9 +99,10 @@ impl Notes {
             let mut lines: Vec<String> = all
                 .by_ref()
                 .take(SHOWN_MAX)
-                .map(|((_, what), at)| {
-                    let (line, column) = SyntaxError::at(text, *at, "").position().unwrap_or((1, 1));
-                    format!("PromQL {name}: {what} ({line}:{column})")
+                .map(|((_, what), note)| {
+                    let (line, column) = SyntaxError::at(text, note.start, "").position().unwrap_or((1, 1));
+                    let more = note.repairs.map(Repairs::told).unwrap_or_default();
+                    format!("PromQL {name}: {what}{more} ({line}:{column})")
                 })
                 .collect();
             match all.count() {
@@ -70,5 +112,29 @@ impl Notes {
             lines
         };
         (of(Level::Warning, "warning"), of(Level::Info, "info"))
+    }
+}
+
+impl Repairs {
+    fn and(self, more: Repairs) -> Repairs {
+        Repairs {
+            repair: self.repair.and(more.repair),
+            times_ms: (self.times_ms.0.min(more.times_ms.0), self.times_ms.1.max(more.times_ms.1)),
+            count: self.count + more.count,
+        }
+    }
+
+    fn told(self) -> String {
+        let Repair { lowest, highest, raised_max } = self.repair;
+        let date = |ms: i64| Timestamp::from_second(ms / 1000).map_or_else(|_| ms.to_string(), |time| time.to_string());
+        format!(
+            ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+            format_go_g(lowest),
+            format_go_g(highest),
+            format_two_digits(raised_max),
+            self.count,
+            date(self.times_ms.0),
+            date(self.times_ms.1)
+        )
     }
 }

@@ -12,7 +12,7 @@
 //! does not satisfy, lengths of time are numbers, parentheses are gone, and the tree is at most as deep as the limit on
 //! nesting, but for chains of operators on the left.
 
-use super::syntax::tree::{Aggregator, Edges, Operator, Span};
+use super::syntax::{Aggregator, Edges, Operator, Span};
 use crate::model::Matcher;
 
 /// One expression, and where it stands in the text.
@@ -109,8 +109,8 @@ pub(crate) struct Selector {
     pub(crate) matchers: Vec<Matcher>,
     /// Moves the moment that is looked at.
     pub(crate) shift: Shift,
-    /// Whether values between samples are made up.
-    pub(crate) edges: Option<Edges>,
+    /// Whether values between samples are made up; if so, where the selector stands in the text.
+    pub(crate) edges: Option<(Edges, Span)>,
 }
 
 /// How the moment that is looked at differs from the step: first `at` in place of it, then back by the offset.
@@ -255,6 +255,24 @@ impl Plan {
             },
             Node::Call { function, .. } if function.is_scalar() => Kind::Scalar,
             Node::Call { .. } => Kind::Vector,
+        }
+    }
+}
+
+impl Plan {
+    /// Whether something in it puts rows into an order of its own: then an instant query shows them as they come.
+    pub(crate) fn orders_rows(&self) -> bool {
+        match &self.node {
+            Node::Aggregate { operator: Aggregator::Topk | Aggregator::Bottomk, .. } => true,
+            Node::Aggregate { .. } | Node::Number(_) | Node::Text(_) | Node::Selector(_) | Node::Range(_) => false,
+            Node::Rollup { .. } => false,
+            Node::Binary { left, right, .. } => left.orders_rows() || right.orders_rows(),
+            Node::Negate(inner) => inner.orders_rows(),
+            Node::Call { function, arguments } => {
+                use Function::{Sort, SortByLabel, SortByLabelDesc, SortDesc};
+                let sorts = matches!(function, Sort | SortDesc | SortByLabel | SortByLabelDesc);
+                sorts || arguments.iter().any(Plan::orders_rows)
+            }
         }
     }
 }

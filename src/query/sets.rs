@@ -7,7 +7,7 @@ use super::error::QueryError;
 use super::eval::Context;
 use super::matching::Keys;
 use super::plan::Matching;
-use super::syntax::tree::Operator;
+use super::syntax::Operator;
 use super::table::{Scratch, Source, Table};
 
 /// The rows of both sides that the operator keeps.

@@ -3,7 +3,7 @@
 use super::budget::Limits;
 use super::error::QueryError;
 use super::syntax;
-use super::syntax::tree::Expr;
+use super::syntax::Expr;
 
 /// Longest formatted query, in bytes: the indents of a deep one are longer than it is.
 const FORMATTED_BYTES_MAX: usize = 1 << 20;

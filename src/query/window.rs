@@ -5,20 +5,22 @@
 
 use std::sync::Arc;
 
-use super::budget::Budget;
+use super::budget::{Budget, Meter};
 use super::column::{Column, Grid, places_of};
 use super::error::QueryError;
-use super::eval::{self, Context, Evaluated};
+use super::eval::{self, Context, Evaluated, ResetsWanted};
 use super::functions;
-use super::leaf::{drop_stale, looked_at, select};
+use super::leaf::{drop_stale, find_resets, looked_at, select};
 use super::plan::{Plan, Range, RangeInput};
-use super::syntax::tree::Edges;
+use super::syntax::Edges;
 use super::table::{Row, Scratch, Table};
 use crate::model::{CounterResetHint, FloatHistogram, Labels, TimeRange};
 use crate::storage::view::{Columns, SeriesView};
 
 /// Most steps that a subquery may be evaluated at.
 const SUBQUERY_POINTS_MAX: i64 = 2_000_000;
+/// How many numbers are looked at in the time that a histogram takes, roughly.
+pub(super) const HISTOGRAM_WORK: usize = 64;
 
 /// All samples of one series that some window holds, without staleness markers.
 #[derive(Default)]
@@ -26,12 +28,28 @@ pub(super) struct Samples {
     pub(super) numbers: Columns,
     /// Ascending by their times in ms; none for nearly all series.
     pub(super) histograms: Vec<(i64, Arc<FloatHistogram>)>,
+    /// Since when each number counts, in ms since 1970 UTC, 0 where that is not known; empty when it is of none.
+    pub(super) number_starts_ms: Vec<i64>,
+    /// As `number_starts_ms`, of the histograms.
+    pub(super) histogram_starts_ms: Vec<i64>,
 }
 
 impl Samples {
     pub(super) fn clear(&mut self) {
         self.numbers.clear();
         self.histograms.clear();
+        self.number_starts_ms.clear();
+        self.histogram_starts_ms.clear();
+    }
+
+    /// Takes over since when samples count, given by their times, ascending.
+    fn set_starts(&mut self, starts: &[(i64, i64)]) {
+        let start_of = |time_ms: i64| match starts.binary_search_by_key(&time_ms, |(time_ms, _)| *time_ms) {
+            Ok(index) => starts[index].1,
+            Err(_) => 0,
+        };
+        self.number_starts_ms.extend(self.numbers.timestamps_ms.iter().map(|time_ms| start_of(*time_ms)));
+        self.histogram_starts_ms.extend(self.histograms.iter().map(|(time_ms, _)| start_of(*time_ms)));
     }
 }
 
@@ -41,8 +59,10 @@ pub(super) struct Window<'s> {
     pub(super) timestamps_ms: &'s [i64],
     pub(super) values: &'s [f64],
     pub(super) histograms: &'s [(i64, Arc<FloatHistogram>)],
-    /// Index of the first number in the whole series.
+    /// Index of the first number among those of the whole series.
     pub(super) first: usize,
+    /// Index of the first histogram among those of the whole series.
+    pub(super) first_histogram: usize,
     /// The window is `(start_ms, end_ms]`.
     pub(super) start_ms: i64,
     pub(super) end_ms: i64,
@@ -57,6 +77,7 @@ pub(super) struct Windows<'q> {
     pub(super) range_ms: i64,
     /// How far before its start and behind its end samples count for a window, to make up what lies on its edges; in ms.
     pub(super) reach_ms: (i64, i64),
+    resets: ResetsWanted,
     budget: &'q Budget,
     /// At how many steps of the query one window is looked at, for the count of samples; 0 where they do not count.
     looks: usize,
@@ -90,7 +111,8 @@ impl<'q> Windows<'q> {
             true if grid.count == context.grid.count => 1,
             true => context.grid.count,
         };
-        Ok(Windows { input, grid, range_ms: range.range_ms, reach_ms, budget: context.budget, looks })
+        let (range_ms, resets, budget) = (range.range_ms, context.resets, context.budget);
+        Ok(Windows { input, grid, range_ms, reach_ms, resets, budget, looks })
     }
 
     /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
@@ -99,6 +121,11 @@ impl<'q> Windows<'q> {
             self.grid = Grid { step_ms: 0, count: steps, ..self.grid };
             self.looks = self.looks.min(1);
         }
+    }
+
+    /// A meter for a loop over the samples of a whole series.
+    pub(super) fn meter(&self) -> Meter<'_> {
+        self.budget.meter()
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {
@@ -121,11 +148,17 @@ impl<'q> Windows<'q> {
         match &self.input {
             Input::Stored(series, range) => {
                 let series = &series[index];
-                series.read(*range, &mut samples.numbers);
+                series.read_both(*range, &mut samples.numbers, &mut samples.histograms);
                 drop_stale(&mut samples.numbers);
-                if series.has_histograms() {
-                    series.read_histograms(*range, &mut samples.histograms);
+                if !samples.histograms.is_empty() {
                     samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
+                    if self.resets == ResetsWanted::Found {
+                        find_resets(&mut samples.histograms);
+                    }
+                }
+                let starts = series.starts_ms(*range);
+                if !starts.is_empty() {
+                    samples.set_starts(&starts);
                 }
             }
             Input::Evaluated(table, inner) => {
@@ -184,12 +217,13 @@ impl<'q> Windows<'q> {
             while first_histogram < behind_histograms && histograms[first_histogram].0 <= from_ms {
                 first_histogram += 1;
             }
-            let held = behind - first + behind_histograms - first_histogram;
+            let held_histograms = behind_histograms - first_histogram;
+            let held = behind - first + held_histograms;
             queryable += held;
             if self.looks > 0 && self.budget.counts_by_step() {
                 (step..step + self.looks).for_each(|step| self.budget.note_queryable_at(step, held));
             }
-            meter.work(held)?;
+            meter.work(behind - first + held_histograms * HISTOGRAM_WORK)?;
             if first == behind && first_histogram == behind_histograms {
                 continue;
             }
@@ -198,6 +232,7 @@ impl<'q> Windows<'q> {
                 values: &samples.numbers.values[first..behind],
                 histograms: &histograms[first_histogram..behind_histograms],
                 first,
+                first_histogram,
                 start_ms,
                 end_ms,
                 step,
@@ -238,7 +273,7 @@ fn subquery<'q>(
         )));
     }
     let grid = Grid { start_ms, step_ms, count: usize::try_from(count).expect("checked to be small") };
-    let inside = Context { grid, counts_samples: false, ..*context };
+    let inside = Context { grid, resets: ResetsWanted::Never, counts_samples: false, ..*context };
     match eval::evaluate(&inside, inner)? {
         Evaluated::Vector(table) => Ok(Input::Evaluated(table, grid)),
         Evaluated::Scalar(scalar) => Ok(Input::Evaluated(functions::of_scalar(&inside, &scalar)?, grid)),

@@ -189,6 +189,9 @@ pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
     let (name, help) =
         ("dozor_overflow_samples_total", "Samples of series past a label budget, summed and not stored.");
     registry.counter_fn(name, help, &[], overflow(|ingest| ingest.overflow_sizes().0 as f64));
+    let (name, help) =
+        ("dozor_overflow_samples_refused_total", "Samples of sums that contradict what is stored: after a restart.");
+    registry.counter_fn(name, help, &[], overflow(|ingest| read(&ingest.counters().sums_refused)));
     let (name, help) = ("dozor_overflow_series", "Series past a label budget that are summed at present.");
     registry.gauge_fn(name, help, &[], overflow(|ingest| ingest.overflow_sizes().1 as f64));
     let (name, help) = ("dozor_overflow_sums", "Series with the label __overflow__ that they are summed into.");

@@ -1,10 +1,13 @@
 //! What a write brings to the shards, and what comes back.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+
+use storage_format::histogram::Histogram;
 
 use crate::model::{Labels, Sample, SeriesRef};
 
@@ -15,7 +18,7 @@ pub struct Row {
     pub series: SeriesRef,
     /// Milliseconds since 1970 UTC.
     pub timestamp_ms: i64,
-    /// Any 64 bits.
+    /// Any 64 bits, but for a marker only that of a histogram of the same batch: without one it is never shown.
     pub value: f64,
 }
 
@@ -37,12 +40,44 @@ pub struct ShardBatch {
     pub rows: Vec<Row>,
     /// Samples of series that must be interned first.
     pub new: Vec<NewSeries>,
+    /// The histograms for whose markers there are samples: see [`ShardBatch::push_histogram`].
+    pub histograms: Vec<HistogramRow>,
+}
+
+/// A histogram whose marker is among the samples of its batch.
+#[derive(Clone, Debug)]
+pub struct HistogramRow {
+    /// Whose.
+    pub of: HistogramOf,
+    /// Milliseconds since 1970 UTC.
+    pub timestamp_ms: i64,
+    /// What was observed.
+    pub histogram: Histogram,
+}
+
+/// The series of a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistogramOf {
+    /// One that the resolver knew.
+    Known(SeriesRef),
+    /// One of the batch's new series, by its index there.
+    New(usize),
 }
 
 impl ShardBatch {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.new.is_empty()
+    }
+
+    /// Adds a histogram and the sample that is its marker.
+    pub fn push_histogram(&mut self, of: HistogramOf, timestamp_ms: i64, histogram: Histogram) {
+        let value = f64::from_bits(histogram.marker());
+        match of {
+            HistogramOf::Known(series) => self.rows.push(Row { series, timestamp_ms, value }),
+            HistogramOf::New(index) => self.new[index].samples.push(Sample { timestamp_ms, value }),
+        }
+        self.histograms.push(HistogramRow { of, timestamp_ms, histogram });
     }
 }
 
@@ -153,8 +188,18 @@ pub enum WriteError {
     Closing,
 }
 
+/// What is kept for a request until its last part has come to its end, whether somebody still waits for it or not: a
+/// share of the memory that its rows take, a count of its series.
+pub type Kept = Arc<dyn Any + Send + Sync>;
+
+/// What became of a request, with what was kept for it: whoever takes the answer lets that go.
+pub(super) struct Answer {
+    pub(super) outcome: Result<WriteSummary, WriteError>,
+    _kept: Option<Kept>,
+}
+
 /// Where the answer to a request comes out.
-pub(super) type Answered = oneshot::Receiver<Result<WriteSummary, WriteError>>;
+pub(super) type Answered = oneshot::Receiver<Answer>;
 
 /// A request on its way through the shards and the log. Answered when its last part is on disk.
 pub(super) struct Pending(Mutex<PendingState>);
@@ -162,14 +207,16 @@ pub(super) struct Pending(Mutex<PendingState>);
 struct PendingState {
     parts_left: usize,
     outcome: Result<WriteSummary, WriteError>,
-    answer: Option<oneshot::Sender<Result<WriteSummary, WriteError>>>,
+    kept: Option<Kept>,
+    answer: Option<oneshot::Sender<Answer>>,
 }
 
 impl Pending {
     /// A request in `parts` parts, and where its answer will come out.
-    pub(super) fn new(parts: usize) -> (Arc<Pending>, Answered) {
+    pub(super) fn new(parts: usize, kept: Option<Kept>) -> (Arc<Pending>, Answered) {
         let (answer, answered) = oneshot::channel();
-        let state = PendingState { parts_left: parts, outcome: Ok(WriteSummary::default()), answer: Some(answer) };
+        let outcome = Ok(WriteSummary::default());
+        let state = PendingState { parts_left: parts, outcome, kept, answer: Some(answer) };
         (Arc::new(Pending(Mutex::new(state))), answered)
     }
 
@@ -186,8 +233,10 @@ impl Pending {
             && let Some(answer) = state.answer.take()
         {
             let outcome = std::mem::replace(&mut state.outcome, Err(WriteError::Closing));
-            // The client may have left; what was stored stays stored.
-            let _ = answer.send(outcome);
+            let whole = Answer { outcome, _kept: state.kept.take() };
+            drop(state);
+            // The client may have left: what was stored stays stored, and what was kept goes here.
+            let _ = answer.send(whole);
         }
     }
 }

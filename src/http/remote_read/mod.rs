@@ -86,8 +86,7 @@ fn one_message(view: &ReadView, queries: &[Query], cancelled: &Cancelled) -> Res
                 }
                 columns.clear();
                 histograms.clear();
-                series.read(query.range, &mut columns);
-                series.read_histograms(query.range, &mut histograms);
+                series.read_both(query.range, &mut columns, &mut histograms);
                 if columns.is_empty() && histograms.is_empty() {
                     continue;
                 }
@@ -119,9 +118,13 @@ fn select(view: &ReadView, query: &Query) -> Result<Vec<SeriesView>, ViewError> 
 async fn chunks(front: Arc<Front>, ask: Ask) -> Result<Reply, ApiError> {
     let turn = turn(&front).await?;
     let view = (front.services.view)();
-    let found = front.queries.run(move |_| select_all(&view, ask.queries)).await?;
-    let selected = found.map_err(|error| refused(&QueryError::from(error)))?;
-    if ask.takes_samples && selected.iter().flat_map(|(_, series)| series).any(SeriesView::has_histograms) {
+    let found = front.queries.run(move |cancelled| {
+        let selected = select_all(&view, ask.queries)?;
+        let in_samples = ask.takes_samples && have_histograms(&selected, cancelled)?;
+        Ok::<_, QueryError>((selected, in_samples))
+    });
+    let (selected, in_samples) = found.await?.map_err(|error| refused(&error))?;
+    if in_samples {
         let queries = selected.into_iter().map(|(query, _)| query).collect();
         return samples(front, Ask { queries, response_type: ResponseType::Samples, takes_samples: true }).await;
     }
@@ -150,6 +153,24 @@ fn select_all(view: &ReadView, queries: Vec<Query>) -> Result<Vec<(Query, Vec<Se
         Ok((query, found))
     };
     queries.into_iter().map(one).collect()
+}
+
+/// Whether there are native histograms among what is asked for. To know that, all of it is read until one is met.
+fn have_histograms(selected: &[(Query, Vec<SeriesView>)], cancelled: &Cancelled) -> Result<bool, QueryError> {
+    let (mut columns, mut histograms) = (Columns::default(), Vec::new());
+    for (query, series) in selected {
+        for one in series {
+            if cancelled.is_set() {
+                return Err(QueryError::Cancelled);
+            }
+            columns.clear();
+            one.read_both(query.range, &mut columns, &mut histograms);
+            if !histograms.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Writes all frames. What goes wrong here cuts the answer short, which its reader notices.

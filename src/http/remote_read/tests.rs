@@ -164,7 +164,7 @@ async fn serving(series: Vec<GivenSeries>) -> TestServer {
 fn given(pairs: &[(&str, &str)], points: &[(i64, u64)]) -> GivenSeries {
     let samples =
         points.iter().map(|(timestamp_ms, bits)| Sample { timestamp_ms: *timestamp_ms, value: f64::from_bits(*bits) });
-    GivenSeries { labels: Arc::new(labels(pairs)), samples: samples.collect(), histograms: Vec::new() }
+    GivenSeries { labels: Arc::new(labels(pairs)), samples: samples.collect(), ..GivenSeries::default() }
 }
 
 /// A series with a staleness marker and one far longer than a chunk.
@@ -334,7 +334,7 @@ async fn native_histograms_are_answered_in_samples() {
         ..FloatHistogram::default()
     };
     let histograms = vec![(5_000, Arc::new(histogram))];
-    let series = GivenSeries { labels: Arc::new(labels(&[("__name__", "h")])), samples: Vec::new(), histograms };
+    let series = GivenSeries { labels: Arc::new(labels(&[("__name__", "h")])), histograms, ..GivenSeries::default() };
     let server = serving(vec![series]).await;
     let answered = post(&server, &request(&[1, 0], &[(0, 9_000, &[(0, "__name__", "h")])])).await;
     assert_eq!(answered.header("content-type"), Some("application/x-protobuf"));

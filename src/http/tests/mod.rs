@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::{WalSync, WebhookConfig};
+use crate::config::WebhookConfig;
 use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange};
@@ -416,19 +416,7 @@ fn damage() -> Vec<MetDamage> {
 
 /// An empty database in memory.
 fn storage() -> Arc<Storage> {
-    let options = StorageOptions {
-        data_dir: PathBuf::from("/data"),
-        shard_count: 1,
-        wal_sync: WalSync::Always,
-        retention_ms: 0,
-        retention_rules: Vec::new(),
-        retention_bytes: 0,
-        out_of_order_window_ms: 3_600_000,
-        series_max: 1_000,
-        head_bytes_max: usize::MAX,
-        hash_seed: 7,
-        recovery: Arc::default(),
-    };
+    let options = StorageOptions::of_tests(1);
     let disk = Arc::new(SimulatedDisk::new());
     let opened = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_| false));
     opened.expect("an empty disk has no damage").0

@@ -2,7 +2,6 @@
 
 use super::super::json::{self, JsonText};
 use super::super::parameters::{parse_span_ms, parse_time_ms, unescape_label_name};
-use super::super::request::percent_decode;
 use super::*;
 use crate::query::{Answer, Sampled, Value};
 
@@ -40,14 +39,6 @@ fn label_names_are_unescaped_as_prometheus_escapes_them() {
     assert_eq!(unescape_label_name("U__a__b_20ac_c"), "a_b€c");
     for not_escaped in ["U__a_zz_b", "U__a_2e", "U__d800_d800_", "U_a"] {
         assert_eq!(unescape_label_name(not_escaped), not_escaped);
-    }
-}
-
-#[test]
-fn percent_escapes_are_bytes_of_utf_8() {
-    assert_eq!(percent_decode("a%2Bb%e2%82%AC").as_deref(), Some("a+b€"));
-    for wrong in ["%", "%4", "%zz", "%ff", "%+1"] {
-        assert_eq!(percent_decode(wrong), None, "{wrong}");
     }
 }
 

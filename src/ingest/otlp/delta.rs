@@ -12,7 +12,8 @@
 //! ```
 //!
 //! What fills a gap was sent before what came first, and was told 503 then or took another way. Its time has a total
-//! already, without it: it shows with the next point.
+//! already, without it: it shows with the next point, and not before, so that the last point, sent again, gives the total
+//! that it gave at first.
 //!
 //! A total changes when a point is read, not when its sample is stored: a request that is told 503 is sent again, is
 //! recognised, and gives the same sample. One that is refused as a whole ([`DeltaRequest`] dropped, not committed)
@@ -21,6 +22,7 @@
 //! Always true:
 //! 1. No point is added twice.
 //! 2. The totals held stand for at most `series_max` stored series: a number is one, a histogram of `n` buckets `n + 2`.
+//!    What has filled gaps takes at most as much memory again, until the next point.
 //! 3. What got no point for [`IDLE_MAX`] is forgotten when there is need, or within [`SWEEP_INTERVAL`] of further
 //!    requests. What is forgotten, also by a restart, begins again at its next point: to PromQL a counter that was reset.
 
@@ -81,7 +83,10 @@ struct Held {
     /// Spans before that time of which no point has come, in their order.
     gaps: Vec<(u64, u64)>,
     seen: Duration,
+    /// Up to the last point, as it was given then.
     total: Total,
+    /// What has filled gaps since then.
+    filled: Option<Total>,
 }
 
 /// All totals. One lock, held while one request is read.
@@ -215,7 +220,8 @@ impl State {
         let mut place = match self.held.entry(key) {
             Entry::Vacant(place) => {
                 self.series_count += point.series_count();
-                place.insert(Held { start_ns: span.0, last: span, gaps: Vec::new(), seen: now, total: point });
+                let gaps = Vec::new();
+                place.insert(Held { start_ns: span.0, last: span, gaps, seen: now, total: point, filled: None });
                 return Ok(Added::Last(None));
             }
             Entry::Occupied(place) => place,
@@ -232,9 +238,14 @@ impl State {
             false if !held.total.is_like(&point) => return Err(NotAdded::TooLate),
             false => (held.last, gaps_without(&held.gaps, span).ok_or(NotAdded::TooLate)?),
         };
-        let total = held.total.plus(point);
+        let (total, filled) = match (&held.filled, is_last) {
+            (None, true) => (held.total.plus(point), None),
+            (Some(filled), true) => (held.total.plus(filled.clone()).plus(point), None),
+            (None, false) => (held.total.clone(), Some(point)),
+            (Some(filled), false) => (held.total.clone(), Some(filled.plus(point))),
+        };
         self.series_count = self.series_count + total.series_count() - held.total.series_count();
-        let next = Held { start_ns: held.start_ns, last, gaps, seen: now, total };
+        let next = Held { start_ns: held.start_ns, last, gaps, seen: now, total, filled };
         let before = place.insert(next);
         Ok(if is_last { Added::Last(Some(before)) } else { Added::InGap(before) })
     }

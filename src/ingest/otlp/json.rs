@@ -18,8 +18,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::answer::append_varint;
 use crate::ingest::IngestError;
+use crate::ingest::protobuf::{append_bytes, append_fixed64, append_number};
 
 /// The type of a field.
 #[derive(Clone, Copy)]
@@ -135,7 +135,7 @@ static LIST_VALUE: [Field; 1] = [list("values", 1, Kind::Message(&ANY_VALUE))];
 static MAP_VALUE: [Field; 1] = [list("values", 1, Kind::Message(&KEY_VALUE))];
 
 /// The request of `body` in protobuf.
-pub(super) fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, IngestError> {
+pub(in crate::ingest) fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, IngestError> {
     let mut out = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = Content { fields: &REQUEST, out: &mut out }.deserialize(&mut reader).and_then(|()| reader.end());
@@ -222,25 +222,16 @@ impl<'de> DeserializeSeed<'de> for FieldValue<'_> {
 }
 
 impl FieldValue<'_> {
-    fn tag(&mut self, wire_type: u8) {
-        // Numbers of fields are below 16, so a tag is one byte.
-        self.out.push(self.field.number << 3 | wire_type);
+    fn fixed64(self, bits: u64) {
+        append_fixed64(self.out, self.field.number, bits);
     }
 
-    fn fixed64(mut self, bits: u64) {
-        self.tag(1);
-        self.out.extend_from_slice(&bits.to_le_bytes());
+    fn varint(self, number: u64) {
+        append_number(self.out, self.field.number, number);
     }
 
-    fn varint(mut self, number: u64) {
-        self.tag(0);
-        append_varint(self.out, number);
-    }
-
-    fn bytes(mut self, bytes: &[u8]) {
-        self.tag(2);
-        append_varint(self.out, bytes.len() as u64);
-        self.out.extend_from_slice(bytes);
+    fn bytes(self, bytes: &[u8]) {
+        append_bytes(self.out, self.field.number, bytes);
     }
 
     /// A whole number, wherever it stood: as a number or in a text.
@@ -338,12 +329,12 @@ impl<'de> Visitor<'de> for FieldValue<'_> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         let Kind::Message(fields) = self.field.kind else { return Err(self.wrong(&"an object")) };
         if self.field.is_list && !self.in_list {
             return Err(self.wrong(&"an object, where a list of them belongs,"));
         }
-        self.tag(2);
+        self.out.push(self.field.number << 3 | 2);
         let start = self.out.len() + LENGTH_BYTES;
         self.out.extend_from_slice(&[0; LENGTH_BYTES]);
         Content { fields, out: self.out }.visit_map(map)?;

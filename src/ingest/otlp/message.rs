@@ -8,8 +8,9 @@
 //! Thirty-two mebibytes of empty messages would become gigabytes of structures; here a message is a slice until it is
 //! its turn.
 //!
-//! Where this differs from a generated decoder: exemplars, and what is refused already, are not looked into; a message
-//! that may stand once and stands twice is refused, not merged; a text that is not UTF-8 costs its point alone.
+//! Where this differs from a generated decoder: exemplars, a scope that is not told, and what is refused already, are
+//! not looked into; a message that may stand once and stands twice is refused, not merged; a text that is not UTF-8
+//! costs its point alone.
 
 use crate::ingest::wire::{Fields, Value, WireError};
 

@@ -57,10 +57,15 @@ impl<'a> Found<'a> {
     /// Adds a sample of a known series.
     #[inline]
     pub(super) fn push(&mut self, series: SeriesRef, sample: Sample) -> Result<(), IngestError> {
-        self.count_sample()?;
+        self.push_uncounted(series, sample);
+        self.count_samples(1)
+    }
+
+    /// Adds a sample of a known series that the caller counts later.
+    #[inline(always)]
+    pub(super) fn push_uncounted(&mut self, series: SeriesRef, sample: Sample) {
         let Sample { timestamp_ms, value } = sample;
         self.batches[series.shard()].rows.push(Row { series, timestamp_ms, value });
-        Ok(())
     }
 
     /// Makes room for a sample of each of so many series, which are spread evenly over the shards.
@@ -71,7 +76,7 @@ impl<'a> Found<'a> {
 
     /// Reads a sample of a series that may be new.
     pub(super) fn sample(&mut self, bytes: &[u8], base: usize) -> Result<Sample, IngestError> {
-        self.count_sample()?;
+        self.count_samples(1)?;
         sample(bytes, base).map_err(malformed)
     }
 
@@ -107,15 +112,15 @@ impl<'a> Found<'a> {
 
     #[cold]
     pub(super) fn refuse_histogram(&mut self) -> Result<(), IngestError> {
-        self.count_sample()?;
+        self.count_samples(1)?;
         let reason = "native histograms are not stored by this version; send classic buckets".to_owned();
         self.refused.add(1, reason, || "a native histogram".to_owned());
         Ok(())
     }
 
     #[inline]
-    fn count_sample(&mut self) -> Result<(), IngestError> {
-        self.sample_count += 1;
+    pub(super) fn count_samples(&mut self, count: usize) -> Result<(), IngestError> {
+        self.sample_count += count;
         if self.sample_count > self.limits.samples_per_request_max {
             return Err(over("samples", self.limits.samples_per_request_max, "samples_per_request_max"));
         }

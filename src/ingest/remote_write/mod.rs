@@ -77,7 +77,7 @@ impl Ingest {
         if more_bytes > ROWS_BYTES_FREE {
             room.merge(self.reserve(more_bytes)?);
         }
-        self.store(rows).await
+        self.store(rows, Some(room)).await
     }
 
     /// What this body would bring to the shards, one batch each, without bringing it: for benches, and to look at.
@@ -98,7 +98,7 @@ impl Ingest {
     }
 
     /// Reads an inflated message.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn read_message(&self, version: Version, message: &[u8]) -> Result<Rows, IngestError> {
         match version {
             Version::One => v1::read_message(self, message),

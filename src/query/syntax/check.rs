@@ -1,7 +1,9 @@
 //! Types: that every operator, function and aggregation gets what it takes.
 //!
-//! Also where the meaning of a modifier comes from what it modifies: a set operator is many-to-many, and there is nothing to
-//! match if not both sides are vectors.
+//! Also where the meaning of a modifier comes from what it modifies: a set operator is many-to-many, and there is
+//! nothing to match if not both sides are vectors.
+
+use std::collections::HashSet;
 
 use super::error::{Fault, Parsed};
 use super::functions::ValueType;
@@ -22,8 +24,8 @@ struct Checker<'t> {
 }
 
 impl Checker<'_> {
-    /// Takes the chain on the left side apart and puts it together again from its end, link by link, each checked when all
-    /// below it is: so it may be of any length.
+    /// Takes the chain on the left side apart and puts it together again from its end, link by link, each checked when
+    /// all below it is: so it may be of any length.
     fn check(&self, mut expr: Expr) -> Parsed<(Expr, ValueType)> {
         let mut links = Vec::new();
         while let Some(inner) = expr.chain().map(Expr::cut) {
@@ -164,8 +166,11 @@ fn check_subquery(subquery: &Subquery, inner: ValueType) -> Parsed<ValueType> {
 
 /// A label that `on` and `group_left` or `group_right` both have.
 fn label_twice(matching: &Matching) -> Option<&String> {
-    let mut compared = matching.labels.iter().filter(|_| matching.on);
-    compared.find(|label| matching.include.contains(label))
+    if !matching.on || matching.include.is_empty() {
+        return None;
+    }
+    let included: HashSet<&String> = matching.include.iter().collect();
+    matching.labels.iter().find(|label| included.contains(label))
 }
 
 /// Checks what is to be matched, and drops it if there is nothing to match.
@@ -259,7 +264,8 @@ fn narrows(matchers: &[LabelMatcher]) -> Parsed<bool> {
     }
     for matcher in matchers.iter().filter(|matcher| matches!(matcher.op, MatchOp::Matches | MatchOp::NotMatches)) {
         let compiled = Matcher::new(matcher.name.as_str(), matcher.op, matcher.value.as_str());
-        let compiled = compiled.map_err(|error| Fault::new(matcher.span.start, error.to_string()))?;
+        let unusable = |error| Fault::new(matcher.span.start, format!("error parsing regexp: {error}"));
+        let compiled = compiled.map_err(unusable)?;
         if !compiled.matches_absent() {
             return Ok(true);
         }

@@ -56,7 +56,7 @@ fn split(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
 
 /// Whether so many seconds are a duration at all.
 pub(super) fn is_in_range(seconds: f64) -> bool {
-    seconds.abs() <= SECONDS_MAX
+    (-SECONDS_MAX..=SECONDS_MAX).contains(&seconds)
 }
 
 /// The nanoseconds nearest to so many seconds; the longest duration for anything longer.

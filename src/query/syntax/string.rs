@@ -1,7 +1,7 @@
 //! String literals by the rules of Go, both ways.
 //!
-//! `"a\tb\x41\u00e9"` is a, a tab, b, A, é, and so is `'a\tb\x41\u00e9'`; between backquotes everything stands for itself.
-//! Bytes may be written one by one, so that a literal need not be UTF-8.
+//! `"a\tb\x41\u00e9"` is a, a tab, b, A, é, and so is `'a\tb\x41\u00e9'`; between backquotes everything stands for
+//! itself. Bytes may be written one by one, so that a literal need not be UTF-8.
 
 use std::fmt::Write as _;
 
@@ -56,12 +56,12 @@ fn single(bytes: &mut Vec<u8>, byte: u8) -> usize {
 }
 
 /// As a literal in double quotes, as Go's `%q` writes it.
-pub(super) fn quote(value: &str) -> String {
+pub(crate) fn quote(value: &str) -> String {
     quote_bytes(value.as_bytes())
 }
 
 /// As [`quote`], with bytes that are not UTF-8 by their numbers.
-pub(super) fn quote_bytes(bytes: &[u8]) -> String {
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() + 2);
     out.push('"');
     for chunk in bytes.utf8_chunks() {

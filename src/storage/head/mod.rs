@@ -6,7 +6,9 @@
 
 mod aside;
 mod chunks;
+mod define;
 mod encode;
+mod histograms;
 mod index;
 mod paged;
 mod postings;
@@ -22,12 +24,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{RwLock, RwLockReadGuard};
 
 pub use aside::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
-use encode::Definitions;
+pub(super) use define::DefinitionWalk;
 pub(super) use series::Series;
 pub(super) use shard::Shard;
 pub(super) use writer::{LogEntry, ShardWriter};
 
 use super::TIMESTAMP_MS_MIN;
+use super::changes::Changes;
 use super::view::{Columns, ViewError};
 use crate::model::{Labels, SeriesRef, TimeRange};
 
@@ -64,13 +67,19 @@ pub(super) struct Head {
     series_count: AtomicUsize,
     /// Queries' threads that wait for a shard.
     waiting_count: AtomicUsize,
+    changes: Changes,
 }
 
 impl Head {
     pub(super) fn new(shard_count: usize, floor_ms: i64) -> Head {
         assert!((1..=SHARDS_MAX).contains(&shard_count), "{shard_count} shards");
         let shards = (0..shard_count).map(|index| RwLock::new(Shard::new(index as u8, floor_ms))).collect();
-        Head { shards, series_count: AtomicUsize::new(0), waiting_count: AtomicUsize::new(0) }
+        Head { shards, series_count: AtomicUsize::new(0), waiting_count: AtomicUsize::new(0), changes: Changes::new() }
+    }
+
+    /// From when on what is stored, here or in blocks, has changed.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The shard that owns, or would own, the series of these labels.
@@ -137,21 +146,6 @@ impl Head {
     /// Belated samples held, which the next cut writes.
     pub(super) fn belated_count(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().belated_count()).sum()
-    }
-
-    /// Appends records, chains still open, that define every series alive. A series that comes meanwhile may be among
-    /// them; its own definition follows in any case, with its first samples.
-    pub(super) fn define_all(&self, records: &mut Vec<u8>) {
-        for (index, shard) in self.shards.iter().enumerate() {
-            let mut definitions = Definitions::begin(records, index as u8);
-            let mut next = 0;
-            loop {
-                let shard = shard.read();
-                let Some(slots) = next_slice(&shard, &mut next) else { break };
-                shard.define(slots, &mut definitions);
-            }
-            definitions.finish();
-        }
     }
 
     /// Whether some series should not wait longer for the cut that writes its belated samples.

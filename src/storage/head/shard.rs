@@ -203,13 +203,18 @@ impl Shard {
         (SeriesRef::new(self.index, generation, slot), true)
     }
 
-    /// Appends the definitions of the live series of these slots.
-    pub(super) fn define(&self, slots: Range<u32>, definitions: &mut Definitions<'_>) {
-        for slot in slots {
+    /// Appends the definitions of the live series of these slots until the records have `bytes_max` bytes, or a
+    /// definition more. Returns the slot to go on with.
+    pub(super) fn define(&self, slots: Range<u32>, bytes_max: usize, definitions: &mut Definitions<'_>) -> u32 {
+        for slot in slots.clone() {
+            if definitions.bytes() >= bytes_max {
+                return slot;
+            }
             if let (Some(series), Some(reference)) = (self.series(slot), self.reference(slot)) {
                 definitions.push(reference, self.label_index.texts(&series.pairs));
             }
         }
+        slots.end
     }
 
     /// A cut begins: what comes from now on and is older than `floor_ms` is belated, and waits for the next cut.
@@ -250,6 +255,15 @@ impl Shard {
         }
         self.note_change(&mut tally);
         before - self.series_count()
+    }
+
+    /// Leaves no histogram without its marker and no marker without its histogram.
+    pub(super) fn settle_histograms(&mut self, tally: &mut Tally) {
+        for slot in 0..self.slots() {
+            if let Some(series) = self.slots.get_mut(slot).and_then(Option::as_mut) {
+                series.settle_histograms(tally);
+            }
+        }
     }
 
     /// Removes what these series hold in `range`. Returns how many samples those were.

@@ -12,12 +12,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{RwLockUpgradableReadGuard, RwLockWriteGuard};
+use storage_format::histogram::{Histogram, is_marker};
 use storage_format::log;
 
 use super::super::BLOCK_MS;
-use super::super::batch::{NewSeries, Pending, Refusal, Row, ShardBatch, WriteSummary};
+use super::super::batch::{HistogramOf, HistogramRow, NewSeries, Pending, Refusal, Row, ShardBatch, WriteSummary};
 use super::super::resolver::Resolver;
 use super::super::tap::{TapBatch, TapFeed, TapRow};
 use super::super::view::Columns;
@@ -48,6 +49,8 @@ fn is_one_look_up(a: &LogRow, b: &LogRow) -> bool {
 pub(in crate::storage) struct LogEntry {
     /// Whole records, their chains still open.
     pub(in crate::storage) records: Vec<u8>,
+    /// How many bytes of them, at their front, define series that may be named from now on.
+    pub(in crate::storage) definition_bytes: usize,
     /// Newest sample in them that is not belated; `i64::MIN` without.
     pub(in crate::storage) newest_ms: i64,
     /// Whether belated samples are in them: no floor says when those are in a block, only the next cut's end.
@@ -58,7 +61,7 @@ pub(in crate::storage) struct LogEntry {
 
 impl Default for LogEntry {
     fn default() -> LogEntry {
-        LogEntry { records: Vec::new(), newest_ms: i64::MIN, holds_belated: false, pending: None }
+        LogEntry { records: Vec::new(), definition_bytes: 0, newest_ms: i64::MIN, holds_belated: false, pending: None }
     }
 }
 
@@ -139,10 +142,14 @@ impl ShardWriter {
         let mut shard = head.shard(self.index as usize).write();
         let bounds = self.bounds(&shard, now_ms);
         self.admit_new(&mut shard, &batch.new, bounds, &mut summary, &mut records);
+        let definition_bytes = records.len();
         self.admit_rows(&mut shard, &batch.rows, bounds, &mut summary);
+        self.note_changes(&self.admitted);
         if !self.belated.is_empty() || !self.behind.is_empty() {
             shard = self.admit_belated(shard, &mut summary);
         }
+        self.note_changes(&self.belated);
+        let histograms = self.keep_histograms(&mut shard, batch);
         let newest_ms = self.note_span(&mut shard);
         shard.note_change(&mut self.tally);
         drop(shard);
@@ -151,12 +158,49 @@ impl ShardWriter {
         }
 
         let holds_belated = !self.belated.is_empty();
+        // Before their markers: of a write that was cut short there may be histograms too many, never markers.
+        encode::encode_histograms(&histograms, self.index, &mut records);
         encode::encode_samples(&self.admitted, log::KIND_SAMPLES, self.index, &mut records);
         encode::encode_samples(&self.belated, log::KIND_BELATED, self.index, &mut records);
         self.admitted.clear();
         self.belated.clear();
         self.tap.push(&mut self.tapped);
-        (LogEntry { records, newest_ms, holds_belated, pending: None }, summary)
+        (LogEntry { records, definition_bytes, newest_ms, holds_belated, pending: None }, summary)
+    }
+
+    /// Tells of rows that are visible once the shard's lock is let go of.
+    fn note_changes(&self, rows: &[LogRow]) {
+        if let Some(oldest_ms) = rows.iter().map(|(_, timestamp_ms, _)| *timestamp_ms).min() {
+            self.head.changes().note(oldest_ms);
+        }
+    }
+
+    /// Keeps the histograms whose markers were stored just now, and returns them for the log.
+    fn keep_histograms<'b>(
+        &mut self,
+        shard: &mut Shard,
+        batch: &'b ShardBatch,
+    ) -> Vec<(SeriesRef, i64, &'b Histogram)> {
+        if batch.histograms.is_empty() {
+            return Vec::new();
+        }
+        let rows = self.admitted.iter().chain(&self.belated);
+        let mut stored: HashSet<(SeriesRef, i64, u64)> =
+            rows.map(|row| (row.0, row.1, row.2.to_bits())).filter(|row| is_marker(row.2)).collect();
+        let mut kept = Vec::with_capacity(stored.len());
+        for HistogramRow { of, timestamp_ms, histogram } in &batch.histograms {
+            let reference = match of {
+                HistogramOf::Known(series) => Some(*series),
+                HistogramOf::New(index) => shard.find(&batch.new[*index].labels),
+            };
+            let stored = reference.filter(|series| stored.remove(&(*series, *timestamp_ms, histogram.marker())));
+            if let Some(reference) = stored {
+                let series = shard.by_ref_mut(reference).expect("its marker was stored just now");
+                series.add_histogram(*timestamp_ms, histogram, &mut self.tally);
+                kept.push((reference, *timestamp_ms, histogram));
+            }
+        }
+        kept
     }
 
     fn bounds(&self, shard: &Shard, now_ms: i64) -> Bounds {
@@ -253,7 +297,7 @@ impl ShardWriter {
             Admission::Stored => {
                 summary.stored_count += 1;
                 self.admitted.push((reference, timestamp_ms, value));
-                if series.watched {
+                if series.watched && !is_marker(value.to_bits()) {
                     self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
                 }
                 None
@@ -339,7 +383,7 @@ impl ShardWriter {
         let belated_count = series.belated_count();
         if admission == Admission::Stored {
             self.belated.push(row);
-            if series.watched {
+            if series.watched && !is_marker(value.to_bits()) {
                 self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
             }
         }
@@ -402,8 +446,10 @@ impl ShardWriter {
             slots.dedup();
             slots.into_iter().filter_map(|slot| shard.reference(slot)).collect::<Vec<_>>()
         };
-        // Nobody else admits samples, so readers may be let in between.
+        // Nobody else admits samples, so readers may be let in between: what they kept is noted before and behind it.
+        self.head.changes().note(range.from_ms);
         let deleted = series.chunks(SLICE_SERIES as usize).map(|slice| shard.write().delete(slice, range)).sum();
+        self.head.changes().note(range.from_ms);
         let mut records = Vec::new();
         let mut definitions = Definitions::begin(&mut records, self.index);
         for slice in sealed.chunks(SLICE_SERIES as usize) {

@@ -6,6 +6,7 @@ mod damage;
 mod edges;
 mod figures;
 mod full_disk;
+mod histograms;
 mod review;
 mod simulation;
 
@@ -29,19 +30,7 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 const T0: i64 = 236_111 * BLOCK_MS;
 
 fn options(shard_count: usize) -> StorageOptions {
-    StorageOptions {
-        data_dir: PathBuf::from("/data"),
-        shard_count,
-        wal_sync: WalSync::Always,
-        retention_ms: 0,
-        retention_rules: Vec::new(),
-        retention_bytes: 0,
-        out_of_order_window_ms: HOUR_MS,
-        series_max: 10_000,
-        head_bytes_max: usize::MAX,
-        hash_seed: 7,
-        recovery: Arc::default(),
-    }
+    StorageOptions::of_tests(shard_count)
 }
 
 struct Fixture {

@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::super::message::Broken;
+use super::super::value::value_text;
 use super::*;
+use crate::ingest::wire::Fields;
 
 /// One of everything.
 fn sample_request() -> Request {
@@ -148,6 +151,19 @@ fn fields(number: u8, content: &[u8], count: usize) -> Vec<u8> {
     prost::encode_length_delimiter(content.len(), &mut field).expect("a Vec has room");
     field.extend_from_slice(content);
     field.repeat(count)
+}
+
+#[test]
+fn attribute_whose_list_is_set_twice_is_refused_and_not_cut_short() {
+    let list = |item| {
+        let values = vec![AnyValue { value: Some(Any::Int(item)) }];
+        AnyValue { value: Some(Any::Array(Array { values })) }.encode_to_vec()
+    };
+    // Other decoders make [1,2] of it.
+    let twice = [list(1), list(2)].concat();
+    assert!(matches!(value_text(Fields::new(&twice, 0)), Err(Broken::Wire(_))));
+    let replaced = [list(1), string("x").encode_to_vec(), list(2)].concat();
+    assert_eq!(value_text(Fields::new(&replaced, 0)).expect("the last one counts"), "[2]");
 }
 
 #[test]

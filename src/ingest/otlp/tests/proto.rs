@@ -218,27 +218,3 @@ pub(super) struct Map {
     #[prost(message, repeated, tag = "1")]
     pub(super) values: Vec<KeyValue>,
 }
-
-/// What is answered with the status 200.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Response {
-    #[prost(message, optional, tag = "1")]
-    pub(super) partial_success: Option<PartialSuccess>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct PartialSuccess {
-    #[prost(int64, tag = "1")]
-    pub(super) rejected_data_points: i64,
-    #[prost(string, tag = "2")]
-    pub(super) error_message: String,
-}
-
-/// `google.rpc.Status`, its details left out.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Status {
-    #[prost(int32, tag = "1")]
-    pub(super) code: i32,
-    #[prost(string, tag = "2")]
-    pub(super) message: String,
-}

@@ -110,6 +110,18 @@ fn times_that_take_fewer_or_more_bytes_than_usual_are_read() {
     let stored: Vec<(i64, f64)> = fixture.stored().into_iter().flat_map(|(_, samples)| samples).collect();
     let expected: Vec<(i64, f64)> = times.into_iter().flat_map(|time| [(time, 0.0), (time, 1.5)]).collect();
     assert_eq!(stored, expected);
+
+    // Side by side in one request, each time once and again.
+    let mut request = Request::new();
+    for (index, time) in times.into_iter().enumerate() {
+        for label in ["0", "1"] {
+            request = request.with(&[("__name__", &format!("m{index}")), ("value", label)], &[(time, 3.0)]);
+        }
+    }
+    let rows = fixture.ingest.read_message(Version::Two, &request.encode_to_vec()).expect("a request");
+    let mut read: Vec<i64> = rows.batches.iter().flat_map(|batch| &batch.rows).map(|row| row.timestamp_ms).collect();
+    read.sort_unstable();
+    assert_eq!(read, times.into_iter().flat_map(|time| [time, time]).collect::<Vec<i64>>());
 }
 
 #[test]
@@ -123,6 +135,36 @@ fn same_numbers_for_other_symbols_are_other_series() {
         fixture.send_v2(&Request::new().with(&[UP, (name, value)], &[(NOW_MS, 1.0)])).expect("taken");
     }
     assert_eq!(fixture.storage.series_count(), 7);
+}
+
+#[test]
+fn same_texts_in_other_pairs_are_other_series() {
+    let fixture = Fixture::new();
+    let lists = [
+        [UP, ("a", "b"), ("b", "c"), ("c", "a")],
+        [UP, ("a", "c"), ("b", "a"), ("c", "b")],
+        [UP, ("a", "a"), ("b", "b"), ("c", "c")],
+        [UP, ("a", "b"), ("b", "a"), ("c", "c")],
+    ];
+    for _ in 0..2 {
+        for labels in &lists {
+            fixture.send_v2(&Request::new().with(labels, &[(NOW_MS, 1.0)])).expect("taken");
+        }
+        assert_eq!(fixture.storage.series_count(), lists.len());
+    }
+}
+
+#[test]
+fn same_pairs_in_another_order_are_the_same_series() {
+    let fixture = Fixture::new();
+    let request = |labels: &[(&str, &str)], value| Request::new().with(labels, &[(NOW_MS + value as i64, value)]);
+    fixture.send_v2(&request(&[UP, ("a", "1"), ("b", "2")], 1.0)).expect("taken");
+    let other = request(&[("b", "2"), UP, ("a", "1")], 2.0);
+    let rows = fixture.ingest.read_message(Version::Two, &other.encode_to_vec()).expect("a request");
+    assert!(rows.batches.iter().all(|batch| batch.new.is_empty()), "it is known");
+    fixture.send_v2(&other).expect("taken");
+    let expected = [(r#"up{a="1", b="2"}"#.to_owned(), vec![(NOW_MS + 1, 1.0), (NOW_MS + 2, 2.0)])];
+    assert_eq!(fixture.stored(), expected);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 mod differences;
 mod errors;
 mod limits;
+mod peer;
 mod printing;
 mod properties;
 mod scripts;

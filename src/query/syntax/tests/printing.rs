@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{json, pretty, print, tree};
+use super::{pretty, print, tree};
 
 /// Each asked of Prometheus 3.5.3's `/api/v1/format_query`, which answered so.
 pub(super) const PRINTED: &[(&str, &str)] = &[

@@ -214,7 +214,7 @@ impl Rig {
         rig.writer.restored();
         // As a new segment does.
         let mut definitions = Vec::new();
-        rig.head.define_all(&mut definitions);
+        assert!(!DefinitionWalk::new(rig.head.clone()).append(&mut definitions, usize::MAX));
         rig.log.write(definitions);
         rig
     }
