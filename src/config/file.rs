@@ -95,6 +95,7 @@ pub(super) struct Query {
     pub(super) series_max: Option<Scalar>,
     pub(super) concurrency: Option<Scalar>,
     pub(super) lookback: Option<Scalar>,
+    pub(super) cache_bytes: Option<Scalar>,
     pub(super) slow_log_threshold: Option<Scalar>,
 }
 

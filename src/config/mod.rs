@@ -156,6 +156,8 @@ pub struct QueryConfig {
     pub concurrency: u64,
     /// How far back an instant selector looks for a sample, in ms.
     pub lookback_ms: i64,
+    /// Bytes of answers that are kept.
+    pub cache_bytes: u64,
     /// From which duration on a query is told in the log, in ms. 0: none is.
     pub slow_log_threshold_ms: i64,
 }

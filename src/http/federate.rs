@@ -105,6 +105,7 @@ fn told(
         series.read_both(range, &mut columns, &mut histograms);
         let newest = columns.timestamps_ms.last().zip(columns.values.last());
         let Some((time_ms, value)) = newest.filter(|(_, value)| !is_stale(**value)) else { continue };
+        // The text cannot say a histogram.
         if histograms.last().is_some_and(|(histogram_ms, _)| histogram_ms > time_ms) {
             continue;
         }

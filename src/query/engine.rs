@@ -357,8 +357,6 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
         let mut samples = Samples::default();
         windows.read(row, &mut samples, &mut scratch)?;
         let Samples { numbers: mut points, histograms, .. } = samples;
-        context.budget.note_queryable(points.len() + histograms.len());
-        context.budget.note_queryable_at(0, points.len() + histograms.len());
         if let Some(edges) = range.edges {
             if !histograms.is_empty() {
                 let name = if edges == Edges::Anchored { "anchored" } else { "smoothed" };
@@ -367,6 +365,8 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
             let end_ms = windows.grid.start_ms;
             points = edges::points(&points, (end_ms.saturating_sub(range.range_ms), end_ms), edges);
         }
+        context.budget.note_queryable(points.len() + histograms.len());
+        context.budget.note_queryable_at(0, points.len() + histograms.len());
         if !points.is_empty() || !histograms.is_empty() {
             all.push(Series { labels: head.labels, points, histograms });
         }

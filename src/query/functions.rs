@@ -45,6 +45,7 @@ pub(super) fn call<'q>(
         Function::Scalar => return Ok(Evaluated::Scalar(only_value(context, vector(context, &arguments[0])?)?)),
         Function::Vector => of_scalar(context, &scalar(context, &arguments[0])?)?,
         Function::Timestamp => timestamp(context, &arguments[0])?,
+        Function::StartTimestamp => start_timestamp(context, &arguments[0])?,
         Function::Absent => absent(context, &arguments[0])?,
         Function::Sort | Function::SortDesc => {
             rank::sort(context, vector(context, &arguments[0])?, function == Function::SortDesc, span)?
@@ -224,6 +225,14 @@ fn timestamp<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>,
         }
         column.histograms = None;
     }))
+}
+
+/// Of a selector since when its samples count; of anything else nothing is known.
+fn start_timestamp<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>, QueryError> {
+    match &argument.node {
+        Node::Selector(selector) => Ok(leaf::instant(context, selector, Shown::StartSeconds)?.shed_names(context)),
+        _ => Ok(Table::held(Vec::new())),
+    }
 }
 
 fn bounded<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan]) -> Result<Table<'q>, QueryError> {

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use std::collections::HashMap;
+
 use super::column::{Column, Element, Grid, places_of};
 use super::edges;
 use super::error::QueryError;
@@ -24,6 +26,8 @@ pub(super) enum Shown {
     Value,
     /// Its timestamp in seconds: `timestamp(x)`.
     Seconds,
+    /// Since when it counts, in seconds, if its sender said so: `start_timestamp(x)`.
+    StartSeconds,
 }
 
 /// The moments that a shifted selector looks at. Under `@` that is a single one, whatever the step.
@@ -79,13 +83,23 @@ struct Instant<'q> {
 
 impl Source for Instant<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
+        let column = self.shown(index, scratch)?;
+        if self.context.counts_samples {
+            self.count_samples(&column);
+        }
+        Ok(if self.shown == Shown::StartSeconds { self.starts_of(index, &column) } else { column })
+    }
+}
+
+impl Instant<'_> {
+    /// The values of one row, or the times of its samples.
+    fn shown(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let (series, samples) = (&self.series[index], &mut scratch.samples);
         if self.grid.count == 1
             && self.smoothed_at.is_none()
             && let Some(column) = self.newest_of_all(series)
         {
             self.context.budget.take_samples(1)?;
-            self.note(&column);
             return Ok(column.spread_to(self.context.grid.count));
         }
         samples.clear();
@@ -110,24 +124,28 @@ impl Source for Instant<'_> {
         } else {
             newest(&samples.numbers, self.grid, lookback_ms, self.shown)
         };
-        self.note(&column);
         Ok(column.spread_to(steps))
     }
-}
 
-impl Instant<'_> {
-    /// Counts the samples that the steps look at.
-    fn note(&self, column: &Column) {
-        if !self.context.counts_samples {
-            return;
-        }
-        let (budget, steps) = (self.context.budget, self.context.grid.count);
-        let is_spread = self.grid.count != steps;
-        budget.note_queryable(column.count() * if is_spread { steps } else { 1 });
+    /// Notes what a query looks at of a row.
+    fn count_samples(&self, column: &Column) {
+        let budget = self.context.budget;
+        budget.note_queryable(column.count());
         if budget.counts_by_step() {
-            let is_there = |step: &usize| column.element(if is_spread { 0 } else { *step }).is_some();
-            (0..steps).filter(is_there).for_each(|step| budget.note_queryable_at(step, 1));
+            column.occupied().iter().for_each(|step| budget.note_queryable_at(step, 1));
         }
+    }
+
+    /// In place of samples' times the times since when they count, as far as those are known.
+    fn starts_of(&self, index: usize, times: &Column) -> Column {
+        let starts: HashMap<i64, i64> = self.series[index].starts_ms(self.range).into_iter().collect();
+        let mut column = Column::absent(times.len());
+        for (step, seconds) in times.iter() {
+            if let Some(start_ms) = starts.get(&((seconds * 1000.0).round() as i64)) {
+                column.set(step, *start_ms as f64 / 1000.0);
+            }
+        }
+        column
     }
 
     /// The column of a single moment, where the newest sample of the series is the one that it shows.
@@ -183,7 +201,7 @@ fn newest_of_both(samples: &Samples, grid: Grid, lookback_ms: i64, shown: Shown)
         }
         match shown {
             Shown::Value => column.set_element(step, element),
-            Shown::Seconds => column.set(step, time_ms as f64 / 1000.0),
+            Shown::Seconds | Shown::StartSeconds => column.set(step, time_ms as f64 / 1000.0),
         }
     }
     column

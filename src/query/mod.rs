@@ -53,8 +53,6 @@
 //! functions; `table.rs` and `column.rs` what all of them pass on; `remarks.rs` and `notes.rs` what is said of the data;
 //! `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with the places and words of
 //! its errors.
-//!
-//! Deliberately absent: the function `start_timestamp`, which is refused by its name.
 
 mod accumulator;
 mod aggregate;

@@ -228,7 +228,7 @@ named! {
         Log10 = "log10", Sgn = "sgn", Sin = "sin", Cos = "cos", Tan = "tan", Asin = "asin", Acos = "acos",
         Atan = "atan", Sinh = "sinh", Cosh = "cosh", Tanh = "tanh", Asinh = "asinh", Acosh = "acosh", Atanh = "atanh",
         Deg = "deg", Rad = "rad", Round = "round", Clamp = "clamp", ClampMin = "clamp_min", ClampMax = "clamp_max",
-        Timestamp = "timestamp", Minute = "minute", Hour = "hour", DayOfMonth = "day_of_month",
+        Timestamp = "timestamp", StartTimestamp = "start_timestamp", Minute = "minute", Hour = "hour", DayOfMonth = "day_of_month",
         DayOfWeek = "day_of_week", DayOfYear = "day_of_year", DaysInMonth = "days_in_month", Month = "month",
         Year = "year", Time = "time", Pi = "pi", Scalar = "scalar", Vector = "vector", Absent = "absent",
         Sort = "sort", SortDesc = "sort_desc", LabelReplace = "label_replace", LabelJoin = "label_join",

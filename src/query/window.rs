@@ -106,12 +106,12 @@ impl<'q> Windows<'q> {
             }
             RangeInput::Subquery { inner, step_ms } => subquery(context, inner, grid, range.range_ms, *step_ms)?,
         };
+        let (range_ms, resets, budget) = (range.range_ms, context.resets, context.budget);
         let looks = match context.counts_samples {
             false => 0,
             true if grid.count == context.grid.count => 1,
             true => context.grid.count,
         };
-        let (range_ms, resets, budget) = (range.range_ms, context.resets, context.budget);
         Ok(Windows { input, grid, range_ms, reach_ms, resets, budget, looks })
     }
 
@@ -217,13 +217,12 @@ impl<'q> Windows<'q> {
             while first_histogram < behind_histograms && histograms[first_histogram].0 <= from_ms {
                 first_histogram += 1;
             }
-            let held_histograms = behind_histograms - first_histogram;
-            let held = behind - first + held_histograms;
+            let held = behind - first + behind_histograms - first_histogram;
             queryable += held;
             if self.looks > 0 && self.budget.counts_by_step() {
                 (step..step + self.looks).for_each(|step| self.budget.note_queryable_at(step, held));
             }
-            meter.work(behind - first + held_histograms * HISTOGRAM_WORK)?;
+            meter.work(behind - first + (behind_histograms - first_histogram) * HISTOGRAM_WORK)?;
             if first == behind && first_histogram == behind_histograms {
                 continue;
             }

@@ -467,6 +467,10 @@ fn services(
         lookback_ms: config.query.lookback_ms,
         ..Limits::default()
     };
+    let cache_bytes = usize::try_from(config.query.cache_bytes).unwrap_or(usize::MAX);
+    let engine = Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config));
+    let engine = Arc::new(engine.caching(cache_bytes));
+    metrics::of_engine(registry, &engine);
     let (viewed, examined) = (storage.clone(), storage.clone());
     let ingest = Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone());
     let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(config)));
@@ -474,7 +478,7 @@ fn services(
     let journal = open_journal(config, &**disk)?;
     Ok(Services {
         view: Arc::new(move || viewed.view()),
-        engine: Arc::new(Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config))),
+        engine,
         ingest,
         pushgateway,
         storage: storage.clone(),

@@ -26,7 +26,7 @@ pub use super::changes::Stamp;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
-use super::stored::model_histogram;
+use super::stored::{model_histogram, tell_resets};
 use crate::model::{FloatHistogram, Labels, Matcher, Sample, SeriesRef, TimeRange};
 
 /// Why a view, or a block, cannot answer. A view leaves damage out of its answers, see [`ReadView::left_out`].
@@ -329,8 +329,17 @@ impl SeriesView {
         if let Rest::Given { all, index } = &self.rest {
             histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
         } else if !numbers.histograms.is_empty() {
+            let from = histograms.len();
             numbers.split_histograms(|time_ms, stored| histograms.push((time_ms, Arc::new(model_histogram(&stored)))));
+            tell_resets(&mut histograms[from..]);
         }
+    }
+
+    /// Whether there are native histograms in `range`. To find out takes as long as to read them.
+    pub fn has_histograms(&self, range: TimeRange) -> bool {
+        let (mut numbers, mut histograms) = (Columns::default(), Vec::new());
+        self.read_both(range, &mut numbers, &mut histograms);
+        !histograms.is_empty()
     }
 
     /// The newest sample that is not younger than the moment, if it is known without decoding anything: that is, if it is

@@ -120,6 +120,7 @@ async fn chunks(front: Arc<Front>, ask: Ask) -> Result<Reply, ApiError> {
     let view = (front.services.view)();
     let found = front.queries.run(move |cancelled| {
         let selected = select_all(&view, ask.queries)?;
+        // Chunks of histograms are not written here: who would take samples as well gets those.
         let in_samples = ask.takes_samples && have_histograms(&selected, cancelled)?;
         Ok::<_, QueryError>((selected, in_samples))
     });
@@ -157,15 +158,12 @@ fn select_all(view: &ReadView, queries: Vec<Query>) -> Result<Vec<(Query, Vec<Se
 
 /// Whether there are native histograms among what is asked for. To know that, all of it is read until one is met.
 fn have_histograms(selected: &[(Query, Vec<SeriesView>)], cancelled: &Cancelled) -> Result<bool, QueryError> {
-    let (mut columns, mut histograms) = (Columns::default(), Vec::new());
     for (query, series) in selected {
         for one in series {
             if cancelled.is_set() {
                 return Err(QueryError::Cancelled);
             }
-            columns.clear();
-            one.read_both(query.range, &mut columns, &mut histograms);
-            if !histograms.is_empty() {
+            if one.has_histograms(query.range) {
                 return Ok(true);
             }
         }
@@ -177,7 +175,7 @@ fn have_histograms(selected: &[(Query, Vec<SeriesView>)], cancelled: &Cancelled)
 fn stream(front: &Front, selected: &[(Query, Vec<SeriesView>)], mut writer: PieceWriter) {
     let clock = &front.services.clock;
     let began = clock.monotonic();
-    let mut columns = Columns::default();
+    let (mut columns, mut histograms) = (Columns::default(), Vec::new());
     for (index, (query, series)) in selected.iter().enumerate() {
         for one in series {
             if clock.monotonic().saturating_sub(began) > STREAM_TIME_MAX {
@@ -185,7 +183,8 @@ fn stream(front: &Front, selected: &[(Query, Vec<SeriesView>)], mut writer: Piec
                 return;
             }
             columns.clear();
-            one.read(query.range, &mut columns);
+            histograms.clear();
+            one.read_both(query.range, &mut columns, &mut histograms);
             let sent = chunks::frames(one.labels(), &columns, index, |frame| {
                 writer.buffer().extend_from_slice(frame);
                 writer.send_if_full()
