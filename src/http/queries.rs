@@ -239,7 +239,7 @@ async fn evaluate(
         let options = Options {
             timeout: ask.timeout,
             lookback_ms: ask.lookback_ms,
-            no_cache: ask.no_cache,
+            no_cache: ask.no_cache || ask.stats != Stats::None,
             cancelled: cancelled.clone(),
             usage: if ask.stats == Stats::BySteps { Usage::by_step() } else { Usage::default() },
         };

@@ -10,8 +10,11 @@ use parking_lot::Mutex;
 pub struct Usage {
     used: Arc<Mutex<Used>>,
     /// Of each step, where somebody wants to know.
-    by_step: Option<Arc<Mutex<Vec<(i64, u64)>>>>,
+    by_step: Option<Arc<Mutex<Steps>>>,
 }
+
+/// Of each step its time, in ms since 1970 UTC, and samples.
+type Steps = Vec<(i64, u64)>;
 
 /// What a query cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -118,12 +118,14 @@ fn select(view: &ReadView, query: &Query) -> Result<Vec<SeriesView>, ViewError> 
 async fn chunks(front: Arc<Front>, ask: Ask) -> Result<Reply, ApiError> {
     let turn = turn(&front).await?;
     let view = (front.services.view)();
-    let found = front.queries.run(move |_| select_all(&view, ask.queries)).await?;
-    let selected = found.map_err(|error| refused(&QueryError::from(error)))?;
-    // Chunks of histograms are not written here: who would take samples as well gets those.
-    let has_histograms =
-        |(query, series): &(Query, Vec<SeriesView>)| series.iter().any(|one| one.has_histograms(query.range));
-    if ask.takes_samples && selected.iter().any(has_histograms) {
+    let found = front.queries.run(move |cancelled| {
+        let selected = select_all(&view, ask.queries)?;
+        // Chunks of histograms are not written here: who would take samples as well gets those.
+        let in_samples = ask.takes_samples && have_histograms(&selected, cancelled)?;
+        Ok::<_, QueryError>((selected, in_samples))
+    });
+    let (selected, in_samples) = found.await?.map_err(|error| refused(&error))?;
+    if in_samples {
         let queries = selected.into_iter().map(|(query, _)| query).collect();
         return samples(front, Ask { queries, response_type: ResponseType::Samples, takes_samples: true }).await;
     }
@@ -152,6 +154,21 @@ fn select_all(view: &ReadView, queries: Vec<Query>) -> Result<Vec<(Query, Vec<Se
         Ok((query, found))
     };
     queries.into_iter().map(one).collect()
+}
+
+/// Whether there are native histograms among what is asked for. To know that, all of it is read until one is met.
+fn have_histograms(selected: &[(Query, Vec<SeriesView>)], cancelled: &Cancelled) -> Result<bool, QueryError> {
+    for (query, series) in selected {
+        for one in series {
+            if cancelled.is_set() {
+                return Err(QueryError::Cancelled);
+            }
+            if one.has_histograms(query.range) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Writes all frames. What goes wrong here cuts the answer short, which its reader notices.

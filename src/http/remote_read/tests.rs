@@ -131,13 +131,16 @@ struct ChunkedReadResponse {
 /// Times in ms and bits of values.
 type Points = Vec<(i64, u64)>;
 
-fn request(accepted: &[i32], queries: &[(i64, i64, &[(i32, &str, &str)])]) -> Vec<u8> {
+/// A matcher: kind, name, value.
+type Asked<'a> = (i32, &'a str, &'a str);
+
+fn request(accepted: &[i32], queries: &[(i64, i64, &[Asked<'_>])]) -> Vec<u8> {
     let matcher = |(kind, name, value): &(i32, &str, &str)| PbMatcher {
         kind: *kind,
         name: (*name).to_owned(),
         value: (*value).to_owned(),
     };
-    let query = |(start_ms, end_ms, matchers): &(i64, i64, &[(i32, &str, &str)])| PbQuery {
+    let query = |(start_ms, end_ms, matchers): &(i64, i64, &[Asked<'_>])| PbQuery {
         start_ms: *start_ms,
         end_ms: *end_ms,
         matchers: matchers.iter().map(matcher).collect(),
