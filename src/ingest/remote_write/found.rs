@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use storage_format::histogram::Histogram;
+
+use super::histogram::{Told, histogram};
 use super::sample::sample;
+use crate::ingest::histogram::sample_count;
 use crate::ingest::rows::{Rows, over};
 use crate::ingest::verdict::RefusedRows;
 use crate::ingest::wire::WireError;
 use crate::ingest::{Ingest, IngestError, IngestLimits};
 use crate::model::{Labels, METRIC_NAME, Sample, SeriesRef};
-use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
+use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage, stored_histogram};
 
 /// Pairs of a series as they stand in the message: no text yet.
 pub(super) type RawPairs<'a> = Vec<(&'a [u8], &'a [u8])>;
@@ -28,6 +32,23 @@ pub(super) struct Mark {
     shard: usize,
     row_count: usize,
     sample_count: usize,
+}
+
+/// A native histogram that stands in a message, counted, and where it ends in the body.
+pub(super) type Encoded<'m> = (&'m [u8], usize);
+
+/// What a message has of one series.
+#[derive(Default)]
+pub(super) struct SeriesParts<'m> {
+    pub(super) samples: Vec<Sample>,
+    /// Read when the samples are.
+    pub(super) histograms: Vec<Encoded<'m>>,
+}
+
+impl SeriesParts<'_> {
+    fn count(&self) -> usize {
+        self.samples.len() + self.histograms.len()
+    }
 }
 
 impl<'a> Found<'a> {
@@ -91,30 +112,86 @@ impl<'a> Found<'a> {
         self.sample_count = mark.sample_count;
     }
 
-    /// Adds a series that is not known under this key, or refuses it alone. Without samples there is nothing to store,
-    /// and no series is made.
-    pub(super) fn new_series(&mut self, pairs: &RawPairs<'_>, samples: Vec<Sample>, key: u128) {
-        match labels(pairs) {
-            Ok(_) if samples.is_empty() => {}
-            Ok(labels) => {
-                let shard = self.storage.shard_of(&labels);
-                self.batches[shard].new.push(NewSeries { labels: Arc::new(labels), raw_hash: key, samples });
+    /// Notes a native histogram to be read when all samples of its series are.
+    pub(super) fn note_histogram<'m>(
+        &mut self,
+        all: &mut Vec<Encoded<'m>>,
+        bytes: &'m [u8],
+        end: usize,
+    ) -> Result<(), IngestError> {
+        self.count_samples(1)?;
+        all.push((bytes, end));
+        Ok(())
+    }
+
+    /// Adds the native histograms of a known series.
+    pub(super) fn histograms(&mut self, series: SeriesRef, all: &[Encoded<'_>]) -> Result<(), IngestError> {
+        for encoded in all {
+            if let Some((timestamp_ms, histogram)) = self.histogram(*encoded, || "a known series".to_owned())? {
+                self.batches[series.shard()].push_histogram(series, timestamp_ms, histogram);
             }
-            Err(reason) => self.refuse_series(samples.len(), reason, pairs),
+        }
+        Ok(())
+    }
+
+    /// Reads a native histogram of the series that `of` shows. One that may not be stored is refused alone: `None`.
+    fn histogram(
+        &mut self,
+        (bytes, end): Encoded<'_>,
+        of: impl FnOnce() -> String,
+    ) -> Result<Option<(i64, Histogram)>, IngestError> {
+        let Told { timestamp_ms, histogram } = histogram(bytes, end).map_err(malformed)?;
+        match histogram {
+            Ok(histogram) => {
+                let histogram = stored_histogram(&histogram);
+                self.count_samples(sample_count(&histogram) - 1)?;
+                Ok(Some((timestamp_ms, histogram)))
+            }
+            Err(reason) => {
+                let what = || format!("a native histogram of {} at {timestamp_ms}", of());
+                self.refused.add(1, format!("native histogram: {reason}"), what);
+                Ok(None)
+            }
         }
     }
 
-    /// Refuses a series with so many samples; of one that has none, the series counts.
-    pub(super) fn refuse_series(&mut self, sample_count: usize, reason: String, pairs: &RawPairs<'_>) {
-        let count = u64::try_from(sample_count.max(1)).unwrap_or(u64::MAX);
-        self.refused.add(count, reason, || format!("the series {}", shown(pairs)));
+    /// Adds a series that is not known under this key, or refuses it alone. Without samples there is nothing to store,
+    /// and no series is made.
+    pub(super) fn new_series(
+        &mut self,
+        pairs: &RawPairs<'_>,
+        parts: SeriesParts<'_>,
+        key: u128,
+    ) -> Result<(), IngestError> {
+        let labels = match labels(pairs) {
+            Ok(labels) => Arc::new(labels),
+            Err(reason) => return self.refuse_series(&parts, reason, pairs),
+        };
+        let mut new = NewSeries::new(labels, key, parts.samples);
+        for encoded in parts.histograms {
+            if let Some((timestamp_ms, histogram)) = self.histogram(encoded, || new.labels.to_string())? {
+                new.push_histogram(timestamp_ms, histogram);
+            }
+        }
+        if !new.samples.is_empty() {
+            self.batches[self.storage.shard_of(&new.labels)].new.push(new);
+        }
+        Ok(())
     }
 
-    #[cold]
-    pub(super) fn refuse_histogram(&mut self) -> Result<(), IngestError> {
-        self.count_samples(1)?;
-        let reason = "native histograms are not stored by this version; send classic buckets".to_owned();
-        self.refused.add(1, reason, || "a native histogram".to_owned());
+    /// Refuses a series with its samples; of one that has none, the series counts. What cannot be read of it spoils the
+    /// request all the same.
+    pub(super) fn refuse_series(
+        &mut self,
+        parts: &SeriesParts<'_>,
+        reason: String,
+        pairs: &RawPairs<'_>,
+    ) -> Result<(), IngestError> {
+        let count = u64::try_from(parts.count().max(1)).unwrap_or(u64::MAX);
+        self.refused.add(count, reason, || format!("the series {}", shown(pairs)));
+        for (bytes, end) in &parts.histograms {
+            histogram(bytes, *end).map_err(malformed)?;
+        }
         Ok(())
     }
 

@@ -15,10 +15,10 @@
 //! Where this differs from a generated decoder (`tests` holds that it differs nowhere else):
 //! - stricter: a group is refused, and so are a request whose first symbol is not empty, and one without series that has
 //!   some of version 1.0;
-//! - laxer: what is not stored (exemplars, histograms, start timestamps) is stepped over, so damage in it goes unseen;
+//! - laxer: what is not stored (exemplars, start timestamps) is stepped over, so damage in it goes unseen;
 //! - a symbol that is not UTF-8 costs the series that name it, and so do references to nothing or an odd one.
 
-use super::found::{Found, RawPairs, announced_wrongly, malformed};
+use super::found::{Found, RawPairs, SeriesParts, announced_wrongly, malformed};
 use super::sample::UsualTimes;
 use super::symbols::{REFERENCES_MAX, SYMBOLS_PER_SERIES_MAX, Symbols};
 use super::{FIELD_1_BYTES, FIELD_2_BYTES, metadata};
@@ -33,6 +33,9 @@ const FIELD_5_BYTES: u8 = 0x2a;
 
 /// In place of a sample that must still be read.
 const NO_SAMPLE: Sample = Sample { timestamp_ms: 0, value: 0.0 };
+
+/// What is wrong with a label, sample or histogram that is not written as one.
+const WRONG_TYPE: &str = "a label, sample or histogram of the wrong type";
 
 /// Requests of a thread until the description of a known series is read again. A power of two.
 const DESCRIBE_EVERY: u64 = 64;
@@ -73,7 +76,7 @@ struct SlowSeries<'m> {
     references: Vec<u32>,
     /// Also those for which there is no place in `references`.
     reference_count: usize,
-    samples: Vec<Sample>,
+    parts: SeriesParts<'m>,
     description: Option<&'m [u8]>,
 }
 
@@ -238,7 +241,7 @@ impl<'a> Walk<'a> {
         is_described: bool,
     ) -> Result<bool, IngestError> {
         let mark = self.found.mark(reference);
-        let (mut histogram_count, mut description) = (0, None);
+        let (mut histograms, mut description) = (Vec::new(), None);
         let base = series.labels_end as usize;
         let mut fields = Fields::new(&self.message[base..series.end as usize], base);
         while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
@@ -251,15 +254,15 @@ impl<'a> Walk<'a> {
                     self.found.go_back(&mark);
                     return Ok(false);
                 }
-                (1 | 2, _) => return Err(malformed(fields.error("a label or sample of the wrong type"))),
-                (3, Value::Bytes(_)) => histogram_count += 1,
+                (3, Value::Bytes(bytes)) => {
+                    self.found.note_histogram(&mut histograms, bytes, base + fields.position())?;
+                }
+                (1..=3, _) => return Err(malformed(fields.error(WRONG_TYPE))),
                 (5, Value::Bytes(bytes)) => description = Some(bytes),
                 _ => {}
             }
         }
-        for _ in 0..histogram_count {
-            self.found.refuse_histogram()?;
-        }
+        self.found.histograms(reference, &histograms)?;
         if is_described && let Some(description) = description.filter(|description| !description.is_empty()) {
             self.describe(&self.message[series.start as usize..series.end as usize], description);
         }
@@ -287,10 +290,7 @@ impl<'a> Walk<'a> {
         let slow = self.read_slowly(series)?;
         let pairs = match self.pairs(&slow) {
             Ok(pairs) => pairs,
-            Err(reason) => {
-                self.found.refuse_series(slow.samples.len(), reason, &RawPairs::new());
-                return Ok(());
-            }
+            Err(reason) => return self.found.refuse_series(&slow.parts, reason, &RawPairs::new()),
         };
         self.count_labels(&pairs)?;
         let metric = pairs.iter().find(|(name, _)| *name == METRIC_NAME.as_bytes());
@@ -299,8 +299,7 @@ impl<'a> Walk<'a> {
         }
         let key = self.symbols.key(&slow.references);
         let key = key.expect("references that make pairs of symbols make a key");
-        self.found.new_series(&pairs, slow.samples, key);
-        Ok(())
+        self.found.new_series(&pairs, slow.parts, key)
     }
 
     /// Counts the labels of new series as they would stand in a message of version 1: a few bytes of references may
@@ -326,10 +325,13 @@ impl<'a> Walk<'a> {
                 (1, Value::Varint(reference)) => slow.push(reference),
                 (2, Value::Bytes(bytes)) => {
                     let sample = self.found.sample(bytes, fields.base() + fields.position())?;
-                    slow.samples.push(sample);
+                    slow.parts.samples.push(sample);
                 }
-                (1 | 2, _) => return Err(malformed(fields.error("a label or sample of the wrong type"))),
-                (3, Value::Bytes(_)) => self.found.refuse_histogram()?,
+                (3, Value::Bytes(bytes)) => {
+                    let end = fields.base() + fields.position();
+                    self.found.note_histogram(&mut slow.parts.histograms, bytes, end)?;
+                }
+                (1..=3, _) => return Err(malformed(fields.error(WRONG_TYPE))),
                 (5, Value::Bytes(bytes)) => slow.description = Some(bytes),
                 _ => {}
             }
