@@ -96,9 +96,9 @@ fn new_series(storage: &Storage, pod: usize, index: usize) -> NewSeries {
         ("pod", format!("checkout-{}-7d9f8b6c5-{pod:05}", pod % 40)),
     ];
     let whole = pod * SERIES_PER_POD + index;
-    NewSeries {
-        labels: Arc::new(Labels::from_pairs(pairs).expect("labels within the limits")),
-        raw_hash: raw_hash(storage, whole),
-        samples: vec![Sample { timestamp_ms: shop::START_MS, value: value(whole, 0) }],
-    }
+    NewSeries::new(
+        Arc::new(Labels::from_pairs(pairs).expect("labels within the limits")),
+        raw_hash(storage, whole),
+        vec![Sample { timestamp_ms: shop::START_MS, value: value(whole, 0) }],
+    )
 }

@@ -91,10 +91,12 @@ impl Sender {
         };
         let raw_hash = |index: usize| storage.resolver().raw_hash(&(index as u64).to_le_bytes());
         for from in (0..SERIES).step_by(ROWS) {
-            let new = |index: usize| NewSeries {
-                labels: Arc::new(labels(index)),
-                raw_hash: raw_hash(index),
-                samples: vec![Sample { timestamp_ms: shop::START_MS, value: 1.0 }],
+            let new = |index: usize| {
+                NewSeries::new(
+                    Arc::new(labels(index)),
+                    raw_hash(index),
+                    vec![Sample { timestamp_ms: shop::START_MS, value: 1.0 }],
+                )
             };
             sender.write(ShardBatch { new: (from..from + ROWS).map(new).collect(), ..ShardBatch::default() });
         }

@@ -57,7 +57,7 @@ pub(crate) fn new_series(
     samples: Vec<Sample>,
 ) -> NewSeries {
     let raw_hash = storage.resolver().raw_hash(shop.label_bytes(node, series));
-    NewSeries { labels: Arc::new(shop.labels(node, series)), raw_hash, samples }
+    NewSeries::new(Arc::new(shop.labels(node, series)), raw_hash, samples)
 }
 
 /// Writes the series to a database of one shard.

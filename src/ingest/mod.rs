@@ -34,6 +34,7 @@ mod exposition;
 mod foreign;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
+mod histogram;
 mod influx;
 mod json_lines;
 mod limits;

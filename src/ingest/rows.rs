@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::histogram;
 use super::protobuf::{append_bytes, append_head, field_bytes};
 use super::verdict::RefusedRows;
 use super::{IngestError, IngestLimits, Metadata, MetricKind};
-use crate::model::{LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
-use crate::storage::{Known, NewSeries, Row, ShardBatch, StartRow, Storage, is_reserved};
+use crate::model::{FloatHistogram, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
+use crate::storage::{Known, NewSeries, Row, ShardBatch, StartRow, Storage, is_reserved, stored_histogram};
 
 /// A request, resolved and split.
 #[derive(Default)]
@@ -33,11 +34,15 @@ impl Rows {
     /// Memory that the rows take.
     pub(super) fn bytes(&self) -> usize {
         let new = |series: &NewSeries| {
-            size_of::<NewSeries>() + series.labels.heap_bytes() + series.samples.capacity() * size_of::<Sample>()
+            let histograms: usize = series.histograms.iter().map(|(_, histogram)| histogram::bytes(histogram)).sum();
+            let samples = series.samples.capacity() * size_of::<Sample>();
+            let starts = series.starts.capacity() * size_of::<(i64, i64)>();
+            size_of::<NewSeries>() + series.labels.heap_bytes() + samples + histograms + starts
         };
         let of_batch = |batch: &ShardBatch| {
-            let (rows, starts) = (batch.rows.capacity(), batch.starts.capacity());
-            rows * size_of::<Row>() + starts * size_of::<StartRow>() + batch.new.iter().map(new).sum::<usize>()
+            let histograms: usize = batch.histograms.iter().map(|row| histogram::bytes(&row.histogram)).sum();
+            let rows = batch.rows.capacity() * size_of::<Row>() + batch.starts.capacity() * size_of::<StartRow>();
+            rows + batch.new.iter().map(new).sum::<usize>() + histograms
         };
         self.batches.iter().map(of_batch).sum()
     }
@@ -188,16 +193,13 @@ impl<'a> RowsBuilder<'a> {
     fn begin_new(&mut self, raw_hash: u128, labels: Labels) -> SeriesRow {
         let shard = self.storage.shard_of(&labels);
         let new = &mut self.rows.batches[shard].new;
-        new.push(NewSeries { labels: Arc::new(labels), raw_hash, samples: Vec::new() });
+        new.push(NewSeries::new(Arc::new(labels), raw_hash, Vec::new()));
         SeriesRow::New { shard, index: new.len() - 1 }
     }
 
     /// Adds a sample. Fails when the request has more than `limits.samples_per_request_max`.
     pub(super) fn sample(&mut self, series: SeriesRow, timestamp_ms: i64, value: f64) -> Result<(), IngestError> {
-        self.sample_count += 1;
-        if self.sample_count > self.limits.samples_per_request_max {
-            return Err(over("samples", self.limits.samples_per_request_max, "samples_per_request_max"));
-        }
+        self.count_samples(1)?;
         match series {
             SeriesRow::Known(series) => {
                 self.rows.batches[series.shard()].rows.push(Row { series, timestamp_ms, value });
@@ -206,6 +208,36 @@ impl<'a> RowsBuilder<'a> {
                 self.rows.batches[shard].new[index].samples.push(Sample { timestamp_ms, value });
             }
             SeriesRow::Refused(reason) => self.rows.refused.add_one(reason),
+        }
+        Ok(())
+    }
+
+    /// Adds a native histogram, which must be one that [`FloatHistogram::check`] agrees to. Fails as
+    /// [`RowsBuilder::sample`] does; it counts for as many samples as take its memory.
+    pub(super) fn histogram(
+        &mut self,
+        series: SeriesRow,
+        timestamp_ms: i64,
+        histogram: &FloatHistogram,
+    ) -> Result<(), IngestError> {
+        let histogram = stored_histogram(histogram);
+        self.count_samples(histogram::sample_count(&histogram))?;
+        match series {
+            SeriesRow::Known(series) => {
+                self.rows.batches[series.shard()].push_histogram(series, timestamp_ms, histogram);
+            }
+            SeriesRow::New { shard, index } => {
+                self.rows.batches[shard].new[index].push_histogram(timestamp_ms, histogram);
+            }
+            SeriesRow::Refused(reason) => self.rows.refused.add_one(reason),
+        }
+        Ok(())
+    }
+
+    fn count_samples(&mut self, count: usize) -> Result<(), IngestError> {
+        self.sample_count += count;
+        if self.sample_count > self.limits.samples_per_request_max {
+            return Err(over("samples", self.limits.samples_per_request_max, "samples_per_request_max"));
         }
         Ok(())
     }

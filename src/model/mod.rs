@@ -19,7 +19,7 @@ pub use labels::{
 };
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use pattern::compile_pattern;
-pub use sample::{STALE_NAN_BITS, Sample, SeriesRef, TimeRange, is_stale, stale_nan};
+pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SeriesRef, TimeRange, is_stale, stale_nan};
 
 #[cfg(test)]
 mod tests;

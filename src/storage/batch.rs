@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use storage_format::histogram::Histogram;
+use storage_format::histogram::{Histogram, is_marker};
 
 use crate::model::{Labels, Sample, SeriesRef};
 
@@ -18,7 +18,8 @@ pub struct Row {
     pub series: SeriesRef,
     /// Milliseconds since 1970 UTC.
     pub timestamp_ms: i64,
-    /// Any 64 bits, but for a marker only that of a histogram of the same batch: without one it is never shown.
+    /// Any 64 bits. The marker of a histogram that is not the next one of the batch is stored as the plain NaN: without its
+    /// histogram it would never be shown.
     pub value: f64,
 }
 
@@ -29,8 +30,26 @@ pub struct NewSeries {
     pub labels: Arc<Labels>,
     /// Hash of the labels as the sender encoded them: the resolver's key from now on.
     pub raw_hash: u128,
-    /// Its samples in the order in which they were sent.
+    /// Its samples in the order in which they were sent; of their values, what is said of [`Row::value`].
     pub samples: Vec<Sample>,
+    /// Its native histograms by their time in ms since 1970 UTC, in the order of their markers among the samples: see
+    /// [`NewSeries::push_histogram`].
+    pub histograms: Vec<(i64, Histogram)>,
+    /// Times of samples and since when they count, both in ms since 1970 UTC: of those that say so, as [`StartRow`].
+    pub starts: Vec<(i64, i64)>,
+}
+
+impl NewSeries {
+    /// A series with samples, and no histograms yet.
+    pub fn new(labels: Arc<Labels>, raw_hash: u128, samples: Vec<Sample>) -> NewSeries {
+        NewSeries { labels, raw_hash, samples, histograms: Vec::new(), starts: Vec::new() }
+    }
+
+    /// Adds a histogram and the sample that is its marker.
+    pub fn push_histogram(&mut self, timestamp_ms: i64, histogram: Histogram) {
+        self.samples.push(Sample { timestamp_ms, value: f64::from_bits(histogram.marker()) });
+        self.histograms.push((timestamp_ms, histogram));
+    }
 }
 
 /// One shard's share of a request.
@@ -40,66 +59,56 @@ pub struct ShardBatch {
     pub rows: Vec<Row>,
     /// Samples of series that must be interned first.
     pub new: Vec<NewSeries>,
-    /// The histograms for whose markers there are samples: see [`ShardBatch::push_histogram`].
+    /// The native histograms of known series, in the order of their markers among the rows: see
+    /// [`ShardBatch::push_histogram`].
     pub histograms: Vec<HistogramRow>,
-    /// Since when samples of the batch count, in the order of their rows.
+    /// Since when samples of known series count.
     pub starts: Vec<StartRow>,
 }
 
-/// A histogram whose marker is among the samples of its batch.
+/// A histogram of a known series, whose marker is among the rows of its batch.
 #[derive(Clone, Debug)]
 pub struct HistogramRow {
-    /// Whose.
-    pub of: HistogramOf,
+    /// The series.
+    pub series: SeriesRef,
     /// Milliseconds since 1970 UTC.
     pub timestamp_ms: i64,
     /// What was observed.
     pub histogram: Histogram,
 }
 
-/// The series of a histogram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HistogramOf {
-    /// One that the resolver knew.
-    Known(SeriesRef),
-    /// One of the batch's new series, by its index there.
-    New(usize),
-}
-
-/// Since when a sample of the batch counts.
-#[derive(Clone, Debug)]
+/// Since when a sample of a known series counts.
+#[derive(Clone, Copy, Debug)]
 pub struct StartRow {
     /// Whose sample.
-    pub of: StartOf,
+    pub series: SeriesRef,
     /// The sample's time, in ms since 1970 UTC.
     pub timestamp_ms: i64,
     /// When what it counts began, in ms since 1970 UTC. Zero, to those who send it, is that it is not known: no row.
     pub start_ms: i64,
 }
 
-/// The series of a start.
-#[derive(Clone, Debug)]
-pub enum StartOf {
-    /// One that the resolver knew.
-    Known(SeriesRef),
-    /// The one of these labels, which may be new with the batch.
-    New(Arc<Labels>),
-}
-
 impl ShardBatch {
+    /// Whether some of its samples say since when they count.
+    pub(super) fn has_starts(&self) -> bool {
+        !self.starts.is_empty() || self.new.iter().any(|series| !series.starts.is_empty())
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.new.is_empty()
     }
 
-    /// Adds a histogram and the sample that is its marker.
-    pub fn push_histogram(&mut self, of: HistogramOf, timestamp_ms: i64, histogram: Histogram) {
+    /// Adds a histogram of a known series, and the row that is its marker.
+    pub fn push_histogram(&mut self, series: SeriesRef, timestamp_ms: i64, histogram: Histogram) {
         let value = f64::from_bits(histogram.marker());
-        match of {
-            HistogramOf::Known(series) => self.rows.push(Row { series, timestamp_ms, value }),
-            HistogramOf::New(index) => self.new[index].samples.push(Sample { timestamp_ms, value }),
-        }
-        self.histograms.push(HistogramRow { of, timestamp_ms, histogram });
+        self.rows.push(Row { series, timestamp_ms, value });
+        self.histograms.push(HistogramRow { series, timestamp_ms, histogram });
+    }
+
+    /// Native histograms in it.
+    pub(super) fn histogram_count(&self) -> usize {
+        self.histograms.len() + self.new.iter().map(|new| new.histograms.len()).sum::<usize>()
     }
 }
 
@@ -148,8 +157,12 @@ impl fmt::Display for Refusal {
 /// What became of a request: everything that was not refused is on disk.
 #[derive(Clone, Debug, Default)]
 pub struct WriteSummary {
-    /// Samples that are stored, those included that were stored before.
+    /// Samples that are stored, native histograms and what was stored before included.
     pub stored_count: u64,
+    /// How many of them are native histograms.
+    pub histogram_count: u64,
+    /// Native histograms among the samples that were refused.
+    pub refused_histogram_count: u64,
     /// How many samples were refused for each reason.
     pub refused: Vec<(Refusal, u64)>,
     /// Samples that could not be stored because their series was freed while the request rested. Not zero: send again.
@@ -176,6 +189,12 @@ impl WriteSummary {
         }
     }
 
+    /// The same of a row; its value is a marker only of a histogram.
+    pub(super) fn refuse_row(&mut self, labels: impl FnOnce() -> Arc<Labels>, row: Row, why: Refusal) {
+        self.refused_histogram_count += u64::from(is_marker(row.value.to_bits()));
+        self.refuse(labels, row.timestamp_ms, why);
+    }
+
     /// How many samples were refused.
     pub fn refused_count(&self) -> u64 {
         self.refused.iter().map(|(_, count)| count).sum()
@@ -183,6 +202,8 @@ impl WriteSummary {
 
     fn merge(&mut self, other: WriteSummary) {
         self.stored_count += other.stored_count;
+        self.histogram_count += other.histogram_count;
+        self.refused_histogram_count += other.refused_histogram_count;
         self.gone_count += other.gone_count;
         self.deleted_count += other.deleted_count;
         self.starts_stored_count += other.starts_stored_count;

@@ -60,9 +60,7 @@ pub use backup::{
     as_of, check_restored, kept, remove_incomplete, restore, snapshot_at_rest, snapshots_folder, verify,
 };
 use batch::{Answered, Pending};
-pub use batch::{
-    HistogramOf, HistogramRow, Kept, NewSeries, Refusal, Row, ShardBatch, StartOf, StartRow, WriteError, WriteSummary,
-};
+pub use batch::{HistogramRow, Kept, NewSeries, Refusal, Row, ShardBatch, StartRow, WriteError, WriteSummary};
 use block::BlockSet;
 pub use compact::CompactionSummary;
 use damage::DamageLog;

@@ -20,7 +20,9 @@
 //!    Near its end a series may be folded for others that then were refused; its next sample finds the room.
 //! 3. What folding takes is bounded: [`OVERFLOW_SERIES_MAX`] sums of [`FOLDED_SERIES_MAX`] series together. What is past
 //!    that is refused, by name.
-//! 4. What becomes of a sum's own samples is no word to a sender: they are ours. Those that no shard took are owed, and
+//! 4. Floats are summed, native histograms of series past a budget are refused: a sum remembers the last of each of its
+//!    series, and that is forty bytes of a float and hundreds of a histogram.
+//! 5. What becomes of a sum's own samples is no word to a sender: they are ours. Those that no shard took are owed, and
 //!    come again with the sum's next.
 //!
 //! Deliberately absent: a count of our own. The head's label index counts the series that are alive, so retirement and
@@ -34,12 +36,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use storage_format::histogram::is_marker;
 
 pub use overflow::{FOLDED_SERIES_MAX, OVERFLOW_LABEL, OVERFLOW_SERIES_MAX, OverflowFigures};
 
 use overflow::Overflow;
 
 use super::rows::{Rows, raw_key};
+use super::verdict::RefusedRows;
 use super::{IngestLimits, Metadata};
 use crate::model::{Labels, METRIC_NAME, Sample};
 use crate::storage::{NewSeries, Row, ShardBatch, Storage};
@@ -149,6 +153,7 @@ impl LabelBudget {
             return Folded { under_way, folded_count: 0, sums: None };
         }
         self.forget_under_way(&mut under_way.counts, &excess);
+        refuse_histograms(&mut excess, &mut rows.refused);
         let before = rows.refused.count;
         let samples: usize = excess.iter().map(|(_, new)| new.samples.len()).sum();
         let moments = self.overflow.lock().fold(excess, &mut rows.refused, metadata, now_ms);
@@ -274,6 +279,21 @@ impl Drop for UnderWay {
     }
 }
 
+/// Takes the native histograms out of series that will be summed.
+fn refuse_histograms(excess: &mut Vec<(Budget, NewSeries)>, refused: &mut RefusedRows) {
+    excess.retain_mut(|(budget, new)| {
+        if new.histograms.is_empty() {
+            return true;
+        }
+        let before = new.samples.len();
+        new.histograms.clear();
+        new.samples.retain(|sample| !is_marker(sample.value.to_bits()));
+        let reason = format!("past {}, and native histograms are not summed", budget.setting());
+        refused.add((before - new.samples.len()) as u64, reason, || new.labels.to_string());
+        !new.samples.is_empty()
+    });
+}
+
 fn release(under_way: &mut HashMap<Key, usize>, key: &Key, count: usize) {
     if let hashbrown::hash_map::Entry::Occupied(mut entry) = under_way.entry(key.clone()) {
         *entry.get_mut() -= count;
@@ -296,7 +316,7 @@ fn add_to(batches: &mut [ShardBatch], labels: &Arc<Labels>, samples: Vec<Sample>
             batches[series.shard()].rows.extend(samples.into_iter().map(row));
         }
         None => {
-            let new = NewSeries { labels: labels.clone(), raw_hash, samples };
+            let new = NewSeries::new(labels.clone(), raw_hash, samples);
             batches[storage.shard_of(labels)].new.push(new);
         }
     }

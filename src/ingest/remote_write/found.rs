@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
+use storage_format::histogram::Histogram;
 
-use super::sample::{sample, started_sample};
+use super::histogram::{Told, histogram};
+use super::sample::sample;
+use crate::ingest::histogram::sample_count;
 use crate::ingest::rows::{Rows, check_series, over};
 use crate::ingest::verdict::RefusedRows;
 use crate::ingest::wire::WireError;
 use crate::ingest::{Ingest, IngestError, IngestLimits};
 use crate::model::{Labels, Sample, SeriesRef};
-use crate::storage::{Known, NewSeries, Row, ShardBatch, StartOf, StartRow, Storage};
+use crate::storage::{Known, NewSeries, Row, ShardBatch, StartRow, Storage, stored_histogram};
 
 /// Pairs of a series as they stand in the message: no text yet.
 pub(super) type RawPairs<'a> = Vec<(&'a [u8], &'a [u8])>;
@@ -33,6 +36,35 @@ pub(super) struct Mark {
     sample_count: usize,
 }
 
+/// A native histogram that stands in a message, counted, and where it ends in the body.
+pub(super) type Encoded<'m> = (&'m [u8], usize);
+
+/// What a message has of one series.
+#[derive(Default)]
+pub(super) struct SeriesParts<'m> {
+    pub(super) samples: Vec<Sample>,
+    /// Read when the samples are.
+    pub(super) histograms: Vec<Encoded<'m>>,
+    /// Times of samples and since when they count, of those that say so.
+    starts: Vec<(i64, i64)>,
+    /// Since when the others count; 0 if that is not known.
+    pub(super) created_ms: i64,
+}
+
+impl SeriesParts<'_> {
+    /// Adds a sample, and since when it counts; 0 if it does not say so.
+    pub(super) fn push(&mut self, sample: Sample, start_ms: i64) {
+        if start_ms != 0 {
+            self.starts.push((sample.timestamp_ms, start_ms));
+        }
+        self.samples.push(sample);
+    }
+
+    fn count(&self) -> usize {
+        self.samples.len() + self.histograms.len()
+    }
+}
+
 impl<'a> Found<'a> {
     pub(super) fn new(ingest: &'a Ingest) -> Found<'a> {
         let storage = &ingest.storage;
@@ -50,26 +82,20 @@ impl<'a> Found<'a> {
         Rows { batches: self.batches, refused: self.refused }
     }
 
-    /// Adds a sample of a known series. Its message ends at `base` in the body.
+    /// Adds a sample of a known series, and since when it counts. Its message ends at `base` in the body.
     #[inline]
     pub(super) fn row(&mut self, series: SeriesRef, bytes: &[u8], base: usize) -> Result<(), IngestError> {
-        let sample = sample(bytes, base).map_err(malformed)?;
+        let (sample, start_ms) = sample(bytes, base).map_err(malformed)?;
+        self.start(series, sample.timestamp_ms, start_ms);
         self.push(series, sample)
     }
 
-    /// Adds a sample of a known series, and since when it counts, if it says so.
+    /// Says since when a sample of a known series counts; 0 if it does not say so.
     #[inline]
-    pub(super) fn started_row(&mut self, series: SeriesRef, bytes: &[u8], base: usize) -> Result<(), IngestError> {
-        let (sample, start_ms) = started_sample(bytes, base).map_err(malformed)?;
+    fn start(&mut self, series: SeriesRef, timestamp_ms: i64, start_ms: i64) {
         if start_ms != 0 {
-            self.push_start(series, sample.timestamp_ms, start_ms);
+            self.batches[series.shard()].starts.push(StartRow { series, timestamp_ms, start_ms });
         }
-        self.push(series, sample)
-    }
-
-    fn push_start(&mut self, series: SeriesRef, timestamp_ms: i64, start_ms: i64) {
-        let start = StartRow { of: StartOf::Known(series), timestamp_ms, start_ms };
-        self.batches[series.shard()].starts.push(start);
     }
 
     /// Says of the rows since the mark, all of one series, since when those count that do not say it themselves.
@@ -78,7 +104,7 @@ impl<'a> Found<'a> {
         let batch = &mut self.batches[mark.shard];
         let started: HashSet<i64> = batch.starts[mark.start_count..].iter().map(|start| start.timestamp_ms).collect();
         let others = batch.rows[mark.row_count..].iter().filter(|row| !started.contains(&row.timestamp_ms));
-        let start = |row: &Row| StartRow { of: StartOf::Known(series), timestamp_ms: row.timestamp_ms, start_ms };
+        let start = |row: &Row| StartRow { series, timestamp_ms: row.timestamp_ms, start_ms };
         batch.starts.extend(others.map(start));
     }
 
@@ -102,16 +128,10 @@ impl<'a> Found<'a> {
         self.batches.iter_mut().for_each(|batch| batch.rows.reserve(each));
     }
 
-    /// Reads a sample of a series that may be new.
-    pub(super) fn sample(&mut self, bytes: &[u8], base: usize) -> Result<Sample, IngestError> {
+    /// Reads a sample of a series that may be new, and since when it counts; 0 if it does not say so.
+    pub(super) fn sample(&mut self, bytes: &[u8], base: usize) -> Result<(Sample, i64), IngestError> {
         self.count_samples(1)?;
         sample(bytes, base).map_err(malformed)
-    }
-
-    /// The same, and since when it counts; 0 if it does not say so.
-    pub(super) fn started_sample(&mut self, bytes: &[u8], base: usize) -> Result<(Sample, i64), IngestError> {
-        self.count_samples(1)?;
-        started_sample(bytes, base).map_err(malformed)
     }
 
     pub(super) fn mark(&self, series: SeriesRef) -> Mark {
@@ -128,35 +148,96 @@ impl<'a> Found<'a> {
         self.sample_count = mark.sample_count;
     }
 
-    /// Adds a series that is not known under this key, or refuses it alone. Without samples there is nothing to store,
-    /// and no series is made.
-    pub(super) fn new_series(&mut self, pairs: &RawPairs<'_>, samples: Vec<Sample>, starts: &[(i64, i64)], key: u128) {
-        match labels(pairs) {
-            Ok(_) if samples.is_empty() => {}
-            Ok(labels) => {
-                let shard = self.storage.shard_of(&labels);
-                let (batch, labels) = (&mut self.batches[shard], Arc::new(labels));
-                batch.starts.extend(starts.iter().map(|&(timestamp_ms, start_ms)| {
-                    let of = StartOf::New(labels.clone());
-                    StartRow { of, timestamp_ms, start_ms }
-                }));
-                batch.new.push(NewSeries { labels, raw_hash: key, samples });
+    /// Notes a native histogram to be read when all samples of its series are.
+    pub(super) fn note_histogram<'m>(
+        &mut self,
+        all: &mut Vec<Encoded<'m>>,
+        bytes: &'m [u8],
+        end: usize,
+    ) -> Result<(), IngestError> {
+        self.count_samples(1)?;
+        all.push((bytes, end));
+        Ok(())
+    }
+
+    /// Adds the native histograms of a known series.
+    pub(super) fn histograms(&mut self, series: SeriesRef, all: &[Encoded<'_>]) -> Result<(), IngestError> {
+        for encoded in all {
+            if let Some((timestamp_ms, start_ms, histogram)) =
+                self.histogram(*encoded, || "a known series".to_owned())?
+            {
+                self.start(series, timestamp_ms, start_ms);
+                self.batches[series.shard()].push_histogram(series, timestamp_ms, histogram);
             }
-            Err(reason) => self.refuse_series(samples.len(), reason, pairs),
+        }
+        Ok(())
+    }
+
+    /// Reads a native histogram of the series that `of` shows: its time, since when it counts, and itself. One that may not
+    /// be stored is refused alone: `None`.
+    fn histogram(
+        &mut self,
+        (bytes, end): Encoded<'_>,
+        of: impl FnOnce() -> String,
+    ) -> Result<Option<(i64, i64, Histogram)>, IngestError> {
+        let Told { timestamp_ms, start_ms, histogram } = histogram(bytes, end).map_err(malformed)?;
+        match histogram {
+            Ok(histogram) => {
+                let histogram = stored_histogram(&histogram);
+                self.count_samples(sample_count(&histogram) - 1)?;
+                Ok(Some((timestamp_ms, start_ms, histogram)))
+            }
+            Err(reason) => {
+                let what = || format!("a native histogram of {} at {timestamp_ms}", of());
+                self.refused.add(1, format!("native histogram: {reason}"), what);
+                Ok(None)
+            }
         }
     }
 
-    /// Refuses a series with so many samples; of one that has none, the series counts.
-    pub(super) fn refuse_series(&mut self, sample_count: usize, reason: String, pairs: &RawPairs<'_>) {
-        let count = u64::try_from(sample_count.max(1)).unwrap_or(u64::MAX);
-        self.refused.add(count, reason, || format!("the series {}", shown(pairs)));
+    /// Adds a series that is not known under this key, or refuses it alone. Without samples there is nothing to store,
+    /// and no series is made.
+    pub(super) fn new_series(
+        &mut self,
+        pairs: &RawPairs<'_>,
+        parts: SeriesParts<'_>,
+        key: u128,
+    ) -> Result<(), IngestError> {
+        let labels = match labels(pairs) {
+            Ok(labels) => Arc::new(labels),
+            Err(reason) => return self.refuse_series(&parts, reason, pairs),
+        };
+        let mut new = NewSeries { starts: parts.starts, ..NewSeries::new(labels, key, parts.samples) };
+        for encoded in parts.histograms {
+            if let Some((timestamp_ms, start_ms, histogram)) = self.histogram(encoded, || new.labels.to_string())? {
+                new.starts.extend((start_ms != 0).then_some((timestamp_ms, start_ms)));
+                new.push_histogram(timestamp_ms, histogram);
+            }
+        }
+        if parts.created_ms != 0 {
+            let started: HashSet<i64> = new.starts.iter().map(|(timestamp_ms, _)| *timestamp_ms).collect();
+            let others = new.samples.iter().map(|sample| sample.timestamp_ms).filter(|ms| !started.contains(ms));
+            new.starts.extend(others.map(|timestamp_ms| (timestamp_ms, parts.created_ms)));
+        }
+        if !new.samples.is_empty() {
+            self.batches[self.storage.shard_of(&new.labels)].new.push(new);
+        }
+        Ok(())
     }
 
-    #[cold]
-    pub(super) fn refuse_histogram(&mut self) -> Result<(), IngestError> {
-        self.count_samples(1)?;
-        let reason = "native histograms are not stored by this version; send classic buckets".to_owned();
-        self.refused.add(1, reason, || "a native histogram".to_owned());
+    /// Refuses a series with its samples; of one that has none, the series counts. What cannot be read of it spoils the
+    /// request all the same.
+    pub(super) fn refuse_series(
+        &mut self,
+        parts: &SeriesParts<'_>,
+        reason: String,
+        pairs: &RawPairs<'_>,
+    ) -> Result<(), IngestError> {
+        let count = u64::try_from(parts.count().max(1)).unwrap_or(u64::MAX);
+        self.refused.add(count, reason, || format!("the series {}", shown(pairs)));
+        for (bytes, end) in &parts.histograms {
+            histogram(bytes, *end).map_err(malformed)?;
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! Always true: rows leave here only when all of the message was walked, so one that ends in garbage stores nothing.
 
 mod found;
+mod histogram;
 mod metadata;
 mod sample;
 mod symbols;

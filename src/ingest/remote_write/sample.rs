@@ -1,7 +1,7 @@
 //! A sample, which both versions write alike: `value = 1` (double), `timestamp = 2` (int64, ms).
 //!
 //! Version 2 may add `start_timestamp = 3` (int64, ms): since when the sample counts, 0 if that is not known. One of the
-//! wrong type is none.
+//! wrong type is none. In version 1 the number is nobody else's, and is read alike.
 
 use super::FIELD_2_BYTES;
 use crate::ingest::wire::{Fields, Value, WireError, whole_varint};
@@ -73,15 +73,10 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(*bytes[at..].first_chunk().expect("the bytes were counted"))
 }
 
-/// Reads a sample whose message ends at `base` in the body.
+/// Reads a sample whose message ends at `base` in the body, and since when it counts, in ms since 1970 UTC; 0 if that is
+/// not said.
 #[inline]
-pub(super) fn sample(bytes: &[u8], base: usize) -> Result<Sample, WireError> {
-    started_sample(bytes, base).map(|(sample, _)| sample)
-}
-
-/// The same, and since when it counts, in ms since 1970 UTC; 0 if that is not said.
-#[inline]
-pub(super) fn started_sample(bytes: &[u8], base: usize) -> Result<(Sample, i64), WireError> {
+pub(super) fn sample(bytes: &[u8], base: usize) -> Result<(Sample, i64), WireError> {
     // As senders write it: the value, left out if it is zero, then the timestamp and nothing else.
     let (bits, rest) = match bytes {
         [FIELD_1_DOUBLE, a, b, c, d, e, f, g, h, rest @ ..] => {

@@ -18,11 +18,11 @@
 //! Where this differs from a generated decoder (`tests` holds that it differs nowhere else):
 //! - stricter: a group is refused, and so are a request whose first symbol is not empty, and one without series that has
 //!   some of version 1.0;
-//! - laxer: what is not stored (exemplars, histograms) is stepped over, so damage in it goes unseen, and a start of the
-//!   wrong type is none;
+//! - laxer: what is not stored (exemplars) is stepped over, so damage in it goes unseen, and a start of the wrong type is
+//!   none;
 //! - a symbol that is not UTF-8 costs the series that name it, and so do references to nothing or an odd one.
 
-use super::found::{Found, RawPairs, announced_wrongly, malformed};
+use super::found::{Found, RawPairs, SeriesParts, announced_wrongly, malformed};
 use super::sample::UsualTimes;
 use super::symbols::{REFERENCES_MAX, SYMBOLS_PER_SERIES_MAX, Symbols};
 use super::{FIELD_1_BYTES, FIELD_2_BYTES, metadata};
@@ -37,6 +37,9 @@ const FIELD_5_BYTES: u8 = 0x2a;
 
 /// In place of a sample that must still be read.
 const NO_SAMPLE: Sample = Sample { timestamp_ms: 0, value: 0.0 };
+
+/// What is wrong with a label, sample or histogram that is not written as one.
+const WRONG_TYPE: &str = "a label, sample or histogram of the wrong type";
 
 /// Requests of a thread until the description of a known series is read again. A power of two.
 const DESCRIBE_EVERY: u64 = 64;
@@ -77,9 +80,7 @@ struct SlowSeries<'m> {
     references: Vec<u32>,
     /// Also those for which there is no place in `references`.
     reference_count: usize,
-    samples: Vec<Sample>,
-    /// Since when samples count, by their times.
-    starts: Vec<(i64, i64)>,
+    parts: SeriesParts<'m>,
     description: Option<&'m [u8]>,
 }
 
@@ -244,31 +245,31 @@ impl<'a> Walk<'a> {
         is_described: bool,
     ) -> Result<bool, IngestError> {
         let mark = self.found.mark(reference);
-        let (mut histogram_count, mut description, mut created_ms) = (0, None, 0);
+        let (mut histograms, mut description, mut created_ms) = (Vec::new(), None, 0);
         let base = series.labels_end as usize;
         let mut fields = Fields::new(&self.message[base..series.end as usize], base);
         while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
-            self.found.started_row(reference, bytes, base + fields.position())?;
+            self.found.row(reference, bytes, base + fields.position())?;
         }
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
-                (2, Value::Bytes(bytes)) => self.found.started_row(reference, bytes, base + fields.position())?,
+                (2, Value::Bytes(bytes)) => self.found.row(reference, bytes, base + fields.position())?,
                 (1, Value::Bytes(_) | Value::Varint(_)) => {
                     self.found.go_back(&mark);
                     return Ok(false);
                 }
-                (1 | 2, _) => return Err(malformed(fields.error("a label or sample of the wrong type"))),
-                (3, Value::Bytes(_)) => histogram_count += 1,
+                (3, Value::Bytes(bytes)) => {
+                    self.found.note_histogram(&mut histograms, bytes, base + fields.position())?;
+                }
+                (1..=3, _) => return Err(malformed(fields.error(WRONG_TYPE))),
                 (5, Value::Bytes(bytes)) => description = Some(bytes),
                 (6, Value::Varint(created)) => created_ms = created as i64,
                 _ => {}
             }
         }
+        self.found.histograms(reference, &histograms)?;
         if created_ms != 0 {
             self.found.start_others(reference, &mark, created_ms);
-        }
-        for _ in 0..histogram_count {
-            self.found.refuse_histogram()?;
         }
         if is_described && let Some(description) = description.filter(|description| !description.is_empty()) {
             self.describe(&self.message[series.start as usize..series.end as usize], description);
@@ -297,10 +298,7 @@ impl<'a> Walk<'a> {
         let slow = self.read_slowly(series)?;
         let pairs = match self.pairs(&slow) {
             Ok(pairs) => pairs,
-            Err(reason) => {
-                self.found.refuse_series(slow.samples.len(), reason, &RawPairs::new());
-                return Ok(());
-            }
+            Err(reason) => return self.found.refuse_series(&slow.parts, reason, &RawPairs::new()),
         };
         self.count_labels(&pairs)?;
         let metric = pairs.iter().find(|(name, _)| *name == METRIC_NAME.as_bytes());
@@ -309,8 +307,7 @@ impl<'a> Walk<'a> {
         }
         let key = self.symbols.key(&slow.references);
         let key = key.expect("references that make pairs of symbols make a key");
-        self.found.new_series(&pairs, slow.samples, &slow.starts, key);
-        Ok(())
+        self.found.new_series(&pairs, slow.parts, key)
     }
 
     /// Counts the labels of new series as they would stand in a message of version 1: a few bytes of references may
@@ -327,7 +324,6 @@ impl<'a> Walk<'a> {
     /// Reads all of a series, its fields in any order.
     fn read_slowly(&mut self, series: &EncodedSeries) -> Result<SlowSeries<'a>, IngestError> {
         let mut slow = SlowSeries::default();
-        let (mut starts, mut created_ms) = (Vec::new(), 0);
         let mut fields = Fields::new(&self.message[series.start as usize..series.end as usize], series.start as usize);
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
@@ -336,21 +332,17 @@ impl<'a> Walk<'a> {
                 }
                 (1, Value::Varint(reference)) => slow.push(reference),
                 (2, Value::Bytes(bytes)) => {
-                    let (sample, start_ms) = self.found.started_sample(bytes, fields.base() + fields.position())?;
-                    slow.samples.push(sample);
-                    starts.push(start_ms);
+                    let (sample, start_ms) = self.found.sample(bytes, fields.base() + fields.position())?;
+                    slow.parts.push(sample, start_ms);
                 }
-                (1 | 2, _) => return Err(malformed(fields.error("a label or sample of the wrong type"))),
-                (3, Value::Bytes(_)) => self.found.refuse_histogram()?,
+                (3, Value::Bytes(bytes)) => {
+                    let end = fields.base() + fields.position();
+                    self.found.note_histogram(&mut slow.parts.histograms, bytes, end)?;
+                }
+                (1..=3, _) => return Err(malformed(fields.error(WRONG_TYPE))),
                 (5, Value::Bytes(bytes)) => slow.description = Some(bytes),
-                (6, Value::Varint(created)) => created_ms = created as i64,
+                (6, Value::Varint(created)) => slow.parts.created_ms = created as i64,
                 _ => {}
-            }
-        }
-        for (sample, start_ms) in slow.samples.iter().zip(starts) {
-            let start_ms = if start_ms == 0 { created_ms } else { start_ms };
-            if start_ms != 0 {
-                slow.starts.push((sample.timestamp_ms, start_ms));
             }
         }
         Ok(slow)

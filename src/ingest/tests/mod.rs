@@ -4,6 +4,7 @@ mod against_prost;
 mod bounds;
 mod budget;
 mod exposition;
+mod histograms;
 mod influx;
 mod json_lines;
 mod mixed;
@@ -42,6 +43,8 @@ pub(super) struct TimeSeries {
     pub(super) labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
     pub(super) samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    histograms: Vec<histograms::Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -66,6 +69,7 @@ pub(super) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSer
     TimeSeries {
         labels: labels.iter().map(label).collect(),
         samples: samples.iter().map(|(timestamp, value)| Sample { timestamp: *timestamp, value: *value }).collect(),
+        histograms: Vec::new(),
     }
 }
 

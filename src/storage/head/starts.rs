@@ -10,7 +10,7 @@
 use hashbrown::HashSet;
 use parking_lot::RwLockWriteGuard;
 
-use super::super::batch::{Row, ShardBatch, StartOf, WriteSummary};
+use super::super::batch::{NewSeries, Row, ShardBatch, StartRow, WriteSummary};
 use super::super::starts;
 use super::encode::Definitions;
 use super::shard::Shard;
@@ -36,17 +36,17 @@ impl ShardWriter {
         let belated_samples = std::mem::take(&mut self.belated);
         let mut of_starts = WriteSummary::default();
         let mut definitions = Definitions::begin(records, self.index);
-        for start in &batch.starts {
-            let base = match &start.of {
-                StartOf::Known(series) => Some(*series),
-                StartOf::New(labels) => shard.find(labels),
-            };
-            let Some(base) = base.filter(|base| stored.contains(&(*base, start.timestamp_ms))) else { continue };
+        let of_new: Vec<StartRow> = batch.new.iter().flat_map(|new| starts_of(&shard, new)).collect();
+        for StartRow { series: base, timestamp_ms, start_ms } in of_new.into_iter().chain(batch.starts.iter().copied())
+        {
+            if !stored.contains(&(base, timestamp_ms)) {
+                continue;
+            }
             let Some(companion) = self.companion(&mut shard, base, &mut definitions) else {
                 summary.starts_refused_count += 1;
                 continue;
             };
-            let row = Row { series: companion, timestamp_ms: start.timestamp_ms, value: start.start_ms as f64 };
+            let row = Row { series: companion, timestamp_ms, value: start_ms as f64 };
             let series = shard.by_ref_mut(companion).expect("nothing is freed under the lock");
             summary.starts_refused_count += u64::from(self.take(series, row, bounds, &mut of_starts).is_some());
         }
@@ -89,4 +89,13 @@ impl ShardWriter {
         self.companions.insert(base, companion);
         Some(companion)
     }
+}
+
+/// The starts of a series that was new with the batch. None if there was no room for it.
+fn starts_of(shard: &Shard, new: &NewSeries) -> Vec<StartRow> {
+    let found = if new.starts.is_empty() { None } else { shard.find(&new.labels) };
+    let starts = found.into_iter().flat_map(|series| new.starts.iter().map(move |start| (series, start)));
+    starts
+        .map(|(series, (timestamp_ms, start_ms))| StartRow { series, timestamp_ms: *timestamp_ms, start_ms: *start_ms })
+        .collect()
 }

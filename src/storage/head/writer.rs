@@ -9,6 +9,7 @@
 //! A sample is too old if it is past the retention, or older than its own series' newest by more than the window. A
 //! series that is behind all the others, be it by days, is in order as long as it is in order for itself.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use storage_format::histogram::{Histogram, is_marker};
 use storage_format::log;
 
 use super::super::BLOCK_MS;
-use super::super::batch::{HistogramOf, HistogramRow, NewSeries, Pending, Refusal, Row, ShardBatch, WriteSummary};
+use super::super::batch::{HistogramRow, NewSeries, Pending, Refusal, Row, ShardBatch, WriteSummary};
 use super::super::resolver::Resolver;
 use super::super::tap::{TapBatch, TapFeed, TapRow};
 use super::super::view::Columns;
@@ -27,7 +28,7 @@ use super::encode::{self, Definitions, LogRow};
 use super::series::{Admission, Series, repeated};
 use super::shard::Shard;
 use super::{Head, HeadLimits, SLICE_SERIES, SealedLookup};
-use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
+use crate::model::{Labels, Matcher, NORMAL_NAN_BITS, Sample, SeriesRef, TimeRange};
 
 /// Rows whose series are brought into the cache together: two lines each, of which the core fetches some dozens at once.
 pub(super) const WARM_ROWS: usize = 32;
@@ -43,6 +44,18 @@ const QUERIES_PAUSE: Duration = Duration::from_micros(50);
 /// Whether two rows, sorted, are asked for at once.
 fn is_one_look_up(a: &LogRow, b: &LogRow) -> bool {
     a.0 == b.0 && b.1 - a.1 <= BLOCK_MS
+}
+
+/// The row as it is stored. `markers` are those of the batch's histograms, in order: a value that looks like one and is not
+/// the next is a float, and becomes the plain NaN, for who acknowledges a marker without a histogram loses it.
+#[inline]
+fn true_to_histograms(row: Row, markers: &mut Peekable<impl Iterator<Item = (SeriesRef, i64, u64)>>) -> Row {
+    let bits = row.value.to_bits();
+    if !is_marker(bits) || markers.next_if_eq(&(row.series, row.timestamp_ms, bits)).is_some() {
+        row
+    } else {
+        Row { value: f64::from_bits(NORMAL_NAN_BITS), ..row }
+    }
 }
 
 /// A log record on its way to the disk, and who waits for it.
@@ -145,18 +158,18 @@ impl ShardWriter {
         let mut shard = head.shard(self.index as usize).write();
         let bounds = self.bounds(&shard, now_ms);
         self.admit_new(&mut shard, &batch.new, bounds, &mut summary, &mut records);
-        self.admit_rows(&mut shard, &batch.rows, bounds, &mut summary);
+        self.admit_rows(&mut shard, batch, bounds, &mut summary);
         self.note_changes(&self.admitted);
         if !self.belated.is_empty() || !self.behind.is_empty() {
             shard = self.admit_belated(shard, &mut summary);
         }
-        if !batch.starts.is_empty() {
+        if batch.has_starts() {
             shard = self.admit_starts(shard, batch, bounds, &mut summary, &mut records);
             self.note_changes(&self.admitted);
         }
         self.note_changes(&self.belated);
         let definition_bytes = records.len();
-        let histograms = self.keep_histograms(&mut shard, batch);
+        let histograms = self.keep_histograms(&mut shard, batch, &mut summary);
         let newest_ms = self.note_span(&mut shard);
         shard.note_change(&mut self.tally);
         drop(shard);
@@ -187,24 +200,29 @@ impl ShardWriter {
         &mut self,
         shard: &mut Shard,
         batch: &'b ShardBatch,
+        summary: &mut WriteSummary,
     ) -> Vec<(SeriesRef, i64, &'b Histogram)> {
-        if batch.histograms.is_empty() {
+        let count = batch.histogram_count();
+        if count == 0 {
             return Vec::new();
         }
+        summary.histogram_count = count as u64 - summary.refused_histogram_count;
         let rows = self.admitted.iter().chain(&self.belated);
         let mut stored: HashSet<(SeriesRef, i64, u64)> =
             rows.map(|row| (row.0, row.1, row.2.to_bits())).filter(|row| is_marker(row.2)).collect();
         let mut kept = Vec::with_capacity(stored.len());
-        for HistogramRow { of, timestamp_ms, histogram } in &batch.histograms {
-            let reference = match of {
-                HistogramOf::Known(series) => Some(*series),
-                HistogramOf::New(index) => shard.find(&batch.new[*index].labels),
-            };
-            let stored = reference.filter(|series| stored.remove(&(*series, *timestamp_ms, histogram.marker())));
-            if let Some(reference) = stored {
+        let known = batch.histograms.iter().map(|row| (row.series, row.timestamp_ms, &row.histogram));
+        let mut new = Vec::new();
+        for series in batch.new.iter().filter(|series| !series.histograms.is_empty()) {
+            // Of one for which there was no room, nothing was stored.
+            let Some(reference) = shard.find(&series.labels) else { continue };
+            new.extend(series.histograms.iter().map(|(timestamp_ms, histogram)| (reference, *timestamp_ms, histogram)));
+        }
+        for (reference, timestamp_ms, histogram) in known.chain(new) {
+            if stored.remove(&(reference, timestamp_ms, histogram.marker())) {
                 let series = shard.by_ref_mut(reference).expect("its marker was stored just now");
-                series.add_histogram(*timestamp_ms, histogram, &mut self.tally);
-                kept.push((reference, *timestamp_ms, histogram));
+                series.add_histogram(timestamp_ms, histogram, &mut self.tally);
+                kept.push((reference, timestamp_ms, histogram));
             }
         }
         kept
@@ -220,18 +238,21 @@ impl ShardWriter {
         }
     }
 
-    fn admit_rows(&mut self, shard: &mut Shard, rows: &[Row], bounds: Bounds, summary: &mut WriteSummary) {
-        for rows in rows.chunks(WARM_ROWS) {
+    fn admit_rows(&mut self, shard: &mut Shard, batch: &ShardBatch, bounds: Bounds, summary: &mut WriteSummary) {
+        let told = |row: &HistogramRow| (row.series, row.timestamp_ms, row.histogram.marker());
+        let mut markers = batch.histograms.iter().map(told).peekable();
+        for rows in batch.rows.chunks(WARM_ROWS) {
             shard.warm(rows.iter().map(|row| row.series));
             for row in rows {
+                let row = true_to_histograms(*row, &mut markers);
                 let Some(series) = shard.by_ref_mut(row.series) else {
                     // The request rested, behind a failing disk perhaps, until its series was freed: sent again, it
                     // will be resolved anew.
                     summary.gone_count += 1;
                     continue;
                 };
-                if let Some(why) = self.take(series, *row, bounds, summary) {
-                    summary.refuse(|| shard.labels(row.series).expect("found above"), row.timestamp_ms, why);
+                if let Some(why) = self.take(series, row, bounds, summary) {
+                    summary.refuse_row(|| shard.labels(row.series).expect("found above"), row, why);
                 }
             }
         }
@@ -265,10 +286,13 @@ impl ShardWriter {
                     self.tapped.series.push((reference, new.labels.clone()));
                 }
             }
+            let told = |(timestamp_ms, histogram): &(i64, Histogram)| (reference, *timestamp_ms, histogram.marker());
+            let mut markers = new.histograms.iter().map(told).peekable();
             for sample in &new.samples {
                 let row = Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
+                let row = true_to_histograms(row, &mut markers);
                 if let Some(why) = self.take(series, row, bounds, summary) {
-                    summary.refuse(|| new.labels.clone(), sample.timestamp_ms, why);
+                    summary.refuse_row(|| new.labels.clone(), row, why);
                 }
             }
         }
@@ -291,6 +315,7 @@ impl ShardWriter {
             let why = bounds.refusal(sample.timestamp_ms).unwrap_or(Refusal::TooManySeries);
             summary.refuse(|| new.labels.clone(), sample.timestamp_ms, why);
         }
+        summary.refused_histogram_count += new.histograms.len() as u64;
         true
     }
 
@@ -366,7 +391,8 @@ impl ShardWriter {
                 Admission::Stored => summary.stored_count += 1,
                 Admission::AlreadyStored => summary.stored_count += 1,
                 Admission::Refused(why) => {
-                    summary.refuse(|| shard.labels(reference).expect("found before"), timestamp_ms, why);
+                    let row = Row { series: reference, timestamp_ms, value };
+                    summary.refuse_row(|| shard.labels(reference).expect("found before"), row, why);
                 }
             }
         }
@@ -385,7 +411,8 @@ impl ShardWriter {
         for ((reference, timestamp_ms, value), sealed_bits) in rows.into_iter().zip(sealed_bits) {
             match repeated(sealed_bits, value) {
                 Admission::Refused(why) => {
-                    summary.refuse(|| shard.labels(reference).expect("found before"), timestamp_ms, why);
+                    let row = Row { series: reference, timestamp_ms, value };
+                    summary.refuse_row(|| shard.labels(reference).expect("found before"), row, why);
                 }
                 Admission::Stored | Admission::AlreadyStored => summary.stored_count += 1,
             }

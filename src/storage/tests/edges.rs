@@ -147,11 +147,7 @@ fn definitions_of_more_bytes_than_a_record_holds_are_stored() {
             Arc::new(Labels::from_pairs(values.into_iter().chain(rest)).expect("labels"))
         };
         let samples = vec![Sample { timestamp_ms: T0, value: 1.0 }];
-        let new = (0..COUNT).map(|index| NewSeries {
-            labels: long(index),
-            raw_hash: index as u128,
-            samples: samples.clone(),
-        });
+        let new = (0..COUNT).map(|index| NewSeries::new(long(index), index as u128, samples.clone()));
         let batch = ShardBatch { rows: Vec::new(), new: new.collect(), ..ShardBatch::default() };
         let summary = fixture.runtime.block_on(fixture.storage.write(vec![batch])).expect("acknowledged");
         assert_eq!(summary.stored_count, COUNT as u64);

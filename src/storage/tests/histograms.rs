@@ -4,7 +4,7 @@ use storage_format::histogram::{Histogram, Layout, Span, is_marker};
 
 use super::*;
 use crate::model::{FloatHistogram, HistogramLiteral};
-use crate::storage::{HistogramOf, model_histogram, stored_histogram};
+use crate::storage::{model_histogram, stored_histogram};
 
 /// What a series holds at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,13 +28,13 @@ impl Fixture {
         let mut batches = vec![ShardBatch::default(); self.storage.shard_count()];
         let shard = known.map_or_else(|| self.storage.shard_of(labels), |series| series.shard());
         let batch = &mut batches[shard];
-        let of = known.map_or(HistogramOf::New(0), HistogramOf::Known);
         if known.is_none() {
-            batch.new.push(NewSeries { labels: Arc::new(labels.clone()), raw_hash, samples: Vec::new() });
+            batch.new.push(NewSeries::new(Arc::new(labels.clone()), raw_hash, Vec::new()));
         }
         for &(timestamp_ms, held) in samples {
             match (held, known) {
-                (Held::Observed(count), _) => batch.push_histogram(of, timestamp_ms, observed(count)),
+                (Held::Observed(count), Some(series)) => batch.push_histogram(series, timestamp_ms, observed(count)),
+                (Held::Observed(count), None) => batch.new[0].push_histogram(timestamp_ms, observed(count)),
                 (Held::Float(value), Some(series)) => batch.rows.push(Row { series, timestamp_ms, value }),
                 (Held::Float(value), None) => batch.new[0].samples.push(Sample { timestamp_ms, value }),
             }

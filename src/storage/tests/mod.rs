@@ -66,11 +66,11 @@ impl Fixture {
             let (timestamp_ms, value) = (*timestamp_ms, *value);
             match self.storage.resolver().known().get(raw_hash) {
                 Some(series) => batches[series.shard()].rows.push(Row { series, timestamp_ms, value }),
-                None => batches[self.storage.shard_of(labels)].new.push(NewSeries {
-                    labels: Arc::new(labels.clone()),
+                None => batches[self.storage.shard_of(labels)].new.push(NewSeries::new(
+                    Arc::new(labels.clone()),
                     raw_hash,
-                    samples: vec![Sample { timestamp_ms, value }],
-                }),
+                    vec![Sample { timestamp_ms, value }],
+                )),
             }
         }
         self.runtime.block_on(self.storage.write(batches))

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::LABELS_COUNT_MAX;
-use crate::storage::{StartOf, StartRow};
+use crate::storage::StartRow;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -17,14 +17,17 @@ impl Fixture {
             let (timestamp_ms, value, start_ms) = (*timestamp_ms, *value, *start_ms);
             let known = self.storage.resolver().known().get(raw_hash);
             let batch = &mut batches[known.map_or_else(|| self.storage.shard_of(labels), |series| series.shard())];
-            let labels = Arc::new(labels.clone());
-            if start_ms != 0 {
-                let of = known.map_or_else(|| StartOf::New(labels.clone()), StartOf::Known);
-                batch.starts.push(StartRow { of, timestamp_ms, start_ms });
-            }
             match known {
-                Some(series) => batch.rows.push(Row { series, timestamp_ms, value }),
-                None => batch.new.push(NewSeries { labels, raw_hash, samples: vec![Sample { timestamp_ms, value }] }),
+                Some(series) => {
+                    batch.starts.extend((start_ms != 0).then_some(StartRow { series, timestamp_ms, start_ms }));
+                    batch.rows.push(Row { series, timestamp_ms, value });
+                }
+                None => {
+                    let mut new =
+                        NewSeries::new(Arc::new(labels.clone()), raw_hash, vec![Sample { timestamp_ms, value }]);
+                    new.starts.extend((start_ms != 0).then_some((timestamp_ms, start_ms)));
+                    batch.new.push(new);
+                }
             }
         }
         self.runtime.block_on(self.storage.write(batches)).expect("acknowledged")

@@ -81,7 +81,11 @@ fn series_is_known_again_whatever_bytes_its_references_take() {
         request.symbols.resize(request.symbols.len() + padding, b"padding".to_vec());
         let (value, label, node) = (request.reference("up"), request.reference("node"), request.reference("1"));
         let samples = series(&[], &[(NOW_MS, 1.0)]).samples;
-        request.timeseries.push(Referring { labels_refs: vec![name, value, label, node], samples });
+        request.timeseries.push(Referring {
+            labels_refs: vec![name, value, label, node],
+            samples,
+            histograms: Vec::new(),
+        });
         assert_eq!(fixture.send_v2(&request).expect("taken").samples, 1);
         for again in [request, Request::new().with(&[UP, ("node", "1")], &[(NOW_MS, 1.0)])] {
             let rows = fixture.ingest.read_message(Version::Two, &again.encode_to_vec()).expect("a request");
@@ -171,8 +175,11 @@ fn same_pairs_in_another_order_are_the_same_series() {
 fn references_to_nothing_and_odd_ones_refuse_their_series_alone() {
     let referring = |labels_refs: Vec<u32>| {
         let mut request = Request::new().with_neighbour();
-        request.timeseries[0] =
-            Referring { labels_refs, samples: series(&[], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]).samples };
+        request.timeseries[0] = Referring {
+            labels_refs,
+            samples: series(&[], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]).samples,
+            histograms: Vec::new(),
+        };
         request
     };
     let told = refused_alone(referring(vec![1, 2, 3, 3]));
@@ -234,7 +241,7 @@ fn sixty_four_labels_are_taken_and_sixty_five_refused() {
 }
 
 #[test]
-fn what_is_not_stored_is_stepped_over_and_native_histograms_are_refused() {
+fn what_is_not_stored_is_stepped_over_and_a_bad_native_histogram_refused() {
     let fixture = Fixture::new();
     let series = |parts: &[&[u8]]| field(5, &[&[0x0a, 2, 1, 2], parts.concat().as_slice()].concat());
     let started = [0x12, 6, 0x10, 0x80, 0x01, 0x18, 0x80, 0x01]; // a sample at 128 with a start timestamp

@@ -227,11 +227,11 @@ impl World {
             let known: Option<SeriesRef> = storage.resolver().known().get(raw_hash);
             match known {
                 Some(series) => batches[series.shard()].rows.push(Row { series, timestamp_ms, value }),
-                None => batches[storage.shard_of(&labels)].new.push(NewSeries {
-                    labels: Arc::new(labels),
+                None => batches[storage.shard_of(&labels)].new.push(NewSeries::new(
+                    Arc::new(labels),
                     raw_hash,
-                    samples: vec![Sample { timestamp_ms, value }],
-                }),
+                    vec![Sample { timestamp_ms, value }],
+                )),
             }
         }
         if let Ok(Some(answered)) = storage.submit(batches, None) {
