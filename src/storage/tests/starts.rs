@@ -224,7 +224,7 @@ proptest! {
                 Step::Cut => { fixture.storage.maintain().expect("maintained"); }
                 Step::Delete(node, from, to) => {
                     let range = TimeRange { from_ms: T0 + from * MINUTE_MS, to_ms: T0 + to * MINUTE_MS };
-                    let selector = vec![Matcher::equal("node", &node.to_string())];
+                    let selector = vec![Matcher::equal("node", node.to_string())];
                     fixture.storage.delete_series(&[selector], range).expect("deleted");
                     held.retain(|(of, minute), _| *of != node || *minute < from || *minute > to);
                 }
