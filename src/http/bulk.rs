@@ -107,7 +107,7 @@ impl Ask {
             Some(Ok(count)) => count.min(LINE_SAMPLES_MAX),
             Some(Err(_)) => return Err(ApiError::parameter("max_rows_per_line", "it is not a whole number from 0 up")),
         };
-        Ok(Ask { selectors, range: parameters.time_range()?, line_samples })
+        Ok(Ask { selectors, range: parameters.ordered_time_range()?, line_samples })
     }
 
     /// The series of any of the selectors that may have samples in `window`, each once, in order of their labels.

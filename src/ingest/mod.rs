@@ -76,6 +76,7 @@ pub use pushgateway::{
 };
 pub use statsd::{Statsd, StatsdCounters, StatsdOptions};
 pub use verdict::{IngestError, PartialWrite, Written};
+pub(crate) use wire::{Fields, Value, WireError};
 
 use budget::{Folded, LabelBudget, Sums};
 use rows::{Rows, RowsBuilder};

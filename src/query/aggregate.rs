@@ -10,6 +10,8 @@
 //! accumulators of their group, one for each step: what is held is groups × steps, however many rows there are. They
 //! are added in the order of the rows, whatever thread computed them, so that a sum does not change from call to call.
 
+use std::collections::BTreeSet;
+
 use super::accumulator::{Accumulator, Count, Max, Min, OfHistograms, Present};
 use super::column::{Column, Steps};
 use super::count_values::count_values;
@@ -58,12 +60,16 @@ pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Tab
         }
         Aggregator::Topk | Aggregator::Bottomk => {
             let largest = *operator == Aggregator::Topk;
-            let Some(counts) = limit::counts(number(), context.grid.count)? else { return Ok(Table::held(Vec::new())) };
+            let Some(counts) = limit::counts(number(), context.grid.count)? else {
+                return limit::none(context, &inner);
+            };
             let remarks = Remarks { notes: context.notes, at: plan.span };
             rank::choose(context, &groups, &inner, largest, &counts, remarks)?
         }
         Aggregator::Limitk => {
-            let Some(counts) = limit::counts(number(), context.grid.count)? else { return Ok(Table::held(Vec::new())) };
+            let Some(counts) = limit::counts(number(), context.grid.count)? else {
+                return limit::none(context, &inner);
+            };
             limit::first(context, &groups, &inner, &counts)?
         }
         Aggregator::LimitRatio => return limit::share(context, number().clone(), parameter().span, inner),
@@ -75,7 +81,8 @@ pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Tab
 /// Says once for each such quantile that no data can have it.
 pub(super) fn warn_of_quantile(context: &Context<'_>, q: &Scalar, at: Span) {
     let strange = (0..context.grid.count).map(|step| q.at(step)).filter(|q| !(0.0..=1.0).contains(q));
-    strange.for_each(|q| warn_of_strange_quantile(context, q, at));
+    let different: BTreeSet<u64> = strange.map(f64::to_bits).collect();
+    different.into_iter().for_each(|q| warn_of_strange_quantile(context, f64::from_bits(q), at));
 }
 
 fn warn_of_strange_quantile(context: &Context<'_>, q: f64, at: Span) {

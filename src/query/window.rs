@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::budget::Budget;
+use super::budget::{Budget, Meter};
 use super::column::{Column, Grid, places_of};
 use super::error::QueryError;
 use super::eval::{self, Context, Evaluated, ResetsWanted};
@@ -19,6 +19,8 @@ use crate::storage::view::{Columns, SeriesView};
 
 /// Most steps that a subquery may be evaluated at.
 const SUBQUERY_POINTS_MAX: i64 = 2_000_000;
+/// How many numbers are looked at in the time that a histogram takes, roughly.
+pub(super) const HISTOGRAM_WORK: usize = 64;
 
 /// All samples of one series that some window holds, without staleness markers.
 #[derive(Default)]
@@ -77,6 +79,8 @@ pub(super) struct Windows<'q> {
     pub(super) reach_ms: (i64, i64),
     resets: ResetsWanted,
     budget: &'q Budget,
+    /// At how many steps of the query one window is looked at, for the count of samples; 0 where they do not count.
+    looks: usize,
 }
 
 enum Input<'q> {
@@ -103,14 +107,25 @@ impl<'q> Windows<'q> {
             RangeInput::Subquery { inner, step_ms } => subquery(context, inner, grid, range.range_ms, *step_ms)?,
         };
         let (range_ms, resets, budget) = (range.range_ms, context.resets, context.budget);
-        Ok(Windows { input, grid, range_ms, reach_ms, resets, budget })
+        let looks = match context.counts_samples {
+            false => 0,
+            true if grid.count == context.grid.count => 1,
+            true => context.grid.count,
+        };
+        Ok(Windows { input, grid, range_ms, reach_ms, resets, budget, looks })
     }
 
     /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
     pub(super) fn repeat(&mut self, steps: usize) {
         if self.grid.count != steps {
             self.grid = Grid { step_ms: 0, count: steps, ..self.grid };
+            self.looks = self.looks.min(1);
         }
+    }
+
+    /// A meter for a loop over the samples of a whole series.
+    pub(super) fn meter(&self) -> Meter<'_> {
+        self.budget.meter()
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {
@@ -186,6 +201,7 @@ impl<'q> Windows<'q> {
         let mut meter = self.budget.meter();
         let (mut first, mut behind) = (0, 0);
         let (mut first_histogram, mut behind_histograms) = (0, 0);
+        let mut queryable = 0;
         for (step, end_ms) in self.grid.times_ms().enumerate() {
             let start_ms = end_ms.saturating_sub(self.range_ms);
             let (from_ms, to_ms) = (start_ms.saturating_sub(self.reach_ms.0), end_ms.saturating_add(self.reach_ms.1));
@@ -201,7 +217,12 @@ impl<'q> Windows<'q> {
             while first_histogram < behind_histograms && histograms[first_histogram].0 <= from_ms {
                 first_histogram += 1;
             }
-            meter.work(behind - first + behind_histograms - first_histogram)?;
+            let held = behind - first + behind_histograms - first_histogram;
+            queryable += held;
+            if self.looks > 0 && self.budget.counts_by_step() {
+                (step..step + self.looks).for_each(|step| self.budget.note_queryable_at(step, held));
+            }
+            meter.work(behind - first + (behind_histograms - first_histogram) * HISTOGRAM_WORK)?;
             if first == behind && first_histogram == behind_histograms {
                 continue;
             }
@@ -216,6 +237,7 @@ impl<'q> Windows<'q> {
                 step,
             })?;
         }
+        self.budget.note_queryable(queryable * self.looks);
         Ok(())
     }
 }
@@ -250,7 +272,7 @@ fn subquery<'q>(
         )));
     }
     let grid = Grid { start_ms, step_ms, count: usize::try_from(count).expect("checked to be small") };
-    let inside = Context { grid, resets: ResetsWanted::Never, ..*context };
+    let inside = Context { grid, resets: ResetsWanted::Never, counts_samples: false, ..*context };
     match eval::evaluate(&inside, inner)? {
         Evaluated::Vector(table) => Ok(Input::Evaluated(table, grid)),
         Evaluated::Scalar(scalar) => Ok(Input::Evaluated(functions::of_scalar(&inside, &scalar)?, grid)),

@@ -7,6 +7,7 @@ use crate::detect::Shared;
 use crate::disk::mapping_faults;
 use crate::ingest::{Ingest, PushCounters, Pushgateway, StatsdCounters};
 use crate::notify::Notifier;
+use crate::query::Engine;
 use crate::storage::{Snapshots, Storage, StorageCounters};
 use crate::telemetry::Registry;
 
@@ -19,6 +20,21 @@ pub(super) fn register(registry: &Registry, storage: &Arc<Storage>, detect: &Arc
     register_log(registry, storage);
     register_detect(registry, detect);
     register_notify(registry, notifier);
+}
+
+pub(super) fn of_engine(registry: &Registry, engine: &Arc<Engine>) {
+    let figure = |figure: fn(&Engine) -> f64| {
+        let engine = engine.clone();
+        move || figure(&engine)
+    };
+    let (name, help) =
+        ("dozor_query_cache_total", "Range queries whose answers are kept, by whether steps were known.");
+    let used = figure(|engine| engine.cache_figures().used as f64);
+    registry.counter_fn(name, help, &[("steps", "known")], used);
+    let unused = figure(|engine| engine.cache_figures().unused as f64);
+    registry.counter_fn(name, help, &[("steps", "unknown")], unused);
+    let bytes = figure(|engine| engine.cache_figures().bytes as f64);
+    registry.gauge_fn("dozor_query_cache_bytes", "Bytes of answers to range queries that are kept.", &[], bytes);
 }
 
 pub(super) fn register_snapshots(registry: &Registry, snapshots: &Arc<Snapshots>) {

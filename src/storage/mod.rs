@@ -27,6 +27,7 @@ mod backup;
 mod batch;
 mod block;
 mod build;
+mod changes;
 mod columns;
 mod compact;
 mod damage;

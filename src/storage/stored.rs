@@ -54,3 +54,28 @@ pub fn model_histogram(stored: &Histogram) -> FloatHistogram {
         custom_values: stored.layout.custom_values.clone(),
     }
 }
+/// Says of histograms, read one behind the other, what Prometheus's storage says: that the counter went on from the one
+/// before, wherever that is seen; else nothing.
+pub(super) fn tell_resets(histograms: &mut [(i64, Arc<FloatHistogram>)]) {
+    for index in 0..histograms.len() {
+        let (before, rest) = histograms.split_at_mut(index);
+        let one = &mut rest[0].1;
+        if one.hint == CounterResetHint::Gauge {
+            continue;
+        }
+        let goes_on = |before: &FloatHistogram, one: &FloatHistogram| {
+            before.hint != CounterResetHint::Gauge
+                && !before.is_stale()
+                && before.schema == one.schema
+                && before.zero_threshold == one.zero_threshold
+                && before.custom_values == one.custom_values
+                && !one.detect_reset(before)
+        };
+        let one = Arc::make_mut(one);
+        // What the sender said of a start anew stands in its numbers, too.
+        let said = std::mem::replace(&mut one.hint, CounterResetHint::Unknown);
+        if said != CounterResetHint::Reset && before.last().is_some_and(|(_, before)| goes_on(before, one)) {
+            one.hint = CounterResetHint::NotReset;
+        }
+    }
+}

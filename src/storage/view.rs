@@ -15,16 +15,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use storage_format::Corruption;
+use storage_format::histogram::is_marker;
 
 use super::block::BlockSet;
+pub use super::changes::Stamp;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
 use super::starts;
-use super::stored::model_histogram;
+use super::stored::{model_histogram, tell_resets};
 use crate::model::{FloatHistogram, Labels, Matcher, Sample, SeriesRef, TimeRange};
 
 /// Why a view, or a block, cannot answer. A view leaves damage out of its answers, see [`ReadView::left_out`].
@@ -104,6 +107,23 @@ impl ReadView {
         }
     }
 
+    /// What somebody who looks from now on may keep, and ask [`ReadView::unchanged_before_ms`] about later. None: nothing is
+    /// known of changes. `now`: of a monotonic clock. To be asked before anything is read.
+    pub fn stamp(&self, now: Duration) -> Option<Stamp> {
+        match &self.0 {
+            Source::Stored { head, .. } => Some(head.changes().stamp(now)),
+            Source::Given(_) => None,
+        }
+    }
+
+    /// What is older than this, in ms since 1970 UTC, is now as it was for who looked with the stamp.
+    pub fn unchanged_before_ms(&self, stamp: Stamp) -> i64 {
+        match &self.0 {
+            Source::Stored { head, .. } => head.changes().unchanged_before_ms(stamp),
+            Source::Given(_) => i64::MIN,
+        }
+    }
+
     /// A view of the given series, each with its samples ascending: for tests of those who read views.
     pub fn of_samples(series: Vec<(Labels, Vec<Sample>)>) -> ReadView {
         let given = |(labels, samples)| GivenSeries { labels: Arc::new(labels), samples, ..GivenSeries::default() };
@@ -118,7 +138,15 @@ impl ReadView {
     /// The series that satisfy all matchers and may have samples in `range`, in order of their labels.
     /// Fails when there are more than `limit`.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
-        let mut found = match &self.0 {
+        let mut found = self.find(matchers, range, limit)?;
+        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(found)
+    }
+
+    /// As [`ReadView::select`], in an order that stays as it is while no series comes or goes: to sort many series by
+    /// their labels takes longer than to look at the newest sample of each.
+    pub fn find(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
+        let found = match &self.0 {
             Source::Given(all) => select_given(all, matchers, range),
             Source::Stored { head, blocks, left_out } => {
                 left_out.note_lost(blocks, range);
@@ -130,7 +158,6 @@ impl ReadView {
         if found.len() > limit {
             return Err(ViewError::TooManySeries { limit });
         }
-        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(found)
     }
 
@@ -201,6 +228,11 @@ impl ReadView {
         }
         Ok(values.into_iter().collect())
     }
+}
+
+/// Whether a stored number is the marker of a native histogram.
+pub fn stands_for_histogram(value: f64) -> bool {
+    value.is_nan() && is_marker(value.to_bits())
 }
 
 impl GivenSeries {
@@ -341,8 +373,25 @@ impl SeriesView {
         if let Rest::Given { all, index } = &self.rest {
             histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
         } else if !numbers.histograms.is_empty() {
+            let from = histograms.len();
             numbers.split_histograms(|time_ms, stored| histograms.push((time_ms, Arc::new(model_histogram(&stored)))));
+            tell_resets(&mut histograms[from..]);
         }
+    }
+
+    /// Whether there are native histograms in `range`. To find out takes as long as to read them.
+    pub fn has_histograms(&self, range: TimeRange) -> bool {
+        let (mut numbers, mut histograms) = (Columns::default(), Vec::new());
+        self.read_both(range, &mut numbers, &mut histograms);
+        !histograms.is_empty()
+    }
+
+    /// The newest sample that is not younger than the moment, if it is known without decoding anything: that is, if it is
+    /// the newest of all. It may be a staleness marker, or stand for a native histogram.
+    pub fn newest_by(&self, moment_ms: i64) -> Option<Sample> {
+        let Rest::Head { head, series, .. } = &self.rest else { return None };
+        let shard = head.read_shard(series.shard());
+        shard.by_ref(*series)?.newest().filter(|sample| sample.timestamp_ms <= moment_ms)
     }
 
     /// The times of the samples in `range` of which it is known since when they count, ascending, and that time.

@@ -174,7 +174,7 @@ fn columns() -> Vec<u8> {
 fn observed(count: u32, chance: &mut Chance) -> Vec<Histogram> {
     let mut layout = Arc::new(Layout::default());
     let mut one = |number: u32| {
-        if number % 30 == 0 {
+        if number.is_multiple_of(30) {
             let spans = |offset| vec![Span { offset, length: 3 }, Span { offset: 2, length: 1 + number / 30 }];
             let custom_values = if number == 90 { vec![0.5, 1.0] } else { Vec::new() }.into();
             layout = Arc::new(Layout { custom_values, positive: spans(-2), negative: spans(4), ..Layout::default() });

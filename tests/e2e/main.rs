@@ -28,6 +28,7 @@ mod process;
 mod prometheus;
 mod pushgateway;
 mod python;
+mod reading;
 mod refusals;
 mod relay;
 mod remote_write;

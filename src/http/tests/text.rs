@@ -74,7 +74,7 @@ fn values_are_written_as_go_writes_them() {
             warnings: Vec::new(),
             infos: Vec::new(),
         };
-        let text = String::from_utf8(json::answer(&answer).into_bytes()).expect("JSON is UTF-8");
+        let text = String::from_utf8(json::answer(&answer, None).into_bytes()).expect("JSON is UTF-8");
         let expected = format!(
             r#"{{"status":"success","data":{{"resultType":"vector","result":[{{"metric":{{}},"value":[-1.001,"{expected}"]}}]}}}}"#
         );
@@ -86,7 +86,7 @@ fn values_are_written_as_go_writes_them() {
 fn warnings_and_infos_are_there_only_when_there_are_any() {
     let many = |what: &str| (0..10).map(|index| format!("{what} {index}")).collect::<Vec<_>>();
     let answer = Answer { value: Value::Scalar(10, 1.0), warnings: many("w"), infos: vec!["i".to_owned()] };
-    let text = String::from_utf8(json::answer(&answer).into_bytes()).expect("JSON is UTF-8");
+    let text = String::from_utf8(json::answer(&answer, None).into_bytes()).expect("JSON is UTF-8");
     assert!(
         text.starts_with(
             r#"{"status":"success","data":{"resultType":"scalar","result":[0.01,"1"]},"warnings":["w 0","#

@@ -39,6 +39,7 @@ pub(crate) use error::SyntaxError;
 pub(crate) use functions::ValueType;
 pub(crate) use json::json;
 pub(crate) use pretty::pretty;
+#[cfg(test)]
 pub(crate) use print::print;
 pub(crate) use string::{quote, quote_bytes};
 #[expect(unused_imports, reason = "for whoever reads a tree")]

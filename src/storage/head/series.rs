@@ -275,6 +275,12 @@ impl Series {
         starts.into_iter().flatten().map(|start_ms| start_ms.max(from_ms)).min()
     }
 
+    /// The newest sample held, if it is known without decoding anything: it is then the last one appended.
+    pub(in crate::storage) fn newest(&self) -> Option<Sample> {
+        (!self.open.is_empty())
+            .then(|| Sample { timestamp_ms: self.open.last_ms(), value: f64::from_bits(self.open.last_bits()) })
+    }
+
     /// Appends the samples in `range` that are in chunks or late, ascending.
     pub(in crate::storage) fn read(&self, range: TimeRange, columns: &mut Columns) {
         let start = columns.len();

@@ -159,12 +159,15 @@ impl ShardWriter {
         let bounds = self.bounds(&shard, now_ms);
         self.admit_new(&mut shard, &batch.new, bounds, &mut summary, &mut records);
         self.admit_rows(&mut shard, batch, bounds, &mut summary);
+        self.note_changes(&self.admitted);
         if !self.belated.is_empty() || !self.behind.is_empty() {
             shard = self.admit_belated(shard, &mut summary);
         }
         if batch.has_starts() {
             shard = self.admit_starts(shard, batch, bounds, &mut summary, &mut records);
+            self.note_changes(&self.admitted);
         }
+        self.note_changes(&self.belated);
         let definition_bytes = records.len();
         let histograms = self.keep_histograms(&mut shard, batch, &mut summary);
         let newest_ms = self.note_span(&mut shard);
@@ -183,6 +186,13 @@ impl ShardWriter {
         self.belated.clear();
         self.tap.push(&mut self.tapped);
         (LogEntry { records, definition_bytes, newest_ms, holds_belated, pending: None }, summary)
+    }
+
+    /// Tells of rows that are visible once the shard's lock is let go of.
+    fn note_changes(&self, rows: &[LogRow]) {
+        if let Some(oldest_ms) = rows.iter().map(|(_, timestamp_ms, _)| *timestamp_ms).min() {
+            self.head.changes().note(oldest_ms);
+        }
     }
 
     /// Keeps the histograms whose markers were stored just now, and returns them for the log.
@@ -480,8 +490,10 @@ impl ShardWriter {
             slots.dedup();
             slots.into_iter().filter_map(|slot| shard.reference(slot)).collect::<Vec<_>>()
         };
-        // Nobody else admits samples, so readers may be let in between.
+        // Nobody else admits samples, so readers may be let in between: what they kept is noted before and behind it.
+        self.head.changes().note(range.from_ms);
         let deleted = series.chunks(SLICE_SERIES as usize).map(|slice| shard.write().delete(slice, range)).sum();
+        self.head.changes().note(range.from_ms);
         let mut records = Vec::new();
         let mut definitions = Definitions::begin(&mut records, self.index);
         for slice in sealed.chunks(SLICE_SERIES as usize) {
