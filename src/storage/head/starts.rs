@@ -84,7 +84,7 @@ impl ShardWriter {
             companion
         });
         if self.companions.len() > REMEMBERED_FLOOR.max(2 * shard.label_index().companion_count()) {
-            self.companions.retain(|base, _| shard.by_ref(*base).is_some());
+            self.companions.retain(|_, companion| shard.by_ref(*companion).is_some());
         }
         self.companions.insert(base, companion);
         Some(companion)

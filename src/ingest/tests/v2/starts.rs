@@ -13,12 +13,25 @@ struct StartedSample {
     start_timestamp: i64,
 }
 
+/// One that has observed nothing.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct StartedHistogram {
+    #[prost(double, tag = "3")]
+    sum: f64,
+    #[prost(int64, tag = "15")]
+    timestamp: i64,
+    #[prost(int64, tag = "17")]
+    start_timestamp: i64,
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct StartedSeries {
     #[prost(uint32, repeated, tag = "1")]
     labels_refs: Vec<u32>,
     #[prost(message, repeated, tag = "2")]
     samples: Vec<StartedSample>,
+    #[prost(message, repeated, tag = "3")]
+    histograms: Vec<StartedHistogram>,
     #[prost(int64, tag = "6")]
     created_timestamp: i64,
 }
@@ -41,7 +54,7 @@ fn request(labels: &[(&str, &str)], samples: &[(i64, i64)], created_timestamp: i
         start_timestamp: *start_timestamp,
     };
     let samples = samples.iter().map(sample).collect();
-    let timeseries = vec![StartedSeries { labels_refs, samples, created_timestamp }];
+    let timeseries = vec![StartedSeries { labels_refs, samples, histograms: Vec::new(), created_timestamp }];
     StartedRequest { symbols: symbols.symbols, timeseries }
 }
 
@@ -84,6 +97,22 @@ fn what_a_series_says_of_its_start_holds_for_samples_that_say_nothing() {
         fixture.send_v2_message(&request(&[("__name__", "up")], &samples, at - 9).encode_to_vec()).expect("all of it");
         expected.extend([(at, at - 9), (at + 1, at - 3), (at + 2, at - 9)]);
         assert_eq!(fixture.starts("up"), expected, "round {round}");
+    }
+}
+
+#[test]
+fn histograms_have_starts_as_samples_do() {
+    let fixture = Fixture::new();
+    let mut expected = Vec::new();
+    for round in 0..2 {
+        let at = NOW_MS + 100 * round;
+        let mut sent = request(&[("__name__", "latency")], &[(at, at - 5)], at - 9);
+        sent.timeseries[0].histograms = [(at + 1, at - 3), (at + 2, 0)]
+            .map(|(timestamp, start_timestamp)| StartedHistogram { sum: 0.5, timestamp, start_timestamp })
+            .to_vec();
+        fixture.send_v2_message(&sent.encode_to_vec()).expect("all of it");
+        expected.extend([(at, at - 5), (at + 1, at - 3), (at + 2, at - 9)]);
+        assert_eq!(fixture.starts("latency"), expected, "round {round}");
     }
 }
 
