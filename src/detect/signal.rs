@@ -150,6 +150,7 @@ fn sum_signal(plan: &Plan) -> Result<Signal, SignalError> {
         Node::Binary { operator, .. } => {
             Err(unsupported(&format!("the operator {}", operator.name()), "operators are not supported"))
         }
+        Node::Plus(inner) => sum_signal(inner),
         Node::Negate(_) => Err(unsupported("the operator -", "operators are not supported")),
         Node::Range(_) => Err(unsupported("a range of samples", "it needs a function such as rate()")),
         Node::Number(_) | Node::Text(_) => Err(unsupported("a constant", "no sample changes it")),

@@ -9,6 +9,7 @@ mod pattern;
 mod sample;
 
 pub use escapes::percent_decoded;
+pub(crate) use histogram::log2;
 pub use histogram::{
     BUCKETS_COUNT_MAX, Bucket, CounterResetHint, Estimate, FloatHistogram, HistogramError, HistogramLiteral,
     HistogramMean, HistogramSum, IntegerHistogram, LiteralError, MixedSchemas, NanObservations, Reconciled,

@@ -1,6 +1,6 @@
 //! What becomes of the numbers of one group at one step, one number after the other.
 
-use super::float::{Mean, Spread, Sum};
+use super::float::{Mean, Sum};
 
 /// What an aggregation does with native histograms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,32 @@ impl Accumulator for Mean {
     }
 }
 
-impl Accumulator for Spread {
+/// The population variance in one pass (Welford). Over series, unlike over time, without compensated sums: so does
+/// Prometheus, and of large numbers close together that shows in the ninth digit.
+#[derive(Clone, Default)]
+pub(super) struct Variance {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Accumulator for Variance {
     const OF_HISTOGRAMS: OfHistograms = OfHistograms::Ignore;
 
     fn add(&mut self, value: f64) {
-        Spread::add(self, value);
+        self.count += 1.0;
+        if self.count == 1.0 {
+            self.mean = value;
+            // Infinite numbers have no distance from each other.
+            self.squares = if value.is_finite() { 0.0 } else { f64::NAN };
+            return;
+        }
+        let distance = value - self.mean;
+        self.mean += distance / self.count;
+        self.squares += distance * (value - self.mean);
     }
     fn value(self) -> f64 {
-        self.variance()
+        self.squares / self.count
     }
 }
 

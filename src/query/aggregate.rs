@@ -12,12 +12,12 @@
 
 use std::collections::BTreeSet;
 
-use super::accumulator::{Accumulator, Count, Max, Min, OfHistograms, Present};
+use super::accumulator::{Accumulator, Count, Max, Min, OfHistograms, Present, Variance};
 use super::column::{Column, Steps};
 use super::count_values::count_values;
 use super::error::QueryError;
 use super::eval::{Context, Scalar, scalar, text, vector};
-use super::float::{Mean, Spread, Sum, format_go_g, quantile};
+use super::float::{Mean, Sum, format_go_g, quantile};
 use super::grouping::Groups;
 use super::histogram_groups::{HistogramGroup, Remarks};
 use super::plan::{Node, Plan};
@@ -48,9 +48,9 @@ pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Tab
         Aggregator::Max => of.fold::<Max>()?,
         Aggregator::Count => of.fold::<Count>()?,
         Aggregator::Group => of.fold::<Present>()?,
-        Aggregator::Stdvar => of.fold::<Spread>()?,
+        Aggregator::Stdvar => of.fold::<Variance>()?,
         Aggregator::Stddev => {
-            let mut rows = of.fold::<Spread>()?;
+            let mut rows = of.fold::<Variance>()?;
             rows.iter_mut().for_each(|(_, column)| column.map(|_, variance| variance.sqrt()));
             rows
         }
@@ -60,16 +60,12 @@ pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Tab
         }
         Aggregator::Topk | Aggregator::Bottomk => {
             let largest = *operator == Aggregator::Topk;
-            let Some(counts) = limit::counts(number(), context.grid.count)? else {
-                return limit::none(context, &inner);
-            };
+            let Some(counts) = limit::counts(number(), context.grid.count)? else { return inner.nothing(context) };
             let remarks = Remarks { notes: context.notes, at: plan.span };
             rank::choose(context, &groups, &inner, largest, &counts, remarks)?
         }
         Aggregator::Limitk => {
-            let Some(counts) = limit::counts(number(), context.grid.count)? else {
-                return limit::none(context, &inner);
-            };
+            let Some(counts) = limit::counts(number(), context.grid.count)? else { return inner.nothing(context) };
             limit::first(context, &groups, &inner, &counts)?
         }
         Aggregator::LimitRatio => return limit::share(context, number().clone(), parameter().span, inner),

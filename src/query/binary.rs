@@ -117,10 +117,9 @@ impl<'q> Join<'q> {
 
     fn with_scalar(self, context: &Context<'q>, table: Table<'q>, scalar: Scalar, swapped: bool) -> Table<'q> {
         let sheds_names = self.returns_bool || self.changes_meaning();
-        let table = if sheds_names { table.shed_names(context) } else { table };
         let operator = self.operation.operator;
         let filters = operator.is_comparison() && !self.returns_bool;
-        table.map(move |_, column| {
+        let joined = table.map(move |_, column| {
             if column.histograms.is_some() || !self.operation.takes_numbers() {
                 *column = self.elements_with_scalar(column, &scalar, swapped);
             } else if filters {
@@ -134,7 +133,9 @@ impl<'q> Join<'q> {
                     elements::number(operator, left, right)
                 });
             }
-        })
+        });
+        // Names last: what came to nothing must not count as a second row with the same labels.
+        if sheds_names { joined.shed_names(context) } else { joined }
     }
 
     fn elements_with_scalar(self, column: &Column, scalar: &Scalar, swapped: bool) -> Column {

@@ -143,7 +143,12 @@ pub(super) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<(f64, f64)>) ->
     if lower >= upper {
         return 0.0;
     }
-    (rank_of(upper, buckets) - rank_of(lower, buckets)) / count
+    // Buckets that were read while they counted may hold more than the last.
+    let rank = |value: f64| {
+        let rank = rank_of(value, buckets);
+        if rank > count { count } else { rank }
+    };
+    (rank(upper) - rank(lower)) / count
 }
 
 /// How many observations lie below `value`, by proportion within its bucket.

@@ -123,9 +123,10 @@ pub(super) fn evaluate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Eval
         Node::Binary { .. } => binary::binary(context, plan)?,
         Node::Negate(inner) => match evaluate(context, inner)? {
             Evaluated::Scalar(scalar) => Evaluated::Scalar(scalar.map(|value| -value)),
-            Evaluated::Vector(table) => Evaluated::Vector(table.shed_names(context).map(|_, column| column.negate())),
+            Evaluated::Vector(table) => Evaluated::Vector(table.map(|_, column| column.negate()).shed_names(context)),
             Evaluated::Text(_) => unreachable!("no string can be negated, says the parser"),
         },
+        Node::Plus(inner) => evaluate(context, inner)?,
         Node::Call { function, arguments } => functions::call(context, *function, arguments, plan.span)?,
     })
 }

@@ -14,7 +14,7 @@ use super::lower::Frame;
 use super::plan::{Function, Node, Plan, Range, RangeInput, Rollup, Selector};
 use super::syntax::Span;
 use super::table::{Row, Table};
-use super::{calendar, info, labelling, rank, rollup};
+use super::{calendar, elementary, info, labelling, rank, rollup};
 use crate::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 /// Evaluates one call whose arguments the parser has checked. `span` is where it stands.
@@ -118,8 +118,8 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Exp => f64::exp,
         Function::Sqrt => f64::sqrt,
         Function::Ln => ln,
-        Function::Log2 => f64::log2,
-        Function::Log10 => |value| if is_tiny(value) { ln(value) / std::f64::consts::LN_10 } else { value.log10() },
+        Function::Log2 => elementary::log2,
+        Function::Log10 => elementary::log10,
         Function::Sgn => sign,
         Function::Sin => f64::sin,
         Function::Cos => f64::cos,
@@ -127,12 +127,12 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Asin => f64::asin,
         Function::Acos => f64::acos,
         Function::Atan => f64::atan,
-        Function::Sinh => f64::sinh,
-        Function::Cosh => f64::cosh,
+        Function::Sinh => elementary::sinh,
+        Function::Cosh => elementary::cosh,
         Function::Tanh => f64::tanh,
-        Function::Asinh => f64::asinh,
-        Function::Acosh => f64::acosh,
-        Function::Atanh => f64::atanh,
+        Function::Asinh => elementary::asinh,
+        Function::Acosh => elementary::acosh,
+        Function::Atanh => elementary::atanh,
         Function::Deg => |radians| radians * 180.0 / std::f64::consts::PI,
         Function::Rad => |degrees| degrees * std::f64::consts::PI / 180.0,
         _ => return None,
@@ -170,7 +170,8 @@ pub(super) fn each<'q>(
     table: Table<'q>,
     compute: impl Fn(usize, f64) -> f64 + Send + Sync + 'q,
 ) -> Table<'q> {
-    table.shed_names(context).map(move |_, column| column.map(&compute))
+    // Names last: histograms go, and must not count as a second row with the same labels.
+    table.map(move |_, column| column.map(&compute)).shed_names(context)
 }
 
 /// Seconds that are known of a query before it is evaluated.
@@ -218,13 +219,14 @@ fn timestamp<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>,
         return Ok(leaf::instant(context, selector, Shown::Seconds)?.shed_names(context));
     }
     let grid = context.grid;
-    let table = vector(context, argument)?.shed_names(context);
-    Ok(table.map(move |_, column| {
+    let table = vector(context, argument)?;
+    let times = table.map(move |_, column| {
         for step in column.occupied().into_owned().iter() {
             column.set(step, grid.time_ms(step) as f64 / 1000.0);
         }
         column.histograms = None;
-    }))
+    });
+    Ok(times.shed_names(context))
 }
 
 /// Of a selector since when its samples count; of anything else nothing is known.
@@ -256,12 +258,13 @@ fn bounded<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan])
         }
         _ => {
             let (min, max) = (bound(1, f64::NAN)?, bound(2, f64::NAN)?);
-            Ok(table.shed_names(context).map(move |_, column| {
+            let clamped = table.map(move |_, column| {
                 column.filter_map(|step, value| {
                     let (min, max) = (min.at(step), max.at(step));
                     (max >= min || min.is_nan() || max.is_nan()).then(|| largest(min, smallest(max, value)))
                 });
-            }))
+            });
+            Ok(clamped.shed_names(context))
         }
     }
 }

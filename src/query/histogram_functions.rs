@@ -8,11 +8,12 @@ use crate::model::FloatHistogram;
 
 /// The rows with that number in place of each histogram.
 pub(super) fn each<'q>(context: &Context<'q>, table: Table<'q>, compute: fn(&FloatHistogram) -> f64) -> Table<'q> {
-    table.shed_names(context).map(move |_, column| {
+    let numbers = table.map(move |_, column| {
         let mut numbers = Column::absent(column.values.len());
         column.iter_histograms().for_each(|(step, histogram)| numbers.set(step, compute(histogram)));
         *column = numbers;
-    })
+    });
+    numbers.shed_names(context)
 }
 
 /// What computes the number that a function names.

@@ -42,7 +42,12 @@ pub(super) fn info<'q>(context: &Context<'q>, arguments: &'q [Plan]) -> Result<T
     for (index, row) in base.rows.iter().enumerate() {
         context.budget.check()?;
         let choices = if wanted.is_info(row) { None } else { choices.get(&Target::of(&row.labels)) };
-        for part in wanted.parts(context, &infos, row, choices)? {
+        let of_row = wanted.parts(context, &infos, row, choices)?;
+        if of_row.is_empty() {
+            // It is not shown, but what is wrong with it is told.
+            base.source.column(index, &mut Scratch::default())?;
+        }
+        for part in of_row {
             rows.push(Row { labels: part.labels, sheds_name: row.sheds_name });
             parts.push((index, part.outcome));
         }
@@ -321,7 +326,7 @@ fn reference(plan: &Plan) -> Option<Shift> {
             reference(inner).or_else(|| parameter.as_deref().and_then(reference))
         }
         Node::Binary { left, right, .. } => reference(left).or_else(|| reference(right)),
-        Node::Negate(inner) => reference(inner),
+        Node::Negate(inner) | Node::Plus(inner) => reference(inner),
         Node::Call { arguments, .. } => arguments.iter().find_map(reference),
         Node::Number(_) | Node::Text(_) => None,
     }

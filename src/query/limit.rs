@@ -45,12 +45,6 @@ pub(super) fn counts(parameter: &Scalar, steps: usize) -> Result<Option<Counts>,
     Ok(Some(Counts(parameter.clone())))
 }
 
-/// No rows. Those that there are, are computed nevertheless: what is wrong with them is wrong with the query.
-pub(super) fn none<'q>(context: &Context<'q>, inner: &Table<'q>) -> Result<Table<'q>, QueryError> {
-    inner.for_each(context.budget, context.grid.count, |_, _| Ok(()))?;
-    Ok(Table::held(Vec::new()))
-}
-
 /// Of each group and at each step the first `counts` rows.
 pub(super) fn first(
     context: &Context<'_>,
@@ -89,7 +83,7 @@ pub(super) fn share<'q>(
     let steps = context.grid.count;
     let all = || (0..steps).map(|step| ratio.at(step));
     if all().all(|ratio| ratio == 0.0) {
-        return none(context, &inner);
+        return inner.nothing(context);
     }
     if all().any(f64::is_nan) {
         return Err(QueryError::execution("Ratio value is NaN"));

@@ -84,7 +84,8 @@ impl Lowering<'_> {
             Expr::Unary(unary) => {
                 let inner = self.expression(&unary.inner)?;
                 match inner.node {
-                    node if !unary.is_minus => node,
+                    Node::Number(number) if !unary.is_minus => Node::Number(number),
+                    _ if !unary.is_minus => Node::Plus(Box::new(inner)),
                     Node::Number(number) => Node::Number(-number),
                     node => Node::Negate(Box::new(Plan { node, span: inner.span })),
                 }

@@ -53,6 +53,7 @@ pub(super) fn join<'q>(
         }
     }
     let (rows, pairs) = matched.rows(context, join, &partners, &many_keys)?.into_iter().unzip();
+    matched.visit_unmatched(context, &partners, &many_keys, if one_by_one { &one_keys } else { &[] })?;
     let one = if one_by_one { One::Computed(one.source) } else { One::Held(columns) };
     Ok(Table::new(rows, Pairs { join, many: many.source, one, pairs, swapped }))
 }
@@ -103,6 +104,29 @@ impl Matched<'_, '_> {
     fn is_one_by_one(&self, partners: &[Vec<usize>], keys: &[usize]) -> bool {
         let mut taken = vec![false; partners.len()];
         partners.iter().all(|rows| rows.len() <= 1) && keys.iter().all(|key| !std::mem::replace(&mut taken[*key], true))
+    }
+
+    /// Rows without a partner come to nothing, but what is wrong with them is told all the same. The "one" side's are
+    /// those of `one_keys`.
+    fn visit_unmatched(
+        &self,
+        context: &Context<'_>,
+        partners: &[Vec<usize>],
+        many_keys: &[usize],
+        one_keys: &[usize],
+    ) -> Result<(), QueryError> {
+        let mut scratch = Scratch::default();
+        let mut of_many = vec![false; partners.len()];
+        many_keys.iter().for_each(|key| of_many[*key] = true);
+        for (row, _) in many_keys.iter().enumerate().filter(|(_, key)| partners[**key].is_empty()) {
+            context.budget.check()?;
+            self.many.source.column(row, &mut scratch)?;
+        }
+        for (row, _) in one_keys.iter().enumerate().filter(|(_, key)| !of_many[**key]) {
+            context.budget.check()?;
+            self.one.source.column(row, &mut scratch)?;
+        }
+        Ok(())
     }
 
     /// Two rows of the "one" side in one match are an error at each step at which there is anything to match with, and

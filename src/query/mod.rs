@@ -65,6 +65,7 @@ mod column;
 mod count_values;
 mod counter;
 mod edges;
+mod elementary;
 mod elements;
 mod engine;
 mod error;

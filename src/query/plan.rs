@@ -68,6 +68,8 @@ pub(crate) enum Node {
     },
     /// Unary minus.
     Negate(Box<Plan>),
+    /// Unary plus, behind which a selector is none to `timestamp` and `absent`.
+    Plus(Box<Plan>),
     /// Any other function.
     Call {
         /// Which.
@@ -248,7 +250,7 @@ impl Plan {
             Node::Text(_) => Kind::Text,
             Node::Range(_) => Kind::Matrix,
             Node::Selector(_) | Node::Rollup { .. } | Node::Aggregate { .. } => Kind::Vector,
-            Node::Negate(inner) => inner.kind(),
+            Node::Negate(inner) | Node::Plus(inner) => inner.kind(),
             Node::Binary { left, right, .. } => match (right.kind(), left.kind()) {
                 (Kind::Scalar, Kind::Scalar) => Kind::Scalar,
                 _ => Kind::Vector,
@@ -267,7 +269,7 @@ impl Plan {
             Node::Aggregate { .. } | Node::Number(_) | Node::Text(_) | Node::Selector(_) | Node::Range(_) => false,
             Node::Rollup { .. } => false,
             Node::Binary { left, right, .. } => left.orders_rows() || right.orders_rows(),
-            Node::Negate(inner) => inner.orders_rows(),
+            Node::Negate(inner) | Node::Plus(inner) => inner.orders_rows(),
             Node::Call { function, arguments } => {
                 use Function::{Sort, SortByLabel, SortByLabelDesc, SortDesc};
                 let sorts = matches!(function, Sort | SortDesc | SortByLabel | SortByLabelDesc);

@@ -185,6 +185,12 @@ impl<'q> Table<'q> {
         Ok(())
     }
 
+    /// None of the rows. They are computed all the same, for what is wrong with them is told.
+    pub(super) fn nothing(&self, context: &Context<'_>) -> Result<Table<'q>, QueryError> {
+        self.for_each(context.budget, context.grid.count, |_, _| Ok(()))?;
+        Ok(Table::held(Vec::new()))
+    }
+
     /// Computes all rows and holds those that have a value.
     pub(super) fn collect(&self, budget: &Budget, steps: usize) -> Result<Vec<(Row, Column)>, QueryError> {
         let mut rows = Vec::new();

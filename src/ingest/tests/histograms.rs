@@ -10,6 +10,13 @@ use crate::model::{
 };
 use crate::storage::stored_histogram;
 
+/// Histograms by their time in ms.
+type TimedHistograms = Vec<(i64, FloatHistogram)>;
+/// Bits of numbers by their time in ms.
+type TimedBits = Vec<(i64, u64)>;
+/// What makes a histogram one that is refused.
+type Spoil = fn(&mut Histogram);
+
 /// A native histogram as both versions have it.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Histogram {
@@ -197,7 +204,7 @@ pub(super) fn any_histogram() -> impl Strategy<Value = Histogram> {
 
 impl Fixture {
     /// The histograms that are stored of the series `latency`, and its floats.
-    fn latencies(&self) -> (Vec<(i64, FloatHistogram)>, Vec<(i64, u64)>) {
+    fn latencies(&self) -> (TimedHistograms, TimedBits) {
         let name = Matcher::equal("__name__", "latency");
         let (mut columns, mut histograms) = (Columns::default(), Vec::new());
         for series in self.storage.view().select(&[name], TimeRange::ALL, 10).expect("a selection") {
@@ -227,7 +234,7 @@ fn histograms_of_new_and_known_series_are_stored_and_counted() {
 
 #[test]
 fn one_histogram_that_may_not_be_stored_spoils_no_other() {
-    let cases: [(fn(&mut Histogram), &str); 6] = [
+    let cases: [(Spoil, &str); 6] = [
         (|bad| bad.count = Some(Count::Whole(99)), "buckets hold 8 observations, but the count is 99"),
         (|bad| bad.schema = 60, "schema 60"),
         (|bad| bad.positive_deltas.push(-4), "3 counts are given"),

@@ -11,7 +11,7 @@ const LN2_HIGH: f64 = 0.6931471803691238;
 const LN2_LOW: f64 = 1.9082149292705877e-10;
 
 /// The logarithm to base 2.
-pub(super) fn log2(value: f64) -> f64 {
+pub(crate) fn log2(value: f64) -> f64 {
     if value.is_nan() || value < 0.0 {
         return f64::NAN;
     }

@@ -53,6 +53,7 @@ pub use buckets::Bucket;
 pub use cells::{Side, Span};
 pub use check::{BUCKETS_COUNT_MAX, HistogramError, IntegerHistogram};
 pub use literal::{HistogramLiteral, LiteralError};
+pub(crate) use logarithm::log2;
 pub use quantile::{Estimate, NanObservations};
 pub use trim::Trim;
 

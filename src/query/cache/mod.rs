@@ -232,7 +232,7 @@ pub(super) fn reaches_back_only(plan: &Plan) -> bool {
             reaches_back_only(inner) && parameter.as_deref().is_none_or(reaches_back_only)
         }
         Node::Binary { left, right, .. } => reaches_back_only(left) && reaches_back_only(right),
-        Node::Negate(inner) => reaches_back_only(inner),
+        Node::Negate(inner) | Node::Plus(inner) => reaches_back_only(inner),
         Node::Call { function: Function::Start | Function::End | Function::Range, .. } => false,
         Node::Call { arguments, .. } => arguments.iter().all(reaches_back_only),
     }

@@ -1,0 +1,139 @@
+//! Where two answers differ.
+
+use std::collections::BTreeMap;
+
+use crate::answer::{Answer, Outcome, Point, Row};
+use crate::known::same_remark;
+
+/// By how much numbers may differ, relative to the larger.
+#[derive(Clone, Copy)]
+struct Allowed(f64);
+
+impl Allowed {
+    /// Sums and means differ in their last bits with the order of adding, and Prometheus keeps series that operators made
+    /// in a hash table, whose order it draws anew for each query: a billionth. Go's sine, power and the like differ from
+    /// the C library's in the last bit, which a sine of a large number, a remainder or a difference makes much larger.
+    fn of(query: &str) -> Allowed {
+        const INEXACT: [&str; 12] =
+            ["sin", "cos", "tan", "exp(", "ln(", "log", "^", "acos", "deriv", "predict_linear", "smoothing", "stdvar"];
+        Allowed(if INEXACT.iter().any(|part| query.contains(part)) { 1e-5 } else { 1e-9 })
+    }
+}
+
+/// What differs, in a line, or none.
+pub(crate) fn compare(query: &str, is_instant: bool, ours: &Answer, theirs: &Answer) -> Option<String> {
+    let difference = outcomes(query, is_instant, &ours.outcome, &theirs.outcome);
+    difference
+        .or_else(|| remarks(query, "warnings", &ours.warnings, &theirs.warnings))
+        .or_else(|| remarks(query, "infos", &ours.infos, &theirs.infos))
+}
+
+fn outcomes(query: &str, is_instant: bool, ours: &Outcome, theirs: &Outcome) -> Option<String> {
+    match (ours, theirs) {
+        (Outcome::Failed { kind: ours, .. }, Outcome::Failed { kind: theirs, .. }) => {
+            (ours != theirs).then(|| format!("error: {ours}, not {theirs}"))
+        }
+        (Outcome::Failed { text, .. }, _) => Some(format!("error: ours alone fails: {text}")),
+        (_, Outcome::Failed { text, .. }) => Some(format!("error: theirs alone fails: {text}")),
+        (Outcome::Rows { shape, rows: ours }, Outcome::Rows { shape: wanted, rows: theirs }) => {
+            if shape != wanted {
+                return Some(format!("shape: {shape}, not {wanted}"));
+            }
+            rows(ours, theirs, Allowed::of(query)).or_else(|| order(query, is_instant, ours, theirs))
+        }
+    }
+}
+
+fn rows(ours: &[Row], theirs: &[Row], allowed: Allowed) -> Option<String> {
+    let by_labels = |rows: &[Row]| -> BTreeMap<BTreeMap<String, String>, usize> {
+        rows.iter().enumerate().map(|(index, row)| (row.labels.clone(), index)).collect()
+    };
+    let (by_ours, by_theirs) = (by_labels(ours), by_labels(theirs));
+    if by_ours.len() != ours.len() {
+        return Some("labels: one set twice".to_owned());
+    }
+    for labels in by_ours.keys() {
+        if !by_theirs.contains_key(labels) {
+            return Some(format!("labels: ours alone has {labels:?}"));
+        }
+    }
+    for (labels, index) in &by_theirs {
+        let Some(mine) = by_ours.get(labels) else { return Some(format!("labels: theirs alone has {labels:?}")) };
+        if let Some(what) = points(&ours[*mine].points, &theirs[*index].points, allowed) {
+            return Some(format!("{what} of {labels:?}"));
+        }
+    }
+    None
+}
+
+fn points(ours: &[(i64, Point)], theirs: &[(i64, Point)], allowed: Allowed) -> Option<String> {
+    let times = |points: &[(i64, Point)]| points.iter().map(|(time_ms, _)| *time_ms).collect::<Vec<_>>();
+    let (times_ours, times_theirs) = (times(ours), times(theirs));
+    if times_ours != times_theirs {
+        let alone = times_ours.iter().find(|time_ms| !times_theirs.contains(time_ms));
+        let missing = times_theirs.iter().find(|time_ms| !times_ours.contains(time_ms));
+        return Some(format!("times: ours alone {alone:?}, theirs alone {missing:?}"));
+    }
+    let differs = ours.iter().zip(theirs).find(|((_, ours), (_, theirs))| !alike(ours, theirs, allowed));
+    differs.map(|((time_ms, ours), (_, theirs))| format!("value: {ours}, not {theirs} @{time_ms}"))
+}
+
+fn alike(ours: &Point, theirs: &Point, allowed: Allowed) -> bool {
+    let close = |ours: f64, theirs: f64| close(ours, theirs, allowed);
+    match (ours, theirs) {
+        (Point::Number(ours), Point::Number(theirs)) => close(*ours, *theirs),
+        (
+            Point::Histogram { count, sum, buckets },
+            Point::Histogram { count: their_count, sum: their_sum, buckets: their_buckets },
+        ) => {
+            close(*count, *their_count)
+                && close(*sum, *their_sum)
+                && buckets.len() == their_buckets.len()
+                && buckets.iter().zip(their_buckets).all(|(ours, theirs)| {
+                    ours.0 == theirs.0 && ours.1.iter().zip(theirs.1).all(|(ours, theirs)| close(*ours, theirs))
+                })
+        }
+        _ => false,
+    }
+}
+
+fn close(ours: f64, theirs: f64, allowed: Allowed) -> bool {
+    ours == theirs
+        || ours.is_nan() && theirs.is_nan()
+        || ours.is_finite() && theirs.is_finite() && (ours - theirs).abs() <= allowed.0 * ours.abs().max(theirs.abs())
+}
+
+/// Whether the rows come in another order, where the language says which: values that are the same may be in any.
+fn order(query: &str, is_instant: bool, ours: &[Row], theirs: &[Row]) -> Option<String> {
+    let by_value = ["sort(", "sort_desc("].iter().any(|name| query.starts_with(name));
+    let by_label = query.starts_with("sort_by_label");
+    if is_instant && by_value {
+        let differs = ours
+            .iter()
+            .zip(theirs)
+            .any(|(ours, theirs)| points(&ours.points, &theirs.points, Allowed::of(query)).is_some());
+        return differs.then(|| "order: by value".to_owned());
+    }
+    if !is_instant || by_label {
+        let differs = ours.iter().zip(theirs).any(|(ours, theirs)| ours.labels != theirs.labels);
+        return differs.then(|| "order: by labels".to_owned());
+    }
+    None
+}
+
+/// At most 10 are told, drawn from all: then only whether there are any is compared.
+fn remarks(query: &str, what: &str, ours: &[String], theirs: &[String]) -> Option<String> {
+    if ours.len().max(theirs.len()) >= 10 {
+        return (ours.is_empty() || theirs.is_empty()).then(|| format!("{what}: none on one side"));
+    }
+    // Of several pairs of types at one place Prometheus tells the last.
+    let is_types = |text: &String| text.contains("incompatible sample types");
+    let types_are_told = theirs.iter().any(is_types);
+    let has_same = |one: &&String| theirs.iter().any(|other| same_remark(query, one, other));
+    let ours_alone = ours.iter().find(|one| !(has_same(one) || is_types(one) && types_are_told));
+    if let Some(text) = ours_alone {
+        return Some(format!("{what}: ours alone: {text}"));
+    }
+    let theirs_alone = theirs.iter().find(|one| !ours.iter().any(|other| same_remark(query, other, one)));
+    theirs_alone.map(|text| format!("{what}: theirs alone: {text}"))
+}

@@ -1,0 +1,180 @@
+//! Where Prometheus 3.5 is known to answer otherwise than 3.14, whose answers Dozor's are, and why.
+
+use crate::answer::{Answer, Outcome};
+
+/// Takes out of the remarks what 3.5 never says, and the words that it says the rest with.
+pub(crate) fn settle(answer: &mut Answer) {
+    // 3.14 says that sorting a range query has no effect, and that histograms of different resets were added up.
+    let is_new = |text: &str| {
+        text.contains("is ineffective for range queries")
+            || text.contains("conflicting counter resets")
+            // 3.5 says it for fewer functions.
+            || text.contains("ignored histograms in a range")
+    };
+    answer.warnings.retain(|text| !is_new(text));
+    answer.infos.retain(|text| !is_new(text));
+    for text in answer.warnings.iter_mut().chain(&mut answer.infos) {
+        // 3.14 leaves an empty name out, and tells which buckets were repaired.
+        if text.contains("needed to be fixed for monotonicity") || text.contains("bucket label") {
+            strip_name(text);
+        }
+        *text = text.replace(" for metric name \"\"", "");
+        if let (Some(from), Some(place)) = (text.find(", from buckets "), text.rfind(" (")) {
+            text.replace_range(from..place, "");
+        }
+    }
+}
+
+/// Takes `for metric name "…"` out.
+fn strip_name(text: &mut String) {
+    if let (Some(from), Some(place)) = (text.find(" for metric name "), text.rfind(" (")) {
+        text.replace_range(from..place, "");
+    }
+}
+
+/// Whether two remarks differ only in places that 3.5 is known to tell otherwise.
+pub(crate) fn same_remark(query: &str, ours: &str, theirs: &str) -> bool {
+    let (Some((text, place)), Some((their_text, their_place))) = (placed(ours), placed(theirs)) else { return false };
+    if shortened(text) != shortened(their_text) {
+        return false;
+    }
+    let at = query.chars().nth(their_place.saturating_sub(1));
+    // 3.5 takes parentheses for a part of what they are around.
+    place == their_place || at == Some('(')
+        // It loses the place of subqueries.
+        || their_place == 1 && query.contains(':')
+        // Of several expressions that give cause for the same words, it tells another.
+        || text.contains("quantile value") && query.matches("quantile").count() > 1
+        || text.contains("incompatible sample types") || text.contains("bucket label")
+}
+
+/// Text and column of a remark upon a query of one line.
+fn placed(remark: &str) -> Option<(&str, usize)> {
+    let (text, place) = remark.strip_suffix(')')?.rsplit_once(" (1:")?;
+    Some((text, place.parse().ok()?))
+}
+
+/// Remarks with numbers to twelve digits, as those are of values that may differ behind that.
+fn shortened(text: &str) -> String {
+    let mut out = String::new();
+    for word in text.split_inclusive([' ', ',']) {
+        let bare = word.trim_end_matches([' ', ',']);
+        match bare.parse::<f64>() {
+            Ok(number) if bare.len() > 13 => out.push_str(&format!("{number:.11e}{}", &word[bare.len()..])),
+            _ => out.push_str(word),
+        }
+    }
+    out
+}
+
+/// A difference that is known: its reason, and how to tell it.
+struct Known {
+    reason: &'static str,
+    fits: fn(&Case<'_>) -> bool,
+}
+
+/// What there is to tell it by.
+struct Case<'c> {
+    query: &'c str,
+    is_instant: bool,
+    /// In what the answers differ; the word before the colon is the kind.
+    what: &'c str,
+    ours: &'c Answer,
+    theirs: &'c Answer,
+}
+
+impl Case<'_> {
+    fn asks(&self, part: &str) -> bool {
+        self.query.contains(part)
+    }
+    fn ours_fails(&self, part: &str) -> bool {
+        fails(self.ours, part) && self.what.starts_with("error: ours alone")
+    }
+    fn theirs_fails(&self, part: &str) -> bool {
+        fails(self.theirs, part) && self.what.starts_with("error: theirs alone")
+    }
+}
+
+fn fails(answer: &Answer, part: &str) -> bool {
+    matches!(&answer.outcome, Outcome::Failed { text, .. } if text.contains(part))
+}
+
+const KNOWN: &[Known] = &[
+    Known {
+        reason: "3.5 looks for doubled matches only where the operator yields something",
+        fits: |case| case.ours_fails("multiple matches for labels"),
+    },
+    Known {
+        reason: "3.5 does not look at the parameter of an aggregation over nothing",
+        fits: |case| case.ours_fails("int64") || case.ours_fails("value is NaN"),
+    },
+    Known {
+        reason: "3.5 gives NaN for a fraction of a classic histogram from within its lowest bucket",
+        fits: |case| case.asks("histogram_fraction(") && (case.asks("latency") || case.asks("le")),
+    },
+    Known {
+        reason: "info() of 3.5 drops series that have the wanted labels already, or neither job nor instance",
+        fits: |case| case.asks("info(") && case.asks("{") && case.what.starts_with("labels: ours alone"),
+    },
+    Known {
+        reason: "info() of 3.5 reads the info series of a shifted selector as of the query's time",
+        fits: |case| case.asks("info(") && (case.asks("offset") || case.asks("@") || case.asks(":")),
+    },
+    Known {
+        reason: "3.5 refuses relabelled series of the same labels even if they are not there at the same steps",
+        fits: |case| case.theirs_fails("same labelset") && (!case.is_instant || case.asks(":")),
+    },
+    Known {
+        reason: "Prometheus keeps empty buckets of other samples in a histogram, which show where all become NaN",
+        fits: |case| case.what.contains("{count:NaN"),
+    },
+    Known {
+        reason: "3.5 does not stop extrapolating histograms at zero, which the rate of a gauge runs into",
+        fits: |case| case.asks("native_gauge") && (case.asks("rate(") || case.asks("increase(")),
+    },
+    Known {
+        reason: "3.14 takes the mean of histograms with compensated sums: they may equal others where 3.5's do not",
+        fits: |case| case.asks("avg") && (case.asks("==") || case.asks("!=")) && case.asks("native"),
+    },
+    Known {
+        reason: "the last bits of powers and sines differ; a remainder, a sine of a large number or a rounding shows that",
+        fits: |case| {
+            let any = |parts: &[&str]| parts.iter().any(|part| case.asks(part));
+            any(&["sin", "cos", "tan", "^", "log", "ln(", "exp"])
+                && any(&[
+                    "%",
+                    "sin",
+                    "cos",
+                    "tan",
+                    "ln(",
+                    "log",
+                    "floor",
+                    "ceil",
+                    "round",
+                    "=",
+                    "<",
+                    ">",
+                    "rank",
+                    "count_values",
+                ])
+                && (case.what.starts_with("value: ") || case.what.starts_with("labels: "))
+                && any(&["%", "^", "exp", "floor", "ceil", "round", "=", "<", ">", "count_values"])
+        },
+    },
+    Known {
+        reason: "3.14 takes a histogram times a negative number for a gauge",
+        fits: |case| case.what.contains("ours alone") && case.what.contains("not a counter") && case.asks("-"),
+    },
+    Known {
+        reason: "Prometheus evaluates a subquery at moments that are in no window, and remarks upon them",
+        fits: |case| {
+            case.asks(":") && (case.what.starts_with("warnings: theirs") || case.what.starts_with("infos: theirs"))
+        },
+    },
+];
+
+/// The reason, if the difference is known.
+pub(crate) fn known(query: &str, is_instant: bool, what: &str, ours: &Answer, theirs: &Answer) -> Option<&'static str> {
+    let case = Case { query, is_instant, what, ours, theirs };
+    KNOWN.iter().find(|known| (known.fits)(&case)).map(|known| known.reason)
+}

@@ -1,0 +1,354 @@
+//! Seed after seed: data written, expressions asked, differences told once a kind.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use dozor::clock::Clock;
+use dozor::storage::view::ReadView;
+
+use crate::Options;
+use crate::answer::Answer;
+use crate::ask::{Ours, Server, When};
+use crate::compare::compare;
+use crate::data::{Data, LENGTH_MS, Seen};
+use crate::dice::Dice;
+use crate::grammar::Grammar;
+use crate::known::{known, settle};
+use crate::shrink::{Difference, shrink};
+use crate::term::{Kind, Term};
+use crate::wire;
+
+/// What came of it.
+#[derive(Default)]
+pub(crate) struct Tally {
+    asked: usize,
+    failed_alike: usize,
+    empty_alike: usize,
+    /// Where Prometheus gives another answer when it is asked again.
+    unsteady: usize,
+    /// Where Prometheus gives another answer over a range than at each of its steps.
+    torn: usize,
+    known: BTreeMap<&'static str, usize>,
+    /// By their kind: how often, and the first.
+    pub(crate) differences: BTreeMap<String, usize>,
+    seeds: usize,
+    /// Seeds whose data Prometheus does not give back as they were.
+    left_out: usize,
+    took: Duration,
+}
+
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.asked += other.asked;
+        self.failed_alike += other.failed_alike;
+        self.empty_alike += other.empty_alike;
+        self.unsteady += other.unsteady;
+        self.torn += other.torn;
+        self.left_out += other.left_out;
+        for (reason, count) in other.known {
+            *self.known.entry(reason).or_default() += count;
+        }
+        for (kind, count) in other.differences {
+            *self.differences.entry(kind).or_default() += count;
+        }
+    }
+}
+
+impl Display for Tally {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let seconds = self.took.as_secs_f64();
+        writeln!(
+            out,
+            "{} queries of {} seeds ({} left out) in {seconds:.0} s ({:.0} a second); {} failed and {} were empty on both sides; {} on \
+             which Prometheus differs with itself, {} with its own instants",
+            self.asked,
+            self.seeds,
+            self.left_out,
+            self.asked as f64 / seconds.max(0.001),
+            self.failed_alike,
+            self.empty_alike,
+            self.unsteady,
+            self.torn
+        )?;
+        for (reason, count) in &self.known {
+            writeln!(out, "known, {count}: {reason}")?;
+        }
+        for (kind, count) in &self.differences {
+            writeln!(out, "DIFFERENT, {count}: {kind}")?;
+        }
+        write!(out, "{} kinds of differences", self.differences.len())
+    }
+}
+
+/// Both sides, as one worker has them.
+pub(crate) struct Sides {
+    ours: Arc<Ours>,
+    dozor: Option<Server>,
+    prometheus: Server,
+    tally: Tally,
+}
+
+impl Sides {
+    async fn both(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
+        let ours = match &mut self.dozor {
+            Some(dozor) => dozor.ask(query, when).await?,
+            None => self.ours.ask(query, when),
+        };
+        Ok((ours, self.prometheus.ask(query, when).await?))
+    }
+
+    /// Whether Prometheus's instants at the steps of a range are ours, and ours are our range: then its range is at odds
+    /// with its own instants.
+    async fn is_torn(&mut self, query: &str, when: When) -> anyhow::Result<bool> {
+        if ["start()", "end()"].iter().any(|word| query.contains(word)) {
+            return Ok(false);
+        }
+        let times = when.steps_ms();
+        for time_ms in &times {
+            let at = When::At { time_ms: *time_ms };
+            let (mut ours, mut theirs) = self.both(query, at).await?;
+            settle(&mut ours);
+            settle(&mut theirs);
+            if compare(query, true, &ours, &theirs).is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(!times.is_empty())
+    }
+
+    /// What differs and is not known to, if anything.
+    pub(crate) async fn differ(&mut self, term: &Term, when: When) -> anyhow::Result<Option<String>> {
+        let query = term.to_string();
+        if term.kind == Kind::Matrix && !matches!(when, When::At { .. }) {
+            return Ok(None);
+        }
+        let (mut ours, mut theirs) = self.both(&query, when).await?;
+        settle(&mut ours);
+        settle(&mut theirs);
+        self.tally.asked += 1;
+        let is_instant = matches!(when, When::At { .. });
+        let Some(what) = compare(&query, is_instant, &ours, &theirs) else {
+            self.tally.note_alike(&theirs);
+            return Ok(None);
+        };
+        if let Some(reason) = known(&query, is_instant, &what, &ours, &theirs) {
+            *self.tally.known.entry(reason).or_default() += 1;
+            return Ok(None);
+        }
+        if self.is_torn(&query, when).await? {
+            self.tally.torn += 1;
+            return Ok(None);
+        }
+        for _ in 0..4 {
+            let mut again = self.prometheus.ask(&query, when).await?;
+            settle(&mut again);
+            if compare(&query, is_instant, &theirs, &again).is_some()
+                || compare(&query, is_instant, &ours, &again).is_none()
+            {
+                self.tally.unsteady += 1;
+                return Ok(None);
+            }
+        }
+        Ok(Some(what))
+    }
+}
+
+impl Tally {
+    fn note_alike(&mut self, answer: &Answer) {
+        match &answer.outcome {
+            crate::answer::Outcome::Failed { .. } => self.failed_alike += 1,
+            crate::answer::Outcome::Rows { rows, .. } if rows.is_empty() => self.empty_alike += 1,
+            crate::answer::Outcome::Rows { .. } => {}
+        }
+    }
+}
+
+/// Runs until the time is over or enough was found.
+pub(crate) fn run(options: &Options) -> anyhow::Result<Tally> {
+    let clock = Clock::system();
+    let began = clock.monotonic();
+    let until = began + options.length;
+    let mut tally = Tally::default();
+    let mut seed = options.seed;
+    while clock.monotonic() < until && tally.differences.len() < options.differences {
+        tally.add(run_seed(options, seed, &clock, until)?);
+        tally.seeds += 1;
+        seed += 1;
+        if options.only.is_some() {
+            break;
+        }
+    }
+    tally.took = clock.monotonic() - began;
+    Ok(tally)
+}
+
+fn address(url: &str) -> anyhow::Result<SocketAddr> {
+    let rest = url.strip_prefix("http://").context("an address begins with http://")?;
+    rest.trim_end_matches('/').parse().with_context(|| format!("{rest:?} is not an address with a port"))
+}
+
+fn run_seed(options: &Options, seed: u64, clock: &Clock, until: Duration) -> anyhow::Result<Tally> {
+    let data = Arc::new(Data::new(seed));
+    let ours = Arc::new(Ours::new(ReadView::of_series(data.given())));
+    let prometheus = address(&options.prometheus)?;
+    let dozor = options.dozor.as_deref().map(address).transpose()?;
+    let misread = block_on(async {
+        let requests = wire::requests(&data.series);
+        for target in [Some(prometheus), dozor].into_iter().flatten() {
+            let mut server = Server::new(target);
+            for request in wire::requests(&data.roll_call()) {
+                // A server that has had a seed already refuses it as too old, and has no need of it.
+                _ = server.write(&request).await;
+            }
+            for request in &requests {
+                server.write(request).await?;
+            }
+            if let Some(what) = misread(&ours, &mut server, &data).await? {
+                return anyhow::Ok(Some(what));
+            }
+        }
+        Ok(None)
+    })??;
+    if let Some(what) = misread {
+        println!("seed {seed} is left out, as the server does not read what was written: {what}");
+        return Ok(Tally { left_out: 1, ..Tally::default() });
+    }
+    let next = Arc::new(AtomicUsize::new(options.only.unwrap_or(0)));
+    let end = options.only.map_or(options.expressions, |only| only + 1);
+    let workers: Vec<_> = (0..options.workers)
+        .map(|_| {
+            let (next, data, ours, clock) = (next.clone(), data.clone(), ours.clone(), clock.clone());
+            let sides = Sides {
+                ours,
+                dozor: dozor.map(Server::new),
+                prometheus: Server::new(prometheus),
+                tally: Tally::default(),
+            };
+            let work = move || {
+                block_on(async {
+                    let mut sides = sides;
+                    loop {
+                        let number = next.fetch_add(1, Ordering::SeqCst);
+                        if number >= end || clock.monotonic() >= until {
+                            return anyhow::Ok(sides.tally);
+                        }
+                        one(&mut sides, &data, seed, number).await?;
+                    }
+                })?
+            };
+            thread::spawn(work)
+        })
+        .collect();
+    let mut tally = Tally::default();
+    for worker in workers {
+        tally.add(worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??);
+    }
+    Ok(tally)
+}
+
+/// In what a server's data differ from what it was given. Prometheus 3.5 moves negative buckets of some histograms when
+/// it lays a chunk out anew.
+async fn misread(ours: &Ours, server: &mut Server, data: &Data) -> anyhow::Result<Option<String>> {
+    let (query, when) = (r#"{__name__!=""}[50m]"#, When::At { time_ms: data.start_ms + LENGTH_MS });
+    Ok(compare(query, true, &ours.ask(query, when), &server.ask(query, when).await?))
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}
+
+/// Steps of range queries, in ms.
+const STEPS_MS: [i64; 12] = [1, 1_000, 7_000, 15_000, 15_000, 15_001, 30_000, 60_000, 60_000, 61_300, 300_000, 777_777];
+
+/// The expression of this number, and when it is asked.
+fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When; 2]) {
+    let mut grammar = Grammar::new(Dice::of(seed, 1_000 + number as u64), start_ms);
+    let term = grammar.expression();
+    let dice = &mut grammar.dice;
+    let mut moment_ms = |dice: &mut Dice| {
+        let moment_ms = start_ms
+            + if dice.chance(90) { dice.between(0, LENGTH_MS) } else { dice.between(-120_000, LENGTH_MS + 420_000) };
+        if dice.chance(50) { moment_ms / 15_000 * 15_000 } else { moment_ms }
+    };
+    let (at_ms, from_ms) = (moment_ms(dice), moment_ms(dice));
+    let step_ms = STEPS_MS[dice.below(STEPS_MS.len())];
+    let count = if dice.chance(15) { dice.between(1, 200) } else { dice.between(1, 25) };
+    let end_ms = from_ms + (count - 1) * step_ms + dice.between(0, step_ms);
+    (term, [When::At { time_ms: at_ms }, When::Over { start_ms: from_ms, end_ms, step_ms }])
+}
+
+async fn one(sides: &mut Sides, data: &Data, seed: u64, number: usize) -> anyhow::Result<()> {
+    let (term, times) = question(data.start_ms, seed, number);
+    for when in times {
+        let Some(what) = sides.differ(&term, when).await? else { continue };
+        let found = shrink(sides, Difference { term: term.clone(), when, what }).await?;
+        tell(sides, data, seed, number, &found).await?;
+    }
+    Ok(())
+}
+
+/// The words of a query and the kind of what differs: what is told only once.
+fn kind(found: &Difference) -> String {
+    let query = found.term.to_string();
+    let words: std::collections::BTreeSet<&str> = query
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .filter(|word| word.chars().next().is_some_and(|letter| letter.is_ascii_lowercase()))
+        .collect();
+    let known = words.into_iter().collect::<Vec<_>>().join(" ");
+    let what = found.what.split(':').next().unwrap_or_default();
+    format!("{what}: {known}")
+}
+
+async fn tell(sides: &mut Sides, data: &Data, seed: u64, number: usize, found: &Difference) -> anyhow::Result<()> {
+    let count = sides.tally.differences.entry(kind(found)).or_default();
+    *count += 1;
+    if *count > 1 {
+        return Ok(());
+    }
+    let query = found.term.to_string();
+    let (ours, theirs) = sides.both(&query, found.when).await?;
+    let mut text = format!(
+        "\n=== seed {seed} expression {number}\n{query}\n{:?}\n{}\nours:\n{ours}theirs:\n{theirs}",
+        found.when, found.what
+    );
+    text.push_str(&involved(data, found));
+    println!("{text}");
+    Ok(())
+}
+
+/// Samples of a series that are printed.
+const SAMPLES_SHOWN_MAX: usize = 24;
+
+/// The samples near the time of the question, of all series whose metric the expression names.
+fn involved(data: &Data, found: &Difference) -> String {
+    let query = found.term.to_string();
+    let (from_ms, to_ms) = match found.when {
+        When::At { time_ms } => (time_ms - 300_000, time_ms),
+        When::Over { start_ms, end_ms, .. } => (start_ms - 300_000, end_ms),
+    };
+    let mut text = String::new();
+    for series in &data.series {
+        let name = series.labels.metric_name().unwrap_or_default();
+        let is_named =
+            query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').any(|word| word == name);
+        if !is_named {
+            continue;
+        }
+        let near: Vec<_> = series.samples.iter().filter(|(time_ms, _)| (from_ms..=to_ms).contains(time_ms)).collect();
+        text.push_str(&format!("  {}", series.labels));
+        for (time_ms, seen) in near.iter().rev().take(SAMPLES_SHOWN_MAX).rev() {
+            match seen {
+                Seen::Number(value) => text.push_str(&format!(" {value:?}@{time_ms}")),
+                Seen::Histogram { value, .. } => text.push_str(&format!(" {value}@{time_ms}")),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}

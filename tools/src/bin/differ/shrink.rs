@@ -1,0 +1,47 @@
+//! Making a difference smaller, as long as it stays.
+
+use crate::ask::When;
+use crate::run::Sides;
+use crate::term::Term;
+
+/// Most questions that go into it.
+const QUESTIONS_MAX: usize = 400;
+
+/// A question whose answers differ.
+#[derive(Clone, Debug)]
+pub(crate) struct Difference {
+    pub(crate) term: Term,
+    pub(crate) when: When,
+    /// In what, in a line; the word before the colon is the kind.
+    pub(crate) what: String,
+}
+
+/// The smallest that was found.
+pub(crate) async fn shrink(sides: &mut Sides, mut found: Difference) -> anyhow::Result<Difference> {
+    let mut left = QUESTIONS_MAX;
+    loop {
+        let mut candidates: Vec<(Term, When)> = Vec::new();
+        for term in found.term.smaller() {
+            candidates.push((term, found.when));
+        }
+        for when in found.when.smaller() {
+            candidates.push((found.term.clone(), when));
+        }
+        candidates.sort_by_key(|(term, when)| (term.to_string().len(), !matches!(when, When::At { .. })));
+        let mut smaller = None;
+        for (term, when) in candidates {
+            if left == 0 {
+                return Ok(found);
+            }
+            left -= 1;
+            if let Some(what) = sides.differ(&term, when).await? {
+                smaller = Some(Difference { term, when, what });
+                break;
+            }
+        }
+        match smaller {
+            Some(smaller) => found = smaller,
+            None => return Ok(found),
+        }
+    }
+}
