@@ -21,7 +21,8 @@
 //!
 //! Always true:
 //! 1. No point is added twice.
-//! 2. The totals held stand for at most `series_max` stored series: a number is one, a histogram of `n` buckets `n + 2`.
+//! 2. The totals held stand for at most `series_max` stored series: a number is one, a histogram of `n` buckets, of
+//!    either kind, `n + 2`.
 //!    What has filled gaps takes at most as much memory again, until the next point.
 //! 3. What got no point for [`IDLE_MAX`] is forgotten when there is need, or within [`SWEEP_INTERVAL`] of further
 //!    requests. What is forgotten, also by a restart, begins again at its next point: to PromQL a counter that was reset.
@@ -37,6 +38,8 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::labels::Pair;
 use super::message::PointHead;
+use super::translate::PARTS_COUNT_MAX;
+use crate::model::{FloatHistogram, SCHEMA_MIN};
 
 /// After how much time without a point a total is forgotten.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
@@ -53,7 +56,13 @@ const GAPS_MAX: usize = 16;
 pub(super) enum Total {
     Number(f64),
     Histogram(Box<HistogramTotal>),
+    /// Of an exponential histogram.
+    Native(Box<NativeTotal>),
 }
+
+/// The totals of an exponential histogram, in a layout that has room for all points so far.
+#[derive(Clone, Debug)]
+pub(super) struct NativeTotal(pub(super) FloatHistogram);
 
 /// The totals of a histogram.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -210,9 +219,13 @@ fn gaps_without(gaps: &[(u64, u64)], (start_ns, time_ns): (u64, u64)) -> Option<
 
 impl State {
     fn has_room(&self, key: &u128, point: &Total, series_max: usize) -> bool {
-        let held = self.held.get(key).map_or(0, |held| held.total.series_count());
+        let held = self.held.get(key);
         // A known histogram keeps its room unless its buckets change.
-        self.series_count - held + point.series_count() <= series_max
+        let added = match held.map(|held| &held.total) {
+            Some(total @ Total::Native(_)) => total.plus(point.clone()).series_count(),
+            _ => point.series_count(),
+        };
+        self.series_count - held.map_or(0, |held| held.total.series_count()) + added <= series_max
     }
 
     fn add(&mut self, key: u128, head: PointHead, point: Total, now: Duration) -> Result<Added, NotAdded> {
@@ -276,6 +289,7 @@ impl Total {
         match self {
             Total::Number(_) => 1,
             Total::Histogram(total) => total.counts.len().max(total.bounds.len() + 1) + 2,
+            Total::Native(total) => total.0.buckets_count() + 2,
         }
     }
 
@@ -284,6 +298,7 @@ impl Total {
         match self {
             Total::Number(_) => 0,
             Total::Histogram(_) => 1,
+            Total::Native(_) => 2,
         }
     }
 
@@ -302,8 +317,28 @@ impl Total {
             (Total::Histogram(total), Total::Histogram(point)) if total.bounds == point.bounds => {
                 Total::Histogram(Box::new(total.plus(&point)))
             }
+            (Total::Native(total), Total::Native(point)) => Total::Native(Box::new(total.plus(&point))),
             (_, point) => point,
         }
+    }
+}
+
+impl PartialEq for NativeTotal {
+    fn eq(&self, other: &NativeTotal) -> bool {
+        self.0.same_bits(&other.0)
+    }
+}
+
+impl NativeTotal {
+    /// In the coarser of both layouts, or in one that is coarser yet, so that it has no more buckets than a point may have.
+    fn plus(&self, point: &NativeTotal) -> NativeTotal {
+        let mut total = self.0.clone();
+        total.add(&point.0).expect("both have exponential buckets");
+        while total.buckets_count() > 2 * PARTS_COUNT_MAX && total.schema > SCHEMA_MIN {
+            total.reduce_resolution(total.schema - 1);
+        }
+        // As far apart as no two observations are: a new beginning.
+        if total.buckets_count() > 2 * PARTS_COUNT_MAX { point.clone() } else { NativeTotal(total) }
     }
 }
 

@@ -34,6 +34,10 @@ enum Kind {
     SignedFixed64,
     /// As many bytes as it takes.
     Varint,
+    /// The same, without a sign.
+    Unsigned,
+    /// The same, of 32 bits with a sign that takes the lowest one.
+    Zigzag32,
     /// The same, of one of these names, the first of which is 0.
     Enum(&'static [&'static str]),
     Message(&'static [Field]),
@@ -90,8 +94,24 @@ static HISTOGRAM: [Field; 2] = [
     list("dataPoints", 1, Kind::Message(&HISTOGRAM_POINT)),
     one("aggregationTemporality", 2, Kind::Enum(&TEMPORALITY)),
 ];
-/// Points that are counted and not read.
-static EXPONENTIAL_HISTOGRAM: [Field; 1] = [list("dataPoints", 1, Kind::Message(&[]))];
+static EXPONENTIAL_HISTOGRAM: [Field; 2] = [
+    list("dataPoints", 1, Kind::Message(&EXPONENTIAL_POINT)),
+    one("aggregationTemporality", 2, Kind::Enum(&TEMPORALITY)),
+];
+static EXPONENTIAL_POINT: [Field; 11] = [
+    list("attributes", 1, Kind::Message(&KEY_VALUE)),
+    one("startTimeUnixNano", 2, Kind::Fixed64),
+    one("timeUnixNano", 3, Kind::Fixed64),
+    one("count", 4, Kind::Fixed64),
+    one("sum", 5, Kind::Double),
+    one("scale", 6, Kind::Zigzag32),
+    one("zeroCount", 7, Kind::Fixed64),
+    one("positive", 8, Kind::Message(&BUCKETS)),
+    one("negative", 9, Kind::Message(&BUCKETS)),
+    one("flags", 10, Kind::Varint),
+    one("zeroThreshold", 14, Kind::Double),
+];
+static BUCKETS: [Field; 2] = [one("offset", 1, Kind::Zigzag32), list("bucketCounts", 2, Kind::Unsigned)];
 static SUMMARY: [Field; 1] = [list("dataPoints", 1, Kind::Message(&SUMMARY_POINT))];
 static NUMBER_POINT: [Field; 6] = [
     one("startTimeUnixNano", 2, Kind::Fixed64),
@@ -243,6 +263,10 @@ impl FieldValue<'_> {
             (Kind::Fixed64, Ok(number), _) => self.fixed64(number),
             (Kind::SignedFixed64, _, Ok(number)) => self.fixed64(number as u64),
             (Kind::Varint | Kind::Enum(_), _, Ok(number)) => self.varint(number as u64),
+            (Kind::Unsigned, Ok(number), _) => self.varint(number),
+            (Kind::Zigzag32, _, Ok(number)) if i32::try_from(number).is_ok() => {
+                self.varint((number << 1 ^ number >> 63) as u64);
+            }
             _ => return Err(self.wrong(&number)),
         }
         Ok(())
@@ -312,10 +336,12 @@ impl<'de> Visitor<'de> for FieldValue<'_> {
                 Some(number) => self.varint(number as u64),
                 None => return Err(self.wrong(&format_args!("{text:?}"))),
             },
-            Kind::Fixed64 | Kind::SignedFixed64 | Kind::Varint => match text.parse::<i128>() {
-                Ok(number) => return self.whole(number),
-                Err(_) => return Err(self.wrong(&format_args!("{text:?}"))),
-            },
+            Kind::Fixed64 | Kind::SignedFixed64 | Kind::Varint | Kind::Unsigned | Kind::Zigzag32 => {
+                match text.parse::<i128>() {
+                    Ok(number) => return self.whole(number),
+                    Err(_) => return Err(self.wrong(&format_args!("{text:?}"))),
+                }
+            }
             Kind::Bool | Kind::Message(_) => return Err(self.wrong(&format_args!("{text:?}"))),
         }
         Ok(())

@@ -14,10 +14,13 @@
 //! 2. A delta is counted once, however often it is sent.
 //! 3. A point that cannot be stored costs itself alone; a body that cannot be read stores and counts nothing.
 //!
-//! Deliberately absent: exponential histograms (refused, and told), exemplars (stepped over), gRPC.
+//! Exponential histograms become native ones, others stay series of buckets.
+//!
+//! Deliberately absent: exemplars (stepped over), gRPC.
 
 mod answer;
 mod delta;
+mod exponential;
 mod json;
 mod labels;
 mod message;

@@ -34,6 +34,23 @@ fn sample_request() -> Request {
     let histogram = |aggregation_temporality| {
         Data::Histogram(Histogram { data_points: vec![buckets.clone()], aggregation_temporality })
     };
+    let exponential_point = ExponentialPoint {
+        attributes: attributes(&[("p", "q")]),
+        start_time_unix_nano: NOW_NS,
+        time_unix_nano: NOW_NS + SECOND_NS,
+        count: 7,
+        sum: Some(2.5),
+        scale: 10,
+        zero_count: 1,
+        positive: Some(ExponentialBuckets { offset: -3, bucket_counts: vec![1, 0, 0, 0, 3] }),
+        negative: Some(ExponentialBuckets { offset: 1, bucket_counts: vec![2] }),
+        flags: 0,
+        zero_threshold: 0.0,
+    };
+    let exponential = |aggregation_temporality| {
+        let data_points = vec![exponential_point.clone()];
+        Data::ExponentialHistogram(ExponentialHistogram { data_points, aggregation_temporality })
+    };
     request_of(
         &[("service.name", "shop"), ("os.type", "linux")],
         vec![
@@ -42,6 +59,8 @@ fn sample_request() -> Request {
             sum("d", DELTA, true, vec![number(&[], 2, 3.0), number(&[], 3, 4.0)]),
             metric("h", "ms", histogram(CUMULATIVE)),
             metric("hd", "ms", histogram(DELTA)),
+            metric("e", "", exponential(CUMULATIVE)),
+            metric("ed", "", exponential(DELTA)),
             metric("q", "", Data::Summary(Summary { data_points: vec![quantiles] })),
         ],
     )
