@@ -78,6 +78,7 @@ pub(super) struct Windows<'q> {
     /// How far before its start and behind its end samples count for a window, to make up what lies on its edges; in ms.
     pub(super) reach_ms: (i64, i64),
     resets: ResetsWanted,
+    lookback_ms: i64,
     budget: &'q Budget,
     /// At how many steps of the query one window is looked at, for the count of samples; 0 where they do not count.
     looks: usize,
@@ -112,7 +113,8 @@ impl<'q> Windows<'q> {
             true if grid.count == context.grid.count => 1,
             true => context.grid.count,
         };
-        Ok(Windows { input, grid, range_ms, reach_ms, resets, budget, looks })
+        let lookback_ms = context.lookback_ms;
+        Ok(Windows { input, grid, range_ms, reach_ms, resets, lookback_ms, budget, looks })
     }
 
     /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
@@ -153,7 +155,7 @@ impl<'q> Windows<'q> {
                 if !samples.histograms.is_empty() {
                     samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
                     if self.resets == ResetsWanted::Found {
-                        find_resets(&mut samples.histograms);
+                        find_resets_of(series, *range, self.lookback_ms, &mut samples.histograms);
                     }
                 }
                 let starts = series.starts_ms(*range);
@@ -240,6 +242,25 @@ impl<'q> Windows<'q> {
         self.budget.note_queryable(queryable * self.looks);
         Ok(())
     }
+}
+
+/// Finds out which histograms of a range the counter started anew before: of the first by the one before the range.
+fn find_resets_of(
+    series: &SeriesView,
+    range: TimeRange,
+    lookback_ms: i64,
+    histograms: &mut Vec<(i64, Arc<FloatHistogram>)>,
+) {
+    let mut before = Vec::new();
+    if histograms.first().is_some_and(|(_, first)| first.hint == CounterResetHint::Unknown) {
+        let (from_ms, to_ms) = (range.from_ms.saturating_sub(lookback_ms), range.from_ms.saturating_sub(1));
+        series.read_both(TimeRange { from_ms, to_ms }, &mut Columns::default(), &mut before);
+    }
+    let known = before.pop().filter(|(_, histogram)| !histogram.is_stale());
+    let known_count = usize::from(known.is_some());
+    histograms.splice(0..0, known);
+    find_resets(histograms);
+    histograms.drain(..known_count);
 }
 
 /// What a subquery shows of a histogram may leave out others between: what was known of resets no longer holds.
