@@ -271,7 +271,7 @@ fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When; 2]) {
     let mut grammar = Grammar::new(Dice::of(seed, 1_000 + number as u64), start_ms);
     let term = grammar.expression();
     let dice = &mut grammar.dice;
-    let mut moment_ms = |dice: &mut Dice| {
+    let moment_ms = |dice: &mut Dice| {
         let moment_ms = start_ms
             + if dice.chance(90) { dice.between(0, LENGTH_MS) } else { dice.between(-120_000, LENGTH_MS + 420_000) };
         if dice.chance(50) { moment_ms / 15_000 * 15_000 } else { moment_ms }
