@@ -56,7 +56,7 @@ fn append(criterion: &mut Criterion) {
 fn batches_of(series: &[SeriesRef], values: &[f64], timestamp_ms: i64) -> Vec<ShardBatch> {
     let rows: Vec<Row> =
         series.iter().zip(values).map(|(series, value)| Row { series: *series, timestamp_ms, value: *value }).collect();
-    rows.chunks(ROWS).map(|rows| ShardBatch { rows: rows.to_vec(), new: Vec::new() }).collect()
+    rows.chunks(ROWS).map(|rows| ShardBatch { rows: rows.to_vec(), new: Vec::new(), ..ShardBatch::default() }).collect()
 }
 
 async fn write_all(storage: &Arc<Storage>, batches: Vec<ShardBatch>) {

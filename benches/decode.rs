@@ -11,7 +11,9 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use dozor::clock::Clock;
 use dozor::demo::{RequestEncoder, SERIES_PER_NODE, Shop};
-use dozor::ingest::{Ingest, IngestLimits, TextPush, WriteHead};
+use dozor::ingest::{
+    Ingest, IngestLimits, TextPush, WriteHead, append_bytes, append_fixed64, append_number, append_varint,
+};
 use dozor::model::METRIC_NAME;
 
 const NODES: usize = 1_000;
@@ -51,40 +53,25 @@ fn bodies_v2(fleet: &mut Shop) -> Vec<Bytes> {
                     append_varint(
                         &mut packed,
                         *references.entry(text).or_insert_with_key(|text| {
-                            append_field(&mut symbols, 4, text.as_bytes());
+                            append_bytes(&mut symbols, 4, text.as_bytes());
                             next
                         }),
                     );
                 }
-                let mut sample = vec![0x09];
-                sample.extend(value.to_le_bytes());
-                sample.push(0x10);
-                append_varint(&mut sample, shop::START_MS as u64);
+                let mut sample = Vec::new();
+                append_fixed64(&mut sample, 1, value.to_bits());
+                append_number(&mut sample, 2, shop::START_MS as u64);
                 let mut content = Vec::new();
-                append_field(&mut content, 1, &packed);
-                append_field(&mut content, 2, &sample);
-                append_field(&mut content, 5, &[]);
-                append_field(&mut all, 5, &content);
+                append_bytes(&mut content, 1, &packed);
+                append_bytes(&mut content, 2, &sample);
+                append_bytes(&mut content, 5, &[]);
+                append_bytes(&mut all, 5, &content);
             }
         }
         let message = [symbols, all].concat();
         snap::raw::Encoder::new().compress_vec(&message).expect("a message is compressed").into()
     };
     (0..NODES).step_by(nodes_per_body).map(body).collect()
-}
-
-fn append_field(out: &mut Vec<u8>, number: u8, content: &[u8]) {
-    out.push(number << 3 | 2);
-    append_varint(out, content.len() as u64);
-    out.extend_from_slice(content);
-}
-
-fn append_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 fn decode(criterion: &mut Criterion) {

@@ -32,7 +32,7 @@ fn main() {
     };
     for pod in 0..PODS {
         let new = (0..SERIES_PER_POD).map(|index| new_series(&storage, pod, index));
-        write(ShardBatch { rows: Vec::new(), new: new.collect() });
+        write(ShardBatch { rows: Vec::new(), new: new.collect(), ..ShardBatch::default() });
     }
     let series: Vec<SeriesRef> = {
         let known = storage.resolver().known();
@@ -46,7 +46,11 @@ fn main() {
                 timestamp_ms: newest_ms,
                 value: value(from * ROWS + index, scrape),
             };
-            write(ShardBatch { rows: part.iter().enumerate().map(row).collect(), new: Vec::new() });
+            write(ShardBatch {
+                rows: part.iter().enumerate().map(row).collect(),
+                new: Vec::new(),
+                ..ShardBatch::default()
+            });
         }
     }
     drop(series);
@@ -92,9 +96,9 @@ fn new_series(storage: &Storage, pod: usize, index: usize) -> NewSeries {
         ("pod", format!("checkout-{}-7d9f8b6c5-{pod:05}", pod % 40)),
     ];
     let whole = pod * SERIES_PER_POD + index;
-    NewSeries {
-        labels: Arc::new(Labels::from_pairs(pairs).expect("labels within the limits")),
-        raw_hash: raw_hash(storage, whole),
-        samples: vec![Sample { timestamp_ms: shop::START_MS, value: value(whole, 0) }],
-    }
+    NewSeries::new(
+        Arc::new(Labels::from_pairs(pairs).expect("labels within the limits")),
+        raw_hash(storage, whole),
+        vec![Sample { timestamp_ms: shop::START_MS, value: value(whole, 0) }],
+    )
 }

@@ -1,6 +1,9 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 #![forbid(unsafe_op_in_unsafe_fn)]
 
+#[cfg(test)]
+extern crate self as dozor; // what the fuzzers' targets call us
+
 pub mod clock;
 pub mod config;
 pub mod demo;
@@ -17,3 +20,8 @@ pub mod rules;
 pub mod server;
 pub mod storage;
 pub mod telemetry;
+
+/// What the fuzzers try for hours, for a second.
+#[cfg(test)]
+#[path = "../tests/fuzz/tests.rs"]
+mod fuzz;

@@ -57,7 +57,7 @@ pub(crate) fn new_series(
     samples: Vec<Sample>,
 ) -> NewSeries {
     let raw_hash = storage.resolver().raw_hash(shop.label_bytes(node, series));
-    NewSeries { labels: Arc::new(shop.labels(node, series)), raw_hash, samples }
+    NewSeries::new(Arc::new(shop.labels(node, series)), raw_hash, samples)
 }
 
 /// Writes the series to a database of one shard.
@@ -140,6 +140,10 @@ impl DiskFile for NullFile {
     }
 
     fn sync(&self) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn reserve(&self, _: u64) -> Result<(), DiskError> {
         Ok(())
     }
 

@@ -34,6 +34,7 @@ pub(super) struct File {
     pub(super) retention_bytes: Option<Scalar>,
     pub(super) wal_sync: Option<Scalar>,
     pub(super) shards: Option<Scalar>,
+    pub(super) enable_feature: Option<Scalar>,
     pub(super) head: Head,
     pub(super) limits: Limits,
     pub(super) pushgateway: Pushgateway,
@@ -94,6 +95,8 @@ pub(super) struct Query {
     pub(super) series_max: Option<Scalar>,
     pub(super) concurrency: Option<Scalar>,
     pub(super) lookback: Option<Scalar>,
+    pub(super) cache_bytes: Option<Scalar>,
+    pub(super) slow_log_threshold: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]

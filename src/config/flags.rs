@@ -39,6 +39,10 @@ pub struct ServeArgs {
     /// Address to take StatsD at, by UDP and TCP, like 127.0.0.1:8125 [default: none is taken]
     #[arg(long, value_name = "HOST:PORT")]
     pub statsd_listen: Option<String>,
+    /// A feature of Prometheus's that is off by itself, like promql-delayed-name-removal; may be given more than once,
+    /// with commas between, and adds to those of the settings file
+    #[arg(long, value_name = "NAME")]
+    pub enable_feature: Vec<String>,
 }
 
 impl ServeArgs {
@@ -62,6 +66,8 @@ impl ServeArgs {
                 set.map_err(|what| ConfigError::InFlag { flag, value: value.clone(), what })?;
             }
         }
+        let features = self.enable_feature.iter().flat_map(|names| names.split(','));
+        config.features.extend(features.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned));
         config.rules.extend(self.rules.iter().cloned());
         self.apply_webhooks(config)
     }

@@ -22,6 +22,7 @@ mod file;
 mod flags;
 mod retention;
 mod settings;
+mod shown;
 mod units;
 
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ pub use file::Place;
 pub use flags::ServeArgs;
 pub use retention::RetentionConfig;
 pub use settings::documented;
-pub use units::{parse_bytes, parse_duration_ms};
+pub use units::{duration_text, parse_bytes, parse_duration_ms};
 
 /// All settings of a server.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +54,8 @@ pub struct Config {
     pub wal_sync: WalSync,
     /// Number of head shards. 0: by the number of cores.
     pub shards: u64,
+    /// Names of Prometheus's `--enable-feature`, as they were given.
+    pub features: Vec<String>,
     /// What is kept in memory.
     pub head: HeadConfig,
     /// What one client may send.
@@ -153,6 +156,10 @@ pub struct QueryConfig {
     pub concurrency: u64,
     /// How far back an instant selector looks for a sample, in ms.
     pub lookback_ms: i64,
+    /// Bytes of answers that are kept.
+    pub cache_bytes: u64,
+    /// From which duration on a query is told in the log, in ms. 0: none is.
+    pub slow_log_threshold_ms: i64,
 }
 
 /// Snapshots that are taken by themselves.

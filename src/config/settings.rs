@@ -23,11 +23,11 @@ pub(super) struct Setting {
     /// Finds what a file says about it.
     pub(super) in_file: fn(&File) -> Option<&Scalar>,
     /// Finds where its value is kept.
-    slot: fn(&mut Config) -> Slot<'_>,
+    pub(super) slot: fn(&mut Config) -> Slot<'_>,
 }
 
 /// Where a value is kept, and by that how it is written.
-enum Slot<'a> {
+pub(super) enum Slot<'a> {
     Duration(&'a mut i64),
     Bytes(&'a mut u64),
     Count(&'a mut u64),
@@ -82,6 +82,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         "What an acknowledgement waits for: always (a finished sync), interval:<ms>, or os."),
     setting!("shards", "0", Some(("0", "255")), Count(shards <- shards),
         "Shards of the head, each with a thread. 0: by the number of cores."),
+
+    setting!("enable_feature", "", None, Names(features <- enable_feature),
+        "What of Prometheus's --enable-feature is not on anyway, with commas between: promql-delayed-name-removal. Names that mean nothing here are told in the log."),
 
     setting!("head.out_of_order_window", "1h", Some(("0", "100y")), Duration(head.out_of_order_window_ms <- head.out_of_order_window),
         "How long a sample may come behind the newest one of its series. At most the retention."),
@@ -144,8 +147,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Most series that one selector may match."),
     setting!("query.concurrency", "0", Some(("0", "1024")), Count(query.concurrency <- query.concurrency),
         "Most queries that run at a time; others wait up to 10 s. 0: twice the number of cores."),
+    setting!("query.cache_bytes", "32MiB", Some(("0", "1TiB")), Bytes(query.cache_bytes <- query.cache_bytes),
+        "Bytes of answers to range queries that are kept, so that only their last steps are computed when they are asked for again. 0: none."),
     setting!("query.lookback", "5m", Some(("1s", "1d")), Duration(query.lookback_ms <- query.lookback),
         "How far back an instant selector looks for a sample."),
+    setting!("query.slow_log_threshold", "5s", Some(("0", "1h")), Duration(query.slow_log_threshold_ms <- query.slow_log_threshold),
+        "A query that takes this long is told in the log, with its dashboard where Grafana asked. 0: none is."),
 
     setting!("snapshots.interval", "0", Some(("0", "1y")), Duration(snapshots.interval_ms <- snapshots.interval),
         "How often a snapshot is taken by itself, into data_dir/snapshots. 0: only on request."),
@@ -206,6 +213,7 @@ pub(super) fn defaults() -> Config {
         retention_bytes: 0,
         wal_sync: WalSync::Always,
         shards: 0,
+        features: Vec::new(),
         head: HeadConfig::default(),
         limits: LimitsConfig::default(),
         pushgateway: PushgatewayConfig::default(),

@@ -55,6 +55,30 @@ pub fn parse_duration_ms(text: &str) -> Result<i64, String> {
     if smallest == 0 { Err(DURATION_SHAPE.to_owned()) } else { Ok(total_ms) }
 }
 
+/// Writes a duration so that [`parse_duration_ms`] reads it: `1d2h`, `1500ms` as `1s500ms`, and 0 as `0s`.
+pub fn duration_text(span_ms: i64) -> String {
+    let mut text = if span_ms < 0 { "-".to_owned() } else { String::new() };
+    let mut rest = span_ms.unsigned_abs();
+    // Years and weeks are for people who write; who reads counts in days.
+    for (unit, unit_ms) in DURATION_UNITS.iter().filter(|(unit, _)| !matches!(*unit, "y" | "w")) {
+        let count = rest / unit_ms.unsigned_abs();
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+        rest %= unit_ms.unsigned_abs();
+    }
+    if span_ms == 0 { "0s".to_owned() } else { text }
+}
+
+/// Writes a size so that [`parse_bytes`] reads it, in the largest unit that needs no fraction.
+pub(super) fn bytes_text(bytes: u64) -> String {
+    let units = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", bytes / unit),
+        None => bytes.to_string(),
+    }
+}
+
 /// Reads a size: a whole number of bytes, or one with a unit: `KiB` is 1,024 bytes, `KB` 1,000.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let shape = "a size is a whole number with a unit, like 64MiB, 512KiB or 1000";

@@ -24,24 +24,15 @@
 //!
 //! Always true: a request has one sample for each time series in it, in the order in which they were pushed.
 
+use crate::ingest::{append_bytes, append_fixed64, append_head, append_number, field_bytes, varint_bytes};
 use crate::model::Labels;
-
-/// Keys of length-delimited protobuf fields 1 and 2, of a double in field 1, and of an integer in field 2.
-const FIELD_1_BYTES: u8 = 0x0a;
-const FIELD_2_BYTES: u8 = 0x12;
-const FIELD_1_DOUBLE: u8 = 0x09;
-const FIELD_2_INTEGER: u8 = 0x10;
 
 /// Appends the labels as the `labels` fields of a `TimeSeries`, in order of their names.
 pub fn encode_labels(labels: &Labels, bytes: &mut Vec<u8>) {
     for (name, value) in labels.iter() {
-        bytes.push(FIELD_1_BYTES);
-        push_varint(bytes, field_bytes(name.len()) + field_bytes(value.len()));
-        for (key, text) in [(FIELD_1_BYTES, name), (FIELD_2_BYTES, value)] {
-            bytes.push(key);
-            push_varint(bytes, text.len() as u64);
-            bytes.extend_from_slice(text.as_bytes());
-        }
+        append_head(bytes, 1, field_bytes(name.len()) + field_bytes(value.len()));
+        append_bytes(bytes, 1, name.as_bytes());
+        append_bytes(bytes, 2, value.as_bytes());
     }
 }
 
@@ -76,13 +67,11 @@ impl RequestEncoder {
         // Protobuf's int64 is two's complement in 64 bits: a time before 1970 takes ten bytes.
         let timestamp = timestamp_ms as u64;
         let sample_bytes = 1 + 8 + 1 + varint_bytes(timestamp);
-        self.message.push(FIELD_1_BYTES);
-        push_varint(&mut self.message, label_bytes.len() as u64 + 2 + sample_bytes);
+        append_head(&mut self.message, 1, label_bytes.len() + field_bytes(sample_bytes));
         self.message.extend_from_slice(label_bytes);
-        self.message.extend_from_slice(&[FIELD_2_BYTES, sample_bytes as u8, FIELD_1_DOUBLE]);
-        self.message.extend_from_slice(&value.to_le_bytes());
-        self.message.push(FIELD_2_INTEGER);
-        push_varint(&mut self.message, timestamp);
+        append_head(&mut self.message, 2, sample_bytes);
+        append_fixed64(&mut self.message, 1, value.to_bits());
+        append_number(&mut self.message, 2, timestamp);
         self.sample_count += 1;
     }
 
@@ -105,21 +94,4 @@ impl RequestEncoder {
         self.sample_count = 0;
         &self.body
     }
-}
-
-/// Length of a length-delimited field with a one-byte key.
-fn field_bytes(content_bytes: usize) -> u64 {
-    1 + varint_bytes(content_bytes as u64) + content_bytes as u64
-}
-
-fn varint_bytes(value: u64) -> u64 {
-    u64::from((64 - (value | 1).leading_zeros()).div_ceil(7))
-}
-
-fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
 }

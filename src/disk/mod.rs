@@ -120,6 +120,9 @@ pub trait DiskFile: Send + Sync {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
     /// Returns when everything written is on disk (`fdatasync`).
     fn sync(&self) -> Result<(), DiskError>;
+    /// Makes the file at least so long: what is new reads as zeros, and the space for them is taken now, so that writing
+    /// there cannot run out of it.
+    fn reserve(&self, length: u64) -> Result<(), DiskError>;
     /// Cuts the file off behind `length` bytes.
     fn truncate(&self, length: u64) -> Result<(), DiskError>;
 }

@@ -130,7 +130,7 @@ fn names(folder: &Path, is_wanted: fn(&FileType) -> bool) -> Result<Vec<String>,
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) => Ok(()),
-        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes),
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes.max(file.metadata()?.len())),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -147,6 +147,10 @@ impl DiskFile for RealFile {
 
     fn sync(&self) -> Result<(), DiskError> {
         self.file.sync_data().map_err(|source| DiskError::new("sync", &self.path, source))
+    }
+
+    fn reserve(&self, length: u64) -> Result<(), DiskError> {
+        reserve(&self.file, length).map_err(|source| DiskError::new("reserve room for", &self.path, source))
     }
 
     fn truncate(&self, length: u64) -> Result<(), DiskError> {

@@ -366,6 +366,12 @@ impl DiskFile for SimulatedFile {
         Ok(())
     }
 
+    fn reserve(&self, length: u64) -> Result<(), DiskError> {
+        let mut state = self.disk.changing("reserve room for", &self.path)?;
+        let length = state.files[self.index].live.len().max(length as usize);
+        state.resize("reserve room for", &self.path, self.index, length)
+    }
+
     fn truncate(&self, length: u64) -> Result<(), DiskError> {
         let mut state = self.disk.changing("truncate", &self.path)?;
         let length = state.files[self.index].live.len().min(length as usize);

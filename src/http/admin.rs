@@ -52,7 +52,7 @@ pub(super) async fn delete_series(call: Call) -> Result<Reply, ApiError> {
     if selectors.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let range = parameters.time_range()?;
+    let range = parameters.ordered_time_range()?;
     let texts: Vec<&str> = parameters.all("match[]").collect();
     tracing::warn!(selectors = ?texts, from_ms = range.from_ms, to_ms = range.to_ms, "series are to be deleted");
     let deleted = carry_out(front, "delete_series", move |services| services.storage.delete_series(&selectors, range));

@@ -8,14 +8,12 @@
 //! Always true: an answer in pieces ends well only when its maker says so ([`PieceWriter::finish`]). One that gives up, or
 //! panics, leaves an answer cut short, which no client takes for a whole one.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -33,7 +31,8 @@ const PIECE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The body of an answer.
 pub(super) enum Body {
-    Whole(Full<Bytes>),
+    /// What is left to be sent; nothing once it is.
+    Whole(Bytes),
     Pieces(Pieces),
 }
 
@@ -125,7 +124,7 @@ impl Default for Body {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Body {
-        Body::Whole(Full::new(bytes))
+        Body::Whole(bytes)
     }
 }
 
@@ -135,24 +134,22 @@ impl HttpBody for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
-            Body::Whole(whole) => {
-                let frame = ready!(Pin::new(whole).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(|never: Infallible| match never {})))
-            }
+            Body::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Body::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Body::Pieces(pieces) => pieces.poll_piece(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Body::Whole(whole) => whole.is_end_stream(),
+            Body::Whole(bytes) => bytes.is_empty(),
             Body::Pieces(pieces) => pieces.is_over,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Whole(whole) => whole.size_hint(),
+            Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Pieces(_) => SizeHint::default(),
         }
     }

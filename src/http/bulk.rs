@@ -11,7 +11,8 @@
 //! Always true:
 //! 1. A slow client holds no view for longer than [`VIEW_HELD_MAX`] and the time in which it takes nothing: the head can let
 //!    go of what it sealed.
-//! 2. What is damaged on disk is left out, and the last line says so.
+//! 2. What is damaged on disk is left out, and so are native histograms, for which these lines have no form; the last
+//!    line says what, and of histograms how many.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,7 +108,7 @@ impl Ask {
             Some(Ok(count)) => count.min(LINE_SAMPLES_MAX),
             Some(Err(_)) => return Err(ApiError::parameter("max_rows_per_line", "it is not a whole number from 0 up")),
         };
-        Ok(Ask { selectors, range: parameters.time_range()?, line_samples })
+        Ok(Ask { selectors, range: parameters.ordered_time_range()?, line_samples })
     }
 
     /// The series of any of the selectors that may have samples in `window`, each once, in order of their labels.
@@ -139,7 +140,7 @@ pub(super) async fn export(call: Call) -> Result<Reply, ApiError> {
     let (to_start, start) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let export = Export { front: &front, ask: &ask, writer, left_out: Vec::new() };
+        let export = Export { front: &front, ask: &ask, writer, left_out: Vec::new(), histogram_count: 0 };
         export.run(to_start);
     });
     match start.await {
@@ -180,6 +181,8 @@ struct Export<'a> {
     ask: &'a Ask,
     writer: PieceWriter,
     left_out: Vec<String>,
+    /// Native histograms that were left out.
+    histogram_count: usize,
 }
 
 impl Export<'_> {
@@ -201,6 +204,9 @@ impl Export<'_> {
         }
         match self.write_all(&mut windows) {
             Ok(()) => {
+                if self.histogram_count > 0 {
+                    self.left_out.push(format!("native histograms, {} of them", self.histogram_count));
+                }
                 if !self.left_out.is_empty() {
                     append_left_out(&self.left_out, self.writer.buffer());
                 }
@@ -239,7 +245,7 @@ impl Export<'_> {
     fn write_window(&mut self, window: TimeRange) -> Result<bool, Stop> {
         let clock = &self.front.services.clock;
         let mut last: Option<Arc<Labels>> = None;
-        let mut columns = Columns::default();
+        let (mut columns, mut histograms) = (Columns::default(), Vec::new());
         'views: loop {
             let view = (self.front.services.view)();
             let taken = clock.monotonic();
@@ -247,7 +253,9 @@ impl Export<'_> {
             let start = found.partition_point(|series| last.as_ref().is_some_and(|last| series.labels() <= last));
             for series in &found[start..] {
                 columns.clear();
-                series.read(window, &mut columns);
+                histograms.clear();
+                series.read_both(window, &mut columns, &mut histograms);
+                self.histogram_count += histograms.len();
                 self.write_series(series.labels(), &columns)?;
                 if clock.monotonic().saturating_sub(taken) > VIEW_HELD_MAX {
                     last = Some(series.labels().clone());

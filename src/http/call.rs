@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HOST, HeaderValue};
@@ -13,8 +14,9 @@ use hyper::{Request, StatusCode, Version};
 use tokio::sync::Semaphore;
 
 use super::Services;
+use super::compress::{Coding, compressed};
 use super::entrance::AskRecovery;
-use super::limits::{EXPORTS_MAX, HttpLimits};
+use super::limits::{EXPORTS_MAX, HttpLimits, READS_MAX};
 use super::queries::QueryPool;
 use super::reply::{ApiError, ErrorKind, Reply, close_after};
 use super::request::{BodyBudget, Parameters};
@@ -30,10 +32,14 @@ pub(super) struct Front {
     pub(super) recovery: AskRecovery,
     pub(super) queries: QueryPool,
     pub(super) bodies: BodyBudget,
+    /// From which duration on a query is told in the log.
+    pub(super) slow_query: Option<Duration>,
     /// The turn to carry out an order: there is one.
     pub(super) orders: Arc<Semaphore>,
     /// The turns to export.
     pub(super) exports: Arc<Semaphore>,
+    /// The turns to read remotely.
+    pub(super) reads: Arc<Semaphore>,
 }
 
 /// What the server counts about itself.
@@ -86,17 +92,22 @@ impl Front {
         recovery: AskRecovery,
     ) -> Arc<Front> {
         let queries = QueryPool::new(&limits, &services.registry);
+        let threshold_ms = u64::try_from(services.config.query.slow_log_threshold_ms).unwrap_or(0);
+        let slow_query = (threshold_ms > 0).then(|| Duration::from_millis(threshold_ms));
         let orders = Arc::new(Semaphore::new(1));
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
+        let reads = Arc::new(Semaphore::new(READS_MAX));
         let bodies = BodyBudget::new(&limits, &services.registry);
-        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, orders, exports })
+        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, slow_query, orders, exports, reads })
     }
 
     /// Answers a request, whatever it is.
     pub(super) async fn answer(self: &Arc<Front>, request: Request<Incoming>) -> Reply {
         let start = self.services.clock.monotonic();
         let (head, body) = request.into_parts();
-        let (index, mut reply) = self.route(head, body).await;
+        let coding = Coding::wanted(&head.headers);
+        let (index, reply) = self.route(head, body).await;
+        let mut reply = compressed(coding, reply).await;
         if reply.status() == StatusCode::PAYLOAD_TOO_LARGE {
             close_after(&mut reply);
         }
@@ -174,7 +185,7 @@ impl Numbers {
         self.connections_refused[why as usize].increment();
     }
 
-    pub(super) fn count(&self, index: usize, status: StatusCode, took: std::time::Duration) {
+    pub(super) fn count(&self, index: usize, status: StatusCode, took: Duration) {
         let route = &self.routes[index];
         route.took.record(took);
         // hyper's status has three digits, and we use those from 1xx to 5xx.

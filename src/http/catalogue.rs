@@ -10,8 +10,8 @@ use super::json;
 use super::parameters::unescape_label_name;
 use super::queries::cut;
 use super::reply::{self, ApiError, Reply};
-use super::request::{Parameters, percent_decode};
-use crate::model::{Labels, Matcher, TimeRange};
+use super::request::Parameters;
+use crate::model::{Labels, Matcher, TimeRange, percent_decoded};
 use crate::query::{Cancelled, QueryError, parse_matchers};
 use crate::storage::view::{ReadView, ViewError};
 
@@ -35,6 +35,13 @@ impl Ask {
         Ok(Ask { selectors: selectors(parameters)?, range, limit })
     }
 
+    /// [`Ask::read`] of labels: Prometheus tells a wrong selector there without the parameter's name.
+    fn of_labels(parameters: &Parameters) -> Result<Ask, ApiError> {
+        let (range, limit) = (parameters.time_range()?, parameters.limit()?);
+        let selectors = read_selectors(parameters, |error| ApiError::bad_data(error.to_string()))?;
+        Ok(Ask { selectors, range, limit })
+    }
+
     /// What `find` gives for any of the selectors, each once, in order. Without selectors: what it gives for all series.
     /// Between two selectors it looks whether the client has left.
     fn union<T: Ord>(
@@ -42,6 +49,9 @@ impl Ask {
         cancelled: &Cancelled,
         find: impl Fn(&[Matcher], TimeRange) -> Result<Vec<T>, ViewError>,
     ) -> Result<Vec<T>, QueryError> {
+        if self.range.to_ms < self.range.from_ms {
+            return Ok(Vec::new());
+        }
         if let [] | [_] = self.selectors.as_slice() {
             return Ok(find(self.selectors.first().map_or(&[], Vec::as_slice), self.range)?);
         }
@@ -58,12 +68,19 @@ impl Ask {
 
 /// The selectors of all `match[]`.
 pub(super) fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    read_selectors(parameters, |error| ApiError::of_query(&error, "match[]"))
+}
+
+fn read_selectors(
+    parameters: &Parameters,
+    told: impl Fn(QueryError) -> ApiError,
+) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let mut selectors = Vec::new();
     for text in parameters.all("match[]") {
         if selectors.len() == SELECTORS_MAX {
             return Err(ApiError::parameter("match[]", format!("more than {SELECTORS_MAX} selectors")));
         }
-        selectors.push(parse_matchers(text).map_err(|error| ApiError::of_query(&error, "match[]"))?);
+        selectors.push(parse_matchers(text).map_err(&told)?);
     }
     Ok(selectors)
 }
@@ -87,7 +104,7 @@ pub(super) async fn series(call: Call) -> Result<Reply, ApiError> {
 /// `/api/v1/labels`
 pub(super) async fn label_names(call: Call) -> Result<Reply, ApiError> {
     let (front, parameters) = call.parameters().await?;
-    let ask = Ask::read(&parameters)?;
+    let ask = Ask::of_labels(&parameters)?;
     let find = |view: &ReadView, ask: &Ask, cancelled: &Cancelled| {
         ask.union(cancelled, |matchers, range| view.label_names(matchers, range))
     };
@@ -96,12 +113,14 @@ pub(super) async fn label_names(call: Call) -> Result<Reply, ApiError> {
 
 /// `/api/v1/label/{name}/values`
 pub(super) async fn label_values(call: Call) -> Result<Reply, ApiError> {
-    let Some(name) = percent_decode(&call.captured) else {
+    let Some(name) = percent_decoded(&call.captured).map(|name| unescape_label_name(&name)) else {
         return Err(ApiError::bad_data(format!("invalid label name: {:?}", call.captured)));
     };
-    let name = unescape_label_name(&name);
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
     let (front, parameters) = call.parameters().await?;
-    let ask = Ask::read(&parameters)?;
+    let ask = Ask::of_labels(&parameters)?;
     let find = move |view: &ReadView, ask: &Ask, cancelled: &Cancelled| {
         ask.union(cancelled, |matchers, range| view.label_values(&name, matchers, range))
     };
@@ -116,14 +135,9 @@ async fn answer<T: 'static>(
     write: impl Fn(&mut json::JsonText, &T) + Send + 'static,
 ) -> Result<Reply, ApiError> {
     let view = front.services.view.clone();
-    let queries = front.clone();
     let text = front.queries.run(move |cancelled| {
         let view = view();
-        let found = find(&view, &ask, cancelled);
-        if matches!(found, Err(QueryError::Cancelled)) {
-            queries.queries.count_cancelled();
-        }
-        let mut found = found?;
+        let mut found = find(&view, &ask, cancelled)?;
         let warnings: Vec<String> = cut(&mut found, ask.limit).into_iter().chain(view.left_out()).collect();
         Ok::<_, QueryError>(json::success(&warnings, &[], |text| text.list(&found, write)))
     });

@@ -5,8 +5,10 @@
 //! `resultType` stands before `result`: Grafana's streaming reader relies on it. Samples have their time in seconds with
 //! three decimals or none, scalars and strings without closing zeros, and every value is a string: JSON has no NaN.
 
+use std::time::Duration;
+
 use crate::model::{FloatHistogram, Labels};
-use crate::query::{Answer, Sampled, Value, format_float, format_plain};
+use crate::query::{Answer, Sampled, Used, Value, format_float, format_plain};
 
 /// Whole numbers up to here are written digit by digit, which is much faster; an f64 holds all of them exactly.
 const WHOLE_MAX: f64 = 1e15;
@@ -192,13 +194,52 @@ pub(super) fn success(warnings: &[String], infos: &[String], write_data: impl Fn
     text
 }
 
-/// The answer to a query.
-pub(super) fn answer(answer: &Answer) -> JsonText {
+/// What an answer cost.
+pub(super) struct Cost {
+    /// How long it had waited for its turn.
+    pub(super) queued: Duration,
+    pub(super) used: Used,
+    /// By step, where that was asked for: its time in ms, and samples.
+    pub(super) steps: Option<Vec<(i64, u64)>>,
+}
+
+/// The answer to a query, with its cost where that is given.
+pub(super) fn answer(answer: &Answer, cost: Option<&Cost>) -> JsonText {
     success(&answer.warnings, &answer.infos, |text| {
         text.raw(r#"{"resultType":"#);
         value(text, &answer.value);
+        if let Some(cost) = cost {
+            stats(text, cost);
+        }
         text.raw("}");
     })
+}
+
+/// In Prometheus's names. Nothing is sorted behind the evaluation, which is one.
+fn stats(text: &mut JsonText, Cost { queued, used, steps }: &Cost) {
+    let seconds = |span: Duration| format_plain(span.as_secs_f64());
+    for (name, value) in [
+        (r#","stats":{"timings":{"evalTotalTime":"#, seconds(used.evaluation)),
+        (r#","resultSortTime":0,"queryPreparationTime":"#, seconds(used.preparation)),
+        (r#","innerEvalTime":"#, seconds(used.evaluation)),
+        (r#","execQueueTime":"#, seconds(*queued)),
+        (r#","execTotalTime":"#, seconds(used.preparation + used.evaluation)),
+    ] {
+        text.raw(name);
+        text.raw(&value);
+    }
+    text.raw(r#"},"samples":{"#);
+    if let Some(steps) = steps {
+        text.raw(r#""totalQueryableSamplesPerStep":"#);
+        text.list(steps, |text, (time_ms, samples)| {
+            text.raw("[");
+            text.seconds(*time_ms);
+            text.raw(&format!(",{samples}]"));
+        });
+        text.raw(",");
+    }
+    let Used { queryable_samples, peak_samples, .. } = used;
+    text.raw(&format!(r#""totalQueryableSamples":{queryable_samples},"peakSamples":{peak_samples}}}}}"#));
 }
 
 fn value(text: &mut JsonText, value: &Value) {

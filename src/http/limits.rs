@@ -15,6 +15,8 @@ pub(super) const FORM_BYTES_MAX: usize = 1 << 20;
 pub(super) const QUERIES_WAITING_MAX: usize = 256;
 /// Most exports under way at a time.
 pub(super) const EXPORTS_MAX: usize = 2;
+/// Most remote reads that send chunks at a time.
+pub(super) const READS_MAX: usize = 10;
 /// Most refused connections whose last words are waited for at a time.
 pub(super) const CONNECTIONS_REFUSED_LINGERING_MAX: usize = 64;
 

@@ -8,6 +8,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::asker::Peer;
 use super::call::Refused;
 use super::connections::{Connections, NoSeat, Seat};
 use super::entrance::Entrance;
@@ -165,9 +168,11 @@ async fn answer_all(
     is_kept: bool,
 ) {
     let progress = Progress::new();
+    let peer = Peer(stream.peer_addr().ok());
     let socket = Socket::new(stream, progress.clone(), &limits);
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         progress.busy();
+        request.extensions_mut().insert(peer);
         let (entrance, progress) = (entrance.clone(), progress.clone());
         async move {
             let mut reply =

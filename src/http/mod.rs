@@ -24,17 +24,23 @@
 //! 7. The port answers from before the database is open to the end of the process: an [`Entrance`] says how far the start
 //!    is, and everything else is 503 until then.
 //!
-//! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2,
-//! compressed answers.
+//! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2.
 
 mod admin;
+mod asker;
 mod body;
 mod bulk;
 mod call;
 mod catalogue;
+mod compress;
 mod connections;
 mod entrance;
+mod federate;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
+mod journal;
 mod json;
+mod language;
 mod limits;
 mod listener;
 mod metadata;
@@ -42,9 +48,12 @@ mod pages;
 mod parameters;
 mod push;
 mod queries;
+mod remote_read;
 mod reply;
 mod request;
 mod routes;
+mod scraping;
+mod settings;
 mod socket;
 mod status;
 mod watching;
@@ -54,6 +63,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::Alert;
 use crate::query::Engine;
@@ -64,6 +74,10 @@ use crate::storage::{Snapshots, Storage};
 use crate::telemetry::Registry;
 
 pub use entrance::Entrance;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use fuzzing::{form, label_name, span_ms, time_ms};
+pub use journal::{ACTIVE_QUERIES_FILE, QueryJournal};
 pub use limits::HttpLimits;
 pub use listener::{listen, serve};
 
@@ -93,6 +107,12 @@ pub struct Services {
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
     /// Gives the places on disk that could not be read. Must return at once.
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
+    /// Where running queries are noted.
+    pub journal: Arc<QueryJournal>,
+    /// The settings in force.
+    pub config: Arc<Config>,
+    /// When the server was started, in ms since 1970 UTC.
+    pub started_ms: i64,
     /// What "now" is where a query does not say a time.
     pub clock: Clock,
 }

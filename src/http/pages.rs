@@ -130,11 +130,6 @@ fn one_damage(text: &mut JsonText, damage: &MetDamage) {
     text.raw(&format!(r#","met":{}}}"#, damage.met_count));
 }
 
-/// `/api/v1/query_exemplars`: none are kept.
-pub(super) async fn empty_list(_: Call) -> Result<Reply, ApiError> {
-    Ok(data(|text| text.raw("[]")))
-}
-
 fn data(write: impl FnOnce(&mut JsonText)) -> Reply {
     json(StatusCode::OK, success(&[], &[], write))
 }

@@ -56,7 +56,10 @@ pub(super) struct Steps {
 impl Parameters {
     /// The moment of this name, where it is given.
     pub(super) fn time_ms(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        let parse = |text| parse_time_ms(text).map_err(|what| ApiError::parameter(name, what));
+        let parse = |text| {
+            let what = |what| ApiError::parameter(name, format!("invalid time value for '{name}': {what}"));
+            parse_time_ms(text).map_err(what)
+        };
         self.get(name).map(parse).transpose()
     }
 
@@ -78,18 +81,28 @@ impl Parameters {
         match text.parse() {
             Ok(0) => Ok(usize::MAX),
             Ok(limit) => Ok(limit),
-            Err(_) => Err(ApiError::parameter("limit", format!("{text:?} is not a whole number from 0 up"))),
+            Err(_) if text.parse::<i64>().is_ok_and(|limit| limit < 0) => {
+                Err(ApiError::parameter("limit", "limit must be non-negative"))
+            }
+            // In Go's words, which clients may know.
+            Err(_) => Err(ApiError::parameter("limit", format!("strconv.Atoi: parsing {text:?}: invalid syntax"))),
         }
     }
 
-    /// `start` and `end`, each with all of time as its default.
+    /// `start` and `end`, each with all of time as its default. One that ends before it begins has nothing in it.
     pub(super) fn time_range(&self) -> Result<TimeRange, ApiError> {
         let from_ms = self.time_ms("start")?.unwrap_or(TimeRange::ALL.from_ms);
         let to_ms = self.time_ms("end")?.unwrap_or(TimeRange::ALL.to_ms);
-        if to_ms < from_ms {
+        Ok(TimeRange { from_ms, to_ms })
+    }
+
+    /// [`Parameters::time_range`] of an order or an export, where an end before the start is a mistake.
+    pub(super) fn ordered_time_range(&self) -> Result<TimeRange, ApiError> {
+        let range = self.time_range()?;
+        if range.to_ms < range.from_ms {
             return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
         }
-        Ok(TimeRange { from_ms, to_ms })
+        Ok(range)
     }
 
     /// `start`, `end` and `step` of a range query, checked as Prometheus checks them.
@@ -138,4 +151,57 @@ fn unescape(mut rest: &str) -> Option<String> {
     }
     name.push_str(rest);
     Some(name)
+}
+
+/// How names that are not classic ones are written for those who take only such.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Escaping {
+    /// As they are, in quotes.
+    None,
+    /// `_` for every other character.
+    Underscores,
+    /// `_dot_` for a dot, `__` for an underscore or any other.
+    Dots,
+    /// [`unescape_label_name`] reads it.
+    Values,
+}
+
+impl Escaping {
+    pub(super) fn named(name: &str) -> Option<Escaping> {
+        [Escaping::None, Escaping::Underscores, Escaping::Dots, Escaping::Values]
+            .into_iter()
+            .find(|one| one.name() == name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Escaping::None => "allow-utf-8",
+            Escaping::Underscores => "underscores",
+            Escaping::Dots => "dots",
+            Escaping::Values => "values",
+        }
+    }
+}
+
+/// Writes a name of a metric or a label so that who takes only classic names can read it.
+pub(super) fn escape_name(name: &str, escaping: Escaping) -> String {
+    let is_classic = |(index, character): (usize, char)| {
+        character.is_ascii_alphabetic() || matches!(character, '_' | ':') || index > 0 && character.is_ascii_digit()
+    };
+    let all_classic = name.chars().enumerate().all(is_classic);
+    if escaping == Escaping::None || all_classic && escaping != Escaping::Dots {
+        return name.to_owned();
+    }
+    let mut escaped = if escaping == Escaping::Values { "U__".to_owned() } else { String::new() };
+    for (index, character) in name.chars().enumerate() {
+        match (escaping, character) {
+            (Escaping::Dots | Escaping::Values, '_') => escaped.push_str("__"),
+            (Escaping::Dots, '.') => escaped.push_str("_dot_"),
+            _ if is_classic((index, character)) => escaped.push(character),
+            (Escaping::Dots, _) => escaped.push_str("__"),
+            (Escaping::Values, _) => escaped.push_str(&format!("_{:x}_", u32::from(character))),
+            _ => escaped.push('_'),
+        }
+    }
+    escaped
 }

@@ -7,12 +7,16 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::asker::Asker;
 use super::call::{Call, Front};
 use super::json;
 use super::limits::{HttpLimits, QUERIES_WAITING_MAX};
+use super::parameters::parse_span_ms;
 use super::reply::{self, ApiError, ErrorKind, Reply};
 use super::request::Parameters;
-use crate::query::{Answer, Cancelled, Options, QueryError, Value};
+use crate::config::duration_text;
+use crate::notify::rfc3339;
+use crate::query::{Answer, Cancelled, Options, QueryError, Usage, Value};
 use crate::telemetry::{Counter, Gauge, Registry};
 
 /// When a client should ask again after there was no room for its query, in s.
@@ -52,9 +56,19 @@ impl QueryPool {
         &self,
         work: impl FnOnce(&Cancelled) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let permit = self.turn().await?;
         let cancelled = Cancelled::default();
-        let _cancel = CancelOnDrop(cancelled.clone());
+        let mut client = Client { cancelled: cancelled.clone(), left: self.cancelled.clone(), is_there: true };
+        let done = self.run_for(cancelled, work).await;
+        client.is_there = false;
+        done
+    }
+
+    async fn run_for<T: Send + 'static>(
+        &self,
+        cancelled: Cancelled,
+        work: impl FnOnce(&Cancelled) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let permit = self.turn().await?;
         let running = Running::start(self.running.clone(), permit);
         let thread = tokio::task::spawn_blocking(move || {
             let _running = running;
@@ -64,11 +78,6 @@ impl QueryPool {
             tracing::error!(%error, "a query met a bug; its request is answered 500");
             ApiError::new(ErrorKind::Internal, "this query met a bug; the log has more")
         })
-    }
-
-    /// Counts one that ended because its client had left.
-    pub(super) fn count_cancelled(&self) {
-        self.cancelled.increment();
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -125,19 +134,28 @@ impl Drop for Running {
     }
 }
 
-struct CancelOnDrop(Cancelled);
+/// The client of a query that waits or runs. Dropped while it is there, it has left: the query is told, and counted.
+struct Client {
+    cancelled: Cancelled,
+    left: Counter,
+    is_there: bool,
+}
 
-impl Drop for CancelOnDrop {
+impl Drop for Client {
     fn drop(&mut self) {
-        self.0.cancel();
+        if self.is_there {
+            self.cancelled.cancel();
+            self.left.increment();
+        }
     }
 }
 
 /// `/api/v1/query`
 pub(super) async fn instant(call: Call) -> Result<Reply, ApiError> {
+    let asker = Asker::of(&call.head);
     let (front, parameters) = call.parameters().await?;
     let time_ms = parameters.time_ms("time")?.unwrap_or_else(|| front.services.clock.now_ms());
-    let ask = Ask::read(&parameters)?;
+    let ask = Ask::read(&parameters, asker, format!("at {}", rfc3339(time_ms)))?;
     evaluate(front, ask, move |front, ask, options| {
         let view = (front.services.view)();
         front.services.engine.instant(&view, &ask.query, time_ms, options)
@@ -147,9 +165,11 @@ pub(super) async fn instant(call: Call) -> Result<Reply, ApiError> {
 
 /// `/api/v1/query_range`
 pub(super) async fn range(call: Call) -> Result<Reply, ApiError> {
+    let asker = Asker::of(&call.head);
     let (front, parameters) = call.parameters().await?;
     let steps = parameters.steps()?;
-    let ask = Ask::read(&parameters)?;
+    let (from, to, step) = (rfc3339(steps.start_ms), rfc3339(steps.end_ms), duration_text(steps.step_ms));
+    let ask = Ask::read(&parameters, asker, format!("from {from} to {to} by {step}"))?;
     evaluate(front, ask, move |front, ask, options| {
         let view = (front.services.view)();
         front.services.engine.range(&view, &ask.query, steps.start_ms, steps.end_ms, steps.step_ms, options)
@@ -157,26 +177,48 @@ pub(super) async fn range(call: Call) -> Result<Reply, ApiError> {
     .await
 }
 
+/// What an answer says of its cost.
+#[derive(Clone, Copy, PartialEq)]
+enum Stats {
+    None,
+    Totals,
+    BySteps,
+}
+
 /// What instant and range queries have in common.
 struct Ask {
     query: String,
     timeout: Option<Duration>,
     lookback_ms: Option<i64>,
+    /// `nocache=1`: every step is to be computed.
+    no_cache: bool,
     /// Most series that the client wants.
     limit: usize,
+    /// Whether the answer is to say what it cost, and by step.
+    stats: Stats,
+    asker: Asker,
+    /// The moment or range that it is about, for the log.
+    times: String,
 }
 
 impl Ask {
-    fn read(parameters: &Parameters) -> Result<Ask, ApiError> {
-        let lookback_ms = parameters.span_ms("lookback_delta")?;
-        if lookback_ms.is_some_and(|lookback_ms| lookback_ms <= 0) {
-            return Err(ApiError::parameter("lookback_delta", "it must be more than 0"));
-        }
+    fn read(parameters: &Parameters, asker: Asker, times: String) -> Result<Ask, ApiError> {
+        let lookback_ms = parameters.get("lookback_delta").map(parse_span_ms).transpose();
+        let lookback_ms =
+            lookback_ms.map_err(|what| ApiError::bad_data(format!("error parsing lookback delta duration: {what}")))?;
         Ok(Ask {
             query: parameters.get("query").unwrap_or("").to_owned(),
             timeout: parameters.timeout()?,
             lookback_ms,
+            no_cache: parameters.get("nocache") == Some("1"),
             limit: parameters.limit()?,
+            stats: match parameters.get("stats") {
+                None => Stats::None,
+                Some("all") => Stats::BySteps,
+                Some(_) => Stats::Totals,
+            },
+            asker,
+            times,
         })
     }
 }
@@ -188,15 +230,30 @@ async fn evaluate(
     run: impl FnOnce(&Front, &Ask, &Options) -> Result<Answer, QueryError> + Send + 'static,
 ) -> Result<Reply, ApiError> {
     let work_front = front.clone();
+    let came = front.services.clock.monotonic();
     let text = front.queries.run(move |cancelled| {
-        let options = Options { timeout: ask.timeout, lookback_ms: ask.lookback_ms, cancelled: cancelled.clone() };
-        let ran = run(&work_front, &ask, &options);
-        if matches!(ran, Err(QueryError::Cancelled)) {
-            work_front.queries.count_cancelled();
+        let front = work_front;
+        let services = &front.services;
+        let queued = services.clock.monotonic().saturating_sub(came);
+        let _noted = services.journal.note(&ask.query, services.clock.now_ms());
+        let options = Options {
+            timeout: ask.timeout,
+            lookback_ms: ask.lookback_ms,
+            no_cache: ask.no_cache || ask.stats != Stats::None,
+            cancelled: cancelled.clone(),
+            usage: if ask.stats == Stats::BySteps { Usage::by_step() } else { Usage::default() },
+        };
+        let ran = run(&front, &ask, &options);
+        let used = options.usage.used();
+        let took = services.clock.monotonic().saturating_sub(came).saturating_sub(queued);
+        if front.slow_query.is_some_and(|threshold| took >= threshold) {
+            let outcome = ran.as_ref().map_or_else(QueryError::kind, |_| "success");
+            ask.asker.tell_slow(&ask.query, &ask.times, took, &used, outcome);
         }
         let mut answer = ran?;
         truncate(&mut answer, ask.limit);
-        Ok(json::answer(&answer))
+        let cost = (ask.stats != Stats::None).then(|| json::Cost { queued, used, steps: options.usage.steps() });
+        Ok(json::answer(&answer, cost.as_ref()))
     });
     match text.await? {
         Ok(text) => Ok(reply::json(StatusCode::OK, text)),

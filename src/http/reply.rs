@@ -187,3 +187,20 @@ pub(super) fn with_number(mut reply: Reply, name: &'static str, number: u64) -> 
     reply.headers_mut().insert(HeaderName::from_static(name), number.into());
     reply
 }
+
+/// The parts of an `Accept…` header, the most wanted first, those as much wanted in the order in which they stand; each
+/// with its parameters but `q`. Those that are refused (`q=0`) are left out.
+pub(super) fn by_quality(header: &str) -> Vec<(f32, String)> {
+    let mut parts: Vec<(f32, String)> = header
+        .split(',')
+        .filter_map(|part| {
+            let is_quality = |word: &&str| word.trim_start().starts_with("q=");
+            let quality = part.split(';').find(is_quality).and_then(|word| word.trim().get(2..)?.parse().ok());
+            let words: Vec<&str> = part.split(';').filter(|word| !is_quality(word)).map(str::trim).collect();
+            let quality: f32 = quality.unwrap_or(1.0);
+            (quality > 0.0 && !words[0].is_empty()).then(|| (quality, words.join(";")))
+        })
+        .collect();
+    parts.sort_by(|a, b| b.0.total_cmp(&a.0));
+    parts
+}

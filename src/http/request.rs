@@ -1,5 +1,6 @@
 //! What a request brings: a bounded body, or parameters from its address and form.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::limits::{FORM_BYTES_MAX, HttpLimits};
 use super::reply::ApiError;
+use crate::model::percent_decoded;
 use crate::telemetry::{Counter, Registry};
 
 /// The unit in which the bytes of bodies are counted against their common bound.
@@ -232,32 +234,14 @@ fn is_form(head: &Parts) -> bool {
 }
 
 /// Reads `a=1&b=x+y%21` into pairs.
-fn decode_form(text: &str, pairs: &mut Vec<(String, String)>) -> Result<(), ApiError> {
+pub(super) fn decode_form(text: &str, pairs: &mut Vec<(String, String)>) -> Result<(), ApiError> {
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let read = |text: &str| {
-            percent_decode(&text.replace('+', " "))
-                .ok_or_else(|| ApiError::bad_data(format!("invalid URL escape or not UTF-8: {text:?}")))
+            let decoded = percent_decoded(&text.replace('+', " ")).map(Cow::into_owned);
+            decoded.ok_or_else(|| ApiError::bad_data(format!("invalid URL escape or not UTF-8: {text:?}")))
         };
         pairs.push((read(name)?, read(value)?));
     }
     Ok(())
-}
-
-/// Reads `%41` as `A`. Nothing if an escape is cut off or the bytes are not UTF-8.
-pub(super) fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let [high, low, after @ ..] = rest else { return None };
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        bytes.push(u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok()
 }

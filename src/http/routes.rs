@@ -6,7 +6,10 @@ use hyper::Method;
 
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
-use super::{admin, bulk, catalogue, metadata, pages, push, queries, status, watching, write};
+use super::{
+    admin, bulk, catalogue, federate, language, metadata, pages, push, queries, remote_read, scraping, settings,
+    status, watching, write,
+};
 
 /// What a handler returns.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
@@ -60,13 +63,25 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/metrics" READY push::groups),
     route!(BOTH "/api/v1/query" READY queries::instant),
     route!(BOTH "/api/v1/query_range" READY queries::range),
-    route!(BOTH "/api/v1/query_exemplars" READY pages::empty_list),
+    route!(BOTH "/api/v1/query_exemplars" READY language::exemplars),
+    route!(BOTH "/api/v1/format_query" READY language::format_query),
+    route!(BOTH "/api/v1/parse_query" READY language::parse_query),
+    route!(POST "/api/v1/read" READY remote_read::read),
+    route!(GET  "/federate" READY federate::federate),
     route!(BOTH "/api/v1/series" READY catalogue::series),
     route!(BOTH "/api/v1/labels" READY catalogue::label_names),
     route!(GET  "/api/v1/label/{name}/values" READY catalogue::label_values),
     route!(GET  "/api/v1/metadata" READY metadata::metadata),
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
+    route!(GET  "/api/v1/targets" READY scraping::targets),
+    route!(GET  "/api/v1/targets/metadata" READY scraping::target_metadata),
+    route!(GET  "/api/v1/scrape_pools" READY scraping::scrape_pools),
+    route!(GET  "/api/v1/alertmanagers" READY scraping::alertmanagers),
+    route!(GET  "/api/v1/notifications" READY scraping::notifications),
+    route!(GET  "/api/v1/status/config" READY settings::config),
+    route!(GET  "/api/v1/status/flags" READY settings::flags),
+    route!(GET  "/api/v1/status/runtimeinfo" READY settings::runtime),
     route!(GET  "/api/v1/status/buildinfo" ALWAYS pages::build_info),
     route!(GET  "/api/v1/status/walreplay" ALWAYS pages::replay),
     route!(GET  "/api/v1/status/damage" ALWAYS pages::damage),

@@ -20,7 +20,8 @@ pub(super) async fn tsdb(call: Call) -> Result<Reply, ApiError> {
     let limit = match parameters.get("limit").map(str::parse) {
         None => LIMIT,
         Some(Ok(limit @ 1..=LIMIT_MAX)) => limit,
-        Some(_) => return Err(ApiError::parameter("limit", format!("it is a whole number from 1 to {LIMIT_MAX}"))),
+        Some(Ok(1..)) => LIMIT_MAX,
+        Some(_) => return Err(ApiError::bad_data("limit must be a positive number")),
     };
     let services = front.services.clone();
     let figures = move |_: &Cancelled| (services.storage.head_figures(limit), services.ingest.overflow(limit));

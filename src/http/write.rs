@@ -10,7 +10,7 @@ use hyper::{Response, StatusCode};
 use super::call::{Call, Front};
 use super::reply::{ApiError, Reply, come_again, text, with_number};
 use super::request::{BodyError, HeldBody};
-use crate::ingest::{IngestError, WriteHead};
+use crate::ingest::{IngestError, PushError, WriteHead, Written};
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 
@@ -29,8 +29,8 @@ pub(super) async fn remote_write(call: Call) -> Result<Reply, ApiError> {
         version: header(&head, VERSION),
     };
     let outcome = front.services.ingest.remote_write(write_head, held.bytes.clone()).await;
-    let stored = outcome.as_ref().map_or_else(IngestError::stored, |written| written.samples);
-    Ok(with_written(told(outcome.map(|_| ()), StatusCode::NO_CONTENT), stored))
+    let written = outcome.as_ref().map_or_else(IngestError::written, |written| *written);
+    Ok(with_written(told(outcome.map(|_| ()), StatusCode::NO_CONTENT), written))
 }
 
 /// A header as text; none if it is not there or no text.
@@ -50,9 +50,10 @@ pub(super) async fn read_body(front: &Front, body: Incoming) -> Result<HeldBody<
     read.map_err(|error| refused(&error))
 }
 
-/// The answer to a write: nothing but the status when all is stored, else what was not, and why.
-pub(super) fn told(outcome: Result<(), IngestError>, status: StatusCode) -> Reply {
-    match outcome {
+/// The answer to a write: nothing but the status when all is stored, else what was not, and why. A push may fail in every
+/// way in which other writes do.
+pub(super) fn told(outcome: Result<(), impl Into<PushError>>, status: StatusCode) -> Reply {
+    match outcome.map_err(Into::into) {
         Ok(()) => {
             let mut reply = Response::default();
             *reply.status_mut() = status;
@@ -66,9 +67,9 @@ pub(super) fn told(outcome: Result<(), IngestError>, status: StatusCode) -> Repl
 }
 
 /// Says what was stored, which may be a part: by these headers a sender also knows that we understood it.
-fn with_written(reply: Reply, samples: u64) -> Reply {
-    let reply = with_number(reply, "x-prometheus-remote-write-samples-written", samples);
-    let reply = with_number(reply, "x-prometheus-remote-write-histograms-written", 0);
+fn with_written(reply: Reply, written: Written) -> Reply {
+    let reply = with_number(reply, "x-prometheus-remote-write-samples-written", written.samples);
+    let reply = with_number(reply, "x-prometheus-remote-write-histograms-written", written.histograms);
     with_number(reply, "x-prometheus-remote-write-exemplars-written", 0)
 }
 

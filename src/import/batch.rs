@@ -1,13 +1,14 @@
-//! Samples on their way to the server: one request, series by series.
+//! Samples on their way to the server, series by series: one request, or several where a server does not take so much at once.
 
 use hashbrown::HashMap;
 
+use crate::ingest::{append_bytes, append_fixed64, append_number};
 use crate::model::{Labels, Sample};
 
-/// Samples of a request, give or take those of one piece of text or one hour of a series. In tests few, so that a short
-/// source gives many requests.
+/// Samples of a request, and of a batch give or take those of one piece of text or one hour of a series. In tests few, so
+/// that a short source gives many requests.
 pub(super) const BATCH_SAMPLES_MAX: usize = if cfg!(test) { 100 } else { 50_000 };
-/// Bytes of a request before it is compressed, give or take those of one series.
+/// Bytes of a batch before it is compressed, give or take those of one series.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// What a sample takes in a request, in bytes.
 const SAMPLE_BYTES: usize = 18;
@@ -23,7 +24,7 @@ pub(super) struct Refused {
     pub(super) reasons: Vec<(String, u64)>,
 }
 
-/// A request under construction. Its memory is used again for the next one.
+/// What is sent before the next position is noted. Its memory is used again for the next one.
 #[derive(Default)]
 pub(super) struct Batch {
     index: HashMap<Labels, usize>,
@@ -32,7 +33,6 @@ pub(super) struct Batch {
     bytes: usize,
     refused: Refused,
     refused_count: usize,
-    message: Vec<u8>,
 }
 
 impl Batch {
@@ -85,10 +85,6 @@ impl Batch {
         BATCH_SAMPLES_MAX.saturating_sub(self.sample_count)
     }
 
-    pub(super) fn sample_count(&self) -> usize {
-        self.sample_count
-    }
-
     pub(super) fn series(&self) -> impl Iterator<Item = &Labels> {
         self.index.keys()
     }
@@ -107,21 +103,59 @@ impl Batch {
         self.refused_count = 0;
     }
 
-    /// The body of a remote-write 1.0 request with all of it, in the series' order of time.
-    pub(super) fn encode(&mut self) -> Vec<u8> {
-        self.message.clear();
-        let mut series = Vec::new();
-        for (labels, position) in &self.index {
-            let samples = &mut self.samples[*position];
+    /// Each series with its samples in order of time, in the order in which they came.
+    pub(super) fn runs(&mut self) -> Vec<Run<'_>> {
+        for samples in &mut self.samples {
             // Stable: of two samples of one moment the first of the source stays the first.
             samples.sort_by_key(|sample| sample.timestamp_ms);
-            series.clear();
-            encode_series(labels, samples, &mut series);
-            field(&mut self.message, 1, &series);
         }
-        let body = snap::raw::Encoder::new().compress_vec(&self.message);
-        body.expect("a message is far below the 4 GiB that snappy takes")
+        let mut series: Vec<_> = self.index.iter().collect();
+        series.sort_unstable_by_key(|(_, position)| **position);
+        series.into_iter().map(|(labels, position)| Run { labels, samples: &self.samples[*position] }).collect()
     }
+}
+
+/// Samples of one series, in order of time.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub(super) labels: &'a Labels,
+    pub(super) samples: &'a [Sample],
+}
+
+pub(super) fn count_of(runs: &[Run<'_>]) -> usize {
+    runs.iter().map(|run| run.samples.len()).sum()
+}
+
+/// Takes as many samples as said off the end; the series in which the cut falls has a share in both parts.
+pub(super) fn split_off<'a>(runs: &mut Vec<Run<'a>>, kept_count: usize) -> Vec<Run<'a>> {
+    let mut kept = 0;
+    let Some(position) = runs.iter().position(|run| {
+        kept += run.samples.len();
+        kept > kept_count
+    }) else {
+        return Vec::new();
+    };
+    let Run { labels, samples } = runs[position];
+    let (before, behind) = samples.split_at(samples.len() - (kept - kept_count));
+    let mut rest = runs.split_off(position);
+    rest[0].samples = behind;
+    if !before.is_empty() {
+        runs.push(Run { labels, samples: before });
+    }
+    rest
+}
+
+/// The body of a remote-write 1.0 request. `message` is where it is put together: its memory can be used again.
+pub(super) fn encode(runs: &[Run<'_>], message: &mut Vec<u8>) -> Vec<u8> {
+    message.clear();
+    let mut series = Vec::new();
+    for run in runs {
+        series.clear();
+        encode_series(run.labels, run.samples, &mut series);
+        append_bytes(message, 1, &series);
+    }
+    let body = snap::raw::Encoder::new().compress_vec(message);
+    body.expect("a message is far below the 4 GiB that snappy takes")
 }
 
 /// `TimeSeries`: labels (1) of name (1) and value (2), samples (2) of value (1, double) and timestamp (2, int64).
@@ -129,30 +163,14 @@ fn encode_series(labels: &Labels, samples: &[Sample], out: &mut Vec<u8>) {
     let mut pair = Vec::new();
     for (name, value) in labels.iter() {
         pair.clear();
-        field(&mut pair, 1, name.as_bytes());
-        field(&mut pair, 2, value.as_bytes());
-        field(out, 1, &pair);
+        append_bytes(&mut pair, 1, name.as_bytes());
+        append_bytes(&mut pair, 2, value.as_bytes());
+        append_bytes(out, 1, &pair);
     }
     for sample in samples {
         pair.clear();
-        pair.push(1 << 3 | 1);
-        pair.extend_from_slice(&sample.value.to_bits().to_le_bytes());
-        pair.push(2 << 3);
-        varint(&mut pair, sample.timestamp_ms as u64);
-        field(out, 2, &pair);
+        append_fixed64(&mut pair, 1, sample.value.to_bits());
+        append_number(&mut pair, 2, sample.timestamp_ms as u64);
+        append_bytes(out, 2, &pair);
     }
-}
-
-fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    out.push(number << 3 | 2);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }

@@ -3,8 +3,8 @@
 //! ```text
 //! OpenMetrics, text ─┐
 //! JSON lines ────────┼─► batch ─► remote write 1.0 ─► acknowledged ─► position in the state file ─► next batch
-//! Prometheus blocks ─┘     ▲                           503: again
-//!                          └ at most BATCH_SAMPLES_MAX samples
+//! Prometheus data ───┘     ▲                           503: again, 413: in halves
+//!                          └ about BATCH_SAMPLES_MAX samples
 //! ```
 //!
 //! An acknowledged batch is on disk at the server, and only then the position behind it is noted. So an import that was
@@ -20,6 +20,8 @@
 
 mod batch;
 mod files;
+mod packed;
+mod piece;
 mod prometheus;
 mod send;
 mod source;
@@ -69,7 +71,8 @@ pub enum ImportError {
 pub struct ImportPlan {
     /// What the source is.
     pub kind: SourceKind,
-    /// The file or folder, as a whole path: by it an import is known when it is taken up again.
+    /// The file or folder, as a whole path: by it an import is known when it is taken up again. Or `-`: lines that come by
+    /// stdin, once.
     pub source: PathBuf,
     /// Address of the server, such as `http://127.0.0.1:9090`.
     pub url: String,
@@ -94,7 +97,8 @@ pub struct Progress<'a> {
 pub struct Import {
     source: Box<dyn Source>,
     sender: Sender,
-    state: StateFile,
+    /// None for what cannot be read again.
+    state: Option<StateFile>,
     tally: Tally,
     resumed: bool,
 }
@@ -103,9 +107,11 @@ impl Import {
     /// Opens the source, and takes up the state of an earlier import of it, if there is one.
     pub fn open(plan: &ImportPlan, disk: Arc<dyn Disk>, clock: Clock) -> Result<Import, ImportError> {
         let mut source = source::open(plan.kind, &plan.source, &*disk)?;
-        let state_path = plan.state.clone().unwrap_or_else(|| state::beside(&plan.source));
-        let state = StateFile::new(disk, state_path, format!("{} into {}", source.identity(), plan.url));
-        let earlier = state.read()?;
+        let state = (!source::is_stdin(&plan.source)).then(|| {
+            let path = plan.state.clone().unwrap_or_else(|| state::beside(&plan.source));
+            StateFile::new(disk, path, format!("{} into {}", source.identity(), plan.url))
+        });
+        let earlier = state.as_ref().map(StateFile::read).transpose()?.flatten();
         let resumed = earlier.is_some();
         let mut tally = Tally::default();
         if let Some((position, noted)) = earlier {
@@ -122,7 +128,7 @@ impl Import {
     }
 
     /// What is worth knowing about the source.
-    pub fn remarks(&self) -> Vec<String> {
+    pub fn remarks(&mut self) -> Vec<String> {
         self.source.remarks()
     }
 
@@ -145,10 +151,14 @@ impl Import {
             if !is_more {
                 break;
             }
-            self.state.write(&self.source.position(), &self.tally)?;
+            if let Some(state) = &self.state {
+                state.write(&self.source.position(), &self.tally)?;
+            }
             show(Progress { done_bytes, total_bytes, waiting: None });
+            // A source may give nothing for long, so that nothing else is waited for.
+            tokio::task::yield_now().await;
         }
-        self.state.remove()
+        self.state.as_ref().map_or(Ok(()), StateFile::remove)
     }
 }
 

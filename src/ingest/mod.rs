@@ -25,18 +25,23 @@
 //! 2. One bad sample or series never spoils its neighbours: what could be stored is stored, and the answer (400) says
 //!    how many were not, which was the first, and why. Senders try again only after 429 and 5xx, so a 400 must mean
 //!    that sending the same again is of no use.
-//! 3. The memory of all requests under way is bounded: a request that finds no room is told 503 at once.
+//! 3. The memory of all requests under way is bounded: a request that finds no room is told 503 at once. Under way is a
+//!    request until its last sample is stored, also when its sender has left.
 
 mod body;
 mod budget;
 mod exposition;
 mod foreign;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
+mod histogram;
 mod influx;
 mod json_lines;
 mod limits;
 mod metadata;
 mod metadata_file;
 mod otlp;
+mod protobuf;
 mod pushgateway;
 mod remote_write;
 mod rows;
@@ -49,29 +54,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 pub use budget::{FOLDED_SERIES_MAX, OVERFLOW_LABEL, OVERFLOW_SERIES_MAX, OverflowFigures};
 pub use exposition::{Format, LabelPairs, Line, LineError, Lines, Sample, TextPush, lines};
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use fuzzing::{Protocol, Reading, inflate, otlp_of_json, read_push, restored};
 pub use influx::{InfluxPrecision, InfluxWrite};
 pub use json_lines::{JsonLine, JsonLineError, append_left_out, append_line};
 pub use limits::IngestLimits;
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
 pub use otlp::{OtlpAnswer, OtlpEncoding, OtlpOptions};
+pub use protobuf::{
+    append_bytes, append_fixed64, append_head, append_number, append_varint, field_bytes, varint_bytes,
+};
 pub use pushgateway::{
     Group, GroupKey, KeptFamily, OWN_HELP, Push, PushCounters, PushError, PushSettings, Pushgateway, ShownFamily,
     ShownMetric, ShownValue,
 };
 pub use statsd::{Statsd, StatsdCounters, StatsdOptions};
 pub use verdict::{IngestError, PartialWrite, Written};
+pub(crate) use wire::{Fields, Value, WireError};
 
-use budget::LabelBudget;
+use budget::{Folded, LabelBudget, Sums};
 use rows::{Rows, RowsBuilder};
 use verdict::{REFUSALS, SAMPLE_REFUSALS, conclude};
 
 use crate::clock::Clock;
-use crate::storage::Storage;
+use crate::storage::{Kept, Refusal, Storage, WriteError, WriteSummary};
 
 /// The headers of a write that say what its body is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,14 +109,17 @@ pub struct IngestCounters {
     pub body_bytes: AtomicU64,
     /// Texts of Influx's line protocol, which are stepped over.
     pub texts_skipped: AtomicU64,
-    /// Requests that were not taken whole, in the order of [`REFUSALS`].
+    /// Samples of `__overflow__` sums that were not stored: after a restart, what a sum was before stays.
+    pub sums_refused: AtomicU64,
+    /// Requests that were not taken whole, in the order of [`REFUSALS`]; so are writes of a state that is kept here.
     refused: [AtomicU64; REFUSALS.len()],
-    /// Samples that were refused in requests whose rest was stored, in the order of [`SAMPLE_REFUSALS`].
+    /// Samples that were refused among others that were stored, in the order of [`SAMPLE_REFUSALS`].
     samples_refused: [AtomicU64; SAMPLE_REFUSALS.len()],
 }
 
 impl IngestCounters {
-    /// Requests that were not taken whole, by reason.
+    /// Requests that were not taken whole, by reason; and writes of what is kept here: pushed groups that are stored
+    /// again, flushes of StatsD.
     pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
         REFUSALS.into_iter().zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
     }
@@ -129,11 +144,11 @@ pub struct Ingest {
     storage: Arc<Storage>,
     limits: IngestLimits,
     /// KiB that may still come under way.
-    room: Semaphore,
+    room: Arc<Semaphore>,
     /// Bodies that may be inflated and read at a time: one a core, so that the threads of sockets, of which there are
     /// more, go on serving everybody else.
     turns: Semaphore,
-    budget: LabelBudget,
+    budget: Arc<LabelBudget>,
     counters: IngestCounters,
     metadata: Arc<Metadata>,
     clock: Clock,
@@ -145,9 +160,9 @@ pub struct Ingest {
 impl Ingest {
     /// A way into `storage`.
     pub fn new(storage: Arc<Storage>, limits: IngestLimits, clock: Clock) -> Ingest {
-        let room = Semaphore::new((limits.bytes_in_flight_max >> 10).min(Semaphore::MAX_PERMITS));
+        let room = Arc::new(Semaphore::new((limits.bytes_in_flight_max >> 10).min(Semaphore::MAX_PERMITS)));
         let turns = Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
-        let budget = LabelBudget::new(&limits);
+        let budget = Arc::new(LabelBudget::new(&limits));
         let (counters, metadata) = (IngestCounters::default(), Arc::default());
         let otlp = otlp::Otlp::new(OtlpOptions::default());
         let secrets = remote_write::Secrets::new(storage.resolver());
@@ -206,31 +221,62 @@ impl Ingest {
         if more_bytes > ROWS_BYTES_FREE {
             room.merge(self.reserve(more_bytes)?);
         }
-        self.store(rows).await
+        self.store(rows, Some(room)).await
     }
 
-    /// Stores rows that no body brought, of a state that is kept here.
+    /// Stores rows that no body brought, of a state that is kept here. What is refused is counted as a request's would
+    /// be.
     async fn take_own(&self, fill: impl FnOnce(&mut RowsBuilder<'_>)) -> Result<Written, IngestError> {
         let rows = {
             let mut builder = RowsBuilder::new(&self.storage, &self.limits, &self.metadata).of_own();
             fill(&mut builder);
             builder.finish()
         };
-        self.store(rows).await
+        let outcome = self.store(rows, None).await;
+        if let Err(error) = &outcome {
+            self.counters.note(error);
+        }
+        outcome
     }
 
     /// Every request's rows come this way to the shards: labels that are more than allowed are refused, series past a
-    /// budget summed.
-    async fn store(&self, mut rows: Rows) -> Result<Written, IngestError> {
+    /// budget summed. The room that they take is given back when they are stored, which goes on when the sender leaves.
+    async fn store(&self, mut rows: Rows, room: Option<OwnedSemaphorePermit>) -> Result<Written, IngestError> {
         self.limits.refuse_labels(&mut rows);
         // Sums go on when they are made: better before than after it is known that nothing can be stored.
         self.storage.check_busy()?;
-        let under_way = self.budget.fold(&self.storage, &self.metadata, &mut rows, self.clock.now_ms());
-        let mut summary = self.storage.write(rows.batches).await?;
+        let Folded { under_way, folded_count, sums } =
+            self.budget.fold(&self.storage, &self.metadata, &mut rows, self.clock.now_ms());
+        let kept: Kept = Arc::new((room, under_way));
+        let written = self.storage.write_keeping(rows.batches, Some(kept.clone()));
+        let Some(sums) = sums else {
+            drop(kept);
+            return conclude(written.await?, rows.refused);
+        };
+        // Both are handed over before one of them is waited for.
+        let (written, homeless) = tokio::join!(written, self.store_sums(sums, kept));
+        let (mut summary, homeless) = (written?, homeless?);
         // To the sender, its samples count; the sums are ours.
-        summary.stored_count = summary.stored_count.saturating_sub(under_way.sum_count) + under_way.folded_count;
-        drop(under_way);
+        summary.stored_count += folded_count.saturating_sub(homeless.refused_count());
+        summary.refused.extend(homeless.refused);
+        summary.first_refused = summary.first_refused.or(homeless.first_refused);
         conclude(summary, rows.refused)
+    }
+
+    /// Stores samples of sums. The sender's are in these sums whatever becomes of a moment of them, so what is refused
+    /// is counted and no word to the sender; but for sums that found no room as series, which are returned.
+    async fn store_sums(&self, mut sums: Sums, kept: Kept) -> Result<WriteSummary, WriteError> {
+        let summary = self.storage.write_keeping(sums.take_batches(), Some(kept)).await?;
+        sums.settle();
+        let is_homeless = |reason: &Refusal| *reason == Refusal::TooManySeries;
+        let (homeless, refused): (Vec<_>, Vec<_>) = summary.refused.into_iter().partition(|(why, _)| is_homeless(why));
+        for (reason, count) in refused {
+            if self.counters.sums_refused.fetch_add(count, Ordering::Relaxed) == 0 {
+                tracing::warn!(%reason, "a moment of an __overflow__ sum is not stored; further ones are only counted");
+            }
+        }
+        let first_refused = summary.first_refused.filter(|(_, _, why)| is_homeless(why));
+        Ok(WriteSummary { refused: homeless, first_refused, ..WriteSummary::default() })
     }
 
     /// What is past the label budgets, and by which label: the sums of most series first.
@@ -300,9 +346,9 @@ impl Ingest {
         }
     }
 
-    fn reserve(&self, bytes: usize) -> Result<SemaphorePermit<'_>, IngestError> {
+    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, IngestError> {
         let wanted = u32::try_from((bytes >> 10) + 1).unwrap_or(u32::MAX);
-        self.room.try_acquire_many(wanted).map_err(|_| self.no_room())
+        self.room.clone().try_acquire_many_owned(wanted).map_err(|_| self.no_room())
     }
 }
 

@@ -14,10 +14,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::histogram;
+use super::protobuf::{append_bytes, append_head, field_bytes};
 use super::verdict::RefusedRows;
 use super::{IngestError, IngestLimits, Metadata, MetricKind};
-use crate::model::{LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
-use crate::storage::{Known, NewSeries, Row, ShardBatch, Storage};
+use crate::model::{FloatHistogram, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, METRIC_NAME, Sample, SeriesRef};
+use crate::storage::{Known, NewSeries, Row, ShardBatch, StartRow, Storage, is_reserved, stored_histogram};
 
 /// A request, resolved and split.
 #[derive(Default)]
@@ -32,10 +34,16 @@ impl Rows {
     /// Memory that the rows take.
     pub(super) fn bytes(&self) -> usize {
         let new = |series: &NewSeries| {
-            size_of::<NewSeries>() + series.labels.heap_bytes() + series.samples.capacity() * size_of::<Sample>()
+            let histograms: usize = series.histograms.iter().map(|(_, histogram)| histogram::bytes(histogram)).sum();
+            let samples = series.samples.capacity() * size_of::<Sample>();
+            let starts = series.starts.capacity() * size_of::<(i64, i64)>();
+            size_of::<NewSeries>() + series.labels.heap_bytes() + samples + histograms + starts
         };
-        let of_batch =
-            |batch: &ShardBatch| batch.rows.capacity() * size_of::<Row>() + batch.new.iter().map(new).sum::<usize>();
+        let of_batch = |batch: &ShardBatch| {
+            let histograms: usize = batch.histograms.iter().map(|row| histogram::bytes(&row.histogram)).sum();
+            let rows = batch.rows.capacity() * size_of::<Row>() + batch.starts.capacity() * size_of::<StartRow>();
+            rows + batch.new.iter().map(new).sum::<usize>() + histograms
+        };
         self.batches.iter().map(of_batch).sum()
     }
 }
@@ -157,16 +165,13 @@ impl<'a> RowsBuilder<'a> {
     #[cold]
     fn new_series(&mut self, raw_hash: u128, pairs: &[(&str, &str)]) -> Result<SeriesRow, IngestError> {
         let shown = || format!("the series {}", shown(pairs));
-        match Labels::from_pairs(pairs.iter().copied()) {
-            Ok(labels) if labels.metric_name().is_some() => {
+        let labels = Labels::from_pairs(pairs.iter().copied()).map_err(|error| error.to_string());
+        match labels.and_then(|labels| check_series(&labels).map(|()| labels)) {
+            Ok(labels) => {
                 self.count_labels(&labels)?;
                 Ok(self.begin_new(raw_hash, labels))
             }
-            Ok(_) => {
-                let reason = format!("the label {METRIC_NAME} is missing");
-                Ok(SeriesRow::Refused(self.rows.refused.note(0, reason, shown)))
-            }
-            Err(error) => Ok(SeriesRow::Refused(self.rows.refused.note(0, error.to_string(), shown))),
+            Err(reason) => Ok(SeriesRow::Refused(self.rows.refused.note(0, reason, shown))),
         }
     }
 
@@ -188,16 +193,13 @@ impl<'a> RowsBuilder<'a> {
     fn begin_new(&mut self, raw_hash: u128, labels: Labels) -> SeriesRow {
         let shard = self.storage.shard_of(&labels);
         let new = &mut self.rows.batches[shard].new;
-        new.push(NewSeries { labels: Arc::new(labels), raw_hash, samples: Vec::new() });
+        new.push(NewSeries::new(Arc::new(labels), raw_hash, Vec::new()));
         SeriesRow::New { shard, index: new.len() - 1 }
     }
 
     /// Adds a sample. Fails when the request has more than `limits.samples_per_request_max`.
     pub(super) fn sample(&mut self, series: SeriesRow, timestamp_ms: i64, value: f64) -> Result<(), IngestError> {
-        self.sample_count += 1;
-        if self.sample_count > self.limits.samples_per_request_max {
-            return Err(over("samples", self.limits.samples_per_request_max, "samples_per_request_max"));
-        }
+        self.count_samples(1)?;
         match series {
             SeriesRow::Known(series) => {
                 self.rows.batches[series.shard()].rows.push(Row { series, timestamp_ms, value });
@@ -206,6 +208,36 @@ impl<'a> RowsBuilder<'a> {
                 self.rows.batches[shard].new[index].samples.push(Sample { timestamp_ms, value });
             }
             SeriesRow::Refused(reason) => self.rows.refused.add_one(reason),
+        }
+        Ok(())
+    }
+
+    /// Adds a native histogram, which must be one that [`FloatHistogram::check`] agrees to. Fails as
+    /// [`RowsBuilder::sample`] does; it counts for as many samples as take its memory.
+    pub(super) fn histogram(
+        &mut self,
+        series: SeriesRow,
+        timestamp_ms: i64,
+        histogram: &FloatHistogram,
+    ) -> Result<(), IngestError> {
+        let histogram = stored_histogram(histogram);
+        self.count_samples(histogram::sample_count(&histogram))?;
+        match series {
+            SeriesRow::Known(series) => {
+                self.rows.batches[series.shard()].push_histogram(series, timestamp_ms, histogram);
+            }
+            SeriesRow::New { shard, index } => {
+                self.rows.batches[shard].new[index].push_histogram(timestamp_ms, histogram);
+            }
+            SeriesRow::Refused(reason) => self.rows.refused.add_one(reason),
+        }
+        Ok(())
+    }
+
+    fn count_samples(&mut self, count: usize) -> Result<(), IngestError> {
+        self.sample_count += count;
+        if self.sample_count > self.limits.samples_per_request_max {
+            return Err(over("samples", self.limits.samples_per_request_max, "samples_per_request_max"));
         }
         Ok(())
     }
@@ -242,6 +274,17 @@ impl<'a> RowsBuilder<'a> {
     }
 }
 
+/// Whether labels may name a series that is sent; else why not.
+pub(super) fn check_series(labels: &Labels) -> Result<(), String> {
+    if labels.metric_name().is_none() {
+        return Err(format!("the label {METRIC_NAME} is missing"));
+    }
+    match labels.iter().find(|(name, _)| is_reserved(name)) {
+        Some((name, _)) => Err(format!("the label {name} is reserved for what this server keeps of start times")),
+        None => Ok(()),
+    }
+}
+
 /// The bytes by which a series that was not sent by anybody is resolved.
 pub(super) fn raw_key(labels: &Labels) -> Vec<u8> {
     let pairs: Vec<(&str, &str)> = labels.iter().collect();
@@ -254,28 +297,10 @@ pub(super) fn raw_key(labels: &Labels) -> Vec<u8> {
 fn encode_key(pairs: &[(&str, &str)], key: &mut Vec<u8>) {
     key.clear();
     for (name, value) in pairs {
-        let length = 2 + varint_bytes(name.len()) + name.len() + varint_bytes(value.len()) + value.len();
-        key.push(0x0a);
-        append_varint(key, length);
-        key.push(0x0a);
-        append_varint(key, name.len());
-        key.extend_from_slice(name.as_bytes());
-        key.push(0x12);
-        append_varint(key, value.len());
-        key.extend_from_slice(value.as_bytes());
+        append_head(key, 1, field_bytes(name.len()) + field_bytes(value.len()));
+        append_bytes(key, 1, name.as_bytes());
+        append_bytes(key, 2, value.as_bytes());
     }
-}
-
-fn append_varint(out: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn varint_bytes(number: usize) -> usize {
-    number.max(1).ilog2() as usize / 7 + 1
 }
 
 /// Says that a request is over a limit that is counted while it is read; `setting` without the `limits.` before it.

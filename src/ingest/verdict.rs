@@ -7,8 +7,10 @@ use crate::storage::{Refusal, WriteError, WriteSummary};
 /// What was stored of a request that was taken whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Samples stored, those included that were stored before.
+    /// Samples stored, those included that were stored before; without native histograms.
     pub samples: u64,
+    /// Native histograms, the same.
+    pub histograms: u64,
 }
 
 /// Why a request was not taken, or not as a whole.
@@ -55,7 +57,7 @@ const TOLD_BYTES_MAX: usize = 4096;
 /// A text of a length that suits an answer.
 pub(super) fn cut(mut told: String) -> String {
     if told.len() > TOLD_BYTES_MAX {
-        told.truncate(told.floor_char_boundary(TOLD_BYTES_MAX));
+        told.truncate(told.floor_char_boundary(TOLD_BYTES_MAX - "…".len()));
         told.push('…');
     }
     told
@@ -64,8 +66,10 @@ pub(super) fn cut(mut told: String) -> String {
 /// What a 400 after a partial write tells.
 #[derive(Debug)]
 pub struct PartialWrite {
-    /// Samples that are stored.
+    /// Samples that are stored, native histograms among them.
     pub stored: u64,
+    /// How many of them are native histograms.
+    pub histograms: u64,
     /// Samples and series that are not.
     pub refused: u64,
     /// The first of them, and why.
@@ -162,11 +166,13 @@ impl IngestError {
         }
     }
 
-    /// Samples that were stored all the same.
-    pub fn stored(&self) -> u64 {
+    /// What was stored all the same.
+    pub fn written(&self) -> Written {
         match self {
-            IngestError::Partial(partial) | IngestError::Crowded(partial) => partial.stored,
-            _ => 0,
+            IngestError::Partial(partial) | IngestError::Crowded(partial) => {
+                Written { samples: partial.stored - partial.histograms, histograms: partial.histograms }
+            }
+            _ => Written::default(),
         }
     }
 }
@@ -224,10 +230,12 @@ pub(super) fn conclude(summary: WriteSummary, mut refused: RefusedRows) -> Resul
         });
     }
     if refused.count == 0 {
-        return Ok(Written { samples: summary.stored_count });
+        let histograms = summary.histogram_count;
+        return Ok(Written { samples: summary.stored_count - histograms, histograms });
     }
     let partial = Box::new(PartialWrite {
         stored: summary.stored_count,
+        histograms: summary.histogram_count,
         refused: refused.count,
         first: refused.first.unwrap_or_default(),
         reasons: refused.reasons,

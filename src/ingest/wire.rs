@@ -2,14 +2,14 @@
 
 /// What is wrong with a message, and at which byte of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WireError {
-    pub(super) offset: usize,
-    pub(super) what: &'static str,
+pub(crate) struct WireError {
+    pub(crate) offset: usize,
+    pub(crate) what: &'static str,
 }
 
 /// A field as it stands in the message.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
@@ -18,7 +18,7 @@ pub(super) enum Value<'a> {
 
 /// A message, read field by field.
 #[derive(Clone, Copy)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     bytes: &'a [u8],
     position: usize,
     /// Where `bytes` starts in the body, so that errors name a position in that.
@@ -26,23 +26,23 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(bytes: &'a [u8], base: usize) -> Fields<'a> {
+    pub(crate) fn new(bytes: &'a [u8], base: usize) -> Fields<'a> {
         Fields { bytes, position: 0, base }
     }
 
     /// Where the next field starts, within this message.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.position
     }
 
     /// Where this message starts in the body.
-    pub(super) fn base(&self) -> usize {
+    pub(crate) fn base(&self) -> usize {
         self.base
     }
 
     /// The next field's number and value, or `None` at the end.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
         if self.position == self.bytes.len() {
             return Ok(None);
         }
@@ -66,7 +66,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next message of a stream of them, each behind its length; `None` at the end.
-    pub(super) fn next_delimited(&mut self) -> Result<Option<&'a [u8]>, WireError> {
+    pub(crate) fn next_delimited(&mut self) -> Result<Option<&'a [u8]>, WireError> {
         if self.position == self.bytes.len() {
             return Ok(None);
         }
@@ -76,7 +76,7 @@ impl<'a> Fields<'a> {
     /// The content of the next field if it has this one-byte tag and is shorter than 128 bytes, as labels and samples
     /// nearly always are. Otherwise nothing is read, and [`Fields::next`] says what is there.
     #[inline]
-    pub(super) fn next_short(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn next_short(&mut self, tag: u8) -> Option<&'a [u8]> {
         let [found, length @ 0..0x80, rest @ ..] = self.bytes.get(self.position..)? else { return None };
         let content = rest.get(..usize::from(*length)).filter(|_| *found == tag)?;
         self.position += 2 + content.len();
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next number of a packed list, or `None` at the end.
-    pub(super) fn next_packed(&mut self) -> Result<Option<u64>, WireError> {
+    pub(crate) fn next_packed(&mut self) -> Result<Option<u64>, WireError> {
         if self.position == self.bytes.len() { Ok(None) } else { self.varint().map(Some) }
     }
 
@@ -143,14 +143,14 @@ impl<'a> Fields<'a> {
     }
 
     #[cold]
-    pub(super) fn error(&self, what: &'static str) -> WireError {
+    pub(crate) fn error(&self, what: &'static str) -> WireError {
         WireError { offset: self.base + self.position, what }
     }
 }
 
 /// The number that takes exactly these bytes; `None` also for one of more than nine, which [`Fields`] judges.
 #[inline]
-pub(super) fn whole_varint(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn whole_varint(bytes: &[u8]) -> Option<u64> {
     let (last, others) = bytes.split_last().filter(|(last, others)| **last < 0x80 && others.len() < 9)?;
     let mut value = u64::from(*last);
     for byte in others.iter().rev() {

@@ -1,11 +1,14 @@
-//! The values that every room speaks of: labels, samples, histograms, matchers, time ranges. No I/O, no state.
+//! The values that every room speaks of: labels, samples, histograms, matchers, time ranges, and texts of addresses. No
+//! I/O, no state.
 
+mod escapes;
 mod histogram;
 mod labels;
 mod matcher;
 mod pattern;
 mod sample;
 
+pub use escapes::percent_decoded;
 pub(crate) use histogram::log2;
 pub use histogram::{
     BUCKETS_COUNT_MAX, Bucket, CounterResetHint, Estimate, FloatHistogram, HistogramError, HistogramLiteral,
@@ -17,7 +20,7 @@ pub use labels::{
 };
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use pattern::compile_pattern;
-pub use sample::{STALE_NAN_BITS, Sample, SeriesRef, TimeRange, is_stale, stale_nan};
+pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SeriesRef, TimeRange, is_stale, stale_nan};
 
 #[cfg(test)]
 mod tests;

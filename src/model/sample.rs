@@ -4,6 +4,9 @@
 /// as a number, and moved as `u64` where arithmetic could quieten it.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 
+/// The bits by which Prometheus writes a NaN that means nothing else.
+pub const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
+
 /// The staleness marker as a value.
 pub fn stale_nan() -> f64 {
     f64::from_bits(STALE_NAN_BITS)

@@ -1,4 +1,7 @@
-use super::{LABELS_COUNT_MAX, Labels, LabelsError, MatchOp, Matcher, STALE_NAN_BITS, SeriesRef, is_stale, stale_nan};
+use super::{
+    LABELS_COUNT_MAX, Labels, LabelsError, MatchOp, Matcher, STALE_NAN_BITS, SeriesRef, is_stale, percent_decoded,
+    stale_nan,
+};
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied()).unwrap()
@@ -101,4 +104,12 @@ fn the_staleness_marker_is_one_bit_pattern() {
 fn a_series_ref_gives_its_parts_back() {
     let series = SeriesRef::new(7, 0x00ab_cdef, 0xdead_beef);
     assert_eq!((series.shard(), series.generation(), series.slot()), (7, 0x00ab_cdef, 0xdead_beef));
+}
+
+#[test]
+fn percent_escapes_are_bytes_of_utf_8() {
+    assert_eq!(percent_decoded("a%2Bb%e2%82%AC").as_deref(), Some("a+b€"));
+    for wrong in ["%", "%4", "%zz", "%ff", "%+1"] {
+        assert_eq!(percent_decoded(wrong), None, "{wrong}");
+    }
 }

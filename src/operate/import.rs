@@ -1,6 +1,6 @@
 //! `dozor import`: history from files and from a Prometheus, into a running server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,32 +43,51 @@ pub struct ImportArgs {
 enum SourceArgs {
     /// A file in OpenMetrics's text format, with timestamps in seconds
     Openmetrics {
-        /// The file
+        /// The file, also as gzip or zstd, or - for stdin
         file: PathBuf,
     },
     /// A file in Prometheus's text format, with timestamps in ms, as `promtool tsdb dump` prints
     Text {
-        /// The file
+        /// The file, also as gzip or zstd, or - for stdin
         file: PathBuf,
     },
     /// A file of JSON lines, as /api/v1/export of Dozor and VictoriaMetrics gives
     Jsonl {
-        /// The file
+        /// The file, also as gzip or zstd, or - for stdin
         file: PathBuf,
     },
-    /// A data folder of a Prometheus, a snapshot of one, or a single block
+    /// A data folder of a Prometheus that does not run, with its log; a snapshot of one; or a single block
     Prometheus {
         /// The folder
         folder: PathBuf,
     },
 }
 
+impl SourceArgs {
+    /// What it is, and where.
+    fn place(&self) -> (SourceKind, &Path) {
+        match self {
+            SourceArgs::Openmetrics { file } => (SourceKind::OpenMetrics, file),
+            SourceArgs::Text { file } => (SourceKind::Text, file),
+            SourceArgs::Jsonl { file } => (SourceKind::JsonLines, file),
+            SourceArgs::Prometheus { folder } => (SourceKind::Prometheus, folder),
+        }
+    }
+
+    fn is_stdin(&self) -> bool {
+        let (kind, place) = self.place();
+        kind != SourceKind::Prometheus && place == Path::new("-")
+    }
+}
+
 /// Sends everything, prints what became of it, and says by the exit code whether all is stored: 0 all, 1 something was
 /// refused, 2 it did not come to its end.
 pub async fn import(flags: ImportArgs) -> anyhow::Result<ExitCode> {
+    let is_stdin = flags.source.is_stdin();
     let outcome = tokio::select! {
         outcome = send_all(flags) => outcome,
-        interrupted = tokio::signal::ctrl_c() => {
+        // While stdin is waited for nothing else happens here: the signal then ends the process as it does by itself.
+        interrupted = tokio::signal::ctrl_c(), if !is_stdin => {
             interrupted?;
             Err(anyhow::anyhow!("interrupted: the same command goes on where it was"))
         }
@@ -109,16 +128,15 @@ fn plan(flags: ImportArgs) -> anyhow::Result<ImportPlan> {
         Some(url) => url,
         None => url_of(&Config::load(&ServeArgs { config: flags.config, ..ServeArgs::default() })?),
     };
-    let (kind, source) = match flags.source {
-        SourceArgs::Openmetrics { file } => (SourceKind::OpenMetrics, file),
-        SourceArgs::Text { file } => (SourceKind::Text, file),
-        SourceArgs::Jsonl { file } => (SourceKind::JsonLines, file),
-        SourceArgs::Prometheus { folder } => (SourceKind::Prometheus, folder),
-    };
-    // Whole paths: the same import is known from wherever it is started.
-    let source = std::fs::canonicalize(&source).with_context(|| format!("cannot find {}", source.display()))?;
-    let state = flags.state.map(std::path::absolute).transpose()?;
+    let (kind, source) = flags.source.place();
     let retry_for = Duration::from_millis(u64::try_from(flags.retry_for).unwrap_or(0));
+    if flags.source.is_stdin() {
+        anyhow::ensure!(flags.state.is_none(), "what comes by stdin cannot be taken up again: --state needs a file");
+        return Ok(ImportPlan { kind, source: source.to_owned(), url, state: None, retry_for });
+    }
+    // Whole paths: the same import is known from wherever it is started.
+    let source = std::fs::canonicalize(source).with_context(|| format!("cannot find {}", source.display()))?;
+    let state = flags.state.map(std::path::absolute).transpose()?;
     Ok(ImportPlan { kind, source, url, state, retry_for })
 }
 

@@ -62,7 +62,7 @@ impl Accumulator for Variance {
         if self.count == 1.0 {
             self.mean = value;
             // Infinite numbers have no distance from each other.
-            self.squares = value - value;
+            self.squares = if value.is_finite() { 0.0 } else { f64::NAN };
             return;
         }
         let distance = value - self.mean;

@@ -10,6 +10,8 @@
 //! accumulators of their group, one for each step: what is held is groups × steps, however many rows there are. They
 //! are added in the order of the rows, whatever thread computed them, so that a sum does not change from call to call.
 
+use std::collections::BTreeSet;
+
 use super::accumulator::{Accumulator, Count, Max, Min, OfHistograms, Present, Variance};
 use super::column::{Column, Steps};
 use super::count_values::count_values;
@@ -75,7 +77,8 @@ pub(super) fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Tab
 /// Says once for each such quantile that no data can have it.
 pub(super) fn warn_of_quantile(context: &Context<'_>, q: &Scalar, at: Span) {
     let strange = (0..context.grid.count).map(|step| q.at(step)).filter(|q| !(0.0..=1.0).contains(q));
-    strange.for_each(|q| warn_of_strange_quantile(context, q, at));
+    let different: BTreeSet<u64> = strange.map(f64::to_bits).collect();
+    different.into_iter().for_each(|q| warn_of_strange_quantile(context, f64::from_bits(q), at));
 }
 
 fn warn_of_strange_quantile(context: &Context<'_>, q: f64, at: Span) {

@@ -9,7 +9,6 @@ use super::elements::{self, Operation, Outcome};
 use super::error::QueryError;
 use super::eval::{Context, Evaluated, Scalar, evaluate};
 use super::plan::{Node, Plan};
-use super::syntax::Operator;
 use super::table::Table;
 use super::{matching, sets};
 

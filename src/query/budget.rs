@@ -81,6 +81,12 @@ pub(super) struct Budget {
     cancelled: Cancelled,
     samples_max: u64,
     samples: AtomicU64,
+    /// Most of them so far.
+    samples_peak: AtomicU64,
+    /// Samples in the windows of all steps.
+    queryable: AtomicU64,
+    /// Those of each step; none where nobody wants to know.
+    queryable_by_step: Vec<AtomicU64>,
     series_max: usize,
     series: AtomicUsize,
 }
@@ -94,6 +100,9 @@ impl Budget {
             cancelled: cancelled.clone(),
             samples_max: limits.samples_max,
             samples: AtomicU64::new(0),
+            samples_peak: AtomicU64::new(0),
+            queryable: AtomicU64::new(0),
+            queryable_by_step: Vec::new(),
             series_max: limits.series_max,
             series: AtomicUsize::new(0),
         }
@@ -115,9 +124,15 @@ impl Budget {
         self.clock.monotonic()
     }
 
+    /// How long the query has run.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.started)
+    }
+
     /// Counts samples that were read, or places for values that are about to be allocated.
     pub(super) fn take_samples(&self, count: usize) -> Result<(), QueryError> {
         let before = self.samples.fetch_add(count as u64, Ordering::Relaxed);
+        self.samples_peak.fetch_max(before.saturating_add(count as u64), Ordering::Relaxed);
         if before.saturating_add(count as u64) > self.samples_max {
             return Err(QueryError::Execution(format!(
                 "query processing would load too many samples into memory: more than {}; select less, or raise the \
@@ -126,6 +141,38 @@ impl Budget {
             )));
         }
         Ok(())
+    }
+
+    /// Notes samples in windows, for [`super::Used::queryable_samples`].
+    pub(super) fn note_queryable(&self, count: usize) {
+        self.queryable.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Counts [`Budget::note_queryable`] by step from now on.
+    pub(super) fn count_by_step(&mut self, steps: usize) {
+        self.queryable_by_step.resize_with(steps, AtomicU64::default);
+    }
+
+    /// Whether somebody wants to know them.
+    pub(super) fn counts_by_step(&self) -> bool {
+        !self.queryable_by_step.is_empty()
+    }
+
+    /// Notes samples in the window of one step.
+    pub(super) fn note_queryable_at(&self, step: usize, count: usize) {
+        if let Some(at_step) = self.queryable_by_step.get(step) {
+            at_step.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Those of each step.
+    pub(super) fn by_step(&self) -> impl Iterator<Item = u64> {
+        self.queryable_by_step.iter().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Samples in the windows of all steps, and the most that were counted at a time.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.queryable.load(Ordering::Relaxed), self.samples_peak.load(Ordering::Relaxed))
     }
 
     /// Counts places for values like [`Budget::take_samples`], until the guard is dropped.

@@ -286,6 +286,11 @@ impl Column {
         }
     }
 
+    /// This column, or what it has at its only step at every one of `count` steps.
+    pub(super) fn spread_to(self, count: usize) -> Column {
+        if self.len() == count { self } else { self.spread(count) }
+    }
+
     /// What this column has at its only step, at every one of `count` steps.
     pub(super) fn spread(self, count: usize) -> Column {
         let mut column = match self.get(0) {

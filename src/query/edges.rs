@@ -176,7 +176,7 @@ fn of_histograms(
     } else {
         FloatHistogram::clone(&points[last].1)
     };
-    if !change.is_counter && !(is_gauge(&left) && is_gauge(&right)) {
+    if !change.is_counter && (!is_gauge(&left) || !is_gauge(&right)) {
         remarks.add(Remark::NotGauge);
     }
     let mut rise = right.clone();
@@ -284,7 +284,7 @@ fn histogram_at(points: &[Point], at_ms: i64, remarks: &mut Remarks) -> Option<A
         let hint = CounterResetHint::Unknown;
         return Some(Arc::new(FloatHistogram { hint, ..FloatHistogram::clone(&before.1) }));
     };
-    let is_counter = !(is_gauge(&before.1) && is_gauge(&after.1));
+    let is_counter = !is_gauge(&before.1) || !is_gauge(&after.1);
     if before.1.has_custom_buckets() != after.1.has_custom_buckets() {
         remarks.add(Remark::MixedSchemas);
         return None;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, Cancelled, Limits};
+use super::cache::{AnswerCache, CacheFigures, Key, Part, reaches_back_only};
 use super::column::{Column, Element, Grid};
 use super::edges;
 use super::error::QueryError;
@@ -13,6 +14,7 @@ use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
 use super::syntax::{self, Edges};
 use super::table::{Scratch, Table};
+use super::usage::Usage;
 use super::window::{Samples, Windows};
 use crate::clock::Clock;
 use crate::model::{FloatHistogram, Labels, Matcher};
@@ -24,6 +26,7 @@ pub struct Engine {
     limits: Limits,
     clock: Clock,
     delays_names: bool,
+    cache: Option<Arc<AnswerCache>>,
 }
 
 /// What one request asks for beside the query.
@@ -33,8 +36,12 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How far back an instant selector looks, in ms; the engine's default when it is not given.
     pub lookback_ms: Option<i64>,
+    /// Computes all steps, also those that are known.
+    pub no_cache: bool,
     /// Set when the client leaves.
     pub cancelled: Cancelled,
+    /// Where the cost is written.
+    pub usage: Usage,
 }
 
 /// What a query came to.
@@ -96,11 +103,6 @@ pub fn plan(query: &str) -> Result<Plan, QueryError> {
     planned(query, &Limits::default(), Frame::default())
 }
 
-/// The query on one line, as Prometheus writes it: the same question, in its own words.
-pub fn printed(query: &str) -> Result<String, QueryError> {
-    Ok(syntax::print(&syntax::parse(query, &Limits::default().syntax())?))
-}
-
 fn planned(query: &str, limits: &Limits, frame: Frame) -> Result<Plan, QueryError> {
     lower::lower(&syntax::parse(query, &limits.syntax())?, query, frame)
 }
@@ -117,13 +119,23 @@ pub fn parse_matchers(selector: &str) -> Result<Vec<Matcher>, QueryError> {
 impl Engine {
     /// An engine that measures its queries' time by `clock`.
     pub fn new(limits: Limits, clock: Clock) -> Engine {
-        Engine { limits, clock, delays_names: false }
+        Engine { limits, clock, delays_names: false, cache: None }
     }
 
     /// Whether functions leave the metric's name on until the end of the query, so that it can be grouped by. Prometheus
     /// calls this `promql-delayed-name-removal`.
     pub fn delaying_names(self, delays_names: bool) -> Engine {
         Engine { delays_names, ..self }
+    }
+
+    /// With at most so many bytes of answers kept, to go on from when they are asked for again. 0: none are.
+    pub fn caching(self, bytes_max: usize) -> Engine {
+        Engine { cache: (bytes_max > 0).then(|| Arc::new(AnswerCache::new(bytes_max))), ..self }
+    }
+
+    /// How often answers were used again.
+    pub fn cache_figures(&self) -> CacheFigures {
+        self.cache.as_ref().map(|cache| cache.figures()).unwrap_or_default()
     }
 
     /// The bounds on every query.
@@ -135,13 +147,13 @@ impl Engine {
     pub fn instant(&self, view: &ReadView, query: &str, time_ms: i64, options: &Options) -> Result<Answer, QueryError> {
         let time_ms = bounded_ms(time_ms)?;
         let frame = Frame { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-        let plan = planned(query, &self.limits, frame)?;
+        let plan = self.prepare(query, frame, options)?;
         self.run(view, query, Grid::instant(time_ms), frame, options, |context| match &plan.node {
             Node::Range(range) => raw_samples(context, range),
             _ => Ok(match evaluate(context, &plan)? {
                 Evaluated::Scalar(scalar) => Value::Scalar(time_ms, scalar.at(0)),
                 Evaluated::Text(text) => Value::String(time_ms, text),
-                Evaluated::Vector(table) => vector(context, table.settle_names(), time_ms)?,
+                Evaluated::Vector(table) => vector(context, table.settle_names(), time_ms, plan.orders_rows())?,
             }),
         })
     }
@@ -158,22 +170,68 @@ impl Engine {
     ) -> Result<Answer, QueryError> {
         let grid = self.grid(start_ms, end_ms, step_ms)?;
         let frame = Frame { start_ms, end_ms, step_ms };
-        let plan = planned(query, &self.limits, frame)?;
+        let plan = self.prepare(query, frame, options)?;
         if !matches!(plan.kind(), Kind::Scalar | Kind::Vector) {
             return Err(QueryError::BadData(format!(
                 "invalid expression type {:?} for range query, must be Scalar or instant Vector",
                 plan.kind().name()
             )));
         }
-        self.run(view, query, grid, frame, options, |context| {
-            let mut series = match evaluate(context, &plan)? {
+        let lookback_ms = self.lookback_ms(options);
+        let cache = self.cache.as_ref().filter(|_| !options.no_cache && reaches_back_only(&plan));
+        // The stamp first: whatever is read behind it, and changes behind it, is then known to have changed.
+        let cached = cache.and_then(|cache| Some((cache, view.stamp(self.clock.monotonic())?)));
+        let Some((cache, stamp)) = cached else {
+            return Ok(self.part(view, query, &plan, grid, frame, options)?.answer());
+        };
+        let key = Key::new(query, grid, lookback_ms);
+        let part = match cache.find(&key, grid, view) {
+            Some((known, count)) if count == grid.count => known,
+            Some((known, count)) => {
+                let rest = Grid { start_ms: grid.time_ms(count), count: grid.count - count, ..grid };
+                known.join(self.part(view, query, &plan, rest, frame, options)?)
+            }
+            None => self.part(view, query, &plan, grid, frame, options)?,
+        };
+        // What damage left out must not be taken for all there is once the file can be read again.
+        if view.left_out().is_empty() {
+            cache.keep(key, stamp, grid, &part);
+        }
+        Ok(part.answer())
+    }
+
+    /// The series of a range query at some of its steps.
+    fn part(
+        &self,
+        view: &ReadView,
+        query: &str,
+        plan: &Plan,
+        grid: Grid,
+        frame: Frame,
+        options: &Options,
+    ) -> Result<Part, QueryError> {
+        let answer = self.run(view, query, grid, frame, options, |context| {
+            let mut series = match evaluate(context, plan)? {
                 Evaluated::Scalar(scalar) => vec![constant_series(grid, &scalar)],
                 Evaluated::Vector(table) => matrix(context, &table.settle_names())?,
                 Evaluated::Text(_) => unreachable!("the kind was checked"),
             };
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
             Ok(Value::Matrix(series))
-        })
+        })?;
+        let Value::Matrix(series) = answer.value else { unreachable!("made above") };
+        Ok(Part { series, warnings: answer.warnings, infos: answer.infos })
+    }
+
+    fn lookback_ms(&self, options: &Options) -> i64 {
+        options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms)
+    }
+
+    fn prepare(&self, query: &str, frame: Frame, options: &Options) -> Result<Plan, QueryError> {
+        let began = self.clock.monotonic();
+        let plan = planned(query, &self.limits, frame);
+        options.usage.write(|used| used.preparation = self.clock.monotonic().saturating_sub(began));
+        plan
     }
 
     fn grid(&self, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<Grid, QueryError> {
@@ -205,7 +263,10 @@ impl Engine {
         options: &Options,
         evaluate: impl FnOnce(&Context<'_>) -> Result<Value, QueryError>,
     ) -> Result<Answer, QueryError> {
-        let budget = Budget::open(&self.limits, &self.clock, options.timeout, &options.cancelled);
+        let mut budget = Budget::open(&self.limits, &self.clock, options.timeout, &options.cancelled);
+        if options.usage.wants_steps() {
+            budget.count_by_step(grid.count);
+        }
         let notes = Notes::default();
         let context = Context {
             view,
@@ -213,14 +274,27 @@ impl Engine {
             notes: &notes,
             grid,
             frame,
+            counts_samples: true,
             delays_names: self.delays_names,
             resets: ResetsWanted::Stored,
-            lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms),
+            lookback_ms: self.lookback_ms(options),
         };
-        let value = evaluate(&context)?;
+        let value = evaluate(&context);
+        options.usage.write(|used| {
+            (used.queryable_samples, used.peak_samples) = budget.totals();
+            used.evaluation = budget.elapsed();
+        });
+        options.usage.write_steps(grid.times_ms().zip(budget.by_step()));
+        let value = value?;
         let (mut warnings, infos) = notes.close(query);
         warnings.extend(view.left_out());
         Ok(Answer { value, warnings, infos })
+    }
+}
+
+impl Part {
+    fn answer(self) -> Answer {
+        Answer { value: Value::Matrix(self.series), warnings: self.warnings, infos: self.infos }
     }
 }
 
@@ -239,8 +313,12 @@ fn constant_series(grid: Grid, scalar: &Scalar) -> Series {
     series(grid, Arc::new(Labels::empty()), &Column::full(values))
 }
 
-fn vector(context: &Context<'_>, table: Table<'_>, time_ms: i64) -> Result<Value, QueryError> {
-    let rows = table.collect(context.budget, 1)?;
+/// `is_ordered`: the order of the rows is the query's own.
+fn vector(context: &Context<'_>, table: Table<'_>, time_ms: i64, is_ordered: bool) -> Result<Value, QueryError> {
+    let mut rows = table.collect(context.budget, 1)?;
+    if !is_ordered {
+        rows.sort_unstable_by(|a, b| a.0.labels.cmp(&b.0.labels));
+    }
     let sampled = |column: &Column| match column.element(0) {
         Some(Element::Histogram(histogram)) => Sampled::Histogram(histogram.clone()),
         _ => Sampled::Number(column.values[0]),
@@ -262,7 +340,8 @@ fn matrix(context: &Context<'_>, table: &Table<'_>) -> Result<Vec<Series>, Query
 
 fn series(grid: Grid, labels: Arc<Labels>, column: &Column) -> Series {
     let count = column.present.count();
-    let mut points = Columns { timestamps_ms: Vec::with_capacity(count), values: Vec::with_capacity(count) };
+    let (timestamps_ms, values) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut points = Columns { timestamps_ms, values, ..Columns::default() };
     column.iter().for_each(|(step, value)| points.push(grid.time_ms(step), value));
     let histograms = column.iter_histograms().map(|(step, value)| (grid.time_ms(step), value.clone())).collect();
     Series { labels, points, histograms }
@@ -286,6 +365,8 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
             let end_ms = windows.grid.start_ms;
             points = edges::points(&points, (end_ms.saturating_sub(range.range_ms), end_ms), edges);
         }
+        context.budget.note_queryable(points.len() + histograms.len());
+        context.budget.note_queryable_at(0, points.len() + histograms.len());
         if !points.is_empty() || !histograms.is_empty() {
             all.push(Series { labels: head.labels, points, histograms });
         }

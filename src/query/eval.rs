@@ -25,6 +25,8 @@ pub(super) struct Context<'q> {
     /// The times of the query as it was asked.
     pub(super) frame: Frame,
     pub(super) lookback_ms: i64,
+    /// Whether samples count as looked at: those within a subquery count when it is looked at.
+    pub(super) counts_samples: bool,
     /// Whether metrics' names go at the end of the query, and not where they lose their meaning.
     pub(super) delays_names: bool,
     /// What is to be known of the resets of stored histograms.

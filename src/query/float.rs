@@ -96,6 +96,39 @@ impl Sum {
     }
 }
 
+/// Sums of fewer values are not worth more than one at a time.
+const LANED_VALUES_MIN: usize = 16;
+const LANES: usize = 4;
+/// So far below the largest number that no window's sum of such values overflows.
+const LANED_VALUE_MAX: f64 = 1e290;
+
+impl Sum {
+    /// The sum of the values. Of many, four at a time: each addition waits for the one before, and four need not wait for
+    /// each other.
+    pub(super) fn of_all(values: &[f64]) -> Sum {
+        let mut sum = Sum::default();
+        // One after the other, some of these may come to infinity and stay there, as they do in Prometheus.
+        let may_overflow = values.iter().any(|value| value.abs() > LANED_VALUE_MAX);
+        if values.len() < LANED_VALUES_MIN || may_overflow {
+            values.iter().for_each(|value| sum.add(*value));
+            return sum;
+        }
+        let mut lanes = [Sum::default(); LANES];
+        let fours = values.chunks_exact(LANES);
+        fours.remainder().iter().for_each(|value| sum.add(*value));
+        for four in fours {
+            for (lane, value) in lanes.iter_mut().zip(four) {
+                lane.add(*value);
+            }
+        }
+        for lane in lanes {
+            sum.add(lane.total);
+            sum.lost += lane.lost;
+        }
+        sum
+    }
+}
+
 /// A mean that is a compensated sum until that would overflow, and a running mean from there on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mean {
@@ -105,6 +138,17 @@ pub(super) struct Mean {
 }
 
 impl Mean {
+    /// The mean of the values.
+    pub(super) fn of_all(values: &[f64]) -> f64 {
+        let (sum, count) = (Sum::of_all(values), values.len() as f64);
+        if sum.total.is_finite() {
+            return sum.total / count + sum.lost / count;
+        }
+        let mut mean = Mean::default();
+        values.iter().for_each(|value| mean.add(*value));
+        mean.value()
+    }
+
     pub(super) fn add(&mut self, value: f64) {
         self.count += 1.0;
         if self.count == 1.0 {

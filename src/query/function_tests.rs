@@ -221,3 +221,89 @@ fn a_name_given_to_a_series_stays_where_names_go_at_the_end() {
     assert_eq!(ask("sum by (__name__) (abs(x))"), [("{}".to_owned(), 1.0)]);
     assert_eq!(ask("sum by (__name__) (x)"), [("x".to_owned(), 1.0)]);
 }
+
+#[test]
+fn info_series_that_contradict_each_other_are_an_error_only_where_they_describe_something() {
+    let at = |labels: &[(&str, &str)], times_ms: &[i64]| {
+        let samples = times_ms.iter().map(|timestamp_ms| Sample { timestamp_ms: *timestamp_ms, value: 1.0 });
+        (Labels::from_pairs(labels.iter().copied()).expect("valid labels"), samples.collect())
+    };
+    let target = [("instance", "a"), ("job", "1")];
+    let with =
+        |name: &'static str, more: (&'static str, &'static str)| [("__name__", name), more, target[0], target[1]];
+    let ask = |view: &ReadView, time_ms: i64, query: &str| {
+        engine().instant(view, query, time_ms, &Options::default()).map(rows).map_err(|error| error.to_string())
+    };
+    let doubled = ReadView::of_samples(vec![
+        at(&with("x", ("n", "1")), &[1_000]),
+        at(&with("target_info", ("v", "1")), &[0, 1_000, 2_000]),
+        at(&with("target_info", ("v", "2")), &[0, 1_000]),
+    ]);
+    // Nothing is there to be described yet; then both say what x is; then only one does.
+    assert_eq!(ask(&doubled, 0, "info(x)"), Ok(Vec::new()));
+    assert_eq!(
+        ask(&doubled, 1_000, "info(x)"),
+        Err("found duplicate series for info metric: existing \
+             {__name__=\"target_info\", instance=\"a\", job=\"1\", v=\"1\"} @ 1000, new \
+             {__name__=\"target_info\", instance=\"a\", job=\"1\", v=\"2\"} @ 1000"
+            .to_owned())
+    );
+    let newer = [(r#"x{instance="a", job="1", n="1", v="1"}"#.to_owned(), 1.0)];
+    assert_eq!(ask(&doubled, 2_000, "info(x)"), Ok(newer.to_vec()));
+
+    let contradicting = ReadView::of_samples(vec![
+        at(&with("x", ("n", "1")), &[0]),
+        at(&with("y", ("v", "0")), &[0]),
+        at(&with("target_info", ("v", "1")), &[0]),
+        at(&with("build_info", ("v", "2")), &[0]),
+    ]);
+    let query = |name: &str| format!(r#"info({name}, {{__name__=~".+_info"}})"#);
+    assert_eq!(ask(&contradicting, 0, &query("x")), Err("conflicting label: v".to_owned()));
+    // What a series says of itself stays, and is not contradicted.
+    assert_eq!(ask(&contradicting, 0, &query("y")), Ok(vec![(r#"y{instance="a", job="1", v="0"}"#.to_owned(), 1.0)]));
+    assert_eq!(ask(&contradicting, 0, r#"info(x, {w=""})"#).map(|rows| rows.len()), Ok(1));
+    assert_eq!(ask(&contradicting, 0, r#"info(x, {w=~".+"})"#), Ok(Vec::new()));
+}
+
+#[test]
+fn logarithms_of_the_tiniest_numbers_are_those_of_prometheus() {
+    let value = |query: &str| rows(ask(&nothing(), query))[0].1;
+    for (number, natural, decimal) in [
+        ("5e-324", -709.089_565_712_824_1, -307.953_685_564_252_8),
+        ("1e-310", -709.085_081_548_894_5, -307.951_738_116_602_2),
+        ("2e-308", -708.448_319_080_766_2, -307.675_195_690_411),
+        ("2.2250738585072014e-308", -708.396_418_532_264_1, -307.652_655_568_588_8),
+    ] {
+        assert!((value(&format!("ln(vector({number}))")) - natural).abs() < 1e-9, "ln {number}");
+        assert!((value(&format!("log10(vector({number}))")) - decimal).abs() < 1e-9, "log10 {number}");
+    }
+}
+
+#[test]
+fn of_equal_numbers_topk_keeps_those_that_prometheus_keeps() {
+    let numbered = |index: usize, value: f64| series(&[("__name__", "x"), ("n", &index.to_string())], value);
+    let kept = |values: &[f64], query: &str| {
+        let view =
+            ReadView::of_samples(values.iter().enumerate().map(|(index, value)| numbered(index, *value)).collect());
+        rows(ask(&view, query)).iter().map(|(labels, _)| labels[5..6].to_owned()).collect::<String>()
+    };
+    // The root of the heap, which is the first of the two zeros, makes room for the third.
+    assert_eq!(kept(&[0.0, -0.0, 1e-310], "topk(2, x)"), "21");
+    assert_eq!(kept(&[0.0, -0.0, 1e-310], "bottomk(2, x)"), "01");
+    assert_eq!(kept(&[f64::NAN, 1.0, f64::NAN, 2.0], "topk(2, x)"), "31");
+    assert_eq!(kept(&[f64::NAN, 1.0, f64::NAN, 2.0], "bottomk(3, x)").len(), 3);
+    assert_eq!(kept(&[5.0, 3.0, 9.0, 1.0, 7.0], "topk(3, x)"), "240");
+    assert_eq!(kept(&[5.0, 3.0, 9.0, 1.0, 7.0], "bottomk(3, x)"), "310");
+}
+
+#[test]
+fn what_is_wrong_with_the_argument_is_told_where_nothing_of_it_is_shown() {
+    let samples = (0..2).map(|index| Sample { timestamp_ms: index * 1_000, value: 1.0 });
+    let labels = Labels::from_pairs([("__name__", "gauge")]).expect("valid labels");
+    let view = ReadView::of_samples(vec![(labels, samples.collect())]);
+    for query in ["topk(0, rate(gauge[1m]))", "limitk(0, rate(gauge[1m]))", "limit_ratio(0, rate(gauge[1m]))"] {
+        let answer = engine().instant(&view, query, 1_000, &Options::default()).expect("an answer");
+        assert_eq!(answer.infos.len(), 1, "{query}");
+        assert!(rows(answer).is_empty());
+    }
+}

@@ -44,6 +44,7 @@ pub(super) fn call<'q>(
         Function::Scalar => return Ok(Evaluated::Scalar(only_value(context, vector(context, &arguments[0])?)?)),
         Function::Vector => of_scalar(context, &scalar(context, &arguments[0])?)?,
         Function::Timestamp => timestamp(context, &arguments[0])?,
+        Function::StartTimestamp => start_timestamp(context, &arguments[0])?,
         Function::Absent => absent(context, &arguments[0])?,
         Function::Sort | Function::SortDesc => {
             rank::sort(context, vector(context, &arguments[0])?, function == Function::SortDesc, span)?
@@ -115,7 +116,7 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Floor => f64::floor,
         Function::Exp => f64::exp,
         Function::Sqrt => f64::sqrt,
-        Function::Ln => f64::ln,
+        Function::Ln => ln,
         Function::Log2 => elementary::log2,
         Function::Log10 => elementary::log10,
         Function::Sgn => sign,
@@ -135,6 +136,20 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Rad => |degrees| degrees * std::f64::consts::PI / 180.0,
         _ => return None,
     })
+}
+
+/// Whether a number has fewer digits than others because it is so near to zero.
+fn is_tiny(value: f64) -> bool {
+    value > 0.0 && value < f64::MIN_POSITIVE
+}
+
+/// The natural logarithm. Of the tiniest numbers it is what Prometheus on amd64 makes of it, where Go takes their digits
+/// for those of a number from 2^-1023 on.
+fn ln(value: f64) -> f64 {
+    if !is_tiny(value) {
+        return value.ln();
+    }
+    (value / f64::MIN_POSITIVE).ln_1p() - 1023.0 * std::f64::consts::LN_2
 }
 
 /// Zero and NaN stay what they are.
@@ -211,6 +226,14 @@ fn timestamp<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>,
         column.histograms = None;
     });
     Ok(times.shed_names(context))
+}
+
+/// Of a selector since when its samples count; of anything else nothing is known.
+fn start_timestamp<'q>(context: &Context<'q>, argument: &'q Plan) -> Result<Table<'q>, QueryError> {
+    match &argument.node {
+        Node::Selector(selector) => Ok(leaf::instant(context, selector, Shown::StartSeconds)?.shed_names(context)),
+        _ => Ok(Table::held(Vec::new())),
+    }
 }
 
 fn bounded<'q>(context: &Context<'q>, function: Function, arguments: &'q [Plan]) -> Result<Table<'q>, QueryError> {

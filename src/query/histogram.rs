@@ -195,25 +195,22 @@ impl Asker<'_, '_> {
         self.context.notes.warn(self.places.vector, of_metric(what, labels.metric_name().unwrap_or("")));
     }
 
-    fn of_native(&self, question: &Question, step: usize, histogram: &FloatHistogram, labels: &Labels) -> f64 {
-        let (estimate, what) = match question {
+    /// The answer, and what is to be said of it.
+    fn of_native(question: &Question, step: usize, histogram: &FloatHistogram) -> (f64, Option<&'static str>) {
+        let estimate = match question {
             Question::Fraction(lower, upper) => {
-                let what = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
-                (histogram.fraction(lower.at(step), upper.at(step)), what)
+                let estimate = histogram.fraction(lower.at(step), upper.at(step));
+                return (estimate.value, (estimate.nan != NanObservations::None).then_some(NAN_IN_NO_FRACTION));
             }
-            Question::Quantile(q) => (histogram.quantile(q.at(step)), ""),
-            Question::Labelled { q, .. } => (histogram.quantile(*q), ""),
+            Question::Quantile(q) => histogram.quantile(q.at(step)),
+            Question::Labelled { q, .. } => histogram.quantile(*q),
         };
-        let what = match (what, estimate.nan) {
-            (_, NanObservations::None) => return estimate.value,
-            ("", NanObservations::Answer) => "input to histogram_quantile has NaN observations, result is NaN",
-            ("", NanObservations::Counted) => {
-                "input to histogram_quantile has NaN observations, result is skewed higher"
-            }
-            (what, _) => what,
+        let what = match estimate.nan {
+            NanObservations::None => None,
+            NanObservations::Answer => Some(NAN_IS_QUANTILE),
+            NanObservations::Counted => Some(NAN_ABOVE_QUANTILE),
         };
-        self.context.notes.inform(self.places.vector, of_metric(what, self.name_of(labels)));
-        estimate.value
+        (estimate.value, what)
     }
 
     fn of_classic(&self, question: &Question, step: usize, counts: &mut Vec<(f64, f64)>, labels: &Labels) -> f64 {
@@ -231,6 +228,10 @@ impl Asker<'_, '_> {
     }
 }
 
+const NAN_IS_QUANTILE: &str = "input to histogram_quantile has NaN observations, result is NaN";
+const NAN_ABOVE_QUANTILE: &str = "input to histogram_quantile has NaN observations, result is skewed higher";
+const NAN_IN_NO_FRACTION: &str =
+    "input to histogram_fraction has NaN observations, which are excluded from all fractions";
 const REPAIRED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see \
                         https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
 
@@ -271,16 +272,28 @@ impl Source for Answers<'_> {
         let mut result = Column::absent(steps);
         let mut counts = Vec::with_capacity(buckets.len());
         let mut meter = budget.meter();
+        // What is said is the same at every step: it is said once.
+        let (mut is_mixed, mut said) = (false, BTreeSet::new());
         for step in (0..steps).filter(|step| question.is_asked_at(*step)) {
             meter.work(buckets.len())?;
             counts.clear();
             counts.extend(buckets.iter().filter_map(|(bound, column)| Some((*bound, column.get(step)?))));
             match native.as_ref().and_then(|native| native.histogram(step)) {
-                Some(_) if !counts.is_empty() => asker.warn_of_mix(&family.labels),
-                Some(histogram) => result.set(step, asker.of_native(question, step, histogram, &family.labels)),
+                Some(_) if !counts.is_empty() => is_mixed = true,
+                Some(histogram) => {
+                    let (value, what) = Asker::of_native(question, step, histogram);
+                    result.set(step, value);
+                    said.extend(what);
+                }
                 None if counts.is_empty() => {}
                 None => result.set(step, asker.of_classic(question, step, &mut counts, &family.labels)),
             }
+        }
+        if is_mixed {
+            asker.warn_of_mix(&family.labels);
+        }
+        for what in said {
+            asker.context.notes.inform(asker.places.vector, of_metric(what, asker.name_of(&family.labels)));
         }
         Ok(result)
     }

@@ -10,8 +10,9 @@
 use std::sync::Arc;
 
 use super::counter::{Change, Covered, overlaps, starts_anew};
+use super::error::QueryError;
 use super::remarks::{Remark, Remarks};
-use super::window::{Samples, Window};
+use super::window::{HISTOGRAM_WORK, Samples, Window, Windows};
 use crate::model::{CounterResetHint, FloatHistogram};
 
 /// The histograms of a whole series and where the counter started anew.
@@ -32,7 +33,12 @@ enum Reset {
 }
 
 impl<'s> Histograms<'s> {
-    pub(super) fn new(change: Change, samples: &'s Samples) -> Histograms<'s> {
+    /// Finds where it did.
+    pub(super) fn new(
+        windows: &Windows<'_>,
+        change: Change,
+        samples: &'s Samples,
+    ) -> Result<Histograms<'s>, QueryError> {
         let (all, starts_ms) = (&samples.histograms, samples.histogram_starts_ms.as_slice());
         let reset = |index: usize| {
             let sample = |index: usize| (all[index].0, starts_ms[index]);
@@ -46,12 +52,15 @@ impl<'s> Histograms<'s> {
                 Reset::No
             }
         };
-        let mut resets = Vec::new();
+        let mut resets = vec![Reset::No];
         if change.is_counter {
-            resets.push(Reset::No);
-            resets.extend((1..all.len()).map(reset));
+            let mut meter = windows.meter();
+            for index in 1..all.len() {
+                meter.work(HISTOGRAM_WORK)?;
+                resets.push(reset(index));
+            }
         }
-        Histograms { change, starts_ms, resets }
+        Ok(Histograms { change, starts_ms, resets })
     }
 
     /// What the window, which has histograms only, comes to.
@@ -175,7 +184,7 @@ impl<'s> Histograms<'s> {
         if is_rate && (is_gauge(before) || is_gauge(now)) {
             remarks.add(Remark::NotCounter);
         }
-        if !is_rate && !(is_gauge(before) && is_gauge(now)) {
+        if !is_rate && (!is_gauge(before) || !is_gauge(now)) {
             remarks.add(Remark::NotGauge);
         }
         let start_ms = |back: usize| {

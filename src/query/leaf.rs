@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use std::collections::HashMap;
+
 use super::column::{Column, Element, Grid, places_of};
 use super::edges;
 use super::error::QueryError;
@@ -15,7 +17,7 @@ use super::syntax::{Edges, Span};
 use super::table::{Row, Scratch, Source, Table};
 use super::window::Samples;
 use crate::model::{CounterResetHint, FloatHistogram, Matcher, TimeRange, is_stale};
-use crate::storage::view::{Columns, SeriesView};
+use crate::storage::view::{Columns, SeriesView, stands_for_histogram};
 
 /// What a selector shows of a sample.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(super) enum Shown {
     Value,
     /// Its timestamp in seconds: `timestamp(x)`.
     Seconds,
+    /// Since when it counts, in seconds, if its sender said so: `start_timestamp(x)`.
+    StartSeconds,
 }
 
 /// The moments that a shifted selector looks at. Under `@` that is a single one, whatever the step.
@@ -42,7 +46,7 @@ pub(super) fn select(
     window_ms: i64,
 ) -> Result<(Vec<SeriesView>, TimeRange), QueryError> {
     let range = TimeRange { from_ms: grid.start_ms.saturating_sub(window_ms).saturating_add(1), to_ms: grid.last_ms() };
-    let series = context.view.select(matchers, range, context.budget.series_left())?;
+    let series = context.view.find(matchers, range, context.budget.series_left())?;
     context.budget.take_series(series.len())?;
     Ok((series, range))
 }
@@ -79,13 +83,30 @@ struct Instant<'q> {
 
 impl Source for Instant<'_> {
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
+        let column = self.shown(index, scratch)?;
+        if self.context.counts_samples {
+            self.count_samples(&column);
+        }
+        Ok(if self.shown == Shown::StartSeconds { self.starts_of(index, &column) } else { column })
+    }
+}
+
+impl Instant<'_> {
+    /// The values of one row, or the times of its samples.
+    fn shown(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError> {
         let (series, samples) = (&self.series[index], &mut scratch.samples);
+        if self.grid.count == 1
+            && self.smoothed_at.is_none()
+            && let Some(column) = self.newest_of_all(series)
+        {
+            self.context.budget.take_samples(1)?;
+            return Ok(column.spread_to(self.context.grid.count));
+        }
         samples.clear();
-        series.read(self.range, &mut samples.numbers);
+        series.read_both(self.range, &mut samples.numbers, &mut samples.histograms);
         let (budget, lookback_ms, steps) = (self.context.budget, self.context.lookback_ms, self.context.grid.count);
         budget.take_samples(samples.numbers.len())?;
-        if series.has_histograms() {
-            series.read_histograms(self.range, &mut samples.histograms);
+        if !samples.histograms.is_empty() {
             budget.take_samples(samples.histograms.iter().map(|(_, one)| places_of(one)).sum())?;
             if self.context.resets == ResetsWanted::Found {
                 find_resets(&mut samples.histograms);
@@ -98,12 +119,45 @@ impl Source for Instant<'_> {
             let column = edges::instants(samples, self.grid, lookback_ms, &mut remarks);
             remarks.tell(self.context.notes, at, series.labels().metric_name().unwrap_or(""));
             column
-        } else if series.has_histograms() {
+        } else if !samples.histograms.is_empty() {
             newest_of_both(samples, self.grid, lookback_ms, self.shown)
         } else {
             newest(&samples.numbers, self.grid, lookback_ms, self.shown)
         };
-        Ok(if self.grid.count == steps { column } else { column.spread(steps) })
+        Ok(column.spread_to(steps))
+    }
+
+    /// Notes what a query looks at of a row.
+    fn count_samples(&self, column: &Column) {
+        let budget = self.context.budget;
+        budget.note_queryable(column.count());
+        if budget.counts_by_step() {
+            column.occupied().iter().for_each(|step| budget.note_queryable_at(step, 1));
+        }
+    }
+
+    /// In place of samples' times the times since when they count, as far as those are known.
+    fn starts_of(&self, index: usize, times: &Column) -> Column {
+        let starts: HashMap<i64, i64> = self.series[index].starts_ms(self.range).into_iter().collect();
+        let mut column = Column::absent(times.len());
+        for (step, seconds) in times.iter() {
+            if let Some(start_ms) = starts.get(&((seconds * 1000.0).round() as i64)) {
+                column.set(step, *start_ms as f64 / 1000.0);
+            }
+        }
+        column
+    }
+
+    /// The column of a single moment, where the newest sample of the series is the one that it shows.
+    fn newest_of_all(&self, series: &SeriesView) -> Option<Column> {
+        let moment_ms = self.grid.start_ms;
+        let newest = series.newest_by(moment_ms).filter(|newest| !stands_for_histogram(newest.value))?;
+        let mut column = Column::absent(1);
+        if newest.timestamp_ms > moment_ms.saturating_sub(self.context.lookback_ms) && !is_stale(newest.value) {
+            let seconds = newest.timestamp_ms as f64 / 1000.0;
+            column.set(0, if self.shown == Shown::Value { newest.value } else { seconds });
+        }
+        Some(column)
     }
 }
 
@@ -147,7 +201,7 @@ fn newest_of_both(samples: &Samples, grid: Grid, lookback_ms: i64, shown: Shown)
         }
         match shown {
             Shown::Value => column.set_element(step, element),
-            Shown::Seconds => column.set(step, time_ms as f64 / 1000.0),
+            Shown::Seconds | Shown::StartSeconds => column.set(step, time_ms as f64 / 1000.0),
         }
     }
     column
@@ -155,14 +209,18 @@ fn newest_of_both(samples: &Samples, grid: Grid, lookback_ms: i64, shown: Shown)
 
 /// Puts into each histogram of which it is not known whether the counter started anew before it.
 pub(super) fn find_resets(histograms: &mut [(i64, Arc<FloatHistogram>)]) {
-    let mut before: Option<Arc<FloatHistogram>> = None;
-    for (_, one) in histograms.iter_mut().filter(|(_, one)| !one.is_stale()) {
-        let stored = one.clone();
-        if let Some(before) = before.filter(|_| stored.hint == CounterResetHint::Unknown) {
-            let is_reset = stored.detect_reset(&before);
-            Arc::make_mut(one).hint = if is_reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+    let mut before: Option<usize> = None;
+    for index in 0..histograms.len() {
+        let one = &histograms[index].1;
+        if one.is_stale() {
+            continue;
         }
-        before = Some(stored);
+        if let Some(before) = before.filter(|_| one.hint == CounterResetHint::Unknown) {
+            let is_reset = one.detect_reset(&histograms[before].1);
+            let hint = if is_reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+            Arc::make_mut(&mut histograms[index].1).hint = hint;
+        }
+        before = Some(index);
     }
 }
 

@@ -225,7 +225,7 @@ impl Lowering<'_> {
             Length::Fixed { ms } => *ms,
             Length::Computed { formula, span } => {
                 let seconds = self.seconds(formula).map_err(|what| placed(*span, what))?;
-                if !(seconds.abs() <= MS_MAX as f64) {
+                if !(-(MS_MAX as f64)..=MS_MAX as f64).contains(&seconds) {
                     return Err(placed(*span, "duration is out of range"));
                 }
                 (seconds * 1000.0) as i64

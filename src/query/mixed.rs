@@ -35,7 +35,7 @@ pub(super) fn roll(
 ) -> Result<Column, QueryError> {
     let windows = &rolled.windows;
     let mut column = Column::absent(windows.grid.count);
-    let mut roller = Roller::new(rolled, samples, &mut scratch.indexes, &mut scratch.sorted);
+    let mut roller = Roller::new(rolled, samples, &mut scratch.indexes, &mut scratch.sorted)?;
     windows.each(samples, |window| {
         let mut said = Remarks::default();
         match roller.of(&window, &mut said)? {
@@ -63,10 +63,13 @@ impl<'r> Roller<'r> {
         samples: &'r Samples,
         indexes: &'r mut Vec<usize>,
         sorted: &'r mut Vec<f64>,
-    ) -> Roller<'r> {
-        let change = Change::of(rolled.function, rolled.windows.range_ms);
-        let counter = change.map(|change| (Numbers::new(change, samples, indexes), Histograms::new(change, samples)));
-        Roller { rolled, samples, counter, sorted }
+    ) -> Result<Roller<'r>, QueryError> {
+        let windows = &rolled.windows;
+        let counter = match Change::of(rolled.function, windows.range_ms) {
+            Some(change) => Some((Numbers::new(change, samples, indexes), Histograms::new(windows, change, samples)?)),
+            None => None,
+        };
+        Ok(Roller { rolled, samples, counter, sorted })
     }
 
     fn of(&mut self, window: &Window<'_>, remarks: &mut Remarks) -> Result<Option<Found>, QueryError> {

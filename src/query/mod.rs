@@ -35,10 +35,10 @@
 //! };
 //! let view = ReadView::of_samples(vec![orders("1", 15.0), orders("2", 30.0)]);
 //! let engine = Engine::new(Limits::default(), Clock::system());
-//! let answer = engine.instant(&view, "sum(rate(shop_orders_total[1m]))", 120_000, &Options::default()).unwrap();
+//! let answer = engine.instant(&view, "sum(increase(shop_orders_total[1m]))", 120_000, &Options::default()).unwrap();
 //! let Value::Vector(series) = answer.value else { panic!("a vector") };
 //! // 1 order a second on one node, 2 on the other.
-//! assert_eq!(series[0].2, 3.0);
+//! assert_eq!(series[0].2.number(), Some(180.0));
 //! ```
 //!
 //! Always true:
@@ -46,19 +46,20 @@
 //! 2. Every loop over samples looks at the clock and at the client within a few thousand turns.
 //! 3. What is held in memory was counted against [`Limits::samples_max`] before it was allocated.
 //!
-//! Where the rest is: `leaf.rs` instant selectors; `binary.rs`, `matching.rs` and `sets.rs` operators; `rank.rs` what
-//! orders by value; `functions.rs`, `labelling.rs`, `calendar.rs` and `histogram.rs` functions; `table.rs` and `column.rs`
-//! what all of them pass on; `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with
-//! the places and words of its errors.
-//!
-//! Deliberately absent: native histograms, most experimental functions, `fill`, delayed removal of metric names, and
-//! positions in errors. [`QueryError::Unsupported`] names what a query asks for in vain.
+//! Where the rest is: `leaf.rs` instant selectors; `counter.rs`, `over_time.rs`, `pairs.rs`, `mixed.rs`, `histogram_rate.rs`
+//! and `edges.rs` what `rollup.rs` makes of windows; `binary.rs`, `elements.rs`, `matching.rs`, `fill.rs` and `sets.rs`
+//! operators; `grouping.rs`, `accumulator.rs`, `histogram_groups.rs`, `count_values.rs`, `limit.rs` and `rank.rs`
+//! aggregations; `functions.rs` and what it names, such as `labelling.rs`, `calendar.rs`, `histogram.rs` and `info.rs`,
+//! functions; `table.rs` and `column.rs` what all of them pass on; `remarks.rs` and `notes.rs` what is said of the data;
+//! `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with the places and words of
+//! its errors.
 
 mod accumulator;
 mod aggregate;
 mod binary;
 mod buckets;
 mod budget;
+mod cache;
 mod calendar;
 mod column;
 mod count_values;
@@ -95,17 +96,24 @@ mod rollup;
 mod sets;
 mod syntax;
 mod table;
+mod text;
+mod usage;
 mod window;
 
 pub use buckets::bucket_quantile;
 pub use budget::{Cancelled, Limits};
-pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan, printed};
+pub use cache::CacheFigures;
+pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
 pub use plan::Plan;
 pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub(crate) use syntax::Aggregator;
+pub use text::{format, parse_tree};
+pub use usage::{Usage, Used};
 
+#[cfg(test)]
+mod fill_properties;
 #[cfg(test)]
 mod function_tests;
 #[cfg(test)]
@@ -114,3 +122,5 @@ mod group_properties;
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod window_properties;

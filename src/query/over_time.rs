@@ -36,15 +36,11 @@ pub(super) fn line(window: &Window<'_>, origin_ms: i64) -> Option<Line> {
 }
 
 pub(super) fn sum(values: &[f64]) -> f64 {
-    let mut sum = Sum::default();
-    values.iter().for_each(|value| sum.add(*value));
-    sum.value()
+    Sum::of_all(values).value()
 }
 
 pub(super) fn mean(values: &[f64]) -> f64 {
-    let mut mean = Mean::default();
-    values.iter().for_each(|value| mean.add(*value));
-    mean.value()
+    Mean::of_all(values)
 }
 
 pub(super) fn variance(values: &[f64]) -> f64 {

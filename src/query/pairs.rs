@@ -8,7 +8,7 @@ use super::column::Column;
 use super::counter::starts_anew;
 use super::error::QueryError;
 use super::syntax::Edges;
-use super::window::{Samples, Window, Windows};
+use super::window::{HISTOGRAM_WORK, Samples, Window, Windows};
 use crate::model::FloatHistogram;
 
 /// What is counted.
@@ -28,7 +28,7 @@ pub(super) fn count(
     samples: &Samples,
     running: &mut Vec<usize>,
 ) -> Result<Column, QueryError> {
-    run(counted, samples, running);
+    run(windows, counted, samples, running)?;
     windows.roll(samples, |window| {
         let (first, last) = ends(&window, edges)?;
         Some((running[last] - running[first]) as f64)
@@ -48,48 +48,93 @@ fn ends(window: &Window<'_>, edges: Option<Edges>) -> Option<(usize, usize)> {
     (outside < count).then(|| (first + outside.saturating_sub(1), first + count - 1))
 }
 
-/// One sample of either kind.
+/// Counts up to each sample.
+fn run(windows: &Windows<'_>, counted: Counted, samples: &Samples, running: &mut Vec<usize>) -> Result<(), QueryError> {
+    running.clear();
+    if !samples.histograms.is_empty() || !samples.number_starts_ms.is_empty() {
+        return run_mixed(windows, counted, samples, running);
+    }
+    match counted {
+        Counted::Changes => run_numbers(&samples.numbers.values, running, differ),
+        Counted::Resets => run_numbers(&samples.numbers.values, running, |before, now| now < before),
+    }
+    Ok(())
+}
+
+fn run_numbers(values: &[f64], running: &mut Vec<usize>, happened: impl Fn(f64, f64) -> bool) {
+    let (mut before, mut total) = (values.first().copied().unwrap_or(0.0), 0);
+    running.extend(values.iter().enumerate().map(|(index, now)| {
+        total += usize::from(index > 0 && happened(before, *now));
+        before = *now;
+        total
+    }));
+}
+
+fn run_mixed(
+    windows: &Windows<'_>,
+    counted: Counted,
+    samples: &Samples,
+    running: &mut Vec<usize>,
+) -> Result<(), QueryError> {
+    let mut meter = windows.meter();
+    let mut sequence: Vec<Sample<'_>> = Sample::numbers(samples).chain(Sample::histograms(samples)).collect();
+    sequence.sort_by_key(|sample| sample.time_ms);
+    let mut total = 0;
+    for (index, now) in sequence.iter().enumerate() {
+        meter.work(HISTOGRAM_WORK)?;
+        total += usize::from(index > 0 && happened(counted, &sequence[index - 1], now));
+        running.push(total);
+    }
+    Ok(())
+}
+
+/// A sample of either kind.
+struct Sample<'s> {
+    time_ms: i64,
+    /// Since when it counts; 0 if that is not known.
+    start_ms: i64,
+    seen: Seen<'s>,
+}
+
 #[derive(Clone, Copy)]
 enum Seen<'s> {
     Number(f64),
     Histogram(&'s FloatHistogram),
 }
 
-fn run(counted: Counted, samples: &Samples, running: &mut Vec<usize>) {
-    running.clear();
-    let starts = |starts_ms: &[i64], index: usize| starts_ms.get(index).copied().unwrap_or(0);
-    let numbers = samples.numbers.iter().enumerate();
-    let mut numbers = numbers
-        .map(|(index, (time_ms, value))| (time_ms, starts(&samples.number_starts_ms, index), Seen::Number(value)))
-        .peekable();
-    let histograms = samples.histograms.iter().enumerate();
-    let mut histograms = histograms
-        .map(|(index, (time_ms, one))| (*time_ms, starts(&samples.histogram_starts_ms, index), Seen::Histogram(one)))
-        .peekable();
-    let mut before: Option<(i64, i64, Seen<'_>)> = None;
-    let mut total = 0;
-    loop {
-        let number_is_next = match (numbers.peek(), histograms.peek()) {
-            (None, None) => return,
-            (Some(number), Some(histogram)) => number.0 < histogram.0,
-            (number, _) => number.is_some(),
-        };
-        let Some(now) = (if number_is_next { numbers.next() } else { histograms.next() }) else { return };
-        total += usize::from(before.is_some_and(|before| happened(counted, before, now)));
-        running.push(total);
-        before = Some(now);
+impl<'s> Sample<'s> {
+    fn numbers(samples: &'s Samples) -> impl Iterator<Item = Sample<'s>> {
+        let start_ms = |index: usize| samples.number_starts_ms.get(index).copied().unwrap_or(0);
+        let numbers = samples.numbers.iter().enumerate();
+        numbers.map(move |(index, (time_ms, value))| Sample {
+            time_ms,
+            start_ms: start_ms(index),
+            seen: Seen::Number(value),
+        })
+    }
+
+    fn histograms(samples: &'s Samples) -> impl Iterator<Item = Sample<'s>> {
+        let start_ms = |index: usize| samples.histogram_starts_ms.get(index).copied().unwrap_or(0);
+        let histograms = samples.histograms.iter().enumerate();
+        histograms.map(move |(index, (time_ms, one))| Sample {
+            time_ms: *time_ms,
+            start_ms: start_ms(index),
+            seen: Seen::Histogram(one),
+        })
     }
 }
 
-fn happened(counted: Counted, before: (i64, i64, Seen<'_>), now: (i64, i64, Seen<'_>)) -> bool {
-    let told = || starts_anew((before.0, before.1), (now.0, now.1));
-    match (counted, before.2, now.2) {
-        (Counted::Changes, Seen::Number(before), Seen::Number(now)) => {
-            before != now && !(before.is_nan() && now.is_nan())
-        }
+fn happened(counted: Counted, before: &Sample<'_>, now: &Sample<'_>) -> bool {
+    let told = || starts_anew((before.time_ms, before.start_ms), (now.time_ms, now.start_ms));
+    match (counted, before.seen, now.seen) {
+        (Counted::Changes, Seen::Number(before), Seen::Number(now)) => differ(before, now),
         (Counted::Changes, Seen::Histogram(before), Seen::Histogram(now)) => !now.same_bits(before),
         (Counted::Resets, Seen::Number(before), Seen::Number(now)) => now < before || told(),
         (Counted::Resets, Seen::Histogram(before), Seen::Histogram(now)) => told() || now.detect_reset(before),
         (_, Seen::Number(_), Seen::Histogram(_)) | (_, Seen::Histogram(_), Seen::Number(_)) => true,
     }
+}
+
+fn differ(before: f64, now: f64) -> bool {
+    before != now && !(before.is_nan() && now.is_nan())
 }

@@ -230,7 +230,7 @@ named! {
         Log10 = "log10", Sgn = "sgn", Sin = "sin", Cos = "cos", Tan = "tan", Asin = "asin", Acos = "acos",
         Atan = "atan", Sinh = "sinh", Cosh = "cosh", Tanh = "tanh", Asinh = "asinh", Acosh = "acosh", Atanh = "atanh",
         Deg = "deg", Rad = "rad", Round = "round", Clamp = "clamp", ClampMin = "clamp_min", ClampMax = "clamp_max",
-        Timestamp = "timestamp", Minute = "minute", Hour = "hour", DayOfMonth = "day_of_month",
+        Timestamp = "timestamp", StartTimestamp = "start_timestamp", Minute = "minute", Hour = "hour", DayOfMonth = "day_of_month",
         DayOfWeek = "day_of_week", DayOfYear = "day_of_year", DaysInMonth = "days_in_month", Month = "month",
         Year = "year", Time = "time", Pi = "pi", Scalar = "scalar", Vector = "vector", Absent = "absent",
         Sort = "sort", SortDesc = "sort_desc", LabelReplace = "label_replace", LabelJoin = "label_join",
@@ -257,6 +257,24 @@ impl Plan {
             },
             Node::Call { function, .. } if function.is_scalar() => Kind::Scalar,
             Node::Call { .. } => Kind::Vector,
+        }
+    }
+}
+
+impl Plan {
+    /// Whether something in it puts rows into an order of its own: then an instant query shows them as they come.
+    pub(crate) fn orders_rows(&self) -> bool {
+        match &self.node {
+            Node::Aggregate { operator: Aggregator::Topk | Aggregator::Bottomk, .. } => true,
+            Node::Aggregate { .. } | Node::Number(_) | Node::Text(_) | Node::Selector(_) | Node::Range(_) => false,
+            Node::Rollup { .. } => false,
+            Node::Binary { left, right, .. } => left.orders_rows() || right.orders_rows(),
+            Node::Negate(inner) | Node::Plus(inner) => inner.orders_rows(),
+            Node::Call { function, arguments } => {
+                use Function::{Sort, SortByLabel, SortByLabelDesc, SortDesc};
+                let sorts = matches!(function, Sort | SortDesc | SortByLabel | SortByLabelDesc);
+                sorts || arguments.iter().any(Plan::orders_rows)
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Choosing and ordering series by their values or labels: `topk`, `bottomk`, `sort`, `sort_by_label`.
 //!
-//! Not a number comes last in every order, and what is equal stays in the order of the input.
+//! Not a number comes last in every order, and what is sorted stays in the order of the input where it is equal.
 
 use std::cmp::Ordering;
 
@@ -58,15 +58,16 @@ pub(super) fn choose(
         for step in 0..steps {
             meter.work(rows.len())?;
             let mut best = Best { largest, count: counts.at(step), kept: Vec::new() };
-            for row in rows.iter().filter(|row| columns[**row].present.has(step)) {
-                best.offer(*row, columns[*row].values[step]);
+            for &row in &rows {
+                if let Some(value) = columns[row].get(step) {
+                    best.offer(value, row);
+                }
             }
-            best.kept.sort_by(|a, b| order(largest, a.1, b.1));
-            let candidates: Vec<usize> = best.kept.into_iter().map(|(row, _)| row).collect();
-            candidates.iter().for_each(|row| chosen[*row].insert(step));
+            best.kept.iter().for_each(|(_, row)| chosen[*row].insert(step));
             if steps == 1 {
                 // An instant query shows each group in its order.
-                result.extend(candidates);
+                best.kept.sort_by(|a, b| order(largest, a.0, b.0));
+                result.extend(best.kept.iter().map(|(_, row)| *row));
             }
         }
         if steps > 1 {
@@ -81,53 +82,55 @@ pub(super) fn choose(
     Ok(result.into_iter().map(&mut take).collect())
 }
 
-/// The best rows so far, as Prometheus keeps them: in a heap, the worst in front. Which of equal numbers stay depends on
-/// how the heap came to be, so it is built step for step as theirs, which is that of Go's library.
+/// The largest (or smallest) numbers seen so far, as a heap whose root is the first to go. It is filled and emptied as
+/// Prometheus does it, so that of equal numbers the same ones are kept.
 struct Best {
     largest: bool,
+    /// Most that are kept.
     count: usize,
-    kept: Vec<(usize, f64)>,
+    /// Numbers and their rows.
+    kept: Vec<(f64, usize)>,
 }
 
 impl Best {
-    fn offer(&mut self, row: usize, value: f64) {
+    fn offer(&mut self, value: f64, row: usize) {
         if self.kept.len() < self.count {
-            self.kept.push((row, value));
+            self.kept.push((value, row));
             self.rise(self.kept.len() - 1);
-        } else if let Some((_, worst)) = self.kept.first().copied() {
-            let is_better = if self.largest { worst < value } else { worst > value };
-            if is_better || (worst.is_nan() && !value.is_nan()) {
-                self.kept[0] = (row, value);
-                self.sink();
-            }
+            return;
+        }
+        let Some(&(root, _)) = self.kept.first() else { return };
+        let beats = if self.largest { value > root } else { value < root };
+        if beats || (root.is_nan() && !value.is_nan()) {
+            self.kept[0] = (value, row);
+            self.sink();
         }
     }
 
-    fn is_worse(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (self.kept[a].1, self.kept[b].1);
-        a.is_nan() || if self.largest { a < b } else { a > b }
+    /// Whether one place is to go before another.
+    fn goes_before(&self, one: usize, other: usize) -> bool {
+        let (one, other) = (self.kept[one].0, self.kept[other].0);
+        one.is_nan() || if self.largest { one < other } else { one > other }
     }
 
-    fn rise(&mut self, mut at: usize) {
-        while at > 0 && self.is_worse(at, (at - 1) / 2) {
-            self.kept.swap(at, (at - 1) / 2);
-            at = (at - 1) / 2;
+    fn rise(&mut self, mut place: usize) {
+        while place > 0 && self.goes_before(place, (place - 1) / 2) {
+            self.kept.swap(place, (place - 1) / 2);
+            place = (place - 1) / 2;
         }
     }
 
+    /// Puts the root where it belongs.
     fn sink(&mut self) {
-        let mut at = 0;
-        loop {
-            let (left, right) = (2 * at + 1, 2 * at + 2);
-            if left >= self.kept.len() {
-                return;
+        let mut place = 0;
+        while 2 * place + 1 < self.kept.len() {
+            let (left, right) = (2 * place + 1, 2 * place + 2);
+            let first = if right < self.kept.len() && self.goes_before(right, left) { right } else { left };
+            if !self.goes_before(first, place) {
+                break;
             }
-            let child = if right < self.kept.len() && self.is_worse(right, left) { right } else { left };
-            if !self.is_worse(child, at) {
-                return;
-            }
-            self.kept.swap(at, child);
-            at = child;
+            self.kept.swap(first, place);
+            place = first;
         }
     }
 }
@@ -162,9 +165,10 @@ pub(super) fn sort_by_label<'q>(
     let mut rows = inner.collect(context.budget, 1)?;
     rows.sort_by(|(a, _), (b, _)| {
         let (a, b) = if descending { (b, a) } else { (a, b) };
-        let value = |row: &Row, label: &str| row.labels.get(label).unwrap_or("").to_owned();
-        let by_value = labels.iter().map(|label| natural(&value(a, label), &value(b, label)));
-        by_value.fold(Ordering::Equal, Ordering::then).then_with(|| a.labels.cmp(&b.labels))
+        let (a, b) = (&a.labels, &b.labels);
+        let by_value = |label: &&str| natural(a.get(label).unwrap_or(""), b.get(label).unwrap_or(""));
+        let first = labels.iter().map(by_value).find(|order| order.is_ne());
+        first.unwrap_or_else(|| a.cmp(b))
     });
     Ok(Table::held(rows))
 }

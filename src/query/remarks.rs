@@ -94,11 +94,6 @@ impl Remarks {
         self.0 |= other.0;
     }
 
-    #[cfg(test)]
-    pub(super) fn has(self, remark: Remark) -> bool {
-        self.0 & remark.bit() != 0
-    }
-
     /// Tells them of the metric `name`, as found in what stands at `at`.
     pub(super) fn tell(self, notes: &Notes, at: Span, name: &str) {
         for remark in ALL.into_iter().filter(|remark| self.0 & remark.bit() != 0) {

@@ -18,7 +18,7 @@ use super::over_time::{
     exponentially_smoothed, extreme, line, mean, median_deviation, quantile_of, seconds, sum, time_of, variance,
 };
 use super::pairs::{self, Counted};
-use super::plan::{Range, Rollup};
+use super::plan::{Range, RangeInput, Rollup};
 use super::remarks::Remarks;
 use super::syntax::{Edges, Span};
 use super::table::{Scratch, Source, Table};
@@ -38,10 +38,14 @@ pub(super) fn rollup<'q>(
         windows.repeat(context.grid.count);
     }
     let rows = windows.rows();
-    let rolled =
-        Rolled { function, windows, parameters, edges: range.edges, range_span: range.span, context: *context };
+    let range_span = match range.input {
+        RangeInput::Selector(_) => range.span,
+        // Prometheus forgets where a subquery stands and tells the query's beginning.
+        RangeInput::Subquery { .. } => Span { start: 0, end: 0 },
+    };
+    let rolled = Rolled { function, windows, parameters, edges: range.edges, range_span, context: *context };
     let table = Table::new(rows, rolled);
-    Ok(if keeps_name(function) { table } else { table.shed_names(context) })
+    Ok(if keeps_name(function) { table } else { table.shed_names_apart(context) })
 }
 
 /// Fails for functions that make nothing of the samples outside their window.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::budget::Budget;
-use super::column::Column;
+use super::column::{Column, same_labelset};
 use super::error::QueryError;
 use super::eval::Context;
 use super::window::Samples;
@@ -84,14 +84,24 @@ impl<'q> Table<'q> {
     }
 
     /// Without the metric's name on any row, now or at the end. Rows that come to have the same labels become one.
-    pub(super) fn shed_names(mut self, context: &Context<'_>) -> Table<'q> {
+    pub(super) fn shed_names(self, context: &Context<'_>) -> Table<'q> {
+        self.shed(context, false)
+    }
+
+    /// As [`Table::shed_names`], but of rows that come to have the same labels only one may have values, at whatever
+    /// steps: what Prometheus wants of functions over ranges.
+    pub(super) fn shed_names_apart(self, context: &Context<'_>) -> Table<'q> {
+        self.shed(context, true)
+    }
+
+    fn shed(mut self, context: &Context<'_>, apart: bool) -> Table<'q> {
         if context.delays_names {
             self.rows.iter_mut().for_each(|row| row.sheds_name = true);
             return self;
         }
         let had_one_name = self.has_one_name();
         self.rows.iter_mut().for_each(|row| row.labels = nameless(&row.labels));
-        if had_one_name { self } else { self.merge_same() }
+        if had_one_name { self } else { self.merge(apart) }
     }
 
     /// Takes off the names that were to go at the end.
@@ -115,6 +125,10 @@ impl<'q> Table<'q> {
     /// Makes one row of those with equal labels. That two of them have a value at the same step is an error of the data,
     /// found when the row is computed.
     pub(super) fn merge_same(self) -> Table<'q> {
+        self.merge(false)
+    }
+
+    fn merge(self, apart: bool) -> Table<'q> {
         let mut first: HashMap<&Labels, usize> = HashMap::with_capacity(self.rows.len());
         let mut parts: Vec<Vec<usize>> = Vec::new();
         for (index, row) in self.rows.iter().enumerate() {
@@ -129,7 +143,7 @@ impl<'q> Table<'q> {
             return self;
         }
         let rows = parts.iter().map(|indexes| self.rows[indexes[0]].clone()).collect();
-        Table::new(rows, Merged { inner: self.source, parts })
+        Table::new(rows, Merged { inner: self.source, parts, apart })
     }
 
     /// Takes every row in order; rows are computed in parallel ahead of that.
@@ -239,6 +253,8 @@ impl<F: Fn(usize, &mut Column) + Send + Sync> Source for Mapped<'_, F> {
 struct Merged<'q> {
     inner: Box<dyn Source + 'q>,
     parts: Vec<Vec<usize>>,
+    /// Whether only one of the parts may have values.
+    apart: bool,
 }
 
 impl Source for Merged<'_> {
@@ -247,7 +263,11 @@ impl Source for Merged<'_> {
             self.parts[index].split_first().expect("each row of the merged table was made of at least one row");
         let mut whole = self.inner.column(*first, scratch)?;
         for other in others {
-            whole.unite(&self.inner.column(*other, scratch)?)?;
+            let other = self.inner.column(*other, scratch)?;
+            if self.apart && !whole.is_empty() && !other.is_empty() {
+                return Err(same_labelset());
+            }
+            whole.unite(&other)?;
         }
         Ok(whole)
     }

@@ -91,7 +91,7 @@ fn a_query_that_nests_too_deep_is_refused_at_once() {
         format!("# \r1{}", "+1".repeat(many)),
         format!("x{{a=`\\`}} + x{{a=\"`\"}}{}", "+1".repeat(many)),
         format!("1{}", " atan2.5".repeat(many)),
-        format!("1{}", "+0x1e".repeat(many)),
+        format!("1{}", "+0x1f".repeat(many)),
         "(1+".repeat(many) + "1" + &")".repeat(many),
         "(".repeat(many),
         // Shallow at each place, deep as a whole: each bracket closes before its neighbours are counted.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::budget::Budget;
+use super::budget::{Budget, Meter};
 use super::column::{Column, Grid, places_of};
 use super::error::QueryError;
 use super::eval::{self, Context, Evaluated, ResetsWanted};
@@ -19,6 +19,8 @@ use crate::storage::view::{Columns, SeriesView};
 
 /// Most steps that a subquery may be evaluated at.
 const SUBQUERY_POINTS_MAX: i64 = 2_000_000;
+/// How many numbers are looked at in the time that a histogram takes, roughly.
+pub(super) const HISTOGRAM_WORK: usize = 64;
 
 /// All samples of one series that some window holds, without staleness markers.
 #[derive(Default)]
@@ -76,7 +78,10 @@ pub(super) struct Windows<'q> {
     /// How far before its start and behind its end samples count for a window, to make up what lies on its edges; in ms.
     pub(super) reach_ms: (i64, i64),
     resets: ResetsWanted,
+    lookback_ms: i64,
     budget: &'q Budget,
+    /// At how many steps of the query one window is looked at, for the count of samples; 0 where they do not count.
+    looks: usize,
 }
 
 enum Input<'q> {
@@ -103,14 +108,26 @@ impl<'q> Windows<'q> {
             RangeInput::Subquery { inner, step_ms } => subquery(context, inner, grid, range.range_ms, *step_ms)?,
         };
         let (range_ms, resets, budget) = (range.range_ms, context.resets, context.budget);
-        Ok(Windows { input, grid, range_ms, reach_ms, resets, budget })
+        let looks = match context.counts_samples {
+            false => 0,
+            true if grid.count == context.grid.count => 1,
+            true => context.grid.count,
+        };
+        let lookback_ms = context.lookback_ms;
+        Ok(Windows { input, grid, range_ms, reach_ms, resets, lookback_ms, budget, looks })
     }
 
     /// Looks at the one window of an `@` once for each step, for functions that depend on the step in another way too.
     pub(super) fn repeat(&mut self, steps: usize) {
         if self.grid.count != steps {
             self.grid = Grid { step_ms: 0, count: steps, ..self.grid };
+            self.looks = self.looks.min(1);
         }
+    }
+
+    /// A meter for a loop over the samples of a whole series.
+    pub(super) fn meter(&self) -> Meter<'_> {
+        self.budget.meter()
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {
@@ -133,13 +150,12 @@ impl<'q> Windows<'q> {
         match &self.input {
             Input::Stored(series, range) => {
                 let series = &series[index];
-                series.read(*range, &mut samples.numbers);
+                series.read_both(*range, &mut samples.numbers, &mut samples.histograms);
                 drop_stale(&mut samples.numbers);
-                if series.has_histograms() {
-                    series.read_histograms(*range, &mut samples.histograms);
+                if !samples.histograms.is_empty() {
                     samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
                     if self.resets == ResetsWanted::Found {
-                        find_resets(&mut samples.histograms);
+                        find_resets_of(series, *range, self.lookback_ms, &mut samples.histograms);
                     }
                 }
                 let starts = series.starts_ms(*range);
@@ -187,6 +203,7 @@ impl<'q> Windows<'q> {
         let mut meter = self.budget.meter();
         let (mut first, mut behind) = (0, 0);
         let (mut first_histogram, mut behind_histograms) = (0, 0);
+        let mut queryable = 0;
         for (step, end_ms) in self.grid.times_ms().enumerate() {
             let start_ms = end_ms.saturating_sub(self.range_ms);
             let (from_ms, to_ms) = (start_ms.saturating_sub(self.reach_ms.0), end_ms.saturating_add(self.reach_ms.1));
@@ -202,7 +219,12 @@ impl<'q> Windows<'q> {
             while first_histogram < behind_histograms && histograms[first_histogram].0 <= from_ms {
                 first_histogram += 1;
             }
-            meter.work(behind - first + behind_histograms - first_histogram)?;
+            let held = behind - first + behind_histograms - first_histogram;
+            queryable += held;
+            if self.looks > 0 && self.budget.counts_by_step() {
+                (step..step + self.looks).for_each(|step| self.budget.note_queryable_at(step, held));
+            }
+            meter.work(behind - first + (behind_histograms - first_histogram) * HISTOGRAM_WORK)?;
             if first == behind && first_histogram == behind_histograms {
                 continue;
             }
@@ -217,8 +239,28 @@ impl<'q> Windows<'q> {
                 step,
             })?;
         }
+        self.budget.note_queryable(queryable * self.looks);
         Ok(())
     }
+}
+
+/// Finds out which histograms of a range the counter started anew before: of the first by the one before the range.
+fn find_resets_of(
+    series: &SeriesView,
+    range: TimeRange,
+    lookback_ms: i64,
+    histograms: &mut Vec<(i64, Arc<FloatHistogram>)>,
+) {
+    let mut before = Vec::new();
+    if histograms.first().is_some_and(|(_, first)| first.hint == CounterResetHint::Unknown) {
+        let (from_ms, to_ms) = (range.from_ms.saturating_sub(lookback_ms), range.from_ms.saturating_sub(1));
+        series.read_both(TimeRange { from_ms, to_ms }, &mut Columns::default(), &mut before);
+    }
+    let known = before.pop().filter(|(_, histogram)| !histogram.is_stale());
+    let known_count = usize::from(known.is_some());
+    histograms.splice(0..0, known);
+    find_resets(histograms);
+    histograms.drain(..known_count);
 }
 
 /// What a subquery shows of a histogram may leave out others between: what was known of resets no longer holds.
@@ -255,7 +297,7 @@ fn subquery<'q>(
         // Between two steps: nothing is evaluated, and nothing can be wrong with it.
         return Ok(Input::Evaluated(Table::held(Vec::new()), grid));
     }
-    let inside = Context { grid, resets: ResetsWanted::Never, ..*context };
+    let inside = Context { grid, resets: ResetsWanted::Never, counts_samples: false, ..*context };
     match eval::evaluate(&inside, inner)? {
         Evaluated::Vector(table) => Ok(Input::Evaluated(table, grid)),
         Evaluated::Scalar(scalar) => Ok(Input::Evaluated(functions::of_scalar(&inside, &scalar)?, grid)),

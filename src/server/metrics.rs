@@ -7,6 +7,7 @@ use crate::detect::Shared;
 use crate::disk::mapping_faults;
 use crate::ingest::{Ingest, PushCounters, Pushgateway, StatsdCounters};
 use crate::notify::Notifier;
+use crate::query::Engine;
 use crate::storage::{Snapshots, Storage, StorageCounters};
 use crate::telemetry::Registry;
 
@@ -19,6 +20,21 @@ pub(super) fn register(registry: &Registry, storage: &Arc<Storage>, detect: &Arc
     register_log(registry, storage);
     register_detect(registry, detect);
     register_notify(registry, notifier);
+}
+
+pub(super) fn of_engine(registry: &Registry, engine: &Arc<Engine>) {
+    let figure = |figure: fn(&Engine) -> f64| {
+        let engine = engine.clone();
+        move || figure(&engine)
+    };
+    let (name, help) =
+        ("dozor_query_cache_total", "Range queries whose answers are kept, by whether steps were known.");
+    let used = figure(|engine| engine.cache_figures().used as f64);
+    registry.counter_fn(name, help, &[("steps", "known")], used);
+    let unused = figure(|engine| engine.cache_figures().unused as f64);
+    registry.counter_fn(name, help, &[("steps", "unknown")], unused);
+    let bytes = figure(|engine| engine.cache_figures().bytes as f64);
+    registry.gauge_fn("dozor_query_cache_bytes", "Bytes of answers to range queries that are kept.", &[], bytes);
 }
 
 pub(super) fn register_snapshots(registry: &Registry, snapshots: &Arc<Snapshots>) {
@@ -42,6 +58,11 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
         registry.gauge_fn(name, help, &[], move || figure(&storage));
     };
     gauge("dozor_head_series", "Series alive in the head.", |storage| storage.series_count() as f64);
+    gauge(
+        "dozor_head_start_time_series",
+        "Companions alive in the head, which hold the start times of other series' samples; head.series_max counts them.",
+        |storage| storage.started_series_count() as f64,
+    );
     gauge("dozor_head_sample_bytes", "Heap bytes of the head's samples.", |s| s.head_sample_bytes() as f64);
     gauge("dozor_head_full", "1 while the head is over head.bytes_max and writes are refused.", |storage| {
         f64::from(u8::from(storage.is_head_full()))
@@ -66,6 +87,12 @@ fn register_storage(registry: &Registry, storage: &Arc<Storage>) {
             ("dozor_samples_refused_total", "Samples refused, each for a reason told to its sender.", |c| {
                 &c.samples_refused
             }),
+            ("dozor_start_times_stored_total", "Start times stored with their samples.", |c| &c.starts_stored),
+            (
+                "dozor_start_times_refused_total",
+                "Start times not stored, while their samples were: another was, or head.series_max is reached.",
+                |c| &c.starts_refused,
+            ),
             ("dozor_blocks_cut_total", "Blocks cut from the head.", |c| &c.blocks_cut),
             ("dozor_blocks_compacted_total", "Blocks that were made into others.", |c| &c.blocks_compacted),
             ("dozor_damage_total", "Damaged places found: records, chunks, files.", |c| &c.damage),
@@ -189,6 +216,9 @@ pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {
     let (name, help) =
         ("dozor_overflow_samples_total", "Samples of series past a label budget, summed and not stored.");
     registry.counter_fn(name, help, &[], overflow(|ingest| ingest.overflow_sizes().0 as f64));
+    let (name, help) =
+        ("dozor_overflow_samples_refused_total", "Samples of sums that contradict what is stored: after a restart.");
+    registry.counter_fn(name, help, &[], overflow(|ingest| read(&ingest.counters().sums_refused)));
     let (name, help) = ("dozor_overflow_series", "Series past a label budget that are summed at present.");
     registry.gauge_fn(name, help, &[], overflow(|ingest| ingest.overflow_sizes().1 as f64));
     let (name, help) = ("dozor_overflow_sums", "Series with the label __overflow__ that they are summed into.");

@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
+mod features;
 mod formats;
 mod limits;
 mod metadata;
@@ -33,7 +34,7 @@ use tokio::sync::watch as signal;
 use crate::clock::Clock;
 use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
-use crate::http::{self, Entrance, Recovery, Services};
+use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
@@ -170,6 +171,9 @@ impl Server {
         };
 
         let receivers = receivers(&config)?;
+        for name in features::unknown(&config) {
+            tracing::warn!(name, "--enable-feature names something that means nothing here; it is left aside");
+        }
         // From here on whoever asks is answered, if only how far the start is.
         let registry = Arc::new(Registry::new());
         telemetry::register_process(&registry);
@@ -463,13 +467,18 @@ fn services(
         lookback_ms: config.query.lookback_ms,
         ..Limits::default()
     };
+    let cache_bytes = usize::try_from(config.query.cache_bytes).unwrap_or(usize::MAX);
+    let engine = Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config));
+    let engine = Arc::new(engine.caching(cache_bytes));
+    metrics::of_engine(registry, &engine);
     let (viewed, examined) = (storage.clone(), storage.clone());
     let ingest = Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone());
     let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(config)));
     let pushgateway = push::open(config, disk, &ingest)?;
+    let journal = open_journal(config, &**disk)?;
     Ok(Services {
         view: Arc::new(move || viewed.view()),
-        engine: Arc::new(Engine::new(query_limits, clock.clone())),
+        engine,
         ingest,
         pushgateway,
         storage: storage.clone(),
@@ -480,8 +489,22 @@ fn services(
         rules,
         firing: Arc::new(move || notifier.active()),
         damage: Arc::new(move || examined.damage()),
+        journal: Arc::new(journal),
+        config: Arc::new(config.clone()),
+        started_ms: clock.now_ms(),
         clock: clock.clone(),
     })
+}
+
+/// Opens the journal of running queries, and tells of those that ran when the process before this one died.
+fn open_journal(config: &Config, disk: &dyn Disk) -> Result<QueryJournal, DiskError> {
+    let queries_max = limits::of_http(config).queries_max;
+    let path = config.data_dir.join(ACTIVE_QUERIES_FILE);
+    let (journal, unfinished) = QueryJournal::open(disk, &path, queries_max)?;
+    for query in unfinished {
+        tracing::warn!(query, "this query ran when the process died last time");
+    }
+    Ok(journal)
 }
 
 /// Ends the process when it is dropped by a panic.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use storage_format::block::{BlockRange, BlockWriter};
 use storage_format::column::{self, Effort};
 use storage_format::group::{self, Column, GroupEncoder};
+use storage_format::histogram::Histogram;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::block::WholeGroup;
@@ -91,6 +92,7 @@ impl<'a> BlockBuilder<'a> {
 
     /// Writes all samples that the series hold and empties their columns. The series are of one target, in label order.
     pub(super) fn append(&mut self, target: &mut [Building]) -> Result<(), DiskError> {
+        target.iter_mut().for_each(|series| series.columns.settle_histograms());
         // Columns of another cadence make groups of their own: a group ends when its densest column is full.
         let dense = |index: usize| density(target[index].columns.len()).map(|density| (density, index));
         let mut members: Vec<(u32, usize)> = (0..target.len()).filter_map(dense).collect();
@@ -174,7 +176,10 @@ impl<'a> BlockBuilder<'a> {
             })
             .collect();
         self.group.clear();
-        self.encoder.encode(&columns, self.effort, &mut self.group);
+        let histograms: Vec<Vec<Histogram>> =
+            taken.iter().zip(&columns).map(|((member, _), column)| histograms_of(&target[*member], column)).collect();
+        let histograms: Vec<&[Histogram]> = histograms.iter().map(Vec::as_slice).collect();
+        self.encoder.encode_with_histograms(&columns, &histograms, self.effort, &mut self.group);
 
         let number = |(member, _): &(usize, _)| target[*member].number.expect("numbered before its first group");
         let numbers: Vec<u32> = taken.iter().map(number).collect();
@@ -196,6 +201,17 @@ impl<'a> BlockBuilder<'a> {
         self.file.sync()?;
         Ok(self.sample_count)
     }
+}
+
+/// The histograms whose markers are in the column.
+fn histograms_of(series: &Building, column: &Column<'_>) -> Vec<Histogram> {
+    let (Some(first_ms), Some(last_ms)) = (column.timestamps_ms.first(), column.timestamps_ms.last()) else {
+        return Vec::new();
+    };
+    let all = &series.columns.histograms;
+    let from = all.partition_point(|(timestamp_ms, _)| timestamp_ms < first_ms);
+    let until = all.partition_point(|(timestamp_ms, _)| timestamp_ms <= last_ms);
+    all[from..until].iter().map(|(_, histogram)| histogram.clone()).collect()
 }
 
 /// Columns with up to four times as many samples as others go into one group with them; those without go nowhere.

@@ -1,5 +1,7 @@
 //! Samples of one series, as two columns.
 
+use storage_format::histogram::{Histogram, is_marker};
+
 use crate::model::{Sample, TimeRange};
 
 /// Timestamps and values of one series: equal in length, ascending, in ms since 1970 UTC.
@@ -9,12 +11,16 @@ pub struct Columns {
     pub timestamps_ms: Vec<i64>,
     /// Exactly the 64 bits that were written, staleness markers included.
     pub values: Vec<f64>,
+    /// Histograms that were read with them, those included for whose markers there are samples: in any order, and more
+    /// than needed, until [`Columns::settle_histograms`].
+    pub histograms: Vec<(i64, Histogram)>,
 }
 
 impl Columns {
     /// Removes all samples and keeps the memory.
     pub fn clear(&mut self) {
         self.truncate(0);
+        self.histograms.clear();
     }
 
     /// Number of samples.
@@ -42,6 +48,51 @@ impl Columns {
     pub(super) fn truncate(&mut self, count: usize) {
         self.timestamps_ms.truncate(count);
         self.values.truncate(count);
+    }
+
+    /// Leaves one histogram for each marker among the values, in their order, and no marker without one: what damage took
+    /// of a histogram takes its sample along.
+    pub fn settle_histograms(&mut self) {
+        if self.histograms.is_empty() && !self.values.iter().any(|value| is_marker(value.to_bits())) {
+            return;
+        }
+        let mut read = std::mem::take(&mut self.histograms);
+        read.sort_by_key(|(timestamp_ms, _)| *timestamp_ms);
+        let mut read = read.into_iter().peekable();
+        let samples = std::mem::take(&mut self.timestamps_ms).into_iter().zip(std::mem::take(&mut self.values));
+        for (timestamp_ms, value) in samples {
+            if !is_marker(value.to_bits()) {
+                self.push(timestamp_ms, value);
+                continue;
+            }
+            while read.next_if(|(other_ms, _)| *other_ms < timestamp_ms).is_some() {}
+            let mut found = None;
+            // Several, if one of them was deleted and another came for its moment.
+            while let Some((_, histogram)) = read.next_if(|(other_ms, _)| *other_ms == timestamp_ms) {
+                if histogram.marker() == value.to_bits() {
+                    found = Some(histogram);
+                }
+            }
+            if let Some(histogram) = found {
+                self.push(timestamp_ms, value);
+                self.histograms.push((timestamp_ms, histogram));
+            }
+        }
+    }
+
+    /// Hands over the histograms, oldest first, and keeps the numbers.
+    pub(super) fn split_histograms(&mut self, mut take: impl FnMut(i64, Histogram)) {
+        self.settle_histograms();
+        let mut kept = 0;
+        for index in 0..self.len() {
+            if !is_marker(self.values[index].to_bits()) {
+                self.timestamps_ms[kept] = self.timestamps_ms[index];
+                self.values[kept] = self.values[index];
+                kept += 1;
+            }
+        }
+        self.truncate(kept);
+        self.histograms.drain(..).for_each(|(timestamp_ms, histogram)| take(timestamp_ms, histogram));
     }
 
     /// Of the samples from index `start` on, keeps those in `range`.

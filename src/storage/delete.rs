@@ -69,7 +69,7 @@ impl Storage {
             if *closing {
                 return Err(WriteError::Closing);
             }
-            let (pending, answered) = Pending::new(self.inboxes.len());
+            let (pending, answered) = Pending::new(self.inboxes.len(), None);
             let selectors: Arc<[Vec<Matcher>]> = selectors.into();
             for (inbox, sealed) in self.inboxes.iter().zip(sealed) {
                 let sealed = sealed.into_iter().collect();
@@ -80,7 +80,8 @@ impl Storage {
         };
         #[cfg(test)]
         self.threads.lock().settle();
-        Ok(answered.blocking_recv().unwrap_or(Err(WriteError::Closing))?.deleted_count)
+        let answer = answered.blocking_recv();
+        Ok(answer.map_or(Err(WriteError::Closing), |answer| answer.outcome)?.deleted_count)
     }
 
     /// Writes the blocks of which something was deleted anew, without it. Returns how many there were;

@@ -16,7 +16,7 @@ pub struct BlockFigures {
     pub created_ms: i64,
     /// Bytes of the file.
     pub bytes: u64,
-    /// Series in it.
+    /// Series in it, those included that hold the start times of others' samples.
     pub series_count: u64,
     /// Samples in it.
     pub sample_count: u64,
@@ -68,7 +68,9 @@ impl Storage {
         let (mut counts, mut from_ms, mut to_ms) = (Counts::new(), i64::MAX, i64::MIN);
         for shard in self.head.shards() {
             let shard = shard.read();
-            for series in (0..shard.slots()).filter_map(|slot| shard.series(slot)) {
+            let companions = shard.label_index().companions();
+            let is_shown = |slot: &u32| companions.is_none_or(|companions| !companions.contains(*slot));
+            for series in (0..shard.slots()).filter(is_shown).filter_map(|slot| shard.series(slot)) {
                 figures.series_count += 1;
                 if let Some(span) = series.span() {
                     figures.chunk_count += 1;

@@ -16,12 +16,18 @@
 //! 3. A block is complete, checksummed, read back and named on disk before the log behind it or the chunks in the head
 //!    go; so at every moment each acknowledged sample is in the log or in a block.
 //!
+//! A histogram is a sample whose value marks it, so everything that is said of samples holds for it; the histogram itself
+//! is kept beside, and is found by its moment and its marker ([`view::Columns::settle_histograms`]).
+//!
+//! Since when a sample counts is a sample of a companion series, which nobody else sees (`starts`).
+//!
 //! Which thread runs what, the bounds of the queues and the order of the locks are on [the front page](crate#threads).
 
 mod backup;
 mod batch;
 mod block;
 mod build;
+mod changes;
 mod columns;
 mod compact;
 mod damage;
@@ -35,6 +41,8 @@ mod recover;
 mod resolver;
 mod retain;
 mod seal;
+mod starts;
+mod stored;
 pub mod tap;
 mod threads;
 pub mod view;
@@ -52,7 +60,7 @@ pub use backup::{
     as_of, check_restored, kept, remove_incomplete, restore, snapshot_at_rest, snapshots_folder, verify,
 };
 use batch::{Answered, Pending};
-pub use batch::{NewSeries, Refusal, Row, ShardBatch, WriteError, WriteSummary};
+pub use batch::{HistogramRow, Kept, NewSeries, Refusal, Row, ShardBatch, StartRow, WriteError, WriteSummary};
 use block::BlockSet;
 pub use compact::CompactionSummary;
 use damage::DamageLog;
@@ -65,6 +73,8 @@ pub use recover::RecoveryProgress;
 pub use resolver::{Known, Resolver};
 pub use retain::RetentionRule;
 pub use seal::Maintained;
+pub use starts::is_reserved;
+pub use stored::{model_histogram, stored_histogram};
 use tap::{Interest, TapSource};
 use threads::{ShardMessage, Threads};
 pub use view::ReadView;
@@ -111,6 +121,27 @@ pub struct StorageOptions {
     pub hash_seed: u64,
     /// Told how far the opening is.
     pub recovery: Arc<RecoveryProgress>,
+}
+
+#[cfg(test)]
+impl StorageOptions {
+    /// What tests open a database with, in `/data`, unless they are about one of these: everything is synced and kept, and
+    /// samples may be an hour late.
+    pub(crate) fn of_tests(shard_count: usize) -> StorageOptions {
+        StorageOptions {
+            data_dir: PathBuf::from("/data"),
+            shard_count,
+            wal_sync: WalSync::Always,
+            retention_ms: 0,
+            retention_rules: Vec::new(),
+            retention_bytes: 0,
+            out_of_order_window_ms: 3_600_000,
+            series_max: 100_000,
+            head_bytes_max: usize::MAX,
+            hash_seed: 7,
+            recovery: Arc::default(),
+        }
+    }
 }
 
 /// Why the database cannot do something. The operator must act.
@@ -195,6 +226,10 @@ pub struct StorageCounters {
     pub samples_stored: AtomicU64,
     /// Samples refused, for whatever reason.
     pub samples_refused: AtomicU64,
+    /// Start times stored with their samples.
+    pub starts_stored: AtomicU64,
+    /// Start times not stored, while their samples were.
+    pub starts_refused: AtomicU64,
     /// Groups written to the log.
     pub log_groups: AtomicU64,
     /// Bytes written to the log.
@@ -270,15 +305,28 @@ impl Storage {
 
     /// Writes one request's rows, a batch a shard. The future ends when they are in the log, with what was refused.
     pub async fn write(&self, batches: Vec<ShardBatch>) -> Result<WriteSummary, WriteError> {
-        let Some(answered) = self.submit(batches)? else { return Ok(WriteSummary::default()) };
-        let summary = answered.await.unwrap_or(Err(WriteError::Closing))?;
+        self.write_keeping(batches, None).await
+    }
+
+    /// The same. Rows that were handed over go their way also when nobody waits for them any more: `kept` is let go at
+    /// their end, before this one's.
+    pub async fn write_keeping(
+        &self,
+        batches: Vec<ShardBatch>,
+        kept: Option<Kept>,
+    ) -> Result<WriteSummary, WriteError> {
+        let Some(answered) = self.submit(batches, kept)? else { return Ok(WriteSummary::default()) };
+        let answer = answered.await;
+        let summary = answer.map_or(Err(WriteError::Closing), |answer| answer.outcome)?;
         self.counters.samples_stored.fetch_add(summary.stored_count, Ordering::Relaxed);
         self.counters.samples_refused.fetch_add(summary.refused_count(), Ordering::Relaxed);
+        self.counters.starts_stored.fetch_add(summary.starts_stored_count, Ordering::Relaxed);
+        self.counters.starts_refused.fetch_add(summary.starts_refused_count, Ordering::Relaxed);
         if summary.gone_count > 0 { Err(WriteError::Busy(SHARD_QUEUE_REQUESTS)) } else { Ok(summary) }
     }
 
     /// Puts the batches into the shards' inboxes. Returns where the answer comes out, or `None` if there is nothing to do.
-    fn submit(&self, batches: Vec<ShardBatch>) -> Result<Option<Answered>, WriteError> {
+    fn submit(&self, batches: Vec<ShardBatch>, kept: Option<Kept>) -> Result<Option<Answered>, WriteError> {
         assert_eq!(batches.len(), self.inboxes.len(), "one batch a shard");
         // Held until all is handed over: what follows the order to close in an inbox would never be answered.
         let closing = self.closing.read();
@@ -290,7 +338,7 @@ impl Storage {
         if parts == 0 {
             return Ok(None);
         }
-        let (pending, answered) = Pending::new(parts);
+        let (pending, answered) = Pending::new(parts, kept);
         for (inbox, batch) in self.inboxes.iter().zip(batches) {
             if !batch.is_empty() {
                 hand_over(inbox, ShardMessage::Write { batch, pending: pending.clone() }, &pending);
@@ -362,7 +410,13 @@ impl Storage {
 
     /// Series alive in the head.
     pub fn series_count(&self) -> usize {
-        self.head.series_count()
+        self.head.series_count().saturating_sub(self.head.companion_count())
+    }
+
+    /// Series of which start times are kept in the head, each in one that is not counted as a series, but that takes a
+    /// place of `head.series_max`.
+    pub fn started_series_count(&self) -> usize {
+        self.head.companion_count()
     }
 
     /// Newest sample in the head, ms since 1970 UTC; `i64::MIN` without one.

@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
+use storage_format::histogram::Histogram;
 
 use super::block::BlockSet;
 use super::damage::DamageLog;
-use super::head::{Head, HeadLimits, SealedLookup, ShardWriter};
+use super::head::{DefinitionWalk, Head, HeadLimits, SealedLookup, ShardWriter};
 use super::log::{self, LogWriter, ReplayTarget, Replayed};
 use super::resolver::Resolver;
 use super::retain::RetentionState;
@@ -86,7 +87,7 @@ pub(super) fn open(
     }
     let sources = Sources { disk: &*disk, log_folder: &log_folder, lost: &lost, progress: &options.recovery };
     let replayed = replay_log(&sources, &head, &mut writers, &mut recovered)?;
-    recovered.series_count = head.series_count();
+    recovered.series_count = head.series_count().saturating_sub(head.companion_count());
 
     let counters = Arc::new(StorageCounters::default());
     counters.damage.store(recovered.damage.len() as u64, Ordering::Relaxed);
@@ -95,7 +96,11 @@ pub(super) fn open(
     let log_failing = Arc::new(ArcSwapOption::empty());
     let (to_log, log_inbox) = bounded(LOG_QUEUE_ENTRIES);
     let snapshot_head = head.clone();
-    let snapshot = move |records: &mut Vec<u8>| snapshot_head.define_all(records);
+    let snapshot = move || -> log::Definitions {
+        let mut walk = DefinitionWalk::new(snapshot_head.clone());
+        Box::new(move |records, bytes_max| walk.append(records, bytes_max))
+    };
+    log::remove_unfinished(&*disk, &log_folder);
     let log_writer = LogWriter::new(
         disk.clone(),
         log_folder,
@@ -109,6 +114,7 @@ pub(super) fn open(
     let log = LogLoop {
         writer: log_writer,
         inbox: log_inbox,
+        orders: Vec::new(),
         wal_sync: options.wal_sync,
         failing: log_failing.clone(),
         counters: counters.clone(),
@@ -241,6 +247,12 @@ impl ReplayTarget for Restore<'_, '_> {
 
     fn belated(&mut self, rows: &Rows) {
         self.rows(rows, |writer, rows| writer.restore_belated(rows));
+    }
+
+    fn histograms(&mut self, rows: &[(SeriesRef, i64, Histogram)]) {
+        for rows in rows.chunk_by(|one, two| one.0.shard() == two.0.shard()) {
+            self.writers[rows[0].0.shard()].lock().restore_histograms(rows);
+        }
     }
 
     fn delete(&mut self, series: &[SeriesRef], range: TimeRange) {

@@ -51,6 +51,7 @@ fn kept(raw_hash: u128) -> [u32; 3] {
     [raw_hash as u32, (raw_hash >> 32) as u32, (raw_hash >> 64) as u32]
 }
 
+/// The low half of the hash.
 fn table_hash(kept: [u32; 3]) -> u64 {
     u64::from(kept[1]) << 32 | u64::from(kept[0])
 }
@@ -87,6 +88,20 @@ impl Resolver {
         }
     }
 
+    /// Learns encodings of series that no shard holds, so that fuzzing can read a request as if its series were known.
+    #[cfg(any(test, feature = "fuzzing"))]
+    #[doc(hidden)]
+    pub fn pretend(&self, known: impl IntoIterator<Item = (u128, SeriesRef)>) {
+        self.learn(known, 0);
+    }
+
+    /// Forgets all that it was told to pretend, and everything else.
+    #[cfg(any(test, feature = "fuzzing"))]
+    #[doc(hidden)]
+    pub fn forget_all(&self) {
+        self.entries.write().clear();
+    }
+
     pub(super) fn forget(&self, series: &HashSet<SeriesRef>) {
         self.entries.write().retain(|entry| !series.contains(&entry.series()));
     }
@@ -99,6 +114,6 @@ impl Known<'_> {
     /// The series that was last seen under this encoding.
     pub fn get(&self, raw_hash: u128) -> Option<SeriesRef> {
         let kept = kept(raw_hash);
-        self.0.find(table_hash(kept), |entry| entry.raw_hash == kept).map(Entry::series)
+        self.0.find(raw_hash as u64, |entry| entry.raw_hash == kept).map(Entry::series)
     }
 }

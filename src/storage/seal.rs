@@ -197,6 +197,7 @@ impl Storage {
                 for sample in belated.filter(|sample| range.contains(sample.timestamp_ms)) {
                     columns.push(sample.timestamp_ms, sample.value);
                 }
+                series.read_histograms(range, columns);
             };
             cut += self.cut_block(maintenance, &targets, range, sealed_ms, &read)?;
         }
@@ -280,7 +281,10 @@ impl Storage {
         let before = self.blocks.load_full();
         let after = change(&before);
         maintenance.waiting.push((Arc::downgrade(&before), sealed));
+        // Most of the time nothing looks different. It happens too seldom to find out.
+        self.head.changes().note_everything();
         self.blocks.store(Arc::new(after));
+        self.head.changes().note_everything();
     }
 
     /// All live series, by target and, within one, by labels.

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use storage_format::histogram::is_marker;
 
 use super::block::BlockSet;
 use super::head::{Head, Shard};
@@ -270,7 +271,8 @@ impl Iterator for CatchUp {
             one.read(&shard, TimeRange { from_ms: left.from_ms, to_ms }, &mut columns);
             drop(shard);
             let row = |(timestamp_ms, value)| TapRow { series: one.reference, timestamp_ms, value };
-            rows.extend(columns.iter().map(row));
+            // The listener is told of floats.
+            rows.extend(columns.iter().filter(|(_, value)| !is_marker(value.to_bits())).map(row));
         }
         rows.sort_by_key(|row| row.timestamp_ms);
         Some(TapBatch { series: Vec::new(), rows })

@@ -23,6 +23,9 @@ use crate::model::{Labels, Matcher, TimeRange};
 
 /// How often the log looks how much room the disk has left.
 const ROOM_INTERVAL: Duration = Duration::from_secs(1);
+/// Orders that wait for the next segment to be prepared, at most; with more it is not waited for. Maintenance is one at a
+/// time, so there are one or two.
+const ORDERS_WAITING_MAX: usize = 4;
 /// How long the log rests after a failure before it tries again.
 const LOG_RETRY: Duration = Duration::from_millis(500);
 
@@ -156,6 +159,8 @@ impl ShardLoop {
 pub(super) struct LogLoop {
     pub(super) writer: LogWriter,
     pub(super) inbox: Receiver<LogMessage>,
+    /// Orders that end the growing segment, until that holds nobody up; in the order in which they came.
+    pub(super) orders: Vec<LogMessage>,
     pub(super) wal_sync: WalSync,
     pub(super) failing: Arc<ArcSwapOption<String>>,
     pub(super) counters: Arc<StorageCounters>,
@@ -196,17 +201,17 @@ impl LogLoop {
         let order = first.and_then(|first| self.gather(first, &mut group));
         self.commit(&mut group);
         match order {
-            Some(LogMessage::Retire { floor_ms, belated_before }) => self.retire(floor_ms, belated_before),
-            Some(LogMessage::Rotate(reply)) => {
-                // Whoever asked may have left.
-                let _ = reply.send(self.writer.rotate());
-            }
             Some(LogMessage::Close) => {
                 self.finish();
                 return false;
             }
-            Some(LogMessage::Entry(_)) | None => {}
+            Some(order) => {
+                self.orders.push(order);
+                self.writer.ask_for_end();
+            }
+            None => {}
         }
+        self.prepare();
         if self.sync_is_due(self.last_sync) {
             self.last_sync = self.clock.monotonic();
             let synced = self.writer.sync();
@@ -230,6 +235,31 @@ impl LogLoop {
         None
     }
 
+    /// Does a piece of what the growing segment's end needs; then, if it may end, what waits for it.
+    fn prepare(&mut self) {
+        let prepared = self.writer.prepare();
+        if prepared.is_err() {
+            self.note(prepared);
+        }
+        if self.writer.may_end() || self.orders.len() > ORDERS_WAITING_MAX {
+            self.carry_out();
+        }
+    }
+
+    /// Carries out the orders that wait.
+    fn carry_out(&mut self) {
+        for order in std::mem::take(&mut self.orders) {
+            match order {
+                LogMessage::Retire { floor_ms, belated_before } => self.retire(floor_ms, belated_before),
+                LogMessage::Rotate(reply) => {
+                    // Whoever asked may have left.
+                    let _ = reply.send(self.writer.rotate());
+                }
+                LogMessage::Entry(_) | LogMessage::Close => unreachable!("they do not wait"),
+            }
+        }
+    }
+
     fn retire(&mut self, floor_ms: i64, belated_before: u32) {
         let retired = self.writer.finish_segment().and_then(|()| self.writer.retire(floor_ms, belated_before));
         if let Err(error) = retired {
@@ -238,7 +268,8 @@ impl LogLoop {
     }
 
     fn finish(&mut self) {
-        let finished = self.writer.finish_segment();
+        self.carry_out();
+        let finished = self.writer.close();
         if finished.is_err() {
             self.note(finished);
         }
@@ -317,6 +348,9 @@ impl LogLoop {
         if self.writer.is_broken() || self.room.is_short {
             return LOG_RETRY;
         }
+        if self.writer.is_preparing() {
+            return Duration::ZERO;
+        }
         match self.wal_sync {
             WalSync::Interval { interval_ms } => {
                 let passed = self.clock.monotonic().saturating_sub(last_sync);
@@ -372,7 +406,7 @@ impl Stepped {
         for index in 0..self.0.shards.len() {
             while self.step_shard(index) {}
         }
-        while !self.0.log.inbox.is_empty() {
+        while !self.0.log.inbox.is_empty() || !self.0.log.orders.is_empty() {
             self.step_log();
         }
     }

@@ -15,14 +15,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use storage_format::Corruption;
+use storage_format::histogram::is_marker;
 
 use super::block::BlockSet;
+pub use super::changes::Stamp;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
+use super::starts;
+use super::stored::{model_histogram, tell_resets};
 use crate::model::{FloatHistogram, Labels, Matcher, Sample, SeriesRef, TimeRange};
 
 /// Why a view, or a block, cannot answer. A view leaves damage out of its answers, see [`ReadView::left_out`].
@@ -77,6 +82,8 @@ pub struct SeriesView {
     /// Where damage in them is noted; there if they are.
     left_out: Option<LeftOut>,
     rest: Rest,
+    /// The series that holds the start times of its samples, if one does.
+    companion: Option<Box<SeriesView>>,
 }
 
 /// Where the samples behind the last block are.
@@ -100,6 +107,23 @@ impl ReadView {
         }
     }
 
+    /// What somebody who looks from now on may keep, and ask [`ReadView::unchanged_before_ms`] about later. None: nothing is
+    /// known of changes. `now`: of a monotonic clock. To be asked before anything is read.
+    pub fn stamp(&self, now: Duration) -> Option<Stamp> {
+        match &self.0 {
+            Source::Stored { head, .. } => Some(head.changes().stamp(now)),
+            Source::Given(_) => None,
+        }
+    }
+
+    /// What is older than this, in ms since 1970 UTC, is now as it was for who looked with the stamp.
+    pub fn unchanged_before_ms(&self, stamp: Stamp) -> i64 {
+        match &self.0 {
+            Source::Stored { head, .. } => head.changes().unchanged_before_ms(stamp),
+            Source::Given(_) => i64::MIN,
+        }
+    }
+
     /// A view of the given series, each with its samples ascending: for tests of those who read views.
     pub fn of_samples(series: Vec<(Labels, Vec<Sample>)>) -> ReadView {
         let given = |(labels, samples)| GivenSeries { labels: Arc::new(labels), samples, ..GivenSeries::default() };
@@ -114,19 +138,26 @@ impl ReadView {
     /// The series that satisfy all matchers and may have samples in `range`, in order of their labels.
     /// Fails when there are more than `limit`.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
-        let mut found = match &self.0 {
+        let mut found = self.find(matchers, range, limit)?;
+        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(found)
+    }
+
+    /// As [`ReadView::select`], in an order that stays as it is while no series comes or goes: to sort many series by
+    /// their labels takes longer than to look at the newest sample of each.
+    pub fn find(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
+        let found = match &self.0 {
             Source::Given(all) => select_given(all, matchers, range),
             Source::Stored { head, blocks, left_out } => {
                 left_out.note_lost(blocks, range);
                 let mut found = select_head(head, blocks, matchers, range, limit)?;
                 join_blocks(&mut found, blocks, left_out, matchers, range, limit)?;
-                found
+                found.with_companions()
             }
         };
         if found.len() > limit {
             return Err(ViewError::TooManySeries { limit });
         }
-        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(found)
     }
 
@@ -162,6 +193,7 @@ impl ReadView {
                 for member in blocks.overlapping(range) {
                     names.extend(left_out.unless_damaged(member.block.span(), None, member.block.label_names()));
                 }
+                names.remove(starts::START_LABEL);
             }
             _ => {
                 for series in self.select(matchers, range, usize::MAX)? {
@@ -175,6 +207,9 @@ impl ReadView {
     /// The values of one label of the series that satisfy all matchers, sorted. No matchers: of all series.
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
         let mut values = BTreeSet::new();
+        if starts::is_reserved(name) {
+            return Ok(Vec::new());
+        }
         match &self.0 {
             Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 left_out.note_lost(blocks, range);
@@ -195,6 +230,11 @@ impl ReadView {
     }
 }
 
+/// Whether a stored number is the marker of a native histogram.
+pub fn stands_for_histogram(value: f64) -> bool {
+    value.is_nan() && is_marker(value.to_bits())
+}
+
 impl GivenSeries {
     fn times_ms(&self) -> impl Iterator<Item = i64> {
         self.samples.iter().map(|sample| sample.timestamp_ms).chain(self.histograms.iter().map(|(time_ms, _)| *time_ms))
@@ -213,6 +253,7 @@ fn select_given(all: &Arc<Vec<GivenSeries>>, matchers: &[Matcher], range: TimeRa
         sealed: Vec::new(),
         left_out: None,
         rest: Rest::Given { all: all.clone(), index },
+        companion: None,
     };
     chosen.map(view).collect()
 }
@@ -223,11 +264,12 @@ fn select_head(
     matchers: &[Matcher],
     range: TimeRange,
     limit: usize,
-) -> Result<Vec<SeriesView>, ViewError> {
+) -> Result<Found, ViewError> {
     let floor_ms = blocks.floor_ms;
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for shard in head.shards() {
         let shard = shard.read();
+        let companions = shard.label_index().companions();
         for slot in shard.select(matchers) {
             let (Some(series), Some(reference)) = (shard.series(slot), shard.reference(slot)) else { continue };
             let behind_floor = TimeRange { from_ms: range.from_ms.max(floor_ms), to_ms: range.to_ms };
@@ -237,12 +279,14 @@ fn select_head(
             if !is_held(behind_floor, series.span()) && !is_held(range, series.belated_span()) {
                 continue;
             }
-            if found.len() >= limit {
+            let is_companion = companions.is_some_and(|companions| companions.contains(slot));
+            if !is_companion && found.series.len() >= limit {
                 return Err(ViewError::TooManySeries { limit });
             }
             let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
             let labels = shard.labels(reference).expect("a live series has labels");
-            found.push(SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), left_out: None, rest });
+            let list = if is_companion { &mut found.companions } else { &mut found.series };
+            list.push(SeriesView::new(labels, blocks, rest));
         }
     }
     Ok(found)
@@ -250,7 +294,7 @@ fn select_head(
 
 /// Puts the blocks' series to those of the head: one view a label set.
 fn join_blocks(
-    found: &mut Vec<SeriesView>,
+    found: &mut Found,
     blocks: &Arc<BlockSet>,
     left_out: &LeftOut,
     matchers: &[Matcher],
@@ -260,48 +304,94 @@ fn join_blocks(
     if blocks.overlapping(range).next().is_none() {
         return Ok(());
     }
-    let mut by_labels: HashMap<Arc<Labels>, usize> =
-        found.iter().enumerate().map(|(index, series)| (series.labels.clone(), index)).collect();
+    let (mut series_by_labels, mut companions_by_labels) = (by_labels(&found.series), by_labels(&found.companions));
     for (member_index, member) in blocks.members().iter().enumerate() {
         if !member.block.span().overlaps(range) {
             continue;
         }
         for (number, labels) in left_out.unless_damaged(member.block.span(), None, member.select(matchers)) {
+            let (list, by_labels) = if starts::is_companion(&labels) {
+                (&mut found.companions, &mut companions_by_labels)
+            } else {
+                (&mut found.series, &mut series_by_labels)
+            };
             let labels = Arc::new(labels);
             let index = *by_labels.entry(labels.clone()).or_insert_with(|| {
-                let blocks = blocks.clone();
-                found.push(SeriesView { labels, blocks, sealed: Vec::new(), left_out: None, rest: Rest::None });
-                found.len() - 1
+                list.push(SeriesView::new(labels, blocks, Rest::None));
+                list.len() - 1
             });
-            if found.len() > limit {
+            list[index].sealed.push((member_index as u32, number));
+            list[index].left_out.get_or_insert_with(|| left_out.clone());
+            if found.series.len() > limit {
                 return Err(ViewError::TooManySeries { limit });
             }
-            found[index].sealed.push((member_index as u32, number));
-            found[index].left_out.get_or_insert_with(|| left_out.clone());
         }
     }
     Ok(())
 }
 
+fn by_labels(series: &[SeriesView]) -> HashMap<Arc<Labels>, usize> {
+    series.iter().enumerate().map(|(index, series)| (series.labels.clone(), index)).collect()
+}
+
+/// What satisfies the matchers. A companion does when its base does: they ask for labels that both have.
+#[derive(Default)]
+struct Found {
+    series: Vec<SeriesView>,
+    companions: Vec<SeriesView>,
+}
+
+impl Found {
+    /// The series, each with its companion. One whose base holds nothing is left out.
+    fn with_companions(mut self) -> Vec<SeriesView> {
+        if !self.companions.is_empty() {
+            let bases = by_labels(&self.series);
+            for companion in self.companions {
+                if let Some(base) = bases.get(&starts::base_of(&companion.labels)) {
+                    self.series[*base].companion = Some(Box::new(companion));
+                }
+            }
+        }
+        self.series
+    }
+}
+
 impl SeriesView {
+    fn new(labels: Arc<Labels>, blocks: &Arc<BlockSet>, rest: Rest) -> SeriesView {
+        SeriesView { labels, blocks: blocks.clone(), sealed: Vec::new(), left_out: None, rest, companion: None }
+    }
+
     /// What names the series.
     pub fn labels(&self) -> &Arc<Labels> {
         &self.labels
     }
 
-    /// Whether there may be native histograms in it.
-    pub fn has_histograms(&self) -> bool {
-        match &self.rest {
-            Rest::Given { all, index } => !all[*index].histograms.is_empty(),
-            Rest::None | Rest::Head { .. } => false,
+    /// Appends the numbers and the native histograms in `range`, each ascending, staleness markers included. No moment has
+    /// both. What cannot be read for damage is left out, as by [`SeriesView::read`].
+    pub fn read_both(&self, range: TimeRange, numbers: &mut Columns, histograms: &mut Vec<(i64, Arc<FloatHistogram>)>) {
+        self.read(range, numbers);
+        if let Rest::Given { all, index } = &self.rest {
+            histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
+        } else if !numbers.histograms.is_empty() {
+            let from = histograms.len();
+            numbers.split_histograms(|time_ms, stored| histograms.push((time_ms, Arc::new(model_histogram(&stored)))));
+            tell_resets(&mut histograms[from..]);
         }
     }
 
-    /// Appends the native histograms in `range`, ascending by their times, staleness markers included.
-    pub fn read_histograms(&self, range: TimeRange, histograms: &mut Vec<(i64, Arc<FloatHistogram>)>) {
-        if let Rest::Given { all, index } = &self.rest {
-            histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
-        }
+    /// Whether there are native histograms in `range`. To find out takes as long as to read them.
+    pub fn has_histograms(&self, range: TimeRange) -> bool {
+        let (mut numbers, mut histograms) = (Columns::default(), Vec::new());
+        self.read_both(range, &mut numbers, &mut histograms);
+        !histograms.is_empty()
+    }
+
+    /// The newest sample that is not younger than the moment, if it is known without decoding anything: that is, if it is
+    /// the newest of all. It may be a staleness marker, or stand for a native histogram.
+    pub fn newest_by(&self, moment_ms: i64) -> Option<Sample> {
+        let Rest::Head { head, series, .. } = &self.rest else { return None };
+        let shard = head.read_shard(series.shard());
+        shard.by_ref(*series)?.newest().filter(|sample| sample.timestamp_ms <= moment_ms)
     }
 
     /// The times of the samples in `range` of which it is known since when they count, ascending, and that time.
@@ -311,7 +401,13 @@ impl SeriesView {
                 let starts = all[*index].starts_ms.range(range.from_ms..=range.to_ms);
                 starts.map(|(time_ms, start_ms)| (*time_ms, *start_ms)).collect()
             }
-            Rest::Given { .. } | Rest::None | Rest::Head { .. } => Vec::new(),
+            Rest::Given { .. } => Vec::new(),
+            Rest::None | Rest::Head { .. } => {
+                let Some(companion) = &self.companion else { return Vec::new() };
+                let mut columns = Columns::default();
+                companion.read(range, &mut columns);
+                columns.iter().map(|(time_ms, start_ms)| (time_ms, start_ms as i64)).collect()
+            }
         }
     }
 

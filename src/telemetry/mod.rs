@@ -24,7 +24,7 @@ mod process;
 mod registry;
 
 pub use logging::start_logging;
-pub use process::{memory_bytes, register_process};
+pub use process::{hostname, memory_bytes, register_process, threads_count};
 pub use registry::{Counter, Gauge, Latency, Registry};
 
 #[cfg(test)]

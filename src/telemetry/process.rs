@@ -25,6 +25,16 @@ pub fn memory_bytes() -> u64 {
     machine.into_iter().chain(group).min().unwrap_or(1 << 30)
 }
 
+/// What the machine calls itself; empty if it does not say.
+pub fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// How many threads this process has; 0 if the system does not say.
+pub fn threads_count() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
 fn resident_bytes() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -9,7 +9,8 @@
 use storage_format::block::{self, SeriesEntry, SymbolCache};
 use storage_format::column::{Decoder, Numbers};
 use storage_format::frame::{Event, FileHeader, Reader};
-use storage_format::group::{GroupReader, Scratch, read_column};
+use storage_format::group::{GroupReader, Scratch, read_column, read_histograms};
+use storage_format::histogram::{Appender, PagesReader, StreamReader};
 use storage_format::manifest::Manifest;
 use storage_format::metadata::{self, Family};
 use storage_format::outbox::{Delivered, GivenUp, Notification};
@@ -22,7 +23,7 @@ use crate::seal;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them. Where there is a golden file of the name, it is an input that the target accepts.
-pub(crate) const TARGETS: [Target; 11] = [
+pub(crate) const TARGETS: [Target; 12] = [
     ("log", framed),
     ("outbox", framed),
     ("detector", framed),
@@ -31,6 +32,7 @@ pub(crate) const TARGETS: [Target; 11] = [
     ("chunk", chunk),
     ("column", column),
     ("group", group),
+    ("histogram", histogram),
     ("block", block),
     ("tombstones", tombstones),
     ("manifest", manifest),
@@ -63,6 +65,7 @@ fn read_records(records: Reader<'_>) {
         let _ = log::decode_rows(payload, |_, _, _| ());
         let _ = log::decode_samples(payload, |_, _, _| ());
         let _ = log::decode_deletion(payload);
+        let _ = log::decode_histograms(payload, |_, _, _| ());
         let _ = (Family::decode(payload), metadata::decode_end(payload), Group::decode(payload));
         let _ = (Notification::decode(payload), Delivered::decode(payload), GivenUp::decode(payload));
     }
@@ -103,6 +106,29 @@ fn column(mut bytes: &[u8]) {
     }
 }
 
+/// Histograms behind their number as `u16`: as a stream and as pages.
+fn histogram(bytes: &[u8]) {
+    let Some(([a, b], bytes)) = bytes.split_first_chunk() else { return };
+    let count = u16::from_le_bytes([*a, *b]);
+    let (mut reader, mut read) = (StreamReader::new(bytes, count.into()), 0);
+    while let Ok(Some((_, histogram))) = reader.read() {
+        assert!(histogram.same_bits(histogram), "what is read is whole");
+        read += 1;
+    }
+    assert!(read <= count, "no more than there are");
+    if let Ok(mut appender) = Appender::resume(bytes, count.into()) {
+        let mut stream = bytes.to_vec();
+        appender.append(&mut stream, 0, &storage_format::histogram::Histogram::stale());
+        let again = Appender::resume(&stream, appender.count()).expect("a stream goes on where it ended");
+        assert_eq!(again.last_timestamp(), 0);
+    }
+    let (mut reader, mut read) = (PagesReader::new(bytes, count.into()), 0);
+    while let Ok(Some(_)) = reader.read() {
+        read += 1;
+    }
+    assert!(read <= count, "no more than there are");
+}
+
 fn group(bytes: &[u8]) {
     read_group(bytes);
     read_group(&seal::group(bytes));
@@ -113,6 +139,7 @@ fn read_group(bytes: &[u8]) {
     let (mut scratch, mut timestamps_ms, mut values) = (Scratch::default(), Vec::new(), Vec::new());
     for column in 0..=reader.column_count() {
         let _ = reader.read(column, &mut scratch, &mut timestamps_ms, &mut values);
+        let _ = read_histograms(bytes, column, &mut scratch, |_, _| ());
         let count = timestamps_ms.len();
         assert_eq!(values.len(), count, "as many values as timestamps");
         assert!(timestamps_ms.is_sorted(), "timestamps of a column ascend");

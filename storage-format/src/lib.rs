@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | log segment | [`frame`] (records), [`log`] (what is in them) |
 //! | block | [`block`] (regions), [`group`], [`mod@column`] (samples), [`index`] (series by label) |
+//! | native histograms | [`histogram`]: streams in memory, pages of columns |
 //! | block of version 1 | [`block_v1`], [`chunk`], [`index_v1`] |
 //! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |
@@ -32,6 +33,7 @@ mod decimal;
 mod entropy;
 pub mod frame;
 pub mod group;
+pub mod histogram;
 pub mod index;
 pub mod index_v1;
 pub mod log;

@@ -9,6 +9,7 @@ mod seal;
 mod targets;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use peak_alloc::PeakAlloc;
 use storage_format::block::{BlockRange, BlockWriter};
@@ -17,6 +18,7 @@ use storage_format::chunk::{self, Appender, KIND_DELTA};
 use storage_format::column::{self, Effort, Numbers};
 use storage_format::frame::{FileHeader, FileKind, begin_record, seal_group, seal_payload};
 use storage_format::group::{Column, GroupEncoder};
+use storage_format::histogram::{self, Histogram, Layout, Span};
 use storage_format::manifest::{Cause, Manifest, ManifestFile};
 use storage_format::tombstones::Tombstone;
 use storage_format::{log, tombstones};
@@ -61,7 +63,10 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
         "log" => seeds.push(log_file()),
         "chunk" => seeds.push(stored_chunk()),
         "column" => seeds.push(columns()),
-        "group" => seeds.extend([group(2, 3, Effort::Fresh), group(40, 120, Effort::Compact)]),
+        "histogram" => seeds.extend([histograms(false), histograms(true)]),
+        "group" => {
+            seeds.extend([group(2, 3, Effort::Fresh), group(40, 120, Effort::Compact), group_of_histograms()]);
+        }
         "block" => {
             seeds.extend(golden("whole"));
             seeds.extend([block(300), block_of_version_1()]);
@@ -103,7 +108,7 @@ fn log_file() -> Vec<u8> {
     let mut chance = Chance(1);
     let header = FileHeader::new(FileKind::Log, 3, 1_700_000_000_000, 5);
     let (mut file, mut chain) = (header.encode().to_vec(), header.chain_start());
-    for number in 0..6 {
+    for number in 0..7 {
         let mut records = Vec::new();
         let start = begin_record(&mut records);
         let rows: Vec<(u64, i64, f64)> =
@@ -113,9 +118,17 @@ fn log_file() -> Vec<u8> {
                 (0..9).for_each(|series| log::append_series(&mut records, series, [("__name__", "up"), ("node", "7")]))
             }
             5 => log::append_deletion(&mut records, 0, 99, &[1u64, 5, 3]),
+            6 => {
+                let stale = Histogram::stale();
+                log::append_histograms(
+                    &mut records,
+                    &[(1u64, 7, &Histogram::default()), (1, 8, &stale), (4, 7, &stale)],
+                );
+            }
             _ => log::append_samples(&mut records, &rows),
         }
-        let kinds = [log::KIND_SERIES, log::KIND_SAMPLES, log::KIND_BELATED, 3, 3, log::KIND_DELETION];
+        let kinds =
+            [log::KIND_SERIES, log::KIND_SAMPLES, log::KIND_BELATED, 3, 3, log::KIND_DELETION, log::KIND_HISTOGRAMS];
         seal_payload(&mut records, start, kinds[number], 1);
         chain = seal_group(&mut records, chain, 0);
         file.extend_from_slice(&records);
@@ -154,6 +167,54 @@ fn columns() -> Vec<u8> {
         out.extend_from_slice(&body);
         before = numbers;
     }
+    out
+}
+
+/// Two layouts, one behind the other, with numbers of several natures and series that end.
+fn observed(count: u32, chance: &mut Chance) -> Vec<Histogram> {
+    let mut layout = Arc::new(Layout::default());
+    let mut one = |number: u32| {
+        if number.is_multiple_of(30) {
+            let spans = |offset| vec![Span { offset, length: 3 }, Span { offset: 2, length: 1 + number / 30 }];
+            let custom_values = if number == 90 { vec![0.5, 1.0] } else { Vec::new() }.into();
+            layout = Arc::new(Layout { custom_values, positive: spans(-2), negative: spans(4), ..Layout::default() });
+        }
+        let buckets = layout.positive.iter().map(|span| span.length as usize).sum();
+        let nature = if number % 40 < 30 { 6 } else { 4 };
+        let [positive, negative] = [(); 2].map(|()| values(nature, buckets, chance));
+        let [sum, count] = [0, nature].map(|nature| values(nature, 1, chance)[0]);
+        let histogram = Histogram { layout: layout.clone(), sum, count, positive, negative, ..Histogram::default() };
+        if number % 17 == 16 { Histogram::stale() } else { histogram }
+    };
+    (0..count).map(&mut one).collect()
+}
+
+/// As the target of histograms reads them: as pages or as a stream.
+fn histograms(as_pages: bool) -> Vec<u8> {
+    let mut chance = Chance(5);
+    let samples = observed(120, &mut chance);
+    let mut out = (samples.len() as u16).to_le_bytes().to_vec();
+    if as_pages {
+        histogram::encode_pages(&samples, Effort::Compact, &mut out);
+    } else {
+        let mut appender = histogram::Appender::default();
+        let times = timestamps(1, samples.len(), &mut chance);
+        times.into_iter().zip(&samples).for_each(|(time_ms, sample)| appender.append(&mut out, time_ms, sample));
+    }
+    out
+}
+
+/// A column of histograms with floats among them, and one of floats.
+fn group_of_histograms() -> Vec<u8> {
+    let mut chance = Chance(6);
+    let (times, floats) = (timestamps(1, 60, &mut chance), values(6, 60, &mut chance));
+    let samples = observed(30, &mut chance);
+    let marked =
+        |(number, float): (usize, &f64)| if number < 30 { f64::from_bits(samples[number].marker()) } else { *float };
+    let mixed: Vec<f64> = floats.iter().enumerate().map(marked).collect();
+    let columns = [&mixed, &floats].map(|values| Column { timestamps_ms: &times, values });
+    let mut out = Vec::new();
+    GroupEncoder::default().encode_with_histograms(&columns, &[&samples], Effort::Compact, &mut out);
     out
 }
 

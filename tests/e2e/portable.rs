@@ -22,7 +22,7 @@ const HOUR_MS: i64 = 3_600_000;
 const EVERYTHING: &str = r#"match[]={__name__!=""}"#;
 
 /// Samples by series, a series written as `promtool` does; values as bits.
-type Samples = BTreeMap<String, Vec<(i64, u64)>>;
+pub(crate) type Samples = BTreeMap<String, Vec<(i64, u64)>>;
 
 fn run(program: &Path, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
@@ -37,26 +37,26 @@ fn run_well(program: &Path, arguments: &[&str]) -> String {
 }
 
 /// `dozor import` into the engine: exit code, and what it prints on both.
-fn import(engine: &Engine, source: &[&str]) -> (i32, String) {
+pub(crate) fn import(engine: &Engine, source: &[&str]) -> (i32, String) {
     let url = format!("http://{}", engine.address);
     ended(run(dozor(), &[&["import", "--url", &url], source].concat()))
 }
 
 /// Exit code, and what was printed.
-fn ended(output: Output) -> (i32, String) {
+pub(crate) fn ended(output: Output) -> (i32, String) {
     let printed = [output.stdout, output.stderr].concat();
     (output.status.code().expect("it ends by itself"), String::from_utf8_lossy(&printed).into_owned())
 }
 
 /// What the engine exports, as `curl` brings it.
-fn export(engine: &Engine) -> String {
+pub(crate) fn export(engine: &Engine) -> String {
     let address = format!("http://{}/api/v1/export", engine.address);
     let curl = installed("curl", "curl");
     run_well(&curl, &["--silent", "--show-error", "--fail", "--get", &address, "--data-urlencode", EVERYTHING])
 }
 
 /// Reads an export without our own reader.
-fn samples_in(export: &str) -> Samples {
+pub(crate) fn samples_in(export: &str) -> Samples {
     let mut samples = Samples::new();
     for text in export.lines() {
         let line: Value = serde_json::from_str(text).expect("a line is JSON");
@@ -107,7 +107,7 @@ fn one_nan(samples: Samples) -> Samples {
     samples.into_iter().map(|(series, samples)| (series, samples.into_iter().map(cut).collect())).collect()
 }
 
-fn assert_same(ours: &Samples, theirs: &Samples) {
+pub(crate) fn assert_same(ours: &Samples, theirs: &Samples) {
     assert!(!theirs.is_empty(), "this compares nothing");
     for (series, samples) in theirs {
         let own = ours.get(series).unwrap_or_else(|| panic!("{series} is missing"));
@@ -127,14 +127,14 @@ fn dozor_with_history(folder: &Path) -> Engine {
 }
 
 /// One that takes the samples of a series in any order.
-fn dozor_for_backfill(folder: &Path) -> Engine {
+pub(crate) fn dozor_for_backfill(folder: &Path) -> Engine {
     let settings = folder.join("dozor.yml");
     fs::write(&settings, "retention: 0\nhead: { out_of_order_window: 400d }\n").expect("the folder can be written");
     Engine::start(folder, &[&format!("--config={}", settings.display())])
 }
 
 /// Series of `count` samples each, 15 s apart, in OpenMetrics's format.
-fn openmetrics(series: usize, count: i64, start_ms: i64) -> String {
+pub(crate) fn openmetrics(series: usize, count: i64, start_ms: i64) -> String {
     let mut text = String::new();
     for at in 0..count {
         for index in 0..series {

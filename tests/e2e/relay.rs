@@ -83,12 +83,29 @@ fn message(from: &mut impl BufRead, to: &mut impl Write) -> io::Result<String> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    assert!(header(&head, "transfer-encoding").is_none(), "this relay knows lengths only: {head}");
-    let length = header(&head, "content-length").map_or(0, |length| length.parse().expect("a length is a number"));
     let mut whole = head.clone().into_bytes();
-    from.take(length).read_to_end(&mut whole)?;
+    if header(&head, "transfer-encoding") == Some("chunked") {
+        pieces(from, &mut whole)?;
+    } else {
+        let length = header(&head, "content-length").map_or(0, |length| length.parse().expect("a length is a number"));
+        from.take(length).read_to_end(&mut whole)?;
+    }
     to.write_all(&whole)?;
     Ok(head)
+}
+
+/// Reads a body that comes in pieces, each behind a line with its length in hex, up to the empty one.
+fn pieces(from: &mut impl BufRead, whole: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        let start = whole.len();
+        from.read_until(b'\n', whole)?;
+        let line = String::from_utf8_lossy(&whole[start..]).into_owned();
+        let length = u64::from_str_radix(line.trim_end(), 16).map_err(|_| io::ErrorKind::InvalidData)?;
+        from.take(length + 2).read_to_end(whole)?;
+        if length == 0 {
+            return Ok(());
+        }
+    }
 }
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {

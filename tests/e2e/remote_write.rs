@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::api::{Series, get, instant};
-use crate::client::Client;
+use crate::api::{Series, ask, get, instant};
+use crate::client::{Client, percent_encoded};
 use crate::engine::Engine;
 use crate::process::{Process, free_address, peer, wait_for_listener};
 use crate::prometheus::{assert_no_scrape_is_lost, scrape_config, start_node_exporter, stored};
@@ -20,6 +20,7 @@ use dozor::clock::Clock;
 
 const SECOND_MS: i64 = 1000;
 const VERSION_2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+const HISTOGRAMS_WRITTEN: &str = "x-prometheus-remote-write-histograms-written";
 const SAMPLES_WRITTEN: &str = "x-prometheus-remote-write-samples-written";
 
 /// One queue, so that samples come in the order of the scrapes and a later one proves all earlier ones.
@@ -230,15 +231,99 @@ fn k6_brings_its_counters_and_trends() {
 }
 
 #[test]
-fn native_histograms_of_k6_are_refused_and_their_neighbours_stored() {
+fn native_histograms_of_k6_are_stored_with_their_neighbours() {
     let folder = TempDir::new().expect("a temporary folder");
     let engine = Engine::start(folder.path(), &[]);
     run_k6(folder.path(), &engine, "K6_PROMETHEUS_RW_TREND_AS_NATIVE_HISTOGRAM=true");
     assert_eq!(last(&engine, r#"k6_sold_total{product="tea"}"#), Some(30.0));
-    let metrics = engine.client().get("/metrics").expect("the metrics can be read").text();
-    let refused =
-        metrics.lines().find_map(|line| line.strip_prefix(r#"dozor_write_requests_total{outcome="refused"} "#));
-    assert!(refused.is_some_and(|count| count != "0"), "requests with histograms are refused in part: {refused:?}");
-    let printed = fs::read_to_string(folder.path().join("k6.log")).expect("k6 printed something");
-    assert!(printed.contains("400"), "k6 is told: {printed}");
+    let query = |function: &str| {
+        let query = format!("{function}(last_over_time(k6_wait[5m]))");
+        let found = instant(engine.address, &query, Clock::system().now_ms() + SECOND_MS);
+        found.into_values().next().map(|samples| samples[0].1)
+    };
+    assert_eq!((query("histogram_count"), query("histogram_sum")), (Some(10.0), Some(2.5)));
+}
+
+/// Both versions side by side, with native histograms, of which Prometheus has some of its own.
+fn histogram_config(servers: &[(SocketAddr, &str)]) -> String {
+    let queue = "{ max_shards: 1, batch_send_deadline: 500ms, max_backoff: 1s }";
+    let queues = servers.iter().map(|(server, message)| {
+        format!(
+            "  - {{ url: 'http://{server}/api/v1/write', name: '{message}', protobuf_message: {message}, \
+             send_native_histograms: true, queue_config: {queue} }}\n"
+        )
+    });
+    "remote_write:\n".to_owned() + &queues.collect::<String>()
+}
+
+/// What a query gives, as it stands in the answer: series by their labels.
+fn told(server: SocketAddr, query: &str, at_ms: i64) -> BTreeMap<String, Value> {
+    let form = format!("query={}&time={}", percent_encoded(query), at_ms as f64 / 1000.0);
+    let data = ask(server, "/api/v1/query", &form);
+    let all = data["result"].as_array().expect("a list of series").iter();
+    all.map(|one| (one["metric"].to_string(), one.clone())).collect()
+}
+
+/// The newest moment of which `server` has a native histogram, if it has some scrapes of them.
+fn histograms_until(server: SocketAddr) -> Option<i64> {
+    let now_ms = Clock::system().now_ms() + SECOND_MS;
+    let all = told(server, r#"prometheus_http_request_duration_seconds{handler="/metrics"}[5m]"#, now_ms);
+    let histograms = all.values().next()?["histograms"].as_array()?.clone();
+    let newest_s = histograms.last()?[0].as_f64().filter(|_| histograms.len() >= 8)?;
+    Some((newest_s * 1000.0) as i64)
+}
+
+/// Asked with the name of a metric in place of `H`.
+const HISTOGRAM_QUERIES: [&str; 6] = [
+    "H[1m]",
+    "rate(H[8s])",
+    "histogram_quantile(0.9, sum(rate(H[8s])))",
+    "histogram_count(H)",
+    "histogram_avg(increase(H[8s]))",
+    "histogram_fraction(0, 0.005, sum by (job) (H))",
+];
+
+#[test]
+fn native_histograms_of_prometheus_3_are_its_own_to_the_last_digit_also_after_a_kill() {
+    let (first_folder, second_folder) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    let (mut first, mut second) = (Engine::start(first_folder.path(), &[]), Engine::start(second_folder.path(), &[]));
+    let relays = [Relay::start(first.address), Relay::start(second.address)];
+    let address = free_address();
+    let servers =
+        [(relays[0].address, "prometheus.WriteRequest"), (relays[1].address, "io.prometheus.write.v2.Request")];
+    let config = first_folder.path().join("prometheus.yml");
+    let text = scrape_config(&[("prometheus", address)]) + &histogram_config(&servers);
+    fs::write(&config, text).expect("the folder can be written");
+    let arguments = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", first_folder.path().join("prometheus").display()),
+        format!("--web.listen-address={address}"),
+        "--enable-feature=native-histograms".to_owned(),
+    ];
+    let mut server = Process::start("prometheus", &peer("prometheus"), &arguments, first_folder.path());
+    wait_for_listener(&mut server, address);
+    let newest_ms = |engine: &Engine| wait_for("histograms arrive", || histograms_until(engine.address));
+    let at_ms = newest_ms(&first).min(newest_ms(&second)) - 2 * SECOND_MS;
+    let compare = |engine: &Engine, when: &str| {
+        for query in HISTOGRAM_QUERIES {
+            let query = query.replace('H', "prometheus_http_request_duration_seconds");
+            let (ours, theirs) = (told(engine.address, &query, at_ms), told(address, &query, at_ms));
+            assert!(!theirs.is_empty(), "{query}: Prometheus says nothing, so this compares nothing");
+            assert_eq!(ours, theirs, "{query} {when}");
+        }
+    };
+    for engine in [&mut first, &mut second] {
+        compare(engine, "as it came");
+        engine.kill();
+        engine.start_again();
+        compare(engine, "after a kill");
+    }
+    for (relay, (_, message)) in relays.iter().zip(servers) {
+        let exchanges = relay.exchanges();
+        let written = exchanges.iter().filter(|exchange| exchange.status() == 204);
+        let counted = written.filter_map(|exchange| exchange.answered(HISTOGRAMS_WRITTEN)?.parse::<u64>().ok());
+        assert!(counted.sum::<u64>() >= 8, "{message}: {exchanges:?}");
+        let is_refused = |exchange: &&Exchange| matches!(exchange.status(), 400 | 415);
+        assert!(exchanges.iter().find(is_refused).is_none(), "{message}: {exchanges:?}");
+    }
 }

@@ -8,6 +8,8 @@
 //! Labels of the address, in the path or as `extra_label`, take the place of a series' own. Samples without a time get the one
 //! of `timestamp` in ms, or the present one.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::StatusCode;
@@ -16,9 +18,10 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use super::super::bulk::{add_extra_labels, add_label};
 use super::super::call::Call;
 use super::super::reply::{ApiError, Reply};
-use super::super::request::{Parameters, percent_decode};
+use super::super::request::Parameters;
 use super::super::write::{header, read_body, told};
 use crate::ingest::TextPush;
+use crate::model::percent_decoded;
 
 /// `/api/v1/import/prometheus`
 pub(in super::super) async fn import_text(call: Call) -> Result<Reply, ApiError> {
@@ -56,7 +59,7 @@ async fn import(call: Call, mut extra_labels: Vec<(String, String)>) -> Result<R
 
 /// Reads `job/backup/instance/db1`; a value behind `name@base64` is base64 for addresses, with or without padding.
 fn labels_of_path(path: &str) -> Result<Vec<(String, String)>, ApiError> {
-    let parts: Option<Vec<String>> = path.split('/').map(percent_decode).collect();
+    let parts: Option<Vec<Cow<'_, str>>> = path.split('/').map(percent_decoded).collect();
     let parts = parts.ok_or_else(|| ApiError::bad_data("invalid URL escape or not UTF-8 in the path"))?;
     let mut labels = Vec::new();
     for pair in parts.chunks(2) {
@@ -65,7 +68,7 @@ fn labels_of_path(path: &str) -> Result<Vec<(String, String)>, ApiError> {
         };
         match name.strip_suffix("@base64") {
             Some(name) => add_label(&mut labels, name.to_owned(), of_base64(value)?)?,
-            None => add_label(&mut labels, name.clone(), value.clone())?,
+            None => add_label(&mut labels, name.to_string(), value.to_string())?,
         }
     }
     match labels.first() {

@@ -12,7 +12,7 @@
 
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, StatusCode};
 use jiff::Timestamp;
 
 use super::super::admin;
@@ -20,9 +20,9 @@ use super::super::call::Call;
 use super::super::json::{JsonText, success};
 use super::super::reply::{ApiError, Reply, json, text};
 use super::super::request::Parameters;
-use super::super::write::{header, read_body, with_retry_after};
+use super::super::write::{header, read_body, told};
 use crate::config::parse_duration_ms;
-use crate::ingest::{Group, GroupKey, MetricKind, Push, PushError, ShownMetric, ShownValue};
+use crate::ingest::{Group, GroupKey, MetricKind, Push, ShownMetric, ShownValue};
 
 const TTL: HeaderName = HeaderName::from_static("x-dozor-ttl");
 /// What stands before the group in an address.
@@ -75,20 +75,6 @@ fn time_to_live(head: &Parts) -> Result<Option<i64>, String> {
         parse_duration_ms(text).map_err(|what| format!("the time to live {text:?} {what}, like 90m or 26h"))
     };
     given.map(read).transpose()
-}
-
-fn told(outcome: Result<(), PushError>, status: StatusCode) -> Reply {
-    match outcome {
-        Ok(()) => {
-            let mut reply = Response::default();
-            *reply.status_mut() = status;
-            reply
-        }
-        Err(error) => {
-            let status = StatusCode::from_u16(error.status()).expect("ingest names statuses of HTTP");
-            with_retry_after(text(status, error.told()), error.retry_after_s())
-        }
-    }
 }
 
 /// One group in the Pushgateway's shape: what is about the group itself stands between its families.

@@ -2,8 +2,12 @@
 
 mod admin;
 mod bulk;
+mod compress;
 mod connections;
+mod costs;
+mod federate;
 mod influx;
+mod language;
 mod lifecycle;
 mod limits;
 mod prometheus;
@@ -24,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::WalSync;
+use crate::config::WebhookConfig;
 use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange};
@@ -89,6 +93,20 @@ fn firing() -> Vec<Alert> {
     vec![Alert { labels, annotations, starts_at_ms: 1_500, ends_at_ms: None, generator_url: String::new() }]
 }
 
+/// Settings with something in them that is nobody's business.
+fn config() -> Config {
+    let url = "https://user:pw@pager.example/hook/t0ken?key=1".to_owned();
+    let webhook = WebhookConfig { name: "pager".to_owned(), url, secret_file: Some(PathBuf::from("/etc/key")) };
+    let features = vec!["promql-delayed-name-removal".to_owned()];
+    Config { webhooks: vec![webhook], features, ..Config::default() }
+}
+
+/// A journal in memory.
+fn journal() -> QueryJournal {
+    let opened = QueryJournal::open(&SimulatedDisk::new(), &PathBuf::from("/data/queries.active"), 4);
+    opened.expect("an empty disk takes a file").0
+}
+
 /// What a server serves, on an empty database.
 fn services(
     admin_api: bool,
@@ -120,6 +138,9 @@ fn services(
         rules: Arc::new(rules()),
         firing: Arc::new(firing),
         damage: Arc::new(damage),
+        journal: Arc::new(journal()),
+        config: Arc::new(config()),
+        started_ms: NOW_MS - 1_000,
         clock: Clock::manual(NOW_MS),
     })
 }
@@ -276,7 +297,10 @@ pub(super) struct Client {
 pub(super) struct Answered {
     pub(super) status: u16,
     pub(super) head: String,
+    /// The body as text; what is none is shown as well as it can be.
     pub(super) body: String,
+    /// The body as it came, put together where it came in pieces.
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Answered {
@@ -324,14 +348,43 @@ impl Client {
         };
         let head = String::from_utf8(self.received.drain(..end).collect()).expect("a head is text");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a head has a status");
-        let mut answered = Answered { status, head, body: String::new() };
+        let mut answered = Answered { status, head, body: String::new(), bytes: Vec::new() };
+        if has_body && answered.header("transfer-encoding") == Some("chunked") {
+            answered.bytes = self.pieces().await;
+            answered.body = String::from_utf8_lossy(&answered.bytes).into_owned();
+            return Some(answered);
+        }
         let length: usize = answered.header("content-length").map_or(0, |length| length.parse().expect("a number"));
         let length = if has_body { length } else { 0 };
         while self.received.len() < length {
             assert!(self.receive().await, "the body breaks off");
         }
-        answered.body = String::from_utf8(self.received.drain(..length).collect()).expect("bodies are text");
+        answered.bytes = self.received.drain(..length).collect();
+        answered.body = String::from_utf8_lossy(&answered.bytes).into_owned();
         Some(answered)
+    }
+
+    /// The body of an answer that comes in pieces, each behind its length.
+    async fn pieces(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let line_end = loop {
+                if let Some(end) = self.received.windows(2).position(|window| window == b"\r\n") {
+                    break end;
+                }
+                assert!(self.receive().await, "the body breaks off");
+            };
+            let line = String::from_utf8_lossy(&self.received[..line_end]).into_owned();
+            let length = usize::from_str_radix(&line, 16).expect("a length in hex");
+            while self.received.len() < line_end + 2 + length + 2 {
+                assert!(self.receive().await, "the body breaks off");
+            }
+            body.extend_from_slice(&self.received[line_end + 2..line_end + 2 + length]);
+            self.received.drain(..line_end + 2 + length + 2);
+            if length == 0 {
+                return body;
+            }
+        }
     }
 
     /// Whether more came before the server closed.
@@ -363,19 +416,7 @@ fn damage() -> Vec<MetDamage> {
 
 /// An empty database in memory.
 fn storage() -> Arc<Storage> {
-    let options = StorageOptions {
-        data_dir: PathBuf::from("/data"),
-        shard_count: 1,
-        wal_sync: WalSync::Always,
-        retention_ms: 0,
-        retention_rules: Vec::new(),
-        retention_bytes: 0,
-        out_of_order_window_ms: 3_600_000,
-        series_max: 1_000,
-        head_bytes_max: usize::MAX,
-        hash_seed: 7,
-        recovery: Arc::default(),
-    };
+    let options = StorageOptions::of_tests(1);
     let disk = Arc::new(SimulatedDisk::new());
     let opened = Storage::open(options, disk, Clock::manual(NOW_MS), Arc::new(|_| false));
     opened.expect("an empty disk has no damage").0

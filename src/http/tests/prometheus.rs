@@ -139,8 +139,12 @@ async fn wrong_parameters_are_named_as_prometheus_names_them() {
     let steps = "zero or negative query resolution step widths are not accepted. Try a positive integer";
     let of = |name: &str, what: &str| format!(r#"invalid parameter \"{name}\": {what}"#);
     for (target, error) in [
-        ("query?query=up&time=x", of("time", not_a_time)),
-        ("query?query=up&time=NaN", of("time", r#"cannot parse \"NaN\" to a valid timestamp"#)),
+        ("query?query=up&time=x", of("time", &format!("invalid time value for 'time': {not_a_time}"))),
+        (
+            "query?query=up&time=NaN",
+            of("time", r#"invalid time value for 'time': cannot parse \"NaN\" to a valid timestamp"#),
+        ),
+        ("query?query=up&lookback_delta=x", format!("error parsing lookback delta duration: {not_a_duration}")),
         ("query?query=up&timeout=x", of("timeout", not_a_duration)),
         ("query_range?query=1&start=x&end=1&step=1", of("start", not_a_time)),
         ("query_range?query=1&start=0&step=1", of("end", r#"cannot parse \"\" to a valid timestamp"#)),
@@ -150,8 +154,13 @@ async fn wrong_parameters_are_named_as_prometheus_names_them() {
         ("query_range?query=1&start=5&end=1&step=1", of("end", "end timestamp must not be before start time")),
         ("query_range?query=1&start=0&end=11001&step=1", points.to_owned()),
         ("series", "no match[] parameter provided".to_owned()),
-        ("labels?start=x", of("start", not_a_time)),
-        ("labels?limit=-1", of("limit", r#"\"-1\" is not a whole number from 0 up"#)),
+        ("labels?start=x", of("start", &format!("invalid time value for 'start': {not_a_time}"))),
+        ("labels?match[]=up%7B", "1:4: parse error: unexpected end of input inside braces".to_owned()),
+        ("label/job/values?match[]=%7B%7D", "match[] must contain at least one non-empty matcher".to_owned()),
+        ("labels?limit=-1", of("limit", "limit must be non-negative")),
+        ("labels?limit=x", of("limit", r#"strconv.Atoi: parsing \"x\": invalid syntax"#)),
+        ("label/U__/values", r#"invalid label name: \"\""#.to_owned()),
+        ("status/tsdb?limit=0", "limit must be a positive number".to_owned()),
         ("query?query=%zz", r#"invalid URL escape or not UTF-8: \"%zz\""#.to_owned()),
         ("query?query=%ff", r#"invalid URL escape or not UTF-8: \"%ff\""#.to_owned()),
     ] {

@@ -2,7 +2,6 @@
 
 use super::super::json::{self, JsonText};
 use super::super::parameters::{parse_span_ms, parse_time_ms, unescape_label_name};
-use super::super::request::percent_decode;
 use super::*;
 use crate::query::{Answer, Sampled, Value};
 
@@ -44,14 +43,6 @@ fn label_names_are_unescaped_as_prometheus_escapes_them() {
 }
 
 #[test]
-fn percent_escapes_are_bytes_of_utf_8() {
-    assert_eq!(percent_decode("a%2Bb%e2%82%AC").as_deref(), Some("a+b€"));
-    for wrong in ["%", "%4", "%zz", "%ff", "%+1"] {
-        assert_eq!(percent_decode(wrong), None, "{wrong}");
-    }
-}
-
-#[test]
 fn strings_are_escaped_as_json_needs_it() {
     let mut text = JsonText::new();
     let awkward = "\u{0}\u{1f} \"\\/\n\r\t\u{7f}€😀</script>";
@@ -83,7 +74,7 @@ fn values_are_written_as_go_writes_them() {
             warnings: Vec::new(),
             infos: Vec::new(),
         };
-        let text = String::from_utf8(json::answer(&answer).into_bytes()).expect("JSON is UTF-8");
+        let text = String::from_utf8(json::answer(&answer, None).into_bytes()).expect("JSON is UTF-8");
         let expected = format!(
             r#"{{"status":"success","data":{{"resultType":"vector","result":[{{"metric":{{}},"value":[-1.001,"{expected}"]}}]}}}}"#
         );
@@ -95,7 +86,7 @@ fn values_are_written_as_go_writes_them() {
 fn warnings_and_infos_are_there_only_when_there_are_any() {
     let many = |what: &str| (0..10).map(|index| format!("{what} {index}")).collect::<Vec<_>>();
     let answer = Answer { value: Value::Scalar(10, 1.0), warnings: many("w"), infos: vec!["i".to_owned()] };
-    let text = String::from_utf8(json::answer(&answer).into_bytes()).expect("JSON is UTF-8");
+    let text = String::from_utf8(json::answer(&answer, None).into_bytes()).expect("JSON is UTF-8");
     assert!(
         text.starts_with(
             r#"{"status":"success","data":{"resultType":"scalar","result":[0.01,"1"]},"warnings":["w 0","#

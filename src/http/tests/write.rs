@@ -1,29 +1,22 @@
 //! Remote write, as far as HTTP goes.
 
 use super::*;
+use crate::ingest::{append_bytes, append_fixed64, append_number};
 
 /// Encodes one series of `up` with these samples as a remote write of version 1.
 fn body(samples: &[(i64, f64)]) -> Vec<u8> {
-    let mut series = field(1, &[field(1, b"__name__"), field(2, b"up")].concat());
+    let (mut series, mut pair, mut message) = (Vec::new(), Vec::new(), Vec::new());
+    append_bytes(&mut pair, 1, b"__name__");
+    append_bytes(&mut pair, 2, b"up");
+    append_bytes(&mut series, 1, &pair);
     for (timestamp_ms, value) in samples {
-        let time = varint(u64::try_from(*timestamp_ms).expect("tests live after 1970"));
-        series.extend(field(2, &[&[1 << 3 | 1], &value.to_le_bytes()[..], &[2 << 3], &time].concat()));
+        let mut sample = Vec::new();
+        append_fixed64(&mut sample, 1, value.to_bits());
+        append_number(&mut sample, 2, *timestamp_ms as u64);
+        append_bytes(&mut series, 2, &sample);
     }
-    snap::raw::Encoder::new().compress_vec(&field(1, &series)).expect("a short body")
-}
-
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    [&[number << 3 | 2], &varint(bytes.len() as u64)[..], bytes].concat()
-}
-
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
+    append_bytes(&mut message, 1, &series);
+    snap::raw::Encoder::new().compress_vec(&message).expect("a short body")
 }
 
 async fn write(server: &TestServer, headers: &str, body: &[u8]) -> Answered {

@@ -7,7 +7,7 @@ use super::super::batch::Batch;
 use super::bytes::Bytes;
 use super::chunk::{self, Encoding};
 use super::index::{ChunkPlace, Index, Wrong};
-use super::tombstones::{self, Tombstones};
+use super::tombstones::{self, Tombstones, is_deleted};
 use crate::disk::{Disk, FileBytes};
 use crate::model::{Labels, METRIC_NAME, Sample, TimeRange};
 
@@ -90,32 +90,51 @@ impl Block {
         format!("series {} of {}", self.index.series[number].reference, self.name())
     }
 
-    /// Appends what a series has in the range and was not deleted. Chunks that give nothing are counted in the batch, each
-    /// once: in the range in which it begins.
+    /// When the first series begins that begins behind this moment.
+    pub(super) fn next_begin(&self, behind_ms: i64) -> Option<i64> {
+        let begins = self.index.series.iter().map(|series| series.span.from_ms);
+        begins.filter(|from_ms| *from_ms > behind_ms).min()
+    }
+
+    /// Appends what a series has in the range and was not deleted. Chunks that give nothing, and samples outside of the time
+    /// of their chunk, are counted in the batch, each once: in the range in which the chunk begins. Returns when the series
+    /// may go on behind the range: at a sample, or where a chunk begins.
     pub(super) fn read(
         &self,
         number: usize,
         range: TimeRange,
         samples: &mut Vec<Sample>,
         batch: &mut Batch,
-    ) -> Result<(), ImportError> {
+    ) -> Result<Option<i64>, ImportError> {
         let series = &self.index.series[number];
         let chunks = Index::chunks(&self.index_file, series).map_err(|wrong| self.index_damaged(wrong))?;
-        let deleted = self.tombstones.get(&series.reference).map_or(&[][..], Vec::as_slice);
         let is_wanted = |sample: &Sample| {
             let at_ms = sample.timestamp_ms;
-            range.contains(at_ms) && !deleted.iter().any(|deleted| deleted.contains(at_ms))
+            range.contains(at_ms) && !is_deleted(&self.tombstones, series.reference, at_ms)
         };
+        let mut next_ms = chunks.iter().map(|chunk| chunk.span.from_ms).filter(|from_ms| *from_ms > range.to_ms).min();
         let mut found = Vec::new();
         for chunk in chunks.iter().filter(|chunk| chunk.span.overlaps(range)) {
             found.clear();
+            let begins_here = range.contains(chunk.span.from_ms);
             match self.read_chunk(chunk, &mut found) {
-                Ok(()) => samples.extend(found.iter().copied().filter(is_wanted)),
-                Err(lost) if range.contains(chunk.span.from_ms) => batch.refuse(lost.count, lost.why, || lost.place),
+                Ok(()) => {
+                    let before = found.len();
+                    found.retain(|sample| chunk.span.contains(sample.timestamp_ms));
+                    if begins_here && found.len() < before {
+                        let outside = "a sample lies outside of the time of its chunk";
+                        batch.refuse((before - found.len()) as u64, outside, || self.name_of(number));
+                    }
+                    let later =
+                        found.iter().map(|sample| sample.timestamp_ms).filter(|at_ms| *at_ms > range.to_ms).min();
+                    next_ms = next_ms.into_iter().chain(later).min();
+                    samples.extend(found.iter().copied().filter(is_wanted));
+                }
+                Err(lost) if begins_here => batch.refuse(lost.count, lost.why, || lost.place),
                 Err(_) => {}
             }
         }
-        Ok(())
+        Ok(next_ms)
     }
 
     fn read_chunk(&self, chunk: &ChunkPlace, samples: &mut Vec<Sample>) -> Result<(), LostChunk> {

@@ -1,4 +1,4 @@
-//! Blocks of a Prometheus: two hours and more of all series, immutable, in a folder each.
+//! The data of a Prometheus. Most of it lies in blocks: two hours and more of all series, immutable, in a folder each.
 //!
 //! ```text
 //! data/01M80QMH8VEP15N4J35Q411P22/meta.json       from when to when
@@ -16,240 +16,47 @@
 //! 11:00  up{job="a"}                        up{job="b"}  …
 //! ```
 //!
+//! Hours in which there is nothing are not visited, however long they last: reading an hour tells when the next one is that
+//! has samples, even where a damaged chunk claims all of time.
+//!
 //! An hour is also the time by which a sample may be late at a server with the usual settings. So whatever was sent and
 //! not acknowledged when an import broke off can be sent again, and is one sample.
 //!
+//! What is not in blocks yet lies in the log, which is read behind them:
+//!
+//! ```text
+//! data/wal/checkpoint.00000003/00000000, data/wal/00000004, …, data/wbl/…      log.rs, of segments and records
+//! ```
+//!
+//! The Prometheus must not run meanwhile: what it writes and removes would make another source of it.
+//!
 //! Always true:
 //! 1. Every byte that is used is under a checksum that was looked at, tombstones included; `meta.json` alone has none, and
-//!    nothing but the progress and the name of a block is taken from it.
+//!    nothing is taken from it but when a block ends, before which the log does not count.
 //! 2. Where two blocks hold a moment of a series, the sample of the older block is the one that counts.
 //!
-//! Deliberately absent: the write-ahead log. What is not in blocks yet is not read: `POST /api/v1/admin/tsdb/snapshot` of
-//! Prometheus makes blocks of everything, and its folder is a source.
+//! Deliberately absent: `chunks_head`, since the log keeps all of it until it is in a block; exemplars, native histograms,
+//! help texts and types.
 
 mod block;
 mod bytes;
 mod chunk;
+mod folder;
+mod hours;
 mod index;
+mod log;
+mod record;
+mod segment;
 mod tombstones;
 
-use std::path::{Path, PathBuf};
-
-use super::ImportError;
-use super::batch::Batch;
-use super::source::{Position, Source, foreign_position};
-use crate::disk::Disk;
-use crate::model::{Labels, Sample, TimeRange};
-
-use block::Block;
+pub(super) use folder::DataFolder;
 #[cfg(test)]
-pub(super) use {chunk::read_xor, tombstones::read as tombstones_of};
+pub(super) use {
+    chunk::read_xor,
+    tombstones::{Tombstones, is_deleted, read as tombstones_of, settle},
+};
 
 /// Time that is read at once, in ms.
 const HOUR_MS: i64 = 3_600_000;
-
-/// The blocks of a folder, and how far into them we are.
-pub(super) struct BlockFolder {
-    folder: PathBuf,
-    /// By the time of their oldest sample.
-    blocks: Vec<Block>,
-    has_log: bool,
-    /// The hour at hand; `None` when all are done.
-    hour_ms: Option<i64>,
-    /// Where the hour is, a cursor for each block that has a share in it.
-    cursors: Vec<Cursor>,
-    /// Series of the hour that are done.
-    series_done: u64,
-}
-
-/// A place among the series of a block.
-struct Cursor {
-    block: usize,
-    next: usize,
-    /// The labels of that series.
-    labels: Option<Labels>,
-}
-
-impl BlockFolder {
-    /// Opens every block in a folder, or the one that the folder is.
-    pub(super) fn open(folder: &Path, disk: &dyn Disk) -> Result<BlockFolder, ImportError> {
-        let folders = if is_block(folder, disk)? { vec![folder.to_owned()] } else { blocks_in(folder, disk)? };
-        let mut blocks = Vec::new();
-        for folder in &folders {
-            blocks.push(Block::open(folder, disk)?);
-        }
-        blocks.sort_by_key(|block| block.span().map_or(i64::MAX, |span| span.from_ms));
-        let has_log = disk.list_folders(folder)?.iter().any(|name| name == "wal");
-        let mut opened = BlockFolder {
-            folder: folder.to_owned(),
-            blocks,
-            has_log,
-            hour_ms: None,
-            cursors: Vec::new(),
-            series_done: 0,
-        };
-        opened.begin_hour_at(i64::MIN);
-        Ok(opened)
-    }
-
-    /// Begins the first hour from this moment on of which there are samples.
-    fn begin_hour_at(&mut self, from_ms: i64) {
-        self.series_done = 0;
-        let spans = self.blocks.iter().filter_map(Block::span).filter(|span| span.to_ms >= from_ms);
-        let first_ms = spans.map(|span| span.from_ms.max(from_ms)).min();
-        self.hour_ms = first_ms.map(|first_ms| first_ms.div_euclid(HOUR_MS).saturating_mul(HOUR_MS));
-        self.cursors.clear();
-        let Some(hour) = self.hour() else { return };
-        for (index, block) in self.blocks.iter().enumerate() {
-            if block.span().is_some_and(|span| span.overlaps(hour)) {
-                self.cursors.push(Cursor { block: index, next: 0, labels: None });
-            }
-        }
-    }
-
-    fn hour(&self) -> Option<TimeRange> {
-        self.hour_ms.map(|from_ms| TimeRange { from_ms, to_ms: from_ms.saturating_add(HOUR_MS - 1) })
-    }
-
-    /// Lets every cursor stand on a series with chunks in the hour. Labels that are not allowed are passed over; their
-    /// samples are counted if `batch` is given.
-    fn settle(&mut self, hour: TimeRange, mut batch: Option<&mut Batch>) -> Result<(), ImportError> {
-        for cursor in &mut self.cursors {
-            let block = &self.blocks[cursor.block];
-            while cursor.labels.is_none() {
-                let Some(next) = block.next_in(cursor.next, hour) else {
-                    cursor.next = usize::MAX;
-                    break;
-                };
-                cursor.next = next;
-                match block.labels(next)? {
-                    Ok(labels) => cursor.labels = Some(labels),
-                    Err(what) => {
-                        if let Some(batch) = batch.as_deref_mut() {
-                            let mut lost = Vec::new();
-                            block.read(next, hour, &mut lost, batch)?;
-                            batch.refuse(lost.len() as u64, &what, || block.name_of(next));
-                        }
-                        cursor.next += 1;
-                    }
-                }
-            }
-        }
-        self.cursors.retain(|cursor| cursor.labels.is_some());
-        Ok(())
-    }
-
-    /// Takes the next series of the hour from all blocks that have it. `None`: there is no more.
-    fn next_series(
-        &mut self,
-        hour: TimeRange,
-        mut batch: Option<&mut Batch>,
-    ) -> Result<Option<(Labels, Vec<Sample>)>, ImportError> {
-        self.settle(hour, batch.as_deref_mut())?;
-        let Some(first) = self.cursors.iter().filter_map(|cursor| cursor.labels.as_ref()).min().cloned() else {
-            return Ok(None);
-        };
-        let mut samples: Vec<Sample> = Vec::new();
-        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.labels.as_ref() == Some(&first)) {
-            if let Some(batch) = batch.as_deref_mut() {
-                self.blocks[cursor.block].read(cursor.next, hour, &mut samples, batch)?;
-            }
-            cursor.next += 1;
-            cursor.labels = None;
-        }
-        // Stable, so the older block's sample of a moment comes first and stays.
-        samples.sort_by_key(|sample| sample.timestamp_ms);
-        samples.dedup_by_key(|sample| sample.timestamp_ms);
-        self.series_done += 1;
-        Ok(Some((first, samples)))
-    }
-}
-
-impl Source for BlockFolder {
-    fn fill(&mut self, batch: &mut Batch) -> Result<bool, ImportError> {
-        while !batch.is_full() {
-            let Some(hour) = self.hour() else {
-                self.blocks.iter().try_for_each(Block::check)?;
-                return Ok(false);
-            };
-            match self.next_series(hour, Some(batch))? {
-                Some((labels, samples)) if !samples.is_empty() => batch.push(labels, samples),
-                Some(_) => {}
-                None if hour.to_ms == i64::MAX => self.hour_ms = None,
-                None => self.begin_hour_at(hour.to_ms + 1),
-            }
-        }
-        self.blocks.iter().try_for_each(Block::check)?;
-        Ok(true)
-    }
-
-    fn position(&self) -> Position {
-        Position::Blocks { hour_ms: self.hour_ms.unwrap_or(i64::MAX), series: self.series_done }
-    }
-
-    fn go_to(&mut self, position: &Position) -> Result<(), ImportError> {
-        let Position::Blocks { hour_ms, series } = position else { return Err(foreign_position()) };
-        self.begin_hour_at(*hour_ms);
-        while self.series_done < *series {
-            let Some(hour) = self.hour() else { return Err(foreign_position()) };
-            if self.next_series(hour, None)?.is_none() {
-                return Err(foreign_position());
-            }
-        }
-        Ok(())
-    }
-
-    fn progress(&self) -> (u64, u64) {
-        let total: u64 = self.blocks.iter().map(Block::bytes).sum();
-        let Some(hour) = self.hour() else { return (total, total) };
-        let done = |block: &Block| {
-            let span = block.span()?;
-            let length = (span.to_ms as f64 - span.from_ms as f64).max(1.0);
-            let part = ((hour.from_ms as f64 - span.from_ms as f64) / length).clamp(0.0, 1.0);
-            Some((block.bytes() as f64 * part) as u64)
-        };
-        (self.blocks.iter().filter_map(done).sum(), total)
-    }
-
-    fn identity(&self) -> String {
-        let names: Vec<String> =
-            self.blocks.iter().map(|block| format!("{} {}", block.name(), block.bytes())).collect();
-        let sum = xxhash_rust::xxh3::xxh3_64(names.join("\n").as_bytes());
-        format!("{} ({} blocks, {sum:016x})", self.folder.display(), self.blocks.len())
-    }
-
-    fn remarks(&self) -> Vec<String> {
-        let mut remarks = Vec::new();
-        if self.has_log {
-            remarks.push(
-                "what Prometheus has not put into blocks yet (its folder wal) is not read: a snapshot of it, by \
-                 POST /api/v1/admin/tsdb/snapshot, holds everything"
-                    .to_owned(),
-            );
-        }
-        remarks
-    }
-}
-
-fn is_block(folder: &Path, disk: &dyn Disk) -> Result<bool, ImportError> {
-    Ok(disk.list(folder)?.iter().any(|name| name == "meta.json"))
-}
-
-/// The folders of blocks in a data folder. Fails where there are none.
-fn blocks_in(folder: &Path, disk: &dyn Disk) -> Result<Vec<PathBuf>, ImportError> {
-    let mut blocks = Vec::new();
-    for name in disk.list_folders(folder)? {
-        // Blocks that are being written or removed have names of their own.
-        let is_whole = !name.ends_with(".tmp-for-creation") && !name.ends_with(".tmp-for-deletion");
-        let inner = folder.join(&name);
-        if is_whole && is_block(&inner, disk)? {
-            blocks.push(inner);
-        }
-    }
-    if blocks.is_empty() {
-        let what =
-            "neither a block of Prometheus nor a folder with blocks: there is no meta.json in it or a folder of it";
-        return Err(ImportError::Unusable(format!("{} is {what}", folder.display())));
-    }
-    Ok(blocks)
-}
+/// Series of an hour, or records of a log, that are looked at before others have their turn, whatever they gave. In tests few.
+const STEPS_MAX: usize = if cfg!(test) { 50 } else { 10_000 };

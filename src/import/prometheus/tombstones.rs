@@ -11,7 +11,7 @@ const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 5;
 const SUM_BYTES: usize = 4;
 
-/// Deleted spans by the reference of their series.
+/// Deleted spans by the reference of their series. Those of a series are sorted and apart once [`settle`] was called.
 pub(in crate::import) type Tombstones = HashMap<u64, Vec<TimeRange>>;
 
 /// Reads the file. Fails with the offset and what is wrong there.
@@ -36,5 +36,27 @@ pub(in crate::import) fn read(file: &[u8]) -> Result<Tombstones, (usize, &'stati
         let (series, range) = one().ok_or((at, "a tombstone ends early"))?;
         all.entry(series).or_default().push(range);
     }
+    settle(&mut all);
     Ok(all)
+}
+
+/// Sorts the spans of each series, and makes one of those that overlap.
+pub(in crate::import) fn settle(all: &mut Tombstones) {
+    for spans in all.values_mut() {
+        spans.sort_by_key(|span| span.from_ms);
+        spans.dedup_by(|next, last| {
+            let overlap = next.from_ms <= last.to_ms;
+            if overlap {
+                last.to_ms = last.to_ms.max(next.to_ms);
+            }
+            overlap
+        });
+    }
+}
+
+/// Whether a moment of a series was deleted.
+pub(in crate::import) fn is_deleted(all: &Tombstones, series: u64, at_ms: i64) -> bool {
+    let Some(spans) = all.get(&series) else { return false };
+    let begun = spans.partition_point(|span| span.from_ms <= at_ms);
+    begun > 0 && at_ms <= spans[begun - 1].to_ms
 }

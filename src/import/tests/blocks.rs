@@ -1,18 +1,11 @@
 //! Blocks of Prometheus: every sample of them, in the order that a server likes.
 
 use super::*;
+use crate::ingest::append_varint;
 use crate::model::TimeRange;
 
-fn append_varint(out: &mut Vec<u8>, number: i64) {
-    append_uvarint(out, (number << 1 ^ number >> 63) as u64);
-}
-
-fn append_uvarint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
+pub(super) fn append_signed(out: &mut Vec<u8>, number: i64) {
+    append_varint(out, (number << 1 ^ number >> 63) as u64);
 }
 
 /// The folders of the blocks, oldest first: their names are made of the time at which they were made.
@@ -102,9 +95,9 @@ fn deleted_samples_are_left_out() {
     let symbols_bytes = u32::from_be_bytes(index[5..9].try_into().expect("four bytes")) as usize;
     let reference = (5 + 4 + symbols_bytes + 4).div_ceil(16);
     let mut stones = Vec::new();
-    append_uvarint(&mut stones, reference as u64);
-    append_varint(&mut stones, deleted.from_ms);
-    append_varint(&mut stones, deleted.to_ms);
+    append_varint(&mut stones, reference as u64);
+    append_signed(&mut stones, deleted.from_ms);
+    append_signed(&mut stones, deleted.to_ms);
     let file = [&[0x01, 0x30, 0xba, 0x30, 1][..], &stones, &crc32c::crc32c(&stones).to_be_bytes()].concat();
     write(&disk, &folder.join("tombstones"), &file);
     let given = read(&disk);
@@ -180,13 +173,77 @@ fn damaged_index_is_named_with_file_and_offset() {
 }
 
 #[test]
-fn folder_without_blocks_says_so_and_the_log_is_mentioned() {
+fn folder_without_blocks_and_log_says_so() {
     let disk = SimulatedDisk::new();
     disk.create_folder(Path::new("/data/wal")).expect("a folder");
     let error = open(SourceKind::Prometheus, "/data", &disk).map(drop).expect_err("nothing there").to_string();
     assert!(error.contains("neither a block of Prometheus"), "{error}");
-    let disk = blocks();
-    write(&disk, Path::new("/data/wal/00000000"), b"");
-    let remarks = open(SourceKind::Prometheus, "/data", &disk).expect("it opens").remarks();
-    assert!(remarks[0].contains("snapshot"), "{remarks:?}");
+}
+
+/// A chunk of two equal values.
+fn two_samples(from_ms: i64, step_ms: u64) -> Vec<u8> {
+    let mut data = vec![0, 2];
+    append_signed(&mut data, from_ms);
+    data.extend(7.0f64.to_bits().to_be_bytes());
+    append_varint(&mut data, step_ms);
+    data.push(0);
+    data
+}
+
+/// A block of one series for each chunk, which claims to be from `i64::MIN` to `i64::MAX`.
+fn claiming_all_of_time(chunks: &[Vec<u8>]) -> SimulatedDisk {
+    let disk = SimulatedDisk::new();
+    let (mut places, mut file) = (Vec::new(), vec![0x85, 0xbd, 0x40, 0xdd, 1, 0, 0, 0]);
+    for data in chunks {
+        places.push(file.len() as u64);
+        append_varint(&mut file, data.len() as u64);
+        let body = [&[1], &data[..]].concat();
+        file.extend(&body);
+        file.extend(crc32c::crc32c(&body).to_be_bytes());
+    }
+    write(&disk, Path::new("/data/01BLOCK/chunks/000001"), &file);
+    // Symbols are single letters: the name and a value, in any order.
+    let mut symbols = (chunks.len() as u32 + 1).to_be_bytes().to_vec();
+    symbols.extend(b"\x08__name__");
+    (0..chunks.len() as u8).for_each(|index| symbols.extend([1, b'a' + index]));
+    let mut index = vec![0xba, 0xaa, 0xd7, 0x00, 2];
+    index.extend((symbols.len() as u32).to_be_bytes());
+    index.extend(&symbols);
+    index.extend(crc32c::crc32c(&symbols).to_be_bytes());
+    let series_at = index.len().next_multiple_of(16);
+    for (number, place) in places.into_iter().enumerate() {
+        index.resize(index.len().next_multiple_of(16), 0);
+        let mut entry = vec![1, 0, number as u8 + 1, 1];
+        append_signed(&mut entry, i64::MIN);
+        append_varint(&mut entry, u64::MAX);
+        append_varint(&mut entry, place);
+        append_varint(&mut index, entry.len() as u64);
+        index.extend(&entry);
+        index.extend(crc32c::crc32c(&entry).to_be_bytes());
+    }
+    let contents: Vec<u8> = [5, series_at as u64, 0, 0, 0, 0].iter().flat_map(|at| at.to_be_bytes()).collect();
+    index.extend(&contents);
+    index.extend(crc32c::crc32c(&contents).to_be_bytes());
+    write(&disk, Path::new("/data/01BLOCK/index"), &index);
+    write(&disk, Path::new("/data/01BLOCK/meta.json"), b"{}");
+    disk
+}
+
+#[test]
+fn chunk_that_claims_all_of_time_is_read_without_a_walk_through_it() {
+    let year_ms = 365 * 24 * 3_600_000;
+    let mut broken = two_samples(0, 1);
+    broken.truncate(5);
+    let chunks = [two_samples(0, year_ms), two_samples(-7, 1), broken, two_samples(i64::MAX - 1, 1)];
+    let disk = claiming_all_of_time(&chunks);
+    let given = read(&disk);
+    let bits = 7.0f64.to_bits();
+    let expected = [
+        ("a", vec![(0, bits), (year_ms as i64, bits)]),
+        ("b", vec![(-7, bits), (-6, bits)]),
+        ("d", vec![(i64::MAX - 1, bits), (i64::MAX, bits)]),
+    ];
+    assert_eq!(given.samples, expected.map(|(name, samples)| (name.to_owned(), samples)).into());
+    assert_eq!(given.refused, BTreeMap::from([("a chunk contradicts itself".to_owned(), 2)]));
+    assert!(given.positions.len() < 3, "five hours of four series: {}", given.positions.len());
 }

@@ -1,7 +1,10 @@
 //! Files of lines.
 
+use super::super::files::TextFile;
+use super::super::packed::Packed;
+use super::super::piece::LineFile;
 use super::*;
-use crate::ingest::append_line;
+use crate::ingest::{Format, append_line};
 use crate::model::Labels;
 
 fn disk_with(text: &[u8]) -> SimulatedDisk {
@@ -99,20 +102,109 @@ fn json_lines_that_give_nothing_are_counted_by_number() {
 #[test]
 fn position_of_another_source_is_refused() {
     let disk = disk_with(b"up 1 1\nup 1 2\n");
-    let mut source = open(SourceKind::Text, "/data/file", &disk).expect("it opens");
-    let at = |byte| Position::File { byte, line: 1, samples: 0 };
-    assert!(source.go_to(&at(7)).is_ok());
-    assert!(source.go_to(&at(14)).is_ok(), "the end");
-    assert!(source.go_to(&at(6)).is_err(), "within a line");
-    assert!(source.go_to(&at(99)).is_err());
-    assert!(source.go_to(&Position::Blocks { hour_ms: 0, series: 0 }).is_err());
+    let packed = disk_with(&gzip(b"up 1 1\nup 1 2\n"));
+    for disk in [disk, packed] {
+        let go_to =
+            |position: Position| open(SourceKind::Text, "/data/file", &disk).expect("it opens").go_to(&position);
+        for has_ended in [None, Some(false)] {
+            let at = |byte| Position::File { byte, line: 1, samples: 0, has_ended };
+            assert!(go_to(at(7)).is_ok());
+            assert!(go_to(at(14)).is_ok(), "the end");
+            assert!(go_to(at(6)).is_err(), "within a line");
+            assert!(go_to(at(99)).is_err());
+        }
+        assert!(go_to(Position::Blocks { hour_ms: 0, series: 0 }).is_err());
+    }
 }
 
 #[test]
-fn compressed_file_is_told_to_be_unpacked() {
-    for (magic, program) in [(&[0x1f, 0x8b, 8, 0][..], "gunzip"), (&[0x28, 0xb5, 0x2f, 0xfd, 0][..], "unzstd")] {
-        let error =
-            open(SourceKind::JsonLines, "/data/file", &disk_with(magic)).map(drop).expect_err("it is compressed");
-        assert!(error.to_string().contains(program), "{error}");
+fn whether_a_text_has_ended_is_known_wherever_it_is_taken_up() {
+    let lines = |from: i64| (from..from + 800).map(|at| format!("up 1 {at}\n")).collect::<String>();
+    for text in [lines(0), format!("{}# EOF\n{}", lines(0), lines(800)), format!("{}# EOF\n", lines(0))] {
+        let disk = disk_with(text.as_bytes());
+        assert_resumes_everywhere(SourceKind::OpenMetrics, "/data/file", &disk);
+        // As the states of earlier versions have it, which did not say.
+        let whole = read(SourceKind::OpenMetrics, text.as_bytes());
+        for position in whole.positions {
+            let mut noted = serde_json::to_value(&position).expect("JSON");
+            noted["file"].as_object_mut().expect("a file").remove("has_ended").expect("it is noted");
+            let given = |position: &Position| {
+                let mut source = open(SourceKind::OpenMetrics, "/data/file", &disk).expect("it opens");
+                source.go_to(position).expect("it was there");
+                (drain(&mut *source).expect("it is read"), source.remarks())
+            };
+            assert_eq!(given(&serde_json::from_value(noted).expect("a position")), given(&position));
+        }
     }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+#[test]
+fn compressed_files_are_read_as_what_they_inflate_to() {
+    let text = openmetrics(&known());
+    let (json, lines) = json_lines();
+    for (kind, known, text) in
+        [(SourceKind::OpenMetrics, known(), text.as_bytes()), (SourceKind::JsonLines, json, &lines)]
+    {
+        let (before, behind) = text.split_at(text.len() / 3);
+        // As `cat a.gz b.gz` and log rotation have it: several behind one another are one.
+        let parts = [gzip(before), gzip(behind)].concat();
+        for packed in [gzip(text), parts, zstd::encode_all(text, 3).expect("memory")] {
+            let disk = disk_with(&packed);
+            let given = drain(&mut *open(kind, "/data/file", &disk).expect("it opens")).expect("it is read");
+            assert!(given.samples == known && given.refused.is_empty());
+        }
+        assert_resumes_everywhere(kind, "/data/file", &disk_with(&zstd::encode_all(text, 3).expect("memory")));
+    }
+}
+
+#[test]
+fn what_can_be_inflated_of_a_cut_file_is_sent_and_then_the_damage_told() {
+    let text: String = (0..100_000).map(|at| format!("up {} {at}\n", at % 7919)).collect();
+    for packed in [gzip(text.as_bytes()), zstd::encode_all(text.as_bytes(), 3).expect("memory")] {
+        let disk = disk_with(&packed[..packed.len() * 2 / 3]);
+        let (mut given, mut batch) = (Given::default(), Batch::default());
+        let mut source = open(SourceKind::Text, "/data/file", &disk).expect("it opens");
+        let error = loop {
+            match source.fill(&mut batch) {
+                Ok(is_more) => assert!(is_more, "it is not the end"),
+                Err(error) => break error.to_string(),
+            }
+            given.take(&mut batch);
+        };
+        assert!(batch.is_empty() && error.contains("/data/file at byte") && error.contains("cut off"), "{error}");
+        assert!(given.count() > 10_000 && given.refused.is_empty(), "{}", given.count());
+        let expected = (0..).map(|at| (at, f64::from(at as i32 % 7919).to_bits()));
+        assert!(given.samples["up"].iter().copied().eq(expected.take(given.count())));
+    }
+}
+
+#[test]
+fn stream_is_read_once_to_its_end() {
+    let text = openmetrics(&known());
+    for bytes in [text.clone().into_bytes(), gzip(text.as_bytes())] {
+        // Comes in small pieces, as a pipe does.
+        let input = std::io::BufReader::with_capacity(7, std::io::Cursor::new(bytes));
+        let packed = Packed::of_stream(Path::new("-"), Box::new(input)).expect("it can be read");
+        let mut source = TextFile::new(LineFile::new(packed), Format::OpenMetrics);
+        assert!(drain(&mut source).expect("it is read").samples == known());
+        assert_eq!(source.remarks(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn lines_that_are_too_long_cost_themselves() {
+    let long = "x".repeat(3 << 20);
+    let text = format!("up 1 1000\n{long}\nup 2 2000\n{long}");
+    let given = read(SourceKind::Text, text.as_bytes());
+    assert_eq!((given.count(), given.refused.values().sum::<u64>()), (2, 2));
+    assert_eq!(given.first_refused.as_deref(), Some("line 2: the line is longer than a line of text may be (1 MiB)"));
+    let line = "{\"metric\":{\"__name__\":\"up\"},\"values\":[1],\"timestamps\":[1]}";
+    let given = read(SourceKind::JsonLines, format!("{line}\n{long}\n{line}").as_bytes());
+    assert_eq!((given.count(), given.refused.values().sum::<u64>()), (2, 1));
 }

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::prometheus::{read_xor, tombstones_of};
+use super::super::prometheus::{Tombstones, is_deleted, read_xor, settle, tombstones_of};
 use super::*;
+use crate::model::TimeRange;
 
 /// The files of the blocks.
 fn files(disk: &SimulatedDisk) -> Vec<PathBuf> {
@@ -40,13 +41,14 @@ fn reseal(index: &mut [u8], whole: &[u8]) {
 fn read(disk: &SimulatedDisk) {
     if let Ok(mut source) = open(SourceKind::Prometheus, "/data", disk) {
         let mut batch = Batch::default();
-        // Crafted times may lie anywhere, each in an hour of its own.
-        for _ in 0..2_000 {
+        // Crafted times may lie anywhere, each in an hour of its own, but there are no more hours than samples.
+        for _ in 0..20_000 {
             match source.fill(&mut batch) {
                 Ok(true) => batch.clear(),
                 Ok(false) | Err(_) => return,
             }
         }
+        panic!("it does not end");
     }
 }
 
@@ -106,13 +108,37 @@ proptest! {
     }
 
     #[test]
+    fn moment_is_deleted_if_any_stone_holds_it(spans in prop::collection::vec((-20i64..20, -20i64..20), 0..8)) {
+        let spans: Vec<_> = spans.into_iter().map(|(from_ms, to_ms)| TimeRange { from_ms, to_ms }).collect();
+        let mut all = Tombstones::from([(7, spans.clone())]);
+        settle(&mut all);
+        for at_ms in -25..25 {
+            let expected = spans.iter().any(|span| span.from_ms <= at_ms && at_ms <= span.to_ms);
+            prop_assert_eq!(is_deleted(&all, 7, at_ms), expected, "{}", at_ms);
+            prop_assert!(!is_deleted(&all, 8, at_ms));
+        }
+    }
+
+    #[test]
     fn any_text_is_read_to_its_end(bytes in prop::collection::vec(any::<u8>(), 0..3_000)) {
         let disk = SimulatedDisk::new();
         write(&disk, Path::new("/data/text"), &bytes);
         for kind in [SourceKind::OpenMetrics, SourceKind::Text, SourceKind::JsonLines] {
-            // One that begins as a compressed file does is not opened.
+            let mut source = open(kind, "/data/text", &disk).expect("it opens");
+            drain(&mut *source).expect("lines are refused one by one");
+        }
+    }
+
+    #[test]
+    fn any_compressed_bytes_are_read_or_refused(
+        magic in prop::sample::select(vec![&[0x1f, 0x8b, 8, 0][..], &[0x28, 0xb5, 0x2f, 0xfd]]),
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let disk = SimulatedDisk::new();
+        write(&disk, Path::new("/data/text"), &[magic, &bytes].concat());
+        for kind in [SourceKind::Text, SourceKind::JsonLines] {
             if let Ok(mut source) = open(kind, "/data/text", &disk) {
-                drain(&mut *source).expect("lines are refused one by one");
+                let _ = drain(&mut *source);
             }
         }
     }

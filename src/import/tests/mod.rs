@@ -3,6 +3,7 @@
 mod blocks;
 mod files;
 mod hostile;
+mod log;
 mod send;
 mod state;
 
@@ -172,7 +173,9 @@ pub(super) fn open(kind: SourceKind, path: &str, disk: &SimulatedDisk) -> Result
 
 /// Goes on from every position at which the source ever was, and checks that nothing is given twice or left out.
 pub(super) fn assert_resumes_everywhere(kind: SourceKind, path: &str, disk: &SimulatedDisk) {
-    let whole = drain(&mut *open(kind, path, disk).expect("it opens")).expect("it is read");
+    let mut source = open(kind, path, disk).expect("it opens");
+    let whole = drain(&mut *source).expect("it is read");
+    let remarks = source.remarks();
     assert!(whole.positions.len() > 3, "a few batches: {}", whole.positions.len());
     for (index, position) in whole.positions.iter().enumerate() {
         let mut before = Given::default();
@@ -185,6 +188,11 @@ pub(super) fn assert_resumes_everywhere(kind: SourceKind, path: &str, disk: &Sim
         let mut source = open(kind, path, disk).expect("it opens");
         source.go_to(position).expect("it was there");
         let after = drain(&mut *source).expect("it is read");
+        assert_eq!(source.remarks(), remarks, "after batch {index}");
+        for (reason, count) in after.refused {
+            *before.refused.entry(reason).or_default() += count;
+        }
+        assert_eq!(before.refused, whole.refused, "after batch {index}");
         let mut both = before.samples;
         for (labels, samples) in after.samples {
             both.entry(labels).or_default().extend(samples);

@@ -20,6 +20,10 @@
 //!    Near its end a series may be folded for others that then were refused; its next sample finds the room.
 //! 3. What folding takes is bounded: [`OVERFLOW_SERIES_MAX`] sums of [`FOLDED_SERIES_MAX`] series together. What is past
 //!    that is refused, by name.
+//! 4. Floats are summed, native histograms of series past a budget are refused: a sum remembers the last of each of its
+//!    series, and that is forty bytes of a float and hundreds of a histogram.
+//! 5. What becomes of a sum's own samples is no word to a sender: they are ours. Those that no shard took are owed, and
+//!    come again with the sum's next.
 //!
 //! Deliberately absent: a count of our own. The head's label index counts the series that are alive, so retirement and
 //! restarts need no care here.
@@ -32,15 +36,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use storage_format::histogram::is_marker;
 
 pub use overflow::{FOLDED_SERIES_MAX, OVERFLOW_LABEL, OVERFLOW_SERIES_MAX, OverflowFigures};
 
 use overflow::Overflow;
 
-use super::rows::Rows;
+use super::rows::{Rows, raw_key};
+use super::verdict::RefusedRows;
 use super::{IngestLimits, Metadata};
-use crate::model::{Labels, METRIC_NAME};
-use crate::storage::{NewSeries, Storage};
+use crate::model::{Labels, METRIC_NAME, Sample};
+use crate::storage::{NewSeries, Row, ShardBatch, Storage};
 
 /// The label of which each value has a budget, besides the metric's name.
 const JOB: &str = "job";
@@ -83,13 +89,26 @@ pub(super) struct LabelBudget {
 }
 
 /// The new series of one request, counted against the budgets until it is dropped: by then they are in the head.
-pub(super) struct UnderWay<'a> {
-    budget: &'a LabelBudget,
+pub(super) struct UnderWay {
+    budget: Arc<LabelBudget>,
     counts: Vec<(Key, usize)>,
+}
+
+/// What folding made of a request.
+pub(super) struct Folded {
+    /// Kept until the request's rows are in the head.
+    pub(super) under_way: UnderWay,
     /// Samples that were summed instead of stored.
     pub(super) folded_count: u64,
-    /// Samples of the sums that were added to the request.
-    pub(super) sum_count: u64,
+    /// What the sums are now; `None` where nothing was summed.
+    pub(super) sums: Option<Sums>,
+}
+
+/// New samples of sums. Dropped before they are known to be stored, they are owed: the sum's next ones bring them again.
+pub(super) struct Sums {
+    budget: Arc<LabelBudget>,
+    batches: Vec<ShardBatch>,
+    moments: Vec<overflow::Moments>,
 }
 
 impl LabelBudget {
@@ -105,15 +124,21 @@ impl LabelBudget {
 
     /// Takes the series past a budget out of a request, and puts their sums in. Costs a request without new series
     /// nothing.
-    pub(super) fn fold(&self, storage: &Storage, metadata: &Metadata, rows: &mut Rows, now_ms: i64) -> UnderWay<'_> {
+    pub(super) fn fold(
+        self: &Arc<Self>,
+        storage: &Storage,
+        metadata: &Metadata,
+        rows: &mut Rows,
+        now_ms: i64,
+    ) -> Folded {
         let counts = count_new(rows);
-        let mut under_way = UnderWay { budget: self, counts, folded_count: 0, sum_count: 0 };
+        let mut under_way = UnderWay { budget: self.clone(), counts };
         if under_way.counts.is_empty() {
-            return under_way;
+            return Folded { under_way, folded_count: 0, sums: None };
         }
         let mut left = self.left(storage, &under_way.counts);
         if left.is_empty() {
-            return under_way;
+            return Folded { under_way, folded_count: 0, sums: None };
         }
         let (mut excess, mut admitted) = (Vec::new(), HashSet::new());
         for batch in &mut rows.batches {
@@ -125,15 +150,16 @@ impl LabelBudget {
             }
         }
         if excess.is_empty() {
-            return under_way;
+            return Folded { under_way, folded_count: 0, sums: None };
         }
         self.forget_under_way(&mut under_way.counts, &excess);
+        refuse_histograms(&mut excess, &mut rows.refused);
         let before = rows.refused.count;
         let samples: usize = excess.iter().map(|(_, new)| new.samples.len()).sum();
-        under_way.sum_count = self.overflow.lock().fold(excess, rows, (storage, metadata), now_ms);
-        under_way.folded_count = samples as u64 - (rows.refused.count - before);
-        self.samples_folded.fetch_add(under_way.folded_count, Ordering::Relaxed);
-        under_way
+        let moments = self.overflow.lock().fold(excess, &mut rows.refused, metadata, now_ms);
+        let folded_count = samples as u64 - (rows.refused.count - before);
+        self.samples_folded.fetch_add(folded_count, Ordering::Relaxed);
+        Folded { under_way, folded_count, sums: Some(Sums::new(self.clone(), moments, storage)) }
     }
 
     /// Notes the request's new series as under way. Returns the budgets that they would pass, with what is left of each:
@@ -211,7 +237,37 @@ impl LabelBudget {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Sums {
+    fn new(budget: Arc<LabelBudget>, mut moments: Vec<overflow::Moments>, storage: &Storage) -> Sums {
+        let mut batches = vec![ShardBatch::default(); storage.shard_count()];
+        for (labels, samples) in &mut moments {
+            let all = samples.clone();
+            overflow::forget_oldest(samples);
+            add_to(&mut batches, labels, all, storage);
+        }
+        Sums { budget, batches, moments }
+    }
+
+    /// The samples, to be stored.
+    pub(super) fn take_batches(&mut self) -> Vec<ShardBatch> {
+        std::mem::take(&mut self.batches)
+    }
+
+    /// Says that they are stored, or refused.
+    pub(super) fn settle(mut self) {
+        self.moments.clear();
+    }
+}
+
+impl Drop for Sums {
+    fn drop(&mut self) {
+        if !self.moments.is_empty() {
+            self.budget.overflow.lock().owe(std::mem::take(&mut self.moments));
+        }
+    }
+}
+
+impl Drop for UnderWay {
     fn drop(&mut self) {
         if self.counts.is_empty() {
             return;
@@ -223,11 +279,45 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// Takes the native histograms out of series that will be summed.
+fn refuse_histograms(excess: &mut Vec<(Budget, NewSeries)>, refused: &mut RefusedRows) {
+    excess.retain_mut(|(budget, new)| {
+        if new.histograms.is_empty() {
+            return true;
+        }
+        let before = new.samples.len();
+        new.histograms.clear();
+        new.samples.retain(|sample| !is_marker(sample.value.to_bits()));
+        let reason = format!("past {}, and native histograms are not summed", budget.setting());
+        refused.add((before - new.samples.len()) as u64, reason, || new.labels.to_string());
+        !new.samples.is_empty()
+    });
+}
+
 fn release(under_way: &mut HashMap<Key, usize>, key: &Key, count: usize) {
     if let hashbrown::hash_map::Entry::Occupied(mut entry) = under_way.entry(key.clone()) {
         *entry.get_mut() -= count;
         if *entry.get() == 0 {
             entry.remove();
+        }
+    }
+}
+
+/// Adds samples of a sum to a write.
+fn add_to(batches: &mut [ShardBatch], labels: &Arc<Labels>, samples: Vec<Sample>, storage: &Storage) {
+    if samples.is_empty() {
+        return;
+    }
+    let raw_hash = storage.resolver().raw_hash(&raw_key(labels));
+    let known = storage.resolver().known().get(raw_hash);
+    match known {
+        Some(series) => {
+            let row = |sample: Sample| Row { series, timestamp_ms: sample.timestamp_ms, value: sample.value };
+            batches[series.shard()].rows.extend(samples.into_iter().map(row));
+        }
+        None => {
+            let new = NewSeries::new(labels.clone(), raw_hash, samples);
+            batches[storage.shard_of(labels)].new.push(new);
         }
     }
 }

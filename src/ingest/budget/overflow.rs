@@ -13,6 +13,9 @@
 //! One sample a moment is added, at the moments of the samples that are summed; what came for a moment that is written
 //! already shows in the next. A gauge that brought nothing for [`FOLDED_STALE_MS`], or ended, leaves its sum. A counter's
 //! sum only grows; it begins at zero with the start of the process, which to `rate` is a restart like any other.
+//!
+//! A moment that no shard took, because its queue was full, is *owed*: the sender repeats its samples, which change nothing
+//! any more, and with them, or the next, the moment is written as it was.
 
 use std::sync::Arc;
 
@@ -20,10 +23,10 @@ use hashbrown::HashMap;
 
 use super::Budget;
 use super::culprit::Culprits;
-use crate::ingest::rows::{Rows, raw_key};
+use crate::ingest::verdict::RefusedRows;
 use crate::ingest::{Metadata, MetricKind};
 use crate::model::{Labels, METRIC_NAME, Sample, is_stale};
-use crate::storage::{FUTURE_MS_MAX, NewSeries, Refusal, Row, Storage};
+use crate::storage::{FUTURE_MS_MAX, NewSeries, Refusal};
 
 /// The label of a sum.
 pub const OVERFLOW_LABEL: &str = "__overflow__";
@@ -35,6 +38,8 @@ pub const FOLDED_SERIES_MAX: usize = 500_000;
 const FOLDED_STALE_MS: i64 = 5 * 60 * 1000;
 /// Time between two looks at who does not count any more.
 const SWEEP_INTERVAL_MS: i64 = 60 * 1000;
+/// Moments that a sum owes at most: the newest of them, a quarter of an hour at the pace of most senders.
+const OWED_MAX: usize = 64;
 /// Buckets cannot be summed over their bounds.
 const BUCKET_BOUND: &str = "le";
 
@@ -59,6 +64,9 @@ pub struct OverflowFigures {
     pub culprit: Option<(String, u64)>,
 }
 
+/// A sum by its labels, and samples of it in order of time.
+pub(super) type Moments = (Arc<Labels>, Vec<Sample>);
+
 /// All sums.
 #[derive(Default)]
 pub(super) struct Overflow {
@@ -76,6 +84,8 @@ struct Sum {
     last: HashMap<u64, Sample>,
     /// Newest moment that is written.
     written_ms: i64,
+    /// Moments up to there that may not be stored, in order of time.
+    owed: Vec<Sample>,
     /// When samples came last, by the clock.
     fed_ms: i64,
     folded_samples: u64,
@@ -83,15 +93,14 @@ struct Sum {
 }
 
 impl Overflow {
-    /// Sums these series, and adds the sums' new samples to the request. Refuses what there is no room for. Returns how
-    /// many samples were added.
+    /// Sums these series, and returns the sums' new samples. Refuses what there is no room for.
     pub(super) fn fold(
         &mut self,
         excess: Vec<(Budget, NewSeries)>,
-        rows: &mut Rows,
-        (storage, metadata): (&Storage, &Metadata),
+        refused: &mut RefusedRows,
+        metadata: &Metadata,
         now_ms: i64,
-    ) -> u64 {
+    ) -> Vec<Moments> {
         self.sweep(now_ms);
         // In order of time, whichever series they are of.
         let mut by_sum: HashMap<Arc<Labels>, Vec<(u64, Sample)>> = HashMap::new();
@@ -103,7 +112,7 @@ impl Overflow {
                      {OVERFLOW_SERIES_MAX})",
                     budget.setting()
                 );
-                rows.refused.add(new.samples.len() as u64, reason, || new.labels.to_string());
+                refused.add(new.samples.len() as u64, reason, || new.labels.to_string());
                 continue;
             }
             let series = new.labels.hash();
@@ -114,17 +123,17 @@ impl Overflow {
             for sample in new.samples {
                 if sample.timestamp_ms < oldest_ms {
                     let reason = format!("past {}, and older than what its sum still takes", budget.setting());
-                    rows.refused.add(1, reason, || new.labels.to_string());
+                    refused.add(1, reason, || new.labels.to_string());
                     continue;
                 }
                 if sample.timestamp_ms > now_ms.saturating_add(FUTURE_MS_MAX) {
-                    rows.refused.add(1, Refusal::TooFarAhead.to_string(), || new.labels.to_string());
+                    refused.add(1, Refusal::TooFarAhead.to_string(), || new.labels.to_string());
                 } else {
                     samples.push((series, sample));
                 }
             }
         }
-        let mut added = 0;
+        let mut added = Vec::new();
         for (labels, mut samples) in by_sum {
             samples.sort_by_key(|(_, sample)| sample.timestamp_ms);
             let Some(sum) = self.sums.get_mut(&labels) else { continue };
@@ -132,10 +141,19 @@ impl Overflow {
             let written = sum.take(&samples);
             self.folded_count += sum.last.len();
             sum.fed_ms = now_ms;
-            added += written.len() as u64;
-            add_to(rows, labels, written, storage);
+            added.push((labels, written));
         }
         added
+    }
+
+    /// Notes moments that may not be stored. What has no sum any more is forgotten.
+    pub(super) fn owe(&mut self, moments: Vec<Moments>) {
+        for (labels, samples) in moments {
+            let Some(sum) = self.sums.get_mut(&labels) else { continue };
+            sum.owed.extend(samples);
+            sum.owed.sort_by_key(|sample| sample.timestamp_ms);
+            forget_oldest(&mut sum.owed);
+        }
     }
 
     /// Whether one more series can be summed under these labels; makes the sum where there is none.
@@ -201,16 +219,18 @@ impl Sum {
             total: 0.0,
             last: HashMap::new(),
             written_ms: i64::MIN,
+            owed: Vec::new(),
             fed_ms: i64::MIN,
             folded_samples: 0,
             culprits: Culprits::default(),
         }
     }
 
-    /// Takes samples in order of time. Returns what is to be written: one for each moment behind the last.
+    /// Takes samples in order of time. Returns what is to be written: what is owed, and one for each moment behind the
+    /// last.
     fn take(&mut self, samples: &[(u64, Sample)]) -> Vec<Sample> {
         self.folded_samples += samples.len() as u64;
-        let mut written = Vec::new();
+        let mut written = std::mem::take(&mut self.owed);
         for moment in samples.chunk_by(|a, b| a.1.timestamp_ms == b.1.timestamp_ms) {
             for (series, sample) in moment {
                 self.count(*series, *sample);
@@ -258,6 +278,11 @@ impl Sum {
     }
 }
 
+/// Leaves the newest of a sum's moments, no more than may be owed.
+pub(super) fn forget_oldest(moments: &mut Vec<Sample>) {
+    moments.drain(..moments.len().saturating_sub(OWED_MAX));
+}
+
 /// What names the sum that a series goes to.
 fn sum_labels(labels: &Labels) -> Arc<Labels> {
     let kept = labels.filtered(|name| matches!(name, METRIC_NAME | super::JOB | BUCKET_BOUND));
@@ -271,25 +296,6 @@ fn only_grows(metric: &str, metadata: &Metadata) -> bool {
         MetricKind::Gauge | MetricKind::GaugeHistogram | MetricKind::Info | MetricKind::StateSet => false,
         MetricKind::Unknown | MetricKind::Histogram | MetricKind::Summary => {
             ["_total", "_count", "_sum", "_bucket"].iter().any(|ending| metric.ends_with(ending))
-        }
-    }
-}
-
-/// Adds samples of a sum to a request.
-fn add_to(rows: &mut Rows, labels: Arc<Labels>, samples: Vec<Sample>, storage: &Storage) {
-    if samples.is_empty() {
-        return;
-    }
-    let raw_hash = storage.resolver().raw_hash(&raw_key(&labels));
-    let known = storage.resolver().known().get(raw_hash);
-    match known {
-        Some(series) => {
-            let row = |sample: Sample| Row { series, timestamp_ms: sample.timestamp_ms, value: sample.value };
-            rows.batches[series.shard()].rows.extend(samples.into_iter().map(row));
-        }
-        None => {
-            let shard = storage.shard_of(&labels);
-            rows.batches[shard].new.push(NewSeries { labels, raw_hash, samples });
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::Format;
 use super::line::What;
+use crate::model::NORMAL_NAN_BITS;
 
 /// The NaN that Prometheus stores for one that it reads: never the one that marks a series as stale.
-const NORMAL_NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
+const NORMAL_NAN: f64 = f64::from_bits(NORMAL_NAN_BITS);
 
 /// Digits of a number that [`short`] reads, its point included.
 const DIGITS_MAX: usize = 15;

@@ -51,8 +51,18 @@ impl Ingest {
     /// What this text would bring to the shards, one batch each, without bringing it: for benches, and to look at.
     pub fn read_text(&self, push: TextPush<'_>, text: &[u8]) -> Result<Vec<ShardBatch>, IngestError> {
         let mut rows = RowsBuilder::new(&self.storage, &self.limits, &self.metadata);
-        read(text, push, self.clock.now_ms(), &mut rows)?;
+        self.read_text_into(push, text, &mut rows)?;
         Ok(rows.finish().batches)
+    }
+
+    /// Makes rows of a text.
+    pub(in crate::ingest) fn read_text_into(
+        &self,
+        push: TextPush<'_>,
+        text: &[u8],
+        rows: &mut RowsBuilder<'_>,
+    ) -> Result<(), IngestError> {
+        read(text, push, self.clock.now_ms(), rows)
     }
 }
 

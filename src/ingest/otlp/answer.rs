@@ -11,6 +11,7 @@
 //! samples are counted, of which a histogram has several a point.
 
 use super::OtlpEncoding;
+use crate::ingest::protobuf::{append_bytes, append_number};
 use crate::ingest::verdict::cut;
 use crate::ingest::{IngestError, PartialWrite, Written};
 
@@ -87,23 +88,4 @@ fn status(error: &IngestError, encoding: OtlpEncoding) -> Vec<u8> {
             status
         }
     }
-}
-
-fn append_number(out: &mut Vec<u8>, field: u8, number: u64) {
-    out.push(field << 3);
-    append_varint(out, number);
-}
-
-fn append_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    out.push(field << 3 | 2);
-    append_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-pub(super) fn append_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! What fills a gap was sent before what came first, and was told 503 then or took another way. Its time has a total
-//! already, without it: it shows with the next point.
+//! already, without it: it shows with the next point, and not before, so that the last point, sent again, gives the total
+//! that it gave at first.
 //!
 //! A total changes when a point is read, not when its sample is stored: a request that is told 503 is sent again, is
 //! recognised, and gives the same sample. One that is refused as a whole ([`DeltaRequest`] dropped, not committed)
@@ -20,7 +21,9 @@
 //!
 //! Always true:
 //! 1. No point is added twice.
-//! 2. The totals held stand for at most `series_max` stored series: a number is one, a histogram of `n` buckets `n + 2`.
+//! 2. The totals held stand for at most `series_max` stored series: a number is one, a histogram of `n` buckets, of
+//!    either kind, `n + 2`.
+//!    What has filled gaps takes at most as much memory again, until the next point.
 //! 3. What got no point for [`IDLE_MAX`] is forgotten when there is need, or within [`SWEEP_INTERVAL`] of further
 //!    requests. What is forgotten, also by a restart, begins again at its next point: to PromQL a counter that was reset.
 
@@ -35,6 +38,8 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::labels::Pair;
 use super::message::PointHead;
+use super::translate::PARTS_COUNT_MAX;
+use crate::model::{FloatHistogram, SCHEMA_MIN};
 
 /// After how much time without a point a total is forgotten.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
@@ -51,7 +56,13 @@ const GAPS_MAX: usize = 16;
 pub(super) enum Total {
     Number(f64),
     Histogram(Box<HistogramTotal>),
+    /// Of an exponential histogram.
+    Native(Box<NativeTotal>),
 }
+
+/// The totals of an exponential histogram, in a layout that has room for all points so far.
+#[derive(Clone, Debug)]
+pub(super) struct NativeTotal(pub(super) FloatHistogram);
 
 /// The totals of a histogram.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,7 +92,10 @@ struct Held {
     /// Spans before that time of which no point has come, in their order.
     gaps: Vec<(u64, u64)>,
     seen: Duration,
+    /// Up to the last point, as it was given then.
     total: Total,
+    /// What has filled gaps since then.
+    filled: Option<Total>,
 }
 
 /// All totals. One lock, held while one request is read.
@@ -205,9 +219,13 @@ fn gaps_without(gaps: &[(u64, u64)], (start_ns, time_ns): (u64, u64)) -> Option<
 
 impl State {
     fn has_room(&self, key: &u128, point: &Total, series_max: usize) -> bool {
-        let held = self.held.get(key).map_or(0, |held| held.total.series_count());
+        let held = self.held.get(key);
         // A known histogram keeps its room unless its buckets change.
-        self.series_count - held + point.series_count() <= series_max
+        let added = match held.map(|held| &held.total) {
+            Some(total @ Total::Native(_)) => total.plus(point.clone()).series_count(),
+            _ => point.series_count(),
+        };
+        self.series_count - held.map_or(0, |held| held.total.series_count()) + added <= series_max
     }
 
     fn add(&mut self, key: u128, head: PointHead, point: Total, now: Duration) -> Result<Added, NotAdded> {
@@ -215,7 +233,8 @@ impl State {
         let mut place = match self.held.entry(key) {
             Entry::Vacant(place) => {
                 self.series_count += point.series_count();
-                place.insert(Held { start_ns: span.0, last: span, gaps: Vec::new(), seen: now, total: point });
+                let gaps = Vec::new();
+                place.insert(Held { start_ns: span.0, last: span, gaps, seen: now, total: point, filled: None });
                 return Ok(Added::Last(None));
             }
             Entry::Occupied(place) => place,
@@ -232,9 +251,14 @@ impl State {
             false if !held.total.is_like(&point) => return Err(NotAdded::TooLate),
             false => (held.last, gaps_without(&held.gaps, span).ok_or(NotAdded::TooLate)?),
         };
-        let total = held.total.plus(point);
+        let (total, filled) = match (&held.filled, is_last) {
+            (None, true) => (held.total.plus(point), None),
+            (Some(filled), true) => (held.total.plus(filled.clone()).plus(point), None),
+            (None, false) => (held.total.clone(), Some(point)),
+            (Some(filled), false) => (held.total.clone(), Some(filled.plus(point))),
+        };
         self.series_count = self.series_count + total.series_count() - held.total.series_count();
-        let next = Held { start_ns: held.start_ns, last, gaps, seen: now, total };
+        let next = Held { start_ns: held.start_ns, last, gaps, seen: now, total, filled };
         let before = place.insert(next);
         Ok(if is_last { Added::Last(Some(before)) } else { Added::InGap(before) })
     }
@@ -265,6 +289,7 @@ impl Total {
         match self {
             Total::Number(_) => 1,
             Total::Histogram(total) => total.counts.len().max(total.bounds.len() + 1) + 2,
+            Total::Native(total) => total.0.buckets_count() + 2,
         }
     }
 
@@ -273,6 +298,7 @@ impl Total {
         match self {
             Total::Number(_) => 0,
             Total::Histogram(_) => 1,
+            Total::Native(_) => 2,
         }
     }
 
@@ -291,8 +317,28 @@ impl Total {
             (Total::Histogram(total), Total::Histogram(point)) if total.bounds == point.bounds => {
                 Total::Histogram(Box::new(total.plus(&point)))
             }
+            (Total::Native(total), Total::Native(point)) => Total::Native(Box::new(total.plus(&point))),
             (_, point) => point,
         }
+    }
+}
+
+impl PartialEq for NativeTotal {
+    fn eq(&self, other: &NativeTotal) -> bool {
+        self.0.same_bits(&other.0)
+    }
+}
+
+impl NativeTotal {
+    /// In the coarser of both layouts, or in one that is coarser yet, so that it has no more buckets than a point may have.
+    fn plus(&self, point: &NativeTotal) -> NativeTotal {
+        let mut total = self.0.clone();
+        total.add(&point.0).expect("both have exponential buckets");
+        while total.buckets_count() > 2 * PARTS_COUNT_MAX && total.schema > SCHEMA_MIN {
+            total.reduce_resolution(total.schema - 1);
+        }
+        // As far apart as no two observations are: a new beginning.
+        if total.buckets_count() > 2 * PARTS_COUNT_MAX { point.clone() } else { NativeTotal(total) }
     }
 }
 

@@ -18,8 +18,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::answer::append_varint;
 use crate::ingest::IngestError;
+use crate::ingest::protobuf::{append_bytes, append_fixed64, append_number};
 
 /// The type of a field.
 #[derive(Clone, Copy)]
@@ -34,6 +34,10 @@ enum Kind {
     SignedFixed64,
     /// As many bytes as it takes.
     Varint,
+    /// The same, without a sign.
+    Unsigned,
+    /// The same, of 32 bits with a sign that takes the lowest one.
+    Zigzag32,
     /// The same, of one of these names, the first of which is 0.
     Enum(&'static [&'static str]),
     Message(&'static [Field]),
@@ -90,8 +94,24 @@ static HISTOGRAM: [Field; 2] = [
     list("dataPoints", 1, Kind::Message(&HISTOGRAM_POINT)),
     one("aggregationTemporality", 2, Kind::Enum(&TEMPORALITY)),
 ];
-/// Points that are counted and not read.
-static EXPONENTIAL_HISTOGRAM: [Field; 1] = [list("dataPoints", 1, Kind::Message(&[]))];
+static EXPONENTIAL_HISTOGRAM: [Field; 2] = [
+    list("dataPoints", 1, Kind::Message(&EXPONENTIAL_POINT)),
+    one("aggregationTemporality", 2, Kind::Enum(&TEMPORALITY)),
+];
+static EXPONENTIAL_POINT: [Field; 11] = [
+    list("attributes", 1, Kind::Message(&KEY_VALUE)),
+    one("startTimeUnixNano", 2, Kind::Fixed64),
+    one("timeUnixNano", 3, Kind::Fixed64),
+    one("count", 4, Kind::Fixed64),
+    one("sum", 5, Kind::Double),
+    one("scale", 6, Kind::Zigzag32),
+    one("zeroCount", 7, Kind::Fixed64),
+    one("positive", 8, Kind::Message(&BUCKETS)),
+    one("negative", 9, Kind::Message(&BUCKETS)),
+    one("flags", 10, Kind::Varint),
+    one("zeroThreshold", 14, Kind::Double),
+];
+static BUCKETS: [Field; 2] = [one("offset", 1, Kind::Zigzag32), list("bucketCounts", 2, Kind::Unsigned)];
 static SUMMARY: [Field; 1] = [list("dataPoints", 1, Kind::Message(&SUMMARY_POINT))];
 static NUMBER_POINT: [Field; 6] = [
     one("startTimeUnixNano", 2, Kind::Fixed64),
@@ -135,7 +155,7 @@ static LIST_VALUE: [Field; 1] = [list("values", 1, Kind::Message(&ANY_VALUE))];
 static MAP_VALUE: [Field; 1] = [list("values", 1, Kind::Message(&KEY_VALUE))];
 
 /// The request of `body` in protobuf.
-pub(super) fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, IngestError> {
+pub(in crate::ingest) fn to_protobuf(body: &[u8]) -> Result<Vec<u8>, IngestError> {
     let mut out = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = Content { fields: &REQUEST, out: &mut out }.deserialize(&mut reader).and_then(|()| reader.end());
@@ -222,25 +242,16 @@ impl<'de> DeserializeSeed<'de> for FieldValue<'_> {
 }
 
 impl FieldValue<'_> {
-    fn tag(&mut self, wire_type: u8) {
-        // Numbers of fields are below 16, so a tag is one byte.
-        self.out.push(self.field.number << 3 | wire_type);
+    fn fixed64(self, bits: u64) {
+        append_fixed64(self.out, self.field.number, bits);
     }
 
-    fn fixed64(mut self, bits: u64) {
-        self.tag(1);
-        self.out.extend_from_slice(&bits.to_le_bytes());
+    fn varint(self, number: u64) {
+        append_number(self.out, self.field.number, number);
     }
 
-    fn varint(mut self, number: u64) {
-        self.tag(0);
-        append_varint(self.out, number);
-    }
-
-    fn bytes(mut self, bytes: &[u8]) {
-        self.tag(2);
-        append_varint(self.out, bytes.len() as u64);
-        self.out.extend_from_slice(bytes);
+    fn bytes(self, bytes: &[u8]) {
+        append_bytes(self.out, self.field.number, bytes);
     }
 
     /// A whole number, wherever it stood: as a number or in a text.
@@ -252,6 +263,10 @@ impl FieldValue<'_> {
             (Kind::Fixed64, Ok(number), _) => self.fixed64(number),
             (Kind::SignedFixed64, _, Ok(number)) => self.fixed64(number as u64),
             (Kind::Varint | Kind::Enum(_), _, Ok(number)) => self.varint(number as u64),
+            (Kind::Unsigned, Ok(number), _) => self.varint(number),
+            (Kind::Zigzag32, _, Ok(number)) if i32::try_from(number).is_ok() => {
+                self.varint((number << 1 ^ number >> 63) as u64);
+            }
             _ => return Err(self.wrong(&number)),
         }
         Ok(())
@@ -321,10 +336,12 @@ impl<'de> Visitor<'de> for FieldValue<'_> {
                 Some(number) => self.varint(number as u64),
                 None => return Err(self.wrong(&format_args!("{text:?}"))),
             },
-            Kind::Fixed64 | Kind::SignedFixed64 | Kind::Varint => match text.parse::<i128>() {
-                Ok(number) => return self.whole(number),
-                Err(_) => return Err(self.wrong(&format_args!("{text:?}"))),
-            },
+            Kind::Fixed64 | Kind::SignedFixed64 | Kind::Varint | Kind::Unsigned | Kind::Zigzag32 => {
+                match text.parse::<i128>() {
+                    Ok(number) => return self.whole(number),
+                    Err(_) => return Err(self.wrong(&format_args!("{text:?}"))),
+                }
+            }
             Kind::Bool | Kind::Message(_) => return Err(self.wrong(&format_args!("{text:?}"))),
         }
         Ok(())
@@ -338,12 +355,12 @@ impl<'de> Visitor<'de> for FieldValue<'_> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         let Kind::Message(fields) = self.field.kind else { return Err(self.wrong(&"an object")) };
         if self.field.is_list && !self.in_list {
             return Err(self.wrong(&"an object, where a list of them belongs,"));
         }
-        self.tag(2);
+        self.out.push(self.field.number << 3 | 2);
         let start = self.out.len() + LENGTH_BYTES;
         self.out.extend_from_slice(&[0; LENGTH_BYTES]);
         Content { fields, out: self.out }.visit_map(map)?;

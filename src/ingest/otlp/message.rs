@@ -8,8 +8,9 @@
 //! Thirty-two mebibytes of empty messages would become gigabytes of structures; here a message is a slice until it is
 //! its turn.
 //!
-//! Where this differs from a generated decoder: exemplars, and what is refused already, are not looked into; a message
-//! that may stand once and stands twice is refused, not merged; a text that is not UTF-8 costs its point alone.
+//! Where this differs from a generated decoder: exemplars, a scope that is not told, and what is refused already, are
+//! not looked into; a message that may stand once and stands twice is refused, not merged; a text that is not UTF-8
+//! costs its point alone.
 
 use crate::ingest::wire::{Fields, Value, WireError};
 
@@ -83,7 +84,7 @@ pub(super) struct KeyValue<'a> {
     pub(super) value: Option<Fields<'a>>,
 }
 
-const WRONG_TYPE: &str = "a value of another type than its field has";
+pub(super) const WRONG_TYPE: &str = "a value of another type than its field has";
 
 /// Whether a field is the message of this number; fails when it has the number and is none.
 pub(super) fn is_message(number: u32, wanted: u32, value: Value<'_>, of: &Fields<'_>) -> Result<bool, WireError> {
@@ -125,7 +126,7 @@ pub(super) fn only_message(mut message: Fields<'_>, wanted: u32) -> Result<Optio
     Ok(found)
 }
 
-fn set_once<T>(place: &mut Option<T>, value: T, of: &Fields<'_>) -> Result<(), WireError> {
+pub(super) fn set_once<T>(place: &mut Option<T>, value: T, of: &Fields<'_>) -> Result<(), WireError> {
     match place.replace(value) {
         None => Ok(()),
         Some(_) => Err(of.error("a message for the second time where one may stand")),
@@ -143,14 +144,14 @@ pub(super) fn bytes<'a>(value: Value<'a>, of: &Fields<'a>) -> Result<&'a [u8], W
     }
 }
 
-fn fixed64(value: Value<'_>, of: &Fields<'_>) -> Result<u64, WireError> {
+pub(super) fn fixed64(value: Value<'_>, of: &Fields<'_>) -> Result<u64, WireError> {
     match value {
         Value::Fixed64(number) => Ok(number),
         _ => Err(of.error(WRONG_TYPE)),
     }
 }
 
-fn varint(value: Value<'_>, of: &Fields<'_>) -> Result<u64, WireError> {
+pub(super) fn varint(value: Value<'_>, of: &Fields<'_>) -> Result<u64, WireError> {
     match value {
         Value::Varint(number) => Ok(number),
         _ => Err(of.error(WRONG_TYPE)),
@@ -265,7 +266,7 @@ impl PointHead {
     }
 
     /// Takes a field that stands for the same in every kind of point.
-    fn take(&mut self, number: u32, value: Value<'_>, flags: u32, of: &Fields<'_>) -> Result<(), WireError> {
+    pub(super) fn take(&mut self, number: u32, value: Value<'_>, flags: u32, of: &Fields<'_>) -> Result<(), WireError> {
         match number {
             2 => self.start_ns = fixed64(value, of)?,
             3 => self.time_ns = fixed64(value, of)?,

@@ -14,10 +14,13 @@
 //! 2. A delta is counted once, however often it is sent.
 //! 3. A point that cannot be stored costs itself alone; a body that cannot be read stores and counts nothing.
 //!
-//! Deliberately absent: exponential histograms (refused, and told), exemplars (stepped over), gRPC.
+//! Exponential histograms become native ones, others stay series of buckets.
+//!
+//! Deliberately absent: exemplars (stepped over), gRPC.
 
 mod answer;
 mod delta;
+mod exponential;
 mod json;
 mod labels;
 mod message;
@@ -28,8 +31,12 @@ mod value;
 use bytes::Bytes;
 
 pub use answer::OtlpAnswer;
-use delta::Deltas;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use json::to_protobuf;
 
+use delta::{DeltaRequest, Deltas};
+
+use super::rows::RowsBuilder;
 use super::{Ingest, IngestError};
 
 /// How requests of OpenTelemetry are translated. By default no attribute is promoted; the server's settings name some.
@@ -112,26 +119,46 @@ impl Ingest {
         content_encoding: Option<&str>,
         body: Bytes,
     ) -> OtlpAnswer {
-        let Otlp { options, deltas } = &self.otlp;
-        let outcome = self
-            .take_rows(body, content_encoding, |body, rows| {
-                let translated;
-                let _room;
-                let message = match encoding {
-                    OtlpEncoding::Protobuf => body,
-                    OtlpEncoding::Json => {
-                        translated = json::to_protobuf(body)?;
-                        _room = self.reserve(translated.len())?;
-                        &translated
-                    }
-                };
-                let mut request = deltas.request(self.clock.monotonic());
-                translate::read(message, options, &self.limits, rows, &mut request)?;
-                request.commit();
-                Ok(())
-            })
-            .await;
+        let read = |body: &[u8], rows: &mut RowsBuilder<'_>| {
+            self.read_otlp(encoding, body, rows)?.commit();
+            Ok(())
+        };
+        let outcome = self.take_rows(body, content_encoding, read).await;
         answer::answer(&outcome, encoding)
+    }
+
+    /// Makes rows of a body, and forgets what it adds to totals.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn read_otlp_alone(
+        &self,
+        encoding: OtlpEncoding,
+        body: &[u8],
+        rows: &mut RowsBuilder<'_>,
+    ) -> Result<(), IngestError> {
+        self.read_otlp(encoding, body, rows).map(drop)
+    }
+
+    /// Makes rows of a body. What is added to totals is kept only if what is returned is committed.
+    fn read_otlp(
+        &self,
+        encoding: OtlpEncoding,
+        body: &[u8],
+        rows: &mut RowsBuilder<'_>,
+    ) -> Result<DeltaRequest<'_>, IngestError> {
+        let Otlp { options, deltas } = &self.otlp;
+        let translated;
+        let _room;
+        let message = match encoding {
+            OtlpEncoding::Protobuf => body,
+            OtlpEncoding::Json => {
+                translated = json::to_protobuf(body)?;
+                _room = self.reserve(translated.len())?;
+                &translated
+            }
+        };
+        let mut request = deltas.request(self.clock.monotonic());
+        translate::read(message, options, &self.limits, rows, &mut request)?;
+        Ok(request)
     }
 }
 

@@ -9,7 +9,8 @@
 //! refuse the request.
 
 use super::OtlpOptions;
-use super::delta::{DeltaRequest, HistogramTotal, NotAdded, Total};
+use super::delta::{DeltaRequest, HistogramTotal, NativeTotal, NotAdded, Total};
+use super::exponential::ExponentialPoint;
 use super::labels::{Pair, ResourceLabels, last_text, scope_labels};
 use super::message::{
     Broken, Data, Metric, NumberPoint, PointHead, Temporality, Totals, append_fixed64, child, each_message, is_message,
@@ -21,8 +22,8 @@ use crate::ingest::wire::{Fields, WireError};
 use crate::ingest::{IngestError, IngestLimits, MetricKind};
 use crate::model::{LABEL_VALUE_BYTES_MAX, METRIC_NAME, stale_nan};
 
-/// Buckets or quantiles that a point may have.
-const PARTS_COUNT_MAX: usize = 1024;
+/// Buckets or quantiles that a point may have; of an exponential histogram, on each side of zero.
+pub(super) const PARTS_COUNT_MAX: usize = 1024;
 /// Distance between the samples of `target_info`: half of the time for which a query looks back by default.
 const TARGET_INFO_STEP_MS: i64 = 150_000;
 /// Samples of `target_info` for one resource of a request: an hour of them.
@@ -166,11 +167,10 @@ impl<'s> Reader<'_, 's, '_> {
                 true => (MetricKind::Counter, NameKind::Counter, read_temporality(sum)?),
                 false => (MetricKind::Gauge, NameKind::Other, read_temporality(sum)?),
             },
-            Data::Histogram(histogram) => (MetricKind::Histogram, NameKind::Other, read_temporality(histogram)?),
-            Data::Summary(_) => (MetricKind::Summary, NameKind::Other, Temporality::Cumulative),
-            Data::ExponentialHistogram(_) => {
-                return self.refuse_metric(metric, "exponential histograms are not stored; send explicit buckets");
+            Data::Histogram(histogram) | Data::ExponentialHistogram(histogram) => {
+                (MetricKind::Histogram, NameKind::Other, read_temporality(histogram)?)
             }
+            Data::Summary(_) => (MetricKind::Summary, NameKind::Other, Temporality::Cumulative),
         };
         if temporality == Temporality::Unknown {
             return self.refuse_metric(metric, "its aggregation temporality is neither delta nor cumulative");
@@ -190,6 +190,7 @@ impl<'s> Reader<'_, 's, '_> {
             self.count_point()?;
             let head = match data {
                 Data::Histogram(_) => self.histogram(&context, point),
+                Data::ExponentialHistogram(_) => self.exponential(&context, point),
                 Data::Summary(_) => self.summary(&context, point),
                 _ => self.number(&context, point),
             };
@@ -212,7 +213,9 @@ impl<'s> Reader<'_, 's, '_> {
                 match self.deltas.add(&context.family, &mut labels, point.head, Total::Number(value)) {
                     Ok(Some(Total::Number(total))) => *total,
                     Ok(None) => return Ok(point.head),
-                    Ok(Some(Total::Histogram(_))) => unreachable!("a total is of the kind of its points"),
+                    Ok(Some(Total::Histogram(_) | Total::Native(_))) => {
+                        unreachable!("a total is of the kind of its points")
+                    }
                     Err(reason) => return Err(self.not_added(reason)),
                 }
             }
@@ -253,7 +256,9 @@ impl<'s> Reader<'_, 's, '_> {
                 match self.deltas.add(&context.family, &mut labels, head, Total::Histogram(Box::new(point))) {
                     Ok(Some(Total::Histogram(total))) => (**total).clone(),
                     Ok(None) => return Ok(head),
-                    Ok(Some(Total::Number(_))) => unreachable!("a total is of the kind of its points"),
+                    Ok(Some(Total::Number(_) | Total::Native(_))) => {
+                        unreachable!("a total is of the kind of its points")
+                    }
                     Err(reason) => return Err(self.not_added(reason)),
                 }
             }
@@ -284,6 +289,30 @@ impl<'s> Reader<'_, 's, '_> {
             }
         }
         self.put(labels, &bucket, Some(("le", "+Inf")), head, point.count as f64)
+    }
+
+    fn exponential(&mut self, context: &Context<'_>, message: Fields<'_>) -> Result<PointHead, PointError> {
+        let point = ExponentialPoint::read(message)?;
+        let head = point.head;
+        let mut labels = context.resource.of_point(message, ExponentialPoint::ATTRIBUTES, context.scope)?;
+        let histogram = point.histogram().map_err(PointError::Refused)?;
+        let histogram = match context.temporality {
+            Temporality::Delta if !head.is_stale => {
+                let point = Total::Native(Box::new(NativeTotal(histogram)));
+                match self.deltas.add(&context.family, &mut labels, head, point) {
+                    Ok(Some(Total::Native(total))) => total.0.clone(),
+                    Ok(None) => return Ok(head),
+                    Ok(Some(_)) => unreachable!("a total is of the kind of its points"),
+                    Err(reason) => return Err(self.not_added(reason)),
+                }
+            }
+            _ => histogram,
+        };
+        let pairs = labels.iter().map(|(name, value)| (&**name, &**value));
+        let named = [(METRIC_NAME, context.family.as_str())];
+        let series = self.rows.series(pairs.chain(named)).map_err(PointError::limit)?;
+        self.rows.histogram(series, head.time_ms(), &histogram).map_err(PointError::limit)?;
+        Ok(head)
     }
 
     fn summary(&mut self, context: &Context<'_>, message: Fields<'_>) -> Result<PointHead, PointError> {

@@ -28,11 +28,15 @@ pub(super) fn value_text<'a>(message: Fields<'a>) -> Result<Cow<'a, str>, Broken
     Ok(written.into())
 }
 
-/// The field that is set; of a message that sets several the last, as protobuf has it.
+/// The field that is set; of a message that sets several the last, as protobuf has it. A list or map that is set twice
+/// would have to be merged, and is refused.
 fn one_of(mut message: Fields<'_>) -> Result<Option<(u32, Value<'_>)>, Broken> {
-    let mut found = None;
+    let mut found: Option<(u32, Value<'_>)> = None;
     while let Some((number, value)) = message.next()? {
         let fits = match (number, value) {
+            (5 | 6, Value::Bytes(_)) if found.is_some_and(|(known, _)| known == number) => {
+                return Err(message.error("a message for the second time where one may stand").into());
+            }
             (1 | 5 | 6 | 7, Value::Bytes(_)) | (2 | 3, Value::Varint(_)) | (4, Value::Fixed64(_)) => true,
             (1..=7, _) => return Err(message.error("a value of another type than its field has").into()),
             _ => false,

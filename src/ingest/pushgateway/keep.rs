@@ -39,6 +39,10 @@ impl Pushgateway {
             Err(_) => &counters.requests_refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        // Why samples of a group that is kept are not stored is counted where they are not.
+        if let Err(PushError::Ingest(error)) = &outcome {
+            counters.note(error);
+        }
         outcome
     }
 
@@ -318,7 +322,7 @@ impl Pushgateway {
 }
 
 /// What a body may be written in.
-enum Form {
+pub(super) enum Form {
     Text,
     Delimited,
 }
@@ -326,7 +330,7 @@ enum Form {
 impl Form {
     /// As the Pushgateway has it: delimited protobuf where all of that is said, and else text. Other forms of protobuf are refused
     /// by their names.
-    fn of(content_type: Option<&str>) -> Result<Form, PushError> {
+    pub(super) fn of(content_type: Option<&str>) -> Result<Form, PushError> {
         let content_type = content_type.unwrap_or("").to_ascii_lowercase();
         let mut parts = content_type.split(';').map(str::trim);
         let is_protobuf = parts.next().is_some_and(|media_type| media_type.contains("protobuf"));

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::PushError;
 use super::groups::PUSH_FAILURE_TIME;
-use crate::model::{LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME};
+use crate::model::{LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME, percent_decoded};
 
 /// What stands behind a label's name when its value is base64.
 const BASE64_SUFFIX: &str = "@base64";
@@ -135,26 +135,6 @@ fn decoded(name: &str, value: &str) -> Result<String, PushError> {
 pub(super) fn is_label_name(name: &str) -> bool {
     let is_start = |letter: char| letter.is_ascii_alphabetic() || letter == '_';
     name.starts_with(is_start) && name.chars().all(|letter| is_start(letter) || letter.is_ascii_digit())
-}
-
-fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('%') {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let [high, low, after @ ..] = rest else { return None };
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        bytes.push(u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 fn refused(what: impl Into<String>) -> PushError {

@@ -24,6 +24,8 @@
 mod budget;
 mod families;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod groups;
 mod keep;
 mod key;
@@ -38,12 +40,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzzing::{read_push, restored};
 pub use groups::{Group, KeptFamily};
 pub use key::GroupKey;
 pub use shown::{ShownFamily, ShownMetric, ShownValue};
 
 use groups::Groups;
 
+use super::verdict::cut;
 use super::{Ingest, IngestError};
 use crate::disk::{Disk, DiskError};
 
@@ -51,8 +56,6 @@ use crate::disk::{Disk, DiskError};
 const SERIES_PER_STORE: usize = 5000;
 /// Longest file of one group; a record of ours holds four times as much.
 const GROUP_BYTES_MAX: usize = 16 << 20;
-/// Longest text that a client is told.
-const TOLD_BYTES_MAX: usize = 4 << 10;
 
 /// Where groups are kept, and what bounds them.
 #[derive(Clone, Debug)]
@@ -126,12 +129,7 @@ impl PushError {
     /// What the client is told. An error quotes what it is about, which may be most of a body: the text is cut where it gets
     /// longer than a few KiB.
     pub fn told(&self) -> String {
-        let mut text = self.to_string();
-        if text.len() > TOLD_BYTES_MAX {
-            text.truncate(text.floor_char_boundary(TOLD_BYTES_MAX - "…".len()));
-            text.push('…');
-        }
-        text
+        cut(self.to_string())
     }
 
     /// The HTTP status that tells the client what to do.

@@ -10,6 +10,7 @@
 //! Always true: rows leave here only when all of the message was walked, so one that ends in garbage stores nothing.
 
 mod found;
+mod histogram;
 mod metadata;
 mod sample;
 mod symbols;
@@ -77,7 +78,7 @@ impl Ingest {
         if more_bytes > ROWS_BYTES_FREE {
             room.merge(self.reserve(more_bytes)?);
         }
-        self.store(rows).await
+        self.store(rows, Some(room)).await
     }
 
     /// What this body would bring to the shards, one batch each, without bringing it: for benches, and to look at.
@@ -98,7 +99,7 @@ impl Ingest {
     }
 
     /// Reads an inflated message.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn read_message(&self, version: Version, message: &[u8]) -> Result<Rows, IngestError> {
         match version {
             Version::One => v1::read_message(self, message),

@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! symbols   0: ""   1: "__name__"   2: "up"   3: "job"   4: "shop"
-//! series    1 2 3 4    ─►   join(hash of 1, hash of 2)  +  join(hash of 3, hash of 4)   ─►   key
+//! series    1 2 3 4    ─►   name factors of 1 x value factors of 2  +  those of 3 x those of 4   ─►   key
 //! ```
 //!
 //! Requests number their symbols differently, so a series is known by the hashes of its symbols, not by their numbers.
 //!
-//! Symbols are hashed with the resolver's secret seed. What joins them is the sum of products that UMAC calls NH (RFC
-//! 4418), with 128 secret bits for each pair in the list. Neither hashes nor secrets are known to anybody, so whatever
-//! labels somebody chooses, two lists share what the resolver keeps of a key with a chance of about 1 in 2^90. A general
-//! hash over the joined hashes costs four times the instructions.
+//! A symbol is hashed with the resolver's secret seed: two numbers n, n' of 64 bits for where it is a name, and times two
+//! more secrets, s v and s' v', for where it is a value. A pair's product is (n + s v) x (n' + s' v'), a key the sum of the
+//! pairs' products. Multiplied out, the terms n v' and v n' say which names and which values are pairs, so two sets of
+//! pairs differ as polynomials in numbers that nobody knows, whatever labels somebody chooses: what the resolver keeps of
+//! their keys is the same with a chance of about 1 in 2^90. A general hash over the joined hashes costs four times the
+//! instructions, and sums over places in the list, as UMAC's NH (RFC 4418) has them, a third more.
 //!
-//! Always true: a key of a list in which a symbol is missing is never learned, for its series is refused.
+//! Always true: a key of a list in which a symbol is missing is never learned, for its series is refused. The same pairs
+//! in another order are the same series, and have the same key.
 
 use crate::model::LABELS_COUNT_MAX;
 use crate::storage::Resolver;
@@ -26,21 +29,18 @@ pub(super) const REFERENCES_MAX: usize = 2 * LABELS_COUNT_MAX;
 /// References that take one byte.
 const SHORT_COUNT: usize = 128;
 
-/// A hash of 128 bits: the low half, then the high one.
-type Hash = [u64; 2];
-
 /// What nobody outside knows, drawn with the resolver's seed anew each start.
 pub(in crate::ingest) struct Secrets {
-    /// For each pair in a list.
-    pairs: [Hash; LABELS_COUNT_MAX],
-    /// Stands for a symbol that is not there.
-    missing: Hash,
+    /// What makes factors of a value of the halves of its hash. Odd.
+    values: [u64; 2],
+    /// Stands for the hash of a symbol that is not there.
+    missing: u128,
 }
 
 impl Secrets {
     pub(in crate::ingest) fn new(resolver: &Resolver) -> Secrets {
-        let secret = |index: usize| halves(resolver.raw_hash(format!("secret {index}").as_bytes()));
-        Secrets { pairs: std::array::from_fn(secret), missing: secret(LABELS_COUNT_MAX) }
+        let values = halves(resolver.raw_hash(b"secrets of values")).map(|secret| secret | 1);
+        Secrets { values, missing: resolver.raw_hash(b"secret of what is missing") }
     }
 }
 
@@ -51,62 +51,97 @@ struct Place {
     end: u32,
 }
 
-/// The symbols of one request. Its memory is used again for the next.
-#[derive(Default)]
-pub(super) struct Symbols {
-    hashes: Vec<Hash>,
-    /// The first of them once more.
-    short: Box<ShortHashes>,
-    places: Vec<Place>,
+/// What a symbol brings to the product of a pair.
+#[derive(Clone, Copy)]
+struct Factors {
+    as_name: [u64; 2],
+    as_value: [u64; 2],
 }
 
-/// Hashes of the symbols whose references take one byte: a table that is never too short for one. The halves apart, else
-/// the compiler adds them as vectors, which takes more instructions to pull apart for the product.
-struct ShortHashes {
-    low: [u64; SHORT_COUNT],
-    high: [u64; SHORT_COUNT],
-}
-
-impl Default for ShortHashes {
-    fn default() -> ShortHashes {
-        ShortHashes { low: [0; SHORT_COUNT], high: [0; SHORT_COUNT] }
+impl Factors {
+    fn new(secrets: &Secrets, hash: u128) -> Factors {
+        let as_name = halves(hash);
+        let [low, high] = secrets.values;
+        Factors { as_name, as_value: [as_name[0].wrapping_mul(low), as_name[1].wrapping_mul(high)] }
     }
 }
 
-impl ShortHashes {
-    /// The hash of a symbol by a reference below 128.
+/// The symbols of one request. Its memory is used again for the next.
+#[derive(Default)]
+pub(super) struct Symbols {
+    factors: Vec<Factors>,
+    /// The first of them once more.
+    short: Box<ShortFactors>,
+    places: Vec<Place>,
+}
+
+/// Factors of the symbols whose references take one byte: a table that is never too short for a byte, and of which only
+/// the first half is used. The halves of factors apart, else the compiler adds them as vectors, which takes more
+/// instructions to pull apart for the product.
+struct ShortFactors {
+    as_name: [[u64; 256]; 2],
+    as_value: [[u64; 256]; 2],
+}
+
+impl Default for ShortFactors {
+    fn default() -> ShortFactors {
+        ShortFactors { as_name: [[0; 256]; 2], as_value: [[0; 256]; 2] }
+    }
+}
+
+impl ShortFactors {
+    fn fill(&mut self, factors: Factors) {
+        for half in 0..2 {
+            self.as_name[half][..SHORT_COUNT].fill(factors.as_name[half]);
+            self.as_value[half][..SHORT_COUNT].fill(factors.as_value[half]);
+        }
+    }
+
+    fn set(&mut self, index: usize, factors: Factors) {
+        for half in 0..2 {
+            self.as_name[half][index] = factors.as_name[half];
+            self.as_value[half][index] = factors.as_value[half];
+        }
+    }
+
+    /// Of a name by a reference below 128.
     #[inline]
-    fn get(&self, reference: u8) -> Hash {
-        let index = usize::from(reference & 0x7f);
-        [self.low[index], self.high[index]]
+    fn name(&self, reference: u8) -> [u64; 2] {
+        let index = usize::from(reference);
+        [self.as_name[0][index], self.as_name[1][index]]
+    }
+
+    /// Of a value by a reference below 128.
+    #[inline]
+    fn value(&self, reference: u8) -> [u64; 2] {
+        let index = usize::from(reference);
+        [self.as_value[0][index], self.as_value[1][index]]
     }
 }
 
 impl Symbols {
     pub(super) fn clear(&mut self, secrets: &Secrets) {
-        self.hashes.clear();
-        self.short.low.fill(secrets.missing[0]);
-        self.short.high.fill(secrets.missing[1]);
+        self.factors.clear();
+        self.short.fill(Factors::new(secrets, secrets.missing));
         self.places.clear();
     }
 
     pub(super) fn count(&self) -> usize {
-        self.hashes.len()
+        self.places.len()
     }
 
     /// Memory held.
     pub(super) fn bytes(&self) -> usize {
-        self.hashes.capacity() * size_of::<Hash>() + self.places.capacity() * size_of::<Place>()
+        self.factors.capacity() * size_of::<Factors>() + self.places.capacity() * size_of::<Place>()
     }
 
     /// Adds the symbol that ends at `end` in the message.
-    pub(super) fn push(&mut self, resolver: &Resolver, symbol: &[u8], end: usize) {
-        let hash = halves(resolver.raw_hash(symbol));
-        let index = self.hashes.len();
-        if index < SHORT_COUNT {
-            (self.short.low[index], self.short.high[index]) = (hash[0], hash[1]);
+    pub(super) fn push(&mut self, resolver: &Resolver, secrets: &Secrets, symbol: &[u8], end: usize) {
+        let factors = Factors::new(secrets, resolver.raw_hash(symbol));
+        if self.count() < SHORT_COUNT {
+            self.short.set(self.count(), factors);
         }
-        self.hashes.push(hash);
+        self.factors.push(factors);
         self.places.push(Place { start: (end - symbol.len()) as u32, end: end as u32 });
     }
 
@@ -116,27 +151,27 @@ impl Symbols {
         Some(&message[place.start as usize..place.end as usize])
     }
 
-    /// The key of the series with these packed references. None if they are not what senders write: pairs, of at most
-    /// [`LABELS_COUNT_MAX`], of numbers of up to three bytes.
+    /// The key of the series with these packed references. None if they are not what senders write: pairs of numbers of
+    /// up to three bytes.
     #[inline(always)]
-    pub(super) fn packed_key(&self, secrets: &Secrets, packed: &[u8]) -> Option<u128> {
-        let mut pairs = secrets.pairs.iter();
+    pub(super) fn packed_key(&self, packed: &[u8]) -> Option<u128> {
+        let short = &*self.short;
         let (mut sum, mut rest) = (0, packed);
         loop {
             match rest {
                 [name @ 0..0x80, value @ 0..0x80, behind @ ..] => {
-                    sum = join(sum, pairs.next()?, self.short.get(*name), self.short.get(*value));
+                    sum = join(sum, short.name(*name), short.value(*value));
+                    rest = behind;
+                }
+                [name @ 0..0x80, low, high @ 0..0x80, behind @ ..] => {
+                    let value = usize::from(low & 0x7f) | usize::from(*high) << 7;
+                    sum = join(sum, short.name(*name), self.factors.get(value)?.as_value);
                     rest = behind;
                 }
                 [] => return Some(key(sum)),
-                [name @ 0..0x80, low, high @ 0..0x80, behind @ ..] => {
-                    let value = usize::from(low & 0x7f) | usize::from(*high) << 7;
-                    sum = join(sum, pairs.next()?, self.short.get(*name), *self.hashes.get(value)?);
-                    rest = behind;
-                }
                 others => {
                     let (name, value, behind) = self.long_pair(others)?;
-                    sum = join(sum, pairs.next()?, name, value);
+                    sum = join(sum, name, value);
                     rest = behind;
                 }
             }
@@ -145,33 +180,28 @@ impl Symbols {
 
     /// Takes a pair whose numbers are of any length off the front.
     #[inline(never)]
-    fn long_pair<'p>(&self, packed: &'p [u8]) -> Option<(Hash, Hash, &'p [u8])> {
+    fn long_pair<'p>(&self, packed: &'p [u8]) -> Option<([u64; 2], [u64; 2], &'p [u8])> {
         let (name, behind) = reference(packed)?;
         let (value, behind) = reference(behind)?;
-        Some((*self.hashes.get(name)?, *self.hashes.get(value)?, behind))
+        Some((self.factors.get(name)?.as_name, self.factors.get(value)?.as_value, behind))
     }
 
-    /// The same key, of references that were read already. None if they are no pairs, too many, or to nothing.
-    pub(super) fn key(&self, secrets: &Secrets, references: &[u32]) -> Option<u128> {
+    /// The same key, of references that were read already. None if they are no pairs, or to nothing.
+    pub(super) fn key(&self, references: &[u32]) -> Option<u128> {
         let (references, rest) = references.as_chunks::<2>();
-        if !rest.is_empty() || references.len() > secrets.pairs.len() {
-            return None;
-        }
-        let hash = |reference: u32| self.hashes.get(reference as usize).copied();
+        let factors = |reference: u32| self.factors.get(reference as usize);
         let sum = references
             .iter()
-            .zip(&secrets.pairs)
-            .try_fold(0, |sum, (&[name, value], pair)| Some(join(sum, pair, hash(name)?, hash(value)?)));
-        sum.map(key)
+            .try_fold(0, |sum, &[name, value]| Some(join(sum, factors(name)?.as_name, factors(value)?.as_value)));
+        sum.map(key).filter(|_| rest.is_empty())
     }
 }
 
-/// Adds a pair's product to the sum. Each factor is of both texts, so a text counts with all 128 bits of its hash.
+/// Adds a pair's product to the sum.
 #[inline]
-fn join(sum: u128, pair: &Hash, name: Hash, value: Hash) -> u128 {
-    let left = pair[0].wrapping_add(name[0]).wrapping_add(value[1]);
-    let right = pair[1].wrapping_add(name[1]).wrapping_add(value[0]);
-    sum.wrapping_add(u128::from(left) * u128::from(right))
+fn join(sum: u128, name: [u64; 2], value: [u64; 2]) -> u128 {
+    let [left, right] = [0, 1].map(|half| u128::from(name[half].wrapping_add(value[half])));
+    sum.wrapping_add(left * right)
 }
 
 /// Puts the lowest bits of a sum, which in products are zero too often, where the resolver does not look.
@@ -180,7 +210,7 @@ fn key(sum: u128) -> u128 {
     sum.rotate_right(32)
 }
 
-fn halves(hash: u128) -> Hash {
+fn halves(hash: u128) -> [u64; 2] {
     [hash as u64, (hash >> 64) as u64]
 }
 

@@ -7,15 +7,18 @@
 //! Where this differs from a generated decoder (`tests` holds that it differs nowhere else):
 //! - stricter: a group, which proto3 does not have, is refused, also in a field that nobody knows; and so is
 //!   a request without series that has some of version 2.0: taken, they would be lost without a word;
-//! - laxer: what is not stored (exemplars, histograms) is stepped over, not read, so damage in it goes unseen;
+//! - laxer: what is not stored (exemplars) is stepped over, not read, so damage in it goes unseen;
 //! - a label that is not UTF-8 costs its series alone, not the request.
 
-use super::found::{Found, RawPairs, announced_wrongly, malformed};
+use super::found::{Found, RawPairs, SeriesParts, announced_wrongly, malformed};
 use super::{FIELD_1_BYTES, FIELD_2_BYTES, metadata};
 use crate::ingest::rows::{Rows, over};
 use crate::ingest::wire::{Fields, Value, WireError};
 use crate::ingest::{Ingest, IngestError};
 use crate::model::{LABELS_COUNT_MAX, SeriesRef};
+
+/// What is wrong with a label, sample or histogram that is not written as one.
+const WRONG_TYPE: &str = "a label, sample or histogram that is no message";
 
 /// What a series with one sample takes at least, as senders write it: a first guess at how many there are.
 const SERIES_BYTES_USUAL: usize = 128;
@@ -85,7 +88,7 @@ impl<'a> Walk<'a> {
     /// ones in front are then not all, and not this series.
     fn known_series(&mut self, reference: SeriesRef, rest: &[u8], base: usize) -> Result<bool, IngestError> {
         let mark = self.found.mark(reference);
-        let mut histogram_count = 0;
+        let mut histograms = Vec::new();
         let mut fields = Fields::new(rest, base);
         while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
             self.found.row(reference, bytes, fields.base() + fields.position())?;
@@ -97,20 +100,20 @@ impl<'a> Walk<'a> {
                     self.found.go_back(&mark);
                     return Ok(false);
                 }
-                (1 | 2, _) => return Err(malformed(fields.error("a label or sample that is no message"))),
-                (4, Value::Bytes(_)) => histogram_count += 1,
+                (4, Value::Bytes(bytes)) => {
+                    self.found.note_histogram(&mut histograms, bytes, fields.base() + fields.position())?;
+                }
+                (1 | 2 | 4, _) => return Err(malformed(fields.error(WRONG_TYPE))),
                 _ => {}
             }
         }
-        for _ in 0..histogram_count {
-            self.found.refuse_histogram()?;
-        }
+        self.found.histograms(reference, &histograms)?;
         Ok(true)
     }
 
     #[cold]
     fn new_series(&mut self, series: &[u8], base: usize) -> Result<(), IngestError> {
-        let (mut pairs, mut samples, mut encoded_labels) = (RawPairs::new(), Vec::new(), Vec::new());
+        let (mut pairs, mut parts, mut encoded_labels) = (RawPairs::new(), SeriesParts::default(), Vec::new());
         let mut fields = Fields::new(series, base);
         let mut start = 0;
         while let Some((number, value)) = fields.next().map_err(malformed)? {
@@ -125,17 +128,21 @@ impl<'a> Walk<'a> {
                         pairs.push(pair);
                     }
                 }
-                (2, Value::Bytes(bytes)) => samples.push(self.found.sample(bytes, fields.base() + fields.position())?),
-                (1 | 2, _) => return Err(malformed(fields.error("a label or sample that is no message"))),
-                (4, Value::Bytes(_)) => self.found.refuse_histogram()?,
+                (2, Value::Bytes(bytes)) => {
+                    let (sample, start_ms) = self.found.sample(bytes, fields.base() + fields.position())?;
+                    parts.push(sample, start_ms);
+                }
+                (4, Value::Bytes(bytes)) => {
+                    self.found.note_histogram(&mut parts.histograms, bytes, fields.base() + fields.position())?;
+                }
+                (1 | 2 | 4, _) => return Err(malformed(fields.error(WRONG_TYPE))),
                 _ => {}
             }
             start = fields.position();
         }
         // The key is of all label fields, also those behind samples: else a series could pass for another one.
         let key = self.found.storage.resolver().raw_hash(&encoded_labels);
-        self.found.new_series(&pairs, samples, key);
-        Ok(())
+        self.found.new_series(&pairs, parts, key)
     }
 }
 

@@ -2,24 +2,28 @@
 //! exemplars = 4, metadata = 5, created_timestamp = 6 } }`.
 //!
 //! ```text
-//! symbols ─► hash of each ─┐
-//! series  ─► references ───┴─► key of each ─► look-ups side by side ─► known? ─► rows
-//!                                                                   └─ no ─► texts, UTF-8, labels
+//! symbols ─► hash of each ────────┐
+//! series  ─► references, sample ──┴─► key of each ─► look-ups side by side ─► known? ─► rows
+//!                                                                          └─ no ─► texts, UTF-8, labels
 //! ```
 //!
-//! A symbol is hashed once a request, and read as text only for a new series. Senders put symbols before series, and one
-//! sample into each; what is written otherwise is read as an unknown series or field by field.
+//! A symbol is hashed once a request, and read as text only for a new series. Senders put labels first and one sample into
+//! each series; what is written otherwise is read field by field.
+//!
+//! A sample may say since when it counts; before version 2.0-rc.4 its series said so for all of its samples, which is taken
+//! for those that do not.
 //!
 //! A known series' description is read in one request of [`DESCRIBE_EVERY`]: a change is noticed, and costs next to nothing.
 //!
 //! Where this differs from a generated decoder (`tests` holds that it differs nowhere else):
 //! - stricter: a group is refused, and so are a request whose first symbol is not empty, and one without series that has
 //!   some of version 1.0;
-//! - laxer: what is not stored (exemplars, histograms, start timestamps) is stepped over, so damage in it goes unseen;
+//! - laxer: what is not stored (exemplars) is stepped over, so damage in it goes unseen, and a start of the wrong type is
+//!   none;
 //! - a symbol that is not UTF-8 costs the series that name it, and so do references to nothing or an odd one.
 
-use super::found::{Found, RawPairs, announced_wrongly, malformed};
-use super::sample::usual_sample;
+use super::found::{Found, RawPairs, SeriesParts, announced_wrongly, malformed};
+use super::sample::UsualTimes;
 use super::symbols::{REFERENCES_MAX, SYMBOLS_PER_SERIES_MAX, Symbols};
 use super::{FIELD_1_BYTES, FIELD_2_BYTES, metadata};
 use crate::ingest::rows::{Rows, over};
@@ -28,10 +32,14 @@ use crate::ingest::{Ingest, IngestError};
 use crate::model::{METRIC_NAME, Sample, SeriesRef};
 
 const FIELD_1_VARINT: u8 = 0x08;
+const FIELD_4_BYTES: u8 = 0x22;
 const FIELD_5_BYTES: u8 = 0x2a;
 
 /// In place of a sample that must still be read.
 const NO_SAMPLE: Sample = Sample { timestamp_ms: 0, value: 0.0 };
+
+/// What is wrong with a label, sample or histogram that is not written as one.
+const WRONG_TYPE: &str = "a label, sample or histogram of the wrong type";
 
 /// Requests of a thread until the description of a known series is read again. A power of two.
 const DESCRIBE_EVERY: u64 = 64;
@@ -72,7 +80,7 @@ struct SlowSeries<'m> {
     references: Vec<u32>,
     /// Also those for which there is no place in `references`.
     reference_count: usize,
-    samples: Vec<Sample>,
+    parts: SeriesParts<'m>,
     description: Option<&'m [u8]>,
 }
 
@@ -93,9 +101,10 @@ pub(super) fn read_message(ingest: &Ingest, message: &[u8], buffers: &mut Buffer
     let turn = request_count.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - DESCRIBE_EVERY.trailing_zeros());
     let mut walk = Walk { found: Found::new(ingest), ingest, message, symbols, turn, label_bytes: 0 };
     walk.collect(series)?;
+    walk.find_keys(series);
     walk.found.reserve(series.len());
     // First all keys, then all look-ups: each look-up misses the caches, and side by side they wait together.
-    series.iter().try_for_each(|series| walk.series(series))?;
+    walk.look_up(series)?;
     Ok(walk.found.into_rows())
 }
 
@@ -111,19 +120,22 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Finds all symbols and series, and the keys of the series.
+    /// Finds all symbols and series.
     fn collect(&mut self, all: &mut Vec<EncodedSeries>) -> Result<(), IngestError> {
         let mut rest = self.message;
         let mut is_of_version_1 = false;
         loop {
-            while let Some((bytes, behind)) = short_field(rest, FIELD_5_BYTES) {
-                rest = behind;
-                self.push_series(all, bytes, self.message.len() - rest.len())?;
-            }
+            rest = self.usual_series(all, rest);
             let mut fields = Fields::new(rest, self.message.len() - rest.len());
+            while let Some(symbol) = fields.next_short(FIELD_4_BYTES) {
+                self.push_symbol(symbol, &fields)?;
+            }
             match fields.next().map_err(malformed)? {
                 Some((5, Value::Bytes(bytes))) => {
-                    self.push_long_series(all, bytes, fields.base() + fields.position())?;
+                    if all.len() == self.found.limits.series_per_request_max {
+                        return Err(over("series", all.len(), "series_per_request_max"));
+                    }
+                    all.push(unusual_series(bytes, fields.base() + fields.position()));
                 }
                 Some((4, Value::Bytes(symbol))) => self.push_symbol(symbol, &fields)?,
                 Some((4 | 5, _)) => return Err(malformed(fields.error("a symbol or time series of the wrong type"))),
@@ -132,6 +144,44 @@ impl<'a> Walk<'a> {
                 None => return Ok(()),
             }
             rest = &rest[fields.position()..];
+        }
+    }
+
+    /// Takes series off the front that are written as nearly all are. Returns what stands behind them.
+    // Each of the three passes is a function of its own: together they have too many variables for the registers.
+    #[inline(never)]
+    fn usual_series(&self, all: &mut Vec<EncodedSeries>, mut rest: &'a [u8]) -> &'a [u8] {
+        let room = self.found.limits.series_per_request_max - all.len();
+        let mut times = UsualTimes::new();
+        for _ in 0..room {
+            let Some((labels_bytes, content, behind)) = series_head(rest) else { break };
+            let Some(sample) = times.whole_sample(&content[labels_bytes..]) else { break };
+            let end = self.message.len() - behind.len();
+            let start = end - content.len();
+            let labels_end = (start + labels_bytes) as u32;
+            all.push(EncodedSeries {
+                key: 0,
+                sample,
+                start: start as u32,
+                labels_end,
+                end: end as u32,
+                shape: Shape::OneSample,
+            });
+            rest = behind;
+        }
+        rest
+    }
+
+    /// Finds the keys of the series, all symbols being known.
+    #[inline(never)]
+    fn find_keys(&self, all: &mut [EncodedSeries]) {
+        for series in all {
+            if series.shape != Shape::Other {
+                match self.symbols.packed_key(&self.message[series.start as usize + 2..series.labels_end as usize]) {
+                    Some(key) => series.key = key,
+                    None => series.shape = Shape::Other,
+                }
+            }
         }
     }
 
@@ -148,40 +198,31 @@ impl<'a> Walk<'a> {
                 what: format!("{times} = {series_max}; send smaller requests"),
             });
         }
-        self.symbols.push(self.found.storage.resolver(), symbol, fields.base() + fields.position());
+        let end = fields.base() + fields.position();
+        self.symbols.push(self.found.storage.resolver(), &self.ingest.secrets, symbol, end);
         Ok(())
     }
 
-    #[inline(always)]
-    fn push_series(&self, all: &mut Vec<EncodedSeries>, bytes: &[u8], end: usize) -> Result<(), IngestError> {
-        if all.len() == self.found.limits.series_per_request_max {
-            return Err(over("series", all.len(), "series_per_request_max"));
-        }
-        let (packed, rest) = short_field(bytes, FIELD_1_BYTES).unwrap_or((&[], bytes));
-        let (shape, sample) = match usual_sample(rest) {
-            Some((sample, [])) => (Shape::OneSample, sample),
-            Some((sample, rest)) if matches!(short_field(rest, FIELD_5_BYTES), Some((_, []))) => {
-                (Shape::OneSample, sample)
-            }
-            _ if matches!(rest, [FIELD_1_BYTES | FIELD_1_VARINT, ..]) => (Shape::Other, NO_SAMPLE),
-            _ => (Shape::LabelsInFront, NO_SAMPLE),
-        };
-        let (shape, key) = match self.symbols.packed_key(&self.ingest.secrets, packed) {
-            Some(key) => (shape, key),
-            None => (Shape::Other, 0),
-        };
-        let (start, labels_end) = ((end - bytes.len()) as u32, (end - rest.len()) as u32);
-        all.push(EncodedSeries { key, sample, start, labels_end, end: end as u32, shape });
-        Ok(())
-    }
-
-    /// Of a series that takes 128 bytes or more.
+    /// Finds out which series are known, and makes rows of them.
     #[inline(never)]
-    fn push_long_series(&self, all: &mut Vec<EncodedSeries>, bytes: &[u8], end: usize) -> Result<(), IngestError> {
-        self.push_series(all, bytes, end)
+    fn look_up(&mut self, all: &[EncodedSeries]) -> Result<(), IngestError> {
+        let mut one_samples = 0;
+        for series in all {
+            let is_described = series.key as u64 % DESCRIBE_EVERY == self.turn;
+            if series.shape == Shape::OneSample
+                && !is_described
+                && let Some(reference) = self.found.known.get(series.key)
+            {
+                self.found.push_uncounted(reference, series.sample);
+                one_samples += 1;
+            } else {
+                self.series(series)?;
+            }
+        }
+        self.found.count_samples(one_samples)
     }
 
-    #[inline]
+    #[inline(never)]
     fn series(&mut self, series: &EncodedSeries) -> Result<(), IngestError> {
         let is_described = series.key as u64 % DESCRIBE_EVERY == self.turn;
         match (self.found.known.get(series.key), series.shape) {
@@ -204,7 +245,7 @@ impl<'a> Walk<'a> {
         is_described: bool,
     ) -> Result<bool, IngestError> {
         let mark = self.found.mark(reference);
-        let (mut histogram_count, mut description) = (0, None);
+        let (mut histograms, mut description, mut created_ms) = (Vec::new(), None, 0);
         let base = series.labels_end as usize;
         let mut fields = Fields::new(&self.message[base..series.end as usize], base);
         while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
@@ -217,14 +258,18 @@ impl<'a> Walk<'a> {
                     self.found.go_back(&mark);
                     return Ok(false);
                 }
-                (1 | 2, _) => return Err(malformed(fields.error("a label or sample of the wrong type"))),
-                (3, Value::Bytes(_)) => histogram_count += 1,
+                (3, Value::Bytes(bytes)) => {
+                    self.found.note_histogram(&mut histograms, bytes, base + fields.position())?;
+                }
+                (1..=3, _) => return Err(malformed(fields.error(WRONG_TYPE))),
                 (5, Value::Bytes(bytes)) => description = Some(bytes),
+                (6, Value::Varint(created)) => created_ms = created as i64,
                 _ => {}
             }
         }
-        for _ in 0..histogram_count {
-            self.found.refuse_histogram()?;
+        self.found.histograms(reference, &histograms)?;
+        if created_ms != 0 {
+            self.found.start_others(reference, &mark, created_ms);
         }
         if is_described && let Some(description) = description.filter(|description| !description.is_empty()) {
             self.describe(&self.message[series.start as usize..series.end as usize], description);
@@ -253,20 +298,16 @@ impl<'a> Walk<'a> {
         let slow = self.read_slowly(series)?;
         let pairs = match self.pairs(&slow) {
             Ok(pairs) => pairs,
-            Err(reason) => {
-                self.found.refuse_series(slow.samples.len(), reason, &RawPairs::new());
-                return Ok(());
-            }
+            Err(reason) => return self.found.refuse_series(&slow.parts, reason, &RawPairs::new()),
         };
         self.count_labels(&pairs)?;
         let metric = pairs.iter().find(|(name, _)| *name == METRIC_NAME.as_bytes());
         if let (Some((_, metric)), Some(description)) = (metric, slow.description) {
             self.learn(metric, description);
         }
-        let key = self.symbols.key(&self.ingest.secrets, &slow.references);
+        let key = self.symbols.key(&slow.references);
         let key = key.expect("references that make pairs of symbols make a key");
-        self.found.new_series(&pairs, slow.samples, key);
-        Ok(())
+        self.found.new_series(&pairs, slow.parts, key)
     }
 
     /// Counts the labels of new series as they would stand in a message of version 1: a few bytes of references may
@@ -291,12 +332,16 @@ impl<'a> Walk<'a> {
                 }
                 (1, Value::Varint(reference)) => slow.push(reference),
                 (2, Value::Bytes(bytes)) => {
-                    let sample = self.found.sample(bytes, fields.base() + fields.position())?;
-                    slow.samples.push(sample);
+                    let (sample, start_ms) = self.found.sample(bytes, fields.base() + fields.position())?;
+                    slow.parts.push(sample, start_ms);
                 }
-                (1 | 2, _) => return Err(malformed(fields.error("a label or sample of the wrong type"))),
-                (3, Value::Bytes(_)) => self.found.refuse_histogram()?,
+                (3, Value::Bytes(bytes)) => {
+                    let end = fields.base() + fields.position();
+                    self.found.note_histogram(&mut slow.parts.histograms, bytes, end)?;
+                }
+                (1..=3, _) => return Err(malformed(fields.error(WRONG_TYPE))),
                 (5, Value::Bytes(bytes)) => slow.description = Some(bytes),
+                (6, Value::Varint(created)) => slow.parts.created_ms = created as i64,
                 _ => {}
             }
         }
@@ -338,6 +383,30 @@ impl SlowSeries<'_> {
             self.references.push(reference as u32);
         }
     }
+}
+
+/// The first bytes of a series that is shorter than 128 bytes and begins with a packed list of references: two tags with
+/// their lengths, read at once. Gives the length of that field, the series, and what stands behind it.
+#[inline(always)]
+fn series_head(bytes: &[u8]) -> Option<(usize, &[u8], &[u8])> {
+    let head = u32::from_le_bytes(*bytes.first_chunk()?);
+    if head & 0x80ff_80ff != u32::from_le_bytes([FIELD_5_BYTES, 0, FIELD_1_BYTES, 0]) {
+        return None;
+    }
+    let labels_bytes = (head >> 24) as usize + 2;
+    let (content, behind) = bytes[2..].split_at_checked((head >> 8 & 0x7f) as usize)?;
+    (labels_bytes <= content.len()).then_some((labels_bytes, content, behind))
+}
+
+/// Any series.
+#[inline(never)]
+fn unusual_series(bytes: &[u8], end: usize) -> EncodedSeries {
+    let (rest, shape) = match short_field(bytes, FIELD_1_BYTES) {
+        Some((_, rest)) if !matches!(rest, [FIELD_1_BYTES | FIELD_1_VARINT, ..]) => (rest, Shape::LabelsInFront),
+        _ => (bytes, Shape::Other),
+    };
+    let (start, labels_end) = ((end - bytes.len()) as u32, (end - rest.len()) as u32);
+    EncodedSeries { key: 0, sample: NO_SAMPLE, start, labels_end, end: end as u32, shape }
 }
 
 /// The content of a field at the front that is shorter than 128 bytes, and what stands behind it.

@@ -93,7 +93,8 @@ fn kind(text: &str) -> Result<Kind, &'static str> {
 }
 
 fn rate(text: &str) -> Result<f64, &'static str> {
-    let rate = number(text).filter(|rate| *rate > 0.0 && *rate <= 1.0);
+    // By a rate below the smallest ordinary number, one measurement would stand for infinitely many.
+    let rate = number(text).filter(|rate| (f64::MIN_POSITIVE..=1.0).contains(rate));
     rate.ok_or("its rate is not above 0 and at most 1")
 }
 

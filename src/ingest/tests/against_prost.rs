@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::super::remote_write::Version;
 use super::super::rows::Rows;
+use super::histograms::{Histogram, any_histogram, markers_are_of_histograms};
 use super::*;
 use crate::model::SeriesRef;
 
@@ -23,7 +24,8 @@ fn read_by_prost(message: &[u8]) -> Option<Read> {
         let labels = pairs.and_then(|pairs| Labels::from_pairs(pairs).ok());
         let Some(labels) = labels.filter(|labels| labels.metric_name().is_some()) else { continue };
         let samples = series.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits()));
-        read.entry(labels.to_string()).or_default().extend(samples);
+        let histograms = series.histograms.iter().filter_map(Histogram::row);
+        read.entry(labels.to_string()).or_default().extend(samples.chain(histograms));
     }
     read.retain(|_, samples| !samples.is_empty());
     Some(read)
@@ -31,6 +33,7 @@ fn read_by_prost(message: &[u8]) -> Option<Read> {
 
 /// What our walker reads: rows of known series through `names`, the others by themselves.
 pub(super) fn by_series(rows: &Rows, names: &HashMap<SeriesRef, String>) -> Read {
+    markers_are_of_histograms(&rows.batches);
     let mut read = Read::new();
     for batch in &rows.batches {
         for new in &batch.new {
@@ -112,7 +115,13 @@ fn any_series() -> impl Strategy<Value = TimeSeries> {
         labels.extend(named.then(|| Label { name: b"__name__".to_vec(), value: b"m".to_vec() }));
         labels
     });
-    (named, prop::collection::vec(sample, 0..4)).prop_map(|(labels, samples)| TimeSeries { labels, samples })
+    (named, prop::collection::vec(sample, 0..4), any_histograms())
+        .prop_map(|(labels, samples, histograms)| TimeSeries { labels, samples, histograms })
+}
+
+/// Seldom any.
+pub(super) fn any_histograms() -> impl Strategy<Value = Vec<Histogram>> {
+    prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(any_histogram(), 0..3)]
 }
 
 fn any_message() -> impl Strategy<Value = Vec<u8>> {
@@ -177,7 +186,8 @@ pub(super) fn changed(mut message: Vec<u8>, changes: &[Change]) -> Vec<u8> {
 
 /// A series as a list of fields in any order, some of them unknown: valid, as no usual sender writes it.
 fn any_order() -> impl Strategy<Value = Vec<u8>> {
-    let label = any_label().prop_map(|label| TimeSeries { labels: vec![label], samples: Vec::new() }.encode_to_vec());
+    let label =
+        any_label().prop_map(|label| TimeSeries { labels: vec![label], ..TimeSeries::default() }.encode_to_vec());
     let sample = any_series().prop_map(|series| TimeSeries { labels: Vec::new(), ..series }.encode_to_vec());
     let unknown = Just(vec![0x1a, 0x01, 0x00]);
     let name = Just(series(&[("__name__", "m")], &[]).encode_to_vec());
@@ -234,8 +244,8 @@ proptest! {
             compressed(&changed(message, &changes))
         };
         let stored = match fixture.send_body(body) {
-            Ok(written) => written.samples,
-            Err(error) => { prop_assert!(matches!(error.status(), 400 | 413), "{}", error); error.stored() }
+            Ok(written) => written.samples + written.histograms,
+            Err(error) => { prop_assert!(matches!(error.status(), 400 | 413), "{}", error); error.written().samples + error.written().histograms }
         };
         let held: usize = fixture.stored().iter().map(|(_, samples)| samples.len()).sum();
         // A sample that is sent twice is told as stored twice, and held once.

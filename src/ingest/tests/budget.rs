@@ -296,3 +296,83 @@ fn sender_whose_clock_is_ahead_makes_nobody_else_stale() {
     send(vec![user("queue", 3, &[(at(555), 100.0)])]);
     assert_eq!(sum_of(&fixture, "queue").last(), Some(&(at(555), 120.0)));
 }
+
+/// The ingest after a restart: sums are forgotten, series in memory are not.
+fn restart(fixture: &mut Fixture) {
+    fixture.ingest = Ingest::new(fixture.storage.clone(), *fixture.ingest.limits(), fixture.clock.clone());
+}
+
+#[test]
+fn sum_that_contradicts_what_it_was_before_a_restart_is_no_word_to_the_sender() {
+    let mut fixture = per_metric(1);
+    fixture.send(users("queue", 1..2, NOW_MS)).expect("taken");
+    fixture.send(vec![user("queue", 3, &[(NOW_MS, 10.0)])]).expect("taken");
+    restart(&mut fixture);
+    // Sent again, as its answer was lost, with one that is new.
+    let again = vec![user("queue", 3, &[(NOW_MS, 10.0)]), user("queue", 4, &[(NOW_MS, 100.0)])];
+    assert_eq!(fixture.send(again).expect("nothing of the sender's is refused").samples, 2);
+    let counters = fixture.ingest.counters();
+    assert_eq!(counters.sums_refused.load(Ordering::Relaxed), 1);
+    assert!(counters.refused().all(|(_, count)| count == 0), "no request was refused");
+    fixture.send(vec![user("queue", 3, &[(NOW_MS + 15_000, 12.0)])]).expect("taken");
+    assert_eq!(sum_of(&fixture, "queue"), [(NOW_MS, 10.0), (NOW_MS + 15_000, 112.0)], "the first stays; 12 + 100");
+}
+
+#[test]
+fn what_the_sender_contradicts_itself_is_told_beside_a_sum() {
+    let fixture = per_metric(1);
+    fixture.send(users("queue", 1..2, NOW_MS)).expect("taken");
+    let told = fixture.send_in_part(vec![user("queue", 1, &[(NOW_MS, 99.0)]), user("queue", 2, &[(NOW_MS, 2.0)])]);
+    assert_eq!((told.stored, told.refused), (1, 1));
+    assert_eq!(fixture.ingest.counters().sums_refused.load(Ordering::Relaxed), 0);
+    assert_eq!(sum_of(&fixture, "queue"), [(NOW_MS, 2.0)]);
+}
+
+#[test]
+fn samples_whose_sum_finds_no_room_as_a_series_are_refused() {
+    let limits = IngestLimits { series_per_metric_max: 1, ..IngestLimits::default() };
+    let fixture = Fixture::with_storage(limits, Clock::manual(NOW_MS), 1, Arc::new(|_: &Labels| false));
+    fixture.send(users("queue", 1..2, NOW_MS)).expect("taken");
+    let told = fixture.send_in_part(users("queue", 1..3, NOW_MS + 1));
+    assert_eq!((told.stored, told.refused), (1, 1));
+    assert!(told.first.contains("head.series_max") && told.first.contains("__overflow__"), "{told}");
+}
+
+/// Two fixtures that know the first user; the sums of the first, whose storage takes nothing any more, become the second's.
+fn hand_on(act: impl Fn(&Fixture)) -> Fixture {
+    let (failing, mut working) = (per_metric(1), per_metric(1));
+    for fixture in [&failing, &working] {
+        fixture.send(users("queue", 1..2, NOW_MS)).expect("taken");
+    }
+    failing.storage.close();
+    act(&failing);
+    working.ingest.budget = failing.ingest.budget.clone();
+    working
+}
+
+#[test]
+fn moments_of_a_sum_that_no_shard_took_are_written_when_the_sender_repeats_itself() {
+    let first = || vec![user("queue", 2, &[(NOW_MS, 10.0)])];
+    let second = || vec![user("queue", 2, &[(NOW_MS + 1, 12.0)]), user("queue", 3, &[(NOW_MS + 1, 100.0)])];
+    let fixture = hand_on(|failing| {
+        for request in [first(), second()] {
+            assert_eq!(failing.send(request).expect_err("nothing is taken").status(), 503);
+        }
+    });
+    fixture.send(first()).expect("taken");
+    assert_eq!(sum_of(&fixture, "queue"), [(NOW_MS, 10.0), (NOW_MS + 1, 112.0)]);
+    fixture.send(second()).expect("taken");
+    assert_eq!(sum_of(&fixture, "queue").len(), 2, "owed once");
+    assert_eq!(fixture.ingest.counters().sums_refused.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn moments_that_a_sum_owes_are_bounded() {
+    let many: Vec<(i64, f64)> = (0..100).map(|index| (NOW_MS + index, index as f64)).collect();
+    let fixture = hand_on(|failing| {
+        failing.send(vec![user("queue", 2, &many[..50])]).expect_err("nothing is taken");
+        failing.send(vec![user("queue", 2, &many[50..])]).expect_err("nothing is taken");
+    });
+    fixture.send(vec![user("queue", 2, &many[99..])]).expect("taken");
+    assert_eq!(sum_of(&fixture, "queue"), many[36..], "the newest 64");
+}

@@ -1,31 +1,16 @@
 //! Labels in odd places of a series message, and rows that grow.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
+use crate::ingest::protobuf::{append_bytes, append_fixed64, append_number};
 use crate::ingest::{Ingest, IngestError, IngestLimits, WriteHead, Written};
 use crate::model::{Labels, Matcher, TimeRange};
 use crate::storage::view::Columns;
 use crate::storage::{Storage, StorageOptions};
 
 const NOW: i64 = 1_700_000_000_000;
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn delimited(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    out.push(number << 3 | 2);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
 
 /// A piece of a series message, in whatever order the sender likes.
 enum Part {
@@ -41,20 +26,18 @@ fn series(parts: &[Part]) -> Vec<u8> {
         let mut inner = Vec::new();
         let number = match part {
             Label(name, value) => {
-                delimited(&mut inner, 1, name.as_bytes());
-                delimited(&mut inner, 2, value.as_bytes());
+                append_bytes(&mut inner, 1, name.as_bytes());
+                append_bytes(&mut inner, 2, value.as_bytes());
                 1
             }
             At(timestamp_ms, value) => {
-                inner.push(1 << 3 | 1);
-                inner.extend_from_slice(&value.to_le_bytes());
-                inner.push(2 << 3);
-                varint(&mut inner, *timestamp_ms as u64);
+                append_fixed64(&mut inner, 1, value.to_bits());
+                append_number(&mut inner, 2, *timestamp_ms as u64);
                 2
             }
             Exemplar => 3,
         };
-        delimited(&mut series, number, &inner);
+        append_bytes(&mut series, number, &inner);
     }
     series
 }
@@ -66,19 +49,7 @@ struct Fixture {
 }
 
 fn fixture(limits: IngestLimits) -> Fixture {
-    let options = StorageOptions {
-        data_dir: PathBuf::from("/data"),
-        shard_count: 2,
-        wal_sync: WalSync::Always,
-        retention_ms: 0,
-        retention_rules: Vec::new(),
-        retention_bytes: 0,
-        out_of_order_window_ms: 0,
-        series_max: 1000,
-        head_bytes_max: usize::MAX,
-        hash_seed: 3,
-        recovery: Arc::default(),
-    };
+    let options = StorageOptions { out_of_order_window_ms: 0, ..StorageOptions::of_tests(2) };
     let (disk, clock) = (Arc::new(SimulatedDisk::new()), Clock::manual(NOW));
     let (storage, _, _) = Storage::open(options, disk, clock, Arc::new(|_: &Labels| false)).expect("it opens");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -89,7 +60,7 @@ impl Fixture {
     fn send(&self, all: &[Vec<u8>]) -> Result<Written, IngestError> {
         let mut message = Vec::new();
         for series in all {
-            delimited(&mut message, 1, series);
+            append_bytes(&mut message, 1, series);
         }
         let body = snap::raw::Encoder::new().compress_vec(&message).expect("it compresses");
         self.runtime.block_on(self.ingest.remote_write(WriteHead::default(), body.into()))
@@ -148,7 +119,7 @@ fn rows_that_take_more_memory_than_their_bytes_are_counted() {
     let fixture = fixture(IngestLimits { bytes_in_flight_max: 300 << 10, ..IngestLimits::default() });
     let mut flood = series(&[Label("__name__", "up")]);
     for _ in 0..20_000 {
-        delimited(&mut flood, 2, &[]);
+        append_bytes(&mut flood, 2, &[]);
     }
     assert!(matches!(fixture.send(&[flood]), Err(IngestError::NoRoom { .. })));
     fixture.send(&[series(&[Label("__name__", "up"), At(NOW, 1.0)])]).expect("the room was given back");
@@ -158,7 +129,7 @@ fn rows_that_take_more_memory_than_their_bytes_are_counted() {
 fn cut_and_garbled_bodies_are_refused_and_store_nothing() {
     let fixture = fixture(IngestLimits::default());
     let mut message = Vec::new();
-    delimited(&mut message, 1, &series(&[Label("__name__", "up"), At(NOW, 1.0)]));
+    append_bytes(&mut message, 1, &series(&[Label("__name__", "up"), At(NOW, 1.0)]));
     let send = |message: &[u8]| {
         let body = snap::raw::Encoder::new().compress_vec(message).expect("it compresses");
         fixture.runtime.block_on(fixture.ingest.remote_write(WriteHead::default(), body.into()))

@@ -4,25 +4,27 @@ mod against_prost;
 mod bounds;
 mod budget;
 mod exposition;
+mod histograms;
 mod influx;
 mod json_lines;
 mod mixed;
 mod requests;
+mod snappy;
 mod statsd;
+mod under_way;
 mod v2;
 mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use prost::Message;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
 use crate::model::{Labels, Matcher, TimeRange};
 use crate::storage::StorageOptions;
+use crate::storage::tap::Interest;
 use crate::storage::view::Columns;
 
 /// What the clock shows in these tests.
@@ -41,6 +43,8 @@ pub(super) struct TimeSeries {
     pub(super) labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
     pub(super) samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    histograms: Vec<histograms::Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -65,6 +69,7 @@ pub(super) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSer
     TimeSeries {
         labels: labels.iter().map(label).collect(),
         samples: samples.iter().map(|(timestamp, value)| Sample { timestamp: *timestamp, value: *value }).collect(),
+        histograms: Vec::new(),
     }
 }
 
@@ -100,22 +105,14 @@ impl Fixture {
 
     /// One whose time a test moves.
     pub(super) fn with_clock(limits: IngestLimits, clock: Clock) -> Fixture {
-        let options = StorageOptions {
-            data_dir: PathBuf::from("/data"),
-            shard_count: 2,
-            wal_sync: WalSync::Always,
-            retention_ms: 0,
-            retention_rules: Vec::new(),
-            retention_bytes: 0,
-            out_of_order_window_ms: 3_600_000,
-            series_max: 100_000,
-            head_bytes_max: usize::MAX,
-            hash_seed: 3,
-            recovery: Arc::default(),
-        };
+        Fixture::with_storage(limits, clock, 100_000, Arc::new(|_: &Labels| false))
+    }
+
+    /// One whose head takes so many series, and whose shards ask `interest` about each that is new.
+    pub(super) fn with_storage(limits: IngestLimits, clock: Clock, series_max: usize, interest: Interest) -> Fixture {
+        let options = StorageOptions { series_max, ..StorageOptions::of_tests(2) };
         let disk = Arc::new(SimulatedDisk::new());
-        let (storage, _, _) =
-            Storage::open(options, disk, clock.clone(), Arc::new(|_: &Labels| false)).expect("an empty database opens");
+        let (storage, _, _) = Storage::open(options, disk, clock.clone(), interest).expect("an empty database opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         Fixture { ingest: Ingest::new(storage.clone(), limits, clock.clone()), clock, storage, runtime }
     }

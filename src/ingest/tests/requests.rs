@@ -44,7 +44,7 @@ fn other_value_for_a_stored_moment_is_refused_by_count() {
     assert!(told.first.contains("up") && told.first.contains(&NOW_MS.to_string()), "{told}");
     assert_eq!(fixture.stored()[0].1, [(NOW_MS, 1.0), (NOW_MS + 1, 1.0), (NOW_MS + 2, 3.0)]);
     let error = IngestError::Partial(Box::new(told));
-    assert_eq!((error.status(), error.retry_after_s(), error.stored()), (400, None, 1));
+    assert_eq!((error.status(), error.retry_after_s(), error.written().samples), (400, None, 1));
 }
 
 #[test]
@@ -192,10 +192,10 @@ fn descriptions_are_learned_and_damaged_ones_passed_over() {
 }
 
 #[test]
-fn native_histogram_is_refused_by_name_and_its_neighbour_stored() {
+fn bad_native_histogram_is_refused_by_name_and_its_neighbour_stored() {
     for _ in 0..2 {
         let fixture = Fixture::new();
-        // Field 4 of a series: `up` with a histogram of two bytes, when unknown and when known.
+        // Field 4 of a series: `up` with a histogram of an observation in no bucket, when unknown and when known.
         let mut content = series(&[UP], &[(NOW_MS, 1.0)]).encode_to_vec();
         content.extend([0x22, 2, 8, 1]);
         let mut request = vec![0x0a, content.len() as u8];

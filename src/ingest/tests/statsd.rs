@@ -222,6 +222,7 @@ fn bad_line_is_counted_and_its_neighbours_are_taken() {
         ":1|c",
         "a:x|c",
         "a:1|c|@0",
+        "a:0|c|@1e-310",
         "a:1|c|@2",
         "a:1|c|@-1",
         "a:1|c|@x",
@@ -291,7 +292,7 @@ fn long_lines_and_labels_over_the_limits_are_refused() {
 #[test]
 fn numbers_that_add_up_to_more_than_there_is_stay_numbers() {
     let mut flow = Flow::new();
-    flow.take("a:1e308|c|@0.001\na:1e308|c\ng:1e308|g\ng:+1.7e308|g\nt:1e308|h|@0.0001");
+    flow.take("a:1e308|c|@0.001\na:1e308|c\ng:1e308|g\ng:+1.7e308|g\nt:1e308|h|@0.0001\nt:0|h|@2.3e-308");
     assert!(flow.values().into_values().flatten().all(f64::is_finite));
 }
 
@@ -377,4 +378,23 @@ proptest! {
         prop_assert_eq!(flow.counters.lines_taken.load(Ordering::Relaxed) + flow.refused(), lines.count() as u64);
         flow.flush().expect("whatever was taken can be stored");
     }
+}
+
+#[test]
+fn what_is_refused_of_a_flush_is_counted_by_its_reason() {
+    let mut flow = Flow::new();
+    // Somebody else was there before, at the moment of the flush.
+    let other = series(&[("__name__", "shop_orders_total")], &[(NOW_MS + 10_000, 99.0)]);
+    flow.fixture.send(vec![other]).expect("stored");
+    flow.statsd.take(b"shop.orders:3|c");
+    assert_eq!(flow.flush().expect_err("a contradiction").status(), 400);
+    let counters = flow.fixture.ingest.counters();
+    let writes: Vec<(&str, u64)> = counters.refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(writes, [("partial", 1)]);
+    let samples: Vec<(&str, u64)> = counters.samples_refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(samples, [("conflict", 1)]);
+    flow.fixture.storage.close();
+    assert_eq!(flow.flush().expect_err("nothing is taken").status(), 503);
+    let closing = flow.fixture.ingest.counters().refused().find(|(reason, _)| *reason == "closing");
+    assert_eq!(closing, Some(("closing", 1)));
 }

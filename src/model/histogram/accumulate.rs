@@ -20,7 +20,7 @@ impl HistogramSum {
     /// Adds one more. After an error the sum is as it was.
     pub fn add(&mut self, next: &FloatHistogram) -> Result<Reconciled, MixedSchemas> {
         check_kind(&self.parts, next)?;
-        Ok(self.parts.join(&Parts::of(next)))
+        Ok(self.parts.join_histogram(next))
     }
 
     /// The sum, without empty buckets.
@@ -46,12 +46,11 @@ impl HistogramMean {
     /// Takes one more into the mean. After an error the mean is as it was.
     pub fn add(&mut self, next: &FloatHistogram) -> Result<Reconciled, MixedSchemas> {
         check_kind(&self.parts, next)?;
-        let next: Parts<Compensated> = Parts::of(next);
         let (before, count) = (self.count, self.count + 1.0);
         self.count = count;
         if !self.running {
             let mut sum = self.parts.clone();
-            let reconciled = sum.join(&next);
+            let reconciled = sum.join_histogram(next);
             if !sum.has_overflowed() {
                 self.parts = sum;
                 return Ok(reconciled);
@@ -59,10 +58,11 @@ impl HistogramMean {
             self.running = true;
             self.parts.map(|number| number / before);
         }
-        let (share, mut next) = (before / count, next);
+        let share = before / count;
         self.parts.map(|number| number * share);
-        next.map(|number| number / count);
-        Ok(self.parts.join(&next))
+        let mut part = next.clone();
+        part.divide(count);
+        Ok(self.parts.join_histogram(&part))
     }
 
     /// The mean, without empty buckets.

@@ -115,6 +115,16 @@ impl FloatHistogram {
         check_count("the count", self.count)
     }
 
+    /// The same as it may be stored: a resolution that is reserved for senders is reduced, and it is checked.
+    pub fn admitted(mut self) -> Result<FloatHistogram, HistogramError> {
+        // Reducing would leave out what has no count, or no place.
+        check_places("positive", &self.positive)?;
+        check_places("negative", &self.negative)?;
+        self.reduce_reserved_resolution();
+        self.check()?;
+        Ok(self)
+    }
+
     fn check_layout(&self) -> Result<(), HistogramError> {
         check_many("buckets", self.buckets_count())?;
         check_many("spans", self.positive.spans.len().max(self.negative.spans.len()))?;
@@ -169,6 +179,17 @@ fn check_count(what: &'static str, count: f64) -> Result<(), HistogramError> {
 }
 
 fn check_side(name: &'static str, side: &Side) -> Result<(), HistogramError> {
+    check_places(name, side)?;
+    let first = side.spans.first().map_or(0, |span| i64::from(span.offset));
+    let end = end_of(&side.spans);
+    match [first, end].into_iter().find(|index| index.abs() > INDEX_MAX) {
+        Some(index) => Err(HistogramError::IndexOutOfRange { side: name, index }),
+        None => Ok(()),
+    }
+}
+
+/// Whether spans are apart and name a place for each count.
+fn check_places(name: &'static str, side: &Side) -> Result<(), HistogramError> {
     let overlap = side.spans.iter().enumerate().skip(1).find(|(_, span)| span.offset < 0);
     if let Some((position, span)) = overlap {
         return Err(HistogramError::SpanOffset { side: name, number: position + 1, offset: span.offset });
@@ -177,12 +198,7 @@ fn check_side(name: &'static str, side: &Side) -> Result<(), HistogramError> {
     if places != side.counts.len() as u64 {
         return Err(HistogramError::BucketsMismatch { side: name, places, counts: side.counts.len() });
     }
-    let first = side.spans.first().map_or(0, |span| i64::from(span.offset));
-    let end = end_of(&side.spans);
-    match [first, end].into_iter().find(|index| index.abs() > INDEX_MAX) {
-        Some(index) => Err(HistogramError::IndexOutOfRange { side: name, index }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The index behind the last bucket.
@@ -227,7 +243,7 @@ impl IntegerHistogram {
         if !adds_up {
             return Err(HistogramError::CountMismatch { held, count: self.count });
         }
-        let mut histogram = FloatHistogram {
+        let histogram = FloatHistogram {
             hint: self.hint,
             schema: self.schema,
             zero_threshold: self.zero_threshold,
@@ -238,9 +254,7 @@ impl IntegerHistogram {
             negative: Side { spans: self.negative_spans, counts: negative.0 },
             custom_values: self.custom_values,
         };
-        histogram.reduce_reserved_resolution();
-        histogram.check()?;
-        Ok(histogram)
+        histogram.admitted()
     }
 }
 

@@ -7,8 +7,8 @@
 
 use super::bounds::scaled;
 
-const LN2_HIGH: f64 = 6.93147180369123816490e-01;
-const LN2_LOW: f64 = 1.90821492927058770002e-10;
+const LN2_HIGH: f64 = 0.6931471803691238;
+const LN2_LOW: f64 = 1.9082149292705877e-10;
 
 /// The logarithm to base 2.
 pub(crate) fn log2(value: f64) -> f64 {
@@ -38,9 +38,8 @@ fn parted(value: f64) -> (f64, i64) {
 
 /// The natural logarithm of a fraction from 0.5 to 1.
 fn natural_of_fraction(fraction: f64) -> f64 {
-    const ODD: [f64; 4] =
-        [6.666666666666735130e-01, 2.857142874366239149e-01, 1.818357216161805012e-01, 1.479819860511658591e-01];
-    const EVEN: [f64; 3] = [3.999999999940941908e-01, 2.222219843214978396e-01, 1.531383769920937332e-01];
+    const ODD: [f64; 4] = [0.6666666666666735, 0.2857142874366239, 0.1818357216161805, 0.14798198605116586];
+    const EVEN: [f64; 3] = [0.3999999999940942, 0.22222198432149784, 0.15313837699209373];
     let (fraction, halvings) =
         if fraction < std::f64::consts::FRAC_1_SQRT_2 { (fraction * 2.0, -1.0) } else { (fraction, 0.0) };
     let f = fraction - 1.0;
@@ -58,7 +57,7 @@ pub(super) fn exp2(exponent: f64) -> f64 {
     if exponent.is_nan() {
         return exponent;
     }
-    if exponent > 1.0239999999999999e+03 {
+    if exponent > 1023.9999999999999 {
         return f64::INFINITY;
     }
     if exponent < -1.0740e+03 {
@@ -70,11 +69,11 @@ pub(super) fn exp2(exponent: f64) -> f64 {
     let r = high - low;
     let t = r * r;
     const P: [f64; 5] = [
-        1.66666666666666657415e-01,
-        -2.77777777770155933842e-03,
-        6.61375632143793436117e-05,
-        -1.65339022054652515390e-06,
-        4.13813679705723846039e-08,
+        0.16666666666666666,
+        -0.0027777777777015593,
+        6.613756321437934e-5,
+        -1.6533902205465252e-6,
+        4.1381367970572385e-8,
     ];
     let c = r - t * (P[0] + t * (P[1] + t * (P[2] + t * (P[3] + t * P[4]))));
     let power = 1.0 - ((low - (r * c) / (2.0 - c)) - high);

@@ -181,7 +181,29 @@ impl<Q: Quantity> Parts<Q> {
             let theirs = reduced(theirs, other.schema, self.schema);
             let inside = theirs.iter().take_while(|&&(index, _)| exponential_bound(index, self.schema) <= threshold);
             let outside = &theirs[inside.count()..];
-            join_cells(mine, outside);
+            join_cells(mine, outside.iter().copied());
+        }
+        Reconciled { hints_collided, bounds_differed: false }
+    }
+
+    /// As [`Parts::join`]. Within a series, and among those of one program, layouts are the same nearly always: then
+    /// nothing is taken apart.
+    pub(super) fn join_histogram(&mut self, other: &FloatHistogram) -> Reconciled {
+        let is_same_frame = self.schema == other.schema
+            && self.zero_threshold == other.zero_threshold
+            && self.custom_values == other.custom_values;
+        if !is_same_frame {
+            return self.join(&Parts::of(other));
+        }
+        let hints_collided = self.join_hint(other.hint);
+        self.zero_count.add(Q::of(other.zero_count));
+        self.count.add(Q::of(other.count));
+        self.sum.add(Q::of(other.sum));
+        let (schema, threshold) = (self.schema, self.zero_threshold);
+        let is_inside = |index| schema != SCHEMA_CUSTOM && exponential_bound(index, schema) <= threshold;
+        for (mine, theirs) in [(&mut self.positive, &other.positive), (&mut self.negative, &other.negative)] {
+            let outside = theirs.cells().skip_while(|&(index, _)| is_inside(index));
+            join_cells(mine, outside.map(|(index, count)| (index, Q::of(count))));
         }
         Reconciled { hints_collided, bounds_differed: false }
     }
@@ -279,7 +301,7 @@ impl<Q: Quantity> Parts<Q> {
     /// Adds custom buckets; answers whether the bounds differ.
     fn join_custom(&mut self, other: &Parts<Q>) -> bool {
         if self.custom_values == other.custom_values {
-            join_cells(&mut self.positive, &other.positive);
+            join_cells(&mut self.positive, other.positive.iter().copied());
             return false;
         }
         let shared = shared_bounds(&self.custom_values, &other.custom_values);
@@ -339,21 +361,24 @@ pub(super) fn reduced<Q: Quantity>(cells: &[(i64, Q)], from: i32, to: i32) -> Ce
 }
 
 /// Adds `theirs` bucket by bucket, those that are missing included.
-fn join_cells<Q: Quantity>(mine: &mut CellsOf<Q>, theirs: &[(i64, Q)]) {
+fn join_cells<Q: Quantity>(mine: &mut CellsOf<Q>, theirs: impl Iterator<Item = (i64, Q)>) {
+    let mut theirs = theirs.peekable();
     let mut at = 0;
-    for (position, &(index, count)) in theirs.iter().enumerate() {
+    while let Some((_, count)) = theirs.next_if(|&(index, _)| {
         at += mine[at..].iter().take_while(|(held, _)| *held < index).count();
-        match mine.get_mut(at) {
-            Some((held, sum)) if *held == index => sum.add(count),
-            _ => return merge_cells(mine, &theirs[position..]),
-        }
+        mine.get(at).is_some_and(|(held, _)| *held == index)
+    }) {
+        mine[at].1.add(count);
+    }
+    if theirs.peek().is_some() {
+        merge_cells(mine, theirs);
     }
 }
 
 /// As [`join_cells`], into a new list.
-fn merge_cells<Q: Quantity>(mine: &mut CellsOf<Q>, theirs: &[(i64, Q)]) {
-    let mut merged = Vec::with_capacity(mine.len() + theirs.len());
-    let mut theirs = theirs.iter().copied().peekable();
+fn merge_cells<Q: Quantity>(mine: &mut CellsOf<Q>, theirs: impl Iterator<Item = (i64, Q)>) {
+    let mut merged = Vec::with_capacity(mine.len() + theirs.size_hint().0);
+    let mut theirs = theirs.peekable();
     for (index, mut sum) in mine.drain(..) {
         while let Some(new) = theirs.next_if(|&(other, _)| other < index) {
             merged.push(new);

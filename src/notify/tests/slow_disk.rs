@@ -74,6 +74,9 @@ impl DiskFile for SlowFile {
         let _passed = self.gate.lock();
         self.file.sync()
     }
+    fn reserve(&self, length: u64) -> Result<(), DiskError> {
+        self.file.reserve(length)
+    }
     fn truncate(&self, length: u64) -> Result<(), DiskError> {
         self.file.truncate(length)
     }

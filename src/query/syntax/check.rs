@@ -1,7 +1,7 @@
 //! Types: that every operator, function and aggregation gets what it takes.
 //!
-//! Also where the meaning of a modifier comes from what it modifies: a set operator is many-to-many, and there is nothing to
-//! match if not both sides are vectors.
+//! Also where the meaning of a modifier comes from what it modifies: a set operator is many-to-many, and there is
+//! nothing to match if not both sides are vectors.
 
 use std::collections::HashSet;
 
@@ -24,8 +24,8 @@ struct Checker<'t> {
 }
 
 impl Checker<'_> {
-    /// Takes the chain on the left side apart and puts it together again from its end, link by link, each checked when all
-    /// below it is: so it may be of any length.
+    /// Takes the chain on the left side apart and puts it together again from its end, link by link, each checked when
+    /// all below it is: so it may be of any length.
     fn check(&self, mut expr: Expr) -> Parsed<(Expr, ValueType)> {
         let mut links = Vec::new();
         while let Some(inner) = expr.chain().map(Expr::cut) {

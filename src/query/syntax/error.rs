@@ -51,6 +51,7 @@ impl SyntaxError {
     }
 
     /// The message without its position.
+    #[cfg(test)]
     pub(crate) fn what(&self) -> &str {
         &self.what
     }

@@ -37,8 +37,8 @@ pub(crate) struct Function {
     pub(crate) name: &'static str,
     /// The types of its arguments. Arguments beyond have the type of the last.
     pub(crate) takes: &'static [ValueType],
-    /// How many arguments beyond all but the last there may be, as Prometheus counts them: 0 is none but exactly those that
-    /// it takes; 1 that the last may be left out; 9 that there may be one to eight more; -1 any number.
+    /// 0: there are exactly as many arguments as types. Otherwise the last may be left out, and there may be so many
+    /// counted from it; -1: any number.
     pub(crate) variadic: i8,
     pub(crate) gives: ValueType,
     /// Whether Prometheus has it behind a feature flag. All are on here.

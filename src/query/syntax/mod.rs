@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! "sum by (region) (rate(orders[1m])) > 2"
-//!        │ lexer.rs   tokens, one at a time
+//!        │ lexer      tokens, one at a time
 //!        │ parse      a tree, by recursive descent
 //!        │ check.rs   the type of everything
 //!        ▼
@@ -10,14 +10,15 @@
 //!        │ print.rs   on one line      pretty.rs   on lines of 100 characters     json.rs   for tree views
 //! ```
 //!
-//! Nothing here evaluates or knows the data. All of Prometheus's experimental functions, aggregations and modifiers are on.
+//! Nothing here evaluates or knows the data. All of Prometheus's experimental functions, aggregations and modifiers are
+//! on.
 //!
 //! Always true:
 //! 1. A text is read in time and memory that grow with its length alone, and no part of this goes deeper on the stack
 //!    than [`SyntaxLimits::depth_max`] allows, whatever is written; a tree is dropped without going deep, too.
-//! 2. An error is the first that Prometheus would tell, at the same place, but for the limits, which are ours, and for
-//!    strings that are not UTF-8.
-//! 3. What [`print`] writes is read as the same tree.
+//! 2. An error is the first that Prometheus would tell, in its words and at its place, but for the limits, which are
+//!    ours, for what is wrong within a pattern, and for labels that are not UTF-8, which are refused.
+//! 3. What [`print()`] writes is read as the same tree: lengths to the millisecond, matchers in the order of their text.
 
 mod check;
 mod duration;
@@ -38,6 +39,7 @@ pub(crate) use error::SyntaxError;
 pub(crate) use functions::ValueType;
 pub(crate) use json::json;
 pub(crate) use pretty::pretty;
+#[cfg(test)]
 pub(crate) use print::print;
 pub(crate) use string::{quote, quote_bytes};
 #[expect(unused_imports, reason = "for whoever reads a tree")]

@@ -13,6 +13,7 @@ use crate::model::MatchOp;
 use crate::query::float::format_plain;
 
 /// The expression on one line.
+#[cfg(test)]
 pub(crate) fn print(expr: &Expr) -> String {
     let mut out = String::new();
     write_expr(&mut out, expr, None, &mut |_, _, _| {});

@@ -1,7 +1,7 @@
 //! String literals by the rules of Go, both ways.
 //!
-//! `"a\tb\x41\u00e9"` is a, a tab, b, A, é, and so is `'a\tb\x41\u00e9'`; between backquotes everything stands for itself.
-//! Bytes may be written one by one, so that a literal need not be UTF-8.
+//! `"a\tb\x41\u00e9"` is a, a tab, b, A, é, and so is `'a\tb\x41\u00e9'`; between backquotes everything stands for
+//! itself. Bytes may be written one by one, so that a literal need not be UTF-8.
 
 use std::fmt::Write as _;
 

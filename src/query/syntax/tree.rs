@@ -11,10 +11,11 @@
 //! └── right: Number { value: 2 }
 //! ```
 //!
-//! Always true of a tree that [`super::parse`] gave:
+//! Always true of a tree that [`super::parse()`] gave:
 //! 1. Every argument and operand has the type its owner takes, and there are as many as it takes.
-//! 2. It is at most as deep as the limit on nesting, but for chains on the left: `1 + 1 + 1 + …` puts each operator above
-//!    the one before. Whoever walks a tree goes down the left side in a loop; [`Binary`] and [`Subquery`] are dropped so.
+//! 2. It is at most as deep as the limit on nesting, but for chains on the left: `1 + 1 + 1 + …` puts each operator
+//!    above the one before. Whoever walks a tree goes down the left side in a loop; [`Binary`] and [`Subquery`] are
+//!    dropped so.
 
 use super::functions::{Function, ValueType};
 use super::string::quote_bytes;

@@ -6,6 +6,7 @@ use roaring::RoaringBitmap;
 use storage_format::Corruption;
 use storage_format::block::{BlockReader, SeriesEntry, SymbolCache};
 use storage_format::group::{self, GroupReader, Scratch};
+use storage_format::histogram::is_marker;
 
 use super::super::columns::Columns;
 use super::{Content, Facts, Visitor, WholeGroup};
@@ -160,7 +161,16 @@ impl Content for ContentV2 {
                 let (timestamps_ms, values) = (&mut columns.timestamps_ms, &mut columns.values);
                 let mut read = || {
                     let group = self.0.group_bytes(place.group)?;
-                    group::read_column(group, place.column as usize, scratch, timestamps_ms, values)
+                    group::read_column(group, place.column as usize, scratch, timestamps_ms, values)?;
+                    if !values[start..].iter().any(|value| is_marker(value.to_bits())) {
+                        return Ok(());
+                    }
+                    let histograms = &mut columns.histograms;
+                    group::read_histograms(group, place.column as usize, scratch, |timestamp_ms, histogram| {
+                        if range.contains(timestamp_ms) {
+                            histograms.push((timestamp_ms, histogram.clone()));
+                        }
+                    })
                 };
                 if let Err(damage) = read() {
                     columns.truncate(start);

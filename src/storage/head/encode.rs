@@ -1,6 +1,7 @@
 //! What the head writes into the log: definitions of series, rows, belated rows, deletions. Whole records, their
 //! chains still open.
 
+use storage_format::histogram::Histogram;
 use storage_format::{frame, log};
 
 use crate::model::{SeriesRef, TimeRange};
@@ -15,6 +16,9 @@ const DEFINITIONS_BYTES: usize = 256 << 10;
 /// Rows, or series, in one record at most. The longest rows then still fit the format's longest record.
 const RECORD_ROWS_MAX: usize = 1 << 20;
 const _: () = assert!(RECORD_ROWS_MAX * log::SAMPLE_BYTES_MAX + 4096 <= frame::RECORD_BYTES_MAX);
+
+/// Histograms in one record at most: the largest, with a layout and bounds of their own, still fit the longest record.
+const RECORD_HISTOGRAMS_MAX: usize = 32;
 
 /// A row of the log.
 pub(in crate::storage) type LogRow = (SeriesRef, i64, f64);
@@ -39,6 +43,11 @@ impl Definitions<'_> {
         }
     }
 
+    /// Bytes of the records, those before the first definition included.
+    pub(super) fn bytes(&self) -> usize {
+        self.records.len()
+    }
+
     pub(super) fn finish(mut self) {
         self.seal();
     }
@@ -57,6 +66,15 @@ pub(super) fn encode_samples(rows: &[LogRow], kind: u8, shard: u8, records: &mut
         let start = frame::begin_record(records);
         log::append_samples(records, rows);
         frame::seal_payload(records, start, kind, u16::from(shard));
+    }
+}
+
+/// Appends the histograms of one shard; the record with their markers comes behind.
+pub(super) fn encode_histograms(rows: &[(SeriesRef, i64, &Histogram)], shard: u8, records: &mut Vec<u8>) {
+    for rows in rows.chunks(RECORD_HISTOGRAMS_MAX) {
+        let start = frame::begin_record(records);
+        log::append_histograms(records, rows);
+        frame::seal_payload(records, start, log::KIND_HISTOGRAMS, u16::from(shard));
     }
 }
 

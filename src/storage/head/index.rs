@@ -13,6 +13,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+use super::super::starts::{START_LABEL, START_LABEL_VALUE};
 use super::postings::Postings;
 use crate::model::{Labels, MatchOp, Matcher};
 
@@ -179,27 +180,40 @@ impl LabelIndex {
         self.by_text.find(self.hasher.hash_one((name, value)), same).copied()
     }
 
-    /// How many series have this pair: a look-up, however many they are.
-    pub(in crate::storage) fn count_with(&self, name: &str, value: &str) -> usize {
-        let pair = self.by_name.get(name).and_then(|name| self.find_pair(*name, value));
-        pair.map_or(0, |pair| self.pairs[pair as usize].postings.len())
+    /// The slots of companions, if there are any: series that hold the start times of others' samples.
+    pub(in crate::storage) fn companions(&self) -> Option<&Postings> {
+        let pair = self.find_pair(*self.by_name.get(START_LABEL)?, START_LABEL_VALUE)?;
+        Some(&self.pairs[pair as usize].postings)
     }
 
+    /// How many companions there are.
+    pub(in crate::storage) fn companion_count(&self) -> usize {
+        self.companions().map_or(0, Postings::len)
+    }
+
+    /// How many series have this pair, companions apart: a look-up, however many they are, while there are no companions.
+    pub(in crate::storage) fn count_with(&self, name: &str, value: &str) -> usize {
+        let pair = self.by_name.get(name).and_then(|name| self.find_pair(*name, value));
+        pair.map_or(0, |pair| shown(&self.pairs[pair as usize], self.companions()))
+    }
+
+    /// The names of labels that series have, but for the one that makes a companion.
     pub(in crate::storage) fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(AsRef::as_ref)
+        self.by_name.keys().map(AsRef::as_ref).filter(|name| *name != START_LABEL)
     }
 
     /// The values of a label, in no order.
     pub(in crate::storage) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let pairs = self.by_name.get(name).map(|name| &self.names[*name as usize].pairs);
-        pairs.into_iter().flatten().map(|id| self.pairs[*id as usize].value.as_ref())
+        self.value_counts(name).map(|(value, _)| value)
     }
 
-    /// The values of a label, in no order, each with the number of series that have it.
+    /// The values of a label, in no order, each with the number of series that have it, companions apart.
     pub(in crate::storage) fn value_counts(&self, name: &str) -> impl Iterator<Item = (&str, u64)> {
         let pairs = self.by_name.get(name).map(|name| &self.names[*name as usize].pairs);
         let pairs = pairs.into_iter().flatten().map(|id| &self.pairs[*id as usize]);
-        pairs.map(|pair| (pair.value.as_ref(), pair.postings.len() as u64))
+        let companions = self.companions();
+        let counts = pairs.map(move |pair| (pair.value.as_ref(), shown(pair, companions) as u64));
+        counts.filter(|(_, count)| *count > 0)
     }
 
     /// Names and pairs that are there.
@@ -207,6 +221,11 @@ impl LabelIndex {
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.by_name.len(), self.by_text.len())
     }
+}
+
+/// How many series have a pair, companions apart.
+fn shown(pair: &Pair, companions: Option<&Postings>) -> usize {
+    pair.postings.len() - companions.map_or(0, |companions| pair.postings.count_common(companions))
 }
 
 /// Puts an item where another has gone, or behind all. Returns where.

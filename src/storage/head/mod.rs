@@ -6,13 +6,16 @@
 
 mod aside;
 mod chunks;
+mod define;
 mod encode;
+mod histograms;
 mod index;
 mod paged;
 mod postings;
 mod restore;
 mod series;
 mod shard;
+mod starts;
 mod writer;
 
 use std::ops::Range;
@@ -22,12 +25,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{RwLock, RwLockReadGuard};
 
 pub use aside::{BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
-use encode::Definitions;
+pub(super) use define::DefinitionWalk;
 pub(super) use series::Series;
 pub(super) use shard::Shard;
 pub(super) use writer::{LogEntry, ShardWriter};
 
 use super::TIMESTAMP_MS_MIN;
+use super::changes::Changes;
 use super::view::{Columns, ViewError};
 use crate::model::{Labels, SeriesRef, TimeRange};
 
@@ -64,19 +68,25 @@ pub(super) struct Head {
     series_count: AtomicUsize,
     /// Queries' threads that wait for a shard.
     waiting_count: AtomicUsize,
+    changes: Changes,
 }
 
 impl Head {
     pub(super) fn new(shard_count: usize, floor_ms: i64) -> Head {
         assert!((1..=SHARDS_MAX).contains(&shard_count), "{shard_count} shards");
         let shards = (0..shard_count).map(|index| RwLock::new(Shard::new(index as u8, floor_ms))).collect();
-        Head { shards, series_count: AtomicUsize::new(0), waiting_count: AtomicUsize::new(0) }
+        Head { shards, series_count: AtomicUsize::new(0), waiting_count: AtomicUsize::new(0), changes: Changes::new() }
+    }
+
+    /// From when on what is stored, here or in blocks, has changed.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The shard that owns, or would own, the series of these labels.
     pub(super) fn shard_of(&self, labels: &Labels) -> usize {
         // The high bits: the low ones choose the bucket in the shard's own map.
-        (labels.hash() >> 32) as usize % self.shards.len()
+        (super::starts::shard_hash(labels) >> 32) as usize % self.shards.len()
     }
 
     pub(super) fn shard(&self, index: usize) -> &RwLock<Shard> {
@@ -120,6 +130,11 @@ impl Head {
         self.series_count.load(Ordering::Relaxed)
     }
 
+    /// How many of them are companions, that hold start times.
+    pub(super) fn companion_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().label_index().companion_count()).sum()
+    }
+
     fn count_series(&self, more: usize) {
         self.series_count.fetch_add(more, Ordering::Relaxed);
     }
@@ -137,21 +152,6 @@ impl Head {
     /// Belated samples held, which the next cut writes.
     pub(super) fn belated_count(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().belated_count()).sum()
-    }
-
-    /// Appends records, chains still open, that define every series alive. A series that comes meanwhile may be among
-    /// them; its own definition follows in any case, with its first samples.
-    pub(super) fn define_all(&self, records: &mut Vec<u8>) {
-        for (index, shard) in self.shards.iter().enumerate() {
-            let mut definitions = Definitions::begin(records, index as u8);
-            let mut next = 0;
-            loop {
-                let shard = shard.read();
-                let Some(slots) = next_slice(&shard, &mut next) else { break };
-                shard.define(slots, &mut definitions);
-            }
-            definitions.finish();
-        }
     }
 
     /// Whether some series should not wait longer for the cut that writes its belated samples.

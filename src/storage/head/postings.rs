@@ -15,7 +15,7 @@ const WORDS: usize = 65_536 / 64;
 
 /// A sorted set of slots.
 #[derive(Default)]
-pub(super) struct Postings {
+pub(in crate::storage) struct Postings {
     /// Ascending by key, none empty.
     pages: Vec<Page>,
 }
@@ -68,10 +68,19 @@ impl Postings {
         }
     }
 
-    pub(super) fn contains(&self, slot: u32) -> bool {
+    pub(in crate::storage) fn contains(&self, slot: u32) -> bool {
         let (key, low) = halves(slot);
         let found = self.pages.binary_search_by_key(&key, |page| page.key);
         found.is_ok_and(|position| self.pages[position].slots.contains(low))
+    }
+
+    /// How many slots are in both.
+    pub(super) fn count_common(&self, other: &Postings) -> usize {
+        let common = |page: &Page| {
+            let found = other.pages.binary_search_by_key(&page.key, |other| other.key);
+            found.map_or(0, |position| page.slots.count_common(&other.pages[position].slots))
+        };
+        self.pages.iter().map(common).sum()
     }
 
     /// Appends all slots, ascending.
@@ -100,6 +109,17 @@ impl Slots {
         match self {
             Slots::Few(few) => few.len(),
             Slots::Many { count, .. } => *count as usize,
+        }
+    }
+
+    fn count_common(&self, other: &Slots) -> usize {
+        match (self, other) {
+            (Slots::Few(few), other) | (other, Slots::Few(few)) => {
+                few.iter().filter(|low| other.contains(**low)).count()
+            }
+            (Slots::Many { bits: one, .. }, Slots::Many { bits: two, .. }) => {
+                one.iter().zip(two.iter()).map(|(one, two)| (one & two).count_ones() as usize).sum()
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use storage_format::histogram::Histogram;
+
 use super::encode::LogRow;
 use super::series::NO_WINDOW_MS;
 use super::writer::{ShardWriter, WARM_ROWS};
@@ -47,6 +49,16 @@ impl ShardWriter {
         self.restore(&late);
     }
 
+    /// Keeps histograms, whose markers come behind them.
+    pub(in crate::storage) fn restore_histograms(&mut self, rows: &[(SeriesRef, i64, Histogram)]) {
+        let mut shard = self.head.shard(self.index as usize).write();
+        for (series, timestamp_ms, histogram) in rows {
+            let series = shard.by_ref_mut(*series).expect("recovery interned it");
+            series.add_histogram(*timestamp_ms, histogram, &mut self.tally);
+        }
+        shard.note_change(&mut self.tally);
+    }
+
     /// Removes what was removed then.
     pub(in crate::storage) fn restore_deletion(&mut self, series: &[SeriesRef], range: TimeRange) {
         self.head.shard(self.index as usize).write().delete(series, range);
@@ -67,6 +79,10 @@ impl ShardWriter {
 
     /// Ends recovery: the listener is told to read what the head holds.
     pub(in crate::storage) fn restored(&mut self) {
+        let mut shard = self.head.shard(self.index as usize).write();
+        shard.settle_histograms(&mut self.tally);
+        shard.note_change(&mut self.tally);
+        drop(shard);
         self.tap.push(&mut self.tapped);
         self.tap.raise_missed();
     }

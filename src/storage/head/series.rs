@@ -13,10 +13,13 @@
 //! Every sample is one of three: in order (newer than all chunks, not below the shard's floor), late (not below the
 //! floor), or belated (below it). The caller knows the floor and says which of the two last.
 
+use storage_format::histogram::{Histogram, is_marker};
+
 use super::super::batch::Refusal;
 use super::super::view::Columns;
 use super::aside::{Aside, BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
 use super::chunks::{ClosedChunk, OpenChunk, Tally};
+use super::histograms::Histograms;
 use super::index::PairIds;
 use crate::model::{Sample, TimeRange};
 
@@ -38,6 +41,8 @@ pub(in crate::storage) struct Series {
     open: OpenChunk,
     closed: Vec<ClosedChunk>,
     aside: Option<Box<Aside>>,
+    /// There if some of the samples are markers of histograms.
+    histograms: Option<Box<Histograms>>,
     /// Its label pairs in the shard's index.
     pub(super) pairs: PairIds,
     pub(in crate::storage) generation: u32,
@@ -53,6 +58,7 @@ impl Series {
             open: OpenChunk::default(),
             closed: Vec::new(),
             aside: None,
+            histograms: None,
             pairs,
             generation,
             watched,
@@ -157,6 +163,55 @@ impl Series {
         columns.values.first().map(|value| value.to_bits())
     }
 
+    /// Keeps the histogram of a marker that was stored.
+    pub(super) fn add_histogram(&mut self, timestamp_ms: i64, histogram: &Histogram, tally: &mut Tally) {
+        self.change_histograms(tally, |histograms| histograms.insert(timestamp_ms, histogram));
+    }
+
+    /// Lets go of histograms whose marker is not held, and of markers whose histogram is not: damage took them, or they
+    /// are in blocks.
+    pub(super) fn settle_histograms(&mut self, tally: &mut Tally) {
+        let mut columns = Columns::default();
+        if self.histograms.is_some() {
+            self.read_with_belated(TimeRange::ALL, &mut columns);
+        } else {
+            return;
+        }
+        let markers: Vec<i64> = columns
+            .iter()
+            .filter(|(_, value)| is_marker(value.to_bits()))
+            .map(|(timestamp_ms, _)| timestamp_ms)
+            .collect();
+        columns.settle_histograms();
+        let is_whole = |timestamp_ms: i64| {
+            columns.histograms.binary_search_by_key(&timestamp_ms, |(other_ms, _)| *other_ms).is_ok()
+        };
+        self.change_histograms(tally, |histograms| histograms.retain(is_whole));
+        for timestamp_ms in markers.into_iter().filter(|timestamp_ms| !is_whole(*timestamp_ms)) {
+            self.delete(TimeRange { from_ms: timestamp_ms, to_ms: timestamp_ms }, tally);
+        }
+    }
+
+    /// Changes what is held of histograms; lets go of it when nothing is left.
+    fn change_histograms(&mut self, tally: &mut Tally, change: impl FnOnce(&mut Histograms)) {
+        let before = self.histogram_bytes();
+        let mut histograms = self.histograms.take().unwrap_or_default();
+        change(&mut histograms);
+        self.histograms = Some(histograms).filter(|histograms| !histograms.is_empty());
+        tally.grew(before, self.histogram_bytes());
+    }
+
+    fn histogram_bytes(&self) -> usize {
+        self.histograms.as_ref().map_or(0, |histograms| histograms.heap_bytes())
+    }
+
+    /// Appends the histograms in `range`, for the markers among the samples.
+    pub(in crate::storage) fn read_histograms(&self, range: TimeRange, columns: &mut Columns) {
+        if let Some(histograms) = &self.histograms {
+            histograms.read(range, columns);
+        }
+    }
+
     fn close_chunk(&mut self, tally: &mut Tally) {
         let chunk = self.open.close(tally);
         // Not twice the room: a head of many series has few chunks in each.
@@ -220,6 +275,12 @@ impl Series {
         starts.into_iter().flatten().map(|start_ms| start_ms.max(from_ms)).min()
     }
 
+    /// The newest sample held, if it is known without decoding anything: it is then the last one appended.
+    pub(in crate::storage) fn newest(&self) -> Option<Sample> {
+        (!self.open.is_empty())
+            .then(|| Sample { timestamp_ms: self.open.last_ms(), value: f64::from_bits(self.open.last_bits()) })
+    }
+
     /// Appends the samples in `range` that are in chunks or late, ascending.
     pub(in crate::storage) fn read(&self, range: TimeRange, columns: &mut Columns) {
         let start = columns.len();
@@ -235,6 +296,7 @@ impl Series {
         {
             columns.merge_from(start, aside.late.iter().filter(|sample| range.contains(sample.timestamp_ms)));
         }
+        self.read_histograms(range, columns);
     }
 
     /// Appends the belated samples in `range`, ascending. None of them is in a block, unless the cut that wrote it has
@@ -243,6 +305,7 @@ impl Series {
         for sample in self.belated().filter(|sample| range.contains(sample.timestamp_ms)) {
             columns.push(sample.timestamp_ms, sample.value);
         }
+        self.read_histograms(range, columns);
     }
 
     /// Appends everything held in `range`, ascending.
@@ -287,6 +350,11 @@ impl Series {
         if self.open.span().is_some_and(|span| span.from_ms < floor_ms) {
             self.keep_of_open(tally, |timestamp_ms| timestamp_ms >= floor_ms);
         }
+        if self.histograms.is_some() {
+            let belated: Vec<i64> = self.belated().map(|sample| sample.timestamp_ms).collect();
+            let is_held = |timestamp_ms| timestamp_ms >= floor_ms || belated.binary_search(&timestamp_ms).is_ok();
+            self.change_histograms(tally, |histograms| histograms.retain(is_held));
+        }
         self.is_empty()
     }
 
@@ -309,6 +377,10 @@ impl Series {
                 before - aside.late.len() - aside.belated.len()
             });
             self.raise_late(tally);
+        }
+        if self.histograms.is_some() {
+            let is_held = |timestamp_ms| !range.contains(timestamp_ms);
+            self.change_histograms(tally, |histograms| histograms.retain(is_held));
         }
         deleted
     }
@@ -373,7 +445,7 @@ impl Series {
     #[cfg(test)]
     pub(super) fn sample_bytes(&self) -> usize {
         let closed: usize = self.closed.iter().map(ClosedChunk::heap_bytes).sum();
-        closed + self.open.heap_bytes() + self.aside_bytes()
+        closed + self.open.heap_bytes() + self.aside_bytes() + self.histogram_bytes()
     }
 }
 

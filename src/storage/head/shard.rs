@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use super::super::starts;
 use super::super::tap::Interest;
 use super::aside::BELATED_SAMPLES_MAX;
 use super::chunks::Tally;
@@ -114,7 +115,7 @@ impl Shard {
         self.slots.len() as u32
     }
 
-    /// The slots of the series that satisfy all matchers, ascending.
+    /// The slots of the series that satisfy all matchers, companions included, ascending.
     pub(in crate::storage) fn select(&self, matchers: &[Matcher]) -> Vec<u32> {
         let live = || (0..self.slots()).filter(|slot| self.series(*slot).is_some()).collect();
         let mut found = self.label_index.require(matchers).unwrap_or_else(live);
@@ -196,20 +197,26 @@ impl Shard {
         let next = self.generations.get_mut(slot).expect("pushed with the slot");
         let generation = std::mem::replace(next, (*next + 1) & 0x00ff_ffff);
         let pairs = self.label_index.insert(slot, labels);
-        *self.slots.get_mut(slot).expect("pushed") = Some(Series::new(pairs, generation, interest(labels)));
+        let watched = !starts::is_companion(labels) && interest(labels);
+        *self.slots.get_mut(slot).expect("pushed") = Some(Series::new(pairs, generation, watched));
         let interned = Interned { hash: hash as u32, slot };
         self.by_labels
             .insert_unique(Interned::table_hash(hash), interned, |other| Interned::table_hash(other.hash.into()));
         (SeriesRef::new(self.index, generation, slot), true)
     }
 
-    /// Appends the definitions of the live series of these slots.
-    pub(super) fn define(&self, slots: Range<u32>, definitions: &mut Definitions<'_>) {
-        for slot in slots {
+    /// Appends the definitions of the live series of these slots until the records have `bytes_max` bytes, or a
+    /// definition more. Returns the slot to go on with.
+    pub(super) fn define(&self, slots: Range<u32>, bytes_max: usize, definitions: &mut Definitions<'_>) -> u32 {
+        for slot in slots.clone() {
+            if definitions.bytes() >= bytes_max {
+                return slot;
+            }
             if let (Some(series), Some(reference)) = (self.series(slot), self.reference(slot)) {
                 definitions.push(reference, self.label_index.texts(&series.pairs));
             }
         }
+        slots.end
     }
 
     /// A cut begins: what comes from now on and is older than `floor_ms` is belated, and waits for the next cut.
@@ -250,6 +257,15 @@ impl Shard {
         }
         self.note_change(&mut tally);
         before - self.series_count()
+    }
+
+    /// Leaves no histogram without its marker and no marker without its histogram.
+    pub(super) fn settle_histograms(&mut self, tally: &mut Tally) {
+        for slot in 0..self.slots() {
+            if let Some(series) = self.slots.get_mut(slot).and_then(Option::as_mut) {
+                series.settle_histograms(tally);
+            }
+        }
     }
 
     /// Removes what these series hold in `range`. Returns how many samples those were.

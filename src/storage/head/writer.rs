@@ -9,15 +9,17 @@
 //! A sample is too old if it is past the retention, or older than its own series' newest by more than the window. A
 //! series that is behind all the others, be it by days, is in order as long as it is in order for itself.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{RwLockUpgradableReadGuard, RwLockWriteGuard};
+use storage_format::histogram::{Histogram, is_marker};
 use storage_format::log;
 
 use super::super::BLOCK_MS;
-use super::super::batch::{NewSeries, Pending, Refusal, Row, ShardBatch, WriteSummary};
+use super::super::batch::{HistogramRow, NewSeries, Pending, Refusal, Row, ShardBatch, WriteSummary};
 use super::super::resolver::Resolver;
 use super::super::tap::{TapBatch, TapFeed, TapRow};
 use super::super::view::Columns;
@@ -26,7 +28,7 @@ use super::encode::{self, Definitions, LogRow};
 use super::series::{Admission, Series, repeated};
 use super::shard::Shard;
 use super::{Head, HeadLimits, SLICE_SERIES, SealedLookup};
-use crate::model::{Labels, Matcher, Sample, SeriesRef, TimeRange};
+use crate::model::{Labels, Matcher, NORMAL_NAN_BITS, Sample, SeriesRef, TimeRange};
 
 /// Rows whose series are brought into the cache together: two lines each, of which the core fetches some dozens at once.
 pub(super) const WARM_ROWS: usize = 32;
@@ -44,10 +46,24 @@ fn is_one_look_up(a: &LogRow, b: &LogRow) -> bool {
     a.0 == b.0 && b.1 - a.1 <= BLOCK_MS
 }
 
+/// The row as it is stored. `markers` are those of the batch's histograms, in order: a value that looks like one and is not
+/// the next is a float, and becomes the plain NaN, for who acknowledges a marker without a histogram loses it.
+#[inline]
+fn true_to_histograms(row: Row, markers: &mut Peekable<impl Iterator<Item = (SeriesRef, i64, u64)>>) -> Row {
+    let bits = row.value.to_bits();
+    if !is_marker(bits) || markers.next_if_eq(&(row.series, row.timestamp_ms, bits)).is_some() {
+        row
+    } else {
+        Row { value: f64::from_bits(NORMAL_NAN_BITS), ..row }
+    }
+}
+
 /// A log record on its way to the disk, and who waits for it.
 pub(in crate::storage) struct LogEntry {
     /// Whole records, their chains still open.
     pub(in crate::storage) records: Vec<u8>,
+    /// How many bytes of them, at their front, define series that may be named from now on.
+    pub(in crate::storage) definition_bytes: usize,
     /// Newest sample in them that is not belated; `i64::MIN` without.
     pub(in crate::storage) newest_ms: i64,
     /// Whether belated samples are in them: no floor says when those are in a block, only the next cut's end.
@@ -58,7 +74,7 @@ pub(in crate::storage) struct LogEntry {
 
 impl Default for LogEntry {
     fn default() -> LogEntry {
-        LogEntry { records: Vec::new(), newest_ms: i64::MIN, holds_belated: false, pending: None }
+        LogEntry { records: Vec::new(), definition_bytes: 0, newest_ms: i64::MIN, holds_belated: false, pending: None }
     }
 }
 
@@ -72,19 +88,21 @@ pub(in crate::storage) struct ShardWriter {
     pub(super) tap: TapFeed,
     pub(super) tally: Tally,
     /// Rows admitted by the batch at hand that the log must keep, but for the belated.
-    admitted: Vec<LogRow>,
+    pub(super) admitted: Vec<LogRow>,
     /// Rows of the batch at hand whose time is sealed: first those to be looked up, then those admitted.
-    belated: Vec<LogRow>,
+    pub(super) belated: Vec<LogRow>,
     /// Rows of the batch at hand whose time is sealed, and that are too old for their series unless they are stored already.
-    behind: Vec<LogRow>,
+    pub(super) behind: Vec<LogRow>,
     /// Newest of those to be looked up, by series.
     belated_newest_ms: HashMap<SeriesRef, i64>,
     pub(super) tapped: TapBatch,
+    /// Series and those that hold their samples' start times, as far as they were needed; some may be gone.
+    pub(super) companions: HashMap<SeriesRef, SeriesRef>,
 }
 
 /// Between which moments a sample is taken.
 #[derive(Clone, Copy)]
-struct Bounds {
+pub(super) struct Bounds {
     /// What is older is past the retention.
     oldest_ms: i64,
     /// What is older, and not past the retention, is belated.
@@ -128,6 +146,7 @@ impl ShardWriter {
             behind: Vec::new(),
             belated_newest_ms: HashMap::new(),
             tapped: TapBatch::default(),
+            companions: HashMap::new(),
         }
     }
 
@@ -139,10 +158,18 @@ impl ShardWriter {
         let mut shard = head.shard(self.index as usize).write();
         let bounds = self.bounds(&shard, now_ms);
         self.admit_new(&mut shard, &batch.new, bounds, &mut summary, &mut records);
-        self.admit_rows(&mut shard, &batch.rows, bounds, &mut summary);
+        self.admit_rows(&mut shard, batch, bounds, &mut summary);
+        self.note_changes(&self.admitted);
         if !self.belated.is_empty() || !self.behind.is_empty() {
             shard = self.admit_belated(shard, &mut summary);
         }
+        if batch.has_starts() {
+            shard = self.admit_starts(shard, batch, bounds, &mut summary, &mut records);
+            self.note_changes(&self.admitted);
+        }
+        self.note_changes(&self.belated);
+        let definition_bytes = records.len();
+        let histograms = self.keep_histograms(&mut shard, batch, &mut summary);
         let newest_ms = self.note_span(&mut shard);
         shard.note_change(&mut self.tally);
         drop(shard);
@@ -151,12 +178,54 @@ impl ShardWriter {
         }
 
         let holds_belated = !self.belated.is_empty();
+        // Before their markers: of a write that was cut short there may be histograms too many, never markers.
+        encode::encode_histograms(&histograms, self.index, &mut records);
         encode::encode_samples(&self.admitted, log::KIND_SAMPLES, self.index, &mut records);
         encode::encode_samples(&self.belated, log::KIND_BELATED, self.index, &mut records);
         self.admitted.clear();
         self.belated.clear();
         self.tap.push(&mut self.tapped);
-        (LogEntry { records, newest_ms, holds_belated, pending: None }, summary)
+        (LogEntry { records, definition_bytes, newest_ms, holds_belated, pending: None }, summary)
+    }
+
+    /// Tells of rows that are visible once the shard's lock is let go of.
+    fn note_changes(&self, rows: &[LogRow]) {
+        if let Some(oldest_ms) = rows.iter().map(|(_, timestamp_ms, _)| *timestamp_ms).min() {
+            self.head.changes().note(oldest_ms);
+        }
+    }
+
+    /// Keeps the histograms whose markers were stored just now, and returns them for the log.
+    fn keep_histograms<'b>(
+        &mut self,
+        shard: &mut Shard,
+        batch: &'b ShardBatch,
+        summary: &mut WriteSummary,
+    ) -> Vec<(SeriesRef, i64, &'b Histogram)> {
+        let count = batch.histogram_count();
+        if count == 0 {
+            return Vec::new();
+        }
+        summary.histogram_count = count as u64 - summary.refused_histogram_count;
+        let rows = self.admitted.iter().chain(&self.belated);
+        let mut stored: HashSet<(SeriesRef, i64, u64)> =
+            rows.map(|row| (row.0, row.1, row.2.to_bits())).filter(|row| is_marker(row.2)).collect();
+        let mut kept = Vec::with_capacity(stored.len());
+        let known = batch.histograms.iter().map(|row| (row.series, row.timestamp_ms, &row.histogram));
+        let mut new = Vec::new();
+        for series in batch.new.iter().filter(|series| !series.histograms.is_empty()) {
+            // Of one for which there was no room, nothing was stored.
+            let Some(reference) = shard.find(&series.labels) else { continue };
+            new.extend(series.histograms.iter().map(|(timestamp_ms, histogram)| (reference, *timestamp_ms, histogram)));
+        }
+        for (reference, timestamp_ms, histogram) in known.chain(new) {
+            if stored.remove(&(reference, timestamp_ms, histogram.marker())) {
+                let series = shard.by_ref_mut(reference).expect("its marker was stored just now");
+                series.add_histogram(timestamp_ms, histogram, &mut self.tally);
+                kept.push((reference, timestamp_ms, histogram));
+            }
+        }
+        kept
     }
 
     fn bounds(&self, shard: &Shard, now_ms: i64) -> Bounds {
@@ -169,18 +238,21 @@ impl ShardWriter {
         }
     }
 
-    fn admit_rows(&mut self, shard: &mut Shard, rows: &[Row], bounds: Bounds, summary: &mut WriteSummary) {
-        for rows in rows.chunks(WARM_ROWS) {
+    fn admit_rows(&mut self, shard: &mut Shard, batch: &ShardBatch, bounds: Bounds, summary: &mut WriteSummary) {
+        let told = |row: &HistogramRow| (row.series, row.timestamp_ms, row.histogram.marker());
+        let mut markers = batch.histograms.iter().map(told).peekable();
+        for rows in batch.rows.chunks(WARM_ROWS) {
             shard.warm(rows.iter().map(|row| row.series));
             for row in rows {
+                let row = true_to_histograms(*row, &mut markers);
                 let Some(series) = shard.by_ref_mut(row.series) else {
                     // The request rested, behind a failing disk perhaps, until its series was freed: sent again, it
                     // will be resolved anew.
                     summary.gone_count += 1;
                     continue;
                 };
-                if let Some(why) = self.take(series, *row, bounds, summary) {
-                    summary.refuse(|| shard.labels(row.series).expect("found above"), row.timestamp_ms, why);
+                if let Some(why) = self.take(series, row, bounds, summary) {
+                    summary.refuse_row(|| shard.labels(row.series).expect("found above"), row, why);
                 }
             }
         }
@@ -214,10 +286,13 @@ impl ShardWriter {
                     self.tapped.series.push((reference, new.labels.clone()));
                 }
             }
+            let told = |(timestamp_ms, histogram): &(i64, Histogram)| (reference, *timestamp_ms, histogram.marker());
+            let mut markers = new.histograms.iter().map(told).peekable();
             for sample in &new.samples {
                 let row = Row { series: reference, timestamp_ms: sample.timestamp_ms, value: sample.value };
+                let row = true_to_histograms(row, &mut markers);
                 if let Some(why) = self.take(series, row, bounds, summary) {
-                    summary.refuse(|| new.labels.clone(), sample.timestamp_ms, why);
+                    summary.refuse_row(|| new.labels.clone(), row, why);
                 }
             }
         }
@@ -225,23 +300,34 @@ impl ShardWriter {
         self.resolver.learn(learned, self.head.series_count());
     }
 
+    /// Whether there is no room for another series.
+    pub(super) fn is_full(&self) -> bool {
+        self.head.series_count() >= self.limits.series_max
+    }
+
     /// Refuses all samples of a series for which there is no room, or that would hold nothing.
     fn refuse_series(&self, new: &NewSeries, bounds: Bounds, summary: &mut WriteSummary) -> bool {
-        let is_full = self.head.series_count() >= self.limits.series_max;
         let holds_some = new.samples.iter().any(|sample| bounds.refusal(sample.timestamp_ms).is_none());
-        if !is_full && holds_some {
+        if !self.is_full() && holds_some {
             return false;
         }
         for sample in &new.samples {
             let why = bounds.refusal(sample.timestamp_ms).unwrap_or(Refusal::TooManySeries);
             summary.refuse(|| new.labels.clone(), sample.timestamp_ms, why);
         }
+        summary.refused_histogram_count += new.histograms.len() as u64;
         true
     }
 
     /// Takes one row, or puts it to those that are looked up first. Returns why it is refused, if it is.
     #[inline]
-    fn take(&mut self, series: &mut Series, row: Row, bounds: Bounds, summary: &mut WriteSummary) -> Option<Refusal> {
+    pub(super) fn take(
+        &mut self,
+        series: &mut Series,
+        row: Row,
+        bounds: Bounds,
+        summary: &mut WriteSummary,
+    ) -> Option<Refusal> {
         series.retiring = false;
         let Row { series: reference, timestamp_ms, value } = row;
         let admission = if bounds.floor_ms <= timestamp_ms && timestamp_ms <= bounds.ceiling_ms {
@@ -253,7 +339,7 @@ impl ShardWriter {
             Admission::Stored => {
                 summary.stored_count += 1;
                 self.admitted.push((reference, timestamp_ms, value));
-                if series.watched {
+                if series.watched && !is_marker(value.to_bits()) {
                     self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
                 }
                 None
@@ -288,7 +374,7 @@ impl ShardWriter {
     }
 
     /// Admits the belated rows of the batch, of which `self.belated` then holds those that were stored.
-    fn admit_belated<'a>(
+    pub(super) fn admit_belated<'a>(
         &mut self,
         shard: RwLockWriteGuard<'a, Shard>,
         summary: &mut WriteSummary,
@@ -305,7 +391,8 @@ impl ShardWriter {
                 Admission::Stored => summary.stored_count += 1,
                 Admission::AlreadyStored => summary.stored_count += 1,
                 Admission::Refused(why) => {
-                    summary.refuse(|| shard.labels(reference).expect("found before"), timestamp_ms, why);
+                    let row = Row { series: reference, timestamp_ms, value };
+                    summary.refuse_row(|| shard.labels(reference).expect("found before"), row, why);
                 }
             }
         }
@@ -324,7 +411,8 @@ impl ShardWriter {
         for ((reference, timestamp_ms, value), sealed_bits) in rows.into_iter().zip(sealed_bits) {
             match repeated(sealed_bits, value) {
                 Admission::Refused(why) => {
-                    summary.refuse(|| shard.labels(reference).expect("found before"), timestamp_ms, why);
+                    let row = Row { series: reference, timestamp_ms, value };
+                    summary.refuse_row(|| shard.labels(reference).expect("found before"), row, why);
                 }
                 Admission::Stored | Admission::AlreadyStored => summary.stored_count += 1,
             }
@@ -339,7 +427,7 @@ impl ShardWriter {
         let belated_count = series.belated_count();
         if admission == Admission::Stored {
             self.belated.push(row);
-            if series.watched {
+            if series.watched && !is_marker(value.to_bits()) {
                 self.tapped.rows.push(TapRow { series: reference, timestamp_ms, value });
             }
         }
@@ -402,8 +490,10 @@ impl ShardWriter {
             slots.dedup();
             slots.into_iter().filter_map(|slot| shard.reference(slot)).collect::<Vec<_>>()
         };
-        // Nobody else admits samples, so readers may be let in between.
+        // Nobody else admits samples, so readers may be let in between: what they kept is noted before and behind it.
+        self.head.changes().note(range.from_ms);
         let deleted = series.chunks(SLICE_SERIES as usize).map(|slice| shard.write().delete(slice, range)).sum();
+        self.head.changes().note(range.from_ms);
         let mut records = Vec::new();
         let mut definitions = Definitions::begin(&mut records, self.index);
         for slice in sealed.chunks(SLICE_SERIES as usize) {

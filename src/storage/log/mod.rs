@@ -12,8 +12,9 @@
 //! Always true:
 //! 1. A request is acknowledged after the sync that covers its records, in log order.
 //! 2. Each segment opens with the definitions of all series then alive, so it can be read without those before it, and
-//!    the oldest segment goes as soon as its newest sample is in a block. There is no other checkpoint to lose.
-//! 3. A segment is closed before its successor is created, and numbers go on by one while all is well. A process that
+//!    the oldest segment goes as soon as its newest sample is in a block. There is no other checkpoint to lose. The
+//!    opening is written while the segment before it grows, in pieces, so that no write waits for it ([`opening`]).
+//! 3. A segment has ended before its successor gets its name, and numbers go on by one while all is well. A process that
 //!    starts, or that could not write, leaves a number out: only the last segment before a gap can be torn.
 //! 4. A segment that has ended is never written to again, only read, linked, renamed and removed.
 //! 5. Segments go oldest first. So what deletes samples never goes before the samples that it deletes.
@@ -23,19 +24,30 @@
 //!
 //! Deliberately absent: reading. Recovery reads through [`replay`], which shares no state with the writer.
 
+mod opening;
 mod records;
 mod replay;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use opening::{Definitions, remove_unfinished};
 pub(super) use replay::{ReplayTarget, Replayed, refuse_newer, replay};
+#[cfg(test)]
+pub(super) use writer::BegunSegments;
 pub(super) use writer::LogWriter;
 
 /// Bytes in one write at most.
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
-/// A segment ends when it has grown past this, or past four times its own series snapshot.
+/// A segment ends when it has grown past this, or past [`SEGMENT_OPENINGS`] times its own opening.
 pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
+/// How often its opening a segment holds, if that is more than [`SEGMENT_BYTES`].
+const SEGMENT_OPENINGS: u64 = 4;
+/// Bytes of definitions that are written and synced at once behind a group: about as long as a group takes.
+const PIECE_BYTES: usize = 512 << 10;
+/// A piece has at least so many times the bytes of the group before it: of a segment a quarter is left, and an opening is
+/// no longer than that, so it is whole when half of this has come.
+const PIECE_GROUPS: usize = 2;
 /// Free bytes below which no segment is begun: room for two segments and a block.
 pub(super) const DISK_RESERVE_BYTES: u64 = 3 * SEGMENT_BYTES;
 /// Free bytes below which nothing more is taken while a segment grows: what it left of the reserve when it was begun.

@@ -69,6 +69,7 @@ impl ShareReplay {
             log::KIND_SERIES => self.define(payload, target),
             log::KIND_ROWS | log::KIND_SAMPLES | log::KIND_BELATED => self.gather(decoded),
             log::KIND_DELETION => self.delete(payload, target),
+            log::KIND_HISTOGRAMS => self.histograms(payload, target),
             _ => Err(Corruption { offset: 0, what: "a record of an unknown kind" }),
         };
         if kind == log::KIND_BELATED {
@@ -109,6 +110,17 @@ impl ShareReplay {
             }
         }
         decoded.outcome
+    }
+
+    fn histograms<T: ReplayTarget>(&mut self, payload: &[u8], target: &mut T) -> Result<(), Corruption> {
+        let mut rows = Vec::new();
+        let decoded = log::decode_histograms(payload, |reference, timestamp_ms, histogram| {
+            if let Some(series) = self.series.find(reference) {
+                rows.push((series, timestamp_ms, histogram.clone()));
+            }
+        });
+        target.histograms(&rows);
+        decoded.map(|_| ())
     }
 
     fn delete<T: ReplayTarget>(&mut self, payload: &[u8], target: &mut T) -> Result<(), Corruption> {

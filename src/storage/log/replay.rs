@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crossbeam::channel::bounded;
 use storage_format::frame::{Event, FileKind, Reader};
+use storage_format::histogram::Histogram;
 use storage_format::{Corruption, FileType, version_of};
 
 use super::super::{RecoveryProgress, StorageError};
@@ -38,6 +39,8 @@ pub(in crate::storage) trait ReplayTarget: Send {
     fn samples(&mut self, rows: &[(SeriesRef, i64, f64)]);
     /// As [`ReplayTarget::samples`], of samples whose time was in a block already when they came.
     fn belated(&mut self, rows: &[(SeriesRef, i64, f64)]);
+    /// Histograms whose markers are told behind them.
+    fn histograms(&mut self, rows: &[(SeriesRef, i64, Histogram)]);
     /// What these series were given so far in this range is deleted.
     fn delete(&mut self, series: &[SeriesRef], range: TimeRange);
 }

@@ -18,11 +18,11 @@ fn write_round(storage: &Storage, runtime: &tokio::runtime::Runtime, count: u32,
         let value = (ms % 1000) as f64;
         match storage.resolver().known().get(raw_hash) {
             Some(series) => batches[series.shard()].rows.push(Row { series, timestamp_ms: ms, value }),
-            None => batches[storage.shard_of(&labels)].new.push(NewSeries {
-                labels: Arc::new(labels),
+            None => batches[storage.shard_of(&labels)].new.push(NewSeries::new(
+                Arc::new(labels),
                 raw_hash,
-                samples: vec![Sample { timestamp_ms: ms, value }],
-            }),
+                vec![Sample { timestamp_ms: ms, value }],
+            )),
         }
     }
     runtime.block_on(storage.write(batches)).map(|summary| assert_eq!(summary.refused_count(), 0, "{summary:?}"))

@@ -2,6 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
+use super::super::log::BegunSegments;
+use super::super::threads::Threads;
+use super::super::{StorageError, recover};
 use super::*;
 
 /// First value that was acknowledged for a moment of a series.
@@ -80,6 +85,21 @@ fn check(fixture: &Fixture, ledger: &Ledger, oldest_ms: i64, context: &str) {
     }
 }
 
+/// A database whose log segments are so small that some hours end several, and prepare several.
+fn open_small(disk: &SimulatedDisk, clock: &Clock) -> Result<(Fixture, Arc<Mutex<BegunSegments>>), StorageError> {
+    let (options, interest) = (crash_options(), Arc::new(|_: &Labels| false));
+    let mut begun = Arc::default();
+    let opened = recover::open(options, Arc::new(disk.clone()), clock.clone(), interest, |mut loops| {
+        loops.log.writer.end_segments_at(600);
+        loops.log.writer.prepare_in_pieces_of(100);
+        begun = loops.log.writer.begun().clone();
+        Threads::start(loops)
+    });
+    let (storage, recovered, taps) = opened?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    Ok((Fixture { storage, taps, recovered, runtime }, begun))
+}
+
 /// Runs the cases on a few threads: most of each is waiting.
 fn for_each_case(count: u64, case: impl Fn(u64) + Sync) {
     let next = AtomicU64::new(0);
@@ -101,8 +121,10 @@ fn for_each_case(count: u64, case: impl Fn(u64) + Sync) {
 fn operations_of_history() -> u64 {
     let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
     let mut ledger = Ledger { acknowledged: BTreeMap::new(), sent: BTreeMap::new() };
-    let fixture = open_with(&disk, crash_options(), &clock);
+    let (fixture, begun) = open_small(&disk, &clock).expect("the database opens");
     play(&fixture, &clock, &mut ledger, |_| ());
+    let begun = *begun.lock();
+    assert!(begun.prepared >= 5, "the history ends segments whose successor is prepared: {begun:?}");
     let cut = fixture.storage.counters().blocks_cut.load(Ordering::Relaxed);
     assert!(cut >= 4 && disk.operation_count() > 100, "the history has something to cut: {cut} blocks");
     check(&fixture, &ledger, clock.now_ms() - 5 * HOUR_MS, "unharmed");
@@ -120,14 +142,7 @@ fn a_power_cut_at_any_operation_loses_nothing_acknowledged() {
         let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
         let mut ledger = Ledger { acknowledged: BTreeMap::new(), sent: BTreeMap::new() };
         disk.fail_after(cut_at);
-        let interest = Arc::new(|_: &Labels| false);
-        let Ok((storage, recovered, taps)) =
-            Storage::open(crash_options(), Arc::new(disk.clone()), clock.clone(), interest)
-        else {
-            return;
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let fixture = Fixture { storage, taps, recovered, runtime };
+        let Ok((fixture, _)) = open_small(&disk, &clock) else { return };
         play(&fixture, &clock, &mut ledger, |_| ());
         for seed in 0..2 {
             let after = disk.crash(cut_at * 1000 + seed);
@@ -152,7 +167,7 @@ fn a_disk_that_fails_at_any_operation_and_is_mended_costs_nothing_acknowledged()
         let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
         let mut ledger = Ledger { acknowledged: BTreeMap::new(), sent: BTreeMap::new() };
         {
-            let fixture = open_with(&disk, crash_options(), &clock);
+            let (fixture, _) = open_small(&disk, &clock).expect("the database opens");
             disk.fail_after(fails_at);
             let failed_steps = AtomicU64::new(0);
             play(&fixture, &clock, &mut ledger, |_| {

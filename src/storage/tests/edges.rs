@@ -109,7 +109,11 @@ fn a_row_whose_series_was_freed_meanwhile_must_be_sent_again() {
     let fixture = open_with(&disk, options(1), &clock);
     let stale = crate::model::SeriesRef::new(0, 5, 0);
     fixture.write(&[(series("up", 1), T0, 0.0)]);
-    let batch = ShardBatch { rows: vec![Row { series: stale, timestamp_ms: T0, value: 1.0 }], new: Vec::new() };
+    let batch = ShardBatch {
+        rows: vec![Row { series: stale, timestamp_ms: T0, value: 1.0 }],
+        new: Vec::new(),
+        ..ShardBatch::default()
+    };
     let outcome = fixture.runtime.block_on(fixture.storage.write(vec![batch]));
     assert!(matches!(outcome, Err(WriteError::Busy(_))), "{outcome:?}");
 }
@@ -124,7 +128,7 @@ fn a_request_of_more_rows_than_a_record_holds_is_stored() {
         let raw_hash = fixture.storage.resolver().raw_hash(series("up", 1).to_string().as_bytes());
         let series = fixture.storage.resolver().known().get(raw_hash).expect("known");
         let rows = (1..ROWS).map(|index| Row { series, timestamp_ms: T0 + index, value: f64::from_bits(index as u64) });
-        let batch = ShardBatch { rows: rows.collect(), new: Vec::new() };
+        let batch = ShardBatch { rows: rows.collect(), new: Vec::new(), ..ShardBatch::default() };
         let summary = fixture.runtime.block_on(fixture.storage.write(vec![batch])).expect("acknowledged");
         assert_eq!(summary.stored_count, ROWS as u64 - 1);
     }
@@ -143,12 +147,8 @@ fn definitions_of_more_bytes_than_a_record_holds_are_stored() {
             Arc::new(Labels::from_pairs(values.into_iter().chain(rest)).expect("labels"))
         };
         let samples = vec![Sample { timestamp_ms: T0, value: 1.0 }];
-        let new = (0..COUNT).map(|index| NewSeries {
-            labels: long(index),
-            raw_hash: index as u128,
-            samples: samples.clone(),
-        });
-        let batch = ShardBatch { rows: Vec::new(), new: new.collect() };
+        let new = (0..COUNT).map(|index| NewSeries::new(long(index), index as u128, samples.clone()));
+        let batch = ShardBatch { rows: Vec::new(), new: new.collect(), ..ShardBatch::default() };
         let summary = fixture.runtime.block_on(fixture.storage.write(vec![batch])).expect("acknowledged");
         assert_eq!(summary.stored_count, COUNT as u64);
     }

@@ -6,8 +6,10 @@ mod damage;
 mod edges;
 mod figures;
 mod full_disk;
+mod histograms;
 mod review;
 mod simulation;
+mod starts;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,19 +31,7 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 const T0: i64 = 236_111 * BLOCK_MS;
 
 fn options(shard_count: usize) -> StorageOptions {
-    StorageOptions {
-        data_dir: PathBuf::from("/data"),
-        shard_count,
-        wal_sync: WalSync::Always,
-        retention_ms: 0,
-        retention_rules: Vec::new(),
-        retention_bytes: 0,
-        out_of_order_window_ms: HOUR_MS,
-        series_max: 10_000,
-        head_bytes_max: usize::MAX,
-        hash_seed: 7,
-        recovery: Arc::default(),
-    }
+    StorageOptions::of_tests(shard_count)
 }
 
 struct Fixture {
@@ -76,11 +66,11 @@ impl Fixture {
             let (timestamp_ms, value) = (*timestamp_ms, *value);
             match self.storage.resolver().known().get(raw_hash) {
                 Some(series) => batches[series.shard()].rows.push(Row { series, timestamp_ms, value }),
-                None => batches[self.storage.shard_of(labels)].new.push(NewSeries {
-                    labels: Arc::new(labels.clone()),
+                None => batches[self.storage.shard_of(labels)].new.push(NewSeries::new(
+                    Arc::new(labels.clone()),
                     raw_hash,
-                    samples: vec![Sample { timestamp_ms, value }],
-                }),
+                    vec![Sample { timestamp_ms, value }],
+                )),
             }
         }
         self.runtime.block_on(self.storage.write(batches))

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::head::{Body, ColumnRow, TimestampsRow, append_group};
 use super::resemblance::Resemblance;
-use super::{COLUMNS_MAX, KIND_FLOATS, KIND_SAME, timestamps};
+use super::{COLUMNS_MAX, KIND_FLOATS, KIND_HISTOGRAMS, KIND_SAME, histograms, timestamps};
 use crate::column::{self, Effort, Numbers, SAMPLES_MAX};
+use crate::histogram::Histogram;
 
 /// One series' samples on their way into a group.
 #[derive(Clone, Copy, Debug)]
@@ -46,18 +47,39 @@ impl GroupEncoder {
     /// Appends one group with these columns in this order, [`COLUMNS_MAX`] at most. Panics if a column has fewer values than
     /// timestamps or the other way round, too many of them, or timestamps that descend.
     pub fn encode(&mut self, columns: &[Column<'_>], effort: Effort, out: &mut Vec<u8>) {
+        self.encode_with_histograms(columns, &[], effort, out);
+    }
+
+    /// As [`GroupEncoder::encode`]; where a column has histograms, each of them has its marker among the values. Columns
+    /// without any may have none behind the last that has some.
+    pub fn encode_with_histograms(
+        &mut self,
+        columns: &[Column<'_>],
+        histograms: &[&[Histogram]],
+        effort: Effort,
+        out: &mut Vec<u8>,
+    ) {
         assert!(columns.len() <= COLUMNS_MAX, "{} columns in a group", columns.len());
         let distinct = self.sort_timestamps(columns);
         self.bodies.bytes.clear();
         self.bodies.ends.clear();
         self.encode_timestamps(&distinct);
+        for (row, _) in self.rows.iter_mut().zip(histograms).filter(|(_, histograms)| !histograms.is_empty()) {
+            row.kind = KIND_HISTOGRAMS;
+        }
         self.find_same(columns);
         self.read_numbers(columns);
         if effort == Effort::Compact {
             self.resemblance.choose(&self.numbers, &mut self.rows);
         }
-        for index in 0..columns.len() {
-            self.encode_column(index, effort);
+        for (index, column) in columns.iter().enumerate() {
+            if self.rows[index].kind == KIND_HISTOGRAMS {
+                let bodies = &mut self.bodies.bytes;
+                histograms::append_body(column.values, histograms[index], effort, &mut self.columns, bodies);
+                self.bodies.ends.push(self.bodies.bytes.len());
+            } else {
+                self.encode_column(index, effort);
+            }
         }
         self.append(&distinct, out);
     }
@@ -112,7 +134,9 @@ impl GroupEncoder {
     /// the first is compared: a copy that is missed costs bytes, nothing else.
     fn find_same(&mut self, columns: &[Column<'_>]) {
         let mut by_glance = HashMap::new();
-        for (index, column) in columns.iter().enumerate() {
+        let floats = columns.iter().enumerate();
+        let floats: Vec<_> = floats.filter(|(index, _)| self.rows[*index].kind == KIND_FLOATS).collect();
+        for (index, column) in floats {
             let timestamps = self.rows[index].timestamps;
             let first = *by_glance.entry((timestamps, glance(column.values))).or_insert(index);
             let is_same = first != index && same_bits(columns[first].values, column.values);
@@ -127,7 +151,7 @@ impl GroupEncoder {
         self.numbers.resize_with(columns.len().max(self.numbers.len()), Numbers::default);
         for ((column, row), numbers) in columns.iter().zip(&self.rows).zip(&mut self.numbers) {
             numbers.integers.clear();
-            if row.kind != KIND_SAME && !column.values.is_empty() {
+            if row.kind == KIND_FLOATS && !column.values.is_empty() {
                 numbers.read(column.values, None);
             }
         }

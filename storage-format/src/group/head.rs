@@ -1,6 +1,6 @@
 //! The head of a group: what lies where, and which column refers to which.
 
-use super::{CHECKSUM_BYTES, COLUMNS_MAX, DEPTH_MAX, KIND_FLOATS, KIND_SAME, LAYOUT, SHORT_BYTES_MAX};
+use super::{CHECKSUM_BYTES, COLUMNS_MAX, DEPTH_MAX, KIND_FLOATS, KIND_HISTOGRAMS, KIND_SAME, LAYOUT, SHORT_BYTES_MAX};
 use crate::Corruption;
 use crate::bytes::{Cursor, append_varint, append_zigzag, u32_at};
 use crate::column::SAMPLES_MAX;
@@ -151,6 +151,8 @@ impl Head {
         let is_empty = self.timestamps[usize::from(row.timestamps)].sample_count == 0;
         match (row.kind, row.reference) {
             (KIND_FLOATS, _) if is_empty && row.body.bytes > 0 => Err("a column without samples has bytes"),
+            (KIND_HISTOGRAMS, _) if is_empty => Err("a column of histograms has no samples"),
+            (KIND_HISTOGRAMS, Some(_)) => Err("a column of histograms refers to another"),
             (KIND_SAME, None) => Err("a column is the same as none"),
             (KIND_SAME, Some(_)) if row.body.bytes > 0 => Err("a column that is the same as another has bytes"),
             (KIND_SAME, Some(_)) => self.follow(row).map(|_| ()),

@@ -2,6 +2,7 @@
 
 mod encode;
 mod head;
+mod histograms;
 mod read;
 mod resemblance;
 mod scratch;
@@ -10,6 +11,7 @@ mod tests;
 mod timestamps;
 
 pub use encode::{Column, GroupEncoder};
+pub use histograms::read_histograms;
 pub use read::{GroupReader, read_column};
 pub use scratch::Scratch;
 
@@ -25,5 +27,6 @@ const DEPTH_MAX: usize = 2;
 const LAYOUT: u8 = 1;
 const KIND_FLOATS: u8 = 0;
 const KIND_SAME: u8 = 1;
+const KIND_HISTOGRAMS: u8 = 2;
 
 const CHECKSUM_BYTES: usize = 4;

@@ -2,7 +2,7 @@
 
 use super::head::{ColumnRow, Head, TimestampsRow};
 use super::scratch::{Scratch, Source};
-use super::{KIND_FLOATS, KIND_SAME};
+use super::{KIND_FLOATS, KIND_HISTOGRAMS, KIND_SAME, histograms};
 use crate::Corruption;
 
 /// One group, its head checked. Columns are checked as they are read. What asks about a column panics unless it is below
@@ -121,11 +121,21 @@ fn read_values(
     scratch: &mut Scratch,
     values: &mut Vec<f64>,
 ) -> Result<(), Corruption> {
-    let row = source.head.columns.get(column).ok_or(Corruption::at(0, "a column that its group does not have"))?;
+    let row = row_of(source, column)?;
     let floats = match (row.kind, row.reference) {
         (KIND_FLOATS, _) => column as u16,
         (KIND_SAME, Some(original)) => original,
+        (KIND_HISTOGRAMS, None) => {
+            let (at, body) = source.head.checked_body(source.bytes, row.body)?;
+            let count = source.head.timestamps[usize::from(row.timestamps)].sample_count;
+            return histograms::append_values(body, count, values).map_err(|corruption| corruption.moved(at as u64));
+        }
         _ => return Err(Corruption::at(0, "the kind of a column is not one we read")),
     };
     scratch.append_floats(source, floats, values)
+}
+
+/// The row of a column.
+pub(super) fn row_of(source: Source<'_>, column: usize) -> Result<&ColumnRow, Corruption> {
+    source.head.columns.get(column).ok_or(Corruption::at(0, "a column that its group does not have"))
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../../spec/log.md")]
 
 mod deletion;
+mod histograms;
 mod rows;
 mod samples;
 mod series;
@@ -8,6 +9,7 @@ mod series;
 mod tests;
 
 pub use deletion::{Deletion, append_deletion, decode_deletion};
+pub use histograms::{append_histograms, decode_histograms};
 pub use rows::decode_rows;
 pub use samples::{SAMPLE_BYTES_MAX, append_samples, decode_samples};
 pub use series::{SeriesDefinition, SeriesDefinitions, append_series, decode_series};
@@ -22,3 +24,5 @@ pub const KIND_SAMPLES: u8 = 3;
 pub const KIND_BELATED: u8 = 4;
 /// Kind of a record that deletes samples of the records before it.
 pub const KIND_DELETION: u8 = 5;
+/// Kind of a record that holds native histograms.
+pub const KIND_HISTOGRAMS: u8 = 6;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::histogram::{Histogram, Layout, Span};
 use crate::testing::{bits_equal, value_strategy};
 
 type Rows = Vec<(u64, i64, f64)>;
@@ -320,4 +321,55 @@ proptest! {
             prop_assert!(rows.len() <= 2 * payload.len());
         }
     }
+}
+
+/// A histogram of two buckets that hold so much.
+fn histogram(counts: [f64; 2]) -> Histogram {
+    let layout = Layout { positive: vec![Span { offset: 0, length: 2 }], ..Layout::default() };
+    Histogram { layout: layout.into(), count: counts[0] + counts[1], positive: counts.to_vec(), ..Histogram::default() }
+}
+
+#[test]
+fn histograms_of_several_series_come_back_in_order() {
+    let histograms = [histogram([1.0, 2.0]), histogram([1.0, 4.0]), Histogram::stale(), histogram([0.5, 0.25])];
+    let rows: Vec<(u64, i64, &Histogram)> = vec![
+        (7, 1000, &histograms[0]),
+        (7, 2000, &histograms[1]),
+        (3, 1000, &histograms[2]),
+        (u64::MAX, -5, &histograms[3]),
+    ];
+    let mut payload = Vec::new();
+    append_histograms(&mut payload, &rows);
+    let mut read = Vec::new();
+    let count =
+        decode_histograms(&payload, |reference, time_ms, read_one| read.push((reference, time_ms, read_one.clone())));
+    assert_eq!(count, Ok(4));
+    assert_eq!(read.len(), rows.len());
+    for (read, written) in read.iter().zip(&rows) {
+        assert_eq!((read.0, read.1), (written.0, written.1));
+        assert!(read.2.same_bits(written.2));
+    }
+    // Reference 7, two samples; then -4 to reference 3, and one sample of two bytes and a time of two.
+    assert_eq!(payload[..2], [14, 2]);
+    let second = 3 + usize::from(payload[2]);
+    assert_eq!(payload[second..second + 6], [7, 1, 3, 0xd0, 0x0f, 0x10]);
+}
+
+#[test]
+fn damaged_histograms_are_refused_where_they_are() {
+    let (one, mut payload) = (histogram([1.0, 2.0]), Vec::new());
+    append_histograms(&mut payload, &[(7_u64, 0, &one), (8, 0, &one)]);
+    let refused = |at: usize, byte: u8| {
+        let mut bytes = payload.clone();
+        bytes[at] = byte;
+        decode_histograms(&bytes, |_, _, _| ()).expect_err("damaged")
+    };
+    let uncounted = "a series has no histograms, or more than bytes for them";
+    assert_eq!(refused(1, 0), crate::Corruption::at(1, uncounted));
+    assert_eq!(refused(1, 0x7f), crate::Corruption::at(1, uncounted));
+    assert_eq!(refused(1, 2).what, "the bytes end within a field");
+    assert_eq!(refused(4, 0xff), crate::Corruption::at(4, "a control byte has flags without meaning"));
+    let mut told = 0;
+    let cut = decode_histograms(&payload[..payload.len() - 1], |_, _, _| told += 1).expect_err("cut short");
+    assert_eq!((told, cut.what), (1, "a count exceeds the bytes that are left"));
 }

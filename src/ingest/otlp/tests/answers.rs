@@ -8,7 +8,13 @@ fn good() -> Metric {
 
 #[test]
 fn what_cannot_be_stored_is_counted_in_points_and_its_neighbours_are_stored() {
-    let exponential = ExponentialHistogram { data_points: vec![Vec::new(); 3], aggregation_temporality: CUMULATIVE };
+    let coarse = ExponentialPoint { scale: -5, time_unix_nano: NOW_NS, ..ExponentialPoint::default() };
+    let lossy = ExponentialPoint { count: 3, time_unix_nano: NOW_NS, ..ExponentialPoint::default() };
+    let exponential = |data_points| {
+        Data::ExponentialHistogram(ExponentialHistogram { data_points, aggregation_temporality: CUMULATIVE })
+    };
+    let wide = ExponentialBuckets { offset: 0, bucket_counts: vec![0; 1025] };
+    let wide = ExponentialPoint { negative: Some(wide), time_unix_nano: NOW_NS, ..ExponentialPoint::default() };
     let no_value = NumberPoint { value: None, ..number(&[], 0, 1.0) };
     let not_text = KeyValue { key: b"\xff".to_vec(), value: Some(string("x")) };
     let not_text = NumberPoint { attributes: vec![not_text], ..number(&[], 0, 1.0) };
@@ -17,7 +23,9 @@ fn what_cannot_be_stored_is_counted_in_points_and_its_neighbours_are_stored() {
     let buckets = HistogramPoint { bucket_counts: vec![1; 1025], time_unix_nano: NOW_NS, ..HistogramPoint::default() };
     let buckets = Histogram { data_points: vec![buckets], aggregation_temporality: CUMULATIVE };
     let table = [
-        (metric("a", "", Data::ExponentialHistogram(exponential)), 3, "exponential histograms are not stored"),
+        (metric("a", "", exponential(vec![coarse.clone(), coarse])), 2, "its scale -5 is below -4"),
+        (metric("a", "", exponential(vec![lossy])), 1, "the buckets hold 0 observations, but the count is 3"),
+        (metric("a", "", exponential(vec![wide])), 1, "more than 1024 buckets on a side"),
         (sum("a", 0, true, vec![number(&[], 0, 1.0); 2]), 2, "temporality is neither delta nor cumulative"),
         (gauge("a", "", vec![no_value, number(&[], 0, 1.0)]), 1, "a point has no value"),
         (gauge("a", "", vec![not_text]), 1, "not UTF-8"),

@@ -1,6 +1,6 @@
 //! Running totals of deltas, against a slow and obvious way to have them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -227,6 +227,17 @@ fn delta_that_was_told_503_and_comes_after_the_next_one_is_counted() {
 }
 
 #[test]
+fn delta_that_is_sent_again_after_a_gap_before_it_was_filled_gives_the_same_sample() {
+    let receiver = Receiver::new();
+    let orders = |second, value| request(vec![sum("orders", DELTA, true, vec![number(&[], second, value)])]);
+    // The answer to the third second was lost.
+    for (second, value) in [(1, 1.0), (3, 4.0), (2, 2.0), (3, 4.0), (4, 8.0)] {
+        receiver.store(&orders(second, value));
+    }
+    assert_eq!(receiver.lines(), ["orders_total 1@1000 5@3000 15@4000"]);
+}
+
+#[test]
 fn body_that_ends_in_garbage_counts_no_delta() {
     let receiver = Receiver::new();
     let orders = request(vec![sum("orders", DELTA, true, vec![number(&[], 1, 3.0)])]);
@@ -273,6 +284,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Ledger {
     points: Vec<(u8, u64, u64, u32)>,
     missing: BTreeSet<(u8, u64)>,
+    /// By series, the total that the last point gave.
+    told: BTreeMap<u8, f64>,
 }
 
 impl Ledger {
@@ -293,11 +306,16 @@ impl Ledger {
             self.missing.extend((end..start).map(|moment| (series, moment)));
             self.missing.retain(|(other, moment)| *other != series || *moment < start);
         }
-        if !is_again {
-            self.points.push(point);
+        if is_again {
+            return Ok(Some(self.told[&series]));
+        }
+        self.points.push(point);
+        if is_late {
+            return Ok(None);
         }
         let total = self.points.iter().filter(|other| other.0 == series).map(|other| f64::from(other.3)).sum();
-        Ok((!is_late).then_some(total))
+        self.told.insert(series, total);
+        Ok(Some(total))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::super::message::Broken;
+use super::super::value::value_text;
 use super::*;
+use crate::ingest::wire::Fields;
 
 /// One of everything.
 fn sample_request() -> Request {
@@ -31,6 +34,23 @@ fn sample_request() -> Request {
     let histogram = |aggregation_temporality| {
         Data::Histogram(Histogram { data_points: vec![buckets.clone()], aggregation_temporality })
     };
+    let exponential_point = ExponentialPoint {
+        attributes: attributes(&[("p", "q")]),
+        start_time_unix_nano: NOW_NS,
+        time_unix_nano: NOW_NS + SECOND_NS,
+        count: 7,
+        sum: Some(2.5),
+        scale: 10,
+        zero_count: 1,
+        positive: Some(ExponentialBuckets { offset: -3, bucket_counts: vec![1, 0, 0, 0, 3] }),
+        negative: Some(ExponentialBuckets { offset: 1, bucket_counts: vec![2] }),
+        flags: 0,
+        zero_threshold: 0.0,
+    };
+    let exponential = |aggregation_temporality| {
+        let data_points = vec![exponential_point.clone()];
+        Data::ExponentialHistogram(ExponentialHistogram { data_points, aggregation_temporality })
+    };
     request_of(
         &[("service.name", "shop"), ("os.type", "linux")],
         vec![
@@ -39,6 +59,8 @@ fn sample_request() -> Request {
             sum("d", DELTA, true, vec![number(&[], 2, 3.0), number(&[], 3, 4.0)]),
             metric("h", "ms", histogram(CUMULATIVE)),
             metric("hd", "ms", histogram(DELTA)),
+            metric("e", "", exponential(CUMULATIVE)),
+            metric("ed", "", exponential(DELTA)),
             metric("q", "", Data::Summary(Summary { data_points: vec![quantiles] })),
         ],
     )
@@ -148,6 +170,19 @@ fn fields(number: u8, content: &[u8], count: usize) -> Vec<u8> {
     prost::encode_length_delimiter(content.len(), &mut field).expect("a Vec has room");
     field.extend_from_slice(content);
     field.repeat(count)
+}
+
+#[test]
+fn attribute_whose_list_is_set_twice_is_refused_and_not_cut_short() {
+    let list = |item| {
+        let values = vec![AnyValue { value: Some(Any::Int(item)) }];
+        AnyValue { value: Some(Any::Array(Array { values })) }.encode_to_vec()
+    };
+    // Other decoders make [1,2] of it.
+    let twice = [list(1), list(2)].concat();
+    assert!(matches!(value_text(Fields::new(&twice, 0)), Err(Broken::Wire(_))));
+    let replaced = [list(1), string("x").encode_to_vec(), list(2)].concat();
+    assert_eq!(value_text(Fields::new(&replaced, 0)).expect("the last one counts"), "[2]");
 }
 
 #[test]

@@ -52,7 +52,10 @@ const WHOLE: &str = r#"{"resourceMetrics": [{
       {"name": "my.summary", "summary": {"dataPoints": [{"count": 3, "sum": "NaN", "flags": 1, "timeUnixNano": 9,
         "startTimeUnixNano": 8, "quantileValues": [{"quantile": 0.5, "value": "-Infinity"}],
         "attributes": [{"key": "l", "value": {"arrayValue": {"values": [{"intValue": "-1"}, {"doubleValue": 1e3}]}}}]}]}},
-      {"name": "my.exponential", "exponentialHistogram": {"dataPoints": [{"scale": 1, "positive": {"offset": 2}}]}}
+      {"name": "my.exponential", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": [
+        {"scale": -1, "positive": {"offset": -2, "bucketCounts": ["1", 18446744073709551615, 300]}, "count": "9",
+         "negative": {"bucketCounts": []}, "zeroCount": 3, "zeroThreshold": 0.25, "sum": 4.5, "flags": 1, "min": 0.1,
+         "timeUnixNano": 9, "startTimeUnixNano": "8", "attributes": [{"key": "k"}]}]}}
     ],
     "schemaUrl": "s",
     "scope": {"name": "lib", "version": "2", "attributes": [
@@ -104,6 +107,19 @@ fn every_field_arrives() {
         // Not a number is equal to nothing, so it is looked at and taken out.
         assert!(std::mem::take(&mut summary.data_points[0].sum).is_nan());
     }
+    let exponential = ExponentialPoint {
+        attributes: vec![KeyValue { key: "k".into(), value: None }],
+        start_time_unix_nano: 8,
+        time_unix_nano: 9,
+        count: 9,
+        sum: Some(4.5),
+        scale: -1,
+        zero_count: 3,
+        positive: Some(ExponentialBuckets { offset: -2, bucket_counts: vec![1, u64::MAX, 300] }),
+        negative: Some(ExponentialBuckets::default()),
+        flags: 1,
+        zero_threshold: 0.25,
+    };
     let map = Map { values: vec![pair("x", Any::Bytes(b"hi?".to_vec()))] };
     let expected = ScopeMetrics {
         scope: Some(Scope { name: "lib".into(), version: "2".into(), attributes: vec![pair("m", Any::Map(map))] }),
@@ -118,8 +134,8 @@ fn every_field_arrives() {
             named(
                 "my.exponential",
                 Data::ExponentialHistogram(ExponentialHistogram {
-                    data_points: vec![Vec::new()],
-                    aggregation_temporality: 0,
+                    data_points: vec![exponential],
+                    aggregation_temporality: CUMULATIVE,
                 }),
             ),
         ],

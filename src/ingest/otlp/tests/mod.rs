@@ -2,6 +2,7 @@
 
 mod answers;
 mod deltas;
+mod exponential;
 mod hostile;
 mod json;
 mod names;
@@ -14,6 +15,8 @@ use prost::Message;
 use super::*;
 use crate::ingest::IngestLimits;
 use crate::ingest::tests::{Fixture, NOW_MS};
+use crate::model::{MatchOp, Matcher, TimeRange, is_stale};
+use crate::storage::view::{Columns, SeriesView};
 use proto::*;
 
 /// [`NOW_MS`] in the protocol's unit.
@@ -75,16 +78,21 @@ impl Receiver {
         (answer.status, status.code, status.message)
     }
 
-    /// Each series with its samples, a line each: `up{job="shop"} 1@0 2@1000`, times in ms from [`NOW_MS`].
+    /// Each series with its samples and then its native histograms, a line each: `up{job="shop"} 1@0 2@1000`, times in ms
+    /// from [`NOW_MS`].
     fn lines(&self) -> Vec<String> {
-        let line = |(labels, samples): (String, Vec<(i64, f64)>)| {
-            let sample = |(time_ms, value): (i64, f64)| match crate::model::is_stale(value) {
-                true => format!(" stale@{}", time_ms - NOW_MS),
-                false => format!(" {value}@{}", time_ms - NOW_MS),
-            };
-            labels + &samples.into_iter().map(sample).collect::<String>()
+        let every_name = Matcher::new("__name__", MatchOp::NotEqual, "").expect("a matcher");
+        let line = |series: &SeriesView| {
+            let (mut numbers, mut histograms) = (Columns::default(), Vec::new());
+            series.read_both(TimeRange::ALL, &mut numbers, &mut histograms);
+            let told = |is_stale: bool, value: String| if is_stale { "stale".to_owned() } else { value };
+            let numbers = numbers.iter().map(|(time_ms, value)| (time_ms, told(is_stale(value), value.to_string())));
+            let histograms = histograms.iter().map(|(time_ms, one)| (*time_ms, told(one.is_stale(), one.to_string())));
+            let sample = |(time_ms, value): (i64, String)| format!(" {value}@{}", time_ms - NOW_MS);
+            series.labels().to_string() + &numbers.chain(histograms).map(sample).collect::<String>()
         };
-        let mut lines: Vec<String> = self.fixture.stored().into_iter().map(line).collect();
+        let found = self.fixture.storage.view().select(&[every_name], TimeRange::ALL, usize::MAX);
+        let mut lines: Vec<String> = found.expect("a selection").iter().map(line).collect();
         lines.sort();
         lines
     }
@@ -134,4 +142,28 @@ fn request_of(resource: &[(&str, &str)], metrics: Vec<Metric>) -> Request {
 
 fn request(metrics: Vec<Metric>) -> Request {
     request_of(&[], metrics)
+}
+
+/// What is answered with the status 200.
+#[derive(Clone, PartialEq, Message)]
+struct Response {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    rejected_data_points: i64,
+    #[prost(string, tag = "2")]
+    error_message: String,
+}
+
+/// `google.rpc.Status`, its details left out.
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
 }

@@ -95,8 +95,8 @@ pub(super) struct Histogram {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ExponentialHistogram {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    pub(super) data_points: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "1")]
+    pub(super) data_points: Vec<ExponentialPoint>,
     #[prost(int32, tag = "2")]
     pub(super) aggregation_temporality: i32,
 }
@@ -147,6 +147,40 @@ pub(super) struct HistogramPoint {
     pub(super) explicit_bounds: Vec<f64>,
     #[prost(uint32, tag = "10")]
     pub(super) flags: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ExponentialPoint {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) attributes: Vec<KeyValue>,
+    #[prost(fixed64, tag = "2")]
+    pub(super) start_time_unix_nano: u64,
+    #[prost(fixed64, tag = "3")]
+    pub(super) time_unix_nano: u64,
+    #[prost(fixed64, tag = "4")]
+    pub(super) count: u64,
+    #[prost(double, optional, tag = "5")]
+    pub(super) sum: Option<f64>,
+    #[prost(sint32, tag = "6")]
+    pub(super) scale: i32,
+    #[prost(fixed64, tag = "7")]
+    pub(super) zero_count: u64,
+    #[prost(message, optional, tag = "8")]
+    pub(super) positive: Option<ExponentialBuckets>,
+    #[prost(message, optional, tag = "9")]
+    pub(super) negative: Option<ExponentialBuckets>,
+    #[prost(uint32, tag = "10")]
+    pub(super) flags: u32,
+    #[prost(double, tag = "14")]
+    pub(super) zero_threshold: f64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ExponentialBuckets {
+    #[prost(sint32, tag = "1")]
+    pub(super) offset: i32,
+    #[prost(uint64, repeated, tag = "2")]
+    pub(super) bucket_counts: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -217,28 +251,4 @@ pub(super) struct Array {
 pub(super) struct Map {
     #[prost(message, repeated, tag = "1")]
     pub(super) values: Vec<KeyValue>,
-}
-
-/// What is answered with the status 200.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Response {
-    #[prost(message, optional, tag = "1")]
-    pub(super) partial_success: Option<PartialSuccess>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct PartialSuccess {
-    #[prost(int64, tag = "1")]
-    pub(super) rejected_data_points: i64,
-    #[prost(string, tag = "2")]
-    pub(super) error_message: String,
-}
-
-/// `google.rpc.Status`, its details left out.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Status {
-    #[prost(int32, tag = "1")]
-    pub(super) code: i32,
-    #[prost(string, tag = "2")]
-    pub(super) message: String,
 }

@@ -163,3 +163,15 @@ fn files_come_back_as_they_were() {
     }
     assert!(file::decode(&bytes[..40]).is_err());
 }
+
+#[test]
+fn every_refusal_is_counted_once_by_its_reason() {
+    let fixture = Fixture::new();
+    let odd = Push { content_type: Some("application/protobuf".to_owned()), ..put("/backup", "a 1\n") };
+    assert_eq!(fixture.push(odd).expect_err("refused").status(), 415);
+    fixture.storage.close();
+    assert_eq!(fixture.put("/backup", "a 1\n").expect_err("kept, not stored").status(), 503);
+    let counters = fixture.gateway.ingest.counters();
+    let reasons: Vec<(&str, u64)> = counters.refused().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(reasons, [("unsupported", 1), ("closing", 1)]);
+}

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::WalSync;
 use crate::disk::SimulatedDisk;
 use crate::ingest::{IngestLimits, MetricKind};
 use crate::model::{Labels, MatchOp, Matcher, TimeRange};
@@ -56,19 +55,7 @@ impl Fixture {
     }
 
     fn on(disk: Arc<SimulatedDisk>, clock: Clock, settings: PushSettings) -> Fixture {
-        let options = StorageOptions {
-            data_dir: PathBuf::from("/data"),
-            shard_count: 2,
-            wal_sync: WalSync::Always,
-            retention_ms: 0,
-            retention_rules: Vec::new(),
-            retention_bytes: 0,
-            out_of_order_window_ms: 3_600_000,
-            series_max: 100_000,
-            head_bytes_max: usize::MAX,
-            hash_seed: 3,
-            recovery: Arc::default(),
-        };
+        let options = StorageOptions::of_tests(2);
         let (storage, _, _) = Storage::open(options, disk.clone(), clock.clone(), Arc::new(|_: &Labels| false))
             .expect("the database opens");
         let ingest = Arc::new(Ingest::new(storage.clone(), IngestLimits::default(), clock.clone()));

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::against_prost::{Read, any_change, changed, reads_as};
+use super::super::against_prost::{Read, any_change, any_histograms, changed, reads_as};
+use super::super::histograms::Histogram;
 use super::*;
 use crate::ingest::remote_write::Version;
 
@@ -21,7 +22,8 @@ fn read_by_prost(message: &[u8]) -> Option<Read> {
         let labels = Labels::from_pairs(pairs).ok();
         let Some(labels) = labels.filter(|labels| labels.metric_name().is_some()) else { continue };
         let samples = series.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits()));
-        read.entry(labels.to_string()).or_default().extend(samples);
+        let histograms = series.histograms.iter().filter_map(Histogram::row);
+        read.entry(labels.to_string()).or_default().extend(samples.chain(histograms));
     }
     read.retain(|_, samples| !samples.is_empty());
     Some(read)
@@ -49,11 +51,12 @@ fn any_samples() -> impl Strategy<Value = Vec<Sample>> {
 fn any_series() -> impl Strategy<Value = Referring> {
     let reference = prop_oneof![30 => 0..15_u32, 1 => any::<u32>()];
     let others = prop::collection::vec(reference, 0..7);
-    (prop::bool::weighted(0.9), others, any_samples()).prop_map(|(named, mut labels_refs, samples)| {
+    let parts = (prop::bool::weighted(0.9), others, any_samples(), any_histograms());
+    parts.prop_map(|(named, mut labels_refs, samples, histograms)| {
         if named {
             labels_refs.splice(0..0, [1, 2]);
         }
-        Referring { labels_refs, samples }
+        Referring { labels_refs, samples, histograms }
     })
 }
 
@@ -64,10 +67,11 @@ fn any_request() -> impl Strategy<Value = Request> {
 
 /// A series as a list of fields in any order: references packed and not, samples, and what is not stored.
 fn any_order() -> impl Strategy<Value = Vec<u8>> {
-    let references = any_series().prop_map(|series| Referring { samples: Vec::new(), ..series }.encode_to_vec());
+    let references = any_series()
+        .prop_map(|series| Referring { labels_refs: series.labels_refs, ..Referring::default() }.encode_to_vec());
     let single = (0..15_u8).prop_map(|reference| vec![0x08, reference]);
     let padded = (0..15_u8).prop_map(|reference| vec![0x0a, 0x03, reference | 0x80, 0x80, 0x00]);
-    let samples = any_samples().prop_map(|samples| Referring { labels_refs: Vec::new(), samples }.encode_to_vec());
+    let samples = any_series().prop_map(|series| Referring { labels_refs: Vec::new(), ..series }.encode_to_vec());
     let started = Just(vec![0x12, 0x04, 0x10, 0x01, 0x18, 0x07]);
     let unknown = prop_oneof![Just(vec![0x2a, 0x02, 0x08, 0x01]), Just(vec![0x30, 0x05]), Just(vec![0x22, 0x00])];
     let name = Just(vec![0x0a, 0x02, 0x01, 0x02]);
@@ -128,8 +132,8 @@ proptest! {
     fn any_message_is_answered(message in any_mixture(), changes in prop::collection::vec(any_change(), 0..3)) {
         let fixture = Fixture::new();
         let stored = match fixture.send_v2_message(&changed(message, &changes)) {
-            Ok(written) => written.samples,
-            Err(error) => { prop_assert!(matches!(error.status(), 400 | 413), "{}", error); error.stored() }
+            Ok(written) => written.samples + written.histograms,
+            Err(error) => { prop_assert!(matches!(error.status(), 400 | 413), "{}", error); error.written().samples + error.written().histograms }
         };
         let held: usize = fixture.stored().iter().map(|(_, samples)| samples.len()).sum();
         prop_assert!(held as u64 <= stored && (held > 0 || stored == 0), "{} held, {} told", held, stored);

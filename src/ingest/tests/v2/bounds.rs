@@ -52,7 +52,7 @@ fn more_samples_than_allowed_are_413_known_or_not() {
 fn series_of_a_million_references_is_refused_alone() {
     let fixture = Fixture::new();
     let mut request = Request::new().with_neighbour();
-    request.timeseries.push(Referring { labels_refs: vec![1; 1_000_000], samples: Vec::new() });
+    request.timeseries.push(Referring { labels_refs: vec![1; 1_000_000], ..Referring::default() });
     let (status, words) = told(fixture.send_v2(&request));
     assert_eq!(status, 400);
     assert!(words.starts_with("1 refused, 1 stored") && words.contains("500000 labels"), "{words}");

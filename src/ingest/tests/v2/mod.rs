@@ -3,6 +3,7 @@
 mod against_prost;
 mod bounds;
 mod requests;
+mod starts;
 
 use super::*;
 
@@ -21,6 +22,8 @@ struct Referring {
     labels_refs: Vec<u32>,
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    histograms: Vec<histograms::Histogram>,
 }
 
 impl Request {
@@ -46,7 +49,7 @@ impl Request {
     /// Adds a series with samples of these times and values.
     fn with(mut self, labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Request {
         let labels_refs = self.references(labels);
-        self.timeseries.push(Referring { labels_refs, samples: series(&[], samples).samples });
+        self.timeseries.push(Referring { labels_refs, samples: series(&[], samples).samples, histograms: Vec::new() });
         self
     }
 

@@ -81,7 +81,11 @@ fn series_is_known_again_whatever_bytes_its_references_take() {
         request.symbols.resize(request.symbols.len() + padding, b"padding".to_vec());
         let (value, label, node) = (request.reference("up"), request.reference("node"), request.reference("1"));
         let samples = series(&[], &[(NOW_MS, 1.0)]).samples;
-        request.timeseries.push(Referring { labels_refs: vec![name, value, label, node], samples });
+        request.timeseries.push(Referring {
+            labels_refs: vec![name, value, label, node],
+            samples,
+            histograms: Vec::new(),
+        });
         assert_eq!(fixture.send_v2(&request).expect("taken").samples, 1);
         for again in [request, Request::new().with(&[UP, ("node", "1")], &[(NOW_MS, 1.0)])] {
             let rows = fixture.ingest.read_message(Version::Two, &again.encode_to_vec()).expect("a request");
@@ -110,6 +114,18 @@ fn times_that_take_fewer_or_more_bytes_than_usual_are_read() {
     let stored: Vec<(i64, f64)> = fixture.stored().into_iter().flat_map(|(_, samples)| samples).collect();
     let expected: Vec<(i64, f64)> = times.into_iter().flat_map(|time| [(time, 0.0), (time, 1.5)]).collect();
     assert_eq!(stored, expected);
+
+    // Side by side in one request, each time once and again.
+    let mut request = Request::new();
+    for (index, time) in times.into_iter().enumerate() {
+        for label in ["0", "1"] {
+            request = request.with(&[("__name__", &format!("m{index}")), ("value", label)], &[(time, 3.0)]);
+        }
+    }
+    let rows = fixture.ingest.read_message(Version::Two, &request.encode_to_vec()).expect("a request");
+    let mut read: Vec<i64> = rows.batches.iter().flat_map(|batch| &batch.rows).map(|row| row.timestamp_ms).collect();
+    read.sort_unstable();
+    assert_eq!(read, times.into_iter().flat_map(|time| [time, time]).collect::<Vec<i64>>());
 }
 
 #[test]
@@ -126,11 +142,44 @@ fn same_numbers_for_other_symbols_are_other_series() {
 }
 
 #[test]
+fn same_texts_in_other_pairs_are_other_series() {
+    let fixture = Fixture::new();
+    let lists = [
+        [UP, ("a", "b"), ("b", "c"), ("c", "a")],
+        [UP, ("a", "c"), ("b", "a"), ("c", "b")],
+        [UP, ("a", "a"), ("b", "b"), ("c", "c")],
+        [UP, ("a", "b"), ("b", "a"), ("c", "c")],
+    ];
+    for _ in 0..2 {
+        for labels in &lists {
+            fixture.send_v2(&Request::new().with(labels, &[(NOW_MS, 1.0)])).expect("taken");
+        }
+        assert_eq!(fixture.storage.series_count(), lists.len());
+    }
+}
+
+#[test]
+fn same_pairs_in_another_order_are_the_same_series() {
+    let fixture = Fixture::new();
+    let request = |labels: &[(&str, &str)], value| Request::new().with(labels, &[(NOW_MS + value as i64, value)]);
+    fixture.send_v2(&request(&[UP, ("a", "1"), ("b", "2")], 1.0)).expect("taken");
+    let other = request(&[("b", "2"), UP, ("a", "1")], 2.0);
+    let rows = fixture.ingest.read_message(Version::Two, &other.encode_to_vec()).expect("a request");
+    assert!(rows.batches.iter().all(|batch| batch.new.is_empty()), "it is known");
+    fixture.send_v2(&other).expect("taken");
+    let expected = [(r#"up{a="1", b="2"}"#.to_owned(), vec![(NOW_MS + 1, 1.0), (NOW_MS + 2, 2.0)])];
+    assert_eq!(fixture.stored(), expected);
+}
+
+#[test]
 fn references_to_nothing_and_odd_ones_refuse_their_series_alone() {
     let referring = |labels_refs: Vec<u32>| {
         let mut request = Request::new().with_neighbour();
-        request.timeseries[0] =
-            Referring { labels_refs, samples: series(&[], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]).samples };
+        request.timeseries[0] = Referring {
+            labels_refs,
+            samples: series(&[], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]).samples,
+            histograms: Vec::new(),
+        };
         request
     };
     let told = refused_alone(referring(vec![1, 2, 3, 3]));
@@ -192,7 +241,7 @@ fn sixty_four_labels_are_taken_and_sixty_five_refused() {
 }
 
 #[test]
-fn what_is_not_stored_is_stepped_over_and_native_histograms_are_refused() {
+fn what_is_not_stored_is_stepped_over_and_a_bad_native_histogram_refused() {
     let fixture = Fixture::new();
     let series = |parts: &[&[u8]]| field(5, &[&[0x0a, 2, 1, 2], parts.concat().as_slice()].concat());
     let started = [0x12, 6, 0x10, 0x80, 0x01, 0x18, 0x80, 0x01]; // a sample at 128 with a start timestamp

@@ -25,13 +25,35 @@ fn observed() -> impl Strategy<Value = FloatHistogram> {
                 zero_threshold: threshold,
                 zero_count: f64::from(zero_count),
                 count: held + f64::from(zero_count),
-                sum: held * 0.5,
+                // Of no buckets the sum is -0.0, which no script has.
+                sum: held * 0.5 + 0.0,
                 positive,
                 negative,
                 ..FloatHistogram::default()
             }
         },
     )
+}
+
+/// Two that can be added without loss: Prometheus counts what a coarser bucket has in common with a zero bucket twice.
+fn observed_pair() -> impl Strategy<Value = (FloatHistogram, FloatHistogram)> {
+    (observed(), observed(), any::<bool>()).prop_map(|(mut one, mut two, is_same_schema)| {
+        if is_same_schema {
+            // Reinterpreted at the other's schema, buckets may come to lie within zero.
+            two.schema = one.schema;
+            two.zero_threshold = two.zero_threshold.min(inner_end(&two));
+        } else {
+            (one.zero_threshold, two.zero_threshold) = (0.0, 0.0);
+        }
+        (one, two)
+    })
+}
+
+/// Where the bucket nearest to zero begins.
+fn inner_end(histogram: &FloatHistogram) -> f64 {
+    let first =
+        |side: &Side| side.cells().next().map_or(f64::MAX, |(index, _)| exponential_bound(index - 1, histogram.schema));
+    first(&histogram.positive).min(first(&histogram.negative))
 }
 
 /// Any numbers at all in any shape.
@@ -76,12 +98,12 @@ fn reduced(histogram: &FloatHistogram, schema: i32) -> FloatHistogram {
 
 proptest! {
     #[test]
-    fn adding_does_not_care_which_comes_first(one in observed(), two in observed()) {
+    fn adding_does_not_care_which_comes_first((one, two) in observed_pair()) {
         prop_assert!(sum(&one, &two).same_bits(&sum(&two, &one)));
     }
 
     #[test]
-    fn what_was_added_can_be_taken_away(one in observed(), two in observed()) {
+    fn what_was_added_can_be_taken_away((one, two) in observed_pair()) {
         let both = sum(&one, &two);
         let mut left = both.clone();
         left.subtract(&two).unwrap();
@@ -102,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sum_keeps_every_observation(one in observed(), two in observed()) {
+    fn a_sum_keeps_every_observation((one, two) in observed_pair()) {
         let both = sum(&one, &two);
         let held: f64 = both.positive.counts.iter().chain(&both.negative.counts).sum();
         prop_assert_eq!(held + both.zero_count, one.count + two.count);
@@ -131,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn a_counter_that_only_grows_never_starts_anew(before in observed(), more in observed()) {
+    fn a_counter_that_only_grows_never_starts_anew((before, more) in observed_pair()) {
         prop_assert!(!sum(&before, &more).detect_reset(&before));
     }
 

@@ -1,8 +1,8 @@
 //! From tokens to a tree, by recursive descent.
 //!
-//! `a or b * c` is an operand, and then, as long as an operator follows that binds at least as tightly as asked for, the
-//! operator and an expression that binds more tightly. Each call of itself is counted against the limit on nesting, and each
-//! operator against the limit on chains, so that no text makes it go deep.
+//! `a or b * c` is an operand, and then, as long as an operator follows that binds at least as tightly as asked for,
+//! the operator and an expression that binds more tightly. Each call of itself is counted against the limit on nesting,
+//! and each operator against the limit on chains, so that no text makes it go deep.
 //!
 //! Always true: the first error is the one that Prometheus's generated parser would report. So nothing is read ahead
 //! before what is already certain was checked, and errors name the innermost rule that Prometheus has a message for.

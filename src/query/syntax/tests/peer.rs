@@ -45,8 +45,8 @@ fn as_of_3_5(error: &str) -> String {
     WORDS.iter().fold(error.to_owned(), |error, (new, old)| error.replace(new, old))
 }
 
-/// Whether the two differ where they must: patterns are compiled by other crates and later, and letters in brackets were
-/// tokens once.
+/// Whether the two differ where they must: patterns are compiled by other crates and later, and letters in brackets
+/// were tokens once.
 fn is_expected(ours: &Value, theirs: &Value) -> bool {
     let theirs_of_pattern = theirs.as_str().is_some_and(|error| error.contains("error parsing regexp"));
     let ours_in_brackets = ours.as_str().is_some_and(|error| error.ends_with("expected ':'"));

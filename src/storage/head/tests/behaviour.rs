@@ -221,10 +221,16 @@ fn the_head_is_walked_in_slices_and_misses_nobody() {
     let mut rig = Rig::new(HeadLimits { series_max: 5_000, ..limits() });
     let rows: Vec<(u32, i64, f64)> = (0..2_500).map(|node| (node, at(0), 1.0)).collect();
     rig.send(&rows);
-    let mut records = Vec::new();
-    rig.head.define_all(&mut records);
     let mut log = Log::new();
-    log.write(records);
+    let mut walk = DefinitionWalk::new(rig.head.clone());
+    let mut is_more = true;
+    while is_more {
+        let mut records = Vec::new();
+        is_more = walk.append(&mut records, 10_000);
+        // A definition of ours has less than a hundred bytes, and the record its header and padding.
+        assert!(records.len() < 10_000 + 100 + 32, "{}", records.len());
+        log.write(records);
+    }
     let (_, events) = frame::Reader::open(&log.bytes).expect("a header");
     let defined: usize = events
         .map(|event| match event {

@@ -48,6 +48,23 @@ proptest! {
         prop_assert_eq!((postings.len(), postings.is_empty()), (set.len(), set.is_empty()));
     }
 
+    #[test]
+    fn what_two_postings_share_is_what_two_sets_share(
+        // Starting points of runs of so many slots: few of a page, or most of it.
+        one in prop::collection::vec((slot(), 1..5_000_u32), 0..4),
+        two in prop::collection::vec((slot(), 1..5_000_u32), 0..4),
+    ) {
+        let of_runs = |runs: &[(u32, u32)]| {
+            let slots = runs.iter().flat_map(|(first, count)| *first..first.saturating_add(*count)).collect::<BTreeSet<_>>();
+            let mut postings = Postings::default();
+            slots.iter().for_each(|slot| postings.insert(*slot));
+            (postings, slots)
+        };
+        let ((postings, set), (others, other_set)) = (of_runs(&one), of_runs(&two));
+        prop_assert_eq!(postings.count_common(&others), set.intersection(&other_set).count());
+        prop_assert_eq!(others.count_common(&postings), set.intersection(&other_set).count());
+    }
+
     /// What a selector finds is what filtering all label sets finds, while series come and go.
     #[test]
     fn a_selection_agrees_with_a_filter(

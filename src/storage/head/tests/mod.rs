@@ -111,11 +111,11 @@ impl Rig {
             let known = self.resolver.known().get(node.into());
             match known {
                 Some(series) => batch.rows.push(Row { series, timestamp_ms, value }),
-                None => batch.new.push(NewSeries {
-                    labels: Arc::new(labels(node)),
-                    raw_hash: node.into(),
-                    samples: vec![Sample { timestamp_ms, value }],
-                }),
+                None => batch.new.push(NewSeries::new(
+                    Arc::new(labels(node)),
+                    node.into(),
+                    vec![Sample { timestamp_ms, value }],
+                )),
             }
         }
         let (entry, summary) = self.writer.handle(&batch, self.now_ms);
@@ -214,7 +214,7 @@ impl Rig {
         rig.writer.restored();
         // As a new segment does.
         let mut definitions = Vec::new();
-        rig.head.define_all(&mut definitions);
+        assert!(!DefinitionWalk::new(rig.head.clone()).append(&mut definitions, usize::MAX));
         rig.log.write(definitions);
         rig
     }

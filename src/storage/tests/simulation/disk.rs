@@ -156,6 +156,11 @@ impl DiskFile for BusyFile {
         self.file.sync()
     }
 
+    fn reserve(&self, length: u64) -> Result<(), DiskError> {
+        self.disturbance.strike();
+        self.file.reserve(length.min(RESERVE_BYTES_MAX))
+    }
+
     fn truncate(&self, length: u64) -> Result<(), DiskError> {
         self.disturbance.strike();
         self.file.truncate(length)

@@ -133,6 +133,13 @@ fn nothing_acknowledged_is_lost_in_thousands_of_histories() {
         }
         None => {
             play_seeds(0, |seed| seed < SEEDS);
+            let covered = *world::COVERED.lock();
+            println!("{covered:?}");
+            let fewest = [covered.prepared, covered.half_prepared, covered.unprepared, covered.openings_found]
+                .map(|n| n / 100)
+                .into_iter()
+                .min();
+            assert!(fewest >= Some(1), "the histories lead past a path of the log: {covered:?}");
         }
     }
 }

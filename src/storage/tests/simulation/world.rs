@@ -54,6 +54,22 @@ struct Flip {
     is_told: bool,
 }
 
+/// What the histories of this process have led through, so that a test can say that they do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Covered {
+    /// Log segments whose opening was whole when they began.
+    pub(super) prepared: u64,
+    /// Log segments of whose opening there was a part.
+    pub(super) half_prepared: u64,
+    /// Log segments that were begun without.
+    pub(super) unprepared: u64,
+    /// Starts that found the opening of a segment that was never begun.
+    pub(super) openings_found: u64,
+}
+
+pub(super) static COVERED: Mutex<Covered> =
+    Mutex::new(Covered { prepared: 0, half_prepared: 0, unprepared: 0, openings_found: 0 });
+
 pub(super) struct World {
     setup: Setup,
     shard_count: usize,
@@ -211,14 +227,14 @@ impl World {
             let known: Option<SeriesRef> = storage.resolver().known().get(raw_hash);
             match known {
                 Some(series) => batches[series.shard()].rows.push(Row { series, timestamp_ms, value }),
-                None => batches[storage.shard_of(&labels)].new.push(NewSeries {
-                    labels: Arc::new(labels),
+                None => batches[storage.shard_of(&labels)].new.push(NewSeries::new(
+                    Arc::new(labels),
                     raw_hash,
-                    samples: vec![Sample { timestamp_ms, value }],
-                }),
+                    vec![Sample { timestamp_ms, value }],
+                )),
             }
         }
-        if let Ok(Some(answered)) = storage.submit(batches) {
+        if let Ok(Some(answered)) = storage.submit(batches, None) {
             self.requests.push(Request { rows: rows.to_vec(), answered, is_overtaken: false, may_fail: false });
         }
     }
@@ -229,7 +245,7 @@ impl World {
         let mut answered = Vec::new();
         for mut request in self.requests.drain(..) {
             match request.answered.try_recv() {
-                Ok(answer) => answered.push((request, answer)),
+                Ok(answer) => answered.push((request, answer.outcome)),
                 Err(TryRecvError::Empty) => {
                     request.may_fail |= self.is_failing || self.is_full;
                     waiting.push(request);
@@ -433,11 +449,14 @@ impl World {
         &self,
         loops: &Mutex<Option<Arc<Mutex<Stepped>>>>,
     ) -> Result<(Arc<Storage>, super::super::super::Recovered), StorageError> {
+        COVERED.lock().openings_found += u64::from(self.disk.file_bytes(Path::new("/data/log/next.tmp")).is_ok());
         let disk = BusyDisk { disk: self.disk.clone(), disturbance: self.disturbance.clone() };
         let segment_bytes = self.setup.segment_bytes;
         let opened =
             recover::open(self.options(), Arc::new(disk), self.clock.clone(), Arc::new(|_| false), |mut all| {
                 all.log.writer.end_segments_at(segment_bytes);
+                // So small that an opening takes one piece to six: a definition has some fifty bytes.
+                all.log.writer.prepare_in_pieces_of(segment_bytes as usize / 10);
                 let stepped = Arc::new(Mutex::new(Stepped(all)));
                 *loops.lock() = Some(stepped.clone());
                 Ok(Threads::step_by_hand(stepped))
@@ -456,7 +475,12 @@ impl World {
     fn die(&mut self) {
         self.requests.clear();
         self.views.clear();
-        self.running = None;
+        let Some(Running { stepped, .. }) = self.running.take() else { return };
+        let begun = *stepped.lock().0.log.writer.begun().lock();
+        let mut covered = COVERED.lock();
+        covered.prepared += begun.prepared;
+        covered.half_prepared += begun.half_prepared;
+        covered.unprepared += begun.unprepared;
     }
 
     fn flip(&mut self, seed: u64) -> Result<(), String> {

@@ -126,7 +126,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         reason: "Prometheus keeps empty buckets of other samples in a histogram, which show where all become NaN",
-        fits: |case| case.what.contains("{count:NaN"),
+        fits: |case| case.what.contains("{count:NaN") || case.what.contains("{count:inf"),
     },
     Known {
         reason: "3.5 does not stop extrapolating histograms at zero, which the rate of a gauge runs into",
@@ -184,6 +184,14 @@ const KNOWN: &[Known] = &[
     Known {
         reason: "3.5 has the parameter of an aggregation only at the first step if it is the same at all",
         fits: |case| case.theirs_fails("int64") && case.asks("@"),
+    },
+    Known {
+        reason: "of the quantiles of several steps that are out of range, each version tells others",
+        fits: |case| {
+            case.what.contains("quantile value")
+                && (!case.is_instant || case.asks(":"))
+                && case.what.starts_with("warn")
+        },
     },
     Known {
         reason: "Prometheus evaluates a subquery at moments that are in no window, and remarks upon them",

@@ -206,10 +206,15 @@ fn run_seed(options: &Options, seed: u64, clock: &Clock, until: Duration) -> any
                 // A server that has had a seed already refuses it as too old, and has no need of it.
                 _ = server.write(&request).await;
             }
+            let mut refused = None;
             for request in &requests {
-                server.write(request).await?;
+                // A server that has had this seed already refuses it as too old.
+                refused = refused.or(server.write(request).await.err());
             }
             if let Some(what) = misread(&ours, &mut server, &data).await? {
+                if let Some(refused) = refused {
+                    return Err(refused);
+                }
                 return anyhow::Ok(Some(what));
             }
         }
@@ -271,7 +276,7 @@ pub(crate) fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When;
     let mut grammar = Grammar::new(Dice::of(seed, 1_000 + number as u64), start_ms);
     let term = grammar.expression();
     let dice = &mut grammar.dice;
-    let mut moment_ms = |dice: &mut Dice| {
+    let moment_ms = |dice: &mut Dice| {
         let moment_ms = start_ms
             + if dice.chance(90) { dice.between(0, LENGTH_MS) } else { dice.between(-120_000, LENGTH_MS + 420_000) };
         if dice.chance(50) { moment_ms / 15_000 * 15_000 } else { moment_ms }

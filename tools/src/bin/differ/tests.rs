@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use dozor::query::printed;
+use dozor::query::format as printed;
 use dozor::storage::view::ReadView;
 
 use crate::answer::{Answer, Outcome, Point, Row};

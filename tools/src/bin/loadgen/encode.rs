@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use clap::ValueEnum;
 use dozor::demo::{Content, Fed, RequestEncoder, SERIES_PER_NODE};
+use dozor::ingest::{append_bytes, append_fixed64, append_number, append_varint};
 
 /// How samples are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -120,18 +121,17 @@ impl SymbolEncoder {
             if *request != self.request {
                 (*request, *symbol) = (self.request, self.symbol_count);
                 self.symbol_count += 1;
-                append_field(&mut self.symbols, 0x22, &self.texts[*number as usize]);
+                append_bytes(&mut self.symbols, 4, &self.texts[*number as usize]);
             }
             append_varint(&mut packed, u64::from(*symbol));
         }
-        let mut sample = vec![0x09];
-        sample.extend_from_slice(&fed.value.to_le_bytes());
-        sample.push(0x10);
-        append_varint(&mut sample, fed.timestamp_ms as u64);
+        let mut sample = Vec::with_capacity(20);
+        append_fixed64(&mut sample, 1, fed.value.to_bits());
+        append_number(&mut sample, 2, fed.timestamp_ms as u64);
         let mut series = Vec::with_capacity(packed.len() + sample.len() + 6);
-        append_field(&mut series, 0x0a, &packed);
-        append_field(&mut series, 0x12, &sample);
-        append_field(&mut self.series, 0x2a, &series);
+        append_bytes(&mut series, 1, &packed);
+        append_bytes(&mut series, 2, &sample);
+        append_bytes(&mut self.series, 5, &series);
     }
 
     fn finish(&mut self) -> Bytes {
@@ -173,18 +173,4 @@ fn pairs(mut label_bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (name, value) = label[2..].split_at(usize::from(label[1]));
         Some((name, &value[2..]))
     })
-}
-
-fn append_field(out: &mut Vec<u8>, key: u8, content: &[u8]) {
-    out.push(key);
-    append_varint(out, content.len() as u64);
-    out.extend_from_slice(content);
-}
-
-fn append_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }

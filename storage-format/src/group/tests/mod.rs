@@ -1,3 +1,5 @@
+mod histograms;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -381,10 +383,10 @@ fn a_column_of_a_later_kind_is_refused_alone() {
     numbers.read(&[1.0; 4], None);
     column::Encoder::default().encode(&numbers, Effort::Fresh, None, &mut body);
     body.truncate(16);
-    let histograms: &[u8] = &[0x22, 1, 3];
-    let bytes = crafted(&[SECONDS], &[&[0x00, body.len() as u8], histograms], &[&body[..], &[1, 2, 3]].concat(), &[]);
+    let later: &[u8] = &[0x23, 1, 3];
+    let bytes = crafted(&[SECONDS], &[&[0x00, body.len() as u8], later], &[&body[..], &[1, 2, 3]].concat(), &[]);
     let group = GroupReader::open(&bytes).expect("rows of any kind can be told apart");
-    let unknown = read(&group, 1, &mut Scratch::default()).expect_err("kind 2");
+    let unknown = read(&group, 1, &mut Scratch::default()).expect_err("kind 3");
     assert_eq!(unknown.what, "the kind of a column is not one we read");
 }
 
@@ -571,5 +573,5 @@ fn the_chapter_tells_the_numbers() {
         ("SHORT_BYTES_MAX", SHORT_BYTES_MAX as u64),
         ("DEPTH_MAX", DEPTH_MAX as u64),
     ];
-    assert_numbers(include_str!("../../spec/group.md"), &told);
+    assert_numbers(include_str!("../../../spec/group.md"), &told);
 }

@@ -1,8 +1,11 @@
+mod prepared;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
+use storage_format::histogram::Histogram;
 use storage_format::{frame, log};
 
 use super::*;
@@ -46,7 +49,22 @@ fn entry(records: Vec<u8>, newest_ms: i64) -> LogEntry {
 
 /// A log whose segments open with the series 0 to 3, one a shard.
 fn writer(disk: &SimulatedDisk, found: &Replayed) -> LogWriter {
-    let snapshot = |out: &mut Vec<u8>| (0..4).for_each(|shard| out.extend(definition(shard as u16, shard)));
+    writer_of(disk, found, Arc::new(AtomicUsize::new(4)))
+}
+
+/// A log whose segments open with so many series as there are when that is begun.
+fn writer_of(disk: &SimulatedDisk, found: &Replayed, series_count: Arc<AtomicUsize>) -> LogWriter {
+    let snapshot = move || -> Definitions {
+        let mut left = 0..series_count.load(Ordering::SeqCst) as u64;
+        Box::new(move |out, bytes_max| {
+            while out.len() < bytes_max
+                && let Some(next) = left.next()
+            {
+                out.extend(definition(next as u16 % 4, next));
+            }
+            !left.is_empty()
+        })
+    };
     LogWriter::new(
         Arc::new(disk.clone()),
         PathBuf::from(FOLDER),
@@ -85,6 +103,10 @@ impl ReplayTarget for Story {
         self.told.extend(rows.iter().map(|(series, ms, value)| (*series, format!("belated {value} @{ms}"))));
     }
 
+    fn histograms(&mut self, rows: &[(SeriesRef, i64, Histogram)]) {
+        self.told.extend(rows.iter().map(|(series, ms, told)| (*series, format!("histogram of {} @{ms}", told.count))));
+    }
+
     fn delete(&mut self, series: &[SeriesRef], range: TimeRange) {
         let text = format!("delete {} to {}", range.from_ms, range.to_ms);
         self.told.extend(series.iter().map(|series| (*series, text.clone())));
@@ -107,7 +129,7 @@ fn replayed(disk: &SimulatedDisk, target_count: usize) -> (Replayed, Vec<Vec<Str
         };
         targets.iter().flat_map(of_target).collect()
     };
-    (found, (0..4).map(told).collect())
+    (found, (0..8).map(told).collect())
 }
 
 fn segments(disk: &SimulatedDisk) -> Vec<String> {

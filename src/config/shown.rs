@@ -1,0 +1,105 @@
+//! The settings in force as YAML, for whoever asks the server over HTTP: what comes out can be given to another server,
+//! but for what only the operator may know.
+//!
+//! Always true: of a webhook's address nothing is shown but where it goes, since its path may be a password, and of a
+//! secret nothing but the file that it is in.
+
+use super::settings::{SETTINGS, Slot};
+use super::units::{bytes_text, duration_text};
+use super::{AdminApi, Config, WalSync};
+
+/// What stands where a secret would.
+const SECRET: &str = "<secret>";
+
+impl Config {
+    /// All settings as a file would have them, each with the value in force.
+    pub fn shown(&self) -> String {
+        let mut config = self.clone();
+        let mut text = String::new();
+        let mut section = "";
+        for setting in SETTINGS {
+            let (own_section, key) = setting.name.rsplit_once('.').unwrap_or(("", setting.name));
+            if own_section != section {
+                section = own_section;
+                text.push_str(&format!("{section}:\n"));
+            }
+            let indent = if section.is_empty() { "" } else { "  " };
+            if setting.name == "retention" && !self.retention_rules.is_empty() {
+                self.show_retention(&mut text);
+            } else {
+                text.push_str(&format!("{indent}{key}: {}\n", value((setting.slot)(&mut config))));
+            }
+        }
+        self.show_lists(&mut text);
+        text
+    }
+
+    fn show_retention(&self, text: &mut String) {
+        text.push_str("retention:\n");
+        for rule in &self.retention_rules {
+            let keep = duration_text(rule.keep_ms);
+            text.push_str(&format!("- match: {}\n  keep: {keep}\n", quoted(&rule.selector)));
+        }
+        text.push_str(&format!("- keep: {}\n", duration_text(self.retention_ms)));
+    }
+
+    fn show_lists(&self, text: &mut String) {
+        let head = |name: &str, is_empty: bool| if is_empty { format!("{name}: []\n") } else { format!("{name}:\n") };
+        text.push_str(&head("rules", self.rules.is_empty()));
+        for file in &self.rules {
+            text.push_str(&format!("- {}\n", quoted(&file.to_string_lossy())));
+        }
+        text.push_str(&head("webhooks", self.webhooks.is_empty()));
+        for webhook in &self.webhooks {
+            text.push_str(&format!("- name: {}\n  url: {}\n", quoted(&webhook.name), quoted(&masked(&webhook.url))));
+            if let Some(file) = &webhook.secret_file {
+                text.push_str(&format!("  secret_file: {}\n", quoted(&file.to_string_lossy())));
+            }
+        }
+    }
+}
+
+fn value(slot: Slot<'_>) -> String {
+    match slot {
+        Slot::Duration(span_ms) => duration_text(*span_ms),
+        Slot::Bytes(bytes) => bytes_text(*bytes),
+        Slot::Count(count) => count.to_string(),
+        Slot::Folder(path) => quoted(&path.to_string_lossy()),
+        Slot::Address(text) | Slot::OptionalAddress(text) => quoted(text),
+        Slot::Url(url) => quoted(&without_password(url)),
+        Slot::WalSync(WalSync::Always) => "always".to_owned(),
+        Slot::WalSync(WalSync::Interval { interval_ms }) => format!("interval:{interval_ms}"),
+        Slot::WalSync(WalSync::Os) => "os".to_owned(),
+        // Quoted: to YAML the bare words are yes and no.
+        Slot::AdminApi(AdminApi::Auto) => quoted("auto"),
+        Slot::AdminApi(AdminApi::On) => quoted("on"),
+        Slot::AdminApi(AdminApi::Off) => quoted("off"),
+        Slot::Names(names) => quoted(&names.join(", ")),
+        Slot::Switch(on) => quoted(if *on { "on" } else { "off" }),
+    }
+}
+
+/// A string as JSON writes it, which YAML reads.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The address up to its path; what is behind may be a token.
+fn masked(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let hidden = if authority.len() > host.len() || path.len() > 1 { SECRET } else { "" };
+    let slash = if hidden.is_empty() { path } else { "/" };
+    format!("{scheme}://{host}{slash}{hidden}")
+}
+
+/// The address without who calls it.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{SECRET}@{host}{}", &rest[end..]),
+        None => url.to_owned(),
+    }
+}

@@ -1,0 +1,168 @@
+//! Who reads from us as from a Prometheus: Prometheus itself, by remote read and by federation, and what the operator
+//! learns of queries.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::api::{differences, get, instant, range};
+use crate::client::{Client, percent_encoded};
+use crate::engine::Engine;
+use crate::process::{Process, free_address, installed, peer, wait_for_listener};
+use crate::relay::Relay;
+use crate::wait::{wait_for, wait_until};
+use dozor::clock::Clock;
+
+const STEP_MS: i64 = 15_000;
+const SAMPLES: i64 = 400;
+
+/// Counters and gauges of a few services, up to now; more samples than one chunk has.
+fn text(end_ms: i64) -> String {
+    let mut text = String::new();
+    for (number, service) in ["cart", "search", "checkout"].iter().enumerate() {
+        for index in 0..SAMPLES {
+            let at_ms = end_ms - (SAMPLES - index) * STEP_MS + number as i64 * 1_001;
+            let (total, gauge) = (index * (number as i64 + 1) * 3, (index as f64 / 7.0).sin() * 1e9);
+            text.push_str(&format!("read_orders_total{{service=\"{service}\"}} {total} {at_ms}\n"));
+            text.push_str(&format!("read_heat{{service=\"{service}\"}} {gauge} {at_ms}\n"));
+        }
+    }
+    text
+}
+
+/// A server with samples, and the time of the last.
+fn filled(folder: &Path) -> (Engine, i64) {
+    let engine = Engine::start(folder, &[]);
+    let end_ms = Clock::system().now_ms() - STEP_MS;
+    let answer = engine.client().post("/api/v1/import/prometheus", &[], text(end_ms).as_bytes());
+    let answer = answer.expect("the server answers");
+    assert!(answer.status < 300, "{} {}", answer.status, answer.text());
+    (engine, end_ms)
+}
+
+fn start_prometheus(program: &Path, folder: &Path, settings: &str) -> (Process, SocketAddr) {
+    let address = free_address();
+    let config = folder.join("reader.yml");
+    fs::write(&config, settings).expect("the folder can be written");
+    let arguments = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", folder.join("reader").display()),
+        format!("--web.listen-address={address}"),
+    ];
+    let mut server = Process::start("prometheus", program, &arguments, folder);
+    wait_for_listener(&mut server, address);
+    wait_until("Prometheus is ready", || Client::new(address).get("/-/ready").is_ok_and(|answer| answer.status == 200));
+    (server, address)
+}
+
+/// Asks both us and a Prometheus that reads from us, which is to get answers of this type.
+fn assert_reads_alike(program: &Path, content_type: &str) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (engine, end_ms) = filled(folder.path());
+    let relay = Relay::start(engine.address);
+    let settings = format!("remote_read:\n  - {{ url: 'http://{}/api/v1/read', read_recent: true }}\n", relay.address);
+    let (_server, address) = start_prometheus(program, folder.path(), &settings);
+    // No sample lies on the edge of a window: there Prometheus 2 and 3 differ.
+    let (at_ms, from_ms) = (end_ms - 457, end_ms - 457 - SAMPLES * STEP_MS / 2);
+    for query in [
+        "read_orders_total",
+        r#"{__name__=~"read_.*",service!="cart"}"#,
+        "sum by (service) (rate(read_orders_total[5m]))",
+        "max_over_time(read_heat[1h])",
+        "count(read_heat) by (service) + on (service) read_heat",
+        r#"read_heat{service="nobody"}"#,
+    ] {
+        let differing = differences(&instant(engine.address, query, at_ms), &instant(address, query, at_ms));
+        assert!(differing.is_empty(), "{query}\n{differing}");
+        let ask = |server| range(server, query, from_ms, at_ms, STEP_MS);
+        let (ours, theirs) = (ask(engine.address), ask(address));
+        assert_eq!(theirs.is_empty(), query.contains("nobody"), "{query}: else this compares nothing");
+        let differing = differences(&ours, &theirs);
+        assert!(differing.is_empty(), "{query}\n{differing}");
+    }
+    let exchanges = relay.exchanges();
+    assert!(exchanges.len() >= 12, "each query is read from us");
+    for exchange in exchanges {
+        assert_eq!((exchange.status(), exchange.answered("content-type")), (200, Some(content_type)));
+    }
+    let path = format!("/api/v1/series?match[]={}", percent_encoded(r#"{__name__=~"read_.+"}"#));
+    assert_eq!(get(address, &path).as_array().map(Vec::len), Some(6));
+}
+
+#[test]
+fn prometheus_2_reads_samples() {
+    assert_reads_alike(&installed("prometheus", "prometheus"), "application/x-protobuf");
+}
+
+#[test]
+fn prometheus_3_reads_streamed_chunks() {
+    let content_type = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+    assert_reads_alike(&peer("prometheus"), content_type);
+}
+
+#[test]
+fn prometheus_federates_from_dozor() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (engine, _) = filled(folder.path());
+    let scrape = "metrics_path: /federate, honor_labels: true, params: { 'match[]': ['{__name__=~\"read_.*\"}'] }";
+    let settings = format!(
+        "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs:\n  - {{ job_name: federate, {scrape}, \
+         static_configs: [{{ targets: ['{}'] }}] }}\n",
+        engine.address
+    );
+    let (_server, address) = start_prometheus(&peer("prometheus"), folder.path(), &settings);
+    let now = || Clock::system().now_ms();
+    let series = wait_for("the federation is scraped", || {
+        Some(instant(address, "read_orders_total", now())).filter(|series| series.len() == 3)
+    });
+    let ours = instant(engine.address, "read_orders_total", now());
+    // The scraper adds its job; the series keep that they have no instance.
+    let values = |series: &crate::api::Series| -> Vec<f64> { series.values().map(|samples| samples[0].1).collect() };
+    assert_eq!(values(&series), values(&ours));
+    assert!(series.keys().all(|labels| !labels.contains("instance")), "{series:?}");
+}
+
+#[test]
+fn slow_queries_and_those_that_a_crash_ended_are_told() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let config = folder.path().join("dozor.yml");
+    fs::write(&config, "query: { slow_log_threshold: 1ms }\n").expect("the folder can be written");
+    let features = "--enable-feature=promql-delayed-name-removal,promql-at-modifier,no-such-thing";
+    let mut engine = Engine::start(folder.path(), &[&format!("--config={}", config.display()), features]);
+    assert!(engine.process().printed().contains("no-such-thing"), "it is told that a feature is none");
+    assert_eq!(get(engine.address, "/api/v1/status/flags")["query.timeout"], "30s");
+    let slow = "quantile_over_time(0.5, vector(1)[1h:1s])";
+    let panel = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("X-Dashboard-UID", "shop-overview"),
+        ("X-Panel-Id", "17"),
+    ];
+    let form = format!("query={}&start=10000&end=10300&step=1", percent_encoded(slow));
+    let answer = engine.client().post("/api/v1/query_range", &panel, form.as_bytes()).expect("the server answers");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let told = |engine: &mut Engine, what: &str| {
+        let printed = engine.process().printed();
+        printed.lines().find(|line| line.contains(what)).map(str::to_owned)
+    };
+    let line = wait_for("the slow query is told", || told(&mut engine, "a slow query"));
+    for part in [slow, "shop-overview", "17", "samples=", "127.0.0.1:"] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+
+    let endless = "quantile_over_time(0.9, vector(1)[1d:1s])";
+    let address = engine.address;
+    let asking = std::thread::spawn(move || {
+        let form = format!("query={}&start=100000&end=110000&step=1", percent_encoded(endless));
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        // Its server dies under it.
+        let _ = Client::new(address).post("/api/v1/query_range", &headers, form.as_bytes());
+    });
+    wait_until("the query runs", || engine.metric("dozor_queries_running") == 1.0);
+    engine.kill();
+    asking.join().expect("the client ends");
+    engine.start_again();
+    let line = wait_for("the query is told", || told(&mut engine, "this query ran when the process died"));
+    assert!(line.contains("quantile_over_time(0.9"), "{line}");
+}
