@@ -1,5 +1,6 @@
 //! Functions of scalars, strings and instant vectors.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::aggregate::warn_of_quantile;
@@ -326,11 +327,16 @@ fn empty_steps(context: &Context<'_>, table: &Table<'_>) -> Result<Column, Query
     Ok(column)
 }
 
-/// What is known of a series that is not there: the labels that are compared once, and by equality.
+/// What is known of a series that is not there: a label's value, unless it is compared again behind that.
 fn absent_labels(matchers: &[Matcher]) -> Result<Labels, QueryError> {
-    let labels = || matchers.iter().filter(|one| one.name() != METRIC_NAME);
-    let is_only = |one: &&Matcher| labels().filter(|other| other.name() == one.name()).count() == 1;
-    let known = labels().filter(|one| one.op() == MatchOp::Equal).filter(is_only);
-    Labels::from_pairs(known.map(|one| (one.name(), one.value())))
-        .map_err(|error| QueryError::Execution(error.to_string()))
+    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut settled: BTreeSet<&str> = BTreeSet::new();
+    for one in matchers.iter().filter(|one| one.name() != METRIC_NAME) {
+        if one.op() == MatchOp::Equal && settled.insert(one.name()) {
+            known.insert(one.name(), one.value());
+        } else {
+            known.remove(one.name());
+        }
+    }
+    Labels::from_pairs(known).map_err(|error| QueryError::Execution(error.to_string()))
 }

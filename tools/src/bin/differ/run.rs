@@ -274,7 +274,7 @@ const STEPS_MS: [i64; 12] = [1, 1_000, 7_000, 15_000, 15_000, 15_001, 30_000, 60
 /// The expression of this number, and when it is asked.
 pub(crate) fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When; 2]) {
     let mut grammar = Grammar::new(Dice::of(seed, 1_000 + number as u64), start_ms);
-    let term = grammar.expression();
+    let term = if grammar.dice.chance(2) { grammar.samples() } else { grammar.expression() };
     let dice = &mut grammar.dice;
     let moment_ms = |dice: &mut Dice| {
         let moment_ms = start_ms
