@@ -179,7 +179,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         reason: "3.14 adds histograms up with compensated sums, which count_values shows to the last digit",
-        fits: |case| case.asks("count_values") && case.what.contains("{count:"),
+        fits: |case| case.asks("count_values") && (case.asks("native") || case.asks("mixed")),
     },
     Known {
         reason: "3.5 has the parameter of an aggregation only at the first step if it is the same at all",
@@ -204,6 +204,17 @@ const KNOWN: &[Known] = &[
     Known {
         reason: "limitk and limit_ratio yield their series in the order of a heap, which another limitk goes by",
         fits: |case| case.query.matches("limit").count() > 1 && case.what.starts_with("labels"),
+    },
+    Known {
+        reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, if the subquery happens to start at the query's",
+        fits: |case| case.asks(":") && case.asks("@") && case.asks("offset") && case.what.starts_with("value"),
+    },
+    Known {
+        reason: "of relabelled series of the same labels ours stand where the first does, theirs where the first that is there",
+        fits: |case| {
+            let chooses = ["limitk", "topk", "bottomk"].iter().any(|part| case.asks(part));
+            chooses && case.asks("label_") && case.what.starts_with("labels")
+        },
     },
     Known {
         reason: "Prometheus evaluates a subquery at moments that are in no window, and remarks upon them",
