@@ -38,7 +38,7 @@ impl Rig {
         let shard = self.storage.shard_of(&labels);
         let mut batches: Vec<ShardBatch> = (0..2).map(|_| ShardBatch::default()).collect();
         let samples = vec![Sample { timestamp_ms, value }];
-        batches[shard].new.push(NewSeries { labels: Arc::new(labels), raw_hash: series as u128, samples });
+        batches[shard].new.push(NewSeries::new(Arc::new(labels), series as u128, samples));
         let written = self.runtime.block_on(self.storage.write(batches));
         written.expect("the storage takes it");
     }
