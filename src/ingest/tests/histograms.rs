@@ -8,6 +8,9 @@ use crate::fuzz::targets::histogram::{BucketSpan, Count, Histogram, ZeroCount};
 use crate::model::{BUCKETS_COUNT_MAX, FloatHistogram, stale_nan};
 use crate::storage::stored_histogram;
 
+/// Times in ms and bits of floats.
+type Floats = Vec<(i64, u64)>;
+
 /// So many observations in the two buckets around 1, half of them in each.
 pub(super) fn latency(timestamp: i64, count: u64) -> Histogram {
     let low = count / 2;
@@ -83,7 +86,7 @@ pub(super) fn any_histogram() -> impl Strategy<Value = Histogram> {
 
 impl Fixture {
     /// The histograms that are stored of the series `latency`, and its floats.
-    fn latencies(&self) -> (Vec<(i64, FloatHistogram)>, Vec<(i64, u64)>) {
+    fn latencies(&self) -> (Vec<(i64, FloatHistogram)>, Floats) {
         let name = Matcher::equal("__name__", "latency");
         let (mut columns, mut histograms) = (Columns::default(), Vec::new());
         for series in self.storage.view().select(&[name], TimeRange::ALL, 10).expect("a selection") {
@@ -113,7 +116,8 @@ fn histograms_of_new_and_known_series_are_stored_and_counted() {
 
 #[test]
 fn one_histogram_that_may_not_be_stored_spoils_no_other() {
-    let cases: [(fn(&mut Histogram), &str); 6] = [
+    type Case = (fn(&mut Histogram), &'static str);
+    let cases: [Case; 6] = [
         (|bad| bad.count = Some(Count::Whole(99)), "buckets hold 8 observations, but the count is 99"),
         (|bad| bad.schema = 60, "schema 60"),
         (|bad| bad.positive_deltas.push(-4), "3 counts are given"),
