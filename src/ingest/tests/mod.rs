@@ -44,7 +44,7 @@ pub(super) struct TimeSeries {
     #[prost(message, repeated, tag = "2")]
     pub(super) samples: Vec<Sample>,
     #[prost(message, repeated, tag = "4")]
-    histograms: Vec<histograms::Histogram>,
+    histograms: Vec<crate::fuzz::targets::histogram::Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -6,6 +6,7 @@
 //!
 //! Two use it: `tests.rs`, on every run of the crate's own tests, and libFuzzer (`src/main.rs`), for hours.
 
+pub(crate) mod histogram;
 pub(crate) mod otlp;
 mod reader;
 pub(crate) mod remote_write;
