@@ -2,7 +2,7 @@
 //! changed by chance, the same each time. For more chance than a second has, see `src/main.rs`.
 
 mod seeds;
-pub(crate) mod targets;
+mod targets;
 mod wire;
 
 use seeds::seeds;

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::super::remote_write::Version;
 use super::super::rows::Rows;
 use super::histograms::{any_histogram, markers_are_of_histograms};
+use super::proto::Histogram;
 use super::*;
-use crate::fuzz::targets::histogram::Histogram;
 use crate::model::SeriesRef;
 
 /// Samples by series, in the order of the message.

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use storage_format::histogram::{MARKER_BITS, is_marker};
 
+use super::proto::{BucketSpan, Count, Histogram, ZeroCount};
 use super::*;
-use crate::fuzz::targets::histogram::{BucketSpan, Count, Histogram, ZeroCount};
 use crate::model::{BUCKETS_COUNT_MAX, FloatHistogram, stale_nan};
 use crate::storage::stored_histogram;
 

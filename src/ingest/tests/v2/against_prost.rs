@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::super::against_prost::{Read, any_change, any_histograms, changed, reads_as};
 
+use super::super::proto::Histogram;
 use super::*;
-use crate::fuzz::targets::histogram::Histogram;
 use crate::ingest::remote_write::Version;
 
 /// What `prost` reads, each series judged as a label set of its own. `None` if it is no message.
