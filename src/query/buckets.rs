@@ -51,6 +51,10 @@ pub(super) fn repaired_quantile(q: f64, buckets: &mut Vec<(f64, f64)>) -> (f64, 
     if buckets.len() < 2 {
         return (f64::NAN, repair);
     }
+    if buckets[buckets.len() - 1].1 == 0.0 {
+        // Of no observations nothing is told.
+        return (f64::NAN, None);
+    }
     (interpolate(q, buckets), repair)
 }
 
@@ -107,11 +111,13 @@ fn almost_equal(a: f64, b: f64) -> bool {
 fn interpolate(q: f64, buckets: &[(f64, f64)]) -> f64 {
     let last = buckets.len() - 1;
     let observations = buckets[last].1;
-    if observations == 0.0 || observations.is_nan() {
+    if observations == 0.0 {
         return f64::NAN;
     }
     let rank = q * observations;
-    let found = buckets[..last].partition_point(|(_, count)| *count < rank);
+    // Where nothing is known to be as high as the rank, as among NaN, it is the last.
+    let reaches = |count: f64| count >= rank;
+    let found = buckets[..last].partition_point(|(_, count)| !reaches(*count));
     if found == last {
         return buckets[last - 1].0;
     }

@@ -99,13 +99,17 @@ impl Sum {
 /// Sums of fewer values are not worth more than one at a time.
 const LANED_VALUES_MIN: usize = 16;
 const LANES: usize = 4;
+/// So far below the largest number that no window's sum of such values overflows.
+const LANED_VALUE_MAX: f64 = 1e290;
 
 impl Sum {
     /// The sum of the values. Of many, four at a time: each addition waits for the one before, and four need not wait for
     /// each other.
     pub(super) fn of_all(values: &[f64]) -> Sum {
         let mut sum = Sum::default();
-        if values.len() < LANED_VALUES_MIN {
+        // One after the other, some of these may come to infinity and stay there, as they do in Prometheus.
+        let may_overflow = values.iter().any(|value| value.abs() > LANED_VALUE_MAX);
+        if values.len() < LANED_VALUES_MIN || may_overflow {
             values.iter().for_each(|value| sum.add(*value));
             return sum;
         }

@@ -327,7 +327,7 @@ fn empty_steps(context: &Context<'_>, table: &Table<'_>) -> Result<Column, Query
     Ok(column)
 }
 
-/// What is known of a series that is not there: a label's first comparison, if it is by equality and no other follows.
+/// What is known of a series that is not there: a label's value, unless it is compared again behind that.
 fn absent_labels(matchers: &[Matcher]) -> Result<Labels, QueryError> {
     let mut known: BTreeMap<&str, &str> = BTreeMap::new();
     let mut settled: BTreeSet<&str> = BTreeSet::new();

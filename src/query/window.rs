@@ -293,6 +293,10 @@ fn subquery<'q>(
         )));
     }
     let grid = Grid { start_ms, step_ms, count: usize::try_from(count).expect("checked to be small") };
+    if count == 0 {
+        // Between two steps: nothing is evaluated, and nothing can be wrong with it.
+        return Ok(Input::Evaluated(Table::held(Vec::new()), grid));
+    }
     let inside = Context { grid, resets: ResetsWanted::Never, counts_samples: false, ..*context };
     match eval::evaluate(&inside, inner)? {
         Evaluated::Vector(table) => Ok(Input::Evaluated(table, grid)),

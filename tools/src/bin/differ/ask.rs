@@ -96,7 +96,12 @@ impl Server {
                 "/api/v1/query_range"
             }
         };
-        let answer = self.connection.post(path, Content::Form, Bytes::from(form)).await?;
+        let mut answer = self.connection.post(path, Content::Form, Bytes::from(form.clone())).await;
+        if answer.is_err() {
+            // A server may close a kept connection just as it is used again.
+            answer = self.connection.post(path, Content::Form, Bytes::from(form)).await;
+        }
+        let answer = answer?;
         Answer::of_json(&answer.body).with_context(|| format!("the answer to {query} {when:?}"))
     }
 

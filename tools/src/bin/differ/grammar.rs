@@ -250,8 +250,9 @@ impl Grammar {
             _ => {
                 let name = self.dice.pick(&["sort_by_label", "sort_by_label_desc"]);
                 let inner = self.vector(depth - 1);
-                let label = Term::text(Kind::Scalar, format!("\"{}\"", self.dice.pick(LABELS)));
-                Term::call(Kind::Vector, name, vec![inner, label])
+                let label = format!(", \"{}\")", self.dice.pick(LABELS));
+                let parts = vec![Part::Text(format!("{name}(")), Part::Term(inner), Part::Text(label)];
+                Term { kind: Kind::Vector, parts }
             }
         }
     }
@@ -432,7 +433,7 @@ impl Grammar {
             2 => ("quantile", Some(self.parameter(&["0", "0.1", "0.5", "0.9", "1", "-1", "2", "NaN"]))),
             3 => {
                 let label = self.dice.pick(&["value", "job", "v"]);
-                ("count_values", Some(Term::text(Kind::Scalar, format!("\"{label}\""))))
+                ("count_values", Some(Term::text(Kind::Text, format!("\"{label}\""))))
             }
             4 => ("limitk", Some(self.parameter(&["1", "2", "3", "0", "100"]))),
             _ => ("limit_ratio", Some(self.parameter(&["0.1", "0.5", "-0.5", "1", "-0.9", "0"]))),
@@ -484,7 +485,7 @@ impl Grammar {
                 // Many of one metric to one of another.
                 let many = self.wrapped(&["temperature", "requests_total", "up", "native"]);
                 let one = self.wrapped(&["limit", "up", "target_info", "native"]);
-                let include = self.dice.some(&["version", "env", "missing", "zone", "job"], 20).join(", ");
+                let include = self.dice.some(&["version", "env", "missing", "zone"], 20).join(", ");
                 let on = self.dice.pick(&["on (job, instance)", "ignoring (zone, path, code, version, env)"]);
                 if self.dice.chance(60) {
                     (many, one, format!(" {on} group_left ({include})"))

@@ -8,6 +8,8 @@ pub(crate) enum Kind {
     Scalar,
     Vector,
     Matrix,
+    /// A string.
+    Text,
 }
 
 /// An expression.
@@ -91,7 +93,7 @@ impl Term {
         let plain = match self.kind {
             Kind::Scalar => "1",
             Kind::Vector => "vector(1)",
-            Kind::Matrix => return None,
+            Kind::Matrix | Kind::Text => return None,
         };
         (self.to_string().len() > plain.len()).then(|| Term::text(self.kind, plain))
     }
