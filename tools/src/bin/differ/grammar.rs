@@ -150,6 +150,11 @@ impl Grammar {
         if self.dice.chance(5) { self.scalar(depth) } else { self.vector(depth) }
     }
 
+    /// A range of samples, which only instant queries may ask for.
+    pub(crate) fn samples(&mut self) -> Term {
+        self.matrix(1)
+    }
+
     fn number(&mut self) -> Term {
         if self.dice.chance(15) {
             let number = (self.dice.fraction() - 0.3) * 200.0;
