@@ -12,7 +12,8 @@ pub struct IngestLimits {
     pub request_decoded_bytes_max: usize,
     /// Series in one request (setting `limits.series_per_request_max`).
     pub series_per_request_max: usize,
-    /// Samples in one request (setting `limits.samples_per_request_max`).
+    /// Samples in one request; a native histogram counts for as many as take its memory (setting
+    /// `limits.samples_per_request_max`).
     pub samples_per_request_max: usize,
     /// Bytes of all requests under way together, inflated and as rows (setting `limits.ingest_bytes_in_flight_max`).
     pub bytes_in_flight_max: usize,

@@ -5,7 +5,8 @@
 //!                                                                                    └─ no ─► parse, sort, validate
 //! ```
 //!
-//! A known series costs one hash and one look-up; only an unknown one is parsed. Nothing is allocated a sample. That is
+//! A known series costs one hash and one look-up; only an unknown one is parsed. Nothing is allocated a sample, but for
+//! a native histogram, which is read as a whole and checked. That is
 //! remote write, by far the most of it; all others fill the same rows:
 //!
 //! | room | reads | keeps |

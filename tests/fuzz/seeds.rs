@@ -2,6 +2,7 @@
 
 use prost::Message;
 
+use super::targets::histogram::{BucketSpan, Count, Histogram, ZeroCount};
 use super::targets::{otlp, remote_write};
 use super::wire;
 
@@ -53,14 +54,48 @@ fn samples(count: i64) -> Vec<remote_write::Sample> {
     (0..count).map(sample).collect()
 }
 
+/// One of whole counts, one of floats with bounds of its own.
+fn histograms() -> Vec<Histogram> {
+    let span = |offset, length| BucketSpan { offset, length };
+    let whole = Histogram {
+        count: Some(Count::Whole(9)),
+        sum: 4.5,
+        schema: 3,
+        zero_threshold: 0.001,
+        zero_count: Some(ZeroCount::Whole(1)),
+        negative_spans: vec![span(0, 1)],
+        negative_deltas: vec![2],
+        positive_spans: vec![span(-2, 1), span(3, 2)],
+        positive_deltas: vec![3, -2, 1],
+        reset_hint: 2,
+        timestamp: NOW_MS + 7,
+        ..Histogram::default()
+    };
+    let custom = Histogram {
+        count: Some(Count::Float(1.5)),
+        sum: 0.5,
+        schema: -53,
+        positive_spans: vec![span(0, 2)],
+        positive_counts: vec![0.5, 1.0],
+        custom_values: vec![0.25],
+        timestamp: NOW_MS + 8,
+        ..Histogram::default()
+    };
+    vec![whole, custom]
+}
+
 fn remote_write_1() -> Vec<Vec<u8>> {
-    let series = |labels: Vec<remote_write::Label>, count| remote_write::TimeSeries { labels, samples: samples(count) };
+    let series = |labels: Vec<remote_write::Label>, count| remote_write::TimeSeries {
+        labels,
+        samples: samples(count),
+        histograms: histograms(),
+    };
     let up = || series(vec![label("__name__", "up"), label("job", "shop"), label("instance", "a:1")], 1);
     let long = series(vec![label("__name__", "m"), label("a", &"x".repeat(130))], 3);
     let out_of_order = series(vec![label("b", "2"), label("__name__", "m"), label("c", "")], 1);
     let nameless = series(vec![label("a", "1")], 1);
     let write = |timeseries| remote_write::WriteRequest { timeseries }.encode_to_vec();
-    // Metadata, an exemplar and a histogram, which are no samples.
+    // Metadata, an exemplar and an empty histogram.
     let metadata = [0x1a, 0x0a, 0x08, 0x01, 0x12, 0x01, b'm', 0x22, 0x01, b'h', 0x2a, 0x00];
     let others = [0x0a, 0x0e, 0x0a, 0x08, 0x0a, 0x01, b'a', 0x12, 0x03, b'b', b'c', b'd', 0x1a, 0x00, 0x22, 0x00];
     vec![
@@ -73,7 +108,11 @@ fn remote_write_1() -> Vec<Vec<u8>> {
 
 fn remote_write_2() -> Vec<Vec<u8>> {
     let symbols = ["", "__name__", "up", "job", "shop", "m", "a"].map(Vec::from).to_vec();
-    let series = |labels_refs: Vec<u32>, count| remote_write::Referring { labels_refs, samples: samples(count) };
+    let series = |labels_refs: Vec<u32>, count| remote_write::Referring {
+        labels_refs,
+        samples: samples(count),
+        histograms: histograms(),
+    };
     let request = |timeseries| remote_write::Request { symbols: symbols.clone(), timeseries }.encode_to_vec();
     let described = [0x2a, 0x0a, 0x0a, 0x02, 0x01, 0x02, 0x2a, 0x04, 0x08, 0x01, 0x18, 0x03];
     let single = [0x2a, 0x08, 0x08, 0x01, 0x08, 0x02, 0x12, 0x02, 0x10, 0x05];

@@ -1,6 +1,7 @@
 //! Import and export, as far as HTTP goes.
 
 use super::*;
+use crate::storage::view::GivenSeries;
 
 /// Takes the answer apart that came in chunks. Fails where it was cut short.
 async fn export(server: &TestServer, query: &str) -> Result<Vec<String>, String> {
@@ -76,6 +77,25 @@ async fn export_steps_over_years_without_samples_and_loses_none() {
         lines.iter().map(|line| line.split("timestamps\":").nth(1).expect("times").to_owned()).collect();
     let expected = ["[-5000000000000,-4999999999999]}", "[0,86399999]}", "[86400000]}", "[1700000000000]}"];
     assert_eq!(times, expected, "a line a day");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn export_leaves_native_histograms_out_and_says_how_many() {
+    let series = GivenSeries {
+        labels: Arc::new(labels(&[("__name__", "latency")])),
+        samples: vec![Sample { timestamp_ms: 1000, value: 2.0 }],
+        histograms: [2000, 90_000_000].map(|time_ms| (time_ms, Arc::default())).to_vec(), // two days
+        ..GivenSeries::default()
+    };
+    let view = move || ReadView::of_series(vec![series.clone()]);
+    let server =
+        TestServer::with_services(HttpLimits::default(), IngestLimits::default(), Arc::default(), Arc::new(view)).await;
+    let lines = export(&server, "match[]=latency").await.expect("whole");
+    let expected = [
+        r#"{"metric":{"__name__":"latency"},"values":[2],"timestamps":[1000]}"#,
+        r#"{"left_out":["native histograms, 2 of them"]}"#,
+    ];
+    assert_eq!(lines, expected);
 }
 
 /// More than sockets and queues hold.

@@ -150,7 +150,7 @@ impl Block {
         let count = u64::from(chunk::count(data).unwrap_or(1));
         match encoding {
             Encoding::Xor => chunk::read_xor(data, samples).ok_or_else(|| lost(count, "a chunk contradicts itself")),
-            Encoding::Histogram => Err(lost(count, "native histograms are not stored")),
+            Encoding::Histogram => Err(lost(count, "native histograms are not imported")),
             Encoding::Unknown(_) => Err(lost(count, "the encoding of a chunk is not known")),
         }
     }

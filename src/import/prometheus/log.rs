@@ -217,7 +217,7 @@ impl Walk<'_> {
                         Some(Ok(labels)) => labels.to_string(),
                         _ => format!("series {reference} of the log"),
                     };
-                    batch.refuse(1, "native histograms are not stored", which);
+                    batch.refuse(1, "native histograms are not imported", which);
                 }
             }),
             Record::Unknown => {

@@ -134,7 +134,7 @@ fn histograms_are_counted_and_their_neighbours_read() {
     file[body.end..body.end + 4].copy_from_slice(&sum.to_be_bytes());
     write(&disk, &path, &file);
     let given = read(&disk);
-    assert_eq!(given.refused, BTreeMap::from([("native histograms are not stored".to_owned(), u64::from(count))]));
+    assert_eq!(given.refused, BTreeMap::from([("native histograms are not imported".to_owned(), u64::from(count))]));
     assert_eq!(given.count() + usize::from(count), known().values().map(Vec::len).sum::<usize>(), "each counted once");
 }
 

@@ -169,7 +169,7 @@ fn what_cannot_be_stored_is_counted() {
     let (given, remarks) = read(&disk);
     assert_eq!(given.count(), 1);
     let newer = "a record of the log is of a kind that is not read: a newer Prometheus wrote it";
-    let expected = [("native histograms are not stored", 3), (newer, 1), ("the log does not name the series", 1)];
+    let expected = [("native histograms are not imported", 3), (newer, 1), ("the log does not name the series", 1)];
     assert_eq!(given.refused, expected.map(|(reason, count)| (reason.to_owned(), count)).into());
     assert_eq!(remarks, ["3 exemplars of the log are left out: they are not stored"]);
 }

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::super::remote_write::Version;
 use super::super::rows::Rows;
-use super::histograms::{Histogram, any_histogram, markers_are_of_histograms};
+use super::histograms::{any_histogram, markers_are_of_histograms};
+use super::proto::Histogram;
 use super::*;
 use crate::model::SeriesRef;
 

@@ -3,131 +3,13 @@
 use proptest::prelude::*;
 use storage_format::histogram::{MARKER_BITS, is_marker};
 
+use super::proto::{BucketSpan, Count, Histogram, ZeroCount};
 use super::*;
-use crate::model::{
-    BUCKETS_COUNT_MAX, CounterResetHint, FloatHistogram, HistogramError, IntegerHistogram, Side, Span, is_stale,
-    stale_nan,
-};
+use crate::model::{BUCKETS_COUNT_MAX, FloatHistogram, stale_nan};
 use crate::storage::stored_histogram;
 
-/// Histograms by their time in ms.
-type TimedHistograms = Vec<(i64, FloatHistogram)>;
-/// Bits of numbers by their time in ms.
-type TimedBits = Vec<(i64, u64)>;
-/// What makes a histogram one that is refused.
-type Spoil = fn(&mut Histogram);
-
-/// A native histogram as both versions have it.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Histogram {
-    #[prost(oneof = "Count", tags = "1, 2")]
-    pub(super) count: Option<Count>,
-    #[prost(double, tag = "3")]
-    pub(super) sum: f64,
-    #[prost(sint32, tag = "4")]
-    pub(super) schema: i32,
-    #[prost(double, tag = "5")]
-    pub(super) zero_threshold: f64,
-    #[prost(oneof = "ZeroCount", tags = "6, 7")]
-    pub(super) zero_count: Option<ZeroCount>,
-    #[prost(message, repeated, tag = "8")]
-    pub(super) negative_spans: Vec<BucketSpan>,
-    #[prost(sint64, repeated, tag = "9")]
-    pub(super) negative_deltas: Vec<i64>,
-    #[prost(double, repeated, tag = "10")]
-    pub(super) negative_counts: Vec<f64>,
-    #[prost(message, repeated, tag = "11")]
-    pub(super) positive_spans: Vec<BucketSpan>,
-    #[prost(sint64, repeated, tag = "12")]
-    pub(super) positive_deltas: Vec<i64>,
-    #[prost(double, repeated, tag = "13")]
-    pub(super) positive_counts: Vec<f64>,
-    #[prost(int32, tag = "14")]
-    pub(super) reset_hint: i32,
-    #[prost(int64, tag = "15")]
-    pub(super) timestamp: i64,
-    #[prost(double, repeated, tag = "16")]
-    pub(super) custom_values: Vec<f64>,
-}
-
-#[derive(Clone, Copy, PartialEq, prost::Oneof)]
-pub(super) enum Count {
-    #[prost(uint64, tag = "1")]
-    Whole(u64),
-    #[prost(double, tag = "2")]
-    Float(f64),
-}
-
-#[derive(Clone, Copy, PartialEq, prost::Oneof)]
-pub(super) enum ZeroCount {
-    #[prost(uint64, tag = "6")]
-    Whole(u64),
-    #[prost(double, tag = "7")]
-    Float(f64),
-}
-
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct BucketSpan {
-    #[prost(sint32, tag = "1")]
-    pub(super) offset: i32,
-    #[prost(uint32, tag = "2")]
-    pub(super) length: u32,
-}
-
-impl Histogram {
-    /// What it is, whatever it came in; none if it may not be stored.
-    fn value(&self) -> Result<FloatHistogram, HistogramError> {
-        let spans =
-            |spans: &[BucketSpan]| spans.iter().map(|span| Span { offset: span.offset, length: span.length }).collect();
-        let hint = match self.reset_hint {
-            1 => CounterResetHint::Reset,
-            2 => CounterResetHint::NotReset,
-            3 => CounterResetHint::Gauge,
-            _ => CounterResetHint::Unknown,
-        };
-        let (positive_spans, negative_spans) = (spans(&self.positive_spans), spans(&self.negative_spans));
-        let (schema, zero_threshold, sum) = (self.schema, self.zero_threshold, self.sum);
-        let custom_values = self.custom_values.as_slice().into();
-        if let Some(Count::Float(count)) = self.count {
-            let zero_count = if let Some(ZeroCount::Float(count)) = self.zero_count { count } else { 0.0 };
-            let positive = Side { spans: positive_spans, counts: self.positive_counts.clone() };
-            let negative = Side { spans: negative_spans, counts: self.negative_counts.clone() };
-            return FloatHistogram {
-                hint,
-                schema,
-                zero_threshold,
-                zero_count,
-                count,
-                sum,
-                positive,
-                negative,
-                custom_values,
-            }
-            .admitted();
-        }
-        IntegerHistogram {
-            hint,
-            schema,
-            zero_threshold,
-            zero_count: if let Some(ZeroCount::Whole(count)) = self.zero_count { count } else { 0 },
-            count: if let Some(Count::Whole(count)) = self.count { count } else { 0 },
-            sum,
-            positive_spans,
-            positive_deltas: self.positive_deltas.clone(),
-            negative_spans,
-            negative_deltas: self.negative_deltas.clone(),
-            custom_values,
-        }
-        .into_float()
-    }
-
-    /// Its time and what stands for it among floats; none if it may not be stored.
-    pub(super) fn row(&self) -> Option<(i64, u64)> {
-        let value = self.value().ok()?;
-        let value = if is_stale(value.sum) { FloatHistogram::stale() } else { value };
-        Some((self.timestamp, stored_histogram(&value).marker()))
-    }
-}
+/// Times in ms and bits of floats.
+type Floats = Vec<(i64, u64)>;
 
 /// So many observations in the two buckets around 1, half of them in each.
 pub(super) fn latency(timestamp: i64, count: u64) -> Histogram {
@@ -204,7 +86,7 @@ pub(super) fn any_histogram() -> impl Strategy<Value = Histogram> {
 
 impl Fixture {
     /// The histograms that are stored of the series `latency`, and its floats.
-    fn latencies(&self) -> (TimedHistograms, TimedBits) {
+    fn latencies(&self) -> (Vec<(i64, FloatHistogram)>, Floats) {
         let name = Matcher::equal("__name__", "latency");
         let (mut columns, mut histograms) = (Columns::default(), Vec::new());
         for series in self.storage.view().select(&[name], TimeRange::ALL, 10).expect("a selection") {
@@ -234,7 +116,8 @@ fn histograms_of_new_and_known_series_are_stored_and_counted() {
 
 #[test]
 fn one_histogram_that_may_not_be_stored_spoils_no_other() {
-    let cases: [(Spoil, &str); 6] = [
+    type Case = (fn(&mut Histogram), &'static str);
+    let cases: [Case; 6] = [
         (|bad| bad.count = Some(Count::Whole(99)), "buckets hold 8 observations, but the count is 99"),
         (|bad| bad.schema = 60, "schema 60"),
         (|bad| bad.positive_deltas.push(-4), "3 counts are given"),

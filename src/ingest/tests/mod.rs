@@ -8,6 +8,7 @@ mod histograms;
 mod influx;
 mod json_lines;
 mod mixed;
+mod proto;
 mod requests;
 mod snappy;
 mod statsd;
@@ -44,7 +45,7 @@ pub(super) struct TimeSeries {
     #[prost(message, repeated, tag = "2")]
     pub(super) samples: Vec<Sample>,
     #[prost(message, repeated, tag = "4")]
-    histograms: Vec<histograms::Histogram>,
+    histograms: Vec<proto::Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]

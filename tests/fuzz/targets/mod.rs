@@ -6,6 +6,9 @@
 //!
 //! Two use it: `tests.rs`, on every run of the crate's own tests, and libFuzzer (`src/main.rs`), for hours.
 
+#[path = "../../../src/ingest/tests/proto.rs"]
+#[expect(clippy::duplicate_mod, reason = "the crate's own tests have the same message, and are not in the fuzzers")]
+pub(crate) mod histogram;
 pub(crate) mod otlp;
 mod reader;
 pub(crate) mod remote_write;

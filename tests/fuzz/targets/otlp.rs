@@ -11,8 +11,9 @@ use super::reader::{malformed, read};
 mod proto;
 
 use proto::{
-    Any, AnyValue, Array, Data, Gauge, Histogram, HistogramPoint, KeyValue, Map, Metric, Number, NumberPoint, Quantile,
-    Request, Resource, ResourceMetrics, Scope, ScopeMetrics, Sum, Summary, SummaryPoint,
+    Any, AnyValue, Array, Data, ExponentialBuckets, ExponentialHistogram, ExponentialPoint, Gauge, Histogram,
+    HistogramPoint, KeyValue, Map, Metric, Number, NumberPoint, Quantile, Request, Resource, ResourceMetrics, Scope,
+    ScopeMetrics, Sum, Summary, SummaryPoint,
 };
 
 /// Where damage may go unseen although nothing is refused: in a resource without points, a scope that is not told, and a
@@ -105,6 +106,23 @@ pub(crate) fn one_of_everything() -> Vec<u8> {
         };
         Data::Histogram(Histogram { data_points: vec![point], aggregation_temporality })
     };
+    let exponential = |aggregation_temporality| {
+        let buckets = |offset, bucket_counts| Some(ExponentialBuckets { offset, bucket_counts });
+        let point = ExponentialPoint {
+            attributes: vec![pair("p", text("q"))],
+            start_time_unix_nano: NOW_NS,
+            time_unix_nano: NOW_NS + 1,
+            count: 7,
+            sum: Some(2.5),
+            scale: 10,
+            zero_count: 1,
+            positive: buckets(-3, vec![1, 0, 0, 0, 3]),
+            negative: buckets(1, vec![2]),
+            flags: 0,
+            zero_threshold: 0.001,
+        };
+        Data::ExponentialHistogram(ExponentialHistogram { data_points: vec![point], aggregation_temporality })
+    };
     let quantiles = SummaryPoint {
         time_unix_nano: NOW_NS,
         count: 2,
@@ -124,6 +142,8 @@ pub(crate) fn one_of_everything() -> Vec<u8> {
         metric("d", "By", sum(1, true)),
         metric("h", "ms", histogram(2)),
         metric("hd", "s", histogram(1)),
+        metric("e", "s", exponential(2)),
+        metric("ed", "s", exponential(1)),
         metric("q", "", Data::Summary(Summary { data_points: vec![quantiles] })),
     ];
     let scope = Scope { name: b"lib".to_vec(), version: b"1".to_vec(), attributes: vec![pair("s", text("1"))] };

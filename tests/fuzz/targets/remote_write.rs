@@ -6,6 +6,7 @@ use dozor::model::Labels;
 use prost::Message;
 
 use super::super::wire;
+use super::histogram::Histogram;
 use super::reader::{Read, malformed, read, sorted};
 
 /// Remote write 1.0 as its specification has it. Texts are bytes here: whether they are UTF-8 is a label's own matter.
@@ -21,6 +22,8 @@ pub(crate) struct TimeSeries {
     pub(crate) labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
     pub(crate) samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) histograms: Vec<Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -54,6 +57,8 @@ pub(crate) struct Referring {
     pub(crate) labels_refs: Vec<u32>,
     #[prost(message, repeated, tag = "2")]
     pub(crate) samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) histograms: Vec<Histogram>,
 }
 
 pub(super) fn version_1(bytes: &[u8]) {
@@ -72,7 +77,7 @@ fn of_version_1(message: &[u8]) -> Option<Read> {
     let mut read = Read::new();
     for series in &request.timeseries {
         let pairs = series.labels.iter().map(|label| Some((text(&label.name)?, text(&label.value)?)));
-        append(&mut read, pairs.collect(), &series.samples);
+        append(&mut read, pairs.collect(), &series.samples, &series.histograms);
     }
     Some(sorted(read))
 }
@@ -88,7 +93,7 @@ fn of_version_2(message: &[u8]) -> Option<Read> {
         let texts: Option<Vec<&str>> = texts.collect();
         let texts = texts.filter(|texts| texts.len().is_multiple_of(2));
         let pairs = texts.map(|texts| texts.chunks(2).map(|pair| (pair[0], pair[1])).collect());
-        append(&mut read, pairs, &series.samples);
+        append(&mut read, pairs, &series.samples, &series.histograms);
     }
     Some(sorted(read))
 }
@@ -97,11 +102,12 @@ fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-fn append(read: &mut Read, pairs: Option<Vec<(&str, &str)>>, samples: &[Sample]) {
+fn append(read: &mut Read, pairs: Option<Vec<(&str, &str)>>, samples: &[Sample], histograms: &[Histogram]) {
     let labels = pairs.and_then(|pairs| Labels::from_pairs(pairs).ok());
     if let Some(labels) = labels.filter(|labels| labels.metric_name().is_some()) {
         let samples = samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits()));
-        read.entry(labels.to_string()).or_default().extend(samples);
+        let histograms = histograms.iter().filter_map(Histogram::row);
+        read.entry(labels.to_string()).or_default().extend(samples.chain(histograms));
     }
 }
 

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::against_prost::{Read, any_change, any_histograms, changed, reads_as};
-use super::super::histograms::Histogram;
+
+use super::super::proto::Histogram;
 use super::*;
 use crate::ingest::remote_write::Version;
 

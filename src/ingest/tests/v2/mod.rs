@@ -23,7 +23,7 @@ struct Referring {
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Sample>,
     #[prost(message, repeated, tag = "3")]
-    histograms: Vec<histograms::Histogram>,
+    histograms: Vec<proto::Histogram>,
 }
 
 impl Request {

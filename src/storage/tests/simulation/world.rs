@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use storage_format::histogram::{Histogram, Layout, Span};
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::super::super::batch::Answered;
@@ -219,23 +220,38 @@ impl World {
     fn write(&mut self, rows: &[Sent]) {
         let storage = self.storage();
         let mut batches = vec![ShardBatch::default(); storage.shard_count()];
-        for row in rows {
+        let histograms: Vec<Option<Histogram>> = rows.iter().map(|row| histogram_of(row.value)).collect();
+        // The ledger keeps what stands for a histogram.
+        let value = |row: &Sent, histogram: &Option<Histogram>| match histogram {
+            Some(histogram) => f64::from_bits(histogram.marker()),
+            None => row.value,
+        };
+        let rows = rows.iter().zip(&histograms).map(|(row, histogram)| Sent { value: value(row, histogram), ..*row });
+        let rows: Vec<Sent> = rows.collect();
+        for (row, histogram) in rows.iter().zip(histograms) {
             self.ledger.sent(row);
             let labels = labels(row.series);
             let raw_hash = storage.resolver().raw_hash(labels.to_string().as_bytes());
             let (timestamp_ms, value) = (T0 + row.minute * MINUTE_MS, row.value);
             let known: Option<SeriesRef> = storage.resolver().known().get(raw_hash);
-            match known {
-                Some(series) => batches[series.shard()].rows.push(Row { series, timestamp_ms, value }),
-                None => batches[storage.shard_of(&labels)].new.push(NewSeries::new(
-                    Arc::new(labels),
-                    raw_hash,
-                    vec![Sample { timestamp_ms, value }],
-                )),
+            match (known, histogram) {
+                (Some(series), None) => batches[series.shard()].rows.push(Row { series, timestamp_ms, value }),
+                (Some(series), Some(histogram)) => {
+                    batches[series.shard()].push_histogram(series, timestamp_ms, histogram);
+                }
+                (None, histogram) => {
+                    let shard = storage.shard_of(&labels);
+                    let mut new = NewSeries::new(Arc::new(labels), raw_hash, Vec::new());
+                    match histogram {
+                        Some(histogram) => new.push_histogram(timestamp_ms, histogram),
+                        None => new.samples.push(Sample { timestamp_ms, value }),
+                    }
+                    batches[shard].new.push(new);
+                }
             }
         }
         if let Ok(Some(answered)) = storage.submit(batches, None) {
-            self.requests.push(Request { rows: rows.to_vec(), answered, is_overtaken: false, may_fail: false });
+            self.requests.push(Request { rows, answered, is_overtaken: false, may_fail: false });
         }
     }
 
@@ -558,9 +574,21 @@ fn number(labels: &Labels) -> u32 {
     labels.get("node").and_then(|node| node.parse().ok()).expect("a series of ours")
 }
 
+/// What is sent in place of some values: as many observations, in buckets of other places for other numbers.
+fn histogram_of(value: f64) -> Option<Histogram> {
+    let is_one = value == 7.25 || (value > 2.0 && value < 1e9 && value % 3.0 == 0.0);
+    is_one.then(|| {
+        let spans = vec![Span { offset: value as i32 % 5, length: 2 }];
+        let layout = Arc::new(Layout { positive: spans, ..Layout::default() });
+        Histogram { layout, count: value, sum: 0.5 * value, positive: vec![value - 1.0, 1.0], ..Histogram::default() }
+    })
+}
+
+/// By minute the bits of each value, of a histogram those that stand for it; one that is not there is not read.
 fn read(series: &SeriesView) -> Vec<(i64, u64)> {
     let mut columns = Columns::default();
     series.read(TimeRange::ALL, &mut columns);
+    columns.settle_histograms();
     let minute = |timestamp_ms: i64| {
         assert_eq!((timestamp_ms - T0).rem_euclid(MINUTE_MS), 0, "a time that was never sent");
         (timestamp_ms - T0) / MINUTE_MS
