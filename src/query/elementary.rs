@@ -1,7 +1,7 @@
 //! Functions of one number, computed by the formulas that Go has: others overflow where these do not, or end in other
 //! digits.
 
-use std::f64::consts::{LN_2, LN_10};
+use std::f64::consts::LN_2;
 
 pub(super) use crate::model::log2;
 
@@ -9,11 +9,6 @@ pub(super) use crate::model::log2;
 const LARGE: f64 = (1_u64 << 28) as f64;
 /// Up to here `asinh(x)` and `atanh(x)` are `x`.
 const NEAR_ZERO: f64 = 1.0 / LARGE;
-
-/// By the logarithm to base 2.
-pub(super) fn log10(value: f64) -> f64 {
-    log2(value) * (LN_2 / LN_10)
-}
 
 pub(super) fn sinh(value: f64) -> f64 {
     let x = value.abs();

@@ -27,8 +27,22 @@ pub fn format_plain(value: f64) -> String {
         if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
     } else {
         // Rust's Display is the shortest round trip without an exponent, which is Go's 'f' with precision -1.
-        value.to_string()
+        let shortest = value.to_string();
+        let may_tie = value.abs() >= TIES_FROM && value.abs() < TIES_UNTIL && value.fract() != 0.0;
+        if may_tie { with_even_digit(value, shortest) } else { shortest }
     }
+}
+
+/// Only of numbers as large as these may the digits of two shortest texts be as near to them: below, the numbers lie so
+/// close that more digits are needed; above are none but whole ones.
+const TIES_FROM: f64 = 1e10;
+const TIES_UNTIL: f64 = (1_u64 << 53) as f64;
+
+/// Of two texts that are as near to the number, Go takes the one with an even last digit, and Rust the larger.
+fn with_even_digit(value: f64, shortest: String) -> String {
+    let decimals = shortest.len() - shortest.find('.').map_or(shortest.len(), |point| point + 1);
+    let even = format!("{value:.decimals$}");
+    if even.parse() == Ok(value) { even } else { shortest }
 }
 
 /// A number within a message, as Go's `%g` writes it: an exponent below 1e-4 and from 1e6 on.

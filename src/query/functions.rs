@@ -119,9 +119,7 @@ fn elementwise(function: Function) -> Option<fn(f64) -> f64> {
         Function::Sqrt => f64::sqrt,
         Function::Ln => ln,
         Function::Log2 => elementary::log2,
-        Function::Log10 => |value| {
-            if is_tiny(value) { ln(value) / std::f64::consts::LN_10 } else { elementary::log10(value) }
-        },
+        Function::Log10 => |value| ln(value) * (1.0 / std::f64::consts::LN_10),
         Function::Sgn => sign,
         Function::Sin => f64::sin,
         Function::Cos => f64::cos,

