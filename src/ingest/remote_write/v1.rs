@@ -10,7 +10,7 @@
 //! - laxer: what is not stored (exemplars) is stepped over, not read, so damage in it goes unseen;
 //! - a label that is not UTF-8 costs its series alone, not the request.
 
-use super::found::{Found, RawPairs, SeriesParts, announced_wrongly, malformed};
+use super::found::{Found, Mark, RawPairs, SeriesParts, announced_wrongly, malformed};
 use super::{FIELD_1_BYTES, FIELD_2_BYTES, metadata};
 use crate::ingest::rows::{Rows, over};
 use crate::ingest::wire::{Fields, Value, WireError};
@@ -88,16 +88,23 @@ impl<'a> Walk<'a> {
     /// ones in front are then not all, and not this series.
     fn known_series(&mut self, reference: SeriesRef, rest: &[u8], base: usize) -> Result<bool, IngestError> {
         let mark = self.found.mark(reference);
-        let mut histograms = Vec::new();
         let mut fields = Fields::new(rest, base);
         while let Some(bytes) = fields.next_short(FIELD_2_BYTES) {
             self.found.row(reference, bytes, fields.base() + fields.position())?;
         }
+        if fields.position() == rest.len() { Ok(true) } else { self.known_others(reference, fields, &mark) }
+    }
+
+    /// Reads what stands behind the samples of a known series. Goes back to the mark where that is labels.
+    // Apart, so that the usual series, which has nothing there, does not pay for it.
+    #[inline(never)]
+    fn known_others(&mut self, reference: SeriesRef, mut fields: Fields<'_>, mark: &Mark) -> Result<bool, IngestError> {
+        let mut histograms = Vec::new();
         while let Some((number, value)) = fields.next().map_err(malformed)? {
             match (number, value) {
                 (2, Value::Bytes(bytes)) => self.found.row(reference, bytes, fields.base() + fields.position())?,
                 (1, Value::Bytes(_)) => {
-                    self.found.go_back(&mark);
+                    self.found.go_back(mark);
                     return Ok(false);
                 }
                 (4, Value::Bytes(bytes)) => {
