@@ -147,28 +147,16 @@ const KNOWN: &[Known] = &[
         },
     },
     Known {
-        reason: "the last bits of powers and sines differ; a remainder, a sine of a large number or a rounding shows that",
+        reason: "the last bits of powers, sines and means differ; roundings, remainders and sines of large numbers show that",
         fits: |case| {
             let any = |parts: &[&str]| parts.iter().any(|part| case.asks(part));
-            any(&["sin", "cos", "tan", "^", "log", "ln(", "exp"])
-                && any(&[
-                    "%",
-                    "sin",
-                    "cos",
-                    "tan",
-                    "ln(",
-                    "log",
-                    "floor",
-                    "ceil",
-                    "round",
-                    "=",
-                    "<",
-                    ">",
-                    "rank",
-                    "count_values",
-                ])
-                && (case.what.starts_with("value: ") || case.what.starts_with("labels: "))
-                && any(&["%", "^", "exp", "floor", "ceil", "round", "=", "<", ">", "count_values"])
+            let large = any(&[" ^ ", " atan2 ", "exp(", "sinh(", "cosh("]);
+            let sine = any(&["sin(", "cos(", "tan(", "ln(", "log2(", "log10("]);
+            let mean = any(&["avg", "sum", "quantile", "fraction"]);
+            let jump = any(&["floor(", "ceil(", "round(", " == ", " != ", " < ", " > ", " <= ", " >= "]);
+            let digits = any(&[" % ", "count_values"]);
+            let is_value = case.what.starts_with("value: ") || case.what.starts_with("labels: ");
+            is_value && ((large && sine) || ((large || sine) && (jump || digits)) || (mean && digits))
         },
     },
     Known {
@@ -193,7 +181,10 @@ const KNOWN: &[Known] = &[
     },
     Known {
         reason: "3.5 has the parameter of an aggregation only at the first step if it is the same at all",
-        fits: |case| case.theirs_fails("int64") && case.asks("@"),
+        fits: |case| {
+            let takes_one = ["quantile", "limit", "topk", "bottomk"].iter().any(|part| case.asks(part));
+            takes_one && case.asks("@") && !case.is_instant
+        },
     },
     Known {
         reason: "of the quantiles of several steps that are out of range, each version tells others",

@@ -92,6 +92,8 @@ pub(crate) struct Sides {
     dozor: Option<Server>,
     prometheus: Server,
     tally: Tally,
+    /// Differences, by the number of the expression.
+    found: Vec<(usize, Difference)>,
 }
 
 impl Sides {
@@ -226,34 +228,46 @@ fn run_seed(options: &Options, seed: u64, clock: &Clock, until: Duration) -> any
     }
     let next = Arc::new(AtomicUsize::new(options.only.unwrap_or(0)));
     let end = options.only.map_or(options.expressions, |only| only + 1);
+    let sides = || Sides {
+        ours: ours.clone(),
+        dozor: dozor.map(Server::new),
+        prometheus: Server::new(prometheus),
+        tally: Tally::default(),
+        found: Vec::new(),
+    };
+    let start_ms = data.start_ms;
     let workers: Vec<_> = (0..options.workers)
         .map(|_| {
-            let (next, data, ours, clock) = (next.clone(), data.clone(), ours.clone(), clock.clone());
-            let sides = Sides {
-                ours,
-                dozor: dozor.map(Server::new),
-                prometheus: Server::new(prometheus),
-                tally: Tally::default(),
-            };
+            let (next, clock, sides) = (next.clone(), clock.clone(), sides());
             let work = move || {
                 block_on(async {
                     let mut sides = sides;
                     loop {
                         let number = next.fetch_add(1, Ordering::SeqCst);
                         if number >= end || clock.monotonic() >= until {
-                            return anyhow::Ok(sides.tally);
+                            return anyhow::Ok((sides.tally, sides.found));
                         }
-                        one(&mut sides, &data, seed, number).await?;
+                        one(&mut sides, start_ms, seed, number).await?;
                     }
                 })?
             };
             thread::spawn(work)
         })
         .collect();
-    let mut tally = Tally::default();
+    let (mut tally, mut found) = (Tally::default(), Vec::new());
     for worker in workers {
-        tally.add(worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??);
+        let (of_worker, of_worker_found) = worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+        tally.add(of_worker);
+        found.extend(of_worker_found);
     }
+    let mut sides = sides();
+    block_on(async {
+        for (number, found) in &found {
+            tell(&mut sides, &data, seed, *number, found).await?;
+        }
+        anyhow::Ok(())
+    })??;
+    tally.add(sides.tally);
     Ok(tally)
 }
 
@@ -288,12 +302,12 @@ pub(crate) fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When;
     (term, [When::At { time_ms: at_ms }, When::Over { start_ms: from_ms, end_ms, step_ms }])
 }
 
-async fn one(sides: &mut Sides, data: &Data, seed: u64, number: usize) -> anyhow::Result<()> {
-    let (term, times) = question(data.start_ms, seed, number);
+async fn one(sides: &mut Sides, start_ms: i64, seed: u64, number: usize) -> anyhow::Result<()> {
+    let (term, times) = question(start_ms, seed, number);
     for when in times {
         let Some(what) = sides.differ(&term, when).await? else { continue };
         let found = shrink(sides, Difference { term: term.clone(), when, what }).await?;
-        tell(sides, data, seed, number, &found).await?;
+        sides.found.push((number, found));
     }
     Ok(())
 }
@@ -313,7 +327,7 @@ fn kind(found: &Difference) -> String {
 async fn tell(sides: &mut Sides, data: &Data, seed: u64, number: usize, found: &Difference) -> anyhow::Result<()> {
     let query = found.term.to_string();
     if sides.differ(&found.term, found.when).await?.is_none() {
-        // Prometheus has come to another answer while the question was made smaller.
+        // Histograms of Prometheus 3.5 are at times another query's, when it answers several at once: now it is alone.
         sides.tally.unsteady += 1;
         return Ok(());
     }
