@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::Context;
 use bytes::Bytes;
 use dozor::clock::Clock;
-use dozor::demo::{Connection, Content};
+use dozor::demo::{ClientError, Connection, Content};
 use dozor::query::{Engine, Limits, Options};
 use dozor::storage::view::ReadView;
 
@@ -101,7 +101,14 @@ impl Server {
             // A server may close a kept connection just as it is used again.
             answer = self.connection.post(path, Content::Form, Bytes::from(form)).await;
         }
-        let answer = answer?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(ClientError::Exchange(_, error)) => {
+                let outcome = Outcome::Failed { kind: "broken".to_owned(), text: format!("broke off: {error}") };
+                return Ok(Answer { outcome, warnings: Vec::new(), infos: Vec::new() });
+            }
+            Err(error) => return Err(error.into()),
+        };
         Answer::of_json(&answer.body).with_context(|| format!("the answer to {query} {when:?}"))
     }
 
