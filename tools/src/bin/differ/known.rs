@@ -44,7 +44,7 @@ pub(crate) fn same_remark(query: &str, ours: &str, theirs: &str) -> bool {
         // It loses the place of subqueries.
         || their_place == 1 && query.contains(':')
         // Of several expressions that give cause for the same words, it tells another.
-        || text.contains("quantile value") && query.matches("quantile").count() > 1
+        || text.contains("quantile") && query.matches("quantile").count() > 1
         || text.contains("incompatible sample types") || text.contains("bucket label")
 }
 
@@ -237,10 +237,11 @@ const KNOWN: &[Known] = &[
         fits: |case| case.asks(":") && case.asks("@") && case.asks("offset") && case.what.starts_with("value"),
     },
     Known {
-        reason: "of relabelled series of the same labels ours stand where the first does, theirs where the first that is there",
+        reason: "equal numbers come in another order out of relabelling, of Go's sorting, which is not stable, and of a heap",
         fits: |case| {
             let chooses = ["limitk", "topk", "bottomk"].iter().any(|part| case.asks(part));
-            chooses && (case.asks("label_") || case.asks("limit_ratio")) && case.what.starts_with("labels")
+            let reorders = ["label_", "limit_ratio", "sort"].iter().any(|part| case.asks(part));
+            chooses && reorders && case.what.starts_with("labels")
         },
     },
     Known {
