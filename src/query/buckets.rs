@@ -124,7 +124,8 @@ fn interpolate(q: f64, buckets: &[(f64, f64)]) -> f64 {
     let (upper, count) = buckets[found];
     match found.checked_sub(1) {
         None if upper <= 0.0 => upper,
-        None => upper * (rank / count),
+        // From zero on, so that it is not minus zero.
+        None => 0.0 + upper * (rank / count),
         Some(below) => {
             let (lower, count_below) = buckets[below];
             lower + (upper - lower) * ((rank - count_below) / (count - count_below))
