@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::budget::{Budget, Cancelled, Limits};
 use super::cache::{AnswerCache, CacheFigures, Key, Part, reaches_back_only};
 use super::column::{Column, Element, Grid};
-use super::edges;
 use super::error::QueryError;
 use super::eval::{Context, Evaluated, ResetsWanted, Scalar, evaluate};
 use super::lower::{self, Frame};
@@ -15,7 +14,7 @@ use super::plan::{Kind, Node, Plan, Range};
 use super::syntax::{self, Edges};
 use super::table::{Scratch, Table};
 use super::usage::Usage;
-use super::window::{Samples, Windows};
+use super::windows::{self, Samples, Windows};
 use crate::clock::Clock;
 use crate::model::{FloatHistogram, Labels, Matcher};
 use crate::storage::view::{Columns, ReadView};
@@ -363,7 +362,7 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
                 return Err(QueryError::Execution(format!("{name} modifier is not supported with histograms")));
             }
             let end_ms = windows.grid.start_ms;
-            points = edges::points(&points, (end_ms.saturating_sub(range.range_ms), end_ms), edges);
+            points = windows::points(&points, (end_ms.saturating_sub(range.range_ms), end_ms), edges);
         }
         context.budget.note_queryable(points.len() + histograms.len());
         context.budget.note_queryable_at(0, points.len() + histograms.len());

@@ -9,7 +9,7 @@ use super::notes::Notes;
 use super::plan::{Function, Node, Plan, Rollup};
 use super::syntax::Operator;
 use super::table::Table;
-use super::{aggregate, binary, functions, rollup};
+use super::{aggregations, functions, operators, windows};
 use crate::storage::view::ReadView;
 
 /// Distance of a subquery's steps when it names none, in ms: Prometheus's default evaluation interval.
@@ -101,7 +101,7 @@ pub(super) enum Evaluated<'q> {
     Vector(Table<'q>),
 }
 
-/// Evaluates any expression but a range, which only [`super::window`] reads.
+/// Evaluates any expression but a range, which only [`super::windows`] reads.
 pub(super) fn evaluate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evaluated<'q>, QueryError> {
     context.budget.check()?;
     let context = &context.within(&plan.node);
@@ -111,16 +111,16 @@ pub(super) fn evaluate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Eval
         Node::Selector(selector) => Evaluated::Vector(leaf::instant(context, selector, Shown::Value)?),
         Node::Range(_) => return Err(QueryError::bad_data("a range vector can only be the argument of a function")),
         Node::Rollup { function: Rollup::Absent, range, .. } => {
-            rollup::check_edges(Rollup::Absent, range.edges)?;
+            windows::check_edges(Rollup::Absent, range.edges)?;
             Evaluated::Vector(functions::absent_over_time(context, range)?)
         }
         Node::Rollup { function, range, parameters } => {
             let parameter = |plan: &'q Plan| Ok::<_, QueryError>((scalar(context, plan)?, plan.span));
             let parameters = parameters.iter().map(parameter).collect::<Result<_, _>>()?;
-            Evaluated::Vector(rollup::rollup(context, *function, range, parameters)?)
+            Evaluated::Vector(windows::rollup(context, *function, range, parameters)?)
         }
-        Node::Aggregate { .. } => Evaluated::Vector(aggregate::aggregate(context, plan)?),
-        Node::Binary { .. } => binary::binary(context, plan)?,
+        Node::Aggregate { .. } => Evaluated::Vector(aggregations::aggregate(context, plan)?),
+        Node::Binary { .. } => operators::binary(context, plan)?,
         Node::Negate(inner) => match evaluate(context, inner)? {
             Evaluated::Scalar(scalar) => Evaluated::Scalar(scalar.map(|value| -value)),
             Evaluated::Vector(table) => Evaluated::Vector(table.map(|_, column| column.negate()).shed_names(context)),

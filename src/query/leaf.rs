@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::collections::HashMap;
 
 use super::column::{Column, Element, Grid, places_of};
-use super::edges;
 use super::error::QueryError;
 use super::eval::{Context, ResetsWanted};
 use super::plan::{Selector, Shift};
 use super::remarks::Remarks;
 use super::syntax::{Edges, Span};
 use super::table::{Row, Scratch, Source, Table};
-use super::window::Samples;
+use super::windows::{self, Samples};
 use crate::model::{CounterResetHint, FloatHistogram, Matcher, TimeRange, is_stale};
 use crate::storage::view::{Columns, SeriesView, stands_for_histogram};
 
@@ -116,7 +115,7 @@ impl Instant<'_> {
             drop_stale(&mut samples.numbers);
             samples.histograms.retain(|(_, histogram)| !histogram.is_stale());
             let mut remarks = Remarks::default();
-            let column = edges::instants(samples, self.grid, lookback_ms, &mut remarks);
+            let column = windows::instants(samples, self.grid, lookback_ms, &mut remarks);
             remarks.tell(self.context.notes, at, series.labels().metric_name().unwrap_or(""));
             column
         } else if !samples.histograms.is_empty() {

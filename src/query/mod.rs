@@ -9,9 +9,9 @@
 //!        │ eval.rs    from the outside in: each part asks the next for a table
 //!        ▼
 //! rows: region="eu" node="1", region="eu" node="2", region="us" node="1"         labels: known at once
-//!        │ window.rs  decode one series, move a window over its samples           values: one row at a time
-//!        │ rollup.rs  a rate for each step, into a column
-//!        │ aggregate.rs  add the column to the accumulators of its group
+//!        │ windows    decode one series, move a window over its samples           values: one row at a time
+//!        │            a rate for each step, into a column
+//!        │ aggregations  add the column to the accumulators of its group
 //!        ▼
 //! Answer: {region="eu"} and {region="us"}, a value for each step
 //! ```
@@ -46,66 +46,38 @@
 //! 2. Every loop over samples looks at the clock and at the client within a few thousand turns.
 //! 3. What is held in memory was counted against [`Limits::samples_max`] before it was allocated.
 //!
-//! Where the rest is: `leaf.rs` instant selectors; `counter.rs`, `over_time.rs`, `pairs.rs`, `mixed.rs`, `histogram_rate.rs`
-//! and `edges.rs` what `rollup.rs` makes of windows; `binary.rs`, `elements.rs`, `matching.rs`, `fill.rs` and `sets.rs`
-//! operators; `grouping.rs`, `accumulator.rs`, `histogram_groups.rs`, `count_values.rs`, `limit.rs` and `rank.rs`
-//! aggregations; `functions.rs` and what it names, such as `labelling.rs`, `calendar.rs`, `histogram.rs` and `info.rs`,
-//! functions; `table.rs` and `column.rs` what all of them pass on; `remarks.rs` and `notes.rs` what is said of the data;
-//! `budget.rs` what a query may use; `syntax` the language itself, text to tree and back, with the places and words of
-//! its errors.
+//! Where the rest is: `windows`, `operators`, `aggregations` and `functions` are what plans are made of; `leaf.rs` instant
+//! selectors; `table.rs` and `column.rs` what all of them pass on; `remarks.rs` and `notes.rs` what is said of the data;
+//! `budget.rs` what a query may use; `cache` answers that cannot change any more; `syntax` the language itself, text to
+//! tree and back, with the places and words of its errors.
 
-mod accumulator;
-mod aggregate;
-mod binary;
-mod buckets;
+mod aggregations;
 mod budget;
 mod cache;
-mod calendar;
 mod column;
-mod count_values;
-mod counter;
-mod edges;
-mod elementary;
-mod elements;
 mod engine;
 mod error;
 mod eval;
-mod fill;
 mod float;
 mod functions;
-mod grouping;
-mod histogram;
-mod histogram_functions;
-mod histogram_groups;
-mod histogram_rate;
-mod info;
-mod labelling;
 mod leaf;
-mod limit;
 mod lower;
-mod matching;
-mod mixed;
-mod natural;
 mod notes;
-mod over_time;
-mod pairs;
+mod operators;
 mod plan;
-mod rank;
 mod remarks;
-mod rollup;
-mod sets;
 mod syntax;
 mod table;
 mod text;
 mod usage;
-mod window;
+mod windows;
 
-pub use buckets::bucket_quantile;
 pub use budget::{Cancelled, Limits};
 pub use cache::CacheFigures;
 pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
+pub use functions::bucket_quantile;
 pub use plan::Plan;
 pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub(crate) use syntax::Aggregator;
@@ -113,14 +85,6 @@ pub use text::{format, parse_tree};
 pub use usage::{Usage, Used};
 
 #[cfg(test)]
-mod fill_properties;
-#[cfg(test)]
-mod function_tests;
-#[cfg(test)]
-mod group_properties;
-#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod window_properties;

@@ -14,8 +14,8 @@ use std::collections::btree_map::Entry;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::buckets::Repair;
 use super::float::{format_go_g, format_two_digits};
+use super::functions::Repair;
 use super::syntax::Span;
 use super::syntax::SyntaxError;
 

@@ -19,7 +19,7 @@ use super::budget::Budget;
 use super::column::{Column, same_labelset};
 use super::error::QueryError;
 use super::eval::Context;
-use super::window::Samples;
+use super::windows::Samples;
 use crate::model::{Labels, METRIC_NAME};
 
 /// From this number of rows on they are computed by all threads.
@@ -271,4 +271,21 @@ impl Source for Merged<'_> {
         }
         Ok(whole)
     }
+}
+
+/// All columns of a table.
+pub(super) fn hold(context: &Context<'_>, table: &Table<'_>) -> Result<Vec<Column>, QueryError> {
+    let steps = context.grid.count;
+    let mut columns = Vec::with_capacity(table.rows.len());
+    table.for_each(context.budget, steps, |_, column| {
+        context.budget.take_samples(steps)?;
+        columns.push(column);
+        Ok(())
+    })?;
+    Ok(columns)
+}
+
+/// The labels with one of them set, or removed if the value is empty.
+pub(super) fn with_label(labels: &Labels, name: &str, value: &str) -> Result<Labels, QueryError> {
+    labels.with(name, value).map_err(|error| QueryError::Execution(format!("label {name:?} cannot be set: {error}")))
 }
