@@ -96,7 +96,7 @@ impl ApiError {
     pub(super) fn of_query(error: &QueryError, parameter: &str) -> ApiError {
         let what = error.to_string();
         match error {
-            QueryError::BadData(_) | QueryError::Unsupported(_) => ApiError::parameter(parameter, what),
+            QueryError::BadData(_) => ApiError::parameter(parameter, what),
             QueryError::Execution(_) => ApiError::new(ErrorKind::Execution, what),
             QueryError::Timeout(_) => ApiError::new(ErrorKind::Timeout, what),
             QueryError::Cancelled => ApiError::new(ErrorKind::Canceled, what),

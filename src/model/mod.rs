@@ -7,6 +7,7 @@ mod labels;
 mod matcher;
 mod pattern;
 mod sample;
+mod sum;
 
 pub use escapes::percent_decoded;
 pub(crate) use histogram::log2;
@@ -21,6 +22,7 @@ pub use labels::{
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use pattern::compile_pattern;
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SeriesRef, TimeRange, is_stale, stale_nan};
+pub(crate) use sum::Sum;
 
 #[cfg(test)]
 mod tests;

@@ -12,9 +12,6 @@ pub enum QueryError {
     /// The text or a parameter is not a valid query. HTTP 400.
     #[error("{0}")]
     BadData(String),
-    /// Valid PromQL that this engine does not evaluate; names the construct. HTTP 400.
-    #[error("{0} is not supported here")]
-    Unsupported(String),
     /// The query met data that it has no answer for, or one of its limits. HTTP 422.
     #[error("{0}")]
     Execution(String),
@@ -37,7 +34,7 @@ impl QueryError {
     /// The `errorType` of Prometheus's HTTP interface.
     pub fn kind(&self) -> &'static str {
         match self {
-            QueryError::BadData(_) | QueryError::Unsupported(_) => "bad_data",
+            QueryError::BadData(_) => "bad_data",
             QueryError::Execution(_) => "execution",
             QueryError::Timeout(_) => "timeout",
             QueryError::Cancelled => "canceled",

@@ -1,5 +1,7 @@
 //! Numbers as Prometheus writes and adds them.
 
+use crate::model::Sum;
+
 /// A sample's value as Prometheus's JSON has it: the shortest digits that read back the same, an exponent only below
 /// 1e-6 and from 1e21 on, `NaN`, `+Inf` and `-Inf` by name.
 ///
@@ -79,35 +81,6 @@ fn go_exponent(value: f64) -> String {
         None => ('+', exponent),
     };
     format!("{digits}e{sign}{exponent:0>2}")
-}
-
-/// A sum that keeps what each addition loses (Neumaier's variant of Kahan's).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sum {
-    pub(super) total: f64,
-    pub(super) lost: f64,
-}
-
-impl Sum {
-    pub(super) fn of(total: f64) -> Sum {
-        Sum { total, lost: 0.0 }
-    }
-
-    pub(super) fn add(&mut self, value: f64) {
-        let total = self.total + value;
-        if total.is_infinite() {
-            self.lost = 0.0;
-        } else if self.total.abs() >= value.abs() {
-            self.lost += (self.total - total) + value;
-        } else {
-            self.lost += (value - total) + self.total;
-        }
-        self.total = total;
-    }
-
-    pub(super) fn value(self) -> f64 {
-        self.total + self.lost
-    }
 }
 
 /// Sums of fewer values are not worth more than one at a time.

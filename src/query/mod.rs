@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! "sum by (region) (rate(shop_orders_total[1m]))"
-//!        │ text.rs    too long? too deep? too many patterns? without recursion, before any parser sees it
-//!        │ lower.rs   the parser's tree → ours, types checked, what we do not evaluate refused by name
+//!        │ syntax     text → tree, types checked; too long, too deep, too large a pattern: refused, with line and column
+//!        │ lower.rs   the tree → a plan, durations and moments worked out for this question's time frame
 //!        ▼
 //! Plan::Aggregate ─ Plan::Rollup ─ Range [__name__="shop_orders_total"], 60 s
 //!        │ eval.rs    from the outside in: each part asks the next for a table

@@ -130,8 +130,9 @@ impl ReadView {
         ReadView::of_series(series.into_iter().map(given).collect())
     }
 
-    /// A view of the given series: for tests of those who read views.
-    pub fn of_series(series: Vec<GivenSeries>) -> ReadView {
+    /// A view of the given series, histograms with what a store says of their resets: for tests of those who read views.
+    pub fn of_series(mut series: Vec<GivenSeries>) -> ReadView {
+        series.iter_mut().for_each(|one| tell_resets(&mut one.histograms));
         ReadView(Source::Given(Arc::new(series)))
     }
 

@@ -3,6 +3,8 @@
 //!
 //! A decoder that loops makes a test that does not end. For more chance than a few seconds have, see `fuzz/src/main.rs`.
 
+#[path = "../fuzz/chance.rs"]
+mod chance;
 #[path = "../fuzz/seal.rs"]
 mod seal;
 #[path = "../fuzz/targets.rs"]
@@ -11,6 +13,7 @@ mod targets;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chance::{Chance, changed};
 use peak_alloc::PeakAlloc;
 use storage_format::block::{BlockRange, BlockWriter};
 use storage_format::block_v1;
@@ -33,22 +36,6 @@ const INPUTS: u64 = 500;
 const BYTES_PER_BYTE_MAX: usize = 64;
 /// And besides that: columns have up to 4,096 samples however short they are, and a reader of groups remembers some.
 const BYTES_BASE_MAX: usize = 4 << 20;
-
-/// Numbers without a pattern, the same at each run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 8) as usize % bound.max(1)
-    }
-
-    fn one_of<T: Copy>(&mut self, choice: &[T]) -> T {
-        choice[self.below(choice.len())]
-    }
-}
 
 fn golden(name: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
@@ -105,7 +92,7 @@ fn timestamps(nature: usize, count: usize, chance: &mut Chance) -> Vec<i64> {
 }
 
 fn log_file() -> Vec<u8> {
-    let mut chance = Chance(1);
+    let mut chance = Chance::of(1);
     let header = FileHeader::new(FileKind::Log, 3, 1_700_000_000_000, 5);
     let (mut file, mut chain) = (header.encode().to_vec(), header.chain_start());
     for number in 0..7 {
@@ -138,7 +125,7 @@ fn log_file() -> Vec<u8> {
 
 fn stored_chunk() -> Vec<u8> {
     let (mut appender, mut stream, mut stored) = (Appender::default(), Vec::new(), Vec::new());
-    let mut chance = Chance(2);
+    let mut chance = Chance::of(2);
     for nature in 0..7 {
         for (timestamp_ms, value) in
             timestamps(nature, 30, &mut chance).into_iter().zip(values(nature, 30, &mut chance))
@@ -152,7 +139,7 @@ fn stored_chunk() -> Vec<u8> {
 
 /// As the target of columns reads them.
 fn columns() -> Vec<u8> {
-    let (mut chance, mut encoder, mut out) = (Chance(3), column::Encoder::default(), Vec::new());
+    let (mut chance, mut encoder, mut out) = (Chance::of(3), column::Encoder::default(), Vec::new());
     let mut before = Numbers::default();
     for nature in 0..14 {
         let mut numbers = Numbers::default();
@@ -191,7 +178,7 @@ fn observed(count: u32, chance: &mut Chance) -> Vec<Histogram> {
 
 /// As the target of histograms reads them: as pages or as a stream.
 fn histograms(as_pages: bool) -> Vec<u8> {
-    let mut chance = Chance(5);
+    let mut chance = Chance::of(5);
     let samples = observed(120, &mut chance);
     let mut out = (samples.len() as u16).to_le_bytes().to_vec();
     if as_pages {
@@ -206,7 +193,7 @@ fn histograms(as_pages: bool) -> Vec<u8> {
 
 /// A column of histograms with floats among them, and one of floats.
 fn group_of_histograms() -> Vec<u8> {
-    let mut chance = Chance(6);
+    let mut chance = Chance::of(6);
     let (times, floats) = (timestamps(1, 60, &mut chance), values(6, 60, &mut chance));
     let samples = observed(30, &mut chance);
     let marked =
@@ -219,7 +206,7 @@ fn group_of_histograms() -> Vec<u8> {
 }
 
 fn group(columns: usize, samples: usize, effort: Effort) -> Vec<u8> {
-    let mut chance = Chance(4);
+    let mut chance = Chance::of(4);
     let times: Vec<Vec<i64>> = (0..3).map(|nature| timestamps(nature, samples, &mut chance)).collect();
     let steps = values(6, samples, &mut chance);
     let values: Vec<Vec<f64>> = (0..columns)
@@ -306,56 +293,6 @@ fn manifest() -> Vec<u8> {
     Manifest { created_ms: 1_763_771_400_123, cause: Cause::Request, files: files.collect() }.encode()
 }
 
-/// Changes a file in one to four places, and sometimes its length.
-fn changed(seed: &[u8], others: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
-    let mut bytes = seed.to_vec();
-    for _ in 0..=chance.below(4) {
-        let at = chance.below(bytes.len());
-        let magnitude = chance.below(8);
-        let length = chance.below(1 << magnitude).min(bytes.len() - at);
-        match chance.below(9) {
-            0 | 1 if !bytes.is_empty() => bytes[at] ^= 1 << chance.below(8),
-            2 | 3 if !bytes.is_empty() => bytes[at] = chance.one_of(&[0, 1, 2, 0x7f, 0x80, 0xfe, 0xff]),
-            4 => put_number(&mut bytes, at, chance),
-            5 => bytes.truncate(at),
-            6 => drop(bytes.drain(at..at + length)),
-            7 => {
-                let copy = bytes[at..at + length].to_vec();
-                let to = chance.below(bytes.len());
-                bytes.splice(to..to, copy);
-            }
-            _ => {
-                let other = &others[chance.below(others.len())];
-                let from = chance.below(other.len());
-                let piece = &other[from..other.len().min(from + length)];
-                bytes.splice(at..bytes.len().min(at + piece.len()), piece.iter().copied());
-            }
-        }
-    }
-    bytes
-}
-
-/// Writes a number that a length, a count or an offset should not be.
-fn put_number(bytes: &mut [u8], at: usize, chance: &mut Chance) {
-    let length = bytes.len() as u64;
-    let number = chance.one_of(&[
-        0,
-        1,
-        length.wrapping_sub(1),
-        length,
-        length + 1,
-        1 << 31,
-        u32::MAX.into(),
-        1 << 63,
-        u64::MAX - 7,
-        u64::MAX,
-    ]);
-    let width = chance.one_of(&[2, 4, 8]);
-    for (place, byte) in bytes[at..].iter_mut().zip(&number.to_le_bytes()[..width]) {
-        *place = *byte;
-    }
-}
-
 /// Reads the input and holds the target to its share of memory.
 fn feed(name: &str, target: fn(&[u8]), input: &[u8], what: &str) {
     let before = MEMORY.current_usage();
@@ -391,12 +328,12 @@ fn no_bytes_make_a_decoder_panic_or_reserve_more_than_a_small_multiple_of_their_
         for (number, seed) in seeds.iter().enumerate() {
             feed(name, target, seed, "as written");
             for input in 0..INPUTS {
-                let mut chance = Chance((input + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let mut chance = Chance::of((input + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 feed(name, target, &changed(seed, &seeds, &mut chance), &format!("seed {number}, input {input}"));
             }
         }
         for length in 0..64 {
-            let mut chance = Chance(length + 1);
+            let mut chance = Chance::of(length + 1);
             let noise: Vec<u8> = (0..length * length).map(|_| chance.below(256) as u8).collect();
             feed(name, target, &noise, "noise");
         }

@@ -25,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use dozor::clock::Clock;
-use dozor::model::{CounterResetHint, FloatHistogram, Labels, SCHEMA_CUSTOM, Sample, Side};
+use dozor::model::{FloatHistogram, Labels, SCHEMA_CUSTOM, Sample, Side};
 use dozor::query::{Answer, Engine, Limits, Options, QueryError, Sampled, Value};
 use dozor::storage::view::{GivenSeries, ReadView};
 use regex::Regex;
@@ -225,7 +225,6 @@ impl Script {
                     Sampled::Histogram(value) => given.histograms.push((*time_ms, value.clone())),
                 }
             }
-            given.histograms = as_stored(given.histograms);
             given
         });
         ReadView::of_series(series.collect())
@@ -261,29 +260,6 @@ impl Script {
 }
 
 /// The answer, unless the query failed as it should.
-/// With what Prometheus's storage tells of resets: that there was none since the sample before, unless it cannot know.
-fn as_stored(histograms: Vec<(i64, Arc<FloatHistogram>)>) -> Vec<(i64, Arc<FloatHistogram>)> {
-    let with_hint = |one: &FloatHistogram, hint| FloatHistogram { hint, ..one.clone() };
-    let mut stored: Vec<(i64, Arc<FloatHistogram>)> = Vec::new();
-    for (time_ms, one) in histograms {
-        let goes_on = |before: &FloatHistogram| {
-            let fits = before.schema == one.schema
-                && before.zero_threshold == one.zero_threshold
-                && before.custom_values == one.custom_values;
-            let is_reset = with_hint(&one, CounterResetHint::Unknown).detect_reset(before);
-            before.hint != CounterResetHint::Gauge && !before.is_stale() && fits && !is_reset
-        };
-        let hint = match one.hint {
-            CounterResetHint::Gauge => CounterResetHint::Gauge,
-            CounterResetHint::Reset => CounterResetHint::Unknown,
-            _ if stored.last().is_some_and(|(_, before)| goes_on(before)) => CounterResetHint::NotReset,
-            _ => CounterResetHint::Unknown,
-        };
-        stored.push((time_ms, Arc::new(with_hint(&one, hint))));
-    }
-    stored
-}
-
 fn expected_error(eval: &Eval, answer: Result<Answer, QueryError>) -> Result<Option<Answer>, String> {
     match (answer, &eval.fail) {
         (Err(error), Some(text)) if text.is(&error.to_string()) => Ok(None),

@@ -86,23 +86,6 @@ async fn query_within_subqueries_stops_when_its_client_leaves() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn query_that_waits_is_counted_when_its_client_leaves() {
-    let server = TestServer::with_limits(HttpLimits { queries_max: 1, ..HttpLimits::default() }).await;
-    server.gate.close();
-    let mut first = server.connect().await;
-    first.write(b"GET /api/v1/query?query=1&time=4 HTTP/1.1\r\nHost: t\r\n\r\n").await;
-    server.until("dozor_queries_running", 1.0).await;
-    let mut second = server.connect().await;
-    second.write(b"GET /api/v1/query?query=2&time=4 HTTP/1.1\r\nHost: t\r\n\r\n").await;
-    server.until("dozor_queries_waiting", 1.0).await;
-    drop(second);
-    server.until("dozor_queries_cancelled_total", 1.0).await;
-    server.gate.open();
-    assert_eq!(first.answer().await.status, 200);
-    assert_eq!(server.number("dozor_queries_cancelled_total"), 1.0, "one that is answered has not been left");
-}
-
 fn reopened(disk: &SimulatedDisk, count: usize) -> Result<(Arc<QueryJournal>, Vec<String>), DiskError> {
     let (journal, unfinished) = QueryJournal::open(disk, &PathBuf::from("/queries.active"), count)?;
     Ok((Arc::new(journal), unfinished))

@@ -103,8 +103,10 @@ async fn queued_query_gives_its_place_back_when_its_client_leaves() {
     server.until("dozor_queries_waiting", 1.0).await;
     drop(second);
     server.until("dozor_queries_waiting", 0.0).await;
+    server.until("dozor_queries_cancelled_total", 1.0).await;
     server.gate.open();
     assert_eq!(first.answer().await.status, 200);
+    assert_eq!(server.number("dozor_queries_cancelled_total"), 1.0, "one that is answered has not been left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

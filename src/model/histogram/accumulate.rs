@@ -2,13 +2,14 @@
 //!
 //! Of sums 1, 1e100, 1 and -1e100 the total is 2: plain addition would answer 0.
 
-use super::parts::{Compensated, Parts, Reconciled};
+use super::parts::{Parts, Reconciled};
 use super::{FloatHistogram, MixedSchemas};
+use crate::model::Sum;
 
 /// A running sum.
 #[derive(Clone, Debug)]
 pub struct HistogramSum {
-    parts: Parts<Compensated>,
+    parts: Parts<Sum>,
 }
 
 impl HistogramSum {
@@ -32,7 +33,7 @@ impl HistogramSum {
 /// A running mean: a sum until that would overflow, and from there on the mean itself.
 #[derive(Clone, Debug)]
 pub struct HistogramMean {
-    parts: Parts<Compensated>,
+    parts: Parts<Sum>,
     count: f64,
     running: bool,
 }
@@ -75,7 +76,7 @@ impl HistogramMean {
     }
 }
 
-fn check_kind(parts: &Parts<Compensated>, next: &FloatHistogram) -> Result<(), MixedSchemas> {
+fn check_kind(parts: &Parts<Sum>, next: &FloatHistogram) -> Result<(), MixedSchemas> {
     if parts.has_custom_buckets() == next.has_custom_buckets() { Ok(()) } else { Err(MixedSchemas) }
 }
 

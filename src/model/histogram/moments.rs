@@ -1,7 +1,7 @@
 //! Mean and spread of the observations.
 
 use super::FloatHistogram;
-use super::parts::{Compensated, Quantity};
+use crate::model::Sum;
 
 impl FloatHistogram {
     /// The mean of the observations; not a number without any.
@@ -13,7 +13,7 @@ impl FloatHistogram {
     /// zero in the zero bucket, half way between custom bounds.
     pub fn variance(&self) -> f64 {
         let mean = self.mean();
-        let mut squares = Compensated::default();
+        let mut squares = Sum::default();
         for bucket in self.buckets().filter(|bucket| bucket.count != 0.0) {
             let middle = if self.has_custom_buckets() {
                 (bucket.upper + bucket.lower) / 2.0
@@ -23,7 +23,7 @@ impl FloatHistogram {
                 (bucket.upper * bucket.lower).sqrt().copysign(bucket.upper)
             };
             let distance = middle - mean;
-            squares.add(Compensated::of(bucket.count * distance * distance));
+            squares.add(bucket.count * distance * distance);
         }
         squares.value() / self.count
     }

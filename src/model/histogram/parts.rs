@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::bounds::{SCHEMA_CUSTOM, SCHEMA_MIN, exponential_bound};
 use super::{CounterResetHint, FloatHistogram, Side};
+use crate::model::Sum;
 
 /// A number that can be added to.
 pub(super) trait Quantity: Copy + Default {
@@ -44,42 +45,21 @@ impl Quantity for f64 {
     }
 }
 
-/// A running total and what its additions lost (Neumaier's variant of Kahan's sum).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Compensated {
-    total: f64,
-    lost: f64,
-}
-
-impl Compensated {
-    fn increase(&mut self, value: f64) {
-        let total = self.total + value;
-        if total.is_infinite() {
-            self.lost = 0.0;
-        } else if self.total.abs() >= value.abs() {
-            self.lost += (self.total - total) + value;
-        } else {
-            self.lost += (value - total) + self.total;
-        }
-        self.total = total;
-    }
-}
-
-impl Quantity for Compensated {
-    fn of(value: f64) -> Compensated {
-        Compensated { total: value, lost: 0.0 }
+impl Quantity for Sum {
+    fn of(value: f64) -> Sum {
+        Sum { total: value, lost: 0.0 }
     }
     fn value(self) -> f64 {
         self.total + self.lost
     }
-    fn add(&mut self, other: Compensated) {
-        self.increase(other.total);
+    fn add(&mut self, other: Sum) {
+        Sum::add(self, other.total);
         if other.lost != 0.0 {
-            self.increase(other.lost);
+            Sum::add(self, other.lost);
         }
     }
-    fn map(self, change: impl Fn(f64) -> f64) -> Compensated {
-        Compensated { total: change(self.total), lost: change(self.lost) }
+    fn map(self, change: impl Fn(f64) -> f64) -> Sum {
+        Sum { total: change(self.total), lost: change(self.lost) }
     }
     fn is_zero(self) -> bool {
         self.total == 0.0 && self.lost == 0.0

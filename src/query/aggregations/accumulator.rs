@@ -1,6 +1,7 @@
 //! What becomes of the numbers of one group at one step, one number after the other.
 
-use crate::query::float::{Mean, Sum};
+use crate::model::Sum;
+use crate::query::float::Mean;
 
 /// What an aggregation does with native histograms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

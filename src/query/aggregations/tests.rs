@@ -258,3 +258,25 @@ fn names_with_numbers_are_in_the_order_of_the_numbers() {
     large.sort_by(|a, b| natural(a, b));
     assert_eq!(large, ["100000000000000000000", "99999999999999999999"]);
 }
+
+/// 4, 7, 13 and 16 lie 6, 3, 3 and 6 from their mean, of which the squares come to 90. Far from zero, the plain way (mean
+/// of squares less the square of the mean) has no digit of it left.
+#[test]
+fn a_deviation_is_the_same_far_from_zero() {
+    let data = |offset: f64| -> ReadView {
+        let one = |(node, value): (&str, f64)| {
+            let labels = Labels::from_pairs([("__name__", "x"), ("node", node)]).unwrap();
+            (labels, vec![Sample { timestamp_ms: 0, value: offset + value }])
+        };
+        ReadView::of_samples([("a", 4.0), ("b", 7.0), ("c", 13.0), ("d", 16.0)].map(one).to_vec())
+    };
+    for offset in [0.0, 1e9, -1e12] {
+        let number = |query: &str| {
+            let answer = engine().instant(&data(offset), query, 0, &Options::default()).unwrap();
+            let Value::Vector(series) = answer.value else { panic!("a vector") };
+            series[0].2.number().unwrap()
+        };
+        assert_eq!(number("stdvar(x)"), 22.5, "{offset}");
+        assert_eq!(number("stddev(x)"), 22.5f64.sqrt(), "{offset}");
+    }
+}

@@ -1,8 +1,9 @@
 //! What a window of numbers comes to, one window at a time: sums, lines, extremes, quantiles.
 
 use super::window::Window;
+use crate::model::Sum;
 use crate::query::error::QueryError;
-use crate::query::float::{Mean, Spread, Sum, quantile};
+use crate::query::float::{Mean, Spread, quantile};
 
 /// A straight line through samples.
 pub(super) struct Line {

@@ -47,6 +47,21 @@ fn fill(log: &mut LogWriter, mut next_ms: i64) -> i64 {
     next_ms
 }
 
+/// A log whose first segment is nearly full, and the next moment.
+fn filled() -> (SimulatedDisk, LogWriter, i64) {
+    let disk = SimulatedDisk::new();
+    let mut log = small_writer(&disk, &Replayed::default());
+    let next_ms = fill(&mut log, 0);
+    (disk, log, next_ms)
+}
+
+/// Prepares all of the next segment.
+fn prepare_all(log: &mut LogWriter) {
+    while log.is_preparing() {
+        log.prepare().expect("prepared");
+    }
+}
+
 fn begun(log: &LogWriter) -> BegunSegments {
     *log.begun().lock()
 }
@@ -67,9 +82,7 @@ fn told_by(disk: &SimulatedDisk, sequence: u32) -> (Replayed, Vec<Vec<String>>) 
 
 #[test]
 fn the_next_segment_is_prepared_a_piece_at_a_time_and_begins_without_a_definition() {
-    let disk = SimulatedDisk::new();
-    let mut log = small_writer(&disk, &Replayed::default());
-    let next_ms = fill(&mut log, 0);
+    let (disk, mut log, next_ms) = filled();
     let written = disk.read(&segment_path(Path::new(FOLDER), 1)).expect("a segment");
     let written_bytes = written.iter().rposition(|byte| *byte != 0).expect("records") as u64;
     assert!((bytes_max() * 3 / 4 - 8..bytes_max()).contains(&written_bytes), "{written_bytes} of {}", bytes_max());
@@ -118,9 +131,7 @@ fn a_full_segment_ends_behind_the_answer_once_the_next_is_prepared() {
 #[test]
 fn a_series_that_comes_while_the_next_segment_is_prepared_is_defined_in_it() {
     for pieces in 1..6 {
-        let disk = SimulatedDisk::new();
-        let mut log = small_writer(&disk, &Replayed::default());
-        fill(&mut log, 0);
+        let (disk, mut log, _) = filled();
         for _ in 0..pieces {
             log.prepare().expect("prepared");
         }
@@ -143,9 +154,7 @@ fn a_series_that_comes_while_the_next_segment_is_prepared_is_defined_in_it() {
 fn what_fails_of_the_preparation_costs_the_growing_segment_nothing() {
     // Create, header, and four pieces of a write and a sync each, and the room.
     for fails_after in 0..11 {
-        let disk = SimulatedDisk::new();
-        let mut log = small_writer(&disk, &Replayed::default());
-        let next_ms = fill(&mut log, 0);
+        let (disk, mut log, next_ms) = filled();
         disk.fail_after(fails_after);
         while log.is_preparing() {
             log.prepare().expect("the segment itself is sound");
@@ -169,12 +178,8 @@ fn what_fails_of_the_preparation_costs_the_growing_segment_nothing() {
 
 #[test]
 fn what_is_prepared_goes_with_the_segment_that_fails() {
-    let disk = SimulatedDisk::new();
-    let mut log = small_writer(&disk, &Replayed::default());
-    let next_ms = fill(&mut log, 0);
-    while log.is_preparing() {
-        log.prepare().expect("prepared");
-    }
+    let (disk, mut log, next_ms) = filled();
+    prepare_all(&mut log);
     disk.fail_after(0);
     log.commit(&[new_row(4, next_ms)]).expect_err("the disk fails");
     assert!(!log.is_preparing() && log.may_end());
@@ -188,9 +193,7 @@ fn what_is_prepared_goes_with_the_segment_that_fails() {
 
 #[test]
 fn a_disk_without_room_for_another_segment_keeps_what_it_has_for_the_one_that_grows() {
-    let disk = SimulatedDisk::new();
-    let mut log = small_writer(&disk, &Replayed::default());
-    let mut next_ms = fill(&mut log, 0);
+    let (disk, mut log, mut next_ms) = filled();
     disk.set_free_bytes(DISK_RESERVE_BYTES - 1);
     log.prepare().expect("the segment itself is sound");
     assert_eq!(segments(&disk), ["00000001.log"], "not even begun");
@@ -212,12 +215,8 @@ fn a_disk_without_room_for_another_segment_keeps_what_it_has_for_the_one_that_gr
 
 #[test]
 fn a_prepared_segment_has_taken_its_room_already() {
-    let disk = SimulatedDisk::new();
-    let mut log = small_writer(&disk, &Replayed::default());
-    let next_ms = fill(&mut log, 0);
-    while log.is_preparing() {
-        log.prepare().expect("prepared");
-    }
+    let (disk, mut log, next_ms) = filled();
+    prepare_all(&mut log);
     log.finish_segment().expect("ended");
     disk.set_free_bytes(DISK_RESERVE_GROWING_BYTES);
     log.check_room().expect("the next segment has its own");
@@ -228,9 +227,7 @@ fn a_prepared_segment_has_taken_its_room_already() {
 #[test]
 fn an_opening_that_was_never_used_means_nothing_to_a_start() {
     for pieces in 1..5 {
-        let disk = SimulatedDisk::new();
-        let mut log = small_writer(&disk, &Replayed::default());
-        let next_ms = fill(&mut log, 0);
+        let (disk, mut log, next_ms) = filled();
         for _ in 0..pieces {
             log.prepare().expect("prepared");
         }
@@ -261,9 +258,7 @@ fn an_opening_that_was_never_used_means_nothing_to_a_start() {
 
 #[test]
 fn a_close_leaves_no_opening() {
-    let disk = SimulatedDisk::new();
-    let mut log = small_writer(&disk, &Replayed::default());
-    fill(&mut log, 0);
+    let (disk, mut log, _) = filled();
     log.prepare().expect("prepared");
     unfinished(&disk);
     log.close().expect("ended");
@@ -335,12 +330,8 @@ fn a_power_cut_at_any_operation_of_the_log_leaves_what_was_acknowledged() {
 
 #[test]
 fn a_name_that_lasts_before_its_folder_is_synced_is_a_segment_like_others() {
-    let disk = SimulatedDisk::new();
-    let mut log = small_writer(&disk, &Replayed::default());
-    let next_ms = fill(&mut log, 0);
-    while log.is_preparing() {
-        log.prepare().expect("prepared");
-    }
+    let (disk, mut log, next_ms) = filled();
+    prepare_all(&mut log);
     log.finish_segment().expect("ended");
     disk.sync_folder(Path::new(FOLDER)).expect("synced");
     let cut = disk.crash(1);
