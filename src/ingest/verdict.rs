@@ -81,7 +81,7 @@ pub struct PartialWrite {
 }
 
 /// Why requests are not taken whole, as our metrics call it: limits by their settings.
-pub(super) const REFUSALS: [&str; 14] = [
+pub(super) const REFUSALS: [&str; 15] = [
     "unsupported",
     "malformed",
     "partial",
@@ -96,6 +96,7 @@ pub(super) const REFUSALS: [&str; 14] = [
     "head_bytes_max",
     "closing",
     "crowded",
+    "series_freed",
 ];
 /// Why samples are refused while their neighbours are stored, as our metrics call it. What is unreadable has labels,
 /// values or types that are not stored here.
@@ -144,7 +145,9 @@ impl IngestError {
     /// Seconds after which the sender may try again, if that is of use.
     pub fn retry_after_s(&self) -> Option<u32> {
         match self {
-            IngestError::Crowded(_) | IngestError::NoRoom { .. } | IngestError::Storage(WriteError::Busy(_)) => Some(1),
+            IngestError::Crowded(_)
+            | IngestError::NoRoom { .. }
+            | IngestError::Storage(WriteError::Busy(_) | WriteError::SeriesFreed(_)) => Some(1),
             IngestError::Storage(_) => Some(5),
             _ => None,
         }
@@ -163,6 +166,7 @@ impl IngestError {
             IngestError::Storage(WriteError::HeadFull(_)) => 11,
             IngestError::Storage(WriteError::Closing) => 12,
             IngestError::Crowded(_) => 13,
+            IngestError::Storage(WriteError::SeriesFreed(_)) => 14,
         }
     }
 

@@ -226,6 +226,9 @@ pub enum WriteError {
     /// A shard's queue is full.
     #[error("the engine is busy: {0} requests are waiting for a shard; try again")]
     Busy(usize),
+    /// So many samples' series were freed while the request waited for its shards: sent again, they are made anew.
+    #[error("the series of {0} samples were freed while the request waited, for nothing had come for them; try again")]
+    SeriesFreed(u64),
     /// The log cannot be written now. The operator must act; the engine goes on by itself afterwards.
     #[error("samples cannot be made safe on disk now: {0}")]
     LogFailing(String),

@@ -322,7 +322,7 @@ impl Storage {
         self.counters.samples_refused.fetch_add(summary.refused_count(), Ordering::Relaxed);
         self.counters.starts_stored.fetch_add(summary.starts_stored_count, Ordering::Relaxed);
         self.counters.starts_refused.fetch_add(summary.starts_refused_count, Ordering::Relaxed);
-        if summary.gone_count > 0 { Err(WriteError::Busy(SHARD_QUEUE_REQUESTS)) } else { Ok(summary) }
+        if summary.gone_count > 0 { Err(WriteError::SeriesFreed(summary.gone_count)) } else { Ok(summary) }
     }
 
     /// Puts the batches into the shards' inboxes. Returns where the answer comes out, or `None` if there is nothing to do.
