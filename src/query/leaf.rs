@@ -86,7 +86,7 @@ impl Source for Instant<'_> {
         if self.context.counts_samples {
             self.count_samples(&column);
         }
-        Ok(if self.shown == Shown::StartSeconds { self.starts_of(index, &column) } else { column })
+        if self.shown == Shown::StartSeconds { self.starts_of(index, &column) } else { Ok(column) }
     }
 }
 
@@ -136,15 +136,17 @@ impl Instant<'_> {
     }
 
     /// In place of samples' times the times since when they count, as far as those are known.
-    fn starts_of(&self, index: usize, times: &Column) -> Column {
-        let starts: HashMap<i64, i64> = self.series[index].starts_ms(self.range).into_iter().collect();
+    fn starts_of(&self, index: usize, times: &Column) -> Result<Column, QueryError> {
+        let starts = self.series[index].starts_ms(self.range);
+        self.context.budget.take_samples(starts.len())?;
+        let starts: HashMap<i64, i64> = starts.into_iter().collect();
         let mut column = Column::absent(times.len());
         for (step, seconds) in times.iter() {
             if let Some(start_ms) = starts.get(&((seconds * 1000.0).round() as i64)) {
                 column.set(step, *start_ms as f64 / 1000.0);
             }
         }
-        column
+        Ok(column)
     }
 
     /// The column of a single moment, where the newest sample of the series is the one that it shows.

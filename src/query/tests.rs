@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::Budget;
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::model::{Labels, Sample};
-use crate::storage::view::ReadView;
+use crate::storage::view::{GivenSeries, ReadView};
 
 pub(super) fn series(name: &str, index: usize, samples: &[(i64, f64)]) -> (Labels, Vec<Sample>) {
     let index = format!("{index:05}");
@@ -129,6 +130,20 @@ fn a_chain_that_is_almost_too_long_is_evaluated_on_a_small_stack() {
         let query = format!("x{}", format!(" {operator} x").repeat(252));
         engine().instant(&view_of(&[(0, 1.0)]), &query, 0, &Options::default()).expect(operator);
     }
+}
+
+#[test]
+fn start_times_are_counted_as_the_samples_are_that_they_belong_to() {
+    let (labels, samples) = series("x", 0, &[(0, 1.0), (10, 2.0), (20, 3.0)]);
+    let starts_ms = samples.iter().map(|sample| (sample.timestamp_ms, -5)).collect();
+    let without = GivenSeries { labels: Arc::new(labels), samples, ..GivenSeries::default() };
+    let with = GivenSeries { starts_ms, ..without.clone() };
+    let engine = Engine::new(Limits { samples_max: 5, ..Limits::default() }, Clock::system());
+    let asked = |given: &GivenSeries| {
+        engine.instant(&ReadView::of_series(vec![given.clone()]), "rate(x[1m])", 20, &Options::default())
+    };
+    asked(&without).expect("three samples");
+    assert!(asked(&with).is_err(), "three samples and three starts");
 }
 
 #[test]

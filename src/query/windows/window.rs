@@ -165,6 +165,7 @@ impl<'q> Windows<'q> {
                 }
                 let starts = series.starts_ms(*range);
                 if !starts.is_empty() {
+                    self.budget.take_samples(starts.len())?;
                     samples.set_starts(&starts);
                 }
             }
