@@ -8,12 +8,12 @@ use dozor::storage::view::GivenSeries;
 
 use crate::dice::Dice;
 
-/// Where the data of seed 0 begin, in ms since 1970 UTC: 2010-01-01.
-const EPOCH_MS: i64 = 1_262_304_000_000;
+/// Where the data of seed 0 begin, in ms since 1970 UTC: 2000-01-01.
+const EPOCH_MS: i64 = 946_684_800_000;
 /// Between the data of one seed and of the next: more than any query looks back or ahead.
-const APART_MS: i64 = 10 * 86_400_000;
-/// Seeds after which their times come again.
-const SEEDS_APART: u64 = 900;
+const APART_MS: i64 = 3 * 86_400_000;
+/// Seeds after which their times come again; the last are of 2024, as a Prometheus takes nothing from the future.
+const SEEDS_APART: u64 = 3_000;
 /// How long the data of a seed are.
 pub(crate) const LENGTH_MS: i64 = 40 * 60_000;
 /// Between two scrapes.

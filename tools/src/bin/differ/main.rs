@@ -10,7 +10,7 @@
 //! differ --prometheus http://127.0.0.1:9090 --seed 1 --for 60m
 //! ```
 //!
-//! Each seed has data of its own, ten days behind those of the seed before, and expressions of its own; when they are
+//! Each seed has data of its own, three days behind those of the seed before, and expressions of its own; when they are
 //! used up, the next seed follows.
 
 mod answer;
