@@ -19,7 +19,7 @@ use crate::compare::compare;
 use crate::data::{Data, LENGTH_MS, Seen};
 use crate::dice::Dice;
 use crate::grammar::Grammar;
-use crate::known::{known, settle};
+use crate::known::{Case, Known, Rules, known, settle};
 use crate::shrink::{Difference, shrink};
 use crate::term::{Kind, Term};
 use crate::wire;
@@ -124,28 +124,30 @@ impl Sides {
         Ok(!times.is_empty())
     }
 
-    /// What differs and is not known to, if anything.
-    pub(crate) async fn differ(&mut self, term: &Term, when: When) -> anyhow::Result<Option<String>> {
+    /// What both sides say to a question, and in what that differs.
+    pub(crate) async fn judge(&mut self, term: &Term, when: When, rules: Rules) -> anyhow::Result<Verdict> {
         let query = term.to_string();
         if term.kind == Kind::Matrix && !matches!(when, When::At { .. }) {
-            return Ok(None);
+            return Ok(Verdict::Alike);
         }
         let (mut ours, mut theirs) = self.both(&query, when).await?;
-        settle(&mut ours);
-        settle(&mut theirs);
         self.tally.asked += 1;
         let is_instant = matches!(when, When::At { .. });
+        let removed = settle(&mut ours);
+        settle(&mut theirs);
         let Some(what) = compare(&query, is_instant, &ours, &theirs) else {
             self.tally.note_alike(&theirs);
-            return Ok(None);
+            return Ok(Verdict::Alike);
         };
-        if let Some(reason) = known(&query, is_instant, &what, &ours, &theirs) {
-            *self.tally.known.entry(reason).or_default() += 1;
-            return Ok(None);
+        let case = Case { query: &query, is_instant, what: &what, ours: &ours, theirs: &theirs, removed: &removed };
+        match known(&case, rules) {
+            Some(Known::Surely(reason)) => return Ok(Verdict::Known(reason)),
+            Some(Known::Perhaps) => return Ok(Verdict::Suspected(what)),
+            None => {}
         }
         if self.is_torn(&query, when).await? {
             self.tally.torn += 1;
-            return Ok(None);
+            return Ok(Verdict::Alike);
         }
         for _ in 0..4 {
             let mut again = self.prometheus.ask(&query, when).await?;
@@ -154,11 +156,30 @@ impl Sides {
                 || compare(&query, is_instant, &ours, &again).is_none()
             {
                 self.tally.unsteady += 1;
-                return Ok(None);
+                return Ok(Verdict::Alike);
             }
         }
-        Ok(Some(what))
+        Ok(Verdict::Different(what))
     }
+
+    /// As [`Sides::judge`] of what is as small as it gets: known or not.
+    pub(crate) async fn judge_small(&mut self, term: &Term, when: When) -> anyhow::Result<Verdict> {
+        match self.judge(term, when, Rules::OfAny).await? {
+            Verdict::Suspected(_) => self.judge(term, when, Rules::OfSmall).await,
+            verdict => Ok(verdict),
+        }
+    }
+}
+
+/// What became of a question.
+pub(crate) enum Verdict {
+    Alike,
+    /// It differs, for this reason.
+    Known(&'static str),
+    /// It differs in what may be known: the smallest question that does so will tell.
+    Suspected(String),
+    /// It differs in this.
+    Different(String),
 }
 
 impl Tally {
@@ -182,7 +203,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Tally> {
         tally.add(run_seed(options, seed, &clock, until)?);
         tally.seeds += 1;
         seed += 1;
-        if options.only.is_some() {
+        if options.only.is_some() || options.ask.is_some() {
             break;
         }
     }
@@ -225,6 +246,15 @@ fn run_seed(options: &Options, seed: u64, clock: &Clock, until: Duration) -> any
     if let Some(what) = misread {
         println!("seed {seed} is left out, as the server does not read what was written: {what}");
         return Ok(Tally { left_out: 1, ..Tally::default() });
+    }
+    if let (Some(query), Some(when)) = (&options.ask, options.at) {
+        let server = |address| Server::new(address);
+        let tally = Tally::default();
+        let mut sides =
+            Sides { ours, dozor: dozor.map(server), prometheus: server(prometheus), tally, found: Vec::new() };
+        let (ours, theirs) = block_on(sides.both(query, when))??;
+        println!("ours:\n{ours}theirs:\n{theirs}");
+        return Ok(sides.tally);
     }
     let next = Arc::new(AtomicUsize::new(options.only.unwrap_or(0)));
     let end = options.only.map_or(options.expressions, |only| only + 1);
@@ -305,9 +335,20 @@ pub(crate) fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When;
 async fn one(sides: &mut Sides, start_ms: i64, seed: u64, number: usize) -> anyhow::Result<()> {
     let (term, times) = question(start_ms, seed, number);
     for when in times {
-        let Some(what) = sides.differ(&term, when).await? else { continue };
+        let what = match sides.judge(&term, when, Rules::OfAny).await? {
+            Verdict::Alike => continue,
+            Verdict::Known(reason) => {
+                *sides.tally.known.entry(reason).or_default() += 1;
+                continue;
+            }
+            Verdict::Suspected(what) | Verdict::Different(what) => what,
+        };
         let found = shrink(sides, Difference { term: term.clone(), when, what }).await?;
-        sides.found.push((number, found));
+        match sides.judge_small(&found.term, found.when).await? {
+            Verdict::Known(reason) => *sides.tally.known.entry(reason).or_default() += 1,
+            Verdict::Alike => sides.tally.unsteady += 1,
+            Verdict::Suspected(_) | Verdict::Different(_) => sides.found.push((number, found)),
+        }
     }
     Ok(())
 }
@@ -326,7 +367,7 @@ fn kind(found: &Difference) -> String {
 
 async fn tell(sides: &mut Sides, data: &Data, seed: u64, number: usize, found: &Difference) -> anyhow::Result<()> {
     let query = found.term.to_string();
-    if sides.differ(&found.term, found.when).await?.is_none() {
+    if !matches!(sides.judge_small(&found.term, found.when).await?, Verdict::Different(_)) {
         // Histograms of Prometheus 3.5 are at times another query's, when it answers several at once: now it is alone.
         sides.tally.unsteady += 1;
         return Ok(());
