@@ -13,7 +13,7 @@ use dozor::clock::Clock;
 use dozor::storage::view::ReadView;
 
 use crate::Options;
-use crate::answer::Answer;
+use crate::answer::{Answer, Outcome};
 use crate::ask::{Ours, Server, When};
 use crate::compare::compare;
 use crate::data::{Data, LENGTH_MS, Seen};
@@ -30,6 +30,9 @@ pub(crate) struct Tally {
     asked: usize,
     failed_alike: usize,
     empty_alike: usize,
+    /// Series and points of answers that are alike.
+    series_alike: usize,
+    points_alike: usize,
     /// Where Prometheus gives another answer when it is asked again.
     unsteady: usize,
     /// Where Prometheus gives another answer over a range than at each of its steps.
@@ -48,6 +51,8 @@ impl Tally {
         self.asked += other.asked;
         self.failed_alike += other.failed_alike;
         self.empty_alike += other.empty_alike;
+        self.series_alike += other.series_alike;
+        self.points_alike += other.points_alike;
         self.unsteady += other.unsteady;
         self.torn += other.torn;
         self.left_out += other.left_out;
@@ -63,18 +68,29 @@ impl Tally {
 impl Display for Tally {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let seconds = self.took.as_secs_f64();
+        let share = |part: usize| 100.0 * part as f64 / self.asked.max(1) as f64;
         writeln!(
             out,
-            "{} queries of {} seeds ({} left out) in {seconds:.0} s ({:.0} a second); {} failed and {} were empty on both sides; {} on \
-             which Prometheus differs with itself, {} with its own instants",
+            "{} queries of {} seeds ({} left out) in {seconds:.0} s ({:.0} a second)",
             self.asked,
             self.seeds,
             self.left_out,
-            self.asked as f64 / seconds.max(0.001),
+            self.asked as f64 / seconds.max(0.001)
+        )?;
+        writeln!(
+            out,
+            "alike: {} failed ({:.1} %), {} were empty ({:.1} %), the rest had {} series with {} points",
             self.failed_alike,
+            share(self.failed_alike),
             self.empty_alike,
-            self.unsteady,
-            self.torn
+            share(self.empty_alike),
+            self.series_alike,
+            self.points_alike
+        )?;
+        writeln!(
+            out,
+            "Prometheus differs with itself on {}, and with its own instants on {}",
+            self.unsteady, self.torn
         )?;
         for (reason, count) in &self.known {
             writeln!(out, "known, {count}: {reason}")?;
@@ -105,23 +121,29 @@ impl Sides {
         Ok((ours, self.prometheus.ask(query, when).await?))
     }
 
-    /// Whether Prometheus's instants at the steps of a range are ours, and ours are our range: then its range is at odds
-    /// with its own instants.
-    async fn is_torn(&mut self, query: &str, when: When) -> anyhow::Result<bool> {
+    /// Whether Prometheus's instants at the steps of a range are ours, and ours together are our range: then its range
+    /// is at odds with its own instants.
+    async fn is_torn(&mut self, query: &str, when: When, range: &Answer) -> anyhow::Result<bool> {
         if ["start()", "end()"].iter().any(|word| query.contains(word)) {
             return Ok(false);
         }
         let times = when.steps_ms();
+        let mut together = Answer { outcome: Outcome::of_no_rows(), ..range.clone() };
         for time_ms in &times {
             let at = When::At { time_ms: *time_ms };
-            let (mut ours, mut theirs) = self.both(query, at).await?;
-            settle(&mut ours);
-            settle(&mut theirs);
-            if compare(query, true, &ours, &theirs).is_some() {
+            let (ours, theirs) = self.settled(query, at).await?;
+            if compare(query, true, &ours, &theirs).is_some() || !together.append(ours) {
                 return Ok(false);
             }
         }
-        Ok(!times.is_empty())
+        Ok(!times.is_empty() && compare(query, true, range, &together).is_none())
+    }
+
+    async fn settled(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
+        let (mut ours, mut theirs) = self.both(query, when).await?;
+        settle(&mut ours);
+        settle(&mut theirs);
+        Ok((ours, theirs))
     }
 
     /// What both sides say to a question, and in what that differs.
@@ -130,22 +152,20 @@ impl Sides {
         if term.kind == Kind::Matrix && !matches!(when, When::At { .. }) {
             return Ok(Verdict::Alike);
         }
-        let (mut ours, mut theirs) = self.both(&query, when).await?;
+        let (ours, theirs) = self.settled(&query, when).await?;
         self.tally.asked += 1;
         let is_instant = matches!(when, When::At { .. });
-        let removed = settle(&mut ours);
-        settle(&mut theirs);
         let Some(what) = compare(&query, is_instant, &ours, &theirs) else {
             self.tally.note_alike(&theirs);
             return Ok(Verdict::Alike);
         };
-        let case = Case { query: &query, is_instant, what: &what, ours: &ours, theirs: &theirs, removed: &removed };
+        let case = Case { query: &query, is_instant, what: &what, ours: &ours, theirs: &theirs };
         match known(&case, rules) {
             Some(Known::Surely(reason)) => return Ok(Verdict::Known(reason)),
             Some(Known::Perhaps) => return Ok(Verdict::Suspected(what)),
             None => {}
         }
-        if self.is_torn(&query, when).await? {
+        if self.is_torn(&query, when, &ours).await? {
             self.tally.torn += 1;
             return Ok(Verdict::Alike);
         }
@@ -185,9 +205,12 @@ pub(crate) enum Verdict {
 impl Tally {
     fn note_alike(&mut self, answer: &Answer) {
         match &answer.outcome {
-            crate::answer::Outcome::Failed { .. } => self.failed_alike += 1,
-            crate::answer::Outcome::Rows { rows, .. } if rows.is_empty() => self.empty_alike += 1,
-            crate::answer::Outcome::Rows { .. } => {}
+            Outcome::Failed { .. } => self.failed_alike += 1,
+            Outcome::Rows { rows, .. } if rows.is_empty() => self.empty_alike += 1,
+            Outcome::Rows { rows, .. } => {
+                self.series_alike += rows.len();
+                self.points_alike += rows.iter().map(|row| row.points.len()).sum::<usize>();
+            }
         }
     }
 }
@@ -322,7 +345,11 @@ pub(crate) fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When;
     let dice = &mut grammar.dice;
     let moment_ms = |dice: &mut Dice| {
         let moment_ms = start_ms
-            + if dice.chance(90) { dice.between(0, LENGTH_MS) } else { dice.between(-120_000, LENGTH_MS + 420_000) };
+            + if dice.chance(94) {
+                dice.between(60_000, LENGTH_MS)
+            } else {
+                dice.between(-120_000, LENGTH_MS + 420_000)
+            };
         if dice.chance(50) { moment_ms / 15_000 * 15_000 } else { moment_ms }
     };
     let (at_ms, from_ms) = (moment_ms(dice), moment_ms(dice));

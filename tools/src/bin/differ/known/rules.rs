@@ -2,6 +2,7 @@
 
 use super::{Case, Rule, fails};
 use crate::answer::{Point, Row};
+use crate::compare::INEXACT;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -22,9 +23,13 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
     Rule {
-        reason: "counts below zero: a counter starts anew where its empty buckets do, and Prometheus has more of those",
-        may_be: |case| case.asks("resets(") && case.asks("-") && case.asks_native(),
-        is: |case| case.begins(&["resets((-native", "resets((-mixed"]) && case.differs_in(&["value"]),
+        reason: "a counter whose counts are not numbers, or below zero, starts anew where its empty buckets do, and Prometheus \
+                 has more of those",
+        may_be: |case| case.asks("resets(") && case.asks_any(&["-", "*", "/"]) && case.asks_native(),
+        is: |case| {
+            let computed = case.asks_any(&["-native", "-mixed", " * ", " / "]);
+            case.begins(&["resets("]) && computed && case.asks(":") && case.differs_in(&["value"])
+        },
     },
     Rule {
         reason: "3.14 drops the sum or difference of histograms whose hints of resets contradict each other",
@@ -89,11 +94,10 @@ pub(super) const RULES: &[Rule] = &[
                  rounded, compared, or a sine of something large, shows that",
         may_be: |case| {
             let shows = case.asks_any(&[" % ", "count_values"]) || case.asks_any(&ROUNDS) || case.asks_any(&COMPARES);
-            let large = case.asks_any(&POWERS) && case.asks_any(&SINES);
+            let inexact: usize = INEXACT.iter().map(|part| case.query.matches(part).count()).sum();
             let tells = case.differs_in(&["warnings: ours alone: PromQL warning: quantile value should be", RATIO]);
-            case.differs_in(&["value", "labels", "times"])
-                && (large || shows && (case.asks_any(&POWERS) || case.asks_any(&SINES)))
-                || tells && case.asks_any(&POWERS)
+            let by_value = case.differs_in(&["value", "labels", "times"]);
+            (by_value || tells) && (inexact > 1 || inexact > 0 && (shows || tells))
         },
         is: |_| true,
     },
@@ -126,9 +130,20 @@ pub(super) const RULES: &[Rule] = &[
         is: |_| true,
     },
     Rule {
-        reason: "3.5 has the parameter of an aggregation only at the first step if it is the same at all",
-        may_be: |case| case.asks_any(&TAKES_ONE) && case.asks("@") && (!case.is_instant || case.asks(":")),
-        is: |case| case.begins(&TAKES_ONE) && case.query.split(", ").next().is_some_and(|first| first.contains('@')),
+        reason: "Prometheus does not resolve start() and end() in the parameter of an aggregation",
+        may_be: |case| case.asks_any(&TAKES_ONE) && case.asks_any(&["@ start()", "@ end()"]),
+        is: |case| case.begins(&TAKES_ONE) && arguments(case.query).first().is_some_and(|first| first.contains("@ ")),
+    },
+    Rule {
+        reason: "Prometheus asks for the parameter of an aggregation once if what is aggregated is the same at all steps",
+        may_be: |case| {
+            let of_steps = !case.is_instant || case.asks(":");
+            of_steps && case.asks_any(&TAKES_ONE) && case.asks_any(&["vector(", "@"])
+        },
+        is: |case| {
+            let last = arguments(case.query).pop().unwrap_or_default();
+            case.begins(&TAKES_ONE) && (last.starts_with("vector(") || last.contains("@ "))
+        },
     },
     Rule {
         reason: "of the parameters of several steps that are out of range, each version tells others",
@@ -176,12 +191,29 @@ const TAKES_ONE: [&str; 5] = ["quantile", "limitk", "limit_ratio", "topk", "bott
 const ROUNDS: [&str; 10] =
     ["floor(", "ceil(", "round(", "minute(", "hour(", "day_of", "days_in", "month(", "year(", "sgn("];
 const COMPARES: [&str; 6] = [" == ", " != ", " < ", " > ", " <= ", " >= "];
-const POWERS: [&str; 5] = [" ^ ", " atan2 ", "exp(", "sinh(", "cosh("];
-const SINES: [&str; 6] = ["sin(", "cos(", "tan(", "ln(", "log2(", "log10("];
 const RATIO: &str = "warnings: ours alone: PromQL warning: ratio value should be";
 
+/// What a call is given, as it is written.
+fn arguments(query: &str) -> Vec<String> {
+    let inside = query.split_once('(').map_or("", |(_, behind)| behind).trim_end_matches(')');
+    let (mut depth, mut found) = (0, vec![String::new()]);
+    for letter in inside.chars() {
+        match letter {
+            '(' | '{' => depth += 1,
+            ')' | '}' => depth -= 1,
+            _ => {}
+        }
+        match letter {
+            ',' if depth == 0 => found.push(String::new()),
+            ' ' if found.last().is_some_and(String::is_empty) => {}
+            _ => found.iter_mut().last().into_iter().for_each(|last| last.push(letter)),
+        }
+    }
+    found
+}
+
 fn contradicts(case: &Case<'_>) -> bool {
-    case.removed.iter().any(|text| text.contains("conflicting counter resets"))
+    case.ours.warnings.iter().any(|text| text.contains("conflicting counter resets"))
 }
 
 /// Whether the rows are the same but for the labels that only the info series have.
