@@ -22,18 +22,19 @@ impl Allowed {
     /// Nothing, most of the time: the last bit and the sign of a zero count. But Go's sine, power and the like differ from
     /// the C library's in the last bit, which a sine of a large number, a remainder or a difference makes much larger. A
     /// sum or mean over series differs with the order of adding, and over several steps Prometheus keeps series in a hash
-    /// table, whose order it draws anew for each query; a variance, which is without compensation, much more so. 3.14 adds
+    /// table, whose order it draws anew for each query, or it picked or relabelled them; a variance, which is without compensation, much more so. 3.14 adds
     /// histograms up with compensated sums. And quantiles sort zeros of both signs, which are equal, as it happens.
     fn of(query: &str, is_instant: bool) -> Allowed {
         let has = |part: &str| query.contains(part);
         let over_series = |names: &[&str]| {
             names.iter().any(|name| [" (", " by", " without"].iter().any(|behind| has(&format!("{name}{behind}"))))
         };
-        let has_steps = !is_instant || has(":");
+        let reorders = ["label_", "limit", "sort", "topk", "bottomk", "count_values"].iter().any(|part| has(part));
+        let any_order = !is_instant || has(":") || reorders;
         let of_histograms = (has("sum") || has("avg")) && (has("native") || has("mixed"));
-        let share = if INEXACT.iter().any(|part| has(part)) || has_steps && over_series(&["stddev", "stdvar"]) {
+        let share = if INEXACT.iter().any(|part| has(part)) || any_order && over_series(&["stddev", "stdvar"]) {
             1e-5
-        } else if of_histograms || has_steps && over_series(&["sum", "avg"]) {
+        } else if of_histograms || any_order && over_series(&["sum", "avg"]) {
             1e-9
         } else {
             0.0

@@ -44,7 +44,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "3.5 does not look at the parameter of an aggregation over nothing",
         may_be: |case| case.ours_fails("overflows int64") || case.ours_fails("value is NaN"),
-        is: |case| case.begins(&TAKES_ONE) && case.their_rows().is_empty(),
+        is: |case| {
+            let nothing = case.begins(&TAKES_ONE) && case.their_rows().is_empty();
+            nothing || case.asks(":") && case.asks_any(&TAKES_ONE)
+        },
     },
     Rule {
         reason: "3.5 gives NaN for a fraction of a classic histogram from within its lowest bucket",
@@ -60,9 +63,9 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
     Rule {
-        reason: "info() of 3.5 reads the info series of a shifted selector as of the query's time, and takes another's where \
-                 one is missing at a step",
-        may_be: |case| case.asks("info(") && case.asks_any(&["offset", "@", ":"]),
+        reason: "info() of 3.5 reads the info series as of the query's time and no further back than a window in it, and takes \
+                 another's where one is missing at a step",
+        may_be: |case| case.asks("info(") && case.asks_any(&["offset", "@", "["]),
         is: differs_in_info_alone,
     },
     Rule {
@@ -164,13 +167,14 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.begins(&["histogram_quantile("]) && case.differs_in(&["value"]),
     },
     Rule {
-        reason: "equal numbers come in another order out of relabelling, of Go's sorting, which is not stable, and of a heap",
+        reason: "equal numbers come in another order out of relabelling, of Go's sorting, which is not stable, of a heap, and of \
+                 an aggregation, whose groups come in the order of the series that are there",
         may_be: |case| {
-            let chooses = case.asks_any(&["limitk", "topk", "bottomk"]);
-            let reorders = case.asks_any(&["label_", "limit_ratio", "sort"]) || case.query.matches("k (").count() > 1;
-            chooses && reorders && case.differs_in(&["labels"])
+            let reorders = ["label_", "limit_ratio", "sort", "k (", "k by", "k without", " by (", " without ("];
+            let parts: usize = reorders.iter().map(|part| case.query.matches(part).count()).sum();
+            case.asks_any(&CHOOSE) && parts > 1 && case.differs_in(&["labels"])
         },
-        is: |case| case.begins(&["limitk", "topk", "bottomk"]),
+        is: |case| case.begins(&CHOOSE) && has_the_same_values(case),
     },
     Rule {
         reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, if the subquery happens to start at the query's",
@@ -191,6 +195,7 @@ const TAKES_ONE: [&str; 5] = ["quantile", "limitk", "limit_ratio", "topk", "bott
 const ROUNDS: [&str; 10] =
     ["floor(", "ceil(", "round(", "minute(", "hour(", "day_of", "days_in", "month(", "year(", "sgn("];
 const COMPARES: [&str; 6] = [" == ", " != ", " < ", " > ", " <= ", " >= "];
+const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
 const RATIO: &str = "warnings: ours alone: PromQL warning: ratio value should be";
 
 /// What a call is given, as it is written.
@@ -214,6 +219,18 @@ fn arguments(query: &str) -> Vec<String> {
 
 fn contradicts(case: &Case<'_>) -> bool {
     case.ours.warnings.iter().any(|text| text.contains("conflicting counter resets"))
+}
+
+/// Whether the values are the same, if they count: only the labels are others'.
+fn has_the_same_values(case: &Case<'_>) -> bool {
+    let values = |rows: &[Row]| {
+        let points = rows.iter().flat_map(|row| &row.points).map(|(time_ms, point)| (*time_ms, point.to_string()));
+        let mut all: Vec<_> = points.collect();
+        all.sort();
+        all
+    };
+    let (ours, theirs) = (values(case.our_rows()), values(case.their_rows()));
+    if case.begins(&["limitk"]) { ours.len() == theirs.len() } else { ours == theirs }
 }
 
 /// Whether the rows are the same but for the labels that only the info series have.
