@@ -66,7 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         reason: "info() of 3.5 reads the info series as of the query's time and no further back than a window in it, and takes \
                  another's where one is missing at a step",
         may_be: |case| case.asks("info(") && case.asks_any(&["offset", "@", "["]),
-        is: differs_in_info_alone,
+        is: |case| differs_in_info_alone(case) || case.asks(":") && case.differs_in(&["labels", "times", "value"]),
     },
     Rule {
         reason: "3.5 refuses relabelled series of the same labels even if they are not there at the same steps",
