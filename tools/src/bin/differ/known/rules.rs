@@ -13,12 +13,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "3.5 reads no buckets where only counts and sums are wanted: what has other buckets is added up, and a reset \
                  that only buckets show is none",
-        may_be: |case| {
-            case.asks_any(&OF_COUNTS) && case.differs_in(&["labels: theirs", "times: ours alone None", "value"])
-        },
+        may_be: |case| case.asks_any(&OF_COUNTS) && case.differs_in(&["labels", "times: ours alone None", "value"]),
         is: |case| {
             let mixes = case.ours.warnings.iter().any(|text| text.contains("exponential and custom"));
-            let resets = case.asks_any(&["rate(", "increase(", "resets("]) && case.differs_in(&["value"]);
+            let resets = case.asks_any(&["rate(", "increase(", "resets("]) && case.differs_in(&["value", "labels"]);
             case.asks_native() && (mixes || resets)
         },
     },
