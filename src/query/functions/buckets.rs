@@ -144,7 +144,7 @@ pub(super) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<(f64, f64)>) ->
     }
     join_equal_bounds(buckets);
     let count = buckets[buckets.len() - 1].1;
-    if count == 0.0 || lower.is_nan() || upper.is_nan() || buckets.len() < 2 {
+    if count == 0.0 || lower.is_nan() || upper.is_nan() {
         return f64::NAN;
     }
     if lower >= upper {
@@ -166,6 +166,9 @@ fn rank_of(value: f64, buckets: &[(f64, f64)]) -> f64 {
     }
     let found = buckets.partition_point(|(bound, _)| *bound < value).min(last);
     let (bound, count) = buckets[found];
+    if value == bound {
+        return count;
+    }
     let (lower, below) = match found.checked_sub(1) {
         Some(index) => buckets[index],
         // The lowest bucket starts at zero, or has no lower bound at all: then all of it lies below.
@@ -174,7 +177,7 @@ fn rank_of(value: f64, buckets: &[(f64, f64)]) -> f64 {
         None => (0.0, 0.0),
     };
     if bound.is_infinite() {
-        return if value == bound { count } else { below };
+        return below;
     }
     below + (count - below) * (value - lower) / (bound - lower)
 }

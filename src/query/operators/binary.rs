@@ -74,6 +74,16 @@ impl<'q> Join<'q> {
         joined
     }
 
+    /// The steps at which the operator comes to something, be it that a comparison does not hold.
+    pub(super) fn matched(self, left: &Column, right: &Column) -> Steps {
+        if left.histograms.is_some() || right.histograms.is_some() || !self.operation.takes_numbers() {
+            return self.columns(left, right).matched;
+        }
+        let mut both = left.present.clone();
+        both.intersect(&right.present);
+        both
+    }
+
     /// As [`Join::columns`], of nothing but numbers.
     fn numbers(self, left: &Column, right: &Column) -> Joined {
         let operator = self.operation.operator;

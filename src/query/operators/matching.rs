@@ -49,7 +49,7 @@ pub(super) fn join<'q>(
         partners.iter_mut().for_each(|rows| rows.retain(|row| !columns[*row].is_empty()));
         matched.check_one_side(context, &columns, &partners, &one_keys, is_filled)?;
         if matching.group == Group::OneToOne {
-            matched.check_many_side(context, &columns, &partners, &many_keys)?;
+            matched.check_many_side(context, join, &columns, &partners, &many_keys)?;
         }
     }
     let (rows, pairs) = matched.rows(context, join, &partners, &many_keys)?.into_iter().unzip();
@@ -182,10 +182,12 @@ impl Matched<'_, '_> {
         ))
     }
 
-    /// Without `group_left` or `group_right` the other side may not have two rows in a match either.
+    /// Without `group_left` or `group_right` the other side may not have two rows in a match either, where both come to
+    /// something.
     fn check_many_side(
         &self,
         context: &Context<'_>,
+        join: Join<'_>,
         columns: &[Column],
         partners: &[Vec<usize>],
         keys: &[usize],
@@ -202,8 +204,10 @@ impl Matched<'_, '_> {
         for (row, key) in keys.iter().enumerate().filter(|(_, key)| crowded(**key)) {
             context.budget.check()?;
             let mut matched = Steps::none(steps);
-            partners[*key].iter().for_each(|partner| _ = matched.unite(&columns[*partner].occupied()));
-            matched.intersect(&self.many.source.column(row, &mut scratch)?.occupied());
+            let column = self.many.source.column(row, &mut scratch)?;
+            for partner in &partners[*key] {
+                matched.unite(&join.matched(&column, &columns[*partner]));
+            }
             if seen.entry(*key).or_insert_with(|| Steps::none(steps)).unite(&matched).is_some() {
                 return Err(QueryError::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",

@@ -39,6 +39,8 @@ pub(in crate::query) fn rollup<'q>(
     }
     let rows = windows.rows();
     let range_span = match range.input {
+        // Prometheus tells the place of the first argument, which here is not the range.
+        _ if function == Rollup::Quantile => parameters[0].1,
         RangeInput::Selector(_) => range.span,
         // Prometheus forgets where a subquery stands and tells the query's beginning.
         RangeInput::Subquery { .. } => Span { start: 0, end: 0 },

@@ -35,7 +35,29 @@ pub(crate) enum Point {
     Histogram { count: f64, sum: f64, buckets: Vec<(u8, [f64; 3])> },
 }
 
+impl Outcome {
+    /// A range query's in which there is nothing.
+    pub(crate) fn of_no_rows() -> Outcome {
+        Outcome::Rows { shape: "matrix".to_owned(), rows: Vec::new() }
+    }
+}
+
 impl Answer {
+    /// Appends the rows of an instant behind those before. Answers whether there are any to speak of.
+    pub(crate) fn append(&mut self, instant: Answer) -> bool {
+        let (Outcome::Rows { rows, .. }, Outcome::Rows { rows: next, .. }) = (&mut self.outcome, instant.outcome)
+        else {
+            return false;
+        };
+        for row in next {
+            match rows.binary_search_by(|known| known.labels.cmp(&row.labels)) {
+                Ok(index) => rows[index].points.extend(row.points),
+                Err(index) => rows.insert(index, row),
+            }
+        }
+        true
+    }
+
     /// Of what an engine in this process says.
     pub(crate) fn of_engine(answer: Result<query::Answer, QueryError>) -> Answer {
         let answer = match answer {

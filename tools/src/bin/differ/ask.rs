@@ -42,6 +42,21 @@ impl When {
     }
 }
 
+/// Reads an instant in seconds, or a range as `start,end,step`.
+pub(crate) fn when(text: &str) -> Result<When, String> {
+    let millis = |text: &str| match text.parse::<f64>() {
+        Ok(seconds) => Ok((seconds * 1000.0).round() as i64),
+        Err(error) => Err(format!("{text:?}: {error}")),
+    };
+    match text.split(',').collect::<Vec<_>>()[..] {
+        [at] => Ok(When::At { time_ms: millis(at)? }),
+        [start, end, step] => {
+            Ok(When::Over { start_ms: millis(start)?, end_ms: millis(end)?, step_ms: millis(step)?.max(1) })
+        }
+        _ => Err("seconds, or start,end,step".to_owned()),
+    }
+}
+
 /// Our side, in this process.
 pub(crate) struct Ours {
     engine: Engine,

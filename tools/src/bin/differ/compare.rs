@@ -3,44 +3,48 @@
 use std::collections::BTreeMap;
 
 use crate::answer::{Answer, Outcome, Point, Row};
-use crate::known::same_remark;
+use crate::known::{is_new, same_remark};
 
-/// By how much numbers may differ, relative to the larger.
+/// Functions and operators whose last bits the C library and Go have otherwise.
+pub(crate) const INEXACT: [&str; 12] =
+    ["sin(", "cos(", "tan(", "sinh(", "cosh(", "tanh(", "exp(", "ln(", "log2(", "log10(", " ^ ", " atan2 "];
+
+/// By how much numbers may differ.
 #[derive(Clone, Copy)]
-struct Allowed(f64);
-
-impl Allowed {
-    /// Sums and means differ in their last bits with the order of adding, and Prometheus keeps series that operators made
-    /// in a hash table, whose order it draws anew for each query: a billionth. Go's sine, power and the like differ from
-    /// the C library's in the last bit, which a sine of a large number, a remainder or a difference makes much larger.
-    fn of(query: &str) -> Allowed {
-        const INEXACT: [&str; 17] = [
-            "sin(",
-            "cos(",
-            "tan(",
-            "sinh(",
-            "cosh(",
-            "tanh(",
-            "exp(",
-            "ln(",
-            "log2(",
-            "log10(",
-            " ^ ",
-            " atan2 ",
-            "deriv(",
-            "predict_linear(",
-            "smoothing(",
-            "stdvar",
-            "stddev",
-        ];
-        Allowed(if INEXACT.iter().any(|part| query.contains(part)) { 1e-5 } else { 1e-9 })
-    }
+struct Allowed {
+    /// Of the larger.
+    share: f64,
+    /// Whether zero may have another sign.
+    signs_of_zero: bool,
 }
 
 impl Allowed {
+    /// Nothing, most of the time: the last bit and the sign of a zero count. But Go's sine, power and the like differ from
+    /// the C library's in the last bit, which a sine of a large number, a remainder or a difference makes much larger. A
+    /// sum or mean over series differs with the order of adding, and over several steps Prometheus keeps series in a hash
+    /// table, whose order it draws anew for each query, or it picked or relabelled them; a variance, which is without compensation, much more so. 3.14 adds
+    /// histograms up with compensated sums. And quantiles sort zeros of both signs, which are equal, as it happens.
+    fn of(query: &str, is_instant: bool) -> Allowed {
+        let has = |part: &str| query.contains(part);
+        let over_series = |names: &[&str]| {
+            names.iter().any(|name| [" (", " by", " without"].iter().any(|behind| has(&format!("{name}{behind}"))))
+        };
+        let reorders = ["label_", "limit", "sort", "topk", "bottomk", "count_values"].iter().any(|part| has(part));
+        let any_order = !is_instant || has(":") || reorders;
+        let of_histograms = (has("sum") || has("avg")) && (has("native") || has("mixed"));
+        let share = if INEXACT.iter().any(|part| has(part)) || any_order && over_series(&["stddev", "stdvar"]) {
+            1e-5
+        } else if of_histograms || any_order && over_series(&["sum", "avg"]) {
+            1e-9
+        } else {
+            0.0
+        };
+        Allowed { share, signs_of_zero: share > 0.0 || has("quantile") || has("mad_over_time") }
+    }
+
     /// Where the last bits differ, what should cancel out may leave some of them.
     fn absolute(self) -> f64 {
-        if self.0 > 1e-9 { 1e-12 } else { 0.0 }
+        if self.share > 1e-9 { 1e-12 } else { 0.0 }
     }
 }
 
@@ -48,8 +52,8 @@ impl Allowed {
 pub(crate) fn compare(query: &str, is_instant: bool, ours: &Answer, theirs: &Answer) -> Option<String> {
     let difference = outcomes(query, is_instant, &ours.outcome, &theirs.outcome);
     difference
-        .or_else(|| remarks(query, "warnings", &ours.warnings, &theirs.warnings))
-        .or_else(|| remarks(query, "infos", &ours.infos, &theirs.infos))
+        .or_else(|| remarks(query, is_instant, "warnings", &ours.warnings, &theirs.warnings))
+        .or_else(|| remarks(query, is_instant, "infos", &ours.infos, &theirs.infos))
 }
 
 fn outcomes(query: &str, is_instant: bool, ours: &Outcome, theirs: &Outcome) -> Option<String> {
@@ -63,7 +67,7 @@ fn outcomes(query: &str, is_instant: bool, ours: &Outcome, theirs: &Outcome) -> 
             if shape != wanted {
                 return Some(format!("shape: {shape}, not {wanted}"));
             }
-            rows(ours, theirs, Allowed::of(query)).or_else(|| order(query, is_instant, ours, theirs))
+            rows(ours, theirs, Allowed::of(query, is_instant)).or_else(|| order(query, is_instant, ours, theirs))
         }
     }
 }
@@ -122,11 +126,12 @@ fn alike(ours: &Point, theirs: &Point, allowed: Allowed) -> bool {
 }
 
 fn close(ours: f64, theirs: f64, allowed: Allowed) -> bool {
-    ours == theirs
+    ours == theirs && (ours != 0.0 || allowed.signs_of_zero || ours.is_sign_negative() == theirs.is_sign_negative())
         || ours.is_nan() && theirs.is_nan()
         || ours.is_finite()
             && theirs.is_finite()
-            && (ours - theirs).abs() <= allowed.absolute().max(allowed.0 * ours.abs().max(theirs.abs()))
+            && allowed.share > 0.0
+            && (ours - theirs).abs() <= allowed.absolute().max(allowed.share * ours.abs().max(theirs.abs()))
 }
 
 /// Whether the rows come in another order, where the language says which: values that are the same may be in any.
@@ -137,7 +142,7 @@ fn order(query: &str, is_instant: bool, ours: &[Row], theirs: &[Row]) -> Option<
         let differs = ours
             .iter()
             .zip(theirs)
-            .any(|(ours, theirs)| points(&ours.points, &theirs.points, Allowed::of(query)).is_some());
+            .any(|(ours, theirs)| points(&ours.points, &theirs.points, Allowed::of(query, is_instant)).is_some());
         return differs.then(|| "order: by value".to_owned());
     }
     let label = query.rsplit('"').nth(1).unwrap_or_default();
@@ -153,15 +158,17 @@ fn order(query: &str, is_instant: bool, ours: &[Row], theirs: &[Row]) -> Option<
 }
 
 /// At most 10 are told, drawn from all: then only whether there are any is compared.
-fn remarks(query: &str, what: &str, ours: &[String], theirs: &[String]) -> Option<String> {
+fn remarks(query: &str, is_instant: bool, what: &str, ours: &[String], theirs: &[String]) -> Option<String> {
     if ours.len().max(theirs.len()) >= 10 {
-        return (ours.is_empty() || theirs.is_empty()).then(|| format!("{what}: none on one side"));
+        let ours_are_new = ours.iter().all(|text| is_new(query, is_instant, text));
+        return (ours_are_new != theirs.is_empty()).then(|| format!("{what}: none on one side"));
     }
     // Of several pairs of types at one place Prometheus tells the last.
     let is_types = |text: &String| text.contains("incompatible sample types");
     let types_are_told = theirs.iter().any(is_types);
     let has_same = |one: &&String| theirs.iter().any(|other| same_remark(query, one, other));
-    let ours_alone = ours.iter().find(|one| !(has_same(one) || is_types(one) && types_are_told));
+    let is_odd = |one: &&String| !(is_new(query, is_instant, one) || has_same(one) || is_types(one) && types_are_told);
+    let ours_alone = ours.iter().find(is_odd);
     if let Some(text) = ours_alone {
         return Some(format!("{what}: ours alone: {text}"));
     }

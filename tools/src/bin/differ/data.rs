@@ -8,12 +8,12 @@ use dozor::storage::view::GivenSeries;
 
 use crate::dice::Dice;
 
-/// Where the data of seed 0 begin, in ms since 1970 UTC: 2010-01-01.
-const EPOCH_MS: i64 = 1_262_304_000_000;
+/// Where the data of seed 0 begin, in ms since 1970 UTC: 2000-01-01.
+const EPOCH_MS: i64 = 946_684_800_000;
 /// Between the data of one seed and of the next: more than any query looks back or ahead.
-const APART_MS: i64 = 10 * 86_400_000;
-/// Seeds after which their times come again.
-const SEEDS_APART: u64 = 900;
+const APART_MS: i64 = 3 * 86_400_000;
+/// Seeds after which their times come again; the last are of 2024, as a Prometheus takes nothing from the future.
+const SEEDS_APART: u64 = 3_000;
 /// How long the data of a seed are.
 pub(crate) const LENGTH_MS: i64 = 40 * 60_000;
 /// Between two scrapes.
@@ -135,7 +135,7 @@ impl Maker {
         let count = LENGTH_MS / SCRAPE_MS;
         let (mut from, mut to) = (0, count);
         if matches!(scrapes, Scrapes::Gappy) {
-            from = self.dice.between(0, count / 2);
+            from = self.dice.between(0, count / 3);
             to = self.dice.between(from + 10, count + 20).min(count);
         }
         let mut left_out = 0;
@@ -175,7 +175,7 @@ impl Maker {
         for (job, instance) in TARGETS {
             for path in ["/", "/cart"] {
                 for code in ["200", "500"] {
-                    let is_left_out = self.dice.chance(25);
+                    let is_left_out = self.dice.chance(15);
                     let scrapes = if self.dice.chance(30) { Scrapes::Gappy } else { Scrapes::Jittered };
                     let labels = [
                         ("__name__", "requests_total"),
@@ -226,7 +226,7 @@ impl Maker {
                 if dice.chance(10) { 0.0 } else { 1.0 }
             });
             let labels = [("__name__", "limit"), ("job", job), ("instance", instance)];
-            if self.dice.chance(30) {
+            if self.dice.chance(15) {
                 self.push(&labels, Vec::new());
             } else {
                 let level = (self.dice.below(40) as f64) - 5.0;
@@ -313,7 +313,7 @@ impl Maker {
                 ("native_gauge", Shape::Gauge),
             ] {
                 let labels = [("__name__", name), ("job", job), ("instance", instance)];
-                if self.dice.chance(30) {
+                if self.dice.chance(15) {
                     self.push(&labels, Vec::new());
                     continue;
                 }

@@ -10,7 +10,7 @@
 //! differ --prometheus http://127.0.0.1:9090 --seed 1 --for 60m
 //! ```
 //!
-//! Each seed has data of its own, ten days behind those of the seed before, and expressions of its own; when they are
+//! Each seed has data of its own, three days behind those of the seed before, and expressions of its own; when they are
 //! used up, the next seed follows.
 
 mod answer;
@@ -61,6 +61,12 @@ struct Options {
     /// The only expression of the seed to ask, by the number that a difference was printed with
     #[arg(long)]
     only: Option<usize>,
+    /// An expression to ask over the seed's data, in place of random ones: both answers are printed
+    #[arg(long, requires = "at")]
+    ask: Option<String>,
+    /// When to ask it: seconds since 1970, or start,end,step
+    #[arg(long, value_parser = ask::when)]
+    at: Option<ask::When>,
 }
 
 fn length(text: &str) -> Result<Duration, String> {

@@ -13,13 +13,13 @@ use dozor::clock::Clock;
 use dozor::storage::view::ReadView;
 
 use crate::Options;
-use crate::answer::Answer;
+use crate::answer::{Answer, Outcome};
 use crate::ask::{Ours, Server, When};
 use crate::compare::compare;
 use crate::data::{Data, LENGTH_MS, Seen};
 use crate::dice::Dice;
 use crate::grammar::Grammar;
-use crate::known::{known, settle};
+use crate::known::{Case, Known, Rules, known, settle};
 use crate::shrink::{Difference, shrink};
 use crate::term::{Kind, Term};
 use crate::wire;
@@ -30,6 +30,9 @@ pub(crate) struct Tally {
     asked: usize,
     failed_alike: usize,
     empty_alike: usize,
+    /// Series and points of answers that are alike.
+    series_alike: usize,
+    points_alike: usize,
     /// Where Prometheus gives another answer when it is asked again.
     unsteady: usize,
     /// Where Prometheus gives another answer over a range than at each of its steps.
@@ -48,6 +51,8 @@ impl Tally {
         self.asked += other.asked;
         self.failed_alike += other.failed_alike;
         self.empty_alike += other.empty_alike;
+        self.series_alike += other.series_alike;
+        self.points_alike += other.points_alike;
         self.unsteady += other.unsteady;
         self.torn += other.torn;
         self.left_out += other.left_out;
@@ -63,18 +68,29 @@ impl Tally {
 impl Display for Tally {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let seconds = self.took.as_secs_f64();
+        let share = |part: usize| 100.0 * part as f64 / self.asked.max(1) as f64;
         writeln!(
             out,
-            "{} queries of {} seeds ({} left out) in {seconds:.0} s ({:.0} a second); {} failed and {} were empty on both sides; {} on \
-             which Prometheus differs with itself, {} with its own instants",
+            "{} queries of {} seeds ({} left out) in {seconds:.0} s ({:.0} a second)",
             self.asked,
             self.seeds,
             self.left_out,
-            self.asked as f64 / seconds.max(0.001),
+            self.asked as f64 / seconds.max(0.001)
+        )?;
+        writeln!(
+            out,
+            "alike: {} failed ({:.1} %), {} were empty ({:.1} %), the rest had {} series with {} points",
             self.failed_alike,
+            share(self.failed_alike),
             self.empty_alike,
-            self.unsteady,
-            self.torn
+            share(self.empty_alike),
+            self.series_alike,
+            self.points_alike
+        )?;
+        writeln!(
+            out,
+            "Prometheus differs with itself on {}, and with its own instants on {}",
+            self.unsteady, self.torn
         )?;
         for (reason, count) in &self.known {
             writeln!(out, "known, {count}: {reason}")?;
@@ -105,47 +121,53 @@ impl Sides {
         Ok((ours, self.prometheus.ask(query, when).await?))
     }
 
-    /// Whether Prometheus's instants at the steps of a range are ours, and ours are our range: then its range is at odds
-    /// with its own instants.
-    async fn is_torn(&mut self, query: &str, when: When) -> anyhow::Result<bool> {
+    /// Whether Prometheus's instants at the steps of a range are ours, and ours together are our range: then its range
+    /// is at odds with its own instants.
+    async fn is_torn(&mut self, query: &str, when: When, range: &Answer) -> anyhow::Result<bool> {
         if ["start()", "end()"].iter().any(|word| query.contains(word)) {
             return Ok(false);
         }
         let times = when.steps_ms();
+        let mut together = Answer { outcome: Outcome::of_no_rows(), ..range.clone() };
         for time_ms in &times {
             let at = When::At { time_ms: *time_ms };
-            let (mut ours, mut theirs) = self.both(query, at).await?;
-            settle(&mut ours);
-            settle(&mut theirs);
-            if compare(query, true, &ours, &theirs).is_some() {
+            let (ours, theirs) = self.settled(query, at).await?;
+            if compare(query, true, &ours, &theirs).is_some() || !together.append(ours) {
                 return Ok(false);
             }
         }
-        Ok(!times.is_empty())
+        Ok(!times.is_empty() && compare(query, true, range, &together).is_none())
     }
 
-    /// What differs and is not known to, if anything.
-    pub(crate) async fn differ(&mut self, term: &Term, when: When) -> anyhow::Result<Option<String>> {
-        let query = term.to_string();
-        if term.kind == Kind::Matrix && !matches!(when, When::At { .. }) {
-            return Ok(None);
-        }
-        let (mut ours, mut theirs) = self.both(&query, when).await?;
+    async fn settled(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
+        let (mut ours, mut theirs) = self.both(query, when).await?;
         settle(&mut ours);
         settle(&mut theirs);
+        Ok((ours, theirs))
+    }
+
+    /// What both sides say to a question, and in what that differs.
+    pub(crate) async fn judge(&mut self, term: &Term, when: When, rules: Rules) -> anyhow::Result<Verdict> {
+        let query = term.to_string();
+        if term.kind == Kind::Matrix && !matches!(when, When::At { .. }) {
+            return Ok(Verdict::Alike);
+        }
+        let (ours, theirs) = self.settled(&query, when).await?;
         self.tally.asked += 1;
         let is_instant = matches!(when, When::At { .. });
         let Some(what) = compare(&query, is_instant, &ours, &theirs) else {
             self.tally.note_alike(&theirs);
-            return Ok(None);
+            return Ok(Verdict::Alike);
         };
-        if let Some(reason) = known(&query, is_instant, &what, &ours, &theirs) {
-            *self.tally.known.entry(reason).or_default() += 1;
-            return Ok(None);
+        let case = Case { query: &query, is_instant, what: &what, ours: &ours, theirs: &theirs };
+        match known(&case, rules) {
+            Some(Known::Surely(reason)) => return Ok(Verdict::Known(reason)),
+            Some(Known::Perhaps) => return Ok(Verdict::Suspected(what)),
+            None => {}
         }
-        if self.is_torn(&query, when).await? {
+        if self.is_torn(&query, when, &ours).await? {
             self.tally.torn += 1;
-            return Ok(None);
+            return Ok(Verdict::Alike);
         }
         for _ in 0..4 {
             let mut again = self.prometheus.ask(&query, when).await?;
@@ -154,19 +176,41 @@ impl Sides {
                 || compare(&query, is_instant, &ours, &again).is_none()
             {
                 self.tally.unsteady += 1;
-                return Ok(None);
+                return Ok(Verdict::Alike);
             }
         }
-        Ok(Some(what))
+        Ok(Verdict::Different(what))
     }
+
+    /// As [`Sides::judge`] of what is as small as it gets: known or not.
+    pub(crate) async fn judge_small(&mut self, term: &Term, when: When) -> anyhow::Result<Verdict> {
+        match self.judge(term, when, Rules::OfAny).await? {
+            Verdict::Suspected(_) => self.judge(term, when, Rules::OfSmall).await,
+            verdict => Ok(verdict),
+        }
+    }
+}
+
+/// What became of a question.
+pub(crate) enum Verdict {
+    Alike,
+    /// It differs, for this reason.
+    Known(&'static str),
+    /// It differs in what may be known: the smallest question that does so will tell.
+    Suspected(String),
+    /// It differs in this.
+    Different(String),
 }
 
 impl Tally {
     fn note_alike(&mut self, answer: &Answer) {
         match &answer.outcome {
-            crate::answer::Outcome::Failed { .. } => self.failed_alike += 1,
-            crate::answer::Outcome::Rows { rows, .. } if rows.is_empty() => self.empty_alike += 1,
-            crate::answer::Outcome::Rows { .. } => {}
+            Outcome::Failed { .. } => self.failed_alike += 1,
+            Outcome::Rows { rows, .. } if rows.is_empty() => self.empty_alike += 1,
+            Outcome::Rows { rows, .. } => {
+                self.series_alike += rows.len();
+                self.points_alike += rows.iter().map(|row| row.points.len()).sum::<usize>();
+            }
         }
     }
 }
@@ -182,7 +226,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Tally> {
         tally.add(run_seed(options, seed, &clock, until)?);
         tally.seeds += 1;
         seed += 1;
-        if options.only.is_some() {
+        if options.only.is_some() || options.ask.is_some() {
             break;
         }
     }
@@ -225,6 +269,15 @@ fn run_seed(options: &Options, seed: u64, clock: &Clock, until: Duration) -> any
     if let Some(what) = misread {
         println!("seed {seed} is left out, as the server does not read what was written: {what}");
         return Ok(Tally { left_out: 1, ..Tally::default() });
+    }
+    if let (Some(query), Some(when)) = (&options.ask, options.at) {
+        let server = |address| Server::new(address);
+        let tally = Tally::default();
+        let mut sides =
+            Sides { ours, dozor: dozor.map(server), prometheus: server(prometheus), tally, found: Vec::new() };
+        let (ours, theirs) = block_on(sides.both(query, when))??;
+        println!("ours:\n{ours}theirs:\n{theirs}");
+        return Ok(sides.tally);
     }
     let next = Arc::new(AtomicUsize::new(options.only.unwrap_or(0)));
     let end = options.only.map_or(options.expressions, |only| only + 1);
@@ -292,7 +345,11 @@ pub(crate) fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When;
     let dice = &mut grammar.dice;
     let moment_ms = |dice: &mut Dice| {
         let moment_ms = start_ms
-            + if dice.chance(90) { dice.between(0, LENGTH_MS) } else { dice.between(-120_000, LENGTH_MS + 420_000) };
+            + if dice.chance(94) {
+                dice.between(60_000, LENGTH_MS)
+            } else {
+                dice.between(-120_000, LENGTH_MS + 420_000)
+            };
         if dice.chance(50) { moment_ms / 15_000 * 15_000 } else { moment_ms }
     };
     let (at_ms, from_ms) = (moment_ms(dice), moment_ms(dice));
@@ -305,9 +362,20 @@ pub(crate) fn question(start_ms: i64, seed: u64, number: usize) -> (Term, [When;
 async fn one(sides: &mut Sides, start_ms: i64, seed: u64, number: usize) -> anyhow::Result<()> {
     let (term, times) = question(start_ms, seed, number);
     for when in times {
-        let Some(what) = sides.differ(&term, when).await? else { continue };
+        let what = match sides.judge(&term, when, Rules::OfAny).await? {
+            Verdict::Alike => continue,
+            Verdict::Known(reason) => {
+                *sides.tally.known.entry(reason).or_default() += 1;
+                continue;
+            }
+            Verdict::Suspected(what) | Verdict::Different(what) => what,
+        };
         let found = shrink(sides, Difference { term: term.clone(), when, what }).await?;
-        sides.found.push((number, found));
+        match sides.judge_small(&found.term, found.when).await? {
+            Verdict::Known(reason) => *sides.tally.known.entry(reason).or_default() += 1,
+            Verdict::Alike => sides.tally.unsteady += 1,
+            Verdict::Suspected(_) | Verdict::Different(_) => sides.found.push((number, found)),
+        }
     }
     Ok(())
 }
@@ -326,7 +394,7 @@ fn kind(found: &Difference) -> String {
 
 async fn tell(sides: &mut Sides, data: &Data, seed: u64, number: usize, found: &Difference) -> anyhow::Result<()> {
     let query = found.term.to_string();
-    if sides.differ(&found.term, found.when).await?.is_none() {
+    if !matches!(sides.judge_small(&found.term, found.when).await?, Verdict::Different(_)) {
         // Histograms of Prometheus 3.5 are at times another query's, when it answers several at once: now it is alone.
         sides.tally.unsteady += 1;
         return Ok(());

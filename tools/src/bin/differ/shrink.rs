@@ -1,7 +1,8 @@
 //! Making a difference smaller, as long as it stays.
 
 use crate::ask::When;
-use crate::run::Sides;
+use crate::known::Rules;
+use crate::run::{Sides, Verdict};
 use crate::term::Term;
 
 /// Most questions that go into it.
@@ -34,7 +35,8 @@ pub(crate) async fn shrink(sides: &mut Sides, mut found: Difference) -> anyhow::
                 return Ok(found);
             }
             left -= 1;
-            if let Some(what) = sides.differ(&term, when).await? {
+            let verdict = sides.judge(&term, when, Rules::OfAny).await?;
+            if let Verdict::Suspected(what) | Verdict::Different(what) = verdict {
                 smaller = Some(Difference { term, when, what });
                 break;
             }

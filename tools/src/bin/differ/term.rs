@@ -47,8 +47,17 @@ impl Term {
         Term { kind, parts }
     }
 
-    /// All that is this but for one thing left out or replaced by something smaller, the smallest first.
+    /// All that is this but for one thing left out or replaced by something smaller, and vectors within a scalar.
     pub(crate) fn smaller(&self) -> Vec<Term> {
+        let mut found = self.as_small();
+        if self.kind == Kind::Scalar {
+            self.within(Kind::Vector, &mut found);
+        }
+        found
+    }
+
+    /// As [`Term::smaller`], all of the same kind.
+    fn as_small(&self) -> Vec<Term> {
         let mut found = Vec::new();
         self.within(self.kind, &mut found);
         for (index, part) in self.parts.iter().enumerate() {
@@ -60,7 +69,7 @@ impl Term {
                     found.push(term);
                 }
                 Part::Term(inner) => {
-                    for smaller in inner.smaller() {
+                    for smaller in inner.as_small() {
                         let mut term = self.clone();
                         term.parts[index] = Part::Term(smaller);
                         found.push(term);

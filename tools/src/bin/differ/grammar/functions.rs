@@ -12,7 +12,7 @@ impl Grammar {
         }
         if self.dice.chance(50) {
             // Numbers as large as times are.
-            let inner = self.vector(depth - 1);
+            let inner = self.numbers(depth - 1);
             let factor = self.dice.pick(&["1e5", "1e7", "86400", "1e9", "-1e8"]);
             let name = Part::Text(format!("{name}("));
             return Term {
@@ -30,8 +30,10 @@ impl Grammar {
             let range = self.range(Some(holds));
             return Term::call(Kind::Vector, name, vec![range]);
         }
-        let matrix = self.matrix(depth);
-        match self.dice.below(10) {
+        let way = self.dice.below(10);
+        let of_numbers = matches!(way, 0..=2) || self.dice.chance(60);
+        let matrix = if of_numbers { self.of_numbers(|grammar| grammar.matrix(depth)) } else { self.matrix(depth) };
+        match way {
             0 => {
                 let q = self.parameter(&["0", "0.1", "0.5", "0.9", "1", "-1", "2", "NaN"]);
                 Term::call(Kind::Vector, "quantile_over_time", vec![q, matrix])
@@ -45,7 +47,8 @@ impl Grammar {
                 let trend = self.parameter(&["0.1", "0.5", "0.9", "0.3"]);
                 Term::call(Kind::Vector, "double_exponential_smoothing", vec![matrix, smoothing, trend])
             }
-            _ => Term::call(Kind::Vector, self.dice.pick(OVER), vec![matrix]),
+            3 if self.dice.chance(60) => Term::call(Kind::Vector, self.dice.pick(OVER), vec![matrix]),
+            _ => Term::call(Kind::Vector, self.dice.pick(&OVER[1..]), vec![matrix]),
         }
     }
 
@@ -62,17 +65,22 @@ impl Grammar {
     pub(super) fn aggregation(&mut self, depth: usize) -> Term {
         let (name, parameter) = match self.dice.weighted(&[60, 12, 12, 5, 6, 5]) {
             0 => (self.dice.pick(AGGREGATIONS), None),
-            1 => (self.dice.pick(&["topk", "bottomk"]), Some(self.parameter(&["1", "2", "3", "5", "0", "-1", "1.9"]))),
+            1 => (
+                self.dice.pick(&["topk", "bottomk"]),
+                Some(self.parameter(&["1", "2", "3", "5", "1", "2", "4", "0", "-1", "1.9"])),
+            ),
             2 => ("quantile", Some(self.parameter(&["0", "0.1", "0.5", "0.9", "1", "-1", "2", "NaN"]))),
             3 => {
                 let label = self.dice.pick(&["value", "job", "v"]);
                 ("count_values", Some(Term::text(Kind::Text, format!("\"{label}\""))))
             }
-            4 => ("limitk", Some(self.parameter(&["1", "2", "3", "0", "100"]))),
+            4 => ("limitk", Some(self.parameter(&["1", "2", "3", "2", "5", "0", "100"]))),
             _ => ("limit_ratio", Some(self.parameter(&["0.1", "0.5", "-0.5", "1", "-0.9", "0"]))),
         };
         let grouping = self.grouping();
-        let inner = self.vector(depth - 1);
+        let takes_histograms =
+            ["sum", "avg", "count", "group", "count_values", "limitk", "limit_ratio"].contains(&name);
+        let inner = if takes_histograms { self.vector(depth - 1) } else { self.numbers(depth - 1) };
         let mut parts = vec![Part::Text(name.to_owned())];
         parts.extend(grouping.map(Part::Optional));
         parts.push(Part::Text(" (".to_owned()));
@@ -103,7 +111,10 @@ impl Grammar {
     }
 
     pub(super) fn of_histograms(&mut self, depth: usize) -> Term {
-        let inner = match self.dice.below(6) {
+        let way = self.dice.below(5);
+        // Buckets of numbers are for quantiles and fractions alone.
+        let takes_buckets = way < 4 || self.dice.chance(5);
+        let inner = match self.dice.weighted(if takes_buckets { &[4, 4, 4, 3, 3, 1] } else { &[4, 4, 0, 0, 3, 1] }) {
             0 => self.selector(Some(Holds::Native)),
             1 => {
                 let range = self.range(Some(Holds::Native));
@@ -134,12 +145,12 @@ impl Grammar {
             }
             _ => self.vector(depth - 1),
         };
-        match self.dice.below(4) {
+        match way {
             0 | 1 => {
                 let q = self.parameter(&["0", "0.1", "0.5", "0.9", "0.99", "1", "-1", "2", "NaN", "1e-6"]);
                 Term::call(Kind::Vector, "histogram_quantile", vec![q, inner])
             }
-            2 => {
+            2 | 3 => {
                 let lower = self.parameter(&["0", "-Inf", "0.1", "-1", "1", "0.0005"]);
                 let upper = self.parameter(&["1", "+Inf", "0.5", "10", "0.7", "NaN"]);
                 Term::call(Kind::Vector, "histogram_fraction", vec![lower, upper, inner])
@@ -149,9 +160,9 @@ impl Grammar {
     }
 
     pub(super) fn limited(&mut self, depth: usize) -> Term {
-        let inner = self.vector(depth - 1);
-        let bounds = [0, 1].map(|_| self.parameter(&["0", "1", "-5", "10", "100", "0.5", "NaN"]));
-        let [first, second] = bounds;
+        let inner = self.numbers(depth - 1);
+        let first = self.parameter(&["0", "1", "-5", "10", "0.5", "-100", "NaN"]);
+        let second = self.parameter(&["1", "10", "100", "1000", "20", "0.5", "NaN"]);
         match self.dice.below(4) {
             0 => Term::call(Kind::Vector, "clamp", vec![inner, first, second]),
             1 => Term::call(Kind::Vector, "clamp_min", vec![inner, first]),
@@ -163,6 +174,8 @@ impl Grammar {
     pub(super) fn info(&mut self, depth: usize) -> Term {
         let inner = self.vector(depth - 1);
         let data = self.dice.pick(&[
+            "",
+            "",
             "",
             ", {version=~\".+\"}",
             ", {env=\"prod\"}",

@@ -16,11 +16,22 @@ pub(crate) struct Grammar {
     pub(crate) start_ms: i64,
     /// Subqueries that the one in hand is within.
     within: usize,
+    /// What is wanted of the metrics, so that what is around them has something to do.
+    wanted: Wanted,
+}
+
+/// What metrics are chosen from.
+#[derive(Clone, Copy, Default)]
+struct Wanted {
+    /// Those of numbers, as most functions take no native histograms.
+    numbers: bool,
+    /// Those with a job, so that two sides of an operator match.
+    job: bool,
 }
 
 impl Grammar {
     pub(crate) fn new(dice: Dice, start_ms: i64) -> Grammar {
-        Grammar { dice, start_ms, within: 0 }
+        Grammar { dice, start_ms, within: 0, wanted: Wanted::default() }
     }
 
     /// An expression for a range query, or for an instant one.
@@ -63,10 +74,31 @@ impl Grammar {
                 self.joined(Kind::Scalar, left, vec![Part::Text(operator)], right)
             }
             _ => {
-                let inner = self.vector(depth - 1);
+                // More than one number is none.
+                let inner = if self.dice.chance(60) {
+                    let inner = self.numbers(depth - 1);
+                    let name = format!("{} (", self.dice.pick(&["sum", "max", "count", "avg", "quantile by () (0.5,"]));
+                    let parts = vec![Part::Text(name), Part::Term(inner), Part::Text(")".to_owned())];
+                    Term { kind: Kind::Vector, parts }
+                } else {
+                    self.numbers(depth - 1)
+                };
                 Term::call(Kind::Scalar, "scalar", vec![inner])
             }
         }
+    }
+
+    /// What `make` makes of numbers, mostly.
+    fn of_numbers(&mut self, make: impl FnOnce(&mut Grammar) -> Term) -> Term {
+        let before = self.wanted;
+        self.wanted.numbers |= self.dice.chance(88);
+        let term = make(self);
+        self.wanted = before;
+        term
+    }
+
+    fn numbers(&mut self, depth: usize) -> Term {
+        self.of_numbers(|grammar| grammar.vector(depth))
     }
 
     /// A parameter: mostly of the kind that it should be.
@@ -108,7 +140,8 @@ impl Grammar {
             0 => self.selector(None),
             1 => {
                 let name = self.dice.pick(EACH);
-                self.of_vector(name, depth)
+                let inner = self.numbers(depth - 1);
+                Term::call(Kind::Vector, name, vec![inner])
             }
             2 => self.over_time(depth),
             3 => self.aggregation(depth),
@@ -120,9 +153,10 @@ impl Grammar {
             9 => self.limited(depth),
             10 => {
                 let name = self.dice.pick(&["sort", "sort_desc"]);
-                self.of_vector(name, depth)
+                let inner = self.numbers(depth - 1);
+                Term::call(Kind::Vector, name, vec![inner])
             }
-            11 => self.of_vector("absent", depth),
+            11 => self.absent(depth),
             12 => self.of_vector("timestamp", depth),
             13 => self.calendar(depth),
             14 => self.signed(Kind::Vector, depth),
@@ -139,6 +173,25 @@ impl Grammar {
                 Term { kind: Kind::Vector, parts }
             }
         }
+    }
+
+    /// Mostly of what is not there.
+    fn absent(&mut self, depth: usize) -> Term {
+        if self.dice.chance(30) {
+            return self.of_vector("absent", depth);
+        }
+        let metric = self.metric(None);
+        let count = self.dice.below(3);
+        let matchers: Vec<String> = (0..count).map(|_| self.matcher(metric)).collect();
+        let name = self.dice.pick(&["nothing", "no_such_metric"]);
+        let mut parts = vec![Part::Text(name.to_owned()), Part::Optional(format!("{{{}}}", matchers.join(", ")))];
+        let mut function = "absent";
+        if self.dice.chance(40) {
+            parts.push(Part::Text("[2m]".to_owned()));
+            function = "absent_over_time";
+        }
+        let kind = if function == "absent" { Kind::Vector } else { Kind::Matrix };
+        Term::call(Kind::Vector, function, vec![Term { kind, parts }])
     }
 
     fn of_vector(&mut self, name: &str, depth: usize) -> Term {

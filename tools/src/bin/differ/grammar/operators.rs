@@ -10,36 +10,55 @@ impl Grammar {
             return self.dice.pick(ARITHMETIC).to_owned();
         }
         let operator = self.dice.pick(COMPARISONS);
-        if self.dice.chance(35) { format!("{operator} bool") } else { operator.to_owned() }
+        let is_exact = operator == "==";
+        if self.dice.chance(if is_exact { 80 } else { 45 }) { format!("{operator} bool") } else { operator.to_owned() }
     }
 
     pub(super) fn with_scalar(&mut self, depth: usize) -> Term {
         let operator = self.operator();
-        let (vector, scalar) = (self.vector(depth - 1), self.scalar(depth - 1));
+        // Of histograms there are products only.
+        let vector = if operator == "*" { self.vector(depth - 1) } else { self.numbers(depth - 1) };
+        let scalar = if self.dice.chance(40) {
+            Term::text(Kind::Scalar, self.dice.pick(&["0", "1", "2", "10", "20", "100", "1000"]))
+        } else {
+            self.scalar(depth - 1)
+        };
         let (left, right) = if self.dice.chance(65) { (vector, scalar) } else { (scalar, vector) };
         self.joined(Kind::Vector, left, vec![Part::Text(format!(" {operator} "))], right)
     }
 
     pub(super) fn between_vectors(&mut self, depth: usize) -> Term {
         let operator = self.operator();
-        let shape = self.dice.below(10);
+        let shape = self.dice.weighted(&[28, 20, 20, 18, 14]);
+        let before = self.wanted;
+        self.wanted.job |= self.dice.chance(85);
+        let term = self.matched(depth, &operator, shape);
+        self.wanted = before;
+        term
+    }
+
+    fn matched(&mut self, depth: usize, operator: &str, shape: usize) -> Term {
         let (left, right, matching) = match shape {
-            0 | 1 => {
+            0 => {
                 // Both sides grouped alike.
-                let grouping = self.grouping().unwrap_or_default();
+                let grouping = match self.dice.below(4) {
+                    0 => self.grouping().unwrap_or_default(),
+                    _ => self.dice.pick(&["", " by (job)", " by ()", " by (job, missing)"]).to_owned(),
+                };
                 let mut side = || {
                     let name = self.dice.pick(AGGREGATIONS);
-                    let inner = self.vector(depth.saturating_sub(2));
+                    let inner = self.numbers(depth.saturating_sub(2));
                     let parts =
                         vec![Part::Text(format!("{name}{grouping} (")), Part::Term(inner), Part::Text(")".to_owned())];
                     Term { kind: Kind::Vector, parts }
                 };
                 (side(), side(), String::new())
             }
-            2 | 3 => {
+            1 => {
                 // Many of one metric to one of another.
-                let many = self.wrapped(&["temperature", "requests_total", "up", "native"]);
-                let one = self.wrapped(&["limit", "up", "target_info", "native"]);
+                let native = self.dice.chance(12);
+                let many = self.wrapped(if native { &["native"] } else { &["temperature", "requests_total", "up"] });
+                let one = self.wrapped(if native { &["native", "up"] } else { &["limit", "up", "target_info"] });
                 let include = self.dice.some(&["version", "env", "missing", "zone"], 20).join(", ");
                 let on = self.dice.pick(&["on (job, instance)", "ignoring (zone, path, code, version, env)"]);
                 if self.dice.chance(60) {
@@ -48,18 +67,20 @@ impl Grammar {
                     (one, many, format!(" {on} group_right ({include})"))
                 }
             }
-            4 | 5 => {
-                let (left, right) =
-                    (self.wrapped(&["limit", "up", "native"]), self.wrapped(&["up", "limit", "native_any"]));
+            2 => {
+                let native = self.dice.chance(20);
+                let left = self.wrapped(if native { &["native"] } else { &["limit", "up"] });
+                let right = self.wrapped(if native { &["native_any", "up"] } else { &["up", "limit"] });
                 (
                     left,
                     right,
                     self.dice.pick(&["", " on (job, instance)", " ignoring (zone)", " ignoring ()"]).to_owned(),
                 )
             }
-            6 => {
+            3 => {
                 let one = self.vector(depth - 1);
-                (one.clone(), one, self.matching())
+                let matching = if self.dice.chance(70) { String::new() } else { self.matching() };
+                (one.clone(), one, matching)
             }
             _ => (self.vector(depth - 1), self.vector(depth - 1), self.matching()),
         };
@@ -100,7 +121,7 @@ impl Grammar {
     }
 
     pub(super) fn set(&mut self, depth: usize) -> Term {
-        let operator = self.dice.pick(SETS);
+        let operator = SETS[self.dice.weighted(&[3, 5, 2])];
         let (left, right) = (self.vector(depth - 1), self.vector(depth - 1));
         let labels = self.dice.some(&["job", "instance", "missing"], 40).join(", ");
         let matching = match self.dice.below(3) {

@@ -62,7 +62,7 @@ pub(super) const RANGES: &[&str] = &[
 pub(super) const SUBQUERY_RANGES: &[&str] = &["1s", "15s", "30s", "1m", "61s", "2m", "3m7s", "5m", "8m"];
 pub(super) const SUBQUERY_STEPS: &[&str] = &["", "5s", "7s", "13s", "15s", "15001ms", "30s", "1m", "61s", "2m"];
 pub(super) const OFFSETS: &[&str] =
-    &["1ms", "5s", "15s", "59s", "1m", "4m59s", "5m", "10m", "1h", "-1ms", "-7s", "-1m", "-5m", "-20m"];
+    &["1ms", "5s", "15s", "59s", "1m", "1m7s", "4m59s", "5m", "10m", "1h", "-1ms", "-7s", "-30s", "-1m", "-5m", "-20m"];
 pub(super) const NUMBERS: &[&str] = &[
     "0",
     "1",

@@ -1,0 +1,287 @@
+//! What is known, each with its reason.
+
+use super::{Case, Rule, fails};
+use crate::answer::{Point, Row};
+use crate::compare::INEXACT;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        reason: "3.5 panics over some histograms, and breaks the connection off or says so",
+        may_be: |case| fails(case.theirs, "broke off") || fails(case.theirs, "runtime error"),
+        is: |_| true,
+    },
+    Rule {
+        reason: "3.5 reads no buckets where only counts and sums are wanted: what has other buckets is added up, and a reset \
+                 that only buckets show is none",
+        may_be: |case| case.asks_any(&OF_COUNTS) && case.differs_in(&["labels", "times: ours alone None", "value"]),
+        is: |case| {
+            let mixes = case.ours.warnings.iter().any(|text| text.contains("exponential and custom"));
+            let resets = case.asks_any(&["rate(", "increase(", "resets("]) && case.differs_in(&["value", "labels"]);
+            case.asks_native() && (mixes || resets)
+        },
+    },
+    Rule {
+        reason: "a counter whose counts are not numbers, or below zero, starts anew where its empty buckets do, and Prometheus \
+                 has more of those",
+        may_be: |case| case.asks("resets(") && case.asks_any(&["-", "*", "/"]) && case.asks_native(),
+        is: |case| {
+            let computed = case.asks_any(&["-native", "-mixed", " * ", " / "]);
+            case.begins(&["resets("]) && computed && case.asks(":") && case.differs_in(&["value"])
+        },
+    },
+    Rule {
+        reason: "3.14 drops the sum or difference of histograms whose hints of resets contradict each other",
+        may_be: |case| contradicts(case) && case.differs_in(&["labels: theirs alone", "times", "value"]),
+        is: |case| case.asks_any(&[" - ", " + "]),
+    },
+    Rule {
+        reason: "3.5 looks for doubled matches only where the comparison holds",
+        may_be: |case| case.ours_fails("multiple matches for labels") && case.filters(),
+        is: |_| true,
+    },
+    Rule {
+        reason: "3.5 does not look at the parameter of an aggregation over nothing",
+        may_be: |case| case.ours_fails("overflows int64") || case.ours_fails("value is NaN"),
+        is: |case| {
+            let nothing = case.begins(&TAKES_ONE) && case.their_rows().is_empty();
+            nothing || case.asks(":") && case.asks_any(&TAKES_ONE)
+        },
+    },
+    Rule {
+        reason: "3.5 gives NaN for a fraction of a classic histogram from within its lowest bucket",
+        may_be: |case| case.asks("histogram_fraction(") && case.asks_any(&["latency", "le"]),
+        is: |case| case.begins(&["histogram_fraction("]) && case.what.contains(", not NaN"),
+    },
+    Rule {
+        reason: "info() of 3.5 drops series that have the wanted labels already, or neither job nor instance",
+        may_be: |case| case.asks("info(") && case.asks("{"),
+        is: |case| {
+            let is_one_of_ours = |row: &Row| case.our_rows().iter().any(|ours| ours.labels == row.labels);
+            case.begins(&["info("]) && case.asks(", {") && case.their_rows().iter().all(is_one_of_ours)
+        },
+    },
+    Rule {
+        reason: "info() of 3.5 reads the info series as of the query's time and no further back than a window in it, and takes \
+                 another's where one is missing at a step",
+        may_be: |case| case.asks("info(") && case.asks_any(&["offset", "@", "["]),
+        is: |case| differs_in_info_alone(case) || case.asks(":") && case.differs_in(&["labels", "times", "value"]),
+    },
+    Rule {
+        reason: "3.5 refuses relabelled series of the same labels even if they are not there at the same steps",
+        may_be: |case| case.theirs_fails("same labelset") && (!case.is_instant || case.asks(":")),
+        is: |case| case.asks_any(&["label_replace(", "label_join("]),
+    },
+    Rule {
+        reason: "Prometheus keeps empty buckets of other samples in a histogram, which show where all become NaN",
+        may_be: |case| ["{count:NaN", "{count:inf", "{count:-inf"].iter().any(|part| case.what.contains(part)),
+        is: |case| case.differs_in(&["value"]) && case.asks_any(&[" * ", " / "]),
+    },
+    Rule {
+        reason: "3.5 does not stop extrapolating histograms at zero, which gauges and what is computed run into",
+        may_be: |case| case.asks_any(&["rate(", "increase("]) && (case.asks("native_gauge") || case.asks(":")),
+        is: |case| case.begins(&["rate(", "increase("]) && is_scaled_up(case),
+    },
+    Rule {
+        reason: "3.14 adds histograms up with compensated sums: where the last digits are written, rounded or all that is \
+                 left, that shows",
+        may_be: |case| {
+            let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values"]) || case.asks_any(&ROUNDS);
+            shows && case.asks_any(&["avg", "sum"]) && case.asks_native()
+        },
+        is: |case| case.differs_in(&["labels", "value", "times"]),
+    },
+    Rule {
+        reason: "the C library's powers, sines and the like differ from Go's in the last bits: what is written with all digits, \
+                 rounded, compared, or a sine of something large, shows that",
+        may_be: |case| {
+            let shows = case.asks_any(&[" % ", "count_values"]) || case.asks_any(&ROUNDS) || case.asks_any(&COMPARES);
+            let inexact: usize = INEXACT.iter().map(|part| case.query.matches(part).count()).sum();
+            let tells = case.differs_in(&["warnings: ours alone: PromQL warning: quantile value should be", RATIO]);
+            let by_value = case.differs_in(&["value", "labels", "times"]);
+            (by_value || tells) && (inexact > 1 || inexact > 0 && (shows || tells))
+        },
+        is: |_| true,
+    },
+    Rule {
+        reason: "3.14 takes a histogram times a negative number for a gauge",
+        may_be: |case| {
+            case.what.contains("ours alone") && case.what.contains("not a counter")
+                || case.what.contains("theirs alone") && case.what.contains("not a gauge")
+        },
+        is: |case| case.asks("-") && case.asks(":") && case.asks_native(),
+    },
+    Rule {
+        reason: "Prometheus forgets the offset of timestamp(x @ t offset o)",
+        may_be: |case| case.asks("timestamp(") && case.asks("@") && case.asks("offset"),
+        is: |case| {
+            case.begins(&["timestamp("]) && case.query.matches('(').count() - case.query.matches("()").count() == 1
+        },
+    },
+    Rule {
+        reason: "two equal histograms are a change to Prometheus where only one of them was given empty buckets of others",
+        may_be: |case| case.asks("changes(") && case.asks_native(),
+        is: |case| case.begins(&["changes("]) && case.differs_in(&["value"]),
+    },
+    Rule {
+        reason: "Go on x86-64 takes for infinite what is just below the largest number",
+        may_be: |case| {
+            let limit = ["not inf", "not 0.0", "not -0.0", "not -inf"].iter().any(|part| case.what.contains(part));
+            limit && case.asks_any(&["sinh(", "cosh(", "exp("])
+        },
+        is: |_| true,
+    },
+    Rule {
+        reason: "Prometheus does not resolve start() and end() in the parameter of an aggregation",
+        may_be: |case| case.asks_any(&TAKES_ONE) && case.asks_any(&["@ start()", "@ end()"]),
+        is: |case| case.begins(&TAKES_ONE) && arguments(case.query).first().is_some_and(|first| first.contains("@ ")),
+    },
+    Rule {
+        reason: "Prometheus asks for the parameter of an aggregation once if what is aggregated is the same at all steps",
+        may_be: |case| {
+            let of_steps = !case.is_instant || case.asks(":");
+            of_steps && case.asks_any(&TAKES_ONE) && case.asks_any(&["vector(", "@"])
+        },
+        is: |case| {
+            let last = arguments(case.query).pop().unwrap_or_default();
+            case.begins(&TAKES_ONE) && (last.starts_with("vector(") || last.contains("@ "))
+        },
+    },
+    Rule {
+        reason: "of the parameters of several steps that are out of range, each version tells others",
+        may_be: |case| {
+            let of_steps = !case.is_instant || case.asks(":");
+            of_steps && case.differs_in(&["warnings: ours alone: PromQL warning: quantile value should be", RATIO])
+        },
+        is: |case| case.ours.warnings.len() == case.theirs.warnings.len() || case.asks("quantile"),
+    },
+    Rule {
+        reason: "Prometheus puts matchers into another order while it reads, and absent() of a label twice goes by that",
+        may_be: |case| case.asks("absent") && case.differs_in(&["labels"]),
+        is: |case| names_a_label_twice(case.query),
+    },
+    Rule {
+        reason: "a quantile of counts below zero is that of the last bucket, be it one of Prometheus's empty ones",
+        may_be: |case| case.asks("histogram_quantile(") && case.asks_native() && case.asks("-"),
+        is: |case| case.begins(&["histogram_quantile("]) && case.differs_in(&["value"]),
+    },
+    Rule {
+        reason: "equal numbers come in another order out of relabelling, of Go's sorting, which is not stable, of a heap, and of \
+                 an aggregation, whose groups come in the order of the series that are there",
+        may_be: |case| {
+            let reorders = ["label_", "limit_ratio", "sort", "k (", "k by", "k without", " by (", " without ("];
+            let parts: usize = reorders.iter().map(|part| case.query.matches(part).count()).sum();
+            case.asks_any(&CHOOSE) && parts > 1 && case.differs_in(&["labels"])
+        },
+        is: |case| case.begins(&CHOOSE) && has_the_same_values(case),
+    },
+    Rule {
+        reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, if the subquery happens to start at the query's",
+        may_be: |case| case.asks(":") && case.asks("@") && case.asks("offset"),
+        is: |case| is_shifted_subquery_of_fixed(case.query),
+    },
+    Rule {
+        reason: "Prometheus evaluates a subquery at moments that are in no window, and remarks upon them or fails there",
+        may_be: |case| {
+            case.has_idle_moments() && case.differs_in(&["warnings: theirs", "infos: theirs", "error: theirs alone"])
+        },
+        is: |_| true,
+    },
+];
+
+const OF_COUNTS: [&str; 3] = ["histogram_count(", "histogram_sum(", "histogram_avg("];
+const TAKES_ONE: [&str; 5] = ["quantile", "limitk", "limit_ratio", "topk", "bottomk"];
+const ROUNDS: [&str; 10] =
+    ["floor(", "ceil(", "round(", "minute(", "hour(", "day_of", "days_in", "month(", "year(", "sgn("];
+const COMPARES: [&str; 6] = [" == ", " != ", " < ", " > ", " <= ", " >= "];
+const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
+const RATIO: &str = "warnings: ours alone: PromQL warning: ratio value should be";
+
+/// What a call is given, as it is written.
+fn arguments(query: &str) -> Vec<String> {
+    let inside = query.split_once('(').map_or("", |(_, behind)| behind).trim_end_matches(')');
+    let (mut depth, mut found) = (0, vec![String::new()]);
+    for letter in inside.chars() {
+        match letter {
+            '(' | '{' => depth += 1,
+            ')' | '}' => depth -= 1,
+            _ => {}
+        }
+        match letter {
+            ',' if depth == 0 => found.push(String::new()),
+            ' ' if found.last().is_some_and(String::is_empty) => {}
+            _ => found.iter_mut().last().into_iter().for_each(|last| last.push(letter)),
+        }
+    }
+    found
+}
+
+fn contradicts(case: &Case<'_>) -> bool {
+    case.ours.warnings.iter().any(|text| text.contains("conflicting counter resets"))
+}
+
+/// Whether the values are the same, if they count: only the labels are others'.
+fn has_the_same_values(case: &Case<'_>) -> bool {
+    let values = |rows: &[Row]| {
+        let points = rows.iter().flat_map(|row| &row.points).map(|(time_ms, point)| (*time_ms, point.to_string()));
+        let mut all: Vec<_> = points.collect();
+        all.sort();
+        all
+    };
+    let (ours, theirs) = (values(case.our_rows()), values(case.their_rows()));
+    if case.begins(&["limitk"]) { ours.len() == theirs.len() } else { ours == theirs }
+}
+
+/// Whether the rows are the same but for the labels that only the info series have.
+fn differs_in_info_alone(case: &Case<'_>) -> bool {
+    let bare = |rows: &[Row]| {
+        let mut all: Vec<_> = rows.iter().map(|row| row.labels.clone()).collect();
+        all.iter_mut().for_each(|labels| labels.retain(|name, _| name != "version" && name != "env"));
+        all.sort();
+        all.dedup();
+        all
+    };
+    bare(case.our_rows()) == bare(case.their_rows())
+}
+
+/// Whether all histograms of a row are theirs made smaller, each by one factor.
+fn is_scaled_up(case: &Case<'_>) -> bool {
+    case.our_rows().iter().zip(case.their_rows()).all(|(ours, theirs)| {
+        let pairs = ours.points.iter().zip(&theirs.points);
+        pairs.into_iter().all(|((_, ours), (_, theirs))| match (ours, theirs) {
+            (
+                Point::Histogram { count, buckets, .. },
+                Point::Histogram { count: their_count, buckets: their_buckets, .. },
+            ) => {
+                let factor = their_count / count;
+                let scaled = |(ours, theirs): (&(u8, [f64; 3]), &(u8, [f64; 3]))| {
+                    (ours.1[2] * factor - theirs.1[2]).abs() <= theirs.1[2].abs() * 1e-9
+                };
+                factor >= 1.0 - 1e-9
+                    && buckets.len() == their_buckets.len()
+                    && buckets.iter().zip(their_buckets).all(scaled)
+            }
+            (Point::Number(_), Point::Number(_)) => true,
+            _ => false,
+        })
+    })
+}
+
+/// Whether one selector has two matchers of one label.
+fn names_a_label_twice(query: &str) -> bool {
+    query.split('{').skip(1).filter_map(|rest| rest.split('}').next()).any(|inside| {
+        let name = |matcher: &str| matcher.split(['=', '!']).next().unwrap_or_default().trim().to_owned();
+        let names: Vec<String> = inside.split(',').map(name).collect();
+        names.iter().enumerate().any(|(index, name)| names[..index].contains(name))
+    })
+}
+
+/// Whether a subquery has an offset of its own, and an `@` within.
+fn is_shifted_subquery_of_fixed(query: &str) -> bool {
+    query.match_indices(')').any(|(at, _)| {
+        let behind = &query[at + 1..];
+        let Some((window, modifiers)) = behind.strip_prefix('[').and_then(|behind| behind.split_once(']')) else {
+            return false;
+        };
+        window.contains(':') && modifiers.trim_start().starts_with("offset") && query[..at].contains('@')
+    })
+}
