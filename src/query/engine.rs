@@ -7,10 +7,11 @@ use super::budget::{Budget, Cancelled, Limits};
 use super::cache::{AnswerCache, CacheFigures, Key, Part, reaches_back_only};
 use super::column::{Column, Element, Grid};
 use super::error::QueryError;
-use super::eval::{Context, Evaluated, ResetsWanted, Scalar, evaluate};
+use super::eval::{Context, Evaluated, Scalar, Scene, evaluate};
 use super::lower::{self, Frame};
 use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
+use super::repeated::Repeated;
 use super::syntax::{self, Edges};
 use super::table::{Scratch, Table};
 use super::usage::Usage;
@@ -26,6 +27,7 @@ pub struct Engine {
     clock: Clock,
     delays_names: bool,
     cache: Option<Arc<AnswerCache>>,
+    shares_parts: bool,
 }
 
 /// What one request asks for beside the query.
@@ -118,7 +120,7 @@ pub fn parse_matchers(selector: &str) -> Result<Vec<Matcher>, QueryError> {
 impl Engine {
     /// An engine that measures its queries' time by `clock`.
     pub fn new(limits: Limits, clock: Clock) -> Engine {
-        Engine { limits, clock, delays_names: false, cache: None }
+        Engine { limits, clock, delays_names: false, cache: None, shares_parts: true }
     }
 
     /// Whether functions leave the metric's name on until the end of the query, so that it can be grouped by. Prometheus
@@ -130,6 +132,12 @@ impl Engine {
     /// With at most so many bytes of answers kept, to go on from when they are asked for again. 0: none are.
     pub fn caching(self, bytes_max: usize) -> Engine {
         Engine { cache: (bytes_max > 0).then(|| Arc::new(AnswerCache::new(bytes_max))), ..self }
+    }
+
+    /// Whether a part that stands in a query more than once is evaluated once.
+    #[cfg(test)]
+    pub(super) fn sharing_parts(self, shares_parts: bool) -> Engine {
+        Engine { shares_parts, ..self }
     }
 
     /// How often answers were used again.
@@ -147,7 +155,7 @@ impl Engine {
         let time_ms = bounded_ms(time_ms)?;
         let frame = Frame { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
         let plan = self.prepare(query, frame, options)?;
-        self.run(view, query, Grid::instant(time_ms), frame, options, |context| match &plan.node {
+        self.run(view, (query, &plan), Grid::instant(time_ms), frame, options, |context| match &plan.node {
             Node::Range(range) => raw_samples(context, range),
             _ => Ok(match evaluate(context, &plan)? {
                 Evaluated::Scalar(scalar) => Value::Scalar(time_ms, scalar.at(0)),
@@ -209,7 +217,7 @@ impl Engine {
         frame: Frame,
         options: &Options,
     ) -> Result<Part, QueryError> {
-        let answer = self.run(view, query, grid, frame, options, |context| {
+        let answer = self.run(view, (query, plan), grid, frame, options, |context| {
             let mut series = match evaluate(context, plan)? {
                 Evaluated::Scalar(scalar) => vec![constant_series(grid, &scalar)],
                 Evaluated::Vector(table) => matrix(context, &table.settle_names())?,
@@ -256,7 +264,7 @@ impl Engine {
     fn run(
         &self,
         view: &ReadView,
-        query: &str,
+        (query, plan): (&str, &Plan),
         grid: Grid,
         frame: Frame,
         options: &Options,
@@ -267,15 +275,19 @@ impl Engine {
             budget.count_by_step(grid.count);
         }
         let notes = Notes::default();
+        let scene = Scene::of_query(grid);
+        let repeated = if self.shares_parts { Repeated::of(plan, scene, &budget) } else { Repeated::default() };
+        let Scene { grid, counts_samples, resets } = scene;
         let context = Context {
             view,
             budget: &budget,
             notes: &notes,
+            repeated: &repeated,
             grid,
             frame,
-            counts_samples: true,
+            counts_samples,
             delays_names: self.delays_names,
-            resets: ResetsWanted::Stored,
+            resets,
             lookback_ms: self.lookback_ms(options),
         };
         let value = evaluate(&context);

@@ -66,6 +66,7 @@ mod notes;
 mod operators;
 mod plan;
 mod remarks;
+mod repeated;
 mod syntax;
 mod table;
 mod text;
