@@ -20,6 +20,13 @@ pub enum MatchOp {
     NotMatches,
 }
 
+impl MatchOp {
+    /// Whether it compares with a regular expression.
+    pub fn is_pattern(self) -> bool {
+        matches!(self, MatchOp::Matches | MatchOp::NotMatches)
+    }
+}
+
 /// One comparison of a selector. A label that is absent compares as the empty string.
 #[derive(Clone, Debug)]
 pub struct Matcher {

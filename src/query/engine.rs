@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, Cancelled, Limits};
-use super::cache::{AnswerCache, CacheFigures, Key, Part, reaches_back_only};
+use super::cache::{AnswerCache, CacheFigures, Key, Part, PlanCache, PlanFigures, reaches_back_only};
 use super::column::{Column, Element, Grid};
 use super::error::QueryError;
 use super::eval::{Context, Evaluated, Scalar, Scene, evaluate};
-use super::lower::{self, Frame};
+use super::lower::{self, Frame, Lowered};
 use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
 use super::repeated::Repeated;
@@ -27,6 +27,7 @@ pub struct Engine {
     clock: Clock,
     delays_names: bool,
     cache: Option<Arc<AnswerCache>>,
+    plans: Arc<PlanCache>,
     shares_parts: bool,
 }
 
@@ -101,10 +102,10 @@ pub struct Series {
 
 /// Parses a query and says what it would do, without data. Limits on text and nesting are the default ones.
 pub fn plan(query: &str) -> Result<Plan, QueryError> {
-    planned(query, &Limits::default(), Frame::default())
+    Ok(planned(query, &Limits::default(), Frame::default())?.plan)
 }
 
-fn planned(query: &str, limits: &Limits, frame: Frame) -> Result<Plan, QueryError> {
+fn planned(query: &str, limits: &Limits, frame: Frame) -> Result<Lowered, QueryError> {
     lower::lower(&syntax::parse(query, &limits.syntax())?, query, frame)
 }
 
@@ -120,7 +121,7 @@ pub fn parse_matchers(selector: &str) -> Result<Vec<Matcher>, QueryError> {
 impl Engine {
     /// An engine that measures its queries' time by `clock`.
     pub fn new(limits: Limits, clock: Clock) -> Engine {
-        Engine { limits, clock, delays_names: false, cache: None, shares_parts: true }
+        Engine { limits, clock, delays_names: false, cache: None, plans: Arc::default(), shares_parts: true }
     }
 
     /// Whether functions leave the metric's name on until the end of the query, so that it can be grouped by. Prometheus
@@ -143,6 +144,11 @@ impl Engine {
     /// How often answers were used again.
     pub fn cache_figures(&self) -> CacheFigures {
         self.cache.as_ref().map(|cache| cache.figures()).unwrap_or_default()
+    }
+
+    /// How often a query's plan was known already.
+    pub fn plan_figures(&self) -> PlanFigures {
+        self.plans.figures()
     }
 
     /// The bounds on every query.
@@ -234,9 +240,9 @@ impl Engine {
         options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms)
     }
 
-    fn prepare(&self, query: &str, frame: Frame, options: &Options) -> Result<Plan, QueryError> {
+    fn prepare(&self, query: &str, frame: Frame, options: &Options) -> Result<Arc<Plan>, QueryError> {
         let began = self.clock.monotonic();
-        let plan = planned(query, &self.limits, frame);
+        let plan = self.plans.plan(query, frame, || planned(query, &self.limits, frame));
         options.usage.write(|used| used.preparation = self.clock.monotonic().saturating_sub(began));
         plan
     }
