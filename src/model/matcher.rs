@@ -1,13 +1,14 @@
 //! A condition on one label: `job="api"`, `path!~"/static/.*"`.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use regex::Regex;
 
 use super::pattern::compile_pattern;
 
 /// How a label is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
     /// `=`
     Equal,
@@ -17,6 +18,13 @@ pub enum MatchOp {
     Matches,
     /// `!~`
     NotMatches,
+}
+
+impl MatchOp {
+    /// Whether it compares with a regular expression.
+    pub fn is_pattern(self) -> bool {
+        matches!(self, MatchOp::Matches | MatchOp::NotMatches)
+    }
 }
 
 /// One comparison of a selector. A label that is absent compares as the empty string.
@@ -75,6 +83,11 @@ impl Matcher {
         &self.value
     }
 
+    /// What it is made of.
+    fn key(&self) -> (&str, MatchOp, &str) {
+        (&self.name, self.op, &self.value)
+    }
+
     /// Whether a label of this value satisfies the condition; `""` stands for an absent label.
     pub fn matches(&self, value: &str) -> bool {
         match (self.op, &self.regex) {
@@ -89,6 +102,21 @@ impl Matcher {
     /// Whether a series without the label satisfies the condition.
     pub fn matches_absent(&self) -> bool {
         self.matches("")
+    }
+}
+
+/// Matchers are equal when they are written equally: then the same values satisfy them.
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Matcher) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Matcher {}
+
+impl Hash for Matcher {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) struct Budget {
     timeout: Duration,
     cancelled: Cancelled,
     samples_max: u64,
-    samples: AtomicU64,
+    samples: Arc<AtomicU64>,
     /// Most of them so far.
     samples_peak: AtomicU64,
     /// Samples in the windows of all steps.
@@ -99,7 +99,7 @@ impl Budget {
             timeout: timeout.unwrap_or(limits.timeout).min(limits.timeout),
             cancelled: cancelled.clone(),
             samples_max: limits.samples_max,
-            samples: AtomicU64::new(0),
+            samples: Arc::default(),
             samples_peak: AtomicU64::new(0),
             queryable: AtomicU64::new(0),
             queryable_by_step: Vec::new(),
@@ -165,6 +165,19 @@ impl Budget {
         }
     }
 
+    /// What was noted so far.
+    pub(super) fn queryable(&self) -> Queryable {
+        Queryable { total: self.queryable.load(Ordering::Relaxed), by_step: self.by_step().collect() }
+    }
+
+    /// Notes once more what was noted between two moments.
+    pub(super) fn note_again(&self, between: &Queryable) {
+        self.queryable.fetch_add(between.total, Ordering::Relaxed);
+        for (at_step, count) in self.queryable_by_step.iter().zip(&between.by_step) {
+            at_step.fetch_add(*count, Ordering::Relaxed);
+        }
+    }
+
     /// Those of each step.
     pub(super) fn by_step(&self) -> impl Iterator<Item = u64> {
         self.queryable_by_step.iter().map(|count| count.load(Ordering::Relaxed))
@@ -176,10 +189,21 @@ impl Budget {
     }
 
     /// Counts places for values like [`Budget::take_samples`], until the guard is dropped.
-    pub(super) fn hold(&self, count: usize) -> Result<Hold<'_>, QueryError> {
-        let hold = Hold { budget: self, count: count as u64 };
+    pub(super) fn hold(&self, count: usize) -> Result<Hold, QueryError> {
+        let hold = Hold { samples: self.samples.clone(), count: count as u64 };
         self.take_samples(count)?;
         Ok(hold)
+    }
+
+    /// Samples that are counted now.
+    #[cfg(test)]
+    pub(super) fn samples(&self) -> u64 {
+        self.samples.load(Ordering::Relaxed)
+    }
+
+    /// Most samples that the query may read and hold.
+    pub(super) fn samples_max(&self) -> u64 {
+        self.samples_max
     }
 
     /// Counts series that a selector matched.
@@ -205,15 +229,31 @@ impl Budget {
     }
 }
 
+/// Samples in windows, as [`Budget::note_queryable`] counts them.
+pub(super) struct Queryable {
+    total: u64,
+    /// Empty where nobody wants to know them by step.
+    by_step: Vec<u64>,
+}
+
+impl Queryable {
+    /// Those that were noted since `before`.
+    pub(super) fn since(mut self, before: &Queryable) -> Queryable {
+        self.total -= before.total;
+        self.by_step.iter_mut().zip(&before.by_step).for_each(|(count, before)| *count -= before);
+        self
+    }
+}
+
 /// Memory that is counted as long as this lives.
-pub(super) struct Hold<'b> {
-    budget: &'b Budget,
+pub(super) struct Hold {
+    samples: Arc<AtomicU64>,
     count: u64,
 }
 
-impl Drop for Hold<'_> {
+impl Drop for Hold {
     fn drop(&mut self) {
-        self.budget.samples.fetch_sub(self.count, Ordering::Relaxed);
+        self.samples.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 

@@ -7,7 +7,7 @@ use super::error::QueryError;
 use crate::model::FloatHistogram;
 
 /// The moments at which a query is evaluated: `start`, `start + step`, …
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Grid {
     /// The first moment, in ms since 1970 UTC.
     pub(super) start_ms: i64,

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, Cancelled, Limits};
-use super::cache::{AnswerCache, CacheFigures, Key, Part, reaches_back_only};
+use super::cache::{AnswerCache, CacheFigures, Key, Part, PlanCache, PlanFigures, reaches_back_only};
 use super::column::{Column, Element, Grid};
 use super::error::QueryError;
-use super::eval::{Context, Evaluated, ResetsWanted, Scalar, evaluate};
-use super::lower::{self, Frame};
+use super::eval::{Context, Evaluated, Scalar, Scene, evaluate};
+use super::lower::{self, Frame, Lowered};
 use super::notes::Notes;
 use super::plan::{Kind, Node, Plan, Range};
+use super::repeated::Repeated;
 use super::syntax::{self, Edges};
 use super::table::{Scratch, Table};
 use super::usage::Usage;
@@ -26,6 +27,8 @@ pub struct Engine {
     clock: Clock,
     delays_names: bool,
     cache: Option<Arc<AnswerCache>>,
+    plans: Arc<PlanCache>,
+    shares_parts: bool,
 }
 
 /// What one request asks for beside the query.
@@ -99,10 +102,10 @@ pub struct Series {
 
 /// Parses a query and says what it would do, without data. Limits on text and nesting are the default ones.
 pub fn plan(query: &str) -> Result<Plan, QueryError> {
-    planned(query, &Limits::default(), Frame::default())
+    Ok(planned(query, &Limits::default(), Frame::default())?.plan)
 }
 
-fn planned(query: &str, limits: &Limits, frame: Frame) -> Result<Plan, QueryError> {
+fn planned(query: &str, limits: &Limits, frame: Frame) -> Result<Lowered, QueryError> {
     lower::lower(&syntax::parse(query, &limits.syntax())?, query, frame)
 }
 
@@ -118,7 +121,7 @@ pub fn parse_matchers(selector: &str) -> Result<Vec<Matcher>, QueryError> {
 impl Engine {
     /// An engine that measures its queries' time by `clock`.
     pub fn new(limits: Limits, clock: Clock) -> Engine {
-        Engine { limits, clock, delays_names: false, cache: None }
+        Engine { limits, clock, delays_names: false, cache: None, plans: Arc::default(), shares_parts: true }
     }
 
     /// Whether functions leave the metric's name on until the end of the query, so that it can be grouped by. Prometheus
@@ -132,9 +135,20 @@ impl Engine {
         Engine { cache: (bytes_max > 0).then(|| Arc::new(AnswerCache::new(bytes_max))), ..self }
     }
 
+    /// Whether a part that stands in a query more than once is evaluated once.
+    #[cfg(test)]
+    pub(super) fn sharing_parts(self, shares_parts: bool) -> Engine {
+        Engine { shares_parts, ..self }
+    }
+
     /// How often answers were used again.
     pub fn cache_figures(&self) -> CacheFigures {
         self.cache.as_ref().map(|cache| cache.figures()).unwrap_or_default()
+    }
+
+    /// How often a query's plan was known already.
+    pub fn plan_figures(&self) -> PlanFigures {
+        self.plans.figures()
     }
 
     /// The bounds on every query.
@@ -147,7 +161,7 @@ impl Engine {
         let time_ms = bounded_ms(time_ms)?;
         let frame = Frame { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
         let plan = self.prepare(query, frame, options)?;
-        self.run(view, query, Grid::instant(time_ms), frame, options, |context| match &plan.node {
+        self.run(view, (query, &plan), Grid::instant(time_ms), frame, options, |context| match &plan.node {
             Node::Range(range) => raw_samples(context, range),
             _ => Ok(match evaluate(context, &plan)? {
                 Evaluated::Scalar(scalar) => Value::Scalar(time_ms, scalar.at(0)),
@@ -209,7 +223,7 @@ impl Engine {
         frame: Frame,
         options: &Options,
     ) -> Result<Part, QueryError> {
-        let answer = self.run(view, query, grid, frame, options, |context| {
+        let answer = self.run(view, (query, plan), grid, frame, options, |context| {
             let mut series = match evaluate(context, plan)? {
                 Evaluated::Scalar(scalar) => vec![constant_series(grid, &scalar)],
                 Evaluated::Vector(table) => matrix(context, &table.settle_names())?,
@@ -226,9 +240,9 @@ impl Engine {
         options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.limits.lookback_ms)
     }
 
-    fn prepare(&self, query: &str, frame: Frame, options: &Options) -> Result<Plan, QueryError> {
+    fn prepare(&self, query: &str, frame: Frame, options: &Options) -> Result<Arc<Plan>, QueryError> {
         let began = self.clock.monotonic();
-        let plan = planned(query, &self.limits, frame);
+        let plan = self.plans.plan(query, frame, || planned(query, &self.limits, frame));
         options.usage.write(|used| used.preparation = self.clock.monotonic().saturating_sub(began));
         plan
     }
@@ -256,7 +270,7 @@ impl Engine {
     fn run(
         &self,
         view: &ReadView,
-        query: &str,
+        (query, plan): (&str, &Plan),
         grid: Grid,
         frame: Frame,
         options: &Options,
@@ -267,15 +281,19 @@ impl Engine {
             budget.count_by_step(grid.count);
         }
         let notes = Notes::default();
+        let scene = Scene::of_query(grid);
+        let repeated = if self.shares_parts { Repeated::of(plan, scene, &budget) } else { Repeated::default() };
+        let Scene { grid, counts_samples, resets } = scene;
         let context = Context {
             view,
             budget: &budget,
             notes: &notes,
+            repeated: &repeated,
             grid,
             frame,
-            counts_samples: true,
+            counts_samples,
             delays_names: self.delays_names,
-            resets: ResetsWanted::Stored,
+            resets,
             lookback_ms: self.lookback_ms(options),
         };
         let value = evaluate(&context);

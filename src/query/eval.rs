@@ -7,6 +7,7 @@ use super::leaf::{self, Shown};
 use super::lower::Frame;
 use super::notes::Notes;
 use super::plan::{Function, Node, Plan, Rollup};
+use super::repeated::Repeated;
 use super::syntax::Operator;
 use super::table::Table;
 use super::{aggregations, functions, operators, windows};
@@ -20,6 +21,8 @@ pub(super) struct Context<'q> {
     pub(super) view: &'q ReadView,
     pub(super) budget: &'q Budget,
     pub(super) notes: &'q Notes,
+    /// The parts that are evaluated once for all their places.
+    pub(super) repeated: &'q Repeated<'q>,
     /// The moments that are evaluated: the query's steps, or those of the subquery that we are in.
     pub(super) grid: Grid,
     /// The times of the query as it was asked.
@@ -33,11 +36,20 @@ pub(super) struct Context<'q> {
     pub(super) resets: ResetsWanted,
 }
 
+/// That of a context in which the places differ at which an expression may stand. What is equal, and is evaluated in equal
+/// scenes of a query, comes to the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Scene {
+    pub(super) grid: Grid,
+    pub(super) counts_samples: bool,
+    pub(super) resets: ResetsWanted,
+}
+
 /// Whether selectors tell of each native histogram if the counter started anew before it, where that is not stored.
 ///
 /// Prometheus finds it out when only counts and sums are wanted, and so do warnings of resets that contradict each other
 /// depend on that: `histogram_count(sum(h))` has them where `sum(h)` has not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ResetsWanted {
     /// Nobody asked.
     Stored,
@@ -47,9 +59,19 @@ pub(super) enum ResetsWanted {
     Never,
 }
 
-impl<'q> Context<'q> {
+impl Scene {
+    /// What a query as a whole is evaluated in.
+    pub(super) fn of_query(grid: Grid) -> Scene {
+        Scene { grid, counts_samples: true, resets: ResetsWanted::Stored }
+    }
+
+    /// What the inner expression of a subquery is evaluated in.
+    pub(super) fn of_subquery(self, grid: Grid) -> Scene {
+        Scene { grid, counts_samples: false, resets: ResetsWanted::Never }
+    }
+
     /// What the arguments of an expression are evaluated in.
-    fn within(&self, node: &Node) -> Context<'q> {
+    pub(super) fn within(self, node: &Node) -> Scene {
         use Function::{
             HistogramAvg, HistogramCount, HistogramFraction, HistogramQuantile, HistogramQuantiles, HistogramSum,
         };
@@ -59,7 +81,19 @@ impl<'q> Context<'q> {
             | Node::Binary { operator: Operator::TrimUpper | Operator::TrimLower, .. } => ResetsWanted::Never,
             _ => self.resets,
         };
-        Context { resets: if self.resets == ResetsWanted::Never { self.resets } else { resets }, ..*self }
+        Scene { resets: if self.resets == ResetsWanted::Never { self.resets } else { resets }, ..self }
+    }
+}
+
+impl<'q> Context<'q> {
+    pub(super) fn scene(&self) -> Scene {
+        Scene { grid: self.grid, counts_samples: self.counts_samples, resets: self.resets }
+    }
+
+    /// The same query in another scene.
+    pub(super) fn at(&self, scene: Scene) -> Context<'q> {
+        let Scene { grid, counts_samples, resets } = scene;
+        Context { grid, counts_samples, resets, ..*self }
     }
 }
 
@@ -103,8 +137,16 @@ pub(super) enum Evaluated<'q> {
 
 /// Evaluates any expression but a range, which only [`super::windows`] reads.
 pub(super) fn evaluate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evaluated<'q>, QueryError> {
+    match context.repeated.part(plan) {
+        None => compute(context, plan),
+        Some(part) => part.evaluate(context, plan),
+    }
+}
+
+/// Evaluates an expression, whether or not it stands in other places too.
+pub(super) fn compute<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evaluated<'q>, QueryError> {
     context.budget.check()?;
-    let context = &context.within(&plan.node);
+    let context = &context.at(context.scene().within(&plan.node));
     Ok(match &plan.node {
         Node::Number(number) => Evaluated::Scalar(Scalar::Constant(*number)),
         Node::Text(text) => Evaluated::Text(text.clone()),

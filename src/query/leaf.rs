@@ -30,10 +30,10 @@ pub(super) enum Shown {
 }
 
 /// The moments that a shifted selector looks at. Under `@` that is a single one, whatever the step.
-pub(super) fn looked_at(context: &Context<'_>, shift: Shift) -> Grid {
+pub(super) fn looked_at(steps: Grid, shift: Shift) -> Grid {
     match shift.at_ms {
         Some(at_ms) => Grid::instant(at_ms.saturating_sub(shift.offset_ms)),
-        None => Grid { start_ms: context.grid.start_ms.saturating_sub(shift.offset_ms), ..context.grid },
+        None => Grid { start_ms: steps.start_ms.saturating_sub(shift.offset_ms), ..steps },
     }
 }
 
@@ -52,7 +52,7 @@ pub(super) fn select(
 
 /// An instant vector of stored series.
 pub(super) fn instant<'q>(context: &Context<'q>, selector: &Selector, shown: Shown) -> Result<Table<'q>, QueryError> {
-    let grid = looked_at(context, selector.shift);
+    let grid = looked_at(context.grid, selector.shift);
     // Of `timestamp(x smoothed)` the samples' own times are wanted.
     let smoothed_at = match selector.edges {
         Some((Edges::Smoothed, span)) if shown == Shown::Value => Some(span),

@@ -19,7 +19,7 @@ const DEPTH_MAX: usize = 256;
 const MS_MAX: i64 = i64::MAX / 4096;
 
 /// When a query is evaluated.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Frame {
     /// The first moment, in ms since 1970 UTC.
     pub(super) start_ms: i64,
@@ -29,15 +29,25 @@ pub(super) struct Frame {
     pub(super) step_ms: i64,
 }
 
+/// A plan, and what is to be known by whoever keeps it.
+pub(super) struct Lowered {
+    pub(super) plan: Plan,
+    /// Whether it is another at other times.
+    pub(super) depends_on_frame: bool,
+    /// Regular expressions that were compiled for it.
+    pub(super) patterns: usize,
+}
+
 /// The plan of a tree that was parsed from `text`, evaluated at the times of `frame`.
-pub(super) fn lower(tree: &Expr, text: &str, frame: Frame) -> Result<Plan, QueryError> {
-    let lowering = Lowering { text, frame, depth: Cell::new(0) };
-    lowering.expression(tree)
+pub(super) fn lower(tree: &Expr, text: &str, frame: Frame) -> Result<Lowered, QueryError> {
+    let lowering = Lowering::new(text, frame);
+    let plan = lowering.expression(tree)?;
+    Ok(Lowered { plan, depends_on_frame: lowering.asked_frame.get(), patterns: lowering.patterns.get() })
 }
 
 /// The matchers of a selector that stands alone.
 pub(super) fn matchers(selector: &VectorSelector, text: &str) -> Result<Vec<Matcher>, QueryError> {
-    Lowering { text, frame: Frame::default(), depth: Cell::new(0) }.matchers(selector)
+    Lowering::new(text, Frame::default()).matchers(selector)
 }
 
 struct Lowering<'t> {
@@ -45,9 +55,23 @@ struct Lowering<'t> {
     frame: Frame,
     /// Levels above the expression at hand.
     depth: Cell<usize>,
+    /// Whether the plan depends on `frame`.
+    asked_frame: Cell<bool>,
+    /// Patterns compiled.
+    patterns: Cell<usize>,
 }
 
 impl Lowering<'_> {
+    fn new(text: &str, frame: Frame) -> Lowering<'_> {
+        Lowering { text, frame, depth: Cell::new(0), asked_frame: Cell::new(false), patterns: Cell::new(0) }
+    }
+
+    /// The query's times, on which the plan then depends.
+    fn frame(&self) -> Frame {
+        self.asked_frame.set(true);
+        self.frame
+    }
+
     fn expression(&self, tree: &Expr) -> Result<Plan, QueryError> {
         self.at_depth(1, tree.span(), || self.level(tree))
     }
@@ -130,6 +154,7 @@ impl Lowering<'_> {
     }
 
     fn matcher(&self, matcher: &LabelMatcher) -> Result<Matcher, QueryError> {
+        self.patterns.set(self.patterns.get() + usize::from(matcher.op.is_pattern()));
         Matcher::new(matcher.name.as_str(), matcher.op, matcher.value.as_str())
             .map_err(|error| self.wrong(matcher.span, error.to_string()))
     }
@@ -200,8 +225,8 @@ impl Lowering<'_> {
 
     fn shift(&self, shift: &syntax::Shift) -> Result<Shift, QueryError> {
         let at_ms = shift.at.map(|at| match at {
-            At::Start => self.frame.start_ms,
-            At::End => self.frame.end_ms,
+            At::Start => self.frame().start_ms,
+            At::End => self.frame().end_ms,
             At::Time(time_ms) => time_ms,
         });
         let offset_ms = shift.offset.as_ref().map_or(Ok(0), |offset| self.length_ms(offset))?;
@@ -241,8 +266,8 @@ impl Lowering<'_> {
         let seconds_of = |ms: i64| ms as f64 / 1000.0;
         Ok(match formula {
             Formula::Number { seconds, .. } => *seconds,
-            Formula::Step => seconds_of(self.frame.step_ms),
-            Formula::Range => seconds_of(self.frame.end_ms.saturating_sub(self.frame.start_ms)),
+            Formula::Step => seconds_of(self.frame().step_ms),
+            Formula::Range => seconds_of(self.frame().end_ms.saturating_sub(self.frame().start_ms)),
             Formula::Negative(inner) => -self.seconds(inner)?,
             Formula::Paren(inner) => self.seconds(inner)?,
             Formula::MinOf(left, right) => self.seconds(left)?.min(self.seconds(right)?),

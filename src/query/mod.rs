@@ -66,6 +66,7 @@ mod notes;
 mod operators;
 mod plan;
 mod remarks;
+mod repeated;
 mod syntax;
 mod table;
 mod text;
@@ -73,7 +74,7 @@ mod usage;
 mod windows;
 
 pub use budget::{Cancelled, Limits};
-pub use cache::CacheFigures;
+pub use cache::{CacheFigures, PlanFigures};
 pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
 pub use error::QueryError;
 pub use float::{format_float, format_plain};

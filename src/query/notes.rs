@@ -26,7 +26,18 @@ const KEPT_MAX: usize = 1_000;
 
 /// The remarks of one query. Shared by its threads.
 #[derive(Default)]
-pub(super) struct Notes(Mutex<BTreeMap<(Level, String), Note>>);
+pub(super) struct Notes(Mutex<Book>);
+
+#[derive(Default)]
+struct Book {
+    all: Made,
+    /// What was made since each [`Notes::record`] that is not over.
+    recordings: Vec<Made>,
+}
+
+/// Remarks, each once.
+#[derive(Default)]
+pub(super) struct Made(BTreeMap<(Level, String), Note>);
 
 /// What is told with a remark.
 #[derive(Clone, Copy)]
@@ -75,25 +86,29 @@ impl Notes {
     }
 
     fn keep(&self, level: Level, at: Span, what: String, repairs: Option<Repairs>) {
-        let mut notes = self.0.lock();
-        let is_full = notes.len() >= KEPT_MAX;
-        match notes.entry((level, what)) {
-            Entry::Vacant(_) if is_full => {}
-            Entry::Vacant(free) => {
-                free.insert(Note { start: at.start, repairs });
-            }
-            Entry::Occupied(mut known) => {
-                let known = known.get_mut();
-                // Of several places the last in the text is told, whichever thread was first.
-                known.start = known.start.max(at.start);
-                known.repairs = known.repairs.zip(repairs).map(|(known, more)| known.and(more));
-            }
-        }
+        self.0.lock().keep((level, what), Note { start: at.start, repairs });
+    }
+
+    /// From now on remarks are also put down apart, until [`Notes::recorded`] asks for them. One recording may be made
+    /// within another.
+    pub(super) fn record(&self) {
+        self.0.lock().recordings.push(Made::default());
+    }
+
+    /// The remarks that were made since the last [`Notes::record`] that is not over, which ends it.
+    pub(super) fn recorded(&self) -> Made {
+        self.0.lock().recordings.pop().expect("a recording was begun")
+    }
+
+    /// Makes the same remarks again.
+    pub(super) fn repeat(&self, made: &Made) {
+        let mut book = self.0.lock();
+        made.0.iter().for_each(|(remark, note)| book.keep(remark.clone(), *note));
     }
 
     /// Warnings and infos, in an order that does not depend on threads, with their places in `text`.
     pub(super) fn close(self, text: &str) -> (Vec<String>, Vec<String>) {
-        let notes = self.0.into_inner();
+        let notes = self.0.into_inner().all.0;
         let of = |wanted: Level, name: &str| {
             let mut all = notes.iter().filter(|((level, _), _)| *level == wanted);
             let mut lines: Vec<String> = all
@@ -112,6 +127,33 @@ impl Notes {
             lines
         };
         (of(Level::Warning, "warning"), of(Level::Info, "info"))
+    }
+}
+
+impl Book {
+    fn keep(&mut self, remark: (Level, String), note: Note) {
+        for recording in &mut self.recordings {
+            recording.keep(remark.clone(), note);
+        }
+        self.all.keep(remark, note);
+    }
+}
+
+impl Made {
+    fn keep(&mut self, remark: (Level, String), note: Note) {
+        let is_full = self.0.len() >= KEPT_MAX;
+        match self.0.entry(remark) {
+            Entry::Vacant(_) if is_full => {}
+            Entry::Vacant(free) => {
+                free.insert(note);
+            }
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                // Of several places the last in the text is told, whichever thread was first.
+                known.start = known.start.max(note.start);
+                known.repairs = known.repairs.zip(note.repairs).map(|(known, more)| known.and(more));
+            }
+        }
     }
 }
 

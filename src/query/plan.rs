@@ -116,7 +116,7 @@ pub(crate) struct Selector {
 }
 
 /// How the moment that is looked at differs from the step: first `at` in place of it, then back by the offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Shift {
     /// Milliseconds into the past; negative: into the future.
     pub(crate) offset_ms: i64,
@@ -154,7 +154,7 @@ pub(crate) enum RangeInput {
 }
 
 /// Which labels make a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Grouping {
     /// Exactly these labels. None: all series are one group.
     By(Vec<String>),
@@ -178,7 +178,7 @@ pub(crate) struct Matching {
 }
 
 /// Which side of a binary operator is the many.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Group {
     /// Neither.
     OneToOne,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::budget::Budget;
+use super::budget::{Budget, Hold};
 use super::column::{Column, same_labelset};
 use super::error::QueryError;
 use super::eval::Context;
@@ -36,6 +36,11 @@ const BLOCK_TIME: Duration = Duration::from_millis(20);
 pub(super) trait Source: Send + Sync {
     /// The values of one row over all steps.
     fn column(&self, index: usize, scratch: &mut Scratch) -> Result<Column, QueryError>;
+
+    /// The values of all rows, if they are held.
+    fn held(&self) -> Option<Held> {
+        None
+    }
 }
 
 /// Memory that a thread uses again from row to row.
@@ -75,7 +80,26 @@ impl<'q> Table<'q> {
     /// Rows whose values are known already.
     pub(super) fn held(rows: Vec<(Row, Column)>) -> Table<'q> {
         let (rows, columns) = rows.into_iter().unzip();
-        Table::new(rows, Held(columns))
+        Table::new(rows, Held::new(columns, Vec::new()))
+    }
+
+    /// The same table once more, if its values are held: both show the same ones.
+    pub(super) fn again(&self) -> Option<Table<'static>> {
+        Some(Table::new(self.rows.clone(), self.source.held()?))
+    }
+
+    /// The table with all its values computed and held. `counted`: [`places_held`], for which there is room.
+    pub(super) fn hold_all(self, context: &Context<'_>, counted: Hold) -> Result<Table<'static>, QueryError> {
+        let mut counted = vec![counted];
+        let mut columns = Vec::with_capacity(self.rows.len());
+        self.for_each(context.budget, context.grid.count, |_, column| {
+            if column.histograms.is_some() {
+                counted.push(context.budget.hold(column.count())?);
+            }
+            columns.push(column);
+            Ok(())
+        })?;
+        Ok(Table::new(self.rows, Held::new(columns, counted)))
     }
 
     /// The table in which `change` was done to each column; it is told the row's index.
@@ -229,12 +253,36 @@ pub(super) fn nameless(labels: &Arc<Labels>) -> Arc<Labels> {
     if reserved(labels) == [None; 3] { labels.clone() } else { Arc::new(labels.filtered(|name| !is_reserved(name))) }
 }
 
-struct Held(Vec<Column>);
+/// Columns that are there, for as many tables as show them.
+#[derive(Clone)]
+pub(super) struct Held(Arc<HeldColumns>);
+
+struct HeldColumns {
+    columns: Vec<Column>,
+    /// What they take, where it is given back.
+    _counted: Vec<Hold>,
+}
+
+impl Held {
+    pub(super) fn new(columns: Vec<Column>, counted: Vec<Hold>) -> Held {
+        Held(Arc::new(HeldColumns { columns, _counted: counted }))
+    }
+}
 
 impl Source for Held {
     fn column(&self, index: usize, _scratch: &mut Scratch) -> Result<Column, QueryError> {
-        Ok(self.0[index].clone())
+        Ok(self.0.columns[index].clone())
     }
+
+    fn held(&self) -> Option<Held> {
+        Some(self.clone())
+    }
+}
+
+/// Places for values that rows take when they are held, as a budget counts them, native histograms apart.
+pub(super) fn places_held(rows: usize, steps: usize) -> usize {
+    let each = steps + steps.div_ceil(u64::BITS as usize) + size_of::<Column>() / size_of::<f64>();
+    rows.saturating_mul(each)
 }
 
 struct Mapped<'q, F> {

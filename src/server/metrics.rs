@@ -35,6 +35,13 @@ pub(super) fn of_engine(registry: &Registry, engine: &Arc<Engine>) {
     registry.counter_fn(name, help, &[("steps", "unknown")], unused);
     let bytes = figure(|engine| engine.cache_figures().bytes as f64);
     registry.gauge_fn("dozor_query_cache_bytes", "Bytes of answers to range queries that are kept.", &[], bytes);
+    let (name, help) = ("dozor_query_plans_total", "Queries, by whether their plan was known from one before.");
+    let used = figure(|engine| engine.plan_figures().used as f64);
+    registry.counter_fn(name, help, &[("plan", "known")], used);
+    let unused = figure(|engine| engine.plan_figures().unused as f64);
+    registry.counter_fn(name, help, &[("plan", "unknown")], unused);
+    let bytes = figure(|engine| engine.plan_figures().bytes as f64);
+    registry.gauge_fn("dozor_query_plan_bytes", "Bytes of plans that are kept, about.", &[], bytes);
 }
 
 pub(super) fn register_snapshots(registry: &Registry, snapshots: &Arc<Snapshots>) {

@@ -11,11 +11,16 @@
 //!    moment behind the step ([`reaches_back_only`]), and no sample as old as the step came or went.
 //! 2. All that is kept takes at most the bytes allowed, the answer that was used longest ago going first.
 
+mod plans;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+
+pub(super) use plans::PlanCache;
+pub use plans::PlanFigures;
 
 use super::column::{Grid, places_of};
 use super::engine::Series;

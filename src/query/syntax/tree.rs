@@ -105,7 +105,7 @@ pub(crate) enum At {
 }
 
 /// How the samples at a window's edges are made up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Edges {
     Anchored,
     Smoothed,
@@ -244,7 +244,7 @@ pub(crate) struct Paren {
 macro_rules! named {
     ($(#[$meta:meta])* $enum:ident { $($member:ident = $name:literal),+ $(,)? }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub(crate) enum $enum { $($member),+ }
 
         impl $enum {

@@ -16,7 +16,7 @@ mod window;
 
 pub(super) use edges::{instants, points};
 pub(super) use rollup::{check_edges, rollup};
-pub(super) use window::{Samples, Windows};
+pub(super) use window::{Samples, Windows, subquery_grid};
 
 #[cfg(test)]
 mod tests;

@@ -92,7 +92,7 @@ enum Input<'q> {
 impl<'q> Windows<'q> {
     /// Finds the series; nothing is decoded yet.
     pub(in crate::query) fn open(context: &Context<'q>, range: &'q Range) -> Result<Windows<'q>, QueryError> {
-        let grid = looked_at(context, range.shift);
+        let grid = looked_at(context.grid, range.shift);
         let reach_ms = match range.edges {
             None => (0, 0),
             Some(Edges::Anchored) => (context.lookback_ms, 0),
@@ -105,7 +105,9 @@ impl<'q> Windows<'q> {
                 let (series, read) = select(context, matchers, read_until, read_ms)?;
                 Input::Stored(series, read)
             }
-            RangeInput::Subquery { inner, step_ms } => subquery(context, inner, grid, range.range_ms, *step_ms)?,
+            RangeInput::Subquery { inner, step_ms } => {
+                subquery(context, inner, subquery_grid(grid, range.range_ms, *step_ms)?)?
+            }
         };
         let (range_ms, resets, budget) = (range.range_ms, context.resets, context.budget);
         let looks = match context.counts_samples {
@@ -279,14 +281,8 @@ fn of_unknown_resets(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
     }
 }
 
-/// Evaluates the inner expression at all multiples of the step that some window holds.
-fn subquery<'q>(
-    context: &Context<'q>,
-    inner: &'q Plan,
-    windows: Grid,
-    range_ms: i64,
-    step_ms: Option<i64>,
-) -> Result<Input<'q>, QueryError> {
+/// The moments at which the inner expression of a subquery is evaluated: all multiples of the step that some window holds.
+pub(in crate::query) fn subquery_grid(windows: Grid, range_ms: i64, step_ms: Option<i64>) -> Result<Grid, QueryError> {
     let step_ms = step_ms.unwrap_or(eval::SUBQUERY_STEP_MS);
     let before_ms = windows.start_ms.saturating_sub(range_ms);
     // The first multiple strictly behind the open end; rounding down also below zero.
@@ -298,12 +294,16 @@ fn subquery<'q>(
             "a subquery would be evaluated at {count} steps, more than {SUBQUERY_POINTS_MAX}: use a larger step"
         )));
     }
-    let grid = Grid { start_ms, step_ms, count: usize::try_from(count).expect("checked to be small") };
-    if count == 0 {
+    Ok(Grid { start_ms, step_ms, count: usize::try_from(count).expect("checked to be small") })
+}
+
+/// Evaluates the inner expression at these moments.
+fn subquery<'q>(context: &Context<'q>, inner: &'q Plan, grid: Grid) -> Result<Input<'q>, QueryError> {
+    if grid.count == 0 {
         // Between two steps: nothing is evaluated, and nothing can be wrong with it.
         return Ok(Input::Evaluated(Table::held(Vec::new()), grid));
     }
-    let inside = Context { grid, resets: ResetsWanted::Never, counts_samples: false, ..*context };
+    let inside = context.at(context.scene().of_subquery(grid));
     match eval::evaluate(&inside, inner)? {
         Evaluated::Vector(table) => Ok(Input::Evaluated(table, grid)),
         Evaluated::Scalar(scalar) => Ok(Input::Evaluated(functions::of_scalar(&inside, &scalar)?, grid)),
