@@ -70,6 +70,8 @@ impl Cancelled {
 
 /// Most operators and subqueries of one query.
 const OPERATORS_MAX: usize = 1_000;
+/// Rows between two looks at the clock: a long row looks at it by itself.
+const ROWS_UNTIMED_MAX: usize = 16;
 /// Units of work (samples looked at) between two looks at the clock.
 const WORK_UNCHECKED_MAX: usize = 1 << 16;
 
@@ -81,7 +83,7 @@ pub(super) struct Budget {
     cancelled: Cancelled,
     samples_max: u64,
     samples: AtomicU64,
-    /// Most of them so far.
+    /// Most of them before any were given back.
     samples_peak: AtomicU64,
     /// Samples in the windows of all steps.
     queryable: AtomicU64,
@@ -119,6 +121,16 @@ impl Budget {
         Ok(())
     }
 
+    /// As [`Budget::check`], for a loop over rows, which begins at any index: whether the client has left is asked for each
+    /// row, the clock for one in [`ROWS_UNTIMED_MAX`].
+    #[inline]
+    pub(super) fn check_row(&self, index: usize) -> Result<(), QueryError> {
+        if index.is_multiple_of(ROWS_UNTIMED_MAX) {
+            return self.check();
+        }
+        if self.cancelled.is_set() { Err(QueryError::Cancelled) } else { Ok(()) }
+    }
+
     /// The time of the clock that the query is measured by.
     pub(super) fn now(&self) -> Duration {
         self.clock.monotonic()
@@ -132,7 +144,6 @@ impl Budget {
     /// Counts samples that were read, or places for values that are about to be allocated.
     pub(super) fn take_samples(&self, count: usize) -> Result<(), QueryError> {
         let before = self.samples.fetch_add(count as u64, Ordering::Relaxed);
-        self.samples_peak.fetch_max(before.saturating_add(count as u64), Ordering::Relaxed);
         if before.saturating_add(count as u64) > self.samples_max {
             return Err(QueryError::Execution(format!(
                 "query processing would load too many samples into memory: more than {}; select less, or raise the \
@@ -172,7 +183,8 @@ impl Budget {
 
     /// Samples in the windows of all steps, and the most that were counted at a time.
     pub(super) fn totals(&self) -> (u64, u64) {
-        (self.queryable.load(Ordering::Relaxed), self.samples_peak.load(Ordering::Relaxed))
+        let (samples, peak) = (self.samples.load(Ordering::Relaxed), self.samples_peak.load(Ordering::Relaxed));
+        (self.queryable.load(Ordering::Relaxed), samples.max(peak))
     }
 
     /// Counts places for values like [`Budget::take_samples`], until the guard is dropped.
@@ -213,7 +225,9 @@ pub(super) struct Hold<'b> {
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.budget.samples.fetch_sub(self.count, Ordering::Relaxed);
+        // The count only falls here, so its peaks are what it was before.
+        let before = self.budget.samples.fetch_sub(self.count, Ordering::Relaxed);
+        self.budget.samples_peak.fetch_max(before, Ordering::Relaxed);
     }
 }
 
