@@ -76,6 +76,8 @@ pub struct Mapping {
     /// The name it was opened by, and the file that it was then: device and inode.
     path: PathBuf,
     identity: (u64, u64),
+    /// What the last byte was then.
+    last: u8,
 }
 
 impl Mapping {
@@ -95,7 +97,11 @@ impl Mapping {
         }
         let start = start as usize;
         match MAPPINGS.register(start, start + length) {
-            Some(slot) => Ok(Mapping { start, length, slot, path: path.to_owned(), identity }),
+            Some(slot) => {
+                let mut mapping = Mapping { start, length, slot, path: path.to_owned(), identity, last: 0 };
+                mapping.last = mapping.last_byte();
+                Ok(mapping)
+            }
             None => {
                 unmap(start, length);
                 Err(io::Error::new(io::ErrorKind::QuotaExceeded, format!("{MAPPINGS_MAX} files are mapped already")))
@@ -106,8 +112,9 @@ impl Mapping {
     /// Whether a part could not be read and was zeros instead. Asked after reading and before what was read is used; a
     /// mapping that is damaged once stays so.
     ///
-    /// Of a file that ends within its last page the system makes the rest zeros without a word, so the length is asked
-    /// for too, by name: a descriptor a block would be too many. A file that has lost its name cannot be shortened by it.
+    /// Of a file that ends within its last page the system makes the rest zeros without a word, the last byte among them:
+    /// where that was none, a look at it tells. Of other files the length is asked for, by name: a descriptor a block would
+    /// be too many. A file that has lost its name cannot be shortened by it.
     pub fn is_damaged(&self) -> bool {
         if MAPPINGS.faults(self.slot) == 0 && self.is_shorter() {
             MAPPINGS.fault(self.slot);
@@ -116,8 +123,19 @@ impl Mapping {
     }
 
     fn is_shorter(&self) -> bool {
+        if self.last != 0 {
+            return self.last_byte() != self.last;
+        }
         std::fs::metadata(&self.path)
             .is_ok_and(|now| (now.dev(), now.ino()) == self.identity && now.len() < self.length as u64)
+    }
+
+    /// The last byte as it is now: it may have changed behind the back of whoever read it before.
+    fn last_byte(&self) -> u8 {
+        let last = (self.start + self.length - 1) as *const u8;
+        // SAFETY: `of` mapped more than no bytes for reading, and `drop`, which alone unmaps them, has not run. Where the file
+        // has lost the page, the handler puts one of zeros there, as under every other read.
+        unsafe { last.read_volatile() }
     }
 }
 

@@ -93,12 +93,9 @@ pub(super) async fn series(call: Call) -> Result<Reply, ApiError> {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let find = |view: &ReadView, ask: &Ask, cancelled: &Cancelled| {
-        ask.union(cancelled, |matchers, range| {
-            let found = view.select(matchers, range, SERIES_MAX)?;
-            Ok(found.iter().map(|one| one.labels().clone()).collect::<Vec<Arc<Labels>>>())
-        })
+        ask.union(cancelled, |matchers, range| view.label_sets(matchers, range, SERIES_MAX))
     };
-    answer(front, ask, find, |text, labels| text.labels(labels)).await
+    answer(front, ask, find, |text, labels: &Arc<Labels>| text.labels(labels)).await
 }
 
 /// `/api/v1/labels`

@@ -7,11 +7,12 @@
 
 use std::time::Duration;
 
+use super::digits::Digits;
 use crate::model::{FloatHistogram, Labels};
-use crate::query::{Answer, Sampled, Used, Value, format_float, format_plain};
+use crate::query::{Answer, Sampled, Series, Used, Value, format_float, format_plain};
 
-/// Whole numbers up to here are written digit by digit, which is much faster; an f64 holds all of them exactly.
-const WHOLE_MAX: f64 = 1e15;
+/// Bytes that a point takes mostly: ten digits of time, as many of the value, and what is around them.
+const POINT_BYTES: usize = 28;
 
 /// JSON under construction.
 pub(super) struct JsonText(Vec<u8>);
@@ -32,10 +33,16 @@ impl JsonText {
 
     /// Appends a string with its quotes, whatever characters it has.
     pub(super) fn string(&mut self, text: &str) {
+        let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
         self.0.push(b'"');
+        if !text.bytes().fold(false, |any, byte| any | is_special(byte)) {
+            self.raw(text);
+            self.0.push(b'"');
+            return;
+        }
         let mut copied = 0;
         for (index, byte) in text.bytes().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            if !is_special(byte) {
                 continue;
             }
             self.raw(&text[copied..index]);
@@ -96,31 +103,10 @@ impl JsonText {
         });
     }
 
-    fn whole(&mut self, number: u64) {
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        let mut rest = number;
-        while rest > 0 || start == digits.len() {
-            start -= 1;
-            digits[start] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        self.0.extend_from_slice(&digits[start..]);
-    }
-
-    /// Seconds with three decimals, or none where they are zeros.
     fn timestamp(&mut self, timestamp_ms: i64) {
-        if timestamp_ms < 0 {
-            self.0.push(b'-');
-        }
-        let magnitude_ms = timestamp_ms.unsigned_abs();
-        self.whole(magnitude_ms / 1000);
-        let rest = magnitude_ms % 1000;
-        if rest > 0 {
-            let digits = [100, 10, 1].map(|unit| b'0' + (rest / unit % 10) as u8);
-            self.0.push(b'.');
-            self.0.extend_from_slice(&digits);
-        }
+        let mut digits = Digits::new();
+        digits.put_timestamp(timestamp_ms);
+        self.0.extend_from_slice(digits.as_bytes());
     }
 
     /// Seconds without zeros at the end.
@@ -135,9 +121,9 @@ impl JsonText {
 
     /// A sample's value, without quotes.
     fn value(&mut self, value: f64) {
-        let whole = value as u64;
-        if (1.0..=WHOLE_MAX).contains(&value) && whole as f64 == value {
-            self.whole(whole);
+        let mut digits = Digits::new();
+        if digits.put_value(value) {
+            self.0.extend_from_slice(digits.as_bytes());
         } else {
             self.raw(&format_float(value));
         }
@@ -145,11 +131,20 @@ impl JsonText {
 
     /// `[time,"value"]`.
     fn point(&mut self, timestamp_ms: i64, value: f64) {
-        self.0.push(b'[');
-        self.timestamp(timestamp_ms);
-        self.raw(",\"");
-        self.value(value);
-        self.raw("\"]");
+        let mut digits = Digits::new();
+        digits.put(b"\"]");
+        let is_whole = digits.put_value(value);
+        if !is_whole {
+            digits = Digits::new();
+        }
+        digits.put(b",\"");
+        digits.put_timestamp(timestamp_ms);
+        digits.put(b"[");
+        self.0.extend_from_slice(digits.as_bytes());
+        if !is_whole {
+            self.raw(&format_float(value));
+            self.raw("\"]");
+        }
     }
 
     /// `[time,{"count":"3","sum":"1.5","buckets":[[rule,"from","to","2"],…]}]`, without the buckets that are empty. The
@@ -242,6 +237,11 @@ fn stats(text: &mut JsonText, Cost { queued, used, steps }: &Cost) {
     text.raw(&format!(r#""totalQueryableSamples":{queryable_samples},"peakSamples":{peak_samples}}}}}"#));
 }
 
+/// About how long a series gets: an answer that grows piece by piece is copied as often, and in memory twice.
+fn bytes_of(series: &Series) -> usize {
+    64 + 2 * series.labels.heap_bytes() + POINT_BYTES * series.points.len()
+}
+
 fn value(text: &mut JsonText, value: &Value) {
     match value {
         Value::Scalar(time_ms, number) => {
@@ -278,6 +278,7 @@ fn value(text: &mut JsonText, value: &Value) {
         }
         Value::Matrix(series) => {
             text.raw(r#""matrix","result":"#);
+            text.0.reserve(series.iter().map(bytes_of).sum());
             text.list(series, |text, one| {
                 text.raw(r#"{"metric":"#);
                 text.labels(&one.labels);

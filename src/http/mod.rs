@@ -34,6 +34,7 @@ mod call;
 mod catalogue;
 mod compress;
 mod connections;
+mod digits;
 mod entrance;
 mod federate;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -28,9 +28,6 @@ pub const LABEL_VALUE_BYTES_MAX: usize = 4096;
 /// Most bytes of all names and values of a series together.
 pub const LABELS_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of names and values that most label sets stay below.
-const TEXT_BYTES_USUAL: usize = 256;
-
 /// Sorted unique name–value pairs. Ordered as Prometheus orders series: pair by pair, name before value.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Labels {
@@ -85,12 +82,12 @@ impl Labels {
         let mut sorted: Vec<(N, V)> = pairs.into_iter().filter(|(_, value)| !value.as_ref().is_empty()).collect();
         sorted.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
         check(&sorted)?;
-        Ok(Labels::assemble(sorted.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))))
+        Ok(Labels::from_sorted(sorted.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))))
     }
 
-    /// Puts pieces together that are known to be sorted, unique and within the limits.
-    fn assemble<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Labels {
-        let mut text = String::with_capacity(TEXT_BYTES_USUAL);
+    /// Puts pieces together that are known to be sorted, unique and within the limits. It has `text_bytes` of text at most.
+    fn assemble<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, text_bytes: usize) -> Labels {
+        let mut text = String::with_capacity(text_bytes);
         let mut ends = Vec::with_capacity(2 * pairs.size_hint().1.unwrap_or(0));
         for (name, value) in pairs {
             for piece in [name, value] {
@@ -102,8 +99,16 @@ impl Labels {
     }
 
     /// Puts pairs together that were a label set before: sorted, unique and within the limits.
-    pub(crate) fn from_sorted<'a>(pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> Labels {
-        Labels::assemble(pairs)
+    pub(crate) fn from_sorted<'a>(pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone) -> Labels {
+        let text_bytes = pairs.clone().map(|(name, value)| name.len() + value.len()).sum();
+        Labels::assemble(pairs, text_bytes)
+    }
+
+    /// Whether these pairs, as they stand, are a label set: sorted, unique and within the limits.
+    pub(crate) fn are_allowed(pairs: &[(&str, &str)]) -> bool {
+        check(pairs).is_ok()
+            && pairs.iter().all(|(_, value)| !value.is_empty())
+            && pairs.is_sorted_by_key(|(name, _)| *name)
     }
 
     /// The pairs in order of their names.
@@ -143,7 +148,7 @@ impl Labels {
 
     /// Only the pairs that `keep` agrees to.
     pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Labels {
-        Labels::assemble(self.iter().filter(|(name, _)| keep(name)))
+        Labels::assemble(self.iter().filter(|(name, _)| keep(name)), self.text.len())
     }
 
     /// All pairs but the metric's name, as most functions and operators leave them.

@@ -70,8 +70,18 @@ impl Cancelled {
 
 /// Most operators and subqueries of one query.
 const OPERATORS_MAX: usize = 1_000;
+/// Rows between two looks at the clock: a long row looks at it by itself.
+const ROWS_UNTIMED_MAX: usize = 16;
 /// Units of work (samples looked at) between two looks at the clock.
 const WORK_UNCHECKED_MAX: usize = 1 << 16;
+
+/// What a query holds in memory, which may outlive the account: what is kept for a second place in the query.
+#[derive(Default)]
+struct Held {
+    samples: AtomicU64,
+    /// Most of them before any were given back.
+    peak: AtomicU64,
+}
 
 /// The account of one running query.
 pub(super) struct Budget {
@@ -80,9 +90,7 @@ pub(super) struct Budget {
     timeout: Duration,
     cancelled: Cancelled,
     samples_max: u64,
-    samples: Arc<AtomicU64>,
-    /// Most of them so far.
-    samples_peak: AtomicU64,
+    held: Arc<Held>,
     /// Samples in the windows of all steps.
     queryable: AtomicU64,
     /// Those of each step; none where nobody wants to know.
@@ -99,8 +107,7 @@ impl Budget {
             timeout: timeout.unwrap_or(limits.timeout).min(limits.timeout),
             cancelled: cancelled.clone(),
             samples_max: limits.samples_max,
-            samples: Arc::default(),
-            samples_peak: AtomicU64::new(0),
+            held: Arc::default(),
             queryable: AtomicU64::new(0),
             queryable_by_step: Vec::new(),
             series_max: limits.series_max,
@@ -119,6 +126,16 @@ impl Budget {
         Ok(())
     }
 
+    /// As [`Budget::check`], for a loop over rows, which begins at any index: whether the client has left is asked for each
+    /// row, the clock for one in [`ROWS_UNTIMED_MAX`].
+    #[inline]
+    pub(super) fn check_row(&self, index: usize) -> Result<(), QueryError> {
+        if index.is_multiple_of(ROWS_UNTIMED_MAX) {
+            return self.check();
+        }
+        if self.cancelled.is_set() { Err(QueryError::Cancelled) } else { Ok(()) }
+    }
+
     /// The time of the clock that the query is measured by.
     pub(super) fn now(&self) -> Duration {
         self.clock.monotonic()
@@ -131,8 +148,7 @@ impl Budget {
 
     /// Counts samples that were read, or places for values that are about to be allocated.
     pub(super) fn take_samples(&self, count: usize) -> Result<(), QueryError> {
-        let before = self.samples.fetch_add(count as u64, Ordering::Relaxed);
-        self.samples_peak.fetch_max(before.saturating_add(count as u64), Ordering::Relaxed);
+        let before = self.held.samples.fetch_add(count as u64, Ordering::Relaxed);
         if before.saturating_add(count as u64) > self.samples_max {
             return Err(QueryError::Execution(format!(
                 "query processing would load too many samples into memory: more than {}; select less, or raise the \
@@ -185,12 +201,13 @@ impl Budget {
 
     /// Samples in the windows of all steps, and the most that were counted at a time.
     pub(super) fn totals(&self) -> (u64, u64) {
-        (self.queryable.load(Ordering::Relaxed), self.samples_peak.load(Ordering::Relaxed))
+        let (samples, peak) = (self.held.samples.load(Ordering::Relaxed), self.held.peak.load(Ordering::Relaxed));
+        (self.queryable.load(Ordering::Relaxed), samples.max(peak))
     }
 
     /// Counts places for values like [`Budget::take_samples`], until the guard is dropped.
     pub(super) fn hold(&self, count: usize) -> Result<Hold, QueryError> {
-        let hold = Hold { samples: self.samples.clone(), count: count as u64 };
+        let hold = Hold { held: self.held.clone(), count: count as u64 };
         self.take_samples(count)?;
         Ok(hold)
     }
@@ -198,7 +215,7 @@ impl Budget {
     /// Samples that are counted now.
     #[cfg(test)]
     pub(super) fn samples(&self) -> u64 {
-        self.samples.load(Ordering::Relaxed)
+        self.held.samples.load(Ordering::Relaxed)
     }
 
     /// Most samples that the query may read and hold.
@@ -247,13 +264,15 @@ impl Queryable {
 
 /// Memory that is counted as long as this lives.
 pub(super) struct Hold {
-    samples: Arc<AtomicU64>,
+    held: Arc<Held>,
     count: u64,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.samples.fetch_sub(self.count, Ordering::Relaxed);
+        // The count only falls here, so its peaks are what it was before.
+        let before = self.held.samples.fetch_sub(self.count, Ordering::Relaxed);
+        self.held.peak.fetch_max(before, Ordering::Relaxed);
     }
 }
 

@@ -39,52 +39,79 @@ impl Grid {
 
 /// A set of steps, one bit each.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(super) struct Steps {
-    words: Vec<u64>,
+pub(super) struct Steps(Words);
+
+/// The bits of steps: those of a few lie where the set does, for an instant query has a set a series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Words {
+    One(u64),
+    Many(Box<[u64]>),
+}
+
+impl Default for Words {
+    fn default() -> Words {
+        Words::One(0)
+    }
 }
 
 impl Steps {
     pub(super) fn none(count: usize) -> Steps {
-        Steps { words: vec![0; count.div_ceil(64)] }
+        Steps(if count <= 64 { Words::One(0) } else { Words::Many(vec![0; count.div_ceil(64)].into_boxed_slice()) })
     }
 
     pub(super) fn all(count: usize) -> Steps {
-        let mut words = vec![u64::MAX; count.div_ceil(64)];
-        if let (Some(last), used @ 1..) = (words.last_mut(), count % 64) {
-            *last = (1 << used) - 1;
+        let mut steps = Steps::none(count);
+        let (whole, used) = (count / 64, count % 64);
+        steps.words_mut()[..whole].fill(u64::MAX);
+        if used > 0 {
+            steps.words_mut()[whole] = (1 << used) - 1;
         }
-        Steps { words }
+        steps
+    }
+
+    fn words(&self) -> &[u64] {
+        match &self.0 {
+            Words::One(word) => std::slice::from_ref(word),
+            Words::Many(words) => words,
+        }
+    }
+
+    fn words_mut(&mut self) -> &mut [u64] {
+        match &mut self.0 {
+            Words::One(word) => std::slice::from_mut(word),
+            Words::Many(words) => words,
+        }
     }
 
     pub(super) fn has(&self, step: usize) -> bool {
-        self.words[step / 64] >> (step % 64) & 1 == 1
+        self.words()[step / 64] >> (step % 64) & 1 == 1
     }
 
     pub(super) fn insert(&mut self, step: usize) {
-        self.words[step / 64] |= 1 << (step % 64);
+        self.words_mut()[step / 64] |= 1 << (step % 64);
     }
 
     pub(super) fn remove(&mut self, step: usize) {
-        self.words[step / 64] &= !(1 << (step % 64));
+        self.words_mut()[step / 64] &= !(1 << (step % 64));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
+        self.words().iter().all(|word| *word == 0)
     }
 
     pub(super) fn count(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        self.words().iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Whether both have a step in common.
     pub(super) fn meets(&self, other: &Steps) -> bool {
-        self.words.iter().zip(&other.words).any(|(mine, theirs)| mine & theirs != 0)
+        self.words().iter().zip(other.words()).any(|(mine, theirs)| mine & theirs != 0)
     }
 
     /// Adds the steps of `other`, and says which is the first that both had.
     pub(super) fn unite(&mut self, other: &Steps) -> Option<usize> {
         let mut shared = None;
-        for (index, (mine, theirs)) in self.words.iter_mut().zip(&other.words).enumerate() {
+        for (index, (mine, theirs)) in self.words_mut().iter_mut().zip(other.words()).enumerate() {
             let both = *mine & *theirs;
             if both != 0 && shared.is_none() {
                 shared = Some(index * 64 + both.trailing_zeros() as usize);
@@ -95,15 +122,15 @@ impl Steps {
     }
 
     pub(super) fn intersect(&mut self, other: &Steps) {
-        self.words.iter_mut().zip(&other.words).for_each(|(mine, theirs)| *mine &= theirs);
+        self.words_mut().iter_mut().zip(other.words()).for_each(|(mine, theirs)| *mine &= theirs);
     }
 
     pub(super) fn subtract(&mut self, other: &Steps) {
-        self.words.iter_mut().zip(&other.words).for_each(|(mine, theirs)| *mine &= !theirs);
+        self.words_mut().iter_mut().zip(other.words()).for_each(|(mine, theirs)| *mine &= !theirs);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.words.iter().enumerate().flat_map(|(index, word)| Ones(*word).map(move |bit| index * 64 + bit))
+        self.words().iter().enumerate().flat_map(|(index, word)| Ones(*word).map(move |bit| index * 64 + bit))
     }
 }
 

@@ -227,7 +227,7 @@ pub(super) fn find_resets(histograms: &mut [(i64, Arc<FloatHistogram>)]) {
 
 /// Removes the staleness markers: to a range they are no samples.
 pub(super) fn drop_stale(samples: &mut Columns) {
-    if !samples.values.iter().copied().any(is_stale) {
+    if !samples.has_value(is_stale) {
         return;
     }
     let mut kept = 0;

@@ -26,8 +26,8 @@ use crate::model::{Labels, METRIC_NAME};
 const PARALLEL_ROWS_MIN: usize = 64;
 /// Most rows that are computed ahead of the one that takes them in order.
 const BLOCK_ROWS_MAX: usize = 256;
-/// Most values that are computed ahead.
-const BLOCK_VALUES_MAX: usize = 1 << 22;
+/// About how many places for values are computed ahead at most: 8 MiB of them, and a row for each thread in any case.
+const BLOCK_PLACES_MAX: usize = 1 << 20;
 /// A block is made so large that it takes about this long: all queries share the threads, and the rows of another one
 /// get their turn between two blocks.
 const BLOCK_TIME: Duration = Duration::from_millis(20);
@@ -170,8 +170,8 @@ impl<'q> Table<'q> {
         Table::new(rows, Merged { inner: self.source, parts, apart })
     }
 
-    /// Takes every row in order; rows are computed in parallel ahead of that.
-    /// `steps` is the length of the columns.
+    /// Takes every row in order; rows are computed in parallel ahead of that, the fewer the more places one takes: a native
+    /// histogram at each step takes a hundred times those of numbers. `steps` is the length of the columns.
     pub(super) fn for_each(
         &self,
         budget: &Budget,
@@ -187,20 +187,23 @@ impl<'q> Table<'q> {
             }
             return Ok(());
         }
-        let block_max = (BLOCK_VALUES_MAX / steps.max(1)).clamp(1, BLOCK_ROWS_MAX);
-        let block_min = rayon::current_num_threads().min(block_max);
+        let block_min = rayon::current_num_threads().min(BLOCK_ROWS_MAX);
         let (mut start, mut block) = (0, block_min);
         while start < rows {
             let began = budget.now();
             let columns: Result<Vec<Column>, QueryError> = (start..rows.min(start + block))
                 .into_par_iter()
                 .map_init(Scratch::default, |scratch, index| {
-                    budget.check()?;
+                    budget.check_row(index)?;
                     self.source.column(index, scratch)
                 })
                 .collect();
-            for (ahead, column) in columns?.into_iter().enumerate() {
-                budget.check()?;
+            let columns = columns?;
+            let places: usize = columns.iter().map(|column| column.count().max(steps)).sum();
+            let _held = budget.hold(places)?;
+            let block_max = (BLOCK_PLACES_MAX / places.div_ceil(block).max(1)).clamp(block_min, BLOCK_ROWS_MAX);
+            for (ahead, column) in columns.into_iter().enumerate() {
+                budget.check_row(ahead)?;
                 take(start + ahead, column)?;
             }
             start += block;

@@ -4,6 +4,9 @@ use storage_format::histogram::{Histogram, is_marker};
 
 use crate::model::{Sample, TimeRange};
 
+/// Values that are looked through at a time.
+const SCANNED_VALUES: usize = 128;
+
 /// Timestamps and values of one series: equal in length, ascending, in ms since 1970 UTC.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
@@ -39,6 +42,18 @@ impl Columns {
         self.values.push(value);
     }
 
+    /// Whether `is_wanted` says so of any value.
+    pub fn has_value(&self, is_wanted: impl Fn(f64) -> bool) -> bool {
+        self.has_value_from(0, is_wanted)
+    }
+
+    /// Whether `is_wanted` says so of any value from index `start` on.
+    pub(super) fn has_value_from(&self, start: usize, is_wanted: impl Fn(f64) -> bool) -> bool {
+        // A whole piece before a look at the outcome: the compiler makes vector instructions of it.
+        let any_of = |piece: &[f64]| piece.iter().fold(false, |any, value| any | is_wanted(*value));
+        self.values[start..].chunks(SCANNED_VALUES).any(any_of)
+    }
+
     /// The samples, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (i64, f64)> + '_ {
         self.timestamps_ms.iter().copied().zip(self.values.iter().copied())
@@ -53,7 +68,7 @@ impl Columns {
     /// Leaves one histogram for each marker among the values, in their order, and no marker without one: what damage took
     /// of a histogram takes its sample along.
     pub fn settle_histograms(&mut self) {
-        if self.histograms.is_empty() && !self.values.iter().any(|value| is_marker(value.to_bits())) {
+        if self.histograms.is_empty() && !self.has_value(|value| is_marker(value.to_bits())) {
             return;
         }
         let mut read = std::mem::take(&mut self.histograms);

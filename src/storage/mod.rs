@@ -34,6 +34,7 @@ mod damage;
 mod delete;
 mod figures;
 mod head;
+mod listing;
 mod log;
 mod merge;
 mod progress;

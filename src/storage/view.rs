@@ -12,7 +12,7 @@
 //!    overlap a moment is seen once: whichever has it, has the same value.
 //! 2. The head lets go of what went into a block only when no view from before that block is left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,10 +51,10 @@ pub enum ViewError {
 
 /// The stored series as of one moment. Cheap to clone.
 #[derive(Clone)]
-pub struct ReadView(Source);
+pub struct ReadView(pub(super) Source);
 
 #[derive(Clone)]
-enum Source {
+pub(super) enum Source {
     Stored { head: Arc<Head>, blocks: Arc<BlockSet>, left_out: LeftOut },
     Given(Arc<Vec<GivenSeries>>),
 }
@@ -90,8 +90,18 @@ pub struct SeriesView {
 #[derive(Clone)]
 enum Rest {
     None,
-    Head { head: Arc<Head>, series: SeriesRef, floor_ms: i64 },
-    Given { all: Arc<Vec<GivenSeries>>, index: usize },
+    /// `newest` is [`Series::newest`] as it was when the view looked.
+    ///
+    /// [`Series::newest`]: super::head::Series::newest
+    Head {
+        head: Arc<Head>,
+        series: SeriesRef,
+        newest: Option<Sample>,
+    },
+    Given {
+        all: Arc<Vec<GivenSeries>>,
+        index: usize,
+    },
 }
 
 impl ReadView {
@@ -181,54 +191,6 @@ impl ReadView {
         }
         spans.into_iter().reduce(|a, b| TimeRange { from_ms: a.from_ms.min(b.from_ms), to_ms: a.to_ms.max(b.to_ms) })
     }
-
-    /// The names of labels of the series that satisfy all matchers, sorted. No matchers: of all series.
-    pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
-        let mut names = BTreeSet::new();
-        match &self.0 {
-            Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
-                left_out.note_lost(blocks, range);
-                for shard in head.shards() {
-                    names.extend(shard.read().label_index().names().map(str::to_owned));
-                }
-                for member in blocks.overlapping(range) {
-                    names.extend(left_out.unless_damaged(member.block.span(), None, member.block.label_names()));
-                }
-                names.remove(starts::START_LABEL);
-            }
-            _ => {
-                for series in self.select(matchers, range, usize::MAX)? {
-                    names.extend(series.labels.iter().map(|(name, _)| name.to_owned()));
-                }
-            }
-        }
-        Ok(names.into_iter().collect())
-    }
-
-    /// The values of one label of the series that satisfy all matchers, sorted. No matchers: of all series.
-    pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
-        let mut values = BTreeSet::new();
-        if starts::is_reserved(name) {
-            return Ok(Vec::new());
-        }
-        match &self.0 {
-            Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
-                left_out.note_lost(blocks, range);
-                for shard in head.shards() {
-                    values.extend(shard.read().label_index().values(name).map(str::to_owned));
-                }
-                for member in blocks.overlapping(range) {
-                    values.extend(left_out.unless_damaged(member.block.span(), None, member.block.label_values(name)));
-                }
-            }
-            _ => {
-                for series in self.select(matchers, range, usize::MAX)? {
-                    values.extend(series.labels.get(name).map(str::to_owned));
-                }
-            }
-        }
-        Ok(values.into_iter().collect())
-    }
 }
 
 /// Whether a stored number is the marker of a native histogram.
@@ -273,18 +235,14 @@ fn select_head(
         let companions = shard.label_index().companions();
         for slot in shard.select(matchers) {
             let (Some(series), Some(reference)) = (shard.series(slot), shard.reference(slot)) else { continue };
-            let behind_floor = TimeRange { from_ms: range.from_ms.max(floor_ms), to_ms: range.to_ms };
-            let is_held = |range: TimeRange, span: Option<TimeRange>| {
-                range.from_ms <= range.to_ms && span.is_some_and(|span| span.overlaps(range))
-            };
-            if !is_held(behind_floor, series.span()) && !is_held(range, series.belated_span()) {
+            if !series.reaches(range, floor_ms) {
                 continue;
             }
             let is_companion = companions.is_some_and(|companions| companions.contains(slot));
             if !is_companion && found.series.len() >= limit {
                 return Err(ViewError::TooManySeries { limit });
             }
-            let rest = Rest::Head { head: head.clone(), series: reference, floor_ms };
+            let rest = Rest::Head { head: head.clone(), series: reference, newest: series.newest() };
             let labels = shard.labels(reference).expect("a live series has labels");
             let list = if is_companion { &mut found.companions } else { &mut found.series };
             list.push(SeriesView::new(labels, blocks, rest));
@@ -387,12 +345,11 @@ impl SeriesView {
         !histograms.is_empty()
     }
 
-    /// The newest sample that is not younger than the moment, if it is known without decoding anything: that is, if it is
-    /// the newest of all. It may be a staleness marker, or stand for a native histogram.
+    /// The newest sample that is not younger than the moment, if it is known without decoding anything: that is, if it was
+    /// the newest of all when the view found the series. It may be a staleness marker, or stand for a native histogram.
     pub fn newest_by(&self, moment_ms: i64) -> Option<Sample> {
-        let Rest::Head { head, series, .. } = &self.rest else { return None };
-        let shard = head.read_shard(series.shard());
-        shard.by_ref(*series)?.newest().filter(|sample| sample.timestamp_ms <= moment_ms)
+        let Rest::Head { newest, .. } = &self.rest else { return None };
+        newest.filter(|sample| sample.timestamp_ms <= moment_ms)
     }
 
     /// The times of the samples in `range` of which it is known since when they count, ascending, and that time.
@@ -425,14 +382,14 @@ impl SeriesView {
         }
         match &self.rest {
             Rest::None => {}
-            Rest::Head { head, series, floor_ms } => {
+            Rest::Head { head, series, .. } => {
                 // A series that was freed since had nothing behind the floor.
                 if let Some(series) = head.read_shard(series.shard()).by_ref(*series) {
                     let middle = columns.len();
                     series.read_belated(range, columns);
                     columns.settle(start, middle);
                     let middle = columns.len();
-                    let from_ms = range.from_ms.max(*floor_ms);
+                    let from_ms = range.from_ms.max(self.blocks.floor_ms);
                     if from_ms <= range.to_ms {
                         series.read(TimeRange { from_ms, to_ms: range.to_ms }, columns);
                     }

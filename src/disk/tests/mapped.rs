@@ -53,6 +53,17 @@ fn a_file_that_loses_less_than_a_page_is_damaged_though_nothing_faults() {
 }
 
 #[test]
+fn a_file_that_ends_in_zeros_is_damaged_when_it_loses_some_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    std::fs::write(&path, [vec![7; PAGE], vec![0; 100]].concat()).unwrap();
+    let bytes = RealDisk.read(&path).unwrap();
+    assert!(!bytes.is_damaged());
+    shorten(&path, PAGE as u64 + 50);
+    assert!(bytes.is_damaged());
+}
+
+#[test]
 fn an_emptied_file_can_be_read_by_many_threads_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");

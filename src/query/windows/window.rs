@@ -215,12 +215,8 @@ impl<'q> Windows<'q> {
         for (step, end_ms) in self.grid.times_ms().enumerate() {
             let start_ms = end_ms.saturating_sub(self.range_ms);
             let (from_ms, to_ms) = (start_ms.saturating_sub(self.reach_ms.0), end_ms.saturating_add(self.reach_ms.1));
-            while behind < times.len() && times[behind] <= to_ms {
-                behind += 1;
-            }
-            while first < behind && times[first] <= from_ms {
-                first += 1;
-            }
+            behind = past(times, behind, to_ms);
+            first = past(&times[..behind], first, from_ms);
             while behind_histograms < histograms.len() && histograms[behind_histograms].0 <= to_ms {
                 behind_histograms += 1;
             }
@@ -249,6 +245,19 @@ impl<'q> Windows<'q> {
         }
         self.budget.note_queryable(queryable * self.looks);
         Ok(())
+    }
+}
+
+/// How many samples a window moves by, mostly, from one step to the next.
+const NEAR_SAMPLES: usize = 8;
+
+/// The index of the first time from `from` on that is later than `moment_ms`.
+#[inline]
+fn past(times_ms: &[i64], from: usize, moment_ms: i64) -> usize {
+    let rest = &times_ms[from..];
+    match rest.iter().take(NEAR_SAMPLES).position(|time_ms| *time_ms > moment_ms) {
+        Some(near) => from + near,
+        None => from + rest.partition_point(|time_ms| *time_ms <= moment_ms),
     }
 }
 

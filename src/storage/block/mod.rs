@@ -81,8 +81,16 @@ trait Content: Send + Sync {
     fn facts(&self) -> Facts;
     fn label_names(&self) -> Result<Vec<String>, Corruption>;
     fn label_values(&self, name: &str) -> Result<Vec<String>, Corruption>;
+    /// Shows the series that satisfy all matchers.
+    fn visit_matching(&self, matchers: &[Matcher], visitor: &mut Visitor<'_>) -> Result<(), Corruption>;
     /// The series that satisfy all matchers.
-    fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption>;
+    fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption> {
+        let mut selected = Vec::new();
+        self.visit_matching(matchers, &mut |series, pairs| {
+            selected.push(Labels::from_pairs(pairs.iter().copied()).map(|labels| (series, labels)));
+        })?;
+        selected.into_iter().collect::<Result<_, _>>().map_err(|_| bad_labels())
+    }
     /// The series of exactly these labels.
     fn find(&self, labels: &Labels) -> Result<Option<u32>, Corruption>;
     /// Shows every series.
@@ -197,6 +205,11 @@ impl Block {
         self.told(self.content.select(matchers))
     }
 
+    /// Shows the series that satisfy all matchers. Nothing that it shows may be used if it fails.
+    fn visit_matching(&self, matchers: &[Matcher], visitor: &mut Visitor<'_>) -> Result<(), ViewError> {
+        self.told(self.content.visit_matching(matchers, visitor))
+    }
+
     pub(super) fn find(&self, labels: &Labels) -> Result<Option<u32>, ViewError> {
         self.told(self.content.find(labels))
     }
@@ -296,6 +309,22 @@ impl Member {
             found.retain(|(series, _)| !self.deleted.covers(*series, self.block.span()));
         }
         Ok(found)
+    }
+
+    /// Shows the series that satisfy all matchers and of which something is left, their labels checked. Nothing that it
+    /// shows may be used if it fails.
+    pub(super) fn visit_matching(&self, matchers: &[Matcher], visitor: &mut Visitor<'_>) -> Result<(), ViewError> {
+        let mut are_allowed = true;
+        self.block.visit_matching(matchers, &mut |series, pairs| {
+            if !self.deleted.is_empty() && self.deleted.covers(series, self.block.span()) {
+                return;
+            }
+            match Labels::are_allowed(pairs) {
+                true => visitor(series, pairs),
+                false => are_allowed = false,
+            }
+        })?;
+        if are_allowed { Ok(()) } else { Err(self.block.damaged(bad_labels())) }
     }
 
     /// The same block with `range` of these series deleted too, and the file that says so.

@@ -54,7 +54,7 @@ impl Content for ContentV1 {
         self.0.values_of(name)?.map(|value| value.map(|(value, _)| value.to_owned())).collect()
     }
 
-    fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption> {
+    fn visit_matching(&self, matchers: &[Matcher], visitor: &mut Visitor<'_>) -> Result<(), Corruption> {
         let (subtracting, requiring): (Vec<&Matcher>, Vec<&Matcher>) =
             matchers.iter().partition(|matcher| matcher.matches_absent());
         let mut found: Option<Vec<u32>> = None;
@@ -74,13 +74,11 @@ impl Content for ContentV1 {
             found.retain(|series| excluded.binary_search(series).is_err());
         }
         let mut entry = SeriesEntry::default();
-        let mut selected = Vec::with_capacity(found.len());
         for series in found {
             self.0.read_series(series, &mut entry)?;
-            let labels = Labels::from_pairs(entry.labels.iter().copied());
-            selected.push((series, labels.map_err(|_| super::bad_labels())?));
+            visitor(series, &entry.labels);
         }
-        Ok(selected)
+        Ok(())
     }
 
     fn find(&self, labels: &Labels) -> Result<Option<u32>, Corruption> {

@@ -112,17 +112,13 @@ impl Content for ContentV2 {
         self.0.values_of(name)?.map(|value| value.map(|(value, _)| value)).collect()
     }
 
-    fn select(&self, matchers: &[Matcher]) -> Result<Vec<(u32, Labels)>, Corruption> {
+    fn visit_matching(&self, matchers: &[Matcher], visitor: &mut Visitor<'_>) -> Result<(), Corruption> {
         let found = self.matching(matchers)?;
         KEPT.with_borrow_mut(|Kept { entry, caches, .. }| {
-            let symbols = caches.of(&self.0);
-            let mut selected = Vec::with_capacity(found.len() as usize);
-            for series in found {
-                self.0.read_series(series, symbols, entry)?;
-                let labels = Labels::from_pairs(entry.labels(symbols)).map_err(|_| super::bad_labels())?;
-                selected.push((series, labels));
-            }
-            Ok(selected)
+            self.0.read_each(found, caches.of(&self.0), entry, |series, entry, symbols| {
+                let pairs: Vec<(&str, &str)> = entry.labels(symbols).collect();
+                visitor(series, &pairs);
+            })
         })
     }
 
@@ -132,12 +128,10 @@ impl Content for ContentV2 {
 
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<(), Corruption> {
         let (mut entry, mut symbols) = (SeriesEntry::default(), SymbolCache::default());
-        for series in 0..self.0.series_count() {
-            self.0.read_series(series, &mut symbols, &mut entry)?;
-            let pairs: Vec<(&str, &str)> = entry.labels(&symbols).collect();
+        self.0.read_each(0..self.0.series_count(), &mut symbols, &mut entry, |series, entry, symbols| {
+            let pairs: Vec<(&str, &str)> = entry.labels(symbols).collect();
             visitor(series, &pairs);
-        }
-        Ok(())
+        })
     }
 
     fn labels(&self, series: u32) -> Result<Labels, Corruption> {
@@ -158,11 +152,11 @@ impl Content for ContentV2 {
                     continue;
                 }
                 let start = columns.len();
-                let (timestamps_ms, values) = (&mut columns.timestamps_ms, &mut columns.values);
                 let mut read = || {
-                    let group = self.0.group_bytes(place.group)?;
+                    let group = self.0.bytes_of(&meta)?;
+                    let (timestamps_ms, values) = (&mut columns.timestamps_ms, &mut columns.values);
                     group::read_column(group, place.column as usize, scratch, timestamps_ms, values)?;
-                    if !values[start..].iter().any(|value| is_marker(value.to_bits())) {
+                    if !columns.has_value_from(start, |value| is_marker(value.to_bits())) {
                         return Ok(());
                     }
                     let histograms = &mut columns.histograms;

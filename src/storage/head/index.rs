@@ -32,12 +32,16 @@ pub(in crate::storage) struct LabelIndex {
     names: Vec<Name>,
     free_names: Vec<u32>,
     by_name: HashMap<Box<str>, u32>,
+    /// How often a pair came or went.
+    changes: u64,
 }
 
 struct Name {
     text: Box<str>,
     /// The pairs with this name, in no order.
     pairs: Vec<u32>,
+    /// [`LabelIndex::changes`] when one of them came or went last.
+    version: u64,
 }
 
 struct Pair {
@@ -71,7 +75,10 @@ impl LabelIndex {
     }
 
     /// The texts behind a series' pairs, in order of their names.
-    pub(super) fn texts<'a>(&'a self, pairs: &'a [u32]) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
+    pub(in crate::storage) fn texts<'a>(
+        &'a self,
+        pairs: &'a [u32],
+    ) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone {
         pairs.iter().map(|id| {
             let pair = &self.pairs[*id as usize];
             (self.names[pair.name as usize].text.as_ref(), pair.value.as_ref())
@@ -86,6 +93,7 @@ impl LabelIndex {
         if let Some(id) = self.by_text.find(hash, same) {
             return *id;
         }
+        self.note_change(name);
         let siblings = &mut self.names[name as usize].pairs;
         let pair = Pair { value: value.into(), postings: Postings::default(), name, position: siblings.len() as u32 };
         let id = place(&mut self.pairs, &mut self.free_pairs, pair);
@@ -102,9 +110,15 @@ impl LabelIndex {
         if let Some(id) = self.by_name.get(text) {
             return *id;
         }
-        let id = place(&mut self.names, &mut self.free_names, Name { text: text.into(), pairs: Vec::new() });
+        let id =
+            place(&mut self.names, &mut self.free_names, Name { text: text.into(), pairs: Vec::new(), version: 0 });
         self.by_name.insert(text.into(), id);
         id
+    }
+
+    fn note_change(&mut self, name: u32) {
+        self.changes += 1;
+        self.names[name as usize].version = self.changes;
     }
 
     fn free(&mut self, id: u32) {
@@ -114,6 +128,7 @@ impl LabelIndex {
             entry.remove();
         }
         self.free_pairs.push(id);
+        self.note_change(name);
         let siblings = &mut self.names[name as usize].pairs;
         siblings.swap_remove(position);
         if let Some(moved) = siblings.get(position) {
@@ -200,6 +215,11 @@ impl LabelIndex {
     /// The names of labels that series have, but for the one that makes a companion.
     pub(in crate::storage) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(AsRef::as_ref).filter(|name| *name != START_LABEL)
+    }
+
+    /// A number that is another one whenever the values of a label are others; 0 while no series has it.
+    pub(in crate::storage) fn version_of(&self, name: &str) -> u64 {
+        self.by_name.get(name).map_or(0, |name| self.names[*name as usize].version)
     }
 
     /// The values of a label, in no order.

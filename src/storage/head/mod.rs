@@ -32,6 +32,7 @@ pub(super) use writer::{LogEntry, ShardWriter};
 
 use super::TIMESTAMP_MS_MIN;
 use super::changes::Changes;
+use super::listing::Listings;
 use super::view::{Columns, ViewError};
 use crate::model::{Labels, SeriesRef, TimeRange};
 
@@ -69,18 +70,30 @@ pub(super) struct Head {
     /// Queries' threads that wait for a shard.
     waiting_count: AtomicUsize,
     changes: Changes,
+    listings: Listings,
 }
 
 impl Head {
     pub(super) fn new(shard_count: usize, floor_ms: i64) -> Head {
         assert!((1..=SHARDS_MAX).contains(&shard_count), "{shard_count} shards");
         let shards = (0..shard_count).map(|index| RwLock::new(Shard::new(index as u8, floor_ms))).collect();
-        Head { shards, series_count: AtomicUsize::new(0), waiting_count: AtomicUsize::new(0), changes: Changes::new() }
+        Head {
+            shards,
+            series_count: AtomicUsize::new(0),
+            waiting_count: AtomicUsize::new(0),
+            changes: Changes::new(),
+            listings: Listings::default(),
+        }
     }
 
     /// From when on what is stored, here or in blocks, has changed.
     pub(super) fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// The values of labels that were listed last.
+    pub(super) fn listings(&self) -> &Listings {
+        &self.listings
     }
 
     /// The shard that owns, or would own, the series of these labels.

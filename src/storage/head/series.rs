@@ -248,6 +248,24 @@ impl Series {
         whole([first, last, late, self.open.span()])
     }
 
+    /// Whether the time of what is held has a moment in common with `range`; of what is in chunks or late only that from
+    /// `floor_ms` on counts. Told by the newest sample if that will do: where the oldest is takes a look at a chunk, which
+    /// is a cache miss a series.
+    pub(in crate::storage) fn reaches(&self, range: TimeRange, floor_ms: i64) -> bool {
+        let behind_floor = TimeRange { from_ms: range.from_ms.max(floor_ms), to_ms: range.to_ms };
+        let shares = |range: TimeRange, span: Option<TimeRange>| {
+            range.from_ms <= range.to_ms && span.is_some_and(|span| span.overlaps(range))
+        };
+        self.newest().is_some_and(|newest| behind_floor.contains(newest.timestamp_ms))
+            || shares(behind_floor, self.span())
+            || shares(range, self.belated_span())
+    }
+
+    /// Its label pairs in the shard's index.
+    pub(in crate::storage) fn pairs(&self) -> &[u32] {
+        &self.pairs
+    }
+
     /// First and last moment of what is belated.
     pub(in crate::storage) fn belated_span(&self) -> Option<TimeRange> {
         self.aside.as_ref().and_then(|aside| aside.belated_span())

@@ -62,8 +62,8 @@ fn a_start_is_seen_with_its_series_and_nowhere_else() {
             [watched.clone(), plain.clone()]
         );
         assert_eq!(view.label_names(&[], TimeRange::ALL).expect("names"), ["__name__", "node", "watched"]);
-        assert_eq!(view.label_values("__start_timestamp__", &[], TimeRange::ALL).expect("values"), [""; 0]);
-        assert_eq!(view.label_values("__name__", &[], TimeRange::ALL).expect("values"), ["orders", "plain"]);
+        assert_eq!(values_of(&view, "__start_timestamp__", &[], TimeRange::ALL), [""; 0]);
+        assert_eq!(values_of(&view, "__name__", &[], TimeRange::ALL), ["orders", "plain"]);
         let named = [Matcher::equal("__start_timestamp__", "ms")];
         assert!(view.select(&named, TimeRange::ALL, 9).expect("a selection").is_empty());
     };

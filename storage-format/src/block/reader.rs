@@ -107,6 +107,23 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
         self.check_columns(&entry.columns)
     }
 
+    /// As [`BlockReader::read_series`], of many, each of which `visit` is shown.
+    pub fn read_each(
+        &self,
+        series: impl IntoIterator<Item = u32>,
+        cache: &mut SymbolCache,
+        entry: &mut SeriesEntry,
+        mut visit: impl FnMut(u32, &SeriesEntry, &SymbolCache),
+    ) -> Result<(), Corruption> {
+        let tables = self.tables()?;
+        for series in series {
+            cache.read(self.identity, (&tables.series, &tables.postings), series, entry)?;
+            self.check_columns(&entry.columns)?;
+            visit(series, entry, cache);
+        }
+        Ok(())
+    }
+
     /// Where the samples of a series are, for whoever needs no labels; `cache` as in [`BlockReader::read_series`].
     pub fn columns<'c>(&self, series: u32, cache: &'c mut SymbolCache) -> Result<&'c [ColumnRef], Corruption> {
         let tables = self.tables()?;
@@ -144,12 +161,16 @@ impl<B: Deref<Target = [u8]>> BlockReader<B> {
 
     /// Where a group lies and which time it covers.
     pub fn group_meta(&self, group: u32) -> Result<GroupMeta, Corruption> {
-        self.tables()?.groups.get(group)
+        Tables::groups(&self.bytes, &self.regions, self.meta.range.min_time_ms)?.get(group)
     }
 
     /// A group, for [`crate::group::GroupReader`], which checks it.
     pub fn group_bytes(&self, group: u32) -> Result<&[u8], Corruption> {
-        let meta = self.group_meta(group)?;
+        self.bytes_of(&self.group_meta(group)?)
+    }
+
+    /// The group that [`BlockReader::group_meta`] gave this of, for whoever has asked already.
+    pub fn bytes_of(&self, meta: &GroupMeta) -> Result<&[u8], Corruption> {
         let outside = Corruption { offset: meta.offset, what: "a group lies outside of the file" };
         let end = meta.offset.checked_add(meta.length).ok_or(outside)?;
         self.bytes.get(meta.offset as usize..end as usize).ok_or(outside)
@@ -174,9 +195,13 @@ impl<'a> Tables<'a> {
         let symbols = Symbols::open(parts(bytes, regions.symbols))?;
         let series = SeriesTable::open(parts(bytes, regions.series))?;
         let postings = PostingsTable::open(parts(bytes, regions.postings), symbols, series.count())?;
-        let origin = Origin { groups_start: HEADER_BYTES as u64, min_time_ms };
-        let groups = GroupTable::open(parts(bytes, regions.group_table), origin, regions.symbols.offset)?;
+        let groups = Tables::groups(bytes, regions, min_time_ms)?;
         Ok(Tables { symbols, postings, series, groups })
+    }
+
+    fn groups(bytes: &'a [u8], regions: &Regions, min_time_ms: i64) -> Result<GroupTable<'a>, Corruption> {
+        let origin = Origin { groups_start: HEADER_BYTES as u64, min_time_ms };
+        GroupTable::open(parts(bytes, regions.group_table), origin, regions.symbols.offset)
     }
 }
 

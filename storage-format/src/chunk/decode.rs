@@ -72,16 +72,68 @@ fn decode_rest(stream: &[u8], state: &mut State, mut samples: Samples<'_>) -> Re
 /// Decodes while there are samples to come and a whole window to read; returns the bytes used.
 fn decode_windows(stream: &[u8], state: &mut State, samples: &mut Samples<'_>) -> Result<usize, Corruption> {
     let mut position = 0;
+    // A copy, for the compiler to keep in registers.
+    let mut now = *state;
     while let Some(window) = stream.get(position..position + WINDOW_BYTES) {
         let Some((timestamp_ms, value)) = samples.next() else { break };
         let window = window.first_chunk().expect("the slice is one window long");
-        position += state.step(window).map_err(|what| Corruption::at(position, what))?;
-        (*timestamp_ms, *value) = (state.timestamp_ms, f64::from_bits(state.bits));
+        let usual = &USUAL[usize::from(window[0])];
+        position += match usual.bytes {
+            0 => now.step(window),
+            _ => now.step_usual(usual, window),
+        }
+        .map_err(|what| Corruption::at(position, what))?;
+        (*timestamp_ms, *value) = (now.timestamp_ms, f64::from_bits(now.bits));
     }
+    *state = now;
     Ok(position)
 }
 
+/// What a control byte says of a sample of the usual forms: a time of up to four bytes; and a value as it was, or one told by
+/// its difference to the mantissa before. One look-up and no branch tells where the next sample starts, which is all that
+/// decoding waits for.
+#[derive(Clone, Copy)]
+struct Usual {
+    /// Length of the sample, control byte included; 0 if it is of another form.
+    bytes: u8,
+    time_bytes: u8,
+    value_bytes: u8,
+    /// The difference where it takes no bytes.
+    step: i8,
+    /// Whether the bits are those of the sample before.
+    is_same: bool,
+}
+
+/// By control byte.
+static USUAL: [Usual; 256] = {
+    let mut all = [Usual { bytes: 0, time_bytes: 0, value_bytes: 0, step: 0, is_same: false }; 256];
+    let mut control = 0;
+    while control < 256 {
+        let (time, value) = (control >> 4, (control & 15) as u8);
+        if time < TIME_BYTES.len() - 1 && value != VALUE_EXPONENT && value != VALUE_XOR {
+            let time_bytes = TIME_BYTES[time];
+            let (value_bytes, step) = match value {
+                0..=VALUE_DELTA_MAX => (value, 0),
+                _ => (0, VALUE_STEPS[(value - VALUE_XOR - 1) as usize] as i8),
+            };
+            let bytes = 1 + time_bytes + value_bytes;
+            all[control] = Usual { bytes, time_bytes, value_bytes, step, is_same: value == 0 };
+        }
+        control += 1;
+    }
+    all
+};
+
+/// The low `count` bytes of `word`, at most seven, as a signed number, 0 for no bytes: without a branch.
+#[inline(always)]
+fn low_signed(word: u64, count: u8) -> i64 {
+    // In two steps, as a shift by 64 is none.
+    let unused = 63 - 8 * u32::from(count & 7);
+    (((word << 1) << unused) as i64 >> 1) >> unused
+}
+
 /// What the next sample is told by: that of the encoder, without its heuristics.
+#[derive(Clone, Copy)]
 struct State {
     timestamp_ms: i64,
     delta_ms: i64,
@@ -100,8 +152,25 @@ impl State {
         Ok(State { timestamp_ms: i64_at(stream, 0), delta_ms: 0, bits, mantissa, exponent: 0 })
     }
 
-    /// Decodes one sample from the start of `window`; returns its length.
+    /// Decodes one sample of the usual forms from the start of `window`; returns its length.
     #[inline(always)]
+    fn step_usual(&mut self, usual: &Usual, window: &[u8; WINDOW_BYTES]) -> Result<usize, &'static str> {
+        self.delta_ms = self.delta_ms.wrapping_add(low_signed(u64_at(window, 1), usual.time_bytes));
+        self.timestamp_ms = self.timestamp_ms.wrapping_add(self.delta_ms);
+        let value_at = 1 + usize::from(usual.time_bytes & 7);
+        let change = low_signed(u64_at(window, value_at), usual.value_bytes) + i64::from(usual.step);
+        let mantissa = self.mantissa + change;
+        if mantissa.unsigned_abs() > decimal::MANTISSA_MAX as u64 {
+            return Err("a mantissa is out of range");
+        }
+        self.mantissa = mantissa;
+        let bits = decimal::value_of(mantissa, self.exponent).to_bits();
+        self.bits = if usual.is_same { self.bits } else { bits };
+        Ok(usize::from(usual.bytes))
+    }
+
+    /// Decodes one sample of any form from the start of `window`; returns its length.
+    #[inline]
     fn step(&mut self, window: &[u8; WINDOW_BYTES]) -> Result<usize, &'static str> {
         let control = window[0];
         let time_bytes = self.step_time(control >> 4, u64_at(window, 1))?;
