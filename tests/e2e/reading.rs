@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::api::{differences, get, instant, range};
 use crate::client::{Client, percent_encoded};
 use crate::engine::Engine;
+use crate::histograms;
 use crate::process::{Process, free_address, installed, peer, wait_for_listener};
 use crate::relay::Relay;
 use crate::wait::{wait_for, wait_until};
@@ -100,6 +101,29 @@ fn prometheus_2_reads_samples() {
 fn prometheus_3_reads_streamed_chunks() {
     let content_type = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
     assert_reads_alike(&peer("prometheus"), content_type);
+}
+
+#[test]
+fn prometheus_3_reads_native_histograms_in_streamed_chunks() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let engine = Engine::start(folder.path(), &[]);
+    let end_ms = Clock::system().now_ms() - STEP_MS;
+    histograms::send(engine.address, end_ms);
+    assert_eq!(histograms::counts(engine.address, end_ms), histograms::sent_counts());
+    let relay = Relay::start(engine.address);
+    let settings = format!("remote_read:\n  - {{ url: 'http://{}/api/v1/read', read_recent: true }}\n", relay.address);
+    let (_server, address) = start_prometheus(&peer("prometheus"), folder.path(), &settings);
+    let receiver = free_address();
+    let _receiver = histograms::start_receiver(folder.path(), receiver);
+    histograms::send(receiver, end_ms);
+    histograms::assert_alike(engine.address, address, &histograms::QUERIES, end_ms);
+    // Read from us they are what they are in a Prometheus that was sent them.
+    histograms::assert_alike(address, receiver, &histograms::QUERIES, end_ms);
+    histograms::assert_alike(address, receiver, &histograms::RATE_QUERIES, end_ms);
+    let content_type = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+    for exchange in relay.exchanges() {
+        assert_eq!((exchange.status(), exchange.answered("content-type")), (200, Some(content_type)));
+    }
 }
 
 #[test]

@@ -23,10 +23,6 @@ impl Message {
         self.0.len()
     }
 
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
     pub(super) fn as_slice(&self) -> &[u8] {
         &self.0
     }
