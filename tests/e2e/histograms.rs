@@ -207,13 +207,27 @@ pub(crate) fn send(server: SocketAddr, end_ms: i64) {
                 series("mixed", numbers, others),
             ],
         };
-        let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).expect("it is short");
-        wait_for("the server takes a request", || {
-            let answer = client.remote_write(&body).ok()?;
-            assert!(answer.status < 300, "{} {}", answer.status, answer.text());
-            Some(())
-        });
+        post(&mut client, &request);
     }
+}
+
+/// Sends some between the others, which come late.
+pub(crate) fn send_late(server: SocketAddr, end_ms: i64) {
+    let times = || (STEPS - 40..STEPS).map(|step| (step, end_ms - (STEPS - 1 - step) * STEP_MS - 5_000));
+    let series = vec![
+        series("grown", Vec::new(), times().map(|(step, at_ms)| grown(step, at_ms)).collect()),
+        series("gauge", Vec::new(), times().map(|(step, at_ms)| gauge(step, at_ms)).collect()),
+    ];
+    post(&mut Client::new(server), &WriteRequest { series });
+}
+
+fn post(client: &mut Client, request: &WriteRequest) {
+    let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).expect("it is short");
+    wait_for("the server takes a request", || {
+        let answer = client.remote_write(&body).ok()?;
+        assert!(answer.status < 300, "{} {}", answer.status, answer.text());
+        Some(())
+    });
 }
 
 /// Questions whose answers show every histogram, with the end of the last step.
@@ -239,6 +253,7 @@ pub(crate) fn start_receiver(folder: &Path, address: SocketAddr) -> Process {
         format!("--storage.tsdb.path={}", folder.join("received").display()),
         format!("--web.listen-address={address}"),
         "--web.enable-remote-write-receiver".to_owned(),
+        "--web.enable-admin-api".to_owned(),
         "--enable-feature=native-histograms".to_owned(),
     ];
     let mut server = Process::start("receiver", &peer("prometheus"), &arguments, folder);
