@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use parking_lot::RwLock;
 use storage_format::Corruption;
 use storage_format::histogram::is_marker;
 
@@ -25,7 +26,7 @@ use super::block::BlockSet;
 pub use super::changes::Stamp;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
-use super::head::Head;
+use super::head::{Head, Shard};
 use super::starts;
 use super::stored::{model_histogram, tell_resets};
 use crate::model::{FloatHistogram, Labels, Matcher, Sample, SeriesRef, TimeRange};
@@ -181,13 +182,14 @@ impl ReadView {
         spans.into_iter().reduce(|a, b| TimeRange { from_ms: a.from_ms.min(b.from_ms), to_ms: a.to_ms.max(b.to_ms) })
     }
 
-    /// The names of labels of the series that satisfy all matchers, sorted. No matchers: of all series.
+    /// The names of labels of the series that satisfy all matchers and may have samples in `range`, sorted. No matchers: of
+    /// all series of the blocks that overlap it, and of the whole head if that does.
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
         let mut names = BTreeSet::new();
         match &self.0 {
             Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 left_out.note_lost(blocks, range);
-                for shard in head.shards() {
+                for shard in overlapping_shards(head, blocks, range) {
                     names.extend(shard.read().label_index().names().map(str::to_owned));
                 }
                 for member in blocks.overlapping(range) {
@@ -204,7 +206,7 @@ impl ReadView {
         Ok(names.into_iter().collect())
     }
 
-    /// The values of one label of the series that satisfy all matchers, sorted. No matchers: of all series.
+    /// The values of one label, of the series of which [`ReadView::label_names`] gives the names, sorted.
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
         let mut values = BTreeSet::new();
         if starts::is_reserved(name) {
@@ -213,7 +215,7 @@ impl ReadView {
         match &self.0 {
             Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 left_out.note_lost(blocks, range);
-                for shard in head.shards() {
+                for shard in overlapping_shards(head, blocks, range) {
                     values.extend(shard.read().label_index().values(name).map(str::to_owned));
                 }
                 for member in blocks.overlapping(range) {
@@ -228,6 +230,27 @@ impl ReadView {
         }
         Ok(values.into_iter().collect())
     }
+}
+
+/// All shards of the head if there may be samples of the range in any of them, else none.
+fn overlapping_shards<'h>(head: &'h Head, blocks: &BlockSet, range: TimeRange) -> &'h [RwLock<Shard>] {
+    let (mut oldest_ms, mut newest_ms, mut has_belated) = (i64::MAX, i64::MIN, false);
+    for shard in head.shards() {
+        let shard = shard.read();
+        oldest_ms = oldest_ms.min(shard.oldest_ms);
+        newest_ms = newest_ms.max(shard.newest_ms);
+        has_belated |= shard.belated_count() > 0;
+    }
+    let floor_ms = head.floor_ms();
+    // What is belated is older than the floor. A cut raises the floor first, then the oldest moment: where one is under way,
+    // the head still holds for this view what the block has that it does not know of.
+    if has_belated {
+        (oldest_ms, newest_ms) = (i64::MIN, newest_ms.max(floor_ms));
+    } else if floor_ms > blocks.floor_ms {
+        oldest_ms = oldest_ms.min(blocks.floor_ms);
+    }
+    let overlaps = oldest_ms <= newest_ms && TimeRange { from_ms: oldest_ms, to_ms: newest_ms }.overlaps(range);
+    if overlaps { head.shards() } else { &[] }
 }
 
 /// Whether a stored number is the marker of a native histogram.
