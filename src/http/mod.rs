@@ -46,6 +46,7 @@ mod listener;
 mod metadata;
 mod pages;
 mod parameters;
+mod protobuf;
 mod push;
 mod queries;
 mod remote_read;

@@ -292,6 +292,58 @@ pub(crate) fn assert_alike(ours: SocketAddr, theirs: SocketAddr, queries: &[&str
     }
 }
 
+/// The newest histogram of each case, as it stands in the answer.
+pub(crate) fn newest(server: SocketAddr, end_ms: i64) -> Vec<(String, Value)> {
+    let form = format!("query=h&time={}", end_ms as f64 / 1000.0);
+    let data = ask(server, "/api/v1/query", &form);
+    let one = |one: &Value| (one["metric"]["case"].as_str().expect("a case").to_owned(), one["histogram"].clone());
+    let mut all: Vec<_> = data["result"].as_array().expect("series").iter().map(one).collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    all
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Request2 {
+    #[prost(string, repeated, tag = "4")]
+    symbols: Vec<String>,
+    #[prost(message, repeated, tag = "5")]
+    series: Vec<Series2>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Series2 {
+    #[prost(uint32, repeated, tag = "1")]
+    labels: Vec<u32>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample2>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Sample2 {
+    #[prost(double, tag = "1")]
+    value: f64,
+    #[prost(int64, tag = "2")]
+    time_ms: i64,
+    #[prost(int64, tag = "3")]
+    start_ms: i64,
+}
+
+/// Sends `counted_total` of 7 at a moment, which counts since `start_ms`.
+pub(crate) fn send_counter(server: SocketAddr, time_ms: i64, start_ms: i64) {
+    let request = Request2 {
+        symbols: ["", "__name__", "counted_total"].map(str::to_owned).to_vec(),
+        series: vec![Series2 { labels: vec![1, 2], samples: vec![Sample2 { value: 7.0, time_ms, start_ms }] }],
+    };
+    let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).expect("it is short");
+    let headers = [
+        ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+        ("Content-Encoding", "snappy"),
+        ("X-Prometheus-Remote-Write-Version", "2.0.0"),
+    ];
+    let answer = Client::new(server).post("/api/v1/write", &headers, &body).expect("the server answers");
+    assert_eq!(answer.status, 204, "{}", answer.text());
+}
+
 /// How many histograms and numbers there are of each case, in order of their names.
 pub(crate) fn counts(server: SocketAddr, end_ms: i64) -> Vec<(String, usize, usize)> {
     let form = format!("query={}&time={}", percent_encoded("h[76m]"), end_ms as f64 / 1000.0);

@@ -10,7 +10,8 @@
 
 use std::sync::Arc;
 
-use super::message::{self, Message};
+use super::super::protobuf::Message;
+use super::message;
 use super::xor::CHUNK_SAMPLES;
 use super::{histogram, xor};
 use crate::model::{FloatHistogram, Labels};

@@ -34,13 +34,13 @@ use tokio::time::timeout;
 use super::body::{Body, PieceWriter};
 use super::call::{Call, Front};
 use super::limits::READS_MAX;
+use super::protobuf::Message;
 use super::reply::{self, ApiError, ErrorKind, Reply};
 use crate::query::{Cancelled, QueryError};
 use crate::storage::view::{Columns, ReadView, SeriesView, ViewError};
 
 use ask::{Ask, Query, ResponseType};
 use chunks::Samples;
-use message::Message;
 
 /// Longest request, in bytes, as sent.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
