@@ -30,6 +30,7 @@ pub(super) struct File {
     pub(super) listen: Option<Scalar>,
     pub(super) external_url: Option<Scalar>,
     pub(super) admin_api: Option<Scalar>,
+    pub(super) cors_origin: Option<Scalar>,
     pub(super) retention: Option<Retention>,
     pub(super) retention_bytes: Option<Scalar>,
     pub(super) wal_sync: Option<Scalar>,

@@ -44,6 +44,8 @@ pub struct Config {
     pub external_url: String,
     /// Who may give orders by HTTP.
     pub admin_api: AdminApi,
+    /// Web pages of which origins may read the API from a browser: a regular expression, not looked at here.
+    pub cors_origin: String,
     /// Samples older than this may be deleted, in ms, unless a rule says otherwise. 0 keeps everything.
     pub retention_ms: i64,
     /// For which series the age is another one; the first that matches says it.

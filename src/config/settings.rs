@@ -35,6 +35,7 @@ pub(super) enum Slot<'a> {
     Address(&'a mut String),
     OptionalAddress(&'a mut String),
     Url(&'a mut String),
+    Pattern(&'a mut String),
     WalSync(&'a mut WalSync),
     AdminApi(&'a mut AdminApi),
     Names(&'a mut Vec<String>),
@@ -68,6 +69,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How people reach this server, for links in notifications. Empty: the address above."),
     setting!("admin_api", "auto", None, AdminApi(admin_api <- admin_api),
         "Whether /api/v1/admin/ takes orders, among them to delete: on, off, or auto, which is on while `listen` is a loopback address. A proxy in front must not pass it on to strangers."),
+    setting!("cors_origin", ".*", None, Pattern(cors_origin <- cors_origin),
+        "Web pages of which origins may read the API from a browser: a regular expression for the whole of it, as Prometheus's --web.cors.origin. Empty: of none. Writes and orders are not theirs."),
     Setting {
         name: "retention",
         default: "15d",
@@ -208,6 +211,7 @@ pub(super) fn defaults() -> Config {
         listen: String::new(),
         external_url: String::new(),
         admin_api: AdminApi::Auto,
+        cors_origin: String::new(),
         retention_ms: 0,
         retention_rules: Vec::new(),
         retention_bytes: 0,
@@ -249,6 +253,8 @@ impl Setting {
                 *place = if text.is_empty() { String::new() } else { address(text)?.to_owned() };
             }
             Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
+            // Who uses it says what is wrong with it.
+            Slot::Pattern(place) => text.clone_into(place),
             Slot::WalSync(place) => *place = parse_wal_sync(text)?,
             Slot::AdminApi(place) => *place = parse_admin_api(text)?,
             Slot::Names(place) => *place = parse_names(text)?,
@@ -276,6 +282,7 @@ impl Setting {
             Slot::Folder(_) => "path",
             Slot::Address(_) | Slot::OptionalAddress(_) => "address",
             Slot::Url(_) => "URL",
+            Slot::Pattern(_) => "pattern",
             Slot::WalSync(_) | Slot::AdminApi(_) | Slot::Switch(_) => "word",
             Slot::Names(_) => "names",
         }

@@ -65,7 +65,7 @@ fn value(slot: Slot<'_>) -> String {
         Slot::Bytes(bytes) => bytes_text(*bytes),
         Slot::Count(count) => count.to_string(),
         Slot::Folder(path) => quoted(&path.to_string_lossy()),
-        Slot::Address(text) | Slot::OptionalAddress(text) => quoted(text),
+        Slot::Address(text) | Slot::OptionalAddress(text) | Slot::Pattern(text) => quoted(text),
         Slot::Url(url) => quoted(&without_password(url)),
         Slot::WalSync(WalSync::Always) => "always".to_owned(),
         Slot::WalSync(WalSync::Interval { interval_ms }) => format!("interval:{interval_ms}"),

@@ -26,7 +26,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(config.listen, "127.0.0.1:9090");
     assert_eq!(config.retention_ms, 1_296_000_000);
     assert_eq!((config.retention_rules.len(), config.retention_bytes), (0, 0));
-    assert_eq!(config.admin_api, AdminApi::Auto);
+    assert_eq!((config.admin_api, config.cors_origin.as_str()), (AdminApi::Auto, ".*"));
     assert_eq!(config.snapshots, SnapshotsConfig { interval_ms: 0, keep: 24 });
     assert_eq!(config.wal_sync, WalSync::Always);
     assert_eq!(config.head, HeadConfig { out_of_order_window_ms: 3_600_000, series_max: 0, bytes_max: 0 });

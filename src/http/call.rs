@@ -10,11 +10,12 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HOST, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Request, StatusCode, Version};
+use hyper::{Method, Request, StatusCode, Version};
 use tokio::sync::Semaphore;
 
 use super::Services;
 use super::compress::{Coding, compressed};
+use super::cors::{WebPage, options};
 use super::entrance::AskRecovery;
 use super::limits::{EXPORTS_MAX, HttpLimits, READS_MAX};
 use super::queries::QueryPool;
@@ -106,8 +107,10 @@ impl Front {
         let start = self.services.clock.monotonic();
         let (head, body) = request.into_parts();
         let coding = Coding::wanted(&head.headers);
+        let page = WebPage::of(&head);
         let (index, reply) = self.route(head, body).await;
         let mut reply = compressed(coding, reply).await;
+        page.tell(ROUTES.get(index), &self.services.web_origins, &mut reply);
         if reply.status() == StatusCode::PAYLOAD_TOO_LARGE {
             close_after(&mut reply);
         }
@@ -122,6 +125,9 @@ impl Front {
         }
         let (index, captured) = match find(&head.method, head.uri.path()) {
             Ok(found) => found,
+            Err(refusal) if head.method == Method::OPTIONS => {
+                return (ROUTES.len(), options(head.uri.path(), *refusal));
+            }
             Err(refusal) => return (ROUTES.len(), refused(*refusal)),
         };
         let route = &ROUTES[index];

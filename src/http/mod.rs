@@ -21,7 +21,9 @@
 //!    its connection (hyper sees to it, a test holds it).
 //! 6. An order (`/api/v1/admin/…`) is never taken from a web page: no browser leaves `Origin` out where it matters. One
 //!    order is carried out at a time, on a thread of its own, to its end, whether its client stays or not.
-//! 7. The port answers from before the database is open to the end of the process: an [`Entrance`] says how far the start
+//! 7. What a web page may read (`cors_origin`) is what is asked by GET at `/api/v1/`: no browser is told that it may write
+//!    here, or order.
+//! 8. The port answers from before the database is open to the end of the process: an [`Entrance`] says how far the start
 //!    is, and everything else is 503 until then.
 //!
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2.
@@ -34,8 +36,10 @@ mod call;
 mod catalogue;
 mod compress;
 mod connections;
+mod cors;
 mod digits;
 mod entrance;
+mod features;
 mod federate;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
@@ -47,6 +51,7 @@ mod listener;
 mod metadata;
 mod pages;
 mod parameters;
+mod protobuf;
 mod push;
 mod queries;
 mod remote_read;
@@ -62,6 +67,8 @@ mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+use regex::Regex;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -98,6 +105,8 @@ pub struct Services {
     pub snapshots: Arc<Snapshots>,
     /// Whether orders are taken at `/api/v1/admin/`.
     pub admin_api: bool,
+    /// Web pages of which origins may read what is asked by GET at `/api/v1/`; it matches the whole of one.
+    pub web_origins: Regex,
     /// What `/metrics` shows; the server registers its own numbers there.
     pub registry: Arc<Registry>,
     /// Turned off when the server stops: `/-/ready`, queries and writes are then answered 503.

@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, bulk, catalogue, federate, language, metadata, pages, push, queries, remote_read, scraping, settings,
-    status, watching, write,
+    admin, bulk, catalogue, features, federate, language, metadata, pages, push, queries, remote_read, scraping,
+    settings, status, watching, write,
 };
 
 /// What a handler returns.
@@ -79,6 +79,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/scrape_pools" READY scraping::scrape_pools),
     route!(GET  "/api/v1/alertmanagers" READY scraping::alertmanagers),
     route!(GET  "/api/v1/notifications" READY scraping::notifications),
+    route!(GET  "/api/v1/features" READY features::features),
     route!(GET  "/api/v1/status/config" READY settings::config),
     route!(GET  "/api/v1/status/flags" READY settings::flags),
     route!(GET  "/api/v1/status/runtimeinfo" READY settings::runtime),

@@ -34,6 +34,7 @@ fn flags_of(config: &Config, admin_api: bool, queries_max: usize) -> Vec<(&'stat
         ("storage.tsdb.retention.size", format!("{}B", config.retention_bytes)),
         ("storage.tsdb.retention.time", duration_text(config.retention_ms)),
         ("storage.tsdb.wal-sync", syncs.to_string()),
+        ("web.cors.origin", config.cors_origin.clone()),
         ("web.enable-admin-api", admin_api.to_string()),
         ("web.enable-remote-write-receiver", "true".to_owned()),
         ("web.external-url", config.external_url.clone()),

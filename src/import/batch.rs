@@ -2,8 +2,9 @@
 
 use hashbrown::HashMap;
 
-use crate::ingest::{append_bytes, append_fixed64, append_number};
-use crate::model::{Labels, Sample};
+use super::sample::AnySample;
+use crate::ingest::append_bytes;
+use crate::model::Labels;
 
 /// Samples of a request, and of a batch give or take those of one piece of text or one hour of a series. In tests few, so
 /// that a short source gives many requests.
@@ -28,7 +29,7 @@ pub(super) struct Refused {
 #[derive(Default)]
 pub(super) struct Batch {
     index: HashMap<Labels, usize>,
-    samples: Vec<Vec<Sample>>,
+    samples: Vec<Vec<AnySample>>,
     sample_count: usize,
     bytes: usize,
     refused: Refused,
@@ -37,7 +38,7 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Adds samples of a series.
-    pub(super) fn push(&mut self, labels: Labels, samples: impl IntoIterator<Item = Sample>) {
+    pub(super) fn push(&mut self, labels: Labels, samples: impl IntoIterator<Item = impl Into<AnySample>>) {
         let label_bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len() + 12).sum();
         let position = *self.index.entry(labels).or_insert_with(|| {
             self.samples.push(Vec::new());
@@ -46,8 +47,9 @@ impl Batch {
         });
         let of_series = &mut self.samples[position];
         let before = of_series.len();
-        of_series.extend(samples);
+        of_series.extend(samples.into_iter().map(Into::into));
         self.sample_count += of_series.len() - before;
+        self.bytes += of_series[before..].iter().map(AnySample::bytes).sum::<usize>();
     }
 
     /// Counts samples that cannot be sent.
@@ -91,7 +93,7 @@ impl Batch {
 
     /// Each series with its samples.
     #[cfg(test)]
-    pub(super) fn all(&self) -> impl Iterator<Item = (&Labels, &[Sample])> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Labels, &[AnySample])> {
         self.index.iter().map(|(labels, position)| (labels, self.samples[*position].as_slice()))
     }
 
@@ -119,7 +121,7 @@ impl Batch {
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) labels: &'a Labels,
-    pub(super) samples: &'a [Sample],
+    pub(super) samples: &'a [AnySample],
 }
 
 pub(super) fn count_of(runs: &[Run<'_>]) -> usize {
@@ -158,8 +160,8 @@ pub(super) fn encode(runs: &[Run<'_>], message: &mut Vec<u8>) -> Vec<u8> {
     body.expect("a message is far below the 4 GiB that snappy takes")
 }
 
-/// `TimeSeries`: labels (1) of name (1) and value (2), samples (2) of value (1, double) and timestamp (2, int64).
-fn encode_series(labels: &Labels, samples: &[Sample], out: &mut Vec<u8>) {
+/// `TimeSeries`: labels (1) of name (1) and value (2), samples (2), histograms (4).
+fn encode_series(labels: &Labels, samples: &[AnySample], out: &mut Vec<u8>) {
     let mut pair = Vec::new();
     for (name, value) in labels.iter() {
         pair.clear();
@@ -167,10 +169,5 @@ fn encode_series(labels: &Labels, samples: &[Sample], out: &mut Vec<u8>) {
         append_bytes(&mut pair, 2, value.as_bytes());
         append_bytes(out, 1, &pair);
     }
-    for sample in samples {
-        pair.clear();
-        append_fixed64(&mut pair, 1, sample.value.to_bits());
-        append_number(&mut pair, 2, sample.timestamp_ms as u64);
-        append_bytes(out, 2, &pair);
-    }
+    samples.iter().for_each(|sample| sample.encode(&mut pair, out));
 }

@@ -23,6 +23,7 @@ mod files;
 mod packed;
 mod piece;
 mod prometheus;
+mod sample;
 mod send;
 mod source;
 mod state;

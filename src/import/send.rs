@@ -24,8 +24,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Waits between attempts, where the server does not say.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// Header in which a server says how many samples it stored.
+/// Headers in which a server says how many samples it stored: numbers, and native histograms.
 pub(super) const WRITTEN: &str = "x-prometheus-remote-write-samples-written";
+pub(super) const HISTOGRAMS_WRITTEN: &str = "x-prometheus-remote-write-histograms-written";
 /// Longest text of an answer that is kept, in characters.
 const TOLD_CHARS_MAX: usize = 500;
 /// After a request of full size that was taken, the next may be larger by this part.
@@ -196,8 +197,8 @@ fn take_series(part: &mut Vec<Run<'_>>, labels: &Labels) -> u64 {
 
 /// What a 400 says: some of it is refused for good, the rest stored.
 pub(super) fn refused_in_part(headers: &HeaderMap, told: &str, sample_count: u64) -> Answer {
-    let written = headers.get(WRITTEN).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
-    let stored = written.min(sample_count);
+    let number = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
+    let stored = number(WRITTEN).saturating_add(number(HISTOGRAMS_WRITTEN)).min(sample_count);
     let lost = sample_count - stored;
     let first = told.split("first refused: ").nth(1).and_then(|rest| rest.split("; in all: ").next());
     let mut reasons = told.split("; in all: ").nth(1).map(reasons_in).unwrap_or_default();

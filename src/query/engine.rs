@@ -130,6 +130,11 @@ impl Engine {
         Engine { delays_names, ..self }
     }
 
+    /// Whether functions leave names on until the end of a query.
+    pub fn delays_names(&self) -> bool {
+        self.delays_names
+    }
+
     /// With at most so many bytes of answers kept, to go on from when they are asked for again. 0: none are.
     pub fn caching(self, bytes_max: usize) -> Engine {
         Engine { cache: (bytes_max > 0).then(|| Arc::new(AnswerCache::new(bytes_max))), ..self }

@@ -82,7 +82,7 @@ pub use functions::bucket_quantile;
 pub use plan::Plan;
 pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
 pub(crate) use syntax::Aggregator;
-pub use text::{format, parse_tree};
+pub use text::{format, function_names, operator_names, parse_tree};
 pub use usage::{Usage, Used};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::budget::Limits;
 use super::error::QueryError;
 use super::syntax;
-use super::syntax::Expr;
+use super::syntax::{Aggregator, Expr, Operator, functions};
 
 /// Longest formatted query, in bytes: the indents of a deep one are longer than it is.
 const FORMATTED_BYTES_MAX: usize = 1 << 20;
@@ -22,4 +22,15 @@ pub fn parse_tree(query: &str) -> Result<String, QueryError> {
 
 fn parse(query: &str) -> Result<Expr, QueryError> {
     Ok(syntax::parse(query, &Limits::default().syntax())?)
+}
+
+/// The functions that a query may call, by name.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    functions().iter().map(|function| function.name)
+}
+
+/// The operators and aggregations that a query may use, those that match labels included.
+pub fn operator_names() -> impl Iterator<Item = &'static str> {
+    let operators = Operator::ALL.iter().map(|operator| operator.name());
+    operators.chain(Aggregator::ALL.iter().map(|aggregator| aggregator.name())).chain(["=~", "!~", "@"])
 }

@@ -28,6 +28,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use regex::Regex;
 use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
@@ -36,6 +37,7 @@ use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
+use crate::model::compile_pattern;
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
 use crate::rules::{self, RuleErrors, RuleSet};
@@ -171,6 +173,7 @@ impl Server {
         };
 
         let receivers = receivers(&config)?;
+        let web_origins = web_origins(&config)?;
         for name in features::unknown(&config) {
             tracing::warn!(name, "--enable-feature names something that means nothing here; it is left aside");
         }
@@ -226,8 +229,19 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let services =
-            services(&config, address, &disk, &storage, &snapshots, rules, notifier, &registry, &ready, &clock)?;
+        let services = services(
+            &config,
+            address,
+            &disk,
+            &storage,
+            &snapshots,
+            rules,
+            notifier,
+            &registry,
+            &ready,
+            &clock,
+            web_origins,
+        )?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
         let (stop_pushes, pushes_stopped) = signal::channel(false);
@@ -407,6 +421,12 @@ fn retention_rules(config: &Config) -> Result<Vec<RetentionRule>, ConfigError> {
     rules.collect()
 }
 
+/// Web pages of which origins may read the API.
+fn web_origins(config: &Config) -> Result<Regex, ConfigError> {
+    let told = |what: String| ConfigError::InFile(format!("cors_origin {:?}: {what}", config.cors_origin));
+    compile_pattern(&config.cors_origin).map_err(told)
+}
+
 /// Whether orders are taken by HTTP.
 fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
     match setting {
@@ -459,6 +479,7 @@ fn services(
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
+    web_origins: Regex,
 ) -> Result<Services, ServerError> {
     let query_limits = Limits {
         samples_max: config.query.samples_max,
@@ -484,6 +505,7 @@ fn services(
         storage: storage.clone(),
         snapshots: snapshots.clone(),
         admin_api: admin_api(config.admin_api, address),
+        web_origins,
         registry: registry.clone(),
         ready: ready.clone(),
         rules,

@@ -17,11 +17,11 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::block::{BlockName, BlockSet, Member};
 use super::damage::LeftOut;
-use super::head::Head;
+use super::head::{Head, Shard};
 use super::starts;
 use super::view::{ReadView, Source, ViewError};
 use crate::model::{Labels, Matcher, TimeRange};
@@ -32,13 +32,14 @@ const LISTINGS_BYTES_MAX: usize = 4 << 20;
 const VALUE_BYTES: usize = 32;
 
 impl ReadView {
-    /// The names of labels of the series that satisfy all matchers, sorted. No matchers: of all series.
+    /// The names of labels of the series that satisfy all matchers and may have samples in `range`, sorted. No matchers: of
+    /// all series of the blocks that overlap it, and of the whole head if that does.
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ViewError> {
         let mut names = BTreeSet::new();
         match &self.0 {
             Source::Stored { head, blocks, left_out } if matchers.is_empty() => {
                 left_out.note_lost(blocks, range);
-                for shard in head.shards() {
+                for shard in overlapping_shards(head, blocks, range) {
                     names.extend(shard.read().label_index().names().map(str::to_owned));
                 }
                 for member in blocks.overlapping(range) {
@@ -56,7 +57,7 @@ impl ReadView {
         Ok(names.into_iter().collect())
     }
 
-    /// The values of one label of the series that satisfy all matchers, sorted. No matchers: of all series.
+    /// The values of one label, of the series of which [`ReadView::label_names`] gives the names, sorted.
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<Arc<str>>, ViewError> {
         if starts::is_reserved(name) {
             return Ok(Vec::new());
@@ -205,7 +206,8 @@ fn hash_of<'a>(hasher: &DefaultHashBuilder, pairs: impl Iterator<Item = (&'a str
 }
 
 fn all_values(head: &Head, blocks: &BlockSet, left_out: &LeftOut, name: &str, range: TimeRange) -> Vec<Arc<str>> {
-    let basis = Basis::of(head, blocks, name, range);
+    let shards = overlapping_shards(head, blocks, range);
+    let basis = Basis::of(shards, blocks, name, range);
     if let Some(known) = basis.as_ref().and_then(|basis| head.listings().find(name, basis)) {
         return known.to_vec();
     }
@@ -213,7 +215,7 @@ fn all_values(head: &Head, blocks: &BlockSet, left_out: &LeftOut, name: &str, ra
     for member in blocks.overlapping(range) {
         values.extend(left_out.unless_damaged(member.block.span(), None, member.block.label_values(name)));
     }
-    for shard in head.shards() {
+    for shard in shards {
         values.extend(shard.read().label_index().values(name).map(str::to_owned));
     }
     values.sort();
@@ -224,6 +226,27 @@ fn all_values(head: &Head, blocks: &BlockSet, left_out: &LeftOut, name: &str, ra
         head.listings().keep(name, basis, &values);
     }
     values
+}
+
+/// All shards of the head if there may be samples of the range in any of them, else none.
+fn overlapping_shards<'h>(head: &'h Head, blocks: &BlockSet, range: TimeRange) -> &'h [RwLock<Shard>] {
+    let (mut oldest_ms, mut newest_ms, mut has_belated) = (i64::MAX, i64::MIN, false);
+    for shard in head.shards() {
+        let shard = shard.read();
+        oldest_ms = oldest_ms.min(shard.oldest_ms);
+        newest_ms = newest_ms.max(shard.newest_ms);
+        has_belated |= shard.belated_count() > 0;
+    }
+    let floor_ms = head.floor_ms();
+    // What is belated is older than the floor. A cut raises the floor first, then the oldest moment: where one is under way,
+    // the head still holds for this view what the block has that it does not know of.
+    if has_belated {
+        (oldest_ms, newest_ms) = (i64::MIN, newest_ms.max(floor_ms));
+    } else if floor_ms > blocks.floor_ms {
+        oldest_ms = oldest_ms.min(blocks.floor_ms);
+    }
+    let overlaps = oldest_ms <= newest_ms && TimeRange { from_ms: oldest_ms, to_ms: newest_ms }.overlaps(range);
+    if overlaps { head.shards() } else { &[] }
 }
 
 /// The values of labels, as they were listed last.
@@ -245,20 +268,20 @@ struct Listing {
 /// All that the values of a label follow from.
 #[derive(PartialEq, Eq)]
 struct Basis {
-    /// Of each shard, when a value came or went last.
+    /// Of each shard that is looked at, when a value came or went last.
     shards: Vec<u64>,
     blocks: Vec<BlockName>,
 }
 
 impl Basis {
     /// To be asked before the values are. None where there are companions, whose labels are seen only with their bases.
-    fn of(head: &Head, blocks: &BlockSet, name: &str, range: TimeRange) -> Option<Basis> {
-        let version = |shard: &parking_lot::RwLock<super::head::Shard>| {
+    fn of(shards: &[RwLock<Shard>], blocks: &BlockSet, name: &str, range: TimeRange) -> Option<Basis> {
+        let version = |shard: &RwLock<Shard>| {
             let shard = shard.read();
             let index = shard.label_index();
             index.companions().is_none().then(|| index.version_of(name))
         };
-        let shards = head.shards().iter().map(version).collect::<Option<Vec<u64>>>()?;
+        let shards = shards.iter().map(version).collect::<Option<Vec<u64>>>()?;
         Some(Basis { shards, blocks: blocks.overlapping(range).map(|member| member.block.name()).collect() })
     }
 }

@@ -338,13 +338,6 @@ impl SeriesView {
         }
     }
 
-    /// Whether there are native histograms in `range`. To find out takes as long as to read them.
-    pub fn has_histograms(&self, range: TimeRange) -> bool {
-        let (mut numbers, mut histograms) = (Columns::default(), Vec::new());
-        self.read_both(range, &mut numbers, &mut histograms);
-        !histograms.is_empty()
-    }
-
     /// The newest sample that is not younger than the moment, if it is known without decoding anything: that is, if it was
     /// the newest of all when the view found the series. It may be a staleness marker, or stand for a native histogram.
     pub fn newest_by(&self, moment_ms: i64) -> Option<Sample> {

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::api::ask;
 use crate::client::{Client, percent_encoded};
 use crate::engine::{Engine, dozor};
+use crate::histograms;
 use crate::portable::{Samples, assert_same, dozor_for_backfill, ended, export, import, openmetrics, samples_in};
 use crate::process::{Process, free_address, peer, wait_for_listener};
 use crate::wait::{wait_for, wait_until};
@@ -149,6 +150,40 @@ fn assert_imported(folder: &Path, data: &Path, expected: &Samples) {
     assert_eq!(code, 0, "{printed}");
     assert!(printed.contains(&format!("{SERIES} series, ")) && printed.contains(" 0 refused"), "{printed}");
     assert_same(&samples_in(&export(&engine)), expected);
+}
+
+#[test]
+fn native_histograms_of_a_prometheus_are_imported_from_blocks_and_from_its_log() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let address = free_address();
+    let end_ms = Clock::system().now_ms() - STEP_MS;
+    let mut server = histograms::start_receiver(folder.path(), address);
+    histograms::send(address, end_ms);
+    let import_all = |data: &Path, name: &str, stored: usize| {
+        let engine_folder = folder.path().join(name);
+        fs::create_dir(&engine_folder).expect("the folder can be written");
+        let engine = dozor_for_backfill(&engine_folder);
+        let (code, printed) = import(&engine, &["prometheus", &data.to_string_lossy()]);
+        let told = format!("6 series, {stored} samples stored, 0 refused\n");
+        assert_eq!((code, printed.as_str()), (0, told.as_str()), "{name}");
+        engine
+    };
+    // With the one that ends a series, which is not counted there.
+    let sent: usize = histograms::sent_counts().iter().map(|(_, histograms, numbers)| histograms + numbers).sum();
+    let data = folder.path().join("received");
+    let snapshot = ask(address, "/api/v1/admin/tsdb/snapshot", "");
+    let snapshot = data.join("snapshots").join(snapshot["name"].as_str().expect("a name"));
+    let of_blocks = import_all(&snapshot, "of-blocks", sent + 1);
+    assert_eq!(histograms::counts(of_blocks.address, end_ms), histograms::sent_counts());
+    histograms::assert_alike(of_blocks.address, address, &histograms::QUERIES, end_ms);
+    histograms::send_late(address, end_ms);
+    server.kill();
+    let wbl = fs::read_dir(data.join("wbl")).expect("late samples").map(|entry| entry.expect("an entry"));
+    assert!(wbl.map(|entry| entry.metadata().expect("a length").len()).sum::<u64>() > 500);
+    // Late ones lie in both logs.
+    let of_log = import_all(&data, "of-log", sent + 1 + 2 * 80);
+    let _server = histograms::start_receiver(folder.path(), address);
+    histograms::assert_alike(of_log.address, address, &histograms::QUERIES, end_ms);
 }
 
 /// A server that takes little at once.

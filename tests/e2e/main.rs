@@ -18,6 +18,7 @@ mod demo;
 mod engine;
 mod exposition;
 mod faults;
+mod histograms;
 mod history;
 mod influx;
 mod load;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::api::{differences, get, instant, range};
 use crate::client::{Client, percent_encoded};
 use crate::engine::Engine;
+use crate::histograms;
 use crate::process::{Process, free_address, installed, peer, wait_for_listener};
 use crate::relay::Relay;
 use crate::wait::{wait_for, wait_until};
@@ -42,7 +43,7 @@ fn filled(folder: &Path) -> (Engine, i64) {
     (engine, end_ms)
 }
 
-fn start_prometheus(program: &Path, folder: &Path, settings: &str) -> (Process, SocketAddr) {
+fn start_prometheus(program: &Path, folder: &Path, settings: &str, extra: &[&str]) -> (Process, SocketAddr) {
     let address = free_address();
     let config = folder.join("reader.yml");
     fs::write(&config, settings).expect("the folder can be written");
@@ -51,6 +52,8 @@ fn start_prometheus(program: &Path, folder: &Path, settings: &str) -> (Process, 
         format!("--storage.tsdb.path={}", folder.join("reader").display()),
         format!("--web.listen-address={address}"),
     ];
+    let arguments: Vec<String> =
+        arguments.into_iter().chain(extra.iter().map(|argument| (*argument).to_owned())).collect();
     let mut server = Process::start("prometheus", program, &arguments, folder);
     wait_for_listener(&mut server, address);
     wait_until("Prometheus is ready", || Client::new(address).get("/-/ready").is_ok_and(|answer| answer.status == 200));
@@ -63,7 +66,7 @@ fn assert_reads_alike(program: &Path, content_type: &str) {
     let (engine, end_ms) = filled(folder.path());
     let relay = Relay::start(engine.address);
     let settings = format!("remote_read:\n  - {{ url: 'http://{}/api/v1/read', read_recent: true }}\n", relay.address);
-    let (_server, address) = start_prometheus(program, folder.path(), &settings);
+    let (_server, address) = start_prometheus(program, folder.path(), &settings, &[]);
     // No sample lies on the edge of a window: there Prometheus 2 and 3 differ.
     let (at_ms, from_ms) = (end_ms - 457, end_ms - 457 - SAMPLES * STEP_MS / 2);
     for query in [
@@ -103,16 +106,72 @@ fn prometheus_3_reads_streamed_chunks() {
 }
 
 #[test]
+fn prometheus_3_reads_native_histograms_in_streamed_chunks() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let engine = Engine::start(folder.path(), &[]);
+    let end_ms = Clock::system().now_ms() - STEP_MS;
+    histograms::send(engine.address, end_ms);
+    assert_eq!(histograms::counts(engine.address, end_ms), histograms::sent_counts());
+    let relay = Relay::start(engine.address);
+    let settings = format!("remote_read:\n  - {{ url: 'http://{}/api/v1/read', read_recent: true }}\n", relay.address);
+    let (_server, address) = start_prometheus(&peer("prometheus"), folder.path(), &settings, &[]);
+    let receiver = free_address();
+    let _receiver = histograms::start_receiver(folder.path(), receiver);
+    histograms::send(receiver, end_ms);
+    histograms::assert_alike(engine.address, address, &histograms::QUERIES, end_ms);
+    // Read from us they are what they are in a Prometheus that was sent them.
+    histograms::assert_alike(address, receiver, &histograms::QUERIES, end_ms);
+    histograms::assert_alike(address, receiver, &histograms::RATE_QUERIES, end_ms);
+    let content_type = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+    for exchange in relay.exchanges() {
+        assert_eq!((exchange.status(), exchange.answered("content-type")), (200, Some(content_type)));
+    }
+}
+
+/// Settings of a Prometheus that scrapes the metrics of these names each second.
+fn federation(server: SocketAddr, names: &str) -> String {
+    let selector = format!("'match[]': ['{{__name__=~\"{names}\"}}']");
+    let scrape = format!("metrics_path: /federate, honor_labels: true, params: {{ {selector} }}");
+    format!(
+        "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs:\n  - {{ job_name: federate, {scrape}, \
+         static_configs: [{{ targets: ['{server}'] }}] }}\n"
+    )
+}
+
+#[test]
+fn prometheus_federates_native_histograms_from_dozor() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let engine = Engine::start(folder.path(), &[]);
+    let end_ms = Clock::system().now_ms() - STEP_MS;
+    histograms::send(engine.address, end_ms);
+    let start_ms = end_ms - 60_000;
+    histograms::send_counter(engine.address, end_ms, start_ms);
+    let relay = Relay::start(engine.address);
+    let features = "--enable-feature=native-histograms,created-timestamp-zero-ingestion";
+    let settings = federation(relay.address, "h|counted_total");
+    let (_server, address) = start_prometheus(&peer("prometheus"), folder.path(), &settings, &[features]);
+    let newest = |server: SocketAddr| histograms::newest(server, end_ms);
+    let federated = wait_for("the federation is scraped", || Some(newest(address)).filter(|all| all.len() == 5));
+    // There is no place for the bounds of custom buckets.
+    let ours: Vec<_> = newest(engine.address).into_iter().filter(|(case, _)| case != "custom").collect();
+    assert_eq!(federated, ours);
+    let protobuf =
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=";
+    for exchange in relay.exchanges() {
+        let content_type = exchange.answered("content-type").expect("a type");
+        assert!(exchange.status() == 200 && content_type.starts_with(protobuf), "{content_type}");
+    }
+    // Since when it counts came along: it was zero then.
+    let counted = instant(address, "counted_total[5m]", end_ms);
+    assert_eq!(counted.into_values().collect::<Vec<_>>(), [[(start_ms, 0.0), (end_ms, 7.0)]]);
+}
+
+#[test]
 fn prometheus_federates_from_dozor() {
     let folder = TempDir::new().expect("a temporary folder");
     let (engine, _) = filled(folder.path());
-    let scrape = "metrics_path: /federate, honor_labels: true, params: { 'match[]': ['{__name__=~\"read_.*\"}'] }";
-    let settings = format!(
-        "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs:\n  - {{ job_name: federate, {scrape}, \
-         static_configs: [{{ targets: ['{}'] }}] }}\n",
-        engine.address
-    );
-    let (_server, address) = start_prometheus(&peer("prometheus"), folder.path(), &settings);
+    let settings = federation(engine.address, "read_.*");
+    let (_server, address) = start_prometheus(&peer("prometheus"), folder.path(), &settings, &[]);
     let now = || Clock::system().now_ms();
     let series = wait_for("the federation is scraped", || {
         Some(instant(address, "read_orders_total", now())).filter(|series| series.len() == 3)

@@ -18,8 +18,6 @@ const PATTERNS_MAX: usize = 128;
 pub(super) struct Ask {
     pub(super) queries: Vec<Query>,
     pub(super) response_type: ResponseType,
-    /// Whether the client would take samples too.
-    pub(super) takes_samples: bool,
 }
 
 /// The series and the time that one query of a request is about.
@@ -66,7 +64,7 @@ fn read_request(bytes: &[u8]) -> Result<Ask, String> {
             _ => {}
         }
     }
-    Ok(Ask { queries, response_type: negotiated(&accepted)?, takes_samples: accepted.contains(&0) })
+    Ok(Ask { queries, response_type: negotiated(&accepted)? })
 }
 
 /// The first of those that are known; who says nothing is of a time when there were only samples.

@@ -5,7 +5,7 @@
 //!    │ ask.rs
 //!    ▼
 //! SAMPLES              all series in one message, snappy around it         message.rs
-//! STREAMED_XOR_CHUNKS  frame, frame, …: length, CRC-32C, part of a series   chunks.rs, xor.rs
+//! STREAMED_XOR_CHUNKS  frame, frame, …: length, CRC-32C, part of a series   chunks.rs, xor.rs, histogram.rs, bits.rs
 //! ```
 //!
 //! A Prometheus asks for both, chunks first, and gets chunks. Series are in order of their labels, staleness markers
@@ -14,11 +14,11 @@
 //! Always true:
 //! 1. An answer of samples is at most [`SAMPLES_MAX`] long, a frame of chunks [`chunks::FRAME_BYTES_MAX`].
 //! 2. One in chunks holds a frame at a time, and its view no longer than [`STREAM_TIME_MAX`].
-//!
-//! Deliberately absent: chunks of native histograms. Who would get some is answered in samples, if it takes those.
 
 mod ask;
+mod bits;
 mod chunks;
+mod histogram;
 mod message;
 #[cfg(test)]
 mod tests;
@@ -34,12 +34,13 @@ use tokio::time::timeout;
 use super::body::{Body, PieceWriter};
 use super::call::{Call, Front};
 use super::limits::READS_MAX;
+use super::protobuf::Message;
 use super::reply::{self, ApiError, ErrorKind, Reply};
 use crate::query::{Cancelled, QueryError};
 use crate::storage::view::{Columns, ReadView, SeriesView, ViewError};
 
 use ask::{Ask, Query, ResponseType};
-use message::Message;
+use chunks::Samples;
 
 /// Longest request, in bytes, as sent.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
@@ -118,17 +119,8 @@ fn select(view: &ReadView, query: &Query) -> Result<Vec<SeriesView>, ViewError> 
 async fn chunks(front: Arc<Front>, ask: Ask) -> Result<Reply, ApiError> {
     let turn = turn(&front).await?;
     let view = (front.services.view)();
-    let found = front.queries.run(move |cancelled| {
-        let selected = select_all(&view, ask.queries)?;
-        // Chunks of histograms are not written here: who would take samples as well gets those.
-        let in_samples = ask.takes_samples && have_histograms(&selected, cancelled)?;
-        Ok::<_, QueryError>((selected, in_samples))
-    });
-    let (selected, in_samples) = found.await?.map_err(|error| refused(&error))?;
-    if in_samples {
-        let queries = selected.into_iter().map(|(query, _)| query).collect();
-        return samples(front, Ask { queries, response_type: ResponseType::Samples, takes_samples: true }).await;
-    }
+    let found = front.queries.run(move |_| select_all(&view, ask.queries).map_err(QueryError::from));
+    let selected = found.await?.map_err(|error| refused(&error))?;
     let (writer, body) = Body::pieces();
     tokio::task::spawn_blocking(move || {
         let _turn = turn;
@@ -156,36 +148,20 @@ fn select_all(view: &ReadView, queries: Vec<Query>) -> Result<Vec<(Query, Vec<Se
     queries.into_iter().map(one).collect()
 }
 
-/// Whether there are native histograms among what is asked for. To know that, all of it is read until one is met.
-fn have_histograms(selected: &[(Query, Vec<SeriesView>)], cancelled: &Cancelled) -> Result<bool, QueryError> {
-    for (query, series) in selected {
-        for one in series {
-            if cancelled.is_set() {
-                return Err(QueryError::Cancelled);
-            }
-            if one.has_histograms(query.range) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
 /// Writes all frames. What goes wrong here cuts the answer short, which its reader notices.
 fn stream(front: &Front, selected: &[(Query, Vec<SeriesView>)], mut writer: PieceWriter) {
     let clock = &front.services.clock;
     let began = clock.monotonic();
-    let (mut columns, mut histograms) = (Columns::default(), Vec::new());
+    let mut samples = Samples::default();
     for (index, (query, series)) in selected.iter().enumerate() {
         for one in series {
             if clock.monotonic().saturating_sub(began) > STREAM_TIME_MAX {
                 tracing::warn!("a remote read is cut short: its client took too long");
                 return;
             }
-            columns.clear();
-            histograms.clear();
-            one.read_both(query.range, &mut columns, &mut histograms);
-            let sent = chunks::frames(one.labels(), &columns, index, |frame| {
+            samples.clear();
+            one.read_both(query.range, &mut samples.numbers, &mut samples.histograms);
+            let sent = chunks::frames(one.labels(), &samples, index, |frame| {
                 writer.buffer().extend_from_slice(frame);
                 writer.send_if_full()
             });

@@ -1,46 +1,21 @@
 //! Prometheus's XOR chunk, after Gorilla (VLDB 2015): what its remote read understands, and nothing that we store.
 //!
 //! ```text
-//! count (2, BE) │ time: varint │ value: 64 bits │ step: uvarint │ value code │ change of step, value code │ …
+//! count (2, BE) │ time: varint │ value: 64 bits │ step: uvarint │ difference │ change of step, difference │ …
 //!
 //! change of step   0                              none
 //!                  10 + 14, 110 + 17, 1110 + 20   that fits so many bits
 //!                  1111 + 64                      any
-//! value code       0                              as before
-//!                  10 + bits                      differs within the window of the one before
-//!                  11 + 5: zeros before + 6: how many bits (64 as 0) + bits
 //! ```
+//!
+//! How a value differs from the one before is told in `bits.rs`.
+
+use super::bits::Bits;
 
 /// Samples of a chunk, as many as Prometheus has in its own.
 pub(super) const CHUNK_SAMPLES: usize = 120;
-/// Longest chunk of so many samples, in bytes: 68 bits of time and 77 of value each, and the head.
-pub(super) const CHUNK_BYTES_MAX: usize = CHUNK_SAMPLES * (68 + 77) / 8 + 32;
-
-/// Bits, the highest of each byte first.
-struct Bits<'d> {
-    bytes: &'d mut Vec<u8>,
-    /// Bits of the last byte that are not used yet.
-    free: u32,
-}
 
 impl Bits<'_> {
-    /// Appends the lowest `count` bits, the highest of them first.
-    fn write(&mut self, bits: u64, count: u32) {
-        let mut left = count;
-        while left > 0 {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            let taken = left.min(self.free);
-            let piece = (bits >> (left - taken)) & ((1 << taken) - 1);
-            let last = self.bytes.last_mut().expect("one was pushed when none was free");
-            *last |= (piece << (self.free - taken)) as u8;
-            self.free -= taken;
-            left -= taken;
-        }
-    }
-
     fn uvarint(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.write(number & 0x7f | 0x80, 8);
@@ -67,20 +42,13 @@ impl Bits<'_> {
     }
 }
 
-/// The bits in which values differed last: zeros before them, zeros behind.
-#[derive(Clone, Copy)]
-struct Span {
-    before: u32,
-    behind: u32,
-}
-
 /// Writes the chunk of at most [`CHUNK_SAMPLES`] samples, ascending in ms, in place of what `data` holds.
 pub(super) fn encode(times_ms: &[i64], values: &[f64], data: &mut Vec<u8>) {
     assert!(times_ms.len() == values.len() && times_ms.len() <= CHUNK_SAMPLES, "{} samples", times_ms.len());
     data.clear();
     data.extend_from_slice(&(times_ms.len() as u16).to_be_bytes());
-    let mut bits = Bits { bytes: data, free: 0 };
-    let (mut step_ms, mut span) = (0_i64, None);
+    let mut bits = Bits::new(data);
+    let (mut step_ms, mut window) = (0_i64, None);
     for (index, (time_ms, value)) in times_ms.iter().zip(values).enumerate() {
         let Some(before) = index.checked_sub(1) else {
             bits.varint(*time_ms);
@@ -95,27 +63,6 @@ pub(super) fn encode(times_ms: &[i64], values: &[f64], data: &mut Vec<u8>) {
             change => bits.change_of_step(change),
         }
         step_ms = step_now_ms;
-        write_value(&mut bits, value.to_bits() ^ values[before].to_bits(), &mut span);
-    }
-}
-
-fn write_value(bits: &mut Bits<'_>, difference: u64, span: &mut Option<Span>) {
-    if difference == 0 {
-        return bits.write(0, 1);
-    }
-    let now = Span { before: difference.leading_zeros().min(31), behind: difference.trailing_zeros() };
-    match *span {
-        Some(last) if now.before >= last.before && now.behind >= last.behind => {
-            bits.write(0b10, 2);
-            bits.write(difference >> last.behind, 64 - last.before - last.behind);
-        }
-        _ => {
-            let count = 64 - now.before - now.behind;
-            bits.write(0b11, 2);
-            bits.write(u64::from(now.before), 5);
-            bits.write(u64::from(count % 64), 6);
-            bits.write(difference >> now.behind, count);
-            *span = Some(now);
-        }
+        bits.difference(value.to_bits() ^ values[before].to_bits(), &mut window);
     }
 }

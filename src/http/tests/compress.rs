@@ -62,7 +62,7 @@ async fn long_answers_come_in_the_coding_that_is_liked_best() {
 async fn short_answers_are_sent_as_they_are() {
     let server = TestServer::start().await;
     let answered = ask(&server, "GET", "/api/v1/query?query=1&time=4", "gzip").await;
-    assert_eq!((answered.header("content-encoding"), answered.header("vary")), (None, None));
+    assert_eq!((answered.header("content-encoding"), answered.header("vary")), (None, Some("Origin")));
     assert_eq!(answered.body, r#"{"status":"success","data":{"resultType":"scalar","result":[4,"1"]}}"#);
 }
 

@@ -4,6 +4,7 @@ mod admin;
 mod bulk;
 mod compress;
 mod connections;
+mod cors;
 mod costs;
 mod federate;
 mod influx;
@@ -31,7 +32,7 @@ use super::*;
 use crate::config::WebhookConfig;
 use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::{IngestLimits, PushSettings};
-use crate::model::{Labels, Sample, TimeRange};
+use crate::model::{Labels, Sample, TimeRange, compile_pattern};
 use crate::query::Limits;
 use crate::storage::{SnapshotOptions, StorageOptions};
 
@@ -133,6 +134,7 @@ fn services(
         storage,
         snapshots: Arc::new(snapshots),
         admin_api,
+        web_origins: compile_pattern(r"https?://(\w+\.)?shop\.example").expect("a pattern"),
         registry: Arc::new(Registry::new()),
         ready: Arc::new(AtomicBool::new(true)),
         rules: Arc::new(rules()),

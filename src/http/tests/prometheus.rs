@@ -240,3 +240,29 @@ async fn own_metrics_count_requests_by_route_and_status() {
         assert!(answered.body.lines().any(|other| other == line), "{line} is not in {}", answered.body);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn features_are_told_by_category_and_not_in_the_build_information() {
+    let server = TestServer::start().await;
+    let answer: serde_json::Value = serde_json::from_str(&server.body("/api/v1/features").await).expect("JSON");
+    let data = answer["data"].as_object().expect("categories");
+    assert_eq!(answer["status"], "success");
+    let names: Vec<&str> = data.keys().map(String::as_str).collect();
+    assert_eq!(names, ["api", "otlp_receiver", "promql", "promql_functions", "promql_operators", "tsdb"]);
+    assert!(
+        data.values().flat_map(|all| all.as_object().expect("features").values()).all(serde_json::Value::is_boolean)
+    );
+    for (category, name, is_on) in [
+        ("api", "admin", true),
+        ("api", "lifecycle", false),
+        ("promql", "delayed_name_removal", false),
+        ("promql_functions", "histogram_quantiles", true),
+        ("promql_operators", "limit_ratio", true),
+        ("promql_operators", "=~", true),
+        ("tsdb", "exemplar_storage", false),
+    ] {
+        assert_eq!(data[category][name], is_on, "{category} {name}");
+    }
+    // A client would take the key for another server's.
+    assert!(!server.body("/api/v1/status/buildinfo").await.contains("features"));
+}

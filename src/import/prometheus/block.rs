@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::super::ImportError;
 use super::super::batch::Batch;
+use super::super::sample::AnySample;
 use super::bytes::Bytes;
 use super::chunk::{self, Encoding};
+use super::histograms::read_histograms;
 use super::index::{ChunkPlace, Index, Wrong};
 use super::tombstones::{self, Tombstones, is_deleted};
 use crate::disk::{Disk, FileBytes};
-use crate::model::{Labels, METRIC_NAME, Sample, TimeRange};
+use crate::model::{HistogramError, Labels, METRIC_NAME, TimeRange};
 
 const CHUNKS_MAGIC: u32 = 0x85bd_40dd;
 const CHUNKS_VERSION: u8 = 1;
@@ -103,12 +105,12 @@ impl Block {
         &self,
         number: usize,
         range: TimeRange,
-        samples: &mut Vec<Sample>,
+        samples: &mut Vec<AnySample>,
         batch: &mut Batch,
     ) -> Result<Option<i64>, ImportError> {
         let series = &self.index.series[number];
         let chunks = Index::chunks(&self.index_file, series).map_err(|wrong| self.index_damaged(wrong))?;
-        let is_wanted = |sample: &Sample| {
+        let is_wanted = |sample: &AnySample| {
             let at_ms = sample.timestamp_ms;
             range.contains(at_ms) && !is_deleted(&self.tombstones, series.reference, at_ms)
         };
@@ -118,7 +120,11 @@ impl Block {
             found.clear();
             let begins_here = range.contains(chunk.span.from_ms);
             match self.read_chunk(chunk, &mut found) {
-                Ok(()) => {
+                Ok(refused) => {
+                    if begins_here {
+                        let which = || format!("a histogram of {}", self.name_of(number));
+                        refused.iter().for_each(|error| batch.refuse(1, &error.to_string(), which));
+                    }
                     let before = found.len();
                     found.retain(|sample| chunk.span.contains(sample.timestamp_ms));
                     if begins_here && found.len() < before {
@@ -128,7 +134,7 @@ impl Block {
                     let later =
                         found.iter().map(|sample| sample.timestamp_ms).filter(|at_ms| *at_ms > range.to_ms).min();
                     next_ms = next_ms.into_iter().chain(later).min();
-                    samples.extend(found.iter().copied().filter(is_wanted));
+                    samples.extend(found.drain(..).filter(is_wanted));
                 }
                 Err(lost) if begins_here => batch.refuse(lost.count, lost.why, || lost.place),
                 Err(_) => {}
@@ -137,7 +143,8 @@ impl Block {
         Ok(next_ms)
     }
 
-    fn read_chunk(&self, chunk: &ChunkPlace, samples: &mut Vec<Sample>) -> Result<(), LostChunk> {
+    /// Appends what a chunk holds; of histograms that may not be stored it answers why.
+    fn read_chunk(&self, chunk: &ChunkPlace, samples: &mut Vec<AnySample>) -> Result<Vec<HistogramError>, LostChunk> {
         let file_number = (chunk.reference >> 32) as usize;
         let offset = (chunk.reference & 0xffff_ffff) as usize;
         let place = || match self.chunk_files.get(file_number) {
@@ -149,10 +156,11 @@ impl Block {
         let (encoding, data) = framed(file, offset).map_err(|why| lost(1, why))?;
         let count = u64::from(chunk::count(data).unwrap_or(1));
         match encoding {
-            Encoding::Xor => chunk::read_xor(data, samples).ok_or_else(|| lost(count, "a chunk contradicts itself")),
-            Encoding::Histogram => Err(lost(count, "native histograms are not imported")),
-            Encoding::Unknown(_) => Err(lost(count, "the encoding of a chunk is not known")),
+            Encoding::Xor => chunk::read_xor(data, samples).map(|()| Vec::new()),
+            Encoding::Histogram(buckets) => read_histograms(data, buckets, samples),
+            Encoding::Unknown(_) => return Err(lost(count, "the encoding of a chunk is not known")),
         }
+        .ok_or_else(|| lost(count, "a chunk contradicts itself"))
     }
 
     fn index_damaged(&self, wrong: Wrong) -> ImportError {

@@ -109,4 +109,26 @@ impl<'a> Bits<'a> {
         }
         Some(number)
     }
+
+    /// A number of few bits if it is small: ones that tell how many, a zero, then those bits.
+    pub(super) fn varbit(&mut self) -> Option<u64> {
+        let width = self.varbit_width()?;
+        self.number(width)
+    }
+
+    /// As [`Bits::varbit`], of what may be negative. Of the bits the highest alone is positive.
+    pub(super) fn varbit_signed(&mut self) -> Option<i64> {
+        let width = self.varbit_width()?;
+        let number = self.number(width)? as i64;
+        Some(if (1..64).contains(&width) && number > 1 << (width - 1) { number - (1 << width) } else { number })
+    }
+
+    fn varbit_width(&mut self) -> Option<u32> {
+        for width in [0, 3, 6, 9, 12, 18, 25, 56] {
+            if !self.bit()? {
+                return Some(width);
+            }
+        }
+        Some(64)
+    }
 }

@@ -8,15 +8,17 @@
 //!                  6 bits: how many (0 is 64), then those
 //! ```
 
+use super::super::sample::AnySample;
 use super::bytes::{Bits, Bytes};
+use super::record::Buckets;
 use crate::model::Sample;
 
 /// The code of a chunk's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Xor,
-    /// Native histograms, of integers or floats.
-    Histogram,
+    /// Native histograms.
+    Histogram(Buckets),
     Unknown(u8),
 }
 
@@ -24,7 +26,8 @@ impl Encoding {
     pub(super) fn of(byte: u8) -> Encoding {
         match byte {
             1 => Encoding::Xor,
-            2 | 3 => Encoding::Histogram,
+            2 => Encoding::Histogram(Buckets::Integers),
+            3 => Encoding::Histogram(Buckets::Floats),
             other => Encoding::Unknown(other),
         }
     }
@@ -36,7 +39,7 @@ pub(super) fn count(data: &[u8]) -> Option<u16> {
 }
 
 /// Reads all samples. `None` where the data ends early or contradicts itself; what was appended then is of no use.
-pub(in crate::import) fn read_xor(data: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
+pub(in crate::import) fn read_xor(data: &[u8], samples: &mut Vec<AnySample>) -> Option<()> {
     let mut head = Bytes::new(data);
     let count = head.u16()?;
     if count == 0 {
@@ -44,7 +47,7 @@ pub(in crate::import) fn read_xor(data: &[u8], samples: &mut Vec<Sample>) -> Opt
     }
     let mut timestamp_ms = head.varint()?;
     let mut value = head.u64()?;
-    samples.push(Sample { timestamp_ms, value: f64::from_bits(value) });
+    samples.push(Sample { timestamp_ms, value: f64::from_bits(value) }.into());
     if count == 1 {
         return Some(());
     }
@@ -58,7 +61,7 @@ pub(in crate::import) fn read_xor(data: &[u8], samples: &mut Vec<Sample>) -> Opt
         }
         timestamp_ms = timestamp_ms.wrapping_add(step_ms);
         value ^= window.read(&mut bits)?;
-        samples.push(Sample { timestamp_ms, value: f64::from_bits(value) });
+        samples.push(Sample { timestamp_ms, value: f64::from_bits(value) }.into());
     }
     Some(())
 }
@@ -78,14 +81,15 @@ fn change_of_step(bits: &mut Bits<'_>) -> Option<i64> {
 }
 
 /// Where the bits of an XOR lie that are not zero.
-#[derive(Default)]
-struct Window {
+#[derive(Clone, Copy, Default)]
+pub(super) struct Window {
     zeros_before: u32,
     width: u32,
 }
 
 impl Window {
-    fn read(&mut self, bits: &mut Bits<'_>) -> Option<u64> {
+    /// Reads the bits in which a number differs from the one before.
+    pub(super) fn read(&mut self, bits: &mut Bits<'_>) -> Option<u64> {
         if !bits.bit()? {
             return Some(0);
         }

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::super::ImportError;
 use super::super::batch::Batch;
+use super::super::sample::AnySample;
 use super::super::source::{Position, foreign_position};
 use super::block::Block;
 use super::{HOUR_MS, STEPS_MAX};
 use crate::disk::Disk;
-use crate::model::{Labels, Sample, TimeRange};
+use crate::model::{Labels, TimeRange};
 
 /// The blocks of a folder, and how far into them we are.
 pub(super) struct BlockFolder {
@@ -113,12 +114,12 @@ impl BlockFolder {
         &mut self,
         hour: TimeRange,
         batch: &mut Batch,
-    ) -> Result<Option<(Labels, Vec<Sample>)>, ImportError> {
+    ) -> Result<Option<(Labels, Vec<AnySample>)>, ImportError> {
         self.settle(hour, batch)?;
         let Some(first) = self.cursors.iter().filter_map(|cursor| cursor.labels.as_ref()).min().cloned() else {
             return Ok(None);
         };
-        let mut samples: Vec<Sample> = Vec::new();
+        let mut samples: Vec<AnySample> = Vec::new();
         for cursor in self.cursors.iter_mut().filter(|cursor| cursor.labels.as_ref() == Some(&first)) {
             let later = self.blocks[cursor.block].read(cursor.next, hour, &mut samples, batch)?;
             self.next_ms = self.next_ms.into_iter().chain(later).min();

@@ -19,11 +19,12 @@ use hashbrown::HashMap;
 
 use super::super::ImportError;
 use super::super::batch::Batch;
+use super::super::sample::AnySample;
 use super::record::{self, Record};
 use super::segment::{CUT_OFF, SegmentReader};
 use super::tombstones::{Tombstones, is_deleted, settle};
 use crate::disk::{Disk, FileBytes};
-use crate::model::{Labels, METRIC_NAME};
+use crate::model::{HistogramError, Labels, METRIC_NAME};
 
 struct Segment {
     path: PathBuf,
@@ -195,37 +196,36 @@ impl Walk<'_> {
     /// `None`: the record contradicts itself. What was read of it until then counts.
     fn take(self, record: Record<'_>, is_wanted: bool, batch: &mut Batch) -> Option<()> {
         let Walk { series, tombstones, from_ms } = self;
-        match record {
-            Record::Series(body) => record::each_series(body, |reference, pairs| {
+        if let Record::Series(body) = record {
+            return record::each_series(body, |reference, pairs| {
                 series.insert(reference, allowed(pairs));
-            }),
+            });
+        }
+        let give = |reference: u64, at_ms: i64, sample: Result<AnySample, HistogramError>, batch: &mut Batch| {
+            if at_ms < from_ms || is_deleted(tombstones, reference, at_ms) {
+                return;
+            }
+            match (series.get(&reference), sample) {
+                (Some(Ok(labels)), Ok(sample)) => batch.push(labels.clone(), [sample]),
+                (Some(Ok(labels)), Err(error)) => batch.refuse(1, &error.to_string(), || labels.to_string()),
+                (Some(Err(what)), _) => batch.refuse(1, what, || format!("series {reference} of the log")),
+                (None, _) => batch.refuse(1, "the log does not name the series", || format!("series {reference}")),
+            }
+        };
+        match record {
             _ if !is_wanted => Some(()),
             Record::Samples(body) => record::each_sample(body, |reference, sample| {
-                let at_ms = sample.timestamp_ms;
-                if at_ms < from_ms || is_deleted(tombstones, reference, at_ms) {
-                    return;
-                }
-                match series.get(&reference) {
-                    Some(Ok(labels)) => batch.push(labels.clone(), [sample]),
-                    Some(Err(what)) => batch.refuse(1, what, || format!("series {reference} of the log")),
-                    None => batch.refuse(1, "the log does not name the series", || format!("series {reference}")),
-                }
+                give(reference, sample.timestamp_ms, Ok(sample.into()), batch);
             }),
-            Record::Histograms(body, buckets) => record::each_histogram(body, buckets, |reference, at_ms| {
-                if at_ms >= from_ms {
-                    let which = || match series.get(&reference) {
-                        Some(Ok(labels)) => labels.to_string(),
-                        _ => format!("series {reference} of the log"),
-                    };
-                    batch.refuse(1, "native histograms are not imported", which);
-                }
+            Record::Histograms(body, buckets) => record::each_histogram(body, buckets, |reference, at_ms, read| {
+                give(reference, at_ms, read.map(|histogram| AnySample::histogram(at_ms, histogram)), batch);
             }),
             Record::Unknown => {
                 let what = "a record of the log is of a kind that is not read: a newer Prometheus wrote it";
                 batch.refuse(1, what, || "the log".to_owned());
                 Some(())
             }
-            Record::Tombstones(_) | Record::Exemplars(_) | Record::Nothing => Some(()),
+            Record::Series(_) | Record::Tombstones(_) | Record::Exemplars(_) | Record::Nothing => Some(()),
         }
     }
 }

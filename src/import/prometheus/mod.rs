@@ -3,7 +3,7 @@
 //! ```text
 //! data/01M80QMH8VEP15N4J35Q411P22/meta.json       from when to when
 //!                                 index           symbols, series with their labels and chunks        index.rs
-//!                                 chunks/000001   samples, 120 a chunk as a rule                      chunk.rs
+//!                                 chunks/000001   samples, 120 a chunk as a rule                      chunk.rs, histograms.rs
 //!                                 tombstones      what was deleted and is still there                 tombstones.rs
 //! ```
 //!
@@ -35,13 +35,16 @@
 //!    nothing is taken from it but when a block ends, before which the log does not count.
 //! 2. Where two blocks hold a moment of a series, the sample of the older block is the one that counts.
 //!
-//! Deliberately absent: `chunks_head`, since the log keeps all of it until it is in a block; exemplars, native histograms,
-//! help texts and types.
+//! Native histograms are told by float counts, whatever they were, since that is what a server of ours keeps.
+//!
+//! Deliberately absent: `chunks_head`, since the log keeps all of it until it is in a block; exemplars, help texts and types;
+//! what only a Prometheus from 3.10 on writes, and only when told to: start times.
 
 mod block;
 mod bytes;
 mod chunk;
 mod folder;
+mod histograms;
 mod hours;
 mod index;
 mod log;
@@ -53,6 +56,8 @@ pub(super) use folder::DataFolder;
 #[cfg(test)]
 pub(super) use {
     chunk::read_xor,
+    histograms::read_histograms,
+    record::Buckets,
     tombstones::{Tombstones, is_deleted, read as tombstones_of, settle},
 };
 

@@ -4,16 +4,20 @@
 //! series 1      (reference u64 │ labels: count, (length, text)… )…
 //! samples 2     reference u64 │ time u64 │ (reference varint │ time varint │ value u64)…      both as differences to the first
 //! tombstones 3  (reference u64 │ from varint │ to varint)…
-//! exemplars 4, histograms 7 to 10: as samples, with a longer value
+//! exemplars 4   as samples, with labels behind the value
+//! histograms 7 to 10   as samples, with a longer value: of integers 7 and 9, of floats 8 and 10
 //! ```
 //!
 //! Everything else (5 where chunks lie, 6 help and types) holds no samples.
 
 use super::bytes::Bytes;
-use crate::model::{Sample, TimeRange};
+use crate::model::{
+    BUCKETS_COUNT_MAX, CounterResetHint, FloatHistogram, HistogramError, IntegerHistogram, Sample, Side, Span,
+    TimeRange,
+};
 
 /// Histograms whose bounds stand with them have this schema.
-const CUSTOM_SCHEMA: i64 = -53;
+pub(super) const CUSTOM_SCHEMA: i64 = -53;
 
 /// What a record holds, still as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub(super) enum Record<'a> {
 
 /// What the buckets of a histogram hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Buckets {
+pub(in crate::import) enum Buckets {
     Integers,
     Floats,
 }
@@ -103,11 +107,18 @@ pub(super) fn count_exemplars(body: &[u8]) -> Option<u64> {
     Some(count)
 }
 
-/// Gives each histogram's series by its reference, and its time in ms.
-pub(super) fn each_histogram(body: &[u8], buckets: Buckets, mut give: impl FnMut(u64, i64)) -> Option<()> {
+/// Gives each histogram with the reference of its series and its time in ms, or why it may not be stored.
+pub(super) fn each_histogram(
+    body: &[u8],
+    buckets: Buckets,
+    mut give: impl FnMut(u64, i64, Result<FloatHistogram, HistogramError>),
+) -> Option<()> {
     each(body, |bytes, reference, timestamp_ms| {
-        pass_histogram(bytes, buckets)?;
-        give(reference, timestamp_ms);
+        let read = match buckets {
+            Buckets::Integers => read_integers(bytes)?,
+            Buckets::Floats => read_floats(bytes)?,
+        };
+        give(reference, timestamp_ms, read);
         Some(())
     })
 }
@@ -129,35 +140,76 @@ fn each<'a>(body: &'a [u8], mut read: impl FnMut(&mut Bytes<'a>, u64, i64) -> Op
 }
 
 /// Reset hint, schema, width and count of zero, count, sum, spans, buckets, bounds.
-fn pass_histogram(bytes: &mut Bytes<'_>, buckets: Buckets) -> Option<()> {
-    bytes.u8()?;
-    let schema = bytes.varint()?;
-    bytes.u64()?;
-    for _ in 0..2 {
-        match buckets {
-            Buckets::Integers => bytes.uvarint()?,
-            Buckets::Floats => bytes.u64()?,
-        };
-    }
-    bytes.u64()?;
-    for _ in 0..2 {
-        for _ in 0..bytes.length()? {
-            bytes.varint()?;
-            bytes.uvarint()?;
+fn read_integers(bytes: &mut Bytes<'_>) -> Option<Result<FloatHistogram, HistogramError>> {
+    let (hint, schema, zero_threshold) = read_head(bytes)?;
+    let (zero_count, count) = (bytes.uvarint()?, bytes.uvarint()?);
+    let sum = read_float(bytes)?;
+    let (positive_spans, negative_spans) = (list(bytes, read_span)?, list(bytes, read_span)?);
+    let (positive_deltas, negative_deltas) = (list(bytes, Bytes::varint)?, list(bytes, Bytes::varint)?);
+    let custom_values = read_bounds(bytes, schema)?.into();
+    Some(
+        IntegerHistogram {
+            hint,
+            schema,
+            zero_threshold,
+            zero_count,
+            count,
+            sum,
+            positive_spans,
+            positive_deltas,
+            negative_spans,
+            negative_deltas,
+            custom_values,
+        }
+        .into_float(),
+    )
+}
+
+fn read_floats(bytes: &mut Bytes<'_>) -> Option<Result<FloatHistogram, HistogramError>> {
+    let (hint, schema, zero_threshold) = read_head(bytes)?;
+    let (zero_count, count, sum) = (read_float(bytes)?, read_float(bytes)?, read_float(bytes)?);
+    let (positive_spans, negative_spans) = (list(bytes, read_span)?, list(bytes, read_span)?);
+    let positive = Side { spans: positive_spans, counts: list(bytes, read_float)? };
+    let negative = Side { spans: negative_spans, counts: list(bytes, read_float)? };
+    let custom_values = read_bounds(bytes, schema)?.into();
+    let histogram =
+        FloatHistogram { hint, schema, zero_threshold, zero_count, count, sum, positive, negative, custom_values };
+    Some(histogram.admitted())
+}
+
+/// Hint, schema and zero threshold.
+fn read_head(bytes: &mut Bytes<'_>) -> Option<(CounterResetHint, i32, f64)> {
+    let hint = match bytes.u8()? {
+        1 => CounterResetHint::Reset,
+        3 => CounterResetHint::Gauge,
+        // That it went on shows in the numbers.
+        _ => CounterResetHint::Unknown,
+    };
+    let schema = i32::try_from(bytes.varint()?).ok()?;
+    Some((hint, schema, read_float(bytes)?))
+}
+
+fn read_float(bytes: &mut Bytes<'_>) -> Option<f64> {
+    bytes.u64().map(f64::from_bits)
+}
+
+fn read_span(bytes: &mut Bytes<'_>) -> Option<Span> {
+    let offset = i32::try_from(bytes.varint()?).ok()?;
+    Some(Span { offset, length: u32::try_from(bytes.uvarint()?).ok()? })
+}
+
+fn read_bounds(bytes: &mut Bytes<'_>, schema: i32) -> Option<Vec<f64>> {
+    if i64::from(schema) == CUSTOM_SCHEMA { list(bytes, read_float) } else { Some(Vec::new()) }
+}
+
+/// Reads a count and so many. It keeps one more than a histogram may have, by which that is refused, and no more.
+fn list<'a, T>(bytes: &mut Bytes<'a>, read: impl Fn(&mut Bytes<'a>) -> Option<T>) -> Option<Vec<T>> {
+    let mut all = Vec::new();
+    for _ in 0..bytes.length()? {
+        let one = read(bytes)?;
+        if all.len() <= BUCKETS_COUNT_MAX {
+            all.push(one);
         }
     }
-    for _ in 0..2 {
-        for _ in 0..bytes.length()? {
-            match buckets {
-                Buckets::Integers => bytes.varint().map(drop)?,
-                Buckets::Floats => bytes.u64().map(drop)?,
-            }
-        }
-    }
-    if schema == CUSTOM_SCHEMA {
-        for _ in 0..bytes.length()? {
-            bytes.u64()?;
-        }
-    }
-    Some(())
+    Some(all)
 }

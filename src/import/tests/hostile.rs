@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::prometheus::{Tombstones, is_deleted, read_xor, settle, tombstones_of};
+use super::super::prometheus::{Buckets, Tombstones, is_deleted, read_histograms, read_xor, settle, tombstones_of};
 use super::*;
 use crate::model::TimeRange;
 
@@ -99,6 +99,16 @@ proptest! {
         let mut samples = Vec::new();
         let _ = read_xor(&bytes, &mut samples);
         prop_assert!(samples.len() <= bytes.len() * 4 + 1, "two bits a sample at least");
+    }
+
+    #[test]
+    fn any_bytes_are_a_chunk_of_histograms_or_none(
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), 0x80..0xf0_u8], 0..300),
+        buckets in prop::sample::select(vec![Buckets::Integers, Buckets::Floats]),
+    ) {
+        let mut samples = Vec::new();
+        let refused = read_histograms(&bytes, buckets, &mut samples).map_or(0, |refused| refused.len());
+        prop_assert!(samples.len() + refused <= bytes.len() * 2 + 1, "four bits a sample at least");
     }
 
     #[test]

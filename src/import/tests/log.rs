@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::blocks::append_signed;
 use super::*;
 use crate::ingest::append_varint;
+use crate::model::{CounterResetHint, FloatHistogram, Side};
 
 const PAGE_BYTES: usize = 32 << 10;
 
@@ -147,6 +148,46 @@ fn what_blocks_hold_and_what_was_deleted_does_not_come_from_the_log() {
 }
 
 #[test]
+fn histograms_of_integers_and_floats_are_read() {
+    let disk = SimulatedDisk::new();
+    let head = |kind: u8| [&[kind][..], &1u64.to_be_bytes(), &100i64.to_be_bytes()].concat();
+    let float = |value: f64| value.to_bits().to_be_bytes();
+    // It began anew; schema 3; zero up to a half. One in zero of six, two above and three, none below.
+    let integers = [&head(7)[..], &[0, 0, 1, 6], &float(0.5), &[1, 6], &float(2.5), &[1, 7, 2, 0, 2, 4, 2, 0]].concat();
+    // A gauge a ms later, with bounds of its own.
+    let mut floats = [&head(10)[..], &[0, 2, 3, 105], &float(0.0), &float(0.0), &float(3.5), &float(-1.0)].concat();
+    floats.extend([1, 0, 2, 0, 2]);
+    floats.extend([float(1.5), float(2.0)].concat());
+    floats.extend([0, 2]);
+    floats.extend([float(0.25), float(4.0)].concat());
+    let records = [series(1, &[("__name__", "h")]), integers, floats];
+    write_segment(&disk, "wal/00000000", &records);
+    let first = FloatHistogram {
+        hint: CounterResetHint::Reset,
+        schema: 3,
+        zero_threshold: 0.5,
+        zero_count: 1.0,
+        count: 6.0,
+        sum: 2.5,
+        positive: Side::of_run(-4, vec![2.0, 3.0]),
+        ..FloatHistogram::default()
+    };
+    let second = FloatHistogram {
+        hint: CounterResetHint::Gauge,
+        schema: -53,
+        count: 3.5,
+        sum: -1.0,
+        positive: Side::of_run(0, vec![1.5, 2.0]),
+        custom_values: [0.25, 4.0].into(),
+        ..FloatHistogram::default()
+    };
+    let expected = [(100, first), (101, second)].map(|(at_ms, one)| (at_ms, stored_histogram(&one).marker()));
+    let (given, _) = read(&disk);
+    assert_eq!(given.samples, [("h".to_owned(), expected.to_vec())].into());
+    assert_eq!(given.refused, BTreeMap::new());
+}
+
+#[test]
 fn what_cannot_be_stored_is_counted() {
     let disk = SimulatedDisk::new();
     let head = |kind: u8| [&[kind][..], &1u64.to_be_bytes(), &100i64.to_be_bytes()].concat();
@@ -154,22 +195,25 @@ fn what_cannot_be_stored_is_counted() {
     for _ in 0..3 {
         exemplars.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, b'a', 1, b'b']);
     }
-    // Schema 0, two buckets in one span; then one with bounds of its own.
+    // One whose two buckets and zero hold less than its count, one with a count below zero.
     let mut histograms = head(7);
-    histograms.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 2, 2, 4, 0]);
-    let mut custom = head(9);
-    custom.extend([0, 0, 0, 105, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 2, 0, 1]);
-    custom.extend([0; 8]);
+    histograms.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 2, 2, 4, 0]);
     let mut floats = head(8);
     floats.extend([0, 2, 0]);
-    floats.extend([0; 1 + 8 * 4]);
-    floats.extend([1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    let records = [series(1, &[("__name__", "up")]), exemplars, histograms, custom, floats, vec![6, 1], vec![11, 1]];
+    floats.extend([0; 1 + 8 * 2]);
+    floats.extend((-1.0_f64).to_bits().to_be_bytes());
+    floats.extend([0; 8 + 4]);
+    let records = [series(1, &[("__name__", "up")]), exemplars, histograms, floats, vec![6, 1], vec![11, 1]];
     write_segment(&disk, "wal/00000000", &[&records[..], &[samples(&[(1, 1, 1.0), (2, 1, 1.0)])]].concat());
     let (given, remarks) = read(&disk);
     assert_eq!(given.count(), 1);
     let newer = "a record of the log is of a kind that is not read: a newer Prometheus wrote it";
-    let expected = [("native histograms are not imported", 3), (newer, 1), ("the log does not name the series", 1)];
+    let expected = [
+        ("the buckets hold 5 observations, but the count is 6", 1),
+        ("the count is -1: counts must not be negative", 1),
+        (newer, 1),
+        ("the log does not name the series", 1),
+    ];
     assert_eq!(given.refused, expected.map(|(reason, count)| (reason.to_owned(), count)).into());
     assert_eq!(remarks, ["3 exemplars of the log are left out: they are not stored"]);
 }

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod files;
+mod histograms;
 mod hostile;
 mod log;
 mod send;
@@ -13,9 +14,11 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use super::batch::{Batch, Refused};
+use super::sample::{AnySample, AnyValue};
 use super::source::{self, Position, Source};
 use super::*;
 use crate::disk::SimulatedDisk;
+use crate::storage::stored_histogram;
 
 /// What sources of these tests begin at, in ms: even hours, so that blocks are as long as they can be.
 pub(super) const START_MS: i64 = 1_699_999_200_000;
@@ -127,6 +130,14 @@ fn collect(from: &Path, to: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
     }
 }
 
+/// The bits of a number, or those that stand for a histogram.
+pub(super) fn bits(sample: &AnySample) -> u64 {
+    match &sample.value {
+        AnyValue::Number(value) => value.to_bits(),
+        AnyValue::Histogram(histogram) => stored_histogram(histogram).marker(),
+    }
+}
+
 /// What a source gave.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Given {
@@ -145,7 +156,7 @@ impl Given {
     fn take(&mut self, batch: &mut Batch) {
         for (labels, samples) in batch.all() {
             let of_series = self.samples.entry(labels.to_string()).or_default();
-            of_series.extend(samples.iter().map(|sample| (sample.timestamp_ms, sample.value.to_bits())));
+            of_series.extend(samples.iter().map(|sample| (sample.timestamp_ms, bits(sample))));
         }
         let Refused { first, reasons } = batch.take_refused();
         self.first_refused = self.first_refused.take().or(first);

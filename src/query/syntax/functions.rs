@@ -174,7 +174,6 @@ pub(super) fn function(name: &str) -> Option<&'static Function> {
 }
 
 /// All of them, by name.
-#[cfg(test)]
-pub(super) fn functions() -> &'static [Function] {
+pub(crate) fn functions() -> &'static [Function] {
     &FUNCTIONS
 }

@@ -36,7 +36,7 @@ mod token;
 mod tree;
 
 pub(crate) use error::SyntaxError;
-pub(crate) use functions::ValueType;
+pub(crate) use functions::{ValueType, functions};
 pub(crate) use json::json;
 pub(crate) use pretty::pretty;
 #[cfg(test)]

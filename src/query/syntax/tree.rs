@@ -249,7 +249,6 @@ macro_rules! named {
 
         impl $enum {
             /// All of them.
-            #[cfg(test)]
             pub(crate) const ALL: &[$enum] = &[$($enum::$member),+];
 
             /// As it is written, in lower case.

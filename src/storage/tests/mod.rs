@@ -468,6 +468,33 @@ fn selectors_agree_across_block_and_head() {
     assert!(view.select(&[], TimeRange::ALL, 3).is_err(), "the limit is kept");
 }
 
+#[test]
+fn labels_of_a_range_are_those_of_its_blocks_and_of_the_head_that_overlaps_it() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0 + 4 * HOUR_MS));
+    let fixture = open(&disk, &clock);
+    four_hours(&fixture, &series("up", 0));
+    fixture.storage.maintain().expect("maintained");
+    fixture.write(&[(series("fresh", 9), T0 + 4 * HOUR_MS, 1.0)]);
+    let nodes = |fixture: &Fixture, from_ms: i64, to_ms: i64| {
+        let (view, range) = (fixture.storage.view(), TimeRange { from_ms, to_ms });
+        assert_eq!(view.label_names(&[], range).expect("names").is_empty(), from_ms > T0 + 4 * HOUR_MS);
+        values_of(&view, "node", &[], range)
+    };
+    let check = |fixture: &Fixture| {
+        assert_eq!(nodes(fixture, T0, T0 + 60_000), ["0"], "the head begins later");
+        assert_eq!(nodes(fixture, T0, T0 + 4 * HOUR_MS), ["0", "9"]);
+        assert_eq!(nodes(fixture, T0 + 4 * HOUR_MS, i64::MAX), ["0", "9"], "the head's are not told apart by time");
+        assert_eq!(nodes(fixture, T0 + 4 * HOUR_MS + 1, i64::MAX), [""; 0]);
+    };
+    check(&fixture);
+    drop(fixture);
+    let fixture = open(&disk, &clock);
+    check(&fixture);
+    // What is belated is in the head, however old it is.
+    fixture.write(&[(series("late", 7), T0 + 30_000, 1.0)]);
+    assert_eq!(nodes(&fixture, T0, T0 + 60_000), ["0", "7", "9"]);
+}
+
 /// What a sender does next, in the property below.
 #[derive(Clone, Debug)]
 enum Step {
