@@ -35,6 +35,7 @@ mod delete;
 mod figures;
 mod head;
 mod log;
+mod matched;
 mod merge;
 mod progress;
 mod recover;
