@@ -194,6 +194,13 @@ impl Budget {
         }
     }
 
+    /// Notes what was noted of one step at all that follow, so that `steps` have it.
+    pub(super) fn note_at_all_steps(&self, of_first: &Queryable, steps: usize) {
+        self.queryable.fetch_add(of_first.total * (steps as u64).saturating_sub(1), Ordering::Relaxed);
+        let count = of_first.by_step.first().copied().unwrap_or(0);
+        self.queryable_by_step.iter().take(steps).skip(1).for_each(|step| _ = step.fetch_add(count, Ordering::Relaxed));
+    }
+
     /// Those of each step.
     pub(super) fn by_step(&self) -> impl Iterator<Item = u64> {
         self.queryable_by_step.iter().map(|count| count.load(Ordering::Relaxed))

@@ -1,14 +1,14 @@
 //! From a plan to values: which expression is computed where.
 
 use super::budget::Budget;
-use super::column::Grid;
+use super::column::{Column, Grid};
 use super::error::QueryError;
 use super::leaf::{self, Shown};
 use super::lower::Frame;
 use super::notes::Notes;
 use super::plan::{Function, Node, Plan, Rollup};
 use super::repeated::Repeated;
-use super::syntax::Operator;
+use super::syntax::{Aggregator, Operator};
 use super::table::Table;
 use super::{aggregations, functions, operators, windows};
 use crate::storage::view::ReadView;
@@ -81,7 +81,9 @@ impl Scene {
             | Node::Binary { operator: Operator::TrimUpper | Operator::TrimLower, .. } => ResetsWanted::Never,
             _ => self.resets,
         };
-        Scene { resets: if self.resets == ResetsWanted::Never { self.resets } else { resets }, ..self }
+        let resets = if self.resets == ResetsWanted::Never { self.resets } else { resets };
+        let grid = if self.grid.count > 1 && is_fixed(node) { Grid { count: 1, ..self.grid } } else { self.grid };
+        Scene { grid, resets, ..self }
     }
 }
 
@@ -94,6 +96,19 @@ impl<'q> Context<'q> {
     pub(super) fn at(&self, scene: Scene) -> Context<'q> {
         let Scene { grid, counts_samples, resets } = scene;
         Context { grid, counts_samples, resets, ..*self }
+    }
+}
+
+/// Whether it is an aggregation that comes to the same at every step: it is evaluated at the first of them. Other such
+/// expressions are computed a row at a time, and the selectors in them look at one moment anyway.
+fn is_fixed(node: &Node) -> bool {
+    match node {
+        // It yields its rows one at a time, too.
+        Node::Aggregate { operator: Aggregator::LimitRatio, .. } => false,
+        Node::Aggregate { parameter, inner, .. } => {
+            inner.is_same_at_every_step() && parameter.as_deref().is_none_or(Plan::is_same_at_every_step)
+        }
+        _ => false,
     }
 }
 
@@ -146,6 +161,7 @@ pub(super) fn evaluate<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Eval
 /// Evaluates an expression, whether or not it stands in other places too.
 pub(super) fn compute<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evaluated<'q>, QueryError> {
     context.budget.check()?;
+    let steps = context.grid.count;
     let context = &context.at(context.scene().within(&plan.node));
     Ok(match &plan.node {
         Node::Number(number) => Evaluated::Scalar(Scalar::Constant(*number)),
@@ -161,7 +177,7 @@ pub(super) fn compute<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evalu
             let parameters = parameters.iter().map(parameter).collect::<Result<_, _>>()?;
             Evaluated::Vector(windows::rollup(context, *function, range, parameters)?)
         }
-        Node::Aggregate { .. } => Evaluated::Vector(aggregations::aggregate(context, plan)?),
+        Node::Aggregate { .. } => Evaluated::Vector(aggregate(context, plan, steps)?),
         Node::Binary { .. } => operators::binary(context, plan)?,
         Node::Negate(inner) => match evaluate(context, inner)? {
             Evaluated::Scalar(scalar) => Evaluated::Scalar(scalar.map(|value| -value)),
@@ -171,6 +187,17 @@ pub(super) fn compute<'q>(context: &Context<'q>, plan: &'q Plan) -> Result<Evalu
         Node::Plus(inner) => evaluate(context, inner)?,
         Node::Call { function, arguments } => functions::call(context, *function, arguments, plan.span)?,
     })
+}
+
+/// An aggregation at so many steps; it may have to be evaluated at the first of them alone.
+fn aggregate<'q>(context: &Context<'q>, plan: &'q Plan, steps: usize) -> Result<Table<'q>, QueryError> {
+    if context.grid.count == steps {
+        return aggregations::aggregate(context, plan);
+    }
+    let before = context.budget.queryable();
+    let table = aggregations::aggregate(context, plan)?;
+    context.budget.note_at_all_steps(&context.budget.queryable().since(&before), steps);
+    Ok(table.map(move |_, column| *column = std::mem::replace(column, Column::absent(0)).spread_to(steps)))
 }
 
 /// Evaluates what is known to be a vector.

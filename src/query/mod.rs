@@ -47,9 +47,10 @@
 //! 3. What is held in memory was counted against [`Limits::samples_max`] before it was allocated.
 //!
 //! Where the rest is: `windows`, `operators`, `aggregations` and `functions` are what plans are made of; `leaf.rs` instant
-//! selectors; `table.rs` and `column.rs` what all of them pass on; `remarks.rs` and `notes.rs` what is said of the data;
-//! `budget.rs` what a query may use; `cache` answers that cannot change any more; `syntax` the language itself, text to
-//! tree and back, with the places and words of its errors.
+//! selectors; `repeated` what is evaluated once for several places; `table.rs` and `column.rs` what all of them pass on;
+//! `remarks.rs` and `notes.rs` what is said of the data; `budget.rs` what a query may use; `cache` answers that cannot
+//! change any more, and plans; `syntax` the language itself, text to tree and back, with the places and words of its
+//! errors.
 
 mod aggregations;
 mod budget;

@@ -262,6 +262,34 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether it comes to the same at every step, since all that it looks at is fixed by `@`.
+    pub(crate) fn is_same_at_every_step(&self) -> bool {
+        match &self.node {
+            Node::Number(_) | Node::Text(_) => true,
+            Node::Selector(selector) => selector.shift.at_ms.is_some(),
+            Node::Range(_) => false,
+            // The line that it lays goes through the step.
+            Node::Rollup { function: Rollup::PredictLinear, .. } => false,
+            Node::Rollup { range, parameters, .. } => {
+                range.shift.at_ms.is_some() && parameters.iter().all(Plan::is_same_at_every_step)
+            }
+            Node::Aggregate { parameter, inner, .. } => {
+                inner.is_same_at_every_step() && parameter.as_deref().is_none_or(Plan::is_same_at_every_step)
+            }
+            Node::Binary { left, right, .. } => left.is_same_at_every_step() && right.is_same_at_every_step(),
+            Node::Negate(inner) | Node::Plus(inner) => inner.is_same_at_every_step(),
+            Node::Call { function, arguments } => {
+                use Function::{End, Info, Pi, Range, Start, StartTimestamp, Step, Timestamp};
+                match function {
+                    Pi | Start | End | Step | Range => true,
+                    Timestamp | StartTimestamp | Info => false,
+                    // What is left without arguments goes by the time of the step.
+                    _ => !arguments.is_empty() && arguments.iter().all(Plan::is_same_at_every_step),
+                }
+            }
+        }
+    }
+
     /// Whether something in it puts rows into an order of its own: then an instant query shows them as they come.
     pub(crate) fn orders_rows(&self) -> bool {
         match &self.node {

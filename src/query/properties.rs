@@ -240,7 +240,8 @@ proptest! {
             "sum(rate(x[100ms]))", "avg(x)", "max(x) - min(x)", "quantile(0.3, x)", "stddev(x)", "count(x > 50)",
             "sum(topk(2, x))", "x{n=\"00000\"} or on() x{n=\"00001\"}", "x unless on(n) (x > 50)", "absent(x)",
             "sum by (n) (x) / on() group_left sum(x)", "sum_over_time(sum(x)[100ms:20ms])", "scalar(x) + time()",
-            "count_values(\"v\", x)", "x * on(n) (x < 50)", "-x and x", "histogram_quantile(0.5, label_replace(x, \"le\", \"$1\", \"n\", \"0*(.*)\"))",
+"sum(topk(2, x @ 0.1))", "x and topk(1, max_over_time(x[100ms] @ 0.2))",
+            "sum by (n) (last_over_time(x[100ms] @ 0.3)) / on() group_left sum(x @ 0.05) * time()", "count_values(\"v\", x)", "x * on(n) (x < 50)", "-x and x", "histogram_quantile(0.5, label_replace(x, \"le\", \"$1\", \"n\", \"0*(.*)\"))",
         ][..]),
         (start_ms, step_ms, steps) in (0..400i64, 1..100i64, 0..10i64),
     ) {

@@ -2,7 +2,8 @@
 //!
 //! `rate(x[1m]) * 60` over 10,000 series is a table of 10,000 label sets and a chain of two sources. Asking the chain
 //! for row 17 decodes series 17, takes its rates into a column, and multiplies that. No more columns exist at a time
-//! than threads work on the query, unless an operator has to hold them (sorting, the "one" side of a match).
+//! than threads work on the query, unless somebody has to hold them (sorting, the "one" side of a match, a part that stands
+//! in the query twice).
 //!
 //! Always true: a row may turn out to have no value at any step; which rows there are does not depend on the values.
 //!

@@ -5,7 +5,7 @@ use super::budget::Budget;
 use super::column::Column;
 use super::table::{Row, Scratch, Source, Table};
 use super::{
-    Cancelled, Engine, Limits, Node, Options, Plan, QueryError, Rollup, Value, bucket_quantile, format_float,
+    Cancelled, Engine, Limits, Node, Options, Plan, QueryError, Rollup, Usage, Value, bucket_quantile, format_float,
     parse_matchers, plan,
 };
 use crate::clock::Clock;
@@ -388,4 +388,31 @@ fn labels_that_a_query_makes_longer_count_as_memory() {
     let query = "label_join(x, \"to\", \"-\", \"n\", \"n\")";
     let engine = Engine::new(limits, Clock::system());
     engine.instant(&ReadView::of_samples(series), query, 0, &Options::default()).expect("short labels are within it");
+}
+
+#[test]
+fn an_aggregation_of_one_moment_is_evaluated_once_for_all_steps() {
+    let samples: Vec<(i64, f64)> = (0..100).map(|index| (index * 10, 1.0)).collect();
+    let view = ReadView::of_samples((0..50).map(|index| series("x", index, &samples)).collect());
+    let cost = |query: &str| {
+        let options = Options { usage: Usage::by_step(), ..Options::default() };
+        let answer = engine().range(&view, query, 0, 1_000, 1, &options).expect(query);
+        let Value::Matrix(series) = answer.value else { panic!("a matrix") };
+        let used = options.usage.used();
+        let by_step: Vec<u64> = options.usage.steps().expect("asked for").into_iter().map(|(_, count)| count).collect();
+        (series[0].points.values.clone(), used.queryable_samples, by_step, used.peak_samples)
+    };
+    // One sample of each series is looked at, at each of 1,001 steps; ten where a window holds so many.
+    for (query, each) in [("sum(x @ 0.5)", 1), ("sum(topk(50, count_over_time(x[100ms] @ 0.5) / 10))", 10)] {
+        let (values, queryable, by_step, peak) = cost(query);
+        assert_eq!(values, vec![50.0; 1_001], "{query}");
+        assert_eq!((queryable, by_step), (50 * each * 1_001, vec![50 * each; 1_001]), "{query}");
+        // Of each series at most 51 samples are read, and 1,001 values are the answer.
+        assert!(peak < 50 * 51 + 1_001 + 100, "{query} holds {peak}");
+    }
+    // The step itself counts: what is fixed is evaluated once, the rest is not.
+    let (values, _, _, _) = cost("sum(x @ 0.5 * 0 + on () group_left () vector(time()))");
+    assert_eq!((values[0], values[1_000]), (0.0, 50.0));
+    let (values, _, _, _) = cost("sum(timestamp(-x @ 0.5))");
+    assert_eq!((values[0], values[1_000]), (0.0, 50.0));
 }

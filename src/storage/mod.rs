@@ -36,6 +36,7 @@ mod figures;
 mod head;
 mod listing;
 mod log;
+mod matched;
 mod merge;
 mod progress;
 mod recover;

@@ -1,6 +1,7 @@
 //! Blocks of version 2: groups of columns, a target each, and an index over them.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 use storage_format::Corruption;
@@ -9,11 +10,19 @@ use storage_format::group::{self, GroupReader, Scratch};
 use storage_format::histogram::is_marker;
 
 use super::super::columns::Columns;
+use super::super::matched::{Matched, VALUES_MIN};
 use super::{Content, Facts, Visitor, WholeGroup};
 use crate::disk::FileBytes;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 
-pub(super) struct ContentV2(BlockReader<FileBytes>);
+/// Bytes of series that a block keeps for matchers which were asked before.
+const MATCHED_BYTES_MAX: usize = 256 << 10;
+
+pub(super) struct ContentV2 {
+    reader: BlockReader<FileBytes>,
+    /// The series that matchers found that were asked before.
+    matched: Matched<RoaringBitmap>,
+}
 
 /// Blocks of which a thread keeps texts: whoever reads a series after the other goes through all blocks for each.
 const CACHES_MAX: usize = 8;
@@ -43,6 +52,9 @@ impl Caches {
     }
 }
 
+/// A block's values never change: what was found among them holds as long as the block does.
+const UNCHANGING: u64 = 0;
+
 thread_local! {
     static KEPT: RefCell<Kept> = RefCell::default();
 }
@@ -54,20 +66,28 @@ pub(super) fn forget_kept() {
 
 impl ContentV2 {
     pub(super) fn open(bytes: FileBytes) -> Result<ContentV2, Corruption> {
-        BlockReader::open(bytes).map(ContentV2)
+        Ok(ContentV2 { reader: BlockReader::open(bytes)?, matched: Matched::new(MATCHED_BYTES_MAX) })
     }
 
     /// The series that have the matcher's label with a value of which it says `wanted`.
-    fn with_value(&self, matcher: &Matcher, wanted: bool) -> Result<RoaringBitmap, Corruption> {
-        if wanted && matcher.op() == MatchOp::Equal {
-            return self.0.postings(matcher.name(), matcher.value());
+    fn with_value(&self, matcher: &Matcher, wanted: bool) -> Result<Arc<RoaringBitmap>, Corruption> {
+        if matcher.op() == if wanted { MatchOp::Equal } else { MatchOp::NotEqual } {
+            return self.reader.postings(matcher.name(), matcher.value()).map(Arc::new);
         }
-        let mut series = RoaringBitmap::new();
-        for value in self.0.values_of(matcher.name())? {
+        if let Some(known) = self.matched.find(matcher, wanted, UNCHANGING) {
+            return Ok(known);
+        }
+        let (mut series, mut values) = (RoaringBitmap::new(), 0);
+        for value in self.reader.values_of(matcher.name())? {
             let (value, postings) = value?;
+            values += 1;
             if matcher.matches(&value) == wanted {
                 postings.add_to(&mut series)?;
             }
+        }
+        let series = Arc::new(series);
+        if values >= VALUES_MIN {
+            self.matched.keep(matcher, wanted, UNCHANGING, series.serialized_size(), &series);
         }
         Ok(series)
     }
@@ -79,13 +99,13 @@ impl ContentV2 {
         for matcher in requiring {
             let series = self.with_value(matcher, true)?;
             found = Some(match found {
-                None => series,
-                Some(earlier) => earlier & series,
+                None => RoaringBitmap::clone(&series),
+                Some(earlier) => earlier & &*series,
             });
         }
-        let mut found = found.unwrap_or_else(|| (0..self.0.series_count()).collect());
+        let mut found = found.unwrap_or_else(|| (0..self.reader.series_count()).collect());
         for matcher in subtracting {
-            found -= self.with_value(matcher, false)?;
+            found -= &*self.with_value(matcher, false)?;
         }
         Ok(found)
     }
@@ -93,7 +113,7 @@ impl ContentV2 {
 
 impl Content for ContentV2 {
     fn facts(&self) -> Facts {
-        let meta = self.0.meta();
+        let meta = self.reader.meta();
         Facts {
             from_ms: meta.range.min_time_ms,
             to_ms: meta.range.max_time_ms,
@@ -105,17 +125,17 @@ impl Content for ContentV2 {
     }
 
     fn label_names(&self) -> Result<Vec<String>, Corruption> {
-        self.0.label_names()
+        self.reader.label_names()
     }
 
     fn label_values(&self, name: &str) -> Result<Vec<String>, Corruption> {
-        self.0.values_of(name)?.map(|value| value.map(|(value, _)| value)).collect()
+        self.reader.values_of(name)?.map(|value| value.map(|(value, _)| value)).collect()
     }
 
     fn visit_matching(&self, matchers: &[Matcher], visitor: &mut Visitor<'_>) -> Result<(), Corruption> {
         let found = self.matching(matchers)?;
         KEPT.with_borrow_mut(|Kept { entry, caches, .. }| {
-            self.0.read_each(found, caches.of(&self.0), entry, |series, entry, symbols| {
+            self.reader.read_each(found, caches.of(&self.reader), entry, |series, entry, symbols| {
                 let pairs: Vec<(&str, &str)> = entry.labels(symbols).collect();
                 visitor(series, &pairs);
             })
@@ -123,12 +143,12 @@ impl Content for ContentV2 {
     }
 
     fn find(&self, labels: &Labels) -> Result<Option<u32>, Corruption> {
-        self.0.find_series(labels.iter())
+        self.reader.find_series(labels.iter())
     }
 
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<(), Corruption> {
         let (mut entry, mut symbols) = (SeriesEntry::default(), SymbolCache::default());
-        self.0.read_each(0..self.0.series_count(), &mut symbols, &mut entry, |series, entry, symbols| {
+        self.reader.read_each(0..self.reader.series_count(), &mut symbols, &mut entry, |series, entry, symbols| {
             let pairs: Vec<(&str, &str)> = entry.labels(symbols).collect();
             visitor(series, &pairs);
         })
@@ -136,8 +156,8 @@ impl Content for ContentV2 {
 
     fn labels(&self, series: u32) -> Result<Labels, Corruption> {
         KEPT.with_borrow_mut(|Kept { entry, caches, .. }| {
-            let symbols = caches.of(&self.0);
-            self.0.read_series(series, symbols, entry)?;
+            let symbols = caches.of(&self.reader);
+            self.reader.read_series(series, symbols, entry)?;
             Labels::from_pairs(entry.labels(symbols)).map_err(|_| super::bad_labels())
         })
     }
@@ -145,15 +165,15 @@ impl Content for ContentV2 {
     fn read(&self, series: u32, range: TimeRange, columns: &mut Columns) -> Result<(), Corruption> {
         KEPT.with_borrow_mut(|Kept { caches, scratch, .. }| {
             let mut outcome = Ok(());
-            for place in self.0.columns(series, caches.of(&self.0))? {
-                let meta = self.0.group_meta(place.group)?;
+            for place in self.reader.columns(series, caches.of(&self.reader))? {
+                let meta = self.reader.group_meta(place.group)?;
                 let span = TimeRange { from_ms: meta.min_time_ms, to_ms: meta.max_time_ms };
                 if !span.overlaps(range) {
                     continue;
                 }
                 let start = columns.len();
                 let mut read = || {
-                    let group = self.0.bytes_of(&meta)?;
+                    let group = self.reader.bytes_of(&meta)?;
                     let (timestamps_ms, values) = (&mut columns.timestamps_ms, &mut columns.values);
                     group::read_column(group, place.column as usize, scratch, timestamps_ms, values)?;
                     if !columns.has_value_from(start, |value| is_marker(value.to_bits())) {
@@ -177,13 +197,13 @@ impl Content for ContentV2 {
 
     fn places(&self, series: u32) -> Result<Option<Vec<(u32, u32)>>, Corruption> {
         KEPT.with_borrow_mut(|Kept { caches, .. }| {
-            let columns = self.0.columns(series, caches.of(&self.0))?;
+            let columns = self.reader.columns(series, caches.of(&self.reader))?;
             Ok(Some(columns.iter().map(|place| (place.group, place.column)).collect()))
         })
     }
 
     fn whole_group(&self, group: u32) -> Result<Option<WholeGroup<'_>>, Corruption> {
-        let (meta, bytes) = (self.0.group_meta(group)?, self.0.group_bytes(group)?);
+        let (meta, bytes) = (self.reader.group_meta(group)?, self.reader.group_bytes(group)?);
         let column_count = GroupReader::open(bytes).map_err(|damage| damage.moved(meta.offset))?.column_count();
         let range = TimeRange { from_ms: meta.min_time_ms, to_ms: meta.max_time_ms };
         Ok(Some(WholeGroup { bytes, range, column_count, sample_count: meta.sample_count }))
@@ -191,13 +211,13 @@ impl Content for ContentV2 {
 
     fn verify(&self, damage: &mut Vec<Corruption>) {
         let (mut entry, mut symbols) = (SeriesEntry::default(), SymbolCache::default());
-        for series in 0..self.0.series_count() {
-            damage.extend(self.0.read_series(series, &mut symbols, &mut entry).err());
+        for series in 0..self.reader.series_count() {
+            damage.extend(self.reader.read_series(series, &mut symbols, &mut entry).err());
         }
         let (mut scratch, mut columns) = (Scratch::default(), Columns::default());
-        for number in 0..self.0.group_count() {
-            let offset = self.0.group_meta(number).map_or(0, |meta| meta.offset);
-            let group = match self.0.group_bytes(number).and_then(GroupReader::open) {
+        for number in 0..self.reader.group_count() {
+            let offset = self.reader.group_meta(number).map_or(0, |meta| meta.offset);
+            let group = match self.reader.group_bytes(number).and_then(GroupReader::open) {
                 Ok(group) => group,
                 Err(found) => {
                     damage.push(found.moved(offset));

@@ -10,9 +10,11 @@
 //! pairs are in the order of their names.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+use super::super::matched::{Matched, VALUES_MIN};
 use super::super::starts::{START_LABEL, START_LABEL_VALUE};
 use super::postings::Postings;
 use crate::model::{Labels, MatchOp, Matcher};
@@ -20,8 +22,10 @@ use crate::model::{Labels, MatchOp, Matcher};
 /// The label pairs of one series, by their ids.
 pub(super) type PairIds = Box<[u32]>;
 
+/// Bytes of pairs that are kept for matchers which were asked before: a quarter of a million.
+const MATCHED_BYTES_MAX: usize = 1 << 20;
+
 /// The label index of one shard.
-#[derive(Default)]
 pub(in crate::storage) struct LabelIndex {
     pairs: Vec<Pair>,
     /// Ids of pairs that no series has any more.
@@ -32,16 +36,33 @@ pub(in crate::storage) struct LabelIndex {
     names: Vec<Name>,
     free_names: Vec<u32>,
     by_name: HashMap<Box<str>, u32>,
-    /// How often a pair came or went.
-    changes: u64,
+    /// Counts values that came and went.
+    version: u64,
+    /// Which pairs satisfy matchers that were asked before.
+    matched: Matched<Vec<u32>>,
 }
 
 struct Name {
     text: Box<str>,
     /// The pairs with this name, in no order.
     pairs: Vec<u32>,
-    /// [`LabelIndex::changes`] when one of them came or went last.
+    /// The index's when one of them last came or went.
     version: u64,
+}
+
+/// The pairs of one label that a selector looks for.
+enum Wanted {
+    One(Option<u32>),
+    Many(Arc<Vec<u32>>),
+}
+
+impl Wanted {
+    fn ids(&self) -> &[u32] {
+        match self {
+            Wanted::One(pair) => pair.as_slice(),
+            Wanted::Many(pairs) => pairs,
+        }
+    }
 }
 
 struct Pair {
@@ -50,6 +71,22 @@ struct Pair {
     name: u32,
     /// Where it stands among those of its name.
     position: u32,
+}
+
+impl Default for LabelIndex {
+    fn default() -> LabelIndex {
+        LabelIndex {
+            pairs: Vec::new(),
+            free_pairs: Vec::new(),
+            by_text: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            names: Vec::new(),
+            free_names: Vec::new(),
+            by_name: HashMap::new(),
+            version: 0,
+            matched: Matched::new(MATCHED_BYTES_MAX),
+        }
+    }
 }
 
 impl LabelIndex {
@@ -106,6 +143,12 @@ impl LabelIndex {
         id
     }
 
+    /// A value of this name comes or goes.
+    fn note_change(&mut self, name: u32) {
+        self.version += 1;
+        self.names[name as usize].version = self.version;
+    }
+
     fn intern_name(&mut self, text: &str) -> u32 {
         if let Some(id) = self.by_name.get(text) {
             return *id;
@@ -114,11 +157,6 @@ impl LabelIndex {
             place(&mut self.names, &mut self.free_names, Name { text: text.into(), pairs: Vec::new(), version: 0 });
         self.by_name.insert(text.into(), id);
         id
-    }
-
-    fn note_change(&mut self, name: u32) {
-        self.changes += 1;
-        self.names[name as usize].version = self.changes;
     }
 
     fn free(&mut self, id: u32) {
@@ -143,21 +181,20 @@ impl LabelIndex {
     /// The slots, ascending, of the series that satisfy all matchers; `None` stands for all series, when no matcher
     /// asks for a label to be there.
     pub(super) fn require(&self, matchers: &[Matcher]) -> Option<Vec<u32>> {
-        let mut requiring: Vec<&Matcher> = matchers.iter().filter(|matcher| !matcher.matches_absent()).collect();
-        requiring.sort_by_cached_key(|matcher| self.matching(matcher, true).map(Postings::len).sum::<usize>());
+        let requiring = matchers.iter().filter(|matcher| !matcher.matches_absent());
+        let mut requiring: Vec<Wanted> = requiring.map(|matcher| self.wanted(matcher, true)).collect();
+        requiring.sort_by_cached_key(|wanted| self.postings(wanted).map(Postings::len).sum::<usize>());
         let (smallest, others) = requiring.split_first()?;
-        let mut found = self.union(smallest, true);
+        let mut found = Vec::new();
+        match smallest.ids() {
+            [one] => self.pairs[*one as usize].postings.read(&mut found),
+            _ => Postings::union(self.postings(smallest)).read(&mut found),
+        }
         for other in others {
             if found.is_empty() {
                 break;
             }
-            if other.op() == MatchOp::Equal {
-                let postings = self.matching(other, true).next();
-                found.retain(|slot| postings.is_some_and(|postings| postings.contains(*slot)));
-            } else {
-                let wanted = self.union(other, true);
-                found.retain(|slot| wanted.binary_search(slot).is_ok());
-            }
+            self.retain(&mut found, other, true);
         }
         Some(found)
     }
@@ -165,29 +202,46 @@ impl LabelIndex {
     /// Removes from `found` what the matchers that are content with an absent label do not agree to.
     pub(super) fn exclude(&self, matchers: &[Matcher], found: &mut Vec<u32>) {
         for matcher in matchers.iter().filter(|matcher| matcher.matches_absent()) {
-            let excluded = self.union(matcher, false);
-            if !excluded.is_empty() {
-                found.retain(|slot| excluded.binary_search(slot).is_err());
+            self.retain(found, &self.wanted(matcher, false), false);
+        }
+    }
+
+    /// Leaves the slots that are, or are not, in the postings of these pairs.
+    fn retain(&self, found: &mut Vec<u32>, wanted: &Wanted, are: bool) {
+        match wanted.ids() {
+            [] if are => found.clear(),
+            [] => {}
+            [one] => found.retain(|slot| self.pairs[*one as usize].postings.contains(*slot) == are),
+            _ => {
+                let union = Postings::union(self.postings(wanted));
+                found.retain(|slot| union.contains(*slot) == are);
             }
         }
     }
 
-    /// Slots that have the matcher's label with a value of which it says `wanted`, ascending.
-    fn union(&self, matcher: &Matcher, wanted: bool) -> Vec<u32> {
-        let mut slots = Vec::new();
-        self.matching(matcher, wanted).for_each(|postings| postings.read(&mut slots));
-        slots.sort_unstable();
-        slots
+    fn postings(&self, wanted: &Wanted) -> impl Iterator<Item = &Postings> {
+        wanted.ids().iter().map(|id| &self.pairs[*id as usize].postings)
     }
 
-    /// Postings of the matcher's label with each value of which it says `wanted`.
-    fn matching<'a>(&'a self, matcher: &'a Matcher, wanted: bool) -> impl Iterator<Item = &'a Postings> {
-        let name = self.by_name.get(matcher.name()).copied();
-        let exact = wanted && matcher.op() == MatchOp::Equal;
-        let found = name.filter(|_| exact).and_then(|name| self.find_pair(name, matcher.value()));
-        let all = name.filter(|_| !exact).map(|name| self.names[name as usize].pairs.iter().copied());
-        let pairs = found.into_iter().chain(all.into_iter().flatten()).map(|id| &self.pairs[id as usize]);
-        pairs.filter(move |pair| exact || matcher.matches(&pair.value) == wanted).map(|pair| &pair.postings)
+    /// The pairs of the matcher's label with each value of which it says `wanted`.
+    fn wanted(&self, matcher: &Matcher, wanted: bool) -> Wanted {
+        let Some(name) = self.by_name.get(matcher.name()).copied() else { return Wanted::One(None) };
+        if matcher.op() == if wanted { MatchOp::Equal } else { MatchOp::NotEqual } {
+            return Wanted::One(self.find_pair(name, matcher.value()));
+        }
+        let Name { pairs, version, .. } = &self.names[name as usize];
+        let search = || {
+            let agrees = |id: &&u32| matcher.matches(&self.pairs[**id as usize].value) == wanted;
+            Arc::new(pairs.iter().filter(agrees).copied().collect::<Vec<u32>>())
+        };
+        if pairs.len() < VALUES_MIN {
+            return Wanted::Many(search());
+        }
+        Wanted::Many(self.matched.find(matcher, wanted, *version).unwrap_or_else(|| {
+            let found = search();
+            self.matched.keep(matcher, wanted, *version, size_of_val(found.as_slice()), &found);
+            found
+        }))
     }
 
     fn find_pair(&self, name: u32, value: &str) -> Option<u32> {

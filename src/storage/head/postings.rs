@@ -83,6 +83,19 @@ impl Postings {
         self.pages.iter().map(common).sum()
     }
 
+    /// The slots that are in any of them. All its pages are bits, in which a slot is found by one look.
+    pub(super) fn union<'p>(all: impl Iterator<Item = &'p Postings>) -> Postings {
+        let mut union = Postings::default();
+        for page in all.flat_map(|postings| &postings.pages) {
+            let position = union.pages.binary_search_by_key(&page.key, |page| page.key).unwrap_or_else(|position| {
+                union.pages.insert(position, Page { key: page.key, slots: Slots::of_bits([].into_iter()) });
+                position
+            });
+            union.pages[position].slots.unite(&page.slots);
+        }
+        union
+    }
+
     /// Appends all slots, ascending.
     pub(super) fn read(&self, slots: &mut Vec<u32>) {
         slots.reserve(self.len());
@@ -147,6 +160,17 @@ impl Slots {
                 *count += u32::from(bits[word(low)] & bit(low) == 0);
                 bits[word(low)] |= bit(low);
             }
+        }
+    }
+
+    fn unite(&mut self, other: &Slots) {
+        match (self, other) {
+            (Slots::Many { bits, count }, Slots::Many { bits: others, .. }) => {
+                bits.iter_mut().zip(others.iter()).for_each(|(mine, theirs)| *mine |= theirs);
+                *count = bits.iter().map(|word| word.count_ones()).sum();
+            }
+            (slots, Slots::Few(few)) => few.iter().for_each(|low| slots.insert(*low)),
+            (Slots::Few(_), Slots::Many { .. }) => unreachable!("a union is made of bits"),
         }
     }
 

@@ -8,6 +8,7 @@ mod figures;
 mod full_disk;
 mod histograms;
 mod listing;
+mod matched;
 mod review;
 mod simulation;
 mod starts;

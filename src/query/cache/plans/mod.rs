@@ -24,8 +24,8 @@ const PLANS_MAX: usize = 512;
 const BYTES_MAX: usize = 8 << 20;
 /// Bytes that the plan of one byte of text counts, beside the text.
 const BYTES_EACH: usize = 8;
-/// Bytes that a pattern counts: compiled, most take less.
-const PATTERN_BYTES: usize = 32 << 10;
+/// Bytes that a pattern counts: compiled, and with what it learns while it is used, most take less.
+const PATTERN_BYTES: usize = 64 << 10;
 
 /// Plans that may be used again. Shared by all queries.
 #[derive(Debug, Default)]

@@ -84,7 +84,7 @@ fn plans_are_kept_up_to_a_bound_those_used_last() {
         ask(&format!("x # {}{number}", "long ".repeat(12_000)));
         assert!(engine.plan_figures().bytes <= BYTES_MAX);
     }
-    // Twelve texts of 60,000 bytes with their plans, and three patterns beside each.
+    // Eleven texts of 60,000 bytes with their plans, and as many of three patterns.
     assert!((10..40).contains(&engine.plan_figures().count), "{:?}", engine.plan_figures());
     ask("y");
     assert!(engine.plan_figures().bytes > BYTES_MAX / 2);

@@ -108,6 +108,63 @@ proptest! {
         }
         prop_assert_eq!(index.counts(), (0, 0), "nothing is left of what has gone");
     }
+
+    /// The same selectors again and again, over labels of so many values that what matches is kept.
+    #[test]
+    fn a_selection_that_is_asked_again_agrees_with_a_filter(
+        steps in prop::collection::vec((0..120_u32, 0..60_u32, 0..4_usize, 0..7_usize), 1..150),
+        filled in 0..60_u32,
+    ) {
+        let mut index = LabelIndex::default();
+        let mut live: BTreeMap<u32, (Labels, Box<[u32]>)> = BTreeMap::new();
+        let labels = |value: u32| {
+            let (a, b) = (format!("v{value}"), format!("w{}", value % 3));
+            Labels::from_pairs([("a", a.as_str()), ("b", b.as_str())]).expect("labels")
+        };
+        for slot in 0..filled {
+            live.insert(slot, (labels(slot), index.insert(slot, &labels(slot))));
+        }
+        let ops = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Matches, MatchOp::NotMatches];
+        for (slot, value, op, pattern) in steps {
+            match live.remove(&slot) {
+                Some((_, pairs)) => index.remove(slot, &pairs),
+                None => _ = live.insert(slot, (labels(value), index.insert(slot, &labels(value)))),
+            }
+            let pattern = ["", "v1", "v.*1", ".+", "v[0-9]", "v1|v2|v3", ".*"][pattern];
+            let matchers = [
+                Matcher::new("a", ops[op], pattern).expect("a matcher"),
+                Matcher::new("b", MatchOp::NotEqual, "w1").expect("a matcher"),
+            ];
+            let mut found = index.require(&matchers).unwrap_or_else(|| live.keys().copied().collect());
+            index.exclude(&matchers, &mut found);
+            let agrees = |labels: &Labels| matchers.iter().all(|one| one.matches(labels.get(one.name()).unwrap_or("")));
+            let expected: Vec<u32> =
+                live.iter().filter(|(_, (labels, _))| agrees(labels)).map(|(slot, _)| *slot).collect();
+            prop_assert_eq!(found, expected, "{}", matchers[0]);
+        }
+    }
+
+    #[test]
+    fn a_union_of_postings_is_that_of_sets(
+        all in prop::collection::vec(prop::collection::vec((slot(), 1..5_000_u32), 0..3), 0..4),
+    ) {
+        let mut every = BTreeSet::new();
+        let postings = all.iter().map(|runs| {
+            let mut postings = Postings::default();
+            for slot in runs.iter().flat_map(|(first, count)| *first..first.saturating_add(*count)) {
+                postings.insert(slot);
+                every.insert(slot);
+            }
+            postings
+        });
+        let postings: Vec<Postings> = postings.collect();
+        let union = Postings::union(postings.iter());
+        let mut read = Vec::new();
+        union.read(&mut read);
+        prop_assert_eq!(&read, &every.iter().copied().collect::<Vec<_>>());
+        prop_assert_eq!(union.len(), every.len());
+        prop_assert!(every.iter().all(|slot| union.contains(*slot)));
+    }
 }
 
 #[test]
