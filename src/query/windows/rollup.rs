@@ -11,7 +11,8 @@
 
 use super::counter::{Change, Numbers};
 use super::over_time::{
-    exponentially_smoothed, largest, line, mean, median_deviation, quantile_of, seconds, smallest, sum, time_of, variance,
+    exponentially_smoothed, largest, line, mean, median_deviation, quantile_of, seconds, smallest, sum, time_of,
+    variance,
 };
 use super::pairs::{self, Counted};
 use super::window::{Samples, Window, Windows};
