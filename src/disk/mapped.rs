@@ -122,6 +122,14 @@ impl Mapping {
         MAPPINGS.faults(self.slot) > 0
     }
 
+    /// Lets go of what is in memory of it; whoever touches it reads it anew.
+    pub fn forget(&self) {
+        // SAFETY: the range is what `of` got from the system, and `drop` has not run. Of a shared mapping of a file that nobody
+        // writes to nothing is lost by it, and a page of zeros that the handler put is one of zeros afterwards. That the
+        // system may refuse changes nothing for those who read.
+        let _ = unsafe { libc::madvise(self.start as *mut libc::c_void, self.length, libc::MADV_DONTNEED) };
+    }
+
     fn is_shorter(&self) -> bool {
         if self.last != 0 {
             return self.last_byte() != self.last;

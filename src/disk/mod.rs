@@ -145,6 +145,13 @@ impl FileBytes {
             FileBytes::Copied(_) => false,
         }
     }
+
+    /// Says that what was read up to now is not needed soon, so that a long file, read once, does not lie in memory whole.
+    pub fn forget(&self) {
+        if let FileBytes::Mapped(mapping) = self {
+            mapping.forget();
+        }
+    }
 }
 
 impl std::ops::Deref for FileBytes {

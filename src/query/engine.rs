@@ -94,8 +94,8 @@ impl Sampled {
 pub struct Series {
     /// What names it.
     pub labels: Arc<Labels>,
-    /// Its numbers, ascending.
-    pub points: Columns,
+    /// Its numbers, ascending; the cache of answers may share them.
+    pub points: Arc<Columns>,
     /// Its native histograms, ascending, by their time in ms since 1970 UTC.
     pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
 }
@@ -366,7 +366,7 @@ fn series(grid: Grid, labels: Arc<Labels>, column: &Column) -> Series {
     let mut points = Columns { timestamps_ms, values, ..Columns::default() };
     column.iter().for_each(|(step, value)| points.push(grid.time_ms(step), value));
     let histograms = column.iter_histograms().map(|(step, value)| (grid.time_ms(step), value.clone())).collect();
-    Series { labels, points, histograms }
+    Series { labels, points: Arc::new(points), histograms }
 }
 
 /// The samples of a range, for a query that is nothing but `x[5m]`.
@@ -390,7 +390,7 @@ fn raw_samples(context: &Context<'_>, range: &Range) -> Result<Value, QueryError
         context.budget.note_queryable(points.len() + histograms.len());
         context.budget.note_queryable_at(0, points.len() + histograms.len());
         if !points.is_empty() || !histograms.is_empty() {
-            all.push(Series { labels: head.labels, points, histograms });
+            all.push(Series { labels: head.labels, points: Arc::new(points), histograms });
         }
     }
     all.sort_by(|a, b| a.labels.cmp(&b.labels));

@@ -13,7 +13,7 @@ use crate::storage::view::ReadView;
 fn only_series(answer: Answer) -> Vec<(i64, f64)> {
     let Value::Matrix(series) = answer.value else { panic!("a range query gives a matrix") };
     assert!(series.len() <= 1);
-    series.into_iter().flat_map(|one| one.points.timestamps_ms.into_iter().zip(one.points.values)).collect()
+    series.into_iter().flat_map(|one| one.points.iter().collect::<Vec<_>>()).collect()
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::budget::Budget;
@@ -415,4 +416,44 @@ fn an_aggregation_of_one_moment_is_evaluated_once_for_all_steps() {
     assert_eq!((values[0], values[1_000]), (0.0, 50.0));
     let (values, _, _, _) = cost("sum(timestamp(-x @ 0.5))");
     assert_eq!((values[0], values[1_000]), (0.0, 50.0));
+}
+
+/// Rows of many values each, that count how many of them wait to be taken.
+struct Wide {
+    taken: Arc<AtomicUsize>,
+    computed: AtomicUsize,
+    waiting_max: Arc<AtomicUsize>,
+}
+
+const WIDE_STEPS: usize = 1 << 18;
+
+impl Source for Wide {
+    fn column(&self, _: usize, _: &mut Scratch) -> Result<Column, QueryError> {
+        let computed = self.computed.fetch_add(1, Ordering::SeqCst) + 1;
+        self.waiting_max.fetch_max(computed - self.taken.load(Ordering::SeqCst), Ordering::SeqCst);
+        Ok(Column::full(vec![1.0; WIDE_STEPS]))
+    }
+}
+
+#[test]
+fn long_rows_are_computed_ahead_by_their_bytes_and_counted() {
+    let (taken, waiting_max) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let rows = (0..100).map(|_| Row::new(Arc::new(Labels::empty()))).collect();
+    let source = Wide { taken: taken.clone(), computed: AtomicUsize::new(0), waiting_max: waiting_max.clone() };
+    let table = Table::new(rows, source);
+    // The clock stands still, so nothing but their size keeps them few.
+    let clock = Clock::manual(0);
+    let budget = Budget::open(&Limits::default(), &clock, None, &Cancelled::default());
+    let take = |_, _| {
+        taken.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    };
+    table.for_each(&budget, WIDE_STEPS, take).expect("within the limits");
+    let waiting_max = waiting_max.load(Ordering::SeqCst);
+    assert_eq!(taken.load(Ordering::SeqCst), 100);
+    assert!(waiting_max <= rayon::current_num_threads().max(4), "{waiting_max} rows of 2 MiB waited");
+    assert!(budget.totals().1 as usize >= 2 * WIDE_STEPS, "they are counted");
+    let tight = Limits { samples_max: WIDE_STEPS as u64, ..Limits::default() };
+    let budget = Budget::open(&tight, &clock, None, &Cancelled::default());
+    assert!(table.for_each(&budget, WIDE_STEPS, |_, _| Ok(())).is_err(), "and refused");
 }

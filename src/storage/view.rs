@@ -233,7 +233,9 @@ fn select_head(
     for shard in head.shards() {
         let shard = shard.read();
         let companions = shard.label_index().companions();
-        for slot in shard.select(matchers) {
+        let slots = shard.select(matchers);
+        found.series.reserve(slots.len().min(limit.saturating_sub(found.series.len())));
+        for slot in slots {
             let (Some(series), Some(reference)) = (shard.series(slot), shard.reference(slot)) else { continue };
             if !series.reaches(range, floor_ms) {
                 continue;

@@ -64,6 +64,20 @@ fn a_file_that_ends_in_zeros_is_damaged_when_it_loses_some_of_them() {
 }
 
 #[test]
+fn what_was_forgotten_is_read_again_and_damage_stays_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let bytes = mapped(&path, 3 * PAGE);
+    bytes.forget();
+    assert!(bytes.iter().all(|byte| *byte == 7) && !bytes.is_damaged());
+    shorten(&path, PAGE as u64);
+    assert_eq!((bytes[PAGE - 1], bytes[2 * PAGE]), (7, 0));
+    bytes.forget();
+    assert_eq!((bytes[PAGE - 1], bytes[2 * PAGE]), (7, 0));
+    assert!(bytes.is_damaged());
+}
+
+#[test]
 fn an_emptied_file_can_be_read_by_many_threads_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");

@@ -119,8 +119,8 @@ impl AnswerCache {
         let counter = if found.is_some() { &self.figures.used } else { &self.figures.unused };
         counter.fetch_add(1, Ordering::Relaxed);
         let (part, count) = found?;
-        let last_ms = grid.time_ms(count - 1);
-        let series = part.series.iter().filter_map(|series| between(series, grid.start_ms, last_ms));
+        let (first_ms, last_ms, more) = (grid.start_ms, grid.time_ms(count - 1), grid.count - count);
+        let series = part.series.iter().filter_map(|series| between(series, (first_ms, last_ms), more));
         Some((Part { series: series.collect(), warnings: part.warnings.clone(), infos: part.infos.clone() }, count))
     }
 
@@ -169,23 +169,26 @@ fn bytes_of(series: &Series) -> usize {
         + histograms.sum::<usize>()
 }
 
-/// What a series has from the first moment to the last; none if that is nothing.
-fn between(series: &Series, first_ms: i64, last_ms: i64) -> Option<Series> {
+/// What a series has from the first moment to the last, with room for some numbers more; none if that is nothing.
+fn between(series: &Series, (first_ms, last_ms): (i64, i64), more: usize) -> Option<Series> {
     let times = &series.points.timestamps_ms;
     let numbers =
         times.partition_point(|time_ms| *time_ms < first_ms)..times.partition_point(|time_ms| *time_ms <= last_ms);
     let histograms = &series.histograms;
     let histograms = &histograms[histograms.partition_point(|(time_ms, _)| *time_ms < first_ms)
         ..histograms.partition_point(|(time_ms, _)| *time_ms <= last_ms)];
+    if numbers.len() == times.len() && histograms.len() == series.histograms.len() && more == 0 {
+        return Some(series.clone());
+    }
     if numbers.is_empty() && histograms.is_empty() {
         return None;
     }
-    let points = Columns {
-        timestamps_ms: times[numbers.clone()].to_vec(),
-        values: series.points.values[numbers].to_vec(),
-        ..Columns::default()
-    };
-    Some(Series { labels: series.labels.clone(), points, histograms: histograms.to_vec() })
+    let count = numbers.len() + more;
+    let (timestamps_ms, values) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut points = Columns { timestamps_ms, values, ..Columns::default() };
+    points.timestamps_ms.extend_from_slice(&times[numbers.clone()]);
+    points.values.extend_from_slice(&series.points.values[numbers]);
+    Some(Series { labels: series.labels.clone(), points: Arc::new(points), histograms: histograms.to_vec() })
 }
 
 impl Part {
@@ -203,8 +206,9 @@ impl Part {
             let mut next = if order.is_le() { earlier.next() } else { later_series.next() }.expect("peeked above");
             if order.is_eq() {
                 let behind = later_series.next().expect("peeked above");
-                next.points.timestamps_ms.extend(behind.points.timestamps_ms);
-                next.points.values.extend(behind.points.values);
+                let points = Arc::make_mut(&mut next.points);
+                points.timestamps_ms.extend_from_slice(&behind.points.timestamps_ms);
+                points.values.extend_from_slice(&behind.points.values);
                 next.histograms.extend(behind.histograms);
             }
             series.push(next);

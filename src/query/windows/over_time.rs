@@ -50,8 +50,32 @@ pub(super) fn variance(values: &[f64]) -> f64 {
     spread.variance()
 }
 
-/// The value that is `better` than all others; not a number only if all are.
-pub(super) fn extreme(values: &[f64], better: impl Fn(f64, f64) -> bool) -> f64 {
+pub(super) fn smallest(values: &[f64]) -> f64 {
+    extreme(values, f64::INFINITY, |a, b| a < b)
+}
+
+pub(super) fn largest(values: &[f64]) -> f64 {
+    extreme(values, f64::NEG_INFINITY, |a, b| a > b)
+}
+
+/// How many values are compared side by side.
+const LANES: usize = 4;
+
+/// The first value that no other is `better` than; not a number only if all are. None is worse than `worst`.
+fn extreme(values: &[f64], worst: f64, better: impl Fn(f64, f64) -> bool) -> f64 {
+    let mut lanes = [worst; LANES];
+    let (fours, rest) = values.as_chunks::<LANES>();
+    let take = |lane: &mut f64, value: f64| *lane = if better(value, *lane) { value } else { *lane };
+    for four in fours {
+        lanes.iter_mut().zip(four).for_each(|(lane, value)| take(lane, *value));
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, value)| take(lane, *value));
+    let best = lanes.into_iter().reduce(|a, b| if better(b, a) { b } else { a }).unwrap_or(worst);
+    // Which of two zeros came first, and whether there was any number, the lanes do not know.
+    if best == 0.0 || best == worst { first_extreme(values, better) } else { best }
+}
+
+fn first_extreme(values: &[f64], better: impl Fn(f64, f64) -> bool) -> f64 {
     let choose = |best: f64, value: &f64| if better(*value, best) || best.is_nan() { *value } else { best };
     values.iter().fold(f64::NAN, choose)
 }

@@ -11,7 +11,8 @@
 
 use super::counter::{Change, Numbers};
 use super::over_time::{
-    exponentially_smoothed, extreme, line, mean, median_deviation, quantile_of, seconds, sum, time_of, variance,
+    exponentially_smoothed, largest, line, mean, median_deviation, quantile_of, seconds, smallest, sum, time_of,
+    variance,
 };
 use super::pairs::{self, Counted};
 use super::window::{Samples, Window, Windows};
@@ -141,8 +142,8 @@ impl Rolled<'_> {
             // Each by itself, so that the choice of the function is made once a series.
             Rollup::Avg => windows.roll(samples, |window| Some(mean(window.values))),
             Rollup::Sum => windows.roll(samples, |window| Some(sum(window.values))),
-            Rollup::Min => windows.roll(samples, |window| Some(extreme(window.values, |a, b| a < b))),
-            Rollup::Max => windows.roll(samples, |window| Some(extreme(window.values, |a, b| a > b))),
+            Rollup::Min => windows.roll(samples, |window| Some(smallest(window.values))),
+            Rollup::Max => windows.roll(samples, |window| Some(largest(window.values))),
             Rollup::Count => windows.roll(samples, |window| Some(window.values.len() as f64)),
             Rollup::First => windows.roll(samples, |window| window.values.first().copied()),
             Rollup::Last => windows.roll(samples, |window| window.values.last().copied()),
@@ -169,8 +170,8 @@ impl Rolled<'_> {
         Ok(match self.function {
             Rollup::Avg => Some(mean(values)),
             Rollup::Sum => Some(sum(values)),
-            Rollup::Min => Some(extreme(values, |a, b| a < b)),
-            Rollup::Max => Some(extreme(values, |a, b| a > b)),
+            Rollup::Min => Some(smallest(values)),
+            Rollup::Max => Some(largest(values)),
             Rollup::Stdvar => Some(variance(values)),
             Rollup::Stddev => Some(variance(values).sqrt()),
             Rollup::Mad => Some(median_deviation(values, sorted)),

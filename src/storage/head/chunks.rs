@@ -107,7 +107,8 @@ impl OpenChunk {
         let open = std::mem::take(self);
         let before = open.heap_bytes();
         let closed = ClosedChunk {
-            stream: open.stream.into_boxed_slice(),
+            // A copy: an allocator lets what shrinks to more than half of its block stay there, and the rest is lost.
+            stream: Box::from(open.stream.as_slice()),
             last_ms: open.appender.last_timestamp(),
             count: open.appender.count(),
         };
@@ -141,7 +142,7 @@ impl ClosedChunk {
             appender.append(&mut stream, timestamp_ms, value);
         }
         let (last_ms, count) = (appender.last_timestamp(), appender.count());
-        (count > 0).then(|| ClosedChunk { stream: stream.into_boxed_slice(), last_ms, count })
+        (count > 0).then(|| ClosedChunk { stream: Box::from(stream.as_slice()), last_ms, count })
     }
 
     pub(super) fn count(&self) -> usize {

@@ -15,7 +15,7 @@ use storage_format::{Corruption, FileType, version_of};
 use super::super::{RecoveryProgress, StorageError};
 use super::records::{Decoded, Record, ShareReplay};
 use super::{EndedSegment, last_sequence, segment_path, sequence_of};
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, FileBytes};
 use crate::model::{Labels, SeriesRef, TimeRange};
 
 /// What a replay came across.
@@ -50,6 +50,8 @@ const RESERVE_KEPT_BYTES: u64 = 1 << 20;
 
 /// Segments with fewer bytes are read on one thread: more would take longer to start than to read.
 const PARALLEL_BYTES_MIN: usize = 1 << 20;
+/// Bytes of records behind which what was read of a segment is let go of.
+const HELD_BYTES_MAX: usize = 4 << 20;
 /// Records that are decoded ahead of the one that is applied, at most.
 const DECODED_AHEAD: usize = 16;
 
@@ -97,7 +99,8 @@ pub(in crate::storage) fn replay<T: ReplayTarget>(
             walked.damage.push((0, "the disk cannot read a part of the segment, or somebody shortened it".to_owned()));
         }
         let end = walked.end;
-        let segment = read_records(walked, sequence, &path, targets, progress, &mut found);
+        bytes.forget();
+        let segment = read_records(&bytes, walked, (sequence, &path), targets, progress, &mut found);
         found.segments.push(segment);
         drop(bytes); // the mapping
         progress.segments_done.fetch_add(1, Ordering::Relaxed);
@@ -177,9 +180,9 @@ impl Walked<'_> {
 
 /// Gives each target its share of the records.
 fn read_records<T: ReplayTarget>(
+    bytes: &FileBytes,
     walked: Walked<'_>,
-    sequence: u32,
-    path: &Path,
+    (sequence, path): (u32, &Path),
     targets: &mut [T],
     progress: &RecoveryProgress,
     found: &mut Replayed,
@@ -190,10 +193,16 @@ fn read_records<T: ReplayTarget>(
     let read_share = |(share, target): (usize, &mut T)| {
         let mut replay = ShareReplay::new(torn_from);
         let own = records.iter().filter(|record| usize::from(record.shard) % share_count == share);
+        let mut held_bytes = 0;
         let mut apply = |record: &Record<'_>, decoded: &Decoded| {
             let samples_before = replay.sample_count;
             replay.record(record, decoded, target);
             progress.samples.fetch_add(replay.sample_count - samples_before, Ordering::Relaxed);
+            held_bytes += record.payload.len();
+            if held_bytes >= HELD_BYTES_MAX {
+                held_bytes = 0;
+                bytes.forget();
+            }
         };
         if payload_bytes < PARALLEL_BYTES_MIN {
             own.for_each(|record| apply(record, &Decoded::of(record, None)));
