@@ -253,12 +253,9 @@ fn is_scaled_up(case: &Case<'_>) -> bool {
                 Point::Histogram { count: their_count, buckets: their_buckets, .. },
             ) => {
                 let factor = their_count / count;
-                let scaled = |(ours, theirs): (&(u8, [f64; 3]), &(u8, [f64; 3]))| {
-                    (ours.1[2] * factor - theirs.1[2]).abs() <= theirs.1[2].abs() * 1e-9
-                };
-                factor >= 1.0 - 1e-9
-                    && buckets.len() == their_buckets.len()
-                    && buckets.iter().zip(their_buckets).all(scaled)
+                let scaled = |(mine, other): (f64, f64)| (mine * factor - other).abs() <= other.abs() * 1e-9;
+                let mut counts = buckets.iter().zip(their_buckets).map(|(mine, other)| (mine.1[2], other.1[2]));
+                factor >= 1.0 - 1e-9 && buckets.len() == their_buckets.len() && counts.all(scaled)
             }
             (Point::Number(_), Point::Number(_)) => true,
             _ => false,
