@@ -27,6 +27,7 @@ mod grammar;
 mod known;
 mod run;
 mod shrink;
+mod tally;
 mod term;
 #[cfg(test)]
 mod tests;

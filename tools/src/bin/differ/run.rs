@@ -1,7 +1,5 @@
 //! Seed after seed: data written, expressions asked, differences told once a kind.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,86 +19,9 @@ use crate::dice::Dice;
 use crate::grammar::Grammar;
 use crate::known::{Case, Known, Rules, known, settle};
 use crate::shrink::{Difference, shrink};
+use crate::tally::Tally;
 use crate::term::{Kind, Term};
 use crate::wire;
-
-/// What came of it.
-#[derive(Default)]
-pub(crate) struct Tally {
-    asked: usize,
-    failed_alike: usize,
-    empty_alike: usize,
-    /// Series and points of answers that are alike.
-    series_alike: usize,
-    points_alike: usize,
-    /// Where Prometheus gives another answer when it is asked again.
-    unsteady: usize,
-    /// Where Prometheus gives another answer over a range than at each of its steps.
-    torn: usize,
-    known: BTreeMap<&'static str, usize>,
-    /// By their kind: how often, and the first.
-    pub(crate) differences: BTreeMap<String, usize>,
-    seeds: usize,
-    /// Seeds whose data Prometheus does not give back as they were.
-    left_out: usize,
-    took: Duration,
-}
-
-impl Tally {
-    fn add(&mut self, other: Tally) {
-        self.asked += other.asked;
-        self.failed_alike += other.failed_alike;
-        self.empty_alike += other.empty_alike;
-        self.series_alike += other.series_alike;
-        self.points_alike += other.points_alike;
-        self.unsteady += other.unsteady;
-        self.torn += other.torn;
-        self.left_out += other.left_out;
-        for (reason, count) in other.known {
-            *self.known.entry(reason).or_default() += count;
-        }
-        for (kind, count) in other.differences {
-            *self.differences.entry(kind).or_default() += count;
-        }
-    }
-}
-
-impl Display for Tally {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let seconds = self.took.as_secs_f64();
-        let share = |part: usize| 100.0 * part as f64 / self.asked.max(1) as f64;
-        writeln!(
-            out,
-            "{} queries of {} seeds ({} left out) in {seconds:.0} s ({:.0} a second)",
-            self.asked,
-            self.seeds,
-            self.left_out,
-            self.asked as f64 / seconds.max(0.001)
-        )?;
-        writeln!(
-            out,
-            "alike: {} failed ({:.1} %), {} were empty ({:.1} %), the rest had {} series with {} points",
-            self.failed_alike,
-            share(self.failed_alike),
-            self.empty_alike,
-            share(self.empty_alike),
-            self.series_alike,
-            self.points_alike
-        )?;
-        writeln!(
-            out,
-            "Prometheus differs with itself on {}, and with its own instants on {}",
-            self.unsteady, self.torn
-        )?;
-        for (reason, count) in &self.known {
-            writeln!(out, "known, {count}: {reason}")?;
-        }
-        for (kind, count) in &self.differences {
-            writeln!(out, "DIFFERENT, {count}: {kind}")?;
-        }
-        write!(out, "{} kinds of differences", self.differences.len())
-    }
-}
 
 /// How often Prometheus is asked again before a difference is believed: its hash tables come in an order that one query
 /// in four or five has, and on which an overflow may depend.
@@ -204,19 +125,6 @@ pub(crate) enum Verdict {
     Suspected(String),
     /// It differs in this.
     Different(String),
-}
-
-impl Tally {
-    fn note_alike(&mut self, answer: &Answer) {
-        match &answer.outcome {
-            Outcome::Failed { .. } => self.failed_alike += 1,
-            Outcome::Rows { rows, .. } if rows.is_empty() => self.empty_alike += 1,
-            Outcome::Rows { rows, .. } => {
-                self.series_alike += rows.len();
-                self.points_alike += rows.iter().map(|row| row.points.len()).sum::<usize>();
-            }
-        }
-    }
 }
 
 /// Runs until the time is over or enough was found.

@@ -197,8 +197,8 @@ const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
 const RATIO: &str = "warnings: ours alone: PromQL warning: ratio value should be";
 
 /// What a call is given, as it is written.
-fn arguments(query: &str) -> Vec<String> {
-    let inside = query.split_once('(').map_or("", |(_, behind)| behind).trim_end_matches(')');
+pub(super) fn arguments(query: &str) -> Vec<String> {
+    let inside = query.split_once('(').map_or("", |(_, behind)| behind.strip_suffix(')').unwrap_or(behind));
     let (mut depth, mut found) = (0, vec![String::new()]);
     for letter in inside.chars() {
         match letter {
@@ -264,7 +264,7 @@ fn is_scaled_up(case: &Case<'_>) -> bool {
 }
 
 /// Whether one selector has two matchers of one label.
-fn names_a_label_twice(query: &str) -> bool {
+pub(super) fn names_a_label_twice(query: &str) -> bool {
     query.split('{').skip(1).filter_map(|rest| rest.split('}').next()).any(|inside| {
         let name = |matcher: &str| matcher.split(['=', '!']).next().unwrap_or_default().trim().to_owned();
         let names: Vec<String> = inside.split(',').map(name).collect();
@@ -273,7 +273,7 @@ fn names_a_label_twice(query: &str) -> bool {
 }
 
 /// Whether a subquery has an offset of its own, and an `@` within.
-fn is_shifted_subquery_of_fixed(query: &str) -> bool {
+pub(super) fn is_shifted_subquery_of_fixed(query: &str) -> bool {
     query.match_indices(')').any(|(at, _)| {
         let behind = &query[at + 1..];
         let Some((window, modifiers)) = behind.strip_prefix('[').and_then(|behind| behind.split_once(']')) else {
