@@ -243,24 +243,30 @@ fn differs_in_info_alone(case: &Case<'_>) -> bool {
     bare(case.our_rows()) == bare(case.their_rows())
 }
 
-/// Whether all histograms of a row are theirs made smaller, each by one factor.
+/// Whether all histograms are theirs made smaller, each by one factor.
 fn is_scaled_up(case: &Case<'_>) -> bool {
-    case.our_rows().iter().zip(case.their_rows()).all(|(ours, theirs)| {
-        let pairs = ours.points.iter().zip(&theirs.points);
-        pairs.into_iter().all(|((_, ours), (_, theirs))| match (ours, theirs) {
-            (
-                Point::Histogram { count, buckets, .. },
-                Point::Histogram { count: their_count, buckets: their_buckets, .. },
-            ) => {
-                let factor = their_count / count;
-                let scaled = |(mine, other): (f64, f64)| (mine * factor - other).abs() <= other.abs() * 1e-9;
-                let mut counts = buckets.iter().zip(their_buckets).map(|(mine, other)| (mine.1[2], other.1[2]));
-                factor >= 1.0 - 1e-9 && buckets.len() == their_buckets.len() && counts.all(scaled)
-            }
-            (Point::Number(_), Point::Number(_)) => true,
-            _ => false,
+    case.our_rows().iter().all(|ours| {
+        let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
+        theirs.is_some_and(|theirs| {
+            ours.points.iter().zip(&theirs.points).all(|pair| is_point_scaled_up(&pair.0.1, &pair.1.1))
         })
     })
+}
+
+fn is_point_scaled_up(ours: &Point, theirs: &Point) -> bool {
+    match (ours, theirs) {
+        (
+            Point::Histogram { count, buckets, .. },
+            Point::Histogram { count: their_count, buckets: their_buckets, .. },
+        ) => {
+            let factor = if *count == 0.0 { 1.0 } else { their_count / count };
+            let scaled = |(mine, other): (f64, f64)| (mine * factor - other).abs() <= other.abs() * 1e-9;
+            let mut counts = buckets.iter().zip(their_buckets).map(|(mine, other)| (mine.1[2], other.1[2]));
+            factor >= 1.0 - 1e-9 && buckets.len() == their_buckets.len() && counts.all(scaled)
+        }
+        (Point::Number(_), Point::Number(_)) => true,
+        _ => false,
+    }
 }
 
 /// Whether one selector has two matchers of one label.
