@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::float::{Mean, Sum};
 use super::tests::{engine, series, view_of};
 use super::{Answer, Options, Value, parse_matchers};
 use crate::model::{Labels, is_stale, stale_nan};
@@ -23,6 +24,35 @@ fn a_marker_ends_a_series_and_another_nan_does_not() {
     let points = only_series(answer);
     assert_eq!(points.len(), 2);
     assert!(points[1].1.is_nan() && !is_stale(points[1].1));
+}
+
+/// Numbers of all magnitudes, of which every sum loses something, and now and then one that is none.
+fn uneven() -> impl Strategy<Value = Vec<f64>> {
+    let number = prop_oneof![
+        8 => (-1e3..1e3_f64, -30..30_i32).prop_map(|(digits, power)| digits * 10_f64.powi(power)),
+        2 => Just(1e-3),
+        1 => prop_oneof![Just(-0.0), Just(1e308), Just(-1e308), Just(f64::INFINITY), Just(f64::NAN), Just(5e-324)],
+    ];
+    prop::collection::vec(number, 1..60)
+}
+
+proptest! {
+    #[test]
+    fn a_sum_over_time_is_to_the_last_bit_that_of_one_addition_after_the_other(values in uneven()) {
+        let mut one_by_one = Sum::default();
+        values.iter().for_each(|value| one_by_one.add(*value));
+        let at_once = Sum::of_all(&values);
+        if one_by_one.value().is_nan() {
+            prop_assert!(at_once.value().is_nan());
+        } else {
+            prop_assert_eq!(at_once.total.to_bits(), one_by_one.total.to_bits());
+            prop_assert_eq!(at_once.lost.to_bits(), one_by_one.lost.to_bits());
+        }
+        let mut mean = Mean::default();
+        values.iter().for_each(|value| mean.add(*value));
+        let (mean, at_once) = (mean.value(), Mean::of_all(&values));
+        prop_assert!(mean == at_once || mean.is_nan() && at_once.is_nan(), "{mean:?}, not {at_once:?}");
+    }
 }
 
 /// The definition, step by step and without any cleverness: what each function makes of the samples in a window.

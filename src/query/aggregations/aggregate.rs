@@ -125,8 +125,12 @@ impl Of<'_, '_> {
         let mut columns: Vec<Column> = vec![Column::absent(0); heads.len()];
         columns.iter_mut().for_each(|column| column.present = Steps::none(steps));
         let mut histograms: Vec<Option<HistogramGroup>> = Vec::new();
+        let mut first_rows = vec![usize::MAX; heads.len()];
         self.inner.for_each(self.context.budget, steps, |row, column| {
             let group = self.groups.of_row[row];
+            if first_rows[group] > row && !column.is_empty() {
+                first_rows[group] = row;
+            }
             column.iter().for_each(|(step, value)| accumulators[group][step].add(value));
             columns[group].present.unite(&column.present);
             if column.histograms.is_some() {
@@ -143,7 +147,17 @@ impl Of<'_, '_> {
                 histograms.close(column, self.remarks());
             }
         }
-        Ok(heads.iter().cloned().zip(columns).collect())
+        Ok(self.ordered(columns, &first_rows))
+    }
+
+    /// The groups in the order of the first of their rows that has anything, as Prometheus has them: of equal ones
+    /// `topk` chooses by that.
+    fn ordered(&self, columns: Vec<Column>, first_rows: &[usize]) -> Vec<(Row, Column)> {
+        let mut order: Vec<usize> = (0..columns.len()).collect();
+        order.sort_by_key(|group| first_rows[*group]);
+        let mut columns: Vec<Option<Column>> = columns.into_iter().map(Some).collect();
+        let mut take = |group: usize| (self.groups.heads[group].clone(), columns[group].take());
+        order.into_iter().map(&mut take).map(|(head, column)| (head, column.expect("each is taken once"))).collect()
     }
 
     /// Takes in a row's histograms, as the aggregation does.
@@ -187,8 +201,8 @@ impl Of<'_, '_> {
         }
         let mut meter = context.budget.meter();
         let mut values = Vec::new();
-        let mut results = Vec::new();
-        for (head, rows) in self.groups.heads.iter().zip(self.groups.rows()) {
+        let (mut results, mut first_rows) = (Vec::new(), Vec::new());
+        for rows in self.groups.rows() {
             context.budget.take_samples(steps)?;
             let mut result = Column::absent(steps);
             for step in 0..steps {
@@ -199,8 +213,10 @@ impl Of<'_, '_> {
                     result.set(step, compute(step, &mut values));
                 }
             }
-            results.push((head.clone(), result));
+            let first = rows.iter().copied().find(|row| !columns[*row].is_empty());
+            first_rows.push(first.unwrap_or(usize::MAX));
+            results.push(result);
         }
-        Ok(results)
+        Ok(self.ordered(results, &first_rows))
     }
 }

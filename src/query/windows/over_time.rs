@@ -20,8 +20,8 @@ pub(super) fn line(window: &Window<'_>, origin_ms: i64) -> Option<Line> {
         return None;
     }
     if values.iter().all(|value| *value == values[0]) {
-        let flat = if values[0].is_infinite() { f64::NAN } else { 0.0 };
-        return Some(Line { slope: flat, intercept: values[0] + flat });
+        let (slope, intercept) = if values[0].is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, values[0]) };
+        return Some(Line { slope, intercept });
     }
     let (mut x, mut y, mut xy, mut xx) = (Sum::default(), Sum::default(), Sum::default(), Sum::default());
     for (time_ms, value) in window.timestamps_ms.iter().zip(values) {

@@ -10,6 +10,11 @@
 //! differ --prometheus http://127.0.0.1:9090 --seed 1 --for 60m
 //! ```
 //!
+//! Prometheus needs `--web.enable-remote-write-receiver`, `--enable-feature=promql-experimental-functions,native-histograms`,
+//! an empty scrape configuration, and blocks and a retention of centuries
+//! (`--storage.tsdb.{min,max}-block-duration=100000d --storage.tsdb.retention.time=200y`); a Dozor, if one is asked
+//! (`--dozor`), `--retention 0`. Both begin with empty folders.
+//!
 //! Each seed has data of its own, three days behind those of the seed before, and expressions of its own; when they are
 //! used up, the next seed follows.
 
@@ -22,6 +27,7 @@ mod grammar;
 mod known;
 mod run;
 mod shrink;
+mod tally;
 mod term;
 #[cfg(test)]
 mod tests;

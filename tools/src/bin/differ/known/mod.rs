@@ -12,6 +12,8 @@
 //! Always true: a difference that no rule knows in its smallest form is told.
 
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use crate::answer::{Answer, Outcome, Row};
 

@@ -197,8 +197,8 @@ const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
 const RATIO: &str = "warnings: ours alone: PromQL warning: ratio value should be";
 
 /// What a call is given, as it is written.
-fn arguments(query: &str) -> Vec<String> {
-    let inside = query.split_once('(').map_or("", |(_, behind)| behind).trim_end_matches(')');
+pub(super) fn arguments(query: &str) -> Vec<String> {
+    let inside = query.split_once('(').map_or("", |(_, behind)| behind.strip_suffix(')').unwrap_or(behind));
     let (mut depth, mut found) = (0, vec![String::new()]);
     for letter in inside.chars() {
         match letter {
@@ -243,31 +243,34 @@ fn differs_in_info_alone(case: &Case<'_>) -> bool {
     bare(case.our_rows()) == bare(case.their_rows())
 }
 
-/// Whether all histograms of a row are theirs made smaller, each by one factor.
+/// Whether all histograms are theirs made smaller, each by one factor.
 fn is_scaled_up(case: &Case<'_>) -> bool {
-    case.our_rows().iter().zip(case.their_rows()).all(|(ours, theirs)| {
-        let pairs = ours.points.iter().zip(&theirs.points);
-        pairs.into_iter().all(|((_, ours), (_, theirs))| match (ours, theirs) {
-            (
-                Point::Histogram { count, buckets, .. },
-                Point::Histogram { count: their_count, buckets: their_buckets, .. },
-            ) => {
-                let factor = their_count / count;
-                let scaled = |(ours, theirs): (&(u8, [f64; 3]), &(u8, [f64; 3]))| {
-                    (ours.1[2] * factor - theirs.1[2]).abs() <= theirs.1[2].abs() * 1e-9
-                };
-                factor >= 1.0 - 1e-9
-                    && buckets.len() == their_buckets.len()
-                    && buckets.iter().zip(their_buckets).all(scaled)
-            }
-            (Point::Number(_), Point::Number(_)) => true,
-            _ => false,
+    case.our_rows().iter().all(|ours| {
+        let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
+        theirs.is_some_and(|theirs| {
+            ours.points.iter().zip(&theirs.points).all(|pair| is_point_scaled_up(&pair.0.1, &pair.1.1))
         })
     })
 }
 
+fn is_point_scaled_up(ours: &Point, theirs: &Point) -> bool {
+    match (ours, theirs) {
+        (
+            Point::Histogram { count, buckets, .. },
+            Point::Histogram { count: their_count, buckets: their_buckets, .. },
+        ) => {
+            let factor = if *count == 0.0 { 1.0 } else { their_count / count };
+            let scaled = |(mine, other): (f64, f64)| (mine * factor - other).abs() <= other.abs() * 1e-9;
+            let mut counts = buckets.iter().zip(their_buckets).map(|(mine, other)| (mine.1[2], other.1[2]));
+            factor >= 1.0 - 1e-9 && buckets.len() == their_buckets.len() && counts.all(scaled)
+        }
+        (Point::Number(_), Point::Number(_)) => true,
+        _ => false,
+    }
+}
+
 /// Whether one selector has two matchers of one label.
-fn names_a_label_twice(query: &str) -> bool {
+pub(super) fn names_a_label_twice(query: &str) -> bool {
     query.split('{').skip(1).filter_map(|rest| rest.split('}').next()).any(|inside| {
         let name = |matcher: &str| matcher.split(['=', '!']).next().unwrap_or_default().trim().to_owned();
         let names: Vec<String> = inside.split(',').map(name).collect();
@@ -276,7 +279,7 @@ fn names_a_label_twice(query: &str) -> bool {
 }
 
 /// Whether a subquery has an offset of its own, and an `@` within.
-fn is_shifted_subquery_of_fixed(query: &str) -> bool {
+pub(super) fn is_shifted_subquery_of_fixed(query: &str) -> bool {
     query.match_indices(')').any(|(at, _)| {
         let behind = &query[at + 1..];
         let Some((window, modifiers)) = behind.strip_prefix('[').and_then(|behind| behind.split_once(']')) else {

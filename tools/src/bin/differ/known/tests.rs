@@ -1,0 +1,73 @@
+use super::rules::{arguments, is_shifted_subquery_of_fixed, names_a_label_twice};
+use super::{Case, Known, Rules, is_new, known, same_remark};
+use crate::answer::Answer;
+
+fn answer(text: &str) -> Answer {
+    Answer::of_json(text.as_bytes()).expect("an answer of Prometheus")
+}
+
+fn number(value: &str) -> Answer {
+    answer(&format!(
+        r#"{{"status":"success","data":{{"resultType":"vector","result":[{{"metric":{{}},"value":[1.5,"{value}"]}}]}}}}"#
+    ))
+}
+
+/// What is known of two numbers that differ.
+fn known_of(query: &str, rules: Rules) -> Option<Known> {
+    let (ours, theirs) = (number("0.5"), number("NaN"));
+    let what = "value: 0.5, not NaN @1500 of {}";
+    known(&Case { query, is_instant: true, what, ours: &ours, theirs: &theirs }, rules)
+}
+
+#[test]
+fn what_may_be_known_is_so_only_when_nothing_else_is_left() {
+    let fraction = "histogram_fraction(0.05, 1, latency_bucket)";
+    assert!(matches!(known_of(fraction, Rules::OfAny), Some(Known::Perhaps)));
+    assert!(matches!(known_of(fraction, Rules::OfSmall), Some(Known::Surely(_))));
+    let within = "ceil(histogram_fraction(0.05, 1, latency_bucket))";
+    assert!(matches!(known_of(within, Rules::OfAny), Some(Known::Perhaps)));
+    assert!(known_of(within, Rules::OfSmall).is_none());
+    assert!(known_of("up", Rules::OfAny).is_none());
+}
+
+#[test]
+fn arguments_are_parted_where_no_parenthesis_is_open() {
+    assert_eq!(
+        arguments("topk (scalar(max (x, y)), info(up, {a=\"b\"}))"),
+        ["scalar(max (x, y))", "info(up, {a=\"b\"})"]
+    );
+    assert_eq!(arguments("abs(up)"), ["up"]);
+}
+
+#[test]
+fn a_label_is_named_twice_within_one_selector_only() {
+    assert!(names_a_label_twice("absent(up{job!=\"a\", job=\"b\"})"));
+    assert!(!names_a_label_twice("absent(up{job=\"a\"} + up{job=\"b\"})"));
+    assert!(!names_a_label_twice("absent(up{job=\"a\", instance!~\"b\"})"));
+}
+
+#[test]
+fn a_shifted_subquery_has_the_offset_itself() {
+    assert!(is_shifted_subquery_of_fixed("rate((up @ 5)[1m:5s] offset 1m)"));
+    assert!(!is_shifted_subquery_of_fixed("rate((up @ 5 offset 1m)[1m:5s])"));
+    assert!(!is_shifted_subquery_of_fixed("rate((up)[1m:5s] offset 1m)"));
+}
+
+#[test]
+fn remarks_may_stand_elsewhere_only_where_3_5_loses_their_place() {
+    let remark = |column: usize| format!("PromQL info: odd (1:{column})");
+    assert!(same_remark("rate(up[1m])", &remark(6), &remark(6)));
+    assert!(!same_remark("rate(up[1m])", &remark(6), &remark(7)));
+    assert!(same_remark("rate((up)[1m:])", &remark(6), &remark(1)), "of a subquery the place is lost");
+    assert!(same_remark("rate((up))", &remark(7), &remark(6)), "parentheses are part of what they are around");
+}
+
+#[test]
+fn a_remark_is_new_only_to_a_question_that_gives_cause_for_it() {
+    let text = "PromQL warning: conflicting counter resets during histogram addition (1:1)";
+    assert!(is_new("native + native_any", true, text));
+    assert!(!is_new("up + limit", true, text));
+    let text = "PromQL info: sort is ineffective for range queries since results are always ordered by labels (1:1)";
+    assert!(is_new("sort(up)", false, text));
+    assert!(!is_new("sort(up)", true, text));
+}
