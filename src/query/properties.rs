@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::float::{Mean, Sum};
+use super::float::Mean;
 use super::tests::{engine, series, view_of};
 use super::{Answer, Options, Value, parse_matchers};
-use crate::model::{Labels, is_stale, stale_nan};
+use crate::model::{Labels, Sum, is_stale, stale_nan};
 use crate::storage::view::ReadView;
 
 /// The points of the only series; none if there is no series.
