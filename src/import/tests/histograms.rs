@@ -18,7 +18,10 @@ fn float(value: f64) -> String {
     format!("{:064b}", value.to_bits())
 }
 
-fn read(head: [u8; 3], text: &str, buckets: Buckets) -> Option<(Vec<(i64, FloatHistogram)>, Vec<HistogramError>)> {
+/// The histograms of a chunk by their times, and why others were refused.
+type Read = (Vec<(i64, FloatHistogram)>, Vec<HistogramError>);
+
+fn read(head: [u8; 3], text: &str, buckets: Buckets) -> Option<Read> {
     let mut samples = Vec::new();
     let refused = read_histograms(&[&head[..], &bytes(text)].concat(), buckets, &mut samples)?;
     let histogram = |sample: AnySample| match sample.value {
