@@ -32,13 +32,16 @@ impl Allowed {
         let reorders = ["label_", "limit", "sort", "topk", "bottomk", "count_values"].iter().any(|part| has(part));
         let any_order = !is_instant || has(":") || reorders;
         let of_histograms = (has("sum") || has("avg")) && (has("native") || has("mixed"));
-        let share = if INEXACT.iter().any(|part| has(part)) || any_order && over_series(&["stddev", "stdvar"]) {
-            1e-5
-        } else if of_histograms || any_order && over_series(&["sum", "avg"]) {
-            1e-9
-        } else {
-            0.0
-        };
+        // Within a native histogram's bucket values lie by their logarithms.
+        let logarithms = (has("histogram_quantile(") || has("histogram_fraction(")) && (has("native") || has("mixed"));
+        let share =
+            if INEXACT.iter().any(|part| has(part)) || logarithms || any_order && over_series(&["stddev", "stdvar"]) {
+                1e-5
+            } else if of_histograms || any_order && over_series(&["sum", "avg"]) {
+                1e-9
+            } else {
+                0.0
+            };
         Allowed { share, signs_of_zero: share > 0.0 || has("quantile") || has("mad_over_time") }
     }
 
@@ -51,9 +54,14 @@ impl Allowed {
 /// What differs, in a line, or none.
 pub(crate) fn compare(query: &str, is_instant: bool, ours: &Answer, theirs: &Answer) -> Option<String> {
     let difference = outcomes(query, is_instant, &ours.outcome, &theirs.outcome);
-    difference
-        .or_else(|| remarks(query, is_instant, "warnings", &ours.warnings, &theirs.warnings))
-        .or_else(|| remarks(query, is_instant, "infos", &ours.infos, &theirs.infos))
+    difference.or_else(|| remarks(query, is_instant, "warnings", &ours.warnings, &theirs.warnings)).or_else(|| {
+        // Of several pairs that an operator cannot join it tells the last, be it a warning or an info.
+        let last_is_warning = theirs.warnings.iter().any(|text| text.contains("incompatible bucket layout"));
+        let is_types = |text: &String| last_is_warning && text.contains("incompatible sample types");
+        let infos: Vec<String> = ours.infos.iter().filter(|text| !is_types(text)).cloned().collect();
+        let their_infos: Vec<String> = theirs.infos.iter().filter(|text| !is_types(text)).cloned().collect();
+        remarks(query, is_instant, "infos", &infos, &their_infos)
+    })
 }
 
 fn outcomes(query: &str, is_instant: bool, ours: &Outcome, theirs: &Outcome) -> Option<String> {

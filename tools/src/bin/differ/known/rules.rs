@@ -77,6 +77,15 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.differs_in(&["value"]) && case.asks_any(&[" * ", " / "]),
     },
     Rule {
+        reason: "3.5 mixes up buckets where it adds up what idelta or irate made: counts and sums are right, and no longer \
+                 those of the buckets",
+        may_be: |case| {
+            let adds_up = case.asks_any(&["sum_over_time(", "avg_over_time("]) && case.asks_any(&["idelta(", "irate("]);
+            adds_up && case.asks_native() && case.asks(":") && case.differs_in(&["value"])
+        },
+        is: |case| case.begins(&["sum_over_time(", "avg_over_time("]) && has_the_same_counts(case),
+    },
+    Rule {
         reason: "3.5 does not stop extrapolating histograms at zero, which gauges and what is computed run into",
         may_be: |case| case.asks_any(&["rate(", "increase("]) && (case.asks("native_gauge") || case.asks(":")),
         is: |case| case.begins(&["rate(", "increase("]) && is_scaled_up(case),
@@ -94,7 +103,9 @@ pub(super) const RULES: &[Rule] = &[
         reason: "the C library's powers, sines and the like differ from Go's in the last bits: what is written with all digits, \
                  rounded, compared, or a sine of something large, shows that",
         may_be: |case| {
-            let shows = case.asks_any(&[" % ", "count_values"]) || case.asks_any(&ROUNDS) || case.asks_any(&COMPARES);
+            let shows = case.asks_any(&[" % ", "count_values", "changes(", "resets("])
+                || case.asks_any(&ROUNDS)
+                || case.asks_any(&COMPARES);
             let inexact: usize = INEXACT.iter().map(|part| case.query.matches(part).count()).sum();
             let tells = case.differs_in(&["warnings: ours alone: PromQL warning: quantile value should be", RATIO]);
             let by_value = case.differs_in(&["value", "labels", "times"]);
@@ -143,7 +154,8 @@ pub(super) const RULES: &[Rule] = &[
         },
         is: |case| {
             let last = arguments(case.query).pop().unwrap_or_default();
-            case.begins(&TAKES_ONE) && (last.starts_with("vector(") || last.contains("@ "))
+            let within = case.asks(":") && case.asks_any(&["vector(1))", "@ "]);
+            within || case.begins(&TAKES_ONE) && (last.starts_with("vector(") || last.contains("@ "))
         },
     },
     Rule {
@@ -241,6 +253,22 @@ fn differs_in_info_alone(case: &Case<'_>) -> bool {
         all
     };
     bare(case.our_rows()) == bare(case.their_rows())
+}
+
+/// Whether all histograms have the same counts and sums, whatever their buckets.
+fn has_the_same_counts(case: &Case<'_>) -> bool {
+    let same = |mine: f64, other: f64| (mine - other).abs() <= other.abs() * 1e-9;
+    case.our_rows().iter().all(|ours| {
+        let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
+        theirs.is_some_and(|theirs| {
+            ours.points.iter().zip(&theirs.points).all(|pair| match (&pair.0.1, &pair.1.1) {
+                (Point::Histogram { count, sum, .. }, Point::Histogram { count: their_count, sum: their_sum, .. }) => {
+                    same(*count, *their_count) && same(*sum, *their_sum)
+                }
+                _ => false,
+            })
+        })
+    })
 }
 
 /// Whether all histograms are theirs made smaller, each by one factor.
