@@ -18,6 +18,7 @@
 //! Each seed has data of its own, three days behind those of the seed before, and expressions of its own; when they are
 //! used up, the next seed follows.
 
+mod alone;
 mod answer;
 mod ask;
 mod compare;

@@ -11,6 +11,7 @@ use dozor::clock::Clock;
 use dozor::storage::view::ReadView;
 
 use crate::Options;
+use crate::alone::narrowed;
 use crate::answer::{Answer, Outcome};
 use crate::ask::{Ours, Server, When};
 use crate::compare::compare;
@@ -64,6 +65,26 @@ impl Sides {
         Ok(!times.is_empty() && compare(query, true, range, &together).is_none())
     }
 
+    /// Whether Prometheus says of each series alone what we say of all, so that it is at odds with itself.
+    async fn is_mixed_up(&mut self, query: &str, when: When, ours: &Answer) -> anyhow::Result<bool> {
+        let is_instant = matches!(when, When::At { .. });
+        let Outcome::Rows { shape, rows } = &ours.outcome else { return Ok(false) };
+        for row in rows {
+            let Some(alone) = narrowed(query, &row.labels) else { return Ok(false) };
+            let mut theirs = self.prometheus.ask(&alone, when).await?;
+            settle(&mut theirs);
+            // Remarks have places, which are others in the other text.
+            theirs.warnings.clear();
+            theirs.infos.clear();
+            let outcome = Outcome::Rows { shape: shape.clone(), rows: vec![row.clone()] };
+            let of_row = Answer { outcome, warnings: Vec::new(), infos: Vec::new() };
+            if compare(query, is_instant, &of_row, &theirs).is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(rows.len() > 1)
+    }
+
     async fn settled(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
         let (mut ours, mut theirs) = self.both(query, when).await?;
         settle(&mut ours);
@@ -92,6 +113,10 @@ impl Sides {
         }
         if self.is_torn(&query, when, &ours).await? {
             self.tally.torn += 1;
+            return Ok(Verdict::Alike);
+        }
+        if self.is_mixed_up(&query, when, &ours).await? {
+            self.tally.mixed_up += 1;
             return Ok(Verdict::Alike);
         }
         for _ in 0..ASKED_AGAIN {
@@ -315,8 +340,10 @@ fn kind(found: &Difference) -> String {
 
 async fn tell(sides: &mut Sides, data: &Data, seed: u64, number: usize, found: &Difference) -> anyhow::Result<()> {
     let query = found.term.to_string();
+    // Histograms of Prometheus 3.5 are at times another query's, which it answered at once or before: now it is alone,
+    // and has thrown away what it kept.
+    sides.prometheus.collect_garbage().await?;
     if !matches!(sides.judge_small(&found.term, found.when).await?, Verdict::Different(_)) {
-        // Histograms of Prometheus 3.5 are at times another query's, when it answers several at once: now it is alone.
         sides.tally.unsteady += 1;
         return Ok(());
     }

@@ -16,17 +16,17 @@ pub(super) const RULES: &[Rule] = &[
         may_be: |case| case.asks_any(&OF_COUNTS) && case.differs_in(&["labels", "times: ours alone None", "value"]),
         is: |case| {
             let mixes = case.ours.warnings.iter().any(|text| text.contains("exponential and custom"));
-            let resets = case.asks_any(&["rate(", "increase(", "resets("]) && case.differs_in(&["value", "labels"]);
+            let resets = case.asks_any(&SEE_RESETS) && case.differs_in(&["value", "labels"]);
             case.asks_native() && (mixes || resets)
         },
     },
     Rule {
         reason: "a counter whose counts are not numbers, or below zero, starts anew where its empty buckets do, and Prometheus \
                  has more of those",
-        may_be: |case| case.asks("resets(") && case.asks_any(&["-", "*", "/"]) && case.asks_native(),
+        may_be: |case| case.asks_any(&SEE_RESETS) && case.asks_any(&["-", "*", "/"]) && case.asks_native(),
         is: |case| {
             let computed = case.asks_any(&["-native", "-mixed", " * ", " / "]);
-            case.begins(&["resets("]) && computed && case.asks(":") && case.differs_in(&["value"])
+            case.begins(&SEE_RESETS) && computed && case.asks(":") && case.differs_in(&["value"])
         },
     },
     Rule {
@@ -77,15 +77,6 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.differs_in(&["value"]) && case.asks_any(&[" * ", " / "]),
     },
     Rule {
-        reason: "3.5 mixes up buckets where it adds up what idelta or irate made: counts and sums are right, and no longer \
-                 those of the buckets",
-        may_be: |case| {
-            let adds_up = case.asks_any(&["sum_over_time(", "avg_over_time("]) && case.asks_any(&["idelta(", "irate("]);
-            adds_up && case.asks_native() && case.asks(":") && case.differs_in(&["value"])
-        },
-        is: |case| case.begins(&["sum_over_time(", "avg_over_time("]) && has_the_same_counts(case),
-    },
-    Rule {
         reason: "3.5 does not stop extrapolating histograms at zero, which gauges and what is computed run into",
         may_be: |case| case.asks_any(&["rate(", "increase("]) && (case.asks("native_gauge") || case.asks(":")),
         is: |case| case.begins(&["rate(", "increase("]) && is_scaled_up(case),
@@ -103,7 +94,8 @@ pub(super) const RULES: &[Rule] = &[
         reason: "the C library's powers, sines and the like differ from Go's in the last bits: what is written with all digits, \
                  rounded, compared, or a sine of something large, shows that",
         may_be: |case| {
-            let shows = case.asks_any(&[" % ", "count_values", "changes(", "resets("])
+            let shows = case.asks_any(&[" % ", "count_values", "changes("])
+                || case.asks_any(&SEE_RESETS)
                 || case.asks_any(&ROUNDS)
                 || case.asks_any(&COMPARES);
             let inexact: usize = INEXACT.iter().map(|part| case.query.matches(part).count()).sum();
@@ -201,6 +193,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 const OF_COUNTS: [&str; 3] = ["histogram_count(", "histogram_sum(", "histogram_avg("];
+const SEE_RESETS: [&str; 4] = ["rate(", "irate(", "increase(", "resets("];
 const TAKES_ONE: [&str; 5] = ["quantile", "limitk", "limit_ratio", "topk", "bottomk"];
 const ROUNDS: [&str; 10] =
     ["floor(", "ceil(", "round(", "minute(", "hour(", "day_of", "days_in", "month(", "year(", "sgn("];
@@ -253,22 +246,6 @@ fn differs_in_info_alone(case: &Case<'_>) -> bool {
         all
     };
     bare(case.our_rows()) == bare(case.their_rows())
-}
-
-/// Whether all histograms have the same counts and sums, whatever their buckets.
-fn has_the_same_counts(case: &Case<'_>) -> bool {
-    let same = |mine: f64, other: f64| (mine - other).abs() <= other.abs() * 1e-9;
-    case.our_rows().iter().all(|ours| {
-        let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
-        theirs.is_some_and(|theirs| {
-            ours.points.iter().zip(&theirs.points).all(|pair| match (&pair.0.1, &pair.1.1) {
-                (Point::Histogram { count, sum, .. }, Point::Histogram { count: their_count, sum: their_sum, .. }) => {
-                    same(*count, *their_count) && same(*sum, *their_sum)
-                }
-                _ => false,
-            })
-        })
-    })
 }
 
 /// Whether all histograms are theirs made smaller, each by one factor.
