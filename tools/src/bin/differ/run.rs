@@ -19,6 +19,7 @@ use crate::data::{Data, LENGTH_MS, Seen};
 use crate::dice::Dice;
 use crate::grammar::Grammar;
 use crate::known::{Case, Known, Rules, known, settle};
+use crate::points;
 use crate::shrink::{Difference, shrink};
 use crate::tally::Tally;
 use crate::term::{Kind, Term};
@@ -85,6 +86,13 @@ impl Sides {
         Ok(rows.len() > 1)
     }
 
+    /// Whether we say of a sum over time what the points are together that Prometheus says it adds up.
+    async fn is_of_its_points(&mut self, query: &str, when: When, ours: &Answer) -> anyhow::Result<bool> {
+        let (When::At { .. }, Some((inside, is_mean))) = (when, points::of_what(query)) else { return Ok(false) };
+        let theirs = self.prometheus.ask(inside, when).await?;
+        Ok(points::are_of(ours, &theirs, is_mean))
+    }
+
     async fn settled(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
         let (mut ours, mut theirs) = self.both(query, when).await?;
         settle(&mut ours);
@@ -115,7 +123,10 @@ impl Sides {
             self.tally.torn += 1;
             return Ok(Verdict::Alike);
         }
-        if self.is_mixed_up(&query, when, &ours).await? {
+        let differs_in_rows = ["value", "labels", "times"].iter().any(|kind| what.starts_with(kind));
+        if differs_in_rows
+            && (self.is_mixed_up(&query, when, &ours).await? || self.is_of_its_points(&query, when, &ours).await?)
+        {
             self.tally.mixed_up += 1;
             return Ok(Verdict::Alike);
         }

@@ -19,7 +19,8 @@ pub(crate) struct Tally {
     pub(crate) unsteady: usize,
     /// Where Prometheus gives another answer over a range than at each of its steps.
     pub(crate) torn: usize,
-    /// Where Prometheus gives another answer for several series than for each of them alone.
+    /// Where Prometheus gives another answer for several series than for each of them alone, or another sum than that of
+    /// its points.
     pub(crate) mixed_up: usize,
     pub(crate) known: BTreeMap<&'static str, usize>,
     /// By their kind: how often, and the first.
@@ -86,7 +87,7 @@ impl Display for Tally {
         )?;
         writeln!(
             out,
-            "Prometheus differs with itself on {}, with its own instants on {}, and with its own series alone on {}",
+            "Prometheus differs with itself on {}, with its own instants on {}, and with its own series alone or points on {}",
             self.unsteady, self.torn, self.mixed_up
         )?;
         for (reason, count) in &self.known {

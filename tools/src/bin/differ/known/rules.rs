@@ -79,16 +79,21 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "3.5 does not stop extrapolating histograms at zero, which gauges and what is computed run into",
         may_be: |case| case.asks_any(&["rate(", "increase("]) && (case.asks("native_gauge") || case.asks(":")),
-        is: |case| case.begins(&["rate(", "increase("]) && is_scaled_up(case),
+        is: |case| case.begins(&["rate(", "increase("]) && (is_scaled_up(case) || is_less_of_several(case)),
     },
     Rule {
         reason: "3.14 adds histograms up with compensated sums: where the last digits are written, rounded or all that is \
                  left, that shows",
         may_be: |case| {
-            let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values"]) || case.asks_any(&ROUNDS);
-            shows && case.asks_any(&["avg", "sum"]) && case.asks_native()
+            let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values", "ts_of_m", "changes("]);
+            (shows || case.asks_any(&ROUNDS) || case.asks_any(&SEE_RESETS))
+                && case.asks_any(&["avg", "sum"])
+                && case.asks_native()
         },
-        is: |case| case.differs_in(&["labels", "value", "times"]),
+        is: |case| {
+            let is_steady = case.begins(&SEE_RESETS) && !case.asks(":");
+            case.differs_in(&["labels", "value", "times"]) && !is_steady
+        },
     },
     Rule {
         reason: "the C library's powers, sines and the like differ from Go's in the last bits: what is written with all digits, \
@@ -144,11 +149,7 @@ pub(super) const RULES: &[Rule] = &[
             let of_steps = !case.is_instant || case.asks(":");
             of_steps && case.asks_any(&TAKES_ONE) && case.asks_any(&["vector(", "@"])
         },
-        is: |case| {
-            let last = arguments(case.query).pop().unwrap_or_default();
-            let within = case.asks(":") && case.asks_any(&["vector(1))", "@ "]);
-            within || case.begins(&TAKES_ONE) && (last.starts_with("vector(") || last.contains("@ "))
-        },
+        is: |case| calls(case.query, &TAKES_ONE).any(is_of_the_same_with_another_parameter),
     },
     Rule {
         reason: "of the parameters of several steps that are out of range, each version tells others",
@@ -177,6 +178,13 @@ pub(super) const RULES: &[Rule] = &[
             case.asks_any(&CHOOSE) && parts > 1 && case.differs_in(&["labels"])
         },
         is: |case| case.begins(&CHOOSE) && has_the_same_values(case),
+    },
+    Rule {
+        reason: "a variance over series depends on the order of adding, and count_values writes all digits",
+        may_be: |case| {
+            case.asks("count_values") && case.asks_any(&["stddev", "stdvar"]) && case.differs_in(&["labels"])
+        },
+        is: |case| case.begins(&["count_values"]) && has_nearly_the_same_labels(case),
     },
     Rule {
         reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, if the subquery happens to start at the query's",
@@ -220,6 +228,31 @@ pub(super) fn arguments(query: &str) -> Vec<String> {
     found
 }
 
+/// The calls of these, each with all that it is given.
+fn calls<'q>(query: &'q str, names: &'q [&'q str]) -> impl Iterator<Item = &'q str> {
+    names.iter().flat_map(|name| query.match_indices(name)).filter_map(|(at, name)| {
+        let call = &query[at..];
+        if !call[name.len()..].starts_with([' ', '(']) {
+            return None;
+        }
+        let grouping = call[name.len()..].trim_start().starts_with(['b', 'w']);
+        let ends = call.match_indices(')').filter(|(end, _)| {
+            let inside = &call[..=*end];
+            inside.matches('(').count() == inside.matches(')').count()
+        });
+        let (end, _) = ends.take(1 + usize::from(grouping)).last()?;
+        Some(&call[..=end])
+    })
+}
+
+/// Whether an aggregation is of what no step changes, and its parameter is of what one may.
+pub(super) fn is_of_the_same_with_another_parameter(call: &str) -> bool {
+    let given = arguments(call);
+    let (Some(parameter), Some(last)) = (given.first(), given.last()) else { return false };
+    let parameter = parameter.rsplit_once(") (").map_or(parameter.as_str(), |(_, parameter)| parameter);
+    parameter.contains('(') && (last.starts_with("vector(") || last.contains("@ "))
+}
+
 fn contradicts(case: &Case<'_>) -> bool {
     case.ours.warnings.iter().any(|text| text.contains("conflicting counter resets"))
 }
@@ -234,6 +267,21 @@ fn has_the_same_values(case: &Case<'_>) -> bool {
     };
     let (ours, theirs) = (values(case.our_rows()), values(case.their_rows()));
     if case.begins(&["limitk"]) { ours.len() == theirs.len() } else { ours == theirs }
+}
+
+/// Whether the rows have the same labels, if numbers need to be the same to nine digits only.
+fn has_nearly_the_same_labels(case: &Case<'_>) -> bool {
+    let rounded = |rows: &[Row]| {
+        let short =
+            |value: &String| value.parse::<f64>().map_or_else(|_| value.clone(), |value| format!("{value:.8e}"));
+        let of_row =
+            |row: &Row| row.labels.iter().map(|(name, value)| (name.clone(), short(value))).collect::<Vec<_>>();
+        let mut all: Vec<_> = rows.iter().map(of_row).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    rounded(case.our_rows()) == rounded(case.their_rows())
 }
 
 /// Whether the rows are the same but for the labels that only the info series have.
@@ -256,6 +304,23 @@ fn is_scaled_up(case: &Case<'_>) -> bool {
             ours.points.iter().zip(&theirs.points).all(|pair| is_point_scaled_up(&pair.0.1, &pair.1.1))
         })
     })
+}
+
+/// Whether it is an increase of increases, of which some are theirs made smaller, so that together they are less.
+fn is_less_of_several(case: &Case<'_>) -> bool {
+    let parts = case.query.matches("rate(").count() + case.query.matches("increase(").count();
+    parts > 1
+        && case.our_rows().iter().all(|ours| {
+            let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
+            theirs.is_some_and(|theirs| {
+                ours.points.iter().zip(&theirs.points).all(|pair| match (&pair.0.1, &pair.1.1) {
+                    (Point::Histogram { count, .. }, Point::Histogram { count: their_count, .. }) => {
+                        *count <= their_count * (1.0 + 1e-9)
+                    }
+                    (ours, theirs) => ours.to_string() == theirs.to_string(),
+                })
+            })
+        })
 }
 
 fn is_point_scaled_up(ours: &Point, theirs: &Point) -> bool {
