@@ -21,6 +21,12 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
     Rule {
+        reason: "3.5 does not see that a bucket is gone from a counter if there is an empty one before it, and goes on in \
+                 the chunk as if there had been no reset",
+        may_be: |case| case.asks_any(&SEE_RESETS) && case.asks_native() && case.differs_in(&["value"]),
+        is: |case| case.begins(&SEE_RESETS) && !case.asks_any(&[":", "native_gauge", "-"]) && is_never_less(case),
+    },
+    Rule {
         reason: "a counter whose counts are not numbers, or below zero, starts anew where its empty buckets do, and Prometheus \
                  has more of those",
         may_be: |case| case.asks_any(&SEE_RESETS) && case.asks_any(&["-", "*", "/"]) && case.asks_native(),
@@ -180,9 +186,14 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.begins(&CHOOSE) && has_the_same_values(case),
     },
     Rule {
-        reason: "a variance over series depends on the order of adding, and count_values writes all digits",
+        reason: "a variance over series depends on the order of adding, and count_values writes all digits: Prometheus has what \
+                 limitk and its like choose in a heap, and series over several steps in a hash table",
         may_be: |case| {
-            case.asks("count_values") && case.asks_any(&["stddev", "stdvar"]) && case.differs_in(&["labels"])
+            let reorders = case.asks_any(&CHOOSE) || case.asks(":") || !case.is_instant;
+            reorders
+                && case.asks("count_values")
+                && case.asks_any(&["stddev", "stdvar"])
+                && case.differs_in(&["labels"])
         },
         is: |case| case.begins(&["count_values"]) && has_nearly_the_same_labels(case),
     },
@@ -302,6 +313,20 @@ fn is_scaled_up(case: &Case<'_>) -> bool {
         let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
         theirs.is_some_and(|theirs| {
             ours.points.iter().zip(&theirs.points).all(|pair| is_point_scaled_up(&pair.0.1, &pair.1.1))
+        })
+    })
+}
+
+/// Whether all numbers and counts are theirs or more, as they are where more resets are seen.
+fn is_never_less(case: &Case<'_>) -> bool {
+    case.our_rows().iter().all(|ours| {
+        let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
+        theirs.is_some_and(|theirs| {
+            ours.points.iter().zip(&theirs.points).all(|pair| match (&pair.0.1, &pair.1.1) {
+                (Point::Histogram { count, .. }, Point::Histogram { count: their_count, .. }) => count >= their_count,
+                (Point::Number(ours), Point::Number(theirs)) => ours >= theirs,
+                _ => false,
+            })
         })
     })
 }
