@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::answer::{Answer, Outcome, Point};
+use crate::answer::{Answer, Outcome, Point, Row};
 
 /// The question of the points of a sum or mean, and whether it is a mean.
 pub(crate) fn of_what(query: &str) -> Option<(&str, bool)> {
@@ -43,16 +43,17 @@ fn parts(point: &Point) -> Option<Parts> {
     ))
 }
 
-/// Whether each row of an instant is the sum, or the mean, of the points of its labels.
-pub(crate) fn are_of(rows: &Answer, points: &Answer, is_mean: bool) -> bool {
+/// Whether what each row has at this time is the sum, or the mean, of the points of its labels.
+pub(crate) fn are_of(rows: &Answer, time_ms: i64, points: &Answer, is_mean: bool) -> bool {
     let (Outcome::Rows { rows, .. }, Outcome::Rows { rows: all, .. }) = (&rows.outcome, &points.outcome) else {
         return false;
     };
-    rows.len() == all.len()
-        && rows.iter().all(|row| {
-            let of_row = all.iter().find(|points| points.labels == row.labels);
-            let (Some(of_row), [(_, total)]) = (of_row, &row.points[..]) else { return false };
-            is_total(total, &of_row.points, is_mean)
+    let at = |row: &Row| row.points.iter().find(|(at_ms, _)| *at_ms == time_ms).map(|(_, point)| point.clone());
+    let totals: Vec<_> = rows.iter().filter_map(|row| Some((&row.labels, at(row)?))).collect();
+    totals.len() == all.len()
+        && totals.iter().all(|(labels, total)| {
+            let of_row = all.iter().find(|points| points.labels == **labels);
+            of_row.is_some_and(|of_row| is_total(total, &of_row.points, is_mean))
         })
 }
 

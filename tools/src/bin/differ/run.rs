@@ -88,9 +88,19 @@ impl Sides {
 
     /// Whether we say of a sum over time what the points are together that Prometheus says it adds up.
     async fn is_of_its_points(&mut self, query: &str, when: When, ours: &Answer) -> anyhow::Result<bool> {
-        let (When::At { .. }, Some((inside, is_mean))) = (when, points::of_what(query)) else { return Ok(false) };
-        let theirs = self.prometheus.ask(inside, when).await?;
-        Ok(points::are_of(ours, &theirs, is_mean))
+        let Some((inside, is_mean)) = points::of_what(query) else { return Ok(false) };
+        let times = match when {
+            When::At { time_ms } => vec![time_ms],
+            When::Over { .. } if query.contains("start()") || query.contains("end()") => return Ok(false),
+            When::Over { .. } => when.steps_ms(),
+        };
+        for time_ms in times {
+            let theirs = self.prometheus.ask(inside, When::At { time_ms }).await?;
+            if !points::are_of(ours, time_ms, &theirs, is_mean) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn settled(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
