@@ -198,8 +198,12 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.begins(&["count_values"]) && has_nearly_the_same_labels(case),
     },
     Rule {
-        reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, if the subquery happens to start at the query's",
-        may_be: |case| case.asks(":") && case.asks("@") && case.asks("offset"),
+        reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, or @ o, if the subquery happens to start at the \
+                 query's",
+        may_be: |case| {
+            let is_twice_shifted = case.asks("offset") || case.query.matches('@').count() > 1;
+            case.asks(":") && case.asks("@") && is_twice_shifted
+        },
         is: |case| is_shifted_subquery_of_fixed(case.query),
     },
     Rule {
@@ -373,13 +377,14 @@ pub(super) fn names_a_label_twice(query: &str) -> bool {
     })
 }
 
-/// Whether a subquery has an offset of its own, and an `@` within.
+/// Whether a subquery has an offset or `@` of its own, and an `@` within.
 pub(super) fn is_shifted_subquery_of_fixed(query: &str) -> bool {
     query.match_indices(')').any(|(at, _)| {
         let behind = &query[at + 1..];
         let Some((window, modifiers)) = behind.strip_prefix('[').and_then(|behind| behind.split_once(']')) else {
             return false;
         };
-        window.contains(':') && modifiers.trim_start().starts_with("offset") && query[..at].contains('@')
+        let is_shifted = ["offset", "@"].iter().any(|word| modifiers.trim_start().starts_with(word));
+        window.contains(':') && is_shifted && query[..at].contains('@')
     })
 }

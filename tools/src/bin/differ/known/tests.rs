@@ -60,6 +60,8 @@ fn a_label_is_named_twice_within_one_selector_only() {
 
 #[test]
 fn a_shifted_subquery_has_the_offset_itself() {
+    assert!(is_shifted_subquery_of_fixed("rate((up @ 5)[1m:5s] @ 9)"));
+    assert!(!is_shifted_subquery_of_fixed("rate((up)[1m:5s] @ 9)"));
     assert!(is_shifted_subquery_of_fixed("rate((up @ 5)[1m:5s] offset 1m)"));
     assert!(!is_shifted_subquery_of_fixed("rate((up @ 5 offset 1m)[1m:5s])"));
     assert!(!is_shifted_subquery_of_fixed("rate((up)[1m:5s] offset 1m)"));
