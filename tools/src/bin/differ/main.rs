@@ -26,6 +26,7 @@ mod data;
 mod dice;
 mod grammar;
 mod known;
+mod odds;
 mod points;
 mod run;
 mod shrink;

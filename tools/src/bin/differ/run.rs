@@ -11,15 +11,13 @@ use dozor::clock::Clock;
 use dozor::storage::view::ReadView;
 
 use crate::Options;
-use crate::alone::narrowed;
-use crate::answer::{Answer, Outcome};
+use crate::answer::Answer;
 use crate::ask::{Ours, Server, When};
 use crate::compare::compare;
 use crate::data::{Data, LENGTH_MS, Seen};
 use crate::dice::Dice;
 use crate::grammar::Grammar;
 use crate::known::{Case, Known, Rules, known, settle};
-use crate::points;
 use crate::shrink::{Difference, shrink};
 use crate::tally::Tally;
 use crate::term::{Kind, Term};
@@ -33,8 +31,8 @@ const ASKED_AGAIN: usize = 24;
 pub(crate) struct Sides {
     ours: Arc<Ours>,
     dozor: Option<Server>,
-    prometheus: Server,
-    tally: Tally,
+    pub(crate) prometheus: Server,
+    pub(crate) tally: Tally,
     /// Differences, by the number of the expression.
     found: Vec<(usize, Difference)>,
 }
@@ -48,62 +46,7 @@ impl Sides {
         Ok((ours, self.prometheus.ask(query, when).await?))
     }
 
-    /// Whether Prometheus's instants at the steps of a range are ours, and ours together are our range: then its range
-    /// is at odds with its own instants.
-    async fn is_torn(&mut self, query: &str, when: When, range: &Answer) -> anyhow::Result<bool> {
-        if ["start()", "end()"].iter().any(|word| query.contains(word)) {
-            return Ok(false);
-        }
-        let times = when.steps_ms();
-        let mut together = Answer { outcome: Outcome::of_no_rows(), ..range.clone() };
-        for time_ms in &times {
-            let at = When::At { time_ms: *time_ms };
-            let (ours, theirs) = self.settled(query, at).await?;
-            if compare(query, true, &ours, &theirs).is_some() || !together.append(ours) {
-                return Ok(false);
-            }
-        }
-        Ok(!times.is_empty() && compare(query, true, range, &together).is_none())
-    }
-
-    /// Whether Prometheus says of each series alone what we say of all, so that it is at odds with itself.
-    async fn is_mixed_up(&mut self, query: &str, when: When, ours: &Answer) -> anyhow::Result<bool> {
-        let is_instant = matches!(when, When::At { .. });
-        let Outcome::Rows { shape, rows } = &ours.outcome else { return Ok(false) };
-        for row in rows {
-            let Some(alone) = narrowed(query, &row.labels) else { return Ok(false) };
-            let mut theirs = self.prometheus.ask(&alone, when).await?;
-            settle(&mut theirs);
-            // Remarks have places, which are others in the other text.
-            theirs.warnings.clear();
-            theirs.infos.clear();
-            let outcome = Outcome::Rows { shape: shape.clone(), rows: vec![row.clone()] };
-            let of_row = Answer { outcome, warnings: Vec::new(), infos: Vec::new() };
-            if compare(query, is_instant, &of_row, &theirs).is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(rows.len() > 1)
-    }
-
-    /// Whether we say of a sum over time what the points are together that Prometheus says it adds up.
-    async fn is_of_its_points(&mut self, query: &str, when: When, ours: &Answer) -> anyhow::Result<bool> {
-        let Some((inside, is_mean)) = points::of_what(query) else { return Ok(false) };
-        let times = match when {
-            When::At { time_ms } => vec![time_ms],
-            When::Over { .. } if query.contains("start()") || query.contains("end()") => return Ok(false),
-            When::Over { .. } => when.steps_ms(),
-        };
-        for time_ms in times {
-            let theirs = self.prometheus.ask(inside, When::At { time_ms }).await?;
-            if !points::are_of(ours, time_ms, &theirs, is_mean) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    async fn settled(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
+    pub(crate) async fn settled(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
         let (mut ours, mut theirs) = self.both(query, when).await?;
         settle(&mut ours);
         settle(&mut theirs);
@@ -129,15 +72,7 @@ impl Sides {
             Some(Known::Perhaps) => return Ok(Verdict::Suspected(what)),
             None => {}
         }
-        if self.is_torn(&query, when, &ours).await? {
-            self.tally.torn += 1;
-            return Ok(Verdict::Alike);
-        }
-        let differs_in_rows = ["value", "labels", "times"].iter().any(|kind| what.starts_with(kind));
-        if differs_in_rows
-            && (self.is_mixed_up(&query, when, &ours).await? || self.is_of_its_points(&query, when, &ours).await?)
-        {
-            self.tally.mixed_up += 1;
+        if self.is_at_odds_with_itself(&query, when, &ours, &what).await? {
             return Ok(Verdict::Alike);
         }
         for _ in 0..ASKED_AGAIN {

@@ -97,15 +97,15 @@ pub(super) const RULES: &[Rule] = &[
                 && case.asks_native()
         },
         is: |case| {
-            let is_steady = case.begins(&SEE_RESETS) && !case.asks(":");
-            case.differs_in(&["labels", "value", "times"]) && !is_steady
+            let is_reset = case.begins(&SEE_RESETS) && case.asks(":") && case.differs_in(&["value"]);
+            is_reset || !case.begins(&SEE_RESETS) && case.differs_in(&["labels", "value", "times"])
         },
     },
     Rule {
         reason: "the C library's powers, sines and the like differ from Go's in the last bits: what is written with all digits, \
                  rounded, compared, or a sine of something large, shows that",
         may_be: |case| {
-            let shows = case.asks_any(&[" % ", "count_values", "changes("])
+            let shows = case.asks_any(&[" % ", "count_values", "changes(", "deriv(", "predict_linear("])
                 || case.asks_any(&SEE_RESETS)
                 || case.asks_any(&ROUNDS)
                 || case.asks_any(&COMPARES);
