@@ -73,9 +73,9 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| differs_in_info_alone(case) || case.asks(":") && case.differs_in(&["labels", "times", "value"]),
     },
     Rule {
-        reason: "3.5 refuses relabelled series of the same labels even if they are not there at the same steps",
+        reason: "3.5 refuses relabelled or negated series of the same labels even if they are not there at the same steps",
         may_be: |case| case.theirs_fails("same labelset") && (!case.is_instant || case.asks(":")),
-        is: |case| case.asks_any(&["label_replace(", "label_join("]),
+        is: |case| case.asks_any(&["label_replace(", "label_join("]) || case.begins(&["-"]) && case.asks(" or "),
     },
     Rule {
         reason: "Prometheus keeps empty buckets of other samples in a histogram, which show where all become NaN",
