@@ -105,16 +105,16 @@ pub(super) const RULES: &[Rule] = &[
         reason: "the C library's powers, sines and the like differ from Go's in the last bits: what is written with all digits, \
                  rounded, compared, or a sine of something large, shows that",
         may_be: |case| {
-            let shows = case.asks_any(&[" % ", "count_values", "changes(", "deriv(", "predict_linear("])
-                || case.asks_any(&SEE_RESETS)
-                || case.asks_any(&ROUNDS)
-                || case.asks_any(&COMPARES);
-            let inexact: usize = INEXACT.iter().map(|part| case.query.matches(part).count()).sum();
-            let tells = case.differs_in(&["warnings: ours alone: PromQL warning: quantile value should be", RATIO]);
+            let tells = case.differs_in(&[QUANTILE, RATIO]);
+            let shows = shows_last_bits(case) || case.asks_any(&SEE_RESETS) || case.asks_any(&FITS_LINES);
             let by_value = case.differs_in(&["value", "labels", "times"]);
+            let inexact = inexact(case);
             (by_value || tells) && (inexact > 1 || inexact > 0 && (shows || tells))
         },
-        is: |_| true,
+        is: |case| {
+            let in_window = case.asks(":") && (case.begins(&SEE_RESETS) || case.begins(&FITS_LINES));
+            inexact(case) > 1 || shows_last_bits(case) || in_window || case.differs_in(&[QUANTILE, RATIO])
+        },
     },
     Rule {
         reason: "3.14 takes a histogram times a negative number for a gauge",
@@ -161,7 +161,7 @@ pub(super) const RULES: &[Rule] = &[
         reason: "of the parameters of several steps that are out of range, each version tells others",
         may_be: |case| {
             let of_steps = !case.is_instant || case.asks(":");
-            of_steps && case.differs_in(&["warnings: ours alone: PromQL warning: quantile value should be", RATIO])
+            of_steps && case.differs_in(&[QUANTILE, RATIO])
         },
         is: |case| case.ours.warnings.len() == case.theirs.warnings.len() || case.asks("quantile"),
     },
@@ -222,7 +222,18 @@ const ROUNDS: [&str; 10] =
     ["floor(", "ceil(", "round(", "minute(", "hour(", "day_of", "days_in", "month(", "year(", "sgn("];
 const COMPARES: [&str; 6] = [" == ", " != ", " < ", " > ", " <= ", " >= "];
 const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
+const FITS_LINES: [&str; 2] = ["deriv(", "predict_linear("];
+const QUANTILE: &str = "warnings: ours alone: PromQL warning: quantile value should be";
 const RATIO: &str = "warnings: ours alone: PromQL warning: ratio value should be";
+
+/// How many parts of a question the C library and Go have otherwise.
+fn inexact(case: &Case<'_>) -> usize {
+    INEXACT.iter().map(|part| case.query.matches(part).count()).sum()
+}
+
+fn shows_last_bits(case: &Case<'_>) -> bool {
+    case.asks_any(&[" % ", "count_values", "changes("]) || case.asks_any(&ROUNDS) || case.asks_any(&COMPARES)
+}
 
 /// What a call is given, as it is written.
 pub(super) fn arguments(query: &str) -> Vec<String> {
