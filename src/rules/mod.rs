@@ -49,8 +49,9 @@ use template::{Facts, Template};
 
 pub use error::{RuleError, RuleErrors};
 pub use evaluation::{
-    ActiveAlert, AlertState, Evaluated, Evaluation, GroupState, Health, RESOLVED_RETENTION_MS, RestoreRules, RuleHost,
-    RuleSample, RuleState, RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
+    ActiveAlert, AlertState, Evaluated, Evaluation, GroupReport, GroupState, Health, RESOLVED_RETENTION_MS, Reloaded,
+    RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport, RulesStateError, SavedGroup, Surroundings,
+    decode_saved, encode_saved,
 };
 pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
 pub use load::load;
@@ -97,6 +98,31 @@ impl RuleSet {
             watches.push(Watch { identity, signal: rule.signal.clone(), options: rule.options });
         }
         watches
+    }
+
+    /// Whether the rules with an `anomaly` block are the same, in the same places.
+    pub fn has_anomalies_of(&self, other: &RuleSet) -> bool {
+        let same = |one: &AnomalyRule, other: &AnomalyRule| {
+            (&one.file, one.identity()) == (&other.file, other.identity())
+                && one.labels().eq(other.labels())
+                && one.annotations().eq(other.annotations())
+        };
+        self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(|(one, two)| same(one, two))
+    }
+
+    /// These rules, with the `anomaly` blocks of others: what is watched cannot be changed while it is watched.
+    pub fn with_anomalies_of(self, other: &RuleSet) -> RuleSet {
+        let of_stream = |rule: &Rule| matches!(rule, Rule::Anomaly(_));
+        let mut groups: Vec<RuleGroup> = self.groups.iter().map(|group| RuleGroup::clone(group)).collect();
+        groups.iter_mut().for_each(|group| group.rules.retain(|rule| !of_stream(rule)));
+        for earlier in other.groups.iter().filter(|group| group.rules.iter().any(of_stream)) {
+            let rules = earlier.rules.iter().filter(|rule| of_stream(rule)).cloned();
+            match groups.iter_mut().find(|group| (&group.file, &group.name) == (&earlier.file, &earlier.name)) {
+                Some(group) => group.rules.extend(rules),
+                None => groups.push(RuleGroup { rules: rules.collect(), ..RuleGroup::clone(earlier) }),
+            }
+        }
+        RuleSet { groups: groups.into_iter().map(Arc::new).collect(), rules: other.rules.clone() }
     }
 
     /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it

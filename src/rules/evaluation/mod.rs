@@ -21,6 +21,7 @@
 
 mod alerting;
 mod recording;
+mod report;
 mod restore;
 mod saved;
 
@@ -34,6 +35,7 @@ use crate::notify::Alert;
 use crate::query::{QueryError, Sampled};
 
 pub use alerting::{ActiveAlert, AlertState, RESOLVED_RETENTION_MS};
+pub use report::{GroupReport, Reloaded, RuleReport, RulesReport};
 pub use restore::RestoreRules;
 pub use saved::{RulesStateError, SavedGroup, decode_saved, encode_saved};
 

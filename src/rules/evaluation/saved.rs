@@ -90,6 +90,13 @@ impl GroupState {
     }
 }
 
+impl SavedGroup {
+    /// All of its alerts, in the order of rules and labels.
+    pub fn alerts(&self) -> impl Iterator<Item = &ActiveAlert> {
+        self.rules.iter().flat_map(|rule| &rule.alerts)
+    }
+}
+
 /// The file of alerts.
 pub fn encode_saved(groups: &[SavedGroup], now_ms: i64) -> Vec<u8> {
     // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
