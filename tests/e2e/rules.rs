@@ -317,7 +317,7 @@ fn a_reload_keeps_what_stays_ends_what_goes_and_refuses_what_is_wrong() {
     let since = wait_for("one waits", || Some(watch.alert("Patient")?["activeAt"].clone()));
 
     watch.change_rules(
-        "groups:\n  - name: g\n    rules:\n      - { alert: A, expr: 'load >' }\n      - { record: r }\n",
+        "groups:\n  - name: g\n    rules:\n      - { alert: A, expr: 'load >' }\n      - { record: 'r{}', expr: up }\n",
     );
     let (status, text) = watch.reload();
     assert_eq!(status, 400, "{text}");
