@@ -110,15 +110,19 @@ async fn serve(flags: ServeArgs) -> anyhow::Result<ExitCode> {
     // Asked for before the start, so that a stop during recovery is heard.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let config = Config::load(&flags)?;
     let server = tokio::select! {
         started = Server::start(config) => started?,
         _ = terminate.recv() => return Ok(stopped_early()),
         _ = interrupt.recv() => return Ok(stopped_early()),
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => server.reload_rules(),
+        }
     }
     tracing::info!("stopping");
     tokio::select! {

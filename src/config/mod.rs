@@ -70,6 +70,8 @@ pub struct Config {
     pub snapshots: SnapshotsConfig,
     /// How the stream is watched.
     pub detection: DetectionConfig,
+    /// How rules are evaluated.
+    pub evaluation: EvaluationConfig,
     /// How OpenTelemetry's metrics are translated.
     pub otlp: OtlpConfig,
     /// Lines of StatsD.
@@ -178,6 +180,19 @@ pub struct SnapshotsConfig {
 pub struct DetectionConfig {
     /// How late a sample may be and still be judged with its own bucket, in ms of event time.
     pub lateness_ms: i64,
+}
+
+/// How rules are evaluated.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EvaluationConfig {
+    /// How often groups are evaluated that do not say it, in ms.
+    pub interval_ms: i64,
+    /// How far back rules look whose group does not say it, in ms.
+    pub query_offset_ms: i64,
+    /// Longest time without this server behind which pending alerts go on, in ms.
+    pub outage_tolerance_ms: i64,
+    /// Least time that pending alerts have to wait behind a restart, in ms.
+    pub grace_period_ms: i64,
 }
 
 /// How OpenTelemetry's metrics are translated.

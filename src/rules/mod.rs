@@ -12,8 +12,9 @@
 //!           summary: "Orders in {{ $labels.region }} fell to {{ $value | humanize }}/s, expected {{ $expected | humanize }}/s"
 //! ```
 //!
-//! The expression has no comparison: what is normal is learned ([`crate::detect`]), and `anomaly` says which change of
-//! it matters.
+//! Without the block, a rule is what it is in Prometheus: its expression is evaluated every `interval` of its group, and
+//! what it is worth is recorded, or alerts (`evaluation`). With it, the expression has no comparison: it is fed by the
+//! stream, what is normal is learned ([`crate::detect`]), and `anomaly` says which change of it matters.
 //!
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
@@ -22,20 +23,24 @@
 //! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise is compared with at least as many; of plain values unused |
 //! | `evidence` | nats | 13 | 5 to 100 | more makes fewer false alarms and later true ones: a factor of e for each nat |
 //!
-//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a
-//! group is read and has no effect, for nothing is polled. Rules without `anomaly` are refused by this version.
+//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval`,
+//! `query_offset` and `limit` of a group have no effect on its rules with `anomaly`, for those are not polled.
 //!
 //! Always true:
 //! 1. A file is taken as a whole or refused with every fault's file, line and column.
-//! 2. The alert that resolves carries the labels of the one that fired: a label cannot use `$value`.
+//! 2. The alert that resolves carries the labels of the one that fired: with `anomaly`, a label cannot use `$value`.
 
+mod check;
 mod duration;
 mod error;
+mod evaluation;
 mod file;
+mod group;
 mod load;
 mod template;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
@@ -43,6 +48,12 @@ use crate::notify::Alert;
 use template::{Facts, Template};
 
 pub use error::{RuleError, RuleErrors};
+pub use evaluation::{
+    ActiveAlert, AlertState, Evaluated, Evaluation, GroupReport, GroupState, Health, RESOLVED_RETENTION_MS, Reloaded,
+    RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport, RulesStateError, SavedGroup, Surroundings,
+    decode_saved, encode_saved,
+};
+pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
 pub use load::load;
 
 /// The label that holds the rule's name.
@@ -51,7 +62,9 @@ const ALERT_NAME: &str = "alertname";
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
-    /// In the order of files, groups and rules; the index is [`Transition::watch`].
+    /// In the order of files; also those whose rules are all fed by the stream.
+    pub groups: Vec<Arc<RuleGroup>>,
+    /// Rules with an `anomaly` block, in the order of files, groups and rules; the index is [`Transition::watch`].
     pub rules: Vec<AnomalyRule>,
 }
 
@@ -85,6 +98,31 @@ impl RuleSet {
             watches.push(Watch { identity, signal: rule.signal.clone(), options: rule.options });
         }
         watches
+    }
+
+    /// Whether the rules with an `anomaly` block are the same, in the same places.
+    pub fn has_anomalies_of(&self, other: &RuleSet) -> bool {
+        let same = |one: &AnomalyRule, other: &AnomalyRule| {
+            (&one.file, one.identity()) == (&other.file, other.identity())
+                && one.labels().eq(other.labels())
+                && one.annotations().eq(other.annotations())
+        };
+        self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(|(one, two)| same(one, two))
+    }
+
+    /// These rules, with the `anomaly` blocks of others: what is watched cannot be changed while it is watched.
+    pub fn with_anomalies_of(self, other: &RuleSet) -> RuleSet {
+        let of_stream = |rule: &Rule| matches!(rule, Rule::Anomaly(_));
+        let mut groups: Vec<RuleGroup> = self.groups.iter().map(|group| RuleGroup::clone(group)).collect();
+        groups.iter_mut().for_each(|group| group.rules.retain(|rule| !of_stream(rule)));
+        for earlier in other.groups.iter().filter(|group| group.rules.iter().any(of_stream)) {
+            let rules = earlier.rules.iter().filter(|rule| of_stream(rule)).cloned();
+            match groups.iter_mut().find(|group| (&group.file, &group.name) == (&earlier.file, &earlier.name)) {
+                Some(group) => group.rules.extend(rules),
+                None => groups.push(RuleGroup { rules: rules.collect(), ..RuleGroup::clone(earlier) }),
+            }
+        }
+        RuleSet { groups: groups.into_iter().map(Arc::new).collect(), rules: other.rules.clone() }
     }
 
     /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it

@@ -1,16 +1,17 @@
 //! Who is started, in which order, with what, and how everything ends.
 //!
 //! ```text
-//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
-//! stop    http ─► statsd (last flush) ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► http: ready
+//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
 //! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
 //!
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
-//! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
+//! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` are here.
 
+mod evaluating;
 mod features;
 mod formats;
 mod limits;
@@ -40,12 +41,13 @@ use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::compile_pattern;
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
-use crate::rules::{self, RuleErrors, RuleSet};
+use crate::rules::{self, RuleErrors};
 use crate::storage::{
     BackupError, Beside, RecoveryProgress, RetentionRule, SnapshotOptions, Snapshots, Storage, StorageError,
     StorageOptions, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 pub use formats::NewerFormat;
 use metadata::MetadataKeeper;
 use statsd::{StatsdRunning, StatsdSockets};
@@ -62,8 +64,9 @@ const MAINTENANCE_AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 4] = [
+pub const BESIDE_THE_DATABASE: [Beside; 5] = [
     Beside::Replaced(watch::CHECKPOINT),
+    Beside::Replaced(evaluating::FILE),
     Beside::Growing(OUTBOX),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
@@ -144,6 +147,7 @@ pub struct Server {
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     watching: Watching,
+    evaluating: Evaluating,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
@@ -212,8 +216,14 @@ impl Server {
         let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
         metrics::register(&registry, &storage, judge.shared(), &notifier);
         metrics::register_snapshots(&registry, &snapshots);
-        let parts =
-            WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
+        let parts = WatchingParts {
+            taps,
+            workers,
+            judge,
+            rules: rules.clone(),
+            notifier: notifier.clone(),
+            external_url: external_url.clone(),
+        };
         let watching = Watching::start(parts, disk.clone(), &config.data_dir, &clock)?;
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
         let delivering = notifier.clone();
@@ -229,13 +239,32 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
+        let engine = engine(&config, &registry, &clock);
+        let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
+        let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
+        let viewed = storage.clone();
+        let evaluating = Evaluating::start(EvaluatingParts {
+            files: config.rules.clone(),
+            set: rules,
+            settings: config.evaluation.clone(),
+            external_url,
+            view: Arc::new(move || viewed.view()),
+            engine: engine.clone(),
+            ingest: ingest.clone(),
+            notifier: notifier.clone(),
+            registry: registry.clone(),
+            disk: disk.clone(),
+            data_dir: config.data_dir.clone(),
+            clock: clock.clone(),
+        })?;
         let services = services(
             &config,
             address,
             &disk,
             &storage,
             &snapshots,
-            rules,
+            (engine, ingest),
+            evaluating.rules(),
             notifier,
             &registry,
             &ready,
@@ -275,12 +304,21 @@ impl Server {
             stop_maintenance,
             maintenance,
             watching,
+            evaluating,
             stop_metadata,
             stop_pushes,
             pushes,
             metadata,
             _lock: lock,
         })
+    }
+
+    /// Reads the rule files again and puts what they say in force, in a while. With a fault in them, everything stays as
+    /// it is. What came of it is told in the log.
+    pub fn reload_rules(&self) {
+        let rules = self.evaluating.rules().clone();
+        // Told in the log, by whoever reloads.
+        tokio::task::spawn_blocking(move || drop(rules.reload()));
     }
 
     /// Where it listens.
@@ -310,12 +348,14 @@ impl Server {
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
         self.storage.stop_maintenance();
+        self.evaluating.stop();
         let (storage, watching, maintenance, keeping) = (self.storage, self.watching, self.maintenance, self.keeping);
-        let metadata = self.metadata;
+        let (metadata, evaluating) = (self.metadata, self.evaluating);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
+            evaluating.join();
             storage.close();
             watching.join();
         });
@@ -467,20 +507,8 @@ fn hash_seed(clock: &Clock) -> u64 {
     RandomState::new().hash_one(clock.now_ms())
 }
 
-#[expect(clippy::too_many_arguments, reason = "each room once, put together here and nowhere else")]
-fn services(
-    config: &Config,
-    address: SocketAddr,
-    disk: &Arc<dyn Disk>,
-    storage: &Arc<Storage>,
-    snapshots: &Arc<Snapshots>,
-    rules: Arc<RuleSet>,
-    notifier: Arc<Notifier>,
-    registry: &Arc<Registry>,
-    ready: &Arc<AtomicBool>,
-    clock: &Clock,
-    web_origins: Regex,
-) -> Result<Services, ServerError> {
+/// What evaluates queries, of people and of rules.
+fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
     let query_limits = Limits {
         samples_max: config.query.samples_max,
         series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
@@ -492,9 +520,26 @@ fn services(
     let engine = Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config));
     let engine = Arc::new(engine.caching(cache_bytes));
     metrics::of_engine(registry, &engine);
+    engine
+}
+
+#[expect(clippy::too_many_arguments, reason = "each room once, put together here and nowhere else")]
+fn services(
+    config: &Config,
+    address: SocketAddr,
+    disk: &Arc<dyn Disk>,
+    storage: &Arc<Storage>,
+    snapshots: &Arc<Snapshots>,
+    (engine, ingest): (Arc<Engine>, Arc<Ingest>),
+    rules: &Arc<EvaluatedRules>,
+    notifier: Arc<Notifier>,
+    registry: &Arc<Registry>,
+    ready: &Arc<AtomicBool>,
+    clock: &Clock,
+    web_origins: Regex,
+) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
-    let ingest = Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone());
-    let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(config)));
+    let (asked, reloaded) = (rules.clone(), rules.clone());
     let pushgateway = push::open(config, disk, &ingest)?;
     let journal = open_journal(config, &**disk)?;
     Ok(Services {
@@ -508,7 +553,8 @@ fn services(
         web_origins,
         registry: registry.clone(),
         ready: ready.clone(),
-        rules,
+        rules: Arc::new(move || asked.report()),
+        reload: Arc::new(move || reloaded.reload()),
         firing: Arc::new(move || notifier.active()),
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),

@@ -202,7 +202,7 @@ impl Judging {
         }
     }
 
-    /// Ends the alerts that the outbox has as firing and detection does not: those of rules that were changed or removed
+    /// Ends the alerts that the outbox has as firing and detection does not: those of rules that were changed
     /// while they fired. Nobody else would. And tells those that detection has and the outbox does not: a rule whose
     /// labels were changed goes on firing, under other ones.
     fn reconcile(&self) {
@@ -210,7 +210,8 @@ impl Judging {
         let firing: Vec<Alert> = self.judge.firing().into_iter().map(alert).collect();
         let known: HashSet<u64> = firing.iter().map(Alert::fingerprint).collect();
         let now_ms = self.judge.shared().frontier_ms();
-        for orphan in self.notifier.active().into_iter().filter(|alert| !known.contains(&alert.fingerprint())) {
+        let orphans = self.notifier.active().into_iter().filter(|alert| !known.contains(&alert.fingerprint()));
+        for orphan in orphans.filter(|alert| self.is_of_stream(alert)) {
             tracing::warn!(labels = %orphan.labels, "the rule of a firing alert was changed or removed: resolved");
             let resolved = Alert { ends_at_ms: Some(now_ms.max(orphan.starts_at_ms)), ..orphan };
             if let Err(error) = self.notifier.enqueue(&resolved) {
@@ -221,6 +222,12 @@ impl Judging {
         if let Err(error) = self.notifier.enqueue_all(&firing) {
             tracing::error!(%error, "what fires could not be noted; the next start tries again");
         }
+    }
+
+    /// Whether it has the name of a rule that is fed by the stream; all others are ended by those who evaluate rules.
+    fn is_of_stream(&self, alert: &Alert) -> bool {
+        let name = alert.labels.get("alertname");
+        self.rules.rules.iter().any(|rule| Some(rule.alert.as_str()) == name)
     }
 
     /// Puts the alerts into the outbox, however long the disk takes to let us. False: the server stopped before that,
