@@ -43,6 +43,7 @@ mod cusum;
 mod event_time;
 mod group;
 mod judge;
+mod measure;
 mod model;
 mod series;
 mod shared;
