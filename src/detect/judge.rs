@@ -13,7 +13,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::Watch;
 use super::baseline::{Scale, Seen};
 use super::group::{Message, Partial};
 use super::measure::{Observed, Sums};
@@ -21,10 +20,14 @@ use super::model::{Bucket, Change, Model};
 use super::shared::{Metrics, Shared};
 use super::signal::Signal;
 use super::transition::{Firing, Kind, Transition};
+use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
 
 /// Share of the living series that must have reported for a bucket to be judged.
 pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
+
+/// Most stamps of beats that a group keeps until they are taken.
+const BEATS_COUNT_MAX: usize = 256;
 
 /// Merges, judges, remembers.
 pub struct Judge {
@@ -51,6 +54,8 @@ pub(crate) struct Judged {
     feeders: Vec<(usize, i64)>,
     partials: BTreeMap<i64, Partial>,
     is_waiting: bool,
+    /// The stamps of samples that are beats, in the order of time, since somebody last took them.
+    pub beats: Vec<i64>,
 }
 
 impl Judge {
@@ -73,6 +78,10 @@ impl Judge {
             }
         }
         let mut transitions = Vec::new();
+        for _ in 0..shared.evaluated.len() {
+            let Some(told) = shared.evaluated.pop() else { break };
+            transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
+        }
         let waiting = std::mem::take(&mut self.waiting);
         for index in waiting {
             let group = &mut self.groups[index];
@@ -113,6 +122,38 @@ impl Judge {
         &self.shared
     }
 
+    /// Judges a value that an evaluated watch has at a moment, a multiple of its interval; one that is not newer than
+    /// the last of its group changes nothing.
+    pub fn observe_evaluated(
+        &mut self,
+        watch: usize,
+        labels: &Arc<Labels>,
+        at_ms: i64,
+        value: f64,
+    ) -> Option<Transition> {
+        let known = &self.by_labels[watch];
+        if !known.contains_key(labels) && known.len() >= GROUPS_COUNT_MAX {
+            Metrics::add(&self.shared.metrics.groups_refused, 1);
+            return None;
+        }
+        let index = self.group_of(watch, labels);
+        let (group, watch) = (&mut self.groups[index], &self.watches[watch]);
+        let bucket = watch.signal.bucket_of(at_ms);
+        if group.closed.is_some_and(|closed| bucket <= closed) {
+            return None;
+        }
+        let partial = Partial {
+            sums: Sums::of_value(value),
+            live: 1,
+            reported: 1,
+            fresh: 1,
+            interval_ms: watch.signal.bucket_ms,
+            ..Partial::default()
+        };
+        let shared = self.shared.clone();
+        group.judge(bucket, &partial, watch, &shared.metrics)
+    }
+
     fn take(&mut self, worker: usize, message: Message) {
         match message {
             Message::Feeds { group, watch, labels, from_bucket } => {
@@ -132,6 +173,10 @@ impl Judge {
             Message::Skips { group, next } => {
                 let index = self.of_worker[worker][&group];
                 self.groups[index].tell_up_to(worker, next);
+            }
+            Message::Beat { group, at_ms } => {
+                let index = self.of_worker[worker][&group];
+                self.groups[index].beat(at_ms);
             }
             Message::Rests { group } => {
                 let index = self.of_worker[worker][&group];
@@ -155,6 +200,7 @@ impl Judge {
             feeders: Vec::new(),
             partials: BTreeMap::new(),
             is_waiting: false,
+            beats: Vec::new(),
         });
         self.by_labels[watch].insert(labels.clone(), index);
         Metrics::add(&self.shared.metrics.groups, 1);
@@ -172,6 +218,14 @@ impl Judged {
             Some(feeder) => feeder.1 = feeder.1.min(bucket),
             None => self.feeders.push((worker, bucket)),
         }
+    }
+
+    /// Keeps the stamp for whoever takes them: the newest, should nobody.
+    fn beat(&mut self, at_ms: i64) {
+        if self.beats.len() == BEATS_COUNT_MAX {
+            self.beats.remove(0);
+        }
+        self.beats.push(at_ms);
     }
 
     fn tell_up_to(&mut self, worker: usize, next: i64) {
@@ -249,7 +303,8 @@ impl Judged {
         }
         match watch.signal.observed(std::slice::from_ref(&partial.sums)) {
             Observed::Count { events, exposure } => {
-                let share = if partial.reported == partial.live || partial.live_volume <= 0.0 {
+                let is_whole = partial.reported == partial.live || partial.live_volume <= 0.0;
+                let share = if is_whole || watch.signal.has_exposure() {
                     exposure
                 } else {
                     exposure * partial.reported_volume / partial.live_volume

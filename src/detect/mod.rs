@@ -39,8 +39,10 @@
 //! yesterday.
 
 mod baseline;
+mod compile;
 mod cusum;
 mod event_time;
+mod formula;
 mod group;
 mod judge;
 mod measure;
@@ -50,14 +52,15 @@ mod shared;
 mod signal;
 mod state;
 mod transition;
+mod window;
 mod worker;
 
 use std::sync::Arc;
 
 pub use judge::Judge;
 pub use model::{Directions, ModelOptions};
-pub use shared::{Metrics, Shared};
-pub use signal::{Signal, SignalError};
+pub use shared::{EvaluatedValue, Metrics, Shared};
+pub use signal::{Signal, SignalError, Source};
 pub use state::{Restored, StateError};
 pub use transition::{Direction, Firing, Kind, Transition};
 pub use worker::Worker;
