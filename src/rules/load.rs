@@ -131,7 +131,7 @@ impl Reader<'_> {
         labels.retain(|(label, _)| !rule.labels.contains_key(label));
         labels.extend(self.templates(&rule.labels, true));
         let annotations = self.templates(&rule.annotations, false);
-        let signal = match Signal::compile(&rule.expr.value) {
+        let signal = match Signal::of(&rule.expr.value) {
             Ok(signal) => signal,
             Err(error) => return self.refuse(rule.expr.referenced, error.to_string(), None),
         };

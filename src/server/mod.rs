@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
+mod evaluate_watches;
 mod features;
 mod formats;
 mod limits;
@@ -46,6 +47,7 @@ use crate::storage::{
     StorageOptions, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+use evaluate_watches::{EvaluationParts, WatchEvaluation};
 pub use formats::NewerFormat;
 use metadata::MetadataKeeper;
 use statsd::{StatsdRunning, StatsdSockets};
@@ -144,6 +146,7 @@ pub struct Server {
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     watching: Watching,
+    evaluation: WatchEvaluation,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
@@ -212,6 +215,7 @@ impl Server {
         let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
         metrics::register(&registry, &storage, judge.shared(), &notifier);
         metrics::register_snapshots(&registry, &snapshots);
+        let detect = judge.shared().clone();
         let parts =
             WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
         let watching = Watching::start(parts, disk.clone(), &config.data_dir, &clock)?;
@@ -235,13 +239,21 @@ impl Server {
             &disk,
             &storage,
             &snapshots,
-            rules,
+            rules.clone(),
             notifier,
             &registry,
             &ready,
             &clock,
             web_origins,
         )?;
+        let viewed = storage.clone();
+        let parts = EvaluationParts {
+            engine: services.engine.clone(),
+            views: Box::new(move || viewed.view()),
+            shared: detect,
+            lateness_ms: config.detection.lateness_ms,
+        };
+        let evaluation = WatchEvaluation::start(&rules, parts)?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
         let (stop_pushes, pushes_stopped) = signal::channel(false);
@@ -275,6 +287,7 @@ impl Server {
             stop_maintenance,
             maintenance,
             watching,
+            evaluation,
             stop_metadata,
             stop_pushes,
             pushes,
@@ -311,11 +324,12 @@ impl Server {
         let _ = self.stop_metadata.send(());
         self.storage.stop_maintenance();
         let (storage, watching, maintenance, keeping) = (self.storage, self.watching, self.maintenance, self.keeping);
-        let metadata = self.metadata;
+        let (metadata, evaluation) = (self.metadata, self.evaluation);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
+            evaluation.join();
             storage.close();
             watching.join();
         });
