@@ -325,7 +325,7 @@ impl Group {
         let lanes = self.lanes.iter().zip(open.sums);
         let sum = |(&(operand, bound), (amount, count)): (&(u16, f64), (f64, u32))| {
             let fold = signal.operands[usize::from(operand)].fold;
-            Sum { operand, bound, fold, amount, count: f64::from(count) }
+            Sum { operand, bound, fold, amount, count }
         };
         partial.sums = Sums::of(lanes.map(sum).collect());
         self.next += 1;

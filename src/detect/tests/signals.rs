@@ -31,7 +31,7 @@ fn what_can_be_fed_compiles_also_in_parentheses() {
         "count(up)",
         "sum(rate(x[1m] smoothed))",
         "histogram_quantile(0.95, sum by (le, region) (rate(b[1m])))",
-        "histogram_quantile((0.5), (rate(b[1m])))",
+        "histogram_quantile((0.5), (rate(b_bucket[1m])))",
         "histogram_quantile(0.9, sum by (le) (increase(b[1m]))) * 1000",
         "up{job=\"pay\"}",
         "sum by (a) (rate(x[1m])) / sum by (a) (rate(y[5m]))",
@@ -61,6 +61,7 @@ fn other_expressions_are_refused_by_the_part_that_is_in_the_way() {
     assert!(refused("sum(max_over_time(x[1m] anchored))").starts_with("anchored or smoothed"));
     assert!(refused("histogram_quantile(0.9, sum by (region) (rate(b[1m])))").contains("drops the label `le`"));
     assert!(refused("histogram_quantile(0.9, sum by (le) (b))").contains("not taken of a rate"));
+    assert!(refused("histogram_quantile(0.9, sum without (node) (rate(b[1m])))").contains("native ones"));
     assert!(refused("histogram_quantile(1.5, rate(b[1m]))").contains("between 0 and 1"));
     assert!(refused("sum(sum by (a) (rate(x[1m])))").starts_with("sum() of an aggregation"));
     assert!(refused("sum(2 * x)").starts_with("an aggregation over the operator *"));
@@ -96,7 +97,7 @@ fn observed(expression: &str, increments: &[f64]) -> Observed {
         bound: 0.0,
         fold: Fold::Sum,
         amount,
-        count: 1.0,
+        count: 1,
     };
     let sums = Sums::of(increments.iter().enumerate().map(sum).collect());
     Signal::compile(expression).unwrap().observed(&[sums])
