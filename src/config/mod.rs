@@ -178,7 +178,8 @@ pub struct SnapshotsConfig {
 /// How the stream is watched.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DetectionConfig {
-    /// How late a sample may be and still be judged with its own bucket, in ms of event time.
+    /// How late a sample may be and still be judged with its own bucket, in ms of event time, unless two intervals of its
+    /// series are more.
     pub lateness_ms: i64,
 }
 

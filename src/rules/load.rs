@@ -136,7 +136,7 @@ impl Reader<'_> {
         let options = self.options(rule, anomaly);
         let labels = self.labels_of_alert(group, rule, true);
         let annotations = self.annotations(rule);
-        let signal = match Signal::compile(&rule.expr.value) {
+        let signal = match Signal::of(&rule.expr.value) {
             Ok(signal) => signal,
             Err(error) => return self.refuse(rule.expr.referenced, error.to_string(), None),
         };

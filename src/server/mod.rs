@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` are here.
 
+mod evaluate_watches;
 mod evaluating;
 mod features;
 mod formats;
@@ -47,6 +48,7 @@ use crate::storage::{
     StorageOptions, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+use evaluate_watches::{EvaluationParts, WatchEvaluation};
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 pub use formats::NewerFormat;
 use metadata::MetadataKeeper;
@@ -147,6 +149,7 @@ pub struct Server {
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     watching: Watching,
+    evaluation: WatchEvaluation,
     evaluating: Evaluating,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
@@ -216,6 +219,7 @@ impl Server {
         let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
         metrics::register(&registry, &storage, judge.shared(), &notifier);
         metrics::register_snapshots(&registry, &snapshots);
+        let detect = judge.shared().clone();
         let parts = WatchingParts {
             taps,
             workers,
@@ -245,7 +249,7 @@ impl Server {
         let viewed = storage.clone();
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
-            set: rules,
+            set: rules.clone(),
             settings: config.evaluation.clone(),
             external_url,
             view: Arc::new(move || viewed.view()),
@@ -271,6 +275,14 @@ impl Server {
             &clock,
             web_origins,
         )?;
+        let viewed = storage.clone();
+        let parts = EvaluationParts {
+            engine: services.engine.clone(),
+            views: Box::new(move || viewed.view()),
+            shared: detect,
+            lateness_ms: config.detection.lateness_ms,
+        };
+        let evaluation = WatchEvaluation::start(&rules, parts)?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
         let (stop_pushes, pushes_stopped) = signal::channel(false);
@@ -304,6 +316,7 @@ impl Server {
             stop_maintenance,
             maintenance,
             watching,
+            evaluation,
             evaluating,
             stop_metadata,
             stop_pushes,
@@ -350,12 +363,13 @@ impl Server {
         self.storage.stop_maintenance();
         self.evaluating.stop();
         let (storage, watching, maintenance, keeping) = (self.storage, self.watching, self.maintenance, self.keeping);
-        let (metadata, evaluating) = (self.metadata, self.evaluating);
+        let (metadata, evaluation, evaluating) = (self.metadata, self.evaluation, self.evaluating);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
             evaluating.join();
+            evaluation.join();
             storage.close();
             watching.join();
         });
