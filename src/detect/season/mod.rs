@@ -1,0 +1,290 @@
+//! One signal's season: what is expected of a bucket at this time of day and week, and how strongly it contradicts.
+//!
+//! ```text
+//! bucket ─► Place ─► Profile × Level ─► Evidence ─► Calibration ─► score by direction
+//!                       54 expected     9.4 nats    × 0.92 / 11.5    0.75
+//!              ▲          ▲        ▲                                  │
+//!              └──────────┴────────┴── Dispersion, Tolerance, … ◄─────┴─ Suspicion: may this be learned from?
+//! ```
+//!
+//! A shop takes 60 orders a minute on a Thursday at 11:00 and 54 are expected: the day profile says 50, this hour of
+//! the week has 1.08 times that, and today's level is 1. Payment breaks and three minutes bring 20, 22 and 19. The first
+//! speaks for "half" by 54 × 0.5 − 20 × 0.69 = 13 nats, divided by a noise of 1.6; a bucket may add 4.1. The third one
+//! completes the 11.5 that alert, and the onset is the start of the first.
+//!
+//! Always true:
+//! 1. A score of 1 alerts: [`Verdict::scores`] are evidence as a share of what the wanted rate of false alerts asks for.
+//! 2. No clock is read and nothing is looked ahead for. The same buckets give the same verdicts, also when the state
+//!    was written and read in between.
+//! 3. The state is plain data of a fixed size (3.5 KB), finite whatever the buckets hold; a bucket costs no allocation.
+//! 4. Absent buckets are neither learned nor accused. Age is counted in buckets, so a gap does not age a signal.
+//! 5. Nobody is accused during the first two days.
+//!
+//! Rates are events per exposure: a count has exposure 1, a ratio (orders among visits) its denominator.
+//!
+//! Deliberately absent: beginnings and ends of alerts, which are for who asks; and missing buckets, which are for
+//! whoever knows what should have come.
+
+mod calibration;
+mod class;
+mod dispersion;
+mod evidence;
+mod level;
+mod place;
+mod profile;
+mod quarter;
+mod stored;
+mod suspicion;
+mod tolerance;
+mod yesterday;
+
+use serde::{Deserialize, Serialize};
+
+use calibration::{BLOCKS_MIN, Calibration};
+pub(crate) use class::{CONVERSION, Class, ERRORS, ORDERS, Tuning};
+use dispersion::Dispersion;
+use evidence::{Evidence, Lead, Null, Weighed};
+use level::Level;
+use place::Place;
+use profile::Profile;
+use quarter::OpenQuarter;
+use suspicion::{Suspicion, Suspicious};
+use tolerance::{Noise, Tolerance};
+use yesterday::Yesterday;
+
+const DAY_S: f64 = 86_400.0;
+const WEEK_S: f64 = 604_800.0;
+/// Slots of the longest day profile.
+const SLOTS_COUNT_MAX: usize = 192;
+/// Events, and exposure, beyond which a bucket counts as one of so many: the state squares them in f32.
+const COUNT_MAX: f64 = 1e9;
+const EXPOSURE_MIN: f64 = 1e-6;
+/// Least that is expected of a bucket.
+const EXPECTED_MIN: f64 = 1e-3;
+/// A gap of more buckets than this halves the evidence.
+const GAP_BUCKETS: i64 = 10;
+
+/// One closed bucket of a signal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    /// Its end, in ms since 1970; its length is [`Tuning`]'s.
+    pub(crate) end_ms: i64,
+    /// Events in it.
+    pub(crate) observed: f64,
+    /// What the events are counted among; 1 for a plain count.
+    pub(crate) exposure: f64,
+    /// The shop's clock minus UTC, in ms; 0 without a configured zone.
+    pub(crate) zone_offset_ms: i64,
+    /// How far from ordinary the calendar says that this time may be, as a fraction; 0 on ordinary days.
+    pub(crate) calendar_tolerance: f64,
+}
+
+/// What a bucket says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Verdict {
+    /// Evidence as a share of what alerts: of a drop, of a rise.
+    pub(crate) scores: [f64; 2],
+    /// Events that were expected; `None` at a time of day that was never seen.
+    pub(crate) expected: Option<f64>,
+    /// How far the rate may wander unaccused, as a fraction of the expectation.
+    pub(crate) tolerance: f64,
+    /// Where the run that leads in a direction began, in s since 1970: of a drop, of a rise.
+    pub(crate) onsets_s: [Option<u32>; 2],
+}
+
+/// State of one signal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Season {
+    last_ms: i64,
+    buckets_count: u32,
+    profile: Profile,
+    level: Level,
+    dispersion: Dispersion,
+    evidence: Evidence,
+    calibration: Calibration,
+    suspicious: Suspicious,
+    quarter: OpenQuarter,
+    tolerance: Tolerance,
+    yesterday: Yesterday,
+}
+
+/// What is expected of a bucket before it is looked at.
+#[derive(Clone, Copy, Debug)]
+struct Expectation {
+    /// Events per exposure at this time of day.
+    rate: Option<f64>,
+    hour_factor: f64,
+    /// Events by season alone.
+    unlevelled: f64,
+    /// Events.
+    expected: f64,
+    /// Variance as a multiple of the expectation.
+    dispersion: f64,
+    /// Age of the signal: its buckets, not the wall's time.
+    age_s: f64,
+}
+
+impl Expectation {
+    fn is_warm(&self) -> bool {
+        self.rate.is_some()
+    }
+}
+
+impl Season {
+    /// A signal that was never seen.
+    pub(crate) fn new() -> Season {
+        Season {
+            last_ms: 0,
+            buckets_count: 0,
+            profile: Profile::new(),
+            level: Level::new(),
+            dispersion: Dispersion::new(),
+            evidence: Evidence::new(),
+            calibration: Calibration::new(),
+            suspicious: Suspicious::default(),
+            quarter: OpenQuarter::default(),
+            tolerance: Tolerance::new(),
+            yesterday: Yesterday::new(),
+        }
+    }
+
+    /// Judges a bucket and learns from it. `None` when it is not one: no finite count of zero or more, or not newer
+    /// than the last.
+    pub(crate) fn observe(&mut self, bucket: Bucket, tuning: &Tuning) -> Option<Verdict> {
+        let is_first = self.buckets_count == 0;
+        let bucket = bucket.limited().filter(|bucket| is_first || bucket.end_ms > self.last_ms)?;
+        self.arrive(&bucket, tuning);
+        let place = Place::of(bucket.end_ms, bucket.zone_offset_ms, tuning.bucket_ms);
+        let expectation = self.expectation(&bucket, &place, tuning);
+        let null = self.null(&bucket, &place, &expectation, tuning);
+        let leads = self.weigh(&bucket, &place, &expectation, null, tuning);
+        let nats = leads.map(|lead| lead.evidence);
+        self.calibration.enter(nats, bucket.end_ms, tuning);
+        let factors = self.calibration.factors();
+        let scores = [0, 1].map(|side| nats[side] * factors[side] / tuning.threshold);
+        let is_suspicious = expectation.is_warm() && scores[0].max(scores[1]) > tuning.class.suspicion;
+        let suspicion = self.suspicious.next(is_suspicious, tuning.bucket_s);
+        self.level.guard(nats[0].max(nats[1]), suspicion);
+        self.learn(&bucket, &place, &expectation, suspicion, tuning);
+        self.buckets_count = self.buckets_count.saturating_add(1);
+        Some(Verdict {
+            scores,
+            expected: expectation.rate.map(|_| expectation.expected),
+            tolerance: null.tolerance,
+            onsets_s: leads.map(|lead| (lead.evidence > 0.0).then_some(lead.start_s)),
+        })
+    }
+
+    /// How much of what there is to learn was learned, 0 to 1: half for the day, seen twice, a quarter each for the
+    /// hours of the week and for a week of calibration.
+    pub(crate) fn learned(&self, tuning: &Tuning) -> f64 {
+        let (day, week) = self.profile.learned(tuning.class.slots_count);
+        let calibration = (f64::from(self.calibration.blocks_count()) / f64::from(BLOCKS_MIN)).min(1.0);
+        0.5 * day + 0.25 * week + 0.25 * calibration
+    }
+
+    fn arrive(&mut self, bucket: &Bucket, tuning: &Tuning) {
+        if self.buckets_count == 0 {
+            self.profile.begin(bucket.exposure);
+            self.calibration.begin(bucket.end_ms);
+        } else if bucket.end_ms.saturating_sub(self.last_ms) > GAP_BUCKETS * tuning.bucket_ms {
+            self.evidence.halve();
+        }
+        self.last_ms = bucket.end_ms;
+    }
+
+    fn expectation(&self, bucket: &Bucket, place: &Place, tuning: &Tuning) -> Expectation {
+        let rate = self.profile.rate(place, tuning.class.slots_count);
+        let prior_events = tuning.class.hour_prior_events * self.dispersion.at_length();
+        let hour_factor = self.profile.hour_factor(place, prior_events);
+        let unlevelled = (bucket.exposure * rate.unwrap_or(0.0) * hour_factor).min(COUNT_MAX);
+        Expectation {
+            rate,
+            hour_factor,
+            unlevelled,
+            expected: (unlevelled * self.level.level()).max(EXPECTED_MIN),
+            dispersion: self.dispersion.dispersion(),
+            age_s: f64::from(self.buckets_count) * tuning.bucket_s,
+        }
+    }
+
+    fn null(&mut self, bucket: &Bucket, place: &Place, expectation: &Expectation, tuning: &Tuning) -> Null {
+        let variance = || self.tolerance.variance(place);
+        self.evidence.refresh(place, variance, bucket.calendar_tolerance, expectation.dispersion, tuning);
+        self.evidence.null(bucket.calendar_tolerance, tuning)
+    }
+
+    fn weigh(
+        &mut self,
+        bucket: &Bucket,
+        place: &Place,
+        expectation: &Expectation,
+        null: Null,
+        tuning: &Tuning,
+    ) -> [Lead; 2] {
+        if !expectation.is_warm() {
+            return [Lead::default(); 2];
+        }
+        let expected = expectation.expected;
+        self.evidence.follow(expected, tuning);
+        if expectation.age_s <= 2.0 * DAY_S {
+            return [Lead::default(); 2];
+        }
+        let class = &tuning.class;
+        let factors = if class.remembers_yesterday { self.yesterday.factors(place) } else { [1.0; 2] };
+        let weighed = Weighed {
+            observed: bucket.observed,
+            expected: factors.map(|factor| expected * factor),
+            dispersion: expectation.dispersion + class.relative_noise * class.relative_noise * expected,
+            evidence_max: self.calibration.factors().map(|factor| tuning.bucket_evidence_max / factor),
+            start_s: (bucket.end_ms.saturating_sub(tuning.bucket_ms) / 1_000) as u32,
+        };
+        self.evidence.weigh(&weighed, null, tuning)
+    }
+
+    fn learn(
+        &mut self,
+        bucket: &Bucket,
+        place: &Place,
+        expectation: &Expectation,
+        suspicion: Suspicion,
+        tuning: &Tuning,
+    ) {
+        if expectation.is_warm() {
+            self.level.learn(bucket, expectation, suspicion, tuning);
+            self.dispersion.learn(bucket.observed, expectation.expected, suspicion, tuning);
+            self.turn_quarter(place, expectation, tuning);
+            self.quarter.add(bucket.observed, expectation.expected, suspicion);
+        }
+        let is_learned = bucket.calendar_tolerance == 0.0 && suspicion.is_learned();
+        self.profile.learn(bucket, place, expectation, self.level.level(), is_learned, tuning);
+    }
+
+    fn turn_quarter(&mut self, place: &Place, expectation: &Expectation, tuning: &Tuning) {
+        let Some(quarter) = self.quarter.turn(place) else { return };
+        if tuning.class.remembers_yesterday {
+            self.yesterday.remember(&quarter, expectation.dispersion, place);
+        }
+        if !quarter.is_suspicious && expectation.age_s > 3.0 * DAY_S {
+            let noise = Noise { dispersion: expectation.dispersion, of_buckets: self.dispersion.of_buckets() };
+            self.tolerance.learn(&quarter, noise, tuning);
+        }
+    }
+}
+
+impl Bucket {
+    /// The bucket within what the state can hold; `None` if it is no count.
+    fn limited(self) -> Option<Bucket> {
+        let is_count = self.observed.is_finite() && self.observed >= 0.0 && !self.exposure.is_nan();
+        is_count.then(|| Bucket {
+            observed: self.observed.min(COUNT_MAX),
+            exposure: self.exposure.clamp(EXPOSURE_MIN, COUNT_MAX),
+            // The largest drop there is, and as much the other way.
+            calendar_tolerance: if self.calendar_tolerance > 0.0 { self.calendar_tolerance.min(1.0) } else { 0.0 },
+            ..self
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! What a season promises, bucket by bucket.
+
+mod behaviour;
+mod golden;
+mod golden_figures;
+mod parts;
+mod series;
