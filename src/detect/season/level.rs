@@ -83,13 +83,7 @@ impl Level {
     }
 
     /// Takes a bucket into the minute and the hour.
-    pub(super) fn learn(
-        &mut self,
-        bucket: &Bucket,
-        expectation: &Expectation,
-        suspicion: Suspicion,
-        tuning: &Tuning,
-    ) {
+    pub(super) fn learn(&mut self, bucket: &Bucket, expectation: &Expectation, suspicion: Suspicion, tuning: &Tuning) {
         // A single odd bucket moves the level as three times the expected events would.
         let limited = bucket.observed.min(3.0 * expectation.unlevelled + 6.0);
         self.minute.add(limited, expectation.unlevelled);

@@ -82,7 +82,8 @@ impl Profile {
     /// How this hour of the week compares with the day profile.
     pub(super) fn hour_factor(&self, place: &Place, prior_events: f64) -> f64 {
         place.between_hours_of_week().interpolate(|hour| {
-            (f64::from(self.hours_observed[hour]) + prior_events) / (f64::from(self.hours_expected[hour]) + prior_events)
+            (f64::from(self.hours_observed[hour]) + prior_events)
+                / (f64::from(self.hours_expected[hour]) + prior_events)
         })
     }
 

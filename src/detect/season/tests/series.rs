@@ -10,9 +10,8 @@ use super::super::{Bucket, Class, Season, Tuning, Verdict};
 pub(super) const START_MS: i64 = 1_767_225_600_000;
 
 /// Trials a minute at full hours.
-const HOURLY: [u64; 24] = [
-    40, 28, 20, 16, 16, 20, 40, 90, 150, 190, 210, 220, 220, 216, 210, 208, 210, 216, 224, 230, 220, 180, 120, 70,
-];
+const HOURLY: [u64; 24] =
+    [40, 28, 20, 16, 16, 20, 40, 90, 150, 190, 210, 220, 220, 216, 210, 208, 210, 216, 224, 230, 220, 180, 120, 70];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
