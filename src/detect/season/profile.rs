@@ -19,6 +19,10 @@ use super::{Bucket, DAY_S, Expectation, SLOTS_COUNT_MAX};
 const SLOT_GAIN_MIN: f64 = 0.06;
 /// A slot with as many events as this gives all it may to its neighbours, in proportion to the share.
 const SMOOTHED_EVENTS: f64 = 20.0;
+/// One odd bucket is learned as this multiple of the expectation and so many events at most: it is not suspicious yet,
+/// and a counter's mishap would otherwise be expected tomorrow.
+const ODD_FACTOR: f64 = 10.0;
+const ODD_EVENTS: f64 = 20.0;
 /// What an hour of the week keeps of earlier weeks.
 const WEEK_KEEP: f64 = 0.8;
 
@@ -105,10 +109,13 @@ impl Profile {
             self.close_slot(tuning);
             self.slot = Some(slot);
         }
+        let (mut observed, mut factor) = (bucket.observed, 1.0);
+        if expectation.is_warm() && expectation.age_s > 2.0 * DAY_S {
+            observed = observed.min(ODD_FACTOR * expectation.expected + ODD_EVENTS);
+            factor = (expectation.hour_factor * level).clamp(0.3, 3.0);
+        }
         if is_learned {
-            let is_levelled = expectation.is_warm() && expectation.age_s > 2.0 * DAY_S;
-            let factor = if is_levelled { (expectation.hour_factor * level).clamp(0.3, 3.0) } else { 1.0 };
-            add(&mut self.slot_observed, bucket.observed / factor);
+            add(&mut self.slot_observed, observed / factor);
             add(&mut self.slot_exposure, bucket.exposure);
         }
         if self.hour != Some(hour) {
@@ -116,7 +123,7 @@ impl Profile {
             self.hour = Some(hour);
         }
         if let (true, Some(rate)) = (is_learned, expectation.rate) {
-            add(&mut self.hour_observed, bucket.observed);
+            add(&mut self.hour_observed, observed);
             add(&mut self.hour_expected, (bucket.exposure * rate * level).min(super::COUNT_MAX));
         }
     }
