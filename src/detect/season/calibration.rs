@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::class::Tuning;
+use super::promise::Promise;
 use super::stored::array;
 
 const BLOCK_MS: i64 = 3_600_000;
@@ -60,10 +60,10 @@ impl Calibration {
     }
 
     /// Enters the evidence of a bucket that ends at `end_ms`.
-    pub(super) fn enter(&mut self, evidence: [f64; 2], end_ms: i64, tuning: &Tuning) {
+    pub(super) fn enter(&mut self, evidence: [f64; 2], end_ms: i64, promise: &Promise) {
         if end_ms.saturating_sub(self.block_start_ms) >= BLOCK_MS {
             self.block_start_ms = end_ms;
-            self.sides.iter_mut().for_each(|side| side.close_block(tuning));
+            self.sides.iter_mut().for_each(|side| side.close_block(promise));
         }
         for (side, evidence) in self.sides.iter_mut().zip(evidence) {
             side.block_evidence_max = side.block_evidence_max.max(evidence as f32);
@@ -77,27 +77,27 @@ impl Calibration {
 }
 
 impl Side {
-    fn close_block(&mut self, tuning: &Tuning) {
+    fn close_block(&mut self, promise: &Promise) {
         let evidence = f64::from(self.block_evidence_max);
         let is_begun = evidence > 0.0 || self.blocks_count > 0;
-        if is_begun && evidence * f64::from(self.factor) < tuning.threshold {
+        if is_begun && evidence * f64::from(self.factor) < promise.threshold {
             self.hours.iter_mut().for_each(|hours| *hours = (f64::from(*hours) * HOUR_KEEP) as f32);
             self.hours[((evidence / BIN_NATS) as usize).min(47)] += 1.0;
             self.blocks_count = self.blocks_count.saturating_add(1);
         }
         self.block_evidence_max = 0.0;
         if self.blocks_count >= BLOCKS_MIN && self.blocks_count.is_multiple_of(BLOCKS_BETWEEN) {
-            let calibrated = self.threshold(tuning);
-            let bounds = (tuning.class.calibrated_min * tuning.threshold, CALIBRATED_MAX * tuning.threshold);
-            self.factor = (tuning.threshold / calibrated.clamp(bounds.0, bounds.1)) as f32;
+            let calibrated = self.threshold(promise);
+            let bounds = (promise.calibrated_min * promise.threshold, CALIBRATED_MAX * promise.threshold);
+            self.factor = (promise.threshold / calibrated.clamp(bounds.0, bounds.1)) as f32;
         }
     }
 
     /// The evidence that this side exceeds as rarely as was asked for, if its tail is exponential.
-    fn threshold(&self, tuning: &Tuning) -> f64 {
+    fn threshold(&self, promise: &Promise) -> f64 {
         let total = self.hours.iter().map(|&hours| f64::from(hours)).sum::<f64>();
         let (median, ninth_decile) = (self.quantile(0.5 * total), self.quantile(0.9 * total));
-        ninth_decile + (ninth_decile - median) / 5.0_f64.ln() * (tuning.hourly_threshold + 0.1_f64.ln())
+        ninth_decile + (ninth_decile - median) / 5.0_f64.ln() * (promise.hourly_threshold + 0.1_f64.ln())
     }
 
     /// The evidence below which this many hours lie.

@@ -1,11 +1,11 @@
 //! What is asked of a kind of signal, and the constants that follow from it for one bucket length.
 //!
-//! One false alert in ten weeks and a bucket of 60 s: a week has 10,080 buckets, so a bucket may be false once in
-//! 100,800, which is ln 100,800 = 11.52 nats of evidence. A bucket adds at most 11.52 / 2.8 = 4.1 of them.
+//! Orders at 60 s: the level goes 1 - 2^(-60/1200) = 3.4 % of the way every minute, so half of it in twenty.
 //!
 //! Always true: nothing here changes while a signal is watched, and nothing of it is saved.
 
-use super::{DAY_S, WEEK_S};
+use super::DAY_S;
+use super::promise::{Promise, gain};
 
 /// How a kind of signal behaves. The figures were chosen on recorded shop traffic with incidents put in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,12 +103,7 @@ pub(crate) struct Tuning {
     pub(super) alternatives: [Vec<Alternative>; 2],
     pub(super) bucket_ms: i64,
     pub(super) bucket_s: f64,
-    /// Evidence that alerts, in nats.
-    pub(super) threshold: f64,
-    /// The same if every hour were one look, in nats.
-    pub(super) hourly_threshold: f64,
-    /// Most that one bucket adds to uncalibrated evidence, in nats.
-    pub(super) bucket_evidence_max: f64,
+    pub(super) promise: Promise,
     pub(super) minute_buckets: u32,
     pub(super) block_buckets: u32,
     pub(super) hour_buckets: u32,
@@ -123,21 +118,15 @@ impl Tuning {
     /// For buckets of `bucket_ms`, 5 to 300 s. `has_zone` says that buckets carry the shop's clock, so that a clock
     /// change needs no memory of yesterday.
     pub(crate) fn new(class: Class, bucket_ms: i64, false_alerts_per_week: f64, has_zone: bool) -> Tuning {
-        assert!((5_000..=300_000).contains(&bucket_ms), "a bucket of {bucket_ms} ms is not one of 5 to 300 s");
-        assert!(false_alerts_per_week > 0.0, "{false_alerts_per_week} false alerts a week need endless evidence");
         let bucket_s = bucket_ms as f64 / 1_000.0;
-        let threshold = (WEEK_S / (false_alerts_per_week * bucket_s)).ln();
         let count = |span_s: f64| (span_s / bucket_s + 0.5) as u32;
-        let gain = |span_s: f64, half_life_s: f64| 1.0 - 0.5_f64.powf(span_s / half_life_s);
         let alternative = |ratio: &f64| Alternative { ratio: *ratio, log_ratio: ratio.ln() };
         Tuning {
             class: Class { remembers_yesterday: class.remembers_yesterday && !has_zone, ..class },
             alternatives: class.ratios.map(|ratios| ratios.iter().map(alternative).collect()),
             bucket_ms,
             bucket_s,
-            threshold,
-            hourly_threshold: (WEEK_S / (false_alerts_per_week * 3_600.0)).ln(),
-            bucket_evidence_max: threshold / buckets_needed(bucket_s),
+            promise: Promise::new(bucket_s, false_alerts_per_week, class.calibrated_min),
             minute_buckets: count(60.0).max(1),
             block_buckets: count(180.0).max(3),
             hour_buckets: count(3_600.0).max(1),
@@ -148,14 +137,5 @@ impl Tuning {
             // An hour of the day has four quarters a day: the same four days.
             quarter_of_hour_gain: gain(1.0, 16.0),
         }
-    }
-}
-
-/// Buckets that an alert takes at least: more than a restart of 30 s touches, and more than one.
-fn buckets_needed(bucket_s: f64) -> f64 {
-    match bucket_s {
-        ..=19.0 => 54.0 / bucket_s,
-        ..120.0 => 2.8,
-        _ => 1.8,
     }
 }

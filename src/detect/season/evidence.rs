@@ -126,10 +126,10 @@ impl Evidence {
         let mut leads = [Lead::default(); 2];
         for (side, lead) in leads.iter_mut().enumerate() {
             for (run, alternative) in self.runs[side].iter_mut().zip(&tuning.alternatives[side]) {
-                let nats = run.add(weighed, side, alternative, 2.0 * tuning.threshold);
+                let nats = run.add(weighed, side, alternative, 2.0 * tuning.promise.threshold);
                 let evidence = if nats > COMPARED_NATS {
                     let unexplained = nats - run.explained(alternative, null);
-                    (unexplained * tuning.threshold / f64::from(run.threshold)).clamp(0.0, 1.5 * tuning.threshold)
+                    (unexplained * tuning.promise.threshold / f64::from(run.threshold)).clamp(0.0, 1.5 * tuning.promise.threshold)
                 } else {
                     nats
                 };
@@ -145,10 +145,10 @@ impl Evidence {
 /// Buckets that carry little information each are not looks of their own: `N` of them with `I` nats are `N I` looks.
 fn threshold(expected: f64, alternative: &Alternative, tuning: &Tuning) -> f64 {
     if !tuning.class.counts_information {
-        return tuning.threshold;
+        return tuning.promise.threshold;
     }
     let information = (expected * (alternative.ratio - 1.0 - alternative.log_ratio)).min(1.0);
-    (tuning.threshold + (information + 1e-9).ln()).max(0.5 * tuning.threshold)
+    (tuning.promise.threshold + (information + 1e-9).ln()).max(0.5 * tuning.promise.threshold)
 }
 
 impl Run {

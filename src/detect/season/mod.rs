@@ -29,9 +29,11 @@ mod calibration;
 mod class;
 mod dispersion;
 mod evidence;
+mod gauge;
 mod level;
 mod place;
 mod profile;
+mod promise;
 mod quarter;
 mod stored;
 mod suspicion;
@@ -44,6 +46,7 @@ use calibration::{BLOCKS_MIN, Calibration};
 pub(crate) use class::{CONVERSION, Class, ERRORS, ORDERS, Tuning};
 use dispersion::Dispersion;
 use evidence::{Evidence, Lead, Null, Weighed};
+pub(crate) use gauge::{GaugeBucket, GaugeSeason, GaugeTuning};
 use level::Level;
 use place::Place;
 use profile::Profile;
@@ -159,9 +162,9 @@ impl Season {
         let null = self.null(&bucket, &place, &expectation, tuning);
         let leads = self.weigh(&bucket, &place, &expectation, null, tuning);
         let nats = leads.map(|lead| lead.evidence);
-        self.calibration.enter(nats, bucket.end_ms, tuning);
+        self.calibration.enter(nats, bucket.end_ms, &tuning.promise);
         let factors = self.calibration.factors();
-        let scores = [0, 1].map(|side| nats[side] * factors[side] / tuning.threshold);
+        let scores = [0, 1].map(|side| nats[side] * factors[side] / tuning.promise.threshold);
         let is_suspicious = expectation.is_warm() && scores[0].max(scores[1]) > tuning.class.suspicion;
         let suspicion = self.suspicious.next(is_suspicious, tuning.bucket_s);
         self.level.guard(nats[0].max(nats[1]), suspicion);
@@ -236,7 +239,7 @@ impl Season {
             observed: bucket.observed,
             expected: factors.map(|factor| expected * factor),
             dispersion: expectation.dispersion + class.relative_noise * class.relative_noise * expected,
-            evidence_max: self.calibration.factors().map(|factor| tuning.bucket_evidence_max / factor),
+            evidence_max: self.calibration.factors().map(|factor| tuning.promise.bucket_evidence_max / factor),
             start_s: (bucket.end_ms.saturating_sub(tuning.bucket_ms) / 1_000) as u32,
         };
         self.evidence.weigh(&weighed, null, tuning)

@@ -38,8 +38,8 @@ fn threshold_is_the_logarithm_of_buckets_a_false_alert() {
     // ln(403,200), ln(100,800), ln(20,160).
     for (bucket_ms, threshold, buckets) in [(15_000, 12.907, 3.6), (60_000, 11.521, 2.8), (300_000, 9.911, 1.8)] {
         let tuning = tuning(bucket_ms);
-        assert!((tuning.threshold - threshold).abs() < 1e-3, "{}", tuning.threshold);
-        assert!((tuning.threshold / tuning.bucket_evidence_max - buckets).abs() < 1e-9);
+        assert!((tuning.promise.threshold - threshold).abs() < 1e-3, "{}", tuning.promise.threshold);
+        assert!((tuning.promise.threshold / tuning.promise.bucket_evidence_max - buckets).abs() < 1e-9);
     }
 }
 
