@@ -129,7 +129,8 @@ impl Evidence {
                 let nats = run.add(weighed, side, alternative, 2.0 * tuning.promise.threshold);
                 let evidence = if nats > COMPARED_NATS {
                     let unexplained = nats - run.explained(alternative, null);
-                    (unexplained * tuning.promise.threshold / f64::from(run.threshold)).clamp(0.0, 1.5 * tuning.promise.threshold)
+                    (unexplained * tuning.promise.threshold / f64::from(run.threshold))
+                        .clamp(0.0, 1.5 * tuning.promise.threshold)
                 } else {
                     nats
                 };

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::{Bucket, CONVERSION, Class, ERRORS, ORDERS, Season};
-use super::series::{Draws, Kind, calm, plain, run, shop, tuning};
+use super::super::{Bucket, CONVERSION, Class, ERRORS, GaugeSeason, ORDERS, Season, Tuning};
+use super::series::{Draws, Kind, as_gauge, calm, gauge_tuning, plain, run, run_gauge, shop, tuning};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -15,7 +15,7 @@ fn warmed(class: Class, bucket_ms: i64, days: i64) -> (Season, i64) {
     (season, count)
 }
 
-fn most(season: &mut Season, buckets: &[Bucket], tuning: &super::super::Tuning) -> f64 {
+fn most(season: &mut Season, buckets: &[Bucket], tuning: &Tuning) -> f64 {
     let verdicts = run(season, buckets, tuning);
     verdicts.iter().flat_map(|verdict| verdict.scores).fold(0.0, f64::max)
 }
@@ -23,6 +23,36 @@ fn most(season: &mut Season, buckets: &[Bucket], tuning: &super::super::Tuning) 
 #[test]
 fn state_is_small() {
     assert!(size_of::<Season>() <= 3_584, "{} bytes", size_of::<Season>());
+    assert!(size_of::<GaugeSeason>() <= 3_584, "{} bytes", size_of::<GaugeSeason>());
+}
+
+#[test]
+fn gauge_written_and_read_anywhere_gives_the_same_verdicts() {
+    let (buckets, tuning) = (shop(Kind::Latency, 300, 16), gauge_tuning(300_000));
+    let whole = run_gauge(&mut GaugeSeason::new(), &buckets, &tuning);
+    let mut season = GaugeSeason::new();
+    for (index, (bucket, expected)) in buckets.iter().zip(&whole).enumerate() {
+        if index % 7 == 0 {
+            season = serde_json::from_str(&serde_json::to_string(&season).unwrap()).unwrap();
+        }
+        assert_eq!(season.observe(as_gauge(bucket), &tuning).as_ref(), Some(expected), "bucket {index}");
+    }
+}
+
+#[test]
+fn unit_of_a_gauge_does_not_matter() {
+    let (buckets, tuning) = (shop(Kind::Latency, 300, 16), gauge_tuning(300_000));
+    let in_seconds: Vec<Bucket> =
+        buckets.iter().map(|bucket| Bucket { observed: bucket.observed / 1_000.0, ..*bucket }).collect();
+    let whole = run_gauge(&mut GaugeSeason::new(), &buckets, &tuning);
+    let scaled = run_gauge(&mut GaugeSeason::new(), &in_seconds, &tuning);
+    assert!(whole.iter().any(|verdict| verdict.scores[1] >= 1.0));
+    for (ours, theirs) in whole.iter().zip(&scaled) {
+        assert!((ours.scores[1] - theirs.scores[1]).abs() < 1e-3, "{ours:?} {theirs:?}");
+        assert_eq!(ours.expected.is_some(), theirs.expected.is_some());
+        let ratio = ours.expected.unwrap_or(1_000.0) / theirs.expected.unwrap_or(1.0);
+        assert!((ratio / 1_000.0 - 1.0).abs() < 1e-4, "{ratio}");
+    }
 }
 
 #[test]
@@ -163,6 +193,20 @@ proptest! {
     }
 
     #[test]
+    fn one_odd_value_never_alerts(value in prop_oneof![0.0..1e12_f64, 0.0..200.0_f64], at in 1_i64..60) {
+        for bucket_ms in [60_000, 300_000] {
+            let tuning = gauge_tuning(bucket_ms);
+            let mut season = GaugeSeason::new();
+            let next = 3 * DAY_MS / bucket_ms;
+            run_gauge(&mut season, &calm(bucket_ms, 0, next), &tuning);
+            let mut buckets = calm(bucket_ms, next, 100);
+            buckets[at as usize].observed = value;
+            let verdicts = run_gauge(&mut season, &buckets, &tuning);
+            prop_assert!(verdicts.iter().flat_map(|verdict| verdict.scores).all(|score| score < 1.0));
+        }
+    }
+
+    #[test]
     fn thirty_seconds_never_alert(
         losses in prop::array::uniform3(0.0..1.0_f64),
         excess in prop::option::of(1.0..1e6_f64),
@@ -185,7 +229,7 @@ proptest! {
         gap_every in 100_usize..3_000,
     ) {
         let tuning = tuning(class, 300_000);
-        let mut season = Season::new();
+        let (mut season, mut gauge, gauge_tuning) = (Season::new(), GaugeSeason::new(), gauge_tuning(300_000));
         let mut end_ms = 0;
         for (index, &(observed, exposure, calendar_tolerance, zone_offset_ms)) in figures.iter().cycle().take(3_000).enumerate() {
             end_ms += if index % gap_every == 0 { 40_000_000 } else { 300_000 };
@@ -194,7 +238,8 @@ proptest! {
             } else {
                 Bucket { end_ms, observed: 20.0, exposure: 1.0, zone_offset_ms: 0, calendar_tolerance: 0.0 }
             };
-            if let Some(verdict) = season.observe(bucket, &tuning) {
+            let verdicts = [season.observe(bucket, &tuning), gauge.observe(as_gauge(&bucket), &gauge_tuning)];
+            for verdict in verdicts.into_iter().flatten() {
                 prop_assert!(verdict.scores.iter().all(|score| (0.0..=2.5).contains(score)), "{verdict:?}");
                 prop_assert!(verdict.expected.is_none_or(f64::is_finite) && verdict.tolerance.is_finite());
             }
@@ -202,6 +247,8 @@ proptest! {
         // JSON writes null for what is not finite, and nobody reads that as a number.
         let text = serde_json::to_string(&season).unwrap();
         prop_assert!(serde_json::from_str::<Season>(&text).is_ok(), "{text}");
+        let text = serde_json::to_string(&gauge).unwrap();
+        prop_assert!(serde_json::from_str::<GaugeSeason>(&text).is_ok(), "{text}");
     }
 }
 

@@ -1,11 +1,11 @@
 //! The same verdicts as the reference: the model was first written in Python, with its state in the same precision,
 //! and that program's answers for the shop of [`super::series`] are kept in [`super::golden_figures`].
 
-use super::super::{CONVERSION, Class, ERRORS, ORDERS, Season, Verdict};
+use super::super::{Bucket, CONVERSION, Class, ERRORS, GaugeSeason, ORDERS, Season, Verdict};
 use super::golden_figures::{
-    CONVERSION_BY_MINUTE, ERRORS_BY_MINUTE, Golden, ORDERS_BY_MINUTE, ORDERS_BY_QUARTER_MINUTE,
+    CONVERSION_BY_MINUTE, ERRORS_BY_MINUTE, Golden, LATENCY_BY_MINUTE, ORDERS_BY_MINUTE, ORDERS_BY_QUARTER_MINUTE,
 };
-use super::series::{Kind, START_MS, run, shop, tuning};
+use super::series::{Kind, START_MS, gauge_tuning, run, run_gauge, shop, tuning};
 
 /// Largest difference to the reference, as a share of the figure or of 1.
 const DIFFERENCE_MAX: f64 = 1e-4;
@@ -30,36 +30,46 @@ fn conversion_is_judged_as_by_the_reference() {
     compare(Kind::Conversion, CONVERSION, 60, 16, &CONVERSION_BY_MINUTE);
 }
 
+#[test]
+fn latency_is_judged_as_by_the_reference() {
+    let buckets = shop(Kind::Latency, 60, 16);
+    let verdicts = run_gauge(&mut GaugeSeason::new(), &buckets, &gauge_tuning(60_000));
+    // Where nothing is known the reference expects what it sees.
+    compare_verdicts(&buckets, &verdicts, &LATENCY_BY_MINUTE, |bucket| bucket.observed);
+}
+
 fn compare(kind: Kind, class: Class, bucket_s: i64, days: i64, golden: &Golden) {
     let buckets = shop(kind, bucket_s, days);
-    let events: f64 = buckets.iter().map(|bucket| bucket.observed).sum();
-    assert_eq!([buckets.len() as u64, events as u64], golden.counts, "the shop itself differs");
     let tuning = tuning(class, bucket_s * 1_000);
     let mut season = Season::new();
     let verdicts = run(&mut season, &buckets, &tuning);
-    let ends_s: Vec<i64> = buckets.iter().map(|bucket| bucket.end_ms / 1_000).collect();
-
-    for &(day, minute, figures, onset_s) in golden.points {
-        let end_s = START_MS / 1_000 + day * 86_400 + (minute + 1) * 60;
-        let index = ends_s.binary_search(&end_s).expect("the bucket is there");
-        assert_close(figures_of(&verdicts[index]), figures, &format!("day {day} minute {minute}"));
-        let leading = usize::from(verdicts[index].scores[1] > verdicts[index].scores[0]);
-        assert_eq!(verdicts[index].onsets_s[leading].unwrap_or(0), onset_s, "onset on day {day} minute {minute}");
-    }
-    let sums = verdicts.iter().map(figures_of).fold([0.0; 4], |sums, figures| {
-        let mut sums = sums;
-        sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
-        sums
-    });
-    assert_close(sums, golden.sums, "sums over all buckets");
-    assert_eq!(alerts(&ends_s, &verdicts, 0), golden.drops, "drops");
-    assert_eq!(alerts(&ends_s, &verdicts, 1), golden.rises, "rises");
+    // Where nothing is known the reference expects next to nothing.
+    compare_verdicts(&buckets, &verdicts, golden, |_| 0.001);
     assert_eq!((100.0 * season.learned(&tuning)).round(), golden.learned_percent);
 }
 
-fn figures_of(verdict: &Verdict) -> [f64; 4] {
-    // The reference says "next to nothing" where we say that nothing is known.
-    [verdict.scores[0], verdict.scores[1], verdict.expected.unwrap_or(0.001), verdict.tolerance]
+fn compare_verdicts(buckets: &[Bucket], verdicts: &[Verdict], golden: &Golden, unknown: fn(&Bucket) -> f64) {
+    let events: f64 = buckets.iter().map(|bucket| bucket.observed).sum();
+    assert_eq!([buckets.len() as u64, events as u64], golden.counts, "the shop itself differs");
+    let ends_s: Vec<i64> = buckets.iter().map(|bucket| bucket.end_ms / 1_000).collect();
+    let figures = |index: usize| {
+        let Verdict { scores: [drop, rise], expected, tolerance, .. } = verdicts[index];
+        [drop, rise, expected.unwrap_or_else(|| unknown(&buckets[index])), tolerance]
+    };
+    for &(day, minute, expected, onset_s) in golden.points {
+        let end_s = START_MS / 1_000 + day * 86_400 + (minute + 1) * 60;
+        let index = ends_s.binary_search(&end_s).expect("the bucket is there");
+        assert_close(figures(index), expected, &format!("day {day} minute {minute}"));
+        let leading = usize::from(verdicts[index].scores[1] > verdicts[index].scores[0]);
+        assert_eq!(verdicts[index].onsets_s[leading].unwrap_or(0), onset_s, "onset on day {day} minute {minute}");
+    }
+    let mut sums = [0.0; 4];
+    for index in 0..buckets.len() {
+        sums.iter_mut().zip(figures(index)).for_each(|(sum, figure)| *sum += figure);
+    }
+    assert_close(sums, golden.sums, "sums over all buckets");
+    assert_eq!(alerts(&ends_s, verdicts, 0), golden.drops, "drops");
+    assert_eq!(alerts(&ends_s, verdicts, 1), golden.rises, "rises");
 }
 
 fn assert_close(ours: [f64; 4], theirs: [f64; 4], what: &str) {

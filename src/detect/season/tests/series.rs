@@ -4,7 +4,7 @@
 //! A bucket has as many trials as [`HOURLY`] says, read between full hours, and a trial succeeds when its draw is below
 //! 4 of 16.
 
-use super::super::{Bucket, Class, Season, Tuning, Verdict};
+use super::super::{Bucket, Class, GaugeBucket, GaugeSeason, GaugeTuning, Season, Tuning, Verdict};
 
 /// 1 January 2026, a Thursday, 0:00 UTC, in ms.
 pub(super) const START_MS: i64 = 1_767_225_600_000;
@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Orders,
     Errors,
     Conversion,
+    /// Whole milliseconds, the same trials making them longer.
+    Latency,
 }
 
 pub(super) struct Draws(u64);
@@ -56,6 +58,8 @@ fn bucket(kind: Kind, bucket_s: i64, index: i64, draws: &mut Draws) -> Option<Bu
     let is_drop = is_short_drop || day == 12 && (780..990).contains(&minute);
     let is_campaign = day == 14 && (1_080..1_200).contains(&minute);
     let mut exposure = 1;
+    let mut factor = (1, 1);
+    let mut least = 0;
     let (trials, below) = match kind {
         Kind::Orders if is_surge => (trials, 8),
         Kind::Orders if is_drop => (trials, 2),
@@ -69,10 +73,21 @@ fn bucket(kind: Kind, bucket_s: i64, index: i64, draws: &mut Draws) -> Option<Bu
             exposure = visits.max(1);
             (visits, if is_drop { 2 } else { 4 })
         }
+        Kind::Latency => {
+            least = 60 + trials / 4;
+            factor = if is_surge {
+                (2, 1)
+            } else if is_drop {
+                (3, 2)
+            } else {
+                (1, 1)
+            };
+            (64, 4)
+        }
     };
     Some(Bucket {
         end_ms: START_MS + (index + 1) * bucket_s * 1_000,
-        observed: draws.successes(trials, below) as f64,
+        observed: ((least + draws.successes(trials, below)) * factor.0 / factor.1) as f64,
         exposure: exposure as f64,
         zone_offset_ms: if day >= 15 { 3_600_000 } else { 0 },
         calendar_tolerance: if is_campaign { 0.6 } else { 0.0 },
@@ -86,6 +101,24 @@ pub(super) fn tuning(class: Class, bucket_ms: i64) -> Tuning {
 
 pub(super) fn run(season: &mut Season, buckets: &[Bucket], tuning: &Tuning) -> Vec<Verdict> {
     buckets.iter().map(|&bucket| season.observe(bucket, tuning).expect("every bucket is newer")).collect()
+}
+
+pub(super) fn gauge_tuning(bucket_ms: i64) -> GaugeTuning {
+    GaugeTuning::new(bucket_ms, 0.1)
+}
+
+/// The same bucket as a value.
+pub(super) fn as_gauge(bucket: &Bucket) -> GaugeBucket {
+    GaugeBucket {
+        end_ms: bucket.end_ms,
+        value: bucket.observed,
+        zone_offset_ms: bucket.zone_offset_ms,
+        calendar_tolerance: bucket.calendar_tolerance,
+    }
+}
+
+pub(super) fn run_gauge(season: &mut GaugeSeason, buckets: &[Bucket], tuning: &GaugeTuning) -> Vec<Verdict> {
+    buckets.iter().map(|bucket| season.observe(as_gauge(bucket), tuning).expect("every bucket is newer")).collect()
 }
 
 /// `count` buckets of 21 and 19 events in turn, from bucket `from` on.
