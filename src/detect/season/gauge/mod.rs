@@ -41,8 +41,9 @@ const LEVEL_HALF_LIFE_S: f64 = 3_600.0;
 const SUSPICIOUS_PACE: f64 = 0.02;
 /// Below this evidence, in nats, the level is trusted.
 const TRUSTED_NATS: f64 = 1.0;
-/// Smaller values count as this.
+/// Smaller values count as this, and larger ones as that.
 const VALUE_MIN: f64 = 1e-9;
+const VALUE_MAX: f64 = 1e18;
 
 /// One closed bucket of a value.
 #[derive(Clone, Copy, Debug)]
@@ -195,7 +196,7 @@ impl GaugeSeason {
 
     fn read(&self, bucket: &GaugeBucket, place: &Place, tuning: &GaugeTuning) -> Reading {
         Reading {
-            value: bucket.value.max(VALUE_MIN).ln(),
+            value: bucket.value.clamp(VALUE_MIN, VALUE_MAX).ln(),
             base: self.profile.base(place),
             hour_offset: self.profile.hour_offset(place),
             level: f64::from(self.level),
