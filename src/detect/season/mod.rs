@@ -25,6 +25,7 @@
 //! Deliberately absent: beginnings and ends of alerts, which are for who asks; and missing buckets, which are for
 //! whoever knows what should have come.
 
+mod beat;
 mod calibration;
 mod class;
 mod dispersion;
@@ -42,6 +43,7 @@ mod yesterday;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use beat::Beat;
 use calibration::{BLOCKS_MIN, Calibration};
 pub(crate) use class::{CONVERSION, Class, ERRORS, ORDERS, Tuning};
 use dispersion::Dispersion;

@@ -1,5 +1,6 @@
 //! What a season promises, bucket by bucket.
 
+mod beat;
 mod behaviour;
 mod golden;
 mod golden_figures;
