@@ -121,6 +121,15 @@ impl Evidence {
         }
     }
 
+    /// Evidence of a drop that so many equal buckets give when nothing came before them, in nats.
+    pub(super) fn of_drop(&self, weighed: &Weighed, buckets_count: u32, null: Null, tuning: &Tuning) -> f64 {
+        let mut fresh = self.clone();
+        for run in fresh.runs.as_flattened_mut() {
+            *run = Run { threshold: run.threshold, ..Run::default() };
+        }
+        (0..buckets_count).fold(0.0, |_, _| fresh.weigh(weighed, null, tuning)[0].evidence)
+    }
+
     /// Adds a bucket to all runs; the leads of drops and rises.
     pub(super) fn weigh(&mut self, weighed: &Weighed, null: Null, tuning: &Tuning) -> [Lead; 2] {
         let mut leads = [Lead::default(); 2];

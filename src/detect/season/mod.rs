@@ -1,4 +1,4 @@
-//! One signal's season: what is expected of a bucket at this time of day and week, and how strongly it contradicts.
+//! A signal's season: what is expected of a bucket at this time of day and week, and how strongly it contradicts.
 //!
 //! ```text
 //! bucket ─► Place ─► Profile × Level ─► Evidence ─► Calibration ─► score by direction
@@ -20,6 +20,7 @@
 //! 4. Absent buckets are neither learned nor accused. Age is counted in buckets, so a gap does not age a signal.
 //! 5. Nobody is accused during the first two days.
 //!
+//! [`Season`] is for counts and ratios, [`GaugeSeason`] for values, [`Beat`] for what should come again and again.
 //! Rates are events per exposure: a count has exposure 1, a ratio (orders among visits) its denominator.
 //!
 //! Deliberately absent: beginnings and ends of alerts, which are for who asks; and missing buckets, which are for
@@ -186,6 +187,24 @@ impl Season {
         let (day, week) = self.profile.learned(tuning.class.slots_count);
         let calibration = (f64::from(self.calibration.blocks_count()) / f64::from(BLOCKS_MIN)).min(1.0);
         0.5 * day + 0.25 * week + 0.25 * calibration
+    }
+
+    /// The smallest drop, as a fraction in steps of 0.05, that would alert within `span_s` while `expected` events a
+    /// bucket are expected. `None` if not even a total loss would.
+    pub(crate) fn detectable_drop(&self, expected: f64, span_s: f64, tuning: &Tuning) -> Option<f64> {
+        let (null, factors) = (self.evidence.null(0.0, tuning), self.calibration.factors());
+        let alerts = |drop: &f64| {
+            let weighed = Weighed {
+                observed: expected * (1.0 - drop),
+                expected: [expected; 2],
+                dispersion: self.dispersion.dispersion() + tuning.class.relative_noise.powi(2) * expected,
+                evidence_max: factors.map(|factor| tuning.promise.bucket_evidence_max / factor),
+                start_s: 0,
+            };
+            let buckets_count = (span_s / tuning.bucket_s) as u32;
+            self.evidence.of_drop(&weighed, buckets_count, null, tuning) * factors[0] >= tuning.promise.threshold
+        };
+        (1..=20).map(|step| f64::from(step) / 20.0).find(alerts)
     }
 
     fn arrive(&mut self, bucket: &Bucket, tuning: &Tuning) {

@@ -38,6 +38,16 @@ fn latency_is_judged_as_by_the_reference() {
     compare_verdicts(&buckets, &verdicts, &LATENCY_BY_MINUTE, |bucket| bucket.observed);
 }
 
+#[test]
+fn smallest_visible_drop_is_that_of_the_reference() {
+    let tuning = tuning(ORDERS, 60_000);
+    let mut season = Season::new();
+    run(&mut season, &shop(Kind::Orders, 60, 16), &tuning);
+    for (expected, drop) in [(3.0, None), (5.0, Some(0.95)), (10.0, Some(0.8)), (1_000.0, Some(0.8))] {
+        assert_eq!(season.detectable_drop(expected, 180.0, &tuning), drop, "{expected} a minute");
+    }
+}
+
 fn compare(kind: Kind, class: Class, bucket_s: i64, days: i64, golden: &Golden) {
     let buckets = shop(kind, bucket_s, days);
     let tuning = tuning(class, bucket_s * 1_000);
