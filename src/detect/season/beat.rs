@@ -12,7 +12,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stored::{add, approach, array};
+use super::array;
+use super::stored::{add, approach};
 
 const HOUR_MS: i64 = 3_600_000;
 const HOUR_S: f64 = 3_600.0;

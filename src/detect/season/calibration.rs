@@ -11,8 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::array;
 use super::promise::Promise;
-use super::stored::array;
 
 const BLOCK_MS: i64 = 3_600_000;
 /// Width of a histogram's bin, in nats.

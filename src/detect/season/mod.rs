@@ -26,7 +26,9 @@
 //! Deliberately absent: beginnings and ends of alerts, which are for who asks; and missing buckets, which are for
 //! whoever knows what should have come.
 
+mod array;
 mod beat;
+mod bucket;
 mod calibration;
 mod class;
 mod dispersion;
@@ -45,6 +47,8 @@ mod yesterday;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use beat::Beat;
+use bucket::COUNT_MAX;
+pub(crate) use bucket::{Bucket, Verdict};
 use calibration::{BLOCKS_MIN, Calibration};
 pub(crate) use class::{CONVERSION, Class, ERRORS, ORDERS, Tuning};
 use dispersion::Dispersion;
@@ -62,41 +66,10 @@ const DAY_S: f64 = 86_400.0;
 const WEEK_S: f64 = 604_800.0;
 /// Slots of the longest day profile.
 const SLOTS_COUNT_MAX: usize = 192;
-/// Events, and exposure, beyond which a bucket counts as one of so many: the state squares them in f32.
-const COUNT_MAX: f64 = 1e9;
-const EXPOSURE_MIN: f64 = 1e-6;
 /// Least that is expected of a bucket.
 const EXPECTED_MIN: f64 = 1e-3;
 /// A gap of more buckets than this halves the evidence.
 const GAP_BUCKETS: i64 = 10;
-
-/// One closed bucket of a signal.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket {
-    /// Its end, in ms since 1970; its length is [`Tuning`]'s.
-    pub(crate) end_ms: i64,
-    /// Events in it.
-    pub(crate) observed: f64,
-    /// What the events are counted among; 1 for a plain count.
-    pub(crate) exposure: f64,
-    /// The shop's clock minus UTC, in ms; 0 without a configured zone.
-    pub(crate) zone_offset_ms: i64,
-    /// How far from ordinary the calendar says that this time may be, as a fraction; 0 on ordinary days.
-    pub(crate) calendar_tolerance: f64,
-}
-
-/// What a bucket says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Verdict {
-    /// Evidence as a share of what alerts: of a drop, of a rise.
-    pub(crate) scores: [f64; 2],
-    /// Events that were expected; `None` at a time of day that was never seen.
-    pub(crate) expected: Option<f64>,
-    /// How far the rate may wander unaccused, as a fraction of the expectation.
-    pub(crate) tolerance: f64,
-    /// Where the run that leads in a direction began, in s since 1970: of a drop, of a rise.
-    pub(crate) onsets_s: [Option<u32>; 2],
-}
 
 /// State of one signal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -293,20 +266,6 @@ impl Season {
             let noise = Noise { dispersion: expectation.dispersion, of_buckets: self.dispersion.of_buckets() };
             self.tolerance.learn(&quarter, noise, tuning);
         }
-    }
-}
-
-impl Bucket {
-    /// The bucket within what the state can hold; `None` if it is no count.
-    fn limited(self) -> Option<Bucket> {
-        let is_count = self.observed.is_finite() && self.observed >= 0.0 && !self.exposure.is_nan();
-        is_count.then(|| Bucket {
-            observed: self.observed.min(COUNT_MAX),
-            exposure: self.exposure.clamp(EXPOSURE_MIN, COUNT_MAX),
-            // The largest drop there is, and as much the other way.
-            calendar_tolerance: if self.calendar_tolerance > 0.0 { self.calendar_tolerance.min(1.0) } else { 0.0 },
-            ..self
-        })
     }
 }
 

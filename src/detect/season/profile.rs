@@ -10,9 +10,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::array;
 use super::class::Tuning;
 use super::place::Place;
-use super::stored::{add, approach, array};
+use super::stored::{add, approach};
 use super::{Bucket, DAY_S, Expectation, SLOTS_COUNT_MAX};
 
 /// Smallest share that a new day takes in a slot.

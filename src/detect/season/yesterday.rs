@@ -8,9 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::array;
 use super::place::Place;
 use super::quarter::Quarter;
-use super::stored::array;
 
 /// Ratios that may be the clock's, and the slack with which they are remembered: drops, rises.
 const DROP: (f64, f64) = (0.45, 0.87);

@@ -5,8 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::DAY_S;
+use super::super::array;
 use super::super::place::Place;
-use super::super::stored::{add, approach, array};
+use super::super::stored::{add, approach};
 use super::{Reading, SLOTS_COUNT};
 
 /// Smallest share that a new day takes in a slot.
