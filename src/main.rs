@@ -1,5 +1,6 @@
 //! The `dozor` command.
 
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 /// another all day long.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What the allocator reads from the environment, once, before `main` runs. Freed memory goes back to the system at once
+/// and in small pages: a load or a round of queries peaks at three quarters of the memory, for the same CPU.
+const ALLOCATOR_SETTINGS: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ALLOW_THP", "0")];
 
 /// Takes in an online shop's metrics, watches every sample for trouble, and tells the pager.
 #[derive(Parser)]
@@ -43,7 +48,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Serve(flags) => run(serve(flags)),
+        Command::Serve(flags) => {
+            begin_again_with_allocator_settings();
+            run(serve(flags))
+        }
         Command::Demo(options) => run(demo::run(options)),
         Command::Snapshot(flags) => run(operate::snapshot(flags)),
         Command::Restore(flags) => operate::restore(flags),
@@ -58,6 +66,18 @@ fn main() -> ExitCode {
         eprintln!("error: {}", told(&error));
         ExitCode::FAILURE
     })
+}
+
+/// Puts this program in its own place, with those of [`ALLOCATOR_SETTINGS`] in the environment that nobody has set. The
+/// process stays the same to whoever started it. Returns where all of them are set, or where the program is no longer
+/// found: then it goes on, and takes more memory.
+fn begin_again_with_allocator_settings() {
+    let unset: Vec<_> = ALLOCATOR_SETTINGS.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect();
+    let mut arguments = std::env::args_os();
+    if let (false, Ok(program), Some(name)) = (unset.is_empty(), std::env::current_exe(), arguments.next()) {
+        // What comes back is the error.
+        let _ = std::process::Command::new(program).arg0(name).args(arguments).envs(unset).exec();
+    }
 }
 
 /// An error with its causes, each told once: many quote their cause already.

@@ -355,5 +355,9 @@ impl Ingest {
 
 /// Memory of a request's rows that is not counted on its own: small requests are bounded by their connections.
 const ROWS_BYTES_FREE: usize = 64 << 10;
+
+#[cfg(test)]
+pub(crate) use tests::proto;
+
 #[cfg(test)]
 mod tests;

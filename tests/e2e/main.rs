@@ -35,6 +35,7 @@ mod relay;
 mod remote_write;
 mod scrapes;
 mod shop;
+mod start;
 mod statsd;
 mod wait;
 mod webhook;

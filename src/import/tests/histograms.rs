@@ -5,6 +5,7 @@ use prost::Message;
 use super::super::batch::encode;
 use super::super::prometheus::{Buckets, read_histograms};
 use super::*;
+use crate::ingest::proto::{BucketSpan, Count, Histogram, ZeroCount};
 use crate::model::{CounterResetHint, FloatHistogram, HistogramError, Labels, Sample, Side, Span, stale_nan};
 
 /// Bytes of bits, which are written in groups.
@@ -152,7 +153,7 @@ struct Series {
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Number>,
     #[prost(message, repeated, tag = "4")]
-    histograms: Vec<Told>,
+    histograms: Vec<Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -161,42 +162,6 @@ struct Number {
     value: f64,
     #[prost(int64, tag = "2")]
     time_ms: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ToldSpan {
-    #[prost(sint32, tag = "1")]
-    offset: i32,
-    #[prost(uint32, tag = "2")]
-    length: u32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Told {
-    #[prost(double, tag = "2")]
-    count: f64,
-    #[prost(double, tag = "3")]
-    sum: f64,
-    #[prost(sint32, tag = "4")]
-    schema: i32,
-    #[prost(double, tag = "5")]
-    zero_threshold: f64,
-    #[prost(double, tag = "7")]
-    zero_count: f64,
-    #[prost(message, repeated, tag = "8")]
-    negative_spans: Vec<ToldSpan>,
-    #[prost(double, repeated, tag = "10")]
-    negative_counts: Vec<f64>,
-    #[prost(message, repeated, tag = "11")]
-    positive_spans: Vec<ToldSpan>,
-    #[prost(double, repeated, tag = "13")]
-    positive_counts: Vec<f64>,
-    #[prost(int32, tag = "14")]
-    hint: i32,
-    #[prost(int64, tag = "15")]
-    time_ms: i64,
-    #[prost(double, repeated, tag = "16")]
-    custom_values: Vec<f64>,
 }
 
 #[test]
@@ -217,32 +182,33 @@ fn request_tells_numbers_and_histograms_of_a_series() {
     batch.push(labels.clone(), [Sample { timestamp_ms: 5, value: 0.25 }]);
     batch.push(labels, [AnySample::histogram(300, custom)]);
     let message = snap::raw::Decoder::new().decompress_vec(&encode(&batch.runs(), &mut Vec::new())).expect("snappy");
-    let span = |offset, length| ToldSpan { offset, length };
+    let span = |offset, length| BucketSpan { offset, length };
     let expected = Series {
         samples: vec![Number { value: 0.25, time_ms: 5 }],
         histograms: vec![
-            Told {
-                count: 6.5,
+            Histogram {
+                count: Some(Count::Float(6.5)),
                 sum: -1.0,
                 schema: 1,
                 zero_threshold: 0.5,
-                zero_count: 0.5,
+                zero_count: Some(ZeroCount::Float(0.5)),
                 negative_spans: vec![span(-1, 1)],
                 negative_counts: vec![1.0],
                 positive_spans: vec![span(0, 1), span(1, 1)],
                 positive_counts: vec![3.0, 2.0],
-                hint: 3,
-                time_ms: -9,
-                ..Told::default()
+                reset_hint: 3,
+                timestamp: -9,
+                ..Histogram::default()
             },
-            Told {
-                count: 3.0,
+            Histogram {
+                count: Some(Count::Float(3.0)),
                 schema: -53,
+                zero_count: Some(ZeroCount::Float(0.0)),
                 positive_spans: vec![span(0, 2)],
                 positive_counts: vec![1.0, 2.0],
-                time_ms: 300,
+                timestamp: 300,
                 custom_values: vec![0.005, 1e9],
-                ..Told::default()
+                ..Histogram::default()
             },
         ],
     };

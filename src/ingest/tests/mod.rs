@@ -8,7 +8,7 @@ mod histograms;
 mod influx;
 mod json_lines;
 mod mixed;
-mod proto;
+pub(crate) mod proto;
 mod requests;
 mod snappy;
 mod statsd;

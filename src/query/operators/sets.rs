@@ -7,8 +7,7 @@ use crate::query::error::QueryError;
 use crate::query::eval::Context;
 use crate::query::plan::Matching;
 use crate::query::syntax::Operator;
-use crate::query::table::hold;
-use crate::query::table::{Scratch, Source, Table};
+use crate::query::table::{Row, Scratch, Source, Table, hold};
 
 /// The rows of both sides that the operator keeps.
 pub(super) fn evaluate<'q>(
@@ -29,7 +28,9 @@ pub(super) fn evaluate<'q>(
             there[*key].unite(&column.occupied());
         }
         let rest = right.map(move |row, column| column.subtract(&there[right_keys[row]]));
-        let left = Table::held(left.rows.into_iter().zip(held).collect());
+        // A row that is never there keeps no place for one of the right with its labels.
+        let is_there = |(_, column): &(Row, Column)| !column.occupied().is_empty();
+        let left = Table::held(left.rows.into_iter().zip(held).filter(is_there).collect());
         return Ok(chain(left, rest).merge_same());
     }
     right.for_each(context.budget, steps, |row, column| {

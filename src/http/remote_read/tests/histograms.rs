@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::http::remote_read::histogram;
+use crate::ingest::proto::{BucketSpan, Count, ZeroCount};
 use crate::model::{CounterResetHint, FloatHistogram, Side, Span, stale_nan};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,13 +21,16 @@ async fn native_histograms_are_answered_in_samples() {
     assert_eq!(answered.header("content-type"), Some("application/x-protobuf"));
     let message = snap::raw::Decoder::new().decompress_vec(&answered.bytes).expect("snappy");
     let results = ReadResponse::decode(message.as_slice()).expect("a message").results;
-    let expected = PbHistogram {
-        count: 3.0,
+    let expected = Histogram {
+        count: Some(Count::Float(3.0)),
         sum: 4.5,
         schema: -1,
-        positive_spans: vec![PbSpan { offset: -2, length: 2 }],
+        // By this, zero or not, a reader knows that the counts are floats.
+        zero_count: Some(ZeroCount::Float(0.0)),
+        positive_spans: vec![BucketSpan { offset: -2, length: 2 }],
         positive_counts: vec![1.0, 2.0],
-        time_ms: 5_000,
+        timestamp: 5_000,
+        ..Histogram::default()
     };
     assert_eq!(results[0].series[0].histograms, [expected]);
 }

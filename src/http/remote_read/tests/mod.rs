@@ -9,6 +9,7 @@ use super::super::tests::{TestServer, labels};
 use super::*;
 use crate::http::HttpLimits;
 use crate::ingest::IngestLimits;
+use crate::ingest::proto::Histogram;
 use crate::model::{STALE_NAN_BITS, Sample};
 use crate::storage::view::GivenSeries;
 
@@ -57,37 +58,13 @@ struct PbSample {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct PbSpan {
-    #[prost(sint32, tag = "1")]
-    offset: i32,
-    #[prost(uint32, tag = "2")]
-    length: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct PbHistogram {
-    #[prost(double, tag = "2")]
-    count: f64,
-    #[prost(double, tag = "3")]
-    sum: f64,
-    #[prost(sint32, tag = "4")]
-    schema: i32,
-    #[prost(message, repeated, tag = "11")]
-    positive_spans: Vec<PbSpan>,
-    #[prost(double, repeated, tag = "13")]
-    positive_counts: Vec<f64>,
-    #[prost(int64, tag = "15")]
-    time_ms: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
 struct PbSeries {
     #[prost(message, repeated, tag = "1")]
     labels: Vec<PbLabel>,
     #[prost(message, repeated, tag = "2")]
     samples: Vec<PbSample>,
     #[prost(message, repeated, tag = "4")]
-    histograms: Vec<PbHistogram>,
+    histograms: Vec<Histogram>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

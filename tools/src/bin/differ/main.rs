@@ -18,6 +18,7 @@
 //! Each seed has data of its own, three days behind those of the seed before, and expressions of its own; when they are
 //! used up, the next seed follows.
 
+mod alone;
 mod answer;
 mod ask;
 mod compare;
@@ -25,6 +26,8 @@ mod data;
 mod dice;
 mod grammar;
 mod known;
+mod odds;
+mod points;
 mod run;
 mod shrink;
 mod tally;

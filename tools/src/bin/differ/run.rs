@@ -11,7 +11,7 @@ use dozor::clock::Clock;
 use dozor::storage::view::ReadView;
 
 use crate::Options;
-use crate::answer::{Answer, Outcome};
+use crate::answer::Answer;
 use crate::ask::{Ours, Server, When};
 use crate::compare::compare;
 use crate::data::{Data, LENGTH_MS, Seen};
@@ -31,8 +31,8 @@ const ASKED_AGAIN: usize = 24;
 pub(crate) struct Sides {
     ours: Arc<Ours>,
     dozor: Option<Server>,
-    prometheus: Server,
-    tally: Tally,
+    pub(crate) prometheus: Server,
+    pub(crate) tally: Tally,
     /// Differences, by the number of the expression.
     found: Vec<(usize, Difference)>,
 }
@@ -46,25 +46,7 @@ impl Sides {
         Ok((ours, self.prometheus.ask(query, when).await?))
     }
 
-    /// Whether Prometheus's instants at the steps of a range are ours, and ours together are our range: then its range
-    /// is at odds with its own instants.
-    async fn is_torn(&mut self, query: &str, when: When, range: &Answer) -> anyhow::Result<bool> {
-        if ["start()", "end()"].iter().any(|word| query.contains(word)) {
-            return Ok(false);
-        }
-        let times = when.steps_ms();
-        let mut together = Answer { outcome: Outcome::of_no_rows(), ..range.clone() };
-        for time_ms in &times {
-            let at = When::At { time_ms: *time_ms };
-            let (ours, theirs) = self.settled(query, at).await?;
-            if compare(query, true, &ours, &theirs).is_some() || !together.append(ours) {
-                return Ok(false);
-            }
-        }
-        Ok(!times.is_empty() && compare(query, true, range, &together).is_none())
-    }
-
-    async fn settled(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
+    pub(crate) async fn settled(&mut self, query: &str, when: When) -> anyhow::Result<(Answer, Answer)> {
         let (mut ours, mut theirs) = self.both(query, when).await?;
         settle(&mut ours);
         settle(&mut theirs);
@@ -90,8 +72,7 @@ impl Sides {
             Some(Known::Perhaps) => return Ok(Verdict::Suspected(what)),
             None => {}
         }
-        if self.is_torn(&query, when, &ours).await? {
-            self.tally.torn += 1;
+        if self.is_at_odds_with_itself(&query, when, &ours, &what).await? {
             return Ok(Verdict::Alike);
         }
         for _ in 0..ASKED_AGAIN {
@@ -315,8 +296,10 @@ fn kind(found: &Difference) -> String {
 
 async fn tell(sides: &mut Sides, data: &Data, seed: u64, number: usize, found: &Difference) -> anyhow::Result<()> {
     let query = found.term.to_string();
+    // Histograms of Prometheus 3.5 are at times another query's, which it answered at once or before: now it is alone,
+    // and has thrown away what it kept.
+    sides.prometheus.collect_garbage().await?;
     if !matches!(sides.judge_small(&found.term, found.when).await?, Verdict::Different(_)) {
-        // Histograms of Prometheus 3.5 are at times another query's, when it answers several at once: now it is alone.
         sides.tally.unsteady += 1;
         return Ok(());
     }

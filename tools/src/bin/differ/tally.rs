@@ -19,6 +19,9 @@ pub(crate) struct Tally {
     pub(crate) unsteady: usize,
     /// Where Prometheus gives another answer over a range than at each of its steps.
     pub(crate) torn: usize,
+    /// Where Prometheus gives another answer for several series than for each of them alone, or another sum than that of
+    /// its points.
+    pub(crate) mixed_up: usize,
     pub(crate) known: BTreeMap<&'static str, usize>,
     /// By their kind: how often, and the first.
     pub(crate) differences: BTreeMap<String, usize>,
@@ -37,6 +40,7 @@ impl Tally {
         self.points_alike += other.points_alike;
         self.unsteady += other.unsteady;
         self.torn += other.torn;
+        self.mixed_up += other.mixed_up;
         self.left_out += other.left_out;
         for (reason, count) in other.known {
             *self.known.entry(reason).or_default() += count;
@@ -83,8 +87,8 @@ impl Display for Tally {
         )?;
         writeln!(
             out,
-            "Prometheus differs with itself on {}, and with its own instants on {}",
-            self.unsteady, self.torn
+            "Prometheus differs with itself on {}, with its own instants on {}, and with its own series alone or points on {}",
+            self.unsteady, self.torn, self.mixed_up
         )?;
         for (reason, count) in &self.known {
             writeln!(out, "known, {count}: {reason}")?;

@@ -16,17 +16,23 @@ pub(super) const RULES: &[Rule] = &[
         may_be: |case| case.asks_any(&OF_COUNTS) && case.differs_in(&["labels", "times: ours alone None", "value"]),
         is: |case| {
             let mixes = case.ours.warnings.iter().any(|text| text.contains("exponential and custom"));
-            let resets = case.asks_any(&["rate(", "increase(", "resets("]) && case.differs_in(&["value", "labels"]);
+            let resets = case.asks_any(&SEE_RESETS) && case.differs_in(&["value", "labels"]);
             case.asks_native() && (mixes || resets)
         },
     },
     Rule {
+        reason: "3.5 does not see that a bucket is gone from a counter if there is an empty one before it, and goes on in \
+                 the chunk as if there had been no reset",
+        may_be: |case| case.asks_any(&SEE_RESETS) && case.asks_native() && case.differs_in(&["value"]),
+        is: |case| case.begins(&SEE_RESETS) && !case.asks_any(&[":", "native_gauge", "-"]) && is_never_less(case),
+    },
+    Rule {
         reason: "a counter whose counts are not numbers, or below zero, starts anew where its empty buckets do, and Prometheus \
                  has more of those",
-        may_be: |case| case.asks("resets(") && case.asks_any(&["-", "*", "/"]) && case.asks_native(),
+        may_be: |case| case.asks_any(&SEE_RESETS) && case.asks_any(&["-", "*", "/"]) && case.asks_native(),
         is: |case| {
             let computed = case.asks_any(&["-native", "-mixed", " * ", " / "]);
-            case.begins(&["resets("]) && computed && case.asks(":") && case.differs_in(&["value"])
+            case.begins(&SEE_RESETS) && computed && case.asks(":") && case.differs_in(&["value"])
         },
     },
     Rule {
@@ -67,9 +73,9 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| differs_in_info_alone(case) || case.asks(":") && case.differs_in(&["labels", "times", "value"]),
     },
     Rule {
-        reason: "3.5 refuses relabelled series of the same labels even if they are not there at the same steps",
+        reason: "3.5 refuses relabelled or negated series of the same labels even if they are not there at the same steps",
         may_be: |case| case.theirs_fails("same labelset") && (!case.is_instant || case.asks(":")),
-        is: |case| case.asks_any(&["label_replace(", "label_join("]),
+        is: |case| case.asks_any(&["label_replace(", "label_join("]) || case.begins(&["-"]) && case.asks(" or "),
     },
     Rule {
         reason: "Prometheus keeps empty buckets of other samples in a histogram, which show where all become NaN",
@@ -77,41 +83,38 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.differs_in(&["value"]) && case.asks_any(&[" * ", " / "]),
     },
     Rule {
-        reason: "3.5 mixes up buckets where it adds up what idelta or irate made: counts and sums are right, and no longer \
-                 those of the buckets",
-        may_be: |case| {
-            let adds_up = case.asks_any(&["sum_over_time(", "avg_over_time("]) && case.asks_any(&["idelta(", "irate("]);
-            adds_up && case.asks_native() && case.asks(":") && case.differs_in(&["value"])
-        },
-        is: |case| case.begins(&["sum_over_time(", "avg_over_time("]) && has_the_same_counts(case),
-    },
-    Rule {
         reason: "3.5 does not stop extrapolating histograms at zero, which gauges and what is computed run into",
         may_be: |case| case.asks_any(&["rate(", "increase("]) && (case.asks("native_gauge") || case.asks(":")),
-        is: |case| case.begins(&["rate(", "increase("]) && is_scaled_up(case),
+        is: |case| case.begins(&["rate(", "increase("]) && (is_scaled_up(case) || is_less_of_several(case)),
     },
     Rule {
         reason: "3.14 adds histograms up with compensated sums: where the last digits are written, rounded or all that is \
                  left, that shows",
         may_be: |case| {
-            let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values"]) || case.asks_any(&ROUNDS);
-            shows && case.asks_any(&["avg", "sum"]) && case.asks_native()
+            let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values", "ts_of_m", "changes("]);
+            (shows || case.asks_any(&ROUNDS) || case.asks_any(&SEE_RESETS))
+                && case.asks_any(&["avg", "sum"])
+                && case.asks_native()
         },
-        is: |case| case.differs_in(&["labels", "value", "times"]),
+        is: |case| {
+            let is_reset = case.begins(&SEE_RESETS) && case.asks(":") && case.differs_in(&["value"]);
+            is_reset || !case.begins(&SEE_RESETS) && case.differs_in(&["labels", "value", "times"])
+        },
     },
     Rule {
         reason: "the C library's powers, sines and the like differ from Go's in the last bits: what is written with all digits, \
                  rounded, compared, or a sine of something large, shows that",
         may_be: |case| {
-            let shows = case.asks_any(&[" % ", "count_values", "changes(", "resets("])
-                || case.asks_any(&ROUNDS)
-                || case.asks_any(&COMPARES);
-            let inexact: usize = INEXACT.iter().map(|part| case.query.matches(part).count()).sum();
-            let tells = case.differs_in(&["warnings: ours alone: PromQL warning: quantile value should be", RATIO]);
+            let tells = case.differs_in(&[QUANTILE, RATIO]);
+            let shows = shows_last_bits(case) || case.asks_any(&SEE_RESETS) || case.asks_any(&FITS_LINES);
             let by_value = case.differs_in(&["value", "labels", "times"]);
+            let inexact = inexact(case);
             (by_value || tells) && (inexact > 1 || inexact > 0 && (shows || tells))
         },
-        is: |_| true,
+        is: |case| {
+            let in_window = case.asks(":") && (case.begins(&SEE_RESETS) || case.begins(&FITS_LINES));
+            inexact(case) > 1 || shows_last_bits(case) || in_window || case.differs_in(&[QUANTILE, RATIO])
+        },
     },
     Rule {
         reason: "3.14 takes a histogram times a negative number for a gauge",
@@ -152,17 +155,13 @@ pub(super) const RULES: &[Rule] = &[
             let of_steps = !case.is_instant || case.asks(":");
             of_steps && case.asks_any(&TAKES_ONE) && case.asks_any(&["vector(", "@"])
         },
-        is: |case| {
-            let last = arguments(case.query).pop().unwrap_or_default();
-            let within = case.asks(":") && case.asks_any(&["vector(1))", "@ "]);
-            within || case.begins(&TAKES_ONE) && (last.starts_with("vector(") || last.contains("@ "))
-        },
+        is: |case| calls(case.query, &TAKES_ONE).any(is_of_the_same_with_another_parameter),
     },
     Rule {
         reason: "of the parameters of several steps that are out of range, each version tells others",
         may_be: |case| {
             let of_steps = !case.is_instant || case.asks(":");
-            of_steps && case.differs_in(&["warnings: ours alone: PromQL warning: quantile value should be", RATIO])
+            of_steps && case.differs_in(&[QUANTILE, RATIO])
         },
         is: |case| case.ours.warnings.len() == case.theirs.warnings.len() || case.asks("quantile"),
     },
@@ -187,8 +186,24 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.begins(&CHOOSE) && has_the_same_values(case),
     },
     Rule {
-        reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, if the subquery happens to start at the query's",
-        may_be: |case| case.asks(":") && case.asks("@") && case.asks("offset"),
+        reason: "a variance over series depends on the order of adding, and count_values writes all digits: Prometheus has what \
+                 limitk and its like choose in a heap, and series over several steps in a hash table",
+        may_be: |case| {
+            let reorders = case.asks_any(&CHOOSE) || case.asks(":") || !case.is_instant;
+            reorders
+                && case.asks("count_values")
+                && case.asks_any(&["stddev", "stdvar"])
+                && case.differs_in(&["labels"])
+        },
+        is: |case| case.begins(&["count_values"]) && has_nearly_the_same_labels(case),
+    },
+    Rule {
+        reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, or @ o, if the subquery happens to start at the \
+                 query's",
+        may_be: |case| {
+            let is_twice_shifted = case.asks("offset") || case.query.matches('@').count() > 1;
+            case.asks(":") && case.asks("@") && is_twice_shifted
+        },
         is: |case| is_shifted_subquery_of_fixed(case.query),
     },
     Rule {
@@ -201,12 +216,24 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 const OF_COUNTS: [&str; 3] = ["histogram_count(", "histogram_sum(", "histogram_avg("];
+const SEE_RESETS: [&str; 4] = ["rate(", "irate(", "increase(", "resets("];
 const TAKES_ONE: [&str; 5] = ["quantile", "limitk", "limit_ratio", "topk", "bottomk"];
 const ROUNDS: [&str; 10] =
     ["floor(", "ceil(", "round(", "minute(", "hour(", "day_of", "days_in", "month(", "year(", "sgn("];
 const COMPARES: [&str; 6] = [" == ", " != ", " < ", " > ", " <= ", " >= "];
 const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
+const FITS_LINES: [&str; 2] = ["deriv(", "predict_linear("];
+const QUANTILE: &str = "warnings: ours alone: PromQL warning: quantile value should be";
 const RATIO: &str = "warnings: ours alone: PromQL warning: ratio value should be";
+
+/// How many parts of a question the C library and Go have otherwise.
+fn inexact(case: &Case<'_>) -> usize {
+    INEXACT.iter().map(|part| case.query.matches(part).count()).sum()
+}
+
+fn shows_last_bits(case: &Case<'_>) -> bool {
+    case.asks_any(&[" % ", "count_values", "changes("]) || case.asks_any(&ROUNDS) || case.asks_any(&COMPARES)
+}
 
 /// What a call is given, as it is written.
 pub(super) fn arguments(query: &str) -> Vec<String> {
@@ -227,6 +254,31 @@ pub(super) fn arguments(query: &str) -> Vec<String> {
     found
 }
 
+/// The calls of these, each with all that it is given.
+fn calls<'q>(query: &'q str, names: &'q [&'q str]) -> impl Iterator<Item = &'q str> {
+    names.iter().flat_map(|name| query.match_indices(name)).filter_map(|(at, name)| {
+        let call = &query[at..];
+        if !call[name.len()..].starts_with([' ', '(']) {
+            return None;
+        }
+        let grouping = call[name.len()..].trim_start().starts_with(['b', 'w']);
+        let ends = call.match_indices(')').filter(|(end, _)| {
+            let inside = &call[..=*end];
+            inside.matches('(').count() == inside.matches(')').count()
+        });
+        let (end, _) = ends.take(1 + usize::from(grouping)).last()?;
+        Some(&call[..=end])
+    })
+}
+
+/// Whether an aggregation is of what no step changes, and its parameter is of what one may.
+pub(super) fn is_of_the_same_with_another_parameter(call: &str) -> bool {
+    let given = arguments(call);
+    let (Some(parameter), Some(last)) = (given.first(), given.last()) else { return false };
+    let parameter = parameter.rsplit_once(") (").map_or(parameter.as_str(), |(_, parameter)| parameter);
+    parameter.contains('(') && (last.starts_with("vector(") || last.contains("@ "))
+}
+
 fn contradicts(case: &Case<'_>) -> bool {
     case.ours.warnings.iter().any(|text| text.contains("conflicting counter resets"))
 }
@@ -243,6 +295,21 @@ fn has_the_same_values(case: &Case<'_>) -> bool {
     if case.begins(&["limitk"]) { ours.len() == theirs.len() } else { ours == theirs }
 }
 
+/// Whether the rows have the same labels, if numbers need to be the same to nine digits only.
+fn has_nearly_the_same_labels(case: &Case<'_>) -> bool {
+    let rounded = |rows: &[Row]| {
+        let short =
+            |value: &String| value.parse::<f64>().map_or_else(|_| value.clone(), |value| format!("{value:.8e}"));
+        let of_row =
+            |row: &Row| row.labels.iter().map(|(name, value)| (name.clone(), short(value))).collect::<Vec<_>>();
+        let mut all: Vec<_> = rows.iter().map(of_row).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    rounded(case.our_rows()) == rounded(case.their_rows())
+}
+
 /// Whether the rows are the same but for the labels that only the info series have.
 fn differs_in_info_alone(case: &Case<'_>) -> bool {
     let bare = |rows: &[Row]| {
@@ -255,22 +322,6 @@ fn differs_in_info_alone(case: &Case<'_>) -> bool {
     bare(case.our_rows()) == bare(case.their_rows())
 }
 
-/// Whether all histograms have the same counts and sums, whatever their buckets.
-fn has_the_same_counts(case: &Case<'_>) -> bool {
-    let same = |mine: f64, other: f64| (mine - other).abs() <= other.abs() * 1e-9;
-    case.our_rows().iter().all(|ours| {
-        let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
-        theirs.is_some_and(|theirs| {
-            ours.points.iter().zip(&theirs.points).all(|pair| match (&pair.0.1, &pair.1.1) {
-                (Point::Histogram { count, sum, .. }, Point::Histogram { count: their_count, sum: their_sum, .. }) => {
-                    same(*count, *their_count) && same(*sum, *their_sum)
-                }
-                _ => false,
-            })
-        })
-    })
-}
-
 /// Whether all histograms are theirs made smaller, each by one factor.
 fn is_scaled_up(case: &Case<'_>) -> bool {
     case.our_rows().iter().all(|ours| {
@@ -279,6 +330,37 @@ fn is_scaled_up(case: &Case<'_>) -> bool {
             ours.points.iter().zip(&theirs.points).all(|pair| is_point_scaled_up(&pair.0.1, &pair.1.1))
         })
     })
+}
+
+/// Whether all numbers and counts are theirs or more, as they are where more resets are seen.
+fn is_never_less(case: &Case<'_>) -> bool {
+    case.our_rows().iter().all(|ours| {
+        let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
+        theirs.is_some_and(|theirs| {
+            ours.points.iter().zip(&theirs.points).all(|pair| match (&pair.0.1, &pair.1.1) {
+                (Point::Histogram { count, .. }, Point::Histogram { count: their_count, .. }) => count >= their_count,
+                (Point::Number(ours), Point::Number(theirs)) => ours >= theirs,
+                _ => false,
+            })
+        })
+    })
+}
+
+/// Whether it is an increase of increases, of which some are theirs made smaller, so that together they are less.
+fn is_less_of_several(case: &Case<'_>) -> bool {
+    let parts = case.query.matches("rate(").count() + case.query.matches("increase(").count();
+    parts > 1
+        && case.our_rows().iter().all(|ours| {
+            let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
+            theirs.is_some_and(|theirs| {
+                ours.points.iter().zip(&theirs.points).all(|pair| match (&pair.0.1, &pair.1.1) {
+                    (Point::Histogram { count, .. }, Point::Histogram { count: their_count, .. }) => {
+                        *count <= their_count * (1.0 + 1e-9)
+                    }
+                    (ours, theirs) => ours.to_string() == theirs.to_string(),
+                })
+            })
+        })
 }
 
 fn is_point_scaled_up(ours: &Point, theirs: &Point) -> bool {
@@ -306,13 +388,14 @@ pub(super) fn names_a_label_twice(query: &str) -> bool {
     })
 }
 
-/// Whether a subquery has an offset of its own, and an `@` within.
+/// Whether a subquery has an offset or `@` of its own, and an `@` within.
 pub(super) fn is_shifted_subquery_of_fixed(query: &str) -> bool {
     query.match_indices(')').any(|(at, _)| {
         let behind = &query[at + 1..];
         let Some((window, modifiers)) = behind.strip_prefix('[').and_then(|behind| behind.split_once(']')) else {
             return false;
         };
-        window.contains(':') && modifiers.trim_start().starts_with("offset") && query[..at].contains('@')
+        let is_shifted = ["offset", "@"].iter().any(|word| modifiers.trim_start().starts_with(word));
+        window.contains(':') && is_shifted && query[..at].contains('@')
     })
 }

@@ -1,4 +1,6 @@
-use super::rules::{arguments, is_shifted_subquery_of_fixed, names_a_label_twice};
+use super::rules::{
+    arguments, is_of_the_same_with_another_parameter, is_shifted_subquery_of_fixed, names_a_label_twice,
+};
 use super::{Case, Known, Rules, is_new, known, same_remark};
 use crate::answer::Answer;
 
@@ -40,6 +42,16 @@ fn arguments_are_parted_where_no_parenthesis_is_open() {
 }
 
 #[test]
+fn a_parameter_may_be_asked_for_once_only_if_it_could_change_and_the_rest_could_not() {
+    let may_be = is_of_the_same_with_another_parameter;
+    assert!(may_be("limitk (scalar(up), vector(1))"));
+    assert!(may_be("topk by (job) (time(), up @ 5)"));
+    assert!(!may_be("limitk (3, vector(1))"), "the parameter is the same at all steps");
+    assert!(!may_be("topk by (job) (3, up @ 5)"), "the parameter is the same at all steps");
+    assert!(!may_be("limitk (scalar(up), up)"), "what is aggregated is another at each step");
+}
+
+#[test]
 fn a_label_is_named_twice_within_one_selector_only() {
     assert!(names_a_label_twice("absent(up{job!=\"a\", job=\"b\"})"));
     assert!(!names_a_label_twice("absent(up{job=\"a\"} + up{job=\"b\"})"));
@@ -48,6 +60,8 @@ fn a_label_is_named_twice_within_one_selector_only() {
 
 #[test]
 fn a_shifted_subquery_has_the_offset_itself() {
+    assert!(is_shifted_subquery_of_fixed("rate((up @ 5)[1m:5s] @ 9)"));
+    assert!(!is_shifted_subquery_of_fixed("rate((up)[1m:5s] @ 9)"));
     assert!(is_shifted_subquery_of_fixed("rate((up @ 5)[1m:5s] offset 1m)"));
     assert!(!is_shifted_subquery_of_fixed("rate((up @ 5 offset 1m)[1m:5s])"));
     assert!(!is_shifted_subquery_of_fixed("rate((up)[1m:5s] offset 1m)"));
