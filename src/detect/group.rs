@@ -14,6 +14,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::measure::{Sum, Sums};
 use super::series::{Feed, LOOKBACK_MS, Series, Standing, Stretch};
 use super::signal::{Shape, Signal};
 use crate::model::Labels;
@@ -38,11 +39,12 @@ pub(crate) enum Message {
 /// One worker's share of one closed bucket.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Partial {
-    /// (upper bound, sum), sorted by bound; one with bound 0 for shapes without bounds.
-    pub sums: Vec<(f64, f64)>,
+    pub sums: Sums,
     /// Living series, and those of them that reported beyond the bucket's end.
     pub live: u32,
     pub reported: u32,
+    /// Of the reporting, those that had a sample in the bucket itself.
+    pub fresh: u32,
     /// Series that count from this bucket on, and their absence before it.
     pub joined: u32,
     /// Usual volume of the living, of the reporting, and of those that left at this bucket.
@@ -65,10 +67,11 @@ impl Partial {
 /// that it does not depend on when that is.
 #[derive(Clone, Debug, Default)]
 struct OpenBucket {
-    /// By lane.
-    sums: Vec<f64>,
+    /// By lane: the amount, and the series that reported beyond its end.
+    sums: Vec<(f64, u32)>,
     /// Series that reported beyond its end, their usual volume then, and the longest of their intervals.
     reported: u32,
+    fresh: u32,
     volume: f64,
     interval_ms: i64,
 }
@@ -82,8 +85,8 @@ pub(crate) struct Group {
     members: Vec<u32>,
     /// Members before this one do not hold the next bucket open.
     checked: usize,
-    /// Upper bounds of the lanes.
-    bounds: Vec<f64>,
+    /// Operand and upper bound of the lanes.
+    lanes: Vec<(u16, f64)>,
     /// Buckets before this one can be opened no more.
     closed_before: i64,
     /// The next bucket to close, and the sums of it and those behind it, by lane.
@@ -103,7 +106,7 @@ impl Group {
             labels,
             members: Vec::new(),
             checked: 0,
-            bounds: Vec::new(),
+            lanes: Vec::new(),
             closed_before: i64::MIN,
             next: 0,
             open: VecDeque::new(),
@@ -113,11 +116,11 @@ impl Group {
         }
     }
 
-    /// The lane of an upper bound, a new one if need be.
-    pub(crate) fn lane_of(&mut self, bound: f64) -> u32 {
-        let lane = self.bounds.iter().position(|&known| known == bound).unwrap_or_else(|| {
-            self.bounds.push(bound);
-            self.bounds.len() - 1
+    /// The lane of an operand's upper bound, a new one if need be.
+    pub(crate) fn lane_of(&mut self, operand: u16, bound: f64) -> u32 {
+        let lane = self.lanes.iter().position(|&known| known == (operand, bound)).unwrap_or_else(|| {
+            self.lanes.push((operand, bound));
+            self.lanes.len() - 1
         });
         u32::try_from(lane).expect("a group has fewer lanes than 32 bits count")
     }
@@ -172,11 +175,16 @@ impl Group {
                 Shape::Gauge => stretch.from_value,
                 Shape::Sum { .. } | Shape::Quantile { .. } => share(signal, bucket, stretch),
             };
-            let is_passed = signal.end_ms(bucket) <= stretch.to_ms;
+            let end_ms = signal.end_ms(bucket);
+            let is_passed = end_ms <= stretch.to_ms;
+            let is_fresh = stretch.to_ms == end_ms || stretch.from_ms > end_ms - signal.bucket_ms;
             let open = self.open_bucket(bucket);
-            open.sums[feed.lane as usize] += amount;
+            let sum = &mut open.sums[feed.lane as usize];
+            sum.0 += amount;
             if is_passed {
+                sum.1 += 1;
                 open.reported += 1;
+                open.fresh += u32::from(is_fresh);
                 open.volume += of.volume;
                 open.interval_ms = open.interval_ms.max(of.interval_ms);
             }
@@ -190,8 +198,8 @@ impl Group {
             self.open.resize_with(index + 1, OpenBucket::default);
         }
         let open = &mut self.open[index];
-        if open.sums.len() < self.bounds.len() {
-            open.sums.resize(self.bounds.len(), 0.0);
+        if open.sums.len() < self.lanes.len() {
+            open.sums.resize(self.lanes.len(), (0.0, 0));
         }
         open
     }
@@ -248,10 +256,11 @@ impl Group {
     fn take_next(&mut self, group: u32, signal: &Signal, series: &mut [Series]) -> Partial {
         let end_ms = signal.end_ms(self.next);
         let mut open = self.open.pop_front().unwrap_or_default();
-        open.sums.resize(self.bounds.len(), 0.0);
+        open.sums.resize(self.lanes.len(), (0.0, 0));
         let mut partial = Partial {
             live: open.reported,
             reported: open.reported,
+            fresh: open.fresh,
             live_volume: open.volume,
             reported_volume: open.volume,
             interval_ms: open.interval_ms,
@@ -268,8 +277,9 @@ impl Group {
             }
             stays
         });
-        partial.sums = self.bounds.iter().copied().zip(open.sums).collect();
-        partial.sums.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let lanes = self.lanes.iter().zip(open.sums);
+        let sum = |(&(operand, bound), (amount, count))| Sum { operand, bound, amount, count: f64::from(count) };
+        partial.sums = Sums::of(lanes.map(sum).collect());
         self.next += 1;
         (self.closed_before, self.checked) = (self.next, 0);
         partial

@@ -16,13 +16,12 @@ use std::sync::Arc;
 use super::Watch;
 use super::baseline::{Scale, Seen};
 use super::group::{Message, Partial};
+use super::measure::{Observed, Sums};
 use super::model::{Bucket, Change, Model};
-use super::series::VALUE_MAX;
 use super::shared::{Metrics, Shared};
-use super::signal::{Shape, Signal};
+use super::signal::Signal;
 use super::transition::{Firing, Kind, Transition};
 use crate::model::Labels;
-use crate::query::bucket_quantile;
 
 /// Share of the living series that must have reported for a bucket to be judged.
 pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
@@ -46,8 +45,8 @@ pub(crate) struct Judged {
     pub model: Model,
     /// The last bucket that was judged or passed over.
     pub closed: Option<i64>,
-    /// Sums of the latest buckets, at most a window of them, by upper bound.
-    pub window: Vec<Vec<(f64, f64)>>,
+    /// Sums of the latest buckets, at most a window of them.
+    pub window: Vec<Sums>,
     /// The next bucket that each feeding worker will tell.
     feeders: Vec<(usize, i64)>,
     partials: BTreeMap<i64, Partial>,
@@ -100,7 +99,7 @@ impl Judge {
                     watch: group.watch,
                     labels: group.labels.clone(),
                     direction: incident.direction,
-                    value: group.value(signal),
+                    value: signal.value(&group.window),
                     expected: group.expected(signal),
                     onset_ms: incident.onset_ms,
                     fired_ms: incident.fired_ms,
@@ -164,10 +163,7 @@ impl Judge {
 }
 
 fn scale_of(signal: &Signal) -> Scale {
-    match signal.shape {
-        Shape::Sum { .. } => Scale::Count,
-        Shape::Quantile { .. } | Shape::Gauge => Scale::Log,
-    }
+    if signal.is_count() { Scale::Count } else { Scale::Log }
 }
 
 impl Judged {
@@ -248,24 +244,24 @@ impl Judged {
         if partial.live == 0 || f64::from(partial.reported) < REPORTED_SHARE_MIN * f64::from(partial.live) {
             return None;
         }
-        match watch.signal.shape {
-            Shape::Sum { .. } => {
+        if watch.signal.needs_all_series() && partial.reported < partial.live {
+            return None;
+        }
+        match watch.signal.observed(std::slice::from_ref(&partial.sums)) {
+            Observed::Count { events, exposure } => {
                 let share = if partial.reported == partial.live || partial.live_volume <= 0.0 {
-                    1.0
+                    exposure
                 } else {
-                    partial.reported_volume / partial.live_volume
+                    exposure * partial.reported_volume / partial.live_volume
                 };
-                (share > 0.0).then_some(Seen { value: total(&partial.sums), share })
+                (share > 0.0).then_some(Seen { value: events, share })
             }
-            Shape::Quantile { quantile } => {
-                let in_window: f64 = self.window.iter().map(|sums| total(sums)).sum();
-                let value = bucket_quantile(quantile, &mut partial.sums.clone());
-                (value.abs() <= VALUE_MAX && in_window >= watch.options.min_volume)
-                    .then_some(Seen { value, share: 1.0 })
+            Observed::Value(value) => {
+                let observations = watch.signal.observations(&self.window);
+                let is_enough = observations.is_none_or(|count| count >= watch.options.min_volume);
+                is_enough.then_some(Seen { value, share: 1.0 })
             }
-            Shape::Gauge => {
-                (partial.reported == partial.live).then_some(Seen { value: total(&partial.sums), share: 1.0 })
-            }
+            Observed::Nothing => None,
         }
     }
 
@@ -279,7 +275,7 @@ impl Judged {
             labels: self.labels.clone(),
             kind,
             direction: incident.direction,
-            value: self.value(&watch.signal),
+            value: watch.signal.value(&self.window),
             expected: self.expected(&watch.signal),
             onset_ms: incident.onset_ms,
             fired_ms: incident.fired_ms,
@@ -287,33 +283,17 @@ impl Judged {
         }
     }
 
-    /// The windowed value, as the expression says it.
-    pub(crate) fn value(&self, signal: &Signal) -> f64 {
-        match signal.shape {
-            Shape::Sum { per_second } => {
-                let sum: f64 = self.window.iter().map(|sums| total(sums)).sum();
-                if per_second { sum * 1000.0 / signal.window_ms() as f64 } else { sum }
-            }
-            Shape::Quantile { quantile } => bucket_quantile(quantile, &mut merged(&self.window)),
-            Shape::Gauge => self.window.last().map_or(f64::NAN, |sums| total(sums)),
-        }
-    }
-
     fn expected(&self, signal: &Signal) -> f64 {
-        let expected = self.model.expected();
-        match signal.shape {
-            Shape::Sum { per_second: true } => expected * 1000.0 / signal.bucket_ms as f64,
-            Shape::Sum { per_second: false } => expected * signal.window_buckets as f64,
-            Shape::Quantile { .. } | Shape::Gauge => expected,
-        }
+        signal.expected(self.model.expected(), 1.0, 1)
     }
 }
 
 impl Partial {
     fn merge(&mut self, other: Partial) {
-        self.sums = merged(&[std::mem::take(&mut self.sums), other.sums]);
+        self.sums.merge(&other.sums);
         self.live += other.live;
         self.reported += other.reported;
+        self.fresh += other.fresh;
         self.joined += other.joined;
         self.left += other.left;
         self.live_volume += other.live_volume;
@@ -321,23 +301,4 @@ impl Partial {
         self.left_volume += other.left_volume;
         self.interval_ms = self.interval_ms.max(other.interval_ms);
     }
-}
-
-/// The count of the highest bound: all observations of a histogram, or the one sum there is.
-fn total(sums: &[(f64, f64)]) -> f64 {
-    sums.last().map_or(0.0, |sum| sum.1)
-}
-
-/// Sums by bound, sorted by bound.
-fn merged(parts: &[Vec<(f64, f64)>]) -> Vec<(f64, f64)> {
-    let mut all: Vec<(f64, f64)> = parts.iter().flatten().copied().collect();
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    all.dedup_by(|next, kept| {
-        let is_same = next.0 == kept.0;
-        if is_same {
-            kept.1 += next.1;
-        }
-        is_same
-    });
-    all
 }

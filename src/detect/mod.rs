@@ -43,6 +43,7 @@ mod cusum;
 mod event_time;
 mod group;
 mod judge;
+mod measure;
 mod model;
 #[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the judge takes it over next"))]
 mod season;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 
 use super::judge::{Judge, Judged};
+use super::measure::Sums;
 use super::model::Model;
 use crate::model::Labels;
 
@@ -54,8 +55,7 @@ struct SavedGroup {
     labels: Vec<(String, String)>,
     model: Model,
     closed: Option<i64>,
-    /// Upper bounds as bits, for JSON has no infinity.
-    window: Vec<Vec<(u64, f64)>>,
+    window: Vec<Sums>,
 }
 
 impl Judge {
@@ -94,25 +94,19 @@ impl Judge {
             };
             let index = self.group_of(watch, &labels);
             let group = &mut self.groups[index];
-            (group.model, group.closed) = (saved.model, saved.closed);
-            group.window = saved
-                .window
-                .into_iter()
-                .map(|sums| sums.into_iter().map(|(bound, sum)| (f64::from_bits(bound), sum)).collect())
-                .collect();
+            (group.model, group.closed, group.window) = (saved.model, saved.closed, saved.window);
             restored.groups += 1;
         }
         Ok(restored)
     }
 
     fn saved(&self, group: &Judged) -> SavedGroup {
-        let window = group.window.iter().map(|sums| sums.iter().map(|&(bound, sum)| (bound.to_bits(), sum)).collect());
         SavedGroup {
             watch: self.watches[group.watch].identity.clone(),
             labels: group.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             model: group.model.clone(),
             closed: group.closed,
-            window: window.collect(),
+            window: group.window.clone(),
         }
     }
 }

@@ -212,7 +212,7 @@ impl Worker {
                 group
             }
         };
-        Some(Feed { group, lane: self.groups[group as usize].lane_of(bound), is_member: false })
+        Some(Feed { group, lane: self.groups[group as usize].lane_of(0, bound), is_member: false })
     }
 
     fn feed(&mut self, index: u32, row: &TapRow) -> Fed {

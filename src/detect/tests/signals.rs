@@ -84,7 +84,7 @@ fn window_of(expression: &str, series: &[Arc<Labels>], rows: &[Row]) -> (Option<
     workers[0].handle(&batch(series, rows, true));
     judge.poll();
     let group = judge.groups.first();
-    let value = group.map_or(f64::NAN, |group| group.value(&signal));
+    let value = group.map_or(f64::NAN, |group| signal.value(&group.window));
     (group.and_then(|group| group.closed).map(|closed| signal.end_ms(closed)), value)
 }
 
