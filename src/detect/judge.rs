@@ -14,13 +14,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Watch;
-use super::baseline::{Scale, Seen};
+use super::alarm::{Change, Incident};
 use super::group::{Message, Partial};
 use super::measure::{Observed, Sums};
-use super::model::{Bucket, Change, Model};
+use super::model::{Closed, Model};
 use super::shared::{Metrics, Shared};
 use super::signal::Signal;
+use super::stride::Stride;
 use super::transition::{Firing, Kind, Transition};
+use super::tuning::{Tunings, is_ratio};
 use crate::model::Labels;
 
 /// Share of the living series that must have reported for a bucket to be judged.
@@ -29,6 +31,8 @@ pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
 /// Merges, judges, remembers.
 pub struct Judge {
     pub(crate) watches: Arc<[Watch]>,
+    /// Of each watch.
+    tunings: Vec<Tunings>,
     shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
@@ -57,7 +61,8 @@ impl Judge {
     pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         let of_worker = shared.queues.iter().map(|_| HashMap::new()).collect();
-        Judge { watches, shared, by_labels, groups: Vec::new(), of_worker, waiting: Vec::new() }
+        let tunings = watches.iter().map(|watch| Tunings::new(&watch.signal, &watch.options, false)).collect();
+        Judge { watches, tunings, shared, by_labels, groups: Vec::new(), of_worker, waiting: Vec::new() }
     }
 
     /// Takes in what the workers have sent, judges the buckets that are complete, and returns what began or ended,
@@ -76,9 +81,9 @@ impl Judge {
         let waiting = std::mem::take(&mut self.waiting);
         for index in waiting {
             let group = &mut self.groups[index];
-            let watch = &self.watches[group.watch];
+            let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
             while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
-                transitions.extend(group.judge(bucket, &partial, watch, &shared.metrics));
+                transitions.extend(group.judge(bucket, &partial, watch, tunings, &shared.metrics));
             }
             group.is_waiting = !group.partials.is_empty();
             if group.is_waiting {
@@ -90,22 +95,8 @@ impl Judge {
 
     /// The alerts that fire now.
     pub fn firing(&self) -> Vec<Firing> {
-        self.groups
-            .iter()
-            .filter_map(|group| {
-                let incident = group.model.firing()?;
-                let signal = &self.watches[group.watch].signal;
-                Some(Firing {
-                    watch: group.watch,
-                    labels: group.labels.clone(),
-                    direction: incident.direction,
-                    value: signal.value(&group.window),
-                    expected: group.expected(signal),
-                    onset_ms: incident.onset_ms,
-                    fired_ms: incident.fired_ms,
-                })
-            })
-            .collect()
+        let of_group = |group: &Judged| group.firing(&self.watches);
+        self.groups.iter().flat_map(of_group).collect()
     }
 
     /// Counters of all workers, and the queues.
@@ -149,7 +140,7 @@ impl Judge {
         self.groups.push(Judged {
             watch,
             labels: labels.clone(),
-            model: Model::new(scale_of(&self.watches[watch].signal)),
+            model: Model::new(self.tunings[watch].is_of_counts(), Stride::new()),
             closed: None,
             window: Vec::new(),
             feeders: Vec::new(),
@@ -160,10 +151,6 @@ impl Judge {
         Metrics::add(&self.shared.metrics.groups, 1);
         index
     }
-}
-
-fn scale_of(signal: &Signal) -> Scale {
-    if signal.is_count() { Scale::Count } else { Scale::Log }
 }
 
 impl Judged {
@@ -195,7 +182,14 @@ impl Judged {
         self.partials.pop_first()
     }
 
-    fn judge(&mut self, bucket: i64, partial: &Partial, watch: &Watch, metrics: &Metrics) -> Option<Transition> {
+    fn judge(
+        &mut self,
+        bucket: i64,
+        partial: &Partial,
+        watch: &Watch,
+        tunings: &mut Tunings,
+        metrics: &Metrics,
+    ) -> Vec<Transition> {
         let signal = &watch.signal;
         if self.closed.is_some_and(|closed| bucket > closed + 1) {
             self.window.clear();
@@ -207,20 +201,22 @@ impl Judged {
         self.window.push(partial.sums.clone());
         Metrics::add(&metrics.buckets_closed, 1);
         self.follow_sources(partial);
-        let Some(seen) = self.seen(partial, watch) else {
-            Metrics::add(&metrics.buckets_unknown, 1);
-            return None;
-        };
-        let at_ms = signal.end_ms(bucket);
-        let bucket = Bucket {
-            seen,
-            end_ms: at_ms,
-            bucket_ms: signal.bucket_ms,
-            window_buckets: signal.window_buckets,
+        let observed = self.observed(partial, watch);
+        Metrics::add(&metrics.buckets_unknown, usize::from(observed.is_none()));
+        let closed = Closed {
+            index: bucket,
+            judged: observed.map(|observed| (&partial.sums, observed)),
+            share: share_of(partial, signal),
             interval_ms: partial.interval_ms,
+            zone_offset_ms: 0,
+            calendar_tolerance: 0.0,
         };
-        let change = self.model.observe(bucket, &watch.options)?;
-        Some(self.transition(change, at_ms, watch))
+        let outcome = self.model.observe(&closed, signal, &watch.options, tunings);
+        if outcome.is_anew {
+            tracing::info!(labels = %self.labels, watch = watch.identity, "its series report at another interval: its season is learned anew");
+        }
+        let at_ms = signal.end_ms(bucket);
+        outcome.changes.into_iter().map(|change| self.transition(change, at_ms, watch)).collect()
     }
 
     fn follow_sources(&mut self, partial: &Partial) {
@@ -239,30 +235,22 @@ impl Judged {
         }
     }
 
-    /// What the model is to see of the bucket; none when it cannot be judged.
-    fn seen(&self, partial: &Partial, watch: &Watch) -> Option<Seen> {
+    /// What the bucket has; none when it cannot be judged.
+    fn observed(&self, partial: &Partial, watch: &Watch) -> Option<Observed> {
         if partial.live == 0 || f64::from(partial.reported) < REPORTED_SHARE_MIN * f64::from(partial.live) {
             return None;
         }
         if watch.signal.needs_all_series() && partial.reported < partial.live {
             return None;
         }
-        match watch.signal.observed(std::slice::from_ref(&partial.sums)) {
-            Observed::Count { events, exposure } => {
-                let share = if partial.reported == partial.live || partial.live_volume <= 0.0 {
-                    exposure
-                } else {
-                    exposure * partial.reported_volume / partial.live_volume
-                };
-                (share > 0.0).then_some(Seen { value: events, share })
-            }
-            Observed::Value(value) => {
-                let observations = watch.signal.observations(&self.window);
-                let is_enough = observations.is_none_or(|count| count >= watch.options.min_volume);
-                is_enough.then_some(Seen { value, share: 1.0 })
-            }
-            Observed::Nothing => None,
-        }
+        let observed = watch.signal.observed(std::slice::from_ref(&partial.sums));
+        let observations = watch.signal.observations(&self.window);
+        let is_enough = match observed {
+            Observed::Count { .. } => share_of(partial, &watch.signal) > 0.0,
+            Observed::Value(_) => observations.is_none_or(|count| count >= watch.options.min_volume),
+            Observed::Nothing => false,
+        };
+        is_enough.then_some(observed)
     }
 
     fn transition(&self, change: Change, at_ms: i64, watch: &Watch) -> Transition {
@@ -283,8 +271,32 @@ impl Judged {
         }
     }
 
+    fn firing(&self, watches: &[Watch]) -> Vec<Firing> {
+        let signal = &watches[self.watch].signal;
+        let of_incident = |incident: Incident| Firing {
+            watch: self.watch,
+            labels: self.labels.clone(),
+            direction: incident.direction,
+            value: signal.value(&self.window),
+            expected: self.expected(signal),
+            onset_ms: incident.onset_ms,
+            fired_ms: incident.fired_ms,
+        };
+        self.model.firing().map(of_incident).collect()
+    }
+
     fn expected(&self, signal: &Signal) -> f64 {
-        signal.expected(self.model.expected(), 1.0, 1)
+        let outlook = self.model.outlook();
+        outlook.expected.map_or(f64::NAN, |expected| signal.expected(expected, outlook.exposure, outlook.buckets))
+    }
+}
+
+/// Share of the usual volume that reported. Of a ratio both parts are missing alike.
+fn share_of(partial: &Partial, signal: &Signal) -> f64 {
+    if partial.reported == partial.live || partial.live_volume <= 0.0 || is_ratio(signal) {
+        1.0
+    } else {
+        partial.reported_volume / partial.live_volume
     }
 }
 

@@ -38,6 +38,7 @@
 //! Deliberately absent: seasons. The level follows the shop's day with a half-life of twenty minutes and no memory of
 //! yesterday.
 
+mod alarm;
 mod baseline;
 mod cusum;
 mod event_time;
@@ -45,22 +46,29 @@ mod group;
 mod judge;
 mod measure;
 mod model;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the judge takes it over next"))]
+mod options;
+#[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
 mod season;
+mod seasonal;
 mod series;
 mod shared;
 mod signal;
+mod sources;
 mod state;
+mod stride;
 mod transition;
+mod tuning;
 mod worker;
+mod young;
 
 use std::sync::Arc;
 
 pub use judge::Judge;
-pub use model::{Directions, ModelOptions};
+pub use options::{Directions, ModelOptions, SignalClass};
 pub use shared::{Metrics, Shared};
 pub use signal::{Signal, SignalError};
 pub use state::{Restored, StateError};
+pub(crate) use tuning::class_of;
 pub use transition::{Direction, Firing, Kind, Transition};
 pub use worker::Worker;
 

@@ -21,7 +21,7 @@ use super::options::ModelOptions;
 use super::seasonal::{Outlook, Seasonal};
 use super::signal::Signal;
 use super::stride::Stride;
-use super::tuning::Tunings;
+use super::tuning::{Tunings, is_ratio};
 use super::young::{Glance, Young};
 
 /// Buckets over which the usual exposure is a mean.
@@ -86,7 +86,7 @@ impl Model {
     /// What the model that decides expects.
     pub(crate) fn outlook(&self) -> Outlook {
         match (&self.young, &self.season) {
-            (Some(young), _) => Outlook::of_bucket(young.expected(), self.usual_exposure),
+            (Some(young), _) => Outlook::of_bucket(Some(young.expected()), self.usual_exposure),
             (None, Some(season)) => season.outlook(),
             (None, None) => unreachable!("a group has a young model or a season"),
         }
@@ -134,7 +134,7 @@ impl Model {
     }
 
     fn learn_exposure(&mut self, closed: &Closed<'_>, signal: &Signal) {
-        if let (true, Some((_, Observed::Count { exposure, .. }))) = (signal.is_ratio(), closed.judged) {
+        if let (true, Some((_, Observed::Count { exposure, .. }))) = (is_ratio(signal), closed.judged) {
             self.exposures = (self.exposures + 1).min(EXPOSURES_MAX);
             self.usual_exposure += (exposure - self.usual_exposure) / f64::from(self.exposures);
         }

@@ -17,7 +17,7 @@ use super::signal::Signal;
 use super::sources::Sources;
 use super::stride::{Step, Stride};
 use super::transition::Direction;
-use super::tuning::Tunings;
+use super::tuning::{Tunings, is_ratio};
 
 /// Time in which most of the way to a new level is behind a season, in ms.
 const FOLLOWING_MS: f64 = 3_600_000.0;
@@ -50,8 +50,8 @@ pub(crate) struct Seasonal {
 /// What is expected, as [`Signal::expected`] takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outlook {
-    /// Events among the exposure, or the value; NaN when this time of day was never seen.
-    pub expected: f64,
+    /// Events among the exposure, or the value; none when this time of day was never seen.
+    pub expected: Option<f64>,
     pub exposure: f64,
     /// Buckets of the signal that it is of.
     pub buckets: usize,
@@ -59,7 +59,7 @@ pub(crate) struct Outlook {
 
 impl Outlook {
     /// Of one bucket.
-    pub(crate) fn of_bucket(expected: f64, exposure: f64) -> Outlook {
+    pub(crate) fn of_bucket(expected: Option<f64>, exposure: f64) -> Outlook {
         Outlook { expected, exposure, buckets: 1 }
     }
 }
@@ -71,7 +71,7 @@ impl Seasonal {
             stride,
             sources: Sources::new(),
             alarms: [Alarm::Normal; 2],
-            outlook: Outlook::of_bucket(f64::NAN, 1.0),
+            outlook: Outlook::of_bucket(None, 1.0),
             values: 0,
             nonpositive: 0,
         }
@@ -138,7 +138,7 @@ impl Seasonal {
         let Some(step) = self.stride.gather(closed.index, judged, signal) else { return Vec::new() };
         let Some(verdict) = self.judge(step, closed, signal, tunings) else { return Vec::new() };
         self.outlook = Outlook {
-            expected: verdict.expected.unwrap_or(f64::NAN),
+            expected: verdict.expected,
             exposure: step.exposure(),
             buckets: self.stride.count(),
         };
@@ -164,7 +164,7 @@ impl Seasonal {
         let (zone_offset_ms, calendar_tolerance) = (closed.zone_offset_ms, closed.calendar_tolerance);
         let verdict = match (&mut self.kernel, step.observed) {
             (Kernel::Count(season), Observed::Count { events: observed, exposure }) => {
-                let allowance = if signal.is_ratio() { [1.0; 2] } else { self.sources.allowance() };
+                let allowance = if is_ratio(signal) { [1.0; 2] } else { self.sources.allowance() };
                 let end_ms = step.end_ms;
                 let bucket = Bucket { end_ms, observed, exposure, zone_offset_ms, calendar_tolerance, allowance };
                 season.observe(bucket, tunings.of_count(bucket_ms))?

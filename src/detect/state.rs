@@ -66,7 +66,7 @@ impl Judge {
         let is_kept = |group: &&Judged| {
             let signal = &self.watches[group.watch].signal;
             let closed_ms = group.closed.map_or(i64::MIN, |closed| signal.end_ms(closed));
-            group.model.firing().is_some() || frontier_ms.saturating_sub(closed_ms) < FORGET_AFTER_MS
+            group.model.firing().next().is_some() || frontier_ms.saturating_sub(closed_ms) < FORGET_AFTER_MS
         };
         let groups: Vec<&Judged> = self.groups.iter().filter(is_kept).collect();
         // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
@@ -89,7 +89,7 @@ impl Judge {
         for (saved, labels) in groups_of(bytes)? {
             let Some(watch) = self.watches.iter().position(|watch| watch.identity == saved.watch) else {
                 restored.groups_dropped += 1;
-                restored.firing_dropped += usize::from(saved.model.firing().is_some());
+                restored.firing_dropped += saved.model.firing().count();
                 continue;
             };
             let index = self.group_of(watch, &labels);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::detect::Directions;
+use crate::detect::{Directions, SignalClass};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -51,8 +51,9 @@ pub(super) struct Rule {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Anomaly {
-    pub direction: Directions,
+    pub direction: Spanned<Directions>,
+    pub class: Option<Spanned<SignalClass>>,
+    pub false_alerts_per_series_week: Option<Spanned<f64>>,
     pub min_change: Option<Spanned<f64>>,
     pub min_volume: Option<Spanned<f64>>,
-    pub evidence: Option<Spanned<f64>>,
 }

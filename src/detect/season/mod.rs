@@ -46,6 +46,7 @@ mod yesterday;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg_attr(not(test), expect(unused_imports, reason = "absence takes it over next"))]
 pub(crate) use beat::Beat;
 use bucket::COUNT_MAX;
 pub(crate) use bucket::{Bucket, Verdict};

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod merge;
+mod recorded;
 mod restart;
 mod shop;
 mod signals;
