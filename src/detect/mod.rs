@@ -39,6 +39,7 @@
 //! yesterday.
 
 mod baseline;
+mod calendar;
 mod cusum;
 mod event_time;
 mod group;
@@ -55,6 +56,7 @@ mod worker;
 
 use std::sync::Arc;
 
+pub use calendar::{Calendar, CalendarFull, Zone};
 pub use judge::Judge;
 pub use model::{Directions, ModelOptions};
 pub use shared::{Metrics, Shared};
