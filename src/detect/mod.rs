@@ -40,6 +40,7 @@
 
 mod alarm;
 mod baseline;
+mod calendar;
 mod cusum;
 mod event_time;
 mod group;
@@ -63,6 +64,7 @@ mod young;
 
 use std::sync::Arc;
 
+pub use calendar::{Calendar, CalendarFull, Zone};
 pub use judge::Judge;
 pub use options::{Directions, ModelOptions, SignalClass};
 pub use shared::{Metrics, Shared};
