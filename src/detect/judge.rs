@@ -13,16 +13,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::Watch;
 use super::alarm::{Change, Incident};
+use super::calendar::{Calendar, Zone};
 use super::group::{Message, Partial};
 use super::measure::{Observed, Sums};
-use super::model::{Closed, Model};
+use super::model::{Closed, Day, Model};
 use super::shared::{Metrics, Shared};
 use super::signal::Signal;
 use super::stride::Stride;
 use super::transition::{Firing, Kind, Transition};
 use super::tuning::{Tunings, is_ratio};
+use super::Watch;
 use crate::model::Labels;
 
 /// Share of the living series that must have reported for a bucket to be judged.
@@ -33,6 +34,8 @@ pub struct Judge {
     pub(crate) watches: Arc<[Watch]>,
     /// Of each watch.
     tunings: Vec<Tunings>,
+    pub(crate) zones: Vec<Arc<Zone>>,
+    calendar: Calendar,
     shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
@@ -61,8 +64,32 @@ impl Judge {
     pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         let of_worker = shared.queues.iter().map(|_| HashMap::new()).collect();
-        let tunings = watches.iter().map(|watch| Tunings::new(&watch.signal, &watch.options, false)).collect();
-        Judge { watches, tunings, shared, by_labels, groups: Vec::new(), of_worker, waiting: Vec::new() }
+        let mut judge = Judge {
+            watches,
+            tunings: Vec::new(),
+            zones: Vec::new(),
+            calendar: Calendar::default(),
+            shared,
+            by_labels,
+            groups: Vec::new(),
+            of_worker,
+            waiting: Vec::new(),
+        };
+        judge.live_by(Zone::utc(), Calendar::default());
+        judge
+    }
+
+    /// The clock by which days and weeks are learned where a watch has none of its own, and the days that are not like
+    /// others. UTC and none by default. Call it before anything else.
+    pub fn live_by(&mut self, zone: Zone, calendar: Calendar) {
+        let zone = Arc::new(zone);
+        let zone_of = |watch: &Watch| watch.zone.clone().unwrap_or_else(|| zone.clone());
+        self.zones = self.watches.iter().map(zone_of).collect();
+        // Without a clock that changes, what comes an hour late twice a year is recognised on the next day.
+        let has_clock = |zone: &Arc<Zone>| **zone != Zone::utc();
+        let tunings = |(watch, zone): (&Watch, &Arc<Zone>)| Tunings::new(&watch.signal, &watch.options, has_clock(zone));
+        self.tunings = self.watches.iter().zip(&self.zones).map(tunings).collect();
+        self.calendar = calendar;
     }
 
     /// Takes in what the workers have sent, judges the buckets that are complete, and returns what began or ended,
@@ -83,7 +110,12 @@ impl Judge {
             let group = &mut self.groups[index];
             let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
             while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
-                transitions.extend(group.judge(bucket, &partial, watch, tunings, &shared.metrics));
+                let end_ms = watch.signal.end_ms(bucket);
+                let day = Day {
+                    zone_offset_ms: self.zones[group.watch].offset_ms(end_ms),
+                    tolerance: self.calendar.tolerance(end_ms),
+                };
+                transitions.extend(group.judge(bucket, &partial, day, watch, tunings, &shared.metrics));
             }
             group.is_waiting = !group.partials.is_empty();
             if group.is_waiting {
@@ -186,6 +218,7 @@ impl Judged {
         &mut self,
         bucket: i64,
         partial: &Partial,
+        day: Day,
         watch: &Watch,
         tunings: &mut Tunings,
         metrics: &Metrics,
@@ -208,8 +241,7 @@ impl Judged {
             judged: observed.map(|observed| (&partial.sums, observed)),
             share: share_of(partial, signal),
             interval_ms: partial.interval_ms,
-            zone_offset_ms: 0,
-            calendar_tolerance: 0.0,
+            day,
         };
         let outcome = self.model.observe(&closed, signal, &watch.options, tunings);
         if outcome.is_anew {

@@ -40,6 +40,7 @@
 
 mod alarm;
 mod baseline;
+mod binary;
 mod calendar;
 mod cusum;
 mod event_time;
@@ -83,6 +84,8 @@ pub struct Watch {
     pub signal: Signal,
     /// How it is judged.
     pub options: ModelOptions,
+    /// The clock by which its days are learned, where it is not that of [`Judge::live_by`].
+    pub zone: Option<Arc<Zone>>,
 }
 
 /// How far behind the newest sample another may arrive and still count, in ms of event time.

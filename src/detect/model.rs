@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::alarm::{Change, Incident};
 use super::baseline::{Scale, Seen};
 use super::measure::{Observed, Sums};
-use super::options::ModelOptions;
+use super::options::{Directions, ModelOptions};
 use super::seasonal::{Outlook, Seasonal};
 use super::signal::Signal;
 use super::stride::Stride;
@@ -39,10 +39,16 @@ pub(crate) struct Closed<'a> {
     pub share: f64,
     /// Distance of the series' samples, in ms; 0 when not known.
     pub interval_ms: i64,
+    pub day: Day,
+}
+
+/// What day it is at the end of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Day {
     /// The shop's clock minus UTC, in ms.
     pub zone_offset_ms: i64,
     /// How far from ordinary the calendar says that this time may be, as a fraction.
-    pub calendar_tolerance: f64,
+    pub tolerance: f64,
 }
 
 /// What a bucket came to.
@@ -90,6 +96,14 @@ impl Model {
             (None, Some(season)) => season.outlook(),
             (None, None) => unreachable!("a group has a young model or a season"),
         }
+    }
+
+    /// What fires in a direction that is no longer watched is forgotten. Says how much that was.
+    pub(crate) fn forget_unwatched(&mut self, directions: Directions) -> usize {
+        let before = self.firing().count();
+        self.young.iter_mut().for_each(|young| young.forget_unwatched(directions));
+        self.season.iter_mut().for_each(|season| season.forget_unwatched(directions));
+        before - self.firing().count()
     }
 
     /// Sources with this share of the volume left.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::{Alarm, Change, Incident, Reading};
 use super::measure::Observed;
-use super::model::Closed;
-use super::options::ModelOptions;
+use super::model::{Closed, Day};
+use super::options::{Directions, ModelOptions};
 use super::season::{Bucket, GaugeBucket, GaugeSeason, Season, Verdict};
 use super::signal::Signal;
 use super::sources::Sources;
@@ -111,6 +111,15 @@ impl Seasonal {
         self.nonpositive <= self.values / values_per_nonpositive
     }
 
+    /// Alarms of directions that are not watched stand still, and would fire for ever.
+    pub(crate) fn forget_unwatched(&mut self, directions: Directions) {
+        for direction in [Direction::Drop, Direction::Rise] {
+            if !directions.each().contains(&direction) {
+                self.alarms[direction.index()] = Alarm::Normal;
+            }
+        }
+    }
+
     /// Sources with this share of the volume left.
     pub(crate) fn sources_left(&mut self, share: f64) {
         if let (true, Kernel::Count(season)) = (self.sources.left(share), &mut self.kernel) {
@@ -161,7 +170,7 @@ impl Seasonal {
 
     fn judge(&mut self, step: Step, closed: &Closed<'_>, signal: &Signal, tunings: &mut Tunings) -> Option<Verdict> {
         let bucket_ms = self.bucket_ms(signal);
-        let (zone_offset_ms, calendar_tolerance) = (closed.zone_offset_ms, closed.calendar_tolerance);
+        let Day { zone_offset_ms, tolerance: calendar_tolerance } = closed.day;
         let verdict = match (&mut self.kernel, step.observed) {
             (Kernel::Count(season), Observed::Count { events: observed, exposure }) => {
                 let allowance = if is_ratio(signal) { [1.0; 2] } else { self.sources.allowance() };

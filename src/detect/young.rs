@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::alarm::{Change, Incident};
 use super::baseline::{Baseline, Scale, Seen};
 use super::cusum::{Run, cap};
-use super::options::ModelOptions;
+use super::options::{Directions, ModelOptions};
 use super::transition::Direction;
 
 /// Judged buckets before anything fires.
@@ -97,6 +97,18 @@ impl Young {
     /// The alert, while there is one.
     pub(crate) fn firing(&self) -> Option<Incident> {
         if let Phase::Firing(incident) = self.phase { Some(incident) } else { None }
+    }
+
+    /// What speaks for a direction that is not watched is forgotten.
+    pub(crate) fn forget_unwatched(&mut self, directions: Directions) {
+        for direction in [Direction::Drop, Direction::Rise] {
+            if !directions.each().contains(&direction) {
+                self.runs[direction.index()] = [Run::default(); 3];
+            }
+        }
+        if self.firing().is_some_and(|incident| !directions.each().contains(&incident.direction)) {
+            self.phase = Phase::Normal;
+        }
     }
 
     /// Whether it neither fires nor is about to.

@@ -56,4 +56,5 @@ pub(super) struct Anomaly {
     pub false_alerts_per_series_week: Option<Spanned<f64>>,
     pub min_change: Option<Spanned<f64>>,
     pub min_volume: Option<Spanned<f64>>,
+    pub timezone: Option<Spanned<String>>,
 }

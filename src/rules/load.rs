@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{Anomaly, File, Group, Rule};
 use super::template::{self, Template};
 use super::{AnomalyRule, RuleError, RuleErrors, RuleSet, duration};
-use crate::detect::{Directions, ModelOptions, Signal, SignalClass};
+use crate::detect::{Directions, ModelOptions, Signal, SignalClass, Zone};
 use crate::disk::Disk;
 
 /// Longest rule file, in bytes.
@@ -136,6 +137,7 @@ impl Reader<'_> {
             Err(error) => return self.refuse(rule.expr.referenced, error.to_string(), None),
         };
         self.check_class(anomaly, &signal);
+        let zone = anomaly.timezone.as_ref().and_then(|name| self.zone(name));
         (self.errors.len() == before).then(|| AnomalyRule {
             file: self.file.to_owned(),
             group: group.name.value.clone(),
@@ -143,6 +145,7 @@ impl Reader<'_> {
             expr: rule.expr.value.clone(),
             signal,
             options,
+            zone,
             labels,
             annotations,
         })
@@ -173,6 +176,13 @@ impl Reader<'_> {
             ),
             for_ms: self.duration(rule.hold.as_ref()),
             keep_firing_for_ms: self.duration(rule.keep_firing_for.as_ref()),
+        }
+    }
+
+    fn zone(&mut self, name: &Spanned<String>) -> Option<Arc<Zone>> {
+        match Zone::named(&name.value) {
+            Ok(zone) => Some(Arc::new(zone)),
+            Err(what) => self.refuse(name.referenced, format!("timezone {:?}: {what}", name.value), None),
         }
     }
 

@@ -22,6 +22,7 @@
 //! | `false_alerts_per_series_week` | alerts a week | 0.1 | 0.001 to 100 | how often a series may fire in vain |
 //! | `min_change` | fraction of the expectation | 0 | 0 to 0.9 | smallest change that fires; 0.3 during a group's first two days |
 //! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise must reach as many; of plain values unused |
+//! | `timezone` | – | the setting `detection.timezone` | a name like `Europe/Berlin` | the clock by which days and weeks are learned |
 //!
 //! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a
 //! group is read and has no effect, for nothing is polled. Rules without `anomaly` are refused by this version.
@@ -37,8 +38,9 @@ mod load;
 mod template;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch, class_of};
+use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
 use template::{Facts, Template};
@@ -71,6 +73,8 @@ pub struct AnomalyRule {
     pub signal: Signal,
     /// How it is judged.
     pub options: ModelOptions,
+    /// The clock by which its days are learned, where it is not the shop's.
+    pub zone: Option<Arc<Zone>>,
     labels: Vec<(String, Template)>,
     annotations: Vec<(String, Template)>,
 }
@@ -83,7 +87,8 @@ impl RuleSet {
             let identity = rule.identity();
             let earlier = watches.iter().filter(|watch| watch.identity.starts_with(&identity)).count();
             let identity = if earlier == 0 { identity } else { format!("{identity} #{earlier}") };
-            watches.push(Watch { identity, signal: rule.signal.clone(), options: rule.options });
+            let (signal, options, zone) = (rule.signal.clone(), rule.options, rule.zone.clone());
+            watches.push(Watch { identity, signal, options, zone });
         }
         watches
     }
