@@ -153,6 +153,12 @@ fn grown_stream() -> (Vec<Arc<Labels>>, Vec<Row>) {
     (series, rows)
 }
 
+/// Only the order within a group is promised.
+fn by_group(mut transitions: Vec<Transition>) -> Vec<Transition> {
+    transitions.sort_by_key(|one| (one.watch, one.labels.to_string()));
+    transitions
+}
+
 #[test]
 fn groups_with_a_season_go_on_where_they_stopped() {
     let (series, rows) = grown_stream();
@@ -174,9 +180,9 @@ fn groups_with_a_season_go_on_where_they_stopped() {
         assert_eq!(judge.restore(&checkpoint).unwrap(), Restored { groups: 3, ..Restored::default() });
         workers[0].handle(&batch(&series, &[], true));
         let told = play(&mut workers[0], &mut judge, &series, &rows[saved - 60 * 3..]);
-        assert!(essence(&told).starts_with(&essence(&repeated)), "minute {saved_minute}");
+        assert!(repeated.iter().all(|one| told.contains(one)), "minute {saved_minute}: the lost part is told again");
         transitions.extend(told);
-        assert_eq!(transitions, uninterrupted, "minute {saved_minute}");
+        assert_eq!(by_group(transitions), by_group(uninterrupted.clone()), "minute {saved_minute}");
     }
 }
 
