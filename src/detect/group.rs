@@ -12,11 +12,12 @@
 //! 2. A group without members rests: it closes nothing and tells the judge not to wait for it.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::measure::{Sum, Sums};
-use super::series::{Feed, LOOKBACK_MS, Series, Standing, Stretch};
-use super::signal::{Shape, Signal};
+use super::series::{LOOKBACK_MS, Lane, Series, Standing, Stretch};
+use super::signal::{Fold, OverTime, Rolled, Signal};
 use crate::model::Labels;
 
 /// Most buckets that may be open; what lies further ahead is not counted.
@@ -34,6 +35,8 @@ pub(crate) enum Message {
     Skips { group: u32, next: i64 },
     /// Nothing of this worker feeds the group any more.
     Rests { group: u32 },
+    /// A sample of a series whose samples are beats; each is told as it comes, in the order of time.
+    Beat { group: u32, at_ms: i64 },
 }
 
 /// One worker's share of one closed bucket.
@@ -156,40 +159,82 @@ impl Group {
     }
 
     /// Adds a stretch of a series. Returns whether a part of it came too late, or hours too early.
-    pub(crate) fn add(&mut self, signal: &Signal, feed: Feed, stretch: Stretch, of: Standing) -> bool {
-        let first_counting = signal.first_whole_bucket(of.counts_from_ms);
-        let (first, last) = match signal.shape {
-            // A gauge's value at a bucket's end: the last sample not after it.
-            Shape::Gauge => (signal.bucket_of(stretch.from_ms + 1), signal.bucket_of(stretch.to_ms + 1) - 1),
-            Shape::Sum { .. } | Shape::Quantile { .. } => {
-                (signal.bucket_of(stretch.from_ms + 1), signal.bucket_of(stretch.to_ms))
+    pub(crate) fn add(&mut self, signal: &Signal, lanes: &mut [Lane], stretch: Stretch, of: Standing) -> bool {
+        let start = signal.bucket_of(stretch.from_ms + 1);
+        // The last bucket that it reaches, and the last beyond whose end it reports.
+        let (last, last_passed) = (signal.bucket_of(stretch.to_ms), signal.bucket_of(stretch.to_ms + 1) - 1);
+        let first_counting = start.max(signal.first_whole_bucket(of.counts_from_ms));
+        let is_far = last - self.next >= OPEN_BUCKETS_MAX;
+        let first = if is_far { i64::MAX } else { first_counting.max(self.next) };
+        for lane in lanes {
+            let operand = &signal.operands[usize::from(lane.operand)];
+            match (operand.rolled, &mut lane.window) {
+                (Rolled::Flow { .. }, _) => {
+                    for bucket in first..=last {
+                        let sum = &mut self.open_bucket(bucket).sums[lane.index as usize];
+                        sum.0 += share(signal, bucket, stretch);
+                        sum.1 += u32::from(bucket <= last_passed);
+                    }
+                }
+                (Rolled::Last, _) => {
+                    for bucket in first..=last_passed {
+                        self.fold(bucket, lane.index, operand.fold, stretch.value_at(signal.end_ms(bucket)));
+                    }
+                }
+                (Rolled::Slope, _) => {
+                    for bucket in first..=last_passed {
+                        let slope = stretch.slope_at(signal.end_ms(bucket), operand.range_ms);
+                        slope.into_iter().for_each(|slope| self.fold(bucket, lane.index, operand.fold, slope));
+                    }
+                }
+                (Rolled::Increase { per_second }, Some(window)) => {
+                    let unit = if per_second { 1000.0 / operand.range_ms as f64 } else { 1.0 };
+                    for bucket in start..=last {
+                        window.push(bucket, share(signal, bucket, stretch));
+                        if (first..=last_passed).contains(&bucket) {
+                            let increase = window.value(OverTime::Sum, bucket).unwrap_or(0.0);
+                            self.fold(bucket, lane.index, operand.fold, increase * unit);
+                        }
+                    }
+                }
+                (Rolled::OverTime(over), Some(window)) => {
+                    for bucket in start..=last {
+                        if bucket == last {
+                            window.push(bucket, stretch.to_value);
+                        }
+                        if (first..=last_passed).contains(&bucket) {
+                            let value = window.value(over, bucket);
+                            value.into_iter().for_each(|value| self.fold(bucket, lane.index, operand.fold, value));
+                        }
+                    }
+                }
+                (Rolled::Increase { .. } | Rolled::OverTime(_), None) => {
+                    unreachable!("such lanes are made with a window")
+                }
             }
-        };
-        if last - self.next >= OPEN_BUCKETS_MAX {
-            return true;
         }
-        let first = first.max(first_counting);
-        for bucket in first.max(self.next)..=last {
-            let amount = match signal.shape {
-                Shape::Gauge if signal.end_ms(bucket) == stretch.to_ms => stretch.to_value,
-                Shape::Gauge => stretch.from_value,
-                Shape::Sum { .. } | Shape::Quantile { .. } => share(signal, bucket, stretch),
-            };
+        self.report(signal, first..=last_passed, stretch, of);
+        let last = if signal.has_flows { last } else { last_passed };
+        is_far || (first_counting <= last && first_counting < self.next)
+    }
+
+    /// A series has reported beyond the ends of these buckets.
+    fn report(&mut self, signal: &Signal, buckets: RangeInclusive<i64>, stretch: Stretch, of: Standing) {
+        for bucket in buckets {
             let end_ms = signal.end_ms(bucket);
-            let is_passed = end_ms <= stretch.to_ms;
-            let is_fresh = stretch.to_ms == end_ms || stretch.from_ms > end_ms - signal.bucket_ms;
             let open = self.open_bucket(bucket);
-            let sum = &mut open.sums[feed.lane as usize];
-            sum.0 += amount;
-            if is_passed {
-                sum.1 += 1;
-                open.reported += 1;
-                open.fresh += u32::from(is_fresh);
-                open.volume += of.volume;
-                open.interval_ms = open.interval_ms.max(of.interval_ms);
-            }
+            open.reported += 1;
+            open.fresh += u32::from(stretch.to_ms == end_ms || stretch.from_ms > end_ms - signal.bucket_ms);
+            open.volume += of.volume;
+            open.interval_ms = open.interval_ms.max(of.interval_ms);
         }
-        first <= last && first < self.next
+    }
+
+    /// A series has this value at the end of a bucket.
+    fn fold(&mut self, bucket: i64, lane: u32, fold: Fold, value: f64) {
+        let (amount, count) = &mut self.open_bucket(bucket).sums[lane as usize];
+        *amount = if *count == 0 { value } else { fold.put_together(*amount, value) };
+        *count += 1;
     }
 
     fn open_bucket(&mut self, bucket: i64) -> &mut OpenBucket {
@@ -278,7 +323,10 @@ impl Group {
             stays
         });
         let lanes = self.lanes.iter().zip(open.sums);
-        let sum = |(&(operand, bound), (amount, count))| Sum { operand, bound, amount, count: f64::from(count) };
+        let sum = |(&(operand, bound), (amount, count)): (&(u16, f64), (f64, u32))| {
+            let fold = signal.operands[usize::from(operand)].fold;
+            Sum { operand, bound, fold, amount, count: f64::from(count) }
+        };
         partial.sums = Sums::of(lanes.map(sum).collect());
         self.next += 1;
         (self.closed_before, self.checked) = (self.next, 0);

@@ -22,12 +22,15 @@ use super::shared::{Metrics, Shared};
 use super::signal::Signal;
 use super::stride::Stride;
 use super::transition::{Firing, Kind, Transition};
-use super::tuning::{Tunings, is_ratio};
-use super::Watch;
+use super::tuning::Tunings;
+use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
 
 /// Share of the living series that must have reported for a bucket to be judged.
 pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
+
+/// Most stamps of beats that a group keeps until they are taken.
+const BEATS_COUNT_MAX: usize = 256;
 
 /// Merges, judges, remembers.
 pub struct Judge {
@@ -58,6 +61,8 @@ pub(crate) struct Judged {
     feeders: Vec<(usize, i64)>,
     partials: BTreeMap<i64, Partial>,
     is_waiting: bool,
+    /// The stamps of samples that are beats, in the order of time, since somebody last took them.
+    pub beats: Vec<i64>,
 }
 
 impl Judge {
@@ -105,16 +110,16 @@ impl Judge {
             }
         }
         let mut transitions = Vec::new();
+        for _ in 0..shared.evaluated.len() {
+            let Some(told) = shared.evaluated.pop() else { break };
+            transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
+        }
         let waiting = std::mem::take(&mut self.waiting);
         for index in waiting {
             let group = &mut self.groups[index];
             let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
             while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
-                let end_ms = watch.signal.end_ms(bucket);
-                let day = Day {
-                    zone_offset_ms: self.zones[group.watch].offset_ms(end_ms),
-                    tolerance: self.calendar.tolerance(end_ms),
-                };
+                let day = Day::at(watch.signal.end_ms(bucket), &self.zones[group.watch], &self.calendar);
                 transitions.extend(group.judge(bucket, &partial, day, watch, tunings, &shared.metrics));
             }
             group.is_waiting = !group.partials.is_empty();
@@ -136,6 +141,39 @@ impl Judge {
         &self.shared
     }
 
+    /// Judges a value that an evaluated watch has at a moment, a multiple of its interval; one that is not newer than
+    /// the last of its group changes nothing.
+    pub fn observe_evaluated(
+        &mut self,
+        watch: usize,
+        labels: &Arc<Labels>,
+        at_ms: i64,
+        value: f64,
+    ) -> Vec<Transition> {
+        let known = &self.by_labels[watch];
+        if !known.contains_key(labels) && known.len() >= GROUPS_COUNT_MAX {
+            Metrics::add(&self.shared.metrics.groups_refused, 1);
+            return Vec::new();
+        }
+        let index = self.group_of(watch, labels);
+        let (group, tunings) = (&mut self.groups[index], &mut self.tunings[watch]);
+        let (zone, watch) = (&self.zones[watch], &self.watches[watch]);
+        let bucket = watch.signal.bucket_of(at_ms);
+        if group.closed.is_some_and(|closed| bucket <= closed) {
+            return Vec::new();
+        }
+        let partial = Partial {
+            sums: Sums::of_value(value),
+            live: 1,
+            reported: 1,
+            fresh: 1,
+            interval_ms: watch.signal.bucket_ms,
+            ..Partial::default()
+        };
+        let day = Day::at(watch.signal.end_ms(bucket), zone, &self.calendar);
+        group.judge(bucket, &partial, day, watch, tunings, &self.shared.metrics)
+    }
+
     fn take(&mut self, worker: usize, message: Message) {
         match message {
             Message::Feeds { group, watch, labels, from_bucket } => {
@@ -155,6 +193,10 @@ impl Judge {
             Message::Skips { group, next } => {
                 let index = self.of_worker[worker][&group];
                 self.groups[index].tell_up_to(worker, next);
+            }
+            Message::Beat { group, at_ms } => {
+                let index = self.of_worker[worker][&group];
+                self.groups[index].beat(at_ms);
             }
             Message::Rests { group } => {
                 let index = self.of_worker[worker][&group];
@@ -178,6 +220,7 @@ impl Judge {
             feeders: Vec::new(),
             partials: BTreeMap::new(),
             is_waiting: false,
+            beats: Vec::new(),
         });
         self.by_labels[watch].insert(labels.clone(), index);
         Metrics::add(&self.shared.metrics.groups, 1);
@@ -191,6 +234,14 @@ impl Judged {
             Some(feeder) => feeder.1 = feeder.1.min(bucket),
             None => self.feeders.push((worker, bucket)),
         }
+    }
+
+    /// Keeps the stamp for whoever takes them: the newest, should nobody.
+    fn beat(&mut self, at_ms: i64) {
+        if self.beats.len() == BEATS_COUNT_MAX {
+            self.beats.remove(0);
+        }
+        self.beats.push(at_ms);
     }
 
     fn tell_up_to(&mut self, worker: usize, next: i64) {
@@ -280,7 +331,8 @@ impl Judged {
         let is_enough = match observed {
             Observed::Count { .. } => share_of(partial, &watch.signal) > 0.0,
             Observed::Value(_) => observations.is_none_or(|count| count >= watch.options.min_volume),
-            Observed::Nothing => false,
+            // Nobody visited: no events among no exposure, which adds nothing to the buckets around it.
+            Observed::Nothing => watch.signal.has_exposure(),
         };
         is_enough.then_some(observed)
     }
@@ -325,7 +377,7 @@ impl Judged {
 
 /// Share of the usual volume that reported. Of a ratio both parts are missing alike.
 fn share_of(partial: &Partial, signal: &Signal) -> f64 {
-    if partial.reported == partial.live || partial.live_volume <= 0.0 || is_ratio(signal) {
+    if partial.reported == partial.live || partial.live_volume <= 0.0 || signal.has_exposure() {
         1.0
     } else {
         partial.reported_volume / partial.live_volume

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::{Change, Incident};
 use super::baseline::{Scale, Seen};
+use super::calendar::{Calendar, Zone};
 use super::measure::{Observed, Sums};
 use super::options::{Directions, ModelOptions};
 use super::seasonal::{Outlook, Seasonal};
 use super::signal::Signal;
 use super::stride::Stride;
-use super::tuning::{Tunings, is_ratio};
+use super::tuning::Tunings;
 use super::young::{Glance, Young};
 
 /// Buckets over which the usual exposure is a mean.
@@ -49,6 +50,13 @@ pub(crate) struct Day {
     pub zone_offset_ms: i64,
     /// How far from ordinary the calendar says that this time may be, as a fraction.
     pub tolerance: f64,
+}
+
+impl Day {
+    /// The day at an instant, in ms since 1970 UTC.
+    pub(crate) fn at(at_ms: i64, zone: &Zone, calendar: &Calendar) -> Day {
+        Day { zone_offset_ms: zone.offset_ms(at_ms), tolerance: calendar.tolerance(at_ms) }
+    }
 }
 
 /// What a bucket came to.
@@ -148,7 +156,7 @@ impl Model {
     }
 
     fn learn_exposure(&mut self, closed: &Closed<'_>, signal: &Signal) {
-        if let (true, Some((_, Observed::Count { exposure, .. }))) = (is_ratio(signal), closed.judged) {
+        if let (true, Some((_, Observed::Count { exposure, .. }))) = (signal.has_exposure(), closed.judged) {
             self.exposures = (self.exposures + 1).min(EXPOSURES_MAX);
             self.usual_exposure += (exposure - self.usual_exposure) / f64::from(self.exposures);
         }

@@ -17,7 +17,7 @@ use super::signal::Signal;
 use super::sources::Sources;
 use super::stride::{Step, Stride};
 use super::transition::Direction;
-use super::tuning::{Tunings, is_ratio};
+use super::tuning::Tunings;
 
 /// Time in which most of the way to a new level is behind a season, in ms.
 const FOLLOWING_MS: f64 = 3_600_000.0;
@@ -173,7 +173,7 @@ impl Seasonal {
         let Day { zone_offset_ms, tolerance: calendar_tolerance } = closed.day;
         let verdict = match (&mut self.kernel, step.observed) {
             (Kernel::Count(season), Observed::Count { events: observed, exposure }) => {
-                let allowance = if is_ratio(signal) { [1.0; 2] } else { self.sources.allowance() };
+                let allowance = if signal.has_exposure() { [1.0; 2] } else { self.sources.allowance() };
                 let end_ms = step.end_ms;
                 let bucket = Bucket { end_ms, observed, exposure, zone_offset_ms, calendar_tolerance, allowance };
                 season.observe(bucket, tunings.of_count(bucket_ms))?

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::window::Window;
 use crate::model::{Labels, is_stale};
 
 /// Silence after which a series is gone, in ms: PromQL's lookback.
@@ -24,15 +25,26 @@ pub(crate) const VALUE_MAX: f64 = 1e100;
 /// Half-life of the volume that a series is known for, in ms.
 const VOLUME_HALF_LIFE_MS: f64 = 600_000.0;
 
-/// Where a series goes: an accumulator of a group.
-#[derive(Clone, Copy, Debug)]
+/// Where a series goes: accumulators of a group.
+#[derive(Debug)]
 pub(crate) struct Feed {
     /// Index among the worker's groups.
     pub group: u32,
-    /// Which sum of the group.
-    pub lane: u32,
     /// Whether the group counts the series among its members.
     pub is_member: bool,
+    /// One for each part of the expression that it feeds.
+    pub lanes: Box<[Lane]>,
+}
+
+/// One sum of a group, as one series feeds it.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// Which sum of the group.
+    pub index: u32,
+    /// Which part of the expression.
+    pub operand: u16,
+    /// What the series had in the latest buckets, where that is asked for.
+    pub window: Option<Window>,
 }
 
 /// One series of interest.
@@ -43,6 +55,8 @@ pub(crate) struct Series {
     /// The last sample; `i64::MIN` before the first.
     pub last_ms: i64,
     pub last_value: f64,
+    /// The one before it.
+    before: (i64, f64),
     /// The series counts in buckets that start here or later, …
     pub counts_from_ms: i64,
     /// … and counted until here before it was interrupted; `i64::MIN` if it never was.
@@ -90,13 +104,36 @@ pub(crate) struct Stretch {
     pub to_ms: i64,
     pub from_value: f64,
     pub to_value: f64,
+    /// The sample before the first; its time is `i64::MIN` if there was none.
+    pub before: (i64, f64),
 }
 
 impl Stretch {
     /// What a counter counted in between.
     pub(crate) fn increment(&self) -> f64 {
-        if self.to_value < self.from_value { self.to_value } else { self.to_value - self.from_value }
+        increment(self.from_value, self.to_value)
     }
+
+    /// The value that is the last one at a moment from the first sample up to the second.
+    pub(crate) fn value_at(&self, at_ms: i64) -> f64 {
+        if at_ms == self.to_ms { self.to_value } else { self.from_value }
+    }
+
+    /// What a counter counted a second between its last two samples at such a moment; none unless both lie within
+    /// `range_ms` before it.
+    pub(crate) fn slope_at(&self, at_ms: i64, range_ms: i64) -> Option<f64> {
+        let (first, second) = if at_ms == self.to_ms {
+            ((self.from_ms, self.from_value), (self.to_ms, self.to_value))
+        } else {
+            (self.before, (self.from_ms, self.from_value))
+        };
+        let slope = increment(first.1, second.1) * 1000.0 / second.0.saturating_sub(first.0) as f64;
+        (first.0 > at_ms - range_ms).then_some(slope)
+    }
+}
+
+fn increment(from: f64, to: f64) -> f64 {
+    if to < from { to } else { to - from }
 }
 
 impl Series {
@@ -106,6 +143,7 @@ impl Series {
             feeds,
             last_ms: i64::MIN,
             last_value: 0.0,
+            before: (i64::MIN, 0.0),
             counts_from_ms: i64::MAX,
             counted_until_ms: i64::MIN,
             counted_volume: 0.0,
@@ -128,13 +166,19 @@ impl Series {
         if value.is_nan() || value.abs() > VALUE_MAX {
             return Step::Ignored;
         }
-        let stretch =
-            Stretch { from_ms: self.last_ms, to_ms: timestamp_ms, from_value: self.last_value, to_value: value };
+        let stretch = Stretch {
+            from_ms: self.last_ms,
+            to_ms: timestamp_ms,
+            from_value: self.last_value,
+            to_value: value,
+            before: self.before,
+        };
         let step = if has_left { Step::Begins } else { self.step(stretch) };
         match step {
             Step::Continues(_) => self.learn(stretch),
             _ => self.begin(step, timestamp_ms, lateness_ms),
         }
+        self.before = (self.last_ms, self.last_value);
         (self.last_ms, self.last_value) = (timestamp_ms, value);
         step
     }

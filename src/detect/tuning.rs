@@ -56,13 +56,8 @@ impl Tunings {
 pub(crate) fn class_of(signal: &Signal, options: &ModelOptions) -> SignalClass {
     options.class.unwrap_or(match options.directions {
         _ if !signal.is_count() => SignalClass::Latency,
-        Directions::Rise if is_ratio(signal) => SignalClass::Errors,
-        Directions::Drop if is_ratio(signal) => SignalClass::Conversion,
+        Directions::Rise if signal.has_exposure() => SignalClass::Errors,
+        Directions::Drop if signal.has_exposure() => SignalClass::Conversion,
         _ => SignalClass::Orders,
     })
-}
-
-/// Whether a signal is events among other events.
-pub(crate) fn is_ratio(_: &Signal) -> bool {
-    false
 }

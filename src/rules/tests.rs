@@ -149,7 +149,6 @@ fn every_fault_of_a_file_is_told_at_once() {
 "#;
     let message = refusal(text);
     for expected in [
-        "shop.yml:5:15: irate() cannot be watched sample by sample: this function is not supported",
         "shop.yml:9:14: \"5 minutes\" is no duration",
         "shop.yml:10:49: min_change is 3, but must lie between 0 and 0.9",
         "= a fraction of the expectation: 0.3 is 30 %",

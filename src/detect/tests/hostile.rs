@@ -25,7 +25,7 @@ fn numbers_at_the_edge_of_doubles_never_spoil_the_checkpoint() {
     let watches = || {
         [
             "gauge",
-            "{__name__=~\"gauge|other\"}",
+            "sum({__name__=~\"gauge|other\"})",
             "sum(rate(gauge[1m]))",
             "sum(increase({__name__=~\"gauge|other\"}[30s]))",
         ]

@@ -1,5 +1,6 @@
 //! Streams made by hand and by a small deterministic generator, and what the judge says of them.
 
+mod agreement;
 mod hostile;
 mod merge;
 mod recorded;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::detect::{Judge, SignalError};
+use crate::detect::measure::{Observed, Sum, Sums};
+use crate::detect::signal::Fold;
+use crate::detect::{Judge, SignalError, Source};
 use crate::model::stale_nan;
 
 fn refused(expression: &str) -> String {
@@ -16,16 +18,29 @@ fn refused(expression: &str) -> String {
 }
 
 #[test]
-fn the_three_shapes_compile_also_in_parentheses() {
+fn what_can_be_fed_compiles_also_in_parentheses() {
     for expression in [
         "sum by (region) (rate(shop_orders_total[1m]))",
         "(sum without (node) ((increase(shop_orders_total{region=~\"e.*\"}[5m]))))",
         "sum(rate(x[30s])) by (a)",
         "sum(rate(x[1m]))",
         "rate(x[1m])",
+        "sum(irate(x[1m]))",
+        "max by (node) (rate(x[1m]))",
+        "avg(rate(x[1m]))",
+        "count(up)",
+        "sum(rate(x[1m] smoothed))",
         "histogram_quantile(0.95, sum by (le, region) (rate(b[1m])))",
         "histogram_quantile((0.5), (rate(b[1m])))",
+        "histogram_quantile(0.9, sum by (le) (increase(b[1m]))) * 1000",
         "up{job=\"pay\"}",
+        "sum by (a) (rate(x[1m])) / sum by (a) (rate(y[5m]))",
+        "sum by (a) (rate(x[1m])) / on (a) sum by (a) (rate(y[1m]))",
+        "sum by (a) (rate(x[1m])) / ignoring (b) sum by (a) (rate(y[1m]))",
+        "100 * (1 - avg without (cpu) (avail) / avg without (cpu) (size))",
+        "-sum(queue) / 1024",
+        "max(max_over_time(queue[1m])) - min(min_over_time(queue[1m]))",
+        "sum(rate(x[100s])) / sum(rate(y[1m]))",
     ] {
         Signal::compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
     }
@@ -33,21 +48,107 @@ fn the_three_shapes_compile_also_in_parentheses() {
 
 #[test]
 fn other_expressions_are_refused_by_the_part_that_is_in_the_way() {
-    assert!(refused("sum(rate(x[1m])) / sum(rate(y[1m]))").starts_with("the operator / cannot be watched"));
-    assert!(refused("avg(rate(x[1m]))").starts_with("avg() cannot be watched sample by sample: the only aggregation"));
-    assert!(refused("sum(irate(x[1m]))").starts_with("irate() cannot"));
+    assert!(refused("stddev(x)").starts_with("stddev() cannot be watched sample by sample: it is none of sum, avg"));
+    assert!(refused("sum(rate(x[1m])) > 2").starts_with("the operator > cannot"));
     assert!(refused("abs(x)").starts_with("abs() cannot"));
-    assert!(refused("sum(x)").starts_with("a sum of plain values"));
+    assert!(refused("sum(deriv(x[1m]))").starts_with("deriv() cannot"));
     assert!(refused("sum(rate(x[1m] offset 5m))").contains("`offset`"));
     assert!(refused("up @ 1700000000").contains("`@`"));
     assert!(refused("sum(rate(x[2h]))").contains("between 5s and 1h"));
-    assert!(refused("sum(rate(sum(x)[1m:15s]))").contains("selector with a range"));
+    assert!(refused("max(rate(x[10m]))").contains("longer than 5m"));
+    assert!(refused("avg_over_time(x[10m])").contains("longer than 5m"));
+    assert!(refused("sum(rate(sum(x)[1m:15s]))").starts_with("a subquery"));
+    assert!(refused("sum(max_over_time(x[1m] anchored))").starts_with("anchored or smoothed"));
     assert!(refused("histogram_quantile(0.9, sum by (region) (rate(b[1m])))").contains("drops the label `le`"));
-    assert!(refused("histogram_quantile(0.9, sum by (le) (increase(b[1m])))").contains("must be a rate"));
+    assert!(refused("histogram_quantile(0.9, sum by (le) (b))").contains("not taken of a rate"));
     assert!(refused("histogram_quantile(1.5, rate(b[1m]))").contains("between 0 and 1"));
-    assert!(refused("sum(sum(rate(x[1m])))").starts_with("a sum of sums"));
-    assert!(refused("5").starts_with("a constant"));
+    assert!(refused("sum(sum by (a) (rate(x[1m])))").starts_with("sum() of an aggregation"));
+    assert!(refused("sum(2 * x)").starts_with("an aggregation over the operator *"));
+    assert!(refused("{job=\"pay\"}").contains("several metrics"));
+    assert!(refused("sum by (a) (x) / sum by (b) (y)").contains("grouped differently"));
+    assert!(refused("sum by (a) (x) / on (b) sum by (a) (y)").contains("group by group"));
+    assert!(refused("sum by (a) (x) / on (a) group_left sum by (a) (y)").contains("group by group"));
+    assert!(refused("sum(rate(x[61s])) / sum(rate(y[1m]))").starts_with("ranges of different lengths"));
     assert!(matches!(Signal::compile("sum(rate("), Err(SignalError::Syntax(_))));
+    for expression in ["5", "x[1m]", "\"x\"", "time()"] {
+        assert!(matches!(Signal::of(expression), Err(SignalError::Nothing(_))), "{expression}");
+    }
+}
+
+#[test]
+fn what_cannot_be_fed_is_evaluated_and_says_why() {
+    let signal = Signal::of("stddev by (a) (rate(x[1m])) / scalar(sum(y))").unwrap();
+    let Source::Evaluated { expression, interval_ms, because } = signal.source() else { panic!("{signal:?}") };
+    assert_eq!((expression.as_str(), *interval_ms), ("stddev by (a) (rate(x[1m])) / scalar(sum(y))", 15_000));
+    assert_eq!(because, "stddev() cannot be watched sample by sample: it is none of sum, avg, min, max, count");
+    // Its series say what time it is, and feed nothing.
+    for (name, is_of_interest) in [("x", true), ("y", true), ("z", false)] {
+        let series = labels(&[("__name__", name)]);
+        assert_eq!((signal.matches(&series), signal.lanes_of(&series).count()), (is_of_interest, 0), "{name}");
+    }
+    assert_eq!(Signal::of("sum(x)").unwrap().source(), &Source::Streamed);
+}
+
+/// What one bucket with the given increments, by operand, is said to be.
+fn observed(expression: &str, increments: &[f64]) -> Observed {
+    let sum = |(operand, &amount): (usize, &f64)| Sum {
+        operand: operand as u16,
+        bound: 0.0,
+        fold: Fold::Sum,
+        amount,
+        count: 1.0,
+    };
+    let sums = Sums::of(increments.iter().enumerate().map(sum).collect());
+    Signal::compile(expression).unwrap().observed(&[sums])
+}
+
+#[test]
+fn fractions_of_counters_are_events_among_exposure() {
+    let count = |events: f64, exposure: f64| Observed::Count { events, exposure };
+    assert_eq!(observed("sum(rate(x[1m]))", &[30.0]), count(30.0, 1.0));
+    assert_eq!(observed("sum(rate(x[1m])) * 60 + sum(increase(y[1m]))", &[30.0, 5.0]), count(35.0, 1.0));
+    assert_eq!(observed("sum(rate(x[1m])) / sum(rate(y[1m]))", &[3.0, 60.0]), count(3.0, 60.0));
+    assert_eq!(observed("100 * (1 - sum(rate(x[1m])) / sum(rate(y[1m])))", &[3.0, 60.0]), count(57.0, 60.0));
+    assert_eq!(observed("(sum(rate(y[1m])) - sum(rate(x[1m]))) / sum(rate(y[1m]))", &[60.0, 3.0]), count(57.0, 60.0));
+    let hits = "sum(rate(hit[1m])) / (sum(rate(hit[1m])) + sum(rate(miss[1m])))";
+    assert_eq!(observed(hits, &[40.0, 10.0]), count(40.0, 50.0));
+    assert_eq!(observed("sum(rate(x[1m])) / sum(rate(y[1m]))", &[3.0, 0.0]), Observed::Nothing);
+    // A scrape apart, more failed than were tried.
+    assert_eq!(observed("1 - sum(rate(x[1m])) / sum(rate(y[1m]))", &[6.0, 5.0]), count(0.0, 5.0));
+}
+
+#[test]
+fn what_is_no_number_of_events_is_a_value() {
+    // 30 s for 12 requests in the bucket.
+    assert_eq!(observed("sum(rate(t_sum[1m])) / sum(rate(t_count[1m]))", &[30.0, 12.0]), Observed::Value(2.5));
+    assert_eq!(observed("sum(rate(t_sum[1m])) / sum(rate(t_count[1m]))", &[0.0, 0.0]), Observed::Nothing);
+    assert_eq!(observed("-sum(rate(x[1m]))", &[30.0]), Observed::Value(-2.0));
+    assert_eq!(observed("sum(rate(x[1m])) + 5", &[30.0]), Observed::Value(7.0));
+    assert_eq!(observed("2 + sum(rate(x[1m])) / sum(rate(y[1m]))", &[3.0, 60.0]), Observed::Value(2.05));
+    assert_eq!(observed("sum(avail) / sum(size)", &[3.0, 60.0]), Observed::Value(0.05));
+    assert_eq!(observed("sum(used) / 1024", &[2048.0]), Observed::Value(2.0));
+}
+
+#[test]
+fn expectations_come_back_in_the_unit_of_the_expression() {
+    let expected = |expression: &str, expected: f64, exposure: f64, buckets: usize| {
+        Signal::compile(expression).unwrap().expected(expected, exposure, buckets)
+    };
+    // 30 in one bucket of 15 s, 120 in four of them.
+    assert_eq!(expected("sum(rate(x[1m]))", 30.0, 1.0, 1), 2.0);
+    assert_eq!(expected("sum(rate(x[1m]))", 120.0, 1.0, 4), 2.0);
+    assert_eq!(expected("sum(increase(x[1m]))", 120.0, 1.0, 4), 120.0);
+    assert_eq!(expected("sum(increase(x[5m])) / 5", 30.0, 1.0, 1), 120.0);
+    assert_eq!(expected("100 * sum(rate(x[1m])) / sum(rate(y[1m]))", 3.0, 60.0, 4), 5.0);
+    assert_eq!(expected("sum(x)", 7.0, 1.0, 4), 7.0);
+}
+
+#[test]
+fn buckets_of_a_slow_counter_add_up_to_its_increments() {
+    // Every 60 s on the grid, 25 each: four buckets of 6.25.
+    let series = [labels(&[("__name__", "x")])];
+    let rows: Vec<Row> = (0..8).map(|round| (0, START_MS + round * 60_000, 25.0 * round as f64)).collect();
+    assert_eq!(window_of("increase(x[1m])", &series, &rows), (Some(START_MS + 7 * 60_000), 25.0));
 }
 
 #[test]
