@@ -13,13 +13,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::baseline::{Scale, Seen};
+use super::alarm::{Change, Incident};
+use super::calendar::{Calendar, Zone};
 use super::group::{Message, Partial};
 use super::measure::{Observed, Sums};
-use super::model::{Bucket, Change, Model};
+use super::model::{Closed, Day, Model};
 use super::shared::{Metrics, Shared};
 use super::signal::Signal;
+use super::stride::Stride;
 use super::transition::{Firing, Kind, Transition};
+use super::tuning::Tunings;
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
 
@@ -32,6 +35,10 @@ const BEATS_COUNT_MAX: usize = 256;
 /// Merges, judges, remembers.
 pub struct Judge {
     pub(crate) watches: Arc<[Watch]>,
+    /// Of each watch.
+    tunings: Vec<Tunings>,
+    pub(crate) zones: Vec<Arc<Zone>>,
+    calendar: Calendar,
     shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
@@ -62,7 +69,32 @@ impl Judge {
     pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         let of_worker = shared.queues.iter().map(|_| HashMap::new()).collect();
-        Judge { watches, shared, by_labels, groups: Vec::new(), of_worker, waiting: Vec::new() }
+        let mut judge = Judge {
+            watches,
+            tunings: Vec::new(),
+            zones: Vec::new(),
+            calendar: Calendar::default(),
+            shared,
+            by_labels,
+            groups: Vec::new(),
+            of_worker,
+            waiting: Vec::new(),
+        };
+        judge.live_by(Zone::utc(), Calendar::default());
+        judge
+    }
+
+    /// The clock by which days and weeks are learned where a watch has none of its own, and the days that are not like
+    /// others. UTC and none by default. Call it before anything else.
+    pub fn live_by(&mut self, zone: Zone, calendar: Calendar) {
+        let zone = Arc::new(zone);
+        let zone_of = |watch: &Watch| watch.zone.clone().unwrap_or_else(|| zone.clone());
+        self.zones = self.watches.iter().map(zone_of).collect();
+        // Without a clock that changes, what comes an hour late twice a year is recognised on the next day.
+        let has_clock = |zone: &Arc<Zone>| **zone != Zone::utc();
+        let tunings = |(watch, zone): (&Watch, &Arc<Zone>)| Tunings::new(&watch.signal, &watch.options, has_clock(zone));
+        self.tunings = self.watches.iter().zip(&self.zones).map(tunings).collect();
+        self.calendar = calendar;
     }
 
     /// Takes in what the workers have sent, judges the buckets that are complete, and returns what began or ended,
@@ -85,9 +117,10 @@ impl Judge {
         let waiting = std::mem::take(&mut self.waiting);
         for index in waiting {
             let group = &mut self.groups[index];
-            let watch = &self.watches[group.watch];
+            let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
             while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
-                transitions.extend(group.judge(bucket, &partial, watch, &shared.metrics));
+                let day = Day::at(watch.signal.end_ms(bucket), &self.zones[group.watch], &self.calendar);
+                transitions.extend(group.judge(bucket, &partial, day, watch, tunings, &shared.metrics));
             }
             group.is_waiting = !group.partials.is_empty();
             if group.is_waiting {
@@ -99,22 +132,8 @@ impl Judge {
 
     /// The alerts that fire now.
     pub fn firing(&self) -> Vec<Firing> {
-        self.groups
-            .iter()
-            .filter_map(|group| {
-                let incident = group.model.firing()?;
-                let signal = &self.watches[group.watch].signal;
-                Some(Firing {
-                    watch: group.watch,
-                    labels: group.labels.clone(),
-                    direction: incident.direction,
-                    value: signal.value(&group.window),
-                    expected: group.expected(signal),
-                    onset_ms: incident.onset_ms,
-                    fired_ms: incident.fired_ms,
-                })
-            })
-            .collect()
+        let of_group = |group: &Judged| group.firing(&self.watches);
+        self.groups.iter().flat_map(of_group).collect()
     }
 
     /// Counters of all workers, and the queues.
@@ -130,17 +149,18 @@ impl Judge {
         labels: &Arc<Labels>,
         at_ms: i64,
         value: f64,
-    ) -> Option<Transition> {
+    ) -> Vec<Transition> {
         let known = &self.by_labels[watch];
         if !known.contains_key(labels) && known.len() >= GROUPS_COUNT_MAX {
             Metrics::add(&self.shared.metrics.groups_refused, 1);
-            return None;
+            return Vec::new();
         }
         let index = self.group_of(watch, labels);
-        let (group, watch) = (&mut self.groups[index], &self.watches[watch]);
+        let (group, tunings) = (&mut self.groups[index], &mut self.tunings[watch]);
+        let (zone, watch) = (&self.zones[watch], &self.watches[watch]);
         let bucket = watch.signal.bucket_of(at_ms);
         if group.closed.is_some_and(|closed| bucket <= closed) {
-            return None;
+            return Vec::new();
         }
         let partial = Partial {
             sums: Sums::of_value(value),
@@ -150,8 +170,8 @@ impl Judge {
             interval_ms: watch.signal.bucket_ms,
             ..Partial::default()
         };
-        let shared = self.shared.clone();
-        group.judge(bucket, &partial, watch, &shared.metrics)
+        let day = Day::at(watch.signal.end_ms(bucket), zone, &self.calendar);
+        group.judge(bucket, &partial, day, watch, tunings, &self.shared.metrics)
     }
 
     fn take(&mut self, worker: usize, message: Message) {
@@ -194,7 +214,7 @@ impl Judge {
         self.groups.push(Judged {
             watch,
             labels: labels.clone(),
-            model: Model::new(scale_of(&self.watches[watch].signal)),
+            model: Model::new(self.tunings[watch].is_of_counts(), Stride::new()),
             closed: None,
             window: Vec::new(),
             feeders: Vec::new(),
@@ -206,10 +226,6 @@ impl Judge {
         Metrics::add(&self.shared.metrics.groups, 1);
         index
     }
-}
-
-fn scale_of(signal: &Signal) -> Scale {
-    if signal.is_count() { Scale::Count } else { Scale::Log }
 }
 
 impl Judged {
@@ -249,7 +265,15 @@ impl Judged {
         self.partials.pop_first()
     }
 
-    fn judge(&mut self, bucket: i64, partial: &Partial, watch: &Watch, metrics: &Metrics) -> Option<Transition> {
+    fn judge(
+        &mut self,
+        bucket: i64,
+        partial: &Partial,
+        day: Day,
+        watch: &Watch,
+        tunings: &mut Tunings,
+        metrics: &Metrics,
+    ) -> Vec<Transition> {
         let signal = &watch.signal;
         if self.closed.is_some_and(|closed| bucket > closed + 1) {
             self.window.clear();
@@ -261,20 +285,21 @@ impl Judged {
         self.window.push(partial.sums.clone());
         Metrics::add(&metrics.buckets_closed, 1);
         self.follow_sources(partial);
-        let Some(seen) = self.seen(partial, watch) else {
-            Metrics::add(&metrics.buckets_unknown, 1);
-            return None;
-        };
-        let at_ms = signal.end_ms(bucket);
-        let bucket = Bucket {
-            seen,
-            end_ms: at_ms,
-            bucket_ms: signal.bucket_ms,
-            window_buckets: signal.window_buckets,
+        let observed = self.observed(partial, watch);
+        Metrics::add(&metrics.buckets_unknown, usize::from(observed.is_none()));
+        let closed = Closed {
+            index: bucket,
+            judged: observed.map(|observed| (&partial.sums, observed)),
+            share: share_of(partial, signal),
             interval_ms: partial.interval_ms,
+            day,
         };
-        let change = self.model.observe(bucket, &watch.options)?;
-        Some(self.transition(change, at_ms, watch))
+        let outcome = self.model.observe(&closed, signal, &watch.options, tunings);
+        if outcome.is_anew {
+            tracing::info!(labels = %self.labels, watch = watch.identity, "its series report at another interval: its season is learned anew");
+        }
+        let at_ms = signal.end_ms(bucket);
+        outcome.changes.into_iter().map(|change| self.transition(change, at_ms, watch)).collect()
     }
 
     fn follow_sources(&mut self, partial: &Partial) {
@@ -293,31 +318,23 @@ impl Judged {
         }
     }
 
-    /// What the model is to see of the bucket; none when it cannot be judged.
-    fn seen(&self, partial: &Partial, watch: &Watch) -> Option<Seen> {
+    /// What the bucket has; none when it cannot be judged.
+    fn observed(&self, partial: &Partial, watch: &Watch) -> Option<Observed> {
         if partial.live == 0 || f64::from(partial.reported) < REPORTED_SHARE_MIN * f64::from(partial.live) {
             return None;
         }
         if watch.signal.needs_all_series() && partial.reported < partial.live {
             return None;
         }
-        match watch.signal.observed(std::slice::from_ref(&partial.sums)) {
-            Observed::Count { events, exposure } => {
-                let is_whole = partial.reported == partial.live || partial.live_volume <= 0.0;
-                let share = if is_whole || watch.signal.has_exposure() {
-                    exposure
-                } else {
-                    exposure * partial.reported_volume / partial.live_volume
-                };
-                (share > 0.0).then_some(Seen { value: events, share })
-            }
-            Observed::Value(value) => {
-                let observations = watch.signal.observations(&self.window);
-                let is_enough = observations.is_none_or(|count| count >= watch.options.min_volume);
-                is_enough.then_some(Seen { value, share: 1.0 })
-            }
-            Observed::Nothing => None,
-        }
+        let observed = watch.signal.observed(std::slice::from_ref(&partial.sums));
+        let observations = watch.signal.observations(&self.window);
+        let is_enough = match observed {
+            Observed::Count { .. } => share_of(partial, &watch.signal) > 0.0,
+            Observed::Value(_) => observations.is_none_or(|count| count >= watch.options.min_volume),
+            // Nobody visited: no events among no exposure, which adds nothing to the buckets around it.
+            Observed::Nothing => watch.signal.has_exposure(),
+        };
+        is_enough.then_some(observed)
     }
 
     fn transition(&self, change: Change, at_ms: i64, watch: &Watch) -> Transition {
@@ -338,8 +355,32 @@ impl Judged {
         }
     }
 
+    fn firing(&self, watches: &[Watch]) -> Vec<Firing> {
+        let signal = &watches[self.watch].signal;
+        let of_incident = |incident: Incident| Firing {
+            watch: self.watch,
+            labels: self.labels.clone(),
+            direction: incident.direction,
+            value: signal.value(&self.window),
+            expected: self.expected(signal),
+            onset_ms: incident.onset_ms,
+            fired_ms: incident.fired_ms,
+        };
+        self.model.firing().map(of_incident).collect()
+    }
+
     fn expected(&self, signal: &Signal) -> f64 {
-        signal.expected(self.model.expected(), 1.0, 1)
+        let outlook = self.model.outlook();
+        outlook.expected.map_or(f64::NAN, |expected| signal.expected(expected, outlook.exposure, outlook.buckets))
+    }
+}
+
+/// Share of the usual volume that reported. Of a ratio both parts are missing alike.
+fn share_of(partial: &Partial, signal: &Signal) -> f64 {
+    if partial.reported == partial.live || partial.live_volume <= 0.0 || signal.has_exposure() {
+        1.0
+    } else {
+        partial.reported_volume / partial.live_volume
     }
 }
 

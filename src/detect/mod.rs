@@ -44,7 +44,10 @@
 //! Deliberately absent: seasons. The level follows the shop's day with a half-life of twenty minutes and no memory of
 //! yesterday.
 
+mod alarm;
 mod baseline;
+mod binary;
+mod calendar;
 mod compile;
 mod cusum;
 mod event_time;
@@ -53,21 +56,31 @@ mod group;
 mod judge;
 mod measure;
 mod model;
+mod options;
+#[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
+mod season;
+mod seasonal;
 mod series;
 mod shared;
 mod signal;
+mod sources;
 mod state;
+mod stride;
 mod transition;
+mod tuning;
 mod window;
 mod worker;
+mod young;
 
 use std::sync::Arc;
 
+pub use calendar::{Calendar, CalendarFull, Zone};
 pub use judge::Judge;
-pub use model::{Directions, ModelOptions};
+pub use options::{Directions, ModelOptions, SignalClass};
 pub use shared::{EvaluatedValue, Metrics, Shared};
 pub use signal::{Signal, SignalError, Source};
 pub use state::{Restored, StateError};
+pub(crate) use tuning::class_of;
 pub use transition::{Direction, Firing, Kind, Transition};
 pub use worker::Worker;
 
@@ -80,6 +93,8 @@ pub struct Watch {
     pub signal: Signal,
     /// How it is judged.
     pub options: ModelOptions,
+    /// The clock by which its days are learned, where it is not that of [`Judge::live_by`].
+    pub zone: Option<Arc<Zone>>,
 }
 
 /// How far behind the newest sample another may arrive and still count, in ms of event time, unless two intervals of its
