@@ -92,7 +92,8 @@ impl Judge {
         self.zones = self.watches.iter().map(zone_of).collect();
         // Without a clock that changes, what comes an hour late twice a year is recognised on the next day.
         let has_clock = |zone: &Arc<Zone>| **zone != Zone::utc();
-        let tunings = |(watch, zone): (&Watch, &Arc<Zone>)| Tunings::new(&watch.signal, &watch.options, has_clock(zone));
+        let tunings =
+            |(watch, zone): (&Watch, &Arc<Zone>)| Tunings::new(&watch.signal, &watch.options, has_clock(zone));
         self.tunings = self.watches.iter().zip(&self.zones).map(tunings).collect();
         self.calendar = calendar;
     }
@@ -143,13 +144,7 @@ impl Judge {
 
     /// Judges a value that an evaluated watch has at a moment, a multiple of its interval; one that is not newer than
     /// the last of its group changes nothing.
-    pub fn observe_evaluated(
-        &mut self,
-        watch: usize,
-        labels: &Arc<Labels>,
-        at_ms: i64,
-        value: f64,
-    ) -> Vec<Transition> {
+    pub fn observe_evaluated(&mut self, watch: usize, labels: &Arc<Labels>, at_ms: i64, value: f64) -> Vec<Transition> {
         let known = &self.by_labels[watch];
         if !known.contains_key(labels) && known.len() >= GROUPS_COUNT_MAX {
             Metrics::add(&self.shared.metrics.groups_refused, 1);

@@ -80,8 +80,8 @@ pub use options::{Directions, ModelOptions, SignalClass};
 pub use shared::{EvaluatedValue, Metrics, Shared};
 pub use signal::{Signal, SignalError, Source};
 pub use state::{Restored, StateError};
-pub(crate) use tuning::class_of;
 pub use transition::{Direction, Firing, Kind, Transition};
+pub(crate) use tuning::class_of;
 pub use worker::Worker;
 
 /// One expression to watch, and how.

@@ -146,11 +146,7 @@ impl Seasonal {
         let judged = closed.judged.map(|(sums, _)| (sums, closed.share));
         let Some(step) = self.stride.gather(closed.index, judged, signal) else { return Vec::new() };
         let Some(verdict) = self.judge(step, closed, signal, tunings) else { return Vec::new() };
-        self.outlook = Outlook {
-            expected: verdict.expected,
-            exposure: step.exposure(),
-            buckets: self.stride.count(),
-        };
+        self.outlook = Outlook { expected: verdict.expected, exposure: step.exposure(), buckets: self.stride.count() };
         if !decides {
             return Vec::new();
         }

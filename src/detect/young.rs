@@ -207,7 +207,8 @@ impl Young {
 
     /// Learns from an unsuspicious bucket; under suspicion goes back to what was trusted and almost stands still.
     fn remember(&mut self, bucket: Glance, evidence: f64, options: &ModelOptions) {
-        let is_suspicious = evidence >= SUSPICION * options.evidence_young(bucket.bucket_ms) || matches!(self.phase, Phase::Firing(_));
+        let is_suspicious =
+            evidence >= SUSPICION * options.evidence_young(bucket.bucket_ms) || matches!(self.phase, Phase::Firing(_));
         match (is_suspicious, self.suspicious_since_ms) {
             (true, None) => {
                 self.suspicious_since_ms = Some(bucket.end_ms);

@@ -115,19 +115,10 @@ impl RuleSet {
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(|(one, two)| same(one, two))
     }
 
-    /// These rules, with the `anomaly` blocks of others: what is watched cannot be changed while it is watched.
-    pub fn with_anomalies_of(self, other: &RuleSet) -> RuleSet {
-        let of_stream = |rule: &Rule| matches!(rule, Rule::Anomaly(_));
-        let mut groups: Vec<RuleGroup> = self.groups.iter().map(|group| RuleGroup::clone(group)).collect();
-        groups.iter_mut().for_each(|group| group.rules.retain(|rule| !of_stream(rule)));
-        for earlier in other.groups.iter().filter(|group| group.rules.iter().any(of_stream)) {
-            let rules = earlier.rules.iter().filter(|rule| of_stream(rule)).cloned();
-            match groups.iter_mut().find(|group| (&group.file, &group.name) == (&earlier.file, &earlier.name)) {
-                Some(group) => group.rules.extend(rules),
-                None => groups.push(RuleGroup { rules: rules.collect(), ..RuleGroup::clone(earlier) }),
-            }
-        }
-        RuleSet { groups: groups.into_iter().map(Arc::new).collect(), rules: other.rules.clone() }
+    /// Whether a rule that is evaluated makes alerts of this name.
+    pub fn has_alerting(&self, alert: &str) -> bool {
+        let is_named = |rule: &Rule| matches!(rule, Rule::Alerting(rule) if rule.alert == alert);
+        self.groups.iter().any(|group| group.rules.iter().any(is_named))
     }
 
     /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it

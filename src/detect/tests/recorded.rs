@@ -85,7 +85,9 @@ fn alerts(recording: &Recording, folder: &Path) -> Option<Vec<Transition>> {
         .seconds
         .iter()
         .enumerate()
-        .flat_map(|(index, seconds)| named.iter().enumerate().map(move |(one, (_, values))| (one, seconds * 1_000, values[index])))
+        .flat_map(|(index, seconds)| {
+            named.iter().enumerate().map(move |(one, (_, values))| (one, seconds * 1_000, values[index]))
+        })
         .collect();
     Some(transitions_of(vec![watch(expression, options)], &series, &rows))
 }

@@ -203,7 +203,7 @@ fn an_evaluated_watch_is_judged_as_others_are() {
     let options = ModelOptions { directions: Directions::Drop, ..ModelOptions::default() };
     let signal = Signal::of("abs(queue)").unwrap();
     let (_workers, mut judge) =
-        start(vec![Watch { identity: "q".to_owned(), signal, options }], 1, LATENESS_MS_DEFAULT);
+        start(vec![Watch { identity: "q".to_owned(), signal, options, zone: None }], 1, LATENESS_MS_DEFAULT);
     let group = labels(&[("name", "mail")]);
     let mut chance = Chance(3);
     let mut transitions = Vec::new();
