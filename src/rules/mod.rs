@@ -51,9 +51,9 @@ use template::{Facts, Template};
 
 pub use error::{RuleError, RuleErrors};
 pub use evaluation::{
-    ActiveAlert, AlertState, Evaluated, Evaluation, GroupReport, GroupState, Health, RESOLVED_RETENTION_MS, Reloaded,
-    RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport, RulesStateError, SavedGroup, Surroundings,
-    decode_saved, encode_saved,
+    ALERTS_PER_RULE_MAX, ActiveAlert, AlertState, Evaluated, Evaluation, GroupReport, GroupState, Health,
+    RESOLVED_RETENTION_MS, Reloaded, RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport,
+    RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
 };
 pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
 pub use load::load;

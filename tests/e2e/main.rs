@@ -39,4 +39,5 @@ mod shop;
 mod start;
 mod statsd;
 mod wait;
+mod watches;
 mod webhook;

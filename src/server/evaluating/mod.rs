@@ -202,7 +202,6 @@ impl EvaluatedRules {
             runs.push(self.run_of(state));
         }
         self.put_in_force(set, runs, Vec::new());
-        self.settle_orphans();
     }
 
     fn run_of(&self, state: GroupState) -> Arc<Run> {
@@ -226,6 +225,7 @@ impl EvaluatedRules {
 
     /// The loop of a thread.
     fn run(&self) {
+        self.settle_orphans();
         while let Some(task) = self.next() {
             match task {
                 Some(Task::Evaluate { run, at_ms, missed_count }) => {
