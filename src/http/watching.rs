@@ -16,8 +16,6 @@ use crate::rules::{
 
 /// The label that holds a rule's name.
 const ALERT_NAME: &str = "alertname";
-/// What a reload says that could not change everything.
-const ANOMALIES_STAY: &str = "restart to apply changes of anomaly rules; all other rules are reloaded";
 
 /// `/api/v1/alerts`: those that are pending or fire.
 pub(super) async fn alerts(call: Call) -> Result<Reply, ApiError> {
@@ -76,8 +74,7 @@ pub(super) async fn reload(call: Call) -> Result<Reply, ApiError> {
     let reloaded = admin::carry_out(front, "reload", |services| (services.reload)()).await?;
     let reloaded =
         reloaded.map_err(|errors| ApiError::bad_data(format!("the rules from before stay in force:\n{errors}")))?;
-    let warnings = if reloaded.are_anomalies_changed { vec![ANOMALIES_STAY.to_owned()] } else { Vec::new() };
-    Ok(data(&warnings, |text| {
+    Ok(data(&[], |text| {
         text.raw(&format!(r#"{{"groups":{},"rules":{}}}"#, reloaded.groups, reloaded.rules));
     }))
 }

@@ -1,4 +1,5 @@
-//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`.
+//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
+//! `dozor explain`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -10,7 +11,9 @@
 //!
 //! What a script needs goes to standard output, what a person wants to know besides to standard error.
 
+mod asking;
 mod bar;
+mod explain;
 mod import;
 mod restore;
 mod snapshot;
@@ -24,6 +27,7 @@ use crate::config::{Config, ServeArgs};
 use crate::disk::{FolderLock, RealDisk};
 use crate::storage::snapshots_folder;
 
+pub use explain::{ExplainArgs, explain};
 pub use import::{ImportArgs, import};
 pub use restore::{RestoreArgs, restore};
 pub use snapshot::{SnapshotArgs, snapshot};

@@ -81,8 +81,8 @@ pub use error::QueryError;
 pub use float::{format_float, format_plain};
 pub use functions::bucket_quantile;
 pub use plan::Plan;
-pub(crate) use plan::{Function, Grouping, Node, Range, RangeInput, Rollup, Shift};
-pub(crate) use syntax::Aggregator;
+pub(crate) use plan::{Function, Group, Grouping, Matching, Node, Range, RangeInput, Rollup, Selector, Shift};
+pub(crate) use syntax::{Aggregator, Edges, Operator};
 pub use text::{format, function_names, operator_names, parse_tree};
 pub use usage::{Usage, Used};
 

@@ -19,9 +19,11 @@
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
 //! | `direction` | – | – | `drop`, `rise`, `both` | which change fires |
-//! | `min_change` | fraction of the expectation | 0.3 | 0.05 to 0.9 | smallest change that fires |
-//! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise is compared with at least as many; of plain values unused |
-//! | `evidence` | nats | 13 | 5 to 100 | more makes fewer false alarms and later true ones: a factor of e for each nat |
+//! | `class` | – | by expression | `orders`, `errors`, `conversion`, `latency` | what kind of thing it is: counts are `orders`, a ratio that is watched for rises `errors`, for drops `conversion`, every other value `latency` |
+//! | `false_alerts_per_series_week` | alerts a week | 0.1 | 0.001 to 100 | how often a series may fire in vain |
+//! | `min_change` | fraction of the expectation | 0 | 0 to 0.9 | smallest change that fires; 0.3 during a group's first two days |
+//! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise must reach as many; of plain values unused |
+//! | `timezone` | – | the setting `detection.timezone` | a name like `Europe/Berlin` | the clock by which days and weeks are learned |
 //!
 //! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval`,
 //! `query_offset` and `limit` of a group have no effect on its rules with `anomaly`, for those are not polled.
@@ -42,7 +44,7 @@ mod template;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
+use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
 use template::{Facts, Template};
@@ -83,6 +85,8 @@ pub struct AnomalyRule {
     pub signal: Signal,
     /// How it is judged.
     pub options: ModelOptions,
+    /// The clock by which its days are learned, where it is not the shop's.
+    pub zone: Option<Arc<Zone>>,
     labels: Vec<(String, Template)>,
     annotations: Vec<(String, Template)>,
 }
@@ -95,7 +99,8 @@ impl RuleSet {
             let identity = rule.identity();
             let earlier = watches.iter().filter(|watch| watch.identity.starts_with(&identity)).count();
             let identity = if earlier == 0 { identity } else { format!("{identity} #{earlier}") };
-            watches.push(Watch { identity, signal: rule.signal.clone(), options: rule.options });
+            let (signal, options, zone) = (rule.signal.clone(), rule.options, rule.zone.clone());
+            watches.push(Watch { identity, signal, options, zone });
         }
         watches
     }
@@ -110,19 +115,10 @@ impl RuleSet {
         self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(|(one, two)| same(one, two))
     }
 
-    /// These rules, with the `anomaly` blocks of others: what is watched cannot be changed while it is watched.
-    pub fn with_anomalies_of(self, other: &RuleSet) -> RuleSet {
-        let of_stream = |rule: &Rule| matches!(rule, Rule::Anomaly(_));
-        let mut groups: Vec<RuleGroup> = self.groups.iter().map(|group| RuleGroup::clone(group)).collect();
-        groups.iter_mut().for_each(|group| group.rules.retain(|rule| !of_stream(rule)));
-        for earlier in other.groups.iter().filter(|group| group.rules.iter().any(of_stream)) {
-            let rules = earlier.rules.iter().filter(|rule| of_stream(rule)).cloned();
-            match groups.iter_mut().find(|group| (&group.file, &group.name) == (&earlier.file, &earlier.name)) {
-                Some(group) => group.rules.extend(rules),
-                None => groups.push(RuleGroup { rules: rules.collect(), ..RuleGroup::clone(earlier) }),
-            }
-        }
-        RuleSet { groups: groups.into_iter().map(Arc::new).collect(), rules: other.rules.clone() }
+    /// Whether a rule that is evaluated makes alerts of this name.
+    pub fn has_alerting(&self, alert: &str) -> bool {
+        let is_named = |rule: &Rule| matches!(rule, Rule::Alerting(rule) if rule.alert == alert);
+        self.groups.iter().any(|group| group.rules.iter().any(is_named))
     }
 
     /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it
@@ -159,9 +155,9 @@ impl AnomalyRule {
         self.annotations.iter().map(|(name, template)| (name.as_str(), template.text()))
     }
 
-    /// Differs whenever what was learned no longer applies.
+    /// Differs whenever what was learned no longer applies: a threshold may change without two days of learning.
     fn identity(&self) -> String {
-        format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, self.options)
+        format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, class_of(&self.signal, &self.options))
     }
 
     fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {

@@ -9,12 +9,15 @@
 //! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
 //!
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
-//! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` are here.
+//! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
+mod detection;
+mod evaluate_watches;
 mod evaluating;
 mod features;
 mod formats;
 mod limits;
+mod maintenance;
 mod metadata;
 mod metrics;
 mod push;
@@ -28,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam::channel::{Sender, bounded};
 use regex::Regex;
 use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
@@ -47,21 +50,13 @@ use crate::storage::{
     StorageOptions, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+use detection::{Detection, DetectionParts, Made};
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 pub use formats::NewerFormat;
+use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use statsd::{StatsdRunning, StatsdSockets};
-use watch::{Watching, WatchingParts};
 
-/// How often blocks and retention are looked after. To see that nothing is due costs next to nothing.
-const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(500);
-/// How often it is looked whether a snapshot is due.
-const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How soon they are looked after again when the disk refused.
-const MAINTENANCE_AFTER_A_FAILURE: Duration = Duration::from_secs(5);
-/// How soon they are looked after again when a block was cut: the head is emptied in the next round, and time may run
-/// faster than the clock.
-const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
 pub const BESIDE_THE_DATABASE: [Beside; 5] = [
@@ -146,7 +141,7 @@ pub struct Server {
     deliveries: tokio::task::JoinHandle<()>,
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
-    watching: Watching,
+    detection: Arc<Detection>,
     evaluating: Evaluating,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
@@ -195,8 +190,8 @@ impl Server {
         tracing::info!(%address, "listening; the database is being opened");
 
         let shard_count = shard_count(config.shards);
-        let (workers, judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
-        let interest = workers[0].interest();
+        let made = Made::of(&rules, shard_count, &config.detection);
+        let interest = made.interest();
         let options = storage_options(&config, shard_count, &clock, progress)?;
         let (opened_disk, opened_clock) = (disk.clone(), clock.clone());
         let opened = tokio::task::spawn_blocking(move || Storage::open(options, opened_disk, opened_clock, interest));
@@ -214,17 +209,20 @@ impl Server {
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
         let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
-        metrics::register(&registry, &storage, judge.shared(), &notifier);
-        metrics::register_snapshots(&registry, &snapshots);
-        let parts = WatchingParts {
-            taps,
-            workers,
-            judge,
-            rules: rules.clone(),
+        let engine = engine(&config, &registry, &clock);
+        let parts = DetectionParts {
+            storage: storage.clone(),
+            engine: engine.clone(),
             notifier: notifier.clone(),
             external_url: external_url.clone(),
+            settings: config.detection.clone(),
+            disk: disk.clone(),
+            data_dir: config.data_dir.clone(),
+            clock: clock.clone(),
         };
-        let watching = Watching::start(parts, disk.clone(), &config.data_dir, &clock)?;
+        let detection = Detection::start(parts, &rules, made, taps)?;
+        metrics::register(&registry, &storage, &detection, &notifier);
+        metrics::register_snapshots(&registry, &snapshots);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
@@ -239,13 +237,13 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
         let viewed = storage.clone();
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
             set: rules,
+            detection: detection.clone(),
             settings: config.evaluation.clone(),
             external_url,
             view: Arc::new(move || viewed.view()),
@@ -303,7 +301,7 @@ impl Server {
             deliveries,
             stop_maintenance,
             maintenance,
-            watching,
+            detection,
             evaluating,
             stop_metadata,
             stop_pushes,
@@ -349,15 +347,16 @@ impl Server {
         let _ = self.stop_metadata.send(());
         self.storage.stop_maintenance();
         self.evaluating.stop();
-        let (storage, watching, maintenance, keeping) = (self.storage, self.watching, self.maintenance, self.keeping);
+        let (storage, detection, maintenance, keeping) = (self.storage, self.detection, self.maintenance, self.keeping);
         let (metadata, evaluating) = (self.metadata, self.evaluating);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
             evaluating.join();
+            detection.stop_evaluation();
             storage.close();
-            watching.join();
+            detection.join();
         });
         let _ = threads.await;
         let _ = self.stop_deliveries.send(true);
@@ -582,40 +581,6 @@ impl Drop for EndProcessOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             std::process::abort();
-        }
-    }
-}
-
-/// The loop of the maintenance thread.
-fn maintain(storage: &Storage, stopped: &Receiver<()>) {
-    let mut wait = MAINTENANCE_INTERVAL;
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
-        wait = MAINTENANCE_INTERVAL;
-        match storage.maintain() {
-            Ok(done) if done.head_full && done.blocks_cut == 0 => wait = MAINTENANCE_AFTER_A_CUT,
-            Ok(done) if done.blocks_cut + done.blocks_compacted + done.blocks_expired > 0 => {
-                wait = MAINTENANCE_AFTER_A_CUT;
-                let (cut, compacted, expired) = (done.blocks_cut, done.blocks_compacted, done.blocks_expired);
-                tracing::info!(cut, compacted, expired, "blocks");
-            }
-            Ok(_) => {}
-            // The log keeps what the block was to hold; the next round tries again.
-            Err(error) => {
-                wait = MAINTENANCE_AFTER_A_FAILURE;
-                tracing::error!(%error, "maintenance failed and will be tried again");
-            }
-        }
-    }
-}
-
-/// The loop of the thread for snapshots: a large one is read for minutes, in which blocks must go on being cut.
-fn keep_snapshots(snapshots: &Snapshots, stopped: &Receiver<()>) {
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SNAPSHOT_LOOK_INTERVAL) {
-        match snapshots.keep_up() {
-            Some(Ok(taken)) => tracing::info!(name = taken.name, bytes = taken.bytes, "a snapshot is taken"),
-            // One that somebody asked for is being taken: that is a snapshot too. And at the end none is.
-            Some(Err(BackupError::Busy | BackupError::Stopping)) | None => {}
-            Some(Err(error)) => tracing::error!(%error, "a snapshot could not be taken and will be tried again"),
         }
     }
 }

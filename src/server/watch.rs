@@ -46,6 +46,8 @@ pub(super) struct WatchingParts {
     pub(super) workers: Vec<Worker>,
     pub(super) judge: Judge,
     pub(super) rules: Arc<RuleSet>,
+    /// Names of the alerts of rules that were in force before these and may be no more.
+    pub(super) former: Vec<String>,
     pub(super) notifier: Arc<Notifier>,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
@@ -88,6 +90,7 @@ impl Watching {
         let mut judging = Judging {
             judge: parts.judge,
             rules: parts.rules,
+            former: parts.former,
             notifier: parts.notifier,
             external_url: parts.external_url,
             checkpoint: Checkpoint { disk, path: data_dir.join(CHECKPOINT) },
@@ -157,6 +160,7 @@ fn flush(worker: &mut Worker, bell: &Sender<()>, deadline: &Deadline) {
 struct Judging {
     judge: Judge,
     rules: Arc<RuleSet>,
+    former: Vec<String>,
     notifier: Arc<Notifier>,
     external_url: String,
     checkpoint: Checkpoint,
@@ -224,10 +228,14 @@ impl Judging {
         }
     }
 
-    /// Whether it has the name of a rule that is fed by the stream; all others are ended by those who evaluate rules.
+    /// Whether a rule that is fed by the stream made it, be it of those in force or of those before; all others are ended
+    /// by those who evaluate rules. Where rules of either kind have the same name, those of the stream say a direction.
     fn is_of_stream(&self, alert: &Alert) -> bool {
-        let name = alert.labels.get("alertname");
-        self.rules.rules.iter().any(|rule| Some(rule.alert.as_str()) == name)
+        let Some(name) = alert.labels.get("alertname") else { return false };
+        let is_watched = self.rules.rules.iter().any(|rule| rule.alert == name);
+        let is_evaluated = self.rules.has_alerting(name);
+        (is_watched || self.former.iter().any(|former| former == name))
+            && (!is_evaluated || alert.labels.get("direction").is_some())
     }
 
     /// Puts the alerts into the outbox, however long the disk takes to let us. False: the server stopped before that,

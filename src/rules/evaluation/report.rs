@@ -66,6 +66,4 @@ pub struct Reloaded {
     pub groups: usize,
     /// Rules, those with an `anomaly` block among them.
     pub rules: usize,
-    /// Whether rules with an `anomaly` block have changed, which takes a restart.
-    pub are_anomalies_changed: bool,
 }

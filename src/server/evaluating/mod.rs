@@ -30,6 +30,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 
+use super::detection::Detection;
 use super::{ServerError, thread};
 use crate::clock::Clock;
 use crate::config::EvaluationConfig;
@@ -68,6 +69,8 @@ pub(super) struct EvaluatingParts {
     pub(super) files: Vec<PathBuf>,
     /// What was read of them.
     pub(super) set: Arc<RuleSet>,
+    /// Who watches what is fed by the stream.
+    pub(super) detection: Arc<Detection>,
     pub(super) settings: EvaluationConfig,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
@@ -90,6 +93,7 @@ pub(super) struct Evaluating {
 /// The rules in force, for those who ask of them and those who change them.
 pub(super) struct EvaluatedRules {
     files: Vec<PathBuf>,
+    detection: Arc<Detection>,
     settings: EvaluationConfig,
     surroundings: Surroundings,
     host: Host,
@@ -159,6 +163,7 @@ impl EvaluatedRules {
         let told: Vec<Alert> = parts.notifier.active().into_iter().filter(|alert| !is_of_stream(alert)).collect();
         let rules = EvaluatedRules {
             files: parts.files,
+            detection: parts.detection,
             settings: parts.settings,
             surroundings,
             host,
@@ -211,7 +216,7 @@ impl EvaluatedRules {
     }
 
     fn put_in_force(&self, set: Arc<RuleSet>, mut runs: Vec<Arc<Run>>, endings: Vec<Ending>) {
-        runs.sort_by(|one, other| key_of(&one.group).cmp(&key_of(&other.group)));
+        runs.sort_by_key(|run| key_of(&run.group));
         self.schedule.lock().replace(set, runs, endings, self.clock.now_ms());
         self.changed.notify_all();
         self.figures.reload_successful.set(1);
@@ -335,15 +340,14 @@ impl EvaluatedRules {
             tracing::error!("rules are not reloaded, those from before stay in force:\n{errors}");
         })?;
         let before = self.schedule.lock().set.clone();
-        let are_anomalies_changed = !set.has_anomalies_of(&before);
-        let set = if are_anomalies_changed { set.with_anomalies_of(&before) } else { set };
-        if are_anomalies_changed {
-            tracing::warn!("restart to apply changes of anomaly rules; all other rules are reloaded");
-        }
+        let set = Arc::new(set);
         let (groups, rules) = (set.groups.len(), set.groups.iter().map(|group| group.rules.len()).sum());
-        self.succeed(Arc::new(set));
+        if !set.has_anomalies_of(&before) {
+            self.detection.replace(&set, &before);
+        }
+        self.succeed(set);
         tracing::info!(groups, rules, "rules are reloaded");
-        Ok(Reloaded { groups, rules, are_anomalies_changed })
+        Ok(Reloaded { groups, rules })
     }
 
     /// Hands the state of groups over to those that take their place.
