@@ -216,7 +216,7 @@ impl EvaluatedRules {
     }
 
     fn put_in_force(&self, set: Arc<RuleSet>, mut runs: Vec<Arc<Run>>, endings: Vec<Ending>) {
-        runs.sort_by(|one, other| key_of(&one.group).cmp(&key_of(&other.group)));
+        runs.sort_by_key(|run| key_of(&run.group));
         self.schedule.lock().replace(set, runs, endings, self.clock.now_ms());
         self.changed.notify_all();
         self.figures.reload_successful.set(1);
