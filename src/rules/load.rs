@@ -223,13 +223,13 @@ impl Reader<'_> {
         templates
     }
 
-    /// Points at the construct where the text stands in one line as it is, else at its start.
+    /// Points at the place where the template stands in one line as it is, else at its start.
     fn refuse_template(&mut self, text: &Spanned<String>, error: &template::TemplateError) -> Option<()> {
         let mut place = place_of(text.referenced);
         if let Some((line, column)) = &mut place {
             let rest: String = line_of(self.text, *line).chars().skip(*column - 1).collect();
-            if let Some(bytes) = rest.find(&error.construct) {
-                *column += rest[..bytes].chars().count();
+            if let (Some(bytes), 1) = (rest.find(&text.value), error.line) {
+                *column += rest[..bytes].chars().count() + error.column - 1;
             }
         }
         self.push(place, error.to_string(), Some(template::HINT));

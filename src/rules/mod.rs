@@ -32,6 +32,8 @@
 mod duration;
 mod error;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod load;
 mod template;
 
@@ -40,9 +42,11 @@ use std::path::PathBuf;
 use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
-use template::{Facts, Template};
+use template::{Fact, Facts, Template};
 
 pub use error::{RuleError, RuleErrors};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzzing::filled_in;
 pub use load::load;
 
 /// The label that holds the rule's name.
@@ -91,18 +95,27 @@ impl RuleSet {
     /// resolves; the rule's annotations filled in. `external_url` is where this server is reached, without a slash at its end.
     pub fn alert_for(&self, transition: &Transition, external_url: &str) -> Alert {
         let rule = &self.rules[transition.watch];
+        let direction = match transition.direction {
+            Direction::Drop => "drop",
+            Direction::Rise => "rise",
+        };
         let facts = Facts {
             labels: &transition.labels,
             value: transition.value,
-            expected: transition.expected,
-            direction: match transition.direction {
-                Direction::Drop => "drop",
-                Direction::Rise => "rise",
-            },
+            histogram: None,
+            external_labels: &Labels::empty(),
+            external_url,
+            at_ms: transition.at_ms,
+            query: &|_| Err("an anomaly's alert can ask no queries".to_owned()),
+            more: &[("expected", Fact::Number(transition.expected)), ("direction", Fact::Text(direction))],
         };
         Alert {
             labels: rule.rendered_labels(&facts),
-            annotations: rule.annotations.iter().map(|(name, text)| (name.clone(), text.render(&facts))).collect(),
+            annotations: rule
+                .annotations
+                .iter()
+                .map(|(name, text)| (name.clone(), text.render(&rule.alert, &facts)))
+                .collect(),
             starts_at_ms: transition.fired_ms,
             ends_at_ms: (transition.kind == Kind::Resolved).then_some(transition.at_ms),
             generator_url: format!("{external_url}/graph?g0.expr={}&g0.tab=0", percent_encoded(&rule.expr)),
@@ -128,7 +141,7 @@ impl AnomalyRule {
 
     fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {
         let own: Vec<(&str, String)> =
-            self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(facts)))).collect();
+            self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(&self.alert, facts)))).collect();
         let is_own = |name: &str| name == ALERT_NAME || own.iter().any(|(one, _)| *one == name);
         let inherited = facts.labels.iter().filter(|(name, _)| !is_own(name));
         let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain([(ALERT_NAME, self.alert.as_str())]);
