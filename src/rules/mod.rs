@@ -12,8 +12,9 @@
 //!           summary: "Orders in {{ $labels.region }} fell to {{ $value | humanize }}/s, expected {{ $expected | humanize }}/s"
 //! ```
 //!
-//! The expression has no comparison: what is normal is learned ([`crate::detect`]), and `anomaly` says which change of
-//! it matters.
+//! Without the block, a rule is what it is in Prometheus: its expression is evaluated every `interval` of its group, and
+//! what it is worth is recorded, or alerts (`evaluation`). With it, the expression has no comparison: it is fed by the
+//! stream, what is normal is learned ([`crate::detect`]), and `anomaly` says which change of it matters.
 //!
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
@@ -22,22 +23,26 @@
 //! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise is compared with at least as many; of plain values unused |
 //! | `evidence` | nats | 13 | 5 to 100 | more makes fewer false alarms and later true ones: a factor of e for each nat |
 //!
-//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a
-//! group is read and has no effect, for nothing is polled. Rules without `anomaly` are refused by this version.
+//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval`,
+//! `query_offset` and `limit` of a group have no effect on its rules with `anomaly`, for those are not polled.
 //!
 //! Always true:
 //! 1. A file is taken as a whole or refused with every fault's file, line and column.
-//! 2. The alert that resolves carries the labels of the one that fired: a label cannot use `$value`.
+//! 2. The alert that resolves carries the labels of the one that fired: with `anomaly`, a label cannot use `$value`.
 
+mod check;
 mod duration;
 mod error;
+mod evaluation;
 mod file;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
+mod group;
 mod load;
 mod template;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
@@ -45,8 +50,13 @@ use crate::notify::Alert;
 use template::{Fact, Facts, Template};
 
 pub use error::{RuleError, RuleErrors};
+pub use evaluation::{
+    ActiveAlert, AlertState, Evaluated, Evaluation, GroupState, Health, RESOLVED_RETENTION_MS, RestoreRules, RuleHost,
+    RuleSample, RuleState, RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
+};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzzing::filled_in;
+pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
 pub use load::load;
 
 /// The label that holds the rule's name.
@@ -55,7 +65,9 @@ const ALERT_NAME: &str = "alertname";
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
-    /// In the order of files, groups and rules; the index is [`Transition::watch`].
+    /// In the order of files; also those whose rules are all fed by the stream.
+    pub groups: Vec<Arc<RuleGroup>>,
+    /// Rules with an `anomaly` block, in the order of files, groups and rules; the index is [`Transition::watch`].
     pub rules: Vec<AnomalyRule>,
 }
 

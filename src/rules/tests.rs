@@ -116,15 +116,83 @@ fn an_unknown_key_is_refused_with_line_and_caret() {
 }
 
 #[test]
-fn rules_without_an_anomaly_block_are_refused_by_name() {
-    let alert = refusal("groups:\n- name: g\n  rules:\n  - alert: Down\n    expr: up == 0\n");
-    assert_eq!(
-        alert,
-        "/etc/shop.yml:4:12: the alert \"Down\" is not evaluated by this version\n  |\n4 |   - alert: Down\n  |            ^\n  \
-         = add an anomaly block, such as anomaly: { direction: drop }, or remove it"
-    );
-    let record = refusal("groups:\n- name: g\n  rules:\n  - record: a:b\n    expr: sum(up)\n");
-    assert!(record.starts_with("/etc/shop.yml:4:13: the recording rule \"a:b\" is not evaluated"), "{record}");
+fn a_file_of_prometheus_is_read_as_it_is() {
+    let text = r#"
+groups:
+  - name: node
+    interval: 30s
+    query_offset: 5s
+    limit: 10
+    labels: { team: shop, severity: low }
+    rules:
+      - record: job:up:sum
+        expr: sum by (job) (up)
+        labels: { severity: 1 }
+      - alert: Down
+        expr: |
+          up == 0
+        for: 5m
+        keep_firing_for: 1h
+        labels: { severity: critical, value: "{{ $value }}" }
+        annotations: { summary: "{{ $labels.job }}" }
+      - alert: OrderRateDrop
+        expr: rate(shop_orders_total[1m])
+        anomaly: { direction: drop }
+  - name: empty
+    labels:
+    rules:
+"#;
+    let set = load_text(text).unwrap_or_else(|error| panic!("{error}"));
+    let [node, empty] = set.groups.as_slice() else { panic!("{set:?}") };
+    assert_eq!((node.interval_ms, node.query_offset_ms, node.limit), (Some(30_000), Some(5000), 10));
+    assert_eq!((empty.interval_ms, empty.query_offset_ms, empty.limit, empty.rules.len()), (None, None, 0, 0));
+    let [Rule::Recording(record), Rule::Alerting(alert), Rule::Anomaly(0)] = node.rules.as_slice() else {
+        panic!("{node:?}")
+    };
+    let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    assert_eq!((record.record.as_str(), record.expr.as_str()), ("job:up:sum", "sum by (job) (up)"));
+    assert_eq!(record.labels, owned(&[("severity", "1"), ("team", "shop")]));
+    assert_eq!((alert.alert.as_str(), alert.expr.as_str()), ("Down", "up == 0\n"));
+    assert_eq!((alert.for_ms, alert.keep_firing_for_ms), (300_000, 3_600_000));
+    let labels: Vec<(&str, &str)> = alert.labels().collect();
+    assert_eq!(labels, [("severity", "critical"), ("team", "shop"), ("value", "{{ $value }}")]);
+    assert_eq!(set.rules[0].alert, "OrderRateDrop");
+    assert!(node.is_evaluated() && !empty.is_evaluated());
+}
+
+/// Each of them is refused by Prometheus too.
+#[test]
+fn what_prometheus_refuses_is_refused_with_its_place() {
+    for (rule, expected) in [
+        ("{ record: a, alert: B, expr: up }", ":4:27: a rule is an alert or a record, not both"),
+        ("{ expr: up }", ":4:7: a rule needs a name"),
+        ("{ record: a, expr: '' }", ":4:26: the expression is empty"),
+        ("{ alert: A, expr: 'sum(up' }", ":4:32: 1:7: parse error: unclosed left parenthesis"),
+        ("{ record: a, expr: up, for: 5m }", ":4:35: for has no meaning for a recording rule"),
+        ("{ record: a, expr: up, keep_firing_for: 5m }", ":4:47: keep_firing_for has no meaning"),
+        ("{ record: a, expr: up, annotations: { a: b } }", ":4:48: annotations have no meaning"),
+        ("{ record: 'a{b=\"c\"}', expr: up }", ":4:17: the metric's name \"a{b=\\\"c\\\"}\" has braces in it"),
+        ("{ record: a, expr: up, labels: { __name__: b } }", ":4:50: the label \"__name__\" is set by the rule"),
+        ("{ alert: A, expr: up, labels: { '': b } }", ":4:43: the name of a label is empty"),
+        ("{ alert: A, expr: up, annotations: { '': b } }", ":4:48: the name of an annotation is empty"),
+        ("{ alert: A, expr: up, annotations: { a: '{{ $labels.x' } }", ":4:60: unclosed action"),
+        ("{ alert: A, expr: up, for: 5 }", ":4:34: \"5\" is no duration"),
+        ("{ alert: A, expr: up, fore: 5m }", ":4:29: unknown field `fore`"),
+        ("{ alert: A }", "missing field `expr`"),
+    ] {
+        let message = refusal(&format!("groups:\n  - name: g\n    rules:\n    - {rule}\n"));
+        assert!(message.contains(expected), "{rule}\n{message}");
+    }
+    for (group, expected) in [
+        ("{ name: '' }", ":2:13: the group's name is empty"),
+        ("{ name: g, interval: often }", "\"often\" is no duration"),
+        ("{ name: g, labels: { __name__: x } }", "the label \"__name__\" is set by the rule itself"),
+    ] {
+        let message = refusal(&format!("groups:\n  - {group}\n"));
+        assert!(message.contains(expected), "{group}\n{message}");
+    }
 }
 
 #[test]
@@ -174,7 +242,7 @@ fn durations_are_read_as_prometheus_reads_them() {
     for (text, ms) in [("0", 0), ("90s", 90_000), ("1h30m", 5_400_000), ("500ms", 500), ("1d12h", 129_600_000)] {
         assert_eq!(duration::parse(text), Ok(ms), "{text}");
     }
-    for text in ["", "5", "m", "1m1h", "1m1m", "-1s", "1.5h", "1 m", "9999999999999999y", "2y"] {
+    for text in ["", "5", "m", "1m1h", "1m1m", "-1s", "1.5h", "1 m", "9999999999999999y", "300y"] {
         assert!(duration::parse(text).is_err(), "{text}");
     }
 }
