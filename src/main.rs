@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
-use dozor::operate::{self, ImportArgs, RestoreArgs, SnapshotArgs, VerifyArgs};
+use dozor::operate::{self, CheckRulesArgs, ImportArgs, RestoreArgs, SnapshotArgs, TestRulesArgs, VerifyArgs};
 use dozor::server::Server;
 use dozor::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,8 +42,26 @@ enum Command {
     Verify(VerifyArgs),
     /// Send history from files or from a Prometheus to a server; exit code 0: all stored, 1: a part refused, 2: not done
     Import(ImportArgs),
+    /// Look at files without a server
+    #[command(subcommand)]
+    Check(Check),
+    /// Try files out without a server
+    #[command(subcommand)]
+    Test(Test),
     /// Print a settings file with every setting, its unit, default and range
     Config,
+}
+
+#[derive(Subcommand)]
+enum Check {
+    /// Look for faults in rule files; exit code 0: none, 1: some, 3: the same rule twice, with --lint-fatal
+    Rules(CheckRulesArgs),
+}
+
+#[derive(Subcommand)]
+enum Test {
+    /// Run unit tests of rules, in promtool's files; exit code 0: all well, 1: something failed
+    Rules(TestRulesArgs),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +75,8 @@ fn main() -> ExitCode {
         Command::Restore(flags) => operate::restore(flags),
         Command::Verify(flags) => Ok(operate::verify(flags)),
         Command::Import(flags) => run(operate::import(flags)),
+        Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
+        Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
         Command::Config => {
             print!("{}", config::documented());
             Ok(ExitCode::SUCCESS)

@@ -1,4 +1,5 @@
-//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`.
+//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
+//! `dozor check rules`, `dozor test rules`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -13,6 +14,7 @@
 mod bar;
 mod import;
 mod restore;
+mod rules;
 mod snapshot;
 mod verify;
 
@@ -26,6 +28,7 @@ use crate::storage::snapshots_folder;
 
 pub use import::{ImportArgs, import};
 pub use restore::{RestoreArgs, restore};
+pub use rules::{CheckArgs as CheckRulesArgs, TestArgs as TestRulesArgs, check as check_rules, test as test_rules};
 pub use snapshot::{SnapshotArgs, snapshot};
 pub use verify::{VerifyArgs, verify};
 

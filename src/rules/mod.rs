@@ -57,7 +57,8 @@ pub use evaluation::{
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzzing::filled_in;
 pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
-pub use load::load;
+pub use duration::parse as parse_duration_ms;
+pub use load::{load, load_text};
 
 /// The label that holds the rule's name.
 const ALERT_NAME: &str = "alertname";
