@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
-use dozor::operate::{self, ExplainArgs, ImportArgs, RestoreArgs, SnapshotArgs, VerifyArgs};
+use dozor::operate::{
+    self, CheckRulesArgs, ExplainArgs, ImportArgs, RestoreArgs, SnapshotArgs, TestRulesArgs, VerifyArgs,
+};
 use dozor::server::Server;
 use dozor::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,8 +46,26 @@ enum Command {
     Import(ImportArgs),
     /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
     Explain(ExplainArgs),
+    /// Look at files without a server
+    #[command(subcommand)]
+    Check(Check),
+    /// Try files out without a server
+    #[command(subcommand)]
+    Test(Test),
     /// Print a settings file with every setting, its unit, default and range
     Config,
+}
+
+#[derive(Subcommand)]
+enum Check {
+    /// Look for faults in rule files; exit code 0: none, 1: some, 3: the same rule twice, with --lint-fatal
+    Rules(CheckRulesArgs),
+}
+
+#[derive(Subcommand)]
+enum Test {
+    /// Run unit tests of rules, in promtool's files; exit code 0: all well, 1: something failed
+    Rules(TestRulesArgs),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +80,8 @@ fn main() -> ExitCode {
         Command::Verify(flags) => Ok(operate::verify(flags)),
         Command::Import(flags) => run(operate::import(flags)),
         Command::Explain(flags) => run(operate::explain(flags)),
+        Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
+        Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
         Command::Config => {
             print!("{}", config::documented());
             Ok(ExitCode::SUCCESS)

@@ -62,7 +62,7 @@ impl Reader<'_> {
         given.extend(&rule.labels);
         let mut labels = Vec::new();
         for (name, text) in given {
-            let Some(template) = self.template(text) else { continue };
+            let Some(template) = self.template(text, must_last) else { continue };
             if must_last && template.is_volatile() {
                 let what = format!("the label {name:?} depends on what changes until the alert resolves");
                 self.refuse::<()>(text.referenced, what, Some("use $value and $expected in annotations"));
@@ -76,19 +76,21 @@ impl Reader<'_> {
         labels
     }
 
+    /// The templates of annotations, sorted by name.
     pub(super) fn annotations(&mut self, rule: &Rule) -> Vec<(String, Template)> {
         let mut annotations = Vec::new();
         for (name, text) in &rule.annotations {
             if name.is_empty() {
                 self.refuse::<()>(text.referenced, "the name of an annotation is empty".to_owned(), None);
             }
-            annotations.extend(self.template(text).map(|template| (name.clone(), template)));
+            annotations.extend(self.template(text, rule.anomaly.is_some()).map(|template| (name.clone(), template)));
         }
         annotations
     }
 
-    fn template(&mut self, text: &Spanned<String>) -> Option<Template> {
-        match Template::parse(&text.value) {
+    fn template(&mut self, text: &Spanned<String>, is_anomaly: bool) -> Option<Template> {
+        let parse = if is_anomaly { Template::parse } else { Template::parse_plain };
+        match parse(&text.value) {
             Ok(template) => Some(template),
             Err(error) => self.refuse_template(text, &error),
         }
@@ -126,13 +128,13 @@ impl Reader<'_> {
         self.push(place, what, None);
     }
 
-    /// Points at the construct where the text stands in one line as it is, else at its start.
+    /// Points at the place where the template stands in one line as it is, else at its start.
     fn refuse_template<T>(&mut self, text: &Spanned<String>, error: &template::TemplateError) -> Option<T> {
         let mut place = place_of(text.referenced);
         if let Some((line, column)) = &mut place {
             let rest: String = line_of(self.text, *line).chars().skip(*column - 1).collect();
-            if let Some(bytes) = rest.find(&error.construct) {
-                *column += rest[..bytes].chars().count();
+            if let (Some(bytes), 1) = (rest.find(&text.value), error.line) {
+                *column += rest[..bytes].chars().count() + error.column - 1;
             }
         }
         self.push(place, error.to_string(), Some(template::HINT));

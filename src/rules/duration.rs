@@ -14,7 +14,7 @@ const UNITS: [(&str, i64); 7] = [
 ];
 
 /// The duration in ms, or what is wrong with it.
-pub(super) fn parse(text: &str) -> Result<i64, String> {
+pub fn parse(text: &str) -> Result<i64, String> {
     let refuse = || format!("{text:?} is no duration; write for instance 30s, 5m or 1h30m");
     if text == "0" {
         return Ok(0);

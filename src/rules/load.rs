@@ -35,6 +35,17 @@ pub fn load(disk: &dyn Disk, paths: &[PathBuf]) -> Result<RuleSet, RuleErrors> {
     if errors.is_empty() { Ok(set) } else { Err(RuleErrors(errors)) }
 }
 
+/// Reads the text of a file. Fails with every fault of it.
+pub fn load_text(file: &Path, text: &str) -> Result<RuleSet, RuleErrors> {
+    let (mut set, mut errors) = (RuleSet::default(), Vec::new());
+    if text.len() > FILE_BYTES_MAX {
+        errors.push(of_file(file, format!("{} bytes are more than the {FILE_BYTES_MAX} of a rule file", text.len())));
+    } else {
+        Reader { file, text, errors: &mut errors }.read(&mut set);
+    }
+    if errors.is_empty() { Ok(set) } else { Err(RuleErrors(errors)) }
+}
+
 fn text_of(disk: &dyn Disk, path: &Path) -> Result<String, RuleError> {
     let bytes = disk.read(path).map_err(|error| of_file(path, error.source.to_string()))?;
     if bytes.len() > FILE_BYTES_MAX {

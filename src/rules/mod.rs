@@ -37,6 +37,8 @@ mod duration;
 mod error;
 mod evaluation;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod group;
 mod load;
 mod template;
@@ -47,7 +49,7 @@ use std::sync::Arc;
 use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
-use template::{Facts, Template};
+use template::{Fact, Facts, Template};
 
 pub use error::{RuleError, RuleErrors};
 pub use evaluation::{
@@ -55,8 +57,11 @@ pub use evaluation::{
     RESOLVED_RETENTION_MS, Reloaded, RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport,
     RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
 };
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzzing::filled_in;
 pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
-pub use load::load;
+pub use duration::parse as parse_duration_ms;
+pub use load::{load, load_text};
 
 /// The label that holds the rule's name.
 const ALERT_NAME: &str = "alertname";
@@ -125,18 +130,27 @@ impl RuleSet {
     /// resolves; the rule's annotations filled in. `external_url` is where this server is reached, without a slash at its end.
     pub fn alert_for(&self, transition: &Transition, external_url: &str) -> Alert {
         let rule = &self.rules[transition.watch];
+        let direction = match transition.direction {
+            Direction::Drop => "drop",
+            Direction::Rise => "rise",
+        };
         let facts = Facts {
             labels: &transition.labels,
             value: transition.value,
-            expected: transition.expected,
-            direction: match transition.direction {
-                Direction::Drop => "drop",
-                Direction::Rise => "rise",
-            },
+            histogram: None,
+            external_labels: &Labels::empty(),
+            external_url,
+            at_ms: transition.at_ms,
+            query: &|_| Err("an anomaly's alert can ask no queries".to_owned()),
+            more: &[("expected", Fact::Number(transition.expected)), ("direction", Fact::Text(direction))],
         };
         Alert {
             labels: rule.rendered_labels(&facts),
-            annotations: rule.annotations.iter().map(|(name, text)| (name.clone(), text.render(&facts))).collect(),
+            annotations: rule
+                .annotations
+                .iter()
+                .map(|(name, text)| (name.clone(), text.render(&rule.alert, &facts)))
+                .collect(),
             starts_at_ms: transition.fired_ms,
             ends_at_ms: (transition.kind == Kind::Resolved).then_some(transition.at_ms),
             generator_url: format!("{external_url}/graph?g0.expr={}&g0.tab=0", percent_encoded(&rule.expr)),
@@ -162,7 +176,7 @@ impl AnomalyRule {
 
     fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {
         let own: Vec<(&str, String)> =
-            self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(facts)))).collect();
+            self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(&self.alert, facts)))).collect();
         let is_own = |name: &str| name == ALERT_NAME || own.iter().any(|(one, _)| *one == name);
         let inherited = facts.labels.iter().filter(|(name, _)| !is_own(name));
         let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain([(ALERT_NAME, self.alert.as_str())]);

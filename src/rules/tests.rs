@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::template::{Facts, Template};
 use super::*;
 use crate::detect::Directions;
 use crate::disk::{Disk, SimulatedDisk};
@@ -181,7 +180,7 @@ fn what_prometheus_refuses_is_refused_with_its_place() {
         ("{ record: a, expr: up, labels: { __name__: b } }", ":4:50: the label \"__name__\" is set by the rule"),
         ("{ alert: A, expr: up, labels: { '': b } }", ":4:43: the name of a label is empty"),
         ("{ alert: A, expr: up, annotations: { '': b } }", ":4:48: the name of an annotation is empty"),
-        ("{ alert: A, expr: up, annotations: { a: '{{ $labels.x' } }", ": a {{ is never closed"),
+        ("{ alert: A, expr: up, annotations: { a: '{{ $labels.x' } }", ":4:60: unclosed action"),
         ("{ alert: A, expr: up, for: 5 }", ":4:34: \"5\" is no duration"),
         ("{ alert: A, expr: up, fore: 5m }", ":4:29: unknown field `fore`"),
         ("{ alert: A }", "missing field `expr`"),
@@ -212,7 +211,7 @@ fn every_fault_of_a_file_is_told_at_once() {
         for: 5 minutes
         anomaly: { direction: drop, min_change: 3 }
         labels: { level: "{{ $value }}" }
-        annotations: { a: "x {{ $labels.a | toUpper }}" }
+        annotations: { a: "x {{ $labels.a | toUper }}" }
   - name: g
 "#;
     let message = refusal(text);
@@ -221,7 +220,7 @@ fn every_fault_of_a_file_is_told_at_once() {
         "shop.yml:10:49: min_change is 3, but must lie between 0 and 0.9",
         "= a fraction of the expectation: 0.3 is 30 %",
         "shop.yml:11:26: the label \"level\" depends on what changes until the alert resolves",
-        "shop.yml:12:45: this is not known in a template: toUpper",
+        "shop.yml:12:45: function \"toUper\" not defined",
         "shop.yml:13:11: the group \"g\" is in this file twice",
     ] {
         assert!(message.contains(expected), "{expected:?} is not in\n{message}");
@@ -247,79 +246,5 @@ fn durations_are_read_as_prometheus_reads_them() {
     }
     for text in ["", "5", "m", "1m1h", "1m1m", "-1s", "1.5h", "1 m", "9999999999999999y", "300y"] {
         assert!(duration::parse(text).is_err(), "{text}");
-    }
-}
-
-fn rendered(template: &str, value: f64) -> String {
-    let labels = Labels::from_pairs([("region", "eu"), ("node", "7")]).unwrap();
-    let facts = Facts { labels: &labels, value, expected: 20.0, direction: "drop" };
-    Template::parse(template).unwrap_or_else(|error| panic!("{template}: {error}")).render(&facts)
-}
-
-/// Expected values worked out from the definitions in Prometheus's template/template.go and Go's %.4g.
-#[test]
-fn numbers_are_humanized_as_prometheus_does() {
-    for (function, value, expected) in [
-        ("humanize", 0.0, "0"),
-        ("humanize", 1.0, "1"),
-        ("humanize", 999.99, "1000"),
-        ("humanize", 1_234_567.0, "1.235M"),
-        ("humanize", -12_345.0, "-12.35k"),
-        ("humanize", 0.123_456, "123.5m"),
-        ("humanize", 1e-7, "100n"),
-        ("humanize", 1e30, "1e+06Y"),
-        ("humanize", f64::NAN, "NaN"),
-        ("humanize", f64::INFINITY, "+Inf"),
-        ("humanize1024", 0.5, "0.5"),
-        ("humanize1024", 1023.0, "1023"),
-        ("humanize1024", 1_048_576.0, "1Mi"),
-        ("humanize1024", 1536.0, "1.5ki"),
-        ("humanizeDuration", 0.0, "0s"),
-        ("humanizeDuration", 0.001_5, "1.5ms"),
-        ("humanizeDuration", 59.5, "59.5s"),
-        ("humanizeDuration", 61.9, "1m 1s"),
-        ("humanizeDuration", 3723.0, "1h 2m 3s"),
-        ("humanizeDuration", -90_061.0, "-1d 1h 1m 1s"),
-        ("humanizePercentage", 0.123_456, "12.35%"),
-        ("humanizePercentage", 1.0, "100%"),
-        ("printf \"%.2f\"", 2.345_6, "2.35"),
-        ("printf \"%.1f%% of all\"", 42.0, "42.0% of all"),
-        ("printf \"%.3g\"", 123_456.0, "1.23e+05"),
-        ("printf \"%v\"", 1e21, "1e+21"),
-        ("printf \"%e\"", 1500.0, "1.500000e+03"),
-    ] {
-        assert_eq!(rendered(&format!("{{{{ $value | {function} }}}}"), value), expected, "{function} of {value}");
-    }
-}
-
-#[test]
-fn templates_are_filled_in() {
-    assert_eq!(rendered("plain", 1.0), "plain");
-    assert_eq!(rendered("{{$labels.region}}/{{ .Labels.node }}/{{ $labels.none }}.", 1.0), "eu/7/.");
-    assert_eq!(rendered("{{ $value }} of {{ $expected }}: {{ $direction }}", 0.25), "0.25 of 20: drop");
-    assert_eq!(rendered("{{ humanize $value }} {{ printf \"%.1f}}\" .Value }}", 2500.0), "2.5k 2500.0}}");
-    assert_eq!(rendered("{{ $value | humanize | printf \"<%s>\" }}", 2500.0), "<2.5k>");
-    assert_eq!(rendered("{{ $value }}", 1e-5), "1e-05");
-    assert_eq!(rendered("{{ $value }}", 123_456.75), "123456.75");
-    assert_eq!(rendered("{{ $value }}", 123_456_789.0), "1.23456789e+08");
-}
-
-#[test]
-fn unknown_constructs_are_refused() {
-    for (template, what) in [
-        ("{{ $value", "a {{ is never closed"),
-        ("{{ }}", "a place is empty"),
-        ("{{ range query \"up\" }}x{{ end }}", "not known in a template: \"up\""),
-        ("{{ $value | }}", "a pipe leads nowhere"),
-        ("{{ $labels.a | humanize }}", "a text is used as a number"),
-        ("{{ $value | printf \"%s\" }}", "%s is used for a number"),
-        ("{{ $value | printf \"%5.2f\" }}", "no width"),
-        ("{{ $value | printf \"%d\" }}", "printf takes one of"),
-        ("{{ $value | printf \"none\" }}", "printf has no verb"),
-        ("{{- $value }}", "not known in a template: -"),
-        ("{{ if $value }}", "not known in a template: if"),
-    ] {
-        let error = Template::parse(template).unwrap_err().to_string();
-        assert!(error.contains(what), "{template}: {error}");
     }
 }

@@ -186,7 +186,7 @@ fn alert_of(
 ) -> Result<ActiveAlert, String> {
     let value = sample.value.number().unwrap_or(0.0);
     let filled = |templates: &[(String, Template)]| -> Vec<(String, String)> {
-        let text = |template| filled_in(template, sample, at_ms, surroundings, host);
+        let text = |template| filled_in(&rule.alert, template, sample, at_ms, surroundings, host);
         templates.iter().map(|(name, template)| (name.clone(), text(template))).collect()
     };
     let own: Vec<(String, String)> = filled(&rule.labels).into_iter().map(|(name, text)| (name, cut(text))).collect();
@@ -207,14 +207,33 @@ fn alert_of(
 
 /// A template of a label or an annotation, filled in. The one place where rules that are evaluated do so.
 fn filled_in(
+    alert: &str,
     template: &Template,
     sample: &RuleSample,
-    _at_ms: i64,
-    _surroundings: &Surroundings,
-    _host: &dyn RuleHost,
+    at_ms: i64,
+    surroundings: &Surroundings,
+    host: &dyn RuleHost,
 ) -> String {
-    let value = sample.value.number().unwrap_or(0.0);
-    template.render(&Facts { labels: &sample.labels, value, expected: f64::NAN, direction: "" })
+    let histogram = match &sample.value {
+        Sampled::Number(_) => None,
+        Sampled::Histogram(histogram) => Some(histogram.to_string()),
+    };
+    let query = |query: &str| {
+        let answer = host.ask(query, at_ms).map_err(|error| error.to_string())?;
+        let rows = answer.into_iter().map(|row| (Labels::clone(&row.labels), row.value.number().unwrap_or(0.0)));
+        Ok(rows.collect())
+    };
+    let facts = Facts {
+        labels: &sample.labels,
+        value: sample.value.number().unwrap_or(0.0),
+        histogram: histogram.as_deref(),
+        external_labels: &surroundings.external_labels,
+        external_url: &surroundings.external_url,
+        at_ms,
+        query: &query,
+        more: &[],
+    };
+    template.render(alert, &facts)
 }
 
 impl ActiveAlert {

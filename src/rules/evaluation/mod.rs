@@ -71,6 +71,8 @@ pub trait RuleHost {
 pub struct Surroundings {
     /// How people reach this server, without a slash at its end.
     pub external_url: String,
+    /// Labels of this server, which templates may name.
+    pub external_labels: Labels,
     /// Offset of queries in groups that give none, in ms.
     pub query_offset_ms: i64,
 }

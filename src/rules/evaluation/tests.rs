@@ -87,7 +87,7 @@ fn state(text: &str) -> GroupState {
 }
 
 fn surroundings() -> Surroundings {
-    Surroundings { external_url: "http://dozor".to_owned(), query_offset_ms: 0 }
+    Surroundings { external_url: "http://dozor".to_owned(), ..Surroundings::default() }
 }
 
 fn evaluate(state: &mut GroupState, at_ms: i64, host: &mut Table) -> Vec<String> {
