@@ -43,7 +43,10 @@ mod calendar;
 mod cusum;
 mod event_time;
 mod group;
+mod hold;
 mod judge;
+#[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
+mod limit;
 mod model;
 #[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the judge takes it over next"))]
 mod season;
@@ -58,6 +61,7 @@ use std::sync::Arc;
 
 pub use calendar::{Calendar, CalendarFull, Zone};
 pub use judge::Judge;
+pub use limit::LimitOptions;
 pub use model::{Directions, ModelOptions};
 pub use shared::{Metrics, Shared};
 pub use signal::{Signal, SignalError};
