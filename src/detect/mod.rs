@@ -48,6 +48,8 @@ mod judge;
 #[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
 mod limit;
 mod model;
+#[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
+mod saturation;
 #[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the judge takes it over next"))]
 mod season;
 mod series;
@@ -63,6 +65,7 @@ pub use calendar::{Calendar, CalendarFull, Zone};
 pub use judge::Judge;
 pub use limit::LimitOptions;
 pub use model::{Directions, ModelOptions};
+pub use saturation::{Ceiling, Forecast, FullOptions};
 pub use shared::{Metrics, Shared};
 pub use signal::{Signal, SignalError};
 pub use state::{Restored, StateError};
