@@ -40,7 +40,7 @@ mod template;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
+use crate::detect::{Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
 use template::{Facts, Template};
@@ -48,8 +48,9 @@ use template::{Facts, Template};
 pub use error::{RuleError, RuleErrors};
 pub use load::load;
 
-/// The label that holds the rule's name.
+/// The label that holds the rule's name, and the one that says which way it went.
 const ALERT_NAME: &str = "alertname";
+const DIRECTION: &str = "direction";
 
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
@@ -101,10 +102,7 @@ impl RuleSet {
             labels: &transition.labels,
             value: transition.value,
             expected: transition.expected,
-            direction: match transition.direction {
-                Direction::Drop => "drop",
-                Direction::Rise => "rise",
-            },
+            direction: transition.direction.name(),
         };
         Alert {
             labels: rule.rendered_labels(&facts),
@@ -135,9 +133,10 @@ impl AnomalyRule {
     fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {
         let own: Vec<(&str, String)> =
             self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(facts)))).collect();
-        let is_own = |name: &str| name == ALERT_NAME || own.iter().any(|(one, _)| *one == name);
+        let given = [(ALERT_NAME, self.alert.as_str()), (DIRECTION, facts.direction)];
+        let is_own = |name: &str| given.iter().any(|one| one.0 == name) || own.iter().any(|(one, _)| *one == name);
         let inherited = facts.labels.iter().filter(|(name, _)| !is_own(name));
-        let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain([(ALERT_NAME, self.alert.as_str())]);
+        let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain(given);
         // A page with some labels missing still wakes somebody; a refused one does not.
         Labels::from_pairs(inherited.chain(own()))
             .or_else(|_| Labels::from_pairs(own()))
