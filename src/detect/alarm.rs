@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::options::ModelOptions;
-use super::transition::Direction;
+use super::transition::Side;
 
 /// The score that fires.
 const FIRING_SCORE: f64 = 1.0;
@@ -32,7 +32,7 @@ pub(crate) enum Change {
 /// An alert that fires.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Incident {
-    pub direction: Direction,
+    pub direction: Side,
     pub onset_ms: i64,
     pub fired_ms: i64,
     /// Ratio to the expectation when it fired.
@@ -42,7 +42,7 @@ pub(crate) struct Incident {
 /// What the latest bucket says of one direction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
-    pub direction: Direction,
+    pub direction: Side,
     pub score: f64,
     pub ratio: f64,
     pub onset_ms: i64,

@@ -13,15 +13,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::absence::Absence;
 use super::alarm::{Change, Incident};
 use super::calendar::{Calendar, Zone};
+use super::fixed::Fixed;
 use super::group::{Message, Partial};
+use super::hold::{Spell, Turn};
 use super::measure::{Observed, Sums};
 use super::model::{Closed, Day, Model};
+use super::saturation::Ceiling;
 use super::shared::{Metrics, Shared};
 use super::signal::Signal;
 use super::stride::Stride;
-use super::transition::{Firing, Kind, Transition};
+use super::transition::{Direction, Firing, Kind, Transition};
 use super::tuning::Tunings;
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
@@ -29,16 +33,16 @@ use crate::model::Labels;
 /// Share of the living series that must have reported for a bucket to be judged.
 pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
 
-/// Most stamps of beats that a group keeps until they are taken.
-const BEATS_COUNT_MAX: usize = 256;
-
 /// Merges, judges, remembers.
 pub struct Judge {
     pub(crate) watches: Arc<[Watch]>,
     /// Of each watch.
-    tunings: Vec<Tunings>,
+    pub(crate) tunings: Vec<Tunings>,
     pub(crate) zones: Vec<Arc<Zone>>,
     calendar: Calendar,
+    /// Of watches that wait for beats: the series by the index of their group.
+    pub(crate) absences: Vec<Option<Absence<usize>>>,
+    lateness_ms: i64,
     shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
@@ -53,6 +57,7 @@ pub(crate) struct Judged {
     pub watch: usize,
     pub labels: Arc<Labels>,
     pub model: Model,
+    pub fixed: Option<Box<Fixed>>,
     /// The last bucket that was judged or passed over.
     pub closed: Option<i64>,
     /// Sums of the latest buckets, at most a window of them.
@@ -61,12 +66,10 @@ pub(crate) struct Judged {
     feeders: Vec<(usize, i64)>,
     partials: BTreeMap<i64, Partial>,
     is_waiting: bool,
-    /// The stamps of samples that are beats, in the order of time, since somebody last took them.
-    pub beats: Vec<i64>,
 }
 
 impl Judge {
-    pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
+    pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>, lateness_ms: i64) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         let of_worker = shared.queues.iter().map(|_| HashMap::new()).collect();
         let mut judge = Judge {
@@ -74,6 +77,8 @@ impl Judge {
             tunings: Vec::new(),
             zones: Vec::new(),
             calendar: Calendar::default(),
+            absences: Vec::new(),
+            lateness_ms,
             shared,
             by_labels,
             groups: Vec::new(),
@@ -95,6 +100,9 @@ impl Judge {
         let tunings =
             |(watch, zone): (&Watch, &Arc<Zone>)| Tunings::new(&watch.signal, &watch.options, has_clock(zone));
         self.tunings = self.watches.iter().zip(&self.zones).map(tunings).collect();
+        let absence =
+            |(watch, zone): (&Watch, &Arc<Zone>)| Some(Absence::new(watch.options.absence?, Zone::clone(zone)));
+        self.absences = self.watches.iter().zip(&self.zones).map(absence).collect();
         self.calendar = calendar;
     }
 
@@ -104,13 +112,14 @@ impl Judge {
         // Before the queues: what a worker sent about samples up to here is in them.
         let seen_by_all_ms = self.shared.seen_by_all_ms();
         let shared = self.shared.clone();
+        let mut transitions = Vec::new();
         for (worker, queue) in shared.queues.iter().enumerate() {
             for _ in 0..queue.capacity() {
                 let Some(message) = queue.pop() else { break };
-                self.take(worker, message);
+                transitions.extend(self.take(worker, message));
             }
         }
-        let mut transitions = Vec::new();
+        transitions.extend(self.miss(seen_by_all_ms.saturating_sub(self.lateness_ms)));
         for _ in 0..shared.evaluated.len() {
             let Some(told) = shared.evaluated.pop() else { break };
             transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
@@ -134,7 +143,9 @@ impl Judge {
     /// The alerts that fire now.
     pub fn firing(&self) -> Vec<Firing> {
         let of_group = |group: &Judged| group.firing(&self.watches);
-        self.groups.iter().flat_map(of_group).collect()
+        let absent = |(index, spell): (&usize, Spell)| self.groups[*index].absent(spell, &self.watches);
+        let absences = self.absences.iter().flatten().flat_map(Absence::firing).map(absent);
+        self.groups.iter().flat_map(of_group).chain(absences).collect()
     }
 
     /// Counters of all workers, and the queues.
@@ -169,7 +180,7 @@ impl Judge {
         group.judge(bucket, &partial, day, watch, tunings, &self.shared.metrics)
     }
 
-    fn take(&mut self, worker: usize, message: Message) {
+    fn take(&mut self, worker: usize, message: Message) -> Vec<Transition> {
         match message {
             Message::Feeds { group, watch, labels, from_bucket } => {
                 let index = self.group_of(watch, &labels);
@@ -191,13 +202,28 @@ impl Judge {
             }
             Message::Beat { group, at_ms } => {
                 let index = self.of_worker[worker][&group];
-                self.groups[index].beat(at_ms);
+                return self.beat(index, at_ms);
             }
             Message::Rests { group } => {
                 let index = self.of_worker[worker][&group];
                 self.groups[index].feeders.retain(|feeder| feeder.0 != worker);
             }
         }
+        Vec::new()
+    }
+
+    fn beat(&mut self, index: usize, at_ms: i64) -> Vec<Transition> {
+        let group = &self.groups[index];
+        let Some(absence) = &mut self.absences[group.watch] else { return Vec::new() };
+        let turns = absence.observe(&index, at_ms).unwrap_or_default();
+        turns.into_iter().map(|turn| group.turned(Direction::Absent, turn, at_ms, &self.watches)).collect()
+    }
+
+    /// Who is absent, now that every sample up to the watermark was seen.
+    fn miss(&mut self, watermark_ms: i64) -> Vec<Transition> {
+        let absent = self.absences.iter_mut().flatten().flat_map(|absence| absence.advance(watermark_ms));
+        let groups = &self.groups;
+        absent.map(|(index, turn)| groups[index].turned(Direction::Absent, turn, watermark_ms, &self.watches)).collect()
     }
 
     /// The group of these labels, a new one if need be.
@@ -210,12 +236,12 @@ impl Judge {
             watch,
             labels: labels.clone(),
             model: Model::new(self.tunings[watch].is_of_counts(), Stride::new()),
+            fixed: Fixed::of(&self.watches[watch].options),
             closed: None,
             window: Vec::new(),
             feeders: Vec::new(),
             partials: BTreeMap::new(),
             is_waiting: false,
-            beats: Vec::new(),
         });
         self.by_labels[watch].insert(labels.clone(), index);
         Metrics::add(&self.shared.metrics.groups, 1);
@@ -229,14 +255,6 @@ impl Judged {
             Some(feeder) => feeder.1 = feeder.1.min(bucket),
             None => self.feeders.push((worker, bucket)),
         }
-    }
-
-    /// Keeps the stamp for whoever takes them: the newest, should nobody.
-    fn beat(&mut self, at_ms: i64) {
-        if self.beats.len() == BEATS_COUNT_MAX {
-            self.beats.remove(0);
-        }
-        self.beats.push(at_ms);
     }
 
     fn tell_up_to(&mut self, worker: usize, next: i64) {
@@ -282,6 +300,7 @@ impl Judged {
         self.follow_sources(partial);
         let observed = self.observed(partial, watch);
         Metrics::add(&metrics.buckets_unknown, usize::from(observed.is_none()));
+        let at_ms = signal.end_ms(bucket);
         let closed = Closed {
             index: bucket,
             judged: observed.map(|observed| (&partial.sums, observed)),
@@ -290,11 +309,14 @@ impl Judged {
             day,
         };
         let outcome = self.model.observe(&closed, signal, &watch.options, tunings);
+        let value = observed.map(|_| signal.value(&self.window));
+        let turns = self.fixed.as_mut().map(|fixed| fixed.observe(at_ms, signal.bucket_ms, value, &watch.options));
         if outcome.is_anew {
             tracing::info!(labels = %self.labels, watch = watch.identity, "its series report at another interval: its season is learned anew");
         }
-        let at_ms = signal.end_ms(bucket);
-        outcome.changes.into_iter().map(|change| self.transition(change, at_ms, watch)).collect()
+        let turned = |(direction, turn)| self.turned_of(direction, turn, at_ms, watch);
+        let changed = outcome.changes.into_iter().map(|change| self.transition(change, at_ms, watch));
+        changed.chain(turns.into_iter().flatten().map(turned)).collect()
     }
 
     fn follow_sources(&mut self, partial: &Partial) {
@@ -341,7 +363,7 @@ impl Judged {
             watch: self.watch,
             labels: self.labels.clone(),
             kind,
-            direction: incident.direction,
+            direction: incident.direction.into(),
             value: watch.signal.value(&self.window),
             expected: self.expected(&watch.signal),
             onset_ms: incident.onset_ms,
@@ -350,18 +372,81 @@ impl Judged {
         }
     }
 
+    /// Whether any alert of it fires, but for an absence.
+    pub(crate) fn is_firing(&self) -> bool {
+        let fixed = self.fixed.as_ref().is_some_and(|fixed| fixed.firing().next().is_some());
+        fixed || self.model.firing().next().is_some()
+    }
+
     fn firing(&self, watches: &[Watch]) -> Vec<Firing> {
-        let signal = &watches[self.watch].signal;
-        let of_incident = |incident: Incident| Firing {
+        let watch = &watches[self.watch];
+        let fixed = self.fixed.iter().flat_map(|fixed| fixed.firing());
+        let fixed = fixed.map(|(direction, spell)| self.firing_of(direction, spell, watch));
+        let model = self.model.firing().map(|incident| {
+            let Incident { direction, onset_ms, fired_ms, .. } = incident;
+            self.firing_of(direction.into(), Spell { onset_ms, fired_ms }, watch)
+        });
+        model.chain(fixed).collect()
+    }
+
+    fn absent(&self, spell: Spell, watches: &[Watch]) -> Firing {
+        self.firing_of(Direction::Absent, spell, &watches[self.watch])
+    }
+
+    fn firing_of(&self, direction: Direction, spell: Spell, watch: &Watch) -> Firing {
+        Firing {
             watch: self.watch,
             labels: self.labels.clone(),
-            direction: incident.direction,
-            value: signal.value(&self.window),
-            expected: self.expected(signal),
-            onset_ms: incident.onset_ms,
-            fired_ms: incident.fired_ms,
+            direction,
+            value: self.value_of(direction, spell, spell.fired_ms, watch),
+            expected: self.expected_of(direction, spell, watch),
+            onset_ms: spell.onset_ms,
+            fired_ms: spell.fired_ms,
+        }
+    }
+
+    fn turned(&self, direction: Direction, turn: Turn, at_ms: i64, watches: &[Watch]) -> Transition {
+        self.turned_of(direction, turn, at_ms, &watches[self.watch])
+    }
+
+    /// What a beginning or an end means, as it is known at `at_ms`.
+    fn turned_of(&self, direction: Direction, turn: Turn, at_ms: i64, watch: &Watch) -> Transition {
+        let (kind, spell, at_ms) = match turn {
+            Turn::Began(spell) => (Kind::Firing, spell, at_ms.min(spell.fired_ms)),
+            Turn::Ended { spell, at_ms } => (Kind::Resolved, spell, at_ms),
         };
-        self.model.firing().map(of_incident).collect()
+        Transition {
+            watch: self.watch,
+            labels: self.labels.clone(),
+            kind,
+            direction,
+            value: self.value_of(direction, spell, at_ms, watch),
+            expected: self.expected_of(direction, spell, watch),
+            onset_ms: spell.onset_ms,
+            fired_ms: spell.fired_ms,
+            at_ms,
+        }
+    }
+
+    /// The windowed value; of an absence how long it has lasted, in s.
+    fn value_of(&self, direction: Direction, spell: Spell, at_ms: i64, watch: &Watch) -> f64 {
+        match direction {
+            Direction::Absent => at_ms.saturating_sub(spell.onset_ms) as f64 / 1000.0,
+            _ => watch.signal.value(&self.window),
+        }
+    }
+
+    /// What was expected; the limit; of an absence how long one waited, in s.
+    fn expected_of(&self, direction: Direction, spell: Spell, watch: &Watch) -> f64 {
+        match direction {
+            Direction::Drop | Direction::Rise => self.expected(&watch.signal),
+            Direction::Absent => spell.fired_ms.saturating_sub(spell.onset_ms) as f64 / 1000.0,
+            Direction::Limit => watch.options.limit.and_then(|limit| limit.above.or(limit.below)).unwrap_or(f64::NAN),
+            Direction::Full => match watch.options.full.map(|full| full.at) {
+                Some(Ceiling::Value(value)) => value,
+                Some(Ceiling::Now) | None => f64::NAN,
+            },
+        }
     }
 
     fn expected(&self, signal: &Signal) -> f64 {

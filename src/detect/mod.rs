@@ -44,6 +44,7 @@
 //! Deliberately absent: seasons. The level follows the shop's day with a half-life of twenty minutes and no memory of
 //! yesterday.
 
+mod absence;
 mod alarm;
 mod baseline;
 mod binary;
@@ -51,13 +52,17 @@ mod calendar;
 mod compile;
 mod cusum;
 mod event_time;
+mod fixed;
 mod formula;
 mod group;
+mod hold;
 mod judge;
+mod limit;
 mod measure;
 mod model;
 mod options;
-#[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
+mod saturation;
+#[cfg_attr(not(test), expect(dead_code, reason = "the explanation takes it over next"))]
 mod season;
 mod seasonal;
 mod series;
@@ -74,9 +79,12 @@ mod young;
 
 use std::sync::Arc;
 
+pub use absence::AbsenceOptions;
 pub use calendar::{Calendar, CalendarFull, Zone};
 pub use judge::Judge;
+pub use limit::LimitOptions;
 pub use options::{Directions, ModelOptions, SignalClass};
+pub use saturation::{Ceiling, Forecast, FullOptions};
 pub use shared::{EvaluatedValue, Metrics, Shared};
 pub use signal::{Signal, SignalError, Source};
 pub use state::{Restored, StateError};
@@ -114,7 +122,7 @@ pub fn start(watches: Vec<Watch>, worker_count: usize, lateness_ms: i64) -> (Vec
     let shared = Arc::new(Shared::new(worker_count));
     let workers =
         (0..worker_count).map(|index| Worker::new(index, watches.clone(), shared.clone(), lateness_ms)).collect();
-    (workers, Judge::new(watches, shared))
+    (workers, Judge::new(watches, shared, lateness_ms))
 }
 
 #[cfg(test)]

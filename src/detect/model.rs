@@ -135,6 +135,9 @@ impl Model {
         tunings: &mut Tunings,
     ) -> Outcome {
         let mut outcome = Outcome::default();
+        if options.directions == Directions::None {
+            return outcome;
+        }
         if let Some(season) = &mut self.season {
             if season.follow(closed.interval_ms, signal.bucket_ms) {
                 outcome.changes.extend(self.begin_anew(tunings));

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::transition::Direction;
+use super::absence::AbsenceOptions;
+use super::limit::LimitOptions;
+use super::saturation::FullOptions;
+use super::transition::Side;
 
 const WEEK_MS: f64 = 604_800_000.0;
 /// Smallest change that fires while a group is young, if its rule does not say, and whatever its rule says.
@@ -10,8 +13,7 @@ const MIN_CHANGE_YOUNG: f64 = 0.3;
 const MIN_CHANGE_YOUNG_MIN: f64 = 0.05;
 
 /// Which changes are watched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directions {
     /// Falling below the expectation.
     Drop,
@@ -19,14 +21,17 @@ pub enum Directions {
     Rise,
     /// Either.
     Both,
+    /// Neither: what is usual does not matter.
+    None,
 }
 
 impl Directions {
-    pub(crate) fn each(self) -> &'static [Direction] {
+    pub(crate) fn each(self) -> &'static [Side] {
         match self {
-            Directions::Drop => &[Direction::Drop],
-            Directions::Rise => &[Direction::Rise],
-            Directions::Both => &[Direction::Drop, Direction::Rise],
+            Directions::Drop => &[Side::Drop],
+            Directions::Rise => &[Side::Rise],
+            Directions::Both => &[Side::Drop, Side::Rise],
+            Directions::None => &[],
         }
     }
 }
@@ -57,6 +62,14 @@ pub struct ModelOptions {
     /// Smallest change that fires, as a fraction of the expectation, 0 to 0.9; by default 0.3 during a group's first
     /// two days, and 0 from then on: what it is seen to vary by is enough.
     pub min_change: Option<f64>,
+    /// A limit that is one whatever is usual.
+    pub limit: Option<LimitOptions>,
+    /// What must not be reached, and how long before that somebody is told.
+    pub full: Option<FullOptions>,
+    /// Whether it is the beats of the series that are watched, and nothing else.
+    pub absence: Option<AbsenceOptions>,
+    /// Money that one lost event costs.
+    pub price: Option<f64>,
     /// Fewest expected events in a window for a drop to be judged; a rise needs to reach as many.
     pub min_volume: f64,
     /// How long the evidence must last before it fires, in ms of event time.
@@ -72,6 +85,10 @@ impl Default for ModelOptions {
             class: None,
             false_alerts_per_series_week: 0.1,
             min_change: None,
+            limit: None,
+            full: None,
+            absence: None,
+            price: None,
             min_volume: 10.0,
             for_ms: 0,
             keep_firing_for_ms: 0,

@@ -16,7 +16,7 @@ use super::season::{Bucket, GaugeBucket, GaugeSeason, Season, Verdict};
 use super::signal::Signal;
 use super::sources::Sources;
 use super::stride::{Step, Stride};
-use super::transition::Direction;
+use super::transition::Side;
 use super::tuning::Tunings;
 
 /// Time in which most of the way to a new level is behind a season, in ms.
@@ -113,7 +113,7 @@ impl Seasonal {
 
     /// Alarms of directions that are not watched stand still, and would fire for ever.
     pub(crate) fn forget_unwatched(&mut self, directions: Directions) {
-        for direction in [Direction::Drop, Direction::Rise] {
+        for direction in [Side::Drop, Side::Rise] {
             if !directions.each().contains(&direction) {
                 self.alarms[direction.index()] = Alarm::Normal;
             }
@@ -192,14 +192,14 @@ impl Seasonal {
     }
 
     /// Whether change and volume are as large as the rule asks for. Of a rise it is what was seen that must be enough.
-    fn is_large(&self, direction: Direction, verdict: &Verdict, signal: &Signal, options: &ModelOptions) -> bool {
+    fn is_large(&self, direction: Side, verdict: &Verdict, signal: &Signal, options: &ModelOptions) -> bool {
         let ratio = verdict.ratios[direction.index()];
         let change = direction.sign() * (ratio - 1.0);
         let Kernel::Count(_) = self.kernel else { return change >= options.min_change_grown() };
         let expected = verdict.expected.unwrap_or(0.0) * signal.window_buckets as f64 / self.stride.count() as f64;
         let volume = match direction {
-            Direction::Drop => expected,
-            Direction::Rise => expected * ratio,
+            Side::Drop => expected,
+            Side::Rise => expected * ratio,
         };
         change >= options.min_change_grown() && volume >= options.min_volume
     }

@@ -13,12 +13,15 @@
 //!    whose clock was changed, for its days are cut otherwise.
 //! 2. What another version of this program laid out otherwise is refused by the number of its layout, never guessed at.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 
+use super::absence::{Absence, Awaited};
 use super::binary::{append, read};
+use super::fixed::Fixed;
 use super::judge::{Judge, Judged};
 use super::measure::Sums;
 use super::model::Model;
@@ -66,10 +69,20 @@ struct SavedGroup {
     watch: usize,
     labels: Vec<(String, String)>,
     model: Model,
+    fixed: Option<Box<Fixed>>,
+    awaited: Option<Awaited>,
     closed: Option<i64>,
     /// The clock's offset at the end of that bucket, in ms.
     zone_offset_ms: i64,
     window: Vec<Sums>,
+}
+
+impl SavedGroup {
+    fn is_firing(&self) -> bool {
+        self.model.firing().next().is_some()
+            || self.fixed.as_ref().is_some_and(|fixed| fixed.firing().next().is_some())
+            || self.awaited.as_ref().is_some_and(|awaited| awaited.firing().is_some())
+    }
 }
 
 impl Judge {
@@ -77,12 +90,15 @@ impl Judge {
     /// is.
     pub fn checkpoint(&self) -> Vec<u8> {
         let frontier_ms = self.shared().frontier_ms();
-        let is_kept = |group: &&Judged| {
+        let awaited: HashMap<usize, &Awaited> =
+            self.absences.iter().flatten().flat_map(Absence::saved).map(|(index, awaited)| (*index, awaited)).collect();
+        let is_kept = |(index, group): &(usize, &Judged)| {
             let signal = &self.watches[group.watch].signal;
             let closed_ms = group.closed.map_or(i64::MIN, |closed| signal.end_ms(closed));
-            group.model.firing().next().is_some() || frontier_ms.saturating_sub(closed_ms) < FORGET_AFTER_MS
+            let is_recent = frontier_ms.saturating_sub(closed_ms) < FORGET_AFTER_MS;
+            group.is_firing() || is_recent || awaited.contains_key(index)
         };
-        let groups: Vec<&Judged> = self.groups.iter().filter(is_kept).collect();
+        let groups: Vec<(usize, &Judged)> = self.groups.iter().enumerate().filter(is_kept).collect();
         // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
         let header = FileHeader::new(FileKind::Detector, 0, frontier_ms.max(0), frontier_ms as u32);
         let mut bytes = header.encode().to_vec();
@@ -90,8 +106,9 @@ impl Judge {
         let watches = self.watches.iter().map(|watch| watch.identity.clone()).collect();
         let summary = payload(&Summary { layout: LAYOUT, watches, groups: groups.len() });
         chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &summary);
-        for group in groups {
-            chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &payload(&self.saved(group)));
+        for (index, group) in groups {
+            let saved = self.saved(group, awaited.get(&index).copied());
+            chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &payload(&saved));
         }
         bytes
     }
@@ -107,13 +124,20 @@ impl Judge {
             let Some(watch) = watch.filter(|&watch| self.zone_offset_ms(watch, saved.closed) == saved.zone_offset_ms)
             else {
                 restored.groups_dropped += 1;
-                restored.firing_dropped += saved.model.firing().count();
+                restored.firing_dropped += usize::from(saved.is_firing());
                 continue;
             };
             let index = self.group_of(watch, &labels);
             let group = &mut self.groups[index];
             (group.model, group.closed, group.window) = (saved.model, saved.closed, saved.window);
-            restored.firing_dropped += group.model.forget_unwatched(self.watches[watch].options.directions);
+            let options = &self.watches[watch].options;
+            restored.firing_dropped += group.model.forget_unwatched(options.directions);
+            group.fixed = saved.fixed.or_else(|| Fixed::of(options)).filter(|_| Fixed::of(options).is_some());
+            group.fixed.iter_mut().for_each(|fixed| fixed.forget_unwatched(options));
+            if let (Some(absence), Some(awaited)) = (&mut self.absences[watch], saved.awaited) {
+                // There are no more of them than when they were saved.
+                let _ = absence.restore(&index, awaited);
+            }
             restored.groups += 1;
         }
         Ok(restored)
@@ -125,11 +149,13 @@ impl Judge {
         self.zones[watch].offset_ms(end_ms)
     }
 
-    fn saved(&self, group: &Judged) -> SavedGroup {
+    fn saved(&self, group: &Judged, awaited: Option<&Awaited>) -> SavedGroup {
         SavedGroup {
             watch: group.watch,
             labels: group.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             model: group.model.clone(),
+            fixed: group.fixed.clone(),
+            awaited: awaited.cloned(),
             closed: group.closed,
             zone_offset_ms: self.zone_offset_ms(group.watch, group.closed),
             window: group.window.clone(),

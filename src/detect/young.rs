@@ -19,7 +19,7 @@ use super::alarm::{Change, Incident};
 use super::baseline::{Baseline, Scale, Seen};
 use super::cusum::{Run, cap};
 use super::options::{Directions, ModelOptions};
-use super::transition::Direction;
+use super::transition::Side;
 
 /// Judged buckets before anything fires.
 pub(crate) const WARM_UP_BUCKETS: u64 = 40;
@@ -101,7 +101,7 @@ impl Young {
 
     /// What speaks for a direction that is not watched is forgotten.
     pub(crate) fn forget_unwatched(&mut self, directions: Directions) {
-        for direction in [Direction::Drop, Direction::Rise] {
+        for direction in [Side::Drop, Side::Rise] {
             if !directions.each().contains(&direction) {
                 self.runs[direction.index()] = [Run::default(); 3];
             }
@@ -173,11 +173,11 @@ impl Young {
         let is_thin = self.baseline.scale() == Scale::Count && self.expected() < least;
         for &direction in options.directions.each() {
             let (factor, least) = match direction {
-                Direction::Drop => (self.low_factor, 0.0),
-                Direction::Rise => (self.high_factor, least),
+                Side::Drop => (self.low_factor, 0.0),
+                Side::Rise => (self.high_factor, least),
             };
             let runs = &mut self.runs[direction.index()];
-            if direction == Direction::Drop && is_thin {
+            if direction == Side::Drop && is_thin {
                 *runs = [Run::default(); 3];
                 continue;
             }
@@ -193,9 +193,9 @@ impl Young {
         self.recent.push(self.baseline.pair(bucket.seen, 0.0));
     }
 
-    fn strongest(&self) -> (Direction, Run) {
-        let mut strongest = (Direction::Drop, Run::default());
-        for direction in [Direction::Drop, Direction::Rise] {
+    fn strongest(&self) -> (Side, Run) {
+        let mut strongest = (Side::Drop, Run::default());
+        for direction in [Side::Drop, Side::Rise] {
             for run in self.runs[direction.index()] {
                 if run.evidence > strongest.1.evidence {
                     strongest = (direction, run);
@@ -231,7 +231,7 @@ impl Young {
         self.high_factor = 1.0 + (self.high_factor - 1.0) * keep;
     }
 
-    fn fire(&mut self, strongest: (Direction, Run), bucket: Glance, options: &ModelOptions) -> Option<Change> {
+    fn fire(&mut self, strongest: (Side, Run), bucket: Glance, options: &ModelOptions) -> Option<Change> {
         let (direction, run) = strongest;
         let ratio = if run.expected > 0.0 { self.baseline.run_ratio(run.observed, run.expected) } else { 1.0 };
         let is_large = direction.sign() * (ratio - 1.0) >= options.min_change_young();
@@ -272,7 +272,7 @@ impl Young {
         let (mut observed, mut expected) = (0.0, 0.0);
         for &(seen, wanted) in &self.recent {
             // Work that piled up and comes at once is not to pass for a minute of health.
-            observed += if is_count && incident.direction == Direction::Drop { seen.min(1.5 * wanted) } else { seen };
+            observed += if is_count && incident.direction == Side::Drop { seen.min(1.5 * wanted) } else { seen };
             expected += wanted;
         }
         if !is_count {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::Spanned;
 
-use super::ALERT_NAME;
 use super::file::{Group, Rule};
 use super::group::{AlertingRule, RecordingRule};
 use super::load::{Reader, line_of, place_of};
 use super::template::{self, Template};
+use super::{ALERT_NAME, DIRECTION};
 use crate::model::METRIC_NAME;
 use crate::query;
 
@@ -66,7 +66,7 @@ impl Reader<'_> {
             if must_last && template.is_volatile() {
                 let what = format!("the label {name:?} depends on what changes until the alert resolves");
                 self.refuse::<()>(text.referenced, what, Some("use $value and $expected in annotations"));
-            } else if must_last && name == ALERT_NAME {
+            } else if must_last && [ALERT_NAME, DIRECTION].contains(&name.as_str()) {
                 let what = format!("the label {name:?} is set by the alert itself");
                 self.refuse::<()>(text.referenced, what, None);
             } else {

@@ -46,11 +46,12 @@ mod template;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
+use crate::detect::{Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
 use template::{Fact, Facts, Template};
 
+pub use duration::parse as parse_duration_ms;
 pub use error::{RuleError, RuleErrors};
 pub use evaluation::{
     ALERTS_PER_RULE_MAX, ActiveAlert, AlertState, Evaluated, Evaluation, GroupReport, GroupState, Health,
@@ -60,11 +61,11 @@ pub use evaluation::{
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzzing::filled_in;
 pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
-pub use duration::parse as parse_duration_ms;
 pub use load::{load, load_text};
 
-/// The label that holds the rule's name.
+/// The label that holds the rule's name, and the one that says which way it went.
 const ALERT_NAME: &str = "alertname";
+const DIRECTION: &str = "direction";
 
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
@@ -130,10 +131,7 @@ impl RuleSet {
     /// resolves; the rule's annotations filled in. `external_url` is where this server is reached, without a slash at its end.
     pub fn alert_for(&self, transition: &Transition, external_url: &str) -> Alert {
         let rule = &self.rules[transition.watch];
-        let direction = match transition.direction {
-            Direction::Drop => "drop",
-            Direction::Rise => "rise",
-        };
+        let direction = transition.direction.name();
         let facts = Facts {
             labels: &transition.labels,
             value: transition.value,
@@ -145,7 +143,7 @@ impl RuleSet {
             more: &[("expected", Fact::Number(transition.expected)), ("direction", Fact::Text(direction))],
         };
         Alert {
-            labels: rule.rendered_labels(&facts),
+            labels: rule.rendered_labels(direction, &facts),
             annotations: rule
                 .annotations
                 .iter()
@@ -174,12 +172,13 @@ impl AnomalyRule {
         format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, class_of(&self.signal, &self.options))
     }
 
-    fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {
+    fn rendered_labels(&self, direction: &str, facts: &Facts<'_>) -> Labels {
         let own: Vec<(&str, String)> =
             self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(&self.alert, facts)))).collect();
-        let is_own = |name: &str| name == ALERT_NAME || own.iter().any(|(one, _)| *one == name);
+        let given = [(ALERT_NAME, self.alert.as_str()), (DIRECTION, direction)];
+        let is_own = |name: &str| given.iter().any(|one| one.0 == name) || own.iter().any(|(one, _)| *one == name);
         let inherited = facts.labels.iter().filter(|(name, _)| !is_own(name));
-        let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain([(ALERT_NAME, self.alert.as_str())]);
+        let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain(given);
         // A page with some labels missing still wakes somebody; a refused one does not.
         Labels::from_pairs(inherited.chain(own()))
             .or_else(|_| Labels::from_pairs(own()))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::detect::Directions;
+use crate::detect::{Direction, Directions};
 use crate::disk::{Disk, SimulatedDisk};
 
 fn load_text(text: &str) -> Result<RuleSet, RuleErrors> {
@@ -54,6 +54,7 @@ fn a_file_of_prometheus_with_anomaly_blocks_is_read() {
         min_volume: 20.0,
         for_ms: 90_000,
         keep_firing_for_ms: 300_000,
+        ..ModelOptions::default()
     };
     assert_eq!(latency.options, expected);
 }
@@ -84,7 +85,7 @@ fn a_transition_becomes_an_alert_whose_labels_stay_the_same() {
     let fired = rules.alert_for(&transition(Kind::Firing), "http://dozor:9090");
     assert_eq!(
         fired.labels.to_string(),
-        r#"{alertname="OrderRateDrop", region="eu", severity="critical", team="shop"}"#
+        r#"{alertname="OrderRateDrop", direction="drop", region="eu", severity="critical", team="shop"}"#
     );
     assert_eq!(fired.annotations, [("summary".to_owned(), "Orders in eu fell to 1.234k/s".to_owned())]);
     assert_eq!((fired.starts_at_ms, fired.ends_at_ms), (75_000, None));

@@ -46,7 +46,6 @@ mod yesterday;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "absence takes it over next"))]
 pub(crate) use beat::Beat;
 use bucket::COUNT_MAX;
 pub(crate) use bucket::{Bucket, Verdict};

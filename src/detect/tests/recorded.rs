@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::*;
-use crate::detect::{Direction, Directions, Kind};
+use crate::detect::{AbsenceOptions, Direction, Directions, Kind};
 
 #[derive(Deserialize)]
 struct Recording {
@@ -72,6 +72,7 @@ fn watched(set: &str, columns: &Columns) -> Option<(&'static str, Directions, Ve
             )
         }
         "latency" => ("load", Directions::Rise, vec![("load", columns.values.clone())]),
+        "heartbeat" => ("runs", Directions::None, vec![("runs", columns.values.clone())]),
         _ => return None,
     })
 }
@@ -79,7 +80,8 @@ fn watched(set: &str, columns: &Columns) -> Option<(&'static str, Directions, Ve
 fn alerts(recording: &Recording, folder: &Path) -> Option<Vec<Transition>> {
     let columns = columns(&folder.join(&recording.file));
     let (expression, directions, named) = watched(&recording.set, &columns)?;
-    let options = ModelOptions { directions, min_volume: 0.0, ..ModelOptions::default() };
+    let absence = (directions == Directions::None).then(AbsenceOptions::default);
+    let options = ModelOptions { directions, absence, min_volume: 0.0, ..ModelOptions::default() };
     let series: Vec<_> = named.iter().map(|(name, _)| labels(&[("__name__", name)])).collect();
     let rows: Vec<Row> = columns
         .seconds
@@ -89,7 +91,21 @@ fn alerts(recording: &Recording, folder: &Path) -> Option<Vec<Transition>> {
             named.iter().enumerate().map(move |(one, (_, values))| (one, seconds * 1_000, values[index]))
         })
         .collect();
-    Some(transitions_of(vec![watch(expression, options)], &series, &rows))
+    let signal = if absence.is_some() { Signal::beats(expression) } else { Signal::compile(expression) };
+    let watch = Watch { signal: signal.unwrap(), ..watch(named[0].0, options) };
+    let mut rows = rows;
+    let mut series = series;
+    if absence.is_some() {
+        // Somebody else's samples say what time it is while a job hangs.
+        series.push(labels(&[("__name__", named[0].0), ("clock", "1")]));
+        let end_ms = rows.last().map_or(0, |row| row.1);
+        let begin_ms = rows.first().map_or(0, |row| row.1);
+        rows.extend((0..).map(|minute| (1, begin_ms + minute * 60_000, 0.0)).take_while(|row| row.1 <= end_ms));
+        rows.sort_by_key(|row| row.1);
+    }
+    let mut transitions = transitions_of(vec![watch], &series, &rows);
+    transitions.retain(|one| one.labels.get("clock").is_none());
+    Some(transitions)
 }
 
 #[test]
@@ -105,7 +121,11 @@ fn recordings_are_judged() {
             continue;
         }
         for one in alerts(recording, &folder).unwrap_or_default() {
-            let direction = if one.direction == Direction::Drop { "down" } else { "up" };
+            let direction = match one.direction {
+                Direction::Drop => "down",
+                Direction::Absent => "absent",
+                _ => "up",
+            };
             let (start, end) = (one.fired_ms / 1_000, one.at_ms / 1_000);
             let kind = if one.kind == Kind::Firing { "null".to_owned() } else { end.to_string() };
             writeln!(told, r#"{{"series":"{name}","start":{start},"end":{kind},"direction":"{direction}"}}"#).unwrap();

@@ -154,8 +154,11 @@ impl EvaluatedRules {
             clock: parts.clock.clone(),
             stopping: Cancelled::default(),
         };
-        let surroundings =
-            Surroundings { external_url: parts.external_url, query_offset_ms: parts.settings.query_offset_ms };
+        let surroundings = Surroundings {
+            external_url: parts.external_url,
+            external_labels: Labels::empty(),
+            query_offset_ms: parts.settings.query_offset_ms,
+        };
         let is_of_stream = |alert: &Alert| {
             let name = alert.labels.get(ALERT_NAME);
             parts.set.rules.iter().any(|rule| Some(rule.alert.as_str()) == name)
