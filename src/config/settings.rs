@@ -191,8 +191,9 @@ const LISTS: &str = "\
 #   - { keep: 90d }
 
 # rules: list of files. Default: none.
-# Rule files in Prometheus's format, with `anomaly:` blocks.
+# Rule files in Prometheus's format, with `anomaly:` blocks. `pack:` names rules that are in the binary: `dozor pack list`.
 # rules:
+#   - pack:shop
 #   - rules/shop.yml
 rules: []
 

@@ -33,6 +33,7 @@ mod duration;
 mod error;
 mod file;
 mod load;
+mod pack;
 mod template;
 
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ use template::{Facts, Template};
 
 pub use error::{RuleError, RuleErrors};
 pub use load::load;
+pub use pack::{Pack, PackFile, runbook};
 
 /// The label that holds the rule's name.
 const ALERT_NAME: &str = "alertname";
