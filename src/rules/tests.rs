@@ -253,3 +253,9 @@ fn unknown_constructs_are_refused() {
         assert!(error.contains(what), "{template}: {error}");
     }
 }
+
+#[test]
+fn a_pack_that_is_not_there_is_refused_with_those_that_are() {
+    let refused = load(&SimulatedDisk::new(), &[PathBuf::from("pack:bank")]).unwrap_err().to_string();
+    assert!(refused.contains("pack:bank") && refused.contains("there is no such pack; there is: shop"), "{refused}");
+}

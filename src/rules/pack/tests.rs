@@ -10,11 +10,11 @@ use serde::de::IgnoredAny;
 use super::*;
 use crate::query;
 
-const AREAS: [&str; 7] =
-    ["availability", "machines", "databases", "access", "checkout", "integrations", "behaviour"];
+const AREAS: [&str; 7] = ["availability", "machines", "databases", "access", "checkout", "integrations", "behaviour"];
 const STEPS: [&str; 6] = ["search", "cart", "checkout", "payment", "message", "delivery"];
 /// The parts of a runbook, in their order.
-const PARTS: [&str; 5] = ["**For the shop**", "**Look first**", "**Likely causes**", "**First remedy**", "**Escalate**"];
+const PARTS: [&str; 5] =
+    ["**For the shop**", "**Look first**", "**Likely causes**", "**First remedy**", "**Escalate**"];
 
 #[derive(Deserialize)]
 struct File {
@@ -85,7 +85,8 @@ fn metrics_of(expr: &str) -> BTreeSet<String> {
 fn collect_metrics(tree: &serde_json::Value, found: &mut BTreeSet<String>) {
     match tree {
         serde_json::Value::Object(members) => {
-            let is_selector = members.get("type").is_some_and(|kind| kind == "vectorSelector" || kind == "matrixSelector");
+            let is_selector =
+                members.get("type").is_some_and(|kind| kind == "vectorSelector" || kind == "matrixSelector");
             if let (true, Some(name)) = (is_selector, members.get("name").and_then(|name| name.as_str())) {
                 found.insert(name.to_owned());
             }
