@@ -7,6 +7,7 @@ mod exposition;
 mod histograms;
 mod influx;
 mod json_lines;
+mod made;
 mod mixed;
 pub(crate) mod proto;
 mod requests;

@@ -116,3 +116,97 @@ fn have_same_alerts(one: &SavedGroup, other: &SavedGroup) -> bool {
     };
     one.alerts().map(|alert| (&alert.labels, told(alert))).eq(other.alerts().map(|alert| (&alert.labels, told(alert))))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::disk::SimulatedDisk;
+    use crate::query::{QueryError, Sampled};
+    use crate::rules::{self, GroupState, RuleHost, RuleSample, Surroundings};
+
+    use super::*;
+
+    const FILE: &str = "/data/alerts.rules";
+
+    /// A world in which every query has this many series.
+    struct World(usize);
+
+    impl RuleHost for World {
+        fn ask(&self, _: &str, _: i64) -> Result<Vec<RuleSample>, QueryError> {
+            let labels = |node: usize| crate::model::Labels::from_pairs([("node", node.to_string())]).expect("labels");
+            let sample = |node| RuleSample { labels: Arc::new(labels(node)), value: Sampled::Number(1.0) };
+            Ok((0..self.0).map(sample).collect())
+        }
+
+        fn store(&mut self, _: i64, _: &[RuleSample]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    fn group() -> GroupState {
+        let (disk, path) = (SimulatedDisk::new(), PathBuf::from("/rules.yml"));
+        let text = "groups: [{ name: g, rules: [{ alert: A, expr: x, for: 1h }] }]";
+        disk.replace(&path, text.as_bytes()).expect("written");
+        GroupState::new(rules::load(&disk, &[path]).expect("right").groups[0].clone())
+    }
+
+    fn evaluated(state: &mut GroupState, at_ms: i64, series_count: usize) -> Option<SavedGroup> {
+        state.evaluate(at_ms, &Surroundings::default(), &mut World(series_count));
+        state.saved()
+    }
+
+    fn alerts_on_disk(disk: &SimulatedDisk) -> Vec<usize> {
+        match disk.read(Path::new(FILE)) {
+            Ok(bytes) => decode_saved(&bytes).expect("whole").iter().map(|group| group.alerts().count()).collect(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_change_is_written_at_most_once_a_second_and_times_alone_every_quarter_of_a_minute() {
+        let (disk, clock) = (Arc::new(SimulatedDisk::new()), Clock::manual(0));
+        disk.create_folder(Path::new("/data")).expect("made");
+        let journal = Journal::new(disk.clone(), Path::new(FILE), clock.clone());
+        let mut state = group();
+        let name = key_of(state.group());
+        let key = || name.clone();
+        journal.note(key(), evaluated(&mut state, 0, 1));
+        journal.keep_up();
+        assert_eq!(alerts_on_disk(&disk), [1]);
+        journal.note(key(), evaluated(&mut state, 500, 2));
+        clock.advance(Duration::from_millis(999));
+        journal.keep_up();
+        assert_eq!(alerts_on_disk(&disk), [1], "within the second");
+        clock.advance(Duration::from_millis(1));
+        journal.keep_up();
+        assert_eq!(alerts_on_disk(&disk), [2]);
+
+        let at_ms =
+            |disk: &SimulatedDisk| decode_saved(&disk.read(Path::new(FILE)).expect("there")).expect("whole")[0].at_ms;
+        journal.note(key(), evaluated(&mut state, 1_500, 2));
+        clock.advance(Duration::from_secs(14));
+        journal.keep_up();
+        assert_eq!(at_ms(&disk), 500, "nothing but time has passed");
+        clock.advance(Duration::from_secs(1));
+        journal.keep_up();
+        assert_eq!(at_ms(&disk), 1_500);
+
+        journal.note(key(), evaluated(&mut state, 2_500, 0));
+        journal.close();
+        assert_eq!(alerts_on_disk(&disk), Vec::<usize>::new(), "without alerts a group is left out");
+        assert!(journal.read().is_empty());
+    }
+
+    #[test]
+    fn a_damaged_file_costs_its_alerts_and_not_the_start() {
+        let disk = Arc::new(SimulatedDisk::new());
+        disk.create_folder(Path::new("/data")).expect("made");
+        let journal = Journal::new(disk.clone(), Path::new(FILE), Clock::manual(0));
+        assert!(journal.read().is_empty(), "there is none");
+        disk.replace(Path::new(FILE), b"no file of ours").expect("written");
+        assert!(journal.read().is_empty());
+    }
+}
