@@ -49,6 +49,7 @@ use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
 use template::{Fact, Facts, Template};
 
+pub use duration::parse as parse_duration_ms;
 pub use error::{RuleError, RuleErrors};
 pub use evaluation::{
     ActiveAlert, AlertState, Evaluated, Evaluation, GroupState, Health, RESOLVED_RETENTION_MS, RestoreRules, RuleHost,
@@ -57,7 +58,6 @@ pub use evaluation::{
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzzing::filled_in;
 pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
-pub use duration::parse as parse_duration_ms;
 pub use load::{load, load_text};
 
 /// The label that holds the rule's name.

@@ -244,11 +244,7 @@ impl<'a> Run<'a> {
 }
 
 /// The samples of the input series, by the moment at which they appear. Of a series that is given twice, the last counts.
-fn input(
-    group: &TestGroup,
-    start_ms: i64,
-    interval_ms: i64,
-) -> Result<BTreeMap<i64, Vec<(Labels, Sampled)>>, String> {
+fn input(group: &TestGroup, start_ms: i64, interval_ms: i64) -> Result<BTreeMap<i64, Vec<(Labels, Sampled)>>, String> {
     let mut by_labels = BTreeMap::new();
     for input in &group.input_series {
         let told = |what: String| format!("input_series {:?}: {what}", input.series);

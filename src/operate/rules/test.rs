@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use regex::Regex;
 
+use super::glob;
 use super::junit::{self, Suite};
 use super::run::{self, Setting};
 use super::test_file::TestFile;
-use super::glob;
 use crate::disk::{Disk, RealDisk};
 use crate::rules::{self, RuleSet};
 
