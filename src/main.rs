@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
-use dozor::operate::{self, CheckRulesArgs, ImportArgs, RestoreArgs, SnapshotArgs, TestRulesArgs, VerifyArgs};
+use dozor::operate::{
+    self, CheckRulesArgs, ExplainArgs, ImportArgs, RestoreArgs, SnapshotArgs, TestRulesArgs, VerifyArgs,
+};
 use dozor::server::Server;
 use dozor::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +50,8 @@ enum Command {
     /// Try files out without a server
     #[command(subcommand)]
     Test(Test),
+    /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
+    Explain(ExplainArgs),
     /// Print a settings file with every setting, its unit, default and range
     Config,
 }
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::Import(flags) => run(operate::import(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
+        Command::Explain(flags) => run(operate::explain(flags)),
         Command::Config => {
             print!("{}", config::documented());
             Ok(ExitCode::SUCCESS)
@@ -127,15 +132,19 @@ async fn serve(flags: ServeArgs) -> anyhow::Result<ExitCode> {
     // Asked for before the start, so that a stop during recovery is heard.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let config = Config::load(&flags)?;
     let server = tokio::select! {
         started = Server::start(config) => started?,
         _ = terminate.recv() => return Ok(stopped_early()),
         _ = interrupt.recv() => return Ok(stopped_early()),
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => server.reload_rules(),
+        }
     }
     tracing::info!("stopping");
     tokio::select! {

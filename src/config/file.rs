@@ -18,7 +18,7 @@ use serde_saphyr::{Spanned, UserMessageFormatter};
 
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
-use super::{Config, ConfigError, WebhookConfig};
+use super::{Config, ConfigError, WebhookConfig, calendar};
 
 /// A value as it is written, and where.
 pub(super) type Scalar = Spanned<String>;
@@ -42,6 +42,7 @@ pub(super) struct File {
     pub(super) query: Query,
     pub(super) snapshots: Snapshots,
     pub(super) detection: Detection,
+    pub(super) evaluation: Evaluation,
     pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
     rules: Vec<PathBuf>,
@@ -111,6 +112,17 @@ pub(super) struct Snapshots {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Detection {
     pub(super) lateness: Option<Scalar>,
+    pub(super) timezone: Option<Scalar>,
+    pub(super) calendar: Vec<calendar::Entry>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Evaluation {
+    pub(super) interval: Option<Scalar>,
+    pub(super) query_offset: Option<Scalar>,
+    pub(super) outage_tolerance: Option<Scalar>,
+    pub(super) grace_period: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]
@@ -157,6 +169,9 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     if let Some(retention) = &file.retention {
         retention.read_list(&mut config, |given, setting| Place::of(name, text, setting, given))?;
     }
+    calendar::read_list(&file.detection.calendar, &mut config.detection, |given, setting| {
+        Place::of(name, text, setting, given)
+    })?;
     if let (Some(given), Some(longest_ms)) = (&file.head.out_of_order_window, config.longest_retention_ms())
         && config.head.out_of_order_window_ms > longest_ms
     {

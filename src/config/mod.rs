@@ -18,20 +18,24 @@
 //!
 //! Deliberately absent: environment variables and reloading. What a server runs with stands in its file and its flags.
 
+mod calendar;
 mod file;
 mod flags;
 mod retention;
 mod settings;
 mod shown;
 mod units;
+mod zone;
 
 use std::path::PathBuf;
 
+pub use calendar::{CALENDAR_SPANS_MAX, CalendarKind, CalendarSpan, LocalMoment};
 pub use file::Place;
 pub use flags::ServeArgs;
 pub use retention::RetentionConfig;
 pub use settings::documented;
 pub use units::{duration_text, parse_bytes, parse_duration_ms};
+pub use zone::time_zone;
 
 /// All settings of a server.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +74,8 @@ pub struct Config {
     pub snapshots: SnapshotsConfig,
     /// How the stream is watched.
     pub detection: DetectionConfig,
+    /// How rules are evaluated.
+    pub evaluation: EvaluationConfig,
     /// How OpenTelemetry's metrics are translated.
     pub otlp: OtlpConfig,
     /// Lines of StatsD.
@@ -176,8 +182,26 @@ pub struct SnapshotsConfig {
 /// How the stream is watched.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DetectionConfig {
-    /// How late a sample may be and still be judged with its own bucket, in ms of event time.
+    /// How late a sample may be and still be judged with its own bucket, in ms of event time, unless two intervals of its
+    /// series are more.
     pub lateness_ms: i64,
+    /// Name of the time zone by which the shop lives; [`time_zone`] knows it.
+    pub timezone: String,
+    /// Days that are not like others.
+    pub calendar: Vec<CalendarSpan>,
+}
+
+/// How rules are evaluated.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EvaluationConfig {
+    /// How often groups are evaluated that do not say it, in ms.
+    pub interval_ms: i64,
+    /// How far back rules look whose group does not say it, in ms.
+    pub query_offset_ms: i64,
+    /// Longest time without this server behind which pending alerts go on, in ms.
+    pub outage_tolerance_ms: i64,
+    /// Least time that pending alerts have to wait behind a restart, in ms.
+    pub grace_period_ms: i64,
 }
 
 /// How OpenTelemetry's metrics are translated.

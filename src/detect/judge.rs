@@ -13,23 +13,32 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::Watch;
-use super::baseline::{Scale, Seen};
+use super::alarm::{Change, Incident};
+use super::calendar::{Calendar, Zone};
 use super::group::{Message, Partial};
-use super::model::{Bucket, Change, Model};
-use super::series::VALUE_MAX;
+use super::measure::{Observed, Sums};
+use super::model::{Closed, Day, Model};
 use super::shared::{Metrics, Shared};
-use super::signal::{Shape, Signal};
+use super::signal::Signal;
+use super::stride::Stride;
 use super::transition::{Firing, Kind, Transition};
+use super::tuning::Tunings;
+use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
-use crate::query::bucket_quantile;
 
 /// Share of the living series that must have reported for a bucket to be judged.
 pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
 
+/// Most stamps of beats that a group keeps until they are taken.
+const BEATS_COUNT_MAX: usize = 256;
+
 /// Merges, judges, remembers.
 pub struct Judge {
     pub(crate) watches: Arc<[Watch]>,
+    /// Of each watch.
+    tunings: Vec<Tunings>,
+    pub(crate) zones: Vec<Arc<Zone>>,
+    calendar: Calendar,
     shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
@@ -46,19 +55,47 @@ pub(crate) struct Judged {
     pub model: Model,
     /// The last bucket that was judged or passed over.
     pub closed: Option<i64>,
-    /// Sums of the latest buckets, at most a window of them, by upper bound.
-    pub window: Vec<Vec<(f64, f64)>>,
+    /// Sums of the latest buckets, at most a window of them.
+    pub window: Vec<Sums>,
     /// The next bucket that each feeding worker will tell.
     feeders: Vec<(usize, i64)>,
     partials: BTreeMap<i64, Partial>,
     is_waiting: bool,
+    /// The stamps of samples that are beats, in the order of time, since somebody last took them.
+    pub beats: Vec<i64>,
 }
 
 impl Judge {
     pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         let of_worker = shared.queues.iter().map(|_| HashMap::new()).collect();
-        Judge { watches, shared, by_labels, groups: Vec::new(), of_worker, waiting: Vec::new() }
+        let mut judge = Judge {
+            watches,
+            tunings: Vec::new(),
+            zones: Vec::new(),
+            calendar: Calendar::default(),
+            shared,
+            by_labels,
+            groups: Vec::new(),
+            of_worker,
+            waiting: Vec::new(),
+        };
+        judge.live_by(Zone::utc(), Calendar::default());
+        judge
+    }
+
+    /// The clock by which days and weeks are learned where a watch has none of its own, and the days that are not like
+    /// others. UTC and none by default. Call it before anything else.
+    pub fn live_by(&mut self, zone: Zone, calendar: Calendar) {
+        let zone = Arc::new(zone);
+        let zone_of = |watch: &Watch| watch.zone.clone().unwrap_or_else(|| zone.clone());
+        self.zones = self.watches.iter().map(zone_of).collect();
+        // Without a clock that changes, what comes an hour late twice a year is recognised on the next day.
+        let has_clock = |zone: &Arc<Zone>| **zone != Zone::utc();
+        let tunings =
+            |(watch, zone): (&Watch, &Arc<Zone>)| Tunings::new(&watch.signal, &watch.options, has_clock(zone));
+        self.tunings = self.watches.iter().zip(&self.zones).map(tunings).collect();
+        self.calendar = calendar;
     }
 
     /// Takes in what the workers have sent, judges the buckets that are complete, and returns what began or ended,
@@ -74,12 +111,17 @@ impl Judge {
             }
         }
         let mut transitions = Vec::new();
+        for _ in 0..shared.evaluated.len() {
+            let Some(told) = shared.evaluated.pop() else { break };
+            transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
+        }
         let waiting = std::mem::take(&mut self.waiting);
         for index in waiting {
             let group = &mut self.groups[index];
-            let watch = &self.watches[group.watch];
+            let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
             while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
-                transitions.extend(group.judge(bucket, &partial, watch, &shared.metrics));
+                let day = Day::at(watch.signal.end_ms(bucket), &self.zones[group.watch], &self.calendar);
+                transitions.extend(group.judge(bucket, &partial, day, watch, tunings, &shared.metrics));
             }
             group.is_waiting = !group.partials.is_empty();
             if group.is_waiting {
@@ -91,27 +133,40 @@ impl Judge {
 
     /// The alerts that fire now.
     pub fn firing(&self) -> Vec<Firing> {
-        self.groups
-            .iter()
-            .filter_map(|group| {
-                let incident = group.model.firing()?;
-                let signal = &self.watches[group.watch].signal;
-                Some(Firing {
-                    watch: group.watch,
-                    labels: group.labels.clone(),
-                    direction: incident.direction,
-                    value: group.value(signal),
-                    expected: group.expected(signal),
-                    onset_ms: incident.onset_ms,
-                    fired_ms: incident.fired_ms,
-                })
-            })
-            .collect()
+        let of_group = |group: &Judged| group.firing(&self.watches);
+        self.groups.iter().flat_map(of_group).collect()
     }
 
     /// Counters of all workers, and the queues.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Judges a value that an evaluated watch has at a moment, a multiple of its interval; one that is not newer than
+    /// the last of its group changes nothing.
+    pub fn observe_evaluated(&mut self, watch: usize, labels: &Arc<Labels>, at_ms: i64, value: f64) -> Vec<Transition> {
+        let known = &self.by_labels[watch];
+        if !known.contains_key(labels) && known.len() >= GROUPS_COUNT_MAX {
+            Metrics::add(&self.shared.metrics.groups_refused, 1);
+            return Vec::new();
+        }
+        let index = self.group_of(watch, labels);
+        let (group, tunings) = (&mut self.groups[index], &mut self.tunings[watch]);
+        let (zone, watch) = (&self.zones[watch], &self.watches[watch]);
+        let bucket = watch.signal.bucket_of(at_ms);
+        if group.closed.is_some_and(|closed| bucket <= closed) {
+            return Vec::new();
+        }
+        let partial = Partial {
+            sums: Sums::of_value(value),
+            live: 1,
+            reported: 1,
+            fresh: 1,
+            interval_ms: watch.signal.bucket_ms,
+            ..Partial::default()
+        };
+        let day = Day::at(watch.signal.end_ms(bucket), zone, &self.calendar);
+        group.judge(bucket, &partial, day, watch, tunings, &self.shared.metrics)
     }
 
     fn take(&mut self, worker: usize, message: Message) {
@@ -134,6 +189,10 @@ impl Judge {
                 let index = self.of_worker[worker][&group];
                 self.groups[index].tell_up_to(worker, next);
             }
+            Message::Beat { group, at_ms } => {
+                let index = self.of_worker[worker][&group];
+                self.groups[index].beat(at_ms);
+            }
             Message::Rests { group } => {
                 let index = self.of_worker[worker][&group];
                 self.groups[index].feeders.retain(|feeder| feeder.0 != worker);
@@ -150,23 +209,17 @@ impl Judge {
         self.groups.push(Judged {
             watch,
             labels: labels.clone(),
-            model: Model::new(scale_of(&self.watches[watch].signal)),
+            model: Model::new(self.tunings[watch].is_of_counts(), Stride::new()),
             closed: None,
             window: Vec::new(),
             feeders: Vec::new(),
             partials: BTreeMap::new(),
             is_waiting: false,
+            beats: Vec::new(),
         });
         self.by_labels[watch].insert(labels.clone(), index);
         Metrics::add(&self.shared.metrics.groups, 1);
         index
-    }
-}
-
-fn scale_of(signal: &Signal) -> Scale {
-    match signal.shape {
-        Shape::Sum { .. } => Scale::Count,
-        Shape::Quantile { .. } | Shape::Gauge => Scale::Log,
     }
 }
 
@@ -176,6 +229,14 @@ impl Judged {
             Some(feeder) => feeder.1 = feeder.1.min(bucket),
             None => self.feeders.push((worker, bucket)),
         }
+    }
+
+    /// Keeps the stamp for whoever takes them: the newest, should nobody.
+    fn beat(&mut self, at_ms: i64) {
+        if self.beats.len() == BEATS_COUNT_MAX {
+            self.beats.remove(0);
+        }
+        self.beats.push(at_ms);
     }
 
     fn tell_up_to(&mut self, worker: usize, next: i64) {
@@ -199,7 +260,15 @@ impl Judged {
         self.partials.pop_first()
     }
 
-    fn judge(&mut self, bucket: i64, partial: &Partial, watch: &Watch, metrics: &Metrics) -> Option<Transition> {
+    fn judge(
+        &mut self,
+        bucket: i64,
+        partial: &Partial,
+        day: Day,
+        watch: &Watch,
+        tunings: &mut Tunings,
+        metrics: &Metrics,
+    ) -> Vec<Transition> {
         let signal = &watch.signal;
         if self.closed.is_some_and(|closed| bucket > closed + 1) {
             self.window.clear();
@@ -211,20 +280,21 @@ impl Judged {
         self.window.push(partial.sums.clone());
         Metrics::add(&metrics.buckets_closed, 1);
         self.follow_sources(partial);
-        let Some(seen) = self.seen(partial, watch) else {
-            Metrics::add(&metrics.buckets_unknown, 1);
-            return None;
-        };
-        let at_ms = signal.end_ms(bucket);
-        let bucket = Bucket {
-            seen,
-            end_ms: at_ms,
-            bucket_ms: signal.bucket_ms,
-            window_buckets: signal.window_buckets,
+        let observed = self.observed(partial, watch);
+        Metrics::add(&metrics.buckets_unknown, usize::from(observed.is_none()));
+        let closed = Closed {
+            index: bucket,
+            judged: observed.map(|observed| (&partial.sums, observed)),
+            share: share_of(partial, signal),
             interval_ms: partial.interval_ms,
+            day,
         };
-        let change = self.model.observe(bucket, &watch.options)?;
-        Some(self.transition(change, at_ms, watch))
+        let outcome = self.model.observe(&closed, signal, &watch.options, tunings);
+        if outcome.is_anew {
+            tracing::info!(labels = %self.labels, watch = watch.identity, "its series report at another interval: its season is learned anew");
+        }
+        let at_ms = signal.end_ms(bucket);
+        outcome.changes.into_iter().map(|change| self.transition(change, at_ms, watch)).collect()
     }
 
     fn follow_sources(&mut self, partial: &Partial) {
@@ -243,30 +313,23 @@ impl Judged {
         }
     }
 
-    /// What the model is to see of the bucket; none when it cannot be judged.
-    fn seen(&self, partial: &Partial, watch: &Watch) -> Option<Seen> {
+    /// What the bucket has; none when it cannot be judged.
+    fn observed(&self, partial: &Partial, watch: &Watch) -> Option<Observed> {
         if partial.live == 0 || f64::from(partial.reported) < REPORTED_SHARE_MIN * f64::from(partial.live) {
             return None;
         }
-        match watch.signal.shape {
-            Shape::Sum { .. } => {
-                let share = if partial.reported == partial.live || partial.live_volume <= 0.0 {
-                    1.0
-                } else {
-                    partial.reported_volume / partial.live_volume
-                };
-                (share > 0.0).then_some(Seen { value: total(&partial.sums), share })
-            }
-            Shape::Quantile { quantile } => {
-                let in_window: f64 = self.window.iter().map(|sums| total(sums)).sum();
-                let value = bucket_quantile(quantile, &mut partial.sums.clone());
-                (value.abs() <= VALUE_MAX && in_window >= watch.options.min_volume)
-                    .then_some(Seen { value, share: 1.0 })
-            }
-            Shape::Gauge => {
-                (partial.reported == partial.live).then_some(Seen { value: total(&partial.sums), share: 1.0 })
-            }
+        if watch.signal.needs_all_series() && partial.reported < partial.live {
+            return None;
         }
+        let observed = watch.signal.observed(std::slice::from_ref(&partial.sums));
+        let observations = watch.signal.observations(&self.window);
+        let is_enough = match observed {
+            Observed::Count { .. } => share_of(partial, &watch.signal) > 0.0,
+            Observed::Value(_) => observations.is_none_or(|count| count >= watch.options.min_volume),
+            // Nobody visited: no events among no exposure, which adds nothing to the buckets around it.
+            Observed::Nothing => watch.signal.has_exposure(),
+        };
+        is_enough.then_some(observed)
     }
 
     fn transition(&self, change: Change, at_ms: i64, watch: &Watch) -> Transition {
@@ -279,7 +342,7 @@ impl Judged {
             labels: self.labels.clone(),
             kind,
             direction: incident.direction,
-            value: self.value(&watch.signal),
+            value: watch.signal.value(&self.window),
             expected: self.expected(&watch.signal),
             onset_ms: incident.onset_ms,
             fired_ms: incident.fired_ms,
@@ -287,33 +350,41 @@ impl Judged {
         }
     }
 
-    /// The windowed value, as the expression says it.
-    pub(crate) fn value(&self, signal: &Signal) -> f64 {
-        match signal.shape {
-            Shape::Sum { per_second } => {
-                let sum: f64 = self.window.iter().map(|sums| total(sums)).sum();
-                if per_second { sum * 1000.0 / signal.window_ms() as f64 } else { sum }
-            }
-            Shape::Quantile { quantile } => bucket_quantile(quantile, &mut merged(&self.window)),
-            Shape::Gauge => self.window.last().map_or(f64::NAN, |sums| total(sums)),
-        }
+    fn firing(&self, watches: &[Watch]) -> Vec<Firing> {
+        let signal = &watches[self.watch].signal;
+        let of_incident = |incident: Incident| Firing {
+            watch: self.watch,
+            labels: self.labels.clone(),
+            direction: incident.direction,
+            value: signal.value(&self.window),
+            expected: self.expected(signal),
+            onset_ms: incident.onset_ms,
+            fired_ms: incident.fired_ms,
+        };
+        self.model.firing().map(of_incident).collect()
     }
 
     fn expected(&self, signal: &Signal) -> f64 {
-        let expected = self.model.expected();
-        match signal.shape {
-            Shape::Sum { per_second: true } => expected * 1000.0 / signal.bucket_ms as f64,
-            Shape::Sum { per_second: false } => expected * signal.window_buckets as f64,
-            Shape::Quantile { .. } | Shape::Gauge => expected,
-        }
+        let outlook = self.model.outlook();
+        outlook.expected.map_or(f64::NAN, |expected| signal.expected(expected, outlook.exposure, outlook.buckets))
+    }
+}
+
+/// Share of the usual volume that reported. Of a ratio both parts are missing alike.
+fn share_of(partial: &Partial, signal: &Signal) -> f64 {
+    if partial.reported == partial.live || partial.live_volume <= 0.0 || signal.has_exposure() {
+        1.0
+    } else {
+        partial.reported_volume / partial.live_volume
     }
 }
 
 impl Partial {
     fn merge(&mut self, other: Partial) {
-        self.sums = merged(&[std::mem::take(&mut self.sums), other.sums]);
+        self.sums.merge(&other.sums);
         self.live += other.live;
         self.reported += other.reported;
+        self.fresh += other.fresh;
         self.joined += other.joined;
         self.left += other.left;
         self.live_volume += other.live_volume;
@@ -321,23 +392,4 @@ impl Partial {
         self.left_volume += other.left_volume;
         self.interval_ms = self.interval_ms.max(other.interval_ms);
     }
-}
-
-/// The count of the highest bound: all observations of a histogram, or the one sum there is.
-fn total(sums: &[(f64, f64)]) -> f64 {
-    sums.last().map_or(0.0, |sum| sum.1)
-}
-
-/// Sums by bound, sorted by bound.
-fn merged(parts: &[Vec<(f64, f64)>]) -> Vec<(f64, f64)> {
-    let mut all: Vec<(f64, f64)> = parts.iter().flatten().copied().collect();
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    all.dedup_by(|next, kept| {
-        let is_same = next.0 == kept.0;
-        if is_same {
-            kept.1 += next.1;
-        }
-        is_same
-    });
-    all
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
-use crate::detect::Directions;
+use crate::detect::{Directions, SignalClass};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -56,8 +56,10 @@ fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializ
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Anomaly {
-    pub direction: Directions,
+    pub direction: Spanned<Directions>,
+    pub class: Option<Spanned<SignalClass>>,
+    pub false_alerts_per_series_week: Option<Spanned<f64>>,
     pub min_change: Option<Spanned<f64>>,
     pub min_volume: Option<Spanned<f64>>,
-    pub evidence: Option<Spanned<f64>>,
+    pub timezone: Option<Spanned<String>>,
 }

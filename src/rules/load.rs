@@ -10,7 +10,7 @@ use serde_saphyr::{Location, Spanned};
 use super::file::{Anomaly, File, Group, Rule};
 use super::group::{self, RuleGroup};
 use super::{AnomalyRule, RuleError, RuleErrors, RuleSet, duration};
-use crate::detect::{ModelOptions, Signal};
+use crate::detect::{Directions, ModelOptions, Signal, SignalClass, Zone};
 use crate::disk::Disk;
 
 /// Longest rule file, in bytes.
@@ -147,10 +147,12 @@ impl Reader<'_> {
         let options = self.options(rule, anomaly);
         let labels = self.labels_of_alert(group, rule, true);
         let annotations = self.annotations(rule);
-        let signal = match Signal::compile(&rule.expr.value) {
+        let signal = match Signal::of(&rule.expr.value) {
             Ok(signal) => signal,
             Err(error) => return self.refuse(rule.expr.referenced, error.to_string(), None),
         };
+        self.check_class(anomaly, &signal);
+        let zone = anomaly.timezone.as_ref().and_then(|name| self.zone(name));
         (self.errors.len() == before).then(|| AnomalyRule {
             file: self.file.to_owned(),
             group: group.name.value.clone(),
@@ -158,6 +160,7 @@ impl Reader<'_> {
             expr: rule.expr.value.clone(),
             signal,
             options,
+            zone,
             labels,
             annotations,
         })
@@ -165,15 +168,20 @@ impl Reader<'_> {
 
     fn options(&mut self, rule: &Rule, anomaly: &Anomaly) -> ModelOptions {
         let defaults = ModelOptions::default();
+        let min_change = anomaly.min_change.as_ref().map(|given| {
+            self.number("min_change", Some(given), 0.0, 0.0..=0.9, "a fraction of the expectation: 0.3 is 30 %")
+        });
         ModelOptions {
-            directions: anomaly.direction,
-            min_change: self.number(
-                "min_change",
-                anomaly.min_change.as_ref(),
-                defaults.min_change,
-                0.05..=0.9,
-                "a fraction of the expectation: 0.3 is 30 %",
+            directions: anomaly.direction.value,
+            class: anomaly.class.as_ref().map(|class| class.value),
+            false_alerts_per_series_week: self.number(
+                "false_alerts_per_series_week",
+                anomaly.false_alerts_per_series_week.as_ref(),
+                defaults.false_alerts_per_series_week,
+                0.001..=100.0,
+                "how often a series may fire in vain: 0.1 is once in ten weeks",
             ),
+            min_change,
             min_volume: self.number(
                 "min_volume",
                 anomaly.min_volume.as_ref(),
@@ -181,16 +189,37 @@ impl Reader<'_> {
                 0.0..=1e9,
                 "expected events in a window",
             ),
-            evidence: self.number(
-                "evidence",
-                anomaly.evidence.as_ref(),
-                defaults.evidence,
-                5.0..=100.0,
-                "nats; a factor of e fewer false alarms for each",
-            ),
             for_ms: self.duration(rule.hold.as_ref()),
             keep_firing_for_ms: self.duration(rule.keep_firing_for.as_ref()),
         }
+    }
+
+    fn zone(&mut self, name: &Spanned<String>) -> Option<Arc<Zone>> {
+        match Zone::named(&name.value) {
+            Ok(zone) => Some(Arc::new(zone)),
+            Err(what) => self.refuse(name.referenced, format!("timezone {:?}: {what}", name.value), None),
+        }
+    }
+
+    /// A class says what is trouble, and how it is measured.
+    fn check_class(&mut self, anomaly: &Anomaly, signal: &Signal) {
+        let Some(class) = &anomaly.class else { return };
+        let (what, hint) = match (class.value, anomaly.direction.value, signal.is_count()) {
+            (SignalClass::Latency, _, true) => {
+                ("latency is a class of values, and this expression counts events", "use orders, errors or conversion")
+            }
+            (SignalClass::Orders | SignalClass::Errors | SignalClass::Conversion, _, false) => {
+                ("this class counts events, and this expression has a value", "use latency")
+            }
+            (SignalClass::Errors, Directions::Drop | Directions::Both, _) => {
+                ("of the class errors only a rise is trouble", "use direction: rise, or the class orders")
+            }
+            (SignalClass::Conversion, Directions::Rise | Directions::Both, _) => {
+                ("of the class conversion only a drop is trouble", "use direction: drop, or the class orders")
+            }
+            _ => return,
+        };
+        self.refuse::<()>(class.referenced, what.to_owned(), Some(hint));
     }
 
     fn number(

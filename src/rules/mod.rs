@@ -19,9 +19,11 @@
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
 //! | `direction` | – | – | `drop`, `rise`, `both` | which change fires |
-//! | `min_change` | fraction of the expectation | 0.3 | 0.05 to 0.9 | smallest change that fires |
-//! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise is compared with at least as many; of plain values unused |
-//! | `evidence` | nats | 13 | 5 to 100 | more makes fewer false alarms and later true ones: a factor of e for each nat |
+//! | `class` | – | by expression | `orders`, `errors`, `conversion`, `latency` | what kind of thing it is: counts are `orders`, a ratio that is watched for rises `errors`, for drops `conversion`, every other value `latency` |
+//! | `false_alerts_per_series_week` | alerts a week | 0.1 | 0.001 to 100 | how often a series may fire in vain |
+//! | `min_change` | fraction of the expectation | 0 | 0 to 0.9 | smallest change that fires; 0.3 during a group's first two days |
+//! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise must reach as many; of plain values unused |
+//! | `timezone` | – | the setting `detection.timezone` | a name like `Europe/Berlin` | the clock by which days and weeks are learned |
 //!
 //! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval`,
 //! `query_offset` and `limit` of a group have no effect on its rules with `anomaly`, for those are not polled.
@@ -44,7 +46,7 @@ mod template;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
+use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
 use template::{Fact, Facts, Template};
@@ -52,8 +54,9 @@ use template::{Fact, Facts, Template};
 pub use duration::parse as parse_duration_ms;
 pub use error::{RuleError, RuleErrors};
 pub use evaluation::{
-    ActiveAlert, AlertState, Evaluated, Evaluation, GroupState, Health, RESOLVED_RETENTION_MS, RestoreRules, RuleHost,
-    RuleSample, RuleState, RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
+    ALERTS_PER_RULE_MAX, ActiveAlert, AlertState, Evaluated, Evaluation, GroupReport, GroupState, Health,
+    RESOLVED_RETENTION_MS, Reloaded, RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport,
+    RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzzing::filled_in;
@@ -87,6 +90,8 @@ pub struct AnomalyRule {
     pub signal: Signal,
     /// How it is judged.
     pub options: ModelOptions,
+    /// The clock by which its days are learned, where it is not the shop's.
+    pub zone: Option<Arc<Zone>>,
     labels: Vec<(String, Template)>,
     annotations: Vec<(String, Template)>,
 }
@@ -99,9 +104,26 @@ impl RuleSet {
             let identity = rule.identity();
             let earlier = watches.iter().filter(|watch| watch.identity.starts_with(&identity)).count();
             let identity = if earlier == 0 { identity } else { format!("{identity} #{earlier}") };
-            watches.push(Watch { identity, signal: rule.signal.clone(), options: rule.options });
+            let (signal, options, zone) = (rule.signal.clone(), rule.options, rule.zone.clone());
+            watches.push(Watch { identity, signal, options, zone });
         }
         watches
+    }
+
+    /// Whether the rules with an `anomaly` block are the same, in the same places.
+    pub fn has_anomalies_of(&self, other: &RuleSet) -> bool {
+        let same = |one: &AnomalyRule, other: &AnomalyRule| {
+            (&one.file, one.identity()) == (&other.file, other.identity())
+                && one.labels().eq(other.labels())
+                && one.annotations().eq(other.annotations())
+        };
+        self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(|(one, two)| same(one, two))
+    }
+
+    /// Whether a rule that is evaluated makes alerts of this name.
+    pub fn has_alerting(&self, alert: &str) -> bool {
+        let is_named = |rule: &Rule| matches!(rule, Rule::Alerting(rule) if rule.alert == alert);
+        self.groups.iter().any(|group| group.rules.iter().any(is_named))
     }
 
     /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it
@@ -147,9 +169,9 @@ impl AnomalyRule {
         self.annotations.iter().map(|(name, template)| (name.as_str(), template.text()))
     }
 
-    /// Differs whenever what was learned no longer applies.
+    /// Differs whenever what was learned no longer applies: a threshold may change without two days of learning.
     fn identity(&self) -> String {
-        format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, self.options)
+        format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, class_of(&self.signal, &self.options))
     }
 
     fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {

@@ -34,6 +34,7 @@ mod refusals;
 mod relay;
 mod remote_write;
 mod rule_files;
+mod rules;
 mod scrapes;
 mod shop;
 mod start;

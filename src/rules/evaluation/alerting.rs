@@ -19,6 +19,8 @@ use crate::query::Sampled;
 
 /// How long a resolved alert is remembered, in ms.
 pub const RESOLVED_RETENTION_MS: i64 = 15 * 60 * 1000;
+/// Most alerts of one rule whose group has no lower limit: a tenth of those that the outbox takes.
+pub const ALERTS_PER_RULE_MAX: usize = 10_000;
 /// The series of alerts, and the label that says which state.
 const ALERTS: &str = "ALERTS";
 const ALERT_STATE: &str = "alertstate";
@@ -123,7 +125,8 @@ impl ActiveAlerts {
             }
             is_kept
         });
-        if limit == 0 || active_count <= limit {
+        let limit = if limit == 0 { ALERTS_PER_RULE_MAX } else { limit.min(ALERTS_PER_RULE_MAX) };
+        if active_count <= limit {
             return Outcome { alerts, samples: samples.into_iter().collect() };
         }
         // What began to fire at this moment was told to nobody; what fired before is over for all that is known.

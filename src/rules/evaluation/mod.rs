@@ -21,6 +21,7 @@
 
 mod alerting;
 mod recording;
+mod report;
 mod restore;
 mod saved;
 
@@ -33,7 +34,8 @@ use crate::model::{Labels, LabelsError, METRIC_NAME, stale_nan};
 use crate::notify::Alert;
 use crate::query::{QueryError, Sampled};
 
-pub use alerting::{ActiveAlert, AlertState, RESOLVED_RETENTION_MS};
+pub use alerting::{ALERTS_PER_RULE_MAX, ActiveAlert, AlertState, RESOLVED_RETENTION_MS};
+pub use report::{GroupReport, Reloaded, RuleReport, RulesReport};
 pub use restore::RestoreRules;
 pub use saved::{RulesStateError, SavedGroup, decode_saved, encode_saved};
 

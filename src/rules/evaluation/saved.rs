@@ -10,13 +10,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
+use storage_format::rules::KIND_TEXT as RECORD_KIND;
 
 use super::super::group::RuleIdentity;
 use super::alerting::{ActiveAlert, AlertState};
 use super::{GroupState, Labels, RuleState};
-
-/// The kind of our records: a JSON text.
-const RECORD_KIND: u8 = 1;
 
 /// Why the file of alerts cannot be read. The operator may remove it: pending alerts then begin anew.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +85,13 @@ impl GroupState {
         let rules: Vec<SavedRule> = self.group.rules.iter().zip(&self.rules).filter_map(saved).collect();
         let at_ms = self.last.filter(|_| !rules.is_empty())?.at_ms;
         Some(SavedGroup { file: self.group.file.clone(), group: self.group.name.clone(), at_ms, rules })
+    }
+}
+
+impl SavedGroup {
+    /// All of its alerts, in the order of rules and labels.
+    pub fn alerts(&self) -> impl Iterator<Item = &ActiveAlert> {
+        self.rules.iter().flat_map(|rule| &rule.alerts)
     }
 }
 
