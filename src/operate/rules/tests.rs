@@ -51,6 +51,28 @@ fn anomalies_fire_and_end_in_the_time_of_the_input_series() {
     assert!(wrong[0].contains("time: 66m") && wrong[0].contains("Orders in eu drop"), "{}", wrong[0]);
 }
 
+/// No sum of increments and no last value: such an expression is asked about, every 15 s of the input series' time.
+#[test]
+fn an_anomaly_that_cannot_be_fed_is_evaluated_in_the_time_of_the_input_series() {
+    let evaluated =
+        ANOMALY.replace("sum by (region) (rate(shop_orders_total[1m]))", "stddev by (region) (queue_length)");
+    let evaluated = evaluated.replace("direction: drop", "direction: rise, min_volume: 0");
+    let mut noise = String::new();
+    for round in 0..400 {
+        let spread = if (280..340).contains(&round) { 500 } else { 10 };
+        noise.push_str(&format!("{} ", 1000 + spread + round * 7 % 5));
+    }
+    let tests = format!(
+        "evaluation_interval: 15s\ntests:\n- interval: 15s\n  input_series:\n  \
+         - {{ series: 'queue_length{{region=\"eu\", node=\"1\"}}', values: 1000x400 }}\n  \
+         - {{ series: 'queue_length{{region=\"eu\", node=\"2\"}}', values: {noise} }}\n  alert_rule_test:\n  \
+         - {{ eval_time: 69m, alertname: OrderRateDrop }}\n  \
+         - {{ eval_time: 80m, alertname: OrderRateDrop, exp_alerts: [ {{ exp_labels: {{ region: eu, severity: critical }}, \
+         exp_annotations: {{ summary: Orders in eu rise }} }} ] }}\n"
+    );
+    assert_eq!(failures(&evaluated, &tests), Vec::<String>::new());
+}
+
 #[test]
 fn a_file_that_would_run_for_ages_is_refused() {
     let tests = "evaluation_interval: 1ms\ntests: [ { promql_expr_test: [ { expr: up, eval_time: 9d } ] } ]\n";
