@@ -33,6 +33,7 @@ mod reading;
 mod refusals;
 mod relay;
 mod remote_write;
+mod rule_files;
 mod rules;
 mod scrapes;
 mod shop;

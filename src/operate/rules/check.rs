@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use crate::detect::Source;
 use crate::disk::RealDisk;
 use crate::rules::{self, Rule, RuleSet};
 
@@ -103,7 +104,13 @@ fn count(set: &RuleSet) -> usize {
 /// A line for each rule with an `anomaly` block.
 fn how_anomalies_are_fed(set: &RuleSet) -> String {
     let line = |rule: &rules::AnomalyRule| {
-        format!("  anomaly {} of group {}: fed sample by sample with {}\n", rule.alert, rule.group, rule.expr.trim())
+        let how = match rule.signal.source() {
+            Source::Streamed => "fed sample by sample".to_owned(),
+            Source::Evaluated { interval_ms, because, .. } => {
+                format!("evaluated every {} s, because {because}", interval_ms / 1000)
+            }
+        };
+        format!("  anomaly {} of group {}: {how}\n", rule.alert, rule.group)
     };
     set.rules.iter().map(line).collect()
 }

@@ -21,7 +21,7 @@ pub(super) fn files(disk: &dyn Disk, pattern: &Path) -> Result<Vec<PathBuf>, Str
             found.iter_mut().for_each(|path| path.push(component));
         }
     }
-    found.retain(|path| disk.file_bytes(path).is_ok() || disk.list(path).is_ok());
+    found.retain(|path| disk.file_bytes(path).is_ok());
     found.sort();
     Ok(found)
 }

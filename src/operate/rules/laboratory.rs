@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::detect::{self, Judge, LATENESS_MS_DEFAULT, Transition, Worker};
+use crate::detect::{self, EvaluatedValue, Judge, LATENESS_MS_DEFAULT, Source, Transition, Worker};
 use crate::model::{Labels, Sample, SeriesRef};
 use crate::query::{Answer, Engine, Limits, Options, QueryError, Sampled, Value};
 use crate::rules::{RuleHost, RuleSample, RuleSet};
@@ -38,6 +38,23 @@ struct Detection {
     judge: Judge,
     known: BTreeMap<Labels, SeriesRef>,
     batch: TapBatch,
+    evaluated: Vec<EvaluatedWatch>,
+}
+
+/// A watch that cannot be fed sample by sample: its expression is asked about instead.
+struct EvaluatedWatch {
+    watch: usize,
+    expression: String,
+    interval_ms: i64,
+    /// The next moment to ask about; none before the first sample.
+    next_ms: Option<i64>,
+}
+
+/// A question that is due.
+struct Due {
+    watch: usize,
+    expression: String,
+    at_ms: i64,
 }
 
 impl Laboratory {
@@ -62,7 +79,15 @@ impl Laboratory {
                 self.hold(labels, at_ms, value);
             }
         }
-        self.detection.as_mut().map_or_else(Vec::new, Detection::judge)
+        let Some(mut detection) = self.detection.take() else { return Vec::new() };
+        let mut transitions = detection.judge();
+        for due in detection.due() {
+            // A query that fails says nothing, as on a server.
+            let answer = self.answer(&due.expression, due.at_ms).unwrap_or_default();
+            transitions.extend(detection.tell(&due, &answer));
+        }
+        self.detection = Some(detection);
+        transitions
     }
 
     fn hold(&mut self, labels: Labels, at_ms: i64, value: Sampled) {
@@ -139,7 +164,49 @@ impl Detection {
     fn new(rules: &RuleSet) -> Detection {
         let (mut workers, judge) = detect::start(rules.watches(), 1, LATENESS_MS_DEFAULT);
         let worker = workers.pop().expect("one was asked for");
-        Detection { worker, judge, known: BTreeMap::new(), batch: TapBatch::default() }
+        let evaluated = rules.rules.iter().enumerate().filter_map(|(watch, rule)| match rule.signal.source() {
+            Source::Streamed => None,
+            Source::Evaluated { expression, interval_ms, .. } => {
+                Some(EvaluatedWatch { watch, expression: expression.clone(), interval_ms: *interval_ms, next_ms: None })
+            }
+        });
+        let evaluated = evaluated.collect();
+        Detection { worker, judge, known: BTreeMap::new(), batch: TapBatch::default(), evaluated }
+    }
+
+    /// What is to be asked about by now: each moment once, when samples that are late by the lateness have come.
+    fn due(&mut self) -> Vec<Due> {
+        let seen_ms = self.judge.shared().seen_by_all_ms();
+        let mut due = Vec::new();
+        if seen_ms == i64::MIN {
+            return due;
+        }
+        let settled_ms = seen_ms - LATENESS_MS_DEFAULT;
+        for one in &mut self.evaluated {
+            let newest_ms = settled_ms.div_euclid(one.interval_ms) * one.interval_ms;
+            let mut at_ms = one.next_ms.unwrap_or(newest_ms);
+            while at_ms <= newest_ms {
+                due.push(Due { watch: one.watch, expression: one.expression.clone(), at_ms });
+                at_ms += one.interval_ms;
+            }
+            one.next_ms = Some(at_ms);
+        }
+        due
+    }
+
+    fn tell(&mut self, due: &Due, answer: &[RuleSample]) -> Vec<Transition> {
+        let mut transitions = Vec::new();
+        for sample in answer {
+            let Some(value) = sample.value.number() else { continue };
+            let labels = Arc::new(sample.labels.without_metric_name());
+            let mut told = EvaluatedValue { watch: due.watch, labels, at_ms: due.at_ms, value };
+            while let Err(back) = self.judge.shared().tell_evaluated(told) {
+                told = back;
+                transitions.extend(self.judge.poll());
+            }
+        }
+        transitions.extend(self.judge.poll());
+        transitions
     }
 
     fn feed(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {

@@ -222,3 +222,6 @@ pub fn parse_number(text: &str) -> Option<f64> {
     };
     Some(if text.starts_with('-') { -magnitude } else { magnitude })
 }
+
+#[cfg(test)]
+mod tests;
