@@ -18,7 +18,7 @@ use serde_saphyr::{Spanned, UserMessageFormatter};
 
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
-use super::{Config, ConfigError, WebhookConfig};
+use super::{Config, ConfigError, WebhookConfig, calendar};
 
 /// A value as it is written, and where.
 pub(super) type Scalar = Spanned<String>;
@@ -111,6 +111,8 @@ pub(super) struct Snapshots {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Detection {
     pub(super) lateness: Option<Scalar>,
+    pub(super) timezone: Option<Scalar>,
+    pub(super) calendar: Vec<calendar::Entry>,
 }
 
 #[derive(Default, Deserialize)]
@@ -157,6 +159,9 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     if let Some(retention) = &file.retention {
         retention.read_list(&mut config, |given, setting| Place::of(name, text, setting, given))?;
     }
+    calendar::read_list(&file.detection.calendar, &mut config.detection, |given, setting| {
+        Place::of(name, text, setting, given)
+    })?;
     if let (Some(given), Some(longest_ms)) = (&file.head.out_of_order_window, config.longest_retention_ms())
         && config.head.out_of_order_window_ms > longest_ms
     {

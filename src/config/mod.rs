@@ -18,20 +18,24 @@
 //!
 //! Deliberately absent: environment variables and reloading. What a server runs with stands in its file and its flags.
 
+mod calendar;
 mod file;
 mod flags;
 mod retention;
 mod settings;
 mod shown;
 mod units;
+mod zone;
 
 use std::path::PathBuf;
 
+pub use calendar::{CALENDAR_SPANS_MAX, CalendarKind, CalendarSpan, LocalMoment};
 pub use file::Place;
 pub use flags::ServeArgs;
 pub use retention::RetentionConfig;
 pub use settings::documented;
 pub use units::{duration_text, parse_bytes, parse_duration_ms};
+pub use zone::time_zone;
 
 /// All settings of a server.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,6 +183,10 @@ pub struct DetectionConfig {
     /// How late a sample may be and still be judged with its own bucket, in ms of event time, unless two intervals of its
     /// series are more.
     pub lateness_ms: i64,
+    /// Name of the time zone by which the shop lives; [`time_zone`] knows it.
+    pub timezone: String,
+    /// Days that are not like others.
+    pub calendar: Vec<CalendarSpan>,
 }
 
 /// How OpenTelemetry's metrics are translated.

@@ -7,6 +7,7 @@ use super::file::{File, Retention, Scalar};
 use super::units::{
     parse_admin_api, parse_bytes, parse_count, parse_duration_ms, parse_names, parse_switch, parse_wal_sync,
 };
+use super::zone::time_zone;
 use super::{
     AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, OtlpConfig, PushgatewayConfig, QueryConfig,
     SnapshotsConfig, StatsdConfig, WalSync,
@@ -36,6 +37,7 @@ pub(super) enum Slot<'a> {
     OptionalAddress(&'a mut String),
     Url(&'a mut String),
     Pattern(&'a mut String),
+    Zone(&'a mut String),
     WalSync(&'a mut WalSync),
     AdminApi(&'a mut AdminApi),
     Names(&'a mut Vec<String>),
@@ -164,6 +166,8 @@ pub(super) const SETTINGS: &[Setting] = &[
 
     setting!("detection.lateness", "30s", Some(("0", "1h")), Duration(detection.lateness_ms <- detection.lateness),
         "How late a sample may come, in event time, and still be judged with its own bucket."),
+    setting!("detection.timezone", "UTC", None, Zone(detection.timezone <- detection.timezone),
+        "Time zone by which the shop's customers live, like Europe/Berlin: seasons follow its clock, and so does the calendar. A rule may name its own."),
 
     setting!("otlp.promote_resource_attributes", PROMOTED_ATTRIBUTES, None, Names(otlp.promote_resource_attributes <- otlp.promote_resource_attributes),
         "Attributes of OpenTelemetry's resources that become labels of every series; all of them are in target_info too. Names with commas between."),
@@ -203,6 +207,22 @@ rules: []
 #     url: https://pager.example/hook
 #     secret_file: /etc/dozor/pager.key
 webhooks: []
+";
+
+/// The setting that the calendar stands behind.
+pub(super) const BEFORE_CALENDAR: &str = "detection.timezone";
+/// The calendar, as a file writes it, with examples.
+const CALENDAR: &str = "\
+  # list of spans, at most 1000. Default: none.
+  # Days that are not like others, by the shop's clock: `from` to the end of `to`, which is the same day if it is not said.
+  # Days without a year come every year; times are possible too. `kind` is holiday (the default), campaign or deploy.
+  # `tolerance` is how far from ordinary they may be, 0.05 to 1: 0.6, the default, alerts neither at 40 nor at 160 % of
+  # what is expected, beginning and ending half an hour beyond what is written; a deploy has 0.3 and ends as written.
+  # calendar:
+  #   - { name: Christmas, from: 12-24, to: 12-26 }
+  #   - { name: Black Friday, kind: campaign, from: 2026-11-27T18:00, to: 2026-11-30, tolerance: 0.8 }
+  calendar: []
+
 ";
 
 pub(super) fn defaults() -> Config {
@@ -255,6 +275,7 @@ impl Setting {
             Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
             // Who uses it says what is wrong with it.
             Slot::Pattern(place) => text.clone_into(place),
+            Slot::Zone(place) => *place = zone_name(text)?,
             Slot::WalSync(place) => *place = parse_wal_sync(text)?,
             Slot::AdminApi(place) => *place = parse_admin_api(text)?,
             Slot::Names(place) => *place = parse_names(text)?,
@@ -283,6 +304,7 @@ impl Setting {
             Slot::Address(_) | Slot::OptionalAddress(_) => "address",
             Slot::Url(_) => "URL",
             Slot::Pattern(_) => "pattern",
+            Slot::Zone(_) => "time zone",
             Slot::WalSync(_) | Slot::AdminApi(_) | Slot::Switch(_) => "word",
             Slot::Names(_) => "names",
         }
@@ -296,6 +318,12 @@ fn not_empty(text: &str) -> Result<&str, String> {
 fn address(text: &str) -> Result<&str, String> {
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     if matches!(port, Some(Ok(_))) { Ok(text) } else { Err("is not HOST:PORT, like 127.0.0.1:9090".to_owned()) }
+}
+
+/// The zone's own spelling of its name.
+fn zone_name(text: &str) -> Result<String, String> {
+    let zone = time_zone(text)?;
+    Ok(zone.iana_name().unwrap_or(text).to_owned())
 }
 
 /// Checks that a URL is one that we could call.
@@ -323,6 +351,9 @@ pub fn documented() -> String {
         writeln!(text, "{indent}# {}{range}. Default: {default}.", setting.unit()).expect("a string takes all writes");
         writeln!(text, "{indent}# {}", setting.about).expect("a string takes all writes");
         writeln!(text, "{indent}{key}: {default}\n").expect("a string takes all writes");
+        if setting.name == BEFORE_CALENDAR {
+            text.push_str(CALENDAR);
+        }
     }
     text + LISTS
 }

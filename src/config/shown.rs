@@ -4,7 +4,7 @@
 //! Always true: of a webhook's address nothing is shown but where it goes, since its path may be a password, and of a
 //! secret nothing but the file that it is in.
 
-use super::settings::{SETTINGS, Slot};
+use super::settings::{BEFORE_CALENDAR, SETTINGS, Slot};
 use super::units::{bytes_text, duration_text};
 use super::{AdminApi, Config, WalSync};
 
@@ -29,6 +29,9 @@ impl Config {
             } else {
                 text.push_str(&format!("{indent}{key}: {}\n", value((setting.slot)(&mut config))));
             }
+            if setting.name == BEFORE_CALENDAR {
+                self.show_calendar(&mut text);
+            }
         }
         self.show_lists(&mut text);
         text
@@ -41,6 +44,14 @@ impl Config {
             text.push_str(&format!("- match: {}\n  keep: {keep}\n", quoted(&rule.selector)));
         }
         text.push_str(&format!("- keep: {}\n", duration_text(self.retention_ms)));
+    }
+
+    fn show_calendar(&self, text: &mut String) {
+        let calendar = &self.detection.calendar;
+        text.push_str(if calendar.is_empty() { "  calendar: []\n" } else { "  calendar:\n" });
+        for span in calendar {
+            text.push_str(&format!("  - {}\n", span.shown(quoted)));
+        }
     }
 
     fn show_lists(&self, text: &mut String) {
@@ -65,7 +76,7 @@ fn value(slot: Slot<'_>) -> String {
         Slot::Bytes(bytes) => bytes_text(*bytes),
         Slot::Count(count) => count.to_string(),
         Slot::Folder(path) => quoted(&path.to_string_lossy()),
-        Slot::Address(text) | Slot::OptionalAddress(text) | Slot::Pattern(text) => quoted(text),
+        Slot::Address(text) | Slot::OptionalAddress(text) | Slot::Pattern(text) | Slot::Zone(text) => quoted(text),
         Slot::Url(url) => quoted(&without_password(url)),
         Slot::WalSync(WalSync::Always) => "always".to_owned(),
         Slot::WalSync(WalSync::Interval { interval_ms }) => format!("interval:{interval_ms}"),

@@ -63,6 +63,7 @@ fn defaults_are_those_of_the_manual() {
         }
     );
     assert_eq!(config.detection.lateness_ms, 30_000);
+    assert_eq!((config.detection.timezone.as_str(), config.detection.calendar.len()), ("UTC", 0));
     let promoted = &config.otlp.promote_resource_attributes;
     assert_eq!((promoted.len(), promoted[0].as_str(), promoted[7].as_str()), (8, "service.name", "host.name"));
     assert_eq!((config.otlp.scope_labels, config.otlp.delta_series_max), (false, 100_000));
@@ -110,6 +111,7 @@ fn every_row_of_the_table_reads_its_own_key_into_its_own_field() {
             None if setting.name == "external_url" => "http://watch.example",
             None if setting.name == "listen" => "localhost:1",
             None if setting.name == "otlp.scope_labels" => "on",
+            None if setting.name == "detection.timezone" => "Europe/Berlin",
             None if setting.name == "statsd.listen" => "localhost:2",
             None => "/elsewhere",
         };
@@ -348,4 +350,51 @@ fn limits_of_the_readme_are_those_of_the_table() {
     for setting in SETTINGS.iter().filter(|setting| setting.name.starts_with("limits.")) {
         assert!(told.iter().any(|(name, _)| name == setting.name), "{} is not told", setting.name);
     }
+}
+
+#[test]
+fn calendar_is_a_list_of_spans_that_is_shown_as_it_is_read() {
+    let yaml = "detection:\n  timezone: europe/berlin\n  calendar:\n  - { name: Christmas, from: 12-24, to: 12-26 }\n  \
+                - { name: Sale, kind: campaign, from: 2026-11-27T18:00, to: 2026-11-28, tolerance: 0.8 }\n  \
+                - { name: One day, kind: deploy, from: 2026-05-01 }\n";
+    let config = Config::from_yaml("a.yml", yaml).expect("the calendar is right");
+    assert_eq!(config.detection.timezone, "Europe/Berlin");
+    let told: Vec<_> =
+        config.detection.calendar.iter().map(|span| (span.name.as_str(), span.kind, span.tolerance)).collect();
+    let kinds = (CalendarKind::Holiday, CalendarKind::Campaign, CalendarKind::Deploy);
+    assert_eq!(told, [("Christmas", kinds.0, 0.6), ("Sale", kinds.1, 0.8), ("One day", kinds.2, 0.3)]);
+    let at = |text: &str| LocalMoment::Once(text.parse().expect("a time"));
+    let (sale, day) = (&config.detection.calendar[1], &config.detection.calendar[2]);
+    assert_eq!((sale.from, sale.to), (at("2026-11-27T18:00:00"), at("2026-11-29T00:00:00")));
+    assert_eq!((day.from, day.to), (at("2026-05-01T00:00:00"), at("2026-05-02T00:00:00")));
+    let again = Config::from_yaml("b.yml", &config.shown()).expect("what is shown can be read");
+    assert_eq!(again.detection, config.detection);
+}
+
+#[test]
+fn mistakes_in_the_calendar_are_shown_in_their_line() {
+    let mistake_of = |span: &str| mistake(&format!("detection:\n  calendar:\n    - {{ name: a, {span} }}\n"));
+    for (span, what) in [
+        ("from: 2026-02-29", "detection.calendar.from \"2026-02-29\": is a day that does not exist"),
+        ("from: 02-30", "detection.calendar.from \"02-30\": is a day that does not exist"),
+        ("from: 1.5.2026", "detection.calendar.from \"1.5.2026\": is not a time like 2026-11-27"),
+        ("from: 2026-05-01T25:00", "detection.calendar.from \"2026-05-01T25:00\": is not a time like 2026-11-27"),
+        ("from: 2026-05-02, to: 2026-05-01", "detection.calendar.to \"2026-05-01\": is not behind `from`"),
+        ("from: 05-02T10:00, to: 05-02T10:00", "detection.calendar.to \"05-02T10:00\": is not behind `from`"),
+        ("from: 2026-05-02, to: 05-03", "detection.calendar.to \"05-03\": has no year, but `from` has"),
+        ("from: 05-02, to: 2026-05-03", "detection.calendar.to \"2026-05-03\": has a year, but `from` has none"),
+        ("from: 05-02, kind: party", "detection.calendar.kind \"party\": is none of: holiday, campaign, deploy"),
+        ("from: 05-02, tolerance: 1.5", "detection.calendar.tolerance \"1.5\": is a fraction, 0.05 to 1"),
+        ("from: 05-02, tolerance: .nan", "detection.calendar.tolerance \"NaN\": is a fraction, 0.05 to 1"),
+    ] {
+        let text = mistake_of(span);
+        assert!(text.starts_with(what) && text.contains("dozor.yml:3:"), "{span}: {text}");
+    }
+    let many = format!("detection:\n  calendar:\n{}", "    - { name: a, from: 05-01 }\n".repeat(1_001));
+    let text = mistake(&many);
+    assert!(text.contains("more than 1000 spans") && text.contains("dozor.yml:1003:"), "{text}");
+    let text = mistake("detection:\n  timezone: Berlin\n");
+    let expected =
+        "detection.timezone \"Berlin\": no time zone has this name; did you mean Europe/Berlin?\n --> dozor.yml:2:13";
+    assert!(text.starts_with(expected), "{text}");
 }

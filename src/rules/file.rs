@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::detect::Directions;
+use crate::detect::SignalClass;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -51,8 +51,47 @@ pub(super) struct Rule {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Anomaly {
-    pub direction: Directions,
+    pub direction: Option<Spanned<Way>>,
+    pub class: Option<Spanned<SignalClass>>,
+    pub false_alerts_per_series_week: Option<Spanned<f64>>,
     pub min_change: Option<Spanned<f64>>,
     pub min_volume: Option<Spanned<f64>>,
-    pub evidence: Option<Spanned<f64>>,
+    pub timezone: Option<Spanned<String>>,
+    pub limit: Option<Spanned<Limit>>,
+    pub full: Option<Spanned<Full>>,
+    pub price: Option<Spanned<f64>>,
+}
+
+/// Which way something goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Way {
+    Drop,
+    Rise,
+    Both,
+    Absent,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limit {
+    pub above: Option<f64>,
+    pub below: Option<f64>,
+    #[serde(rename = "for")]
+    pub hold: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Full {
+    pub at: Spanned<At>,
+    pub within: Spanned<String>,
+}
+
+/// A number, or the word `now`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum At {
+    Number(f64),
+    Word(String),
 }

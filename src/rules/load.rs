@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_saphyr::{Location, Spanned};
 
-use super::file::{Anomaly, File, Group, Rule};
+use super::file::{Anomaly, At, File, Full, Group, Limit, Rule, Way};
 use super::template::{self, Template};
 use super::{AnomalyRule, RuleError, RuleErrors, RuleSet, duration};
-use crate::detect::{ModelOptions, Signal};
+use crate::detect::{
+    AbsenceOptions, Ceiling, Directions, FullOptions, LimitOptions, ModelOptions, Signal, SignalClass, Zone,
+};
 use crate::disk::Disk;
 
 /// Longest rule file, in bytes.
@@ -131,10 +134,16 @@ impl Reader<'_> {
         labels.retain(|(label, _)| !rule.labels.contains_key(label));
         labels.extend(self.templates(&rule.labels, true));
         let annotations = self.templates(&rule.annotations, false);
-        let signal = match Signal::of(&rule.expr.value) {
+        let compiled = match options.absence {
+            Some(_) => Signal::beats(&rule.expr.value),
+            None => Signal::of(&rule.expr.value),
+        };
+        let signal = match compiled {
             Ok(signal) => signal,
             Err(error) => return self.refuse(rule.expr.referenced, error.to_string(), None),
         };
+        self.check_class(anomaly, &signal);
+        let zone = anomaly.timezone.as_ref().and_then(|name| self.zone(name));
         (self.errors.len() == before).then(|| AnomalyRule {
             file: self.file.to_owned(),
             group: group.name.value.clone(),
@@ -142,6 +151,7 @@ impl Reader<'_> {
             expr: rule.expr.value.clone(),
             signal,
             options,
+            zone,
             labels,
             annotations,
         })
@@ -149,15 +159,34 @@ impl Reader<'_> {
 
     fn options(&mut self, rule: &Rule, anomaly: &Anomaly) -> ModelOptions {
         let defaults = ModelOptions::default();
+        let min_change = anomaly.min_change.as_ref().map(|given| {
+            self.number("min_change", Some(given), 0.0, 0.0..=0.9, "a fraction of the expectation: 0.3 is 30 %")
+        });
+        self.check_parts(rule, anomaly);
+        let way = anomaly.direction.as_ref().map(|way| way.value);
         ModelOptions {
-            directions: anomaly.direction,
-            min_change: self.number(
-                "min_change",
-                anomaly.min_change.as_ref(),
-                defaults.min_change,
-                0.05..=0.9,
-                "a fraction of the expectation: 0.3 is 30 %",
+            directions: match way {
+                Some(Way::Drop) => Directions::Drop,
+                Some(Way::Rise) => Directions::Rise,
+                Some(Way::Both) => Directions::Both,
+                Some(Way::Absent) | None => Directions::None,
+            },
+            absence: (way == Some(Way::Absent)).then(AbsenceOptions::default),
+            limit: anomaly.limit.as_ref().map(|limit| self.limit(rule, &limit.value)),
+            full: anomaly.full.as_ref().and_then(|full| self.full(rule, &full.value)),
+            price: anomaly
+                .price
+                .as_ref()
+                .map(|price| self.number("price", Some(price), 0.0, 0.0..=1e12, "money that one lost event costs")),
+            class: anomaly.class.as_ref().map(|class| class.value),
+            false_alerts_per_series_week: self.number(
+                "false_alerts_per_series_week",
+                anomaly.false_alerts_per_series_week.as_ref(),
+                defaults.false_alerts_per_series_week,
+                0.001..=100.0,
+                "how often a series may fire in vain: 0.1 is once in ten weeks",
             ),
+            min_change,
             min_volume: self.number(
                 "min_volume",
                 anomaly.min_volume.as_ref(),
@@ -165,16 +194,84 @@ impl Reader<'_> {
                 0.0..=1e9,
                 "expected events in a window",
             ),
-            evidence: self.number(
-                "evidence",
-                anomaly.evidence.as_ref(),
-                defaults.evidence,
-                5.0..=100.0,
-                "nats; a factor of e fewer false alarms for each",
-            ),
             for_ms: self.duration(rule.hold.as_ref()),
             keep_firing_for_ms: self.duration(rule.keep_firing_for.as_ref()),
         }
+    }
+
+    fn zone(&mut self, name: &Spanned<String>) -> Option<Arc<Zone>> {
+        match Zone::named(&name.value) {
+            Ok(zone) => Some(Arc::new(zone)),
+            Err(what) => self.refuse(name.referenced, format!("timezone {:?}: {what}", name.value), None),
+        }
+    }
+
+    /// A block watches for something, and nothing but beats if for those.
+    fn check_parts(&mut self, rule: &Rule, anomaly: &Anomaly) {
+        match &anomaly.direction {
+            Some(way) if way.value == Way::Absent && (anomaly.limit.is_some() || anomaly.full.is_some()) => {
+                let what = "absence is watched of samples, which have no limit".to_owned();
+                self.refuse::<()>(way.referenced, what, Some("write a rule of its own for limit and full"));
+            }
+            None if anomaly.limit.is_none() && anomaly.full.is_none() => {
+                let what = "the anomaly block says nothing to watch for".to_owned();
+                let hint = "add direction: drop, rise, both or absent, or a limit, or full";
+                self.refuse::<()>(rule.expr.referenced, what, Some(hint));
+            }
+            _ => {}
+        }
+    }
+
+    fn limit(&mut self, rule: &Rule, limit: &Limit) -> LimitOptions {
+        if limit.above.is_none() && limit.below.is_none() {
+            let hint = "write for instance limit: { above: 2, for: 1m }";
+            self.refuse::<()>(rule.expr.referenced, "the limit has neither above nor below".to_owned(), Some(hint));
+        }
+        LimitOptions {
+            above: limit.above,
+            below: limit.below,
+            for_ms: self.duration(limit.hold.as_ref().or(rule.hold.as_ref())),
+            keep_firing_for_ms: self.duration(rule.keep_firing_for.as_ref()),
+        }
+    }
+
+    fn full(&mut self, rule: &Rule, full: &Full) -> Option<FullOptions> {
+        let at = match &full.at.value {
+            At::Number(value) => Ceiling::Value(*value),
+            At::Word(word) if word == "now" => Ceiling::Now,
+            At::Word(word) => {
+                let what = format!("full is at {word:?}");
+                return self.refuse(full.at.referenced, what, Some("write a number, or now for what is a time"));
+            }
+        };
+        Some(FullOptions {
+            at,
+            within_ms: self.duration(Some(&full.within)),
+            for_ms: self.duration(rule.hold.as_ref()),
+            keep_firing_for_ms: self.duration(rule.keep_firing_for.as_ref()),
+        })
+    }
+
+    /// A class says what is trouble, and how it is measured.
+    fn check_class(&mut self, anomaly: &Anomaly, signal: &Signal) {
+        let Some(class) = &anomaly.class else { return };
+        let way = anomaly.direction.as_ref().map(|way| way.value);
+        let (what, hint) = match (class.value, way, signal.is_count()) {
+            (SignalClass::Latency, _, true) => {
+                ("latency is a class of values, and this expression counts events", "use orders, errors or conversion")
+            }
+            (SignalClass::Orders | SignalClass::Errors | SignalClass::Conversion, _, false) => {
+                ("this class counts events, and this expression has a value", "use latency")
+            }
+            (SignalClass::Errors, Some(Way::Drop | Way::Both), _) => {
+                ("of the class errors only a rise is trouble", "use direction: rise, or the class orders")
+            }
+            (SignalClass::Conversion, Some(Way::Rise | Way::Both), _) => {
+                ("of the class conversion only a drop is trouble", "use direction: drop, or the class orders")
+            }
+            _ => return,
+        };
+        self.refuse::<()>(class.referenced, what.to_owned(), Some(hint));
     }
 
     fn number(
@@ -211,7 +308,7 @@ impl Reader<'_> {
                     let what = format!("the label {name:?} depends on what changes until the alert resolves");
                     self.refuse(text.referenced, what, Some("use $value and $expected in annotations"))
                 }
-                Ok(_) if are_labels && (name == super::ALERT_NAME || name == crate::model::METRIC_NAME) => {
+                Ok(_) if are_labels && is_taken(name) => {
                     self.refuse(text.referenced, format!("the label {name:?} is set by the alert itself"), None)
                 }
                 Ok(template) => {
@@ -268,4 +365,9 @@ fn place_of(location: Location) -> Option<(usize, usize)> {
     let line = usize::try_from(location.line()).ok().filter(|&line| line > 0)?;
     let column = usize::try_from(location.column()).ok().filter(|&column| column > 0)?;
     Some((line, column))
+}
+
+/// Whether the alert itself sets a label.
+fn is_taken(name: &str) -> bool {
+    [super::ALERT_NAME, super::DIRECTION, crate::model::METRIC_NAME].contains(&name)
 }

@@ -18,9 +18,11 @@
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
 //! | `direction` | – | – | `drop`, `rise`, `both` | which change fires |
-//! | `min_change` | fraction of the expectation | 0.3 | 0.05 to 0.9 | smallest change that fires |
-//! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise is compared with at least as many; of plain values unused |
-//! | `evidence` | nats | 13 | 5 to 100 | more makes fewer false alarms and later true ones: a factor of e for each nat |
+//! | `class` | – | by expression | `orders`, `errors`, `conversion`, `latency` | what kind of thing it is: counts are `orders`, a ratio that is watched for rises `errors`, for drops `conversion`, every other value `latency` |
+//! | `false_alerts_per_series_week` | alerts a week | 0.1 | 0.001 to 100 | how often a series may fire in vain |
+//! | `min_change` | fraction of the expectation | 0 | 0 to 0.9 | smallest change that fires; 0.3 during a group's first two days |
+//! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise must reach as many; of plain values unused |
+//! | `timezone` | – | the setting `detection.timezone` | a name like `Europe/Berlin` | the clock by which days and weeks are learned |
 //!
 //! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a
 //! group is read and has no effect, for nothing is polled. Rules without `anomaly` are refused by this version.
@@ -36,8 +38,9 @@ mod load;
 mod template;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
+use crate::detect::{Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
 use template::{Facts, Template};
@@ -45,8 +48,9 @@ use template::{Facts, Template};
 pub use error::{RuleError, RuleErrors};
 pub use load::load;
 
-/// The label that holds the rule's name.
+/// The label that holds the rule's name, and the one that says which way it went.
 const ALERT_NAME: &str = "alertname";
+const DIRECTION: &str = "direction";
 
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +74,8 @@ pub struct AnomalyRule {
     pub signal: Signal,
     /// How it is judged.
     pub options: ModelOptions,
+    /// The clock by which its days are learned, where it is not the shop's.
+    pub zone: Option<Arc<Zone>>,
     labels: Vec<(String, Template)>,
     annotations: Vec<(String, Template)>,
 }
@@ -82,7 +88,8 @@ impl RuleSet {
             let identity = rule.identity();
             let earlier = watches.iter().filter(|watch| watch.identity.starts_with(&identity)).count();
             let identity = if earlier == 0 { identity } else { format!("{identity} #{earlier}") };
-            watches.push(Watch { identity, signal: rule.signal.clone(), options: rule.options });
+            let (signal, options, zone) = (rule.signal.clone(), rule.options, rule.zone.clone());
+            watches.push(Watch { identity, signal, options, zone });
         }
         watches
     }
@@ -95,10 +102,7 @@ impl RuleSet {
             labels: &transition.labels,
             value: transition.value,
             expected: transition.expected,
-            direction: match transition.direction {
-                Direction::Drop => "drop",
-                Direction::Rise => "rise",
-            },
+            direction: transition.direction.name(),
         };
         Alert {
             labels: rule.rendered_labels(&facts),
@@ -121,17 +125,18 @@ impl AnomalyRule {
         self.annotations.iter().map(|(name, template)| (name.as_str(), template.text()))
     }
 
-    /// Differs whenever what was learned no longer applies.
+    /// Differs whenever what was learned no longer applies: a threshold may change without two days of learning.
     fn identity(&self) -> String {
-        format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, self.options)
+        format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, class_of(&self.signal, &self.options))
     }
 
     fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {
         let own: Vec<(&str, String)> =
             self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(facts)))).collect();
-        let is_own = |name: &str| name == ALERT_NAME || own.iter().any(|(one, _)| *one == name);
+        let given = [(ALERT_NAME, self.alert.as_str()), (DIRECTION, facts.direction)];
+        let is_own = |name: &str| given.iter().any(|one| one.0 == name) || own.iter().any(|(one, _)| *one == name);
         let inherited = facts.labels.iter().filter(|(name, _)| !is_own(name));
-        let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain([(ALERT_NAME, self.alert.as_str())]);
+        let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain(given);
         // A page with some labels missing still wakes somebody; a refused one does not.
         Labels::from_pairs(inherited.chain(own()))
             .or_else(|_| Labels::from_pairs(own()))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::template::{Facts, Template};
 use super::*;
-use crate::detect::Directions;
+use crate::detect::{Direction, Directions};
 use crate::disk::{Disk, SimulatedDisk};
 
 fn load_text(text: &str) -> Result<RuleSet, RuleErrors> {
@@ -38,7 +38,7 @@ groups:
           direction: rise
           min_change: 0.5
           min_volume: 20
-          evidence: 16
+          false_alerts_per_series_week: 0.5
 "#;
 
 #[test]
@@ -49,11 +49,13 @@ fn a_file_of_prometheus_with_anomaly_blocks_is_read() {
     assert_eq!(orders.options, ModelOptions { directions: Directions::Drop, ..ModelOptions::default() });
     let expected = ModelOptions {
         directions: Directions::Rise,
-        min_change: 0.5,
+        class: None,
+        false_alerts_per_series_week: 0.5,
+        min_change: Some(0.5),
         min_volume: 20.0,
-        evidence: 16.0,
         for_ms: 90_000,
         keep_firing_for_ms: 300_000,
+        ..ModelOptions::default()
     };
     assert_eq!(latency.options, expected);
 }
@@ -84,7 +86,7 @@ fn a_transition_becomes_an_alert_whose_labels_stay_the_same() {
     let fired = rules.alert_for(&transition(Kind::Firing), "http://dozor:9090");
     assert_eq!(
         fired.labels.to_string(),
-        r#"{alertname="OrderRateDrop", region="eu", severity="critical", team="shop"}"#
+        r#"{alertname="OrderRateDrop", direction="drop", region="eu", severity="critical", team="shop"}"#
     );
     assert_eq!(fired.annotations, [("summary".to_owned(), "Orders in eu fell to 1.234k/s".to_owned())]);
     assert_eq!((fired.starts_at_ms, fired.ends_at_ms), (75_000, None));
@@ -98,12 +100,14 @@ fn a_transition_becomes_an_alert_whose_labels_stay_the_same() {
 }
 
 #[test]
-fn equal_rules_have_different_identities_and_changed_ones_another() {
+fn equal_rules_have_different_identities_and_one_that_measures_something_else_another() {
     let rule = "      - alert: A\n        expr: up\n        anomaly: { direction: drop }\n";
     let text = format!("groups:\n  - name: g\n    rules:\n{rule}{rule}");
     let twice: Vec<String> = load_text(&text).unwrap().watches().into_iter().map(|watch| watch.identity).collect();
     assert_ne!(twice[0], twice[1]);
-    let changed = load_text(&text.replacen("drop }", "drop, min_change: 0.4 }", 1)).unwrap().watches();
+    let stricter = load_text(&text.replacen("drop }", "drop, min_change: 0.4 }", 1)).unwrap().watches();
+    assert_eq!(stricter[0].identity, twice[0], "what was learned still applies");
+    let changed = load_text(&text.replacen("expr: up", "expr: down", 1)).unwrap().watches();
     assert!(!twice.contains(&changed[0].identity));
 }
 
@@ -147,7 +151,7 @@ fn every_fault_of_a_file_is_told_at_once() {
     let message = refusal(text);
     for expected in [
         "shop.yml:9:14: \"5 minutes\" is no duration",
-        "shop.yml:10:49: min_change is 3, but must lie between 0.05 and 0.9",
+        "shop.yml:10:49: min_change is 3, but must lie between 0 and 0.9",
         "= a fraction of the expectation: 0.3 is 30 %",
         "shop.yml:11:26: the label \"level\" depends on what changes until the alert resolves",
         "shop.yml:12:45: this is not known in a template: toUpper",

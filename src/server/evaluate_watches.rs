@@ -228,8 +228,12 @@ mod tests {
     #[test]
     fn values_of_settled_moments_reach_the_judge() {
         let signal = Signal::of("stddev(queue)").unwrap();
-        let watches =
-            vec![Watch { identity: "Spread".to_owned(), signal: signal.clone(), options: ModelOptions::default() }];
+        let watches = vec![Watch {
+            identity: "Spread".to_owned(),
+            signal: signal.clone(),
+            options: ModelOptions::default(),
+            zone: None,
+        }];
         let (mut workers, mut judge) = start(watches, 1, 30_000);
         let series: Vec<Labels> =
             ["mail", "sms"].map(|name| Labels::from_pairs([("__name__", "queue"), ("name", name)]).unwrap()).to_vec();

@@ -34,7 +34,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
+use crate::config::{AdminApi, Config, ConfigError, DetectionConfig, WebhookConfig};
+use crate::detect::{Calendar, Zone};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
@@ -194,7 +195,9 @@ impl Server {
         tracing::info!(%address, "listening; the database is being opened");
 
         let shard_count = shard_count(config.shards);
-        let (workers, judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
+        let (workers, mut judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
+        let (zone, calendar) = shop_days(&config.detection);
+        judge.live_by(zone, calendar);
         let interest = workers[0].interest();
         let options = storage_options(&config, shard_count, &clock, progress)?;
         let (opened_disk, opened_clock) = (disk.clone(), clock.clone());
@@ -448,6 +451,13 @@ fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
         AdminApi::Off => false,
         AdminApi::Auto => address.ip().is_loopback(),
     }
+}
+
+/// The clock and the calendar by which the shop lives.
+fn shop_days(config: &DetectionConfig) -> (Zone, Calendar) {
+    let zone = Zone::named(&config.timezone).expect("settings hold no other names");
+    let calendar = Calendar::new(&zone, &config.calendar).expect("settings hold no more spans than there may be");
+    (zone, calendar)
 }
 
 fn storage_options(

@@ -239,7 +239,7 @@ const PROMQL: [&str; 10] = [
 ];
 
 const RULES: [&str; 3] = [
-    "groups:\n  - name: checkout\n    interval: 1m\n    labels: { team: shop }\n    rules:\n      - alert: OrderRateDrop\n        expr: sum by (region) (rate(shop_orders_total[1m]))\n        for: 1m30s\n        keep_firing_for: 5m\n        anomaly: { direction: drop, min_change: 0.5, min_volume: 3, evidence: 9 }\n        labels: { severity: critical, where: \"{{ $labels.region }}\" }\n        annotations:\n          summary: \"Orders fell to {{ $value | humanize }}/s, expected {{ $expected | printf \\\"%.2f\\\" }} {{- 1 }}\"\n",
+    "groups:\n  - name: checkout\n    interval: 1m\n    labels: { team: shop }\n    rules:\n      - alert: OrderRateDrop\n        expr: sum by (region) (rate(shop_orders_total[1m]))\n        for: 1m30s\n        keep_firing_for: 5m\n        anomaly: { direction: drop, min_change: 0.5, min_volume: 3, class: orders, false_alerts_per_series_week: 0.5 }\n        labels: { severity: critical, where: \"{{ $labels.region }}\" }\n        annotations:\n          summary: \"Orders fell to {{ $value | humanize }}/s, expected {{ $expected | printf \\\"%.2f\\\" }} {{- 1 }}\"\n",
     "groups:\n- name: a\n  rules:\n  - record: b\n    expr: up\n  - {alert: C, expr: 'up{', anomaly: {}}\n",
     "groups: [{name: &a x, rules: [{alert: *a, expr: rate(a[5m]), anomaly: {direction: both}}]}]\n",
 ];

@@ -3,6 +3,7 @@
 mod agreement;
 mod hostile;
 mod merge;
+mod recorded;
 mod restart;
 mod shop;
 mod signals;
@@ -65,7 +66,7 @@ pub(super) fn labels(pairs: &[(&str, &str)]) -> Arc<Labels> {
 }
 
 pub(super) fn watch(expression: &str, options: ModelOptions) -> Watch {
-    Watch { identity: expression.to_owned(), signal: Signal::compile(expression).unwrap(), options }
+    Watch { identity: expression.to_owned(), signal: Signal::compile(expression).unwrap(), options, zone: None }
 }
 
 /// The batch of some rows; with `introduced`, every series is introduced in it.

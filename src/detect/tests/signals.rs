@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::detect::group::Message;
 use crate::detect::measure::{Observed, Sum, Sums};
 use crate::detect::signal::Fold;
 use crate::detect::{Direction, Directions, EvaluatedValue, Judge, Kind, SignalError, Source};
@@ -182,17 +183,22 @@ fn beats_are_told_as_they_come_each_series_by_itself() {
     let mut watches = vec![watch("runs", ModelOptions::default())];
     watches[0].signal = Signal::beats("runs{job=~\"a|b\"}").unwrap();
     assert!(matches!(Signal::beats("rate(runs[1m])"), Err(SignalError::Nothing(_))));
-    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let (mut workers, _) = start(watches, 1, LATENESS_MS_DEFAULT);
     let rows =
         [(0, 0, 1.0), (1, 7, 1.0), (0, 60_001, 1.0), (0, 60_001, 2.0), (1, 200_003, 1.0), (1, 210_000, stale_nan())];
     let rows = rows.map(|(index, at_ms, value)| (index, START_MS + at_ms, value));
     workers[0].handle(&batch(&series, &rows, true));
-    judge.poll();
-    let mut beats: Vec<(String, Vec<i64>)> = judge
-        .groups
-        .iter()
-        .map(|group| (group.labels.to_string(), group.beats.iter().map(|at_ms| at_ms - START_MS).collect()))
-        .collect();
+    let mut beats: Vec<(String, Vec<i64>)> = Vec::new();
+    while let Some(message) = workers[0].shared().queues[0].pop() {
+        match message {
+            Message::Feeds { group, labels, .. } => {
+                assert_eq!(group as usize, beats.len());
+                beats.push((labels.to_string(), Vec::new()));
+            }
+            Message::Beat { group, at_ms } => beats[group as usize].1.push(at_ms - START_MS),
+            _ => {}
+        }
+    }
     beats.sort();
     assert_eq!(beats, [(r#"{job="a"}"#.to_owned(), vec![0, 60_001]), (r#"{job="b"}"#.to_owned(), vec![7, 200_003])]);
 }
@@ -203,7 +209,7 @@ fn an_evaluated_watch_is_judged_as_others_are() {
     let options = ModelOptions { directions: Directions::Drop, ..ModelOptions::default() };
     let signal = Signal::of("abs(queue)").unwrap();
     let (_workers, mut judge) =
-        start(vec![Watch { identity: "q".to_owned(), signal, options }], 1, LATENESS_MS_DEFAULT);
+        start(vec![Watch { identity: "q".to_owned(), signal, options, zone: None }], 1, LATENESS_MS_DEFAULT);
     let group = labels(&[("name", "mail")]);
     let mut chance = Chance(3);
     let mut transitions = Vec::new();

@@ -1,0 +1,116 @@
+//! Calibration: how much evidence this very signal gathers while all is well.
+//!
+//! Every hour the most evidence of the hour goes into a histogram. A signal whose hours have 2.0 nats at the median and
+//! 4.5 at nine in ten grows by 2.5 nats for every factor of 5 in rarity. One hour in 1,680 (ten weeks) is 168 times
+//! rarer than one in ten: 4.5 + 2.5 × ln 168 / ln 5 = 12.5 nats. Where 11.5 were asked for, its evidence counts
+//! 11.5 / 12.5 = 0.92.
+//!
+//! Always true:
+//! 1. An hour with an alert is not entered.
+//! 2. Evidence is not scaled before a week of hours was seen, nor beyond the bounds of its class.
+
+use serde::{Deserialize, Serialize};
+
+use super::array;
+use super::promise::Promise;
+
+const BLOCK_MS: i64 = 3_600_000;
+/// Width of a histogram's bin, in nats.
+const BIN_NATS: f64 = 0.5;
+/// Share of itself that the histogram keeps at every hour: a half-life of 19 days.
+const HOUR_KEEP: f64 = 0.9985;
+/// Hours before the first calibration.
+const BLOCKS_MIN: u32 = 168;
+/// Calibrated anew after so many hours.
+const BLOCKS_BETWEEN: u32 = 24;
+/// Most that a threshold rises.
+const CALIBRATED_MAX: f64 = 1.5;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Calibration {
+    sides: [Side; 2],
+    block_start_ms: i64,
+}
+
+/// Drops or rises.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Side {
+    /// Hours by their most evidence.
+    #[serde(with = "array")]
+    hours: [f32; 48],
+    factor: f32,
+    block_evidence_max: f32,
+    blocks_count: u32,
+}
+
+impl Calibration {
+    pub(super) fn new() -> Calibration {
+        let side = || Side { hours: [0.0; 48], factor: 1.0, block_evidence_max: 0.0, blocks_count: 0 };
+        Calibration { sides: [side(), side()], block_start_ms: 0 }
+    }
+
+    /// The first bucket ends here.
+    pub(super) fn begin(&mut self, end_ms: i64) {
+        self.block_start_ms = end_ms;
+    }
+
+    /// What evidence of either side counts.
+    pub(super) fn factors(&self) -> [f64; 2] {
+        self.sides.each_ref().map(|side| f64::from(side.factor))
+    }
+
+    /// Enters the evidence of a bucket that ends at `end_ms`.
+    pub(super) fn enter(&mut self, evidence: [f64; 2], end_ms: i64, promise: &Promise) {
+        if end_ms.saturating_sub(self.block_start_ms) >= BLOCK_MS {
+            self.block_start_ms = end_ms;
+            self.sides.iter_mut().for_each(|side| side.close_block(promise));
+        }
+        for (side, evidence) in self.sides.iter_mut().zip(evidence) {
+            side.block_evidence_max = side.block_evidence_max.max(evidence as f32);
+        }
+    }
+
+    /// How much of a week of hours was seen, by the side that saw more, 0 to 1.
+    pub(super) fn learned(&self) -> f64 {
+        let blocks_count = self.sides[0].blocks_count.max(self.sides[1].blocks_count);
+        (f64::from(blocks_count) / f64::from(BLOCKS_MIN)).min(1.0)
+    }
+}
+
+impl Side {
+    fn close_block(&mut self, promise: &Promise) {
+        let evidence = f64::from(self.block_evidence_max);
+        let is_begun = evidence > 0.0 || self.blocks_count > 0;
+        if is_begun && evidence * f64::from(self.factor) < promise.threshold {
+            self.hours.iter_mut().for_each(|hours| *hours = (f64::from(*hours) * HOUR_KEEP) as f32);
+            self.hours[((evidence / BIN_NATS) as usize).min(47)] += 1.0;
+            self.blocks_count = self.blocks_count.saturating_add(1);
+        }
+        self.block_evidence_max = 0.0;
+        if self.blocks_count >= BLOCKS_MIN && self.blocks_count.is_multiple_of(BLOCKS_BETWEEN) {
+            let calibrated = self.threshold(promise);
+            let bounds = (promise.calibrated_min * promise.threshold, CALIBRATED_MAX * promise.threshold);
+            self.factor = (promise.threshold / calibrated.clamp(bounds.0, bounds.1)) as f32;
+        }
+    }
+
+    /// The evidence that this side exceeds as rarely as was asked for, if its tail is exponential.
+    fn threshold(&self, promise: &Promise) -> f64 {
+        let total = self.hours.iter().map(|&hours| f64::from(hours)).sum::<f64>();
+        let (median, ninth_decile) = (self.quantile(0.5 * total), self.quantile(0.9 * total));
+        ninth_decile + (ninth_decile - median) / 5.0_f64.ln() * (promise.hourly_threshold + 0.1_f64.ln())
+    }
+
+    /// The evidence below which this many hours lie.
+    fn quantile(&self, rank: f64) -> f64 {
+        let mut below = 0.0;
+        for (bin, &hours) in self.hours.iter().enumerate() {
+            let hours = f64::from(hours);
+            if hours > 0.0 && below + hours >= rank {
+                return (bin as f64 + (rank - below) / hours) * BIN_NATS;
+            }
+            below += hours;
+        }
+        48.0 * BIN_NATS
+    }
+}

@@ -1,0 +1,100 @@
+//! Evidence that a value has changed by a factor: normal deviations in logarithms, against a null that wanders.
+//!
+//! Always true: one bucket adds at most its cap, and takes away as much at most.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::evidence::Lead;
+use super::ALTERNATIVES;
+
+/// Below this a run is not compared with the wandering null, in nats.
+const COMPARED_NATS: f64 = 0.5;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Evidence {
+    runs: [[Run; 3]; 2],
+}
+
+/// The buckets that speak for one alternative, each by the inverse of its variance.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Run {
+    deviations: f32,
+    weights: f32,
+    /// Start of the run's first bucket, in s since 1970.
+    start_s: u32,
+}
+
+/// A wander with this variance, within this bound, in logarithms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Null {
+    pub(super) variance: f64,
+    pub(super) tolerance: f64,
+}
+
+/// One bucket as evidence sees it, in logarithms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weighed {
+    pub(super) deviation: f64,
+    pub(super) variance: f64,
+    /// Most that the bucket may add, by direction, in nats.
+    pub(super) evidence_max: [f64; 2],
+    pub(super) start_s: u32,
+}
+
+impl Evidence {
+    /// After a gap old evidence is worth half.
+    pub(super) fn halve(&mut self) {
+        for run in self.runs.as_flattened_mut() {
+            run.deviations *= 0.5;
+            run.weights *= 0.5;
+        }
+    }
+
+    /// Adds a bucket to all runs; the leads of drops and rises.
+    pub(super) fn weigh(&mut self, weighed: &Weighed, null: Null, threshold: f64) -> [Lead; 2] {
+        let mut leads = [Lead::default(); 2];
+        for (side, lead) in leads.iter_mut().enumerate() {
+            for (run, &alternative) in self.runs[side].iter_mut().zip(ALTERNATIVES[side]) {
+                let mut evidence = run.add(weighed, weighed.evidence_max[side], alternative, 2.0 * threshold);
+                if evidence > COMPARED_NATS {
+                    evidence = (evidence - run.explained(alternative, null)).clamp(0.0, 1.5 * threshold);
+                }
+                if evidence > lead.evidence {
+                    let observed = (f64::from(run.deviations) / f64::from(run.weights)).exp();
+                    *lead = Lead { evidence, start_s: run.start_s, observed, expected: 1.0 };
+                }
+            }
+        }
+        leads
+    }
+}
+
+impl Run {
+    /// Adds a bucket; the run's evidence against a null that does not wander, 0 to `nats_max`.
+    fn add(&mut self, weighed: &Weighed, evidence_max: f64, alternative: f64, nats_max: f64) -> f64 {
+        let mut weight = 1.0 / weighed.variance;
+        let nats = (alternative * (weighed.deviation - 0.5 * alternative) * weight).abs();
+        if nats > evidence_max {
+            weight *= evidence_max / nats;
+        }
+        if self.deviations == 0.0 && self.weights == 0.0 {
+            self.start_s = weighed.start_s;
+        }
+        let deviations = f64::from(self.deviations) + weighed.deviation * weight;
+        let weights = f64::from(self.weights) + weight;
+        let nats = alternative * deviations - 0.5 * alternative * alternative * weights;
+        let share = if nats > nats_max { nats_max / nats } else { f64::from(u8::from(nats > 0.0)) };
+        (self.deviations, self.weights) = ((deviations * share) as f32, (weights * share) as f32);
+        nats.clamp(0.0, nats_max)
+    }
+
+    /// Nats that the best wandering null explains, if it wanders the alternative's way.
+    fn explained(&self, alternative: f64, null: Null) -> f64 {
+        let (deviations, weights) = (f64::from(self.deviations), f64::from(self.weights));
+        let best = (deviations / (weights + 1.0 / null.variance)).clamp(-null.tolerance, null.tolerance);
+        if best * alternative <= 0.0 {
+            return 0.0;
+        }
+        best * deviations - 0.5 * best * best * weights - 0.5 * best * best / null.variance
+    }
+}

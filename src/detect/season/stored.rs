@@ -1,0 +1,11 @@
+//! Numbers as state keeps them: computed in f64, kept in f32.
+
+/// `stored + amount`.
+pub(super) fn add(stored: &mut f32, amount: f64) {
+    *stored = (f64::from(*stored) + amount) as f32;
+}
+
+/// Goes this share of the way to the target.
+pub(super) fn approach(stored: &mut f32, target: f64, gain: f64) {
+    add(stored, gain * (target - f64::from(*stored)));
+}

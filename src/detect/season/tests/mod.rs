@@ -1,0 +1,8 @@
+//! What a season promises, bucket by bucket.
+
+mod beat;
+mod behaviour;
+mod golden;
+mod golden_figures;
+mod parts;
+mod series;
