@@ -78,6 +78,7 @@ fn watching(expressions: &[&str], fleet: &mut Fleet) -> (Worker, Judge) {
         identity: (*expression).to_owned(),
         signal: Signal::compile(expression).expect("it can be fed"),
         options: ModelOptions::default(),
+        zone: None,
     };
     let (mut workers, mut judge) = start(expressions.iter().map(watch).collect(), 1, LATENESS_MS_DEFAULT);
     let mut worker = workers.remove(0);

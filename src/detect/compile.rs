@@ -10,6 +10,7 @@
 //!
 //! Always true: all operands of a signal have the same grouping, and the ranges of all are whole numbers of its buckets.
 
+use super::buckets::{BUCKET_MS_MIN, bucket_ms, buckets_of};
 use super::formula::{Arithmetic, Formula};
 use super::signal::{
     BUCKET_BOUND, EVALUATION_INTERVAL_MS, Fold, Operand, OverTime, Rolled, Signal, SignalError, Source,
@@ -20,11 +21,6 @@ use crate::query::{
     Selector, Shift,
 };
 
-/// Longest and shortest bucket, in ms.
-const BUCKET_MS_MAX: i64 = 15_000;
-const BUCKET_MS_MIN: i64 = 5_000;
-/// Buckets of a window, where the range leaves the choice.
-const WINDOW_BUCKETS: i64 = 4;
 /// Longest range, in ms: an hour.
 const RANGE_MS_MAX: i64 = 3_600_000;
 /// Longest range that each series keeps a window of its own for, in ms: five minutes.
@@ -92,7 +88,7 @@ fn signal(formula: Formula, mut operands: Vec<Operand>, grouping: Grouping) -> R
     };
     for operand in &mut operands {
         operand.window_buckets =
-            usize::try_from(buckets(operand.range_ms, bucket_ms)).expect("a range has at most 720 buckets").max(1);
+            usize::try_from(buckets_of(operand.range_ms, bucket_ms)).expect("a range has at most 720 buckets").max(1);
     }
     let unit = |index: usize| match operands[index].rolled {
         Rolled::Flow { per_second: true } => 1000.0 / bucket_ms as f64,
@@ -118,31 +114,6 @@ fn signal(formula: Formula, mut operands: Vec<Operand>, grouping: Grouping) -> R
 /// The operands of which several buckets are added up; the windows of others are kept where their series are.
 fn flows(operands: &[Operand]) -> impl Iterator<Item = &Operand> {
     operands.iter().filter(|operand| matches!(operand.rolled, Rolled::Flow { .. }))
-}
-
-/// The longest bucket of which all ranges are multiples, but for rounding.
-fn bucket_ms(ranges_ms: &[i64]) -> Option<i64> {
-    let Some(&shortest_ms) = ranges_ms.iter().min() else { return Some(BUCKET_MS_MAX) };
-    let fits = |bucket_ms: i64| ranges_ms.iter().all(|&range_ms| is_multiple(range_ms, bucket_ms));
-    (window_buckets(shortest_ms)..=(shortest_ms / BUCKET_MS_MIN).max(1))
-        .map(|count| shortest_ms / count)
-        .find(|&bucket_ms| fits(bucket_ms))
-}
-
-fn is_multiple(range_ms: i64, bucket_ms: i64) -> bool {
-    let count = buckets(range_ms, bucket_ms);
-    (range_ms - count * bucket_ms).abs() < count
-}
-
-/// How many buckets come closest to a range.
-fn buckets(range_ms: i64, bucket_ms: i64) -> i64 {
-    (range_ms + bucket_ms / 2) / bucket_ms
-}
-
-/// Four where the range allows buckets of 5 to 15 s, else as many as keep them within those.
-fn window_buckets(range_ms: i64) -> i64 {
-    let fewest = (range_ms + BUCKET_MS_MAX - 1) / BUCKET_MS_MAX;
-    fewest.max(WINDOW_BUCKETS.min(range_ms / BUCKET_MS_MIN)).max(1)
 }
 
 /// A plain selector.

@@ -48,6 +48,7 @@ mod absence;
 mod alarm;
 mod baseline;
 mod binary;
+mod buckets;
 mod calendar;
 mod compile;
 mod cusum;

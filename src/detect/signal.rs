@@ -22,7 +22,8 @@
 //!    max(*g* + *h*, *A* · 2.2 *d* / *s*) a series and window; not at all where a counter grows evenly.
 //! 2. A series counts from 30 s after its first sample (the lateness), also after a gap; what a counter counted in a
 //!    gap is not known to have been counted then, and nothing stands for it.
-//! 3. A sample that is older than its series' newest is not looked at again.
+//! 3. A sample that is older than its series' newest, or no number, is not looked at; a series that reports more seldom
+//!    than every five minutes has its last value until the next.
 //! 4. Of a fraction of counters the side above counts as zero while it has no series, so that the first error is one.
 //! 5. When a counter started is seen by its falling, not by a start time that its sender tells.
 //! 6. A range that is no multiple of its bucket's length is as much shorter as rounding makes it: less than a

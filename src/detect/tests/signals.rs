@@ -183,23 +183,24 @@ fn beats_are_told_as_they_come_each_series_by_itself() {
     let mut watches = vec![watch("runs", ModelOptions::default())];
     watches[0].signal = Signal::beats("runs{job=~\"a|b\"}").unwrap();
     assert!(matches!(Signal::beats("rate(runs[1m])"), Err(SignalError::Nothing(_))));
-    let (mut workers, judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let (mut workers, _) = start(watches, 1, LATENESS_MS_DEFAULT);
     let rows =
         [(0, 0, 1.0), (1, 7, 1.0), (0, 60_001, 1.0), (0, 60_001, 2.0), (1, 200_003, 1.0), (1, 210_000, stale_nan())];
     let rows = rows.map(|(index, at_ms, value)| (index, START_MS + at_ms, value));
     workers[0].handle(&batch(&series, &rows, true));
-    let (mut names, mut beats) = (BTreeMap::new(), BTreeMap::<String, Vec<i64>>::new());
-    while let Some(message) = judge.shared().queues[0].pop() {
+    let mut beats: Vec<(String, Vec<i64>)> = Vec::new();
+    while let Some(message) = workers[0].shared().queues[0].pop() {
         match message {
             Message::Feeds { group, labels, .. } => {
-                names.insert(group, labels.to_string());
+                assert_eq!(group as usize, beats.len());
+                beats.push((labels.to_string(), Vec::new()));
             }
-            Message::Beat { group, at_ms } => beats.entry(names[&group].clone()).or_default().push(at_ms - START_MS),
+            Message::Beat { group, at_ms } => beats[group as usize].1.push(at_ms - START_MS),
             _ => {}
         }
     }
-    let expected = [(r#"{job="a"}"#.to_owned(), vec![0, 60_001]), (r#"{job="b"}"#.to_owned(), vec![7, 200_003])];
-    assert_eq!(beats, BTreeMap::from(expected));
+    beats.sort();
+    assert_eq!(beats, [(r#"{job="a"}"#.to_owned(), vec![0, 60_001]), (r#"{job="b"}"#.to_owned(), vec![7, 200_003])]);
 }
 
 /// Half an hour of a queue of which only a query knows, and then a tenth of it; what is told comes by the queue.

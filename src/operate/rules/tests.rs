@@ -67,7 +67,7 @@ fn an_anomaly_that_cannot_be_fed_is_evaluated_in_the_time_of_the_input_series() 
          - {{ series: 'queue_length{{region=\"eu\", node=\"1\"}}', values: 1000x400 }}\n  \
          - {{ series: 'queue_length{{region=\"eu\", node=\"2\"}}', values: {noise} }}\n  alert_rule_test:\n  \
          - {{ eval_time: 69m, alertname: OrderRateDrop }}\n  \
-         - {{ eval_time: 80m, alertname: OrderRateDrop, exp_alerts: [ {{ exp_labels: {{ region: eu, severity: critical }}, \
+         - {{ eval_time: 80m, alertname: OrderRateDrop, exp_alerts: [ {{ exp_labels: {{ region: eu, severity: critical, direction: rise }}, \
          exp_annotations: {{ summary: Orders in eu rise }} }} ] }}\n"
     );
     assert_eq!(failures(&evaluated, &tests), Vec::<String>::new());
