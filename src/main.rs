@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
-use dozor::operate::{self, ImportArgs, RestoreArgs, SnapshotArgs, VerifyArgs};
+use dozor::operate::{self, ImportArgs, LearnArgs, RestoreArgs, SnapshotArgs, VerifyArgs};
 use dozor::server::Server;
 use dozor::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,6 +42,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Send history from files or from a Prometheus to a server; exit code 0: all stored, 1: a part refused, 2: not done
     Import(ImportArgs),
+    /// Let detection learn from what is stored in a data folder at rest
+    Learn(LearnArgs),
     /// Print a settings file with every setting, its unit, default and range
     Config,
 }
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Restore(flags) => operate::restore(flags),
         Command::Verify(flags) => Ok(operate::verify(flags)),
         Command::Import(flags) => run(operate::import(flags)),
+        Command::Learn(flags) => operate::learn(flags),
         Command::Config => {
             print!("{}", config::documented());
             Ok(ExitCode::SUCCESS)

@@ -47,6 +47,7 @@ mod event_time;
 mod group;
 mod hold;
 mod judge;
+mod learn;
 #[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
 mod limit;
 mod model;
@@ -66,6 +67,7 @@ use std::sync::Arc;
 pub use absence::AbsenceOptions;
 pub use calendar::{Calendar, CalendarFull, Zone};
 pub use judge::Judge;
+pub use learn::{LearnError, Learned, learn};
 pub use limit::LimitOptions;
 pub use model::{Directions, ModelOptions};
 pub use saturation::{Ceiling, Forecast, FullOptions};

@@ -68,6 +68,11 @@ impl Signal {
         signal_of(&query::plan(expression).map_err(|error| SignalError::Syntax(error.to_string()))?)
     }
 
+    /// What finds the series whose samples feed the signal.
+    pub(crate) fn selector(&self) -> &[Matcher] {
+        &self.matchers
+    }
+
     /// Whether samples of this series feed the signal.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))

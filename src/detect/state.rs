@@ -62,13 +62,24 @@ impl Judge {
     /// Everything that a restart needs. Notifications of all transitions returned so far should be durable before this
     /// is.
     pub fn checkpoint(&self) -> Vec<u8> {
+        self.checkpoint_of(|group| group.model.firing().is_some() || self.is_recent(group))
+    }
+
+    /// As [`Judge::checkpoint`], of what was learned from history: an alert that never ended, for its series went long
+    /// ago, is not kept, since nobody was ever told of it.
+    pub fn lesson(&self) -> Vec<u8> {
+        self.checkpoint_of(|group| self.is_recent(group))
+    }
+
+    fn is_recent(&self, group: &Judged) -> bool {
+        let signal = &self.watches[group.watch].signal;
+        let closed_ms = group.closed.map_or(i64::MIN, |closed| signal.end_ms(closed));
+        self.shared().frontier_ms().saturating_sub(closed_ms) < FORGET_AFTER_MS
+    }
+
+    fn checkpoint_of(&self, is_kept: impl Fn(&Judged) -> bool) -> Vec<u8> {
         let frontier_ms = self.shared().frontier_ms();
-        let is_kept = |group: &&Judged| {
-            let signal = &self.watches[group.watch].signal;
-            let closed_ms = group.closed.map_or(i64::MIN, |closed| signal.end_ms(closed));
-            group.model.firing().is_some() || frontier_ms.saturating_sub(closed_ms) < FORGET_AFTER_MS
-        };
-        let groups: Vec<&Judged> = self.groups.iter().filter(is_kept).collect();
+        let groups: Vec<&Judged> = self.groups.iter().filter(|group| is_kept(group)).collect();
         // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
         let header = FileHeader::new(FileKind::Detector, 0, frontier_ms.max(0), frontier_ms as u32);
         let mut bytes = header.encode().to_vec();

@@ -1,4 +1,5 @@
-//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`.
+//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
+//! `dozor learn`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -12,6 +13,7 @@
 
 mod bar;
 mod import;
+mod learn;
 mod restore;
 mod snapshot;
 mod verify;
@@ -25,6 +27,7 @@ use crate::disk::{FolderLock, RealDisk};
 use crate::storage::snapshots_folder;
 
 pub use import::{ImportArgs, import};
+pub use learn::{LearnArgs, learn};
 pub use restore::{RestoreArgs, restore};
 pub use snapshot::{SnapshotArgs, snapshot};
 pub use verify::{VerifyArgs, verify};

@@ -30,3 +30,13 @@ fn snapshot_is_given_by_name_or_by_folder() {
     assert_eq!(snapshot_folder(given, Path::new("/nowhere")).expect("it is there"), inside);
     assert!(snapshot_folder("20200101T000000Z-00000000", data.path()).is_err());
 }
+
+#[test]
+fn history_to_learn_from_is_the_newest_that_is_wanted() {
+    use super::learn::newest;
+    use crate::model::TimeRange;
+    let stored = TimeRange { from_ms: 1_000, to_ms: 9_000 };
+    assert_eq!(newest(stored, None), stored);
+    assert_eq!(newest(stored, Some(2_000)), TimeRange { from_ms: 7_000, to_ms: 9_000 });
+    assert_eq!(newest(stored, Some(i64::MAX)), stored);
+}

@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
 
+mod at_rest;
 mod features;
 mod formats;
 mod limits;
@@ -46,6 +47,7 @@ use crate::storage::{
     StorageOptions, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+pub use at_rest::DatabaseAtRest;
 pub use formats::NewerFormat;
 use metadata::MetadataKeeper;
 use statsd::{StatsdRunning, StatsdSockets};

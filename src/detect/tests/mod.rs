@@ -1,6 +1,7 @@
 //! Streams made by hand and by a small deterministic generator, and what the judge says of them.
 
 mod hostile;
+mod learn;
 mod merge;
 mod restart;
 mod shop;
