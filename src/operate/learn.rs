@@ -3,7 +3,7 @@
 //! ```text
 //! $ dozor learn --data-dir data --rules shop.yml
 //! learned: 48 groups of 12 rules from 61 days, 118203441 samples of 340 series
-//! OrderRateDrop would have fired 7 times
+//! alerts in that time: 7 OrderRateDrop
 //! ```
 //!
 //! Always true: groups that detection knows already stay as they are, unless `--anew` is given; and no alert is told.
@@ -108,6 +108,6 @@ fn tell(rules: &RuleSet, learned: &Learned, range: TimeRange, groups_count: usiz
         println!("{kept_count} groups were known and stay as they are; --anew forgets them");
     }
     for (rule, count) in rules.rules.iter().zip(&learned.fired_counts).filter(|(_, count)| **count > 0) {
-        println!("{} would have fired {count} times", rule.alert);
+        println!("alerts in that time: {count} {}", rule.alert);
     }
 }

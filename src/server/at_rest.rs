@@ -1,6 +1,6 @@
-//! The database of a data folder that no server has, for who reads it and writes nothing into it.
+//! The data folder of a server that does not run, for who reads what is stored and leaves a checkpoint for its next start.
 //!
-//! Always true: it is opened as a server opens it, so whoever reads it sees what a server would show.
+//! Always true: it is opened as a server opens it, so whoever reads it sees what the server would show.
 
 use std::path::Path;
 use std::sync::Arc;
