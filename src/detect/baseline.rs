@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cusum::{Score, alternatives, tolerated};
-use super::transition::Direction;
+use super::transition::Side;
 
 /// Half-life of the level, in ms of event time.
 const LEVEL_HALF_LIFE_MS: f64 = 1_200_000.0;
@@ -153,7 +153,7 @@ impl Baseline {
     pub(crate) fn scores(
         &self,
         seen: Seen,
-        direction: Direction,
+        direction: Side,
         min_change: f64,
         factor: f64,
         least_expected: f64,

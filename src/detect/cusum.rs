@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::transition::Direction;
+use super::transition::Side;
 
 /// Evidence does not grow beyond this share of the threshold, so that it can also go away.
 const EVIDENCE_SHARE_MAX: f64 = 1.5;
@@ -52,15 +52,15 @@ impl Run {
 }
 
 /// The ratio to the expectation that still counts as being well.
-pub(crate) fn tolerated(direction: Direction, min_change: f64) -> f64 {
+pub(crate) fn tolerated(direction: Side, min_change: f64) -> f64 {
     1.0 + direction.sign() * min_change / 2.0
 }
 
 /// The ratios to the expectation that are tested.
-pub(crate) fn alternatives(direction: Direction, min_change: f64) -> [f64; 3] {
+pub(crate) fn alternatives(direction: Side, min_change: f64) -> [f64; 3] {
     match direction {
-        Direction::Drop => [1.0 - min_change, (1.0 - min_change) * 0.6, (1.0 - min_change) * 0.2],
-        Direction::Rise => [1.0 + min_change, 1.0 + 2.5 * min_change, 1.0 + 6.0 * min_change],
+        Side::Drop => [1.0 - min_change, (1.0 - min_change) * 0.6, (1.0 - min_change) * 0.2],
+        Side::Rise => [1.0 + min_change, 1.0 + 2.5 * min_change, 1.0 + 6.0 * min_change],
     }
 }
 

@@ -12,10 +12,12 @@
 //! 2. A group without members rests: it closes nothing and tells the judge not to wait for it.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::series::{Feed, LOOKBACK_MS, Series, Standing, Stretch};
-use super::signal::{Shape, Signal};
+use super::measure::{Sum, Sums};
+use super::series::{LOOKBACK_MS, Lane, Series, Standing, Stretch};
+use super::signal::{Fold, OverTime, Rolled, Signal};
 use crate::model::Labels;
 
 /// Most buckets that may be open; what lies further ahead is not counted.
@@ -33,16 +35,19 @@ pub(crate) enum Message {
     Skips { group: u32, next: i64 },
     /// Nothing of this worker feeds the group any more.
     Rests { group: u32 },
+    /// A sample of a series whose samples are beats; each is told as it comes, in the order of time.
+    Beat { group: u32, at_ms: i64 },
 }
 
 /// One worker's share of one closed bucket.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Partial {
-    /// (upper bound, sum), sorted by bound; one with bound 0 for shapes without bounds.
-    pub sums: Vec<(f64, f64)>,
+    pub sums: Sums,
     /// Living series, and those of them that reported beyond the bucket's end.
     pub live: u32,
     pub reported: u32,
+    /// Of the reporting, those that had a sample in the bucket itself.
+    pub fresh: u32,
     /// Series that count from this bucket on, and their absence before it.
     pub joined: u32,
     /// Usual volume of the living, of the reporting, and of those that left at this bucket.
@@ -65,10 +70,11 @@ impl Partial {
 /// that it does not depend on when that is.
 #[derive(Clone, Debug, Default)]
 struct OpenBucket {
-    /// By lane.
-    sums: Vec<f64>,
+    /// By lane: the amount, and the series that reported beyond its end.
+    sums: Vec<(f64, u32)>,
     /// Series that reported beyond its end, their usual volume then, and the longest of their intervals.
     reported: u32,
+    fresh: u32,
     volume: f64,
     interval_ms: i64,
 }
@@ -82,8 +88,8 @@ pub(crate) struct Group {
     members: Vec<u32>,
     /// Members before this one do not hold the next bucket open.
     checked: usize,
-    /// Upper bounds of the lanes.
-    bounds: Vec<f64>,
+    /// Operand and upper bound of the lanes.
+    lanes: Vec<(u16, f64)>,
     /// Buckets before this one can be opened no more.
     closed_before: i64,
     /// The next bucket to close, and the sums of it and those behind it, by lane.
@@ -103,7 +109,7 @@ impl Group {
             labels,
             members: Vec::new(),
             checked: 0,
-            bounds: Vec::new(),
+            lanes: Vec::new(),
             closed_before: i64::MIN,
             next: 0,
             open: VecDeque::new(),
@@ -113,11 +119,11 @@ impl Group {
         }
     }
 
-    /// The lane of an upper bound, a new one if need be.
-    pub(crate) fn lane_of(&mut self, bound: f64) -> u32 {
-        let lane = self.bounds.iter().position(|&known| known == bound).unwrap_or_else(|| {
-            self.bounds.push(bound);
-            self.bounds.len() - 1
+    /// The lane of an operand's upper bound, a new one if need be.
+    pub(crate) fn lane_of(&mut self, operand: u16, bound: f64) -> u32 {
+        let lane = self.lanes.iter().position(|&known| known == (operand, bound)).unwrap_or_else(|| {
+            self.lanes.push((operand, bound));
+            self.lanes.len() - 1
         });
         u32::try_from(lane).expect("a group has fewer lanes than 32 bits count")
     }
@@ -141,7 +147,7 @@ impl Group {
 
     /// Whether a series whose newest sample is this one would leave with the next bucket.
     pub(crate) fn is_past(&self, signal: &Signal, timestamp_ms: i64) -> bool {
-        self.closed_before > i64::MIN && is_silent_at(signal.end_ms(self.closed_before), timestamp_ms)
+        self.closed_before > i64::MIN && signal.end_ms(self.closed_before) > timestamp_ms.saturating_add(LOOKBACK_MS)
     }
 
     /// A member begins anew before its leaving was told.
@@ -153,35 +159,82 @@ impl Group {
     }
 
     /// Adds a stretch of a series. Returns whether a part of it came too late, or hours too early.
-    pub(crate) fn add(&mut self, signal: &Signal, feed: Feed, stretch: Stretch, of: Standing) -> bool {
-        let first_counting = signal.first_whole_bucket(of.counts_from_ms);
-        let (first, last) = match signal.shape {
-            // A gauge's value at a bucket's end: the last sample not after it.
-            Shape::Gauge => (signal.bucket_of(stretch.from_ms + 1), signal.bucket_of(stretch.to_ms + 1) - 1),
-            Shape::Sum { .. } | Shape::Quantile { .. } => {
-                (signal.bucket_of(stretch.from_ms + 1), signal.bucket_of(stretch.to_ms))
+    pub(crate) fn add(&mut self, signal: &Signal, lanes: &mut [Lane], stretch: Stretch, of: Standing) -> bool {
+        let start = signal.bucket_of(stretch.from_ms + 1);
+        // The last bucket that it reaches, and the last beyond whose end it reports.
+        let (last, last_passed) = (signal.bucket_of(stretch.to_ms), signal.bucket_of(stretch.to_ms + 1) - 1);
+        let first_counting = start.max(signal.first_whole_bucket(of.counts_from_ms));
+        let is_far = last - self.next >= OPEN_BUCKETS_MAX;
+        let first = if is_far { i64::MAX } else { first_counting.max(self.next) };
+        for lane in lanes {
+            let operand = &signal.operands[usize::from(lane.operand)];
+            match (operand.rolled, &mut lane.window) {
+                (Rolled::Flow { .. }, _) => {
+                    for bucket in first..=last {
+                        let sum = &mut self.open_bucket(bucket).sums[lane.index as usize];
+                        sum.0 += share(signal, bucket, stretch);
+                        sum.1 += u32::from(bucket <= last_passed);
+                    }
+                }
+                (Rolled::Last, _) => {
+                    for bucket in first..=last_passed {
+                        self.fold(bucket, lane.index, operand.fold, stretch.value_at(signal.end_ms(bucket)));
+                    }
+                }
+                (Rolled::Slope, _) => {
+                    for bucket in first..=last_passed {
+                        let slope = stretch.slope_at(signal.end_ms(bucket), operand.range_ms);
+                        slope.into_iter().for_each(|slope| self.fold(bucket, lane.index, operand.fold, slope));
+                    }
+                }
+                (Rolled::Increase { per_second }, Some(window)) => {
+                    let unit = if per_second { 1000.0 / operand.range_ms as f64 } else { 1.0 };
+                    for bucket in start..=last {
+                        window.push(bucket, share(signal, bucket, stretch));
+                        if (first..=last_passed).contains(&bucket) {
+                            let increase = window.value(OverTime::Sum, bucket).unwrap_or(0.0);
+                            self.fold(bucket, lane.index, operand.fold, increase * unit);
+                        }
+                    }
+                }
+                (Rolled::OverTime(over), Some(window)) => {
+                    for bucket in start..=last {
+                        if bucket == last {
+                            window.push(bucket, stretch.to_value);
+                        }
+                        if (first..=last_passed).contains(&bucket) {
+                            let value = window.value(over, bucket);
+                            value.into_iter().for_each(|value| self.fold(bucket, lane.index, operand.fold, value));
+                        }
+                    }
+                }
+                (Rolled::Increase { .. } | Rolled::OverTime(_), None) => {
+                    unreachable!("such lanes are made with a window")
+                }
             }
-        };
-        if last - self.next >= OPEN_BUCKETS_MAX {
-            return true;
         }
-        let first = first.max(first_counting);
-        for bucket in first.max(self.next)..=last {
-            let amount = match signal.shape {
-                Shape::Gauge if signal.end_ms(bucket) == stretch.to_ms => stretch.to_value,
-                Shape::Gauge => stretch.from_value,
-                Shape::Sum { .. } | Shape::Quantile { .. } => share(signal, bucket, stretch),
-            };
-            let is_passed = signal.end_ms(bucket) <= stretch.to_ms;
+        self.report(signal, first..=last_passed, stretch, of);
+        let last = if signal.has_flows { last } else { last_passed };
+        is_far || (first_counting <= last && first_counting < self.next)
+    }
+
+    /// A series has reported beyond the ends of these buckets.
+    fn report(&mut self, signal: &Signal, buckets: RangeInclusive<i64>, stretch: Stretch, of: Standing) {
+        for bucket in buckets {
+            let end_ms = signal.end_ms(bucket);
             let open = self.open_bucket(bucket);
-            open.sums[feed.lane as usize] += amount;
-            if is_passed {
-                open.reported += 1;
-                open.volume += of.volume;
-                open.interval_ms = open.interval_ms.max(of.interval_ms);
-            }
+            open.reported += 1;
+            open.fresh += u32::from(stretch.to_ms == end_ms || stretch.from_ms > end_ms - signal.bucket_ms);
+            open.volume += of.volume;
+            open.interval_ms = open.interval_ms.max(of.interval_ms);
         }
-        first <= last && first < self.next
+    }
+
+    /// A series has this value at the end of a bucket.
+    fn fold(&mut self, bucket: i64, lane: u32, fold: Fold, value: f64) {
+        let (amount, count) = &mut self.open_bucket(bucket).sums[lane as usize];
+        *amount = if *count == 0 { value } else { fold.put_together(*amount, value) };
+        *count += 1;
     }
 
     fn open_bucket(&mut self, bucket: i64) -> &mut OpenBucket {
@@ -190,8 +243,8 @@ impl Group {
             self.open.resize_with(index + 1, OpenBucket::default);
         }
         let open = &mut self.open[index];
-        if open.sums.len() < self.bounds.len() {
-            open.sums.resize(self.bounds.len(), 0.0);
+        if open.sums.len() < self.lanes.len() {
+            open.sums.resize(self.lanes.len(), (0.0, 0));
         }
         open
     }
@@ -248,10 +301,11 @@ impl Group {
     fn take_next(&mut self, group: u32, signal: &Signal, series: &mut [Series]) -> Partial {
         let end_ms = signal.end_ms(self.next);
         let mut open = self.open.pop_front().unwrap_or_default();
-        open.sums.resize(self.bounds.len(), 0.0);
+        open.sums.resize(self.lanes.len(), (0.0, 0));
         let mut partial = Partial {
             live: open.reported,
             reported: open.reported,
+            fresh: open.fresh,
             live_volume: open.volume,
             reported_volume: open.volume,
             interval_ms: open.interval_ms,
@@ -268,8 +322,12 @@ impl Group {
             }
             stays
         });
-        partial.sums = self.bounds.iter().copied().zip(open.sums).collect();
-        partial.sums.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let lanes = self.lanes.iter().zip(open.sums);
+        let sum = |(&(operand, bound), (amount, count)): (&(u16, f64), (f64, u32))| {
+            let fold = signal.operands[usize::from(operand)].fold;
+            Sum { operand, bound, fold, amount, count }
+        };
+        partial.sums = Sums::of(lanes.map(sum).collect());
         self.next += 1;
         (self.closed_before, self.checked) = (self.next, 0);
         partial
@@ -284,7 +342,7 @@ fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bo
     let counts = one.counts_from_ms <= start_ms;
     let is_gone = match one.ended_ms {
         Some(ended_ms) => end_ms > ended_ms,
-        None => is_silent_at(end_ms, one.last_ms),
+        None => end_ms > one.last_ms.saturating_add(one.silence_ms()),
     };
     if is_gone {
         if counts || counted_before {
@@ -303,11 +361,6 @@ fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bo
         partial.live_volume += volume;
     }
     true
-}
-
-/// Whether a series with this last sample is gone in a bucket that ends then.
-fn is_silent_at(end_ms: i64, last_ms: i64) -> bool {
-    end_ms > last_ms.saturating_add(LOOKBACK_MS)
 }
 
 /// The part of a counter's increment that falls into a bucket, spread evenly over the stretch.

@@ -13,16 +13,22 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::Watch;
-use super::baseline::{Scale, Seen};
+use super::absence::Absence;
+use super::alarm::{Change, Incident};
+use super::calendar::{Calendar, Zone};
+use super::fixed::Fixed;
 use super::group::{Message, Partial};
-use super::model::{Bucket, Change, Model};
-use super::series::VALUE_MAX;
+use super::hold::{Spell, Turn};
+use super::measure::{Observed, Sums};
+use super::model::{Closed, Day, Model};
+use super::saturation::Ceiling;
 use super::shared::{Metrics, Shared};
-use super::signal::{Shape, Signal};
-use super::transition::{Firing, Kind, Transition};
+use super::signal::Signal;
+use super::stride::Stride;
+use super::transition::{Direction, Firing, Kind, Transition};
+use super::tuning::Tunings;
+use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
-use crate::query::bucket_quantile;
 
 /// Share of the living series that must have reported for a bucket to be judged.
 pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
@@ -30,6 +36,13 @@ pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
 /// Merges, judges, remembers.
 pub struct Judge {
     pub(crate) watches: Arc<[Watch]>,
+    /// Of each watch.
+    pub(crate) tunings: Vec<Tunings>,
+    pub(crate) zones: Vec<Arc<Zone>>,
+    calendar: Calendar,
+    /// Of watches that wait for beats: the series by the index of their group.
+    pub(crate) absences: Vec<Option<Absence<usize>>>,
+    lateness_ms: i64,
     shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
@@ -44,10 +57,11 @@ pub(crate) struct Judged {
     pub watch: usize,
     pub labels: Arc<Labels>,
     pub model: Model,
+    pub fixed: Option<Box<Fixed>>,
     /// The last bucket that was judged or passed over.
     pub closed: Option<i64>,
-    /// Sums of the latest buckets, at most a window of them, by upper bound.
-    pub window: Vec<Vec<(f64, f64)>>,
+    /// Sums of the latest buckets, at most a window of them.
+    pub window: Vec<Sums>,
     /// The next bucket that each feeding worker will tell.
     feeders: Vec<(usize, i64)>,
     partials: BTreeMap<i64, Partial>,
@@ -55,10 +69,41 @@ pub(crate) struct Judged {
 }
 
 impl Judge {
-    pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
+    pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>, lateness_ms: i64) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         let of_worker = shared.queues.iter().map(|_| HashMap::new()).collect();
-        Judge { watches, shared, by_labels, groups: Vec::new(), of_worker, waiting: Vec::new() }
+        let mut judge = Judge {
+            watches,
+            tunings: Vec::new(),
+            zones: Vec::new(),
+            calendar: Calendar::default(),
+            absences: Vec::new(),
+            lateness_ms,
+            shared,
+            by_labels,
+            groups: Vec::new(),
+            of_worker,
+            waiting: Vec::new(),
+        };
+        judge.live_by(Zone::utc(), Calendar::default());
+        judge
+    }
+
+    /// The clock by which days and weeks are learned where a watch has none of its own, and the days that are not like
+    /// others. UTC and none by default. Call it before anything else.
+    pub fn live_by(&mut self, zone: Zone, calendar: Calendar) {
+        let zone = Arc::new(zone);
+        let zone_of = |watch: &Watch| watch.zone.clone().unwrap_or_else(|| zone.clone());
+        self.zones = self.watches.iter().map(zone_of).collect();
+        // Without a clock that changes, what comes an hour late twice a year is recognised on the next day.
+        let has_clock = |zone: &Arc<Zone>| **zone != Zone::utc();
+        let tunings =
+            |(watch, zone): (&Watch, &Arc<Zone>)| Tunings::new(&watch.signal, &watch.options, has_clock(zone));
+        self.tunings = self.watches.iter().zip(&self.zones).map(tunings).collect();
+        let absence =
+            |(watch, zone): (&Watch, &Arc<Zone>)| Some(Absence::new(watch.options.absence?, Zone::clone(zone)));
+        self.absences = self.watches.iter().zip(&self.zones).map(absence).collect();
+        self.calendar = calendar;
     }
 
     /// Takes in what the workers have sent, judges the buckets that are complete, and returns what began or ended,
@@ -67,19 +112,25 @@ impl Judge {
         // Before the queues: what a worker sent about samples up to here is in them.
         let seen_by_all_ms = self.shared.seen_by_all_ms();
         let shared = self.shared.clone();
+        let mut transitions = Vec::new();
         for (worker, queue) in shared.queues.iter().enumerate() {
             for _ in 0..queue.capacity() {
                 let Some(message) = queue.pop() else { break };
-                self.take(worker, message);
+                transitions.extend(self.take(worker, message));
             }
         }
-        let mut transitions = Vec::new();
+        transitions.extend(self.miss(seen_by_all_ms.saturating_sub(self.lateness_ms)));
+        for _ in 0..shared.evaluated.len() {
+            let Some(told) = shared.evaluated.pop() else { break };
+            transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
+        }
         let waiting = std::mem::take(&mut self.waiting);
         for index in waiting {
             let group = &mut self.groups[index];
-            let watch = &self.watches[group.watch];
+            let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
             while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
-                transitions.extend(group.judge(bucket, &partial, watch, &shared.metrics));
+                let day = Day::at(watch.signal.end_ms(bucket), &self.zones[group.watch], &self.calendar);
+                transitions.extend(group.judge(bucket, &partial, day, watch, tunings, &shared.metrics));
             }
             group.is_waiting = !group.partials.is_empty();
             if group.is_waiting {
@@ -91,22 +142,10 @@ impl Judge {
 
     /// The alerts that fire now.
     pub fn firing(&self) -> Vec<Firing> {
-        self.groups
-            .iter()
-            .filter_map(|group| {
-                let incident = group.model.firing()?;
-                let signal = &self.watches[group.watch].signal;
-                Some(Firing {
-                    watch: group.watch,
-                    labels: group.labels.clone(),
-                    direction: incident.direction,
-                    value: group.value(signal),
-                    expected: group.expected(signal),
-                    onset_ms: incident.onset_ms,
-                    fired_ms: incident.fired_ms,
-                })
-            })
-            .collect()
+        let of_group = |group: &Judged| group.firing(&self.watches);
+        let absent = |(index, spell): (&usize, Spell)| self.groups[*index].absent(spell, &self.watches);
+        let absences = self.absences.iter().flatten().flat_map(Absence::firing).map(absent);
+        self.groups.iter().flat_map(of_group).chain(absences).collect()
     }
 
     /// Counters of all workers, and the queues.
@@ -114,7 +153,34 @@ impl Judge {
         &self.shared
     }
 
-    fn take(&mut self, worker: usize, message: Message) {
+    /// Judges a value that an evaluated watch has at a moment, a multiple of its interval; one that is not newer than
+    /// the last of its group changes nothing.
+    pub fn observe_evaluated(&mut self, watch: usize, labels: &Arc<Labels>, at_ms: i64, value: f64) -> Vec<Transition> {
+        let known = &self.by_labels[watch];
+        if !known.contains_key(labels) && known.len() >= GROUPS_COUNT_MAX {
+            Metrics::add(&self.shared.metrics.groups_refused, 1);
+            return Vec::new();
+        }
+        let index = self.group_of(watch, labels);
+        let (group, tunings) = (&mut self.groups[index], &mut self.tunings[watch]);
+        let (zone, watch) = (&self.zones[watch], &self.watches[watch]);
+        let bucket = watch.signal.bucket_of(at_ms);
+        if group.closed.is_some_and(|closed| bucket <= closed) {
+            return Vec::new();
+        }
+        let partial = Partial {
+            sums: Sums::of_value(value),
+            live: 1,
+            reported: 1,
+            fresh: 1,
+            interval_ms: watch.signal.bucket_ms,
+            ..Partial::default()
+        };
+        let day = Day::at(watch.signal.end_ms(bucket), zone, &self.calendar);
+        group.judge(bucket, &partial, day, watch, tunings, &self.shared.metrics)
+    }
+
+    fn take(&mut self, worker: usize, message: Message) -> Vec<Transition> {
         match message {
             Message::Feeds { group, watch, labels, from_bucket } => {
                 let index = self.group_of(watch, &labels);
@@ -134,11 +200,30 @@ impl Judge {
                 let index = self.of_worker[worker][&group];
                 self.groups[index].tell_up_to(worker, next);
             }
+            Message::Beat { group, at_ms } => {
+                let index = self.of_worker[worker][&group];
+                return self.beat(index, at_ms);
+            }
             Message::Rests { group } => {
                 let index = self.of_worker[worker][&group];
                 self.groups[index].feeders.retain(|feeder| feeder.0 != worker);
             }
         }
+        Vec::new()
+    }
+
+    fn beat(&mut self, index: usize, at_ms: i64) -> Vec<Transition> {
+        let group = &self.groups[index];
+        let Some(absence) = &mut self.absences[group.watch] else { return Vec::new() };
+        let turns = absence.observe(&index, at_ms).unwrap_or_default();
+        turns.into_iter().map(|turn| group.turned(Direction::Absent, turn, at_ms, &self.watches)).collect()
+    }
+
+    /// Who is absent, now that every sample up to the watermark was seen.
+    fn miss(&mut self, watermark_ms: i64) -> Vec<Transition> {
+        let absent = self.absences.iter_mut().flatten().flat_map(|absence| absence.advance(watermark_ms));
+        let groups = &self.groups;
+        absent.map(|(index, turn)| groups[index].turned(Direction::Absent, turn, watermark_ms, &self.watches)).collect()
     }
 
     /// The group of these labels, a new one if need be.
@@ -150,7 +235,8 @@ impl Judge {
         self.groups.push(Judged {
             watch,
             labels: labels.clone(),
-            model: Model::new(scale_of(&self.watches[watch].signal)),
+            model: Model::new(self.tunings[watch].is_of_counts(), Stride::new()),
+            fixed: Fixed::of(&self.watches[watch].options),
             closed: None,
             window: Vec::new(),
             feeders: Vec::new(),
@@ -160,13 +246,6 @@ impl Judge {
         self.by_labels[watch].insert(labels.clone(), index);
         Metrics::add(&self.shared.metrics.groups, 1);
         index
-    }
-}
-
-fn scale_of(signal: &Signal) -> Scale {
-    match signal.shape {
-        Shape::Sum { .. } => Scale::Count,
-        Shape::Quantile { .. } | Shape::Gauge => Scale::Log,
     }
 }
 
@@ -199,7 +278,15 @@ impl Judged {
         self.partials.pop_first()
     }
 
-    fn judge(&mut self, bucket: i64, partial: &Partial, watch: &Watch, metrics: &Metrics) -> Option<Transition> {
+    fn judge(
+        &mut self,
+        bucket: i64,
+        partial: &Partial,
+        day: Day,
+        watch: &Watch,
+        tunings: &mut Tunings,
+        metrics: &Metrics,
+    ) -> Vec<Transition> {
         let signal = &watch.signal;
         if self.closed.is_some_and(|closed| bucket > closed + 1) {
             self.window.clear();
@@ -211,20 +298,25 @@ impl Judged {
         self.window.push(partial.sums.clone());
         Metrics::add(&metrics.buckets_closed, 1);
         self.follow_sources(partial);
-        let Some(seen) = self.seen(partial, watch) else {
-            Metrics::add(&metrics.buckets_unknown, 1);
-            return None;
-        };
+        let observed = self.observed(partial, watch);
+        Metrics::add(&metrics.buckets_unknown, usize::from(observed.is_none()));
         let at_ms = signal.end_ms(bucket);
-        let bucket = Bucket {
-            seen,
-            end_ms: at_ms,
-            bucket_ms: signal.bucket_ms,
-            window_buckets: signal.window_buckets,
+        let closed = Closed {
+            index: bucket,
+            judged: observed.map(|observed| (&partial.sums, observed)),
+            share: share_of(partial, signal),
             interval_ms: partial.interval_ms,
+            day,
         };
-        let change = self.model.observe(bucket, &watch.options)?;
-        Some(self.transition(change, at_ms, watch))
+        let outcome = self.model.observe(&closed, signal, &watch.options, tunings);
+        let value = observed.map(|_| signal.value(&self.window));
+        let turns = self.fixed.as_mut().map(|fixed| fixed.observe(at_ms, signal.bucket_ms, value, &watch.options));
+        if outcome.is_anew {
+            tracing::info!(labels = %self.labels, watch = watch.identity, "its series report at another interval: its season is learned anew");
+        }
+        let turned = |(direction, turn)| self.turned_of(direction, turn, at_ms, watch);
+        let changed = outcome.changes.into_iter().map(|change| self.transition(change, at_ms, watch));
+        changed.chain(turns.into_iter().flatten().map(turned)).collect()
     }
 
     fn follow_sources(&mut self, partial: &Partial) {
@@ -243,30 +335,23 @@ impl Judged {
         }
     }
 
-    /// What the model is to see of the bucket; none when it cannot be judged.
-    fn seen(&self, partial: &Partial, watch: &Watch) -> Option<Seen> {
+    /// What the bucket has; none when it cannot be judged.
+    fn observed(&self, partial: &Partial, watch: &Watch) -> Option<Observed> {
         if partial.live == 0 || f64::from(partial.reported) < REPORTED_SHARE_MIN * f64::from(partial.live) {
             return None;
         }
-        match watch.signal.shape {
-            Shape::Sum { .. } => {
-                let share = if partial.reported == partial.live || partial.live_volume <= 0.0 {
-                    1.0
-                } else {
-                    partial.reported_volume / partial.live_volume
-                };
-                (share > 0.0).then_some(Seen { value: total(&partial.sums), share })
-            }
-            Shape::Quantile { quantile } => {
-                let in_window: f64 = self.window.iter().map(|sums| total(sums)).sum();
-                let value = bucket_quantile(quantile, &mut partial.sums.clone());
-                (value.abs() <= VALUE_MAX && in_window >= watch.options.min_volume)
-                    .then_some(Seen { value, share: 1.0 })
-            }
-            Shape::Gauge => {
-                (partial.reported == partial.live).then_some(Seen { value: total(&partial.sums), share: 1.0 })
-            }
+        if watch.signal.needs_all_series() && partial.reported < partial.live {
+            return None;
         }
+        let observed = watch.signal.observed(std::slice::from_ref(&partial.sums));
+        let observations = watch.signal.observations(&self.window);
+        let is_enough = match observed {
+            Observed::Count { .. } => share_of(partial, &watch.signal) > 0.0,
+            Observed::Value(_) => observations.is_none_or(|count| count >= watch.options.min_volume),
+            // Nobody visited: no events among no exposure, which adds nothing to the buckets around it.
+            Observed::Nothing => watch.signal.has_exposure(),
+        };
+        is_enough.then_some(observed)
     }
 
     fn transition(&self, change: Change, at_ms: i64, watch: &Watch) -> Transition {
@@ -278,8 +363,8 @@ impl Judged {
             watch: self.watch,
             labels: self.labels.clone(),
             kind,
-            direction: incident.direction,
-            value: self.value(&watch.signal),
+            direction: incident.direction.into(),
+            value: watch.signal.value(&self.window),
             expected: self.expected(&watch.signal),
             onset_ms: incident.onset_ms,
             fired_ms: incident.fired_ms,
@@ -287,33 +372,104 @@ impl Judged {
         }
     }
 
-    /// The windowed value, as the expression says it.
-    pub(crate) fn value(&self, signal: &Signal) -> f64 {
-        match signal.shape {
-            Shape::Sum { per_second } => {
-                let sum: f64 = self.window.iter().map(|sums| total(sums)).sum();
-                if per_second { sum * 1000.0 / signal.window_ms() as f64 } else { sum }
-            }
-            Shape::Quantile { quantile } => bucket_quantile(quantile, &mut merged(&self.window)),
-            Shape::Gauge => self.window.last().map_or(f64::NAN, |sums| total(sums)),
+    /// Whether any alert of it fires, but for an absence.
+    pub(crate) fn is_firing(&self) -> bool {
+        let fixed = self.fixed.as_ref().is_some_and(|fixed| fixed.firing().next().is_some());
+        fixed || self.model.firing().next().is_some()
+    }
+
+    fn firing(&self, watches: &[Watch]) -> Vec<Firing> {
+        let watch = &watches[self.watch];
+        let fixed = self.fixed.iter().flat_map(|fixed| fixed.firing());
+        let fixed = fixed.map(|(direction, spell)| self.firing_of(direction, spell, watch));
+        let model = self.model.firing().map(|incident| {
+            let Incident { direction, onset_ms, fired_ms, .. } = incident;
+            self.firing_of(direction.into(), Spell { onset_ms, fired_ms }, watch)
+        });
+        model.chain(fixed).collect()
+    }
+
+    fn absent(&self, spell: Spell, watches: &[Watch]) -> Firing {
+        self.firing_of(Direction::Absent, spell, &watches[self.watch])
+    }
+
+    fn firing_of(&self, direction: Direction, spell: Spell, watch: &Watch) -> Firing {
+        Firing {
+            watch: self.watch,
+            labels: self.labels.clone(),
+            direction,
+            value: self.value_of(direction, spell, spell.fired_ms, watch),
+            expected: self.expected_of(direction, spell, watch),
+            onset_ms: spell.onset_ms,
+            fired_ms: spell.fired_ms,
+        }
+    }
+
+    fn turned(&self, direction: Direction, turn: Turn, at_ms: i64, watches: &[Watch]) -> Transition {
+        self.turned_of(direction, turn, at_ms, &watches[self.watch])
+    }
+
+    /// What a beginning or an end means, as it is known at `at_ms`.
+    fn turned_of(&self, direction: Direction, turn: Turn, at_ms: i64, watch: &Watch) -> Transition {
+        let (kind, spell, at_ms) = match turn {
+            Turn::Began(spell) => (Kind::Firing, spell, at_ms.min(spell.fired_ms)),
+            Turn::Ended { spell, at_ms } => (Kind::Resolved, spell, at_ms),
+        };
+        Transition {
+            watch: self.watch,
+            labels: self.labels.clone(),
+            kind,
+            direction,
+            value: self.value_of(direction, spell, at_ms, watch),
+            expected: self.expected_of(direction, spell, watch),
+            onset_ms: spell.onset_ms,
+            fired_ms: spell.fired_ms,
+            at_ms,
+        }
+    }
+
+    /// The windowed value; of an absence how long it has lasted, in s.
+    fn value_of(&self, direction: Direction, spell: Spell, at_ms: i64, watch: &Watch) -> f64 {
+        match direction {
+            Direction::Absent => at_ms.saturating_sub(spell.onset_ms) as f64 / 1000.0,
+            _ => watch.signal.value(&self.window),
+        }
+    }
+
+    /// What was expected; the limit; of an absence how long one waited, in s.
+    fn expected_of(&self, direction: Direction, spell: Spell, watch: &Watch) -> f64 {
+        match direction {
+            Direction::Drop | Direction::Rise => self.expected(&watch.signal),
+            Direction::Absent => spell.fired_ms.saturating_sub(spell.onset_ms) as f64 / 1000.0,
+            Direction::Limit => watch.options.limit.and_then(|limit| limit.above.or(limit.below)).unwrap_or(f64::NAN),
+            Direction::Full => match watch.options.full.map(|full| full.at) {
+                Some(Ceiling::Value(value)) => value,
+                Some(Ceiling::Now) | None => f64::NAN,
+            },
         }
     }
 
     fn expected(&self, signal: &Signal) -> f64 {
-        let expected = self.model.expected();
-        match signal.shape {
-            Shape::Sum { per_second: true } => expected * 1000.0 / signal.bucket_ms as f64,
-            Shape::Sum { per_second: false } => expected * signal.window_buckets as f64,
-            Shape::Quantile { .. } | Shape::Gauge => expected,
-        }
+        let outlook = self.model.outlook();
+        outlook.expected.map_or(f64::NAN, |expected| signal.expected(expected, outlook.exposure, outlook.buckets))
+    }
+}
+
+/// Share of the usual volume that reported. Of a ratio both parts are missing alike.
+fn share_of(partial: &Partial, signal: &Signal) -> f64 {
+    if partial.reported == partial.live || partial.live_volume <= 0.0 || signal.has_exposure() {
+        1.0
+    } else {
+        partial.reported_volume / partial.live_volume
     }
 }
 
 impl Partial {
     fn merge(&mut self, other: Partial) {
-        self.sums = merged(&[std::mem::take(&mut self.sums), other.sums]);
+        self.sums.merge(&other.sums);
         self.live += other.live;
         self.reported += other.reported;
+        self.fresh += other.fresh;
         self.joined += other.joined;
         self.left += other.left;
         self.live_volume += other.live_volume;
@@ -321,23 +477,4 @@ impl Partial {
         self.left_volume += other.left_volume;
         self.interval_ms = self.interval_ms.max(other.interval_ms);
     }
-}
-
-/// The count of the highest bound: all observations of a histogram, or the one sum there is.
-fn total(sums: &[(f64, f64)]) -> f64 {
-    sums.last().map_or(0.0, |sum| sum.1)
-}
-
-/// Sums by bound, sorted by bound.
-fn merged(parts: &[Vec<(f64, f64)>]) -> Vec<(f64, f64)> {
-    let mut all: Vec<(f64, f64)> = parts.iter().flatten().copied().collect();
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    all.dedup_by(|next, kept| {
-        let is_same = next.0 == kept.0;
-        if is_same {
-            kept.1 += next.1;
-        }
-        is_same
-    });
-    all
 }

@@ -11,13 +11,13 @@
 //! 1. What is learned of samples is what would have been learned of them live, had they come in order of time.
 //! 2. At most [`ROWS_MAX`] samples or so are held at a time: the more there are, the shorter the stretch that is read.
 //!
-//! Deliberately absent: telling alerts. What began and ended long ago is counted, and wakes nobody.
+//! Deliberately absent: watches that are evaluated, which learn as they go; and telling alerts. What began and ended long ago is counted, and wakes nobody.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::{Judge, Kind, Transition, Watch, Worker, start};
+use super::{Calendar, Judge, Kind, Transition, Watch, Worker, Zone, start};
 use crate::model::{Labels, Matcher, SeriesRef, TimeRange};
 use crate::storage::tap::{TapBatch, TapRow};
 use crate::storage::view::{Columns, ReadView, SeriesView, ViewError, stands_for_histogram};
@@ -55,17 +55,19 @@ pub struct Learned {
     pub fired_counts: Vec<usize>,
 }
 
-/// Learns from what the view holds in `range`. `progress` is told the event time that was reached, in ms since 1970 UTC,
+/// Learns from what the view holds in `range`, by this clock and calendar ([`Judge::live_by`]). `progress` is told the event time that was reached, in ms since 1970 UTC,
 /// many times a day of it; it may be shown to people.
 pub fn learn(
     view: &ReadView,
     range: TimeRange,
     watches: Vec<Watch>,
     lateness_ms: i64,
+    days: (Zone, Calendar),
     progress: &mut dyn FnMut(i64),
 ) -> Result<Learned, LearnError> {
     let selectors = selectors_of(&watches);
-    let (mut workers, judge) = start(watches.clone(), 1, lateness_ms);
+    let (mut workers, mut judge) = start(watches.clone(), 1, lateness_ms);
+    judge.live_by(days.0, days.1);
     let worker = workers.remove(0);
     let fired_counts = vec![0; watches.len()];
     let mut lesson = Lesson { worker, judge, refs: HashMap::new(), samples_count: 0, fired_counts };
@@ -87,7 +89,7 @@ pub fn learn(
 /// Each selector once: rules often ask for the same series.
 fn selectors_of(watches: &[Watch]) -> Vec<Vec<Matcher>> {
     let mut selectors: Vec<Vec<Matcher>> = Vec::new();
-    for selector in watches.iter().map(|watch| watch.signal.selector()) {
+    for selector in watches.iter().flat_map(|watch| watch.signal.selectors()) {
         if !selectors.iter().any(|known| is_same(known, selector)) {
             selectors.push(selector.to_vec());
         }

@@ -25,42 +25,58 @@
 //! than 2.2 of its intervals and 5 s. One that was silent for five minutes, or ended with a staleness marker, has left:
 //! between what was expected with it and without it all is well, until the level has followed. A node whose clock is
 //! wrong does not move the time of the others; the groups of one that is behind by more than the lateness are judged
-//! that much later, up to five minutes, beyond which it does not count.
+//! that much later, up to five minutes, beyond which it does not count. Of a series whose samples come every 20 s or more
+//! seldom the lateness is two of its intervals; one that reports more seldom than every five minutes, up to every ten,
+//! counts from the third sample on.
 //!
 //! A group whose last series went while it fired keeps firing, also across restarts: that nobody reports is no recovery.
 //! It ends when its series come back and are well, or when its rule is changed or removed. It takes one of the watch's
 //! [`GROUPS_COUNT_MAX`] places, as every group that was ever seen does until the process ends.
 //!
-//! What is judged, bucket by bucket: of sums, the increments in the bucket (not the overlapping window); of quantiles,
-//! the quantile of the bucket's own observations; of plain selectors, the last value. The `value` of a transition is
+//! Which expressions are fed, and where they say something else than a query, is told in `signal.rs`; what cannot be fed is
+//! evaluated every 15 s by whoever runs the workers, and its values are handed to the judge ([`Source::Evaluated`]).
+//!
+//! What is judged, bucket by bucket: of sums of rates, the increments in the bucket (not the overlapping window); of
+//! fractions of such, the increments above among those below; of quantiles and means, those of the bucket's own
+//! observations; of everything else, the value at the bucket's end. The `value` of a transition is
 //! the windowed one, as the expression says it. A model needs 40 judged buckets (ten minutes) before it fires.
 //!
 //! Deliberately absent: seasons. The level follows the shop's day with a half-life of twenty minutes and no memory of
 //! yesterday.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
 mod absence;
+mod alarm;
 mod baseline;
+mod binary;
 mod calendar;
+mod compile;
 mod cusum;
 mod event_time;
+mod fixed;
+mod formula;
 mod group;
 mod hold;
 mod judge;
 mod learn;
-#[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
 mod limit;
+mod measure;
 mod model;
-#[cfg_attr(not(test), expect(dead_code, reason = "the judge takes it over next"))]
+mod options;
 mod saturation;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the judge takes it over next"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the explanation takes it over next"))]
 mod season;
+mod seasonal;
 mod series;
 mod shared;
 mod signal;
+mod sources;
 mod state;
+mod stride;
 mod transition;
+mod tuning;
+mod window;
 mod worker;
+mod young;
 
 use std::sync::Arc;
 
@@ -69,12 +85,13 @@ pub use calendar::{Calendar, CalendarFull, Zone};
 pub use judge::Judge;
 pub use learn::{LearnError, Learned, learn};
 pub use limit::LimitOptions;
-pub use model::{Directions, ModelOptions};
+pub use options::{Directions, ModelOptions, SignalClass};
 pub use saturation::{Ceiling, Forecast, FullOptions};
-pub use shared::{Metrics, Shared};
-pub use signal::{Signal, SignalError};
+pub use shared::{EvaluatedValue, Metrics, Shared};
+pub use signal::{Signal, SignalError, Source};
 pub use state::{Restored, StateError};
 pub use transition::{Direction, Firing, Kind, Transition};
+pub(crate) use tuning::class_of;
 pub use worker::Worker;
 
 /// One expression to watch, and how.
@@ -86,9 +103,12 @@ pub struct Watch {
     pub signal: Signal,
     /// How it is judged.
     pub options: ModelOptions,
+    /// The clock by which its days are learned, where it is not that of [`Judge::live_by`].
+    pub zone: Option<Arc<Zone>>,
 }
 
-/// How far behind the newest sample another may arrive and still count, in ms of event time.
+/// How far behind the newest sample another may arrive and still count, in ms of event time, unless two intervals of its
+/// series are more.
 pub const LATENESS_MS_DEFAULT: i64 = 30_000;
 /// Most groups that one watch may have, those without series included; further ones are counted in [`Metrics`] and not
 /// watched.
@@ -96,14 +116,15 @@ pub const GROUPS_COUNT_MAX: usize = 10_000;
 
 /// Makes one worker for each shard and the judge who merges what they say.
 ///
-/// `lateness_ms` is how far behind the newest sample another may arrive and still count.
+/// `lateness_ms` is how far behind the newest sample another may arrive and still count; of a series whose interval is
+/// longer than half of that, two intervals.
 pub fn start(watches: Vec<Watch>, worker_count: usize, lateness_ms: i64) -> (Vec<Worker>, Judge) {
     assert!(worker_count > 0, "detection needs a worker");
     let watches: Arc<[Watch]> = watches.into();
     let shared = Arc::new(Shared::new(worker_count));
     let workers =
         (0..worker_count).map(|index| Worker::new(index, watches.clone(), shared.clone(), lateness_ms)).collect();
-    (workers, Judge::new(watches, shared))
+    (workers, Judge::new(watches, shared, lateness_ms))
 }
 
 #[cfg(test)]

@@ -1,348 +1,211 @@
-//! One group's judgement: normal, pending, firing, and back.
+//! A group's model: young until its season was learned, and seasonal from then on.
 //!
 //! ```text
-//! expected 20 a bucket:  21 19 22 20 │ 6  5  7  6  6  │ 6  5 … │ 19 21 20 22
-//! evidence (fires at 13):  0  0  0  0 │ 3  6  9  12 15 │ 19     │ falls
-//! phase:                   normal     │ pending  firing         │ resolved after a minute back
+//! day 1        day 2        │ day 3 …
+//! young:       decides      │ is dropped
+//! season:      learns       │ decides
 //! ```
 //!
 //! Always true:
-//! 1. It fires after [`WARM_UP_BUCKETS`] judged buckets at the earliest, and never on less than a minute of evidence.
-//! 2. While there is strong suspicion the level stands still (2 % of its speed), and what it had learned since the last
-//!    unsuspicious bucket is taken back: an incident does not become the expectation.
-//! 3. After [`ACCEPT_AFTER_MS`] of suspicion the new level is accepted as normal, and a firing alert resolves.
-//! 4. A bucket that cannot be judged changes nothing.
+//! 1. One of the two decides, and the handing over neither begins nor ends an alert: while the young one fires, or is
+//!    about to, it goes on.
+//! 2. A value that is often zero or less has no season, for logarithms do not fit it; the young model stays.
+//! 3. When the series of a group change their interval for good, the season begins anew.
 
 use serde::{Deserialize, Serialize};
 
-use super::baseline::{Baseline, Scale, Seen};
-use super::cusum::{Run, cap};
-use super::transition::Direction;
+use super::alarm::{Change, Incident};
+use super::baseline::{Scale, Seen};
+use super::calendar::{Calendar, Zone};
+use super::measure::{Observed, Sums};
+use super::options::{Directions, ModelOptions};
+use super::seasonal::{Outlook, Seasonal};
+use super::signal::Signal;
+use super::stride::Stride;
+use super::tuning::Tunings;
+use super::young::{Glance, Young};
 
-/// Judged buckets before anything fires.
-pub(crate) const WARM_UP_BUCKETS: u64 = 40;
-/// Suspicion that lasts this long is the new normal, in ms: two hours.
-pub(crate) const ACCEPT_AFTER_MS: i64 = 7_200_000;
-/// Share of the threshold from which on nothing is learned.
-const SUSPICION: f64 = 0.7;
-/// Below this evidence, in nats, the baseline is remembered as unsuspicious.
-const UNSUSPICIOUS_NATS: f64 = 1.0;
-/// Speed of learning under suspicion.
-const SUSPICIOUS_PACE: f64 = 0.02;
-/// Time that has to be back near normal before an alert resolves, in ms.
-const RECOVERY_MS: i64 = 60_000;
-/// Learning starts over from about here when the sources of a group change, in buckets.
-const LOOSENED_BUCKETS: u64 = 20;
-
-/// Which changes are watched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Directions {
-    /// Falling below the expectation.
-    Drop,
-    /// Rising above it.
-    Rise,
-    /// Either.
-    Both,
-}
-
-impl Directions {
-    fn each(self) -> &'static [Direction] {
-        match self {
-            Directions::Drop => &[Direction::Drop],
-            Directions::Rise => &[Direction::Rise],
-            Directions::Both => &[Direction::Drop, Direction::Rise],
-        }
-    }
-}
-
-/// How a watch is judged.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ModelOptions {
-    /// Which changes are watched for.
-    pub directions: Directions,
-    /// Smallest change that fires, as a fraction of the expectation; 0.05 to 0.9.
-    pub min_change: f64,
-    /// Fewest expected events in a window for a drop to be judged; a rise is compared with at least as many.
-    pub min_volume: f64,
-    /// Evidence that fires, in nats.
-    pub evidence: f64,
-    /// How long the evidence must last before it fires, in ms of event time.
-    pub for_ms: i64,
-    /// How long an alert stays after recovery, in ms of event time.
-    pub keep_firing_for_ms: i64,
-}
-
-impl Default for ModelOptions {
-    fn default() -> ModelOptions {
-        ModelOptions {
-            directions: Directions::Both,
-            min_change: 0.3,
-            min_volume: 10.0,
-            evidence: 13.0,
-            for_ms: 0,
-            keep_firing_for_ms: 0,
-        }
-    }
-}
+/// Buckets over which the usual exposure is a mean.
+const EXPOSURES_MAX: u32 = 5_760;
+/// Of so many values one may be zero or less, and they still have a season.
+const VALUES_PER_NONPOSITIVE: u32 = 100;
 
 /// One closed bucket of a group.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket {
-    pub seen: Seen,
-    pub end_ms: i64,
-    pub bucket_ms: i64,
-    pub window_buckets: usize,
+pub(crate) struct Closed<'a> {
+    pub index: i64,
+    /// Its sums and what they mean; none when it cannot be judged.
+    pub judged: Option<(&'a Sums, Observed)>,
+    /// Share of the usual volume that reported.
+    pub share: f64,
+    /// Distance of the series' samples, in ms; 0 when not known.
     pub interval_ms: i64,
+    pub day: Day,
 }
 
-/// What a bucket changed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Change {
-    Fired(Incident),
-    Resolved(Incident),
+/// What day it is at the end of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Day {
+    /// The shop's clock minus UTC, in ms.
+    pub zone_offset_ms: i64,
+    /// How far from ordinary the calendar says that this time may be, as a fraction.
+    pub tolerance: f64,
 }
 
-/// An alert that fires.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Incident {
-    pub direction: Direction,
-    pub onset_ms: i64,
-    pub fired_ms: i64,
-    /// Ratio to the expectation when it fired.
-    ratio: f64,
+impl Day {
+    /// The day at an instant, in ms since 1970 UTC.
+    pub(crate) fn at(at_ms: i64, zone: &Zone, calendar: &Calendar) -> Day {
+        Day { zone_offset_ms: zone.offset_ms(at_ms), tolerance: calendar.tolerance(at_ms) }
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-enum Phase {
-    Normal,
-    Pending { since_ms: i64 },
-    Firing(Incident),
+/// What a bucket came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Outcome {
+    pub changes: Vec<Change>,
+    /// The season began anew, because the series report at another interval.
+    pub is_anew: bool,
 }
 
 /// State of one group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Model {
-    baseline: Baseline,
-    /// The baseline of the last unsuspicious bucket.
-    trusted: Baseline,
-    /// Evidence by direction (drop, rise) and alternative.
-    runs: [[Run; 3]; 2],
-    phase: Phase,
-    judged: u64,
-    suspicious_since_ms: Option<i64>,
-    /// The latest (observed, expected), at most a minute of them.
-    recent: Vec<(f64, f64)>,
-    /// When the group came back near normal.
-    recovered_ms: Option<i64>,
-    /// Bounds of the expectation, relative to it, that follow from sources having left or joined.
-    low_factor: f64,
-    high_factor: f64,
+    young: Option<Box<Young>>,
+    season: Option<Box<Seasonal>>,
+    /// What events of a ratio are usually counted among, and of how many buckets; 1 for a plain count. A young model
+    /// knows no exposures, only shares of the usual volume.
+    usual_exposure: f64,
+    exposures: u32,
 }
 
 impl Model {
-    pub(crate) fn new(scale: Scale) -> Model {
+    /// A group that was never seen, of events or of values.
+    pub(crate) fn new(is_of_counts: bool, stride: Stride) -> Model {
+        let scale = if is_of_counts { Scale::Count } else { Scale::Log };
         Model {
-            baseline: Baseline::new(scale),
-            trusted: Baseline::new(scale),
-            runs: [[Run::default(); 3]; 2],
-            phase: Phase::Normal,
-            judged: 0,
-            suspicious_since_ms: None,
-            recent: Vec::new(),
-            recovered_ms: None,
-            low_factor: 1.0,
-            high_factor: 1.0,
+            young: Some(Box::new(Young::new(scale))),
+            season: Some(Box::new(Seasonal::new(is_of_counts, stride))),
+            usual_exposure: 1.0,
+            exposures: 0,
         }
     }
 
-    /// The expectation of a bucket: events, or a value.
-    pub(crate) fn expected(&self) -> f64 {
-        self.baseline.expected()
+    /// The alerts that there are.
+    pub(crate) fn firing(&self) -> impl Iterator<Item = Incident> + '_ {
+        let young = self.young.as_ref().and_then(|young| young.firing());
+        let season = self.season.as_ref().filter(|_| self.young.is_none());
+        young.into_iter().chain(season.into_iter().flat_map(|season| season.firing()))
     }
 
-    /// The alert, while there is one.
-    pub(crate) fn firing(&self) -> Option<Incident> {
-        if let Phase::Firing(incident) = self.phase { Some(incident) } else { None }
+    /// What the model that decides expects.
+    pub(crate) fn outlook(&self) -> Outlook {
+        match (&self.young, &self.season) {
+            (Some(young), _) => Outlook::of_bucket(Some(young.expected()), self.usual_exposure),
+            (None, Some(season)) => season.outlook(),
+            (None, None) => unreachable!("a group has a young model or a season"),
+        }
     }
 
-    /// Sources with this share of the volume left: between the old level and the part of those that stayed all is well,
-    /// for the rest may have taken over their work.
+    /// What fires in a direction that is no longer watched is forgotten. Says how much that was.
+    pub(crate) fn forget_unwatched(&mut self, directions: Directions) -> usize {
+        let before = self.firing().count();
+        self.young.iter_mut().for_each(|young| young.forget_unwatched(directions));
+        self.season.iter_mut().for_each(|season| season.forget_unwatched(directions));
+        before - self.firing().count()
+    }
+
+    /// Sources with this share of the volume left.
     pub(crate) fn sources_left(&mut self, share: f64) {
-        self.low_factor *= 1.0 - share;
-        self.loosen();
+        self.young.iter_mut().for_each(|young| young.sources_left(share));
+        self.season.iter_mut().for_each(|season| season.sources_left(share));
     }
 
     /// Sources joined, this many for each one before.
     pub(crate) fn sources_joined(&mut self, share: f64) {
-        self.high_factor *= 1.0 + share;
-        self.loosen();
+        self.young.iter_mut().for_each(|young| young.sources_joined(share));
+        self.season.iter_mut().for_each(|season| season.sources_joined(share));
     }
 
-    fn loosen(&mut self) {
-        if self.suspicious_since_ms.is_none() {
-            self.baseline.loosen(LOOSENED_BUCKETS);
-            self.trusted.loosen(LOOSENED_BUCKETS);
+    /// Takes in the next bucket, judged or not.
+    pub(crate) fn observe(
+        &mut self,
+        closed: &Closed<'_>,
+        signal: &Signal,
+        options: &ModelOptions,
+        tunings: &mut Tunings,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        if options.directions == Directions::None {
+            return outcome;
         }
-    }
-
-    /// Judges one bucket.
-    pub(crate) fn observe(&mut self, bucket: Bucket, options: &ModelOptions) -> Option<Change> {
-        if self.is_unfit_for_logarithms(bucket.seen) {
-            *self = Model::new(Scale::Linear);
-        }
-        self.judged += 1;
-        if self.judged <= WARM_UP_BUCKETS {
-            self.learn(bucket, 1.0);
-            self.trusted = self.baseline;
-            return None;
-        }
-        self.weigh(bucket, options);
-        let strongest = self.strongest();
-        self.remember(bucket, strongest.1.evidence, options);
-        if self.suspicious_since_ms.is_some_and(|since_ms| bucket.end_ms - since_ms >= ACCEPT_AFTER_MS) {
-            return self.accept();
-        }
-        match self.phase {
-            Phase::Firing(incident) => self.recover(incident, bucket, options),
-            Phase::Normal | Phase::Pending { .. } => self.fire(strongest, bucket, options),
-        }
-    }
-
-    /// A value of zero or less before the warm-up ends says that this gauge is not one of ratios.
-    fn is_unfit_for_logarithms(&self, seen: Seen) -> bool {
-        self.judged < WARM_UP_BUCKETS && self.baseline.scale() == Scale::Log && seen.value <= 0.0
-    }
-
-    /// Adds a bucket's evidence to all runs.
-    fn weigh(&mut self, bucket: Bucket, options: &ModelOptions) {
-        let cap = cap(options.evidence, bucket.bucket_ms, bucket.interval_ms);
-        let start_ms = bucket.end_ms - bucket.bucket_ms;
-        let least = options.min_volume / bucket.window_buckets as f64;
-        let is_thin = self.baseline.scale() == Scale::Count && self.expected() < least;
-        for &direction in options.directions.each() {
-            let (factor, least) = match direction {
-                Direction::Drop => (self.low_factor, 0.0),
-                Direction::Rise => (self.high_factor, least),
-            };
-            let runs = &mut self.runs[direction.index()];
-            if direction == Direction::Drop && is_thin {
-                *runs = [Run::default(); 3];
-                continue;
-            }
-            let scores = self.baseline.scores(bucket.seen, direction, options.min_change, factor, least);
-            for (run, score) in runs.iter_mut().zip(scores) {
-                run.add(score, start_ms, cap, options.evidence);
+        if let Some(season) = &mut self.season {
+            if season.follow(closed.interval_ms, signal.bucket_ms) {
+                outcome.changes.extend(self.begin_anew(tunings));
+                outcome.is_anew = true;
             }
         }
-        let kept = usize::try_from((RECOVERY_MS / bucket.bucket_ms).max(1)).expect("a minute has few buckets");
-        if self.recent.len() >= kept {
-            self.recent.remove(0);
+        let is_young = self.young.is_some();
+        self.learn_exposure(closed, signal);
+        if let Some(young) = &mut self.young {
+            let glance = glance(closed, signal, self.usual_exposure);
+            outcome.changes.extend(glance.and_then(|glance| young.observe(glance, options)));
         }
-        self.recent.push(self.baseline.pair(bucket.seen, 0.0));
+        if let Some(season) = &mut self.season {
+            let decided = season.observe(closed, signal, options, tunings, !is_young);
+            outcome.changes.extend(decided);
+        }
+        self.grow(tunings, signal);
+        outcome
     }
 
-    fn strongest(&self) -> (Direction, Run) {
-        let mut strongest = (Direction::Drop, Run::default());
-        for direction in [Direction::Drop, Direction::Rise] {
-            for run in self.runs[direction.index()] {
-                if run.evidence > strongest.1.evidence {
-                    strongest = (direction, run);
-                }
-            }
-        }
-        strongest
-    }
-
-    /// Learns from an unsuspicious bucket; under suspicion goes back to what was trusted and almost stands still.
-    fn remember(&mut self, bucket: Bucket, evidence: f64, options: &ModelOptions) {
-        let is_suspicious = evidence >= SUSPICION * options.evidence || matches!(self.phase, Phase::Firing(_));
-        match (is_suspicious, self.suspicious_since_ms) {
-            (true, None) => {
-                self.suspicious_since_ms = Some(bucket.end_ms);
-                self.baseline = self.trusted;
-            }
-            (false, Some(_)) => self.suspicious_since_ms = None,
-            _ => {}
-        }
-        self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 });
-        if evidence < UNSUSPICIOUS_NATS && !is_suspicious {
-            self.trusted = self.baseline;
+    fn learn_exposure(&mut self, closed: &Closed<'_>, signal: &Signal) {
+        if let (true, Some((_, Observed::Count { exposure, .. }))) = (signal.has_exposure(), closed.judged) {
+            self.exposures = (self.exposures + 1).min(EXPOSURES_MAX);
+            self.usual_exposure += (exposure - self.usual_exposure) / f64::from(self.exposures);
         }
     }
 
-    fn learn(&mut self, bucket: Bucket, pace: f64) {
-        self.baseline.learn(bucket.seen, bucket.bucket_ms, pace);
-        // The level is on its way to what the changed sources report; so are the bounds that allow for them.
-        let keep = 1.0 - pace * bucket.bucket_ms as f64 / 600_000.0;
-        self.low_factor = 1.0 - (1.0 - self.low_factor) * keep;
-        self.high_factor = 1.0 + (self.high_factor - 1.0) * keep;
+    /// Hands over to the season when it is due.
+    fn grow(&mut self, tunings: &mut Tunings, signal: &Signal) {
+        let (Some(young), Some(season)) = (&self.young, &self.season) else { return };
+        if !young.is_calm() || !season.is_grown(tunings, signal) {
+            return;
+        }
+        if season.is_positive(VALUES_PER_NONPOSITIVE) {
+            self.young = None;
+        } else {
+            self.season = None;
+        }
     }
 
-    fn fire(&mut self, strongest: (Direction, Run), bucket: Bucket, options: &ModelOptions) -> Option<Change> {
-        let (direction, run) = strongest;
-        let ratio = if run.expected > 0.0 { self.baseline.run_ratio(run.observed, run.expected) } else { 1.0 };
-        let is_large = direction.sign() * (ratio - 1.0) >= options.min_change;
-        if run.evidence < options.evidence || !is_large {
-            self.phase = Phase::Normal;
-            return None;
-        }
-        let since_ms = if let Phase::Pending { since_ms } = self.phase { since_ms } else { bucket.end_ms };
-        if bucket.end_ms - since_ms < options.for_ms {
-            self.phase = Phase::Pending { since_ms };
-            return None;
-        }
-        let incident = Incident { direction, onset_ms: run.onset_ms, fired_ms: bucket.end_ms, ratio };
-        self.phase = Phase::Firing(incident);
-        self.recovered_ms = None;
-        Some(Change::Fired(incident))
+    /// A new season, and a young model until it is learned; what fired ends.
+    fn begin_anew(&mut self, tunings: &Tunings) -> Vec<Change> {
+        let ended = match self.young {
+            Some(_) => Vec::new(),
+            None => self.firing().map(Change::Resolved).collect(),
+        };
+        let stride = self.season.take().map_or_else(Stride::new, |season| season.stride().clone());
+        let fresh = Model::new(tunings.is_of_counts(), stride);
+        (self.young, self.season) = (self.young.take().or(fresh.young), fresh.season);
+        ended
     }
+}
 
-    fn recover(&mut self, incident: Incident, bucket: Bucket, options: &ModelOptions) -> Option<Change> {
-        if !self.is_back(incident, options) {
-            self.recovered_ms = None;
-            return None;
+/// The bucket as a young model is to see it; none when there is nothing to be seen.
+fn glance(closed: &Closed<'_>, signal: &Signal, usual_exposure: f64) -> Option<Glance> {
+    let seen = match closed.judged?.1 {
+        Observed::Count { events, exposure } => {
+            let share = exposure * closed.share / usual_exposure;
+            (share > 0.0).then_some(Seen { value: events, share })?
         }
-        let recovered_ms = *self.recovered_ms.get_or_insert(bucket.end_ms);
-        if bucket.end_ms - recovered_ms < options.keep_firing_for_ms {
-            return None;
-        }
-        self.calm();
-        Some(Change::Resolved(incident))
-    }
-
-    /// Whether the last minute was within half the change, but never counting less than half of `min_change` or more
-    /// than all of it.
-    fn is_back(&self, incident: Incident, options: &ModelOptions) -> bool {
-        let allowed = ((incident.ratio - 1.0).abs() / 2.0).clamp(options.min_change / 2.0, options.min_change);
-        let is_count = self.baseline.scale() == Scale::Count;
-        let (mut observed, mut expected) = (0.0, 0.0);
-        for &(seen, wanted) in &self.recent {
-            // Work that piled up and comes at once is not to pass for a minute of health.
-            observed += if is_count && incident.direction == Direction::Drop { seen.min(1.5 * wanted) } else { seen };
-            expected += wanted;
-        }
-        if !is_count {
-            (observed, expected) = (observed / self.recent.len() as f64, expected / self.recent.len() as f64);
-        }
-        let change = self.baseline.ratio(observed, expected) - 1.0;
-        incident.direction.sign() * change < allowed
-    }
-
-    /// What lasted for hours is normal.
-    fn accept(&mut self) -> Option<Change> {
-        let incident = self.firing();
-        self.baseline.loosen(1);
-        self.calm();
-        self.judged = 0;
-        incident.map(Change::Resolved)
-    }
-
-    fn calm(&mut self) {
-        self.phase = Phase::Normal;
-        self.runs = [[Run::default(); 3]; 2];
-        self.suspicious_since_ms = None;
-        self.recovered_ms = None;
-        self.trusted = self.baseline;
-    }
+        Observed::Value(value) => Seen { value, share: 1.0 },
+        Observed::Nothing => return None,
+    };
+    Some(Glance {
+        seen,
+        end_ms: signal.end_ms(closed.index),
+        bucket_ms: signal.bucket_ms,
+        window_buckets: signal.window_buckets,
+        interval_ms: closed.interval_ms,
+    })
 }

@@ -3,22 +3,42 @@
 //! | what | bound | when full |
 //! | --- | --- | --- |
 //! | queue of a worker to the judge | [`QUEUE_COUNT_MAX`] messages | the worker keeps the rest and says so by [`super::Worker::pending`] |
+//! | values of evaluated watches | [`EVALUATED_COUNT_MAX`] values | who evaluates waits |
 //!
 //! Atomics: `seen_ms` of a worker is stored with Release after every message about samples up to then is in its queue;
 //! the judge loads it with Acquire *before* it empties the queues. The counters are Relaxed: nobody decides by them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
 use super::group::Message;
+use crate::model::Labels;
 
 /// Most messages on the way from one worker to the judge.
 const QUEUE_COUNT_MAX: usize = 16_384;
 
+/// Most values of evaluated watches on the way to the judge.
+const EVALUATED_COUNT_MAX: usize = 16_384;
+
+/// A value of a watch whose expression is evaluated ([`super::Source::Evaluated`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvaluatedValue {
+    /// Index of the watch, as they were given to [`super::start`].
+    pub watch: usize,
+    /// The labels that the value has, those of its group.
+    pub labels: Arc<Labels>,
+    /// As of when, in ms since 1970 UTC; a multiple of the interval, and newer than the one before.
+    pub at_ms: i64,
+    /// The value.
+    pub value: f64,
+}
+
 /// Queues, progress and counters.
 pub struct Shared {
     pub(crate) queues: Vec<ArrayQueue<Message>>,
+    pub(crate) evaluated: ArrayQueue<EvaluatedValue>,
     seen_ms: Vec<AtomicI64>,
     /// Counters for `/metrics`.
     pub metrics: Metrics,
@@ -49,6 +69,7 @@ impl Shared {
     pub(crate) fn new(worker_count: usize) -> Shared {
         Shared {
             queues: (0..worker_count).map(|_| ArrayQueue::new(QUEUE_COUNT_MAX)).collect(),
+            evaluated: ArrayQueue::new(EVALUATED_COUNT_MAX),
             seen_ms: (0..worker_count).map(|_| AtomicI64::new(i64::MIN)).collect(),
             metrics: Metrics::default(),
         }
@@ -64,8 +85,13 @@ impl Shared {
         self.seen_ms.iter().map(|seen| seen.load(Ordering::Acquire)).max().unwrap_or(i64::MIN)
     }
 
-    /// The event time that every worker has seen, but for late samples.
-    pub(crate) fn seen_by_all_ms(&self) -> i64 {
+    /// Hands the judge a value of an evaluated watch; gives it back when there is no room.
+    pub fn tell_evaluated(&self, value: EvaluatedValue) -> Result<(), EvaluatedValue> {
+        self.evaluated.push(value)
+    }
+
+    /// The event time that every worker has seen, but for late samples, in ms; `i64::MIN` before the first sample.
+    pub fn seen_by_all_ms(&self) -> i64 {
         self.seen_ms.iter().map(|seen| seen.load(Ordering::Acquire)).min().unwrap_or(i64::MIN)
     }
 

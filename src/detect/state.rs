@@ -4,17 +4,26 @@
 //! after a restart the last hour of the log goes through them again, and the judge drops the buckets it has judged
 //! before.
 //!
-//! The bytes are a whole file of records (`storage-format`, chapter frame): first how many groups follow, then each
-//! group, all JSON texts.
+//! The bytes are a whole file of records (`storage-format`, chapters frame and detector): first which watches there are
+//! and how many groups follow, then each group, as [`super::binary`] writes them. A group that has a season takes
+//! 3.5 KB.
 //!
-//! Always true: state is restored only under an equal [`super::Watch::identity`]; a changed rule starts fresh.
+//! Always true:
+//! 1. State is restored only under an equal [`super::Watch::identity`]; a changed rule starts fresh, and so does one
+//!    whose clock was changed, for its days are cut otherwise.
+//! 2. What another version of this program laid out otherwise is refused by the number of its layout, never guessed at.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 
+use super::absence::{Absence, Awaited};
+use super::binary::{append, read};
+use super::fixed::Fixed;
 use super::judge::{Judge, Judged};
+use super::measure::Sums;
 use super::model::Model;
 use crate::model::Labels;
 
@@ -23,7 +32,7 @@ const FORGET_AFTER_MS: i64 = 86_400_000;
 
 /// Why a checkpoint cannot be read. The operator may remove it: detection then warms up anew.
 #[derive(Debug, thiserror::Error)]
-#[error("the detection checkpoint cannot be read: {what}; without it every group warms up anew for ten minutes")]
+#[error("the detection checkpoint cannot be read: {what}; without it every group learns anew what is usual")]
 pub struct StateError {
     /// What is wrong with it.
     what: String,
@@ -40,117 +49,184 @@ pub struct Restored {
     pub firing_dropped: usize,
 }
 
-/// The kind of our records: a JSON text.
-const RECORD_KIND: u8 = 1;
+/// The kind of our records, and that of versions which wrote them as JSON texts.
+const RECORD_KIND: u8 = 2;
+const TEXT_KIND: u8 = 1;
+/// Number of the layout of what follows; another one wherever a field of any state comes, goes or changes.
+const LAYOUT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Summary {
+    layout: u32,
+    /// Identities.
+    watches: Vec<String>,
     groups: usize,
 }
 
 #[derive(Serialize, Deserialize)]
 struct SavedGroup {
-    watch: String,
+    /// Index among the summary's watches.
+    watch: usize,
     labels: Vec<(String, String)>,
     model: Model,
+    fixed: Option<Box<Fixed>>,
+    awaited: Option<Awaited>,
     closed: Option<i64>,
-    /// Upper bounds as bits, for JSON has no infinity.
-    window: Vec<Vec<(u64, f64)>>,
+    /// The clock's offset at the end of that bucket, in ms.
+    zone_offset_ms: i64,
+    window: Vec<Sums>,
+}
+
+impl SavedGroup {
+    fn is_firing(&self) -> bool {
+        self.model.firing().next().is_some()
+            || self.fixed.as_ref().is_some_and(|fixed| fixed.firing().next().is_some())
+            || self.awaited.as_ref().is_some_and(|awaited| awaited.firing().is_some())
+    }
 }
 
 impl Judge {
     /// Everything that a restart needs. Notifications of all transitions returned so far should be durable before this
     /// is.
     pub fn checkpoint(&self) -> Vec<u8> {
-        self.checkpoint_of(|group| group.model.firing().is_some() || self.is_recent(group))
+        self.checkpoint_of(|group, awaited| group.is_firing() || self.is_recent(group) || awaited.is_some())
     }
 
     /// As [`Judge::checkpoint`], of what was learned from history: an alert that never ended, for its series went long
     /// ago, is not kept, since nobody was ever told of it.
     pub fn lesson(&self) -> Vec<u8> {
-        self.checkpoint_of(|group| self.is_recent(group))
+        let is_over = |awaited: &Awaited| awaited.firing().is_some_and(|spell| self.is_long_ago(spell.fired_ms));
+        self.checkpoint_of(|group, awaited| match awaited {
+            Some(awaited) => !is_over(awaited),
+            None => self.is_recent(group),
+        })
     }
 
     fn is_recent(&self, group: &Judged) -> bool {
         let signal = &self.watches[group.watch].signal;
         let closed_ms = group.closed.map_or(i64::MIN, |closed| signal.end_ms(closed));
-        self.shared().frontier_ms().saturating_sub(closed_ms) < FORGET_AFTER_MS
+        !self.is_long_ago(closed_ms)
     }
 
-    fn checkpoint_of(&self, is_kept: impl Fn(&Judged) -> bool) -> Vec<u8> {
+    fn is_long_ago(&self, at_ms: i64) -> bool {
+        self.shared().frontier_ms().saturating_sub(at_ms) >= FORGET_AFTER_MS
+    }
+
+    fn checkpoint_of(&self, is_kept: impl Fn(&Judged, Option<&Awaited>) -> bool) -> Vec<u8> {
         let frontier_ms = self.shared().frontier_ms();
-        let groups: Vec<&Judged> = self.groups.iter().filter(|group| is_kept(group)).collect();
+        let awaited: HashMap<usize, &Awaited> =
+            self.absences.iter().flatten().flat_map(Absence::saved).map(|(index, awaited)| (*index, awaited)).collect();
+        let kept = |(index, group): &(usize, &Judged)| is_kept(group, awaited.get(index).copied());
+        let groups: Vec<(usize, &Judged)> = self.groups.iter().enumerate().filter(kept).collect();
         // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
         let header = FileHeader::new(FileKind::Detector, 0, frontier_ms.max(0), frontier_ms as u32);
         let mut bytes = header.encode().to_vec();
         let mut chain = header.chain_start();
-        let mut append = |text: serde_json::Result<Vec<u8>>| {
-            let text = text.expect("numbers and strings are always JSON");
-            chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &text);
-        };
-        append(serde_json::to_vec(&Summary { groups: groups.len() }));
-        groups.into_iter().for_each(|group| append(serde_json::to_vec(&self.saved(group))));
+        let watches = self.watches.iter().map(|watch| watch.identity.clone()).collect();
+        let summary = payload(&Summary { layout: LAYOUT, watches, groups: groups.len() });
+        chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &summary);
+        for (index, group) in groups {
+            let saved = self.saved(group, awaited.get(&index).copied());
+            chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &payload(&saved));
+        }
         bytes
     }
 
-    /// Takes over what a checkpoint holds. Call it before the first [`Judge::poll`].
+    /// Takes over what a checkpoint holds. Call it before the first [`Judge::poll`] and after [`Judge::live_by`].
     /// On failure nothing was taken over.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, StateError> {
         let mut restored = Restored::default();
-        for (saved, labels) in groups_of(bytes)? {
-            let Some(watch) = self.watches.iter().position(|watch| watch.identity == saved.watch) else {
+        let (watches, groups) = groups_of(bytes)?;
+        for (saved, labels) in groups {
+            let identity = &watches[saved.watch];
+            let watch = self.watches.iter().position(|watch| watch.identity == *identity);
+            let Some(watch) = watch.filter(|&watch| self.zone_offset_ms(watch, saved.closed) == saved.zone_offset_ms)
+            else {
                 restored.groups_dropped += 1;
-                restored.firing_dropped += usize::from(saved.model.firing().is_some());
+                restored.firing_dropped += usize::from(saved.is_firing());
                 continue;
             };
             let index = self.group_of(watch, &labels);
             let group = &mut self.groups[index];
-            (group.model, group.closed) = (saved.model, saved.closed);
-            group.window = saved
-                .window
-                .into_iter()
-                .map(|sums| sums.into_iter().map(|(bound, sum)| (f64::from_bits(bound), sum)).collect())
-                .collect();
+            (group.model, group.closed, group.window) = (saved.model, saved.closed, saved.window);
+            let options = &self.watches[watch].options;
+            restored.firing_dropped += group.model.forget_unwatched(options.directions);
+            group.fixed = saved.fixed.or_else(|| Fixed::of(options)).filter(|_| Fixed::of(options).is_some());
+            group.fixed.iter_mut().for_each(|fixed| fixed.forget_unwatched(options));
+            if let (Some(absence), Some(awaited)) = (&mut self.absences[watch], saved.awaited) {
+                // There are no more of them than when they were saved.
+                let _ = absence.restore(&index, awaited);
+            }
             restored.groups += 1;
         }
         Ok(restored)
     }
 
-    fn saved(&self, group: &Judged) -> SavedGroup {
-        let window = group.window.iter().map(|sums| sums.iter().map(|&(bound, sum)| (bound.to_bits(), sum)).collect());
+    /// What the clock of a watch was ahead of UTC when a bucket ended, in ms.
+    fn zone_offset_ms(&self, watch: usize, closed: Option<i64>) -> i64 {
+        let end_ms = closed.map_or(0, |closed| self.watches[watch].signal.end_ms(closed));
+        self.zones[watch].offset_ms(end_ms)
+    }
+
+    fn saved(&self, group: &Judged, awaited: Option<&Awaited>) -> SavedGroup {
         SavedGroup {
-            watch: self.watches[group.watch].identity.clone(),
+            watch: group.watch,
             labels: group.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             model: group.model.clone(),
+            fixed: group.fixed.clone(),
+            awaited: awaited.cloned(),
             closed: group.closed,
-            window: window.collect(),
+            zone_offset_ms: self.zone_offset_ms(group.watch, group.closed),
+            window: group.window.clone(),
         }
     }
 }
 
-/// The groups of a checkpoint, all of them or an error.
-fn groups_of(bytes: &[u8]) -> Result<Vec<(SavedGroup, Arc<Labels>)>, StateError> {
-    let mut texts = texts_of(bytes)?.into_iter();
-    let summary: Summary = parsed(texts.next().ok_or_else(|| refuse("it has no record"))?)?;
+fn payload<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append(&mut bytes, value).expect("every sequence of a state knows its length");
+    bytes
+}
+
+/// The identities and the groups of a checkpoint, all of them or an error.
+fn groups_of(bytes: &[u8]) -> Result<(Vec<String>, Vec<(SavedGroup, Arc<Labels>)>), StateError> {
+    let mut payloads = payloads_of(bytes)?.into_iter();
+    let first = payloads.next().ok_or_else(|| refuse("it has no record"))?;
+    let layout = layout_of(first)?;
+    if layout != LAYOUT {
+        return Err(refuse(format!("its layout is {layout}, and this version reads {LAYOUT}")));
+    }
+    let summary: Summary = read(first).map_err(refuse)?;
     let mut groups = Vec::new();
-    for text in texts {
-        let saved: SavedGroup = parsed(text)?;
+    for payload in payloads {
+        let saved: SavedGroup = read(payload).map_err(refuse)?;
+        if saved.watch >= summary.watches.len() {
+            return Err(refuse("a group is of no watch"));
+        }
         let pairs = saved.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let labels = Arc::new(Labels::from_pairs(pairs).map_err(refuse)?);
         groups.push((saved, labels));
     }
-    if groups.len() == summary.groups { Ok(groups) } else { Err(refuse("groups are missing at its end")) }
+    let is_whole = groups.len() == summary.groups;
+    if is_whole { Ok((summary.watches, groups)) } else { Err(refuse("groups are missing at its end")) }
 }
 
-fn texts_of(bytes: &[u8]) -> Result<Vec<&[u8]>, StateError> {
+/// The number that every layout begins with.
+fn layout_of(summary: &[u8]) -> Result<u32, StateError> {
+    let end = summary.iter().position(|byte| *byte < 0x80).map_or(summary.len(), |last| last + 1);
+    read(&summary[..end]).map_err(refuse)
+}
+
+fn payloads_of(bytes: &[u8]) -> Result<Vec<&[u8]>, StateError> {
     let (header, reader) = Reader::open(bytes).map_err(refuse)?;
     if header.kind != FileKind::Detector {
         return Err(refuse("it is a file of another kind"));
     }
-    let mut texts = Vec::new();
+    let mut payloads = Vec::new();
     for event in reader {
         match event {
-            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => texts.push(payload),
+            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => payloads.push(payload),
+            Event::Record { kind: TEXT_KIND, .. } => return Err(refuse("an older version of this program wrote it")),
             Event::Record { offset, .. } => {
                 return Err(refuse(format!("the record at byte {offset} is not in its place")));
             }
@@ -159,11 +235,7 @@ fn texts_of(bytes: &[u8]) -> Result<Vec<&[u8]>, StateError> {
             Event::End { .. } => break,
         }
     }
-    Ok(texts)
-}
-
-fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, StateError> {
-    serde_json::from_slice(text).map_err(refuse)
+    Ok(payloads)
 }
 
 fn refuse(what: impl ToString) -> StateError {

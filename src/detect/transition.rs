@@ -7,21 +7,53 @@ use serde::{Deserialize, Serialize};
 use crate::model::Labels;
 
 /// Which way a signal went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Below the expectation.
     Drop,
     /// Above it.
     Rise,
+    /// It did not come again.
+    Absent,
+    /// Beyond a fixed limit.
+    Limit,
+    /// Towards its end: it runs out.
+    Full,
 }
 
 impl Direction {
+    /// As it is written in rules and alerts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Drop => "drop",
+            Direction::Rise => "rise",
+            Direction::Absent => "absent",
+            Direction::Limit => "limit",
+            Direction::Full => "full",
+        }
+    }
+}
+
+/// On which side of the expectation a signal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Side {
+    Drop,
+    Rise,
+}
+
+impl Side {
     pub(crate) fn sign(self) -> f64 {
-        if self == Direction::Drop { -1.0 } else { 1.0 }
+        if self == Side::Drop { -1.0 } else { 1.0 }
     }
 
     pub(crate) fn index(self) -> usize {
-        usize::from(self == Direction::Rise)
+        usize::from(self == Side::Rise)
+    }
+}
+
+impl From<Side> for Direction {
+    fn from(side: Side) -> Direction {
+        if side == Side::Drop { Direction::Drop } else { Direction::Rise }
     }
 }
 

@@ -21,8 +21,10 @@ use hashbrown::HashMap;
 
 use super::event_time::EventTime;
 use super::group::{Group, Message};
-use super::series::{Feed, Series, Step};
+use super::series::{Feed, Lane, Series, Step};
 use super::shared::{Metrics, Shared};
+use super::signal::{Rolled, Signal};
+use super::window::Window;
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::{Labels, SeriesRef};
 use crate::storage::tap::{Interest, TapBatch, TapRow};
@@ -161,7 +163,8 @@ impl Worker {
         let watches = self.watches.clone();
         let feeds: Vec<Feed> =
             (0..watches.len()).filter_map(|watch| self.feed_of(watch, &watches[watch], labels)).collect();
-        if feeds.is_empty() {
+        // What only an evaluated expression looks at says what time it is.
+        if feeds.is_empty() && !watches.iter().any(|watch| watch.signal.matches(labels)) {
             return;
         }
         let one = Series::new(labels.clone(), feeds.into_boxed_slice());
@@ -192,12 +195,11 @@ impl Worker {
     }
 
     fn feed_of(&mut self, index: usize, watch: &Watch, labels: &Labels) -> Option<Feed> {
-        if !watch.signal.matches(labels) {
-            return None;
-        }
-        let bound = watch.signal.bound_of(labels)?;
+        let signal = &watch.signal;
+        let mut lanes = signal.lanes_of(labels).peekable();
+        lanes.peek()?;
         let known = &mut self.by_labels[index];
-        let group_labels = watch.signal.group_of(labels);
+        let group_labels = signal.group_of(labels);
         let group = match known.get(&group_labels) {
             Some(&group) => group,
             None if known.len() >= GROUPS_COUNT_MAX => {
@@ -212,7 +214,13 @@ impl Worker {
                 group
             }
         };
-        Some(Feed { group, lane: self.groups[group as usize].lane_of(bound), is_member: false })
+        let of_group = &mut self.groups[group as usize];
+        let lanes = lanes.map(|(operand, bound)| {
+            let one = &signal.operands[usize::from(operand)];
+            let window = one.rolled.is_windowed().then(|| Window::new(one.window_buckets));
+            Lane { index: of_group.lane_of(operand, bound), operand, window }
+        });
+        Some(Feed { group, is_member: false, lanes: lanes.collect() })
     }
 
     fn feed(&mut self, index: u32, row: &TapRow) -> Fed {
@@ -243,8 +251,14 @@ impl Worker {
                     feed.is_member = true;
                     self.unsent.extend(group.join(index, feed.group, signal, standing.counts_from_ms));
                 }
-                Step::Continues(stretch) => is_late |= group.add(signal, *feed, stretch, standing),
+                Step::Continues(stretch) => is_late |= group.add(signal, &mut feed.lanes, stretch, standing),
                 Step::Interrupted | Step::Ends => {}
+            }
+            if matches!(step, Step::Begins | Step::Interrupted) {
+                keep_in_windows(signal, &mut feed.lanes, row);
+            }
+            if signal.tells_beats && !is_past && step != Step::Ends {
+                self.unsent.push_back(Message::Beat { group: feed.group, at_ms: row.timestamp_ms });
             }
             if !group.is_touched {
                 group.is_touched = true;
@@ -279,6 +293,17 @@ impl Worker {
         group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), self.lateness_ms, |message| {
             unsent.push_back(message);
         });
+    }
+}
+
+/// A sample that continues nothing is one of its window all the same.
+fn keep_in_windows(signal: &Signal, lanes: &mut [Lane], row: &TapRow) {
+    for lane in lanes {
+        if let (Rolled::OverTime(_), Some(window)) =
+            (signal.operands[usize::from(lane.operand)].rolled, &mut lane.window)
+        {
+            window.push(signal.bucket_of(row.timestamp_ms), row.value);
+        }
     }
 }
 

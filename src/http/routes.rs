@@ -43,6 +43,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/" ALWAYS pages::index),
     route!(GET  "/-/healthy" ALWAYS pages::healthy),
     route!(GET  "/-/ready" ALWAYS pages::ready),
+    route!(ORDER "/-/reload" READY watching::reload),
     route!(GET  "/metrics" ALWAYS pages::metrics),
     route!(POST "/api/v1/write" READY write::remote_write),
     route!(POST "/api/v1/push" READY write::remote_write),

@@ -20,7 +20,7 @@ use crate::detect::{self, Learned, Watch};
 use crate::disk::RealDisk;
 use crate::model::TimeRange;
 use crate::rules::{self, RuleSet};
-use crate::server::DatabaseAtRest;
+use crate::server::{DatabaseAtRest, shop_days};
 use crate::storage::view::ReadView;
 
 const DAY_MS: i64 = 86_400_000;
@@ -77,7 +77,7 @@ fn read(config: &Config, range: TimeRange, watches: &[Watch], view: &ReadView) -
     let mut bar = Bar::of_time("learning");
     let total = range.to_ms.abs_diff(range.from_ms);
     let lateness_ms = config.detection.lateness_ms;
-    let learned = detect::learn(view, range, watches.to_vec(), lateness_ms, &mut |reached_ms| {
+    let learned = detect::learn(view, range, watches.to_vec(), lateness_ms, shop_days(&config.detection), &mut |reached_ms| {
         bar.show(&moment(reached_ms), reached_ms.abs_diff(range.from_ms), total);
     });
     Ok(learned?)
@@ -91,6 +91,8 @@ fn put_together(
     config: &Config,
 ) -> anyhow::Result<(Vec<u8>, usize, usize)> {
     let (_, mut judge) = detect::start(watches.to_vec(), 1, config.detection.lateness_ms);
+    let (zone, calendar) = shop_days(&config.detection);
+    judge.live_by(zone, calendar);
     let lesson = learned.judge.lesson();
     let new_count = judge.restore(&lesson)?.groups;
     let Some(known) = known else { return Ok((lesson, new_count, 0)) };

@@ -1,5 +1,5 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
-//! `dozor learn`.
+//! `dozor learn`, `dozor explain`, `dozor check rules`, `dozor test rules`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -11,10 +11,13 @@
 //!
 //! What a script needs goes to standard output, what a person wants to know besides to standard error.
 
+mod asking;
 mod bar;
+mod explain;
 mod import;
 mod learn;
 mod restore;
+mod rules;
 mod snapshot;
 mod verify;
 
@@ -26,9 +29,11 @@ use crate::config::{Config, ServeArgs};
 use crate::disk::{FolderLock, RealDisk};
 use crate::storage::snapshots_folder;
 
+pub use explain::{ExplainArgs, explain};
 pub use import::{ImportArgs, import};
 pub use learn::{LearnArgs, learn};
 pub use restore::{RestoreArgs, restore};
+pub use rules::{CheckArgs as CheckRulesArgs, TestArgs as TestRulesArgs, check as check_rules, test as test_rules};
 pub use snapshot::{SnapshotArgs, snapshot};
 pub use verify::{VerifyArgs, verify};
 

@@ -1,4 +1,5 @@
-use super::snapshot::{name_in, url_of};
+use super::asking::url_of;
+use super::snapshot::name_in;
 use super::*;
 
 #[test]

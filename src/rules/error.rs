@@ -1,7 +1,7 @@
 //! What is wrong in a rule file, and where.
 //!
 //! ```text
-//! shop.yml:7:13: min_change is 3, but must lie between 0.05 and 0.9
+//! shop.yml:7:13: min_change is 3, but must lie between 0 and 0.9
 //!   |
 //! 7 |           min_change: 3
 //!   |                       ^

@@ -12,46 +12,67 @@
 //!           summary: "Orders in {{ $labels.region }} fell to {{ $value | humanize }}/s, expected {{ $expected | humanize }}/s"
 //! ```
 //!
-//! The expression has no comparison: what is normal is learned ([`crate::detect`]), and `anomaly` says which change of
-//! it matters.
+//! Without the block, a rule is what it is in Prometheus: its expression is evaluated every `interval` of its group, and
+//! what it is worth is recorded, or alerts (`evaluation`). With it, the expression has no comparison: it is fed by the
+//! stream, what is normal is learned ([`crate::detect`]), and `anomaly` says which change of it matters.
 //!
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
 //! | `direction` | – | – | `drop`, `rise`, `both` | which change fires |
-//! | `min_change` | fraction of the expectation | 0.3 | 0.05 to 0.9 | smallest change that fires |
-//! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise is compared with at least as many; of plain values unused |
-//! | `evidence` | nats | 13 | 5 to 100 | more makes fewer false alarms and later true ones: a factor of e for each nat |
+//! | `class` | – | by expression | `orders`, `errors`, `conversion`, `latency` | what kind of thing it is: counts are `orders`, a ratio that is watched for rises `errors`, for drops `conversion`, every other value `latency` |
+//! | `false_alerts_per_series_week` | alerts a week | 0.1 | 0.001 to 100 | how often a series may fire in vain |
+//! | `min_change` | fraction of the expectation | 0 | 0 to 0.9 | smallest change that fires; 0.3 during a group's first two days |
+//! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise must reach as many; of plain values unused |
+//! | `timezone` | – | the setting `detection.timezone` | a name like `Europe/Berlin` | the clock by which days and weeks are learned |
 //!
-//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a
-//! group is read and has no effect, for nothing is polled. Rules without `anomaly` are refused by this version.
+//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval`,
+//! `query_offset` and `limit` of a group have no effect on its rules with `anomaly`, for those are not polled.
 //!
 //! Always true:
 //! 1. A file is taken as a whole or refused with every fault's file, line and column.
-//! 2. The alert that resolves carries the labels of the one that fired: a label cannot use `$value`.
+//! 2. The alert that resolves carries the labels of the one that fired: with `anomaly`, a label cannot use `$value`.
 
+mod check;
 mod duration;
 mod error;
+mod evaluation;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
+mod group;
 mod load;
 mod template;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::detect::{Direction, Kind, ModelOptions, Signal, Transition, Watch};
+use crate::detect::{Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
-use template::{Facts, Template};
+use template::{Fact, Facts, Template};
 
+pub use duration::parse as parse_duration_ms;
 pub use error::{RuleError, RuleErrors};
-pub use load::load;
+pub use evaluation::{
+    ALERTS_PER_RULE_MAX, ActiveAlert, AlertState, Evaluated, Evaluation, GroupReport, GroupState, Health,
+    RESOLVED_RETENTION_MS, Reloaded, RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport,
+    RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
+};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzzing::filled_in;
+pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
+pub use load::{load, load_text};
 
-/// The label that holds the rule's name.
+/// The label that holds the rule's name, and the one that says which way it went.
 const ALERT_NAME: &str = "alertname";
+const DIRECTION: &str = "direction";
 
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
-    /// In the order of files, groups and rules; the index is [`Transition::watch`].
+    /// In the order of files; also those whose rules are all fed by the stream.
+    pub groups: Vec<Arc<RuleGroup>>,
+    /// Rules with an `anomaly` block, in the order of files, groups and rules; the index is [`Transition::watch`].
     pub rules: Vec<AnomalyRule>,
 }
 
@@ -70,6 +91,8 @@ pub struct AnomalyRule {
     pub signal: Signal,
     /// How it is judged.
     pub options: ModelOptions,
+    /// The clock by which its days are learned, where it is not the shop's.
+    pub zone: Option<Arc<Zone>>,
     labels: Vec<(String, Template)>,
     annotations: Vec<(String, Template)>,
 }
@@ -82,27 +105,50 @@ impl RuleSet {
             let identity = rule.identity();
             let earlier = watches.iter().filter(|watch| watch.identity.starts_with(&identity)).count();
             let identity = if earlier == 0 { identity } else { format!("{identity} #{earlier}") };
-            watches.push(Watch { identity, signal: rule.signal.clone(), options: rule.options });
+            let (signal, options, zone) = (rule.signal.clone(), rule.options, rule.zone.clone());
+            watches.push(Watch { identity, signal, options, zone });
         }
         watches
+    }
+
+    /// Whether the rules with an `anomaly` block are the same, in the same places.
+    pub fn has_anomalies_of(&self, other: &RuleSet) -> bool {
+        let same = |one: &AnomalyRule, other: &AnomalyRule| {
+            (&one.file, one.identity()) == (&other.file, other.identity())
+                && one.labels().eq(other.labels())
+                && one.annotations().eq(other.annotations())
+        };
+        self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(|(one, two)| same(one, two))
+    }
+
+    /// Whether a rule that is evaluated makes alerts of this name.
+    pub fn has_alerting(&self, alert: &str) -> bool {
+        let is_named = |rule: &Rule| matches!(rule, Rule::Alerting(rule) if rule.alert == alert);
+        self.groups.iter().any(|group| group.rules.iter().any(is_named))
     }
 
     /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it
     /// resolves; the rule's annotations filled in. `external_url` is where this server is reached, without a slash at its end.
     pub fn alert_for(&self, transition: &Transition, external_url: &str) -> Alert {
         let rule = &self.rules[transition.watch];
+        let direction = transition.direction.name();
         let facts = Facts {
             labels: &transition.labels,
             value: transition.value,
-            expected: transition.expected,
-            direction: match transition.direction {
-                Direction::Drop => "drop",
-                Direction::Rise => "rise",
-            },
+            histogram: None,
+            external_labels: &Labels::empty(),
+            external_url,
+            at_ms: transition.at_ms,
+            query: &|_| Err("an anomaly's alert can ask no queries".to_owned()),
+            more: &[("expected", Fact::Number(transition.expected)), ("direction", Fact::Text(direction))],
         };
         Alert {
-            labels: rule.rendered_labels(&facts),
-            annotations: rule.annotations.iter().map(|(name, text)| (name.clone(), text.render(&facts))).collect(),
+            labels: rule.rendered_labels(direction, &facts),
+            annotations: rule
+                .annotations
+                .iter()
+                .map(|(name, text)| (name.clone(), text.render(&rule.alert, &facts)))
+                .collect(),
             starts_at_ms: transition.fired_ms,
             ends_at_ms: (transition.kind == Kind::Resolved).then_some(transition.at_ms),
             generator_url: format!("{external_url}/graph?g0.expr={}&g0.tab=0", percent_encoded(&rule.expr)),
@@ -121,17 +167,18 @@ impl AnomalyRule {
         self.annotations.iter().map(|(name, template)| (name.as_str(), template.text()))
     }
 
-    /// Differs whenever what was learned no longer applies.
+    /// Differs whenever what was learned no longer applies: a threshold may change without two days of learning.
     fn identity(&self) -> String {
-        format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, self.options)
+        format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, class_of(&self.signal, &self.options))
     }
 
-    fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {
+    fn rendered_labels(&self, direction: &str, facts: &Facts<'_>) -> Labels {
         let own: Vec<(&str, String)> =
-            self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(facts)))).collect();
-        let is_own = |name: &str| name == ALERT_NAME || own.iter().any(|(one, _)| *one == name);
+            self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(&self.alert, facts)))).collect();
+        let given = [(ALERT_NAME, self.alert.as_str()), (DIRECTION, direction)];
+        let is_own = |name: &str| given.iter().any(|one| one.0 == name) || own.iter().any(|(one, _)| *one == name);
         let inherited = facts.labels.iter().filter(|(name, _)| !is_own(name));
-        let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain([(ALERT_NAME, self.alert.as_str())]);
+        let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain(given);
         // A page with some labels missing still wakes somebody; a refused one does not.
         Labels::from_pairs(inherited.chain(own()))
             .or_else(|_| Labels::from_pairs(own()))

@@ -82,6 +82,11 @@ struct Series<K> {
 }
 
 impl Awaited {
+    /// The absence, while there is one.
+    pub(crate) fn firing(&self) -> Option<Spell> {
+        if let State::Absent(spell) = self.state { Some(spell) } else { None }
+    }
+
     fn deadline_ms(&self, options: &AbsenceOptions) -> Option<i64> {
         let given_ms = || options.absent_for_ms.map(|wait_ms| self.last_ms.saturating_add(wait_ms));
         match self.state {
@@ -199,10 +204,7 @@ impl<K: Clone + Eq + Hash> Absence<K> {
 
     /// The absences that go on.
     pub(crate) fn firing(&self) -> impl Iterator<Item = (&K, Spell)> {
-        self.saved().filter_map(|(key, awaited)| match awaited.state {
-            State::Absent(spell) => Some((key, spell)),
-            State::Beating | State::Ended => None,
-        })
+        self.saved().filter_map(|(key, awaited)| Some((key, awaited.firing()?)))
     }
 
     /// Everything that a restart needs.

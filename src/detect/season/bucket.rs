@@ -19,6 +19,9 @@ pub(crate) struct Bucket {
     pub(crate) zone_offset_ms: i64,
     /// How far from ordinary the calendar says that this time may be, as a fraction; 0 on ordinary days.
     pub(crate) calendar_tolerance: f64,
+    /// What may be expected at least and at most, as multiples of the expectation; 1 and 1 while the sources stay the
+    /// same.
+    pub(crate) allowance: [f64; 2],
 }
 
 /// What a bucket says.
@@ -30,8 +33,12 @@ pub(crate) struct Verdict {
     pub(crate) expected: Option<f64>,
     /// How far the rate may wander unaccused, as a fraction of the expectation.
     pub(crate) tolerance: f64,
+    /// What ordinary buckets lie between: the tolerance, and three standard deviations of noise beyond it.
+    pub(crate) bounds: [f64; 2],
     /// Where the run that leads in a direction began, in s since 1970: of a drop, of a rise.
     pub(crate) onsets_s: [Option<u32>; 2],
+    /// What that run saw, as a multiple of what was expected; 1 without a run.
+    pub(crate) ratios: [f64; 2],
 }
 
 impl Bucket {

@@ -20,7 +20,7 @@ const BIN_NATS: f64 = 0.5;
 /// Share of itself that the histogram keeps at every hour: a half-life of 19 days.
 const HOUR_KEEP: f64 = 0.9985;
 /// Hours before the first calibration.
-pub(super) const BLOCKS_MIN: u32 = 168;
+const BLOCKS_MIN: u32 = 168;
 /// Calibrated anew after so many hours.
 const BLOCKS_BETWEEN: u32 = 24;
 /// Most that a threshold rises.
@@ -70,9 +70,10 @@ impl Calibration {
         }
     }
 
-    /// Hours seen by the side that saw more.
-    pub(super) fn blocks_count(&self) -> u32 {
-        self.sides[0].blocks_count.max(self.sides[1].blocks_count)
+    /// How much of a week of hours was seen, by the side that saw more, 0 to 1.
+    pub(super) fn learned(&self) -> f64 {
+        let blocks_count = self.sides[0].blocks_count.max(self.sides[1].blocks_count);
+        (f64::from(blocks_count) / f64::from(BLOCKS_MIN)).min(1.0)
     }
 }
 

@@ -65,6 +65,21 @@ pub(super) struct Lead {
     /// In nats, not calibrated.
     pub(super) evidence: f64,
     pub(super) start_s: u32,
+    /// What its run saw and what it expected, in one unit.
+    pub(super) observed: f64,
+    pub(super) expected: f64,
+}
+
+impl Lead {
+    /// Start of the run, if there is one.
+    pub(super) fn onset_s(&self) -> Option<u32> {
+        (self.evidence > 0.0).then_some(self.start_s)
+    }
+
+    /// What the run saw as a multiple of what it expected; 1 without a run.
+    pub(super) fn ratio(&self) -> f64 {
+        if self.expected > 0.0 { self.observed / self.expected } else { 1.0 }
+    }
 }
 
 impl Evidence {
@@ -144,7 +159,8 @@ impl Evidence {
                     nats
                 };
                 if evidence > lead.evidence {
-                    *lead = Lead { evidence, start_s: run.start_s };
+                    let (observed, expected) = (f64::from(run.observed), f64::from(run.expected));
+                    *lead = Lead { evidence, start_s: run.start_s, observed, expected };
                 }
             }
         }

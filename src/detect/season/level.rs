@@ -82,6 +82,11 @@ impl Level {
         }
     }
 
+    /// Forgets how far it wanders, so that a new level is found soon.
+    pub(super) fn loosen(&mut self) {
+        (self.wander_squares, self.expected_squares) = (0.0, 0.0);
+    }
+
     /// Takes a bucket into the minute and the hour.
     pub(super) fn learn(&mut self, bucket: &Bucket, expectation: &Expectation, suspicion: Suspicion, tuning: &Tuning) {
         // A single odd bucket moves the level as three times the expected events would.

@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use beat::Beat;
 use bucket::COUNT_MAX;
 pub(crate) use bucket::{Bucket, Verdict};
-use calibration::{BLOCKS_MIN, Calibration};
+use calibration::Calibration;
 pub(crate) use class::{CONVERSION, Class, ERRORS, ORDERS, Tuning};
 use dispersion::Dispersion;
 use evidence::{Evidence, Lead, Null, Weighed};
@@ -108,6 +108,12 @@ impl Expectation {
     fn is_warm(&self) -> bool {
         self.rate.is_some()
     }
+
+    fn bounds(&self, tolerance: f64) -> [f64; 2] {
+        let noise = 3.0 * (self.dispersion * self.expected).sqrt();
+        let low = self.expected * (1.0 - tolerance) - noise;
+        [low.max(0.0), self.expected * (1.0 + tolerance) + noise]
+    }
 }
 
 impl Season {
@@ -151,7 +157,9 @@ impl Season {
             scores,
             expected: expectation.rate.map(|_| expectation.expected),
             tolerance: null.tolerance,
-            onsets_s: leads.map(|lead| (lead.evidence > 0.0).then_some(lead.start_s)),
+            bounds: expectation.bounds(null.tolerance),
+            onsets_s: leads.map(|lead| lead.onset_s()),
+            ratios: leads.map(|lead| lead.ratio()),
         })
     }
 
@@ -159,8 +167,7 @@ impl Season {
     /// hours of the week and for a week of calibration.
     pub(crate) fn learned(&self, tuning: &Tuning) -> f64 {
         let (day, week) = self.profile.learned(tuning.class.slots_count);
-        let calibration = (f64::from(self.calibration.blocks_count()) / f64::from(BLOCKS_MIN)).min(1.0);
-        0.5 * day + 0.25 * week + 0.25 * calibration
+        0.5 * day + 0.25 * week + 0.25 * self.calibration.learned()
     }
 
     /// The smallest drop, as a fraction in steps of 0.05, that would alert within `span_s` while `expected` events a
@@ -179,6 +186,16 @@ impl Season {
             self.evidence.of_drop(&weighed, buckets_count, null, tuning) * factors[0] >= tuning.promise.threshold
         };
         (1..=20).map(|step| f64::from(step) / 20.0).find(alerts)
+    }
+
+    /// Whether it has seen enough to accuse anybody.
+    pub(crate) fn is_grown(&self, tuning: &Tuning) -> bool {
+        f64::from(self.buckets_count) * tuning.bucket_s > 2.0 * DAY_S
+    }
+
+    /// Sources left or joined: how far the level wandered before says nothing of how far it goes now.
+    pub(crate) fn loosen(&mut self) {
+        self.level.loosen();
     }
 
     fn arrive(&mut self, bucket: &Bucket, tuning: &Tuning) {
@@ -232,7 +249,7 @@ impl Season {
         let factors = if class.remembers_yesterday { self.yesterday.factors(place) } else { [1.0; 2] };
         let weighed = Weighed {
             observed: bucket.observed,
-            expected: factors.map(|factor| expected * factor),
+            expected: [0, 1].map(|side| expected * factors[side] * bucket.allowance[side]),
             dispersion: expectation.dispersion + class.relative_noise * class.relative_noise * expected,
             evidence_max: self.calibration.factors().map(|factor| tuning.promise.bucket_evidence_max / factor),
             start_s: (bucket.end_ms.saturating_sub(tuning.bucket_ms) / 1_000) as u32,

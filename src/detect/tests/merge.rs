@@ -205,7 +205,7 @@ fn a_slot_that_is_used_again_takes_the_place_of_what_it_held() {
         assert_eq!(worker.last_timestamp(reference), Some(at_ms(39)));
         assert_eq!(worker.last_timestamp(SeriesRef::new(0, generation.wrapping_sub(1), 7)), None);
     }
-    let value = judge.groups[0].value(&watches()[0].signal);
+    let value = watches()[0].signal.value(&judge.groups[0].window);
     assert!((value - 10.0 / 15.0).abs() < 1e-9, "{value} orders a second");
 }
 

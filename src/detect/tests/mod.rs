@@ -1,8 +1,10 @@
 //! Streams made by hand and by a small deterministic generator, and what the judge says of them.
 
+mod agreement;
 mod hostile;
 mod learn;
 mod merge;
+mod recorded;
 mod restart;
 mod shop;
 mod signals;
@@ -65,7 +67,7 @@ pub(super) fn labels(pairs: &[(&str, &str)]) -> Arc<Labels> {
 }
 
 pub(super) fn watch(expression: &str, options: ModelOptions) -> Watch {
-    Watch { identity: expression.to_owned(), signal: Signal::compile(expression).unwrap(), options }
+    Watch { identity: expression.to_owned(), signal: Signal::compile(expression).unwrap(), options, zone: None }
 }
 
 /// The batch of some rows; with `introduced`, every series is introduced in it.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::detect::{Judge, SignalError};
+use crate::detect::group::Message;
+use crate::detect::measure::{Observed, Sum, Sums};
+use crate::detect::signal::Fold;
+use crate::detect::{Direction, Directions, EvaluatedValue, Judge, Kind, SignalError, Source};
 use crate::model::stale_nan;
 
 fn refused(expression: &str) -> String {
@@ -16,16 +19,29 @@ fn refused(expression: &str) -> String {
 }
 
 #[test]
-fn the_three_shapes_compile_also_in_parentheses() {
+fn what_can_be_fed_compiles_also_in_parentheses() {
     for expression in [
         "sum by (region) (rate(shop_orders_total[1m]))",
         "(sum without (node) ((increase(shop_orders_total{region=~\"e.*\"}[5m]))))",
         "sum(rate(x[30s])) by (a)",
         "sum(rate(x[1m]))",
         "rate(x[1m])",
+        "sum(irate(x[1m]))",
+        "max by (node) (rate(x[1m]))",
+        "avg(rate(x[1m]))",
+        "count(up)",
+        "sum(rate(x[1m] smoothed))",
         "histogram_quantile(0.95, sum by (le, region) (rate(b[1m])))",
-        "histogram_quantile((0.5), (rate(b[1m])))",
+        "histogram_quantile((0.5), (rate(b_bucket[1m])))",
+        "histogram_quantile(0.9, sum by (le) (increase(b[1m]))) * 1000",
         "up{job=\"pay\"}",
+        "sum by (a) (rate(x[1m])) / sum by (a) (rate(y[5m]))",
+        "sum by (a) (rate(x[1m])) / on (a) sum by (a) (rate(y[1m]))",
+        "sum by (a) (rate(x[1m])) / ignoring (b) sum by (a) (rate(y[1m]))",
+        "100 * (1 - avg without (cpu) (avail) / avg without (cpu) (size))",
+        "-sum(queue) / 1024",
+        "max(max_over_time(queue[1m])) - min(min_over_time(queue[1m]))",
+        "sum(rate(x[100s])) / sum(rate(y[1m]))",
     ] {
         Signal::compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
     }
@@ -33,21 +49,186 @@ fn the_three_shapes_compile_also_in_parentheses() {
 
 #[test]
 fn other_expressions_are_refused_by_the_part_that_is_in_the_way() {
-    assert!(refused("sum(rate(x[1m])) / sum(rate(y[1m]))").starts_with("the operator / cannot be watched"));
-    assert!(refused("avg(rate(x[1m]))").starts_with("avg() cannot be watched sample by sample: the only aggregation"));
-    assert!(refused("sum(irate(x[1m]))").starts_with("irate() cannot"));
+    assert!(refused("stddev(x)").starts_with("stddev() cannot be watched sample by sample: it is none of sum, avg"));
+    assert!(refused("sum(rate(x[1m])) > 2").starts_with("the operator > cannot"));
     assert!(refused("abs(x)").starts_with("abs() cannot"));
-    assert!(refused("sum(x)").starts_with("a sum of plain values"));
+    assert!(refused("sum(deriv(x[1m]))").starts_with("deriv() cannot"));
     assert!(refused("sum(rate(x[1m] offset 5m))").contains("`offset`"));
     assert!(refused("up @ 1700000000").contains("`@`"));
     assert!(refused("sum(rate(x[2h]))").contains("between 5s and 1h"));
-    assert!(refused("sum(rate(sum(x)[1m:15s]))").contains("selector with a range"));
+    assert!(refused("max(rate(x[10m]))").contains("longer than 5m"));
+    assert!(refused("avg_over_time(x[10m])").contains("longer than 5m"));
+    assert!(refused("sum(rate(sum(x)[1m:15s]))").starts_with("a subquery"));
+    assert!(refused("sum(max_over_time(x[1m] anchored))").starts_with("anchored or smoothed"));
     assert!(refused("histogram_quantile(0.9, sum by (region) (rate(b[1m])))").contains("drops the label `le`"));
-    assert!(refused("histogram_quantile(0.9, sum by (le) (increase(b[1m])))").contains("must be a rate"));
+    assert!(refused("histogram_quantile(0.9, sum by (le) (b))").contains("not taken of a rate"));
+    assert!(refused("histogram_quantile(0.9, sum without (node) (rate(b[1m])))").contains("native ones"));
     assert!(refused("histogram_quantile(1.5, rate(b[1m]))").contains("between 0 and 1"));
-    assert!(refused("sum(sum(rate(x[1m])))").starts_with("a sum of sums"));
-    assert!(refused("5").starts_with("a constant"));
+    assert!(refused("sum(sum by (a) (rate(x[1m])))").starts_with("sum() of an aggregation"));
+    assert!(refused("sum(2 * x)").starts_with("an aggregation over the operator *"));
+    assert!(refused("{job=\"pay\"}").contains("several metrics"));
+    assert!(refused("sum by (a) (x) / sum by (b) (y)").contains("grouped differently"));
+    assert!(refused("sum by (a) (x) / on (b) sum by (a) (y)").contains("group by group"));
+    assert!(refused("sum by (a) (x) / on (a) group_left sum by (a) (y)").contains("group by group"));
+    assert!(refused("sum(rate(x[61s])) / sum(rate(y[1m]))").starts_with("ranges of different lengths"));
     assert!(matches!(Signal::compile("sum(rate("), Err(SignalError::Syntax(_))));
+    for expression in ["5", "x[1m]", "\"x\"", "time()"] {
+        assert!(matches!(Signal::of(expression), Err(SignalError::Nothing(_))), "{expression}");
+    }
+}
+
+#[test]
+fn what_cannot_be_fed_is_evaluated_and_says_why() {
+    let signal = Signal::of("stddev by (a) (rate(x[1m])) / scalar(sum(y))").unwrap();
+    let Source::Evaluated { expression, interval_ms, because } = signal.source() else { panic!("{signal:?}") };
+    assert_eq!((expression.as_str(), *interval_ms), ("stddev by (a) (rate(x[1m])) / scalar(sum(y))", 15_000));
+    assert_eq!(because, "stddev() cannot be watched sample by sample: it is none of sum, avg, min, max, count");
+    // Its series say what time it is, and feed nothing.
+    for (name, is_of_interest) in [("x", true), ("y", true), ("z", false)] {
+        let series = labels(&[("__name__", name)]);
+        assert_eq!((signal.matches(&series), signal.lanes_of(&series).count()), (is_of_interest, 0), "{name}");
+    }
+    assert_eq!(Signal::of("sum(x)").unwrap().source(), &Source::Streamed);
+}
+
+/// What one bucket with the given increments, by operand, is said to be.
+fn observed(expression: &str, increments: &[f64]) -> Observed {
+    let sum = |(operand, &amount): (usize, &f64)| Sum {
+        operand: operand as u16,
+        bound: 0.0,
+        fold: Fold::Sum,
+        amount,
+        count: 1,
+    };
+    let sums = Sums::of(increments.iter().enumerate().map(sum).collect());
+    Signal::compile(expression).unwrap().observed(&[sums])
+}
+
+#[test]
+fn fractions_of_counters_are_events_among_exposure() {
+    let count = |events: f64, exposure: f64| Observed::Count { events, exposure };
+    assert_eq!(observed("sum(rate(x[1m]))", &[30.0]), count(30.0, 1.0));
+    assert_eq!(observed("sum(rate(x[1m])) * 60 + sum(increase(y[1m]))", &[30.0, 5.0]), count(35.0, 1.0));
+    assert_eq!(observed("sum(rate(x[1m])) / sum(rate(y[1m]))", &[3.0, 60.0]), count(3.0, 60.0));
+    assert_eq!(observed("100 * (1 - sum(rate(x[1m])) / sum(rate(y[1m])))", &[3.0, 60.0]), count(57.0, 60.0));
+    assert_eq!(observed("(sum(rate(y[1m])) - sum(rate(x[1m]))) / sum(rate(y[1m]))", &[60.0, 3.0]), count(57.0, 60.0));
+    let hits = "sum(rate(hit[1m])) / (sum(rate(hit[1m])) + sum(rate(miss[1m])))";
+    assert_eq!(observed(hits, &[40.0, 10.0]), count(40.0, 50.0));
+    assert_eq!(observed("sum(rate(x[1m])) / sum(rate(y[1m]))", &[3.0, 0.0]), Observed::Nothing);
+    // A scrape apart, more failed than were tried.
+    assert_eq!(observed("1 - sum(rate(x[1m])) / sum(rate(y[1m]))", &[6.0, 5.0]), count(0.0, 5.0));
+}
+
+#[test]
+fn what_is_no_number_of_events_is_a_value() {
+    // 30 s for 12 requests in the bucket.
+    assert_eq!(observed("sum(rate(t_sum[1m])) / sum(rate(t_count[1m]))", &[30.0, 12.0]), Observed::Value(2.5));
+    assert_eq!(observed("sum(rate(t_sum[1m])) / sum(rate(t_count[1m]))", &[0.0, 0.0]), Observed::Nothing);
+    assert_eq!(observed("-sum(rate(x[1m]))", &[30.0]), Observed::Value(-2.0));
+    assert_eq!(observed("sum(rate(x[1m])) + 5", &[30.0]), Observed::Value(7.0));
+    assert_eq!(observed("2 + sum(rate(x[1m])) / sum(rate(y[1m]))", &[3.0, 60.0]), Observed::Value(2.05));
+    assert_eq!(observed("sum(avail) / sum(size)", &[3.0, 60.0]), Observed::Value(0.05));
+    assert_eq!(observed("sum(used) / 1024", &[2048.0]), Observed::Value(2.0));
+}
+
+#[test]
+fn expectations_come_back_in_the_unit_of_the_expression() {
+    let expected = |expression: &str, expected: f64, exposure: f64, buckets: usize| {
+        Signal::compile(expression).unwrap().expected(expected, exposure, buckets)
+    };
+    // 30 in one bucket of 15 s, 120 in four of them.
+    assert_eq!(expected("sum(rate(x[1m]))", 30.0, 1.0, 1), 2.0);
+    assert_eq!(expected("sum(rate(x[1m]))", 120.0, 1.0, 4), 2.0);
+    assert_eq!(expected("sum(increase(x[1m]))", 120.0, 1.0, 4), 120.0);
+    assert_eq!(expected("sum(increase(x[5m])) / 5", 30.0, 1.0, 1), 120.0);
+    assert_eq!(expected("100 * sum(rate(x[1m])) / sum(rate(y[1m]))", 3.0, 60.0, 4), 5.0);
+    assert_eq!(expected("sum(x)", 7.0, 1.0, 4), 7.0);
+}
+
+#[test]
+fn buckets_of_a_slow_counter_add_up_to_its_increments() {
+    // Every 60 s on the grid, 25 each: four buckets of 6.25.
+    let series = [labels(&[("__name__", "x")])];
+    let rows: Vec<Row> = (0..8).map(|round| (0, START_MS + round * 60_000, 25.0 * round as f64)).collect();
+    assert_eq!(window_of("increase(x[1m])", &series, &rows), (Some(START_MS + 7 * 60_000), 25.0));
+}
+
+#[test]
+fn what_reports_every_five_minutes_counts_from_the_third_sample_on() {
+    let series = [labels(&[("__name__", "x"), ("shop", "de")]), labels(&[("__name__", "clock")])];
+    // Five minutes and a bit, so that each silence is longer than the lookback; and something that says what time it is.
+    let slow = (0..9).map(|round| (0, START_MS + 301_000 * round, 602.0 * round as f64));
+    let mut rows: Vec<Row> = slow.chain((0..170).map(|round| (1, START_MS + 15_000 * round, 1.0))).collect();
+    rows.sort_by_key(|row| row.1);
+    let watches = vec![watch("rate(x[5m])", ModelOptions::default()), watch("clock", ModelOptions::default())];
+    let signal = watches[0].signal.clone();
+    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let mut closed = Vec::new();
+    for (step, row) in rows.iter().enumerate() {
+        workers[0].handle(&batch(&series, &[*row], step == 0));
+        judge.poll();
+        closed.extend(judge.groups.iter().find(|group| group.watch == 0).and_then(|group| group.closed));
+    }
+    closed.dedup();
+    let group = judge.groups.iter().find(|group| group.watch == 0).unwrap();
+    // The third sample is the second long silence of equal length; from it on all is one stretch.
+    assert!(signal.end_ms(closed[0]) < START_MS + 3 * 301_000 + 15_000, "{closed:?}");
+    assert!(signal.end_ms(*closed.last().unwrap()) > START_MS + 8 * 301_000 - 15_000, "up to the last sample");
+    assert!((signal.value(&group.window) - 2.0).abs() < 1e-9, "2 a second");
+}
+
+#[test]
+fn beats_are_told_as_they_come_each_series_by_itself() {
+    let series = [("a", 0), ("b", 1)].map(|(job, _)| labels(&[("__name__", "runs"), ("job", job)]));
+    let mut watches = vec![watch("runs", ModelOptions::default())];
+    watches[0].signal = Signal::beats("runs{job=~\"a|b\"}").unwrap();
+    assert!(matches!(Signal::beats("rate(runs[1m])"), Err(SignalError::Nothing(_))));
+    let (mut workers, judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let rows =
+        [(0, 0, 1.0), (1, 7, 1.0), (0, 60_001, 1.0), (0, 60_001, 2.0), (1, 200_003, 1.0), (1, 210_000, stale_nan())];
+    let rows = rows.map(|(index, at_ms, value)| (index, START_MS + at_ms, value));
+    workers[0].handle(&batch(&series, &rows, true));
+    let (mut names, mut beats) = (BTreeMap::new(), BTreeMap::<String, Vec<i64>>::new());
+    while let Some(message) = judge.shared().queues[0].pop() {
+        match message {
+            Message::Feeds { group, labels, .. } => {
+                names.insert(group, labels.to_string());
+            }
+            Message::Beat { group, at_ms } => beats.entry(names[&group].clone()).or_default().push(at_ms - START_MS),
+            _ => {}
+        }
+    }
+    let expected = [(r#"{job="a"}"#.to_owned(), vec![0, 60_001]), (r#"{job="b"}"#.to_owned(), vec![7, 200_003])];
+    assert_eq!(beats, BTreeMap::from(expected));
+}
+
+/// Half an hour of a queue of which only a query knows, and then a tenth of it; what is told comes by the queue.
+#[test]
+fn an_evaluated_watch_is_judged_as_others_are() {
+    let options = ModelOptions { directions: Directions::Drop, ..ModelOptions::default() };
+    let signal = Signal::of("abs(queue)").unwrap();
+    let (_workers, mut judge) =
+        start(vec![Watch { identity: "q".to_owned(), signal, options, zone: None }], 1, LATENESS_MS_DEFAULT);
+    let group = labels(&[("name", "mail")]);
+    let mut chance = Chance(3);
+    let mut transitions = Vec::new();
+    for round in 1..=140 {
+        let level = if round > 120 { 10.0 } else { 100.0 };
+        let value = level * (0.05 * chance.normal()).exp();
+        let told = EvaluatedValue { watch: 0, labels: group.clone(), at_ms: START_MS + round * 15_000, value };
+        judge.shared().tell_evaluated(told.clone()).unwrap();
+        // Told twice, as after a restart: it changes nothing.
+        judge.shared().tell_evaluated(told).unwrap();
+        transitions.extend(judge.poll());
+    }
+    let [fired] = transitions.try_into().unwrap();
+    assert_eq!(
+        (fired.kind, fired.direction, fired.labels.to_string()),
+        (Kind::Firing, Direction::Drop, r#"{name="mail"}"#.to_owned())
+    );
+    assert!(fired.at_ms <= START_MS + 126 * 15_000 && fired.value < 15.0, "{fired:?}");
+    let closed = judge.shared().metrics.buckets_closed.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(closed, 140);
 }
 
 #[test]
@@ -84,7 +265,7 @@ fn window_of(expression: &str, series: &[Arc<Labels>], rows: &[Row]) -> (Option<
     workers[0].handle(&batch(series, rows, true));
     judge.poll();
     let group = judge.groups.first();
-    let value = group.map_or(f64::NAN, |group| group.value(&signal));
+    let value = group.map_or(f64::NAN, |group| signal.value(&group.window));
     (group.and_then(|group| group.closed).map(|closed| signal.end_ms(closed)), value)
 }
 

@@ -60,7 +60,8 @@ impl Evidence {
                     evidence = (evidence - run.explained(alternative, null)).clamp(0.0, 1.5 * threshold);
                 }
                 if evidence > lead.evidence {
-                    *lead = Lead { evidence, start_s: run.start_s };
+                    let observed = (f64::from(run.deviations) / f64::from(run.weights)).exp();
+                    *lead = Lead { evidence, start_s: run.start_s, observed, expected: 1.0 };
                 }
             }
         }

@@ -127,6 +127,11 @@ impl Reading {
     fn deviation(&self) -> f64 {
         self.value - self.expected()
     }
+
+    fn bounds(&self, tolerance: f64, variance: f64) -> [f64; 2] {
+        let distance = tolerance + 3.0 * variance.sqrt();
+        [(self.expected() - distance).exp(), (self.expected() + distance).exp()]
+    }
 }
 
 impl GaugeSeason {
@@ -157,10 +162,11 @@ impl GaugeSeason {
         let place = Place::of(bucket.end_ms, bucket.zone_offset_ms, tuning.bucket_ms);
         let reading = self.read(&bucket, &place, tuning);
         let null = self.null(&bucket, &place);
+        let noise = self.noise.variance(reading.hour) * self.noise.inflation();
         let leads = if reading.base.is_some() && reading.age_s > 2.0 * DAY_S {
             let weighed = Weighed {
                 deviation: reading.deviation(),
-                variance: self.noise.variance(reading.hour) * self.noise.inflation(),
+                variance: noise,
                 evidence_max: self.calibration.factors().map(|factor| tuning.promise.bucket_evidence_max / factor),
                 start_s: (bucket.end_ms.saturating_sub(tuning.bucket_ms) / 1_000) as u32,
             };
@@ -181,8 +187,21 @@ impl GaugeSeason {
             scores,
             expected: reading.base.map(|_| reading.expected().exp()),
             tolerance: null.tolerance,
-            onsets_s: leads.map(|lead| (lead.evidence > 0.0).then_some(lead.start_s)),
+            bounds: reading.bounds(null.tolerance, noise),
+            onsets_s: leads.map(|lead| lead.onset_s()),
+            ratios: leads.map(|lead| lead.ratio()),
         })
+    }
+
+    /// Whether it has seen enough to accuse anybody.
+    pub(crate) fn is_grown(&self, tuning: &GaugeTuning) -> bool {
+        f64::from(self.buckets_count) * tuning.bucket_s > 2.0 * DAY_S
+    }
+
+    /// How much of what there is to learn was learned, 0 to 1: as of [`super::Season`].
+    pub(crate) fn learned(&self) -> f64 {
+        let (day, week) = self.profile.learned();
+        0.5 * day + 0.25 * week + 0.25 * self.calibration.learned()
     }
 
     fn arrive(&mut self, end_ms: i64, tuning: &GaugeTuning) {

@@ -95,6 +95,13 @@ impl Profile {
         }
     }
 
+    /// Shares of the day seen twice and of the week seen once.
+    pub(super) fn learned(&self) -> (f64, f64) {
+        let days: f64 = self.days_counts.iter().map(|&days| (f64::from(days) / 2.0).min(1.0)).sum();
+        let hours = self.hours_weeks.iter().filter(|&&weeks| weeks > 0.0).count();
+        (days / SLOTS_COUNT as f64, hours as f64 / 168.0)
+    }
+
     fn close_slot(&mut self) {
         let (sum, buckets) = (std::mem::take(&mut self.slot_sum), std::mem::take(&mut self.slot_buckets));
         let Some(slot) = self.slot.map(usize::from).filter(|&slot| slot < SLOTS_COUNT && buckets > 0) else { return };

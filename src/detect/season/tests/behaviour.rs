@@ -234,9 +234,9 @@ proptest! {
         for (index, &(observed, exposure, calendar_tolerance, zone_offset_ms)) in figures.iter().cycle().take(3_000).enumerate() {
             end_ms += if index % gap_every == 0 { 40_000_000 } else { 300_000 };
             let bucket = if index % odd_every == 0 {
-                Bucket { end_ms, observed, exposure, zone_offset_ms, calendar_tolerance }
+                Bucket { end_ms, observed, exposure, zone_offset_ms, calendar_tolerance, allowance: [1.0; 2] }
             } else {
-                Bucket { end_ms, observed: 20.0, exposure: 1.0, zone_offset_ms: 0, calendar_tolerance: 0.0 }
+                Bucket { end_ms, observed: 20.0, exposure: 1.0, zone_offset_ms: 0, calendar_tolerance: 0.0, allowance: [1.0; 2] }
             };
             let verdicts = [season.observe(bucket, &tuning), gauge.observe(as_gauge(&bucket), &gauge_tuning)];
             for verdict in verdicts.into_iter().flatten() {

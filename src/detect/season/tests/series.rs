@@ -91,6 +91,7 @@ fn bucket(kind: Kind, bucket_s: i64, index: i64, draws: &mut Draws) -> Option<Bu
         exposure: exposure as f64,
         zone_offset_ms: if day >= 15 { 3_600_000 } else { 0 },
         calendar_tolerance: if is_campaign { 0.6 } else { 0.0 },
+        allowance: [1.0; 2],
     })
 }
 
@@ -128,5 +129,5 @@ pub(super) fn calm(bucket_ms: i64, from: i64, count: i64) -> Vec<Bucket> {
 
 pub(super) fn plain(bucket_ms: i64, index: i64, observed: f64) -> Bucket {
     let end_ms = START_MS + (index + 1) * bucket_ms;
-    Bucket { end_ms, observed, exposure: 1.0, zone_offset_ms: 0, calendar_tolerance: 0.0 }
+    Bucket { end_ms, observed, exposure: 1.0, zone_offset_ms: 0, calendar_tolerance: 0.0, allowance: [1.0; 2] }
 }

@@ -1,0 +1,211 @@
+//! A group that has a season: what it learns, how far it may stray, and the alerts of either direction.
+//!
+//! A minute with 20 orders where 54 were expected has a score of 0.4 and the next one 0.7; the third has 1.05 and fires,
+//! its onset the start of the first. The buckets are those of the [`Stride`], not the signal's.
+//!
+//! Always true: it learns from every bucket that was judged, whether it decides or not; its alarms move only while it
+//! decides.
+
+use serde::{Deserialize, Serialize};
+
+use super::alarm::{Alarm, Change, Incident, Reading};
+use super::measure::Observed;
+use super::model::{Closed, Day};
+use super::options::{Directions, ModelOptions};
+use super::season::{Bucket, GaugeBucket, GaugeSeason, Season, Verdict};
+use super::signal::Signal;
+use super::sources::Sources;
+use super::stride::{Step, Stride};
+use super::transition::Side;
+use super::tuning::Tunings;
+
+/// Time in which most of the way to a new level is behind a season, in ms.
+const FOLLOWING_MS: f64 = 3_600_000.0;
+/// A score from which on a bucket is not learned from in any class.
+const SUSPICIOUS_SCORE: f64 = 0.5;
+/// Speed of learning under suspicion.
+const SUSPICIOUS_PACE: f64 = 0.02;
+
+/// What is learned, by what the signal measures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "both are large; they stand in one box with what surrounds them")]
+enum Kernel {
+    Count(Season),
+    Value(GaugeSeason),
+}
+
+/// State of one group's season.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Seasonal {
+    kernel: Kernel,
+    stride: Stride,
+    sources: Sources,
+    alarms: [Alarm; 2],
+    outlook: Outlook,
+    /// Values seen, and those of zero or less.
+    values: u32,
+    nonpositive: u32,
+}
+
+/// What is expected, as [`Signal::expected`] takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outlook {
+    /// Events among the exposure, or the value; none when this time of day was never seen.
+    pub expected: Option<f64>,
+    pub exposure: f64,
+    /// Buckets of the signal that it is of.
+    pub buckets: usize,
+}
+
+impl Outlook {
+    /// Of one bucket.
+    pub(crate) fn of_bucket(expected: Option<f64>, exposure: f64) -> Outlook {
+        Outlook { expected, exposure, buckets: 1 }
+    }
+}
+
+impl Seasonal {
+    pub(crate) fn new(is_of_counts: bool, stride: Stride) -> Seasonal {
+        Seasonal {
+            kernel: if is_of_counts { Kernel::Count(Season::new()) } else { Kernel::Value(GaugeSeason::new()) },
+            stride,
+            sources: Sources::new(),
+            alarms: [Alarm::Normal; 2],
+            outlook: Outlook::of_bucket(None, 1.0),
+            values: 0,
+            nonpositive: 0,
+        }
+    }
+
+    /// The alerts that there are.
+    pub(crate) fn firing(&self) -> impl Iterator<Item = Incident> + '_ {
+        self.alarms.iter().filter_map(Alarm::firing)
+    }
+
+    pub(crate) fn outlook(&self) -> Outlook {
+        self.outlook
+    }
+
+    pub(crate) fn stride(&self) -> &Stride {
+        &self.stride
+    }
+
+    /// Follows the interval of the series. Says whether its buckets have another length from now on, so that what was
+    /// learned is of no use.
+    pub(crate) fn follow(&mut self, interval_ms: i64, bucket_ms: i64) -> bool {
+        self.stride.follow(interval_ms, bucket_ms)
+    }
+
+    /// Whether it has seen enough to accuse anybody.
+    pub(crate) fn is_grown(&self, tunings: &mut Tunings, signal: &Signal) -> bool {
+        let bucket_ms = self.bucket_ms(signal);
+        match &self.kernel {
+            _ if bucket_ms == 0 => false,
+            Kernel::Count(season) => season.is_grown(tunings.of_count(bucket_ms)),
+            Kernel::Value(season) => season.is_grown(tunings.of_value(bucket_ms)),
+        }
+    }
+
+    /// Whether at most one of so many values was zero or less.
+    pub(crate) fn is_positive(&self, values_per_nonpositive: u32) -> bool {
+        self.nonpositive <= self.values / values_per_nonpositive
+    }
+
+    /// Alarms of directions that are not watched stand still, and would fire for ever.
+    pub(crate) fn forget_unwatched(&mut self, directions: Directions) {
+        for direction in [Side::Drop, Side::Rise] {
+            if !directions.each().contains(&direction) {
+                self.alarms[direction.index()] = Alarm::Normal;
+            }
+        }
+    }
+
+    /// Sources with this share of the volume left.
+    pub(crate) fn sources_left(&mut self, share: f64) {
+        if let (true, Kernel::Count(season)) = (self.sources.left(share), &mut self.kernel) {
+            season.loosen();
+        }
+    }
+
+    /// Sources joined, this many for each one before.
+    pub(crate) fn sources_joined(&mut self, share: f64) {
+        if let (true, Kernel::Count(season)) = (self.sources.joined(share), &mut self.kernel) {
+            season.loosen();
+        }
+    }
+
+    /// Takes in the signal's next bucket. What begins or ends is told only while it `decides`.
+    pub(crate) fn observe(
+        &mut self,
+        closed: &Closed<'_>,
+        signal: &Signal,
+        options: &ModelOptions,
+        tunings: &mut Tunings,
+        decides: bool,
+    ) -> Vec<Change> {
+        let judged = closed.judged.map(|(sums, _)| (sums, closed.share));
+        let Some(step) = self.stride.gather(closed.index, judged, signal) else { return Vec::new() };
+        let Some(verdict) = self.judge(step, closed, signal, tunings) else { return Vec::new() };
+        self.outlook = Outlook { expected: verdict.expected, exposure: step.exposure(), buckets: self.stride.count() };
+        if !decides {
+            return Vec::new();
+        }
+        let is_large = |direction| self.is_large(direction, &verdict, signal, options);
+        let readings = options.directions.each().iter().map(|&direction| Reading {
+            direction,
+            score: verdict.scores[direction.index()],
+            ratio: verdict.ratios[direction.index()],
+            onset_ms: verdict.onsets_s[direction.index()].map_or(step.end_ms, |onset_s| i64::from(onset_s) * 1_000),
+            end_ms: step.end_ms,
+            is_large: is_large(direction),
+        });
+        let readings: Vec<Reading> = readings.collect();
+        let observe = |reading: Reading| self.alarms[reading.direction.index()].observe(reading, options);
+        readings.into_iter().filter_map(observe).collect()
+    }
+
+    fn judge(&mut self, step: Step, closed: &Closed<'_>, signal: &Signal, tunings: &mut Tunings) -> Option<Verdict> {
+        let bucket_ms = self.bucket_ms(signal);
+        let Day { zone_offset_ms, tolerance: calendar_tolerance } = closed.day;
+        let verdict = match (&mut self.kernel, step.observed) {
+            (Kernel::Count(season), Observed::Count { events: observed, exposure }) => {
+                let allowance = if signal.has_exposure() { [1.0; 2] } else { self.sources.allowance() };
+                let end_ms = step.end_ms;
+                let bucket = Bucket { end_ms, observed, exposure, zone_offset_ms, calendar_tolerance, allowance };
+                season.observe(bucket, tunings.of_count(bucket_ms))?
+            }
+            (Kernel::Value(season), Observed::Value(value)) => {
+                self.values = self.values.saturating_add(1);
+                if value <= 0.0 {
+                    self.nonpositive = self.nonpositive.saturating_add(1);
+                    return None;
+                }
+                let bucket = GaugeBucket { end_ms: step.end_ms, value, zone_offset_ms, calendar_tolerance };
+                season.observe(bucket, tunings.of_value(bucket_ms))?
+            }
+            _ => return None,
+        };
+        let is_suspicious = verdict.scores[0].max(verdict.scores[1]) > SUSPICIOUS_SCORE;
+        let pace = if is_suspicious { SUSPICIOUS_PACE } else { 1.0 };
+        self.sources.fade(pace * bucket_ms as f64 / FOLLOWING_MS);
+        Some(verdict)
+    }
+
+    /// Whether change and volume are as large as the rule asks for. Of a rise it is what was seen that must be enough.
+    fn is_large(&self, direction: Side, verdict: &Verdict, signal: &Signal, options: &ModelOptions) -> bool {
+        let ratio = verdict.ratios[direction.index()];
+        let change = direction.sign() * (ratio - 1.0);
+        let Kernel::Count(_) = self.kernel else { return change >= options.min_change_grown() };
+        let expected = verdict.expected.unwrap_or(0.0) * signal.window_buckets as f64 / self.stride.count() as f64;
+        let volume = match direction {
+            Side::Drop => expected,
+            Side::Rise => expected * ratio,
+        };
+        change >= options.min_change_grown() && volume >= options.min_volume
+    }
+
+    /// Length of its buckets, in ms; 0 before the first.
+    fn bucket_ms(&self, signal: &Signal) -> i64 {
+        self.stride.count() as i64 * signal.bucket_ms
+    }
+}

@@ -1,0 +1,63 @@
+//! The constants of a watch's seasons, made once for each length of bucket that its groups have.
+
+use std::collections::BTreeMap;
+
+use super::options::{Directions, ModelOptions, SignalClass};
+use super::season::{CONVERSION, Class, ERRORS, GaugeTuning, ORDERS, Tuning};
+use super::signal::Signal;
+
+/// How the season of a watch's groups is judged.
+#[derive(Debug)]
+pub(crate) struct Tunings {
+    false_alerts_per_week: f64,
+    has_zone: bool,
+    /// How counts and ratios behave; none for values.
+    class: Option<Class>,
+    /// By the length of the bucket, in ms.
+    of_counts: BTreeMap<i64, Tuning>,
+    of_values: BTreeMap<i64, GaugeTuning>,
+}
+
+impl Tunings {
+    pub(crate) fn new(signal: &Signal, options: &ModelOptions, has_zone: bool) -> Tunings {
+        let class = match class_of(signal, options) {
+            SignalClass::Orders => Some(ORDERS),
+            SignalClass::Errors => Some(ERRORS),
+            SignalClass::Conversion => Some(CONVERSION),
+            SignalClass::Latency => None,
+        };
+        Tunings {
+            false_alerts_per_week: options.false_alerts_per_series_week,
+            has_zone,
+            class: class.filter(|_| signal.is_count()),
+            of_counts: BTreeMap::new(),
+            of_values: BTreeMap::new(),
+        }
+    }
+
+    /// Whether groups are judged by events and not by values.
+    pub(crate) fn is_of_counts(&self) -> bool {
+        self.class.is_some()
+    }
+
+    pub(crate) fn of_count(&mut self, bucket_ms: i64) -> &Tuning {
+        let class = self.class.expect("only groups that are judged by events ask");
+        let (false_alerts, has_zone) = (self.false_alerts_per_week, self.has_zone);
+        self.of_counts.entry(bucket_ms).or_insert_with(|| Tuning::new(class, bucket_ms, false_alerts, has_zone))
+    }
+
+    pub(crate) fn of_value(&mut self, bucket_ms: i64) -> &GaugeTuning {
+        let false_alerts = self.false_alerts_per_week;
+        self.of_values.entry(bucket_ms).or_insert_with(|| GaugeTuning::new(bucket_ms, false_alerts))
+    }
+}
+
+/// What the rule says, or what the expression and the directions suggest.
+pub(crate) fn class_of(signal: &Signal, options: &ModelOptions) -> SignalClass {
+    options.class.unwrap_or(match options.directions {
+        _ if !signal.is_count() => SignalClass::Latency,
+        Directions::Rise if signal.has_exposure() => SignalClass::Errors,
+        Directions::Drop if signal.has_exposure() => SignalClass::Conversion,
+        _ => SignalClass::Orders,
+    })
+}

@@ -1,0 +1,301 @@
+//! A group in its first two days, while its season is learned: a level that follows, and no memory of yesterday.
+//!
+//! ```text
+//! expected 20 a bucket:  21 19 22 20 │ 6  5  7  6  6  │ 6  5 … │ 19 21 20 22
+//! evidence (fires at 13):  0  0  0  0 │ 3  6  9  12 15 │ 19     │ falls
+//! phase:                   normal     │ pending  firing         │ resolved after a minute back
+//! ```
+//!
+//! Always true:
+//! 1. It fires after [`WARM_UP_BUCKETS`] judged buckets at the earliest, and never on less than a minute of evidence.
+//! 2. While there is strong suspicion the level stands still (2 % of its speed), and what it had learned since the last
+//!    unsuspicious bucket is taken back: an incident does not become the expectation.
+//! 3. After [`ACCEPT_AFTER_MS`] of suspicion the new level is accepted as normal, and a firing alert resolves.
+//! 4. A bucket that cannot be judged changes nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::alarm::{Change, Incident};
+use super::baseline::{Baseline, Scale, Seen};
+use super::cusum::{Run, cap};
+use super::options::{Directions, ModelOptions};
+use super::transition::Side;
+
+/// Judged buckets before anything fires.
+pub(crate) const WARM_UP_BUCKETS: u64 = 40;
+/// Suspicion that lasts this long is the new normal, in ms: two hours.
+pub(crate) const ACCEPT_AFTER_MS: i64 = 7_200_000;
+/// Share of the threshold from which on nothing is learned.
+const SUSPICION: f64 = 0.7;
+/// Below this evidence, in nats, the baseline is remembered as unsuspicious.
+const UNSUSPICIOUS_NATS: f64 = 1.0;
+/// Speed of learning under suspicion.
+const SUSPICIOUS_PACE: f64 = 0.02;
+/// Time that has to be back near normal before an alert resolves, in ms.
+const RECOVERY_MS: i64 = 60_000;
+/// Learning starts over from about here when the sources of a group change, in buckets.
+const LOOSENED_BUCKETS: u64 = 20;
+
+/// One closed bucket, as a young group is to see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glance {
+    pub seen: Seen,
+    pub end_ms: i64,
+    pub bucket_ms: i64,
+    pub window_buckets: usize,
+    pub interval_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Phase {
+    Normal,
+    Pending { since_ms: i64 },
+    Firing(Incident),
+}
+
+/// State of one group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Young {
+    baseline: Baseline,
+    /// The baseline of the last unsuspicious bucket.
+    trusted: Baseline,
+    /// Evidence by direction (drop, rise) and alternative.
+    runs: [[Run; 3]; 2],
+    phase: Phase,
+    judged: u64,
+    suspicious_since_ms: Option<i64>,
+    /// The latest (observed, expected), at most a minute of them.
+    recent: Vec<(f64, f64)>,
+    /// When the group came back near normal.
+    recovered_ms: Option<i64>,
+    /// Bounds of the expectation, relative to it, that follow from sources having left or joined.
+    low_factor: f64,
+    high_factor: f64,
+}
+
+impl Young {
+    pub(crate) fn new(scale: Scale) -> Young {
+        Young {
+            baseline: Baseline::new(scale),
+            trusted: Baseline::new(scale),
+            runs: [[Run::default(); 3]; 2],
+            phase: Phase::Normal,
+            judged: 0,
+            suspicious_since_ms: None,
+            recent: Vec::new(),
+            recovered_ms: None,
+            low_factor: 1.0,
+            high_factor: 1.0,
+        }
+    }
+
+    /// The expectation of a bucket: events, or a value.
+    pub(crate) fn expected(&self) -> f64 {
+        self.baseline.expected()
+    }
+
+    /// The alert, while there is one.
+    pub(crate) fn firing(&self) -> Option<Incident> {
+        if let Phase::Firing(incident) = self.phase { Some(incident) } else { None }
+    }
+
+    /// What speaks for a direction that is not watched is forgotten.
+    pub(crate) fn forget_unwatched(&mut self, directions: Directions) {
+        for direction in [Side::Drop, Side::Rise] {
+            if !directions.each().contains(&direction) {
+                self.runs[direction.index()] = [Run::default(); 3];
+            }
+        }
+        if self.firing().is_some_and(|incident| !directions.each().contains(&incident.direction)) {
+            self.phase = Phase::Normal;
+        }
+    }
+
+    /// Whether it neither fires nor is about to.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.phase == Phase::Normal
+    }
+
+    /// Sources with this share of the volume left: between the old level and the part of those that stayed all is well,
+    /// for the rest may have taken over their work.
+    pub(crate) fn sources_left(&mut self, share: f64) {
+        self.low_factor *= 1.0 - share;
+        self.loosen();
+    }
+
+    /// Sources joined, this many for each one before.
+    pub(crate) fn sources_joined(&mut self, share: f64) {
+        self.high_factor *= 1.0 + share;
+        self.loosen();
+    }
+
+    fn loosen(&mut self) {
+        if self.suspicious_since_ms.is_none() {
+            self.baseline.loosen(LOOSENED_BUCKETS);
+            self.trusted.loosen(LOOSENED_BUCKETS);
+        }
+    }
+
+    /// Judges one bucket.
+    pub(crate) fn observe(&mut self, bucket: Glance, options: &ModelOptions) -> Option<Change> {
+        if self.is_unfit_for_logarithms(bucket.seen) {
+            *self = Young::new(Scale::Linear);
+        }
+        self.judged += 1;
+        if self.judged <= WARM_UP_BUCKETS {
+            self.learn(bucket, 1.0);
+            self.trusted = self.baseline;
+            return None;
+        }
+        self.weigh(bucket, options);
+        let strongest = self.strongest();
+        self.remember(bucket, strongest.1.evidence, options);
+        if self.suspicious_since_ms.is_some_and(|since_ms| bucket.end_ms - since_ms >= ACCEPT_AFTER_MS) {
+            return self.accept();
+        }
+        match self.phase {
+            Phase::Firing(incident) => self.recover(incident, bucket, options),
+            Phase::Normal | Phase::Pending { .. } => self.fire(strongest, bucket, options),
+        }
+    }
+
+    /// A value of zero or less before the warm-up ends says that this gauge is not one of ratios.
+    fn is_unfit_for_logarithms(&self, seen: Seen) -> bool {
+        self.judged < WARM_UP_BUCKETS && self.baseline.scale() == Scale::Log && seen.value <= 0.0
+    }
+
+    /// Adds a bucket's evidence to all runs.
+    fn weigh(&mut self, bucket: Glance, options: &ModelOptions) {
+        let evidence = options.evidence_young(bucket.bucket_ms);
+        let cap = cap(evidence, bucket.bucket_ms, bucket.interval_ms);
+        let start_ms = bucket.end_ms - bucket.bucket_ms;
+        let least = options.min_volume / bucket.window_buckets as f64;
+        let is_thin = self.baseline.scale() == Scale::Count && self.expected() < least;
+        for &direction in options.directions.each() {
+            let (factor, least) = match direction {
+                Side::Drop => (self.low_factor, 0.0),
+                Side::Rise => (self.high_factor, least),
+            };
+            let runs = &mut self.runs[direction.index()];
+            if direction == Side::Drop && is_thin {
+                *runs = [Run::default(); 3];
+                continue;
+            }
+            let scores = self.baseline.scores(bucket.seen, direction, options.min_change_young(), factor, least);
+            for (run, score) in runs.iter_mut().zip(scores) {
+                run.add(score, start_ms, cap, evidence);
+            }
+        }
+        let kept = usize::try_from((RECOVERY_MS / bucket.bucket_ms).max(1)).expect("a minute has few buckets");
+        if self.recent.len() >= kept {
+            self.recent.remove(0);
+        }
+        self.recent.push(self.baseline.pair(bucket.seen, 0.0));
+    }
+
+    fn strongest(&self) -> (Side, Run) {
+        let mut strongest = (Side::Drop, Run::default());
+        for direction in [Side::Drop, Side::Rise] {
+            for run in self.runs[direction.index()] {
+                if run.evidence > strongest.1.evidence {
+                    strongest = (direction, run);
+                }
+            }
+        }
+        strongest
+    }
+
+    /// Learns from an unsuspicious bucket; under suspicion goes back to what was trusted and almost stands still.
+    fn remember(&mut self, bucket: Glance, evidence: f64, options: &ModelOptions) {
+        let is_suspicious =
+            evidence >= SUSPICION * options.evidence_young(bucket.bucket_ms) || matches!(self.phase, Phase::Firing(_));
+        match (is_suspicious, self.suspicious_since_ms) {
+            (true, None) => {
+                self.suspicious_since_ms = Some(bucket.end_ms);
+                self.baseline = self.trusted;
+            }
+            (false, Some(_)) => self.suspicious_since_ms = None,
+            _ => {}
+        }
+        self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 });
+        if evidence < UNSUSPICIOUS_NATS && !is_suspicious {
+            self.trusted = self.baseline;
+        }
+    }
+
+    fn learn(&mut self, bucket: Glance, pace: f64) {
+        self.baseline.learn(bucket.seen, bucket.bucket_ms, pace);
+        // The level is on its way to what the changed sources report; so are the bounds that allow for them.
+        let keep = 1.0 - pace * bucket.bucket_ms as f64 / 600_000.0;
+        self.low_factor = 1.0 - (1.0 - self.low_factor) * keep;
+        self.high_factor = 1.0 + (self.high_factor - 1.0) * keep;
+    }
+
+    fn fire(&mut self, strongest: (Side, Run), bucket: Glance, options: &ModelOptions) -> Option<Change> {
+        let (direction, run) = strongest;
+        let ratio = if run.expected > 0.0 { self.baseline.run_ratio(run.observed, run.expected) } else { 1.0 };
+        let is_large = direction.sign() * (ratio - 1.0) >= options.min_change_young();
+        if run.evidence < options.evidence_young(bucket.bucket_ms) || !is_large {
+            self.phase = Phase::Normal;
+            return None;
+        }
+        let since_ms = if let Phase::Pending { since_ms } = self.phase { since_ms } else { bucket.end_ms };
+        if bucket.end_ms - since_ms < options.for_ms {
+            self.phase = Phase::Pending { since_ms };
+            return None;
+        }
+        let incident = Incident { direction, onset_ms: run.onset_ms, fired_ms: bucket.end_ms, ratio };
+        self.phase = Phase::Firing(incident);
+        self.recovered_ms = None;
+        Some(Change::Fired(incident))
+    }
+
+    fn recover(&mut self, incident: Incident, bucket: Glance, options: &ModelOptions) -> Option<Change> {
+        if !self.is_back(incident, options) {
+            self.recovered_ms = None;
+            return None;
+        }
+        let recovered_ms = *self.recovered_ms.get_or_insert(bucket.end_ms);
+        if bucket.end_ms - recovered_ms < options.keep_firing_for_ms {
+            return None;
+        }
+        self.calm();
+        Some(Change::Resolved(incident))
+    }
+
+    /// Whether the last minute was within half the change, but never counting less than half of `min_change` or more
+    /// than all of it.
+    fn is_back(&self, incident: Incident, options: &ModelOptions) -> bool {
+        let min_change = options.min_change_young();
+        let allowed = ((incident.ratio - 1.0).abs() / 2.0).clamp(min_change / 2.0, min_change);
+        let is_count = self.baseline.scale() == Scale::Count;
+        let (mut observed, mut expected) = (0.0, 0.0);
+        for &(seen, wanted) in &self.recent {
+            // Work that piled up and comes at once is not to pass for a minute of health.
+            observed += if is_count && incident.direction == Side::Drop { seen.min(1.5 * wanted) } else { seen };
+            expected += wanted;
+        }
+        if !is_count {
+            (observed, expected) = (observed / self.recent.len() as f64, expected / self.recent.len() as f64);
+        }
+        let change = self.baseline.ratio(observed, expected) - 1.0;
+        incident.direction.sign() * change < allowed
+    }
+
+    /// What lasted for hours is normal.
+    fn accept(&mut self) -> Option<Change> {
+        let incident = self.firing();
+        self.baseline.loosen(1);
+        self.calm();
+        self.judged = 0;
+        incident.map(Change::Resolved)
+    }
+
+    fn calm(&mut self) {
+        self.phase = Phase::Normal;
+        self.runs = [[Run::default(); 3]; 2];
+        self.suspicious_since_ms = None;
+        self.recovered_ms = None;
+        self.trusted = self.baseline;
+    }
+}
