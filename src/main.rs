@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, RestoreArgs, SnapshotArgs, TestRulesArgs, VerifyArgs,
+    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SnapshotArgs, TestRulesArgs,
+    VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -54,6 +55,8 @@ enum Command {
     /// Try files out without a server
     #[command(subcommand)]
     Test(Test),
+    /// See the rules that are in the binary, and what to do when one of them wakes somebody
+    Pack(PackArgs),
     /// Print a settings file with every setting, its unit, default and range
     Config,
 }
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::Explain(flags) => run(operate::explain(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
+        Command::Pack(flags) => operate::pack(&flags),
         Command::Config => {
             print!("{}", config::documented());
             Ok(ExitCode::SUCCESS)

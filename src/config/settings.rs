@@ -205,7 +205,9 @@ const LISTS: &str = "\
 
 # rules: list of files. Default: none.
 # Rule files in Prometheus's format, and with `anomaly:` blocks. They are read again at SIGHUP and POST /-/reload.
+# `pack:` names rules that are in the binary: `dozor pack list`.
 # rules:
+#   - pack:shop
 #   - rules/shop.yml
 rules: []
 

@@ -73,6 +73,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(BOTH "/api/v1/labels" READY catalogue::label_names),
     route!(GET  "/api/v1/label/{name}/values" READY catalogue::label_values),
     route!(GET  "/api/v1/metadata" READY metadata::metadata),
+    route!(GET  "/runbooks/{name}" ALWAYS pages::runbook),
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
     route!(GET  "/api/v1/targets" READY scraping::targets),

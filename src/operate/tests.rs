@@ -1,4 +1,5 @@
 use super::asking::url_of;
+use super::pack::{Wanted, text_of};
 use super::snapshot::name_in;
 use super::*;
 
@@ -40,4 +41,22 @@ fn history_to_learn_from_is_the_newest_that_is_wanted() {
     assert_eq!(newest(stored, None), stored);
     assert_eq!(newest(stored, Some(2_000)), TimeRange { from_ms: 7_000, to_ms: 9_000 });
     assert_eq!(newest(stored, Some(i64::MAX)), stored);
+}
+
+#[test]
+fn list_names_every_alert_whose_runbook_can_be_printed() {
+    let list = text_of(&Wanted::List).expect("there is a list");
+    let alerts: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    assert!(alerts.contains(&"OrdersDropped"), "{list}");
+    for alert in alerts {
+        let text = text_of(&Wanted::Runbook { alert: alert.to_owned() }).expect("it has a runbook");
+        assert!(text.starts_with(&format!("## {alert}\n")), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said_with_the_way_to_what_is() {
+    let of = |wanted| text_of(&wanted).expect_err("it is not there").to_string();
+    assert!(of(Wanted::Print { pack: "bank".to_owned(), readme: false }).contains("dozor pack list"));
+    assert!(of(Wanted::Runbook { alert: "OrdersD".to_owned() }).contains("dozor pack list"));
 }

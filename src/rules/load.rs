@@ -1,5 +1,6 @@
 //! Reads rule files into rules, or into everything that is wrong with them.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::file::{Anomaly, At, File, Full, Group, Limit, Rule, Way};
 use super::group::{self, RuleGroup};
+use super::pack::Pack;
 use super::{AnomalyRule, RuleError, RuleErrors, RuleSet, duration};
 use crate::detect::{
     AbsenceOptions, Ceiling, Directions, FullOptions, LimitOptions, ModelOptions, Signal, SignalClass, Zone,
@@ -20,13 +22,18 @@ const FILE_BYTES_MAX: usize = 4 << 20;
 /// Most rules of all files together.
 const RULES_COUNT_MAX: usize = 10_000;
 
-/// Reads all files. Fails with every fault of every file; then none of them is in force.
+/// Reads all files; `pack:shop` among the paths stands for those of a pack. Fails with every fault of every file; then none
+/// of them is in force.
 pub fn load(disk: &dyn Disk, paths: &[PathBuf]) -> Result<RuleSet, RuleErrors> {
     let mut set = RuleSet::default();
     let mut errors = Vec::new();
     for path in paths {
-        match text_of(disk, path) {
-            Ok(text) => Reader { file: path, text: &text, errors: &mut errors }.read(&mut set),
+        match texts_of(disk, path) {
+            Ok(texts) => {
+                for (file, text) in &texts {
+                    Reader { file, text, errors: &mut errors }.read(&mut set);
+                }
+            }
             Err(error) => errors.push(error),
         }
     }
@@ -46,6 +53,18 @@ pub fn load_text(file: &Path, text: &str) -> Result<RuleSet, RuleErrors> {
         Reader { file, text, errors: &mut errors }.read(&mut set);
     }
     if errors.is_empty() { Ok(set) } else { Err(RuleErrors(errors)) }
+}
+
+/// What a path stands for: each file with its text.
+fn texts_of(disk: &dyn Disk, path: &Path) -> Result<Vec<(PathBuf, Cow<'static, str>)>, RuleError> {
+    match Pack::of_path(path) {
+        None => Ok(vec![(path.to_owned(), Cow::Owned(text_of(disk, path)?))]),
+        Some(Err(what)) => Err(of_file(path, what)),
+        Some(Ok(pack)) => {
+            let files = pack.files().iter();
+            Ok(files.map(|file| (path.join(file.name), Cow::Borrowed(file.text))).collect())
+        }
+    }
 }
 
 fn text_of(disk: &dyn Disk, path: &Path) -> Result<String, RuleError> {

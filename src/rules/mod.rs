@@ -41,6 +41,7 @@ mod file;
 mod fuzzing;
 mod group;
 mod load;
+mod pack;
 mod template;
 
 use std::path::PathBuf;
@@ -62,6 +63,7 @@ pub use evaluation::{
 pub use fuzzing::filled_in;
 pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
 pub use load::{load, load_text};
+pub use pack::{Pack, PackFile, runbook};
 
 /// The label that holds the rule's name, and the one that says which way it went.
 const ALERT_NAME: &str = "alertname";

@@ -249,3 +249,9 @@ fn durations_are_read_as_prometheus_reads_them() {
         assert!(duration::parse(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_pack_that_is_not_there_is_refused_with_those_that_are() {
+    let refused = load(&SimulatedDisk::new(), &[PathBuf::from("pack:bank")]).unwrap_err().to_string();
+    assert!(refused.contains("pack:bank") && refused.contains("there is no such pack; there is: shop"), "{refused}");
+}
