@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRulesArgs, ExplainArgs, ImportArgs, PackArgs, RestoreArgs, SnapshotArgs, TestRulesArgs, VerifyArgs,
+    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SnapshotArgs, TestRulesArgs,
+    VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -44,6 +45,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Send history from files or from a Prometheus to a server; exit code 0: all stored, 1: a part refused, 2: not done
     Import(ImportArgs),
+    /// Let detection learn from what is stored in a data folder at rest
+    Learn(LearnArgs),
     /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
     Explain(ExplainArgs),
     /// Look at files without a server
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Restore(flags) => operate::restore(flags),
         Command::Verify(flags) => Ok(operate::verify(flags)),
         Command::Import(flags) => run(operate::import(flags)),
+        Command::Learn(flags) => operate::learn(flags),
         Command::Explain(flags) => run(operate::explain(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),

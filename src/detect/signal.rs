@@ -196,6 +196,11 @@ impl Signal {
         &self.source
     }
 
+    /// What finds the series whose samples feed the signal; none where it is evaluated.
+    pub(crate) fn selectors(&self) -> impl Iterator<Item = &[Matcher]> {
+        self.operands.iter().map(|operand| operand.matchers.as_slice())
+    }
+
     /// Whether samples of this series feed the signal, or say for it what time it is.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.operands.iter().any(|operand| operand.matches(labels))

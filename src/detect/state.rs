@@ -53,7 +53,7 @@ pub struct Restored {
 const RECORD_KIND: u8 = 2;
 const TEXT_KIND: u8 = 1;
 /// Number of the layout of what follows; another one wherever a field of any state comes, goes or changes.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Summary {
@@ -89,16 +89,35 @@ impl Judge {
     /// Everything that a restart needs. Notifications of all transitions returned so far should be durable before this
     /// is.
     pub fn checkpoint(&self) -> Vec<u8> {
+        self.checkpoint_of(|group, awaited| group.is_firing() || self.is_recent(group) || awaited.is_some())
+    }
+
+    /// As [`Judge::checkpoint`], of what was learned from history: an alert that never ended, for its series went long
+    /// ago, is not kept, since nobody was ever told of it.
+    pub fn lesson(&self) -> Vec<u8> {
+        let is_over = |awaited: &Awaited| awaited.firing().is_some_and(|spell| self.is_long_ago(spell.fired_ms));
+        self.checkpoint_of(|group, awaited| match awaited {
+            Some(awaited) => !is_over(awaited),
+            None => self.is_recent(group),
+        })
+    }
+
+    fn is_recent(&self, group: &Judged) -> bool {
+        let signal = &self.watches[group.watch].signal;
+        let closed_ms = group.closed.map_or(i64::MIN, |closed| signal.end_ms(closed));
+        !self.is_long_ago(closed_ms)
+    }
+
+    fn is_long_ago(&self, at_ms: i64) -> bool {
+        self.shared().frontier_ms().saturating_sub(at_ms) >= FORGET_AFTER_MS
+    }
+
+    fn checkpoint_of(&self, is_kept: impl Fn(&Judged, Option<&Awaited>) -> bool) -> Vec<u8> {
         let frontier_ms = self.shared().frontier_ms();
         let awaited: HashMap<usize, &Awaited> =
             self.absences.iter().flatten().flat_map(Absence::saved).map(|(index, awaited)| (*index, awaited)).collect();
-        let is_kept = |(index, group): &(usize, &Judged)| {
-            let signal = &self.watches[group.watch].signal;
-            let closed_ms = group.closed.map_or(i64::MIN, |closed| signal.end_ms(closed));
-            let is_recent = frontier_ms.saturating_sub(closed_ms) < FORGET_AFTER_MS;
-            group.is_firing() || is_recent || awaited.contains_key(index)
-        };
-        let groups: Vec<(usize, &Judged)> = self.groups.iter().enumerate().filter(is_kept).collect();
+        let kept = |(index, group): &(usize, &Judged)| is_kept(group, awaited.get(index).copied());
+        let groups: Vec<(usize, &Judged)> = self.groups.iter().enumerate().filter(kept).collect();
         // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
         let header = FileHeader::new(FileKind::Detector, 0, frontier_ms.max(0), frontier_ms as u32);
         let mut bytes = header.encode().to_vec();

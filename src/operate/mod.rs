@@ -1,5 +1,5 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
-//! `dozor explain`, `dozor check rules`, `dozor test rules`, `dozor pack`.
+//! `dozor learn`, `dozor explain`, `dozor check rules`, `dozor test rules`, `dozor pack`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -15,6 +15,7 @@ mod asking;
 mod bar;
 mod explain;
 mod import;
+mod learn;
 mod pack;
 mod restore;
 mod rules;
@@ -31,6 +32,7 @@ use crate::storage::snapshots_folder;
 
 pub use explain::{ExplainArgs, explain};
 pub use import::{ImportArgs, import};
+pub use learn::{LearnArgs, learn};
 pub use pack::{PackArgs, pack};
 pub use restore::{RestoreArgs, restore};
 pub use rules::{CheckArgs as CheckRulesArgs, TestArgs as TestRulesArgs, check as check_rules, test as test_rules};

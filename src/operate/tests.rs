@@ -34,6 +34,16 @@ fn snapshot_is_given_by_name_or_by_folder() {
 }
 
 #[test]
+fn history_to_learn_from_is_the_newest_that_is_wanted() {
+    use super::learn::newest;
+    use crate::model::TimeRange;
+    let stored = TimeRange { from_ms: 1_000, to_ms: 9_000 };
+    assert_eq!(newest(stored, None), stored);
+    assert_eq!(newest(stored, Some(2_000)), TimeRange { from_ms: 7_000, to_ms: 9_000 });
+    assert_eq!(newest(stored, Some(i64::MAX)), stored);
+}
+
+#[test]
 fn list_names_every_alert_whose_runbook_can_be_printed() {
     let list = text_of(&Wanted::List).expect("there is a list");
     let alerts: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("    ")).collect();

@@ -154,7 +154,7 @@ impl Detection {
 }
 
 /// The clock and the calendar by which the shop lives.
-fn shop_days(config: &DetectionConfig) -> (Zone, Calendar) {
+pub fn shop_days(config: &DetectionConfig) -> (Zone, Calendar) {
     let zone = Zone::named(&config.timezone).expect("settings hold no other names");
     let calendar = Calendar::new(&zone, &config.calendar).expect("settings hold no more spans than there may be");
     (zone, calendar)

@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
+mod at_rest;
 mod detection;
 mod evaluate_watches;
 mod evaluating;
@@ -50,6 +51,8 @@ use crate::storage::{
     StorageOptions, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+pub use at_rest::DatabaseAtRest;
+pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 pub use formats::NewerFormat;

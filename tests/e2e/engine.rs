@@ -68,6 +68,11 @@ impl Engine {
         self.process.kill();
     }
 
+    /// What it said since its start.
+    pub(crate) fn printed(&self) -> String {
+        self.process.printed()
+    }
+
     pub(crate) fn process(&mut self) -> &mut Process {
         &mut self.process
     }

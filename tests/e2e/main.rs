@@ -21,6 +21,7 @@ mod faults;
 mod histograms;
 mod history;
 mod influx;
+mod learn;
 mod load;
 mod otlp;
 mod pager;

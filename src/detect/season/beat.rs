@@ -1,18 +1,19 @@
 //! A beat: something that comes again and again, and when its absence is an alert.
 //!
 //! A job runs every five minutes from 6:00 to 22:00, give or take half a minute. After the run at 12:00 three are
-//! expected until 12:15, which is the deadline. After the one at 21:58 the last two minutes of the day expect 0.4 and the
-//! night, once it is known, none: the deadline is at 6:13.
+//! expected until 12:15, and the third is overdue at 12:15:30, which is the deadline. After the one at 21:58 it is at
+//! 22:14 on the first two nights; from then on the night is one of its [`Rests`], and the deadline is at 6:15.
 //!
 //! Always true:
 //! 1. Before [`BEATS_MIN`] beats there is no deadline.
-//! 2. A gap that was alerted does not make gaps normal; hours missed in two weeks on end are a changed schedule.
+//! 2. A gap that was alerted does not make gaps normal, unless it comes again at its time of day.
 //!
 //! Deliberately absent: the watermark. Who knows it compares it with [`Beat::deadline_ms`].
 
 use serde::{Deserialize, Serialize};
 
 use super::array;
+use super::rests::{Rests, Span, same_ms};
 use super::stored::{add, approach};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -25,9 +26,8 @@ const MISSED_MIN: f64 = 3.0;
 const HOURS_AHEAD_MAX: i64 = 336;
 /// Hours that are closed after a long silence: ten weeks tell the schedule as well as a year does.
 const HOURS_CLOSED_MAX: i64 = 1_680;
-/// Median gaps up to which an hour's own rate is used, and up to which it only says whether there are beats, in s.
+/// Median gap up to which an hour's own rate is used, in s: a few beats an hour fall into one or the next.
 const GAP_S_OF_RATES: f64 = 900.0;
-const GAP_S_OF_HOURS: f64 = 5_400.0;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Beat {
@@ -50,6 +50,7 @@ pub(crate) struct Beat {
     weeks_missed: [u8; 168],
     /// Whether an alerted gap touches the hour that goes on.
     is_missed: bool,
+    rests: Rests,
 }
 
 impl Beat {
@@ -67,6 +68,7 @@ impl Beat {
             weeks_seen: [0; 168],
             weeks_missed: [0; 168],
             is_missed: false,
+            rests: Rests::default(),
         }
     }
 
@@ -92,6 +94,7 @@ impl Beat {
             }
             self.close_hours(hour_number);
             self.is_missed |= fired_ms.is_some();
+            self.learn_rest(at_ms.saturating_add(zone_offset_ms), zone_offset_ms);
         }
         self.hour_beats = self.hour_beats.saturating_add(1);
         self.beats_count = self.beats_count.saturating_add(1);
@@ -120,6 +123,23 @@ impl Beat {
         }
     }
 
+    /// A gap in which enough beats failed to come is a rest, or may become one.
+    fn learn_rest(&mut self, local_ms: i64, zone_offset_ms: i64) {
+        let same_ms = same_ms(self.gap_median_s.into());
+        let gap = Span { from_ms: self.last_ms.saturating_add(zone_offset_ms), to_ms: local_ms };
+        let long_ms = self.needed() * f64::from(self.gap_median_s) * 1_000.0;
+        self.rests.contradict(local_ms, same_ms);
+        if self.beats_count >= BEATS_MIN && gap.to_ms.saturating_sub(gap.from_ms) as f64 > long_ms {
+            self.rests.learn(gap, same_ms);
+        }
+    }
+
+    /// Expected beats that must fail to come: the third is overdue when it is later than beats are.
+    fn needed(&self) -> f64 {
+        let spread = f64::from(self.gap_high_s) / f64::from(self.gap_median_s) - 1.0;
+        (1.0 + 1.4 * spread).max(MISSED_MIN + spread)
+    }
+
     /// Closes the hours before `hour_number`.
     fn close_hours(&mut self, hour_number: i64) {
         let first = self.hour_number.max(hour_number.saturating_sub(HOURS_CLOSED_MAX));
@@ -143,26 +163,27 @@ impl Beat {
         }
     }
 
-    /// The instant at which enough expected beats have failed to come.
+    /// The instant at which enough expected beats have failed to come. Behind a rest they are counted anew.
     fn deadline(&self, zone_offset_ms: i64) -> Option<i64> {
         if self.beats_count < BEATS_MIN {
             return None;
         }
-        let spread = f64::from(self.gap_high_s) / f64::from(self.gap_median_s) - 1.0;
-        let needed = (1.0 + 1.4 * spread).max(MISSED_MIN);
+        let (needed, same_ms) = (self.needed(), same_ms(self.gap_median_s.into()));
         let mut from_ms = self.last_ms.saturating_add(zone_offset_ms);
+        let end_ms = from_ms.saturating_add(HOURS_AHEAD_MAX * HOUR_MS);
         let mut expected = 0.0;
-        let first = from_ms.div_euclid(HOUR_MS);
-        for hour_number in first..first + HOURS_AHEAD_MAX {
-            let to_ms = (hour_number + 1).saturating_mul(HOUR_MS);
+        while from_ms < end_ms {
+            let hour_number = from_ms.div_euclid(HOUR_MS);
+            let hour_end_ms = (hour_number + 1).saturating_mul(HOUR_MS);
+            let rest = self.rests.next(from_ms, hour_end_ms, same_ms);
+            let to_ms = rest.map_or(hour_end_ms, |rest| rest.from_ms.max(from_ms));
             let rate = self.rate(hour_number.rem_euclid(168) as usize);
             let beats = rate * to_ms.saturating_sub(from_ms) as f64 / 1_000.0;
             if rate > 0.0 && expected + beats >= needed {
                 let wait_ms = (needed - expected) / rate * 1_000.0;
                 return Some(from_ms.saturating_add(wait_ms.round() as i64).saturating_sub(zone_offset_ms));
             }
-            expected += beats;
-            from_ms = to_ms;
+            (from_ms, expected) = rest.map_or((to_ms, expected + beats), |rest| (rest.to_ms, 0.0));
         }
         None
     }
@@ -171,16 +192,10 @@ impl Beat {
     fn rate(&self, hour: usize) -> f64 {
         let gap_s = f64::from(self.gap_median_s);
         let usual = 1.0 / gap_s;
-        if gap_s > GAP_S_OF_HOURS || self.weeks_seen[hour] == 0 {
+        if gap_s > GAP_S_OF_RATES || self.weeks_seen[hour] == 0 {
             return usual;
         }
-        if gap_s <= GAP_S_OF_RATES {
-            let own = f64::from(self.rates[hour]) / HOUR_S;
-            return if own < 0.25 * usual { 0.0 } else { own.min(usual) };
-        }
-        // A few beats an hour fall into one hour or the next: the three around tell whether it runs at all.
-        let around = [(hour + 167) % 168, hour, (hour + 1) % 168];
-        let own = |hour: usize| if self.weeks_seen[hour] > 0 { f64::from(self.rates[hour]) / HOUR_S } else { usual };
-        if around.into_iter().map(own).sum::<f64>() < 0.4 * 3.0 * usual { 0.0 } else { usual }
+        let own = f64::from(self.rates[hour]) / HOUR_S;
+        if own < 0.25 * usual { 0.0 } else { own.min(usual) }
     }
 }

@@ -39,6 +39,7 @@ mod place;
 mod profile;
 mod promise;
 mod quarter;
+mod rests;
 mod stored;
 mod suspicion;
 mod tolerance;

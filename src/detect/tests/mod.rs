@@ -2,6 +2,7 @@
 
 mod agreement;
 mod hostile;
+mod learn;
 mod merge;
 mod recorded;
 mod restart;

@@ -1,0 +1,190 @@
+//! Stored history goes through detection as if it came now, at full speed: what would have been learned is then known.
+//!
+//! ```text
+//! view ─ two hours of every watched series ─► in order of time ─► Worker ─► Judge ─► checkpoint
+//! ```
+//!
+//! Sixty days of 340 series are 120 million samples; one worker takes them in, and the judge closes the buckets on the
+//! same thread in between.
+//!
+//! Always true:
+//! 1. What is learned of samples is what would have been learned of them live, had they come in order of time.
+//! 2. At most [`ROWS_MAX`] samples or so are held at a time: the more there are, the shorter the stretch that is read.
+//!
+//! Deliberately absent: watches that are evaluated, which learn as they go; and telling alerts. What began and ended long ago is counted, and wakes nobody.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::{Calendar, Judge, Kind, Transition, Watch, Worker, Zone, start};
+use crate::model::{Labels, Matcher, SeriesRef, TimeRange};
+use crate::storage::tap::{TapBatch, TapRow};
+use crate::storage::view::{Columns, ReadView, SeriesView, ViewError, stands_for_histogram};
+
+/// Samples that are held at a time, about.
+const ROWS_MAX: usize = 2_000_000;
+/// Samples that are handed over at a time.
+const BATCH_ROWS: usize = 10_000;
+/// The longest and the shortest stretch that is read at a time, in ms.
+const STRETCH_MS_MAX: i64 = 7_200_000;
+const STRETCH_MS_MIN: i64 = 60_000;
+/// Most series of all history.
+const SERIES_COUNT_MAX: usize = 4_000_000;
+
+/// Why history cannot be learned from.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// The stored samples cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// There are too many series. The operator must learn from less.
+    #[error("the rules watch more than {SERIES_COUNT_MAX} series of this history; a later beginning has fewer of them")]
+    TooManySeries,
+}
+
+/// What history taught.
+pub struct Learned {
+    /// The judge, who has learned it.
+    pub judge: Judge,
+    /// Samples that were handed over.
+    pub samples_count: u64,
+    /// Series that they belong to.
+    pub series_count: usize,
+    /// How often each watch would have fired.
+    pub fired_counts: Vec<usize>,
+}
+
+/// Learns from what the view holds in `range`, by this clock and calendar ([`Judge::live_by`]). `progress` is told the event time that was reached, in ms since 1970 UTC,
+/// many times a day of it; it may be shown to people.
+pub fn learn(
+    view: &ReadView,
+    range: TimeRange,
+    watches: Vec<Watch>,
+    lateness_ms: i64,
+    days: (Zone, Calendar),
+    progress: &mut dyn FnMut(i64),
+) -> Result<Learned, LearnError> {
+    let selectors = selectors_of(&watches);
+    let (mut workers, mut judge) = start(watches.clone(), 1, lateness_ms);
+    judge.live_by(days.0, days.1);
+    let worker = workers.remove(0);
+    let fired_counts = vec![0; watches.len()];
+    let mut lesson = Lesson { worker, judge, refs: HashMap::new(), samples_count: 0, fired_counts };
+    let (mut from_ms, mut stretch_ms) = (range.from_ms, STRETCH_MS_MAX);
+    while from_ms <= range.to_ms {
+        let to_ms = from_ms.saturating_add(stretch_ms - 1).min(range.to_ms);
+        let rows_count = lesson.read(view, &selectors, TimeRange { from_ms, to_ms })?;
+        stretch_ms = next_stretch_ms(stretch_ms, rows_count);
+        progress(to_ms);
+        if to_ms == i64::MAX {
+            break;
+        }
+        from_ms = to_ms + 1;
+    }
+    let Lesson { judge, refs, samples_count, fired_counts, .. } = lesson;
+    Ok(Learned { judge, samples_count, series_count: refs.len(), fired_counts })
+}
+
+/// Each selector once: rules often ask for the same series.
+fn selectors_of(watches: &[Watch]) -> Vec<Vec<Matcher>> {
+    let mut selectors: Vec<Vec<Matcher>> = Vec::new();
+    for selector in watches.iter().flat_map(|watch| watch.signal.selectors()) {
+        if !selectors.iter().any(|known| is_same(known, selector)) {
+            selectors.push(selector.to_vec());
+        }
+    }
+    selectors
+}
+
+fn is_same(one: &[Matcher], other: &[Matcher]) -> bool {
+    let told = |matchers: &[Matcher]| matchers.iter().map(ToString::to_string).collect::<Vec<_>>();
+    told(one) == told(other)
+}
+
+/// Half as much after too many rows, twice as much after few.
+fn next_stretch_ms(stretch_ms: i64, rows_count: usize) -> i64 {
+    let next_ms = match rows_count {
+        ROWS_MAX.. => stretch_ms / 2,
+        few if few < ROWS_MAX / 4 => stretch_ms * 2,
+        _ => stretch_ms,
+    };
+    next_ms.clamp(STRETCH_MS_MIN, STRETCH_MS_MAX)
+}
+
+struct Lesson {
+    worker: Worker,
+    judge: Judge,
+    /// What the worker knows each series by.
+    refs: HashMap<Arc<Labels>, SeriesRef>,
+    samples_count: u64,
+    fired_counts: Vec<usize>,
+}
+
+impl Lesson {
+    /// Hands over a stretch of time; says how many samples it had.
+    fn read(&mut self, view: &ReadView, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<usize, LearnError> {
+        let mut found: HashMap<Arc<Labels>, SeriesView> = HashMap::new();
+        for selector in selectors {
+            let series = view.find(selector, range, SERIES_COUNT_MAX)?;
+            found.extend(series.into_iter().map(|one| (one.labels().clone(), one)));
+        }
+        // In order, so that the same history teaches the same.
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let (mut rows, mut columns, mut new) = (Vec::new(), Columns::default(), Vec::new());
+        for (labels, series) in found {
+            columns.clear();
+            series.read(range, &mut columns);
+            if columns.is_empty() {
+                continue;
+            }
+            let series = self.reference(labels, &mut new)?;
+            // The worker is told of floats.
+            let floats = columns.iter().filter(|(_, value)| !stands_for_histogram(*value));
+            rows.extend(floats.map(|(timestamp_ms, value)| TapRow { series, timestamp_ms, value }));
+        }
+        rows.sort_unstable_by_key(|row| (row.timestamp_ms, row.series));
+        self.hand_over(TapBatch { series: new, rows: Vec::new() });
+        for rows in rows.chunks(BATCH_ROWS) {
+            self.hand_over(TapBatch { series: Vec::new(), rows: rows.to_vec() });
+        }
+        self.samples_count += rows.len() as u64;
+        Ok(rows.len())
+    }
+
+    fn reference(
+        &mut self,
+        labels: Arc<Labels>,
+        new: &mut Vec<(SeriesRef, Arc<Labels>)>,
+    ) -> Result<SeriesRef, LearnError> {
+        if let Some(&known) = self.refs.get(&labels) {
+            return Ok(known);
+        }
+        if self.refs.len() >= SERIES_COUNT_MAX {
+            return Err(LearnError::TooManySeries);
+        }
+        let reference = SeriesRef::new(0, 0, self.refs.len() as u32);
+        new.push((reference, labels.clone()));
+        self.refs.insert(labels, reference);
+        Ok(reference)
+    }
+
+    fn hand_over(&mut self, batch: TapBatch) {
+        self.worker.handle(&batch);
+        loop {
+            self.worker.publish();
+            let transitions = self.judge.poll();
+            self.count(&transitions);
+            if self.worker.pending() == 0 {
+                return;
+            }
+        }
+    }
+
+    fn count(&mut self, transitions: &[Transition]) {
+        for transition in transitions.iter().filter(|transition| transition.kind == Kind::Firing) {
+            self.fired_counts[transition.watch] += 1;
+        }
+    }
+}
