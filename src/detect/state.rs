@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use storage_format::detector::{LAYOUT, RECORD_KIND, TEXT_KIND};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 
 use super::absence::{Absence, Awaited};
@@ -48,12 +49,6 @@ pub struct Restored {
     /// Of those, the ones that were firing and will never be said to have resolved.
     pub firing_dropped: usize,
 }
-
-/// The kind of our records, and that of versions which wrote them as JSON texts.
-const RECORD_KIND: u8 = 2;
-const TEXT_KIND: u8 = 1;
-/// Number of the layout of what follows; another one wherever a field of any state comes, goes or changes.
-const LAYOUT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct Summary {
@@ -96,7 +91,7 @@ impl Judge {
             let signal = &self.watches[group.watch].signal;
             let closed_ms = group.closed.map_or(i64::MIN, |closed| signal.end_ms(closed));
             let is_recent = frontier_ms.saturating_sub(closed_ms) < FORGET_AFTER_MS;
-            group.is_firing() || is_recent || awaited.contains_key(index)
+            group.spells().next().is_some() || is_recent || awaited.contains_key(index)
         };
         let groups: Vec<(usize, &Judged)> = self.groups.iter().enumerate().filter(is_kept).collect();
         // Nothing hangs on the salt but that an older file's records do not continue this one's chain.

@@ -17,15 +17,22 @@
 //!
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
-//! | `direction` | – | – | `drop`, `rise`, `both` | which change fires |
+//! | `direction` | – | none, with a `limit` or `full` | `drop`, `rise`, `both`, `absent` | which change fires; `absent`: that the samples of a series cease to come |
 //! | `class` | – | by expression | `orders`, `errors`, `conversion`, `latency` | what kind of thing it is: counts are `orders`, a ratio that is watched for rises `errors`, for drops `conversion`, every other value `latency` |
 //! | `false_alerts_per_series_week` | alerts a week | 0.1 | 0.001 to 100 | how often a series may fire in vain |
 //! | `min_change` | fraction of the expectation | 0 | 0 to 0.9 | smallest change that fires; 0.3 during a group's first two days |
 //! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise must reach as many; of plain values unused |
+//! | `limit` | – | none | `{ above: 2, below: 0.5, for: 1m }` | fires from the first bucket on, learned or not |
+//! | `full` | – | none | `{ at: 1, within: 4h }`, `at: now` of times | fires when the value's slope reaches `at` within that time |
+//! | `price` | money | none | 0 to 10¹² | what one lost event costs |
 //! | `timezone` | – | the setting `detection.timezone` | a name like `Europe/Berlin` | the clock by which days and weeks are learned |
 //!
 //! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a
 //! group is read and has no effect, for nothing is polled. Rules without `anomaly` are refused by this version.
+//!
+//! An alert carries a label `direction` (`drop`, `rise`, `absent`, `limit` or `full`) and, unless the rule has
+//! annotations of these names, the figures behind it: `expected`, `deviation`, `onset`, `detector`, `bounds`, `evidence`,
+//! `lost`, `lost_money`, `confidence`, `detectable_drop`.
 //!
 //! Always true:
 //! 1. A file is taken as a whole or refused with every fault's file, line and column.
@@ -33,6 +40,7 @@
 
 mod duration;
 mod error;
+mod figures;
 mod file;
 mod load;
 mod template;
@@ -106,7 +114,7 @@ impl RuleSet {
         };
         Alert {
             labels: rule.rendered_labels(&facts),
-            annotations: rule.annotations.iter().map(|(name, text)| (name.clone(), text.render(&facts))).collect(),
+            annotations: rule.annotated(transition, &facts),
             starts_at_ms: transition.fired_ms,
             ends_at_ms: (transition.kind == Kind::Resolved).then_some(transition.at_ms),
             generator_url: format!("{external_url}/graph?g0.expr={}&g0.tab=0", percent_encoded(&rule.expr)),
@@ -128,6 +136,16 @@ impl AnomalyRule {
     /// Differs whenever what was learned no longer applies: a threshold may change without two days of learning.
     fn identity(&self) -> String {
         format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, class_of(&self.signal, &self.options))
+    }
+
+    /// The rule's annotations, and what is known of the alert under names that the rule does not use.
+    fn annotated(&self, transition: &Transition, facts: &Facts<'_>) -> Vec<(String, String)> {
+        let render = |(name, text): &(String, Template)| (name.clone(), text.render(facts));
+        let mut annotations: Vec<(String, String)> = self.annotations.iter().map(render).collect();
+        let known = |name: &str| self.annotations.iter().any(|(one, _)| one == name);
+        let figures = figures::of(transition).into_iter().filter(|(name, _)| !known(name));
+        annotations.extend(figures.map(|(name, text)| (name.to_owned(), text)));
+        annotations
     }
 
     fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {

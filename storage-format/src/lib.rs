@@ -12,7 +12,7 @@
 //! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |
 //! | manifest of a snapshot | [`manifest`] |
-//! | detector state | [`frame`], with one JSON text a record |
+//! | detector state | [`frame`], [`detector`] |
 //! | metadata | [`frame`], [`metadata`] |
 //! | pushed groups | [`frame`], [`push_groups`] |
 //!
@@ -30,6 +30,7 @@ mod bytes;
 pub mod chunk;
 pub mod column;
 mod decimal;
+pub mod detector;
 mod entropy;
 pub mod frame;
 pub mod group;

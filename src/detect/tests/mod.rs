@@ -2,9 +2,11 @@
 
 mod agreement;
 mod hostile;
+mod machine;
 mod merge;
 mod recorded;
 mod restart;
+mod seasons;
 mod shop;
 mod signals;
 
