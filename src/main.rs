@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
-use dozor::operate::{self, ImportArgs, RestoreArgs, SnapshotArgs, VerifyArgs};
+use dozor::operate::{
+    self, CheckRulesArgs, ExplainArgs, ImportArgs, PackArgs, RestoreArgs, SnapshotArgs, TestRulesArgs, VerifyArgs,
+};
 use dozor::server::Server;
 use dozor::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,8 +44,30 @@ enum Command {
     Verify(VerifyArgs),
     /// Send history from files or from a Prometheus to a server; exit code 0: all stored, 1: a part refused, 2: not done
     Import(ImportArgs),
+    /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
+    Explain(ExplainArgs),
+    /// Look at files without a server
+    #[command(subcommand)]
+    Check(Check),
+    /// Try files out without a server
+    #[command(subcommand)]
+    Test(Test),
+    /// See the rules that are in the binary, and what to do when one of them wakes somebody
+    Pack(PackArgs),
     /// Print a settings file with every setting, its unit, default and range
     Config,
+}
+
+#[derive(Subcommand)]
+enum Check {
+    /// Look for faults in rule files; exit code 0: none, 1: some, 3: the same rule twice, with --lint-fatal
+    Rules(CheckRulesArgs),
+}
+
+#[derive(Subcommand)]
+enum Test {
+    /// Run unit tests of rules, in promtool's files; exit code 0: all well, 1: something failed
+    Rules(TestRulesArgs),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +81,10 @@ fn main() -> ExitCode {
         Command::Restore(flags) => operate::restore(flags),
         Command::Verify(flags) => Ok(operate::verify(flags)),
         Command::Import(flags) => run(operate::import(flags)),
+        Command::Explain(flags) => run(operate::explain(flags)),
+        Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
+        Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
+        Command::Pack(flags) => operate::pack(&flags),
         Command::Config => {
             print!("{}", config::documented());
             Ok(ExitCode::SUCCESS)
@@ -107,15 +135,19 @@ async fn serve(flags: ServeArgs) -> anyhow::Result<ExitCode> {
     // Asked for before the start, so that a stop during recovery is heard.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let config = Config::load(&flags)?;
     let server = tokio::select! {
         started = Server::start(config) => started?,
         _ = terminate.recv() => return Ok(stopped_early()),
         _ = interrupt.recv() => return Ok(stopped_early()),
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => server.reload_rules(),
+        }
     }
     tracing::info!("stopping");
     tokio::select! {

@@ -42,6 +42,7 @@ pub(super) struct File {
     pub(super) query: Query,
     pub(super) snapshots: Snapshots,
     pub(super) detection: Detection,
+    pub(super) evaluation: Evaluation,
     pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
     rules: Vec<PathBuf>,
@@ -113,6 +114,15 @@ pub(super) struct Detection {
     pub(super) lateness: Option<Scalar>,
     pub(super) timezone: Option<Scalar>,
     pub(super) calendar: Vec<calendar::Entry>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Evaluation {
+    pub(super) interval: Option<Scalar>,
+    pub(super) query_offset: Option<Scalar>,
+    pub(super) outage_tolerance: Option<Scalar>,
+    pub(super) grace_period: Option<Scalar>,
 }
 
 #[derive(Default, Deserialize)]

@@ -21,6 +21,9 @@ pub struct ServeArgs {
     /// Rule file; may be given more than once, and adds to those of the settings file
     #[arg(long, value_name = "FILE")]
     pub rules: Vec<PathBuf>,
+    /// Rules that are in the binary, like shop; may be given more than once, and is short for --rules pack:NAME
+    #[arg(long, value_name = "NAME")]
+    pub pack: Vec<String>,
     /// Where notifications go; may be given more than once, in place of those of the settings file
     #[arg(long, value_name = "URL")]
     pub webhook_url: Vec<String>,
@@ -69,6 +72,7 @@ impl ServeArgs {
         let features = self.enable_feature.iter().flat_map(|names| names.split(','));
         config.features.extend(features.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned));
         config.rules.extend(self.rules.iter().cloned());
+        config.rules.extend(self.pack.iter().map(|name| PathBuf::from(format!("pack:{name}"))));
         self.apply_webhooks(config)
     }
 

@@ -74,6 +74,8 @@ pub struct Config {
     pub snapshots: SnapshotsConfig,
     /// How the stream is watched.
     pub detection: DetectionConfig,
+    /// How rules are evaluated.
+    pub evaluation: EvaluationConfig,
     /// How OpenTelemetry's metrics are translated.
     pub otlp: OtlpConfig,
     /// Lines of StatsD.
@@ -180,12 +182,26 @@ pub struct SnapshotsConfig {
 /// How the stream is watched.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DetectionConfig {
-    /// How late a sample may be and still be judged with its own bucket, in ms of event time.
+    /// How late a sample may be and still be judged with its own bucket, in ms of event time, unless two intervals of its
+    /// series are more.
     pub lateness_ms: i64,
     /// Name of the time zone by which the shop lives; [`time_zone`] knows it.
     pub timezone: String,
     /// Days that are not like others.
     pub calendar: Vec<CalendarSpan>,
+}
+
+/// How rules are evaluated.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EvaluationConfig {
+    /// How often groups are evaluated that do not say it, in ms.
+    pub interval_ms: i64,
+    /// How far back rules look whose group does not say it, in ms.
+    pub query_offset_ms: i64,
+    /// Longest time without this server behind which pending alerts go on, in ms.
+    pub outage_tolerance_ms: i64,
+    /// Least time that pending alerts have to wait behind a restart, in ms.
+    pub grace_period_ms: i64,
 }
 
 /// How OpenTelemetry's metrics are translated.

@@ -9,8 +9,8 @@ use super::units::{
 };
 use super::zone::time_zone;
 use super::{
-    AdminApi, Config, DetectionConfig, HeadConfig, LimitsConfig, OtlpConfig, PushgatewayConfig, QueryConfig,
-    SnapshotsConfig, StatsdConfig, WalSync,
+    AdminApi, Config, DetectionConfig, EvaluationConfig, HeadConfig, LimitsConfig, OtlpConfig, PushgatewayConfig,
+    QueryConfig, SnapshotsConfig, StatsdConfig, WalSync,
 };
 
 /// One setting that is a single value.
@@ -169,6 +169,15 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("detection.timezone", "UTC", None, Zone(detection.timezone <- detection.timezone),
         "Time zone by which the shop's customers live, like Europe/Berlin: seasons follow its clock, and so does the calendar. A rule may name its own."),
 
+    setting!("evaluation.interval", "1m", Some(("100ms", "1d")), Duration(evaluation.interval_ms <- evaluation.interval),
+        "How often groups of rules are evaluated that do not say it, as Prometheus's global evaluation_interval."),
+    setting!("evaluation.query_offset", "0", Some(("0", "1d")), Duration(evaluation.query_offset_ms <- evaluation.query_offset),
+        "How far back rules look whose group does not say it, for samples that come late, as Prometheus's rule_query_offset."),
+    setting!("evaluation.outage_tolerance", "1h", Some(("0", "1y")), Duration(evaluation.outage_tolerance_ms <- evaluation.outage_tolerance),
+        "Longest time without this server behind which pending alerts go on, as --rules.alert.for-outage-tolerance."),
+    setting!("evaluation.grace_period", "10m", Some(("0", "1d")), Duration(evaluation.grace_period_ms <- evaluation.grace_period),
+        "Least time that pending alerts whose `for` is as long have to wait behind a restart, as --rules.alert.for-grace-period."),
+
     setting!("otlp.promote_resource_attributes", PROMOTED_ATTRIBUTES, None, Names(otlp.promote_resource_attributes <- otlp.promote_resource_attributes),
         "Attributes of OpenTelemetry's resources that become labels of every series; all of them are in target_info too. Names with commas between."),
     setting!("otlp.scope_labels", "off", None, Switch(otlp.scope_labels <- otlp.scope_labels),
@@ -195,8 +204,10 @@ const LISTS: &str = "\
 #   - { keep: 90d }
 
 # rules: list of files. Default: none.
-# Rule files in Prometheus's format, with `anomaly:` blocks.
+# Rule files in Prometheus's format, and with `anomaly:` blocks. They are read again at SIGHUP and POST /-/reload.
+# `pack:` names rules that are in the binary: `dozor pack list`.
 # rules:
+#   - pack:shop
 #   - rules/shop.yml
 rules: []
 
@@ -244,6 +255,7 @@ pub(super) fn defaults() -> Config {
         query: QueryConfig::default(),
         snapshots: SnapshotsConfig::default(),
         detection: DetectionConfig::default(),
+        evaluation: EvaluationConfig::default(),
         otlp: OtlpConfig::default(),
         statsd: StatsdConfig::default(),
         rules: Vec::new(),

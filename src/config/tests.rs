@@ -265,6 +265,8 @@ fn flags_win_over_the_file() {
         "b.yml",
         "--rules",
         "c.yml",
+        "--pack",
+        "shop",
         "--webhook-url",
         "http://flag",
         "--webhook-secret-file",
@@ -274,7 +276,7 @@ fn flags_win_over_the_file() {
     assert_eq!(config.listen, "127.0.0.1:2");
     assert_eq!(config.retention_ms, 86_400_000);
     assert_eq!(config.wal_sync, WalSync::Interval { interval_ms: 250 });
-    assert_eq!(config.rules, [PathBuf::from("a.yml"), PathBuf::from("b.yml"), PathBuf::from("c.yml")]);
+    assert_eq!(config.rules, ["a.yml", "b.yml", "c.yml", "pack:shop"].map(PathBuf::from));
     let expected =
         WebhookConfig { name: "webhook-1".into(), url: "http://flag".into(), secret_file: Some("key".into()) };
     assert_eq!(config.webhooks, [expected]);

@@ -106,13 +106,18 @@ fn signal(formula: Formula, mut operands: Vec<Operand>, grouping: Grouping) -> R
         count: formula.count(&operands, unit),
         observed_operands: formula.observed_operands(&operands),
         formula,
-        window_buckets: operands.iter().map(|operand| operand.window_buckets).max().unwrap_or(1),
+        window_buckets: flows(&operands).map(|operand| operand.window_buckets).max().unwrap_or(1),
         operands,
         grouping,
         bucket_ms,
         tells_beats: false,
         selectors: Vec::new(),
     })
+}
+
+/// The operands of which several buckets are added up; the windows of others are kept where their series are.
+fn flows(operands: &[Operand]) -> impl Iterator<Item = &Operand> {
+    operands.iter().filter(|operand| matches!(operand.rolled, Rolled::Flow { .. }))
 }
 
 /// The longest bucket of which all ranges are multiples, but for rounding.
@@ -220,6 +225,10 @@ impl Compiler {
         let Some(grouping) = without_bound(grouping) else {
             return refuse("the sum drops the label `le`, so the histograms are native ones");
         };
+        let says_so = |one: &Matcher| one.name() == METRIC_NAME && one.value().ends_with("_bucket");
+        if matches!(grouping, Grouping::Without(_)) && !operand.matchers.iter().any(says_so) {
+            return refuse("its metric is not called x_bucket, so the histograms may be native ones");
+        }
         let operand = Operand { is_histogram: true, ..operand };
         Ok(Formula::Quantile(*quantile, self.add(operand, grouping)?))
     }

@@ -147,7 +147,7 @@ impl Group {
 
     /// Whether a series whose newest sample is this one would leave with the next bucket.
     pub(crate) fn is_past(&self, signal: &Signal, timestamp_ms: i64) -> bool {
-        self.closed_before > i64::MIN && is_silent_at(signal.end_ms(self.closed_before), timestamp_ms)
+        self.closed_before > i64::MIN && signal.end_ms(self.closed_before) > timestamp_ms.saturating_add(LOOKBACK_MS)
     }
 
     /// A member begins anew before its leaving was told.
@@ -325,7 +325,7 @@ impl Group {
         let lanes = self.lanes.iter().zip(open.sums);
         let sum = |(&(operand, bound), (amount, count)): (&(u16, f64), (f64, u32))| {
             let fold = signal.operands[usize::from(operand)].fold;
-            Sum { operand, bound, fold, amount, count: f64::from(count) }
+            Sum { operand, bound, fold, amount, count }
         };
         partial.sums = Sums::of(lanes.map(sum).collect());
         self.next += 1;
@@ -342,7 +342,7 @@ fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bo
     let counts = one.counts_from_ms <= start_ms;
     let is_gone = match one.ended_ms {
         Some(ended_ms) => end_ms > ended_ms,
-        None => is_silent_at(end_ms, one.last_ms),
+        None => end_ms > one.last_ms.saturating_add(one.silence_ms()),
     };
     if is_gone {
         if counts || counted_before {
@@ -361,11 +361,6 @@ fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bo
         partial.live_volume += volume;
     }
     true
-}
-
-/// Whether a series with this last sample is gone in a bucket that ends then.
-fn is_silent_at(end_ms: i64, last_ms: i64) -> bool {
-    end_ms > last_ms.saturating_add(LOOKBACK_MS)
 }
 
 /// The part of a counter's increment that falls into a bucket, spread evenly over the stretch.

@@ -21,18 +21,33 @@ use crate::query::bucket_quantile;
 
 /// What the series of one lane come to in one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "SavedSum", into = "SavedSum")]
 pub(crate) struct Sum {
-    /// Which part of the expression the series feed.
-    pub operand: u16,
-    /// Upper bound of a histogram's bucket, 0 for other series; kept as bits, for JSON has no infinity.
-    #[serde(with = "bits")]
+    /// Upper bound of a histogram's bucket, 0 for other series.
     pub bound: f64,
-    /// How they are put together.
-    pub fold: Fold,
     /// What they come to.
     pub amount: f64,
     /// How many of them reported beyond the end of the bucket.
-    pub count: f64,
+    pub count: u32,
+    /// Which part of the expression the series feed.
+    pub operand: u16,
+    /// How they are put together.
+    pub fold: Fold,
+}
+
+/// Operand, fold, count, amount, and the bound as bits, for JSON has no infinity.
+type SavedSum = (u16, Fold, u32, f64, u64);
+
+impl From<Sum> for SavedSum {
+    fn from(sum: Sum) -> SavedSum {
+        (sum.operand, sum.fold, sum.count, sum.amount, sum.bound.to_bits())
+    }
+}
+
+impl From<SavedSum> for Sum {
+    fn from((operand, fold, count, amount, bound): SavedSum) -> Sum {
+        Sum { bound: f64::from_bits(bound), amount, count, operand, fold }
+    }
 }
 
 /// All sums of one bucket, sorted by operand and bound, each lane once.
@@ -65,7 +80,7 @@ impl Sums {
     /// The value that a query said: one series' last.
     pub(crate) fn of_value(value: f64) -> Sums {
         let is_number = value.abs() <= VALUE_MAX;
-        let (amount, count) = if is_number { (value, 1.0) } else { (0.0, 0.0) };
+        let (amount, count) = if is_number { (value, 1) } else { (0.0, 0) };
         Sums(vec![Sum { operand: 0, bound: 0.0, fold: Fold::Sum, amount, count }])
     }
 
@@ -151,7 +166,7 @@ impl Signal {
     }
 
     fn value_of(&self, span: Span<'_>) -> Option<f64> {
-        let is_fed = span.buckets.iter().any(|sums| sums.0.iter().any(|sum| sum.count > 0.0));
+        let is_fed = span.buckets.iter().any(|sums| sums.0.iter().any(|sum| sum.count > 0));
         let value = self.formula.value(&|index| self.operand_value(index, span), &|quantile, index| {
             Some(quantile_of(quantile, index, self.recent(index, span)))
         });
@@ -162,7 +177,7 @@ impl Signal {
     fn operand_value(&self, index: usize, span: Span<'_>) -> Option<f64> {
         let operand = &self.operands[index];
         let newest = span.buckets.last().and_then(|sums| sums.total(index));
-        let present = newest.filter(|sum| sum.count > 0.0);
+        let present = newest.filter(|sum| sum.count > 0);
         let amount = match operand.rolled {
             Rolled::Flow { per_second } => {
                 let recent = self.recent(index, span);
@@ -178,8 +193,8 @@ impl Signal {
         };
         match operand.fold {
             Fold::Sum | Fold::Min | Fold::Max => Some(amount),
-            Fold::Avg => present.map(|sum| amount / sum.count),
-            Fold::Count => present.map(|sum| sum.count),
+            Fold::Avg => present.map(|sum| amount / f64::from(sum.count)),
+            Fold::Count => present.map(|sum| f64::from(sum.count)),
         }
     }
 
@@ -219,7 +234,7 @@ fn added<'a>(parts: impl IntoIterator<Item = &'a [Sum]>) -> Vec<Sum> {
 impl Sum {
     fn take_in(&mut self, other: &Sum) {
         let is_level = matches!(self.fold, Fold::Min | Fold::Max);
-        self.amount = match (is_level && self.count == 0.0, is_level && other.count == 0.0) {
+        self.amount = match (is_level && self.count == 0, is_level && other.count == 0) {
             (true, _) => other.amount,
             (_, true) => self.amount,
             _ => self.fold.put_together(self.amount, other.amount),
@@ -230,18 +245,4 @@ impl Sum {
 
 fn in_order(a: &Sum, b: &Sum) -> std::cmp::Ordering {
     a.operand.cmp(&b.operand).then(a.bound.total_cmp(&b.bound))
-}
-
-/// A number as its bits.
-mod bits {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        value.to_bits().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        u64::deserialize(deserializer).map(f64::from_bits)
-    }
 }

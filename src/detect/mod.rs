@@ -25,14 +25,20 @@
 //! than 2.2 of its intervals and 5 s. One that was silent for five minutes, or ended with a staleness marker, has left:
 //! between what was expected with it and without it all is well, until the level has followed. A node whose clock is
 //! wrong does not move the time of the others; the groups of one that is behind by more than the lateness are judged
-//! that much later, up to five minutes, beyond which it does not count.
+//! that much later, up to five minutes, beyond which it does not count. Of a series whose samples come every 20 s or more
+//! seldom the lateness is two of its intervals; one that reports more seldom than every five minutes, up to every ten,
+//! counts from the third sample on.
 //!
 //! A group whose last series went while it fired keeps firing, also across restarts: that nobody reports is no recovery.
 //! It ends when its series come back and are well, or when its rule is changed or removed. It takes one of the watch's
 //! [`GROUPS_COUNT_MAX`] places, as every group that was ever seen does until the process ends.
 //!
-//! What is judged, bucket by bucket: of sums, the increments in the bucket (not the overlapping window); of quantiles,
-//! the quantile of the bucket's own observations; of plain selectors, the last value. The `value` of a transition is
+//! Which expressions are fed, and where they say something else than a query, is told in `signal.rs`; what cannot be fed is
+//! evaluated every 15 s by whoever runs the workers, and its values are handed to the judge ([`Source::Evaluated`]).
+//!
+//! What is judged, bucket by bucket: of sums of rates, the increments in the bucket (not the overlapping window); of
+//! fractions of such, the increments above among those below; of quantiles and means, those of the bucket's own
+//! observations; of everything else, the value at the bucket's end. The `value` of a transition is
 //! the windowed one, as the expression says it.
 //!
 //! | what decides | from | says |
@@ -113,7 +119,8 @@ pub struct Watch {
     pub zone: Option<Arc<Zone>>,
 }
 
-/// How far behind the newest sample another may arrive and still count, in ms of event time.
+/// How far behind the newest sample another may arrive and still count, in ms of event time, unless two intervals of its
+/// series are more.
 pub const LATENESS_MS_DEFAULT: i64 = 30_000;
 /// Most groups that one watch may have, those without series included; further ones are counted in [`Metrics`] and not
 /// watched.
@@ -121,7 +128,8 @@ pub const GROUPS_COUNT_MAX: usize = 10_000;
 
 /// Makes one worker for each shard and the judge who merges what they say.
 ///
-/// `lateness_ms` is how far behind the newest sample another may arrive and still count.
+/// `lateness_ms` is how far behind the newest sample another may arrive and still count; of a series whose interval is
+/// longer than half of that, two intervals.
 pub fn start(watches: Vec<Watch>, worker_count: usize, lateness_ms: i64) -> (Vec<Worker>, Judge) {
     assert!(worker_count > 0, "detection needs a worker");
     let watches: Arc<[Watch]> = watches.into();

@@ -13,10 +13,12 @@ use std::sync::Arc;
 use super::window::Window;
 use crate::model::{Labels, is_stale};
 
-/// Silence after which a series is gone, in ms: PromQL's lookback.
+/// Silence after which a series is gone, in ms, unless it is a slow one: PromQL's lookback.
 pub(crate) const LOOKBACK_MS: i64 = 300_000;
 /// The interval that is assumed between the first two samples.
 const INTERVAL_MS_ASSUMED: i64 = 60_000;
+/// Longest distance of samples that is taken for an interval, in ms. Beyond the lookback it has to come twice.
+const INTERVAL_MS_MAX: i64 = 600_000;
 /// A gap this many intervals long, and so much more, still is none: one missed scrape is bridged.
 const GAP_INTERVALS: f64 = 2.2;
 const GAP_SLACK_MS: i64 = 5_000;
@@ -67,6 +69,8 @@ pub(crate) struct Series {
     pub ended_ms: Option<i64>,
     /// Usual distance of samples; 0 when not known.
     pub interval_ms: i64,
+    /// The silence that was taken for its end last.
+    pause_ms: i64,
     /// By how much more than the lateness its samples come late, of late; at most [`LOOKBACK_MS`].
     pub lag_ms: i64,
     /// Usual increment a second.
@@ -149,6 +153,7 @@ impl Series {
             counted_volume: 0.0,
             ended_ms: None,
             interval_ms: 0,
+            pause_ms: 0,
             lag_ms: 0,
             volume: 0.0,
             volume_weight: 0.0,
@@ -186,7 +191,7 @@ impl Series {
     fn step(&self, stretch: Stretch) -> Step {
         if self.last_ms == i64::MIN
             || self.ended_ms.is_some()
-            || stretch.to_ms.saturating_sub(stretch.from_ms) > LOOKBACK_MS
+            || stretch.to_ms.saturating_sub(stretch.from_ms) > self.silence_ms()
         {
             Step::Begins
         } else if stretch.to_ms - stretch.from_ms > self.gap_ms_max() {
@@ -207,7 +212,12 @@ impl Series {
     fn begin(&mut self, step: Step, timestamp_ms: i64, lateness_ms: i64) {
         if step == Step::Begins {
             self.counted_until_ms = i64::MIN;
-            (self.volume, self.volume_weight, self.interval_ms) = (0.0, 0.0, 0);
+            (self.volume, self.volume_weight) = (0.0, 0.0);
+            let pause_ms = timestamp_ms.saturating_sub(self.last_ms);
+            let is_slow =
+                pause_ms <= INTERVAL_MS_MAX && pause_ms.abs_diff(self.pause_ms) <= pause_ms.unsigned_abs() / 10;
+            self.interval_ms = if is_slow && self.ended_ms.is_none() { pause_ms } else { 0 };
+            self.pause_ms = pause_ms;
         } else {
             if self.last_ms > self.counts_from_ms {
                 self.counted_until_ms = self.last_ms;
@@ -247,6 +257,7 @@ impl Series {
     /// Its newest sample came when the newest event time seen was `seen_ms`. A clock that is behind stays behind, so what
     /// comes next is waited for accordingly; of one delay little is left after some samples.
     pub(crate) fn arrived(&mut self, seen_ms: i64, lateness_ms: i64) {
+        let lateness_ms = self.lateness_ms(lateness_ms);
         let behind_ms = seen_ms.saturating_sub(self.last_ms).saturating_sub(lateness_ms).clamp(0, LOOKBACK_MS);
         self.lag_ms = behind_ms.max(self.lag_ms - (self.lag_ms - behind_ms + 3) / 4);
     }
@@ -259,11 +270,22 @@ impl Series {
     /// The longest gap that is bridged, in ms.
     fn gap_ms_max(&self) -> i64 {
         let interval_ms = if self.interval_ms == 0 { INTERVAL_MS_ASSUMED } else { self.interval_ms };
-        ((interval_ms as f64 * GAP_INTERVALS) as i64 + GAP_SLACK_MS).min(LOOKBACK_MS)
+        (interval_ms.min(INTERVAL_MS_MAX) as f64 * GAP_INTERVALS) as i64 + GAP_SLACK_MS
+    }
+
+    /// The silence after which it is gone, in ms.
+    pub(crate) fn silence_ms(&self) -> i64 {
+        LOOKBACK_MS.max(self.gap_ms_max())
+    }
+
+    /// How late its samples may come: `least_ms`, or two of its intervals.
+    fn lateness_ms(&self, least_ms: i64) -> i64 {
+        least_ms.max(2 * self.interval_ms.min(INTERVAL_MS_MAX))
     }
 
     /// Whether its next sample can no longer arrive in time, `seen_ms` being the newest event time seen.
     pub(crate) fn is_overdue(&self, seen_ms: i64, lateness_ms: i64) -> bool {
-        seen_ms > self.last_ms.saturating_add(self.gap_ms_max()).saturating_add(lateness_ms + self.lag_ms)
+        let wait_ms = self.gap_ms_max() + self.lateness_ms(lateness_ms) + self.lag_ms;
+        seen_ms > self.last_ms.saturating_add(wait_ms)
     }
 }

@@ -24,7 +24,8 @@
 //!    gap is not known to have been counted then, and nothing stands for it.
 //! 3. A sample that is older than its series' newest is not looked at again.
 //! 4. Of a fraction of counters the side above counts as zero while it has no series, so that the first error is one.
-//! 5. A range that is no multiple of its bucket's length is as much shorter as rounding makes it: less than a
+//! 5. When a counter started is seen by its falling, not by a start time that its sender tells.
+//! 6. A range that is no multiple of its bucket's length is as much shorter as rounding makes it: less than a
 //!    millisecond a bucket.
 //!
 //! Always true: a window is a whole number of buckets, and a bucket lasts 5 to 15 s (a range below 20 s has fewer than
@@ -57,7 +58,7 @@ pub struct Signal {
     pub(super) grouping: Grouping,
     /// Length of a bucket, in ms of event time.
     pub(crate) bucket_ms: i64,
-    /// Buckets of the longest range in brackets; 1 where there is none.
+    /// Buckets that a value is made of: those of the longest range of a `rate` or `increase`; 1 where there is none.
     pub(crate) window_buckets: usize,
     /// Whether each sample is told by itself, and nothing is judged bucket by bucket.
     pub(super) tells_beats: bool,

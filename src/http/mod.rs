@@ -58,6 +58,7 @@ mod remote_read;
 mod reply;
 mod request;
 mod routes;
+mod rule_filter;
 mod scraping;
 mod settings;
 mod socket;
@@ -75,7 +76,7 @@ use crate::config::Config;
 use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::Alert;
 use crate::query::Engine;
-use crate::rules::RuleSet;
+use crate::rules::{Reloaded, RuleErrors, RulesReport};
 use crate::storage::MetDamage;
 use crate::storage::view::ReadView;
 use crate::storage::{Snapshots, Storage};
@@ -111,8 +112,10 @@ pub struct Services {
     pub registry: Arc<Registry>,
     /// Turned off when the server stops: `/-/ready`, queries and writes are then answered 503.
     pub ready: Arc<AtomicBool>,
-    /// What is watched.
-    pub rules: Arc<RuleSet>,
+    /// Gives the rules in force and how they are. Must return at once.
+    pub rules: Arc<dyn Fn() -> RulesReport + Send + Sync>,
+    /// Reads the rules again and puts them in force, or says what is wrong with them. May take its time.
+    pub reload: Arc<dyn Fn() -> Result<Reloaded, RuleErrors> + Send + Sync>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
     /// Gives the places on disk that could not be read. Must return at once.

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use super::Recovery;
 use super::call::Call;
 use super::json::{JsonText, success};
-use super::reply::{self, ApiError, Reply, json, text};
+use super::reply::{self, ApiError, ErrorKind, Reply, json, text};
 use super::routes::ROUTES;
 use crate::storage::MetDamage;
 use crate::telemetry::Registry;
@@ -46,6 +46,16 @@ pub(super) async fn ready(call: Call) -> Result<Reply, ApiError> {
     } else {
         Ok(text(StatusCode::SERVICE_UNAVAILABLE, "dozor is stopping."))
     }
+}
+
+/// `/runbooks/{name}`: what the annotation `runbook` of a pack's alert links to.
+pub(super) async fn runbook(call: Call) -> Result<Reply, ApiError> {
+    let name = &call.captured;
+    let found = crate::rules::runbook(name).map(|markdown| text(StatusCode::OK, markdown.to_owned()));
+    found.ok_or_else(|| {
+        let what = format!("no alert of a rule pack is called {name}");
+        ApiError::new(ErrorKind::NotFound, what).hint("dozor pack list tells them")
+    })
 }
 
 /// `/metrics`

@@ -30,6 +30,8 @@ fn flags_of(config: &Config, admin_api: bool, queries_max: usize) -> Vec<(&'stat
         ("query.max-concurrency", queries_max.to_string()),
         ("query.max-samples", config.query.samples_max.to_string()),
         ("query.timeout", duration_text(config.query.timeout_ms)),
+        ("rules.alert.for-grace-period", duration_text(config.evaluation.grace_period_ms)),
+        ("rules.alert.for-outage-tolerance", duration_text(config.evaluation.outage_tolerance_ms)),
         ("storage.tsdb.path", config.data_dir.to_string_lossy().into_owned()),
         ("storage.tsdb.retention.size", format!("{}B", config.retention_bytes)),
         ("storage.tsdb.retention.time", duration_text(config.retention_ms)),

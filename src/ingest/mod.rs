@@ -39,6 +39,7 @@ mod histogram;
 mod influx;
 mod json_lines;
 mod limits;
+mod made;
 mod metadata;
 mod metadata_file;
 mod otlp;
@@ -65,6 +66,7 @@ pub use fuzzing::{Protocol, Reading, inflate, otlp_of_json, read_push, restored}
 pub use influx::{InfluxPrecision, InfluxWrite};
 pub use json_lines::{JsonLine, JsonLineError, append_left_out, append_line};
 pub use limits::IngestLimits;
+pub use made::{MadeSample, MadeValue};
 pub use metadata::{Metadata, MetricKind, MetricMeta};
 pub use metadata_file::RestoredMetadata;
 pub use otlp::{OtlpAnswer, OtlpEncoding, OtlpOptions};

@@ -20,7 +20,7 @@ pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
 };
 pub use matcher::{MatchOp, Matcher, MatcherError};
-pub use pattern::compile_pattern;
+pub use pattern::{compile_pattern, compile_pattern_anywhere};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SeriesRef, TimeRange, is_stale, stale_nan};
 pub(crate) use sum::Sum;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Subcommand;
 
+use super::asking::url_of;
 use super::bar::Bar;
-use super::snapshot::url_of;
 use crate::clock::Clock;
 use crate::config::{Config, ServeArgs, parse_duration_ms};
 use crate::disk::RealDisk;

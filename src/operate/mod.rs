@@ -1,4 +1,5 @@
-//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`.
+//! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
+//! `dozor explain`, `dozor check rules`, `dozor test rules`, `dozor pack`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -10,9 +11,13 @@
 //!
 //! What a script needs goes to standard output, what a person wants to know besides to standard error.
 
+mod asking;
 mod bar;
+mod explain;
 mod import;
+mod pack;
 mod restore;
+mod rules;
 mod snapshot;
 mod verify;
 
@@ -24,8 +29,11 @@ use crate::config::{Config, ServeArgs};
 use crate::disk::{FolderLock, RealDisk};
 use crate::storage::snapshots_folder;
 
+pub use explain::{ExplainArgs, explain};
 pub use import::{ImportArgs, import};
+pub use pack::{PackArgs, pack};
 pub use restore::{RestoreArgs, restore};
+pub use rules::{CheckArgs as CheckRulesArgs, TestArgs as TestRulesArgs, check as check_rules, test as test_rules};
 pub use snapshot::{SnapshotArgs, snapshot};
 pub use verify::{VerifyArgs, verify};
 

@@ -4,17 +4,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use reqwest::header::CONTENT_TYPE;
 
+use super::asking::{self, url_of};
 use super::{Place, bytes, check_data_dir, lock};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::disk::RealDisk;
 use crate::server::BESIDE_THE_DATABASE;
 use crate::storage::{remove_incomplete, snapshot_at_rest, snapshots_folder};
 
 const PATH: &str = "/api/v1/admin/tsdb/snapshot";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the server: it reads every file once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
@@ -60,30 +58,9 @@ pub async fn snapshot(flags: SnapshotArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where the server of these settings is reached from this machine.
-pub(super) fn url_of(config: &Config) -> String {
-    if !config.external_url.is_empty() {
-        return config.external_url.clone();
-    }
-    // A server that listens everywhere listens here too.
-    let address = config.listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
-    format!("http://{address}")
-}
-
 /// Asks a server for a snapshot; returns its name.
 async fn ask(url: &str) -> anyhow::Result<String> {
-    // Somebody else's earlier choice stands.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).no_proxy();
-    if url.starts_with("http://") {
-        // Without TLS no certificates are needed, and a machine may have none.
-        builder = builder.tls_certs_only([]);
-    }
-    let address = format!("{}{PATH}", url.trim_end_matches('/'));
-    let request = builder.build()?.post(&address).header(CONTENT_TYPE, "application/json");
-    let response = request.send().await.with_context(|| format!("cannot ask the server at {url}"))?;
-    let status = response.status();
-    let body = response.bytes().await.with_context(|| format!("cannot read the answer of {url}"))?;
+    let (status, body) = asking::post(url, PATH, ANSWER_TIMEOUT).await?;
     name_in(&body).map_err(|what| anyhow::anyhow!("the server at {url} took no snapshot: {status}: {what}"))
 }
 

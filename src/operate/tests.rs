@@ -1,4 +1,6 @@
-use super::snapshot::{name_in, url_of};
+use super::asking::url_of;
+use super::pack::{Wanted, text_of};
+use super::snapshot::name_in;
 use super::*;
 
 #[test]
@@ -29,4 +31,22 @@ fn snapshot_is_given_by_name_or_by_folder() {
     let given = inside.to_str().expect("text");
     assert_eq!(snapshot_folder(given, Path::new("/nowhere")).expect("it is there"), inside);
     assert!(snapshot_folder("20200101T000000Z-00000000", data.path()).is_err());
+}
+
+#[test]
+fn list_names_every_alert_whose_runbook_can_be_printed() {
+    let list = text_of(&Wanted::List).expect("there is a list");
+    let alerts: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    assert!(alerts.contains(&"OrdersDropped"), "{list}");
+    for alert in alerts {
+        let text = text_of(&Wanted::Runbook { alert: alert.to_owned() }).expect("it has a runbook");
+        assert!(text.starts_with(&format!("## {alert}\n")), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said_with_the_way_to_what_is() {
+    let of = |wanted| text_of(&wanted).expect_err("it is not there").to_string();
+    assert!(of(Wanted::Print { pack: "bank".to_owned(), readme: false }).contains("dozor pack list"));
+    assert!(of(Wanted::Runbook { alert: "OrdersD".to_owned() }).contains("dozor pack list"));
 }

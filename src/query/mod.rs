@@ -48,7 +48,7 @@
 //!
 //! Where the rest is: `windows`, `operators`, `aggregations` and `functions` are what plans are made of; `leaf.rs` instant
 //! selectors; `repeated` what is evaluated once for several places; `table.rs` and `column.rs` what all of them pass on;
-//! `remarks.rs` and `notes.rs` what is said of the data; `budget.rs` what a query may use; `cache` answers that cannot
+//! `notation.rs` reads series as unit tests write them; `remarks.rs` and `notes.rs` what is said of the data; `budget.rs` what a query may use; `cache` answers that cannot
 //! change any more, and plans; `syntax` the language itself, text to tree and back, with the places and words of its
 //! errors.
 
@@ -63,6 +63,7 @@ mod float;
 mod functions;
 mod leaf;
 mod lower;
+mod notation;
 mod notes;
 mod operators;
 mod plan;
@@ -80,6 +81,7 @@ pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers
 pub use error::QueryError;
 pub use float::{format_float, format_plain};
 pub use functions::bucket_quantile;
+pub use notation::{NotationError, VALUES_COUNT_MAX, WrittenValue, parse_number, parse_series, parse_values};
 pub use plan::Plan;
 pub(crate) use plan::{Function, Group, Grouping, Matching, Node, Range, RangeInput, Rollup, Selector, Shift};
 pub(crate) use syntax::{Aggregator, Edges, Operator};

@@ -1,7 +1,7 @@
 //! Durations as Prometheus writes them: `1h30m`, `90s`, `500ms`, `0`.
 
-/// Longest duration: a year of 365 days.
-const DURATION_MS_MAX: i64 = 31_536_000_000;
+/// Longest duration: what Prometheus can count in ns, some 292 years.
+const DURATION_MS_MAX: i64 = i64::MAX / 1_000_000;
 /// Units from the longest to the shortest, in ms. They must stand in this order, each at most once.
 const UNITS: [(&str, i64); 7] = [
     ("y", 31_536_000_000),
@@ -14,7 +14,7 @@ const UNITS: [(&str, i64); 7] = [
 ];
 
 /// The duration in ms, or what is wrong with it.
-pub(super) fn parse(text: &str) -> Result<i64, String> {
+pub fn parse(text: &str) -> Result<i64, String> {
     let refuse = || format!("{text:?} is no duration; write for instance 30s, 5m or 1h30m");
     if text == "0" {
         return Ok(0);
@@ -34,5 +34,5 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
         total_ms = count.checked_mul(UNITS[unit].1).and_then(|part| total_ms.checked_add(part)).ok_or_else(refuse)?;
         (next_unit, rest) = (unit + 1, &rest[letters..]);
     }
-    if total_ms > DURATION_MS_MAX { Err(format!("{text:?} is longer than a year")) } else { Ok(total_ms) }
+    if total_ms > DURATION_MS_MAX { Err(format!("{text:?} is longer than 292 years")) } else { Ok(total_ms) }
 }

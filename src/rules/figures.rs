@@ -8,23 +8,38 @@ use jiff::Timestamp;
 
 use crate::detect::{Explanation, Transition};
 
+/// When the change seems to have begun; empty for a time that no calendar has.
+pub(super) fn onset(transition: &Transition) -> String {
+    Timestamp::from_millisecond(transition.onset_ms).map(|onset| onset.to_string()).unwrap_or_default()
+}
+
+/// How far the value is from what was expected, as a fraction of that.
+pub(super) fn deviation(transition: &Transition) -> Option<f64> {
+    let deviation = transition.value / transition.expected - 1.0;
+    (deviation.is_finite()).then_some(deviation)
+}
+
+/// Events that were lost, or of a rise came too many.
+pub(super) fn lost(transition: &Transition) -> Option<f64> {
+    transition.explanation.as_ref()?.lost_events
+}
+
 /// Names and texts, those that are known.
 pub(super) fn of(transition: &Transition) -> Vec<(&'static str, String)> {
     let explanation = transition.explanation.as_deref();
-    let known = |expected: &f64| !expected.is_nan();
-    let expected = Some(transition.expected).filter(known);
-    let deviation = expected.filter(|expected| *expected != 0.0).map(|expected| transition.value / expected - 1.0);
+    let expected = Some(transition.expected).filter(|expected| !expected.is_nan());
+    let onset = Some(onset(transition)).filter(|onset| !onset.is_empty());
     let figures = [
         ("expected", expected.map(number)),
-        ("deviation", deviation.filter(known).map(percent)),
-        ("onset", Timestamp::from_millisecond(transition.onset_ms).ok().map(|onset| onset.to_string())),
+        ("deviation", deviation(transition).map(percent)),
+        ("onset", onset),
         ("detector", explanation.map(|explanation| explanation.detector.name().to_owned())),
         (
             "bounds",
             explanation.and_then(|one| one.bounds).map(|[low, high]| format!("{} to {}", number(low), number(high))),
         ),
         ("evidence", explanation.and_then(evidence)),
-        ("lost", explanation.and_then(|one| one.lost_events).map(|events| format!("{events:.0}"))),
+        ("lost", lost(transition).map(|events| format!("{events:.0}"))),
         ("lost_money", explanation.and_then(|one| one.lost_money).map(|money| format!("{money:.2}"))),
         ("confidence", explanation.and_then(Explanation::confidence)),
         ("detectable_drop", explanation.and_then(|one| one.detectable_drop).map(|drop| percent(-drop))),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
 use crate::detect::SignalClass;
@@ -12,7 +12,7 @@ use crate::detect::SignalClass;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub groups: Vec<Group>,
 }
 
@@ -25,10 +25,10 @@ pub(super) struct Group {
     #[serde(default)]
     pub query_offset: Option<Spanned<String>>,
     #[serde(default)]
-    pub limit: Option<Spanned<u64>>,
-    #[serde(default)]
+    pub limit: Option<i64>,
+    #[serde(default, deserialize_with = "or_empty")]
     pub labels: BTreeMap<String, Spanned<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub rules: Vec<Spanned<Rule>>,
 }
 
@@ -41,11 +41,16 @@ pub(super) struct Rule {
     #[serde(rename = "for")]
     pub hold: Option<Spanned<String>>,
     pub keep_firing_for: Option<Spanned<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub labels: BTreeMap<String, Spanned<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub annotations: BTreeMap<String, Spanned<String>>,
     pub anomaly: Option<Anomaly>,
+}
+
+/// A key without a value says the same as no key.
+fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[derive(Debug, Deserialize)]

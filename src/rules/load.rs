@@ -1,6 +1,7 @@
 //! Reads rule files into rules, or into everything that is wrong with them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{Anomaly, At, File, Full, Group, Limit, Rule, Way};
-use super::template::{self, Template};
+use super::group::{self, RuleGroup};
+use super::pack::Pack;
 use super::{AnomalyRule, RuleError, RuleErrors, RuleSet, duration};
 use crate::detect::{
     AbsenceOptions, Ceiling, Directions, FullOptions, LimitOptions, ModelOptions, Signal, SignalClass, Zone,
@@ -20,20 +22,49 @@ const FILE_BYTES_MAX: usize = 4 << 20;
 /// Most rules of all files together.
 const RULES_COUNT_MAX: usize = 10_000;
 
-/// Reads all files. Fails with every fault of every file; then none of them is in force.
+/// Reads all files; `pack:shop` among the paths stands for those of a pack. Fails with every fault of every file; then none
+/// of them is in force.
 pub fn load(disk: &dyn Disk, paths: &[PathBuf]) -> Result<RuleSet, RuleErrors> {
-    let mut rules = Vec::new();
+    let mut set = RuleSet::default();
     let mut errors = Vec::new();
     for path in paths {
-        match text_of(disk, path) {
-            Ok(text) => Reader { file: path, text: &text, errors: &mut errors }.read(&mut rules),
+        match texts_of(disk, path) {
+            Ok(texts) => {
+                for (file, text) in &texts {
+                    Reader { file, text, errors: &mut errors }.read(&mut set);
+                }
+            }
             Err(error) => errors.push(error),
         }
     }
-    if let (true, Some(path)) = (rules.len() > RULES_COUNT_MAX, paths.last()) {
-        errors.push(of_file(path, format!("{} rules are more than {RULES_COUNT_MAX}", rules.len())));
+    let rules_count: usize = set.groups.iter().map(|group| group.rules.len()).sum();
+    if let (true, Some(path)) = (rules_count > RULES_COUNT_MAX, paths.last()) {
+        errors.push(of_file(path, format!("{rules_count} rules are more than {RULES_COUNT_MAX}")));
     }
-    if errors.is_empty() { Ok(RuleSet { rules }) } else { Err(RuleErrors(errors)) }
+    if errors.is_empty() { Ok(set) } else { Err(RuleErrors(errors)) }
+}
+
+/// Reads the text of a file. Fails with every fault of it.
+pub fn load_text(file: &Path, text: &str) -> Result<RuleSet, RuleErrors> {
+    let (mut set, mut errors) = (RuleSet::default(), Vec::new());
+    if text.len() > FILE_BYTES_MAX {
+        errors.push(of_file(file, format!("{} bytes are more than the {FILE_BYTES_MAX} of a rule file", text.len())));
+    } else {
+        Reader { file, text, errors: &mut errors }.read(&mut set);
+    }
+    if errors.is_empty() { Ok(set) } else { Err(RuleErrors(errors)) }
+}
+
+/// What a path stands for: each file with its text.
+fn texts_of(disk: &dyn Disk, path: &Path) -> Result<Vec<(PathBuf, Cow<'static, str>)>, RuleError> {
+    match Pack::of_path(path) {
+        None => Ok(vec![(path.to_owned(), Cow::Owned(text_of(disk, path)?))]),
+        Some(Err(what)) => Err(of_file(path, what)),
+        Some(Ok(pack)) => {
+            let files = pack.files().iter();
+            Ok(files.map(|file| (path.join(file.name), Cow::Borrowed(file.text))).collect())
+        }
+    }
 }
 
 fn text_of(disk: &dyn Disk, path: &Path) -> Result<String, RuleError> {
@@ -49,14 +80,14 @@ fn of_file(path: &Path, what: String) -> RuleError {
 }
 
 /// One file on its way into rules.
-struct Reader<'a> {
-    file: &'a Path,
-    text: &'a str,
-    errors: &'a mut Vec<RuleError>,
+pub(super) struct Reader<'a> {
+    pub(super) file: &'a Path,
+    pub(super) text: &'a str,
+    pub(super) errors: &'a mut Vec<RuleError>,
 }
 
 impl Reader<'_> {
-    fn read(&mut self, rules: &mut Vec<AnomalyRule>) {
+    fn read(&mut self, set: &mut RuleSet) {
         if self.text.trim().is_empty() {
             return;
         }
@@ -66,77 +97,80 @@ impl Reader<'_> {
         };
         let mut names = HashSet::new();
         for group in &file.groups {
-            if !names.insert(group.name.value.as_str()) {
-                let what = format!("the group {:?} is in this file twice", group.name.value);
-                self.refuse::<()>(group.name.referenced, what, None);
+            let name = &group.name;
+            if name.value.is_empty() {
+                self.refuse::<()>(name.referenced, "the group's name is empty".to_owned(), None);
             }
-            self.check_group(group);
-            for rule in &group.rules {
-                rules.extend(self.rule(group, rule));
+            if !names.insert(name.value.as_str()) {
+                let what = format!("the group {:?} is in this file twice", name.value);
+                self.refuse::<()>(name.referenced, what, None);
             }
+            let group = self.group(group, &mut set.rules);
+            set.groups.push(Arc::new(group));
         }
     }
 
-    /// The keys of a group that have no effect, or none yet.
-    fn check_group(&mut self, group: &Group) {
-        if let Some(interval) = &group.interval {
-            self.duration(Some(interval));
-        }
-        if let Some(offset) = &group.query_offset {
-            self.refuse::<()>(
-                offset.referenced,
-                "query_offset has no meaning on a stream".to_owned(),
-                Some("remove it"),
-            );
-        }
-        if let Some(limit) = &group.limit {
-            self.refuse::<()>(limit.referenced, "limit is not supported by this version".to_owned(), Some("remove it"));
+    /// A group, whole if nothing was refused.
+    fn group(&mut self, group: &Group, anomalies: &mut Vec<AnomalyRule>) -> RuleGroup {
+        self.check_labels(&group.labels);
+        let given =
+            |text: &Option<Spanned<String>>, this: &mut Self| text.as_ref().map(|_| this.duration(text.as_ref()));
+        RuleGroup {
+            file: self.file.to_owned(),
+            name: group.name.value.clone(),
+            // As in Prometheus, 0 is the server's default.
+            interval_ms: given(&group.interval, self).filter(|&interval_ms| interval_ms > 0),
+            query_offset_ms: given(&group.query_offset, self),
+            limit: usize::try_from(group.limit.unwrap_or(0)).unwrap_or(0),
+            rules: group.rules.iter().filter_map(|rule| self.rule(group, rule, anomalies)).collect(),
         }
     }
 
-    fn rule(&mut self, group: &Group, spanned: &Spanned<Rule>) -> Option<AnomalyRule> {
+    fn rule(
+        &mut self,
+        group: &Group,
+        spanned: &Spanned<Rule>,
+        anomalies: &mut Vec<AnomalyRule>,
+    ) -> Option<group::Rule> {
         let rule = &spanned.value;
-        let (name, anomaly) = match (&rule.alert, &rule.record, &rule.anomaly) {
-            (Some(alert), None, Some(anomaly)) => (alert, anomaly),
-            (Some(alert), None, None) => {
-                let what = format!("the alert {:?} is not evaluated by this version", alert.value);
-                return self.refuse(
-                    alert.referenced,
-                    what,
-                    Some("add an anomaly block, such as anomaly: { direction: drop }, or remove it"),
-                );
+        let given = |name: &'_ Option<Spanned<String>>| name.clone().filter(|name| !name.value.is_empty());
+        match (given(&rule.alert), given(&rule.record), &rule.anomaly) {
+            (Some(alert), None, Some(anomaly)) => {
+                let anomaly = self.anomaly(group, rule, &alert, anomaly)?;
+                anomalies.push(anomaly);
+                Some(group::Rule::Anomaly(anomalies.len() - 1))
             }
-            (None, Some(record), _) => {
-                let what = format!("the recording rule {:?} is not evaluated by this version", record.value);
-                return self.refuse(
-                    record.referenced,
-                    what,
-                    Some("remove it, or write an alert with an anomaly block"),
-                );
+            (Some(alert), None, None) => self.alerting(group, rule, &alert).map(group::Rule::Alerting),
+            (None, Some(record), None) => self.recording(group, rule, &record).map(group::Rule::Recording),
+            (None, Some(record), Some(_)) => {
+                let what = "an anomaly block belongs to an alert, not to a record".to_owned();
+                self.refuse(record.referenced, what, Some("write alert: in place of record:"))
             }
             (Some(alert), Some(_), _) => {
-                return self.refuse(alert.referenced, "a rule is an alert or a record, not both".to_owned(), None);
+                self.refuse(alert.referenced, "a rule is an alert or a record, not both".to_owned(), None)
             }
-            (None, None, _) => {
-                return self.refuse(
-                    spanned.referenced,
-                    "a rule needs a name".to_owned(),
-                    Some("add alert: NameOfTheAlert"),
-                );
-            }
-        };
-        if name.value.is_empty() {
-            return self.refuse(name.referenced, "the alert's name is empty".to_owned(), None);
+            (None, None, _) => self.refuse(
+                spanned.referenced,
+                "a rule needs a name".to_owned(),
+                Some("add alert: NameOfTheAlert, or record: name_of_the_metric"),
+            ),
         }
+    }
+
+    fn anomaly(
+        &mut self,
+        group: &Group,
+        rule: &Rule,
+        name: &Spanned<String>,
+        anomaly: &Anomaly,
+    ) -> Option<AnomalyRule> {
         let before = self.errors.len();
         let options = self.options(rule, anomaly);
-        let mut labels = self.templates(&group.labels, true);
-        labels.retain(|(label, _)| !rule.labels.contains_key(label));
-        labels.extend(self.templates(&rule.labels, true));
-        let annotations = self.templates(&rule.annotations, false);
+        let labels = self.labels_of_alert(group, rule, true);
+        let annotations = self.annotations(rule);
         let compiled = match options.absence {
             Some(_) => Signal::beats(&rule.expr.value),
-            None => Signal::compile(&rule.expr.value),
+            None => Signal::of(&rule.expr.value),
         };
         let signal = match compiled {
             Ok(signal) => signal,
@@ -290,47 +324,12 @@ impl Reader<'_> {
         given.value
     }
 
-    fn duration(&mut self, given: Option<&Spanned<String>>) -> i64 {
+    pub(super) fn duration(&mut self, given: Option<&Spanned<String>>) -> i64 {
         let Some(given) = given else { return 0 };
         duration::parse(&given.value).unwrap_or_else(|what| {
             self.refuse::<()>(given.referenced, what, None);
             0
         })
-    }
-
-    /// Labels must be the same when the alert resolves, so they cannot use what changes until then.
-    fn templates(&mut self, given: &BTreeMap<String, Spanned<String>>, are_labels: bool) -> Vec<(String, Template)> {
-        let mut templates = Vec::new();
-        for (name, text) in given {
-            match Template::parse(&text.value) {
-                Err(error) => self.refuse_template(text, &error),
-                Ok(template) if are_labels && template.is_volatile() => {
-                    let what = format!("the label {name:?} depends on what changes until the alert resolves");
-                    self.refuse(text.referenced, what, Some("use $value and $expected in annotations"))
-                }
-                Ok(_) if are_labels && is_taken(name) => {
-                    self.refuse(text.referenced, format!("the label {name:?} is set by the alert itself"), None)
-                }
-                Ok(template) => {
-                    templates.push((name.clone(), template));
-                    None
-                }
-            };
-        }
-        templates
-    }
-
-    /// Points at the construct where the text stands in one line as it is, else at its start.
-    fn refuse_template(&mut self, text: &Spanned<String>, error: &template::TemplateError) -> Option<()> {
-        let mut place = place_of(text.referenced);
-        if let Some((line, column)) = &mut place {
-            let rest: String = line_of(self.text, *line).chars().skip(*column - 1).collect();
-            if let Some(bytes) = rest.find(&error.construct) {
-                *column += rest[..bytes].chars().count();
-            }
-        }
-        self.push(place, error.to_string(), Some(template::HINT));
-        None
     }
 
     fn refuse_syntax(&mut self, error: &serde_saphyr::Error) {
@@ -344,30 +343,25 @@ impl Reader<'_> {
         self.push(place, what, None);
     }
 
-    fn refuse<T>(&mut self, location: Location, what: String, hint: Option<&str>) -> Option<T> {
+    pub(super) fn refuse<T>(&mut self, location: Location, what: String, hint: Option<&str>) -> Option<T> {
         self.push(place_of(location), what, hint);
         None
     }
 
-    fn push(&mut self, place: Option<(usize, usize)>, what: String, hint: Option<&str>) {
+    pub(super) fn push(&mut self, place: Option<(usize, usize)>, what: String, hint: Option<&str>) {
         let line_text = place.map(|(line, _)| line_of(self.text, line).to_owned()).unwrap_or_default();
         let hint = hint.map(str::to_owned);
         self.errors.push(RuleError { file: self.file.to_owned(), place, line_text, what, hint });
     }
 }
 
-fn line_of(text: &str, line: usize) -> &str {
+pub(super) fn line_of(text: &str, line: usize) -> &str {
     text.lines().nth(line - 1).unwrap_or("")
 }
 
 /// None where the parser does not know.
-fn place_of(location: Location) -> Option<(usize, usize)> {
+pub(super) fn place_of(location: Location) -> Option<(usize, usize)> {
     let line = usize::try_from(location.line()).ok().filter(|&line| line > 0)?;
     let column = usize::try_from(location.column()).ok().filter(|&column| column > 0)?;
     Some((line, column))
-}
-
-/// Whether the alert itself sets a label.
-fn is_taken(name: &str) -> bool {
-    [super::ALERT_NAME, super::DIRECTION, crate::model::METRIC_NAME].contains(&name)
 }

@@ -12,8 +12,9 @@
 //!           summary: "Orders in {{ $labels.region }} fell to {{ $value | humanize }}/s, expected {{ $expected | humanize }}/s"
 //! ```
 //!
-//! The expression has no comparison: what is normal is learned ([`crate::detect`]), and `anomaly` says which change of
-//! it matters.
+//! Without the block, a rule is what it is in Prometheus: its expression is evaluated every `interval` of its group, and
+//! what it is worth is recorded, or alerts (`evaluation`). With it, the expression has no comparison: it is fed by the
+//! stream, what is normal is learned ([`crate::detect`]), and `anomaly` says which change of it matters.
 //!
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
@@ -27,8 +28,8 @@
 //! | `price` | money | none | 0 to 10¹² | what one lost event costs |
 //! | `timezone` | – | the setting `detection.timezone` | a name like `Europe/Berlin` | the clock by which days and weeks are learned |
 //!
-//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval` of a
-//! group is read and has no effect, for nothing is polled. Rules without `anomaly` are refused by this version.
+//! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval`,
+//! `query_offset` and `limit` of a group have no effect on its rules with `anomaly`, for those are not polled.
 //!
 //! An alert carries a label `direction` (`drop`, `rise`, `absent`, `limit` or `full`) and, unless the rule has
 //! annotations of these names, the figures behind it: `expected`, `deviation`, `onset`, `detector`, `bounds`, `evidence`,
@@ -36,13 +37,19 @@
 //!
 //! Always true:
 //! 1. A file is taken as a whole or refused with every fault's file, line and column.
-//! 2. The alert that resolves carries the labels of the one that fired: a label cannot use `$value`.
+//! 2. The alert that resolves carries the labels of the one that fired: with `anomaly`, a label cannot use `$value`.
 
+mod check;
 mod duration;
 mod error;
+mod evaluation;
 mod figures;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
+mod group;
 mod load;
+mod pack;
 mod template;
 
 use std::path::PathBuf;
@@ -51,10 +58,20 @@ use std::sync::Arc;
 use crate::detect::{Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
-use template::{Facts, Template};
+use template::{Fact, Facts, Template};
 
+pub use duration::parse as parse_duration_ms;
 pub use error::{RuleError, RuleErrors};
-pub use load::load;
+pub use evaluation::{
+    ALERTS_PER_RULE_MAX, ActiveAlert, AlertState, Evaluated, Evaluation, GroupReport, GroupState, Health,
+    RESOLVED_RETENTION_MS, Reloaded, RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport,
+    RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
+};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzzing::filled_in;
+pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
+pub use load::{load, load_text};
+pub use pack::{Pack, PackFile, runbook};
 
 /// The label that holds the rule's name, and the one that says which way it went.
 const ALERT_NAME: &str = "alertname";
@@ -63,7 +80,9 @@ const DIRECTION: &str = "direction";
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
-    /// In the order of files, groups and rules; the index is [`Transition::watch`].
+    /// In the order of files; also those whose rules are all fed by the stream.
+    pub groups: Vec<Arc<RuleGroup>>,
+    /// Rules with an `anomaly` block, in the order of files, groups and rules; the index is [`Transition::watch`].
     pub rules: Vec<AnomalyRule>,
 }
 
@@ -102,18 +121,47 @@ impl RuleSet {
         watches
     }
 
+    /// Whether the rules with an `anomaly` block are the same, in the same places.
+    pub fn has_anomalies_of(&self, other: &RuleSet) -> bool {
+        let same = |one: &AnomalyRule, other: &AnomalyRule| {
+            (&one.file, one.identity()) == (&other.file, other.identity())
+                && one.labels().eq(other.labels())
+                && one.annotations().eq(other.annotations())
+        };
+        self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(|(one, two)| same(one, two))
+    }
+
+    /// Whether a rule that is evaluated makes alerts of this name.
+    pub fn has_alerting(&self, alert: &str) -> bool {
+        let is_named = |rule: &Rule| matches!(rule, Rule::Alerting(rule) if rule.alert == alert);
+        self.groups.iter().any(|group| group.rules.iter().any(is_named))
+    }
+
     /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it
     /// resolves; the rule's annotations filled in. `external_url` is where this server is reached, without a slash at its end.
     pub fn alert_for(&self, transition: &Transition, external_url: &str) -> Alert {
         let rule = &self.rules[transition.watch];
+        let direction = transition.direction.name();
+        let onset = figures::onset(transition);
+        let mut more = vec![
+            ("expected", Fact::Number(transition.expected)),
+            ("direction", Fact::Text(direction)),
+            ("onset", Fact::Text(&onset)),
+        ];
+        more.extend(figures::deviation(transition).map(|deviation| ("deviation", Fact::Number(deviation))));
+        more.extend(figures::lost(transition).map(|lost| ("lost", Fact::Number(lost))));
         let facts = Facts {
             labels: &transition.labels,
             value: transition.value,
-            expected: transition.expected,
-            direction: transition.direction.name(),
+            histogram: None,
+            external_labels: &Labels::empty(),
+            external_url,
+            at_ms: transition.at_ms,
+            query: &|_| Err("an anomaly's alert can ask no queries".to_owned()),
+            more: &more,
         };
         Alert {
-            labels: rule.rendered_labels(&facts),
+            labels: rule.rendered_labels(direction, &facts),
             annotations: rule.annotated(transition, &facts),
             starts_at_ms: transition.fired_ms,
             ends_at_ms: (transition.kind == Kind::Resolved).then_some(transition.at_ms),
@@ -140,7 +188,7 @@ impl AnomalyRule {
 
     /// The rule's annotations, and what is known of the alert under names that the rule does not use.
     fn annotated(&self, transition: &Transition, facts: &Facts<'_>) -> Vec<(String, String)> {
-        let render = |(name, text): &(String, Template)| (name.clone(), text.render(facts));
+        let render = |(name, text): &(String, Template)| (name.clone(), text.render(&self.alert, facts));
         let mut annotations: Vec<(String, String)> = self.annotations.iter().map(render).collect();
         let known = |name: &str| self.annotations.iter().any(|(one, _)| one == name);
         let figures = figures::of(transition).into_iter().filter(|(name, _)| !known(name));
@@ -148,10 +196,10 @@ impl AnomalyRule {
         annotations
     }
 
-    fn rendered_labels(&self, facts: &Facts<'_>) -> Labels {
+    fn rendered_labels(&self, direction: &str, facts: &Facts<'_>) -> Labels {
         let own: Vec<(&str, String)> =
-            self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(facts)))).collect();
-        let given = [(ALERT_NAME, self.alert.as_str()), (DIRECTION, facts.direction)];
+            self.labels.iter().map(|(name, text)| (name.as_str(), cut(text.render(&self.alert, facts)))).collect();
+        let given = [(ALERT_NAME, self.alert.as_str()), (DIRECTION, direction)];
         let is_own = |name: &str| given.iter().any(|one| one.0 == name) || own.iter().any(|(one, _)| *one == name);
         let inherited = facts.labels.iter().filter(|(name, _)| !is_own(name));
         let own = || own.iter().map(|(name, text)| (*name, text.as_str())).chain(given);

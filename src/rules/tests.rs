@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::template::{Facts, Template};
 use super::*;
 use crate::detect::{Direction, Directions};
 use crate::disk::{Disk, SimulatedDisk};
@@ -127,15 +126,83 @@ fn an_unknown_key_is_refused_with_line_and_caret() {
 }
 
 #[test]
-fn rules_without_an_anomaly_block_are_refused_by_name() {
-    let alert = refusal("groups:\n- name: g\n  rules:\n  - alert: Down\n    expr: up == 0\n");
-    assert_eq!(
-        alert,
-        "/etc/shop.yml:4:12: the alert \"Down\" is not evaluated by this version\n  |\n4 |   - alert: Down\n  |            ^\n  \
-         = add an anomaly block, such as anomaly: { direction: drop }, or remove it"
-    );
-    let record = refusal("groups:\n- name: g\n  rules:\n  - record: a:b\n    expr: sum(up)\n");
-    assert!(record.starts_with("/etc/shop.yml:4:13: the recording rule \"a:b\" is not evaluated"), "{record}");
+fn a_file_of_prometheus_is_read_as_it_is() {
+    let text = r#"
+groups:
+  - name: node
+    interval: 30s
+    query_offset: 5s
+    limit: 10
+    labels: { team: shop, severity: low }
+    rules:
+      - record: job:up:sum
+        expr: sum by (job) (up)
+        labels: { severity: 1 }
+      - alert: Down
+        expr: |
+          up == 0
+        for: 5m
+        keep_firing_for: 1h
+        labels: { severity: critical, value: "{{ $value }}" }
+        annotations: { summary: "{{ $labels.job }}" }
+      - alert: OrderRateDrop
+        expr: rate(shop_orders_total[1m])
+        anomaly: { direction: drop }
+  - name: empty
+    labels:
+    rules:
+"#;
+    let set = load_text(text).unwrap_or_else(|error| panic!("{error}"));
+    let [node, empty] = set.groups.as_slice() else { panic!("{set:?}") };
+    assert_eq!((node.interval_ms, node.query_offset_ms, node.limit), (Some(30_000), Some(5000), 10));
+    assert_eq!((empty.interval_ms, empty.query_offset_ms, empty.limit, empty.rules.len()), (None, None, 0, 0));
+    let [Rule::Recording(record), Rule::Alerting(alert), Rule::Anomaly(0)] = node.rules.as_slice() else {
+        panic!("{node:?}")
+    };
+    let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    assert_eq!((record.record.as_str(), record.expr.as_str()), ("job:up:sum", "sum by (job) (up)"));
+    assert_eq!(record.labels, owned(&[("severity", "1"), ("team", "shop")]));
+    assert_eq!((alert.alert.as_str(), alert.expr.as_str()), ("Down", "up == 0\n"));
+    assert_eq!((alert.for_ms, alert.keep_firing_for_ms), (300_000, 3_600_000));
+    let labels: Vec<(&str, &str)> = alert.labels().collect();
+    assert_eq!(labels, [("severity", "critical"), ("team", "shop"), ("value", "{{ $value }}")]);
+    assert_eq!(set.rules[0].alert, "OrderRateDrop");
+    assert!(node.is_evaluated() && !empty.is_evaluated());
+}
+
+/// Each of them is refused by Prometheus too.
+#[test]
+fn what_prometheus_refuses_is_refused_with_its_place() {
+    for (rule, expected) in [
+        ("{ record: a, alert: B, expr: up }", ":4:27: a rule is an alert or a record, not both"),
+        ("{ expr: up }", ":4:7: a rule needs a name"),
+        ("{ record: a, expr: '' }", ":4:26: the expression is empty"),
+        ("{ alert: A, expr: 'sum(up' }", ":4:32: 1:7: parse error: unclosed left parenthesis"),
+        ("{ record: a, expr: up, for: 5m }", ":4:35: for has no meaning for a recording rule"),
+        ("{ record: a, expr: up, keep_firing_for: 5m }", ":4:47: keep_firing_for has no meaning"),
+        ("{ record: a, expr: up, annotations: { a: b } }", ":4:48: annotations have no meaning"),
+        ("{ record: 'a{b=\"c\"}', expr: up }", ":4:17: the metric's name \"a{b=\\\"c\\\"}\" has braces in it"),
+        ("{ record: a, expr: up, labels: { __name__: b } }", ":4:50: the label \"__name__\" is set by the rule"),
+        ("{ alert: A, expr: up, labels: { '': b } }", ":4:43: the name of a label is empty"),
+        ("{ alert: A, expr: up, annotations: { '': b } }", ":4:48: the name of an annotation is empty"),
+        ("{ alert: A, expr: up, annotations: { a: '{{ $labels.x' } }", ":4:60: unclosed action"),
+        ("{ alert: A, expr: up, for: 5 }", ":4:34: \"5\" is no duration"),
+        ("{ alert: A, expr: up, fore: 5m }", ":4:29: unknown field `fore`"),
+        ("{ alert: A }", "missing field `expr`"),
+    ] {
+        let message = refusal(&format!("groups:\n  - name: g\n    rules:\n    - {rule}\n"));
+        assert!(message.contains(expected), "{rule}\n{message}");
+    }
+    for (group, expected) in [
+        ("{ name: '' }", ":2:13: the group's name is empty"),
+        ("{ name: g, interval: often }", "\"often\" is no duration"),
+        ("{ name: g, labels: { __name__: x } }", "the label \"__name__\" is set by the rule itself"),
+    ] {
+        let message = refusal(&format!("groups:\n  - {group}\n"));
+        assert!(message.contains(expected), "{group}\n{message}");
+    }
 }
 
 #[test]
@@ -151,7 +218,7 @@ fn every_fault_of_a_file_is_told_at_once() {
         for: 5 minutes
         anomaly: { direction: drop, min_change: 3 }
         labels: { level: "{{ $value }}" }
-        annotations: { a: "x {{ $labels.a | toUpper }}" }
+        annotations: { a: "x {{ $labels.a | toUper }}" }
   - name: g
 "#;
     let message = refusal(text);
@@ -160,7 +227,7 @@ fn every_fault_of_a_file_is_told_at_once() {
         "shop.yml:10:49: min_change is 3, but must lie between 0 and 0.9",
         "= a fraction of the expectation: 0.3 is 30 %",
         "shop.yml:11:26: the label \"level\" depends on what changes until the alert resolves",
-        "shop.yml:12:45: this is not known in a template: toUpper",
+        "shop.yml:12:45: function \"toUper\" not defined",
         "shop.yml:13:11: the group \"g\" is in this file twice",
     ] {
         assert!(message.contains(expected), "{expected:?} is not in\n{message}");
@@ -184,81 +251,13 @@ fn durations_are_read_as_prometheus_reads_them() {
     for (text, ms) in [("0", 0), ("90s", 90_000), ("1h30m", 5_400_000), ("500ms", 500), ("1d12h", 129_600_000)] {
         assert_eq!(duration::parse(text), Ok(ms), "{text}");
     }
-    for text in ["", "5", "m", "1m1h", "1m1m", "-1s", "1.5h", "1 m", "9999999999999999y", "2y"] {
+    for text in ["", "5", "m", "1m1h", "1m1m", "-1s", "1.5h", "1 m", "9999999999999999y", "300y"] {
         assert!(duration::parse(text).is_err(), "{text}");
     }
 }
 
-fn rendered(template: &str, value: f64) -> String {
-    let labels = Labels::from_pairs([("region", "eu"), ("node", "7")]).unwrap();
-    let facts = Facts { labels: &labels, value, expected: 20.0, direction: "drop" };
-    Template::parse(template).unwrap_or_else(|error| panic!("{template}: {error}")).render(&facts)
-}
-
-/// Expected values worked out from the definitions in Prometheus's template/template.go and Go's %.4g.
 #[test]
-fn numbers_are_humanized_as_prometheus_does() {
-    for (function, value, expected) in [
-        ("humanize", 0.0, "0"),
-        ("humanize", 1.0, "1"),
-        ("humanize", 999.99, "1000"),
-        ("humanize", 1_234_567.0, "1.235M"),
-        ("humanize", -12_345.0, "-12.35k"),
-        ("humanize", 0.123_456, "123.5m"),
-        ("humanize", 1e-7, "100n"),
-        ("humanize", 1e30, "1e+06Y"),
-        ("humanize", f64::NAN, "NaN"),
-        ("humanize", f64::INFINITY, "+Inf"),
-        ("humanize1024", 0.5, "0.5"),
-        ("humanize1024", 1023.0, "1023"),
-        ("humanize1024", 1_048_576.0, "1Mi"),
-        ("humanize1024", 1536.0, "1.5ki"),
-        ("humanizeDuration", 0.0, "0s"),
-        ("humanizeDuration", 0.001_5, "1.5ms"),
-        ("humanizeDuration", 59.5, "59.5s"),
-        ("humanizeDuration", 61.9, "1m 1s"),
-        ("humanizeDuration", 3723.0, "1h 2m 3s"),
-        ("humanizeDuration", -90_061.0, "-1d 1h 1m 1s"),
-        ("humanizePercentage", 0.123_456, "12.35%"),
-        ("humanizePercentage", 1.0, "100%"),
-        ("printf \"%.2f\"", 2.345_6, "2.35"),
-        ("printf \"%.1f%% of all\"", 42.0, "42.0% of all"),
-        ("printf \"%.3g\"", 123_456.0, "1.23e+05"),
-        ("printf \"%v\"", 1e21, "1e+21"),
-        ("printf \"%e\"", 1500.0, "1.500000e+03"),
-    ] {
-        assert_eq!(rendered(&format!("{{{{ $value | {function} }}}}"), value), expected, "{function} of {value}");
-    }
-}
-
-#[test]
-fn templates_are_filled_in() {
-    assert_eq!(rendered("plain", 1.0), "plain");
-    assert_eq!(rendered("{{$labels.region}}/{{ .Labels.node }}/{{ $labels.none }}.", 1.0), "eu/7/.");
-    assert_eq!(rendered("{{ $value }} of {{ $expected }}: {{ $direction }}", 0.25), "0.25 of 20: drop");
-    assert_eq!(rendered("{{ humanize $value }} {{ printf \"%.1f}}\" .Value }}", 2500.0), "2.5k 2500.0}}");
-    assert_eq!(rendered("{{ $value | humanize | printf \"<%s>\" }}", 2500.0), "<2.5k>");
-    assert_eq!(rendered("{{ $value }}", 1e-5), "1e-05");
-    assert_eq!(rendered("{{ $value }}", 123_456.75), "123456.75");
-    assert_eq!(rendered("{{ $value }}", 123_456_789.0), "1.23456789e+08");
-}
-
-#[test]
-fn unknown_constructs_are_refused() {
-    for (template, what) in [
-        ("{{ $value", "a {{ is never closed"),
-        ("{{ }}", "a place is empty"),
-        ("{{ range query \"up\" }}x{{ end }}", "not known in a template: \"up\""),
-        ("{{ $value | }}", "a pipe leads nowhere"),
-        ("{{ $labels.a | humanize }}", "a text is used as a number"),
-        ("{{ $value | printf \"%s\" }}", "%s is used for a number"),
-        ("{{ $value | printf \"%5.2f\" }}", "no width"),
-        ("{{ $value | printf \"%d\" }}", "printf takes one of"),
-        ("{{ $value | printf \"none\" }}", "printf has no verb"),
-        ("{{- $value }}", "not known in a template: -"),
-        ("{{ if $value }}", "not known in a template: if"),
-    ] {
-        let error = Template::parse(template).unwrap_err().to_string();
-        assert!(error.contains(what), "{template}: {error}");
-    }
+fn a_pack_that_is_not_there_is_refused_with_those_that_are() {
+    let refused = load(&SimulatedDisk::new(), &[PathBuf::from("pack:bank")]).unwrap_err().to_string();
+    assert!(refused.contains("pack:bank") && refused.contains("there is no such pack; there is: shop"), "{refused}");
 }

@@ -11,8 +11,15 @@ use storage_format::version_of;
 use crate::disk::{Disk, DiskError};
 
 /// Where files of ours are: the folder in the data folder, and the extension that counts.
-const PLACES: [(&str, &str); 6] =
-    [("", "state"), ("", "meta"), ("blocks", "block"), ("log", "log"), ("outbox", "outbox"), ("push_groups", "group")];
+const PLACES: [(&str, &str); 7] = [
+    ("", "state"),
+    ("", "meta"),
+    ("", "rules"),
+    ("blocks", "block"),
+    ("log", "log"),
+    ("outbox", "outbox"),
+    ("push_groups", "group"),
+];
 
 /// A file that this binary is too old for.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +87,7 @@ mod tests {
             (FileType::Detector, "detect.state"),
             (FileType::Metadata, "families.meta"),
             (FileType::PushGroup, "push_groups/0123.group"),
+            (FileType::Rules, "alerts.rules"),
         ];
         for (kind, name) in files {
             let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::detection::Detection;
 use crate::detect::Shared;
 use crate::disk::mapping_faults;
 use crate::ingest::{Ingest, PushCounters, Pushgateway, StatsdCounters};
@@ -15,10 +16,15 @@ fn read(counter: &AtomicU64) -> f64 {
     counter.load(Ordering::Relaxed) as f64
 }
 
-pub(super) fn register(registry: &Registry, storage: &Arc<Storage>, detect: &Arc<Shared>, notifier: &Arc<Notifier>) {
+pub(super) fn register(
+    registry: &Registry,
+    storage: &Arc<Storage>,
+    detection: &Arc<Detection>,
+    notifier: &Arc<Notifier>,
+) {
     register_storage(registry, storage);
     register_log(registry, storage);
-    register_detect(registry, detect);
+    register_detect(registry, detection);
     register_notify(registry, notifier);
 }
 
@@ -146,10 +152,10 @@ fn counters(registry: &Registry, storage: &Arc<Storage>, list: &[StorageCounter]
     }
 }
 
-fn register_detect(registry: &Registry, detect: &Arc<Shared>) {
+fn register_detect(registry: &Registry, detection: &Arc<Detection>) {
     let counter = |name, help, figure: fn(&Shared) -> &AtomicU64| {
-        let detect = detect.clone();
-        registry.counter_fn(name, help, &[], move || read(figure(&detect)));
+        let detection = detection.clone();
+        registry.counter_fn(name, help, &[], move || read(figure(&detection.shared())));
     };
     counter("dozor_detect_samples_total", "Samples fed to signals.", |d| &d.metrics.samples_fed);
     counter("dozor_detect_samples_ignored_total", "Samples not newer than their series' last.", |d| {
@@ -163,10 +169,10 @@ fn register_detect(registry: &Registry, detect: &Arc<Shared>) {
     counter("dozor_detect_buckets_unknown_total", "Buckets not judged for lack of telemetry.", |d| {
         &d.metrics.buckets_unknown
     });
-    let (groups, queue) = (detect.clone(), detect.clone());
-    registry.gauge_fn("dozor_detect_groups", "Groups watched.", &[], move || read(&groups.metrics.groups));
+    let (groups, queue) = (detection.clone(), detection.clone());
+    registry.gauge_fn("dozor_detect_groups", "Groups watched.", &[], move || read(&groups.shared().metrics.groups));
     registry.gauge_fn("dozor_detect_queue_messages", "Messages that wait for the judge.", &[], move || {
-        queue.queue_depth() as f64
+        queue.shared().queue_depth() as f64
     });
 }
 

@@ -1,19 +1,23 @@
 //! Who is started, in which order, with what, and how everything ends.
 //!
 //! ```text
-//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► http: ready
-//! stop    http ─► statsd (last flush) ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► http: ready
+//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
 //! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
 //!
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
-//! `judge` are in `watch.rs`, those of `maintain` and `snapshots` are here.
+//! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
+mod detection;
+mod evaluate_watches;
+mod evaluating;
 mod features;
 mod formats;
 mod limits;
+mod maintenance;
 mod metadata;
 mod metrics;
 mod push;
@@ -27,44 +31,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam::channel::{Sender, bounded};
 use regex::Regex;
 use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{AdminApi, Config, ConfigError, DetectionConfig, WebhookConfig};
-use crate::detect::{Calendar, Zone};
+use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::compile_pattern;
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits, parse_matchers};
-use crate::rules::{self, RuleErrors, RuleSet};
+use crate::rules::{self, RuleErrors};
 use crate::storage::{
     BackupError, Beside, RecoveryProgress, RetentionRule, SnapshotOptions, Snapshots, Storage, StorageError,
     StorageOptions, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+use detection::{Detection, DetectionParts, Made};
+use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 pub use formats::NewerFormat;
+use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use statsd::{StatsdRunning, StatsdSockets};
-use watch::{Watching, WatchingParts};
 
-/// How often blocks and retention are looked after. To see that nothing is due costs next to nothing.
-const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(500);
-/// How often it is looked whether a snapshot is due.
-const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How soon they are looked after again when the disk refused.
-const MAINTENANCE_AFTER_A_FAILURE: Duration = Duration::from_secs(5);
-/// How soon they are looked after again when a block was cut: the head is emptied in the next round, and time may run
-/// faster than the clock.
-const MAINTENANCE_AFTER_A_CUT: Duration = Duration::from_millis(100);
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 4] = [
+pub const BESIDE_THE_DATABASE: [Beside; 5] = [
     Beside::Replaced(watch::CHECKPOINT),
+    Beside::Replaced(evaluating::FILE),
     Beside::Growing(OUTBOX),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
@@ -144,7 +141,8 @@ pub struct Server {
     deliveries: tokio::task::JoinHandle<()>,
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
-    watching: Watching,
+    detection: Arc<Detection>,
+    evaluating: Evaluating,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
@@ -192,10 +190,8 @@ impl Server {
         tracing::info!(%address, "listening; the database is being opened");
 
         let shard_count = shard_count(config.shards);
-        let (workers, mut judge) = crate::detect::start(rules.watches(), shard_count, config.detection.lateness_ms);
-        let (zone, calendar) = shop_days(&config.detection);
-        judge.live_by(zone, calendar);
-        let interest = workers[0].interest();
+        let made = Made::of(&rules, shard_count, &config.detection);
+        let interest = made.interest();
         let options = storage_options(&config, shard_count, &clock, progress)?;
         let (opened_disk, opened_clock) = (disk.clone(), clock.clone());
         let opened = tokio::task::spawn_blocking(move || Storage::open(options, opened_disk, opened_clock, interest));
@@ -213,11 +209,20 @@ impl Server {
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
         let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
-        metrics::register(&registry, &storage, judge.shared(), &notifier);
+        let engine = engine(&config, &registry, &clock);
+        let parts = DetectionParts {
+            storage: storage.clone(),
+            engine: engine.clone(),
+            notifier: notifier.clone(),
+            external_url: external_url.clone(),
+            settings: config.detection.clone(),
+            disk: disk.clone(),
+            data_dir: config.data_dir.clone(),
+            clock: clock.clone(),
+        };
+        let detection = Detection::start(parts, &rules, made, taps)?;
+        metrics::register(&registry, &storage, &detection, &notifier);
         metrics::register_snapshots(&registry, &snapshots);
-        let parts =
-            WatchingParts { taps, workers, judge, rules: rules.clone(), notifier: notifier.clone(), external_url };
-        let watching = Watching::start(parts, disk.clone(), &config.data_dir, &clock)?;
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
@@ -232,13 +237,32 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
+        let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
+        let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
+        let viewed = storage.clone();
+        let evaluating = Evaluating::start(EvaluatingParts {
+            files: config.rules.clone(),
+            set: rules,
+            detection: detection.clone(),
+            settings: config.evaluation.clone(),
+            external_url,
+            view: Arc::new(move || viewed.view()),
+            engine: engine.clone(),
+            ingest: ingest.clone(),
+            notifier: notifier.clone(),
+            registry: registry.clone(),
+            disk: disk.clone(),
+            data_dir: config.data_dir.clone(),
+            clock: clock.clone(),
+        })?;
         let services = services(
             &config,
             address,
             &disk,
             &storage,
             &snapshots,
-            rules,
+            (engine, ingest),
+            evaluating.rules(),
             notifier,
             &registry,
             &ready,
@@ -277,13 +301,22 @@ impl Server {
             deliveries,
             stop_maintenance,
             maintenance,
-            watching,
+            detection,
+            evaluating,
             stop_metadata,
             stop_pushes,
             pushes,
             metadata,
             _lock: lock,
         })
+    }
+
+    /// Reads the rule files again and puts what they say in force, in a while. With a fault in them, everything stays as
+    /// it is. What came of it is told in the log.
+    pub fn reload_rules(&self) {
+        let rules = self.evaluating.rules().clone();
+        // Told in the log, by whoever reloads.
+        tokio::task::spawn_blocking(move || drop(rules.reload()));
     }
 
     /// Where it listens.
@@ -313,14 +346,17 @@ impl Server {
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
         self.storage.stop_maintenance();
-        let (storage, watching, maintenance, keeping) = (self.storage, self.watching, self.maintenance, self.keeping);
-        let metadata = self.metadata;
+        self.evaluating.stop();
+        let (storage, detection, maintenance, keeping) = (self.storage, self.detection, self.maintenance, self.keeping);
+        let (metadata, evaluating) = (self.metadata, self.evaluating);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
+            evaluating.join();
+            detection.stop_evaluation();
             storage.close();
-            watching.join();
+            detection.join();
         });
         let _ = threads.await;
         let _ = self.stop_deliveries.send(true);
@@ -439,13 +475,6 @@ fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
     }
 }
 
-/// The clock and the calendar by which the shop lives.
-fn shop_days(config: &DetectionConfig) -> (Zone, Calendar) {
-    let zone = Zone::named(&config.timezone).expect("settings hold no other names");
-    let calendar = Calendar::new(&zone, &config.calendar).expect("settings hold no more spans than there may be");
-    (zone, calendar)
-}
-
 fn storage_options(
     config: &Config,
     shard_count: usize,
@@ -477,20 +506,8 @@ fn hash_seed(clock: &Clock) -> u64 {
     RandomState::new().hash_one(clock.now_ms())
 }
 
-#[expect(clippy::too_many_arguments, reason = "each room once, put together here and nowhere else")]
-fn services(
-    config: &Config,
-    address: SocketAddr,
-    disk: &Arc<dyn Disk>,
-    storage: &Arc<Storage>,
-    snapshots: &Arc<Snapshots>,
-    rules: Arc<RuleSet>,
-    notifier: Arc<Notifier>,
-    registry: &Arc<Registry>,
-    ready: &Arc<AtomicBool>,
-    clock: &Clock,
-    web_origins: Regex,
-) -> Result<Services, ServerError> {
+/// What evaluates queries, of people and of rules.
+fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
     let query_limits = Limits {
         samples_max: config.query.samples_max,
         series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
@@ -502,9 +519,26 @@ fn services(
     let engine = Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config));
     let engine = Arc::new(engine.caching(cache_bytes));
     metrics::of_engine(registry, &engine);
+    engine
+}
+
+#[expect(clippy::too_many_arguments, reason = "each room once, put together here and nowhere else")]
+fn services(
+    config: &Config,
+    address: SocketAddr,
+    disk: &Arc<dyn Disk>,
+    storage: &Arc<Storage>,
+    snapshots: &Arc<Snapshots>,
+    (engine, ingest): (Arc<Engine>, Arc<Ingest>),
+    rules: &Arc<EvaluatedRules>,
+    notifier: Arc<Notifier>,
+    registry: &Arc<Registry>,
+    ready: &Arc<AtomicBool>,
+    clock: &Clock,
+    web_origins: Regex,
+) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
-    let ingest = Ingest::new(storage.clone(), limits::of_ingest(config), clock.clone());
-    let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(config)));
+    let (asked, reloaded) = (rules.clone(), rules.clone());
     let pushgateway = push::open(config, disk, &ingest)?;
     let journal = open_journal(config, &**disk)?;
     Ok(Services {
@@ -518,7 +552,8 @@ fn services(
         web_origins,
         registry: registry.clone(),
         ready: ready.clone(),
-        rules,
+        rules: Arc::new(move || asked.report()),
+        reload: Arc::new(move || reloaded.reload()),
         firing: Arc::new(move || notifier.active()),
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),
@@ -546,40 +581,6 @@ impl Drop for EndProcessOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             std::process::abort();
-        }
-    }
-}
-
-/// The loop of the maintenance thread.
-fn maintain(storage: &Storage, stopped: &Receiver<()>) {
-    let mut wait = MAINTENANCE_INTERVAL;
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
-        wait = MAINTENANCE_INTERVAL;
-        match storage.maintain() {
-            Ok(done) if done.head_full && done.blocks_cut == 0 => wait = MAINTENANCE_AFTER_A_CUT,
-            Ok(done) if done.blocks_cut + done.blocks_compacted + done.blocks_expired > 0 => {
-                wait = MAINTENANCE_AFTER_A_CUT;
-                let (cut, compacted, expired) = (done.blocks_cut, done.blocks_compacted, done.blocks_expired);
-                tracing::info!(cut, compacted, expired, "blocks");
-            }
-            Ok(_) => {}
-            // The log keeps what the block was to hold; the next round tries again.
-            Err(error) => {
-                wait = MAINTENANCE_AFTER_A_FAILURE;
-                tracing::error!(%error, "maintenance failed and will be tried again");
-            }
-        }
-    }
-}
-
-/// The loop of the thread for snapshots: a large one is read for minutes, in which blocks must go on being cut.
-fn keep_snapshots(snapshots: &Snapshots, stopped: &Receiver<()>) {
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SNAPSHOT_LOOK_INTERVAL) {
-        match snapshots.keep_up() {
-            Some(Ok(taken)) => tracing::info!(name = taken.name, bytes = taken.bytes, "a snapshot is taken"),
-            // One that somebody asked for is being taken: that is a snapshot too. And at the end none is.
-            Some(Err(BackupError::Busy | BackupError::Stopping)) | None => {}
-            Some(Err(error)) => tracing::error!(%error, "a snapshot could not be taken and will be tried again"),
         }
     }
 }

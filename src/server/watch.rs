@@ -49,6 +49,8 @@ pub(super) struct WatchingParts {
     pub(super) workers: Vec<Worker>,
     pub(super) judge: Judge,
     pub(super) rules: Arc<RuleSet>,
+    /// Names of the alerts of rules that were in force before these and may be no more.
+    pub(super) former: Vec<String>,
     pub(super) notifier: Arc<Notifier>,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
@@ -91,6 +93,7 @@ impl Watching {
         let mut judging = Judging {
             judge: parts.judge,
             rules: parts.rules,
+            former: parts.former,
             notifier: parts.notifier,
             external_url: parts.external_url,
             checkpoint: Checkpoint { disk, path: data_dir.join(CHECKPOINT) },
@@ -160,6 +163,7 @@ fn flush(worker: &mut Worker, bell: &Sender<()>, deadline: &Deadline) {
 struct Judging {
     judge: Judge,
     rules: Arc<RuleSet>,
+    former: Vec<String>,
     notifier: Arc<Notifier>,
     external_url: String,
     checkpoint: Checkpoint,
@@ -206,7 +210,7 @@ impl Judging {
         }
     }
 
-    /// Ends the alerts that the outbox has as firing and detection does not: those of rules that were changed or removed
+    /// Ends the alerts that the outbox has as firing and detection does not: those of rules that were changed
     /// while they fired. Nobody else would. And tells those that detection has and the outbox does not: a rule whose
     /// labels were changed goes on firing, under other ones.
     fn reconcile(&self) {
@@ -214,7 +218,8 @@ impl Judging {
         let firing: Vec<Alert> = self.judge.firing().into_iter().map(alert).collect();
         let known: HashSet<u64> = firing.iter().map(Alert::fingerprint).collect();
         let now_ms = self.judge.shared().frontier_ms();
-        for orphan in self.notifier.active().into_iter().filter(|alert| !known.contains(&alert.fingerprint())) {
+        let orphans = self.notifier.active().into_iter().filter(|alert| !known.contains(&alert.fingerprint()));
+        for orphan in orphans.filter(|alert| self.is_of_stream(alert)) {
             tracing::warn!(labels = %orphan.labels, "the rule of a firing alert was changed or removed: resolved");
             let resolved = Alert { ends_at_ms: Some(now_ms.max(orphan.starts_at_ms)), ..orphan };
             if let Err(error) = self.notifier.enqueue(&resolved) {
@@ -225,6 +230,16 @@ impl Judging {
         if let Err(error) = self.notifier.enqueue_all(&firing) {
             tracing::error!(%error, "what fires could not be noted; the next start tries again");
         }
+    }
+
+    /// Whether a rule that is fed by the stream made it, be it of those in force or of those before; all others are ended
+    /// by those who evaluate rules. Where rules of either kind have the same name, those of the stream say a direction.
+    fn is_of_stream(&self, alert: &Alert) -> bool {
+        let Some(name) = alert.labels.get("alertname") else { return false };
+        let is_watched = self.rules.rules.iter().any(|rule| rule.alert == name);
+        let is_evaluated = self.rules.has_alerting(name);
+        (is_watched || self.former.iter().any(|former| former == name))
+            && (!is_evaluated || alert.labels.get("direction").is_some())
     }
 
     /// Puts the alerts into the outbox, however long the disk takes to let us. False: the server stopped before that,

@@ -34,6 +34,7 @@ mod damage;
 mod delete;
 mod figures;
 mod head;
+mod listen;
 mod listing;
 mod log;
 mod matched;

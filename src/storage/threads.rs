@@ -15,6 +15,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use super::batch::{Pending, ShardBatch, WriteError, WriteSummary};
 use super::head::{LogEntry, ShardWriter};
 use super::log::{GROUP_BYTES_MAX, LogWriter};
+use super::tap::TapFeed;
 use super::{StorageCounters, StorageError};
 use crate::clock::Clock;
 use crate::config::WalSync;
@@ -41,6 +42,11 @@ pub(super) enum ShardMessage {
         /// Series of the shard that blocks hold of: the log may still have what went into them.
         sealed: Vec<Labels>,
         pending: Arc<Pending>,
+    },
+    /// Samples go to another tap from now on; told when the series are marked.
+    Listen {
+        feed: TapFeed,
+        done: Sender<()>,
     },
     Close,
 }
@@ -148,6 +154,12 @@ impl ShardLoop {
                 let (records, deleted_count) = self.writer.delete(&selectors, range, &sealed);
                 let summary = WriteSummary { deleted_count, ..WriteSummary::default() };
                 LogEntry { records, pending: Some((pending, summary)), ..LogEntry::default() }
+            }
+            ShardMessage::Listen { feed, done } => {
+                self.writer.listen_anew(feed);
+                // Whoever asked may have given up.
+                let _ = done.send(());
+                return true;
             }
             ShardMessage::Close => return false,
         };

@@ -15,6 +15,7 @@
 //! | detector state | [`frame`], [`detector`] |
 //! | metadata | [`frame`], [`metadata`] |
 //! | pushed groups | [`frame`], [`push_groups`] |
+//! | alerts of rules | [`frame`], [`mod@rules`] |
 //!
 //! Always true:
 //! 1. Integers are little-endian and of a stated width; a float is its 64 bits and comes back as exactly these.
@@ -42,6 +43,7 @@ pub mod manifest;
 pub mod metadata;
 pub mod outbox;
 pub mod push_groups;
+pub mod rules;
 #[cfg(test)]
 mod testing;
 pub mod tombstones;

@@ -28,18 +28,27 @@ pub enum FileType {
     Metadata,
     /// A group of the Pushgateway.
     PushGroup,
+    /// The alerts of rules that are evaluated.
+    Rules,
 }
 
 impl FileType {
     /// All of them.
-    pub const ALL: [FileType; 6] =
-        [FileType::Block, FileType::Log, FileType::Outbox, FileType::Detector, FileType::Metadata, FileType::PushGroup];
+    pub const ALL: [FileType; 7] = [
+        FileType::Block,
+        FileType::Log,
+        FileType::Outbox,
+        FileType::Detector,
+        FileType::Metadata,
+        FileType::PushGroup,
+        FileType::Rules,
+    ];
 
     /// The newest version of such a file, which is the one that is written. Readers take all versions from 1 up to it.
     pub const fn version(self) -> u16 {
         match self {
             FileType::Block | FileType::Log => 2,
-            FileType::Outbox | FileType::Detector | FileType::Metadata | FileType::PushGroup => 1,
+            FileType::Outbox | FileType::Detector | FileType::Metadata | FileType::PushGroup | FileType::Rules => 1,
         }
     }
 
@@ -52,6 +61,7 @@ impl FileType {
             FileType::Detector => FileKind::Detector.magic(),
             FileType::Metadata => FileKind::Metadata.magic(),
             FileType::PushGroup => FileKind::PushGroup.magic(),
+            FileType::Rules => FileKind::Rules.magic(),
         }
     }
 
@@ -72,6 +82,7 @@ impl From<FileKind> for FileType {
             FileKind::Detector => FileType::Detector,
             FileKind::Metadata => FileType::Metadata,
             FileKind::PushGroup => FileType::PushGroup,
+            FileKind::Rules => FileType::Rules,
         }
     }
 }

@@ -19,7 +19,7 @@ use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
-const FRAMED: [&str; 5] = ["log", "outbox", "detector", "metadata", "push_groups"];
+const FRAMED: [&str; 6] = ["log", "outbox", "detector", "metadata", "push_groups", "rules"];
 
 fn golden_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -329,6 +329,15 @@ fn detector_state_is_read_and_written_as_told() {
 }
 
 #[test]
+fn alerts_of_rules_are_read_and_written_as_told() {
+    let file = golden("rules");
+    let (first, group) = (br#"{"groups":1}"#.to_vec(), br#"{"group":"g","rules":[]}"#.to_vec());
+    assert_eq!(records(&file), Ok((vec![(1, first.clone()), (1, group.clone())], true)));
+    let header = FileHeader::new(FileKind::Rules, 0, 1_700_000_000_000, 3);
+    assert_eq!(written(&header, 0, &[(1, first), (1, group)]), file);
+}
+
+#[test]
 fn metadata_is_read_and_written_as_told() {
     let file = golden("metadata");
     let counter = Family { name: "http_requests_total", metric_type: 1, help: "Requests answered.", unit: "" };
@@ -427,7 +436,8 @@ fn truncation_is_refused_or_keeps_what_was_before() {
 
 #[test]
 fn files_tell_their_versions() {
-    let kinds = [FileType::Log, FileType::Outbox, FileType::Detector, FileType::Metadata, FileType::PushGroup];
+    let kinds =
+        [FileType::Log, FileType::Outbox, FileType::Detector, FileType::Metadata, FileType::PushGroup, FileType::Rules];
     for (name, kind) in FRAMED.into_iter().zip(kinds) {
         assert_eq!(version_of(&golden(name)), Some((kind, 1)));
     }

@@ -27,6 +27,7 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
         "http" => &HTTP,
         "promql" => &PROMQL,
         "rules" => &RULES,
+        "template" => &TEMPLATES,
         "config" => &CONFIG,
         _ => panic!("{target} has no seeds"),
     };
@@ -248,4 +249,14 @@ const CONFIG: [&str; 3] = [
     "listen: 127.0.0.1:9090\nretention: 30d\nretention_rules:\n  - { match: '{job=\"a\"}', keep: 7d }\nwal_sync: always\nlimits: { request_bytes_max: 16MiB }\nquery: { timeout: 1m }\n",
     "webhooks:\n  - name: pager\n    url: http://127.0.0.1:9/hook\notlp: { promote_resource_attributes: [os.type] }\nstatsd: { listen: 127.0.0.1:8125 }\nhead: { bytes_max: 0 }\n",
     "data_dir: /data\nretention: 0\nretention_bytes: 1.5GiB\nunknown: 1\nrules: [a.yml]\n",
+];
+
+const TEMPLATES: [&str; 7] = [
+    "plain {{ $value | humanize }} of {{ printf \"%6.2f%%|%-5s|%05d\" 1.5 \"a\" 7 }} in {{ $labels.region -}} x",
+    "{{ with query \"up\" }}{{ range $i, $s := . }}{{ if $i }}, {{ end }}{{ .Labels.region }}={{ .Value }}{{ end }}{{ else }}none{{ end }}",
+    "{{ define \"x\" }}{{ .arg0 }} {{ .arg1 }}{{ end }}{{ template \"x\" (args 1 \"2\") }}{{ block \"b\" . }}{{ .Value }}{{ end }}",
+    "{{ $x := 1 }}{{ range $k, $v := $labels }}{{ if eq $k \"node\" }}{{ continue }}{{ else if gt $x 2 }}{{ break }}{{ end }}{{ $x = 2 }}{{ end }}",
+    "{{/* c */}}{{- reReplaceAll \"(.*):.*\" \"${1}\" $labels.node -}}{{ index $labels \"node\" | len }}{{ slice \"abcdef\" 1 3 }}",
+    "{{ (toTime 1435065584.128).Format \"2006-01-02T15:04:05.000Z07:00 Mon Jan _2\" }} {{ toDuration 5400 }} {{ humanizeDuration 0.5 }}",
+    "{{ html \"<a>\" }}{{ js \"'\" }}{{ urlquery `a b` }}{{ 'a' }}{{ 0x1p4 }}{{ not true }}{{ and 1 (or 0 \"\") }}{{ print nil 1e6 }}",
 ];

@@ -34,7 +34,7 @@ const CHECKOUT: &str = "shop_checkout_seconds_bucket";
 pub(super) static SERIES: [Series; 40] = [
     shop("up", &[], |_| 1.0),
     shop("shop_orders_total", &[], |s| s.process.orders as f64),
-    shop("shop_revenue_euros_total", &[], |s| s.process.revenue_cents as f64 / 100.0),
+    shop("shop_revenue_total", &[("currency", "EUR")], |s| s.process.revenue_cents as f64 / 100.0),
     shop("shop_http_requests_total", &[("route", "/product"), ("status", "200")], |s| s.process.visits as f64),
     shop("shop_http_requests_total", &[("route", "/checkout"), ("status", "200")], |s| s.process.orders as f64),
     shop("shop_http_requests_total", &[("route", "/checkout"), ("status", "504")], |s| {
@@ -47,7 +47,7 @@ pub(super) static SERIES: [Series; 40] = [
     shop("shop_cart_adds_total", &[], |s| s.process.cart_adds as f64),
     shop("shop_searches_total", &[], |s| s.process.searches as f64),
     shop("shop_login_failures_total", &[("reason", "password")], |s| s.process.login_failures as f64),
-    shop("shop_emails_sent_total", &[("kind", "order_confirmation")], |s| s.process.emails as f64),
+    shop("shop_messages_total", &[("channel", "email"), ("kind", "order_confirmation")], |s| s.process.emails as f64),
     shop("shop_db_slow_queries_total", &[("db", "orders")], |s| s.process.slow_queries as f64),
     shop(CHECKOUT, &[("le", "0.1")], |s| s.process.checkouts_up_to(0)),
     shop(CHECKOUT, &[("le", "0.25")], |s| s.process.checkouts_up_to(1)),
@@ -59,9 +59,9 @@ pub(super) static SERIES: [Series; 40] = [
     shop("shop_checkout_seconds_sum", &[], |s| s.process.checkout_seconds),
     shop("shop_checkout_seconds_count", &[], |s| s.process.checkouts_up_to(BUCKET_BOUNDS.len())),
     shop("shop_sessions_active", &[], |s| s.gauges.sessions),
-    shop("shop_export_queue_depth", &[("integration", "erp")], |s| s.gauges.queue_depth),
+    shop("shop_exchange_queue_depth", &[("system", "erp")], |s| s.gauges.queue_depth),
     shop("shop_db_connections_in_use", &[("db", "orders")], |s| s.gauges.db_connections),
-    shop("shop_backup_age_seconds", &[("db", "orders")], |s| s.gauges.backup_age_s),
+    shop("shop_backup_last_success_timestamp_seconds", &[("db", "orders")], |s| s.gauges.backup_at_s),
     shop("process_cpu_seconds_total", &[], |s| (s.process.cpu_s * 100.0).floor() / 100.0),
     shop("process_resident_memory_bytes", &[], |s| s.gauges.resident_bytes),
     shop("process_open_fds", &[], |s| s.gauges.open_files),
@@ -79,5 +79,5 @@ pub(super) static SERIES: [Series; 40] = [
     machine("node_filesystem_avail_bytes", &[("fstype", "ext4"), ("mountpoint", "/")], |s| s.gauges.disk_bytes),
     machine("node_load1", &[], |s| s.gauges.load),
     probe("probe_duration_seconds", &[("target", "product_page")], |s| s.gauges.probe_s),
-    probe("shop_certificate_expiry_days", &[("domain", "shop.example")], |s| s.gauges.certificate_days),
+    probe("probe_ssl_earliest_cert_expiry", &[("target", "product_page")], |s| s.gauges.certificate_until_s),
 ];

@@ -105,14 +105,14 @@ pub(super) struct Gauges {
     pub(super) sessions: f64,
     pub(super) queue_depth: f64,
     pub(super) db_connections: f64,
-    pub(super) backup_age_s: f64,
+    pub(super) backup_at_s: f64,
     pub(super) resident_bytes: f64,
     pub(super) open_files: f64,
     pub(super) available_bytes: f64,
     pub(super) disk_bytes: f64,
     pub(super) load: f64,
     pub(super) probe_s: f64,
-    pub(super) certificate_days: f64,
+    pub(super) certificate_until_s: f64,
 }
 
 impl Process {
@@ -286,9 +286,9 @@ impl Node {
         let latency_s = 0.5 * LATENCY_MEDIAN_S * (0.9 + 0.15 * demand);
         gauges.probe_s = (noise.around(latency_s, 0.06) * 1e9).round() / 1e9;
         let since_backup_ms = (timestamp_ms - 2 * HOUR_MS).rem_euclid(DAY_MS);
-        gauges.backup_age_s = since_backup_ms as f64 / 1000.0;
+        gauges.backup_at_s = (timestamp_ms - since_backup_ms) as f64 / 1000.0;
         let until_renewal_ms = (60 * DAY_MS) - timestamp_ms.rem_euclid(60 * DAY_MS);
-        gauges.certificate_days = (30 * DAY_MS + until_renewal_ms) as f64 / DAY_MS as f64;
+        gauges.certificate_until_s = (timestamp_ms + until_renewal_ms + 30 * DAY_MS) as f64 / 1000.0;
     }
 }
 

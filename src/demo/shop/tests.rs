@@ -170,3 +170,13 @@ fn options_that_make_no_fleet_are_refused() {
         Some(ShopError::Interval("scrape interval"))
     );
 }
+
+#[test]
+fn rule_pack_watches_every_metric_of_the_shop_itself() {
+    let watched = crate::rules::Pack::named("shop").unwrap().readme;
+    // A histogram's sum comes with its count.
+    let own = SERIES.iter().map(|series| series.name);
+    let own = own.filter(|name| name.starts_with("shop_") && !name.ends_with("_sum"));
+    let unseen: Vec<&str> = own.filter(|name| !watched.contains(&format!("| `{name}` |"))).collect();
+    assert!(unseen.is_empty(), "{unseen:?}");
+}

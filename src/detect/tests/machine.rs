@@ -52,7 +52,7 @@ fn orders() -> Signal {
 }
 
 fn sums(amount: f64) -> Sums {
-    Sums::of(vec![Sum { operand: 0, bound: 0.0, fold: Fold::Sum, amount, count: 1.0 }])
+    Sums::of(vec![Sum { operand: 0, bound: 0.0, fold: Fold::Sum, amount, count: 1 }])
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::detect::group::Message;
 use crate::detect::measure::{Observed, Sum, Sums};
 use crate::detect::signal::Fold;
-use crate::detect::{Judge, SignalError, Source};
+use crate::detect::{Direction, Directions, EvaluatedValue, Judge, Kind, SignalError, Source};
 use crate::model::stale_nan;
 
 fn refused(expression: &str) -> String {
@@ -31,7 +32,7 @@ fn what_can_be_fed_compiles_also_in_parentheses() {
         "count(up)",
         "sum(rate(x[1m] smoothed))",
         "histogram_quantile(0.95, sum by (le, region) (rate(b[1m])))",
-        "histogram_quantile((0.5), (rate(b[1m])))",
+        "histogram_quantile((0.5), (rate(b_bucket[1m])))",
         "histogram_quantile(0.9, sum by (le) (increase(b[1m]))) * 1000",
         "up{job=\"pay\"}",
         "sum by (a) (rate(x[1m])) / sum by (a) (rate(y[5m]))",
@@ -61,6 +62,7 @@ fn other_expressions_are_refused_by_the_part_that_is_in_the_way() {
     assert!(refused("sum(max_over_time(x[1m] anchored))").starts_with("anchored or smoothed"));
     assert!(refused("histogram_quantile(0.9, sum by (region) (rate(b[1m])))").contains("drops the label `le`"));
     assert!(refused("histogram_quantile(0.9, sum by (le) (b))").contains("not taken of a rate"));
+    assert!(refused("histogram_quantile(0.9, sum without (node) (rate(b[1m])))").contains("native ones"));
     assert!(refused("histogram_quantile(1.5, rate(b[1m]))").contains("between 0 and 1"));
     assert!(refused("sum(sum by (a) (rate(x[1m])))").starts_with("sum() of an aggregation"));
     assert!(refused("sum(2 * x)").starts_with("an aggregation over the operator *"));
@@ -96,7 +98,7 @@ fn observed(expression: &str, increments: &[f64]) -> Observed {
         bound: 0.0,
         fold: Fold::Sum,
         amount,
-        count: 1.0,
+        count: 1,
     };
     let sums = Sums::of(increments.iter().enumerate().map(sum).collect());
     Signal::compile(expression).unwrap().observed(&[sums])
@@ -149,6 +151,84 @@ fn buckets_of_a_slow_counter_add_up_to_its_increments() {
     let series = [labels(&[("__name__", "x")])];
     let rows: Vec<Row> = (0..8).map(|round| (0, START_MS + round * 60_000, 25.0 * round as f64)).collect();
     assert_eq!(window_of("increase(x[1m])", &series, &rows), (Some(START_MS + 7 * 60_000), 25.0));
+}
+
+#[test]
+fn what_reports_every_five_minutes_counts_from_the_third_sample_on() {
+    let series = [labels(&[("__name__", "x"), ("shop", "de")]), labels(&[("__name__", "clock")])];
+    // Five minutes and a bit, so that each silence is longer than the lookback; and something that says what time it is.
+    let slow = (0..9).map(|round| (0, START_MS + 301_000 * round, 602.0 * round as f64));
+    let mut rows: Vec<Row> = slow.chain((0..170).map(|round| (1, START_MS + 15_000 * round, 1.0))).collect();
+    rows.sort_by_key(|row| row.1);
+    let watches = vec![watch("rate(x[5m])", ModelOptions::default()), watch("clock", ModelOptions::default())];
+    let signal = watches[0].signal.clone();
+    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let mut closed = Vec::new();
+    for (step, row) in rows.iter().enumerate() {
+        workers[0].handle(&batch(&series, &[*row], step == 0));
+        judge.poll();
+        closed.extend(judge.groups.iter().find(|group| group.watch == 0).and_then(|group| group.closed));
+    }
+    closed.dedup();
+    let group = judge.groups.iter().find(|group| group.watch == 0).unwrap();
+    // The third sample is the second long silence of equal length; from it on all is one stretch.
+    assert!(signal.end_ms(closed[0]) < START_MS + 3 * 301_000 + 15_000, "{closed:?}");
+    assert!(signal.end_ms(*closed.last().unwrap()) > START_MS + 8 * 301_000 - 15_000, "up to the last sample");
+    assert!((signal.value(&group.window) - 2.0).abs() < 1e-9, "2 a second");
+}
+
+#[test]
+fn beats_are_told_as_they_come_each_series_by_itself() {
+    let series = [("a", 0), ("b", 1)].map(|(job, _)| labels(&[("__name__", "runs"), ("job", job)]));
+    let mut watches = vec![watch("runs", ModelOptions::default())];
+    watches[0].signal = Signal::beats("runs{job=~\"a|b\"}").unwrap();
+    assert!(matches!(Signal::beats("rate(runs[1m])"), Err(SignalError::Nothing(_))));
+    let (mut workers, judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let rows =
+        [(0, 0, 1.0), (1, 7, 1.0), (0, 60_001, 1.0), (0, 60_001, 2.0), (1, 200_003, 1.0), (1, 210_000, stale_nan())];
+    let rows = rows.map(|(index, at_ms, value)| (index, START_MS + at_ms, value));
+    workers[0].handle(&batch(&series, &rows, true));
+    let (mut names, mut beats) = (BTreeMap::new(), BTreeMap::<String, Vec<i64>>::new());
+    while let Some(message) = judge.shared().queues[0].pop() {
+        match message {
+            Message::Feeds { group, labels, .. } => {
+                names.insert(group, labels.to_string());
+            }
+            Message::Beat { group, at_ms } => beats.entry(names[&group].clone()).or_default().push(at_ms - START_MS),
+            _ => {}
+        }
+    }
+    let expected = [(r#"{job="a"}"#.to_owned(), vec![0, 60_001]), (r#"{job="b"}"#.to_owned(), vec![7, 200_003])];
+    assert_eq!(beats, BTreeMap::from(expected));
+}
+
+/// Half an hour of a queue of which only a query knows, and then a tenth of it; what is told comes by the queue.
+#[test]
+fn an_evaluated_watch_is_judged_as_others_are() {
+    let options = ModelOptions { directions: Directions::Drop, ..ModelOptions::default() };
+    let signal = Signal::of("abs(queue)").unwrap();
+    let (_workers, mut judge) =
+        start(vec![Watch { identity: "q".to_owned(), signal, options, zone: None }], 1, LATENESS_MS_DEFAULT);
+    let group = labels(&[("name", "mail")]);
+    let mut chance = Chance(3);
+    let mut transitions = Vec::new();
+    for round in 1..=140 {
+        let level = if round > 120 { 10.0 } else { 100.0 };
+        let value = level * (0.05 * chance.normal()).exp();
+        let told = EvaluatedValue { watch: 0, labels: group.clone(), at_ms: START_MS + round * 15_000, value };
+        judge.shared().tell_evaluated(told.clone()).unwrap();
+        // Told twice, as after a restart: it changes nothing.
+        judge.shared().tell_evaluated(told).unwrap();
+        transitions.extend(judge.poll());
+    }
+    let [fired] = transitions.try_into().unwrap();
+    assert_eq!(
+        (fired.kind, fired.direction, fired.labels.to_string()),
+        (Kind::Firing, Direction::Drop, r#"{name="mail"}"#.to_owned())
+    );
+    assert!(fired.at_ms <= START_MS + 126 * 15_000 && fired.value < 15.0, "{fired:?}");
+    let closed = judge.shared().metrics.buckets_closed.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(closed, 140);
 }
 
 #[test]

@@ -166,3 +166,13 @@ async fn stopping_does_not_wait_for_ever() {
     assert!(busy.closes().await);
     gate.open();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runbook_of_an_alert_is_a_page() {
+    let server = TestServer::start().await;
+    let page = server.body("/runbooks/OrdersDropped").await;
+    assert!(page.starts_with("## OrdersDropped\n") && page.contains("**Look first**"), "{page}");
+    let missing = server.get("/runbooks/OrdersD").await;
+    assert_eq!(missing.status, 404);
+    assert!(missing.body.contains("no alert of a rule pack is called OrdersD"), "{}", missing.body);
+}

@@ -13,6 +13,7 @@ mod lifecycle;
 mod limits;
 mod prometheus;
 mod push;
+mod rules;
 mod text;
 mod write;
 
@@ -34,6 +35,9 @@ use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange, compile_pattern};
 use crate::query::Limits;
+use crate::rules::{
+    ActiveAlert, AlertState, Evaluation, GroupReport, GroupState, Health, RuleError, RuleGroup, RuleReport,
+};
 use crate::storage::{SnapshotOptions, StorageOptions};
 
 /// Longest wait for anything: much more than it takes, so that only a hang reaches it.
@@ -67,8 +71,8 @@ impl Gate {
     }
 }
 
-/// Two rules in a group.
-fn rules() -> RuleSet {
+/// Two rules in a group that are fed by the stream; a group of which one rule alerts and one has failed.
+fn rules() -> RulesReport {
     let text = r#"
 groups:
   - name: checkout
@@ -81,10 +85,40 @@ groups:
         anomaly: {direction: rise}
         labels: {severity: critical}
         annotations: {summary: "{{ $value }} s"}
+  - name: node
+    interval: 15s
+    limit: 3
+    rules:
+      - {record: "job:up:sum", expr: "sum by (job) (up)", labels: {team: shop}}
+      - alert: Down
+        expr: up == 0
+        for: 5m
+        labels: {severity: page, team: ops}
+        annotations: {summary: "{{ $labels.job }}"}
 "#;
     let (disk, path) = (SimulatedDisk::new(), PathBuf::from("/rules.yml"));
     disk.replace(&path, text.as_bytes()).expect("a simulated disk is written");
-    crate::rules::load(&disk, &[path]).expect("the rules are right")
+    let set = crate::rules::load(&disk, &[path]).expect("the rules are right");
+    let report = |group: &Arc<RuleGroup>| Arc::new(GroupState::new(group.clone()).report(60_000));
+    let mut groups: Vec<Arc<GroupReport>> = set.groups.iter().map(report).collect();
+    let mut node = GroupReport::clone(&groups[1]);
+    let last = Some(Evaluation { at_ms: 1_000_500, took: Duration::from_micros(145) });
+    let labels = Labels::from_pairs([("alertname", "Down"), ("job", "shop")]).expect("labels");
+    let alert = ActiveAlert {
+        labels: Arc::new(labels),
+        annotations: vec![("summary".to_owned(), "shop".to_owned())],
+        state: AlertState::Firing,
+        value: 1500.0,
+        active_at_ms: 2_000,
+        fired_at_ms: Some(3_000),
+        keep_firing_since_ms: Some(4_000),
+        resolved_at_ms: None,
+    };
+    (node.interval_ms, node.last) = (15_000, last);
+    node.rules[0] = RuleReport { health: Health::Bad("broken".to_owned()), last, alerts: Vec::new() };
+    node.rules[1] = RuleReport { health: Health::Good, last, alerts: vec![alert] };
+    groups[1] = Arc::new(node);
+    RulesReport { set: Arc::new(set), groups }
 }
 
 /// One alert.
@@ -137,7 +171,17 @@ fn services(
         web_origins: compile_pattern(r"https?://(\w+\.)?shop\.example").expect("a pattern"),
         registry: Arc::new(Registry::new()),
         ready: Arc::new(AtomicBool::new(true)),
-        rules: Arc::new(rules()),
+        rules: Arc::new(rules),
+        reload: Arc::new(|| {
+            let fault = |line| RuleError {
+                file: PathBuf::from("/rules.yml"),
+                place: Some((line, 1)),
+                line_text: "alert: A".to_owned(),
+                what: format!("wrong in line {line}"),
+                hint: None,
+            };
+            Err(RuleErrors(vec![fault(3), fault(7)]))
+        }),
         firing: Arc::new(firing),
         damage: Arc::new(damage),
         journal: Arc::new(journal()),

@@ -30,10 +30,20 @@ const NESTING_MAX: u32 = 50;
 /// Compiles a pattern that must match the whole of a value, its dot matching newlines too. Fails with what is wrong with
 /// the pattern.
 pub fn compile_pattern(pattern: &str) -> Result<Regex, String> {
+    compile(pattern, |translated| format!("^(?s:{translated})$"))
+}
+
+/// Compiles a pattern that may match anywhere in a text, its dot matching no newline. Fails with what is wrong with the
+/// pattern.
+pub fn compile_pattern_anywhere(pattern: &str) -> Result<Regex, String> {
+    compile(pattern, str::to_owned)
+}
+
+fn compile(pattern: &str, within: impl FnOnce(&str) -> String) -> Result<Regex, String> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(format!("it has {} bytes, more than {PATTERN_BYTES_MAX}", pattern.len()));
     }
-    RegexBuilder::new(&format!("^(?s:{})$", translate::translate(pattern)?))
+    RegexBuilder::new(&within(&translate::translate(pattern)?))
         .size_limit(REGEX_BYTES_MAX)
         .dfa_size_limit(2 * REGEX_BYTES_MAX)
         .nest_limit(NESTING_MAX)

@@ -1,94 +1,123 @@
-//! The part of Go's templates that annotations use.
+//! Go's text templates, as Prometheus's rules use them.
 //!
-//! `Orders in {{ $labels.region }} fell to {{ $value | humanize }}/s` with region `eu` and 1234.5 is
-//! "Orders in eu fell to 1.234k/s". A pipe may also be written as a call: `{{ humanize $value }}`, `{{ printf "%.2f"
-//! $value }}`.
+//! ```text
+//! {{ with query "shop_stock < 5" -}}
+//! Nearly sold out: {{ range . }}{{ .Labels.sku }} ({{ .Value }}) {{ end }}
+//! {{- else -}}
+//! Enough of everything, at {{ $value | humanize }} orders/s in {{ $labels.region }}
+//! {{- end }}
+//! ```
 //!
-//! Always true: what was parsed renders; everything that is not known is refused when the file is loaded.
+//! `lexer.rs` cuts the text into tokens, `parser.rs` makes a tree of them, and `evaluate.rs` fills it in with values as
+//! Go's types have them, so that what is compared, indexed and printed is what Prometheus would show. What fails while it
+//! is filled in stands in the text itself, in Prometheus's words: `<error expanding template: …>`.
+//!
+//! Beside Prometheus's `$labels`, `$value`, `$externalLabels` and `$externalURL` there are the facts of an anomaly
+//! ([`FACTS`]): `$expected`, `$direction`, `$onset` (a time as text), `$deviation` (a fraction), `$lost` (events).
+//!
+//! Always true:
+//! 1. What was parsed knows all its variables and functions; what is not known is refused with line and column.
+//! 2. Filling in ends, within bounded time, text and stack, whoever wrote the template.
+//!
+//! Deliberately absent: complex numbers, and what only pages can do (`tmpl`).
 
+mod escape;
+mod evaluate;
+mod functions;
+mod lexer;
+mod literal;
+mod methods;
+mod moment;
 mod number;
+mod parser;
+mod printf;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod value;
+
+use std::collections::BTreeSet;
 
 use crate::model::Labels;
+use parser::Tree;
+use tree::{Node, Operand, Pipeline, Term};
 
+/// Longest template, in bytes.
+pub(super) const TEXT_BYTES_MAX: usize = 1 << 16;
+/// What an anomaly's template knows beside what Prometheus gives, without the dollar signs.
+pub(super) const FACTS: [&str; 5] = ["expected", "direction", "onset", "deviation", "lost"];
+/// What Prometheus gives.
+const VARIABLES: [&str; 4] = ["labels", "externalLabels", "externalURL", "value"];
 /// What can be written, for errors.
-pub(super) const HINT: &str = "known are $labels.name, $value, $expected, $direction, and behind a pipe humanize, humanize1024, \
-                               humanizeDuration, humanizePercentage and printf with one %f, %g, %e, %v or %s";
+pub(super) const HINT: &str = "templates are Go's, with Prometheus's functions; variables are $labels, $value, \
+                               $externalLabels, $externalURL, and of an anomaly $expected, $direction, $onset, $deviation and $lost";
 
 /// Text with places to be filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Template {
     text: String,
-    pieces: Vec<Piece>,
+    tree: Tree,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Piece {
-    Text(String),
-    Place { source: Source, functions: Vec<Function> },
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Source {
-    Label(String),
-    Value,
-    Expected,
-    Direction,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Function {
-    Humanize,
-    Humanize1024,
-    HumanizeDuration,
-    HumanizePercentage,
-    Printf { before: String, verb: char, precision: Option<usize>, after: String },
-}
-
-/// What a place holds while functions are applied.
-enum Content {
-    Number(f64),
-    Text(String),
-}
+/// A query's answer, or what went wrong.
+pub(super) type Answer = Result<Vec<(Labels, f64)>, String>;
 
 /// What a template is filled in with.
 pub(super) struct Facts<'a> {
     pub labels: &'a Labels,
     pub value: f64,
-    pub expected: f64,
-    pub direction: &'static str,
+    /// The value, if it is a native histogram, as it is printed.
+    pub histogram: Option<&'a str>,
+    /// Labels of this server.
+    pub external_labels: &'a Labels,
+    /// Where this server is reached, without a slash at its end.
+    pub external_url: &'a str,
+    /// The moment of evaluation, in ms since 1970.
+    pub at_ms: i64,
+    /// Answers PromQL at that moment.
+    pub query: &'a dyn Fn(&str) -> Answer,
+    /// Of an anomaly: names out of [`FACTS`]. One that is not given is `<no value>`.
+    pub more: &'a [(&'static str, Fact<'a>)],
 }
 
-/// A construct that is not known.
+/// One fact.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Fact<'a> {
+    Number(f64),
+    Text(&'a str),
+}
+
+/// What is wrong with a template, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: {construct}")]
+#[error("{what}")]
 pub(super) struct TemplateError {
-    /// What is wrong.
-    pub what: &'static str,
-    /// The text in question.
-    pub construct: String,
+    /// In Go's words.
+    pub what: String,
+    /// Line within the template, counted from 1.
+    pub line: usize,
+    /// Character within the line, counted from 1.
+    pub column: usize,
 }
 
-fn refuse<T>(what: &'static str, construct: &str) -> Result<T, TemplateError> {
-    Err(TemplateError { what, construct: construct.to_owned() })
+impl TemplateError {
+    fn at(text: &str, position: usize, what: String) -> TemplateError {
+        let before = &text[..position.min(text.len())];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let column = 1 + before[line_start..].chars().count();
+        TemplateError { what, line: 1 + before.matches('\n').count(), column }
+    }
 }
 
 impl Template {
-    /// Reads a template, or says what in it is not known.
+    /// Reads a template of an anomaly's rule, or says what in it is wrong.
     pub(super) fn parse(text: &str) -> Result<Template, TemplateError> {
-        let (mut pieces, mut rest) = (Vec::new(), text);
-        while let Some(start) = rest.find("{{") {
-            if start > 0 {
-                pieces.push(Piece::Text(rest[..start].to_owned()));
-            }
-            let inside = &rest[start + 2..];
-            let Some(end) = end_of_place(inside) else { return refuse("a {{ is never closed", &rest[start..]) };
-            pieces.push(place(&inside[..end])?);
-            rest = &inside[end + 2..];
-        }
-        if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
-        }
-        Ok(Template { text: text.to_owned(), pieces })
+        let variables: Vec<&str> = VARIABLES.iter().chain(&FACTS).copied().collect();
+        Ok(Template { text: text.to_owned(), tree: parser::parse(text, &variables)? })
+    }
+
+    /// Reads a template of a rule of Prometheus's, which knows no facts of anomalies.
+    pub(super) fn parse_plain(text: &str) -> Result<Template, TemplateError> {
+        Ok(Template { text: text.to_owned(), tree: parser::parse(text, &VARIABLES)? })
     }
 
     /// As it was written.
@@ -96,169 +125,66 @@ impl Template {
         &self.text
     }
 
-    /// Fills it in. A label that is absent is empty.
-    pub(super) fn render(&self, facts: &Facts<'_>) -> String {
-        self.pieces
-            .iter()
-            .map(|piece| match piece {
-                Piece::Text(text) => text.clone(),
-                Piece::Place { source, functions } => {
-                    functions.iter().fold(source.content(facts), |content, one| one.apply(content)).into_text()
-                }
-            })
-            .collect()
+    /// Fills it in under the alert's name. Where that fails, the text says why, as Prometheus's does.
+    pub(super) fn render(&self, alert: &str, facts: &Facts<'_>) -> String {
+        self.expand(alert, facts).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
     }
 
-    /// Whether it says something that changes while an alert lasts.
+    /// Fills it in under the alert's name, or says in Prometheus's words why that fails.
+    pub(super) fn expand(&self, alert: &str, facts: &Facts<'_>) -> Result<String, String> {
+        let name = format!("__alert_{alert}");
+        evaluate::evaluate(&self.text, &self.tree, &name, facts)
+            .map_err(|error| format!("error executing template {name}: {error}"))
+    }
+
+    /// Whether it says something that may change while an alert lasts: everything but labels, addresses and the
+    /// direction.
     pub(super) fn is_volatile(&self) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, Piece::Place { source: Source::Value | Source::Expected, .. }))
+        let mut used = BTreeSet::new();
+        let bodies = self.tree.defined.values().chain([&self.tree.root]);
+        bodies.for_each(|body| body.iter().for_each(|node| names_in_node(node, &mut used)));
+        let is_stable = |fact: &&str| *fact == "direction";
+        let facts = FACTS.iter().filter(|fact| !is_stable(fact)).map(|fact| format!("${fact}"));
+        let volatile = ["$value", ".Value", "query", "now"].map(str::to_owned);
+        volatile.into_iter().chain(facts).any(|name| used.contains(&name))
     }
 }
 
-/// Where the `}}` is that is not within quotes.
-fn end_of_place(inside: &str) -> Option<usize> {
-    let mut is_quoted = false;
-    let bytes = inside.as_bytes();
-    (0..bytes.len()).find(|&index| {
-        is_quoted ^= bytes[index] == b'"';
-        !is_quoted && bytes[index..].starts_with(b"}}")
-    })
-}
-
-/// What stands between `{{` and `}}`.
-fn place(inside: &str) -> Result<Piece, TemplateError> {
-    let mut stages = split_outside_quotes(inside, '|').into_iter();
-    let first = words(stages.next().unwrap_or(""));
-    let (source, mut functions) = match first.as_slice() {
-        [] => return refuse("a place is empty", &format!("{{{{{inside}}}}}")),
-        [source] => (source_of(source)?, Vec::new()),
-        [function @ .., source] => (source_of(source)?, vec![function_of(function)?]),
-    };
-    for stage in stages {
-        functions.push(function_of(&words(stage))?);
-    }
-    let mut is_number = matches!(source, Source::Value | Source::Expected);
-    for function in &functions {
-        if !is_number && !matches!(function, Function::Printf { verb: 's' | 'v', .. }) {
-            return refuse("a text is used as a number", inside.trim());
+/// Variables, fields with a dot, and functions that stand in it.
+fn names_in_node(node: &Node, names: &mut BTreeSet<String>) {
+    match node {
+        Node::Text(_) | Node::Break | Node::Continue => {}
+        Node::Action(pipeline) => names_in_pipeline(pipeline, names),
+        Node::Branch(branch) => {
+            names_in_pipeline(&branch.pipeline, names);
+            branch.body.iter().chain(branch.otherwise.iter().flatten()).for_each(|node| names_in_node(node, names));
         }
-        if is_number && matches!(function, Function::Printf { verb: 's', .. }) {
-            return refuse("%s is used for a number", inside.trim());
+        Node::Call(call) => call.pipeline.iter().for_each(|pipeline| names_in_pipeline(pipeline, names)),
+    }
+}
+
+fn names_in_pipeline(pipeline: &Pipeline, names: &mut BTreeSet<String>) {
+    pipeline.commands.iter().flat_map(|command| &command.operands).for_each(|operand| names_in(operand, names));
+}
+
+fn names_in(operand: &Operand, names: &mut BTreeSet<String>) {
+    let dotted = |fields: &[String]| fields.iter().map(|field| format!(".{field}")).collect::<Vec<String>>();
+    match &operand.term {
+        Term::Function(name) => {
+            names.insert((*name).to_owned());
         }
-        is_number = false;
-    }
-    Ok(Piece::Place { source, functions })
-}
-
-fn source_of(word: &str) -> Result<Source, TemplateError> {
-    match word {
-        "$value" | ".Value" => return Ok(Source::Value),
-        "$expected" => return Ok(Source::Expected),
-        "$direction" => return Ok(Source::Direction),
-        _ => {}
-    }
-    let name = word.strip_prefix("$labels.").or_else(|| word.strip_prefix(".Labels."));
-    match name.filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')) {
-        Some(name) => Ok(Source::Label(name.to_owned())),
-        None => refuse("this is not known in a template", word),
-    }
-}
-
-fn function_of(words: &[&str]) -> Result<Function, TemplateError> {
-    match words {
-        ["humanize"] => Ok(Function::Humanize),
-        ["humanize1024"] => Ok(Function::Humanize1024),
-        ["humanizeDuration"] => Ok(Function::HumanizeDuration),
-        ["humanizePercentage"] => Ok(Function::HumanizePercentage),
-        ["printf", format] if format.len() >= 2 && format.starts_with('"') && format.ends_with('"') => {
-            printf_of(&format[1..format.len() - 1])
+        Term::Field(fields) => names.extend(dotted(fields)),
+        // A label may be called Value.
+        Term::Variable { name, .. } if name == "$labels" || name == "$externalLabels" => {}
+        Term::Variable { name, fields } => {
+            names.insert(name.clone());
+            names.extend(dotted(fields));
         }
-        [] => refuse("a pipe leads nowhere", "|"),
-        words => refuse("this is not known in a template", words[0]),
-    }
-}
-
-/// Text with one verb; `%%` is a percent sign.
-fn printf_of(format: &str) -> Result<Function, TemplateError> {
-    let (mut before, mut after, mut found) = (String::new(), String::new(), None);
-    let mut rest = format;
-    while let Some(percent) = rest.find('%') {
-        let text = if found.is_none() { &mut before } else { &mut after };
-        text.push_str(&rest[..percent]);
-        let tail = &rest[percent + 1..];
-        if let Some(tail) = tail.strip_prefix('%') {
-            text.push('%');
-            rest = tail;
-            continue;
+        Term::Chain { of, fields } => {
+            names_in(of, names);
+            names.extend(dotted(fields));
         }
-        let Some(end) = tail.find(|c: char| c.is_ascii_alphabetic()) else {
-            return refuse("printf has a % without a verb", format);
-        };
-        let (digits, verb) = (&tail[..end], char::from(tail.as_bytes()[end]));
-        let precision = match digits.strip_prefix('.') {
-            None if digits.is_empty() => None,
-            Some(digits) => digits.parse().ok().filter(|&precision: &usize| precision <= 20),
-            None => return refuse("printf knows no width and no flags", format),
-        };
-        if !"fgevs".contains(verb) || (precision.is_none() && !digits.is_empty()) || found.is_some() {
-            return refuse("printf takes one of %f, %g, %e, %v, %s here", format);
-        }
-        found = Some((verb, precision));
-        rest = &tail[end + 1..];
-    }
-    let Some((verb, precision)) = found else { return refuse("printf has no verb", format) };
-    after.push_str(rest);
-    Ok(Function::Printf { before, verb, precision, after })
-}
-
-fn words(stage: &str) -> Vec<&str> {
-    split_outside_quotes(stage, ' ').into_iter().map(str::trim).filter(|word| !word.is_empty()).collect()
-}
-
-fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
-    let mut is_quoted = false;
-    text.split(|c: char| {
-        is_quoted ^= c == '"';
-        !is_quoted && c == separator
-    })
-    .collect()
-}
-
-impl Source {
-    fn content(&self, facts: &Facts<'_>) -> Content {
-        match self {
-            Source::Label(name) => Content::Text(facts.labels.get(name).unwrap_or("").to_owned()),
-            Source::Value => Content::Number(facts.value),
-            Source::Expected => Content::Number(facts.expected),
-            Source::Direction => Content::Text(facts.direction.to_owned()),
-        }
-    }
-}
-
-impl Function {
-    fn apply(&self, content: Content) -> Content {
-        Content::Text(match (self, content) {
-            (Function::Humanize, Content::Number(value)) => number::humanize(value),
-            (Function::Humanize1024, Content::Number(value)) => number::humanize_1024(value),
-            (Function::HumanizeDuration, Content::Number(value)) => number::humanize_duration(value),
-            (Function::HumanizePercentage, Content::Number(value)) => number::humanize_percentage(value),
-            (Function::Printf { before, verb, precision, after }, content) => {
-                let inner = match content {
-                    Content::Number(value) => number::formatted(value, *verb, *precision),
-                    Content::Text(text) => text.chars().take(precision.unwrap_or(usize::MAX)).collect(),
-                };
-                format!("{before}{inner}{after}")
-            }
-            (_, Content::Text(_)) => unreachable!("texts into number functions are refused by `place`"),
-        })
-    }
-}
-
-impl Content {
-    fn into_text(self) -> String {
-        match self {
-            Content::Number(value) => number::shortest(value),
-            Content::Text(text) => text,
-        }
+        Term::Pipeline(pipeline) => names_in_pipeline(pipeline, names),
+        Term::Bool(_) | Term::Dot | Term::Nil | Term::Number { .. } | Term::Text { .. } => {}
     }
 }

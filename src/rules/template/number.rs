@@ -3,6 +3,9 @@
 //! 1234567 is `1.235M` humanized, `1.177Mi` by powers of 1024, `14d 6h 56m 7s` as a duration; 0.0123 is `12.3m`,
 //! `1.23%`.
 
+use super::literal;
+use super::tree::Number;
+
 const LARGE: [&str; 8] = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
 const SMALL: [&str; 8] = ["m", "u", "n", "p", "f", "a", "z", "y"];
 const BINARY: [&str; 8] = ["ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"];
@@ -79,6 +82,24 @@ pub(super) fn shortest(value: f64) -> String {
     if value != 0.0 && !(-4..6).contains(&exponent) { exponential(&scientific) } else { value.to_string() }
 }
 
+/// With the point and the zeros that the flag `#` keeps.
+pub(super) fn with_point(digits: &str, verb: char, precision: Option<usize>) -> String {
+    let (mantissa, exponent) = match digits.find(['e', 'E']) {
+        Some(at) => digits.split_at(at),
+        None => (digits, ""),
+    };
+    let mut mantissa = mantissa.to_owned();
+    if !mantissa.contains('.') {
+        mantissa.push('.');
+    }
+    if matches!(verb, 'g' | 'G' | 'v') {
+        let significant = mantissa.trim_start_matches(['-', '0', '.']).chars().filter(char::is_ascii_digit).count();
+        let shown = if significant == 0 { 1 } else { significant };
+        mantissa.push_str(&"0".repeat(precision.unwrap_or(6).max(1).saturating_sub(shown)));
+    }
+    mantissa + exponent
+}
+
 /// `%.<digits>g`.
 fn general(value: f64, digits: usize) -> String {
     if !value.is_finite() {
@@ -142,4 +163,32 @@ fn grown(mut value: f64) -> (f64, &'static str) {
         (prefix, value) = (next, value * 1000.0);
     }
     (value, prefix)
+}
+
+/// A number as Prometheus's functions read it from a text, or what is wrong with it.
+pub(super) fn parsed(text: &str) -> Result<f64, &'static str> {
+    match literal::number(text) {
+        Ok(Number::Int(number)) if !text.starts_with('\'') => return Ok(number as f64),
+        Ok(Number::Float(number)) if !text.contains('_') => return Ok(number),
+        _ => {}
+    }
+    let number = decimal(text).ok_or("invalid syntax")?;
+    if number.is_infinite() && text.contains(|digit: char| digit.is_ascii_digit()) {
+        return Err("value out of range");
+    }
+    Ok(number)
+}
+
+fn decimal(text: &str) -> Option<f64> {
+    let unsigned = text.trim_start_matches(['+', '-']);
+    if text.len() - unsigned.len() > 1 {
+        return None;
+    }
+    let magnitude = match unsigned.to_ascii_lowercase().as_str() {
+        "inf" | "infinity" => f64::INFINITY,
+        "nan" if text.len() == 3 => f64::NAN,
+        lower if lower.starts_with(|first: char| first.is_ascii_digit() || first == '.') => lower.parse().ok()?,
+        _ => return None,
+    };
+    Some(if text.starts_with('-') { -magnitude } else { magnitude })
 }

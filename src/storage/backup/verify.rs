@@ -174,6 +174,7 @@ fn kind_of(path: &Path) -> Option<FileKind> {
         "state" => Some(FileKind::Detector),
         "meta" => Some(FileKind::Metadata),
         "group" => Some(FileKind::PushGroup),
+        "rules" => Some(FileKind::Rules),
         _ => None,
     }
 }
@@ -254,7 +255,7 @@ fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corrup
         (FileKind::Outbox, outbox::KIND_NOTIFICATION) => Notification::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_DELIVERED) => Delivered::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => GivenUp::decode(payload).map(drop),
-        (FileKind::Detector, _) => Ok(()),
+        (FileKind::Detector | FileKind::Rules, _) => Ok(()),
         (FileKind::PushGroup, push_groups::KIND_GROUP) => push_groups::Group::decode(payload).map(drop),
         (FileKind::Metadata, metadata::KIND_FAMILY) => metadata::Family::decode(payload).map(drop),
         (FileKind::Metadata, metadata::KIND_END) => metadata::decode_end(payload).map(drop),

@@ -10,6 +10,7 @@ mod define;
 mod encode;
 mod histograms;
 mod index;
+mod listen;
 mod paged;
 mod postings;
 mod restore;

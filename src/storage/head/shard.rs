@@ -205,6 +205,13 @@ impl Shard {
         (SeriesRef::new(self.index, generation, slot), true)
     }
 
+    /// Whether the samples of a live series go to the tap from now on.
+    pub(super) fn watch(&mut self, series: SeriesRef, is_watched: bool) {
+        if let Some(found) = self.slots.get_mut(series.slot()).and_then(Option::as_mut) {
+            found.watched = is_watched;
+        }
+    }
+
     /// Appends the definitions of the live series of these slots until the records have `bytes_max` bytes, or a
     /// definition more. Returns the slot to go on with.
     pub(super) fn define(&self, slots: Range<u32>, bytes_max: usize, definitions: &mut Definitions<'_>) -> u32 {

@@ -7,6 +7,7 @@ mod edges;
 mod figures;
 mod full_disk;
 mod histograms;
+mod listen;
 mod listing;
 mod matched;
 mod review;

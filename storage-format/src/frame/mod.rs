@@ -36,12 +36,14 @@ pub enum FileKind {
     Metadata,
     /// A group of the Pushgateway.
     PushGroup,
+    /// The alerts of rules that are evaluated: one JSON text a record.
+    Rules,
 }
 
 impl FileKind {
     /// All of them.
-    pub const ALL: [FileKind; 5] =
-        [FileKind::Log, FileKind::Outbox, FileKind::Detector, FileKind::Metadata, FileKind::PushGroup];
+    pub const ALL: [FileKind; 6] =
+        [FileKind::Log, FileKind::Outbox, FileKind::Detector, FileKind::Metadata, FileKind::PushGroup, FileKind::Rules];
 
     /// The first eight bytes of such a file.
     pub fn magic(self) -> &'static [u8; 8] {
@@ -51,6 +53,7 @@ impl FileKind {
             FileKind::Detector => b"DOZORDET",
             FileKind::Metadata => b"DOZORMET",
             FileKind::PushGroup => b"DOZORPSH",
+            FileKind::Rules => b"DOZORRUL",
         }
     }
 

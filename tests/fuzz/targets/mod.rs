@@ -20,7 +20,7 @@ mod texts;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 17] = [
+pub(crate) const TARGETS: [Target; 18] = [
     ("remote_write_1", remote_write::version_1),
     ("remote_write_2", remote_write::version_2),
     ("snappy", requests::snappy),
@@ -37,5 +37,6 @@ pub(crate) const TARGETS: [Target; 17] = [
     ("http", requests::http),
     ("promql", requests::promql),
     ("rules", requests::rules),
+    ("template", requests::template),
     ("config", requests::config),
 ];

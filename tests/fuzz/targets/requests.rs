@@ -149,6 +149,19 @@ pub(super) fn rules(bytes: &[u8]) {
     }
 }
 
+/// Whatever is read is filled in, or says that it could not be, in a text that is no longer than a template's may be and
+/// the same when asked again.
+pub(super) fn template(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match rule_files::filled_in(text) {
+        Ok(filled) => {
+            assert!(filled.len() <= 1 << 20, "{text:?} comes to {} bytes", filled.len());
+            assert_eq!(rule_files::filled_in(text), Ok(filled), "{text:?}");
+        }
+        Err(what) => assert!(what.starts_with(|digit: char| digit.is_ascii_digit()), "{text:?}: {what}"),
+    }
+}
+
 pub(super) fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Err(error) = Config::from_yaml("dozor.yml", text) {

@@ -1,0 +1,176 @@
+//! What rules are tried out on: series in memory whose samples appear as time goes by, and detection fed with them.
+//!
+//! `orders{node="1"} 0+10x3` every minute: at 2 min the laboratory holds 0, 10 and 20, and what rules recorded until then.
+//!
+//! Always true: at a moment there is no sample of a later one.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::detect::{self, Judge, LATENESS_MS_DEFAULT, Transition, Worker};
+use crate::model::{Labels, Sample, SeriesRef};
+use crate::query::{Answer, Engine, Limits, Options, QueryError, Sampled, Value};
+use crate::rules::{RuleHost, RuleSample, RuleSet};
+use crate::storage::tap::{TapBatch, TapRow};
+use crate::storage::view::{GivenSeries, ReadView};
+
+/// Series by their labels, each with its samples by time.
+type Held = BTreeMap<Labels, BTreeMap<i64, Sampled>>;
+
+/// Series, rules' own ones among them, up to a moment.
+pub(super) struct Laboratory {
+    /// Samples that are still to appear, by time.
+    coming: BTreeMap<i64, Vec<(Labels, Sampled)>>,
+    held: Held,
+    /// Made of what is held, until that changes.
+    view: RefCell<Option<ReadView>>,
+    engine: Engine,
+    clock: Clock,
+    detection: Option<Detection>,
+}
+
+/// The stream that rules with an `anomaly` block are fed by.
+struct Detection {
+    worker: Worker,
+    judge: Judge,
+    known: BTreeMap<Labels, SeriesRef>,
+    batch: TapBatch,
+}
+
+impl Laboratory {
+    /// Samples by the moment at which they appear, in ms since 1970, and the rules whose watches are fed with them.
+    pub(super) fn new(coming: BTreeMap<i64, Vec<(Labels, Sampled)>>, rules: &RuleSet) -> Laboratory {
+        let clock = Clock::system();
+        Laboratory {
+            coming,
+            held: Held::new(),
+            view: RefCell::new(None),
+            engine: Engine::new(Limits::default(), clock.clone()),
+            clock,
+            detection: (!rules.rules.is_empty()).then(|| Detection::new(rules)),
+        }
+    }
+
+    /// Lets everything appear up to a moment, that included. Returns what detection says of it.
+    pub(super) fn reach(&mut self, time_ms: i64) -> Vec<Transition> {
+        let later = self.coming.split_off(&(time_ms + 1));
+        for (at_ms, samples) in std::mem::replace(&mut self.coming, later) {
+            for (labels, value) in samples {
+                self.hold(labels, at_ms, value);
+            }
+        }
+        self.detection.as_mut().map_or_else(Vec::new, Detection::judge)
+    }
+
+    fn hold(&mut self, labels: Labels, at_ms: i64, value: Sampled) {
+        if let (Some(detection), Sampled::Number(number)) = (&mut self.detection, &value) {
+            detection.feed(&labels, at_ms, *number);
+        }
+        *self.view.get_mut() = None;
+        self.held.entry(labels).or_default().insert(at_ms, value);
+    }
+
+    /// One sample for each series of the answer. Fails where the answer is no instant vector and no number.
+    pub(super) fn answer(&self, query: &str, time_ms: i64) -> Result<Vec<RuleSample>, QueryError> {
+        let mut view = self.view.borrow_mut();
+        let view = view.get_or_insert_with(|| view_of(&self.held));
+        let Answer { value, .. } = self.engine.instant(view, query, time_ms, &Options::default())?;
+        match value {
+            Value::Vector(rows) => {
+                Ok(rows.into_iter().map(|(labels, _, value)| RuleSample { labels, value }).collect())
+            }
+            Value::Scalar(_, number) => {
+                Ok(vec![RuleSample { labels: Arc::new(Labels::empty()), value: Sampled::Number(number) }])
+            }
+            Value::String(..) | Value::Matrix(_) => {
+                Err(QueryError::Execution("rule result is not a vector or scalar".to_owned()))
+            }
+        }
+    }
+
+    /// Every series with its samples, for a person who looks for a mistake.
+    pub(super) fn dump(&self) -> String {
+        let sample = |(at_ms, value): (&i64, &Sampled)| match value {
+            Sampled::Number(number) => format!("{number} @[{at_ms}]"),
+            Sampled::Histogram(histogram) => format!("{histogram} @[{at_ms}]"),
+        };
+        let line = |(labels, samples): (&Labels, &BTreeMap<i64, Sampled>)| {
+            format!("{labels} =>\n{}\n", samples.iter().map(sample).collect::<Vec<String>>().join("\n"))
+        };
+        self.held.iter().map(line).collect()
+    }
+}
+
+fn view_of(held: &Held) -> ReadView {
+    let series = held.iter().map(|(labels, samples)| {
+        let mut given = GivenSeries { labels: Arc::new(labels.clone()), ..GivenSeries::default() };
+        for (&timestamp_ms, value) in samples {
+            match value {
+                Sampled::Number(value) => given.samples.push(Sample { timestamp_ms, value: *value }),
+                Sampled::Histogram(value) => given.histograms.push((timestamp_ms, value.clone())),
+            }
+        }
+        given
+    });
+    ReadView::of_series(series.collect())
+}
+
+impl RuleHost for Laboratory {
+    fn ask(&self, query: &str, time_ms: i64) -> Result<Vec<RuleSample>, QueryError> {
+        self.answer(query, time_ms)
+    }
+
+    fn store(&mut self, time_ms: i64, samples: &[RuleSample]) -> Result<(), String> {
+        for sample in samples {
+            self.hold(Labels::clone(&sample.labels), time_ms, sample.value.clone());
+        }
+        Ok(())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
+impl Detection {
+    fn new(rules: &RuleSet) -> Detection {
+        let (mut workers, judge) = detect::start(rules.watches(), 1, LATENESS_MS_DEFAULT);
+        let worker = workers.pop().expect("one was asked for");
+        Detection { worker, judge, known: BTreeMap::new(), batch: TapBatch::default() }
+    }
+
+    fn feed(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
+        let series = match self.known.get(labels) {
+            Some(known) => *known,
+            None => {
+                let new = SeriesRef(self.known.len() as u64);
+                self.known.insert(labels.clone(), new);
+                self.batch.series.push((new, Arc::new(labels.clone())));
+                new
+            }
+        };
+        self.batch.rows.push(TapRow { series, timestamp_ms, value });
+    }
+
+    /// One moment at a time, so that the queue between worker and judge has room for what it brings.
+    fn judge(&mut self) -> Vec<Transition> {
+        let batch = std::mem::take(&mut self.batch);
+        let introduced = TapBatch { series: batch.series, rows: Vec::new() };
+        self.worker.handle(&introduced);
+        let mut transitions = Vec::new();
+        for rows in batch.rows.chunk_by(|a, b| a.timestamp_ms == b.timestamp_ms) {
+            self.worker.handle(&TapBatch { series: Vec::new(), rows: rows.to_vec() });
+            loop {
+                self.worker.publish();
+                transitions.extend(self.judge.poll());
+                if self.worker.pending() == 0 {
+                    break;
+                }
+            }
+        }
+        transitions
+    }
+}

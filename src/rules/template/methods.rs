@@ -1,0 +1,128 @@
+//! What moments and durations can be asked: `(1700000000 | toTime).Format "15:04"`.
+
+use super::functions::Kind;
+use super::moment::{Duration, Moment};
+use super::value::Value;
+
+const OF_MOMENTS: [&str; 17] = [
+    "Format",
+    "Unix",
+    "UnixMilli",
+    "UnixNano",
+    "Year",
+    "Month",
+    "Day",
+    "Hour",
+    "Minute",
+    "Second",
+    "Nanosecond",
+    "Weekday",
+    "YearDay",
+    "UTC",
+    "String",
+    "Add",
+    "Sub",
+];
+const OF_DURATIONS: [&str; 7] = ["Seconds", "Minutes", "Hours", "Milliseconds", "Nanoseconds", "String", "Round"];
+
+/// Whether the value has a method of this name.
+pub(super) fn has(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Moment(_) => OF_MOMENTS.contains(&name),
+        Value::Duration(_) => OF_DURATIONS.contains(&name),
+        _ => false,
+    }
+}
+
+/// What its argument must be.
+pub(super) fn parameter(name: &str) -> Kind {
+    if name == "Format" { Kind::Text } else { Kind::Any }
+}
+
+/// What the method comes to; nothing if there is none of this name.
+pub(super) fn call(value: &Value, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+    if !has(value, name) {
+        return None;
+    }
+    let wanted = usize::from(matches!(name, "Format" | "Add" | "Sub" | "Round"));
+    if arguments.len() != wanted {
+        return Some(Err(format!("wrong number of args for {name}: want {wanted} got {}", arguments.len())));
+    }
+    Some(match value {
+        Value::Moment(moment) => of_moment(*moment, name, arguments),
+        Value::Duration(duration) => of_duration(*duration, name, arguments),
+        _ => unreachable!("others have no methods"),
+    })
+}
+
+fn unfit(expected: &str, got: &Value) -> String {
+    format!("wrong type for value; expected {expected}; got {}", got.type_name())
+}
+
+fn of_moment(moment: Moment, name: &str, arguments: &[Value]) -> Result<Value, String> {
+    let civil = moment.civil();
+    Ok(match name {
+        "Format" => match &arguments[0] {
+            Value::Text(layout) => Value::text(&moment.by_layout(layout)),
+            other => return Err(unfit("string", other)),
+        },
+        "Add" => match arguments[0].integer() {
+            Some(nanoseconds) => Value::Moment(Moment(moment.0.saturating_add(nanoseconds / 1_000_000))),
+            None => return Err(unfit("time.Duration", &arguments[0])),
+        },
+        "Sub" => match &arguments[0] {
+            Value::Moment(other) => {
+                Value::Duration(Duration(moment.0.saturating_sub(other.0).saturating_mul(1_000_000)))
+            }
+            other => return Err(unfit("time.Time", other)),
+        },
+        "Unix" => Value::Int(moment.0.div_euclid(1000)),
+        "UnixMilli" => Value::Int(moment.0),
+        "UnixNano" => Value::Int(moment.0.saturating_mul(1_000_000)),
+        "Year" => Value::Int(civil.year().into()),
+        "Month" => {
+            let (number, name) = moment.month();
+            Value::Named { of: "time.Month", number, name }
+        }
+        "Weekday" => {
+            let (number, name) = moment.weekday();
+            Value::Named { of: "time.Weekday", number, name }
+        }
+        "Day" => Value::Int(civil.day().into()),
+        "Hour" => Value::Int(civil.hour().into()),
+        "Minute" => Value::Int(civil.minute().into()),
+        "Second" => Value::Int(civil.second().into()),
+        "Nanosecond" => Value::Int(civil.subsec_nanosecond().into()),
+        "YearDay" => Value::Int(civil.day_of_year().into()),
+        "String" => Value::text(&moment.to_string()),
+        _ => Value::Moment(moment),
+    })
+}
+
+fn of_duration(duration: Duration, name: &str, arguments: &[Value]) -> Result<Value, String> {
+    let seconds = duration.0 as f64 / 1e9;
+    Ok(match name {
+        "Seconds" => Value::Float(seconds),
+        "Minutes" => Value::Float(seconds / 60.0),
+        "Hours" => Value::Float(seconds / 3600.0),
+        "Milliseconds" => Value::Int(duration.0 / 1_000_000),
+        "Nanoseconds" => Value::Int(duration.0),
+        "Round" => match arguments[0].integer() {
+            Some(unit) if unit > 0 => Value::Duration(rounded(duration, unit)),
+            Some(_) => Value::Duration(duration),
+            None => return Err(unfit("time.Duration", &arguments[0])),
+        },
+        _ => Value::text(&duration.to_string()),
+    })
+}
+
+/// To the nearest multiple, halves away from zero.
+fn rounded(duration: Duration, unit: i64) -> Duration {
+    let rest = duration.0 % unit;
+    let down = duration.0 - rest;
+    if rest.unsigned_abs() >= unit.unsigned_abs() - rest.unsigned_abs() {
+        Duration(down.saturating_add(unit * duration.0.signum()))
+    } else {
+        Duration(down)
+    }
+}

@@ -1,0 +1,161 @@
+//! Detection as it runs now, and how it goes on under other rules.
+//!
+//! ```text
+//! rules ─► workers, judge ─► taps of the database ─► threads of `watch.rs`, and of `evaluate_watches.rs`
+//! reload ─► new workers, new judge ─► new taps (the old ones end) ─► old threads end, checkpoint ─► new threads, from it
+//! ```
+//!
+//! Other rules are a restart without the process: what the groups of unchanged rules know is in the checkpoint that the
+//! last judge writes, and the new workers read from the head what came meanwhile. What was judged is not judged again.
+//!
+//! Always true: at each moment one judge at most notes alerts and writes the checkpoint.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::ServerError;
+use super::evaluate_watches::{EvaluationParts, WatchEvaluation};
+use super::watch::{Watching, WatchingParts};
+use crate::clock::Clock;
+use crate::config::DetectionConfig;
+use crate::detect::{self, Calendar, Judge, Shared, Worker, Zone};
+use crate::disk::Disk;
+use crate::notify::Notifier;
+use crate::query::Engine;
+use crate::rules::RuleSet;
+use crate::storage::Storage;
+use crate::storage::tap::{Interest, TapSource};
+
+/// What it needs of its surroundings, whatever the rules.
+pub(super) struct DetectionParts {
+    pub(super) storage: Arc<Storage>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) notifier: Arc<Notifier>,
+    /// How people reach this server, for links in alerts.
+    pub(super) external_url: String,
+    pub(super) settings: DetectionConfig,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) data_dir: PathBuf,
+    pub(super) clock: Clock,
+}
+
+/// Workers and judge of a set of rules, before anybody runs them.
+pub(super) struct Made {
+    workers: Vec<Worker>,
+    judge: Judge,
+}
+
+/// The running threads, those of the rules in force.
+pub(super) struct Detection {
+    parts: DetectionParts,
+    /// Of the threads that run now: counters begin at zero with other rules.
+    shared: ArcSwap<Shared>,
+    running: Mutex<Option<(Watching, WatchEvaluation)>>,
+}
+
+impl Made {
+    /// For so many shards.
+    pub(super) fn of(rules: &RuleSet, shard_count: usize, settings: &DetectionConfig) -> Made {
+        let (workers, mut judge) = detect::start(rules.watches(), shard_count, settings.lateness_ms);
+        let (zone, calendar) = shop_days(settings);
+        judge.live_by(zone, calendar);
+        Made { workers, judge }
+    }
+
+    /// Which series the database must hand over.
+    pub(super) fn interest(&self) -> Interest {
+        self.workers[0].interest()
+    }
+}
+
+impl Detection {
+    /// Goes on from the checkpoint in the data folder.
+    pub(super) fn start(
+        parts: DetectionParts,
+        rules: &Arc<RuleSet>,
+        made: Made,
+        taps: Vec<TapSource>,
+    ) -> Result<Arc<Detection>, ServerError> {
+        let shared = ArcSwap::new(made.judge.shared().clone());
+        let detection = Detection { parts, shared, running: Mutex::new(None) };
+        *detection.running.lock() = Some(detection.begun(rules, made, taps, Vec::new())?);
+        Ok(Arc::new(detection))
+    }
+
+    /// Counters and queues of the threads that run now.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        self.shared.load_full()
+    }
+
+    /// Goes on under other rules. While the server stops, nothing happens.
+    pub(super) fn replace(&self, rules: &Arc<RuleSet>, before: &RuleSet) {
+        let mut running = self.running.lock();
+        if running.is_none() {
+            return;
+        }
+        let made = Made::of(rules, self.parts.storage.shard_count(), &self.parts.settings);
+        let Some(taps) = self.parts.storage.listen_anew(made.interest()) else { return };
+        if let Some((watching, evaluation)) = running.take() {
+            evaluation.join();
+            watching.join();
+        }
+        self.shared.store(made.judge.shared().clone());
+        let former = before.rules.iter().map(|rule| rule.alert.clone()).collect();
+        let begun = self.begun(rules, made, taps, former);
+        *running = Some(begun.expect("as many threads have just ended"));
+    }
+
+    /// Evaluates no further watches; what is fed by samples goes on.
+    pub(super) fn stop_evaluation(&self) {
+        if let Some((_, evaluation)) = &mut *self.running.lock() {
+            std::mem::take(evaluation).join();
+        }
+    }
+
+    /// Waits for the threads, which end when the shards have.
+    pub(super) fn join(&self) {
+        if let Some((watching, evaluation)) = self.running.lock().take() {
+            evaluation.join();
+            watching.join();
+        }
+    }
+
+    fn begun(
+        &self,
+        rules: &Arc<RuleSet>,
+        made: Made,
+        taps: Vec<TapSource>,
+        former: Vec<String>,
+    ) -> Result<(Watching, WatchEvaluation), ServerError> {
+        let parts = &self.parts;
+        let shared = made.judge.shared().clone();
+        let watching = WatchingParts {
+            taps,
+            workers: made.workers,
+            judge: made.judge,
+            rules: rules.clone(),
+            former,
+            notifier: parts.notifier.clone(),
+            external_url: parts.external_url.clone(),
+        };
+        let watching = Watching::start(watching, parts.disk.clone(), &parts.data_dir, &parts.clock)?;
+        let viewed = parts.storage.clone();
+        let evaluation = EvaluationParts {
+            engine: parts.engine.clone(),
+            views: Box::new(move || viewed.view()),
+            shared,
+            lateness_ms: parts.settings.lateness_ms,
+        };
+        Ok((watching, WatchEvaluation::start(rules, evaluation)?))
+    }
+}
+
+/// The clock and the calendar by which the shop lives.
+fn shop_days(config: &DetectionConfig) -> (Zone, Calendar) {
+    let zone = Zone::named(&config.timezone).expect("settings hold no other names");
+    let calendar = Calendar::new(&zone, &config.calendar).expect("settings hold no more spans than there may be");
+    (zone, calendar)
+}
