@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hold::Spell;
 use super::options::ModelOptions;
 use super::transition::Side;
 
@@ -37,6 +38,12 @@ pub(crate) struct Incident {
     pub fired_ms: i64,
     /// Ratio to the expectation when it fired.
     pub ratio: f64,
+}
+
+impl Incident {
+    pub(crate) fn spell(&self) -> Spell {
+        Spell { onset_ms: self.onset_ms, fired_ms: self.fired_ms }
+    }
 }
 
 /// What the latest bucket says of one direction.

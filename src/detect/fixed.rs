@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::hold::{Spell, Turn};
 use super::limit::Limit;
 use super::options::ModelOptions;
-use super::saturation::Saturation;
+use super::saturation::{Forecast, Saturation};
 use super::transition::Direction;
 
 /// State of one group.
@@ -22,6 +22,11 @@ impl Fixed {
     pub(crate) fn of(options: &ModelOptions) -> Option<Box<Fixed>> {
         let is_asked_for = options.limit.is_some() || options.full.is_some();
         is_asked_for.then(|| Box::new(Fixed { limit: Limit::default(), full: Saturation::new() }))
+    }
+
+    /// Where the value goes, of a rule that says when something is full.
+    pub(crate) fn forecast(&self) -> Option<Forecast> {
+        self.full.forecast()
     }
 
     /// The alerts that there are.

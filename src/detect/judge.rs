@@ -14,18 +14,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::absence::Absence;
-use super::alarm::{Change, Incident};
+use super::alarm::Change;
 use super::calendar::{Calendar, Zone};
+use super::explanation::Explanation;
 use super::fixed::Fixed;
 use super::group::{Message, Partial};
 use super::hold::{Spell, Turn};
 use super::measure::{Observed, Sums};
 use super::model::{Closed, Day, Model};
-use super::saturation::Ceiling;
 use super::shared::{Metrics, Shared};
 use super::signal::Signal;
 use super::stride::Stride;
-use super::transition::{Direction, Firing, Kind, Transition};
+use super::transition::{Direction, Firing, Transition};
 use super::tuning::Tunings;
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
@@ -142,10 +142,30 @@ impl Judge {
 
     /// The alerts that fire now.
     pub fn firing(&self) -> Vec<Firing> {
-        let of_group = |group: &Judged| group.firing(&self.watches);
-        let absent = |(index, spell): (&usize, Spell)| self.groups[*index].absent(spell, &self.watches);
-        let absences = self.absences.iter().flatten().flat_map(Absence::firing).map(absent);
-        self.groups.iter().flat_map(of_group).chain(absences).collect()
+        let firing = |(group, direction, spell): (&Judged, Direction, Spell)| {
+            group.firing(direction, spell, &self.watches[group.watch])
+        };
+        self.spells().map(firing).collect()
+    }
+
+    /// The alerts that fire now, each with the figures behind it.
+    pub fn explained(&mut self) -> Vec<(Firing, Explanation)> {
+        let (watches, mut tunings) = (self.watches.clone(), std::mem::take(&mut self.tunings));
+        let explain = |(group, direction, spell): (&Judged, Direction, Spell)| {
+            let (watch, tunings) = (&watches[group.watch], &mut tunings[group.watch]);
+            (group.firing(direction, spell, watch), group.explain(direction, spell, spell.fired_ms, watch, tunings))
+        };
+        let explained = self.spells().map(explain).collect();
+        self.tunings = tunings;
+        explained
+    }
+
+    /// Every alert that there is.
+    fn spells<'a>(&'a self) -> impl Iterator<Item = (&'a Judged, Direction, Spell)> {
+        let of_group = |group: &'a Judged| group.spells().map(move |(direction, spell)| (group, direction, spell));
+        let own = self.groups.iter().flat_map(of_group);
+        let absences = self.absences.iter().flatten().flat_map(Absence::firing);
+        own.chain(absences.map(|(index, spell)| (&self.groups[*index], Direction::Absent, spell)))
     }
 
     /// Counters of all workers, and the queues.
@@ -216,14 +236,19 @@ impl Judge {
         let group = &self.groups[index];
         let Some(absence) = &mut self.absences[group.watch] else { return Vec::new() };
         let turns = absence.observe(&index, at_ms).unwrap_or_default();
-        turns.into_iter().map(|turn| group.turned(Direction::Absent, turn, at_ms, &self.watches)).collect()
+        let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
+        turns.into_iter().map(|turn| group.tell(Direction::Absent, turn, watch, tunings)).collect()
     }
 
     /// Who is absent, now that every sample up to the watermark was seen.
     fn miss(&mut self, watermark_ms: i64) -> Vec<Transition> {
         let absent = self.absences.iter_mut().flatten().flat_map(|absence| absence.advance(watermark_ms));
-        let groups = &self.groups;
-        absent.map(|(index, turn)| groups[index].turned(Direction::Absent, turn, watermark_ms, &self.watches)).collect()
+        let (groups, watches, tunings) = (&self.groups, &self.watches, &mut self.tunings);
+        let tell = |(index, turn): (usize, Turn)| {
+            let group = &groups[index];
+            group.tell(Direction::Absent, turn, &watches[group.watch], &mut tunings[group.watch])
+        };
+        absent.map(tell).collect()
     }
 
     /// The group of these labels, a new one if need be.
@@ -314,9 +339,9 @@ impl Judged {
         if outcome.is_anew {
             tracing::info!(labels = %self.labels, watch = watch.identity, "its series report at another interval: its season is learned anew");
         }
-        let turned = |(direction, turn)| self.turned_of(direction, turn, at_ms, watch);
-        let changed = outcome.changes.into_iter().map(|change| self.transition(change, at_ms, watch));
-        changed.chain(turns.into_iter().flatten().map(turned)).collect()
+        let changes = outcome.changes.into_iter().map(|change| of_change(change, at_ms));
+        let turns: Vec<(Direction, Turn)> = changes.chain(turns.into_iter().flatten()).collect();
+        turns.into_iter().map(|(direction, turn)| self.tell(direction, turn, watch, tunings)).collect()
     }
 
     fn follow_sources(&mut self, partial: &Partial) {
@@ -353,105 +378,13 @@ impl Judged {
         };
         is_enough.then_some(observed)
     }
+}
 
-    fn transition(&self, change: Change, at_ms: i64, watch: &Watch) -> Transition {
-        let (kind, incident) = match change {
-            Change::Fired(incident) => (Kind::Firing, incident),
-            Change::Resolved(incident) => (Kind::Resolved, incident),
-        };
-        Transition {
-            watch: self.watch,
-            labels: self.labels.clone(),
-            kind,
-            direction: incident.direction.into(),
-            value: watch.signal.value(&self.window),
-            expected: self.expected(&watch.signal),
-            onset_ms: incident.onset_ms,
-            fired_ms: incident.fired_ms,
-            at_ms,
-        }
-    }
-
-    /// Whether any alert of it fires, but for an absence.
-    pub(crate) fn is_firing(&self) -> bool {
-        let fixed = self.fixed.as_ref().is_some_and(|fixed| fixed.firing().next().is_some());
-        fixed || self.model.firing().next().is_some()
-    }
-
-    fn firing(&self, watches: &[Watch]) -> Vec<Firing> {
-        let watch = &watches[self.watch];
-        let fixed = self.fixed.iter().flat_map(|fixed| fixed.firing());
-        let fixed = fixed.map(|(direction, spell)| self.firing_of(direction, spell, watch));
-        let model = self.model.firing().map(|incident| {
-            let Incident { direction, onset_ms, fired_ms, .. } = incident;
-            self.firing_of(direction.into(), Spell { onset_ms, fired_ms }, watch)
-        });
-        model.chain(fixed).collect()
-    }
-
-    fn absent(&self, spell: Spell, watches: &[Watch]) -> Firing {
-        self.firing_of(Direction::Absent, spell, &watches[self.watch])
-    }
-
-    fn firing_of(&self, direction: Direction, spell: Spell, watch: &Watch) -> Firing {
-        Firing {
-            watch: self.watch,
-            labels: self.labels.clone(),
-            direction,
-            value: self.value_of(direction, spell, spell.fired_ms, watch),
-            expected: self.expected_of(direction, spell, watch),
-            onset_ms: spell.onset_ms,
-            fired_ms: spell.fired_ms,
-        }
-    }
-
-    fn turned(&self, direction: Direction, turn: Turn, at_ms: i64, watches: &[Watch]) -> Transition {
-        self.turned_of(direction, turn, at_ms, &watches[self.watch])
-    }
-
-    /// What a beginning or an end means, as it is known at `at_ms`.
-    fn turned_of(&self, direction: Direction, turn: Turn, at_ms: i64, watch: &Watch) -> Transition {
-        let (kind, spell, at_ms) = match turn {
-            Turn::Began(spell) => (Kind::Firing, spell, at_ms.min(spell.fired_ms)),
-            Turn::Ended { spell, at_ms } => (Kind::Resolved, spell, at_ms),
-        };
-        Transition {
-            watch: self.watch,
-            labels: self.labels.clone(),
-            kind,
-            direction,
-            value: self.value_of(direction, spell, at_ms, watch),
-            expected: self.expected_of(direction, spell, watch),
-            onset_ms: spell.onset_ms,
-            fired_ms: spell.fired_ms,
-            at_ms,
-        }
-    }
-
-    /// The windowed value; of an absence how long it has lasted, in s.
-    fn value_of(&self, direction: Direction, spell: Spell, at_ms: i64, watch: &Watch) -> f64 {
-        match direction {
-            Direction::Absent => at_ms.saturating_sub(spell.onset_ms) as f64 / 1000.0,
-            _ => watch.signal.value(&self.window),
-        }
-    }
-
-    /// What was expected; the limit; of an absence how long one waited, in s.
-    fn expected_of(&self, direction: Direction, spell: Spell, watch: &Watch) -> f64 {
-        match direction {
-            Direction::Drop | Direction::Rise => self.expected(&watch.signal),
-            Direction::Absent => spell.fired_ms.saturating_sub(spell.onset_ms) as f64 / 1000.0,
-            Direction::Limit => watch.options.limit.and_then(|limit| limit.above.or(limit.below)).unwrap_or(f64::NAN),
-            Direction::Full => match watch.options.full.map(|full| full.at) {
-                Some(Ceiling::Value(value)) => value,
-                Some(Ceiling::Now) | None => f64::NAN,
-            },
-        }
-    }
-
-    fn expected(&self, signal: &Signal) -> f64 {
-        let outlook = self.model.outlook();
-        outlook.expected.map_or(f64::NAN, |expected| signal.expected(expected, outlook.exposure, outlook.buckets))
+/// What a model says, as everything else says it.
+fn of_change(change: Change, at_ms: i64) -> (Direction, Turn) {
+    match change {
+        Change::Fired(incident) => (incident.direction.into(), Turn::Began(incident.spell())),
+        Change::Resolved(incident) => (incident.direction.into(), Turn::Ended { spell: incident.spell(), at_ms }),
     }
 }
 

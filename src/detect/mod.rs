@@ -39,10 +39,19 @@
 //! What is judged, bucket by bucket: of sums of rates, the increments in the bucket (not the overlapping window); of
 //! fractions of such, the increments above among those below; of quantiles and means, those of the bucket's own
 //! observations; of everything else, the value at the bucket's end. The `value` of a transition is
-//! the windowed one, as the expression says it. A model needs 40 judged buckets (ten minutes) before it fires.
+//! the windowed one, as the expression says it.
 //!
-//! Deliberately absent: seasons. The level follows the shop's day with a half-life of twenty minutes and no memory of
-//! yesterday.
+//! | what decides | from | says |
+//! | --- | --- | --- |
+//! | a fixed limit, a slope towards an end | the first bucket on | `limit`, `full` |
+//! | a level that follows ([`young`]) | 40 judged buckets (ten minutes) on | `drop`, `rise` |
+//! | the season of day and week ([`season`]) | two days of judged buckets on, in place of the level | `drop`, `rise` |
+//! | beats that fail to come ([`absence`]) | 20 beats on | `absent` |
+//!
+//! Days and weeks are those of the shop's clock, and what its calendar announces is excused ([`Judge::live_by`]). Every
+//! alert carries the figures behind it ([`Explanation`]).
+//!
+//! Deliberately absent: which of the series underneath moved most. Workers add them up and the judge never sees them.
 
 mod absence;
 mod alarm;
@@ -53,6 +62,7 @@ mod calendar;
 mod compile;
 mod cusum;
 mod event_time;
+mod explanation;
 mod fixed;
 mod formula;
 mod group;
@@ -63,8 +73,8 @@ mod limit;
 mod measure;
 mod model;
 mod options;
+mod outlook;
 mod saturation;
-#[cfg_attr(not(test), expect(dead_code, reason = "the explanation takes it over next"))]
 mod season;
 mod seasonal;
 mod series;
@@ -73,6 +83,8 @@ mod signal;
 mod sources;
 mod state;
 mod stride;
+mod told;
+mod trail;
 mod transition;
 mod tuning;
 mod window;
@@ -83,6 +95,7 @@ use std::sync::Arc;
 
 pub use absence::AbsenceOptions;
 pub use calendar::{Calendar, CalendarFull, Zone};
+pub use explanation::{Detector, Explanation};
 pub use judge::Judge;
 pub use learn::{LearnError, Learned, learn};
 pub use limit::LimitOptions;
@@ -91,6 +104,7 @@ pub use saturation::{Ceiling, Forecast, FullOptions};
 pub use shared::{EvaluatedValue, Metrics, Shared};
 pub use signal::{Signal, SignalError, Source};
 pub use state::{Restored, StateError};
+pub use trail::Point;
 pub use transition::{Direction, Firing, Kind, Transition};
 pub(crate) use tuning::class_of;
 pub use worker::Worker;

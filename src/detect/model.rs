@@ -17,14 +17,21 @@ use serde::{Deserialize, Serialize};
 use super::alarm::{Change, Incident};
 use super::baseline::{Scale, Seen};
 use super::calendar::{Calendar, Zone};
+use super::explanation::{Detector, Explanation};
+use super::hold::Spell;
 use super::measure::{Observed, Sums};
 use super::options::{Directions, ModelOptions};
-use super::seasonal::{Outlook, Seasonal};
+use super::outlook::Outlook;
+use super::seasonal::Seasonal;
 use super::signal::Signal;
 use super::stride::Stride;
+use super::trail::{Point, Trail};
+use super::transition::Side;
 use super::tuning::Tunings;
 use super::young::{Glance, Young};
 
+/// From this score on something may be wrong, and the whole line is kept.
+const WRONG_SCORE: f64 = 0.5;
 /// Buckets over which the usual exposure is a mean.
 const EXPOSURES_MAX: u32 = 5_760;
 /// Of so many values one may be zero or less, and they still have a season.
@@ -76,6 +83,9 @@ pub(crate) struct Model {
     /// knows no exposures, only shares of the usual volume.
     usual_exposure: f64,
     exposures: u32,
+    /// What was made of the latest bucket by the model that decides.
+    outlook: Option<Outlook>,
+    trail: Trail,
 }
 
 impl Model {
@@ -87,6 +97,8 @@ impl Model {
             season: Some(Box::new(Seasonal::new(is_of_counts, stride))),
             usual_exposure: 1.0,
             exposures: 0,
+            outlook: None,
+            trail: Trail::default(),
         }
     }
 
@@ -97,13 +109,10 @@ impl Model {
         young.into_iter().chain(season.into_iter().flat_map(|season| season.firing()))
     }
 
-    /// What the model that decides expects.
-    pub(crate) fn outlook(&self) -> Outlook {
-        match (&self.young, &self.season) {
-            (Some(young), _) => Outlook::of_bucket(Some(young.expected()), self.usual_exposure),
-            (None, Some(season)) => season.outlook(),
-            (None, None) => unreachable!("a group has a young model or a season"),
-        }
+    /// What the model that decides expected of the latest bucket, in the unit of the expression.
+    pub(crate) fn expected(&self, signal: &Signal) -> Option<f64> {
+        let outlook = self.outlook?;
+        outlook.expected.map(|expected| outlook.in_unit(expected, signal))
     }
 
     /// What fires in a direction that is no longer watched is forgotten. Says how much that was.
@@ -146,16 +155,71 @@ impl Model {
         }
         let is_young = self.young.is_some();
         self.learn_exposure(closed, signal);
-        if let Some(young) = &mut self.young {
-            let glance = glance(closed, signal, self.usual_exposure);
-            outcome.changes.extend(glance.and_then(|glance| young.observe(glance, options)));
+        if let (Some(young), Some(glance)) = (&mut self.young, glance(closed, signal, self.usual_exposure)) {
+            outcome.changes.extend(young.observe(glance, options));
+            let outlook = young.outlook(glance, self.usual_exposure, options);
+            self.note(outlook, &outcome.changes, signal);
         }
-        if let Some(season) = &mut self.season {
-            let decided = season.observe(closed, signal, options, tunings, !is_young);
-            outcome.changes.extend(decided);
+        let seen = self.season.as_mut().and_then(|season| season.observe(closed, signal, options, tunings, !is_young));
+        if let (Some((outlook, changes)), false) = (seen, is_young) {
+            self.note(outlook, &changes, signal);
+            outcome.changes.extend(changes);
         }
         self.grow(tunings, signal);
         outcome
+    }
+
+    /// Keeps what explains an alert.
+    fn note(&mut self, outlook: Outlook, changes: &[Change], signal: &Signal) {
+        // What ends with this bucket is to be explained once more.
+        let ended =
+            |side| changes.iter().any(|change| matches!(change, Change::Resolved(one) if one.direction == side));
+        let fires = |side| self.firing().any(|incident| incident.direction == side);
+        let firing = [Side::Drop, Side::Rise].map(|side| fires(side) || ended(side));
+        let is_wrong = firing.contains(&true) || outlook.scores.iter().any(|score| *score >= WRONG_SCORE);
+        self.trail.add(outlook.point(signal), is_wrong);
+        for side in [Side::Drop, Side::Rise] {
+            let is_counted = signal.is_count() && (firing[side.index()] || outlook.scores[side.index()] > 0.0);
+            self.trail.count(side, outlook.missing(side).filter(|_| is_counted));
+        }
+        self.outlook = Some(outlook);
+    }
+
+    /// The figures behind an alert of one side; none before the first bucket.
+    pub(crate) fn explain(
+        &self,
+        side: Side,
+        spell: Spell,
+        signal: &Signal,
+        options: &ModelOptions,
+        tunings: &mut Tunings,
+    ) -> Option<Explanation> {
+        let outlook = self.outlook?;
+        let in_unit = |amount: f64| outlook.in_unit(amount, signal);
+        let season = self.season.as_ref();
+        let seasonal = season.zip(outlook.expected).filter(|_| self.young.is_none());
+        let lost = signal.is_count().then(|| self.trail.missing(side));
+        Some(Explanation {
+            direction: side.into(),
+            detector: if self.young.is_some() { Detector::Level } else { Detector::Season },
+            onset_ms: spell.onset_ms,
+            detected_ms: spell.fired_ms,
+            value: in_unit(outlook.observed),
+            expected: outlook.expected.map(in_unit),
+            bounds: outlook.bounds.map(|bounds| bounds.map(in_unit)),
+            evidence: Some([outlook.scores[side.index()] * outlook.threshold, outlook.threshold]),
+            lost_events: lost,
+            lost_money: lost.zip(options.price).map(|(events, price)| events * price),
+            learned: season.map(|season| season.learned(tunings, signal)),
+            detectable_drop: seasonal.and_then(|(season, expected)| season.detectable_drop(expected, tunings, signal)),
+            forecast: None,
+            line: self.line(),
+        })
+    }
+
+    /// The latest buckets.
+    pub(crate) fn line(&self) -> Vec<Point> {
+        self.trail.points().to_vec()
     }
 
     fn learn_exposure(&mut self, closed: &Closed<'_>, signal: &Signal) {

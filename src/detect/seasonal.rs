@@ -12,6 +12,7 @@ use super::alarm::{Alarm, Change, Incident, Reading};
 use super::measure::Observed;
 use super::model::{Closed, Day};
 use super::options::{Directions, ModelOptions};
+use super::outlook::Outlook;
 use super::season::{Bucket, GaugeBucket, GaugeSeason, Season, Verdict};
 use super::signal::Signal;
 use super::sources::Sources;
@@ -23,6 +24,8 @@ use super::tuning::Tunings;
 const FOLLOWING_MS: f64 = 3_600_000.0;
 /// A score from which on a bucket is not learned from in any class.
 const SUSPICIOUS_SCORE: f64 = 0.5;
+/// What a drop that can be seen is seen within, in s.
+const SEEN_WITHIN_S: f64 = 180.0;
 /// Speed of learning under suspicion.
 const SUSPICIOUS_PACE: f64 = 0.02;
 
@@ -41,27 +44,9 @@ pub(crate) struct Seasonal {
     stride: Stride,
     sources: Sources,
     alarms: [Alarm; 2],
-    outlook: Outlook,
     /// Values seen, and those of zero or less.
     values: u32,
     nonpositive: u32,
-}
-
-/// What is expected, as [`Signal::expected`] takes it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Outlook {
-    /// Events among the exposure, or the value; none when this time of day was never seen.
-    pub expected: Option<f64>,
-    pub exposure: f64,
-    /// Buckets of the signal that it is of.
-    pub buckets: usize,
-}
-
-impl Outlook {
-    /// Of one bucket.
-    pub(crate) fn of_bucket(expected: Option<f64>, exposure: f64) -> Outlook {
-        Outlook { expected, exposure, buckets: 1 }
-    }
 }
 
 impl Seasonal {
@@ -71,7 +56,6 @@ impl Seasonal {
             stride,
             sources: Sources::new(),
             alarms: [Alarm::Normal; 2],
-            outlook: Outlook::of_bucket(None, 1.0),
             values: 0,
             nonpositive: 0,
         }
@@ -80,10 +64,6 @@ impl Seasonal {
     /// The alerts that there are.
     pub(crate) fn firing(&self) -> impl Iterator<Item = Incident> + '_ {
         self.alarms.iter().filter_map(Alarm::firing)
-    }
-
-    pub(crate) fn outlook(&self) -> Outlook {
-        self.outlook
     }
 
     pub(crate) fn stride(&self) -> &Stride {
@@ -134,7 +114,8 @@ impl Seasonal {
         }
     }
 
-    /// Takes in the signal's next bucket. What begins or ends is told only while it `decides`.
+    /// Takes in the signal's next bucket; what it made of the season's bucket that this one completes. What begins or
+    /// ends is told only while it `decides`.
     pub(crate) fn observe(
         &mut self,
         closed: &Closed<'_>,
@@ -142,26 +123,58 @@ impl Seasonal {
         options: &ModelOptions,
         tunings: &mut Tunings,
         decides: bool,
-    ) -> Vec<Change> {
+    ) -> Option<(Outlook, Vec<Change>)> {
         let judged = closed.judged.map(|(sums, _)| (sums, closed.share));
-        let Some(step) = self.stride.gather(closed.index, judged, signal) else { return Vec::new() };
-        let Some(verdict) = self.judge(step, closed, signal, tunings) else { return Vec::new() };
-        self.outlook = Outlook { expected: verdict.expected, exposure: step.exposure(), buckets: self.stride.count() };
-        if !decides {
-            return Vec::new();
-        }
-        let is_large = |direction| self.is_large(direction, &verdict, signal, options);
-        let readings = options.directions.each().iter().map(|&direction| Reading {
-            direction,
-            score: verdict.scores[direction.index()],
-            ratio: verdict.ratios[direction.index()],
-            onset_ms: verdict.onsets_s[direction.index()].map_or(step.end_ms, |onset_s| i64::from(onset_s) * 1_000),
+        let step = self.stride.gather(closed.index, judged, signal)?;
+        let verdict = self.judge(step, closed, signal, tunings)?;
+        let outlook = Outlook {
             end_ms: step.end_ms,
-            is_large: is_large(direction),
-        });
-        let readings: Vec<Reading> = readings.collect();
-        let observe = |reading: Reading| self.alarms[reading.direction.index()].observe(reading, options);
-        readings.into_iter().filter_map(observe).collect()
+            observed: step.amount()?,
+            expected: verdict.expected,
+            bounds: verdict.expected.map(|_| verdict.bounds),
+            exposure: step.exposure(),
+            buckets: self.stride.count(),
+            scores: verdict.scores,
+            threshold: tunings.threshold(self.bucket_ms(signal)),
+        };
+        let changes = if decides { self.decide(step.end_ms, &verdict, signal, options) } else { Vec::new() };
+        Some((outlook, changes))
+    }
+
+    fn decide(&mut self, end_ms: i64, verdict: &Verdict, signal: &Signal, options: &ModelOptions) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for &direction in options.directions.each() {
+            let side = direction.index();
+            let reading = Reading {
+                direction,
+                score: verdict.scores[side],
+                ratio: verdict.ratios[side],
+                onset_ms: verdict.onsets_s[side].map_or(end_ms, |onset_s| i64::from(onset_s) * 1_000),
+                end_ms,
+                is_large: self.is_large(direction, verdict, signal, options),
+            };
+            changes.extend(self.alarms[side].observe(reading, options));
+        }
+        changes
+    }
+
+    /// How much of what there is to learn was learned, 0 to 1.
+    pub(crate) fn learned(&self, tunings: &mut Tunings, signal: &Signal) -> f64 {
+        match (&self.kernel, self.bucket_ms(signal)) {
+            (_, 0) => 0.0,
+            (Kernel::Count(season), bucket_ms) => season.learned(tunings.of_count(bucket_ms)),
+            (Kernel::Value(season), _) => season.learned(),
+        }
+    }
+
+    /// The smallest drop that would alert within three minutes while so many events a bucket are expected.
+    pub(crate) fn detectable_drop(&self, expected: f64, tunings: &mut Tunings, signal: &Signal) -> Option<f64> {
+        match (&self.kernel, self.bucket_ms(signal)) {
+            (Kernel::Count(season), bucket_ms) if bucket_ms > 0 => {
+                season.detectable_drop(expected, SEEN_WITHIN_S, tunings.of_count(bucket_ms))
+            }
+            _ => None,
+        }
     }
 
     fn judge(&mut self, step: Step, closed: &Closed<'_>, signal: &Signal, tunings: &mut Tunings) -> Option<Verdict> {

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use storage_format::detector::{LAYOUT, RECORD_KIND, TEXT_KIND};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 
 use super::absence::{Absence, Awaited};
@@ -48,12 +49,6 @@ pub struct Restored {
     /// Of those, the ones that were firing and will never be said to have resolved.
     pub firing_dropped: usize,
 }
-
-/// The kind of our records, and that of versions which wrote them as JSON texts.
-const RECORD_KIND: u8 = 2;
-const TEXT_KIND: u8 = 1;
-/// Number of the layout of what follows; another one wherever a field of any state comes, goes or changes.
-const LAYOUT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Summary {
@@ -89,7 +84,7 @@ impl Judge {
     /// Everything that a restart needs. Notifications of all transitions returned so far should be durable before this
     /// is.
     pub fn checkpoint(&self) -> Vec<u8> {
-        self.checkpoint_of(|group, awaited| group.is_firing() || self.is_recent(group) || awaited.is_some())
+        self.checkpoint_of(|group, awaited| group.spells().next().is_some() || self.is_recent(group) || awaited.is_some())
     }
 
     /// As [`Judge::checkpoint`], of what was learned from history: an alert that never ended, for its series went long

@@ -29,6 +29,15 @@ pub(crate) struct Step {
 }
 
 impl Step {
+    /// Its events, or its value.
+    pub(crate) fn amount(&self) -> Option<f64> {
+        match self.observed {
+            Observed::Count { events, .. } => Some(events),
+            Observed::Value(value) => Some(value),
+            Observed::Nothing => None,
+        }
+    }
+
     /// What its events are counted among; 1 for a value.
     pub(crate) fn exposure(&self) -> f64 {
         if let Observed::Count { exposure, .. } = self.observed { exposure } else { 1.0 }

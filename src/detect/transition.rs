@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::explanation::Explanation;
 use crate::model::Labels;
 
 /// Which way a signal went.
@@ -87,6 +88,8 @@ pub struct Transition {
     pub fired_ms: i64,
     /// When this was known: end of the bucket that was judged, in ms since 1970 UTC.
     pub at_ms: i64,
+    /// The figures behind it; none when somebody else tells it.
+    pub explanation: Option<Box<Explanation>>,
 }
 
 /// An alert that fires now.
@@ -121,6 +124,7 @@ impl Firing {
             onset_ms: self.onset_ms,
             fired_ms: self.fired_ms,
             at_ms: self.fired_ms,
+            explanation: None,
         }
     }
 }

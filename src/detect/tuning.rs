@@ -46,6 +46,11 @@ impl Tunings {
         self.of_counts.entry(bucket_ms).or_insert_with(|| Tuning::new(class, bucket_ms, false_alerts, has_zone))
     }
 
+    /// Evidence that alerts, in nats, in buckets of this length.
+    pub(crate) fn threshold(&mut self, bucket_ms: i64) -> f64 {
+        if self.is_of_counts() { self.of_count(bucket_ms).threshold() } else { self.of_value(bucket_ms).threshold() }
+    }
+
     pub(crate) fn of_value(&mut self, bucket_ms: i64) -> &GaugeTuning {
         let false_alerts = self.false_alerts_per_week;
         self.of_values.entry(bucket_ms).or_insert_with(|| GaugeTuning::new(bucket_ms, false_alerts))

@@ -19,6 +19,7 @@ use super::alarm::{Change, Incident};
 use super::baseline::{Baseline, Scale, Seen};
 use super::cusum::{Run, cap};
 use super::options::{Directions, ModelOptions};
+use super::outlook::Outlook;
 use super::transition::Side;
 
 /// Judged buckets before anything fires.
@@ -92,6 +93,23 @@ impl Young {
     /// The expectation of a bucket: events, or a value.
     pub(crate) fn expected(&self) -> f64 {
         self.baseline.expected()
+    }
+
+    /// What it made of the latest bucket, the events of a whole volume being counted among `usual_exposure`.
+    pub(crate) fn outlook(&self, bucket: Glance, usual_exposure: f64, options: &ModelOptions) -> Outlook {
+        let threshold = options.evidence_young(bucket.bucket_ms);
+        let most = |runs: &[Run; 3]| runs.iter().map(|run| run.evidence).fold(0.0, f64::max) / threshold;
+        let share = if self.baseline.scale() == Scale::Count { bucket.seen.share } else { 1.0 };
+        Outlook {
+            end_ms: bucket.end_ms,
+            observed: bucket.seen.value,
+            expected: Some(self.expected() * share),
+            bounds: None,
+            exposure: usual_exposure * share,
+            buckets: 1,
+            scores: self.runs.each_ref().map(most),
+            threshold,
+        }
     }
 
     /// The alert, while there is one.

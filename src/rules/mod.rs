@@ -18,15 +18,22 @@
 //!
 //! | key of `anomaly` | unit | default | range | meaning |
 //! | --- | --- | --- | --- | --- |
-//! | `direction` | – | – | `drop`, `rise`, `both` | which change fires |
+//! | `direction` | – | none, with a `limit` or `full` | `drop`, `rise`, `both`, `absent` | which change fires; `absent`: that the samples of a series cease to come |
 //! | `class` | – | by expression | `orders`, `errors`, `conversion`, `latency` | what kind of thing it is: counts are `orders`, a ratio that is watched for rises `errors`, for drops `conversion`, every other value `latency` |
 //! | `false_alerts_per_series_week` | alerts a week | 0.1 | 0.001 to 100 | how often a series may fire in vain |
 //! | `min_change` | fraction of the expectation | 0 | 0 to 0.9 | smallest change that fires; 0.3 during a group's first two days |
 //! | `min_volume` | events in a window | 10 | 0 to 10⁹ | fewer expected events are not judged for a drop, and a rise must reach as many; of plain values unused |
+//! | `limit` | – | none | `{ above: 2, below: 0.5, for: 1m }` | fires from the first bucket on, learned or not |
+//! | `full` | – | none | `{ at: 1, within: 4h }`, `at: now` of times | fires when the value's slope reaches `at` within that time |
+//! | `price` | money | none | 0 to 10¹² | what one lost event costs |
 //! | `timezone` | – | the setting `detection.timezone` | a name like `Europe/Berlin` | the clock by which days and weeks are learned |
 //!
 //! `for` and `keep_firing_for` mean what they mean in Prometheus, in event time; both default to 0s. `interval`,
 //! `query_offset` and `limit` of a group have no effect on its rules with `anomaly`, for those are not polled.
+//!
+//! An alert carries a label `direction` (`drop`, `rise`, `absent`, `limit` or `full`) and, unless the rule has
+//! annotations of these names, the figures behind it: `expected`, `deviation`, `onset`, `detector`, `bounds`, `evidence`,
+//! `lost`, `lost_money`, `confidence`, `detectable_drop`.
 //!
 //! Always true:
 //! 1. A file is taken as a whole or refused with every fault's file, line and column.
@@ -36,6 +43,7 @@ mod check;
 mod duration;
 mod error;
 mod evaluation;
+mod figures;
 mod file;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
@@ -134,6 +142,14 @@ impl RuleSet {
     pub fn alert_for(&self, transition: &Transition, external_url: &str) -> Alert {
         let rule = &self.rules[transition.watch];
         let direction = transition.direction.name();
+        let onset = figures::onset(transition);
+        let mut more = vec![
+            ("expected", Fact::Number(transition.expected)),
+            ("direction", Fact::Text(direction)),
+            ("onset", Fact::Text(&onset)),
+        ];
+        more.extend(figures::deviation(transition).map(|deviation| ("deviation", Fact::Number(deviation))));
+        more.extend(figures::lost(transition).map(|lost| ("lost", Fact::Number(lost))));
         let facts = Facts {
             labels: &transition.labels,
             value: transition.value,
@@ -142,15 +158,11 @@ impl RuleSet {
             external_url,
             at_ms: transition.at_ms,
             query: &|_| Err("an anomaly's alert can ask no queries".to_owned()),
-            more: &[("expected", Fact::Number(transition.expected)), ("direction", Fact::Text(direction))],
+            more: &more,
         };
         Alert {
             labels: rule.rendered_labels(direction, &facts),
-            annotations: rule
-                .annotations
-                .iter()
-                .map(|(name, text)| (name.clone(), text.render(&rule.alert, &facts)))
-                .collect(),
+            annotations: rule.annotated(transition, &facts),
             starts_at_ms: transition.fired_ms,
             ends_at_ms: (transition.kind == Kind::Resolved).then_some(transition.at_ms),
             generator_url: format!("{external_url}/graph?g0.expr={}&g0.tab=0", percent_encoded(&rule.expr)),
@@ -172,6 +184,16 @@ impl AnomalyRule {
     /// Differs whenever what was learned no longer applies: a threshold may change without two days of learning.
     fn identity(&self) -> String {
         format!("{}/{}: {} {:?}", self.group, self.alert, self.expr, class_of(&self.signal, &self.options))
+    }
+
+    /// The rule's annotations, and what is known of the alert under names that the rule does not use.
+    fn annotated(&self, transition: &Transition, facts: &Facts<'_>) -> Vec<(String, String)> {
+        let render = |(name, text): &(String, Template)| (name.clone(), text.render(&self.alert, facts));
+        let mut annotations: Vec<(String, String)> = self.annotations.iter().map(render).collect();
+        let known = |name: &str| self.annotations.iter().any(|(one, _)| one == name);
+        let figures = figures::of(transition).into_iter().filter(|(name, _)| !known(name));
+        annotations.extend(figures.map(|(name, text)| (name.to_owned(), text)));
+        annotations
     }
 
     fn rendered_labels(&self, direction: &str, facts: &Facts<'_>) -> Labels {

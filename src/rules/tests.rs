@@ -76,6 +76,7 @@ fn transition(kind: Kind) -> Transition {
         onset_ms: 1000,
         fired_ms: 75_000,
         at_ms: 400_000,
+        explanation: None,
     }
 }
 
@@ -87,7 +88,12 @@ fn a_transition_becomes_an_alert_whose_labels_stay_the_same() {
         fired.labels.to_string(),
         r#"{alertname="OrderRateDrop", direction="drop", region="eu", severity="critical", team="shop"}"#
     );
-    assert_eq!(fired.annotations, [("summary".to_owned(), "Orders in eu fell to 1.234k/s".to_owned())]);
+    let annotation = |name: &str| fired.annotations.iter().find(|one| one.0 == name).map(|one| one.1.as_str());
+    assert_eq!(annotation("summary"), Some("Orders in eu fell to 1.234k/s"));
+    assert_eq!(annotation("expected"), Some("5000"));
+    assert_eq!(annotation("deviation"), Some("-75 %"));
+    assert_eq!(annotation("onset"), Some("1970-01-01T00:00:01Z"));
+    assert_eq!(annotation("lost"), None, "nobody counted");
     assert_eq!((fired.starts_at_ms, fired.ends_at_ms), (75_000, None));
     assert_eq!(
         fired.generator_url,

@@ -26,8 +26,11 @@ const IDLE_AFTER: Duration = Duration::from_millis(100);
 const QUEUE_FULL_REST: Duration = Duration::from_millis(1);
 /// How often the judge looks when nobody rings.
 const JUDGE_INTERVAL: Duration = Duration::from_millis(250);
-/// How often the checkpoint is written while nothing happens.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(15);
+/// How often the checkpoint is written at most, and at least: from the log, more than that need not go through
+/// detection again after a restart.
+const CHECKPOINT_INTERVALS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
+/// Between those it is written as often as makes this many bytes a second of it.
+const CHECKPOINT_BYTES_PER_SECOND: usize = 1 << 20;
 /// How long the judge waits before it tries again to note an alert.
 const OUTBOX_RETRY: Duration = Duration::from_millis(500);
 /// How long everything here may go on once the server stops. What is not noted by then is found again at the next
@@ -183,12 +186,11 @@ impl Judging {
 
     /// The loop of the judge.
     fn run(mut self, rung: &Receiver<()>, clock: &Clock) {
-        let mut written = clock.monotonic();
+        let (mut written, mut interval) = (clock.monotonic(), CHECKPOINT_INTERVALS.0);
         let mut orphans_due = self.restored.then(|| clock.monotonic() + ORPHANS_AFTER);
         loop {
             let ended = matches!(rung.recv_timeout(JUDGE_INTERVAL), Err(RecvTimeoutError::Disconnected));
             let transitions = self.judge.poll();
-            let changed = !transitions.is_empty();
             if !self.note(&transitions) {
                 return;
             }
@@ -196,9 +198,11 @@ impl Judging {
                 self.reconcile();
                 orphans_due = None;
             }
-            if changed || ended || clock.monotonic().saturating_sub(written) >= CHECKPOINT_INTERVAL {
-                self.checkpoint.write(&self.judge.checkpoint());
-                written = clock.monotonic();
+            // Not sooner after an alert: found again, it is one that the outbox knows.
+            if ended || clock.monotonic().saturating_sub(written) >= interval {
+                let bytes = self.judge.checkpoint();
+                self.checkpoint.write(&bytes);
+                (written, interval) = (clock.monotonic(), checkpoint_interval(bytes.len()));
             }
             if ended {
                 return;
@@ -259,6 +263,12 @@ impl Judging {
         }
         true
     }
+}
+
+/// How long a checkpoint of so many bytes is good for.
+fn checkpoint_interval(bytes: usize) -> Duration {
+    let (shortest, longest) = CHECKPOINT_INTERVALS;
+    Duration::from_secs((bytes / CHECKPOINT_BYTES_PER_SECOND) as u64).clamp(shortest, longest)
 }
 
 /// The file that detection goes on from, written whole.

@@ -12,7 +12,7 @@
 //! | tombstones of a block | [`tombstones`] |
 //! | outbox | [`frame`], [`outbox`] |
 //! | manifest of a snapshot | [`manifest`] |
-//! | detector state | [`frame`], with one JSON text a record |
+//! | detector state | [`frame`], [`detector`] |
 //! | metadata | [`frame`], [`metadata`] |
 //! | pushed groups | [`frame`], [`push_groups`] |
 //! | alerts of rules | [`frame`], [`mod@rules`] |
@@ -31,6 +31,7 @@ mod bytes;
 pub mod chunk;
 pub mod column;
 mod decimal;
+pub mod detector;
 mod entropy;
 pub mod frame;
 pub mod group;

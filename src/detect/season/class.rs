@@ -115,6 +115,11 @@ pub(crate) struct Tuning {
 }
 
 impl Tuning {
+    /// Evidence that alerts, in nats.
+    pub(crate) fn threshold(&self) -> f64 {
+        self.promise.threshold
+    }
+
     /// For buckets of `bucket_ms`, 5 to 300 s. `has_zone` says that buckets carry the shop's clock, so that a clock
     /// change needs no memory of yesterday.
     pub(crate) fn new(class: Class, bucket_ms: i64, false_alerts_per_week: f64, has_zone: bool) -> Tuning {

@@ -3,9 +3,11 @@
 mod agreement;
 mod hostile;
 mod learn;
+mod machine;
 mod merge;
 mod recorded;
 mod restart;
+mod seasons;
 mod shop;
 mod signals;
 

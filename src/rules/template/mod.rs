@@ -13,7 +13,7 @@
 //! is filled in stands in the text itself, in Prometheus's words: `<error expanding template: …>`.
 //!
 //! Beside Prometheus's `$labels`, `$value`, `$externalLabels` and `$externalURL` there are the facts of an anomaly
-//! ([`FACTS`]): `$expected`, `$direction`.
+//! ([`FACTS`]): `$expected`, `$direction`, `$onset` (a time as text), `$deviation` (a fraction), `$lost` (events).
 //!
 //! Always true:
 //! 1. What was parsed knows all its variables and functions; what is not known is refused with line and column.
@@ -45,12 +45,12 @@ use tree::{Node, Operand, Pipeline, Term};
 /// Longest template, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 1 << 16;
 /// What an anomaly's template knows beside what Prometheus gives, without the dollar signs.
-pub(super) const FACTS: [&str; 2] = ["expected", "direction"];
+pub(super) const FACTS: [&str; 5] = ["expected", "direction", "onset", "deviation", "lost"];
 /// What Prometheus gives.
 const VARIABLES: [&str; 4] = ["labels", "externalLabels", "externalURL", "value"];
 /// What can be written, for errors.
 pub(super) const HINT: &str = "templates are Go's, with Prometheus's functions; variables are $labels, $value, \
-                               $externalLabels, $externalURL, and of an anomaly $expected and $direction";
+                               $externalLabels, $externalURL, and of an anomaly $expected, $direction, $onset, $deviation and $lost";
 
 /// Text with places to be filled in.
 #[derive(Clone, Debug, PartialEq)]

@@ -72,6 +72,11 @@ pub(crate) struct GaugeTuning {
 }
 
 impl GaugeTuning {
+    /// Evidence that alerts, in nats.
+    pub(crate) fn threshold(&self) -> f64 {
+        self.promise.threshold
+    }
+
     /// For buckets of `bucket_ms`, 5 to 300 s.
     pub(crate) fn new(bucket_ms: i64, false_alerts_per_week: f64) -> GaugeTuning {
         let bucket_s = bucket_ms as f64 / 1_000.0;
