@@ -204,7 +204,8 @@ const LISTS: &str = "\
 #   - { keep: 90d }
 
 # rules: list of files. Default: none.
-# Rule files in Prometheus's format, and with `anomaly:` blocks. They are read again at SIGHUP and POST /-/reload.
+# Rule files in Prometheus's format, and with `anomaly:` blocks; a name may have * and ? in it, as in rules/*.yml.
+# They are read again at SIGHUP and POST /-/reload.
 # rules:
 #   - rules/shop.yml
 rules: []

@@ -37,6 +37,7 @@ mod duration;
 mod error;
 mod evaluation;
 mod file;
+mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
 mod group;
