@@ -204,8 +204,8 @@ const LISTS: &str = "\
 #   - { keep: 90d }
 
 # rules: list of files. Default: none.
-# Rule files in Prometheus's format, and with `anomaly:` blocks. They are read again at SIGHUP and POST /-/reload.
-# `pack:` names rules that are in the binary: `dozor pack list`.
+# Rule files in Prometheus's format, and with `anomaly:` blocks; a name may have * and ? in it, as in rules/*.yml.
+# They are read again at SIGHUP and POST /-/reload. `pack:` names rules that are in the binary: `dozor pack list`.
 # rules:
 #   - pack:shop
 #   - rules/shop.yml

@@ -11,7 +11,7 @@ use serde_saphyr::{Location, Spanned};
 use super::file::{Anomaly, At, File, Full, Group, Limit, Rule, Way};
 use super::group::{self, RuleGroup};
 use super::pack::Pack;
-use super::{AnomalyRule, RuleError, RuleErrors, RuleSet, duration};
+use super::{AnomalyRule, RuleError, RuleErrors, RuleSet, duration, files};
 use crate::detect::{
     AbsenceOptions, Ceiling, Directions, FullOptions, LimitOptions, ModelOptions, Signal, SignalClass, Zone,
 };
@@ -27,8 +27,15 @@ const RULES_COUNT_MAX: usize = 10_000;
 pub fn load(disk: &dyn Disk, paths: &[PathBuf]) -> Result<RuleSet, RuleErrors> {
     let mut set = RuleSet::default();
     let mut errors = Vec::new();
-    for path in paths {
-        match texts_of(disk, path) {
+    for file in files::found(disk, paths) {
+        let file = match file {
+            Ok(file) => file,
+            Err(error) => {
+                errors.push(of_file(&error.path, error.source.to_string()));
+                continue;
+            }
+        };
+        match texts_of(disk, &file) {
             Ok(texts) => {
                 for (file, text) in &texts {
                     Reader { file, text, errors: &mut errors }.read(&mut set);

@@ -45,6 +45,7 @@ mod error;
 mod evaluation;
 mod figures;
 mod file;
+mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
 mod group;
