@@ -48,7 +48,7 @@ use crate::storage::{
     StorageOptions, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
-use evaluate_watches::{EvaluationParts, WatchEvaluation};
+use evaluate_watches::WatchEvaluation;
 pub use formats::NewerFormat;
 use metadata::MetadataKeeper;
 use statsd::{StatsdRunning, StatsdSockets};
@@ -249,14 +249,8 @@ impl Server {
             &clock,
             web_origins,
         )?;
-        let viewed = storage.clone();
-        let parts = EvaluationParts {
-            engine: services.engine.clone(),
-            views: Box::new(move || viewed.view()),
-            shared: detect,
-            lateness_ms: config.detection.lateness_ms,
-        };
-        let evaluation = WatchEvaluation::start(&rules, parts)?;
+        let lateness_ms = config.detection.lateness_ms;
+        let evaluation = WatchEvaluation::start(&rules, &services.engine, &storage, detect, lateness_ms)?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
         let (stop_pushes, pushes_stopped) = signal::channel(false);
