@@ -322,7 +322,10 @@ impl Judged {
         }
         self.window.push(partial.sums.clone());
         Metrics::add(&metrics.buckets_closed, 1);
-        self.follow_sources(partial);
+        // Where events are counted among others, both sides grow with their sources.
+        if !signal.has_exposure() {
+            self.follow_sources(partial);
+        }
         let observed = self.observed(partial, watch);
         Metrics::add(&metrics.buckets_unknown, usize::from(observed.is_none()));
         let at_ms = signal.end_ms(bucket);

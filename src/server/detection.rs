@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::ServerError;
-use super::evaluate_watches::{EvaluationParts, WatchEvaluation};
+use super::evaluate_watches::WatchEvaluation;
 use super::watch::{Watching, WatchingParts};
 use crate::clock::Clock;
 use crate::config::DetectionConfig;
@@ -142,14 +142,9 @@ impl Detection {
             external_url: parts.external_url.clone(),
         };
         let watching = Watching::start(watching, parts.disk.clone(), &parts.data_dir, &parts.clock)?;
-        let viewed = parts.storage.clone();
-        let evaluation = EvaluationParts {
-            engine: parts.engine.clone(),
-            views: Box::new(move || viewed.view()),
-            shared,
-            lateness_ms: parts.settings.lateness_ms,
-        };
-        Ok((watching, WatchEvaluation::start(rules, evaluation)?))
+        let lateness_ms = parts.settings.lateness_ms;
+        let evaluation = WatchEvaluation::start(rules, &parts.engine, &parts.storage, shared, lateness_ms)?;
+        Ok((watching, evaluation))
     }
 }
 

@@ -16,13 +16,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use super::{ServerError, thread};
 use crate::detect::{EvaluatedValue, Shared, Source};
 use crate::model::Labels;
 use crate::query::{Engine, Options, Value};
 use crate::rules::RuleSet;
+use crate::storage::Storage;
 use crate::storage::view::ReadView;
 
 /// How often it looks how far event time has come.
@@ -35,13 +36,13 @@ const CATCH_UP_MS_MAX: i64 = 3_600_000;
 /// Gives the samples as they are now.
 type Views = Box<dyn Fn() -> ReadView + Send>;
 
-/// What the thread is made of.
-pub(super) struct EvaluationParts {
-    pub(super) engine: Arc<Engine>,
-    pub(super) views: Views,
-    pub(super) shared: Arc<Shared>,
+/// What is asked, who is told, and when.
+struct EvaluationParts {
+    engine: Arc<Engine>,
+    views: Views,
+    shared: Arc<Shared>,
     /// How late samples may be, in ms.
-    pub(super) lateness_ms: i64,
+    lateness_ms: i64,
 }
 
 /// The running thread; none where every watch is fed by samples.
@@ -69,11 +70,20 @@ struct Evaluating {
 
 impl WatchEvaluation {
     /// Says of each rule that is to be evaluated why, and starts to.
-    pub(super) fn start(rules: &RuleSet, parts: EvaluationParts) -> Result<WatchEvaluation, ServerError> {
+    pub(super) fn start(
+        rules: &RuleSet,
+        engine: &Arc<Engine>,
+        storage: &Arc<Storage>,
+        shared: Arc<Shared>,
+        lateness_ms: i64,
+    ) -> Result<WatchEvaluation, ServerError> {
         let watches = evaluated(rules);
         if watches.is_empty() {
             return Ok(WatchEvaluation(None));
         }
+        let storage = storage.clone();
+        let views = Box::new(move || storage.view());
+        let parts = EvaluationParts { engine: engine.clone(), views, shared, lateness_ms };
         let (stop, stopped) = bounded(1);
         let evaluating = Evaluating { parts, watches };
         let running = thread("evaluate-watches", move || evaluating.run(&stopped))?;
@@ -143,7 +153,7 @@ impl Evaluating {
                     }
                 }
                 one.next_ms = Some(at_ms + one.interval_ms);
-                if !matches!(stopped.try_recv(), Err(crossbeam::channel::TryRecvError::Empty)) {
+                if !matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
                     return false;
                 }
             }

@@ -65,7 +65,7 @@ impl Stream {
         let mut arrivals: Vec<(i64, Row)> = Vec::new();
         for (index, one) in series.iter().enumerate() {
             let is_counter = one.metric_name() != Some("g");
-            let (phase_ms, delay_ms) = (chance.below(interval_ms as usize) as i64, chance.below(8000) as i64);
+            let (phase_ms, delay_ms) = (chance.below(interval_ms as usize) as i64, chance.below(23_000) as i64);
             let (mut value, mut silent) = (1000.0 * chance.share().round(), 0);
             let first = if chance.below(3) == 0 { chance.below(40) } else { 0 };
             for round in first..110 {
@@ -81,7 +81,7 @@ impl Stream {
                 let is_first_silent = silent > 1 && chance.below(2) == 0;
                 if silent == 0 || is_first_silent {
                     let value = if silent == 0 { value } else { stale_nan() };
-                    // Now and then a sample is overtaken by the next one.
+                    // Now and then a sample is overtaken by the next one; all come within the lateness.
                     let late_ms = delay_ms + if chance.below(30) == 0 { 6000 } else { 0 };
                     arrivals.push((at_ms + late_ms, (index, at_ms, value)));
                 }

@@ -232,6 +232,46 @@ fn an_evaluated_watch_is_judged_as_others_are() {
     assert_eq!(closed, 140);
 }
 
+/// 2 % of 300 payments fail in each bucket; then 10 %, most of them in ten ways that were never seen before.
+#[test]
+fn errors_of_new_kinds_are_a_rise_of_their_share() {
+    let of_node = |node: usize, name: &str, code: &str| {
+        labels(&[("__name__", name), ("node", &node.to_string()), ("code", code)])
+    };
+    let mut series: Vec<_> =
+        (0..3).flat_map(|node| [of_node(node, "paid", ""), of_node(node, "failed", "500")]).collect();
+    let known = series.len();
+    series.extend(
+        (0..3)
+            .flat_map(|node| (0..10).map(move |code| (node, code)))
+            .map(|(node, code)| of_node(node, "failed", &format!("60{code}"))),
+    );
+    let mut chance = Chance(9);
+    let mut values = vec![0.0; series.len()];
+    let mut rows: Vec<Row> = Vec::new();
+    for round in 0..300 {
+        for index in 0..series.len() {
+            let mean = match index {
+                _ if index >= known => 0.8,
+                _ if index % 2 == 0 => 100.0,
+                _ => 2.0,
+            };
+            values[index] += chance.poisson(mean);
+            if index < known || round >= 240 {
+                rows.push((index, START_MS + round * 15_000, values[index]));
+            }
+        }
+    }
+    let options = ModelOptions { directions: Directions::Rise, ..ModelOptions::default() };
+    let transitions =
+        transitions_of(vec![watch("sum(rate(failed[1m])) / sum(rate(paid[1m]))", options)], &series, &rows);
+    let [fired] = transitions.try_into().unwrap_or_else(|all| panic!("{all:?}"));
+    assert_eq!((fired.kind, fired.direction), (Kind::Firing, Direction::Rise));
+    // The new series count from 30 s after their first sample.
+    assert!(fired.at_ms <= START_MS + (240 + 2 + 8) * 15_000, "{fired:?}");
+    assert!(fired.value > 0.05 && fired.expected < 0.04, "{fired:?}");
+}
+
 #[test]
 fn a_window_is_a_whole_number_of_buckets_of_5_to_15_seconds() {
     for (range, bucket_ms, window_buckets) in [
