@@ -230,7 +230,8 @@ fn whole_pack_is_one_file_with_the_groups_of_all() {
     let whole: File = serde_saphyr::from_str(&shop().text()).expect("it is one file");
     let names = |file: &File| file.groups.iter().map(|group| group.name.clone()).collect::<Vec<String>>();
     let parts: Vec<String> = shop().files().iter().flat_map(|file| names(&read(file))).collect();
-    assert_eq!((names(&whole), parts.len()), (parts, 14));
+    assert!(parts.len() >= 2 * AREAS.len(), "{parts:?}");
+    assert_eq!(names(&whole), parts);
 }
 
 #[test]
