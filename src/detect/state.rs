@@ -84,7 +84,9 @@ impl Judge {
     /// Everything that a restart needs. Notifications of all transitions returned so far should be durable before this
     /// is.
     pub fn checkpoint(&self) -> Vec<u8> {
-        self.checkpoint_of(|group, awaited| group.spells().next().is_some() || self.is_recent(group) || awaited.is_some())
+        self.checkpoint_of(|group, awaited| {
+            group.spells().next().is_some() || self.is_recent(group) || awaited.is_some()
+        })
     }
 
     /// As [`Judge::checkpoint`], of what was learned from history: an alert that never ended, for its series went long

@@ -109,6 +109,14 @@ impl JsonText {
         self.0.extend_from_slice(digits.as_bytes());
     }
 
+    /// A number that is one in JSON; `null` for no number, NaN and infinities.
+    pub(super) fn number_or_null(&mut self, value: Option<f64>) {
+        match value.filter(|value| value.is_finite()) {
+            Some(value) => self.raw(&value.to_string()),
+            None => self.raw("null"),
+        }
+    }
+
     /// Seconds without zeros at the end.
     pub(super) fn seconds(&mut self, timestamp_ms: i64) {
         self.timestamp(timestamp_ms);

@@ -29,6 +29,7 @@
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2.
 
 mod admin;
+mod anomalies;
 mod asker;
 mod body;
 mod bulk;
@@ -76,7 +77,7 @@ use crate::config::Config;
 use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::Alert;
 use crate::query::Engine;
-use crate::rules::{Reloaded, RuleErrors, RulesReport};
+use crate::rules::{AnomalyReport, Reloaded, RuleErrors, RulesReport};
 use crate::storage::MetDamage;
 use crate::storage::view::ReadView;
 use crate::storage::{Snapshots, Storage};
@@ -116,6 +117,8 @@ pub struct Services {
     pub rules: Arc<dyn Fn() -> RulesReport + Send + Sync>,
     /// Reads the rules again and puts them in force, or says what is wrong with them. May take its time.
     pub reload: Arc<dyn Fn() -> Result<Reloaded, RuleErrors> + Send + Sync>,
+    /// Gives the anomalies that last, and those that ended a while ago, with their figures. Must return at once.
+    pub anomalies: Arc<dyn Fn() -> Vec<AnomalyReport> + Send + Sync>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
     /// Gives the places on disk that could not be read. Must return at once.

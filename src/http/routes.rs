@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, bulk, catalogue, features, federate, language, metadata, pages, push, queries, remote_read, scraping,
-    settings, status, watching, write,
+    admin, anomalies, bulk, catalogue, features, federate, language, metadata, pages, push, queries, remote_read,
+    scraping, settings, status, watching, write,
 };
 
 /// What a handler returns.
@@ -76,6 +76,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/runbooks/{name}" ALWAYS pages::runbook),
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
+    route!(GET  "/api/v1/anomalies" READY anomalies::anomalies),
     route!(GET  "/api/v1/targets" READY scraping::targets),
     route!(GET  "/api/v1/targets/metadata" READY scraping::target_metadata),
     route!(GET  "/api/v1/scrape_pools" READY scraping::scrape_pools),

@@ -215,7 +215,7 @@ fn exponential(value: f64) -> String {
     format!("{mantissa}e{sign}{digits:0>2}")
 }
 
-fn data(warnings: &[String], write: impl FnOnce(&mut JsonText)) -> Reply {
+pub(super) fn data(warnings: &[String], write: impl FnOnce(&mut JsonText)) -> Reply {
     json(StatusCode::OK, success(warnings, &[], write))
 }
 

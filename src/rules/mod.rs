@@ -56,7 +56,7 @@ mod template;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::detect::{Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
+use crate::detect::{Explanation, Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
 use template::{Fact, Facts, Template};
@@ -108,6 +108,17 @@ pub struct AnomalyRule {
     annotations: Vec<(String, Template)>,
 }
 
+/// An anomaly, for those who ask why.
+#[derive(Clone, Debug)]
+pub struct AnomalyReport {
+    /// As receivers have it.
+    pub alert: Alert,
+    /// The rule's expression as it was written.
+    pub expr: String,
+    /// The figures behind it.
+    pub explanation: Explanation,
+}
+
 impl RuleSet {
     /// What detection is to watch, in the order of the rules. Identities are unique: equal rules are numbered.
     pub fn watches(&self) -> Vec<Watch> {
@@ -126,6 +137,7 @@ impl RuleSet {
     pub fn has_anomalies_of(&self, other: &RuleSet) -> bool {
         let same = |one: &AnomalyRule, other: &AnomalyRule| {
             (&one.file, one.identity()) == (&other.file, other.identity())
+                && one.options == other.options
                 && one.labels().eq(other.labels())
                 && one.annotations().eq(other.annotations())
         };
@@ -136,6 +148,12 @@ impl RuleSet {
     pub fn has_alerting(&self, alert: &str) -> bool {
         let is_named = |rule: &Rule| matches!(rule, Rule::Alerting(rule) if rule.alert == alert);
         self.groups.iter().any(|group| group.rules.iter().any(is_named))
+    }
+
+    /// The alert of a transition, with the figures behind it; otherwise as [`RuleSet::alert_for`].
+    pub fn report_for(&self, transition: &Transition, explanation: Explanation, external_url: &str) -> AnomalyReport {
+        let alert = self.alert_for(transition, external_url);
+        AnomalyReport { alert, expr: self.rules[transition.watch].expr.clone(), explanation }
     }
 
     /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it

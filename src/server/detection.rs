@@ -17,6 +17,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::ServerError;
+use super::anomalies::Anomalies;
 use super::evaluate_watches::WatchEvaluation;
 use super::watch::{Watching, WatchingParts};
 use crate::clock::Clock;
@@ -25,7 +26,7 @@ use crate::detect::{self, Calendar, Judge, Shared, Worker, Zone};
 use crate::disk::Disk;
 use crate::notify::Notifier;
 use crate::query::Engine;
-use crate::rules::RuleSet;
+use crate::rules::{AnomalyReport, RuleSet};
 use crate::storage::Storage;
 use crate::storage::tap::{Interest, TapSource};
 
@@ -54,6 +55,7 @@ pub(super) struct Detection {
     /// Of the threads that run now: counters begin at zero with other rules.
     shared: ArcSwap<Shared>,
     running: Mutex<Option<(Watching, WatchEvaluation)>>,
+    anomalies: Arc<Anomalies>,
 }
 
 impl Made {
@@ -80,7 +82,7 @@ impl Detection {
         taps: Vec<TapSource>,
     ) -> Result<Arc<Detection>, ServerError> {
         let shared = ArcSwap::new(made.judge.shared().clone());
-        let detection = Detection { parts, shared, running: Mutex::new(None) };
+        let detection = Detection { parts, shared, running: Mutex::new(None), anomalies: Arc::default() };
         *detection.running.lock() = Some(detection.begun(rules, made, taps, Vec::new())?);
         Ok(Arc::new(detection))
     }
@@ -88,6 +90,11 @@ impl Detection {
     /// Counters and queues of the threads that run now.
     pub(super) fn shared(&self) -> Arc<Shared> {
         self.shared.load_full()
+    }
+
+    /// What fires and why, and what ended a while ago.
+    pub(super) fn anomalies(&self) -> Vec<AnomalyReport> {
+        self.anomalies.all()
     }
 
     /// Goes on under other rules. While the server stops, nothing happens.
@@ -138,6 +145,7 @@ impl Detection {
             judge: made.judge,
             rules: rules.clone(),
             former,
+            anomalies: self.anomalies.clone(),
             notifier: parts.notifier.clone(),
             external_url: parts.external_url.clone(),
         };

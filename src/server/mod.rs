@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
+mod anomalies;
 mod at_rest;
 mod detection;
 mod evaluate_watches;
@@ -266,6 +267,7 @@ impl Server {
             &snapshots,
             (engine, ingest),
             evaluating.rules(),
+            detection.clone(),
             notifier,
             &registry,
             &ready,
@@ -534,6 +536,7 @@ fn services(
     snapshots: &Arc<Snapshots>,
     (engine, ingest): (Arc<Engine>, Arc<Ingest>),
     rules: &Arc<EvaluatedRules>,
+    detection: Arc<Detection>,
     notifier: Arc<Notifier>,
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
@@ -557,6 +560,7 @@ fn services(
         ready: ready.clone(),
         rules: Arc::new(move || asked.report()),
         reload: Arc::new(move || reloaded.reload()),
+        anomalies: Arc::new(move || detection.anomalies()),
         firing: Arc::new(move || notifier.active()),
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hashbrown::HashSet;
 
+use super::anomalies::{Anomalies, LOOK_INTERVAL};
 use super::{ServerError, thread};
 use crate::clock::Clock;
 use crate::detect::{Firing, Judge, Transition, Worker};
@@ -51,6 +52,7 @@ pub(super) struct WatchingParts {
     pub(super) rules: Arc<RuleSet>,
     /// Names of the alerts of rules that were in force before these and may be no more.
     pub(super) former: Vec<String>,
+    pub(super) anomalies: Arc<Anomalies>,
     pub(super) notifier: Arc<Notifier>,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
@@ -94,6 +96,7 @@ impl Watching {
             judge: parts.judge,
             rules: parts.rules,
             former: parts.former,
+            anomalies: parts.anomalies,
             notifier: parts.notifier,
             external_url: parts.external_url,
             checkpoint: Checkpoint { disk, path: data_dir.join(CHECKPOINT) },
@@ -164,6 +167,7 @@ struct Judging {
     judge: Judge,
     rules: Arc<RuleSet>,
     former: Vec<String>,
+    anomalies: Arc<Anomalies>,
     notifier: Arc<Notifier>,
     external_url: String,
     checkpoint: Checkpoint,
@@ -187,12 +191,19 @@ impl Judging {
     /// The loop of the judge.
     fn run(mut self, rung: &Receiver<()>, clock: &Clock) {
         let (mut written, mut interval) = (clock.monotonic(), CHECKPOINT_INTERVALS.0);
+        let mut looked = None;
         let mut orphans_due = self.restored.then(|| clock.monotonic() + ORPHANS_AFTER);
         loop {
             let ended = matches!(rung.recv_timeout(JUDGE_INTERVAL), Err(RecvTimeoutError::Disconnected));
             let transitions = self.judge.poll();
             if !self.note(&transitions) {
                 return;
+            }
+            self.anomalies.note(&transitions, &self.rules, &self.external_url);
+            let now = clock.monotonic();
+            if !transitions.is_empty() || looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_INTERVAL) {
+                self.anomalies.look(&mut self.judge, &self.rules, &self.external_url);
+                looked = Some(now);
             }
             if orphans_due.is_some_and(|due| clock.monotonic() >= due) {
                 self.reconcile();

@@ -182,6 +182,7 @@ fn services(
             };
             Err(RuleErrors(vec![fault(3), fault(7)]))
         }),
+        anomalies: Arc::new(Vec::new),
         firing: Arc::new(firing),
         damage: Arc::new(damage),
         journal: Arc::new(journal()),
