@@ -28,6 +28,9 @@ pub struct Limits {
     pub timeout: Duration,
     /// How far back an instant selector looks for a sample, in ms.
     pub lookback_ms: i64,
+    /// Distance of a subquery's steps when it names none, in ms; a minute where this is not given. In Prometheus it is
+    /// the evaluation interval.
+    pub subquery_step_ms: Option<i64>,
 }
 
 impl Limits {
@@ -48,6 +51,7 @@ impl Default for Limits {
             depth_max: 128,
             timeout: Duration::from_secs(120),
             lookback_ms: 5 * 60 * 1000,
+            subquery_step_ms: None,
         }
     }
 }

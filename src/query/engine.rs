@@ -106,7 +106,7 @@ pub fn plan(query: &str) -> Result<Plan, QueryError> {
 }
 
 fn planned(query: &str, limits: &Limits, frame: Frame) -> Result<Lowered, QueryError> {
-    lower::lower(&syntax::parse(query, &limits.syntax())?, query, frame)
+    lower::lower(&syntax::parse(query, &limits.syntax())?, query, frame, limits.subquery_step_ms)
 }
 
 /// Parses a selector as `match[]` has it: a name, matchers, or both; not all of them satisfied by absent labels.

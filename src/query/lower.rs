@@ -38,9 +38,15 @@ pub(super) struct Lowered {
     pub(super) patterns: usize,
 }
 
-/// The plan of a tree that was parsed from `text`, evaluated at the times of `frame`.
-pub(super) fn lower(tree: &Expr, text: &str, frame: Frame) -> Result<Lowered, QueryError> {
-    let lowering = Lowering::new(text, frame);
+/// The plan of a tree that was parsed from `text`, evaluated at the times of `frame`, subqueries that name no step at
+/// multiples of `subquery_step_ms`.
+pub(super) fn lower(
+    tree: &Expr,
+    text: &str,
+    frame: Frame,
+    subquery_step_ms: Option<i64>,
+) -> Result<Lowered, QueryError> {
+    let lowering = Lowering { subquery_step_ms, ..Lowering::new(text, frame) };
     let plan = lowering.expression(tree)?;
     Ok(Lowered { plan, depends_on_frame: lowering.asked_frame.get(), patterns: lowering.patterns.get() })
 }
@@ -53,6 +59,7 @@ pub(super) fn matchers(selector: &VectorSelector, text: &str) -> Result<Vec<Matc
 struct Lowering<'t> {
     text: &'t str,
     frame: Frame,
+    subquery_step_ms: Option<i64>,
     /// Levels above the expression at hand.
     depth: Cell<usize>,
     /// Whether the plan depends on `frame`.
@@ -63,7 +70,14 @@ struct Lowering<'t> {
 
 impl Lowering<'_> {
     fn new(text: &str, frame: Frame) -> Lowering<'_> {
-        Lowering { text, frame, depth: Cell::new(0), asked_frame: Cell::new(false), patterns: Cell::new(0) }
+        Lowering {
+            text,
+            frame,
+            subquery_step_ms: None,
+            depth: Cell::new(0),
+            asked_frame: Cell::new(false),
+            patterns: Cell::new(0),
+        }
     }
 
     /// The query's times, on which the plan then depends.
@@ -181,7 +195,7 @@ impl Lowering<'_> {
             return Err(self.wrong(subquery.span, "the step of a subquery must be at least 1ms"));
         }
         Ok(Range {
-            input: RangeInput::Subquery { inner, step_ms },
+            input: RangeInput::Subquery { inner, step_ms: step_ms.or(self.subquery_step_ms) },
             range_ms: self.positive_ms(&subquery.range)?,
             shift: self.shift(&subquery.shift)?,
             edges: None,

@@ -129,7 +129,7 @@ tests:
 "#;
 
 /// One change of the test file each: first what stands there, then what is put in its place.
-const CHANGES: [(&str, &str); 45] = [
+const CHANGES: [(&str, &str); 46] = [
     ("8m30s\n", "8m\n"),
     ("8m30s\n", "7m59s\n"),
     ("8m30s\n", "8m45s\n"),
@@ -152,6 +152,11 @@ const CHANGES: [(&str, &str); 45] = [
     ("[3 2]", "[3 2"),
     ("histogram: '{{schema:0 sum:7 count:5 buckets:[3 2] counter_reset_hint:not_reset}}'", "value: 5"),
     (" counter_reset_hint:not_reset", ""),
+    // A subquery without a step has that of the evaluations: six in three minutes.
+    (
+        "{ expr: absent_x, eval_time: 9m",
+        "{ expr: 'count_over_time(region:orders:rate1m{region=\"eu\"}[3m:])', exp_samples: [ { labels: '{region=\"eu\", team=\"shop\"}', value: 6 } ], eval_time: 9m",
+    ),
     ("http://x.example\n    input", "http://y.example\n    input"),
     ("eval_time: 9m }", "eval_time: x }"),
     ("eval_time: 9m }", "time: 9m }"),

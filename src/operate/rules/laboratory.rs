@@ -59,13 +59,15 @@ struct Due {
 
 impl Laboratory {
     /// Samples by the moment at which they appear, in ms since 1970, and the rules whose watches are fed with them.
-    pub(super) fn new(coming: BTreeMap<i64, Vec<(Labels, Sampled)>>, rules: &RuleSet) -> Laboratory {
+    /// Subqueries without a step have that of `interval_ms`.
+    pub(super) fn new(coming: BTreeMap<i64, Vec<(Labels, Sampled)>>, rules: &RuleSet, interval_ms: i64) -> Laboratory {
         let clock = Clock::system();
+        let limits = Limits { subquery_step_ms: Some(interval_ms), ..Limits::default() };
         Laboratory {
             coming,
             held: Held::new(),
             view: RefCell::new(None),
-            engine: Engine::new(Limits::default(), clock.clone()),
+            engine: Engine::new(limits, clock.clone()),
             clock,
             detection: (!rules.rules.is_empty()).then(|| Detection::new(rules)),
         }

@@ -113,7 +113,7 @@ impl<'a> Run<'a> {
                 external_labels,
                 ..Surroundings::default()
             },
-            laboratory: Laboratory::new(coming, setting.rules),
+            laboratory: Laboratory::new(coming, setting.rules, setting.interval_ms),
             states: groups.into_iter().map(GroupState::new).collect(),
             anomalies: Anomalies::new(),
             failures: Vec::new(),

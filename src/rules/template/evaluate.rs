@@ -1,25 +1,21 @@
 //! Fills a tree in.
 //!
-//! Always true: however the tree was written, no more than [`WORK_MAX`] is done, no more than [`OUTPUT_BYTES_MAX`] written,
+//! Always true: however the tree was written, no more is done than [`Work`] pays for, no more than [`OUTPUT_BYTES_MAX`] written,
 //! and the stack grows no deeper than [`DEPTH_MAX`] parts within each other.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use super::functions::{self, Kind};
+use super::functions::Kind;
 use super::parser::Tree;
 use super::tree::{Branch, BranchKind, Command, Node, Number, Operand, Pipeline, TemplateCall, Term};
 use super::value::{Data, Value};
+use super::work::Work;
 use super::{Fact, Facts, methods};
 
 /// Longest text that a template may come to, in bytes.
 pub(super) const OUTPUT_BYTES_MAX: usize = 1 << 18;
-/// Most work of one filling in: a byte made counts one, a step sixteen, a pattern and a query thousands.
-const WORK_MAX: usize = 10_000_000;
-const WORK_STEP: usize = 16;
-const WORK_PATTERN: usize = 20_000;
-const WORK_QUERY: usize = 100_000;
 /// How deep actions, parentheses and calls of templates may run in each other.
 const DEPTH_MAX: usize = 250;
 
@@ -27,41 +23,6 @@ const DEPTH_MAX: usize = 250;
 const PROMETHEUS_PREFIX_BYTES: usize =
     "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
         .len();
-
-/// What may still be done.
-pub(super) struct Work {
-    left: usize,
-}
-
-impl Work {
-    fn take(&mut self, amount: usize) -> Result<(), String> {
-        match self.left.checked_sub(amount) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                self.left = 0;
-                Err("the template does too much: it was stopped".to_owned())
-            }
-        }
-    }
-
-    /// Pays for bytes that are about to be made.
-    pub(super) fn bytes(&mut self, count: usize) -> Result<(), String> {
-        self.take(count)
-    }
-
-    /// Pays for a regular expression and its search through a text.
-    pub(super) fn pattern(&mut self, pattern: &str, text: &str) -> Result<(), String> {
-        self.take(WORK_PATTERN.saturating_add(16 * (pattern.len() + text.len())))
-    }
-
-    /// Pays for a query.
-    pub(super) fn query(&mut self) -> Result<(), String> {
-        self.take(WORK_QUERY)
-    }
-}
 
 /// Fills a tree in under the template's name. Fails with the words of Go.
 pub(super) fn evaluate(text: &str, tree: &Tree, name: &str, facts: &Facts<'_>) -> Result<String, String> {
@@ -76,7 +37,7 @@ pub(super) fn evaluate(text: &str, tree: &Tree, name: &str, facts: &Facts<'_>) -
         variables: variables_of(&data, facts),
         output: String::new(),
         depth: 0,
-        work: Work { left: WORK_MAX },
+        work: Work::new(),
     };
     state.list(&Value::Data(data), &tree.root)?;
     Ok(state.output)
@@ -116,7 +77,7 @@ fn variables_of(data: &Rc<Data>, facts: &Facts<'_>) -> Vec<(String, Value)> {
 
 /// The part that an error names.
 #[derive(Clone, Copy)]
-enum At<'t> {
+pub(super) enum At<'t> {
     Pipeline(&'t Pipeline),
     Command(&'t Command),
     Operand(&'t Operand),
@@ -153,25 +114,27 @@ enum Left {
     ByContinue,
 }
 
-type Evaluated<T> = Result<T, String>;
+/// What something came to, or the whole message of what is wrong.
+pub(super) type Evaluated<T> = Result<T, String>;
 
-struct State<'t, 'f> {
+/// A template while it is filled in.
+pub(super) struct State<'t, 'f> {
     text: &'t str,
     parse_name: &'t str,
     /// The template that runs.
     template: &'t str,
     tree: &'t Tree,
-    facts: &'f Facts<'f>,
-    at: Option<At<'t>>,
+    pub(super) facts: &'f Facts<'f>,
+    pub(super) at: Option<At<'t>>,
     variables: Vec<(String, Value)>,
     output: String,
     depth: usize,
-    work: Work,
+    pub(super) work: Work,
 }
 
 impl<'t> State<'t, '_> {
     /// The whole message of an error at the part that is being evaluated.
-    fn told(&self, what: &str) -> String {
+    pub(super) fn told(&self, what: &str) -> String {
         let Some(at) = self.at else { return format!("template: {}: {what}", self.parse_name) };
         let before = &self.text[..at.position().min(self.text.len())];
         let line = 1 + before.matches('\n').count();
@@ -182,15 +145,15 @@ impl<'t> State<'t, '_> {
         format!("template: {}:{line}:{column}: executing {:?} at <{at}>: {what}", self.parse_name, self.template)
     }
 
-    fn fail<T>(&self, what: &str) -> Evaluated<T> {
+    pub(super) fn fail<T>(&self, what: &str) -> Evaluated<T> {
         Err(self.told(what))
     }
 
-    fn step(&mut self) -> Evaluated<()> {
-        self.work.take(WORK_STEP).map_err(|what| self.told(&what))
+    pub(super) fn step(&mut self) -> Evaluated<()> {
+        self.work.step().map_err(|what| self.told(&what))
     }
 
-    fn deeper<T>(&mut self, evaluate: impl FnOnce(&mut Self) -> Evaluated<T>) -> Evaluated<T> {
+    pub(super) fn deeper<T>(&mut self, evaluate: impl FnOnce(&mut Self) -> Evaluated<T>) -> Evaluated<T> {
         if self.depth == DEPTH_MAX {
             return self.fail(&format!("exceeded maximum template depth ({DEPTH_MAX})"));
         }
@@ -390,7 +353,7 @@ impl<'t> State<'t, '_> {
     }
 
     /// An operand without fields and without arguments.
-    fn plain(&mut self, dot: &Value, operand: &'t Operand) -> Evaluated<Value> {
+    pub(super) fn plain(&mut self, dot: &Value, operand: &'t Operand) -> Evaluated<Value> {
         match &operand.term {
             Term::Bool(value) => Ok(Value::Bool(*value)),
             Term::Dot => Ok(dot.clone()),
@@ -412,7 +375,7 @@ impl<'t> State<'t, '_> {
     }
 
     /// `.a.b`, `$x.a.b` and `(…).a.b`, of which the last may be a method with arguments.
-    fn fields(
+    pub(super) fn fields(
         &mut self,
         dot: &Value,
         operand: &'t Operand,
@@ -484,129 +447,6 @@ impl<'t> State<'t, '_> {
                 Some(value) => value.map_err(|what| self.told(&what)),
                 None => self.fail(&format!("can't evaluate field {field} in type {}", of.type_name())),
             },
-        }
-    }
-
-    /// `node` is what an error of the function itself names.
-    fn call(
-        &mut self,
-        dot: &Value,
-        name: &'static str,
-        node: At<'t>,
-        arguments: &'t [Operand],
-        last: Option<Value>,
-    ) -> Evaluated<Value> {
-        let function = functions::function(name);
-        let (fixed, count) = (function.parameters.len(), arguments.len() + usize::from(last.is_some()));
-        if function.is_variadic && count < fixed - 1 {
-            return self.fail(&format!(
-                "wrong number of args for {name}: want at least {} got {}",
-                fixed - 1,
-                arguments.len()
-            ));
-        }
-        if !function.is_variadic && count != fixed {
-            return self.fail(&format!("wrong number of args for {name}: want {fixed} got {count}"));
-        }
-        if name == "and" || name == "or" {
-            return self.short_circuit(dot, name == "or", arguments, last);
-        }
-        let parameter = |index: usize| function.parameters[index.min(fixed.saturating_sub(1))];
-        let mut values = Vec::with_capacity(count);
-        for (index, argument) in arguments.iter().enumerate() {
-            values.push(self.argument(dot, parameter(index), argument)?);
-        }
-        if let Some(last) = last {
-            values.push(self.fitting(last, parameter(count - 1))?);
-        }
-        self.pay_for(&values)?;
-        if name == "call" {
-            self.at = Some(node);
-            let given = arguments.first().map_or_else(String::new, |operand| format!(" {operand}"));
-            return self.fail(&match values[0] {
-                Value::Nothing => "error calling call: call of nil".to_owned(),
-                _ => format!("error calling call: non-function{given} of type {}", values[0].type_name()),
-            });
-        }
-        functions::call(name, &values, self.facts, &mut self.work).map_err(|what| {
-            self.at = Some(node);
-            self.told(&format!("error calling {name}: {what}"))
-        })
-    }
-
-    /// Whatever a function makes of its arguments is a few times as long as they are; widths of `printf` come on top.
-    fn pay_for(&mut self, values: &[Value]) -> Evaluated<()> {
-        let weight = values.iter().map(Value::weight).fold(0_usize, usize::saturating_add);
-        let widths = match values {
-            [Value::Text(format), ..] => {
-                10_000 * format.matches(|letter: char| letter.is_ascii_digit() || letter == '*').count()
-            }
-            _ => 0,
-        };
-        let has_widths = matches!(values, [Value::Text(format), ..] if format.contains('%'));
-        let indexed =
-            if has_widths { weight.saturating_mul(1 + values[0].formatted().matches('[').count()) } else { 0 };
-        let due = weight.saturating_add(indexed).saturating_add(if has_widths { widths } else { 0 });
-        self.work.bytes(due).map_err(|what| self.told(&what))
-    }
-
-    fn short_circuit(
-        &mut self,
-        dot: &Value,
-        stops_at: bool,
-        arguments: &'t [Operand],
-        last: Option<Value>,
-    ) -> Evaluated<Value> {
-        let mut value = Value::Nothing;
-        for argument in arguments {
-            value = self.argument(dot, Kind::Any, argument)?;
-            if value.is_true() == stops_at {
-                return Ok(value);
-            }
-        }
-        Ok(last.unwrap_or(value))
-    }
-
-    fn argument(&mut self, dot: &Value, kind: Kind, operand: &'t Operand) -> Evaluated<Value> {
-        self.step()?;
-        self.at = Some(At::Operand(operand));
-        match (&operand.term, kind) {
-            (Term::Nil, Kind::Text) => self.fail("cannot assign nil to string"),
-            (Term::Bool(_) | Term::Number { .. }, Kind::Text) => {
-                self.fail(&format!("expected string; found {operand}"))
-            }
-            (Term::Bool(_) | Term::Number { .. } | Term::Text { .. }, Kind::Sample | Kind::Samples) => {
-                self.fail(&format!("can't handle {operand} for arg of type {}", kind.type_name()))
-            }
-            _ => {
-                let value = self.deeper(|state| state.operand(dot, operand))?;
-                self.fitting(value, kind)
-            }
-        }
-    }
-
-    fn operand(&mut self, dot: &Value, operand: &'t Operand) -> Evaluated<Value> {
-        match &operand.term {
-            Term::Variable { fields, .. } if !fields.is_empty() => self.fields(dot, operand, &[], None),
-            _ => self.plain(dot, operand),
-        }
-    }
-
-    /// The value, if it is of the kind.
-    fn fitting(&self, value: Value, kind: Kind) -> Evaluated<Value> {
-        match (&value, kind) {
-            (_, Kind::Any)
-            | (Value::Text(_), Kind::Text)
-            | (Value::Sample(_), Kind::Sample)
-            | (Value::Samples(_), Kind::Samples) => Ok(value),
-            (Value::Nothing, Kind::Text) => self.fail("invalid value; expected string"),
-            // Go's nil pointer, which panics in the function.
-            (Value::Nothing, Kind::Sample) => Ok(value),
-            (Value::Nothing, Kind::Samples) => Ok(Value::Samples(Rc::default())),
-            _ => {
-                let (expected, got) = (kind.type_name(), value.type_name());
-                self.fail(&format!("wrong type for value; expected {expected}; got {got}"))
-            }
         }
     }
 }

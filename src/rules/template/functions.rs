@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::evaluate::Work;
 use super::moment::{Duration, Moment};
 use super::value::{Sample, Value};
+use super::work::Work;
 use super::{Facts, escape, number, printf};
 use crate::model::compile_pattern_anywhere;
 use crate::rules::duration;

@@ -21,6 +21,7 @@
 //!
 //! Deliberately absent: complex numbers, and what only pages can do (`tmpl`).
 
+mod call;
 mod escape;
 mod evaluate;
 mod functions;
@@ -35,6 +36,7 @@ mod printf;
 mod tests;
 mod tree;
 mod value;
+mod work;
 
 use std::collections::BTreeSet;
 
