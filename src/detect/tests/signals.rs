@@ -250,15 +250,15 @@ fn errors_of_new_kinds_are_a_rise_of_their_share() {
     let mut values = vec![0.0; series.len()];
     let mut rows: Vec<Row> = Vec::new();
     for round in 0..300 {
-        for index in 0..series.len() {
+        for (index, value) in values.iter_mut().enumerate() {
             let mean = match index {
                 _ if index >= known => 0.8,
                 _ if index % 2 == 0 => 100.0,
                 _ => 2.0,
             };
-            values[index] += chance.poisson(mean);
+            *value += chance.poisson(mean);
             if index < known || round >= 240 {
-                rows.push((index, START_MS + round * 15_000, values[index]));
+                rows.push((index, START_MS + round * 15_000, *value));
             }
         }
     }
