@@ -147,11 +147,11 @@ impl Model {
         if options.directions == Directions::None {
             return outcome;
         }
-        if let Some(season) = &mut self.season {
-            if season.follow(closed.interval_ms, signal.bucket_ms) {
-                outcome.changes.extend(self.begin_anew(tunings));
-                outcome.is_anew = true;
-            }
+        if let Some(season) = &mut self.season
+            && season.follow(closed.interval_ms, signal.bucket_ms)
+        {
+            outcome.changes.extend(self.begin_anew(tunings));
+            outcome.is_anew = true;
         }
         let is_young = self.young.is_some();
         self.learn_exposure(closed, signal);

@@ -185,8 +185,11 @@ fn payload<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// The identities and the groups of a checkpoint, all of them or an error.
-fn groups_of(bytes: &[u8]) -> Result<(Vec<String>, Vec<(SavedGroup, Arc<Labels>)>), StateError> {
+/// The identities of the watches, and the groups.
+type Saved = (Vec<String>, Vec<(SavedGroup, Arc<Labels>)>);
+
+/// What a checkpoint holds, all of it or an error.
+fn groups_of(bytes: &[u8]) -> Result<Saved, StateError> {
     let mut payloads = payloads_of(bytes)?.into_iter();
     let first = payloads.next().ok_or_else(|| refuse("it has no record"))?;
     let layout = layout_of(first)?;

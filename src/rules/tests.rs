@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::detect::{Direction, Directions};
+use crate::detect::{Ceiling, Direction, Directions, SignalClass};
 use crate::disk::{Disk, SimulatedDisk};
 
 fn load_text(text: &str) -> Result<RuleSet, RuleErrors> {
@@ -57,6 +57,54 @@ fn a_file_of_prometheus_with_anomaly_blocks_is_read() {
         ..ModelOptions::default()
     };
     assert_eq!(latency.options, expected);
+}
+
+/// The one rule with this expression and `anomaly` block.
+fn with_block(expression: &str, block: &str) -> Result<AnomalyRule, RuleErrors> {
+    let rule = format!("      - alert: A\n        expr: {expression}\n        for: 2m\n        anomaly: {block}\n");
+    load_text(&format!("groups:\n  - name: g\n    rules:\n{rule}")).map(|mut set| set.rules.remove(0))
+}
+
+#[test]
+fn a_block_may_have_limits_an_end_beats_a_class_and_a_clock() {
+    let rule = with_block("load", "{ limit: { above: 2, for: 1m }, full: { at: 1, within: 4h } }").unwrap();
+    assert_eq!(rule.options.directions, Directions::None);
+    let limit = rule.options.limit.unwrap();
+    assert_eq!((limit.above, limit.below, limit.for_ms), (Some(2.0), None, 60_000));
+    let full = rule.options.full.unwrap();
+    assert_eq!((full.at, full.within_ms, full.for_ms), (Ceiling::Value(1.0), 14_400_000, 120_000));
+    let rule = with_block("expires", "{ full: { at: now, within: 7d }, limit: { below: 5 } }").unwrap();
+    assert_eq!(rule.options.full.unwrap().at, Ceiling::Now);
+    assert_eq!(rule.options.limit.unwrap().for_ms, 120_000, "that of the rule");
+    assert!(with_block("runs", "{ direction: absent }").unwrap().options.absence.is_some());
+    let orders = "{ direction: both, class: orders, timezone: Europe/Berlin, price: 40, min_change: 0 }";
+    let rule = with_block("sum(rate(orders[1m]))", orders).unwrap();
+    assert_eq!((rule.options.class, rule.options.price), (Some(SignalClass::Orders), Some(40.0)));
+    assert_eq!(
+        (rule.options.min_change, rule.zone.as_deref()),
+        (Some(0.0), Some(&Zone::named("Europe/Berlin").unwrap()))
+    );
+}
+
+#[test]
+fn a_block_that_cannot_be_meant_is_refused() {
+    let rate = "sum(rate(orders[1m]))";
+    for (expression, block, part) in [
+        (rate, "{ min_change: 0.5 }", "says nothing to watch for"),
+        ("runs", "{ direction: absent, limit: { above: 1 } }", "absence is watched of samples"),
+        ("load", "{ limit: { for: 1m } }", "the limit has neither above nor below"),
+        ("load", "{ full: { at: soon, within: 1h } }", "full is at \"soon\""),
+        ("load", "{ direction: rise, class: errors }", "this expression has a value"),
+        (rate, "{ direction: rise, class: latency }", "this expression counts events"),
+        (rate, "{ direction: drop, class: errors }", "only a rise is trouble"),
+        (rate, "{ direction: both, class: conversion }", "only a drop is trouble"),
+        (rate, "{ direction: drop, timezone: Berlin }", "did you mean Europe/Berlin?"),
+        (rate, "{ direction: drop, false_alerts_per_series_week: 0 }", "must lie between 0.001 and 100"),
+        (rate, "{ direction: drop, evidence: 13 }", "evidence"),
+    ] {
+        let refusal = with_block(expression, block).unwrap_err().to_string();
+        assert!(refusal.contains(part), "{block}: {refusal}");
+    }
 }
 
 #[test]
