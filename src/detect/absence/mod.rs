@@ -120,7 +120,7 @@ impl<K: Clone + Eq + Hash> Absence<K> {
     }
 
     /// Series that are watched.
-    #[cfg(test)]
+    #[cfg_attr(not(test), expect(dead_code, reason = "for who knows that a target was removed on purpose"))]
     pub(crate) fn series_count(&self) -> usize {
         self.places.len()
     }
@@ -153,7 +153,7 @@ impl<K: Clone + Eq + Hash> Absence<K> {
 
     /// The series ended as it should, at an instant in ms since 1970 UTC: nothing is expected before its next beat. Says
     /// what began if its deadline was before that.
-    #[cfg_attr(not(test), expect(dead_code, reason = "who hears of ends that were meant takes it over next"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "for who knows that a target was removed on purpose"))]
     pub(crate) fn end(&mut self, key: &K, at_ms: i64) -> Option<Turn> {
         let &place = self.places.get(key)?;
         let options = self.options;
@@ -169,7 +169,7 @@ impl<K: Clone + Eq + Hash> Absence<K> {
 
     /// Nobody waits for the series any more, such as when its target was removed. Says what that ends, at an instant in
     /// ms since 1970 UTC.
-    #[cfg_attr(not(test), expect(dead_code, reason = "who hears of ends that were meant takes it over next"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "for who knows that a target was removed on purpose"))]
     pub(crate) fn forget(&mut self, key: &K, at_ms: i64) -> Option<Turn> {
         let &place = self.places.get(key)?;
         let awaited = self.remove(place);
