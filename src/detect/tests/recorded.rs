@@ -52,8 +52,11 @@ fn totals(amounts: impl Iterator<Item = f64>) -> Vec<f64> {
         .collect()
 }
 
-/// The series that a recording becomes, by name, the expression that watches them, and which way.
-fn watched(set: &str, columns: &Columns) -> Option<(&'static str, Directions, Vec<(&'static str, Vec<f64>)>)> {
+/// Expression, directions, and the series that it watches, by name.
+type Watched = (&'static str, Directions, Vec<(&'static str, Vec<f64>)>);
+
+/// What a recording becomes.
+fn watched(set: &str, columns: &Columns) -> Option<Watched> {
     let counted = || totals(columns.values.iter().copied());
     let among = || totals(columns.weights.iter().copied());
     Some(match set {
