@@ -131,6 +131,9 @@ impl Judge {
             while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
                 let day = Day::at(watch.signal.end_ms(bucket), &self.zones[group.watch], &self.calendar);
                 transitions.extend(group.judge(bucket, &partial, day, watch, tunings, &shared.metrics));
+                if index < self.drawn_max {
+                    self.bands.extend(group.band(watch.signal.end_ms(bucket), watch));
+                }
             }
             group.is_waiting = !group.partials.is_empty();
             if group.is_waiting {
@@ -138,6 +141,17 @@ impl Judge {
             }
         }
         transitions
+    }
+
+    /// Keeps from now on what the first so many groups were expected to be, for [`Judge::take_bands`].
+    pub fn draw(&mut self, groups_max: usize) {
+        self.drawn_max = groups_max;
+    }
+
+    /// The buckets that were judged since this was asked last, in the order of each group. Whoever lets them be drawn
+    /// asks after each [`Judge::poll`], for they wait without a bound.
+    pub fn take_bands(&mut self) -> Vec<Band> {
+        std::mem::take(&mut self.bands)
     }
 
     /// The alerts that fire now.
@@ -197,7 +211,11 @@ impl Judge {
             ..Partial::default()
         };
         let day = Day::at(watch.signal.end_ms(bucket), zone, &self.calendar);
-        group.judge(bucket, &partial, day, watch, tunings, &self.shared.metrics)
+        let told = group.judge(bucket, &partial, day, watch, tunings, &self.shared.metrics);
+        if index < self.drawn_max {
+            self.bands.extend(group.band(watch.signal.end_ms(bucket), watch));
+        }
+        told
     }
 
     fn take(&mut self, worker: usize, message: Message) -> Vec<Transition> {

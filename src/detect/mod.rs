@@ -55,6 +55,7 @@
 
 mod absence;
 mod alarm;
+mod band;
 mod baseline;
 mod binary;
 mod buckets;
@@ -94,6 +95,7 @@ mod young;
 use std::sync::Arc;
 
 pub use absence::AbsenceOptions;
+pub use band::Band;
 pub use calendar::{Calendar, CalendarFull, Zone};
 pub use explanation::{Detector, Explanation};
 pub use judge::Judge;

@@ -109,6 +109,11 @@ impl Model {
         young.into_iter().chain(season.into_iter().flat_map(|season| season.firing()))
     }
 
+    /// What the model that decides made of the latest bucket.
+    pub(crate) fn outlook(&self) -> Option<Outlook> {
+        self.outlook
+    }
+
     /// What the model that decides expected of the latest bucket, in the unit of the expression.
     pub(crate) fn expected(&self, signal: &Signal) -> Option<f64> {
         let outlook = self.outlook?;
