@@ -15,7 +15,7 @@ pub(super) async fn anomalies(call: Call) -> Result<Reply, ApiError> {
     let reports = (call.front.services.anomalies)();
     Ok(data(&[], |text| {
         text.raw(r#"{"anomalies":"#);
-        text.list(&reports, |text, report| one(text, report));
+        text.list(&reports, one);
         text.raw("}");
     }))
 }

@@ -121,7 +121,6 @@ impl Saturation {
     }
 
     /// Where the value goes, from the second block on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the explanation takes it over next"))]
     pub(crate) fn forecast(&self) -> Option<Forecast> {
         let slope = slope(self.blocks.closed(), 0)?;
         let blocks_an_hour = 3_600_000.0 / self.blocks.block_ms() as f64;
