@@ -1,9 +1,11 @@
 //! Rules that are evaluated: as Prometheus evaluates them, over restarts and reloads.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -230,6 +232,14 @@ impl Watch {
         self.pager.told().iter().map(|told: &Told| format!("{} {}", told.alert_name, told.status)).collect()
     }
 
+    /// The status of every change that was told, once each: a delivery whose answer was not noted comes again under its key.
+    fn changes(&self) -> Vec<String> {
+        let mut keys = BTreeSet::new();
+        let mut told = self.pager.taken();
+        told.retain(|told| keys.insert(told.idempotency_key.clone()));
+        told.into_iter().map(|told| told.status).collect()
+    }
+
     fn wait_for_told(&self, told: &[&str]) {
         wait_until(&format!("the pager is told {told:?}"), || {
             let all = self.told();
@@ -296,6 +306,26 @@ fn a_kill_tells_nothing_twice_and_an_alert_that_ends_is_told() {
     assert_eq!(watch.told(), ["Loaded firing", "Loaded resolved"]);
     let keys: Vec<String> = watch.pager.told().iter().map(|told| told.idempotency_key.clone()).collect();
     assert_eq!(keys[0].replace("firing", "resolved"), keys[1], "both speak of one incident");
+}
+
+/// Killed at another moment of each change: before it is evaluated, while it is told, when it is noted.
+#[test]
+fn kills_at_any_moment_of_a_change_leave_each_told_once_and_in_turn() {
+    let mut watch = Watch::start("groups: [{ name: g, interval: 1s, rules: [{ alert: Loaded, expr: 'load > 5' }] }]");
+    for change in 0..8_u64 {
+        let (load, status) = if change % 2 == 0 { (9.0, "firing") } else { (1.0, "resolved") };
+        watch.send(&[("a", load)]);
+        std::thread::sleep(Duration::from_millis(change * 430 % 1_300));
+        watch.engine.kill();
+        watch.engine.start_again();
+        let count = usize::try_from(change + 1).expect("a few");
+        wait_until(&format!("change {change} is told"), || watch.changes().len() >= count);
+        let told = watch.changes();
+        assert_eq!(told.last().map(String::as_str), Some(status), "{told:?}");
+        assert_eq!(told.len(), count, "{told:?}");
+    }
+    watch.wait_for_evaluations(2.0);
+    assert_eq!(watch.changes().len(), 8, "nothing is told behind the last change");
 }
 
 #[test]

@@ -5,7 +5,6 @@ mod hostile;
 mod learn;
 mod machine;
 mod merge;
-mod recorded;
 mod restart;
 mod seasons;
 mod shop;

@@ -178,7 +178,10 @@ impl<'a> Run<'a> {
     }
 
     fn note(&mut self, transition: &Transition) {
-        let alert = self.setting.rules.alert_for(transition, &self.surroundings.external_url);
+        let mut alert = self.setting.rules.alert_for(transition, &self.surroundings.external_url);
+        // What the rule itself says: the figures that detection adds nobody can foresee to the last digit.
+        let rule = &self.setting.rules.rules[transition.watch];
+        alert.annotations.retain(|(name, _)| rule.annotations().any(|(own, _)| own == name));
         let key = (transition.watch, format!("{:?}", transition.direction), alert.labels.clone());
         match transition.kind {
             Kind::Firing => _ = self.anomalies.insert(key, alert),

@@ -56,19 +56,16 @@ impl GroupState {
 impl RestoreRules<'_> {
     /// The alert as it goes on, or none: then it begins anew when its series is still there.
     fn restored(&self, alert: ActiveAlert, rule: &AlertingRule, down_at_ms: i64) -> Option<ActiveAlert> {
-        let told_ms = (self.told)(&alert.labels);
-        match (alert.state, told_ms) {
-            (AlertState::Inactive, None) => Some(alert),
-            (AlertState::Firing, Some(_)) => Some(alert),
-            // The process died between telling and noting: what was told counts.
-            (_, Some(fired_at_ms)) => Some(ActiveAlert {
-                state: AlertState::Firing,
-                fired_at_ms: Some(fired_at_ms),
-                resolved_at_ms: None,
-                ..alert
-            }),
-            (AlertState::Firing, None) => None,
-            (AlertState::Pending, None) => self.still_pending(alert, rule, down_at_ms),
+        if let Some(fired_at_ms) = (self.told)(&alert.labels) {
+            // The process may have died between telling and noting, or before it had noted an incident or two: what was
+            // told counts, and is told to be over under its own start.
+            let (state, fired_at_ms) = (AlertState::Firing, Some(fired_at_ms));
+            return Some(ActiveAlert { state, fired_at_ms, resolved_at_ms: None, ..alert });
+        }
+        match alert.state {
+            AlertState::Inactive => Some(alert),
+            AlertState::Firing => None,
+            AlertState::Pending => self.still_pending(alert, rule, down_at_ms),
         }
     }
 

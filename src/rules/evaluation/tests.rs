@@ -433,6 +433,19 @@ fn what_receivers_were_told_counts() {
     assert_eq!(evaluate(&mut after, 90 * SECOND, &mut host), over);
 }
 
+/// Noted was an incident that has ended since; receivers know of the next one, which began at 40 s.
+#[test]
+fn an_alert_is_over_under_the_start_that_receivers_were_told() {
+    let mut before = state("groups: [{ name: g, rules: [{ alert: A, expr: x }] }]");
+    let mut host = Table::default();
+    host.answer("x", &[(&[], 1.0)]);
+    evaluate(&mut before, 0, &mut host);
+    let mut after = restarted(&before, 50 * SECOND, &[("A", 40 * SECOND)]);
+    host.answer("x", &[]);
+    assert_eq!(evaluate(&mut after, 50 * SECOND, &mut host), NOTHING);
+    assert_eq!(evaluate(&mut after, 60 * SECOND, &mut host), [r#"resolved {alertname="A"} from 40 to 60"#]);
+}
+
 #[test]
 fn a_damaged_file_of_alerts_is_refused_as_a_whole() {
     let mut state = state(DOWN);
