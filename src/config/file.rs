@@ -112,6 +112,7 @@ pub(super) struct Snapshots {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Detection {
     pub(super) lateness: Option<Scalar>,
+    pub(super) drawn_groups_max: Option<Scalar>,
     pub(super) timezone: Option<Scalar>,
     pub(super) calendar: Vec<calendar::Entry>,
 }

@@ -166,6 +166,8 @@ pub(super) const SETTINGS: &[Setting] = &[
 
     setting!("detection.lateness", "30s", Some(("0", "1h")), Duration(detection.lateness_ms <- detection.lateness),
         "How late a sample may come, in event time, and still be judged with its own bucket."),
+    setting!("detection.drawn_groups_max", "2000", Some(("0", "1000000")), Count(detection.drawn_groups_max <- detection.drawn_groups_max),
+        "Groups whose expectation is written back for drawing, as anomaly_expected, anomaly_lower, anomaly_upper, anomaly_score and anomaly_active. 0: none."),
     setting!("detection.timezone", "UTC", None, Zone(detection.timezone <- detection.timezone),
         "Time zone by which the shop's customers live, like Europe/Berlin: seasons follow its clock, and so does the calendar. A rule may name its own."),
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::absence::Absence;
 use super::alarm::Change;
+use super::band::Band;
 use super::calendar::{Calendar, Zone};
 use super::explanation::Explanation;
 use super::fixed::Fixed;
@@ -50,6 +51,9 @@ pub struct Judge {
     of_worker: Vec<HashMap<u32, usize>>,
     /// Groups that hold partial sums.
     waiting: Vec<usize>,
+    /// Groups before this one are drawn.
+    drawn_max: usize,
+    bands: Vec<Band>,
 }
 
 /// A group with all that is known of it.
@@ -84,6 +88,8 @@ impl Judge {
             groups: Vec::new(),
             of_worker,
             waiting: Vec::new(),
+            drawn_max: 0,
+            bands: Vec::new(),
         };
         judge.live_by(Zone::utc(), Calendar::default());
         judge

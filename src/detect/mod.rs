@@ -44,9 +44,9 @@
 //! | what decides | from | says |
 //! | --- | --- | --- |
 //! | a fixed limit, a slope towards an end | the first bucket on | `limit`, `full` |
-//! | a level that follows ([`young`]) | 40 judged buckets (ten minutes) on | `drop`, `rise` |
-//! | the season of day and week ([`season`]) | two days of judged buckets on, in place of the level | `drop`, `rise` |
-//! | beats that fail to come ([`absence`]) | 20 beats on | `absent` |
+//! | a level that follows (`young.rs`) | 40 judged buckets (ten minutes) on | `drop`, `rise` |
+//! | the season of day and week (`season`) | two days of judged buckets on, in place of the level | `drop`, `rise` |
+//! | beats that fail to come (`absence`) | 20 beats on | `absent` |
 //!
 //! Days and weeks are those of the shop's clock, and what its calendar announces is excused ([`Judge::live_by`]). Every
 //! alert carries the figures behind it ([`Explanation`]).

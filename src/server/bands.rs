@@ -78,10 +78,8 @@ fn write_back(outbox: &Receiver<Batch>, ingest: &Ingest, runtime: &Handle) {
         bands.sort_by_key(|band| band.at_ms);
         for of_moment in bands.chunk_by(|one, next| one.at_ms == next.at_ms) {
             let drawn: Vec<(Labels, f64)> = of_moment.iter().flat_map(|band| drawn(&rules, band)).collect();
-            let samples: Vec<MadeSample<'_>> = drawn
-                .iter()
-                .map(|(labels, value)| MadeSample { labels, value: MadeValue::Number(*value) })
-                .collect();
+            let samples: Vec<MadeSample<'_>> =
+                drawn.iter().map(|(labels, value)| MadeSample { labels, value: MadeValue::Number(*value) }).collect();
             if let Err(error) = runtime.block_on(ingest.take_made(of_moment[0].at_ms, &samples)) {
                 tracing::debug!(error = error.told(), "what groups were expected to be was not stored");
             }

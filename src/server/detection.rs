@@ -12,18 +12,21 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::ServerError;
 use super::anomalies::Anomalies;
+use super::bands::Bands;
 use super::evaluate_watches::WatchEvaluation;
 use super::watch::{Watching, WatchingParts};
 use crate::clock::Clock;
 use crate::config::DetectionConfig;
 use crate::detect::{self, Calendar, Judge, Shared, Worker, Zone};
 use crate::disk::Disk;
+use crate::ingest::Ingest;
 use crate::notify::Notifier;
 use crate::query::Engine;
 use crate::rules::{AnomalyReport, RuleSet};
@@ -34,6 +37,7 @@ use crate::storage::tap::{Interest, TapSource};
 pub(super) struct DetectionParts {
     pub(super) storage: Arc<Storage>,
     pub(super) engine: Arc<Engine>,
+    pub(super) ingest: Arc<Ingest>,
     pub(super) notifier: Arc<Notifier>,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
@@ -56,6 +60,9 @@ pub(super) struct Detection {
     shared: ArcSwap<Shared>,
     running: Mutex<Option<(Watching, WatchEvaluation)>>,
     anomalies: Arc<Anomalies>,
+    /// Until the end.
+    bands: Mutex<Option<Bands>>,
+    left_out: Arc<AtomicU64>,
 }
 
 impl Made {
@@ -64,6 +71,7 @@ impl Made {
         let (workers, mut judge) = detect::start(rules.watches(), shard_count, settings.lateness_ms);
         let (zone, calendar) = shop_days(settings);
         judge.live_by(zone, calendar);
+        judge.draw(usize::try_from(settings.drawn_groups_max).unwrap_or(usize::MAX));
         Made { workers, judge }
     }
 
@@ -82,7 +90,10 @@ impl Detection {
         taps: Vec<TapSource>,
     ) -> Result<Arc<Detection>, ServerError> {
         let shared = ArcSwap::new(made.judge.shared().clone());
-        let detection = Detection { parts, shared, running: Mutex::new(None), anomalies: Arc::default() };
+        let bands = Bands::start(parts.ingest.clone())?;
+        let left_out = bands.left_out().clone();
+        let (running, anomalies) = (Mutex::new(None), Arc::default());
+        let detection = Detection { parts, shared, running, anomalies, bands: Mutex::new(Some(bands)), left_out };
         *detection.running.lock() = Some(detection.begun(rules, made, taps, Vec::new())?);
         Ok(Arc::new(detection))
     }
@@ -95,6 +106,11 @@ impl Detection {
     /// What fires and why, and what ended a while ago.
     pub(super) fn anomalies(&self) -> Vec<AnomalyReport> {
         self.anomalies.all()
+    }
+
+    /// Buckets whose expectation was not written back, for lack of time.
+    pub(super) fn bands_left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
     }
 
     /// Goes on under other rules. While the server stops, nothing happens.
@@ -128,6 +144,9 @@ impl Detection {
             evaluation.join();
             watching.join();
         }
+        if let Some(bands) = self.bands.lock().take() {
+            bands.join();
+        }
     }
 
     fn begun(
@@ -146,6 +165,7 @@ impl Detection {
             rules: rules.clone(),
             former,
             anomalies: self.anomalies.clone(),
+            to_bands: self.bands.lock().as_ref().expect("they end behind everything that runs").sender(),
             notifier: parts.notifier.clone(),
             external_url: parts.external_url.clone(),
         };

@@ -13,6 +13,7 @@
 
 mod anomalies;
 mod at_rest;
+mod bands;
 mod detection;
 mod evaluate_watches;
 mod evaluating;
@@ -22,6 +23,7 @@ mod limits;
 mod maintenance;
 mod metadata;
 mod metrics;
+mod options;
 mod push;
 mod statsd;
 mod watch;
@@ -45,11 +47,11 @@ use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, S
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::compile_pattern;
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
-use crate::query::{Engine, Limits, parse_matchers};
+use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
-    BackupError, Beside, RecoveryProgress, RetentionRule, SnapshotOptions, Snapshots, Storage, StorageError,
-    StorageOptions, check_restored, remove_incomplete,
+    BackupError, Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, StorageError, check_restored,
+    remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
 pub use at_rest::DatabaseAtRest;
@@ -59,6 +61,7 @@ use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 pub use formats::NewerFormat;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
+use options::storage_options;
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
@@ -214,9 +217,12 @@ impl Server {
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
         let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
+        let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
+        let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
         let parts = DetectionParts {
             storage: storage.clone(),
             engine: engine.clone(),
+            ingest: ingest.clone(),
             notifier: notifier.clone(),
             external_url: external_url.clone(),
             settings: config.detection.clone(),
@@ -241,8 +247,6 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
-        let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
         let viewed = storage.clone();
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
@@ -457,14 +461,6 @@ fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> R
     Ok(Arc::new(Snapshots::new(storage.clone(), options)?))
 }
 
-fn retention_rules(config: &Config) -> Result<Vec<RetentionRule>, ConfigError> {
-    let rules = config.retention_rules.iter().map(|rule| {
-        let matchers = parse_matchers(&rule.selector).map_err(|error| rule.mistake(&error.to_string()))?;
-        Ok(RetentionRule { matchers, keep_ms: rule.keep_ms })
-    });
-    rules.collect()
-}
-
 /// Web pages of which origins may read the API.
 fn web_origins(config: &Config) -> Result<Regex, ConfigError> {
     let told = |what: String| ConfigError::InFile(format!("cors_origin {:?}: {what}", config.cors_origin));
@@ -480,37 +476,6 @@ fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
     }
 }
 
-fn storage_options(
-    config: &Config,
-    shard_count: usize,
-    clock: &Clock,
-    recovery: Arc<RecoveryProgress>,
-) -> Result<StorageOptions, ConfigError> {
-    let head_bytes_max = match config.head.bytes_max {
-        0 => telemetry::memory_bytes() / 4,
-        given => given,
-    };
-    Ok(StorageOptions {
-        data_dir: config.data_dir.clone(),
-        shard_count,
-        wal_sync: config.wal_sync,
-        retention_ms: config.retention_ms,
-        retention_rules: retention_rules(config)?,
-        retention_bytes: config.retention_bytes,
-        out_of_order_window_ms: config.head.out_of_order_window_ms,
-        series_max: limits::series_max(config),
-        head_bytes_max: usize::try_from(head_bytes_max).unwrap_or(usize::MAX),
-        hash_seed: hash_seed(clock),
-        recovery,
-    })
-}
-
-/// Differs from start to start, in a way that a sender cannot know.
-fn hash_seed(clock: &Clock) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(clock.now_ms())
-}
-
 /// What evaluates queries, of people and of rules.
 fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
     let query_limits = Limits {
@@ -518,6 +483,7 @@ fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
         series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
         timeout: Duration::from_millis(u64::try_from(config.query.timeout_ms).unwrap_or(0)),
         lookback_ms: config.query.lookback_ms,
+        subquery_step_ms: Some(config.evaluation.interval_ms),
         ..Limits::default()
     };
     let cache_bytes = usize::try_from(config.query.cache_bytes).unwrap_or(usize::MAX);

@@ -13,6 +13,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hashbrown::HashSet;
 
 use super::anomalies::{Anomalies, LOOK_INTERVAL};
+use super::bands::ToBands;
 use super::{ServerError, thread};
 use crate::clock::Clock;
 use crate::detect::{Firing, Judge, Transition, Worker};
@@ -53,6 +54,7 @@ pub(super) struct WatchingParts {
     /// Names of the alerts of rules that were in force before these and may be no more.
     pub(super) former: Vec<String>,
     pub(super) anomalies: Arc<Anomalies>,
+    pub(super) to_bands: ToBands,
     pub(super) notifier: Arc<Notifier>,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
@@ -97,6 +99,7 @@ impl Watching {
             rules: parts.rules,
             former: parts.former,
             anomalies: parts.anomalies,
+            to_bands: parts.to_bands,
             notifier: parts.notifier,
             external_url: parts.external_url,
             checkpoint: Checkpoint { disk, path: data_dir.join(CHECKPOINT) },
@@ -168,6 +171,7 @@ struct Judging {
     rules: Arc<RuleSet>,
     former: Vec<String>,
     anomalies: Arc<Anomalies>,
+    to_bands: ToBands,
     notifier: Arc<Notifier>,
     external_url: String,
     checkpoint: Checkpoint,
@@ -196,6 +200,7 @@ impl Judging {
         loop {
             let ended = matches!(rung.recv_timeout(JUDGE_INTERVAL), Err(RecvTimeoutError::Disconnected));
             let transitions = self.judge.poll();
+            self.to_bands.send(&self.rules, self.judge.take_bands());
             if !self.note(&transitions) {
                 return;
             }
