@@ -49,7 +49,7 @@ impl Fleet {
     /// Introduces all series.
     fn introduction(&self) -> TapBatch {
         let series = self.series.iter().enumerate().map(|(index, labels)| (reference(index), labels.clone()));
-        TapBatch { series: series.collect(), rows: Vec::new() }
+        TapBatch { series: series.collect(), ..TapBatch::default() }
     }
 
     fn batch(&mut self) -> TapBatch {
@@ -65,7 +65,7 @@ impl Fleet {
             self.values[index] += (self.state >> 60) as f64;
             rows.push(TapRow { series: reference(index), timestamp_ms, value: self.values[index] });
         }
-        TapBatch { series: Vec::new(), rows }
+        TapBatch { rows, ..TapBatch::default() }
     }
 }
 

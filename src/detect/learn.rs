@@ -145,9 +145,9 @@ impl Lesson {
             rows.extend(floats.map(|(timestamp_ms, value)| TapRow { series, timestamp_ms, value }));
         }
         rows.sort_unstable_by_key(|row| (row.timestamp_ms, row.series));
-        self.hand_over(TapBatch { series: new, rows: Vec::new() });
+        self.hand_over(TapBatch { series: new, ..TapBatch::default() });
         for rows in rows.chunks(BATCH_ROWS) {
-            self.hand_over(TapBatch { series: Vec::new(), rows: rows.to_vec() });
+            self.hand_over(TapBatch { rows: rows.to_vec(), ..TapBatch::default() });
         }
         self.samples_count += rows.len() as u64;
         Ok(rows.len())

@@ -102,6 +102,9 @@ impl Worker {
             }
             fed += 1;
         }
+        if let Some(newest_ms) = batch.newest_ms {
+            self.time.observe(newest_ms, self.series.len());
+        }
         let metrics = &self.shared.metrics;
         Metrics::add(&metrics.samples_fed, fed);
         Metrics::add(&metrics.samples_ignored, batch.rows.len() - fed);

@@ -267,7 +267,7 @@ mod tests {
                 .iter()
                 .enumerate()
                 .map(|(slot, labels)| (SeriesRef::new(0, 0, slot as u32), Arc::new(labels.clone())));
-            let batch = TapBatch { series: introduced.collect(), rows: vec![row(0), row(1)] };
+            let batch = TapBatch { series: introduced.collect(), rows: vec![row(0), row(1)], newest_ms: None };
             workers[0].handle(&batch);
             assert!(evaluating.catch_up(&stopped));
         }

@@ -30,6 +30,8 @@ use crate::model::{Labels, SeriesRef, TimeRange};
 const TAP_QUEUE_BATCHES: usize = 256;
 /// How much of event time one batch of a catch-up covers.
 const CATCH_UP_SLICE_MS: i64 = 5 * 60 * 1000;
+/// How much newer the newest sample must be to be worth telling, in ms.
+const NEWER_BY_MS: i64 = 1000;
 
 /// One admitted sample of a series of interest.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,9 @@ pub struct TapBatch {
     pub series: Vec<(SeriesRef, Arc<Labels>)>,
     /// Samples in the order of admission.
     pub rows: Vec<TapRow>,
+    /// The newest sample of the shard, of interest or not, in ms since 1970 UTC, when that is a second newer than was told
+    /// before: a listener who waits for what does not come must know what time it is.
+    pub newest_ms: Option<i64>,
 }
 
 /// Says of a new series whether the listener wants its samples. Asked once a series, in the shard's thread.
@@ -59,6 +64,8 @@ pub(super) struct TapFeed {
     interest: Interest,
     queue: Sender<TapBatch>,
     missed: Arc<AtomicBool>,
+    /// The newest sample that the listener was told of.
+    told_ms: i64,
 }
 
 /// The listener's end of one shard's tap.
@@ -91,7 +98,8 @@ pub(super) fn tap(
 ) -> (TapFeed, TapSource) {
     let (queue, inbox) = bounded(TAP_QUEUE_BATCHES);
     let missed = Arc::new(AtomicBool::new(false));
-    (TapFeed { interest, queue, missed: missed.clone() }, TapSource { inbox, missed, head, blocks, shard })
+    let feed = TapFeed { interest, queue, missed: missed.clone(), told_ms: i64::MIN };
+    (feed, TapSource { inbox, missed, head, blocks, shard })
 }
 
 impl TapFeed {
@@ -99,9 +107,18 @@ impl TapFeed {
         &self.interest
     }
 
+    /// The newest sample of a write, if it is worth telling.
+    pub(super) fn worth_telling(&mut self, newest_ms: i64) -> Option<i64> {
+        let is_newer = newest_ms >= self.told_ms.saturating_add(NEWER_BY_MS);
+        is_newer.then(|| {
+            self.told_ms = newest_ms;
+            newest_ms
+        })
+    }
+
     /// Hands the batch on and leaves it empty. Never waits.
     pub(super) fn push(&self, batch: &mut TapBatch) {
-        if batch.series.is_empty() && batch.rows.is_empty() {
+        if batch.series.is_empty() && batch.rows.is_empty() && batch.newest_ms.is_none() {
             return;
         }
         let batch = std::mem::take(batch);
@@ -257,7 +274,7 @@ impl Iterator for CatchUp {
         if !self.introduced {
             self.introduced = true;
             let series = self.series.iter().map(|one| (one.reference, one.labels.clone())).collect();
-            return Some(TapBatch { series, rows: Vec::new() });
+            return Some(TapBatch { series, ..TapBatch::default() });
         }
         let left = self.next_held(self.left?)?;
         let to_ms = left.to_ms.min(left.from_ms.saturating_add(CATCH_UP_SLICE_MS));
@@ -275,6 +292,6 @@ impl Iterator for CatchUp {
             rows.extend(columns.iter().filter(|(_, value)| !is_marker(value.to_bits())).map(row));
         }
         rows.sort_by_key(|row| row.timestamp_ms);
-        Some(TapBatch { series: Vec::new(), rows })
+        Some(TapBatch { rows, ..TapBatch::default() })
     }
 }

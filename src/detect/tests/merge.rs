@@ -199,7 +199,7 @@ fn a_slot_that_is_used_again_takes_the_place_of_what_it_held() {
         let at_ms = |round: i64| START_MS + i64::from(generation) * 3_600_000 + round * SCRAPE_MS;
         let rows =
             (0..40).map(|round| TapRow { series: reference, timestamp_ms: at_ms(round), value: 10.0 * round as f64 });
-        worker.handle(&TapBatch { series: vec![(reference, node)], rows: rows.collect() });
+        worker.handle(&TapBatch { series: vec![(reference, node)], rows: rows.collect(), newest_ms: None });
         judge.poll();
         assert_eq!(worker.series().count(), 1);
         assert_eq!(worker.last_timestamp(reference), Some(at_ms(39)));

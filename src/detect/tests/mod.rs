@@ -81,6 +81,7 @@ pub(super) fn batch(series: &[Arc<Labels>], rows: &[Row], introduced: bool) -> T
             .iter()
             .map(|&(index, timestamp_ms, value)| TapRow { series: reference(index), timestamp_ms, value })
             .collect(),
+        newest_ms: None,
     }
 }
 

@@ -211,3 +211,23 @@ fn a_job_that_hangs_is_absent_until_it_runs_again() {
     assert!((fired_ms - at_ms(59 + 3)).abs() < 10_000, "{}", fired_ms - at_ms(59));
     assert_eq!((same_ms, back_ms), (fired_ms, at_ms(80)));
 }
+
+#[test]
+fn the_only_job_that_is_watched_is_missed_by_the_time_that_other_samples_tell() {
+    use crate::detect::AbsenceOptions;
+    let absence = Some(AbsenceOptions::default());
+    let options = ModelOptions { directions: Directions::None, absence, ..ModelOptions::default() };
+    let watches = vec![Watch { signal: Signal::beats("runs").unwrap(), ..watch("runs", options) }];
+    let series = [labels(&[("__name__", "runs"), ("job", "export")])];
+    let rows: Vec<Row> = (0..60).map(|minute| (0, at_ms(minute), 1.0)).collect();
+    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    workers[0].handle(&batch(&series, &rows, true));
+    assert_eq!(judge.poll(), []);
+    let mut told = Vec::new();
+    for minute in 60..66 {
+        workers[0].handle(&TapBatch { newest_ms: Some(at_ms(minute)), ..TapBatch::default() });
+        told.extend(judge.poll().into_iter().map(|one| (minute, one.kind, one.direction)));
+    }
+    // The last beat is that of minute 59; three are missed at 62, and half a minute is given to those that are late.
+    assert_eq!(told, [(63, Kind::Firing, Direction::Absent)]);
+}

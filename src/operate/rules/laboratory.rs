@@ -227,11 +227,11 @@ impl Detection {
     /// One moment at a time, so that the queue between worker and judge has room for what it brings.
     fn judge(&mut self) -> Vec<Transition> {
         let batch = std::mem::take(&mut self.batch);
-        let introduced = TapBatch { series: batch.series, rows: Vec::new() };
+        let introduced = TapBatch { series: batch.series, ..TapBatch::default() };
         self.worker.handle(&introduced);
         let mut transitions = Vec::new();
         for rows in batch.rows.chunk_by(|a, b| a.timestamp_ms == b.timestamp_ms) {
-            self.worker.handle(&TapBatch { series: Vec::new(), rows: rows.to_vec() });
+            self.worker.handle(&TapBatch { rows: rows.to_vec(), ..TapBatch::default() });
             loop {
                 self.worker.publish();
                 transitions.extend(self.judge.poll());

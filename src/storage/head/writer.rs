@@ -184,6 +184,7 @@ impl ShardWriter {
         encode::encode_samples(&self.belated, log::KIND_BELATED, self.index, &mut records);
         self.admitted.clear();
         self.belated.clear();
+        self.tapped.newest_ms = self.tap.worth_telling(newest_ms);
         self.tap.push(&mut self.tapped);
         (LogEntry { records, definition_bytes, newest_ms, holds_belated, pending: None }, summary)
     }

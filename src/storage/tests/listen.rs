@@ -56,3 +56,22 @@ fn nobody_listens_to_a_database_that_is_closed() {
     fixture.storage.close();
     assert!(fixture.storage.listen_anew(Arc::new(|_: &Labels| true)).is_none());
 }
+
+#[test]
+fn listener_is_told_what_time_it_is_by_samples_that_it_does_not_want() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(T0));
+    let fixture = open_with(&disk, options(1), &clock);
+    assert_eq!(heard(&fixture.taps[0]), (Vec::new(), false));
+    let told = || match fixture.taps[0].next(Duration::ZERO) {
+        Tapped::Batch(batch) => Some((batch.rows.len(), batch.newest_ms)),
+        _ => None,
+    };
+    fixture.write(&[(series("other", 1), T0, 1.0)]);
+    assert_eq!(told(), Some((0, Some(T0))));
+    fixture.write(&[(series("other", 2), T0 + 999, 1.0)]);
+    assert_eq!(told(), None, "less than a second newer");
+    fixture.write(&[(series("other", 1), T0 + 1_000, 1.0), (labelled("orders", "watched"), T0 + 500, 1.0)]);
+    assert_eq!(told(), Some((1, Some(T0 + 1_000))));
+    fixture.write(&[(series("other", 3), T0 - 60_000, 1.0)]);
+    assert_eq!(told(), None, "older");
+}
