@@ -266,7 +266,8 @@ mod tests {
     /// 19.5 unless it stops at zero, which is 40 s x 2 / 13 before the first: (40 + 6.154 + 10) / 40 x 13 = 18.25.
     #[test]
     fn an_increase_stops_at_zero_or_passes_it() {
-        let points = [(10_000, histogram(2.0)), (25_000, histogram(7.0)), (40_000, histogram(12.0)), (50_000, histogram(3.0))];
+        let points =
+            [(10_000, histogram(2.0)), (25_000, histogram(7.0)), (40_000, histogram(12.0)), (50_000, histogram(3.0))];
         let increase = change("increase(native[1m])");
         let is = |zero: Zero, count: f64| increase.is_change(60_000, zero, &histogram(count), &points);
         assert!(is(Zero::Stops, 18.25));
