@@ -193,8 +193,8 @@ pub(super) const RULES: &[Rule] = &[
         reason: "a variance over series depends on the order of adding, and count_values writes all digits: Prometheus has what \
                  limitk and its like choose in a heap, and series over several steps in a hash table",
         may_be: |case| {
-            let reorders = case.asks_any(&CHOOSE) || case.asks(":") || !case.is_instant;
-            reorders
+            let in_heap = case.asks_any(&CHOOSE) || case.asks("limit_ratio");
+            (in_heap || case.asks(":") || !case.is_instant)
                 && case.asks("count_values")
                 && case.asks_any(&["stddev", "stdvar"])
                 && case.differs_in(&["labels"])

@@ -112,3 +112,20 @@ fn others_may_be_chosen_only_if_their_values_are_equal_or_nearly_so_where_the_la
     assert!(choice("topk (2, (limitk (9, up) * -0.0))", "-0", "0"), "zeros are equal");
     assert!(!choice("topk (2, (limitk (9, up) * 2))", "1", "2"), "it is another number");
 }
+
+#[test]
+fn a_deviation_is_written_otherwise_only_in_its_last_digits_and_only_if_series_were_reordered() {
+    let counted = |value: &str| {
+        let row = format!(r#"{{"metric":{{"value":"{value}"}},"value":[1.5,"1"]}}"#);
+        answer(&format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{row}]}}}}"#))
+    };
+    let is_known = |query: &str, ours: &str, theirs: &str| {
+        let what = "labels: ours alone has it";
+        let case = Case { query, is_instant: true, what, ours: &counted(ours), theirs: &counted(theirs) };
+        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+    };
+    let (ours, theirs) = ("10.489377217326766", "10.489377217326767");
+    assert!(is_known("count_values (\"value\", stddev (limit_ratio (1, sparse)))", ours, theirs));
+    assert!(!is_known("count_values (\"value\", stddev (limit_ratio (1, sparse)))", ours, "10.4894"));
+    assert!(!is_known("count_values (\"value\", stddev (sparse))", ours, theirs), "they have one order");
+}
