@@ -34,6 +34,8 @@ mod tally;
 mod term;
 #[cfg(test)]
 mod tests;
+mod unstopped;
+mod window;
 mod wire;
 
 use std::process::ExitCode;

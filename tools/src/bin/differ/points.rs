@@ -13,20 +13,26 @@ use crate::answer::{Answer, Outcome, Point, Row};
 
 /// The question of the points of a sum or mean, and whether it is a mean.
 pub(crate) fn of_what(query: &str) -> Option<(&str, bool)> {
-    let (name, rest) = query.split_once('(')?;
+    let (name, inside) = call(query)?;
     let is_mean = match name {
         "sum_over_time" => false,
         "avg_over_time" => true,
         _ => return None,
     };
-    // A parenthesis that is closed before the end would leave something else behind.
+    inside.contains(':').then_some((inside, is_mean))
+}
+
+/// Name and inside of a call that there is nothing behind.
+pub(crate) fn call(query: &str) -> Option<(&str, &str)> {
+    let (name, rest) = query.split_once('(')?;
     let inside = rest.strip_suffix(')')?;
+    // A parenthesis that is closed before the end would leave something else behind.
     let mut depth = 0_i32;
     let closes = inside.chars().any(|letter| {
         depth += i32::from(letter == '(') - i32::from(letter == ')');
         depth < 0
     });
-    (!closes && inside.contains(':')).then_some((inside, is_mean))
+    (!closes).then_some((name, inside))
 }
 
 /// Count, sum and buckets but for that of zero, which is not told where it is below zero.

@@ -21,6 +21,7 @@ use crate::known::{Case, Known, Rules, known, settle};
 use crate::shrink::{Difference, shrink};
 use crate::tally::Tally;
 use crate::term::{Kind, Term};
+use crate::unstopped;
 use crate::wire;
 
 /// How often Prometheus is asked again before a difference is believed: its hash tables come in an order that one query
@@ -71,6 +72,9 @@ impl Sides {
             Some(Known::Surely(reason)) => return Ok(Verdict::Known(reason)),
             Some(Known::Perhaps) => return Ok(Verdict::Suspected(what)),
             None => {}
+        }
+        if rules == Rules::OfSmall && self.is_unstopped_at_zero(&query, when).await? {
+            return Ok(Verdict::Known(unstopped::REASON));
         }
         if self.is_at_odds_with_itself(&query, when, &ours, &what).await? {
             return Ok(Verdict::Alike);

@@ -4,9 +4,12 @@ use crate::ask::When;
 use crate::known::Rules;
 use crate::run::{Sides, Verdict};
 use crate::term::Term;
+use crate::window::Window;
 
 /// Most questions that go into it.
-const QUESTIONS_MAX: usize = 400;
+const QUESTIONS_MAX: usize = 800;
+/// Moments of a subquery at which what it is of is asked alone.
+const MOMENTS_MAX: usize = 70;
 
 /// A question whose answers differ.
 #[derive(Clone, Debug)]
@@ -25,6 +28,7 @@ pub(crate) async fn shrink(sides: &mut Sides, mut found: Difference) -> anyhow::
         for term in found.term.smaller() {
             candidates.push((term, found.when));
         }
+        candidates.extend(earlier(&found));
         for when in found.when.smaller() {
             candidates.push((found.term.clone(), when));
         }
@@ -46,4 +50,16 @@ pub(crate) async fn shrink(sides: &mut Sides, mut found: Difference) -> anyhow::
             None => return Ok(found),
         }
     }
+}
+
+/// What the subqueries of an instant are of, at the moments that they have.
+fn earlier(found: &Difference) -> Vec<(Term, When)> {
+    let When::At { time_ms } = found.when else { return Vec::new() };
+    let mut candidates = Vec::new();
+    for (inner, window) in found.term.subqueries() {
+        let Some(window) = Window::parse(&window) else { continue };
+        let moments = window.moments_ms(time_ms).take(MOMENTS_MAX);
+        candidates.extend(moments.map(|time_ms| (inner.clone(), When::At { time_ms })));
+    }
+    candidates
 }

@@ -85,6 +85,20 @@ impl Term {
         found
     }
 
+    /// What subqueries at any depth are of, each with its window as it is written.
+    pub(crate) fn subqueries(&self) -> Vec<(&Term, String)> {
+        let mut found = Vec::new();
+        for (index, part) in self.parts.iter().enumerate() {
+            let Part::Term(inner) = part else { continue };
+            if self.kind == Kind::Matrix && inner.kind == Kind::Vector {
+                let behind: String = self.parts[index + 1..].iter().map(Part::to_string).collect();
+                found.push((inner, behind.trim_start_matches(')').to_owned()));
+            }
+            found.extend(inner.subqueries());
+        }
+        found
+    }
+
     /// Those parts, at any depth, that could stand in place of the whole.
     fn within(&self, kind: Kind, found: &mut Vec<Term>) {
         for part in &self.parts {
@@ -110,12 +124,15 @@ impl Term {
 
 impl Display for Term {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        for part in &self.parts {
-            match part {
-                Part::Text(text) | Part::Optional(text) => out.write_str(text)?,
-                Part::Term(term) => write!(out, "{term}")?,
-            }
+        self.parts.iter().try_for_each(|part| write!(out, "{part}"))
+    }
+}
+
+impl Display for Part {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Part::Text(text) | Part::Optional(text) => out.write_str(text),
+            Part::Term(term) => write!(out, "{term}"),
         }
-        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::ask::{Ours, When};
 use crate::compare::compare;
 use crate::data::{Data, Seen};
 use crate::run::{found, question};
-use crate::term::{Kind, Term};
+use crate::term::{Kind, Part, Term};
 use crate::wire;
 
 const SEED: u64 = 7;
@@ -131,6 +131,25 @@ fn what_is_smaller_has_the_same_kind_and_parses() {
             }
         }
     });
+}
+
+#[test]
+fn subqueries_are_found_at_any_depth_with_their_windows() {
+    let vector = |text: &str| Term::text(Kind::Vector, text);
+    let subquery = |inner: Term, shift: &str| Term {
+        kind: Kind::Matrix,
+        parts: vec![
+            Part::Text("(".to_owned()),
+            Part::Term(inner),
+            Part::Text(")[5m:7s]".to_owned()),
+            Part::Optional(shift.to_owned()),
+        ],
+    };
+    let inner = Term::call(Kind::Vector, "rate", vec![subquery(vector("up"), " offset 1m")]);
+    let outer = Term::call(Kind::Vector, "increase", vec![subquery(inner, "")]);
+    let found: Vec<_> = outer.subqueries().into_iter().map(|(inner, window)| (inner.to_string(), window)).collect();
+    let (deep, flat) = (("up", "[5m:7s] offset 1m"), ("rate((up)[5m:7s] offset 1m)", "[5m:7s]"));
+    assert_eq!(found, [flat, deep].map(|(inner, window)| (inner.to_owned(), window.to_owned())));
 }
 
 #[test]

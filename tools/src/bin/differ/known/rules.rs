@@ -3,6 +3,7 @@
 use super::{Case, Rule, fails};
 use crate::answer::{Point, Row};
 use crate::compare::INEXACT;
+use crate::unstopped;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -83,9 +84,10 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.differs_in(&["value"]) && case.asks_any(&[" * ", " / "]),
     },
     Rule {
-        reason: "3.5 does not stop extrapolating histograms at zero, which gauges and what is computed run into",
+        reason: unstopped::REASON,
         may_be: |case| case.asks_any(&["rate(", "increase("]) && (case.asks("native_gauge") || case.asks(":")),
-        is: |case| case.begins(&["rate(", "increase("]) && (is_scaled_up(case) || is_less_of_several(case)),
+        // What is more than a factor is worked out from the points.
+        is: |case| case.begins(&["rate(", "increase("]) && is_scaled_up(case),
     },
     Rule {
         reason: "3.14 adds histograms up with compensated sums: where the last digits are written, rounded or all that is \
@@ -103,17 +105,19 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         reason: "the C library's powers, sines and the like differ from Go's in the last bits: what is written with all digits, \
-                 rounded, compared, or a sine of something large, shows that",
+                 rounded, compared, chosen by, or a sine of something large, shows that",
         may_be: |case| {
             let tells = case.differs_in(&[QUANTILE, RATIO]);
-            let shows = shows_last_bits(case) || case.asks_any(&SEE_RESETS) || case.asks_any(&FITS_LINES);
+            let shows = shows_last_bits(case)
+                || [&SEE_RESETS[..], &FITS_LINES[..], &CHOOSE[..]].iter().any(|parts| case.asks_any(parts));
             let by_value = case.differs_in(&["value", "labels", "times"]);
             let inexact = inexact(case);
             (by_value || tells) && (inexact > 1 || inexact > 0 && (shows || tells))
         },
         is: |case| {
             let in_window = case.asks(":") && (case.begins(&SEE_RESETS) || case.begins(&FITS_LINES));
-            inexact(case) > 1 || shows_last_bits(case) || in_window || case.differs_in(&[QUANTILE, RATIO])
+            let chooses = case.begins(&CHOOSE) && has_nearly_the_same_values(case);
+            inexact(case) > 1 || shows_last_bits(case) || in_window || chooses || case.differs_in(&[QUANTILE, RATIO])
         },
     },
     Rule {
@@ -189,8 +193,8 @@ pub(super) const RULES: &[Rule] = &[
         reason: "a variance over series depends on the order of adding, and count_values writes all digits: Prometheus has what \
                  limitk and its like choose in a heap, and series over several steps in a hash table",
         may_be: |case| {
-            let reorders = case.asks_any(&CHOOSE) || case.asks(":") || !case.is_instant;
-            reorders
+            let in_heap = case.asks_any(&CHOOSE) || case.asks("limit_ratio");
+            (in_heap || case.asks(":") || !case.is_instant)
                 && case.asks("count_values")
                 && case.asks_any(&["stddev", "stdvar"])
                 && case.differs_in(&["labels"])
@@ -286,13 +290,35 @@ fn contradicts(case: &Case<'_>) -> bool {
 /// Whether the values are the same, if they count: only the labels are others'.
 fn has_the_same_values(case: &Case<'_>) -> bool {
     let values = |rows: &[Row]| {
-        let points = rows.iter().flat_map(|row| &row.points).map(|(time_ms, point)| (*time_ms, point.to_string()));
+        // Zeros of both signs are equal.
+        let text = |point: &Point| match point {
+            Point::Number(value) => format!("{:?}", value + 0.0),
+            Point::Histogram { .. } => point.to_string(),
+        };
+        let points = rows.iter().flat_map(|row| &row.points).map(|(time_ms, point)| (*time_ms, text(point)));
         let mut all: Vec<_> = points.collect();
         all.sort();
         all
     };
     let (ours, theirs) = (values(case.our_rows()), values(case.their_rows()));
     if case.begins(&["limitk"]) { ours.len() == theirs.len() } else { ours == theirs }
+}
+
+/// Whether the values are the same numbers but for their last digits: only the labels are others'.
+pub(super) fn has_nearly_the_same_values(case: &Case<'_>) -> bool {
+    let values = |rows: &[Row]| -> Option<Vec<(i64, f64)>> {
+        let number = |(time_ms, point): &(i64, Point)| match point {
+            Point::Number(value) => Some((*time_ms, *value)),
+            Point::Histogram { .. } => None,
+        };
+        let mut all: Vec<_> = rows.iter().flat_map(|row| &row.points).map(number).collect::<Option<_>>()?;
+        all.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        Some(all)
+    };
+    let (Some(ours), Some(theirs)) = (values(case.our_rows()), values(case.their_rows())) else { return false };
+    let near = |ours: f64, theirs: f64| ours == theirs || (ours - theirs).abs() <= 1e-12 * theirs.abs();
+    let alike = ours.iter().zip(&theirs).all(|(ours, theirs)| ours.0 == theirs.0 && near(ours.1, theirs.1));
+    alike && ours.len() == theirs.len()
 }
 
 /// Whether the rows have the same labels, if numbers need to be the same to nine digits only.
@@ -344,23 +370,6 @@ fn is_never_less(case: &Case<'_>) -> bool {
             })
         })
     })
-}
-
-/// Whether it is an increase of increases, of which some are theirs made smaller, so that together they are less.
-fn is_less_of_several(case: &Case<'_>) -> bool {
-    let parts = case.query.matches("rate(").count() + case.query.matches("increase(").count();
-    parts > 1
-        && case.our_rows().iter().all(|ours| {
-            let theirs = case.their_rows().iter().find(|theirs| theirs.labels == ours.labels);
-            theirs.is_some_and(|theirs| {
-                ours.points.iter().zip(&theirs.points).all(|pair| match (&pair.0.1, &pair.1.1) {
-                    (Point::Histogram { count, .. }, Point::Histogram { count: their_count, .. }) => {
-                        *count <= their_count * (1.0 + 1e-9)
-                    }
-                    (ours, theirs) => ours.to_string() == theirs.to_string(),
-                })
-            })
-        })
 }
 
 fn is_point_scaled_up(ours: &Point, theirs: &Point) -> bool {

@@ -85,3 +85,47 @@ fn a_remark_is_new_only_to_a_question_that_gives_cause_for_it() {
     assert!(is_new("sort(up)", false, text));
     assert!(!is_new("sort(up)", true, text));
 }
+
+/// A row for each instance and its value.
+fn rows(values: &[(&str, &str)]) -> Answer {
+    let row = |(instance, value): &(&str, &str)| {
+        format!(r#"{{"metric":{{"instance":"{instance}"}},"value":[1.5,"{value}"]}}"#)
+    };
+    let rows = values.iter().map(row).collect::<Vec<_>>().join(",");
+    answer(&format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{rows}]}}}}"#))
+}
+
+#[test]
+fn others_may_be_chosen_only_if_their_values_are_equal_or_nearly_so_where_the_last_bits_are_in_doubt() {
+    let choice = |query: &str, ours: &str, theirs: &str| {
+        let (ours, theirs) = (rows(&[("a:1", "7"), ("b:1", ours)]), rows(&[("c:2", theirs), ("a:1", "7")]));
+        let what = "labels: ours alone has b:1";
+        matches!(
+            known(&Case { query, is_instant: true, what, ours: &ours, theirs: &theirs }, Rules::OfSmall),
+            Some(Known::Surely(_))
+        )
+    };
+    let last_bits = ("1.5707963257471873", "1.570796325747187");
+    assert!(choice("bottomk (2, atan(up))", last_bits.0, last_bits.1));
+    assert!(!choice("bottomk (2, up)", last_bits.0, last_bits.1), "their last bits are the same on both sides");
+    assert!(!choice("bottomk (2, atan(up))", "1.5707", "1.5708"), "it is another number");
+    assert!(choice("topk (2, (limitk (9, up) * -0.0))", "-0", "0"), "zeros are equal");
+    assert!(!choice("topk (2, (limitk (9, up) * 2))", "1", "2"), "it is another number");
+}
+
+#[test]
+fn a_deviation_is_written_otherwise_only_in_its_last_digits_and_only_if_series_were_reordered() {
+    let counted = |value: &str| {
+        let row = format!(r#"{{"metric":{{"value":"{value}"}},"value":[1.5,"1"]}}"#);
+        answer(&format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{row}]}}}}"#))
+    };
+    let is_known = |query: &str, ours: &str, theirs: &str| {
+        let what = "labels: ours alone has it";
+        let case = Case { query, is_instant: true, what, ours: &counted(ours), theirs: &counted(theirs) };
+        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+    };
+    let (ours, theirs) = ("10.489377217326766", "10.489377217326767");
+    assert!(is_known("count_values (\"value\", stddev (limit_ratio (1, sparse)))", ours, theirs));
+    assert!(!is_known("count_values (\"value\", stddev (limit_ratio (1, sparse)))", ours, "10.4894"));
+    assert!(!is_known("count_values (\"value\", stddev (sparse))", ours, theirs), "they have one order");
+}
