@@ -20,6 +20,7 @@ mod picture;
 mod words;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -60,9 +61,9 @@ pub async fn explain(flags: ExplainArgs) -> anyhow::Result<ExitCode> {
         eprintln!("{}", nothing(flags.alert.as_deref(), &anomalies));
         return Ok(ExitCode::FAILURE);
     }
-    for (index, anomaly) in meant.into_iter().enumerate() {
-        print!("{}{}", if index == 0 { "" } else { "\n" }, told(anomaly));
-    }
+    let told: Vec<String> = meant.into_iter().map(told).collect();
+    // Whoever reads only the first lines, as `head` does, has what he wants.
+    let _ = std::io::stdout().write_all(told.join("\n").as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 
