@@ -131,6 +131,13 @@ impl Baseline {
         self.level += gain * deviation.clamp(-limit, limit);
     }
 
+    /// Between which values a change is smaller than this.
+    pub(crate) fn within(&self, change: f64) -> [f64; 2] {
+        let expected = self.expected();
+        let by = if self.scale() == Scale::Linear { change * self.linear_unit() } else { change * expected };
+        [expected - by, expected + by]
+    }
+
     /// The ratio of a bucket, or of a sum of buckets, to its expectation. Finite: it is kept in the checkpoint.
     pub(crate) fn ratio(&self, observed: f64, expected: f64) -> f64 {
         match self.scale {

@@ -104,7 +104,7 @@ impl Young {
             end_ms: bucket.end_ms,
             observed: bucket.seen.value,
             expected: Some(self.expected() * share),
-            bounds: None,
+            bounds: Some(self.baseline.within(options.min_change_young()).map(|bound| bound * share)),
             exposure: usual_exposure * share,
             buckets: 1,
             scores: self.runs.each_ref().map(most),

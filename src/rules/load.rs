@@ -30,8 +30,8 @@ pub fn load(disk: &dyn Disk, paths: &[PathBuf]) -> Result<RuleSet, RuleErrors> {
     for file in files::found(disk, paths) {
         let file = match file {
             Ok(file) => file,
-            Err(error) => {
-                errors.push(of_file(&error.path, error.source.to_string()));
+            Err((path, what)) => {
+                errors.push(of_file(&path, what));
                 continue;
             }
         };

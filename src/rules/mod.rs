@@ -68,6 +68,7 @@ pub use evaluation::{
     RESOLVED_RETENTION_MS, Reloaded, RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport,
     RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
 };
+pub use files::files_of;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzzing::filled_in;
 pub use group::{AlertingRule, RecordingRule, Rule, RuleGroup};
@@ -137,7 +138,7 @@ impl RuleSet {
     pub fn has_anomalies_of(&self, other: &RuleSet) -> bool {
         let same = |one: &AnomalyRule, other: &AnomalyRule| {
             (&one.file, one.identity()) == (&other.file, other.identity())
-                && one.options == other.options
+                && (one.options, &one.zone) == (other.options, &other.zone)
                 && one.labels().eq(other.labels())
                 && one.annotations().eq(other.annotations())
         };

@@ -309,3 +309,43 @@ fn a_pack_that_is_not_there_is_refused_with_those_that_are() {
     let refused = load(&SimulatedDisk::new(), &[PathBuf::from("pack:bank")]).unwrap_err().to_string();
     assert!(refused.contains("pack:bank") && refused.contains("there is no such pack; there is: shop"), "{refused}");
 }
+
+#[test]
+fn the_pack_is_loaded_whole() {
+    let set = load(&SimulatedDisk::new(), &[PathBuf::from("pack:shop")]).unwrap_or_else(|errors| panic!("{errors}"));
+    let names = |rules: &[Rule]| -> Vec<String> {
+        let name = |rule: &Rule| match rule {
+            Rule::Alerting(rule) => Some(rule.alert.clone()),
+            Rule::Anomaly(index) => Some(set.rules[*index].alert.clone()),
+            Rule::Recording(_) => None,
+        };
+        rules.iter().filter_map(name).collect()
+    };
+    let mut loaded: Vec<String> = set.groups.iter().flat_map(|group| names(&group.rules)).collect();
+    // What stands in the files, line by line, as no reader of YAML sees it.
+    let pack = Pack::named("shop").expect("it is there");
+    let lines = pack.files().iter().flat_map(|file| file.text.lines());
+    let mut written: Vec<String> = lines
+        .filter_map(|line| line.trim_start().strip_prefix("- alert: "))
+        .map(|name| name.trim().to_owned())
+        .collect();
+    loaded.sort();
+    written.sort();
+    assert!(written.len() > 100, "{written:?}");
+    assert_eq!(loaded, written);
+}
+
+#[test]
+fn a_rule_that_is_judged_otherwise_is_another_one() {
+    let with = |block: &str| {
+        let text = format!(
+            "groups:\n  - name: g\n    rules:\n      - {{ alert: A, expr: 'sum(rate(orders[1m]))', anomaly: {{ {block} }} }}\n"
+        );
+        load_text(&text).unwrap_or_else(|errors| panic!("{errors}"))
+    };
+    let before = with("direction: drop");
+    assert!(with("direction: drop").has_anomalies_of(&before));
+    for block in ["direction: rise", "direction: drop, min_change: 0.2", "direction: drop, timezone: Asia/Tokyo"] {
+        assert!(!with(block).has_anomalies_of(&before), "{block}");
+    }
+}

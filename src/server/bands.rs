@@ -2,7 +2,7 @@
 //! `anomaly_expected`, `anomaly_lower`, `anomaly_upper` and `anomaly_active`, under the labels of the group and the
 //! alert's name.
 //!
-//! Always true: nobody waits for it. What it cannot keep up with is left out and counted: lines with a gap are better
+//! Always true: nobody waits for it. What it cannot keep up with, or is refused, is left out and counted: lines with a gap are better
 //! than a pager that waits.
 
 use std::sync::Arc;
@@ -43,8 +43,10 @@ impl Bands {
     pub(super) fn start(ingest: Arc<Ingest>) -> Result<Bands, ServerError> {
         let (inbox, outbox) = bounded(BATCHES_COUNT_MAX);
         let runtime = Handle::current();
-        let running = thread("bands", move || write_back(&outbox, &ingest, &runtime))?;
-        Ok(Bands { inbox, running, left_out: Arc::default() })
+        let left_out: Arc<AtomicU64> = Arc::default();
+        let counted = left_out.clone();
+        let running = thread("bands", move || write_back(&outbox, &ingest, &runtime, &counted))?;
+        Ok(Bands { inbox, running, left_out })
     }
 
     pub(super) fn sender(&self) -> ToBands {
@@ -73,7 +75,7 @@ impl ToBands {
     }
 }
 
-fn write_back(outbox: &Receiver<Batch>, ingest: &Ingest, runtime: &Handle) {
+fn write_back(outbox: &Receiver<Batch>, ingest: &Ingest, runtime: &Handle, left_out: &AtomicU64) {
     for (rules, mut bands) in outbox {
         bands.sort_by_key(|band| band.at_ms);
         for of_moment in bands.chunk_by(|one, next| one.at_ms == next.at_ms) {
@@ -81,6 +83,7 @@ fn write_back(outbox: &Receiver<Batch>, ingest: &Ingest, runtime: &Handle) {
             let samples: Vec<MadeSample<'_>> =
                 drawn.iter().map(|(labels, value)| MadeSample { labels, value: MadeValue::Number(*value) }).collect();
             if let Err(error) = runtime.block_on(ingest.take_made(of_moment[0].at_ms, &samples)) {
+                left_out.fetch_add(of_moment.len() as u64, Ordering::Relaxed);
                 tracing::debug!(error = error.told(), "what groups were expected to be was not stored");
             }
         }

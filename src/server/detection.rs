@@ -113,6 +113,12 @@ impl Detection {
         self.left_out.load(Ordering::Relaxed)
     }
 
+    /// Groups past `detection.drawn_groups_max`, whose expectation is not written back.
+    pub(super) fn groups_undrawn(&self) -> u64 {
+        let groups = self.shared().metrics.groups.load(Ordering::Relaxed);
+        groups.saturating_sub(self.parts.settings.drawn_groups_max)
+    }
+
     /// Goes on under other rules. While the server stops, nothing happens.
     pub(super) fn replace(&self, rules: &Arc<RuleSet>, before: &RuleSet) {
         let mut running = self.running.lock();

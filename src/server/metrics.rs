@@ -172,6 +172,9 @@ fn register_detect(registry: &Registry, detection: &Arc<Detection>) {
     let bands = detection.clone();
     let (name, help) = ("dozor_detect_bands_left_out_total", "Buckets whose anomaly_* series were not written.");
     registry.counter_fn(name, help, &[], move || bands.bands_left_out() as f64);
+    let undrawn = detection.clone();
+    let (name, help) = ("dozor_detect_groups_undrawn", "Groups past detection.drawn_groups_max.");
+    registry.gauge_fn(name, help, &[], move || undrawn.groups_undrawn() as f64);
     let (groups, queue) = (detection.clone(), detection.clone());
     registry.gauge_fn("dozor_detect_groups", "Groups watched.", &[], move || read(&groups.shared().metrics.groups));
     registry.gauge_fn("dozor_detect_queue_messages", "Messages that wait for the judge.", &[], move || {

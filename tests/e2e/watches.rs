@@ -4,10 +4,12 @@ use std::fs;
 
 use tempfile::TempDir;
 
+use crate::api::{get, instant};
+use crate::backup::printed;
 use crate::engine::Engine;
 use crate::process::free_address;
 use crate::shop::Story;
-use crate::wait::wait_until;
+use crate::wait::{wait_for, wait_until};
 use crate::webhook::Pager;
 
 /// How long after the onset the rules are changed, in ms of event time: all of them fire by then.
@@ -47,6 +49,37 @@ fn told(pager: &Pager) -> Vec<String> {
     told
 }
 
+/// What fires is told with its figures, as JSON, as a picture, and as series.
+fn check_explained(engine: &Engine, onset_ms: i64) {
+    let find = || {
+        let told = get(engine.address, "/api/v1/anomalies");
+        let all = told["anomalies"].as_array().expect("a list").clone();
+        all.into_iter().find(|one| one["labels"]["alertname"] == "Orders")
+    };
+    let orders = wait_for("the figures are told", find);
+    assert_eq!((&orders["state"], &orders["direction"]), (&"firing".into(), &"drop".into()), "{orders}");
+    let figure = |name: &str| orders[name].as_f64().unwrap_or_else(|| panic!("no {name} in {orders}"));
+    assert!(figure("value") < figure("lower") && figure("lower") < figure("expected"), "{orders}");
+    assert!(figure("evidence") >= figure("threshold") && figure("detectedAt") > figure("onset"), "{orders}");
+    assert!((figure("onset") - onset_ms as f64 / 1_000.0).abs() <= 120.0, "{orders}");
+    assert!(orders["lost"]["events"].as_f64().expect("a number") > 0.0, "{orders}");
+    assert!(!orders["line"].as_array().expect("a list").is_empty(), "{orders}");
+
+    let picture = printed(&["explain", "Orders", "--url", &format!("http://{}", engine.address)]);
+    assert!(picture.starts_with("Orders{region=\"eu\"}  firing: drop") && picture.contains('▲'), "{picture}");
+
+    let detected_ms = (figure("detectedAt") * 1_000.0) as i64;
+    let drawn = |name: &str, at_ms| {
+        let (name, comparison) = name.split_once(' ').unwrap_or((name, ""));
+        instant(engine.address, &format!("{name}{{alertname='Orders',region='eu'}} {comparison}"), at_ms)
+    };
+    wait_until("the band is written back", || !drawn("anomaly_active == 1", detected_ms).is_empty());
+    assert!(drawn("anomaly_active == 1", onset_ms - 60_000).is_empty(), "before the onset");
+    for name in ["anomaly_expected", "anomaly_lower", "anomaly_upper", "anomaly_score"] {
+        assert_eq!(drawn(name, detected_ms).len(), 1, "{name}");
+    }
+}
+
 #[test]
 fn a_reload_in_an_incident_tells_nothing_twice_ends_what_goes_and_knows_what_is_stored() {
     let folder = TempDir::new().expect("a temporary folder");
@@ -59,6 +92,8 @@ fn a_reload_in_an_incident_tells_nothing_twice_ends_what_goes_and_knows_what_is_
     let mut story = Story::new();
     story.send(&engine, story.onset_ms + UNTIL_CHANGED_MS);
     wait_until("both fire", || told(&pager) == ["Latency firing", "Orders firing"]);
+
+    check_explained(&engine, story.onset_ms);
 
     fs::write(&rules, AFTER).expect("written");
     let answer = engine.client().post("/-/reload", &[], b"").expect("the engine answers");

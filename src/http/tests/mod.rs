@@ -31,12 +31,14 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::WebhookConfig;
+use crate::detect::{Detector, Direction, Explanation, Point};
 use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange, compile_pattern};
 use crate::query::Limits;
 use crate::rules::{
-    ActiveAlert, AlertState, Evaluation, GroupReport, GroupState, Health, RuleError, RuleGroup, RuleReport,
+    ActiveAlert, AlertState, AnomalyReport, Evaluation, GroupReport, GroupState, Health, RuleError, RuleGroup,
+    RuleReport,
 };
 use crate::storage::{SnapshotOptions, StorageOptions};
 
@@ -128,6 +130,45 @@ fn firing() -> Vec<Alert> {
     vec![Alert { labels, annotations, starts_at_ms: 1_500, ends_at_ms: None, generator_url: String::new() }]
 }
 
+/// An anomaly of which little is known, and one of which everything is, that has ended.
+fn anomalies() -> Vec<AnomalyReport> {
+    let explanation = Explanation {
+        direction: Direction::Limit,
+        detector: Detector::Limit,
+        onset_ms: 1_000,
+        detected_ms: 1_500,
+        value: f64::NAN,
+        expected: None,
+        bounds: None,
+        evidence: None,
+        lost_events: None,
+        lost_money: None,
+        learned: None,
+        detectable_drop: None,
+        forecast: None,
+        line: Vec::new(),
+    };
+    let ended = Explanation {
+        direction: Direction::Drop,
+        detector: Detector::Season,
+        value: 5.0,
+        expected: Some(20.0),
+        bounds: Some([16.5, 23.5]),
+        evidence: Some([14.5, 12.9]),
+        lost_events: Some(30.0),
+        lost_money: Some(1_200.0),
+        learned: Some(0.5),
+        detectable_drop: Some(0.35),
+        line: vec![Point { at_s: 15, value: 5.0, expected: 20.0 }, Point { at_s: 30, value: 4.5, expected: f32::NAN }],
+        ..explanation.clone()
+    };
+    let [alert] = firing().try_into().expect("one alert");
+    let over = Alert { ends_at_ms: Some(61_500), ..alert.clone() };
+    let report =
+        |alert, explanation| AnomalyReport { alert, expr: "sum(rate(orders_total[1m]))".to_owned(), explanation };
+    vec![report(alert, explanation), report(over, ended)]
+}
+
 /// Settings with something in them that is nobody's business.
 fn config() -> Config {
     let url = "https://user:pw@pager.example/hook/t0ken?key=1".to_owned();
@@ -182,7 +223,7 @@ fn services(
             };
             Err(RuleErrors(vec![fault(3), fault(7)]))
         }),
-        anomalies: Arc::new(Vec::new),
+        anomalies: Arc::new(anomalies),
         firing: Arc::new(firing),
         damage: Arc::new(damage),
         journal: Arc::new(journal()),

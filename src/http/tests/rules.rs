@@ -98,3 +98,22 @@ async fn a_reload_that_fails_tells_every_fault() {
     assert_eq!(server.get("/-/reload").await.status, 405);
     assert_eq!(TestServer::without_admin().await.post_form("/-/reload", "").await.status, 503);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anomalies_are_told_with_all_their_figures_and_null_for_those_that_are_unknown() {
+    let server = TestServer::start().await;
+    let alert = concat!(
+        r#""labels":{"alertname":"OrderRateDrop","region":"eu"},"annotations":{"summary":"Orders \"fell\""},"#,
+        r#""state":"#
+    );
+    let rule = r#""expr":"sum(rate(orders_total[1m]))","generatorURL":"","onset":1,"detectedAt":1.5"#;
+    let lasts = format!(
+        r#"{{{alert}"firing","direction":"limit","detector":"limit",{rule},"endedAt":null,"value":null,"expected":null,"lower":null,"upper":null,"deviation":null,"evidence":null,"threshold":null,"learned":null,"detectableDrop":null,"perHour":null,"fullAt":null,"lost":null,"line":[]}}"#
+    );
+    // 5 where 20 were expected is 75 % less.
+    let over = format!(
+        r#"{{{alert}"resolved","direction":"drop","detector":"season",{rule},"endedAt":61.5,"value":5,"expected":20,"lower":16.5,"upper":23.5,"deviation":-0.75,"evidence":14.5,"threshold":12.9,"learned":0.5,"detectableDrop":0.35,"perHour":null,"fullAt":null,"lost":{{"events":30,"money":1200}},"line":[[15,5,20],[30,4.5,null]]}}"#
+    );
+    let told = format!(r#"{{"status":"success","data":{{"anomalies":[{lasts},{over}]}}}}"#);
+    assert_eq!(server.body("/api/v1/anomalies").await, told);
+}

@@ -16,7 +16,6 @@
 
 mod check;
 mod compare;
-mod glob;
 mod junit;
 mod laboratory;
 mod run;

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use regex::Regex;
 
-use super::glob;
 use super::junit::{self, Suite};
 use super::run::{self, Setting};
 use super::test_file::TestFile;
@@ -75,7 +74,7 @@ fn cases(path: &Path, only: Option<&Regex>, flags: &TestArgs) -> anyhow::Result<
     let mut rule_files = Vec::new();
     for pattern in &file.rule_files {
         let pattern = path.parent().unwrap_or(Path::new("")).join(pattern);
-        let found = glob::files(&RealDisk, &pattern).map_err(|what| anyhow!(what))?;
+        let found = rules::files_of(&RealDisk, &pattern).map_err(|what| anyhow!(what))?;
         if found.is_empty() {
             eprintln!("  WARNING: no file match pattern {}", pattern.display());
         }

@@ -1,12 +1,11 @@
 //! Unit tests of rules with an `anomaly` block, and the small parts that both commands are made of.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::compare;
 use super::junit::{Suite, document};
 use super::run::{Setting, run};
 use super::test_file::TestFile;
-use super::{compare, glob};
-use crate::disk::{Disk, SimulatedDisk};
 use crate::rules::load_text;
 
 /// What fails of a file's first group.
@@ -89,25 +88,6 @@ fn alerts_of_one_side_only_are_shown_with_a_sign() {
     let shown = compare::shown_alerts(&[alert("eu")], &[alert("us")], true);
     let expected = "        - Labels:{alertname=\"A\", region=\"eu\"}\n        + Labels:{alertname=\"A\", region=\"us\"}\n          Annotations:{}";
     assert_eq!(shown, expected);
-}
-
-#[test]
-fn files_are_found_by_patterns() {
-    let disk = SimulatedDisk::new();
-    for folder in ["/r", "/r/a", "/r/b"] {
-        disk.create_folder(Path::new(folder)).expect("a folder in memory");
-    }
-    for file in ["/r/a/shop.yml", "/r/a/shop-1.yml", "/r/b/shop-2.yml", "/r/b/other.txt"] {
-        disk.replace(Path::new(file), b"").expect("a file in memory");
-    }
-    let found = |pattern: &str| glob::files(&disk, Path::new(pattern)).expect("a pattern");
-    let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<PathBuf>>();
-    assert_eq!(found("/r/*/*.yml"), paths(&["/r/a/shop-1.yml", "/r/a/shop.yml", "/r/b/shop-2.yml"]));
-    assert_eq!(found("/r/a/shop-[0-9].yml"), paths(&["/r/a/shop-1.yml"]));
-    assert_eq!(found("/r/?/other.txt"), paths(&["/r/b/other.txt"]));
-    assert_eq!(found("/r/a/shop.yml"), paths(&["/r/a/shop.yml"]));
-    assert_eq!(found("/r/c/*.yml"), paths(&[]));
-    assert!(glob::files(&disk, Path::new("/r/[.yml")).is_err());
 }
 
 #[test]

@@ -107,19 +107,19 @@ fn told(alerts: &[Alert]) -> Vec<String> {
 
 const NOTHING: [&str; 0] = [];
 
-/// Measured: at these moments Prometheus 3.5.3 evaluated these groups of a file `/tmp/ru/r.yml`.
+/// Measured: at these moments Prometheus 3.5.3 evaluated these groups of a file `/etc/shop/rules.yml`.
 #[test]
 fn a_group_is_evaluated_at_the_moments_of_prometheus() {
     let slot = |name: &str, interval_ms: i64, now_ms: i64| {
         let text = format!("groups: [{{ name: {name}, rules: [] }}]");
-        let group = RuleGroup { file: PathBuf::from("/tmp/ru/r.yml"), ..RuleGroup::clone(&group(&text)) };
+        let group = RuleGroup { file: PathBuf::from("/etc/shop/rules.yml"), ..RuleGroup::clone(&group(&text)) };
         group.slot_ms(interval_ms, now_ms)
     };
-    assert_eq!(slot("checkout", 7 * SECOND, 1_795_353_180_000), 1_795_353_178_695);
-    assert_eq!(slot("checkout", 7 * SECOND, 1_795_353_185_694), 1_795_353_178_695);
-    assert_eq!(slot("checkout", 7 * SECOND, 1_795_353_185_695), 1_795_353_185_695);
-    assert_eq!(slot("payment", 5 * SECOND, 1_795_353_190_412), 1_795_353_190_412);
-    assert_eq!(slot("payment", 5 * SECOND, 1_795_353_190_411), 1_795_353_185_412);
+    assert_eq!(slot("checkout", 7 * SECOND, 1_795_361_790_000), 1_795_361_788_529);
+    assert_eq!(slot("checkout", 7 * SECOND, 1_795_361_795_528), 1_795_361_788_529);
+    assert_eq!(slot("checkout", 7 * SECOND, 1_795_361_795_529), 1_795_361_795_529);
+    assert_eq!(slot("payment", 5 * SECOND, 1_795_361_786_240), 1_795_361_786_240);
+    assert_eq!(slot("payment", 5 * SECOND, 1_795_361_786_239), 1_795_361_781_240);
 }
 
 #[test]

@@ -123,7 +123,7 @@ mod tests {
 
     fn run(name: &str, interval_ms: i64) -> Arc<Run> {
         let group = RuleGroup {
-            file: PathBuf::from("/tmp/ru/r.yml"),
+            file: PathBuf::from("/etc/shop/rules.yml"),
             name: name.to_owned(),
             interval_ms: Some(interval_ms),
             query_offset_ms: None,
@@ -140,31 +140,31 @@ mod tests {
         schedule
     }
 
-    /// The slots of `checkout` every 7 s lie at 1,795,353,178.695 and so on, as Prometheus has them.
+    /// The slots of `checkout` every 7 s lie at 1,795,361,788.529 and so on, as Prometheus has them.
     #[test]
     fn a_group_is_due_at_its_next_slot_and_what_was_missed_is_counted() {
         let checkout = run("checkout", 7_000);
-        let mut schedule = schedule(vec![checkout.clone()], 1_795_353_180_000);
-        assert_eq!(schedule.take(1_795_353_180_000).err(), Some(Duration::from_millis(5_695)));
-        assert_eq!(schedule.take(1_795_353_185_694).err(), Some(Duration::from_millis(1)));
-        let Ok(Task::Evaluate { at_ms, missed_count, .. }) = schedule.take(1_795_353_185_695) else { panic!("due") };
-        assert_eq!((at_ms, missed_count), (1_795_353_185_695, 0));
-        assert!(schedule.take(1_795_353_200_000).is_err(), "it is being evaluated");
+        let mut schedule = schedule(vec![checkout.clone()], 1_795_361_789_834);
+        assert_eq!(schedule.take(1_795_361_789_834).err(), Some(Duration::from_millis(5_695)));
+        assert_eq!(schedule.take(1_795_361_795_528).err(), Some(Duration::from_millis(1)));
+        let Ok(Task::Evaluate { at_ms, missed_count, .. }) = schedule.take(1_795_361_795_529) else { panic!("due") };
+        assert_eq!((at_ms, missed_count), (1_795_361_795_529, 0));
+        assert!(schedule.take(1_795_361_809_834).is_err(), "it is being evaluated");
         schedule.give_back(&checkout);
-        let Ok(Task::Evaluate { at_ms, missed_count, .. }) = schedule.take(1_795_353_210_000) else { panic!("due") };
-        assert_eq!((at_ms, missed_count), (1_795_353_206_695, 2));
+        let Ok(Task::Evaluate { at_ms, missed_count, .. }) = schedule.take(1_795_361_819_834) else { panic!("due") };
+        assert_eq!((at_ms, missed_count), (1_795_361_816_529, 2));
     }
 
     #[test]
     fn the_group_that_is_due_longest_comes_first_and_a_clock_that_went_back_stops_none() {
         let (checkout, payment) = (run("checkout", 7_000), run("payment", 5_000));
-        let mut schedule = schedule(vec![checkout.clone(), payment.clone()], 1_795_353_186_000);
+        let mut schedule = schedule(vec![checkout.clone(), payment.clone()], 1_795_361_785_000);
         let name = |task: Result<Task, Duration>| match task {
             Ok(Task::Evaluate { run, at_ms, .. }) => (run.group.name.clone(), at_ms),
             _ => panic!("one is due"),
         };
-        assert_eq!(name(schedule.take(1_795_353_193_000)), ("payment".to_owned(), 1_795_353_190_412));
-        assert_eq!(name(schedule.take(1_795_353_193_000)), ("checkout".to_owned(), 1_795_353_192_695));
+        assert_eq!(name(schedule.take(1_795_361_789_000)), ("payment".to_owned(), 1_795_361_786_240));
+        assert_eq!(name(schedule.take(1_795_361_789_000)), ("checkout".to_owned(), 1_795_361_788_529));
         schedule.give_back(&checkout);
         schedule.give_back(&payment);
         assert!(schedule.take(1_795_000_000_000).is_err_and(|wait| wait <= Duration::from_secs(7)));
