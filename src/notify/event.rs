@@ -1,0 +1,50 @@
+//! What the notifier did, for the journal of incidents: each event is told once it is on disk.
+
+use super::alert::Alert;
+
+/// One thing that happened, in the order in which it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An alert began or ended, and the outbox has it.
+    Transition {
+        /// It has ended if it has an end.
+        alert: Alert,
+        /// Id of the incident that it belongs to.
+        incident: String,
+        /// When it was taken, in ms since 1970 UTC.
+        at_ms: i64,
+    },
+    /// One attempt to tell a receiver.
+    Attempt {
+        /// Id of the message.
+        id: String,
+        /// Name of the receiver.
+        receiver: String,
+        /// The incidents whose alerts are in it, each once.
+        incidents: Vec<String>,
+        /// When it was answered or failed, in ms since 1970 UTC.
+        at_ms: i64,
+        /// What came of it.
+        result: AttemptResult,
+    },
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// The receiver has it.
+    Delivered {
+        /// 200 to 299.
+        http_status: u16,
+    },
+    /// It will be tried again.
+    Failed {
+        /// What was answered, or why nothing was.
+        reason: String,
+    },
+    /// It will not be tried again.
+    GivenUp {
+        /// What was answered, or why nothing was.
+        reason: String,
+    },
+}
