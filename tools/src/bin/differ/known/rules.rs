@@ -8,7 +8,7 @@ use crate::unstopped;
 pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "3.5 panics over some histograms, and breaks the connection off or says so",
-        may_be: |case| fails(case.theirs, "broke off") || fails(case.theirs, "runtime error"),
+        may_be: |case| ["broke off", "runtime error", "have no zero bucket"].iter().any(|how| fails(case.theirs, how)),
         is: |_| true,
     },
     Rule {
@@ -93,7 +93,7 @@ pub(super) const RULES: &[Rule] = &[
         reason: "3.14 adds histograms up with compensated sums: where the last digits are written, rounded or all that is \
                  left, that shows",
         may_be: |case| {
-            let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values", "ts_of_m", "changes("]);
+            let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values", "ts_of_m", "changes(", "delta("]);
             (shows || case.asks_any(&ROUNDS) || case.asks_any(&SEE_RESETS))
                 && case.asks_any(&["avg", "sum"])
                 && case.asks_native()
@@ -165,7 +165,7 @@ pub(super) const RULES: &[Rule] = &[
         reason: "of the parameters of several steps that are out of range, each version tells others",
         may_be: |case| {
             let of_steps = !case.is_instant || case.asks(":");
-            of_steps && case.differs_in(&[QUANTILE, RATIO])
+            of_steps && case.differs_in(&[QUANTILE, RATIO, THEIR_QUANTILE])
         },
         is: |case| case.ours.warnings.len() == case.theirs.warnings.len() || case.asks("quantile"),
     },
@@ -190,16 +190,19 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.begins(&CHOOSE) && has_the_same_values(case),
     },
     Rule {
-        reason: "a variance over series depends on the order of adding, and count_values writes all digits: Prometheus has what \
-                 limitk and its like choose in a heap, and series over several steps in a hash table",
+        reason: "a variance over series depends on the order of adding, and count_values writes all digits, a comparison looks at \
+                 them: Prometheus has what limitk and its like choose in a heap, and series over several steps in a hash table",
         may_be: |case| {
             let in_heap = case.asks_any(&CHOOSE) || case.asks("limit_ratio");
+            let written = case.asks("count_values") && case.differs_in(&["labels"]);
             (in_heap || case.asks(":") || !case.is_instant)
-                && case.asks("count_values")
+                && (written || case.asks_any(&COMPARES) && case.differs_in(&["labels", "times", "value"]))
                 && case.asks_any(&["stddev", "stdvar"])
-                && case.differs_in(&["labels"])
         },
-        is: |case| case.begins(&["count_values"]) && has_nearly_the_same_labels(case),
+        is: |case| {
+            let compares = case.asks_any(&COMPARES) && case.query.matches("std").count() > 1;
+            compares || case.begins(&["count_values"]) && has_nearly_the_same_labels(case)
+        },
     },
     Rule {
         reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, or @ o, if the subquery happens to start at the \
@@ -228,6 +231,7 @@ const COMPARES: [&str; 6] = [" == ", " != ", " < ", " > ", " <= ", " >= "];
 const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
 const FITS_LINES: [&str; 2] = ["deriv(", "predict_linear("];
 const QUANTILE: &str = "warnings: ours alone: PromQL warning: quantile value should be";
+const THEIR_QUANTILE: &str = "warnings: theirs alone: PromQL warning: quantile value should be";
 const RATIO: &str = "warnings: ours alone: PromQL warning: ratio value should be";
 
 /// How many parts of a question the C library and Go have otherwise.
