@@ -61,6 +61,7 @@ mod request;
 mod routes;
 mod rule_filter;
 mod scraping;
+mod senders;
 mod settings;
 mod socket;
 mod status;
@@ -90,6 +91,7 @@ pub use fuzzing::{form, label_name, span_ms, time_ms};
 pub use journal::{ACTIVE_QUERIES_FILE, QueryJournal};
 pub use limits::HttpLimits;
 pub use listener::{listen, serve};
+pub use senders::SenderFigures;
 
 /// What the server serves: the rooms below it, as `server` has put them together.
 pub struct Services {
@@ -121,6 +123,8 @@ pub struct Services {
     pub anomalies: Arc<dyn Fn() -> Vec<AnomalyReport> + Send + Sync>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
+    /// Gives those who send samples. Must return at once.
+    pub senders: Arc<dyn Fn() -> Vec<SenderFigures> + Send + Sync>,
     /// Gives the places on disk that could not be read. Must return at once.
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
     /// Where running queries are noted.

@@ -8,7 +8,7 @@ use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
     admin, anomalies, bulk, catalogue, features, federate, language, metadata, pages, push, queries, remote_read,
-    scraping, settings, status, watching, write,
+    scraping, senders, settings, status, watching, write,
 };
 
 /// What a handler returns.
@@ -91,6 +91,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/status/damage" ALWAYS pages::damage),
     route!(GET  "/api/v1/status/tsdb" READY status::tsdb),
     route!(GET  "/api/v1/status/blocks" READY status::blocks),
+    route!(GET  "/api/v1/status/senders" READY senders::senders),
     route!(GET  "/api/v1/status/snapshots" READY status::snapshots),
     route!(ORDER "/api/v1/admin/tsdb/snapshot" READY admin::snapshot),
     route!(ORDER "/api/v1/admin/tsdb/delete_series" READY admin::delete_series),

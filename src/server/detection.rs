@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use super::ServerError;
 use super::anomalies::Anomalies;
 use super::bands::Bands;
+use super::detection_lag::DetectionLag;
 use super::evaluate_watches::WatchEvaluation;
 use super::watch::{Watching, WatchingParts};
 use crate::clock::Clock;
@@ -39,6 +40,7 @@ pub(super) struct DetectionParts {
     pub(super) engine: Arc<Engine>,
     pub(super) ingest: Arc<Ingest>,
     pub(super) notifier: Arc<Notifier>,
+    pub(super) lag: Arc<DetectionLag>,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
     pub(super) settings: DetectionConfig,
@@ -173,6 +175,7 @@ impl Detection {
             anomalies: self.anomalies.clone(),
             to_bands: self.bands.lock().as_ref().expect("they end behind everything that runs").sender(),
             notifier: parts.notifier.clone(),
+            lag: parts.lag.clone(),
             external_url: parts.external_url.clone(),
         };
         let watching = Watching::start(watching, parts.disk.clone(), &parts.data_dir, &parts.clock)?;

@@ -15,6 +15,7 @@ mod anomalies;
 mod at_rest;
 mod bands;
 mod detection;
+mod detection_lag;
 mod evaluate_watches;
 mod evaluating;
 mod features;
@@ -25,6 +26,7 @@ mod metadata;
 mod metrics;
 mod options;
 mod push;
+mod senders;
 mod statsd;
 mod watch;
 
@@ -57,11 +59,13 @@ use crate::telemetry::{self, Registry};
 pub use at_rest::DatabaseAtRest;
 pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
+use detection_lag::DetectionLag;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 pub use formats::NewerFormat;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::storage_options;
+use senders::{Senders, SendersRunning};
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
@@ -150,6 +154,7 @@ pub struct Server {
     maintenance: JoinHandle<()>,
     detection: Arc<Detection>,
     evaluating: Evaluating,
+    senders: SendersRunning,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
@@ -219,11 +224,13 @@ impl Server {
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
+        let lag = Arc::new(DetectionLag::new(&registry, &clock));
         let parts = DetectionParts {
             storage: storage.clone(),
             engine: engine.clone(),
             ingest: ingest.clone(),
             notifier: notifier.clone(),
+            lag: lag.clone(),
             external_url: external_url.clone(),
             settings: config.detection.clone(),
             disk: disk.clone(),
@@ -258,11 +265,15 @@ impl Server {
             engine: engine.clone(),
             ingest: ingest.clone(),
             notifier: notifier.clone(),
+            lag,
             registry: registry.clone(),
             disk: disk.clone(),
             data_dir: config.data_dir.clone(),
             clock: clock.clone(),
         })?;
+        let senders = Senders::new(&registry, &clock);
+        let recorded = evaluating.rules().clone();
+        let walking = SendersRunning::start(senders.clone(), storage.clone(), move || recorded.recorded())?;
         let services = services(
             &config,
             address,
@@ -273,6 +284,7 @@ impl Server {
             evaluating.rules(),
             detection.clone(),
             notifier,
+            senders,
             &registry,
             &ready,
             &clock,
@@ -312,6 +324,7 @@ impl Server {
             maintenance,
             detection,
             evaluating,
+            senders: walking,
             stop_metadata,
             stop_pushes,
             pushes,
@@ -357,11 +370,12 @@ impl Server {
         self.storage.stop_maintenance();
         self.evaluating.stop();
         let (storage, detection, maintenance, keeping) = (self.storage, self.detection, self.maintenance, self.keeping);
-        let (metadata, evaluating) = (self.metadata, self.evaluating);
+        let (metadata, evaluating, senders) = (self.metadata, self.evaluating, self.senders);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
+            senders.join();
             evaluating.join();
             detection.stop_evaluation();
             storage.close();
@@ -504,6 +518,7 @@ fn services(
     rules: &Arc<EvaluatedRules>,
     detection: Arc<Detection>,
     notifier: Arc<Notifier>,
+    senders: Arc<Senders>,
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
@@ -528,6 +543,7 @@ fn services(
         reload: Arc::new(move || reloaded.reload()),
         anomalies: Arc::new(move || detection.anomalies()),
         firing: Arc::new(move || notifier.active()),
+        senders: Arc::new(move || senders.figures()),
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),
         config: Arc::new(config.clone()),

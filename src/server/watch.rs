@@ -14,6 +14,7 @@ use hashbrown::HashSet;
 
 use super::anomalies::{Anomalies, LOOK_INTERVAL};
 use super::bands::ToBands;
+use super::detection_lag::DetectionLag;
 use super::{ServerError, thread};
 use crate::clock::Clock;
 use crate::detect::{Firing, Judge, Transition, Worker};
@@ -56,6 +57,7 @@ pub(super) struct WatchingParts {
     pub(super) anomalies: Arc<Anomalies>,
     pub(super) to_bands: ToBands,
     pub(super) notifier: Arc<Notifier>,
+    pub(super) lag: Arc<DetectionLag>,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
 }
@@ -101,6 +103,7 @@ impl Watching {
             anomalies: parts.anomalies,
             to_bands: parts.to_bands,
             notifier: parts.notifier,
+            lag: parts.lag,
             external_url: parts.external_url,
             checkpoint: Checkpoint { disk, path: data_dir.join(CHECKPOINT) },
             deadline: deadline.clone(),
@@ -173,6 +176,7 @@ struct Judging {
     anomalies: Arc<Anomalies>,
     to_bands: ToBands,
     notifier: Arc<Notifier>,
+    lag: Arc<DetectionLag>,
     external_url: String,
     checkpoint: Checkpoint,
     deadline: Arc<Deadline>,
@@ -264,7 +268,12 @@ impl Judging {
         if transitions.is_empty() {
             return true;
         }
-        let alert = |transition| self.rules.alert_for(transition, &self.external_url);
+        let newest_ms = self.judge.shared().frontier_ms();
+        let alert = |transition| {
+            let mut alert = self.rules.alert_for(transition, &self.external_url);
+            self.lag.tell(&mut alert, newest_ms);
+            alert
+        };
         let alerts: Vec<Alert> = transitions.iter().map(alert).collect();
         for alert in &alerts {
             tracing::info!(labels = %alert.labels, status = %alert.status(), "alert");
@@ -277,6 +286,7 @@ impl Judging {
             tracing::error!(%error, "an alert cannot be noted; trying again");
             std::thread::park_timeout(OUTBOX_RETRY);
         }
+        self.lag.note_buckets(transitions.iter().map(|transition| transition.at_ms));
         true
     }
 }

@@ -130,6 +130,21 @@ fn firing() -> Vec<Alert> {
     vec![Alert { labels, annotations, starts_at_ms: 1_500, ends_at_ms: None, generator_url: String::new() }]
 }
 
+/// One that is on time, and one that was not heard of since the start.
+fn senders() -> Vec<SenderFigures> {
+    let shop = SenderFigures {
+        job: "shop".to_owned(),
+        heard_ms: Some(16_000),
+        newest_ms: 15_250,
+        lag_ms: 400,
+        clock_skew_ms: 0,
+        interval_ms: 15_000,
+        samples_per_second: 133.25,
+        series_count: 2_000,
+    };
+    vec![SenderFigures { job: "a \"b\"".to_owned(), heard_ms: None, ..shop.clone() }, shop]
+}
+
 /// An anomaly of which little is known, and one of which everything is, that has ended.
 fn anomalies() -> Vec<AnomalyReport> {
     let explanation = Explanation {
@@ -225,6 +240,7 @@ fn services(
         }),
         anomalies: Arc::new(anomalies),
         firing: Arc::new(firing),
+        senders: Arc::new(senders),
         damage: Arc::new(damage),
         journal: Arc::new(journal()),
         config: Arc::new(config()),

@@ -21,7 +21,7 @@ mod orphans;
 mod run;
 mod schedule;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -31,6 +31,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 
 use super::detection::Detection;
+use super::detection_lag::DetectionLag;
 use super::{ServerError, thread};
 use crate::clock::Clock;
 use crate::config::EvaluationConfig;
@@ -40,7 +41,7 @@ use crate::model::Labels;
 use crate::notify::{Alert, Notifier};
 use crate::query::{Cancelled, Engine};
 use crate::rules::{
-    self, GroupState, Reloaded, RestoreRules, RuleErrors, RuleGroup, RuleHost, RuleSet, RulesReport, SavedGroup,
+    self, GroupState, Reloaded, RestoreRules, Rule, RuleErrors, RuleGroup, RuleHost, RuleSet, RulesReport, SavedGroup,
     Surroundings,
 };
 use crate::storage::view::ReadView;
@@ -78,6 +79,7 @@ pub(super) struct EvaluatingParts {
     pub(super) engine: Arc<Engine>,
     pub(super) ingest: Arc<Ingest>,
     pub(super) notifier: Arc<Notifier>,
+    pub(super) lag: Arc<DetectionLag>,
     pub(super) registry: Arc<Registry>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) data_dir: PathBuf,
@@ -98,6 +100,7 @@ pub(super) struct EvaluatedRules {
     surroundings: Surroundings,
     host: Host,
     notifier: Arc<Notifier>,
+    lag: Arc<DetectionLag>,
     disk: Arc<dyn Disk>,
     clock: Clock,
     journal: Journal,
@@ -171,6 +174,7 @@ impl EvaluatedRules {
             surroundings,
             host,
             notifier: parts.notifier,
+            lag: parts.lag,
             disk: parts.disk,
             clock: parts.clock,
             journal,
@@ -272,6 +276,7 @@ impl EvaluatedRules {
         }
         // What could not be told is not noted either: the next start finds it again.
         if self.tell(&evaluated.alerts) {
+            self.lag.note_evaluation(evaluated.alerts.len(), at_ms);
             run.publish(state);
             self.journal.note(key_of(&run.group), state.saved());
         }
@@ -318,6 +323,15 @@ impl EvaluatedRules {
             tracing::warn!(labels = %alert.labels, "a firing alert has no rule that knows of it: resolved");
             self.tell(&[resolved(alert, now_ms)]);
         });
+    }
+
+    /// Names of the metrics that rules in force record.
+    pub(super) fn recorded(&self) -> HashSet<String> {
+        let set = self.schedule.lock().set.clone();
+        let rules = set.groups.iter().flat_map(|group| &group.rules);
+        let recorded =
+            rules.filter_map(|rule| if let Rule::Recording(rule) = rule { Some(rule.record.clone()) } else { None });
+        recorded.collect()
     }
 
     /// The rules in force, as of the last evaluations.
