@@ -37,6 +37,7 @@ mod alert;
 mod backoff;
 mod deliver;
 mod event;
+mod folding;
 mod lanes;
 mod ledger;
 mod message;
@@ -53,6 +54,9 @@ pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, Receiver};
 pub use event::{AttemptResult, Event};
+pub use folding::{
+    CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
+};
 pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
 pub use message::{Message, MessageAlert};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
