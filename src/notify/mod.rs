@@ -40,11 +40,13 @@ mod event;
 mod folding;
 mod lanes;
 mod ledger;
+mod matchers;
 mod message;
 mod outbox;
 mod outbox_file;
 mod payload;
 mod receivers;
+pub mod routing;
 mod secret;
 mod webhook;
 
@@ -58,6 +60,7 @@ pub use folding::{
     CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
 };
 pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
+pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
