@@ -99,7 +99,7 @@ pub use band::Band;
 pub use calendar::{Calendar, CalendarFull, Zone};
 pub use explanation::{Detector, Explanation};
 pub use judge::Judge;
-pub use learn::{LearnError, Learned, learn};
+pub use learn::{LearnError, Learned, TRANSITIONS_COUNT_MAX, learn};
 pub use limit::LimitOptions;
 pub use options::{Directions, ModelOptions, SignalClass};
 pub use saturation::{Ceiling, Forecast, FullOptions};
