@@ -170,6 +170,14 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.ours.warnings.len() == case.theirs.warnings.len() || case.asks("quantile"),
     },
     Rule {
+        reason: "of what is wrong with several pairs of an operator at one step Prometheus tells the last alone",
+        may_be: |case| case.what.contains("ours alone") && case.what.contains("for binary operator"),
+        is: |case| {
+            let remarks = case.theirs.warnings.iter().chain(&case.theirs.infos);
+            remarks.filter(|text| text.contains("for binary operator")).count() > 0
+        },
+    },
+    Rule {
         reason: "Prometheus puts matchers into another order while it reads, and absent() of a label twice goes by that",
         may_be: |case| case.asks("absent") && case.differs_in(&["labels"]),
         is: |case| names_a_label_twice(case.query),
