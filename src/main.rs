@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SnapshotArgs, TestRulesArgs,
-    VerifyArgs,
+    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs, RestoreArgs, SnapshotArgs,
+    TestRulesArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -47,6 +47,8 @@ enum Command {
     Import(ImportArgs),
     /// Let detection learn from what is stored in a data folder at rest
     Learn(LearnArgs),
+    /// See what rules would have fired in the past; exit code 0: all replayed, 1: nothing, 2: some were not
+    Replay(ReplayArgs),
     /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
     Explain(ExplainArgs),
     /// Look at files without a server
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Command::Verify(flags) => Ok(operate::verify(flags)),
         Command::Import(flags) => run(operate::import(flags)),
         Command::Learn(flags) => operate::learn(flags),
+        Command::Replay(flags) => run(operate::replay(flags)),
         Command::Explain(flags) => run(operate::explain(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),

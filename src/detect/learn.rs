@@ -75,7 +75,8 @@ pub fn learn(
     judge.live_by(days.0, days.1);
     let worker = workers.remove(0);
     let fired_counts = vec![0; watches.len()];
-    let mut lesson = Lesson { worker, judge, refs: HashMap::new(), samples_count: 0, fired_counts, transitions: Vec::new() };
+    let mut lesson =
+        Lesson { worker, judge, refs: HashMap::new(), samples_count: 0, fired_counts, transitions: Vec::new() };
     let (mut from_ms, mut stretch_ms) = (range.from_ms, STRETCH_MS_MAX);
     while from_ms <= range.to_ms {
         let to_ms = from_ms.saturating_add(stretch_ms - 1).min(range.to_ms);

@@ -23,6 +23,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether what it comes to at a step of a range query is what it would have come to there before anything newer was
+    /// stored.
+    pub fn reaches_back_only(&self) -> bool {
+        super::cache::reaches_back_only(self)
+    }
+
     /// Tells the matchers of every selector, in the order in which they stand.
     pub fn each_selector(&self, tell: &mut dyn FnMut(&[Matcher])) {
         let of_range = |range: &Range, tell: &mut dyn FnMut(&[Matcher])| match &range.input {

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::watch::CHECKPOINT;
-use super::{ServerError, check_restored, formats, lock, shard_count, storage_options};
+use super::{ServerError, check_restored, formats, lock, plain_engine, shard_count, storage_options};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::{Disk, DiskError, FolderLock, ReadOnlyDisk, RealDisk};
+use crate::query::Engine;
 use crate::storage::view::ReadView;
 use crate::storage::{RecoveryProgress, Storage};
 
@@ -41,11 +42,7 @@ impl DatabaseAtRest {
         DatabaseAtRest::open_on(Arc::new(RealDisk), config, Some(lock))
     }
 
-    fn open_on(
-        disk: Arc<dyn Disk>,
-        config: &Config,
-        lock: Option<FolderLock>,
-    ) -> Result<DatabaseAtRest, ServerError> {
+    fn open_on(disk: Arc<dyn Disk>, config: &Config, lock: Option<FolderLock>) -> Result<DatabaseAtRest, ServerError> {
         let clock = Clock::system();
         if let Some(newer) = formats::find_newer(&*disk, &config.data_dir)? {
             return Err(newer.into());
@@ -55,6 +52,11 @@ impl DatabaseAtRest {
         let options = storage_options(config, shard_count(config.shards), &clock, progress)?;
         let (storage, _, _) = Storage::open(options, disk.clone(), clock, Arc::new(|_| false))?;
         Ok(DatabaseAtRest { storage, disk, _lock: lock })
+    }
+
+    /// What evaluates queries as the server of these settings would.
+    pub fn engine(config: &Config) -> Engine {
+        plain_engine(config, &Clock::system())
     }
 
     /// Everything that is stored.

@@ -124,10 +124,8 @@ impl Overlay {
 
     pub(super) fn span(&self) -> Option<TimeRange> {
         let spans = self.series.read().values().filter_map(|laid| laid.read().span()).collect::<Vec<_>>();
-        let joined = |a: TimeRange, b: TimeRange| TimeRange {
-            from_ms: a.from_ms.min(b.from_ms),
-            to_ms: a.to_ms.max(b.to_ms),
-        };
+        let joined =
+            |a: TimeRange, b: TimeRange| TimeRange { from_ms: a.from_ms.min(b.from_ms), to_ms: a.to_ms.max(b.to_ms) };
         spans.into_iter().reduce(joined)
     }
 

@@ -257,9 +257,9 @@ fn select_overlaid(
             found.push(SeriesView::new(labels, &Arc::default(), rest));
         }
     }
-    let new = laid.into_iter().map(|(labels, over)| {
-        SeriesView::new(labels, &Arc::default(), Rest::Overlaid { below: None, over })
-    });
+    let new = laid
+        .into_iter()
+        .map(|(labels, over)| SeriesView::new(labels, &Arc::default(), Rest::Overlaid { below: None, over }));
     found.extend(new);
     Ok(found)
 }

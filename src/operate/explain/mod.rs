@@ -17,7 +17,6 @@
 
 mod answer;
 mod picture;
-mod words;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -27,8 +26,8 @@ use anyhow::{Context, bail};
 
 use super::Place;
 use super::asking::{self, url_of};
+use super::words::{duration, number, percent, time_with_seconds};
 use answer::{Anomaly, Answer};
-use words::{duration, number, percent, time_with_seconds};
 
 const PATH: &str = "/api/v1/anomalies";
 /// Parts that are listed.
