@@ -16,6 +16,7 @@
 //! | metadata | [`frame`], [`metadata`] |
 //! | pushed groups | [`frame`], [`push_groups`] |
 //! | alerts of rules | [`frame`], [`mod@rules`] |
+//! | journal of incidents | [`frame`], [`incidents`] |
 //!
 //! Always true:
 //! 1. Integers are little-endian and of a stated width; a float is its 64 bits and comes back as exactly these.
@@ -36,6 +37,7 @@ mod entropy;
 pub mod frame;
 pub mod group;
 pub mod histogram;
+pub mod incidents;
 pub mod index;
 pub mod index_v1;
 pub mod log;
