@@ -57,7 +57,9 @@ pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, Receiver};
 pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event};
-pub use folding::{Folding, FoldingOptions};
+pub use folding::{
+    CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
+};
 pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
 pub use message::{Message, MessageAlert};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
