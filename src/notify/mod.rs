@@ -40,12 +40,14 @@ mod event;
 mod folding;
 mod lanes;
 mod ledger;
+mod matchers;
 mod message;
 mod outbox;
 mod outbox_body;
 mod outbox_file;
 mod owed;
 mod payload;
+pub mod routing;
 mod secret;
 mod told;
 mod way;
@@ -61,6 +63,7 @@ pub use folding::{
     CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
 };
 pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
+pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
