@@ -32,7 +32,7 @@ use words::{duration, number, percent, time_with_seconds};
 
 const PATH: &str = "/api/v1/anomalies";
 /// Parts that are listed.
-const PARTS_COUNT_MAX: usize = 8;
+const PARTS_COUNT_MAX: usize = 10;
 /// The label with the alert's name.
 const ALERT_NAME: &str = "alertname";
 
