@@ -24,8 +24,10 @@ mod maintenance;
 mod metadata;
 mod metrics;
 mod options;
+mod parts;
 mod push;
 mod statsd;
+mod telling;
 mod watch;
 
 use std::net::SocketAddr;
