@@ -7,7 +7,8 @@
 //! all                                              2 of 200     31 of 150     north: 1.5 of 150, so 0.207 would be 0.01
 //! ```
 //!
-//! Always true: of an expression that adds up, the shares of all parts of a cut are one together.
+//! Always true: of an expression that adds up, and of a quantile, the shares of all parts of a cut are one together, as far as
+//! they keep their volumes.
 
 use super::split::Cut;
 use super::{Member, Part};
@@ -34,6 +35,19 @@ pub(super) struct Whole<'a> {
     expected: f64,
     /// What a part's volume is measured by; empty where an expression adds up.
     volume: Weights,
+    /// Of a quantile, what is counted in its place.
+    tail: Option<Tail>,
+}
+
+/// A quantile moves when more or fewer observations lie above what it was, and those can be added up: once all nodes are
+/// slow, the quantile of all would be as high without any single one of them.
+#[derive(Clone, Copy, Debug)]
+struct Tail {
+    operand: usize,
+    /// What the quantile was.
+    above: f64,
+    /// How many more observations lie above than did, at the volume of now.
+    deviation: f64,
 }
 
 /// What the series of one lane come to.
@@ -58,7 +72,8 @@ impl<'a> Whole<'a> {
         let outlook = if adds_up && is_near { ratio } else { 1.0 };
         let expected = value(signal, members.iter().map(|member| (member, member.before.map(|one| one * outlook))))?;
         let volume = if adds_up { Weights::new() } else { volume(signal) };
-        let whole = Whole { signal, members, outlook, now, expected, volume };
+        let mut whole = Whole { signal, members, outlook, now, expected, volume, tail: None };
+        whole.tail = whole.tail()?;
         (whole.deviation().abs() > DEVIATION_MIN * expected.abs()).then_some(whole)
     }
 
@@ -74,17 +89,51 @@ impl<'a> Whole<'a> {
 
     fn part(&self, cut: &Cut, part: usize) -> Option<Part> {
         let own = || self.members.iter().zip(&cut.part_of).filter(|(_, of)| **of == part).map(|(member, _)| member);
-        let factor = if self.volume.is_empty() { self.outlook } else { self.growth(own) };
-        let as_it_was = |member: &Member| member.before.map(|amount| amount * factor);
-        let amount =
-            |(member, of): (&'a Member, &usize)| (member, if *of == part { as_it_was(member) } else { member.now });
-        let otherwise = value(self.signal, self.members.iter().zip(&cut.part_of).map(amount))?;
+        let share = match self.tail {
+            Some(tail) => self.grown_tail(tail, own) / tail.deviation,
+            None => self.share(cut, part, self.factor(own))?,
+        };
+        let factor = self.factor(own);
         Some(Part {
             labels: cut.names[part].clone(),
             value: value(self.signal, own().map(|member| (member, member.now))),
-            expected: value(self.signal, own().map(|member| (member, as_it_was(member)))),
-            share: (self.now - otherwise) / self.deviation(),
+            expected: value(self.signal, own().map(|member| (member, member.before.map(|amount| amount * factor)))),
+            share,
         })
+    }
+
+    /// How much of the deviation would be gone if the part were as it was, its amounts multiplied with a factor.
+    fn share(&self, cut: &Cut, part: usize, factor: f64) -> Option<f64> {
+        let amount = |(member, of): (&'a Member, &usize)| {
+            let as_it_was = member.before.map(|amount| amount * factor);
+            (member, if *of == part { as_it_was } else { member.now })
+        };
+        let otherwise = value(self.signal, self.members.iter().zip(&cut.part_of).map(amount))?;
+        Some((self.now - otherwise) / self.deviation())
+    }
+
+    /// What some amounts before are multiplied with: to what was expected of the whole, or to their volume now.
+    fn factor<'m, M: Iterator<Item = &'m Member>>(&self, own: impl Fn() -> M) -> f64 {
+        if self.volume.is_empty() { self.outlook } else { self.growth(own) }
+    }
+
+    /// The tail of a quantile; none at all where it moved the other way than the quantile did.
+    fn tail(&self) -> Option<Option<Tail>> {
+        let Some((share, operand)) = quantile(&self.signal.formula) else { return Some(None) };
+        let before = lanes(self.signal, self.members.iter().map(|member| (member, member.before)));
+        let mut buckets =
+            before.iter().filter(|lane| lane.operand == operand).map(|lane| (lane.bound, lane.sum)).collect();
+        let above = bucket_quantile(share, &mut buckets);
+        let tail = Tail { operand, above, deviation: 1.0 };
+        let deviation = self.grown_tail(tail, || self.members.iter());
+        (deviation * self.deviation() > 0.0).then_some(Some(Tail { deviation, ..tail }))
+    }
+
+    /// How many more observations of some series lie in the tail than did, at their volume of now.
+    fn grown_tail<'m, M: Iterator<Item = &'m Member>>(&self, tail: Tail, own: impl Fn() -> M) -> f64 {
+        let now = tail.count(&lanes(self.signal, own().map(|member| (member, member.now))));
+        let before = tail.count(&lanes(self.signal, own().map(|member| (member, member.before))));
+        now - before * self.growth(own)
     }
 
     /// How many times its former volume a part has now; 0 where it had none.
@@ -154,6 +203,32 @@ fn operand_value(signal: &Signal, index: usize, lanes: &[Lane]) -> Option<f64> {
         Fold::Avg => lane.map(|lane| lane.sum / lane.count),
         Fold::Min => lane.map(|lane| lane.min),
         Fold::Max => lane.map(|lane| lane.max),
+    }
+}
+
+impl Tail {
+    /// The observations above, those of a bucket spread evenly.
+    fn count(&self, lanes: &[Lane]) -> f64 {
+        let (mut start, mut below) = (0.0, 0.0);
+        for lane in lanes.iter().filter(|lane| lane.operand == self.operand) {
+            if self.above < lane.bound {
+                let is_open = lane.bound.is_infinite() || self.above <= start;
+                let part = if is_open { 0.0 } else { (self.above - start) / (lane.bound - start) };
+                let total = lanes.iter().rev().find(|lane| lane.operand == self.operand).map_or(0.0, |lane| lane.sum);
+                return total - (below + part * (lane.sum - below));
+            }
+            (start, below) = (lane.bound, lane.sum);
+        }
+        0.0
+    }
+}
+
+/// The quantile in an expression, if there is one, and its operand.
+fn quantile(formula: &Formula) -> Option<(f64, usize)> {
+    match formula {
+        Formula::Quantile(share, operand) => Some((*share, *operand)),
+        Formula::Operand(_) | Formula::Number(_) => None,
+        Formula::Compute(_, left, right) => quantile(left).or_else(|| quantile(right)),
     }
 }
 

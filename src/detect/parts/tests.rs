@@ -135,6 +135,30 @@ fn quantile_is_moved_by_the_part_whose_buckets_moved_and_the_bound_is_no_part() 
 }
 
 #[test]
+fn nodes_that_are_all_slow_share_the_rise_of_a_quantile() {
+    // Before, 9 of 10 observations of each node lie up to 1 s and all up to 3 s: the 95th percentile is 2 s, and of each node
+    // half an observation lies above. Now a has 4 above 3 s, b has 2 of 20, which is 1 in its old half; c is as it was.
+    // a: 4 + 6/2 of the rest between 1 and 3 s. b, twice the volume: 2 + 2/2 = 3, and 1 before.
+    let series: [Given<'_>; 9] = [
+        (0, &[("node", "a"), ("le", "1")], Some(9.0), Some(0.0)),
+        (0, &[("node", "a"), ("le", "3")], Some(10.0), Some(6.0)),
+        (0, &[("node", "a"), ("le", "+Inf")], Some(10.0), Some(10.0)),
+        (0, &[("node", "b"), ("le", "1")], Some(9.0), Some(16.0)),
+        (0, &[("node", "b"), ("le", "3")], Some(10.0), Some(18.0)),
+        (0, &[("node", "b"), ("le", "+Inf")], Some(10.0), Some(20.0)),
+        (0, &[("node", "c"), ("le", "1")], Some(9.0), Some(9.0)),
+        (0, &[("node", "c"), ("le", "3")], Some(10.0), Some(10.0)),
+        (0, &[("node", "c"), ("le", "+Inf")], Some(10.0), Some(10.0)),
+    ];
+    // Of all: 7 + 3 + 0.5 = 10.5 lie above now, 1.5 of 30 did, 2 of 40; of the 8.5 more, 6.5 are a's and 2 are b's.
+    let quantile = "histogram_quantile(0.95, sum by (le) (rate(checkout_seconds_bucket[1m])))";
+    assert_eq!(
+        told(quantile, &[], None, &series),
+        [r#"76.5 % {node="a"} 3.000 of 2.000"#, r#"23.5 % {node="b"} 3.000 of 2.000"#]
+    );
+}
+
+#[test]
 fn series_of_other_groups_and_a_group_of_one_series_have_no_parts() {
     let series: [Given<'_>; 3] = [
         (0, &[("region", "eu"), ("node", "1")], Some(10.0), Some(2.0)),
