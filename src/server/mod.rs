@@ -25,9 +25,11 @@ mod maintenance;
 mod metadata;
 mod metrics;
 mod options;
+mod parts;
 mod push;
 mod senders;
 mod statsd;
+mod telling;
 mod watch;
 
 use std::net::SocketAddr;

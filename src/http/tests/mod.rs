@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::WebhookConfig;
-use crate::detect::{Detector, Direction, Explanation, Point};
+use crate::detect::{Detector, Direction, Explanation, Part, Point};
 use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange, compile_pattern};
@@ -162,6 +162,11 @@ fn anomalies() -> Vec<AnomalyReport> {
         detectable_drop: None,
         forecast: None,
         line: Vec::new(),
+        parts: Vec::new(),
+    };
+    let part = |region: &str, value, expected, share| {
+        let labels = Labels::from_pairs([("region", region)]).expect("labels");
+        Part { labels, value, expected, share }
     };
     let ended = Explanation {
         direction: Direction::Drop,
@@ -175,6 +180,7 @@ fn anomalies() -> Vec<AnomalyReport> {
         learned: Some(0.5),
         detectable_drop: Some(0.35),
         line: vec![Point { at_s: 15, value: 5.0, expected: 20.0 }, Point { at_s: 30, value: 4.5, expected: f32::NAN }],
+        parts: vec![part("eu", Some(1.5), Some(15.0), 0.9), part("us", None, None, 0.1)],
         ..explanation.clone()
     };
     let [alert] = firing().try_into().expect("one alert");

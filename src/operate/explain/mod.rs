@@ -31,7 +31,7 @@ use answer::{Anomaly, Answer};
 
 const PATH: &str = "/api/v1/anomalies";
 /// Parts that are listed.
-const PARTS_COUNT_MAX: usize = 8;
+const PARTS_COUNT_MAX: usize = 10;
 /// The label with the alert's name.
 const ALERT_NAME: &str = "alertname";
 
