@@ -179,3 +179,45 @@ impl Overlaid {
         histograms.extend(laid.histograms.iter().filter(|(at_ms, _)| range.contains(*at_ms)).cloned());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::{GivenSeries, ReadView};
+    use super::*;
+    use crate::model::Sample;
+
+    fn labels(name: &str) -> Arc<Labels> {
+        Arc::new(Labels::from_pairs([("__name__", name)]).expect("labels"))
+    }
+
+    fn seen(view: &ReadView, name: &str, range: TimeRange) -> Vec<(i64, f64)> {
+        let found = view.select(&[Matcher::equal("__name__", name)], range, 10).expect("found");
+        let mut columns = Columns::default();
+        found.iter().for_each(|series| series.read_both(range, &mut columns, &mut Vec::new()));
+        columns.iter().collect()
+    }
+
+    #[test]
+    fn what_is_laid_over_hides_what_was_stored_from_its_beginning_on() {
+        let stored = |name: &str| GivenSeries {
+            labels: labels(name),
+            samples: (1..=4).map(|index| Sample { timestamp_ms: index * 10, value: index as f64 }).collect(),
+            ..GivenSeries::default()
+        };
+        let below = ReadView::of_series(vec![stored("made"), stored("other"), stored("made_never")]);
+        let overlay = Overlay::new(25, |labels| labels.get("__name__").is_some_and(|name| name.starts_with("made")));
+        let view = below.overlaid(&overlay);
+        overlay.push(&labels("made"), 30, 7.0).expect("laid over");
+        overlay.push(&labels("made_new"), 35, 8.0).expect("laid over");
+        let all = TimeRange { from_ms: 0, to_ms: 100 };
+        assert_eq!(seen(&view, "made", all), [(10, 1.0), (20, 2.0), (30, 7.0)]);
+        assert_eq!(seen(&view, "made", TimeRange { from_ms: 15, to_ms: 29 }), [(20, 2.0)]);
+        assert_eq!(seen(&view, "other", all).len(), 4);
+        assert_eq!(seen(&view, "made_never", all), [(10, 1.0), (20, 2.0)]);
+        assert_eq!(seen(&view, "made_new", all), [(35, 8.0)]);
+        assert_eq!(seen(&view, "made_never", TimeRange { from_ms: 25, to_ms: 100 }), []);
+        assert_eq!(overlay.push(&labels("made"), 30, 9.0), Err(OverlayError::NotNewer));
+        assert_eq!(overlay.samples_count(), 2);
+        assert_eq!(view.span(), Some(TimeRange { from_ms: 10, to_ms: 40 }));
+    }
+}

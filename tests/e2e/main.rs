@@ -34,6 +34,7 @@ mod reading;
 mod refusals;
 mod relay;
 mod remote_write;
+mod replay;
 mod rule_files;
 mod rules;
 mod scrapes;
