@@ -44,8 +44,10 @@ mod message;
 mod outbox;
 mod outbox_file;
 mod payload;
+mod receivers;
 pub mod routing;
 mod secret;
+pub mod silence;
 mod webhook;
 
 use crate::disk::DiskError;
@@ -59,6 +61,7 @@ pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
+pub use receivers::{IntegrationConfig, ReceiverConfig};
 pub use secret::{Secret, SecretError};
 
 /// Why an alert could not be noted, or the notifier not be opened.
