@@ -18,8 +18,8 @@ const FLOORS: [(u8, &[&str]); 8] = [
     (6, &["http"]),
     (5, &["rules"]),
     (4, &["detect", "import"]),
-    (3, &["ingest", "query"]),
-    (2, &["storage", "notify"]),
+    (3, &["ingest", "query", "notify"]),
+    (2, &["storage", "template"]),
     (1, &["model", "config", "disk", "clock", "telemetry"]),
 ];
 /// Doors within a room that other rooms use: the tap and the view are interfaces of their own.
