@@ -47,6 +47,7 @@ mod outbox_body;
 mod outbox_file;
 mod owed;
 mod payload;
+mod pushed;
 mod receivers;
 pub mod routing;
 mod secret;
@@ -69,6 +70,7 @@ pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
+pub use pushed::{PUSHED_ALERTS_MAX, PushedAlert, PushedAlerts};
 pub use receivers::{IntegrationConfig, ReceiverConfig};
 pub use secret::{Secret, SecretError};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
 use crate::config::Config;
 
@@ -30,6 +30,21 @@ pub(super) async fn get(url: &str, path: &str) -> anyhow::Result<(StatusCode, Ve
 /// As [`get`], for an order that may take `within`.
 pub(super) async fn post(url: &str, path: &str, within: Duration) -> anyhow::Result<(StatusCode, Vec<u8>)> {
     answer(url, client(url, within)?.post(address(url, path)).header(CONTENT_TYPE, "application/json")).await
+}
+
+/// Status and body of the answer to a request with a JSON body, if it has one.
+pub(super) async fn send(
+    url: &str,
+    method: Method,
+    path: &str,
+    body: Option<&serde_json::Value>,
+) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    let request = client(url, READING_TIMEOUT)?.request(method, address(url, path));
+    let request = match body {
+        Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
+        None => request,
+    };
+    answer(url, request).await
 }
 
 fn client(url: &str, within: Duration) -> anyhow::Result<Client> {
