@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs, RestoreArgs, SnapshotArgs,
-    TestRulesArgs, VerifyArgs,
+    self, CheckRoutingArgs, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs, RestoreArgs,
+    SilenceArgs, SnapshotArgs, TestRulesArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -51,6 +51,9 @@ enum Command {
     Replay(ReplayArgs),
     /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
     Explain(ExplainArgs),
+    /// Hold alerts back for a while, by a running server
+    #[command(subcommand)]
+    Silence(SilenceArgs),
     /// Look at files without a server
     #[command(subcommand)]
     Check(Check),
@@ -67,6 +70,8 @@ enum Command {
 enum Check {
     /// Look for faults in rule files; exit code 0: none, 1: some, 3: the same rule twice, with --lint-fatal
     Rules(CheckRulesArgs),
+    /// Look for faults in an Alertmanager configuration, or see who is told of an alert; exit code 0: no faults, 1: some
+    Routing(CheckRoutingArgs),
 }
 
 #[derive(Subcommand)]
@@ -90,6 +95,8 @@ fn main() -> ExitCode {
         Command::Replay(flags) => run(operate::replay(flags)),
         Command::Explain(flags) => run(operate::explain(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
+        Command::Check(Check::Routing(flags)) => operate::check_routing(&flags),
+        Command::Silence(flags) => run(operate::silence(flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
         Command::Pack(flags) => operate::pack(&flags),
         Command::Config => {

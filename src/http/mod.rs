@@ -29,6 +29,7 @@
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2.
 
 mod admin;
+mod alertmanager;
 mod anomalies;
 mod asker;
 mod body;
@@ -76,7 +77,9 @@ use regex::Regex;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::{Ingest, Pushgateway};
-use crate::notify::Alert;
+use crate::notify::routing::Routing;
+use crate::notify::silence::Silences;
+use crate::notify::{Alert, NotifyError, PushedAlert};
 use crate::query::Engine;
 use crate::rules::{AnomalyReport, Reloaded, RuleErrors, RulesReport};
 use crate::storage::MetDamage;
@@ -121,6 +124,12 @@ pub struct Services {
     pub reload: Arc<dyn Fn() -> Result<Reloaded, RuleErrors> + Send + Sync>,
     /// Gives the anomalies that last, and those that ended a while ago, with their figures. Must return at once.
     pub anomalies: Arc<dyn Fn() -> Vec<AnomalyReport> + Send + Sync>,
+    /// What holds alerts back for a while.
+    pub silences: Arc<Silences>,
+    /// Gives the routing in force; none where every receiver is told of everything. Must return at once.
+    pub routing: Arc<dyn Fn() -> Option<Arc<Routing>> + Send + Sync>,
+    /// Notes alerts that somebody pushes. May take its time.
+    pub push_alerts: Arc<dyn Fn(Vec<PushedAlert>) -> Result<(), NotifyError> + Send + Sync>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
     /// Gives those who send samples. Must return at once.

@@ -1,5 +1,6 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
-//! `dozor learn`, `dozor replay`, `dozor explain`, `dozor check rules`, `dozor test rules`, `dozor pack`.
+//! `dozor learn`, `dozor replay`, `dozor explain`, `dozor check rules`, `dozor check routing`, `dozor silence`,
+//! `dozor test rules`, `dozor pack`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -19,7 +20,9 @@ mod learn;
 mod pack;
 mod replay;
 mod restore;
+mod routing;
 mod rules;
+mod silence;
 mod snapshot;
 mod times;
 mod verify;
@@ -39,7 +42,9 @@ pub use learn::{LearnArgs, learn};
 pub use pack::{PackArgs, pack};
 pub use replay::{ReplayArgs, replay};
 pub use restore::{RestoreArgs, restore};
+pub use routing::{CheckRoutingArgs, check_routing};
 pub use rules::{CheckArgs as CheckRulesArgs, TestArgs as TestRulesArgs, check as check_rules, test as test_rules};
+pub use silence::{SilenceArgs, silence};
 pub use snapshot::{SnapshotArgs, snapshot};
 pub use verify::{VerifyArgs, verify};
 

@@ -28,6 +28,7 @@ mod options;
 mod parts;
 mod push;
 mod senders;
+mod silences;
 mod statsd;
 mod telling;
 mod watch;
@@ -50,6 +51,8 @@ use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::compile_pattern;
+use crate::notify::routing::Routing;
+use crate::notify::silence::{SilenceError, Silences};
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
@@ -68,18 +71,24 @@ use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::storage_options;
 use senders::{Senders, SendersRunning};
+use silences::Pushed;
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 5] = [
+pub const BESIDE_THE_DATABASE: [Beside; 6] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
+    Beside::Replaced(silences::FILE),
     Beside::Growing(OUTBOX),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
     Beside::Growing(push::FOLDER),
 ];
+/// Gives the routing in force.
+type AskRouting = Arc<dyn Fn() -> Option<Arc<Routing>> + Send + Sync>;
+/// What is told of alerts, and what others may change about them.
+type Alerts = (Arc<Silences>, AskRouting, Arc<Pushed>);
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -126,6 +135,9 @@ pub enum ServerError {
     /// The outbox or a receiver cannot be used.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// The silences cannot be read.
+    #[error(transparent)]
+    Silences(#[from] SilenceError),
     /// The database cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -160,6 +172,8 @@ pub struct Server {
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
+    stop_alerts: signal::Sender<bool>,
+    alerts: tokio::task::JoinHandle<()>,
     metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
@@ -223,6 +237,7 @@ impl Server {
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
         let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
+        let silences = silences::open(&config, &disk, &clock)?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
@@ -257,6 +272,16 @@ impl Server {
 
         let ready = Arc::new(AtomicBool::new(true));
         let viewed = storage.clone();
+        let routing: AskRouting = Arc::new(|| None);
+        let parts = (notifier.clone(), silences.clone());
+        let pushed = Pushed::new(parts, routing.clone(), &rules, clock.clone(), external_url.clone());
+        let pushed = Arc::new(pushed);
+        let (stop_alerts, alerts_stopped) = signal::channel(false);
+        let kept = pushed.clone();
+        let alerts = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            kept.keep(alerts_stopped).await;
+        });
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
             set: rules,
@@ -291,6 +316,7 @@ impl Server {
             &ready,
             &clock,
             web_origins,
+            (silences, routing, pushed),
         )?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
@@ -330,6 +356,8 @@ impl Server {
             stop_metadata,
             stop_pushes,
             pushes,
+            stop_alerts,
+            alerts,
             metadata,
             _lock: lock,
         })
@@ -366,6 +394,8 @@ impl Server {
         }
         let _ = self.stop_pushes.send(true);
         let _ = self.pushes.await;
+        let _ = self.stop_alerts.send(true);
+        let _ = self.alerts.await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
@@ -530,6 +560,7 @@ fn services(
     ready: &Arc<AtomicBool>,
     clock: &Clock,
     web_origins: Regex,
+    (silences, routing, pushed): Alerts,
 ) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
     let (asked, reloaded) = (rules.clone(), rules.clone());
@@ -549,6 +580,9 @@ fn services(
         rules: Arc::new(move || asked.report()),
         reload: Arc::new(move || reloaded.reload()),
         anomalies: Arc::new(move || detection.anomalies()),
+        silences,
+        routing,
+        push_alerts: Arc::new(move |alerts| pushed.push(alerts)),
         firing: Arc::new(move || notifier.active()),
         senders: Arc::new(move || senders.figures()),
         damage: Arc::new(move || examined.damage()),

@@ -32,11 +32,13 @@ pub enum FileType {
     Rules,
     /// A file of the journal of incidents.
     Incidents,
+    /// Silences of alerts.
+    Silences,
 }
 
 impl FileType {
     /// All of them.
-    pub const ALL: [FileType; 8] = [
+    pub const ALL: [FileType; 9] = [
         FileType::Block,
         FileType::Log,
         FileType::Outbox,
@@ -45,13 +47,19 @@ impl FileType {
         FileType::PushGroup,
         FileType::Rules,
         FileType::Incidents,
+        FileType::Silences,
     ];
 
     /// The newest version of such a file, which is the one that is written. Readers take all versions from 1 up to it.
     pub const fn version(self) -> u16 {
         match self {
             FileType::Block | FileType::Log | FileType::Outbox => 2,
-            FileType::Detector | FileType::Metadata | FileType::PushGroup | FileType::Rules | FileType::Incidents => 1,
+            FileType::Detector
+            | FileType::Metadata
+            | FileType::PushGroup
+            | FileType::Rules
+            | FileType::Incidents
+            | FileType::Silences => 1,
         }
     }
 
@@ -66,6 +74,7 @@ impl FileType {
             FileType::PushGroup => FileKind::PushGroup.magic(),
             FileType::Rules => FileKind::Rules.magic(),
             FileType::Incidents => FileKind::Incidents.magic(),
+            FileType::Silences => FileKind::Silences.magic(),
         }
     }
 
@@ -88,6 +97,7 @@ impl From<FileKind> for FileType {
             FileKind::PushGroup => FileType::PushGroup,
             FileKind::Rules => FileType::Rules,
             FileKind::Incidents => FileType::Incidents,
+            FileKind::Silences => FileType::Silences,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The server over loopback, driven by sockets that say exactly what the test says.
 
 mod admin;
+mod alertmanager;
 mod bulk;
 mod compress;
 mod connections;
@@ -198,6 +199,25 @@ fn config() -> Config {
     Config { webhooks: vec![webhook], features, ..Config::default() }
 }
 
+/// No silences, on a disk of their own.
+fn silences() -> Arc<Silences> {
+    let disk = Arc::new(SimulatedDisk::new());
+    let path = PathBuf::from("/data/alerts.silences");
+    Silences::open(disk, &path, Clock::manual(NOW_MS), Vec::new()).expect("no file is no silences")
+}
+
+/// Alerts of a region are a group.
+fn routing() -> Routing {
+    let text = "route: {receiver: duty, group_by: [region], routes: [{matchers: [severity=critical], receiver: pager}]}\n\
+                receivers: [{name: duty}, {name: pager}]";
+    crate::notify::routing::load("alertmanager.yml", text).expect("a right file")
+}
+
+/// Takes one alert at a time.
+fn push_alerts(pushed: Vec<PushedAlert>) -> Result<(), NotifyError> {
+    if pushed.len() > 1 { Err(NotifyError::Full { what: "pushed alerts", limit: 1 }) } else { Ok(()) }
+}
+
 /// A journal in memory.
 fn journal() -> QueryJournal {
     let opened = QueryJournal::open(&SimulatedDisk::new(), &PathBuf::from("/data/queries.active"), 4);
@@ -245,6 +265,9 @@ fn services(
             Err(RuleErrors(vec![fault(3), fault(7)]))
         }),
         anomalies: Arc::new(anomalies),
+        silences: silences(),
+        routing: Arc::new(|| Some(Arc::new(routing()))),
+        push_alerts: Arc::new(push_alerts),
         firing: Arc::new(firing),
         senders: Arc::new(senders),
         damage: Arc::new(damage),

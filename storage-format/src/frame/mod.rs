@@ -40,11 +40,13 @@ pub enum FileKind {
     Rules,
     /// A file of the journal of incidents.
     Incidents,
+    /// Silences of alerts: one JSON text a record.
+    Silences,
 }
 
 impl FileKind {
     /// All of them.
-    pub const ALL: [FileKind; 7] = [
+    pub const ALL: [FileKind; 8] = [
         FileKind::Log,
         FileKind::Outbox,
         FileKind::Detector,
@@ -52,6 +54,7 @@ impl FileKind {
         FileKind::PushGroup,
         FileKind::Rules,
         FileKind::Incidents,
+        FileKind::Silences,
     ];
 
     /// The first eight bytes of such a file.
@@ -64,6 +67,7 @@ impl FileKind {
             FileKind::PushGroup => b"DOZORPSH",
             FileKind::Rules => b"DOZORRUL",
             FileKind::Incidents => b"DOZORINC",
+            FileKind::Silences => b"DOZORSIL",
         }
     }
 
