@@ -58,6 +58,7 @@ mod plan;
 mod receivers;
 pub mod routing;
 mod secret;
+pub mod silence;
 mod told;
 mod way;
 mod webhook;

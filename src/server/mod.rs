@@ -26,6 +26,7 @@ mod metadata;
 mod metrics;
 mod options;
 mod push;
+mod silences;
 mod statsd;
 mod watch;
 
@@ -47,6 +48,7 @@ use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::compile_pattern;
+use crate::notify::silence::SilenceError;
 use crate::notify::{Notifier, NotifierOptions, NotifyError, Plan};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
@@ -69,9 +71,10 @@ use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 5] = [
+pub const BESIDE_THE_DATABASE: [Beside; 6] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
+    Beside::Replaced(silences::FILE),
     Beside::Growing(OUTBOX),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
@@ -123,6 +126,9 @@ pub enum ServerError {
     /// The outbox or a receiver cannot be used.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// The silences cannot be read.
+    #[error(transparent)]
+    Silences(#[from] SilenceError),
     /// The database cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
