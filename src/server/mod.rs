@@ -47,8 +47,8 @@ use crate::config::{AdminApi, Config, ConfigError};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::compile_pattern;
-use crate::notify::silence::SilenceError;
+use crate::model::{Labels, compile_pattern};
+use crate::notify::silence::{SilenceError, Silences};
 use crate::notify::{Notifier, NotifierOptions, NotifyError, Plan};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
@@ -225,7 +225,8 @@ impl Server {
         );
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
-        let notifier = open_notifier(&config, &disk, &clock, plan, external_url.clone())?;
+        let silences = silences::open(&config, &disk, &clock)?;
+        let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
@@ -433,10 +434,13 @@ fn open_notifier(
     disk: &Arc<dyn Disk>,
     clock: &Clock,
     plan: Plan,
+    silences: &Arc<Silences>,
     external_url: String,
 ) -> Result<Arc<Notifier>, ServerError> {
     let folder = config.data_dir.join(OUTBOX);
-    let options = NotifierOptions::new(plan, external_url);
+    let silences = silences.clone();
+    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
+    let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, external_url) };
     let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
     for damage in &recovered.damage {
         tracing::error!("damage found: {damage}");

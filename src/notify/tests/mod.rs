@@ -8,6 +8,7 @@ mod order;
 mod pager;
 mod sending;
 mod slow_disk;
+mod telling;
 
 use super::Alert;
 use crate::model::Labels;
