@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRoutingArgs, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs, RestoreArgs,
-    SilenceArgs, SnapshotArgs, TestRulesArgs, VerifyArgs,
+    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs,
+    RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -54,6 +54,8 @@ enum Command {
     /// Hold alerts back for a while, by a running server
     #[command(subcommand)]
     Silence(SilenceArgs),
+    /// See what could not be told to a receiver, and tell it once more
+    DeadLetters(DeadLettersArgs),
     /// Look at files without a server
     #[command(subcommand)]
     Check(Check),
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
         Command::Learn(flags) => operate::learn(flags),
         Command::Replay(flags) => run(operate::replay(flags)),
         Command::Explain(flags) => run(operate::explain(flags)),
+        Command::DeadLetters(flags) => run(operate::dead_letters(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Check(Check::Routing(flags)) => operate::check_routing(&flags),
         Command::Silence(flags) => run(operate::silence(flags)),
