@@ -57,8 +57,9 @@ pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
 pub use message::{Message, MessageAlert};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
-pub use receivers::{IntegrationConfig, ReceiverConfig};
+pub use receivers::{Integration, IntegrationConfig, ReceiverConfig, WebhookSettings};
 pub use secret::{Secret, SecretError};
+pub use webhook::Answer;
 
 /// Why an alert could not be noted, or the notifier not be opened.
 #[derive(Debug, thiserror::Error)]
