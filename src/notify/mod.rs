@@ -37,14 +37,21 @@ mod alert;
 mod backoff;
 mod deliver;
 mod event;
+mod folding;
 mod lanes;
 mod ledger;
+mod matchers;
 mod message;
 mod outbox;
+mod outbox_body;
 mod outbox_file;
+mod owed;
 mod payload;
 mod receivers;
+pub mod routing;
 mod secret;
+mod told;
+mod way;
 mod webhook;
 
 use crate::disk::DiskError;
@@ -52,10 +59,14 @@ use crate::disk::DiskError;
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, Receiver};
-pub use event::{AttemptResult, Event};
+pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event};
+pub use folding::{
+    CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
+};
 pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
+pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
-pub use outbox::{ACTIVE_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
+pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
 pub use receivers::{Integration, IntegrationConfig, ReceiverConfig, WebhookSettings};
 pub use secret::{Secret, SecretError};

@@ -28,18 +28,9 @@ const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 /// From the year 1, the first that RFC 3339 can write, to the end of jiff's time, a day before the year 10000.
 const WRITABLE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
-/// Renders the notification of one alert to one receiver.
-pub(crate) fn render(alert: &Alert, receiver: &str, external_url: &str) -> Vec<u8> {
-    let message = Message {
-        id: alert.transition_id(),
-        receiver: receiver.to_owned(),
-        group_key: group_key(&alert.labels),
-        group_labels: alert.labels.clone(),
-        alerts: vec![MessageAlert { alert: alert.clone(), incident: String::new() }],
-        truncated_count: 0,
-        made_at_ms: 0,
-    };
-    body_of(&message, receiver, external_url, None)
+/// Renders what a receiver is told that is named as it is called.
+pub(crate) fn render(message: &Message, external_url: &str) -> Vec<u8> {
+    body_of(message, &message.receiver, external_url, None)
 }
 
 /// Renders a message. `receiver` stands in it as it is given; a `note` says what is wrong with what was asked for.
@@ -203,7 +194,7 @@ pub fn rfc3339(time_ms: i64) -> String {
 }
 
 /// The route's matchers (there is one route, without any) and the group's labels, as Alertmanager prints them.
-fn group_key(labels: &Labels) -> String {
+pub(crate) fn group_key(labels: &Labels) -> String {
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
     format!("{{}}:{{{}}}", pairs.join(", "))
 }

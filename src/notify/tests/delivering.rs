@@ -169,7 +169,10 @@ fn a_refusal_is_a_dead_letter_at_once_and_the_next_notification_goes_on() {
     assert_eq!(pager.seen().len(), 3);
     assert_eq!(elsewhere.seen().len(), 0);
     let dead = engine.notifier.dead_letters();
-    assert_eq!(dead.iter().map(|letter| &letter.alert).collect::<Vec<_>>(), [&firing("A"), &firing("B")]);
+    assert_eq!(
+        dead.iter().map(|letter| &letter.message.alerts[0].alert).collect::<Vec<_>>(),
+        [&firing("A"), &firing("B")]
+    );
     assert!(dead[0].reason.starts_with("400 Bad Request: hi"), "{}", dead[0].reason);
     assert_eq!(engine.notifier.metrics().given_up.load(Ordering::Relaxed), 2);
 

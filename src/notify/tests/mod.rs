@@ -1,6 +1,7 @@
 //! Tests by what they are about, and what they share.
 
 mod delivering;
+mod folding;
 mod keeping;
 mod order;
 mod pager;
