@@ -50,6 +50,7 @@ mod payload;
 mod receivers;
 pub mod routing;
 mod secret;
+pub mod silence;
 mod told;
 mod way;
 mod webhook;

@@ -11,10 +11,11 @@ use storage_format::version_of;
 use crate::disk::{Disk, DiskError};
 
 /// Where files of ours are: the folder in the data folder, and the extension that counts.
-const PLACES: [(&str, &str); 7] = [
+const PLACES: [(&str, &str); 8] = [
     ("", "state"),
     ("", "meta"),
     ("", "rules"),
+    ("", "silences"),
     ("blocks", "block"),
     ("log", "log"),
     ("outbox", "outbox"),
@@ -88,6 +89,7 @@ mod tests {
             (FileType::Metadata, "families.meta"),
             (FileType::PushGroup, "push_groups/0123.group"),
             (FileType::Rules, "alerts.rules"),
+            (FileType::Silences, "alerts.silences"),
         ];
         for (kind, name) in files {
             let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());

@@ -25,6 +25,7 @@ mod metadata;
 mod metrics;
 mod options;
 mod push;
+mod silences;
 mod statsd;
 mod watch;
 
@@ -46,6 +47,7 @@ use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::compile_pattern;
+use crate::notify::silence::SilenceError;
 use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
@@ -66,9 +68,10 @@ use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 5] = [
+pub const BESIDE_THE_DATABASE: [Beside; 6] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
+    Beside::Replaced(silences::FILE),
     Beside::Growing(OUTBOX),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
@@ -120,6 +123,9 @@ pub enum ServerError {
     /// The outbox or a receiver cannot be used.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// The silences cannot be read.
+    #[error(transparent)]
+    Silences(#[from] SilenceError),
     /// The database cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),

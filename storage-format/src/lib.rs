@@ -16,6 +16,7 @@
 //! | metadata | [`frame`], [`metadata`] |
 //! | pushed groups | [`frame`], [`push_groups`] |
 //! | alerts of rules | [`frame`], [`mod@rules`] |
+//! | silences | [`frame`], [`silences`] |
 //!
 //! Always true:
 //! 1. Integers are little-endian and of a stated width; a float is its 64 bits and comes back as exactly these.
@@ -44,6 +45,7 @@ pub mod metadata;
 pub mod outbox;
 pub mod push_groups;
 pub mod rules;
+pub mod silences;
 #[cfg(test)]
 mod testing;
 pub mod tombstones;

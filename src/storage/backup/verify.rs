@@ -175,6 +175,7 @@ fn kind_of(path: &Path) -> Option<FileKind> {
         "meta" => Some(FileKind::Metadata),
         "group" => Some(FileKind::PushGroup),
         "rules" => Some(FileKind::Rules),
+        "silences" => Some(FileKind::Silences),
         _ => None,
     }
 }
@@ -255,7 +256,7 @@ fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corrup
         (FileKind::Outbox, outbox::KIND_NOTIFICATION) => Notification::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_DELIVERED) => Delivered::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => GivenUp::decode(payload).map(drop),
-        (FileKind::Detector | FileKind::Rules, _) => Ok(()),
+        (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => Ok(()),
         (FileKind::PushGroup, push_groups::KIND_GROUP) => push_groups::Group::decode(payload).map(drop),
         (FileKind::Metadata, metadata::KIND_FAMILY) => metadata::Family::decode(payload).map(drop),
         (FileKind::Metadata, metadata::KIND_END) => metadata::decode_end(payload).map(drop),

@@ -38,12 +38,21 @@ pub enum FileKind {
     PushGroup,
     /// The alerts of rules that are evaluated: one JSON text a record.
     Rules,
+    /// Silences of alerts: one JSON text a record.
+    Silences,
 }
 
 impl FileKind {
     /// All of them.
-    pub const ALL: [FileKind; 6] =
-        [FileKind::Log, FileKind::Outbox, FileKind::Detector, FileKind::Metadata, FileKind::PushGroup, FileKind::Rules];
+    pub const ALL: [FileKind; 7] = [
+        FileKind::Log,
+        FileKind::Outbox,
+        FileKind::Detector,
+        FileKind::Metadata,
+        FileKind::PushGroup,
+        FileKind::Rules,
+        FileKind::Silences,
+    ];
 
     /// The first eight bytes of such a file.
     pub fn magic(self) -> &'static [u8; 8] {
@@ -54,6 +63,7 @@ impl FileKind {
             FileKind::Metadata => b"DOZORMET",
             FileKind::PushGroup => b"DOZORPSH",
             FileKind::Rules => b"DOZORRUL",
+            FileKind::Silences => b"DOZORSIL",
         }
     }
 

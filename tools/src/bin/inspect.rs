@@ -363,7 +363,10 @@ fn told_lines(told: &Told<'_>) -> Vec<String> {
     let prints = |set: &[u64]| set.iter().map(|one| format!("{one:016x}")).collect::<Vec<_>>().join(" ");
     let (at, expires) = (Moment(told.at_ms), Moment(told.expires_ms));
     vec![
-        format!("{}  to {} at {at}, {} of group {}, kept until {expires}", told.id, told.receiver, told.sequence, told.group_key),
+        format!(
+            "{}  to {} at {at}, {} of group {}, kept until {expires}",
+            told.id, told.receiver, told.sequence, told.group_key
+        ),
         format!("firing [{}], resolved [{}]", prints(&told.firing), prints(&told.resolved)),
     ]
 }
