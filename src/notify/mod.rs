@@ -69,7 +69,7 @@ pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
-pub use receivers::{Integration, IntegrationConfig, ReceiverConfig, WebhookSettings};
+pub use receivers::{AlertmanagerPeer, Integration, IntegrationConfig, ReceiverConfig, WebhookSettings, test_message};
 pub use secret::{Secret, SecretError};
 pub use webhook::Answer;
 

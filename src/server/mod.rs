@@ -48,7 +48,7 @@ use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, S
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::compile_pattern;
 use crate::notify::silence::SilenceError;
-use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
+use crate::notify::{self, AlertmanagerPeer, Notifier, NotifyError, Secret, SecretError};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
@@ -240,6 +240,14 @@ impl Server {
         metrics::register(&registry, &storage, &detection, &notifier);
         metrics::register_snapshots(&registry, &snapshots);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
+        for url in &config.alertmanagers {
+            let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
+            let peer = AlertmanagerPeer::new(url, clock.clone())?;
+            tokio::spawn(async move {
+                let _guard = EndProcessOnPanic;
+                peer.run(move || firing.active(), stopped).await;
+            });
+        }
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
             let _guard = EndProcessOnPanic;
