@@ -16,7 +16,9 @@ use super::{firing, resolved};
 use crate::clock::Clock;
 use crate::disk::SimulatedDisk;
 use crate::notify::webhook::{Answer, Webhook};
-use crate::notify::{Alert, Backoff, Delivery, Enqueued, Notifier, NotifyError, Receiver, RecoveredOutbox, Secret};
+use crate::notify::{
+    Alert, Backoff, Delivery, Enqueued, Notifier, NotifierOptions, NotifyError, Plan, Receiver, RecoveredOutbox, Secret,
+};
 
 const SECRET: &[u8] = b"a key of the test";
 
@@ -57,7 +59,8 @@ impl Engine {
         let receivers = pagers.iter().enumerate().map(receiver).collect();
         let shared = Arc::new(disk.clone());
         let url = "http://dozor.example".to_owned();
-        let opened = Notifier::open_with(shared, Path::new("/data/outbox"), Clock::system(), receivers, url, delivery);
+        let options = NotifierOptions { delivery, ..NotifierOptions::new(Plan::direct(receivers), url) };
+        let opened = Notifier::open(shared, Path::new("/data/outbox"), Clock::system(), options);
         let (notifier, recovered) = opened.unwrap();
         let (stop, stopped) = watch::channel(false);
         let running = runtime.spawn(Arc::clone(&notifier).run(stopped));
@@ -297,7 +300,8 @@ fn wrong_receivers_are_refused_by_name() {
         let receiver = |name: &&str| Receiver { name: (*name).to_owned(), url: url.to_owned(), secret: None };
         let receivers = names.iter().map(receiver).collect();
         let disk = Arc::new(SimulatedDisk::new());
-        Notifier::open(disk, Path::new("/data/outbox"), Clock::system(), receivers, String::new()).map(|_| ())
+        let options = NotifierOptions::new(Plan::direct(receivers), String::new());
+        Notifier::open(disk, Path::new("/data/outbox"), Clock::system(), options).map(|_| ())
     };
     assert!(
         matches!(open(&["a", "a"], "http://localhost/"), Err(NotifyError::Receiver { receiver, .. }) if receiver == "a")

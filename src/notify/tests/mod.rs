@@ -3,10 +3,12 @@
 mod delivering;
 mod folding;
 mod keeping;
+mod nights;
 mod order;
 mod pager;
 mod sending;
 mod slow_disk;
+mod telling;
 
 use super::Alert;
 use crate::model::Labels;
