@@ -82,8 +82,9 @@ pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, 
 pub use payload::rfc3339;
 pub use plan::{Destination, Plan};
 pub use pushed::{PUSHED_ALERTS_MAX, PushedAlert, PushedAlerts};
-pub use receivers::{IntegrationConfig, ReceiverConfig};
+pub use receivers::{AlertmanagerPeer, Integration, IntegrationConfig, ReceiverConfig, WebhookSettings, test_message};
 pub use secret::{Secret, SecretError};
+pub use webhook::Answer;
 
 /// Why an alert could not be noted, or the notifier not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -54,7 +54,7 @@ use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::{Labels, compile_pattern};
 use crate::notify::routing::Routing;
 use crate::notify::silence::{SilenceError, Silences};
-use crate::notify::{Notifier, NotifierOptions, NotifyError, Plan};
+use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, NotifyError, Plan};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
@@ -262,6 +262,14 @@ impl Server {
         metrics::register(&registry, &storage, &detection, &notifier);
         metrics::register_snapshots(&registry, &snapshots);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
+        for url in &config.alertmanagers {
+            let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
+            let peer = AlertmanagerPeer::new(url, clock.clone())?;
+            tokio::spawn(async move {
+                let _guard = EndProcessOnPanic;
+                peer.run(move || firing.active(), stopped).await;
+            });
+        }
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
             let _guard = EndProcessOnPanic;
