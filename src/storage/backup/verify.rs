@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
-use storage_format::manifest::{Manifest, ManifestFile, append_checksum};
 use storage_format::incidents::Entry;
+use storage_format::manifest::{Manifest, ManifestFile, append_checksum};
 use storage_format::outbox::{Delivered, GivenUp, Notification};
 use storage_format::{Corruption, incidents, log as log_format, metadata, outbox, push_groups, tombstones};
 
