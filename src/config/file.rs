@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_saphyr::{Spanned, UserMessageFormatter};
 
+pub(super) use super::incidents::Incidents;
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
 use super::{Config, ConfigError, WebhookConfig, calendar};
@@ -45,6 +46,7 @@ pub(super) struct File {
     pub(super) evaluation: Evaluation,
     pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
+    pub(super) incidents: Incidents,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
 }
@@ -178,6 +180,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     {
         return Err(show(given, "head.out_of_order_window", "is longer than the retention: raise that, or lower this"));
     }
+    file.incidents.read_lists(&mut config.incidents, |given, setting, what| show(given, setting, &what))?;
     config.fit_window();
     config.webhooks = webhooks(file.webhooks, show)?;
     config.rules = file.rules;
