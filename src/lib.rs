@@ -21,6 +21,7 @@ pub mod rules;
 pub mod server;
 pub mod storage;
 pub mod telemetry;
+pub mod template;
 
 /// What the fuzzers try for hours, for a second.
 #[cfg(test)]

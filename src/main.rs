@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SnapshotArgs, TestRulesArgs,
-    VerifyArgs,
+    self, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SnapshotArgs,
+    TestRulesArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -49,6 +49,8 @@ enum Command {
     Learn(LearnArgs),
     /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
     Explain(ExplainArgs),
+    /// See what could not be told to a receiver, and tell it once more
+    DeadLetters(DeadLettersArgs),
     /// Look at files without a server
     #[command(subcommand)]
     Check(Check),
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         Command::Import(flags) => run(operate::import(flags)),
         Command::Learn(flags) => operate::learn(flags),
         Command::Explain(flags) => run(operate::explain(flags)),
+        Command::DeadLetters(flags) => run(operate::dead_letters(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
         Command::Pack(flags) => operate::pack(&flags),

@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, anomalies, bulk, catalogue, features, federate, language, metadata, pages, push, queries, remote_read,
-    scraping, settings, status, watching, write,
+    admin, anomalies, bulk, catalogue, dead_letters, features, federate, language, metadata, pages, push, queries,
+    remote_read, scraping, settings, status, watching, write,
 };
 
 /// What a handler returns.
@@ -77,6 +77,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
     route!(GET  "/api/v1/anomalies" READY anomalies::anomalies),
+    route!(GET  "/api/v1/dead_letters" READY dead_letters::dead_letters),
+    route!(ORDER "/api/v1/dead_letters/replay" READY dead_letters::replay),
     route!(GET  "/api/v1/targets" READY scraping::targets),
     route!(GET  "/api/v1/targets/metadata" READY scraping::target_metadata),
     route!(GET  "/api/v1/scrape_pools" READY scraping::scrape_pools),

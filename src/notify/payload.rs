@@ -1,4 +1,4 @@
-//! The webhook's body: Alertmanager's JSON, version 4, with one alert in it.
+//! The webhook's body: Alertmanager's JSON, version 4.
 //!
 //! ```json
 //! {"receiver":"pager","status":"firing",
@@ -10,13 +10,13 @@
 //!  "version":"4","groupKey":"{}:{alertname=\"OrderRateDrop\"}","truncatedAlerts":0}
 //! ```
 //!
-//! Always true: the same alert gives the same bytes, so a retry says what the first attempt said; an alert is its own
-//! group, which is what Alertmanager does with `group_by: ['...']`.
+//! Always true: the same message gives the same bytes, so a retry says what the first attempt said.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::alert::{Alert, Status};
+use super::message::Message;
 use crate::model::Labels;
 
 /// What Alertmanager writes for "has not ended": the zero time of Go.
@@ -24,32 +24,38 @@ const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 /// From the year 1, the first that RFC 3339 can write, to the end of jiff's time, a day before the year 10000.
 const WRITABLE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
-/// Renders the notification of one alert to one receiver.
-pub(crate) fn render(alert: &Alert, receiver: &str, external_url: &str) -> Vec<u8> {
-    let labels = Pairs(alert.labels.iter().collect());
-    let annotations = Pairs(alert.annotations.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect());
-    let status = alert.status();
+/// Renders what a receiver is told.
+pub(crate) fn render(message: &Message, external_url: &str) -> Vec<u8> {
+    let (common_labels, common_annotations) = (message.common_labels(), message.common_annotations());
     let body = Body {
-        receiver,
-        status: status_word(status),
-        alerts: [OneAlert {
-            status: status_word(status),
-            labels: &labels,
-            annotations: &annotations,
-            starts_at: rfc3339(alert.starts_at_ms),
-            ends_at: alert.ends_at_ms.map_or_else(|| NOT_ENDED.to_owned(), rfc3339),
-            generator_url: &alert.generator_url,
-            fingerprint: format!("{:016x}", alert.fingerprint()),
-        }],
-        group_labels: &labels,
-        common_labels: &labels,
-        common_annotations: &annotations,
+        receiver: &message.receiver,
+        status: status_word(message.status()),
+        alerts: message.alerts.iter().map(|one| one_alert(&one.alert)).collect(),
+        group_labels: Pairs(message.group_labels.iter().collect()),
+        common_labels: Pairs(common_labels.iter().collect()),
+        common_annotations: texts(&common_annotations),
         external_url,
         version: "4",
-        group_key: group_key(&alert.labels),
-        truncated_alerts: 0,
+        group_key: &message.group_key,
+        truncated_alerts: message.truncated_count,
     };
     serde_json::to_vec(&body).expect("maps with string keys, strings and numbers are always JSON")
+}
+
+fn one_alert(alert: &Alert) -> OneAlert<'_> {
+    OneAlert {
+        status: status_word(alert.status()),
+        labels: Pairs(alert.labels.iter().collect()),
+        annotations: texts(&alert.annotations),
+        starts_at: rfc3339(alert.starts_at_ms),
+        ends_at: alert.ends_at_ms.map_or_else(|| NOT_ENDED.to_owned(), rfc3339),
+        generator_url: &alert.generator_url,
+        fingerprint: format!("{:016x}", alert.fingerprint()),
+    }
+}
+
+fn texts(annotations: &[(String, String)]) -> Pairs<'_> {
+    Pairs(annotations.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect())
 }
 
 #[derive(Serialize)]
@@ -57,14 +63,14 @@ pub(crate) fn render(alert: &Alert, receiver: &str, external_url: &str) -> Vec<u
 struct Body<'a> {
     receiver: &'a str,
     status: &'static str,
-    alerts: [OneAlert<'a>; 1],
-    group_labels: &'a Pairs<'a>,
-    common_labels: &'a Pairs<'a>,
-    common_annotations: &'a Pairs<'a>,
+    alerts: Vec<OneAlert<'a>>,
+    group_labels: Pairs<'a>,
+    common_labels: Pairs<'a>,
+    common_annotations: Pairs<'a>,
     #[serde(rename = "externalURL")]
     external_url: &'a str,
     version: &'static str,
-    group_key: String,
+    group_key: &'a str,
     truncated_alerts: u64,
 }
 
@@ -72,8 +78,8 @@ struct Body<'a> {
 #[serde(rename_all = "camelCase")]
 struct OneAlert<'a> {
     status: &'static str,
-    labels: &'a Pairs<'a>,
-    annotations: &'a Pairs<'a>,
+    labels: Pairs<'a>,
+    annotations: Pairs<'a>,
     starts_at: String,
     ends_at: String,
     #[serde(rename = "generatorURL")]
@@ -105,7 +111,7 @@ pub fn rfc3339(time_ms: i64) -> String {
 }
 
 /// The route's matchers (there is one route, without any) and the group's labels, as Alertmanager prints them.
-fn group_key(labels: &Labels) -> String {
+pub(crate) fn group_key(labels: &Labels) -> String {
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
     format!("{{}}:{{{}}}", pairs.join(", "))
 }

@@ -51,7 +51,6 @@ mod fuzzing;
 mod group;
 mod load;
 mod pack;
-mod template;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,7 +58,7 @@ use std::sync::Arc;
 use crate::detect::{Explanation, Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
 use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
 use crate::notify::Alert;
-use template::{Fact, Facts, Template};
+use crate::template::{Fact, Facts, Template};
 
 pub use duration::parse as parse_duration_ms;
 pub use error::{RuleError, RuleErrors};

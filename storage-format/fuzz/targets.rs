@@ -14,7 +14,7 @@ use storage_format::histogram::{Appender, PagesReader, StreamReader};
 use storage_format::incidents;
 use storage_format::manifest::Manifest;
 use storage_format::metadata::{self, Family};
-use storage_format::outbox::{Delivered, GivenUp, Notification};
+use storage_format::outbox::{Delivered, GivenUp, Message, Notification, Told};
 use storage_format::push_groups::Group;
 use storage_format::{block_v1, chunk, log, tombstones, version_of};
 
@@ -70,6 +70,7 @@ fn read_records(records: Reader<'_>) {
         let _ = log::decode_histograms(payload, |_, _, _| ());
         let _ = (Family::decode(payload), metadata::decode_end(payload), Group::decode(payload));
         let _ = (Notification::decode(payload), Delivered::decode(payload), GivenUp::decode(payload));
+        let _ = (Message::decode(payload), Told::decode(payload));
         let _ = incidents::Entry::decode(payload);
     }
     assert!(is_over, "a reader says at last that it is at the end");

@@ -50,13 +50,8 @@ impl FileType {
     /// The newest version of such a file, which is the one that is written. Readers take all versions from 1 up to it.
     pub const fn version(self) -> u16 {
         match self {
-            FileType::Block | FileType::Log => 2,
-            FileType::Outbox
-            | FileType::Detector
-            | FileType::Metadata
-            | FileType::PushGroup
-            | FileType::Rules
-            | FileType::Incidents => 1,
+            FileType::Block | FileType::Log | FileType::Outbox => 2,
+            FileType::Detector | FileType::Metadata | FileType::PushGroup | FileType::Rules | FileType::Incidents => 1,
         }
     }
 

@@ -14,7 +14,7 @@ use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 use storage_format::incidents::{self, Entry};
 use storage_format::log;
 use storage_format::metadata::{self, Family};
-use storage_format::outbox::{self, Delivered, GivenUp, Notification, Status};
+use storage_format::outbox::{self, Delivered, GivenUp, Message, Notification, Status, Told};
 use storage_format::push_groups::{self, Group, Series};
 use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
@@ -293,7 +293,7 @@ fn block_of_version_2_is_read_and_written_as_told() {
 }
 
 #[test]
-fn outbox_is_read_and_written_as_told() {
+fn outbox_of_version_1_is_read_and_written_as_told() {
     let file = golden("outbox");
     let notification = Notification {
         id: "n-1",
@@ -316,8 +316,35 @@ fn outbox_is_read_and_written_as_told() {
     notification.encode(&mut first);
     delivered.encode(&mut second);
     given_up.encode(&mut third);
-    let header = FileHeader::new(FileKind::Outbox, 0, 1_700_000_000_000, 1);
+    let header = FileHeader { version: 1, ..FileHeader::new(FileKind::Outbox, 0, 1_700_000_000_000, 1) };
     assert_eq!(written(&header, 0, &[(1, first), (2, second), (3, third)]), file);
+}
+
+#[test]
+fn outbox_of_version_2_is_read_and_written_as_told() {
+    let file = golden_of("v2", "outbox");
+    let told = Told {
+        id: "m-1",
+        receiver: "pager",
+        group_key: "{}:{}",
+        at_ms: 2000,
+        sequence: 1,
+        expires_ms: 9000,
+        firing: vec![1, 0x0123_4567_89ab_cdef],
+        resolved: vec![2],
+    };
+    let message = Message { told: told.clone(), body: r#"{"alerts":[]}"# };
+    let told = Told { at_ms: 2500, ..told };
+    let (records, clean) = records(&file).unwrap();
+    assert!(clean);
+    assert_eq!(Message::decode(&records[0].1).as_ref(), Ok(&message));
+    assert_eq!(Told::decode(&records[1].1).as_ref(), Ok(&told));
+
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    message.encode(&mut first);
+    told.encode(&mut second);
+    let header = FileHeader::new(FileKind::Outbox, 3, 1_700_000_000_000, 1);
+    assert_eq!(written(&header, 0, &[(4, first), (5, second)]), file);
 }
 
 #[test]
@@ -502,6 +529,8 @@ fn chapters_tell_the_numbers_of_the_code() {
     assert_told("outbox.md", "KIND_NOTIFICATION", outbox::KIND_NOTIFICATION.into());
     assert_told("outbox.md", "KIND_DELIVERED", outbox::KIND_DELIVERED.into());
     assert_told("outbox.md", "KIND_GIVEN_UP", outbox::KIND_GIVEN_UP.into());
+    assert_told("outbox.md", "KIND_MESSAGE", outbox::KIND_MESSAGE.into());
+    assert_told("outbox.md", "KIND_TOLD", outbox::KIND_TOLD.into());
     assert_told("incidents.md", "KIND_INCIDENT", incidents::KIND_INCIDENT.into());
     assert_told("incidents.md", "KIND_CHANGE", incidents::KIND_CHANGE.into());
 }

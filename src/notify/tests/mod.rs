@@ -3,6 +3,7 @@
 mod delivering;
 mod folding;
 mod keeping;
+mod nights;
 mod order;
 mod pager;
 mod sending;

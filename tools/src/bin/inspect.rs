@@ -31,7 +31,7 @@ use storage_format::incidents;
 use storage_format::log::{self, decode_deletion, decode_rows, decode_samples, decode_series};
 use storage_format::manifest::{Manifest, ManifestFile};
 use storage_format::metadata::{self, Family, decode_end};
-use storage_format::outbox::{self, Delivered, GivenUp, Notification};
+use storage_format::outbox::{self, Delivered, GivenUp, Message, Notification, Told};
 use storage_format::push_groups;
 use storage_format::tombstones::{self, Tombstone};
 
@@ -204,6 +204,8 @@ impl<W: Write> Printer<W> {
             (FileKind::Outbox, outbox::KIND_NOTIFICATION) => notification_lines(payload),
             (FileKind::Outbox, outbox::KIND_DELIVERED) => delivered_lines(payload),
             (FileKind::Outbox, outbox::KIND_GIVEN_UP) => given_up_lines(payload),
+            (FileKind::Outbox, outbox::KIND_MESSAGE) => message_lines(payload),
+            (FileKind::Outbox, outbox::KIND_TOLD) => Told::decode(payload).map(|told| told_lines(&told)),
             (FileKind::PushGroup, push_groups::KIND_GROUP) => group_lines(payload),
             (FileKind::Metadata, metadata::KIND_FAMILY) => family_lines(payload),
             (FileKind::Metadata, metadata::KIND_END) => {
@@ -288,6 +290,8 @@ fn record_name(file: FileKind, kind: u8) -> String {
         (FileKind::Outbox, outbox::KIND_NOTIFICATION) => "notification".to_owned(),
         (FileKind::Outbox, outbox::KIND_DELIVERED) => "delivered".to_owned(),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => "given up".to_owned(),
+        (FileKind::Outbox, outbox::KIND_MESSAGE) => "message".to_owned(),
+        (FileKind::Outbox, outbox::KIND_TOLD) => "told".to_owned(),
         (FileKind::Incidents, incidents::KIND_INCIDENT) => "incident".to_owned(),
         (FileKind::Incidents, incidents::KIND_CHANGE) => "change".to_owned(),
         (FileKind::Metadata, metadata::KIND_FAMILY) => "family".to_owned(),
@@ -356,6 +360,25 @@ fn delivered_lines(payload: &[u8]) -> Lines {
 fn given_up_lines(payload: &[u8]) -> Lines {
     let told = GivenUp::decode(payload)?;
     Ok(vec![format!("{}  to {} at {}: {}", told.id, told.receiver, Moment(told.at_ms), told.reason)])
+}
+
+fn message_lines(payload: &[u8]) -> Lines {
+    let message = Message::decode(payload)?;
+    let mut lines = told_lines(&message.told);
+    lines.push(message.body.to_owned());
+    Ok(lines)
+}
+
+fn told_lines(told: &Told<'_>) -> Vec<String> {
+    let prints = |set: &[u64]| set.iter().map(|one| format!("{one:016x}")).collect::<Vec<_>>().join(" ");
+    let (at, expires) = (Moment(told.at_ms), Moment(told.expires_ms));
+    vec![
+        format!(
+            "{}  to {} at {at}, {} of group {}, kept until {expires}",
+            told.id, told.receiver, told.sequence, told.group_key
+        ),
+        format!("firing [{}], resolved [{}]", prints(&told.firing), prints(&told.resolved)),
+    ]
 }
 
 fn family_lines(payload: &[u8]) -> Lines {

@@ -45,28 +45,30 @@ use parser::Tree;
 use tree::{Node, Operand, Pipeline, Term};
 
 /// Longest template, in bytes.
-pub(super) const TEXT_BYTES_MAX: usize = 1 << 16;
+pub const TEXT_BYTES_MAX: usize = 1 << 16;
 /// What an anomaly's template knows beside what Prometheus gives, without the dollar signs.
-pub(super) const FACTS: [&str; 5] = ["expected", "direction", "onset", "deviation", "lost"];
+pub const FACTS: [&str; 5] = ["expected", "direction", "onset", "deviation", "lost"];
 /// What Prometheus gives.
 const VARIABLES: [&str; 4] = ["labels", "externalLabels", "externalURL", "value"];
 /// What can be written, for errors.
-pub(super) const HINT: &str = "templates are Go's, with Prometheus's functions; variables are $labels, $value, \
+pub const HINT: &str = "templates are Go's, with Prometheus's functions; variables are $labels, $value, \
                                $externalLabels, $externalURL, and of an anomaly $expected, $direction, $onset, $deviation and $lost";
 
 /// Text with places to be filled in.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Template {
+pub struct Template {
     text: String,
     tree: Tree,
 }
 
 /// A query's answer, or what went wrong.
-pub(super) type Answer = Result<Vec<(Labels, f64)>, String>;
+pub type Answer = Result<Vec<(Labels, f64)>, String>;
 
 /// What a template is filled in with.
-pub(super) struct Facts<'a> {
+pub struct Facts<'a> {
+    /// Of the alert or the series.
     pub labels: &'a Labels,
+    /// What the expression came to.
     pub value: f64,
     /// The value, if it is a native histogram, as it is printed.
     pub histogram: Option<&'a str>,
@@ -84,15 +86,17 @@ pub(super) struct Facts<'a> {
 
 /// One fact.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Fact<'a> {
+pub enum Fact<'a> {
+    /// Printed as Go prints it.
     Number(f64),
+    /// Printed as it is.
     Text(&'a str),
 }
 
 /// What is wrong with a template, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
-pub(super) struct TemplateError {
+pub struct TemplateError {
     /// In Go's words.
     pub what: String,
     /// Line within the template, counted from 1.
@@ -112,28 +116,28 @@ impl TemplateError {
 
 impl Template {
     /// Reads a template of an anomaly's rule, or says what in it is wrong.
-    pub(super) fn parse(text: &str) -> Result<Template, TemplateError> {
+    pub fn parse(text: &str) -> Result<Template, TemplateError> {
         let variables: Vec<&str> = VARIABLES.iter().chain(&FACTS).copied().collect();
         Ok(Template { text: text.to_owned(), tree: parser::parse(text, &variables)? })
     }
 
     /// Reads a template of a rule of Prometheus's, which knows no facts of anomalies.
-    pub(super) fn parse_plain(text: &str) -> Result<Template, TemplateError> {
+    pub fn parse_plain(text: &str) -> Result<Template, TemplateError> {
         Ok(Template { text: text.to_owned(), tree: parser::parse(text, &VARIABLES)? })
     }
 
     /// As it was written.
-    pub(super) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.text
     }
 
     /// Fills it in under the alert's name. Where that fails, the text says why, as Prometheus's does.
-    pub(super) fn render(&self, alert: &str, facts: &Facts<'_>) -> String {
+    pub fn render(&self, alert: &str, facts: &Facts<'_>) -> String {
         self.expand(alert, facts).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
     }
 
     /// Fills it in under the alert's name, or says in Prometheus's words why that fails.
-    pub(super) fn expand(&self, alert: &str, facts: &Facts<'_>) -> Result<String, String> {
+    pub fn expand(&self, alert: &str, facts: &Facts<'_>) -> Result<String, String> {
         let name = format!("__alert_{alert}");
         evaluate::evaluate(&self.text, &self.tree, &name, facts)
             .map_err(|error| format!("error executing template {name}: {error}"))
@@ -141,7 +145,7 @@ impl Template {
 
     /// Whether it says something that may change while an alert lasts: everything but labels, addresses and the
     /// direction.
-    pub(super) fn is_volatile(&self) -> bool {
+    pub fn is_volatile(&self) -> bool {
         let mut used = BTreeSet::new();
         let bodies = self.tree.defined.values().chain([&self.tree.root]);
         bodies.for_each(|body| body.iter().for_each(|node| names_in_node(node, &mut used)));

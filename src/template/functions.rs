@@ -10,8 +10,8 @@ use super::moment::{Duration, Moment};
 use super::value::{Sample, Value};
 use super::work::Work;
 use super::{Facts, escape, number, printf};
+use crate::config::parse_duration_ms;
 use crate::model::compile_pattern_anywhere;
-use crate::rules::duration;
 
 /// What a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(super) struct Function {
     pub is_variadic: bool,
 }
 
+/// Longest duration: what Go can count in ns, some 292 years.
+const GO_DURATION_MS_MAX: i64 = i64::MAX / 1_000_000;
 const ANY: Kind = Kind::Any;
 const TEXT: Kind = Kind::Text;
 
@@ -430,10 +432,10 @@ fn to_duration(seconds: f64) -> Result<Value, String> {
 }
 
 fn parsed_duration(text: &str) -> Result<Value, String> {
-    match duration::parse(text) {
-        Ok(ms) => Ok(Value::Float(ms as f64 / 1000.0)),
+    match parse_duration_ms(text) {
+        Ok(ms) if ms <= GO_DURATION_MS_MAX => Ok(Value::Float(ms as f64 / 1000.0)),
         Err(_) if text.is_empty() => Err("empty duration string".to_owned()),
-        Err(_) => Err(format!("not a valid duration string: {}", escape::quoted(text, false))),
+        _ => Err(format!("not a valid duration string: {}", escape::quoted(text, false))),
     }
 }
 
