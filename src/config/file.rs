@@ -45,6 +45,7 @@ pub(super) struct File {
     pub(super) evaluation: Evaluation,
     pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
+    pub(super) telemetry: Telemetry,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
 }
@@ -141,6 +142,13 @@ pub(super) struct Statsd {
     pub(super) flush_interval: Option<Scalar>,
     pub(super) series_max: Option<Scalar>,
     pub(super) idle_timeout: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Telemetry {
+    pub(super) lost_after: Option<Scalar>,
+    pub(super) unknown_max: Option<Scalar>,
 }
 
 #[derive(Deserialize)]

@@ -19,6 +19,7 @@
 //! Deliberately absent: environment variables and reloading. What a server runs with stands in its file and its flags.
 
 mod calendar;
+mod cron;
 mod file;
 mod flags;
 mod retention;
@@ -30,6 +31,7 @@ mod zone;
 use std::path::PathBuf;
 
 pub use calendar::{CALENDAR_SPANS_MAX, CalendarKind, CalendarSpan, LocalMoment};
+pub use cron::Cron;
 pub use file::Place;
 pub use flags::ServeArgs;
 pub use retention::RetentionConfig;
@@ -80,6 +82,8 @@ pub struct Config {
     pub otlp: OtlpConfig,
     /// Lines of StatsD.
     pub statsd: StatsdConfig,
+    /// Telemetry that ceases to come.
+    pub telemetry: TelemetryConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
@@ -228,6 +232,15 @@ pub struct StatsdConfig {
     pub series_max: u64,
     /// How long a series stays without lines, in ms.
     pub idle_timeout_ms: i64,
+}
+
+/// Telemetry that ceases to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// How long a job is silent before it is told, in ms.
+    pub lost_after_ms: i64,
+    /// How long an alert is kept of whose data nothing is known, in ms.
+    pub unknown_max_ms: i64,
 }
 
 /// One receiver of notifications.

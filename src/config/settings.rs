@@ -10,7 +10,7 @@ use super::units::{
 use super::zone::time_zone;
 use super::{
     AdminApi, Config, DetectionConfig, EvaluationConfig, HeadConfig, LimitsConfig, OtlpConfig, PushgatewayConfig,
-    QueryConfig, SnapshotsConfig, StatsdConfig, WalSync,
+    QueryConfig, SnapshotsConfig, StatsdConfig, TelemetryConfig, WalSync,
 };
 
 /// One setting that is a single value.
@@ -195,6 +195,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Most series of StatsD (name, type, tags) at a time; lines of further ones are refused and counted. A timer is stored as 17 series."),
     setting!("statsd.idle_timeout", "1h", Some(("1s", "1y")), Duration(statsd.idle_timeout_ms <- statsd.idle_timeout),
         "How long a series stays without lines; then it ends, and a counter that comes again begins at zero."),
+
+    setting!("telemetry.lost_after", "5m", Some(("5s", "7d")), Duration(telemetry.lost_after_ms <- telemetry.lost_after),
+        "How long nothing comes of a job that sent regularly before TelemetryLost is told, once for all its series; at least three times its interval."),
+    setting!("telemetry.unknown_max", "12h", Some(("1s", "30d")), Duration(telemetry.unknown_max_ms <- telemetry.unknown_max),
+        "How long an alert on its data is kept meanwhile that would have resolved because there are no data."),
 ];
 
 /// The settings that are lists, as a file writes them, with an example.
@@ -260,6 +265,7 @@ pub(super) fn defaults() -> Config {
         evaluation: EvaluationConfig::default(),
         otlp: OtlpConfig::default(),
         statsd: StatsdConfig::default(),
+        telemetry: TelemetryConfig::default(),
         rules: Vec::new(),
         webhooks: Vec::new(),
     };

@@ -65,7 +65,7 @@ pub use formats::NewerFormat;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::storage_options;
-use senders::{Senders, SendersRunning};
+use senders::{Senders, SendersParts, SendersRunning};
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
@@ -254,6 +254,8 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
+        let parts = SendersParts::of(&config, &storage, &notifier, &external_url, &clock);
+        let senders = Senders::new(parts, &rules, &registry);
         let viewed = storage.clone();
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
@@ -266,14 +268,14 @@ impl Server {
             ingest: ingest.clone(),
             notifier: notifier.clone(),
             lag,
+            senders: senders.clone(),
             registry: registry.clone(),
             disk: disk.clone(),
             data_dir: config.data_dir.clone(),
             clock: clock.clone(),
         })?;
-        let senders = Senders::new(&registry, &clock);
-        let recorded = evaluating.rules().clone();
-        let walking = SendersRunning::start(senders.clone(), storage.clone(), move || recorded.recorded())?;
+        let in_force = evaluating.rules().clone();
+        let walking = SendersRunning::start(senders.clone(), move || in_force.set())?;
         let services = services(
             &config,
             address,

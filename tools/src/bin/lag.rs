@@ -16,7 +16,7 @@
 //! goes above a fixed limit and stays there. What is measured ends with the body of the webhook and begins with the
 //! first byte of the request that completes the bucket: receiving, writing and syncing it are part of it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
