@@ -50,6 +50,7 @@ pub(super) struct File {
     pub(super) statsd: Statsd,
     pub(super) notify: Notify,
     pub(super) incidents: Incidents,
+    pub(super) telemetry: Telemetry,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
     alertmanagers: Vec<Alertmanager>,
@@ -154,6 +155,13 @@ pub(super) struct Statsd {
 pub(super) struct Notify {
     pub(super) routing_file: Option<Scalar>,
     pub(super) fallback_receiver: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Telemetry {
+    pub(super) lost_after: Option<Scalar>,
+    pub(super) unknown_max: Option<Scalar>,
 }
 
 #[derive(Deserialize)]

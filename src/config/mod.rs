@@ -19,6 +19,7 @@
 //! Deliberately absent: environment variables and reloading. What a server runs with stands in its file and its flags.
 
 mod calendar;
+mod cron;
 mod file;
 mod flags;
 mod incidents;
@@ -31,6 +32,7 @@ mod zone;
 use std::path::PathBuf;
 
 pub use calendar::{CALENDAR_SPANS_MAX, CalendarKind, CalendarSpan, LocalMoment};
+pub use cron::Cron;
 pub use file::Place;
 pub use flags::ServeArgs;
 pub use retention::RetentionConfig;
@@ -85,6 +87,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// What is one incident, and who is told when nobody takes it.
     pub incidents: IncidentsConfig,
+    /// Telemetry that ceases to come.
+    pub telemetry: TelemetryConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
@@ -274,6 +278,15 @@ pub struct EscalationStep {
     pub receiver: String,
     /// How long after the one before, in ms; `None`: as long as the severity says.
     pub after_ms: Option<i64>,
+}
+
+/// Telemetry that ceases to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// How long a job is silent before it is told, in ms.
+    pub lost_after_ms: i64,
+    /// How long an alert is kept of whose data nothing is known, in ms.
+    pub unknown_max_ms: i64,
 }
 
 /// One receiver of notifications.

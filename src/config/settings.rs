@@ -10,7 +10,7 @@ use super::units::{
 use super::zone::time_zone;
 use super::{
     AdminApi, Config, DetectionConfig, EvaluationConfig, HeadConfig, IncidentsConfig, LimitsConfig, NotifyConfig,
-    OtlpConfig, PushgatewayConfig, QueryConfig, SnapshotsConfig, StatsdConfig, WalSync,
+    OtlpConfig, PushgatewayConfig, QueryConfig, SnapshotsConfig, StatsdConfig, TelemetryConfig, WalSync,
 };
 
 /// One setting that is a single value.
@@ -220,6 +220,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "An alert that fires again so soon after it ended goes on with its incident."),
     setting!("incidents.retention", "400d", Some(("1d", "100y")), Duration(incidents.retention_ms <- incidents.retention),
         "How long a resolved incident is kept, for `dozor report`."),
+
+    setting!("telemetry.lost_after", "5m", Some(("5s", "7d")), Duration(telemetry.lost_after_ms <- telemetry.lost_after),
+        "How long nothing comes of a job that sent regularly before TelemetryLost is told, once for all its series; at least three times its interval."),
+    setting!("telemetry.unknown_max", "12h", Some(("1s", "30d")), Duration(telemetry.unknown_max_ms <- telemetry.unknown_max),
+        "How long an alert on its data is kept meanwhile that would have resolved because there are no data."),
 ];
 
 /// The settings that are lists, as a file writes them, with an example.
@@ -320,6 +325,7 @@ pub(super) fn defaults() -> Config {
             acknowledge_within_ms: vec![("critical".to_owned(), 15 * 60_000)],
             ..IncidentsConfig::default()
         },
+        telemetry: TelemetryConfig::default(),
         rules: Vec::new(),
         webhooks: Vec::new(),
         alertmanagers: Vec::new(),

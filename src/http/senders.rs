@@ -12,6 +12,8 @@ use crate::notify::rfc3339;
 pub struct SenderFigures {
     /// The value of the label `job`, or of `service` where there is none; empty for series that have neither.
     pub job: String,
+    /// `new`, `sending`, `silent`, `ended` or `lost`.
+    pub state: &'static str,
     /// When something of it was last found to have come, by the server's clock; none since the start.
     pub heard_ms: Option<i64>,
     /// Time of its newest sample, by its own clock.
@@ -44,7 +46,7 @@ pub(super) async fn senders(call: Call) -> Result<Reply, ApiError> {
 fn sender(text: &mut JsonText, sender: &SenderFigures) {
     text.raw(r#"{"job":"#);
     text.string(&sender.job);
-    text.raw(r#","lastSeen":"#);
+    text.raw(&format!(r#","state":"{}","lastSeen":"#, sender.state));
     match sender.heard_ms {
         Some(heard_ms) => text.string(&rfc3339(heard_ms)),
         None => text.raw("null"),

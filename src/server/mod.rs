@@ -73,7 +73,7 @@ pub use formats::NewerFormat;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::storage_options;
-use senders::{Senders, SendersRunning};
+use senders::{Senders, SendersParts, SendersRunning};
 use silences::Pushed;
 use statsd::{StatsdRunning, StatsdSockets};
 
@@ -283,6 +283,8 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
+        let parts = SendersParts::of(&config, &storage, &notifier, &external_url, &clock);
+        let senders = Senders::new(parts, &rules, &registry);
         let viewed = storage.clone();
         let routed = notifier.clone();
         let routing: AskRouting = Arc::new(move || routed.routing());
@@ -306,14 +308,14 @@ impl Server {
             ingest: ingest.clone(),
             notifier: notifier.clone(),
             lag,
+            senders: senders.clone(),
             registry: registry.clone(),
             disk: disk.clone(),
             data_dir: config.data_dir.clone(),
             clock: clock.clone(),
         })?;
-        let senders = Senders::new(&registry, &clock);
-        let recorded = evaluating.rules().clone();
-        let walking = SendersRunning::start(senders.clone(), storage.clone(), move || recorded.recorded())?;
+        let in_force = evaluating.rules().clone();
+        let walking = SendersRunning::start(senders.clone(), move || in_force.set())?;
         let shared = (Arc::new(config.clone()), disk.clone());
         let rules = evaluating.rules().clone();
         let reloading = Arc::new(Reloading::new(shared.0, shared.1, rules, notifier.clone()));

@@ -42,6 +42,7 @@ mod scrapes;
 mod shop;
 mod start;
 mod statsd;
+mod telemetry;
 mod wait;
 mod watches;
 mod webhook;

@@ -143,6 +143,7 @@ fn firing() -> Vec<Alert> {
 fn senders() -> Vec<SenderFigures> {
     let shop = SenderFigures {
         job: "shop".to_owned(),
+        state: "sending",
         heard_ms: Some(16_000),
         newest_ms: 15_250,
         lag_ms: 400,

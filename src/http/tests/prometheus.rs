@@ -263,7 +263,7 @@ async fn senders_are_listed_with_their_lag_and_skew() {
     let server = TestServer::start().await;
     let figures = r#""newestSample":"1970-01-01T00:00:15.250Z","lagSeconds":0.4,"clockSkewSeconds":0,"intervalSeconds":15,"samplesPerSecond":133.250,"series":2000}"#;
     let expected = format!(
-        r#"{{"status":"success","data":{{"senders":[{{"job":"a \"b\"","lastSeen":null,{figures},{{"job":"shop","lastSeen":"1970-01-01T00:00:16.000Z",{figures}]}}}}"#
+        r#"{{"status":"success","data":{{"senders":[{{"job":"a \"b\"","state":"sending","lastSeen":null,{figures},{{"job":"shop","state":"sending","lastSeen":"1970-01-01T00:00:16.000Z",{figures}]}}}}"#
     );
     assert_eq!(server.body("/api/v1/status/senders").await, expected);
 }

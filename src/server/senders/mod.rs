@@ -10,10 +10,15 @@
 //! Writing costs nothing for it: no sample is touched on its way. What rules and detection make is not looked at, for it
 //! goes on when those have gone of whom it tells.
 //!
+//! Who should send and does not is lost, and while nothing is known of a job, what resolves because of that is not told
+//! (`loss`).
+//!
 //! Always true: at most [`SENDERS_COUNT_MAX`](table::SENDERS_COUNT_MAX) senders are known; and a walk that takes long is
 //! rested from in proportion, so that all of them are a hundredth of a core at most.
 
+mod loss;
 mod table;
+mod words;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -25,9 +30,15 @@ use parking_lot::Mutex;
 
 use super::{ServerError, thread};
 use crate::clock::Clock;
+use crate::config::{Config, TelemetryConfig};
 use crate::http::SenderFigures;
+use crate::model::Labels;
+use crate::notify::{Alert, Notifier};
+use crate::rules::{Rule, RuleSet};
 use crate::storage::Storage;
 use crate::telemetry::{Latency, Registry};
+pub(super) use loss::Knowledge;
+use loss::Losses;
 use table::{Found, Table};
 
 /// Labels that name a sender, the first that a series has.
@@ -48,11 +59,52 @@ const MADE_HERE: [&str; 7] = [
     "anomaly_upper",
 ];
 
+/// How old a walk may be from which it is concluded that an alert may resolve.
+const FRESH_MS: i64 = 1_000;
+
+/// What it is made of.
+pub(super) struct SendersParts {
+    storage: Arc<Storage>,
+    notifier: Arc<Notifier>,
+    settings: TelemetryConfig,
+    /// How people reach this server, for links in alerts.
+    external_url: String,
+    clock: Clock,
+}
+
+impl SendersParts {
+    pub(super) fn of(
+        config: &Config,
+        storage: &Arc<Storage>,
+        notifier: &Arc<Notifier>,
+        external_url: &str,
+        clock: &Clock,
+    ) -> SendersParts {
+        SendersParts {
+            storage: storage.clone(),
+            notifier: notifier.clone(),
+            settings: config.telemetry.clone(),
+            external_url: external_url.to_owned(),
+            clock: clock.clone(),
+        }
+    }
+}
+
 /// What is known of all senders. Shared by the thread that walks and those who ask.
 pub(super) struct Senders {
-    table: Mutex<Table>,
+    parts: SendersParts,
+    known: Mutex<Known>,
+    /// Metrics that are made here.
+    made_here: Mutex<Arc<HashSet<String>>>,
     walk_took: Latency,
-    clock: Clock,
+}
+
+struct Known {
+    table: Table,
+    losses: Losses,
+    /// What the outbox has not taken yet.
+    untold: Vec<Alert>,
+    walked_ms: i64,
 }
 
 /// The running thread.
@@ -62,13 +114,27 @@ pub(super) struct SendersRunning {
 }
 
 impl Senders {
-    /// Nothing is known before the first walk.
-    pub(super) fn new(registry: &Registry, clock: &Clock) -> Arc<Senders> {
+    /// Goes on with what the outbox knows to be lost, and has walked once.
+    pub(super) fn new(parts: SendersParts, rules: &RuleSet, registry: &Registry) -> Arc<Senders> {
+        let now_ms = parts.clock.now_ms();
+        let told = parts.notifier.active().iter().filter_map(words::loss_of).collect();
+        let losses = Losses::new(parts.settings.lost_after_ms, now_ms, told);
+        let known = Known { table: Table::default(), losses, untold: Vec::new(), walked_ms: i64::MIN };
         let (name, help) = ("dozor_sender_walk_seconds", "How long a walk over all series takes that looks who sends.");
-        let walk_took = registry.latency(name, help, &[]);
-        let senders = Arc::new(Senders { table: Mutex::default(), walk_took, clock: clock.clone() });
+        let senders = Arc::new(Senders {
+            parts,
+            known: Mutex::new(known),
+            made_here: Mutex::new(Arc::new(made_here(rules))),
+            walk_took: registry.latency(name, help, &[]),
+        });
+        senders.walk();
+        senders.register(registry);
+        senders
+    }
+
+    fn register(self: &Arc<Senders>, registry: &Registry) {
         let figures = |figure: fn(&SenderFigures) -> f64| {
-            let senders = senders.clone();
+            let senders = self.clone();
             move || senders.figures().into_iter().map(|one| (one.job.clone(), figure(&one))).collect()
         };
         registry.gauges_fn(
@@ -83,40 +149,74 @@ impl Senders {
             "job",
             figures(|one| one.clock_skew_ms as f64 / 1000.0),
         );
-        senders
+        let senders = self.clone();
+        registry.gauge_fn("dozor_telemetry_lost_jobs", "Jobs that should send and do not.", &[], move || {
+            senders.known.lock().losses.told().map(|loss| loss.jobs.len()).sum::<usize>() as f64
+        });
     }
 
-    /// Looks at all series. `recorded`: metrics that are made here.
-    pub(super) fn walk(&self, storage: &Storage, recorded: &HashSet<String>) {
-        let now_ms = self.clock.now_ms();
+    /// Looks at all series, and who is lost. Does not wait for the disk.
+    fn walk(&self) {
+        let clock = &self.parts.clock;
+        let (began, now_ms, made_here) = (clock.monotonic(), clock.now_ms(), self.made_here.lock().clone());
         let mut by_job: HashMap<String, Found> = HashMap::new();
-        storage.walk(
+        self.parts.storage.walk(
             OWNER_LABELS,
-            recorded,
+            &made_here,
             |found: &mut Found, pulse| found.add(pulse, now_ms),
             |job, found| by_job.entry(job.to_owned()).or_default().merge(found),
         );
-        let turns = self.table.lock().take(by_job.into_iter().collect(), now_ms);
-        for turn in turns {
-            let (job, ahead_s) = (&turn.job, turn.ahead_ms as f64 / 1000.0);
-            if turn.is_ahead {
-                tracing::warn!(
-                    job,
-                    ahead_s,
-                    "a sender's clock is ahead: what it sends is judged and drawn too early, and refused from 10 minutes on; set its clock"
-                );
-            } else {
-                tracing::info!(job, ahead_s, "a sender's clock is right again");
-            }
+        self.walk_took.record(clock.monotonic().saturating_sub(began));
+        let alerting = alerting(&self.parts.notifier.active());
+        let known = &mut *self.known.lock();
+        // Another walk may have begun later and be here sooner.
+        if now_ms < known.walked_ms {
+            return;
         }
+        known.walked_ms = now_ms;
+        tell_clocks(&known.table.take(by_job.into_iter().collect(), now_ms));
+        let turns = known.losses.look(&known.table, &alerting, now_ms);
+        known.untold.extend(turns.iter().map(|turn| words::alert_of(turn, &self.parts.external_url)));
+    }
+
+    /// Puts what began or ended into the outbox; what it does not take is tried again next time.
+    fn tell(&self) {
+        let untold = self.known.lock().untold.clone();
+        if untold.is_empty() {
+            return;
+        }
+        match self.parts.notifier.enqueue_all(&untold) {
+            Ok(_) => {
+                for alert in &untold {
+                    tracing::warn!(labels = %alert.labels, status = %alert.status(), "telemetry");
+                }
+                self.known.lock().untold.drain(..untold.len());
+            }
+            Err(error) => tracing::error!(%error, "that telemetry is lost or back cannot be noted; trying again"),
+        }
+    }
+
+    /// What is known at present of the data that an alert of these labels speaks of.
+    pub(super) fn knowledge(&self, labels: &Labels) -> Knowledge {
+        let is_fresh = self.parts.clock.now_ms().saturating_sub(self.known.lock().walked_ms) <= FRESH_MS;
+        if !is_fresh {
+            self.walk();
+        }
+        self.known.lock().losses.knowledge(OWNER_LABELS.iter().find_map(|name| labels.get(name)))
+    }
+
+    /// For how long an alert is kept of whose data nothing is known, in ms.
+    pub(super) fn unknown_max_ms(&self) -> i64 {
+        self.parts.settings.unknown_max_ms
     }
 
     /// Those that are known, by name.
     pub(super) fn figures(&self) -> Vec<SenderFigures> {
-        let now_ms = self.clock.now_ms();
-        let table = self.table.lock();
-        let figures = table.iter().map(|(job, sender)| SenderFigures {
+        let now_ms = self.parts.clock.now_ms();
+        let known = self.known.lock();
+        let figures = known.table.iter().map(|(job, sender)| SenderFigures {
             job: job.to_owned(),
+            state: known.losses.standing(job).name(),
             heard_ms: sender.heard_ms,
             newest_ms: sender.newest_ms,
             lag_ms: sender.lag_ms(now_ms),
@@ -131,15 +231,43 @@ impl Senders {
     }
 }
 
+/// Metrics that are made here by these rules, and by detection.
+fn made_here(rules: &RuleSet) -> HashSet<String> {
+    let rules = rules.groups.iter().flat_map(|group| &group.rules);
+    let recorded =
+        rules.filter_map(|rule| if let Rule::Recording(rule) = rule { Some(rule.record.clone()) } else { None });
+    recorded.chain(MADE_HERE.map(str::to_owned)).collect()
+}
+
+/// Jobs of which an alert tells that they are not well.
+fn alerting(active: &[Alert]) -> HashSet<String> {
+    let active = active.iter().filter(|alert| !words::is_loss(alert));
+    active.filter_map(|alert| OWNER_LABELS.iter().find_map(|name| alert.labels.get(name))).map(str::to_owned).collect()
+}
+
+fn tell_clocks(turns: &[table::ClockTurn]) {
+    for turn in turns {
+        let (job, ahead_s) = (&turn.job, turn.ahead_ms as f64 / 1000.0);
+        if turn.is_ahead {
+            tracing::warn!(
+                job,
+                ahead_s,
+                "a sender's clock is ahead: what it sends is judged too early, and refused from ten minutes on; set it"
+            );
+        } else {
+            tracing::info!(job, ahead_s, "a sender's clock is right again");
+        }
+    }
+}
+
 impl SendersRunning {
-    /// Walks from now on. `recorded` gives the metrics that rules record.
+    /// Walks from now on. `rules` gives those in force.
     pub(super) fn start(
         senders: Arc<Senders>,
-        storage: Arc<Storage>,
-        recorded: impl Fn() -> HashSet<String> + Send + 'static,
+        rules: impl Fn() -> Arc<RuleSet> + Send + 'static,
     ) -> Result<SendersRunning, ServerError> {
         let (stop, stopped) = bounded(1);
-        let thread = thread("senders", move || walk(&senders, &storage, &recorded, &stopped))?;
+        let thread = thread("senders", move || walk(&senders, &rules, &stopped))?;
         Ok(SendersRunning { stop, thread })
     }
 
@@ -151,14 +279,14 @@ impl SendersRunning {
 }
 
 /// The loop of the thread.
-fn walk(senders: &Senders, storage: &Storage, recorded: &dyn Fn() -> HashSet<String>, stopped: &Receiver<()>) {
+fn walk(senders: &Senders, rules: &dyn Fn() -> Arc<RuleSet>, stopped: &Receiver<()>) {
+    let clock = &senders.parts.clock;
     for interval in WALK_INTERVALS.into_iter().cycle() {
-        let began = senders.clock.monotonic();
-        let mut made_here = recorded();
-        made_here.extend(MADE_HERE.map(str::to_owned));
-        senders.walk(storage, &made_here);
-        let took = senders.clock.monotonic().saturating_sub(began);
-        senders.walk_took.record(took);
+        *senders.made_here.lock() = Arc::new(made_here(&rules()));
+        let began = clock.monotonic();
+        senders.walk();
+        let took = clock.monotonic().saturating_sub(began);
+        senders.tell();
         if !matches!(stopped.recv_timeout(interval.max(took * REST_FACTOR)), Err(RecvTimeoutError::Timeout)) {
             return;
         }

@@ -28,6 +28,8 @@ const AHEAD_MS: i64 = 10_000;
 const RIGHT_MS: i64 = 5_000;
 /// Silences between samples that are remembered.
 const GAPS_COUNT_MAX: usize = 16;
+/// What comes with older samples than this, in ms, is history that somebody brings, or a queue: no beat.
+const LIVE_MS: i64 = 10 * 60_000;
 /// Samples and time by which a sender is known for sending regularly.
 pub(super) const STEADY_COUNT: u32 = 10;
 pub(super) const STEADY_MS: i64 = 5 * 60_000;
@@ -115,8 +117,11 @@ pub(super) struct Sender {
     /// When something was last found to have come, by our clock, in ms since 1970 UTC; of what was there at the first
     /// walk nobody knows.
     pub(super) heard_ms: Option<i64>,
-    /// How often something was found to have come.
+    /// How often something of now was found to have come, and since when.
     pub(super) beat_count: u32,
+    pub(super) beating_since_ms: i64,
+    /// Whether it sent regularly when the log of before the start ended.
+    pub(super) was_sending: bool,
     gaps_ms: VecDeque<i64>,
     /// When something was found to have come, and how far ahead of our clock it was; the latest first.
     measured: VecDeque<(i64, i64)>,
@@ -138,6 +143,8 @@ impl Sender {
             newest_ms: i64::MIN,
             heard_ms: None,
             beat_count: 0,
+            beating_since_ms: i64::MIN,
+            was_sending: false,
             gaps_ms: VecDeque::new(),
             measured: VecDeque::new(),
             is_ahead: false,
@@ -163,7 +170,12 @@ impl Sender {
             self.gaps_ms.truncate(GAPS_COUNT_MAX);
         }
         self.heard_ms = Some(now_ms);
-        self.beat_count = self.beat_count.saturating_add(1);
+        if self.newest_ms >= now_ms.saturating_sub(LIVE_MS) {
+            if self.beat_count == 0 {
+                self.beating_since_ms = now_ms;
+            }
+            self.beat_count = self.beat_count.saturating_add(1);
+        }
         self.measured.push_front((now_ms, self.newest_ms.saturating_sub(now_ms)));
         while self.measured.back().is_some_and(|(at_ms, _)| now_ms.saturating_sub(*at_ms) > MEASURED_MS) {
             self.measured.pop_back();
@@ -226,9 +238,20 @@ impl Table {
                 turns.extend(clock_turn(job, sender));
             }
         }
-        self.has_walked = true;
+        if !std::mem::replace(&mut self.has_walked, true) {
+            self.remember_who_was_sending();
+        }
         self.forget();
         turns
+    }
+
+    /// At the first walk: who sent regularly until the last samples that are stored.
+    fn remember_who_was_sending(&mut self) {
+        let end_ms = self.by_job.values().map(|sender| sender.newest_ms).max().unwrap_or(i64::MIN);
+        for sender in self.by_job.values_mut() {
+            let usual_ms = sender.found.interval_ms.map(|interval_ms| STEADY_MS.max(3 * interval_ms));
+            sender.was_sending = usual_ms.is_some_and(|usual_ms| sender.newest_ms >= end_ms.saturating_sub(usual_ms));
+        }
     }
 
     /// Lets those go from whom nothing has come for the longest.
@@ -243,6 +266,10 @@ impl Table {
             heard.sort();
             heard.iter().take(excess).for_each(|(_, job)| drop(self.by_job.remove(job)));
         }
+    }
+
+    pub(super) fn get(&self, job: &str) -> Option<&Sender> {
+        self.by_job.get(job)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Sender)> {

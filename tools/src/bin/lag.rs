@@ -16,7 +16,7 @@
 //! goes above a fixed limit and stays there. What is measured ends with the body of the webhook and begins with the
 //! first byte of the request that completes the bucket: receiving, writing and syncing it are part of it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
@@ -88,7 +88,11 @@ async fn measure(options: &Options, folder: &PathBuf) -> anyhow::Result<Histogra
         data_dir: folder.join("data"),
         listen: "127.0.0.1:0".to_owned(),
         rules: vec![rules],
-        webhooks: vec![WebhookConfig { name: "lag".to_owned(), url: format!("http://{pager}/"), secret_file: None }],
+        webhooks: vec![WebhookConfig {
+            name: "lag".to_owned(),
+            url: format!("http://{pager}/"),
+            ..WebhookConfig::default()
+        }],
         ..Config::default()
     };
     let server = Server::start(config).await?;

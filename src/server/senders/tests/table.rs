@@ -1,4 +1,4 @@
-use super::table::{ClockTurn, Found, SENDERS_COUNT_MAX, Table};
+use super::super::table::{ClockTurn, Found, SENDERS_COUNT_MAX, Table};
 use crate::model::{Sample, stale_nan};
 use crate::storage::Pulse;
 
