@@ -189,9 +189,20 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         reason: "equal numbers come in another order out of relabelling, of Go's sorting, which is not stable, of a heap, and of \
-                 an aggregation, whose groups come in the order of the series that are there",
+                 an aggregation or a matching of labels, whose rows come in the order of the series that are there",
         may_be: |case| {
-            let reorders = ["label_", "limit_ratio", "sort", "k (", "k by", "k without", " by (", " without ("];
+            let reorders = [
+                "label_",
+                "limit_ratio",
+                "sort",
+                "k (",
+                "k by",
+                "k without",
+                " by (",
+                " without (",
+                " on (",
+                " ignoring (",
+            ];
             let parts: usize = reorders.iter().map(|part| case.query.matches(part).count()).sum();
             case.asks_any(&CHOOSE) && parts > 1 && case.differs_in(&["labels"])
         },
