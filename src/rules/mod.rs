@@ -33,8 +33,8 @@
 //!
 //! An alert carries a label `direction` (`drop`, `rise`, `absent`, `limit` or `full`) and, unless the rule has
 //! annotations of these names, the figures behind it: `expected`, `deviation`, `onset`, `detector`, `bounds`, `evidence`,
-//! `lost`, `lost_money`, `confidence`, `detectable_drop`; and, if they are known by the time it is told, as they are when it
-//! resolves, `parts`: which of the series underneath moved most. Its annotations can ask queries (`{{ query "…" }}`), as of
+//! `lost`, `lost_money`, `confidence`, `detectable_drop`; and, if they are known by the time it is told, `parts`:
+//! which of the series underneath moved most. Its annotations can ask queries (`{{ query "…" }}`), as of
 //! the moment that is told, in event time, and for a second in all.
 //!
 //! Always true:
