@@ -81,6 +81,9 @@ pub use pack::{Pack, PackFile, runbook};
 const ALERT_NAME: &str = "alertname";
 const DIRECTION: &str = "direction";
 
+/// Labels and value of each series that a query came to, or why there is no answer.
+pub type Answered = Result<Vec<(Labels, f64)>, String>;
+
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
@@ -162,12 +165,7 @@ impl RuleSet {
 
     /// The same, with somebody who answers the queries that annotations ask: PromQL at [`Transition::at_ms`], with labels
     /// and value of each series, or why there is no answer. Labels ask none.
-    pub fn alert_with(
-        &self,
-        transition: &Transition,
-        external_url: &str,
-        query: &dyn Fn(&str) -> Result<Vec<(Labels, f64)>, String>,
-    ) -> Alert {
+    pub fn alert_with(&self, transition: &Transition, external_url: &str, query: &dyn Fn(&str) -> Answered) -> Alert {
         let rule = &self.rules[transition.watch];
         let direction = transition.direction.name();
         let onset = figures::onset(transition);

@@ -4,7 +4,7 @@ use crate::model::Sample;
 
 const ONSET_MS: i64 = 7_200_000;
 
-/// One order each second in each of two regions, two hours long; in eu a tenth of that from then on.
+/// One order each second in each of three regions, two hours long; in eu a tenth of that from then on.
 fn view() -> ReadView {
     let series = |region: &str, later: f64| {
         let labels = Labels::from_pairs([("__name__", "orders_total"), ("region", region)]).unwrap();
@@ -16,7 +16,7 @@ fn view() -> ReadView {
         });
         (labels, samples.collect())
     };
-    ReadView::of_samples(vec![series("eu", 0.1), series("us", 1.0)])
+    ReadView::of_samples(vec![series("apac", 1.0), series("eu", 0.1), series("us", 1.0)])
 }
 
 fn rules() -> Arc<RuleSet> {
@@ -42,8 +42,8 @@ fn explanation() -> Explanation {
         detector: Detector::Level,
         onset_ms: ONSET_MS,
         detected_ms: ONSET_MS + 60_000,
-        value: 1.1,
-        expected: Some(2.0),
+        value: 2.1,
+        expected: Some(3.0),
         bounds: None,
         evidence: None,
         lost_events: None,
@@ -61,8 +61,8 @@ fn firing() -> Firing {
         watch: 0,
         labels: Arc::new(Labels::empty()),
         direction: Direction::Drop,
-        value: 1.1,
-        expected: 2.0,
+        value: 2.1,
+        expected: 3.0,
         onset_ms: ONSET_MS,
         fired_ms: ONSET_MS + 60_000,
     }
@@ -105,7 +105,7 @@ fn alert_that_was_suspected_before_has_its_parts_when_it_fires() {
         direction: Direction::Drop,
         onset_ms: ONSET_MS,
         as_of_ms: ONSET_MS + 60_000,
-        expected: Some(2.0),
+        expected: Some(3.0),
     };
     board.look(&mut [], vec![suspect]);
     finder(&board, &anomalies).find(board.due().expect("a suspect is looked at"));
