@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs, RestoreArgs, SnapshotArgs,
-    TestRulesArgs, VerifyArgs,
+    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs, ReportArgs, RestoreArgs,
+    SnapshotArgs, TestRulesArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -49,6 +49,8 @@ enum Command {
     Learn(LearnArgs),
     /// See what rules would have fired in the past; exit code 0: all replayed, 1: nothing, 2: some were not
     Replay(ReplayArgs),
+    /// Write how the shop ran in a month: a page, text, or figures
+    Report(ReportArgs),
     /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
     Explain(ExplainArgs),
     /// Look at files without a server
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Command::Import(flags) => run(operate::import(flags)),
         Command::Learn(flags) => operate::learn(flags),
         Command::Replay(flags) => run(operate::replay(flags)),
+        Command::Report(flags) => run(operate::report(flags)),
         Command::Explain(flags) => run(operate::explain(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),

@@ -1,5 +1,5 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
-//! `dozor learn`, `dozor replay`, `dozor explain`, `dozor check rules`, `dozor test rules`, `dozor pack`.
+//! `dozor learn`, `dozor replay`, `dozor report`, `dozor explain`, `dozor check rules`, `dozor test rules`, `dozor pack`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -18,6 +18,7 @@ mod import;
 mod learn;
 mod pack;
 mod replay;
+mod report;
 mod restore;
 mod rules;
 mod snapshot;
@@ -38,6 +39,7 @@ pub use import::{ImportArgs, import};
 pub use learn::{LearnArgs, learn};
 pub use pack::{PackArgs, pack};
 pub use replay::{ReplayArgs, replay};
+pub use report::{ReportArgs, report};
 pub use restore::{RestoreArgs, restore};
 pub use rules::{CheckArgs as CheckRulesArgs, TestArgs as TestRulesArgs, check as check_rules, test as test_rules};
 pub use snapshot::{SnapshotArgs, snapshot};
