@@ -9,6 +9,8 @@ use crate::operate::words::{duration, number, percent};
 
 /// Fewer events are no habit.
 const ENOUGH: usize = 3;
+/// As many are named in one sentence.
+const NAMED: usize = 3;
 /// Longer than this to notice, and to react, is too long. In ms; the second is the usual limit of an escalation.
 const DETECT_MS_MAX: i64 = 5 * 60_000;
 const ACKNOWLEDGE_MS_MAX: i64 = 15 * 60_000;
@@ -33,17 +35,18 @@ pub(super) fn of(report: &Report) -> Vec<String> {
 
 fn of_budgets(report: &Report) -> Vec<String> {
     let used = |service: &Service| service.budget.map_or(0.0, |budget| budget.used);
-    let mut advice: Vec<String> = report
-        .services
-        .iter()
-        .filter(|service| used(service) > 1.0)
-        .take(3)
-        .map(|service| {
-            let (name, used) = (&service.name, percent(used(service)));
-            format!("{name} has used {used} of its error budget: put mending it before new features until it is back within.")
-        })
-        .collect();
-    if let (false, Some(worst)) = (advice.is_empty(), report.causes.first()) {
+    let over: Vec<&Service> = report.services.iter().filter(|service| used(service) > 1.0).collect();
+    if over.is_empty() {
+        return Vec::new();
+    }
+    let named: Vec<String> =
+        over.iter().take(NAMED).map(|service| format!("{} ({})", service.name, percent(used(service)))).collect();
+    let others = if over.len() > NAMED { format!(", and {} more", over.len() - NAMED) } else { String::new() };
+    let mut advice = vec![format!(
+        "More than the error budget is used: {}{others}. Put mending before new features until it is back within.",
+        named.join(", ")
+    )];
+    if let Some(worst) = report.causes.first() {
         let (name, took) = (&worst.name, spoken(worst.total_ms));
         advice.push(format!("{name} took the most time, {took} in {}: begin with it.", incidents(worst.count)));
     }
@@ -72,14 +75,14 @@ fn of_people(report: &Report) -> Vec<String> {
     if let Some(spread) = slow(report.times.detect, DETECT_MS_MAX) {
         let (median, count) = (spoken(spread.median_ms), spread.count);
         advice.push(format!(
-            "Half of {count} incidents lasted {median} or longer before they were noticed: shorten `for` of their rules, or \
+            "Half of {count} incidents lasted {median} or longer before they were noticed: shorten “for” of their rules, or \
              measure more often."
         ));
     }
     if counts.failed_deliveries > 0 {
         let count = counts.failed_deliveries;
         advice.push(format!(
-            "{} of messages failed: `dozor test webhook` shows whether the receivers take them now.",
+            "{} of messages failed: “dozor test webhook” shows whether the receivers take them now.",
             if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
         ));
     }
@@ -103,7 +106,7 @@ fn of_noise(report: &Report) -> Vec<String> {
             && now.fired_count >= ENOUGH
         {
             advice.push(format!(
-                "{}: `for: {}` would have made {count} of its {} alerts, each told {} later.",
+                "{} with “for: {}” would have made {count} of its {} alerts, each told {} later.",
                 noisy.alert,
                 duration_text(for_ms),
                 now.fired_count,
@@ -130,7 +133,7 @@ fn of_sight(report: &Report) -> Vec<String> {
     }
     if report.incidents_are_known && report.counts.begun == 0 && report.counts.from_before == 0 {
         advice
-            .push("There were no incidents. See with `dozor test webhook` that they would have been told.".to_owned());
+            .push("There were no incidents. See with “dozor test webhook” that they would have been told.".to_owned());
     }
     advice
 }
@@ -140,7 +143,7 @@ fn of_pages(report: &Report) -> Vec<String> {
     slow.take(2)
         .map(|page| {
             let (name, p95, count) = (&page.name, number(page.p95_seconds), number(page.count));
-            format!("{name} took longer than {p95} s for every twentieth of {count} customers: make it faster first.")
+            format!("{name} took longer than {p95} s in every twentieth of {count} views: make it faster first.")
         })
         .collect()
 }

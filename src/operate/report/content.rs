@@ -11,11 +11,11 @@ use crate::model::TimeRange;
 use crate::operate::replay::RuleHistory;
 
 /// Most causes, repeats and rules that are told.
-const CAUSES_COUNT_MAX: usize = 10;
-const REPEATS_COUNT_MAX: usize = 5;
+const CAUSES_COUNT_MAX: usize = 8;
+const REPEATS_COUNT_MAX: usize = 4;
 const NOISY_COUNT_MAX: usize = 5;
 /// Most incidents that are told one by one, the longest of them.
-const INCIDENTS_COUNT_MAX: usize = 12;
+const INCIDENTS_COUNT_MAX: usize = 7;
 
 /// A report. As JSON: moments in RFC 3339, times in ms, shares from 0 to 1.
 #[derive(Clone, Debug, Serialize)]

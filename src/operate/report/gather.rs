@@ -21,9 +21,9 @@ pub(super) const PARTS: i64 = 60;
 /// Most incidents that are asked for.
 const INCIDENTS_COUNT_MAX: usize = 1_000;
 /// Most services of a kind that are told, the worst of them.
-const SERVICES_COUNT_MAX: usize = 12;
+const SERVICES_COUNT_MAX: usize = 5;
 /// Most pages that are told, and how many views one must have for that.
-const PAGES_COUNT_MAX: usize = 8;
+const PAGES_COUNT_MAX: usize = 5;
 const PAGE_VIEWS_MIN: f64 = 20.0;
 /// Most rules that are replayed.
 const NOISY_COUNT_MAX: usize = 5;

@@ -309,7 +309,7 @@ pub(super) fn replayed(noisy: &Noisy) -> String {
             let now = format!("fired {} times with for: {}", rule.fired_count, duration_text(rule.for_ms));
             match rule.halved_by {
                 Some((for_ms, count)) => format!("{now}; for: {} would have made {count}", duration_text(for_ms)),
-                None => format!("{now}; no longer `for` up to 30m halves that"),
+                None => format!("{now}; waiting up to 10 min more does not halve that"),
             }
         }
         (None, Some(why)) => why.clone(),

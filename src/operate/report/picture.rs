@@ -16,19 +16,19 @@ const QUIET: &str = "#d9dde2";
 
 /// The availability of each part of the time: full green is all well, red from below falls short. Nothing known: hatched.
 pub(super) fn strip(parts: &[Option<f64>], objective: f64) -> String {
-    let width = 6;
+    let width = 5;
     let mut svg = opened(parts.len() * width, 28, "Availability over time");
     for (index, part) in parts.iter().enumerate() {
         let x = index * width;
         match part {
-            None => write!(svg, r#"<rect x="{x}" y="2" width="5" height="24" fill="url(#hatch)"/>"#),
+            None => write!(svg, r#"<rect x="{x}" y="2" width="4" height="24" fill="url(#hatch)"/>"#),
             Some(share) => {
                 let colour = colour_of(*share, objective);
                 // What is missing is drawn ten times as high as it is: of 99 % a tenth is missing from the bar.
                 let height = (24.0 * (1.0 - (1.0 - share) * 10.0)).clamp(4.0, 24.0);
                 write!(
                     svg,
-                    r#"<rect x="{x}" y="{:.1}" width="5" height="{height:.1}" fill="{colour}"/>"#,
+                    r#"<rect x="{x}" y="{:.1}" width="4" height="{height:.1}" fill="{colour}"/>"#,
                     26.0 - height
                 )
             }
@@ -50,9 +50,9 @@ fn colour_of(share: f64, objective: f64) -> &'static str {
 
 /// A share of a whole, as a bar; what is over the whole sticks out of its frame.
 pub(super) fn bar(share: f64) -> String {
-    let mut svg = opened(160, 14, "Share");
+    let mut svg = opened(120, 14, "Share");
     let (width, colour) = (
-        (share * 100.0).clamp(0.0, 156.0),
+        (share * 80.0).clamp(0.0, 118.0),
         match share {
             share if share <= 0.75 => GOOD,
             share if share <= 1.0 => FAIR,
@@ -61,7 +61,7 @@ pub(super) fn bar(share: f64) -> String {
     );
     write!(
         svg,
-        r##"<rect x="1" y="1" width="100" height="12" fill="#fff" stroke="#8a929b"/><rect x="1" y="3" width="{width:.1}" height="8" fill="{colour}"/><line x1="101" y1="0" x2="101" y2="14" stroke="#20262d"/>"##
+        r##"<rect x="1" y="1" width="80" height="12" fill="#fff" stroke="#8a929b"/><rect x="1" y="3" width="{width:.1}" height="8" fill="{colour}"/><line x1="81" y1="0" x2="81" y2="14" stroke="#20262d"/>"##
     )
     .expect(WRITING);
     svg + "</svg>"

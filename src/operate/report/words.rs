@@ -28,8 +28,8 @@ pub(super) fn html(text: &str) -> String {
 pub(super) fn markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let harmless = harmless(text);
-    let mut before = String::new();
-    for letter in harmless.chars() {
+    for (at, letter) in harmless.char_indices() {
+        let (before, behind) = (&harmless[..at], &harmless[at + letter.len_utf8()..]);
         match letter {
             // Renderers that let tags through leave entities alone.
             '&' => escaped.push_str("&amp;"),
@@ -37,7 +37,8 @@ pub(super) fn markdown(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '|' => escaped.push_str("&#124;"),
             // Some make links of bare addresses.
-            ':' | '@' => escaped.push_str(if letter == ':' { "&#58;" } else { "&#64;" }),
+            ':' if behind.starts_with("//") => escaped.push_str("&#58;"),
+            '@' => escaped.push_str("&#64;"),
             '.' if before.to_ascii_lowercase().ends_with("www") => escaped.push_str("&#46;"),
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '!' | '~' | '$' | '^' | '=' | '+' => {
                 escaped.push('\\');
@@ -45,7 +46,6 @@ pub(super) fn markdown(text: &str) -> String {
             }
             other => escaped.push(other),
         }
-        before.push(letter);
     }
     escaped
 }
