@@ -8,7 +8,7 @@ use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
     self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs,
-    RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs, VerifyArgs,
+    ReportArgs, RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -49,6 +49,8 @@ enum Command {
     Learn(LearnArgs),
     /// See what rules would have fired in the past; exit code 0: all replayed, 1: nothing, 2: some were not
     Replay(ReplayArgs),
+    /// Write how the shop ran in a month: a page, text, or figures
+    Report(ReportArgs),
     /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
     Explain(ExplainArgs),
     /// Hold alerts back for a while, by a running server
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         Command::Import(flags) => run(operate::import(flags)),
         Command::Learn(flags) => operate::learn(flags),
         Command::Replay(flags) => run(operate::replay(flags)),
+        Command::Report(flags) => run(operate::report(flags)),
         Command::Explain(flags) => run(operate::explain(flags)),
         Command::DeadLetters(flags) => run(operate::dead_letters(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
