@@ -34,6 +34,7 @@ mod reading;
 mod refusals;
 mod relay;
 mod remote_write;
+mod routing;
 mod rule_files;
 mod rules;
 mod scrapes;
