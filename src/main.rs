@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRoutingArgs, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SilenceArgs,
+    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SilenceArgs,
     SnapshotArgs, TestRulesArgs, VerifyArgs,
 };
 use dozor::server::Server;
@@ -52,6 +52,8 @@ enum Command {
     /// Hold alerts back for a while, by a running server
     #[command(subcommand)]
     Silence(SilenceArgs),
+    /// See what could not be told to a receiver, and tell it once more
+    DeadLetters(DeadLettersArgs),
     /// Look at files without a server
     #[command(subcommand)]
     Check(Check),
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         Command::Import(flags) => run(operate::import(flags)),
         Command::Learn(flags) => operate::learn(flags),
         Command::Explain(flags) => run(operate::explain(flags)),
+        Command::DeadLetters(flags) => run(operate::dead_letters(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Check(Check::Routing(flags)) => operate::check_routing(&flags),
         Command::Silence(flags) => run(operate::silence(flags)),

@@ -45,6 +45,7 @@ pub(super) struct File {
     pub(super) evaluation: Evaluation,
     pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
+    pub(super) notify: Notify,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
 }
@@ -141,6 +142,13 @@ pub(super) struct Statsd {
     pub(super) flush_interval: Option<Scalar>,
     pub(super) series_max: Option<Scalar>,
     pub(super) idle_timeout: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Notify {
+    pub(super) routing_file: Option<Scalar>,
+    pub(super) fallback_receiver: Option<Scalar>,
 }
 
 #[derive(Deserialize)]

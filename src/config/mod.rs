@@ -80,6 +80,8 @@ pub struct Config {
     pub otlp: OtlpConfig,
     /// Lines of StatsD.
     pub statsd: StatsdConfig,
+    /// Who is told of what.
+    pub notify: NotifyConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
@@ -228,6 +230,15 @@ pub struct StatsdConfig {
     pub series_max: u64,
     /// How long a series stays without lines, in ms.
     pub idle_timeout_ms: i64,
+}
+
+/// Who is told of what.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NotifyConfig {
+    /// Alertmanager's configuration file, by which alerts are grouped and told. Empty: all webhooks are told of each.
+    pub routing_file: PathBuf,
+    /// The receiver that is told what could not be told to another one. Empty: none.
+    pub fallback_receiver: String,
 }
 
 /// One receiver of notifications.

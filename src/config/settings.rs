@@ -9,8 +9,8 @@ use super::units::{
 };
 use super::zone::time_zone;
 use super::{
-    AdminApi, Config, DetectionConfig, EvaluationConfig, HeadConfig, LimitsConfig, OtlpConfig, PushgatewayConfig,
-    QueryConfig, SnapshotsConfig, StatsdConfig, WalSync,
+    AdminApi, Config, DetectionConfig, EvaluationConfig, HeadConfig, LimitsConfig, NotifyConfig, OtlpConfig,
+    PushgatewayConfig, QueryConfig, SnapshotsConfig, StatsdConfig, WalSync,
 };
 
 /// One setting that is a single value.
@@ -33,6 +33,8 @@ pub(super) enum Slot<'a> {
     Bytes(&'a mut u64),
     Count(&'a mut u64),
     Folder(&'a mut PathBuf),
+    OptionalFile(&'a mut PathBuf),
+    OptionalName(&'a mut String),
     Address(&'a mut String),
     OptionalAddress(&'a mut String),
     Url(&'a mut String),
@@ -195,6 +197,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Most series of StatsD (name, type, tags) at a time; lines of further ones are refused and counted. A timer is stored as 17 series."),
     setting!("statsd.idle_timeout", "1h", Some(("1s", "1y")), Duration(statsd.idle_timeout_ms <- statsd.idle_timeout),
         "How long a series stays without lines; then it ends, and a counter that comes again begins at zero."),
+
+    setting!("notify.routing_file", "", None, OptionalFile(notify.routing_file <- notify.routing_file),
+        "An alertmanager.yml: alerts are grouped by its routes and told to its receivers; `webhooks` are told only what is meant for them by name, as the fallback. It is read again with the rules. Empty: every webhook is told of every alert, at once."),
+    setting!("notify.fallback_receiver", "", None, OptionalName(notify.fallback_receiver <- notify.fallback_receiver),
+        "Name of the receiver that is told what could not be told to another one, and why. Empty: nobody is; `dozor dead-letters list` has it."),
 ];
 
 /// The settings that are lists, as a file writes them, with an example.
@@ -260,6 +267,7 @@ pub(super) fn defaults() -> Config {
         evaluation: EvaluationConfig::default(),
         otlp: OtlpConfig::default(),
         statsd: StatsdConfig::default(),
+        notify: NotifyConfig::default(),
         rules: Vec::new(),
         webhooks: Vec::new(),
     };
@@ -282,13 +290,14 @@ impl Setting {
             Slot::Bytes(place) => *place = self.number(text, parse_bytes)?,
             Slot::Count(place) => *place = self.number(text, parse_count)?,
             Slot::Folder(place) => *place = PathBuf::from(not_empty(text)?),
+            Slot::OptionalFile(place) => *place = PathBuf::from(text),
             Slot::Address(place) => *place = address(text)?.to_owned(),
             Slot::OptionalAddress(place) => {
                 *place = if text.is_empty() { String::new() } else { address(text)?.to_owned() };
             }
             Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
             // Who uses it says what is wrong with it.
-            Slot::Pattern(place) => text.clone_into(place),
+            Slot::Pattern(place) | Slot::OptionalName(place) => text.clone_into(place),
             Slot::Zone(place) => *place = zone_name(text)?,
             Slot::WalSync(place) => *place = parse_wal_sync(text)?,
             Slot::AdminApi(place) => *place = parse_admin_api(text)?,
@@ -314,7 +323,8 @@ impl Setting {
             Slot::Duration(_) => "duration",
             Slot::Bytes(_) => "size",
             Slot::Count(_) => "count",
-            Slot::Folder(_) => "path",
+            Slot::Folder(_) | Slot::OptionalFile(_) => "path",
+            Slot::OptionalName(_) => "name",
             Slot::Address(_) | Slot::OptionalAddress(_) => "address",
             Slot::Url(_) => "URL",
             Slot::Pattern(_) => "pattern",

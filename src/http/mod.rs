@@ -39,6 +39,7 @@ mod catalogue;
 mod compress;
 mod connections;
 mod cors;
+mod dead_letters;
 mod digits;
 mod entrance;
 mod features;
@@ -78,9 +79,9 @@ use crate::config::Config;
 use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::routing::Routing;
 use crate::notify::silence::Silences;
-use crate::notify::{Alert, NotifyError, PushedAlert};
+use crate::notify::{Alert, Notifier, NotifyError, PushedAlert};
 use crate::query::Engine;
-use crate::rules::{AnomalyReport, Reloaded, RuleErrors, RulesReport};
+use crate::rules::{AnomalyReport, Reloaded, RulesReport};
 use crate::storage::MetDamage;
 use crate::storage::view::ReadView;
 use crate::storage::{Snapshots, Storage};
@@ -118,8 +119,9 @@ pub struct Services {
     pub ready: Arc<AtomicBool>,
     /// Gives the rules in force and how they are. Must return at once.
     pub rules: Arc<dyn Fn() -> RulesReport + Send + Sync>,
-    /// Reads the rules again and puts them in force, or says what is wrong with them. May take its time.
-    pub reload: Arc<dyn Fn() -> Result<Reloaded, RuleErrors> + Send + Sync>,
+    /// Reads the rules again, and who is told, and puts both in force, or says what is wrong with them, for people. May
+    /// take its time.
+    pub reload: Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>,
     /// Gives the anomalies that last, and those that ended a while ago, with their figures. Must return at once.
     pub anomalies: Arc<dyn Fn() -> Vec<AnomalyReport> + Send + Sync>,
     /// What holds alerts back for a while.
@@ -130,6 +132,8 @@ pub struct Services {
     pub push_alerts: Arc<dyn Fn(Vec<PushedAlert>) -> Result<(), NotifyError> + Send + Sync>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
+    /// Delivers alerts.
+    pub notifier: Arc<Notifier>,
     /// Gives the places on disk that could not be read. Must return at once.
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
     /// Where running queries are noted.

@@ -7,7 +7,7 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, alertmanager, anomalies, bulk, catalogue, features, federate, language, metadata, pages, push, queries,
+    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, language, metadata, pages, push, queries,
     remote_read, scraping, settings, status, watching, write,
 };
 
@@ -84,6 +84,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v2/alerts/groups" READY alertmanager::groups),
     route!(GET  "/api/v2/status" READY alertmanager::status),
     route!(GET  "/api/v2/receivers" READY alertmanager::receivers),
+    route!(GET  "/api/v1/dead_letters" READY dead_letters::dead_letters),
+    route!(ORDER "/api/v1/dead_letters/replay" READY dead_letters::replay),
     route!(GET  "/api/v1/targets" READY scraping::targets),
     route!(GET  "/api/v1/targets/metadata" READY scraping::target_metadata),
     route!(GET  "/api/v1/scrape_pools" READY scraping::scrape_pools),

@@ -5,33 +5,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use crossbeam::channel::{Receiver as Inbox, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
+use super::NotifyError;
 use super::alert::Alert;
 use super::backoff::Backoff;
+use super::dispatch::{Dispatcher, Moment};
 use super::event::{EVENTS_COUNT_MAX, Event};
 use super::folding::{Folding, FoldingOptions};
-use super::ledger::{DeadLetter, Enqueued, Ledger};
+use super::ledger::{Enqueued, Ledger};
 use super::outbox::{Outbox, RecoveredOutbox};
 use super::owed::{Notification, Owed};
+use super::plan::Plan;
 use super::way::Way;
-use super::{NotifyError, Secret};
 use crate::clock::Clock;
 use crate::disk::Disk;
-
-/// Whom to tell.
-#[derive(Clone, Debug)]
-pub struct Receiver {
-    /// Names it in the payload, the log and the outbox. What a receiver is owed goes by its name.
-    pub name: String,
-    /// `http://` or `https://`; loopback and private addresses are fine, link-local and metadata ones are refused.
-    pub url: String,
-    /// Signs what is sent, where there is one.
-    pub secret: Option<Secret>,
-}
+use crate::model::Labels;
 
 /// How deliveries are tried. The default is for production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +67,55 @@ pub struct DeliveryMetrics {
     pub events_missed: AtomicU64,
 }
 
+/// Says which silence holds back an alert with these labels at this moment, in ms since 1970 UTC; asked at each flush.
+pub type Silencer = Arc<dyn Fn(&Labels, i64) -> Option<String> + Send + Sync>;
+
+/// What a notifier needs besides a disk and a clock.
+pub struct NotifierOptions {
+    /// Whom to tell, and by which rules.
+    pub plan: Plan,
+    /// Where receivers can reach this server, for links.
+    pub external_url: String,
+    /// How deliveries are tried.
+    pub delivery: Delivery,
+    /// Which incidents alerts belong to.
+    pub folding: Folding,
+    /// What is held back.
+    pub silencer: Silencer,
+}
+
+impl NotifierOptions {
+    /// With everything else as it is by default: nothing is silenced.
+    pub fn new(plan: Plan, external_url: String) -> NotifierOptions {
+        NotifierOptions {
+            plan,
+            external_url,
+            delivery: Delivery::default(),
+            folding: Folding::new(FoldingOptions::default()),
+            silencer: Arc::new(|_, _| None),
+        }
+    }
+}
+
+/// A plan whose receivers can be used.
+pub struct PreparedPlan {
+    plan: Plan,
+    ways: Vec<Arc<Way>>,
+}
+
 /// Takes alerts and delivers them. Shared by the threads that report alerts and the task that runs it.
 pub struct Notifier {
     pub(super) outbox: Mutex<Outbox>,
     /// What the outbox has as active. Apart from it, for those who may not wait for its disk.
     active: Mutex<Arc<Vec<Alert>>>,
-    pub(super) ways: Vec<Way>,
+    /// Groups alerts, where there is routing.
+    pub(super) dispatcher: Mutex<Option<Dispatcher>>,
+    pub(super) wake_dispatcher: Notify,
+    pub(super) ways: ArcSwap<Vec<Arc<Way>>>,
+    ways_changed: Notify,
+    /// The receiver that is told what could not be told to another one.
+    pub(super) fallback: ArcSwap<Option<String>>,
+    pub(super) silencer: Silencer,
     pub(super) clock: Clock,
     pub(super) external_url: String,
     pub(super) delivery: Delivery,
@@ -91,49 +127,79 @@ pub struct Notifier {
 
 impl Notifier {
     /// Opens the outbox in `folder` and prepares the receivers. Nothing is sent before [`Notifier::run`].
-    ///
-    /// `external_url` is where receivers can reach this server, for links. Names of receivers must differ.
     pub fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
         clock: Clock,
-        receivers: Vec<Receiver>,
-        external_url: String,
+        options: NotifierOptions,
     ) -> Result<(Arc<Notifier>, RecoveredOutbox), NotifyError> {
-        Notifier::open_with(disk, folder, clock, receivers, external_url, Delivery::default())
+        let NotifierOptions { plan, external_url, delivery, folding, silencer } = options;
+        let ways = ways(&plan, &external_url, &clock, &delivery)?;
+        let ledger = Ledger::new(names(&ways), plan.routing.is_some());
+        let (outbox, recovered) = Outbox::open(disk, folder, ledger, folding, clock.now_ms())?;
+        let (to_journal, events) = bounded(EVENTS_COUNT_MAX);
+        let notifier = Notifier {
+            active: Mutex::new(Arc::new(active_alerts(&outbox))),
+            outbox: Mutex::new(outbox),
+            dispatcher: Mutex::new(None),
+            wake_dispatcher: Notify::new(),
+            ways: ArcSwap::from_pointee(Vec::new()),
+            ways_changed: Notify::new(),
+            fallback: ArcSwap::from_pointee(None),
+            silencer,
+            clock,
+            external_url,
+            delivery,
+            metrics: DeliveryMetrics::default(),
+            to_journal,
+            events: Mutex::new(Some(events)),
+        };
+        notifier.put_in_force(&plan, ways, &notifier.outbox.lock());
+        Ok((Arc::new(notifier), recovered))
     }
 
-    /// As [`Notifier::open`], with other times and limits.
-    pub fn open_with(
-        disk: Arc<dyn Disk>,
-        folder: &Path,
-        clock: Clock,
-        receivers: Vec<Receiver>,
-        external_url: String,
-        delivery: Delivery,
-    ) -> Result<(Arc<Notifier>, RecoveredOutbox), NotifyError> {
-        let mut ways: Vec<Way> = Vec::with_capacity(receivers.len());
-        for receiver in &receivers {
-            if ways.iter().any(|earlier| earlier.name == receiver.name) {
-                let what = "there are two of this name".to_owned();
-                return Err(NotifyError::Receiver { receiver: receiver.name.clone(), what });
-            }
-            ways.push(Way::new(receiver, &clock, &delivery)?);
-        }
-        let names = ways.iter().map(|way| way.name.clone()).collect();
-        let folding = Folding::new(FoldingOptions::default());
-        let (outbox, recovered) = Outbox::open(disk, folder, Ledger::new(names, false), folding, clock.now_ms())?;
+    /// Makes everything ready to go on by another plan. Fails where a receiver cannot be used; nothing has changed then.
+    pub fn prepare(&self, plan: Plan) -> Result<PreparedPlan, NotifyError> {
+        let ways = ways(&plan, &self.external_url, &self.clock, &self.delivery)?;
+        Ok(PreparedPlan { plan, ways })
+    }
+
+    /// Goes on by another plan. Messages of receivers that are still there by their names are told, those of others are
+    /// owed no more; the groups are made again of the alerts that fire. Waits for the disk.
+    pub fn replace_plan(&self, prepared: PreparedPlan) {
+        let PreparedPlan { plan, ways } = prepared;
+        let mut outbox = self.outbox.lock();
+        outbox.replace_receivers(names(&ways), plan.routing.is_some());
+        self.put_in_force(&plan, ways, &outbox);
+    }
+
+    fn put_in_force(&self, plan: &Plan, ways: Vec<Arc<Way>>, outbox: &Outbox) {
+        let now = self.moment();
         for way in &ways {
             let mut lanes = way.lanes.lock();
-            outbox.ledger().owed_to(&way.name).for_each(|owed| lanes.push(owed.clone(), clock.monotonic()));
+            outbox.ledger().owed_to(&way.name).for_each(|owed| lanes.push(owed.clone(), now.monotonic));
         }
-        let metrics = DeliveryMetrics::default();
-        metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
-        let active = Mutex::new(Arc::new(active_alerts(&outbox)));
-        let (to_journal, events) = bounded(EVENTS_COUNT_MAX);
-        let (outbox, events) = (Mutex::new(outbox), Mutex::new(Some(events)));
-        let notifier = Notifier { outbox, active, ways, clock, external_url, delivery, metrics, to_journal, events };
-        Ok((Arc::new(notifier), recovered))
+        *self.dispatcher.lock() = plan.routing.as_ref().map(|routing| {
+            let mut dispatcher = Dispatcher::new(Arc::clone(routing), plan.targets());
+            let ledger = outbox.ledger();
+            let transitions = ledger.active().into_iter().chain(ledger.untold());
+            dispatcher.restore(transitions, ledger.told(), now);
+            dispatcher
+        });
+        self.fallback.store(Arc::new(plan.fallback_receiver.clone()));
+        let before = self.ways.swap(Arc::new(ways));
+        before.iter().for_each(|way| way.end());
+        self.count_pending(outbox);
+        self.ways_changed.notify_one();
+        self.wake_dispatcher.notify_one();
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment { wall_ms: self.clock.now_ms(), monotonic: self.clock.monotonic() }
+    }
+
+    pub(super) fn count_pending(&self, outbox: &Outbox) {
+        self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
     }
 
     /// Notes the alert and returns when it is on disk. Waits for the disk: call it from a thread, not from a task.
@@ -151,20 +217,24 @@ impl Notifier {
         let mut taken = Vec::new();
         let results = outbox.enqueue(alerts, self.clock.now_ms(), &mut taken);
         // Under the outbox's lock still, so that firing and resolved come into their lane in the order of the file.
-        self.push_transitions(&taken);
+        self.pass_on(&taken);
         if !taken.is_empty() {
             *self.active.lock() = Arc::new(active_alerts(&outbox));
         }
-        self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
-        drop(outbox);
-        self.ways.iter().for_each(|way| way.wake.notify_one());
+        self.count_pending(&outbox);
         results
     }
 
-    fn push_transitions(&self, taken: &[Arc<Notification>]) {
-        for way in &self.ways {
-            let mut lanes = way.lanes.lock();
-            taken.iter().for_each(|one| lanes.push(Owed::Transition(Arc::clone(one)), self.clock.monotonic()));
+    /// Gives new transitions to those who tell of them.
+    fn pass_on(&self, taken: &[Arc<Notification>]) {
+        let now = self.moment();
+        if let Some(dispatcher) = self.dispatcher.lock().as_mut() {
+            taken.iter().for_each(|one| dispatcher.take(one, now));
+            self.wake_dispatcher.notify_one();
+        }
+        for way in self.ways.load().iter() {
+            let owed = taken.iter().filter(|one| one.receivers.contains(&way.name));
+            way.push(owed.map(|one| Owed::Transition(Arc::clone(one))), now.monotonic);
         }
         for one in taken {
             let (alert, incident) = (one.alert.clone(), one.incident.clone());
@@ -192,11 +262,6 @@ impl Notifier {
         active.to_vec()
     }
 
-    /// What was given up, among the notifications that wait and the last [`super::FINISHED_COUNT_MAX`] others; oldest first.
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.outbox.lock().ledger().dead_letters()
-    }
-
     /// Counts for `/metrics`.
     pub fn metrics(&self) -> &DeliveryMetrics {
         &self.metrics
@@ -206,11 +271,21 @@ impl Notifier {
     /// three seconds, and syncs the outbox. Needs a tokio runtime with timers and network. Call it once.
     pub async fn run(self: Arc<Self>, shutdown: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
-        for index in 0..self.ways.len() {
-            tasks.spawn(Arc::clone(&self).serve(index, shutdown.clone()));
+        tasks.spawn(Arc::clone(&self).dispatch(shutdown.clone()));
+        let mut served: Vec<Arc<Way>> = Vec::new();
+        let mut stopped = shutdown.clone();
+        loop {
+            let ways = self.ways.load_full();
+            for way in ways.iter().filter(|way| !served.iter().any(|other| Arc::ptr_eq(way, other))) {
+                tasks.spawn(Arc::clone(&self).serve(Arc::clone(way), shutdown.clone()));
+            }
+            served.clone_from(&ways);
+            tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => break,
+                () = self.ways_changed.notified() => {}
+                Some(ended) = tasks.join_next() => pass_panic_on(ended),
+            }
         }
-        let mut shutdown = shutdown;
-        let _ = shutdown.wait_for(|stop| *stop).await;
         tasks.join_all().await;
         let notifier = Arc::clone(&self);
         let synced = spawn_blocking(move || notifier.outbox.lock().sync()).await;
@@ -218,6 +293,29 @@ impl Notifier {
             tracing::warn!(%error, "the last deliveries may be repeated after the next start");
         }
     }
+}
+
+fn ways(plan: &Plan, external_url: &str, clock: &Clock, delivery: &Delivery) -> Result<Vec<Arc<Way>>, NotifyError> {
+    let mut ways: Vec<Arc<Way>> = Vec::with_capacity(plan.destinations.len());
+    for (index, destination) in plan.destinations.iter().enumerate() {
+        let name = &destination.integration.name;
+        if ways.iter().any(|earlier| earlier.name == *name) {
+            let what = "there are two of this name".to_owned();
+            return Err(NotifyError::Receiver { receiver: name.clone(), what });
+        }
+        ways.push(Arc::new(Way::new(index, destination, external_url, clock, delivery)?));
+    }
+    if let Some(fallback) = &plan.fallback_receiver
+        && !ways.iter().any(|way| way.receiver == *fallback)
+    {
+        let what = "it is to be the fallback, and there is none of this name".to_owned();
+        return Err(NotifyError::Receiver { receiver: fallback.clone(), what });
+    }
+    Ok(ways)
+}
+
+fn names(ways: &[Arc<Way>]) -> Vec<String> {
+    ways.iter().map(|way| way.name.clone()).collect()
 }
 
 fn active_alerts(outbox: &Outbox) -> Vec<Alert> {

@@ -1,56 +1,91 @@
 //! The way to one receiver: what it has yet to be told, the attempts, and what becomes of each.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::deliver::{Delivery, Notifier, Receiver, pass_panic_on};
+use super::NotifyError;
+use super::deliver::{Delivery, Notifier, pass_panic_on};
 use super::event::{AttemptResult, Event};
 use super::lanes::{Lanes, Next};
 use super::ledger::{Outcome, Verdict};
 use super::message::Message;
 use super::owed::Owed;
-use super::webhook::{Answer, Webhook};
-use super::{NotifyError, payload};
+use super::plan::Destination;
+use super::receivers::Integration;
+use super::webhook::Answer;
 use crate::clock::Clock;
 
 /// How long attempts that are under way may take after the order to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One receiver and what it has yet to be told.
+/// One way to a receiver and what it has yet to be told there.
 pub(super) struct Way {
+    /// Its name in the outbox.
     pub(super) name: String,
-    webhook: Webhook,
+    /// The receiver as routes name it.
+    pub(super) receiver: String,
+    /// Its place in the configuration.
+    index: u16,
+    integration: Integration,
     pub(super) lanes: Mutex<Lanes>,
-    pub(super) wake: Notify,
+    wake: Notify,
+    /// Another one has taken its place.
+    has_ended: AtomicBool,
 }
 
 impl Way {
-    pub(super) fn new(receiver: &Receiver, clock: &Clock, delivery: &Delivery) -> Result<Way, NotifyError> {
+    pub(super) fn new(
+        index: usize,
+        destination: &Destination,
+        external_url: &str,
+        clock: &Clock,
+        delivery: &Delivery,
+    ) -> Result<Way, NotifyError> {
         Ok(Way {
-            name: receiver.name.clone(),
-            webhook: Webhook::new(receiver, clock.clone(), delivery.attempt_timeout)?,
+            name: destination.integration.name.clone(),
+            receiver: destination.receiver.clone(),
+            index: u16::try_from(index).unwrap_or(u16::MAX),
+            integration: Integration::new(
+                &destination.integration,
+                external_url,
+                clock.clone(),
+                delivery.attempt_timeout,
+            )?,
             lanes: Mutex::new(Lanes::new(delivery.backoff, delivery.in_flight_max)),
             wake: Notify::new(),
+            has_ended: AtomicBool::new(false),
         })
+    }
+
+    /// Puts these behind what it has to be told.
+    pub(super) fn push(&self, owed: impl Iterator<Item = Owed>, now: Duration) {
+        let mut lanes = self.lanes.lock();
+        owed.for_each(|one| lanes.push(one, now));
+        self.wake.notify_one();
+    }
+
+    /// Nothing more is begun on this way.
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::SeqCst);
+        self.wake.notify_one();
     }
 }
 
 impl Notifier {
-    /// Tells one receiver, until the order to stop.
-    pub(super) async fn serve(self: Arc<Self>, index: usize, mut shutdown: watch::Receiver<bool>) {
-        let way = &self.ways[index];
+    /// Tells one receiver, until the order to stop or the end of this way to it.
+    pub(super) async fn serve(self: Arc<Self>, way: Arc<Way>, mut shutdown: watch::Receiver<bool>) {
         let mut attempts = JoinSet::new();
-        loop {
+        while !way.has_ended.load(Ordering::SeqCst) {
             let now = self.clock.monotonic();
             let next = way.lanes.lock().next(now);
             let wait = match next {
                 Next::Send(owed) => {
-                    attempts.spawn(Arc::clone(&self).attempt(index, owed));
+                    attempts.spawn(Arc::clone(&self).attempt(Arc::clone(&way), owed));
                     continue;
                 }
                 Next::WaitUntil(due) => due.saturating_sub(now),
@@ -63,33 +98,30 @@ impl Notifier {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        // What is cut off here is tried again after the next start.
+        // What is cut off here is tried again after the next start, or by the way that follows.
         let _ = tokio::time::timeout(STOP_TIMEOUT, async { while attempts.join_next().await.is_some() {} }).await;
     }
 
-    async fn attempt(self: Arc<Self>, index: usize, owed: Owed) {
-        let way = &self.ways[index];
+    async fn attempt(self: Arc<Self>, way: Arc<Way>, owed: Owed) {
         let message = owed.message(&way.name);
-        let answer = way.webhook.attempt(&message.id, payload::render(&message, &self.external_url)).await;
+        let answer = way.integration.attempt(&message).await;
         self.metrics.attempts.fetch_add(1, Ordering::Relaxed);
         // Noting an outcome may wait for the disk.
         let notifier = Arc::clone(&self);
-        pass_panic_on(spawn_blocking(move || notifier.take_answer(index, &owed, &message, answer)).await);
+        pass_panic_on(spawn_blocking(move || notifier.take_answer(&way, &owed, &message, answer)).await);
     }
 
-    fn take_answer(&self, index: usize, owed: &Owed, message: &Message, answer: Answer) {
-        let way = &self.ways[index];
+    pub(super) fn take_answer(&self, way: &Way, owed: &Owed, message: &Message, answer: Answer) {
         match answer {
             Answer::Delivered { http_status } => {
                 self.metrics.delivered.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(receiver = way.name, id = message.id, http_status, "delivered");
-                let receiver_index = u16::try_from(index).unwrap_or(u16::MAX);
-                self.close(message, Verdict::Delivered { receiver_index, http_status });
+                self.close(message, Verdict::Delivered { receiver_index: way.index, http_status }, Vec::new());
                 way.lanes.lock().settled(owed.lane(), self.clock.monotonic());
             }
             Answer::Refused { reason } => {
                 self.metrics.failed.fetch_add(1, Ordering::Relaxed);
-                self.give_up(message, reason);
+                self.give_up(way, message, reason);
                 way.lanes.lock().settled(owed.lane(), self.clock.monotonic());
             }
             Answer::Retry { reason, after } => {
@@ -110,19 +142,21 @@ impl Notifier {
         let old = way.lanes.lock().take_older_than(cutoff_ms, self.clock.monotonic());
         for owed in old {
             let reason = format!("not delivered within {:?}; at last: {reason}", self.delivery.give_up_after);
-            self.give_up(&owed.message(&way.name), reason);
+            self.give_up(way, &owed.message(&way.name), reason);
         }
     }
 
-    fn give_up(&self, message: &Message, reason: String) {
+    fn give_up(&self, way: &Way, message: &Message, reason: String) {
         self.metrics.given_up.fetch_add(1, Ordering::Relaxed);
         let labels = message.common_labels();
         tracing::error!(receiver = message.receiver, id = message.id, %labels, status = %message.status(), reason,
             "GIVEN UP: this receiver will not be told");
-        self.close(message, Verdict::GivenUp { reason });
+        let instead = self.instead(way, message, &reason);
+        self.close(message, Verdict::GivenUp { reason }, instead);
     }
 
-    fn close(&self, message: &Message, verdict: Verdict) {
+    /// Notes how it ended, and what others are told because of it.
+    fn close(&self, message: &Message, verdict: Verdict, following: Vec<Arc<Message>>) {
         let at_ms = self.clock.now_ms();
         let result = match &verdict {
             Verdict::Delivered { http_status, .. } => AttemptResult::Delivered { http_status: *http_status },
@@ -130,10 +164,14 @@ impl Notifier {
         };
         let outcome = Outcome { id: message.id.clone(), receiver: message.receiver.clone(), at_ms, verdict };
         let mut outbox = self.outbox.lock();
-        if let Err(error) = outbox.close(outcome, Vec::new(), at_ms) {
+        // A crash may have come between them and the outcome.
+        let following: Vec<_> =
+            following.into_iter().filter(|message| !outbox.ledger().knows_id(&message.id)).collect();
+        if let Err(error) = outbox.close(outcome, following.clone(), at_ms) {
             tracing::warn!(%error, id = message.id, "the answer is not on disk; after a crash it may be told again");
         }
-        self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
+        self.push_messages(following.into_iter());
+        self.count_pending(&outbox);
         drop(outbox);
         self.report_attempt(message, result);
     }

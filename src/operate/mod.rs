@@ -1,5 +1,6 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
-//! `dozor learn`, `dozor explain`, `dozor check rules`, `dozor check routing`, `dozor silence`, `dozor test rules`, `dozor pack`.
+//! `dozor learn`, `dozor explain`, `dozor check rules`, `dozor check routing`, `dozor silence`, `dozor test rules`,
+//! `dozor pack`, `dozor dead-letters`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -13,6 +14,7 @@
 
 mod asking;
 mod bar;
+mod dead_letters;
 mod explain;
 mod import;
 mod learn;
@@ -32,6 +34,7 @@ use crate::config::{Config, ServeArgs};
 use crate::disk::{FolderLock, RealDisk};
 use crate::storage::snapshots_folder;
 
+pub use dead_letters::{DeadLettersArgs, dead_letters};
 pub use explain::{ExplainArgs, explain};
 pub use import::{ImportArgs, import};
 pub use learn::{LearnArgs, learn};

@@ -14,6 +14,7 @@
 mod anomalies;
 mod at_rest;
 mod bands;
+mod delivering;
 mod detection;
 mod evaluate_watches;
 mod evaluating;
@@ -42,14 +43,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
+use crate::config::{AdminApi, Config, ConfigError};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::compile_pattern;
+use crate::model::{Labels, compile_pattern};
 use crate::notify::routing::Routing;
 use crate::notify::silence::{SilenceError, Silences};
-use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
+use crate::notify::{Notifier, NotifierOptions, NotifyError, Plan};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
@@ -58,6 +59,8 @@ use crate::storage::{
 };
 use crate::telemetry::{self, Registry};
 pub use at_rest::DatabaseAtRest;
+pub use delivering::PlanError;
+use delivering::Reloading;
 pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
@@ -123,9 +126,9 @@ pub enum ServerError {
     /// A rule file has mistakes.
     #[error(transparent)]
     Rules(#[from] RuleErrors),
-    /// A webhook's secret cannot be used.
+    /// Nobody can be told by these settings.
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Plan(#[from] PlanError),
     /// The outbox or a receiver cannot be used.
     #[error(transparent)]
     Notify(#[from] NotifyError),
@@ -162,6 +165,7 @@ pub struct Server {
     maintenance: JoinHandle<()>,
     detection: Arc<Detection>,
     evaluating: Evaluating,
+    reloading: Arc<Reloading>,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
@@ -192,7 +196,7 @@ impl Server {
             given => given.to_owned(),
         };
 
-        let receivers = receivers(&config)?;
+        let plan = delivering::plan(&config, &*disk)?;
         let web_origins = web_origins(&config)?;
         for name in features::unknown(&config) {
             tracing::warn!(name, "--enable-feature names something that means nothing here; it is left aside");
@@ -229,8 +233,8 @@ impl Server {
         );
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
-        let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
         let silences = silences::open(&config, &disk, &clock)?;
+        let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
@@ -288,6 +292,9 @@ impl Server {
             data_dir: config.data_dir.clone(),
             clock: clock.clone(),
         })?;
+        let shared = (Arc::new(config.clone()), disk.clone());
+        let rules = evaluating.rules().clone();
+        let reloading = Arc::new(Reloading::new(shared.0, shared.1, rules, notifier.clone()));
         let services = services(
             &config,
             address,
@@ -296,6 +303,7 @@ impl Server {
             &snapshots,
             (engine, ingest),
             evaluating.rules(),
+            reloading.clone(),
             detection.clone(),
             notifier,
             &registry,
@@ -338,6 +346,7 @@ impl Server {
             maintenance,
             detection,
             evaluating,
+            reloading,
             stop_metadata,
             stop_pushes,
             pushes,
@@ -348,12 +357,12 @@ impl Server {
         })
     }
 
-    /// Reads the rule files again and puts what they say in force, in a while. With a fault in them, everything stays as
+    /// Reads the rule files and the routing file again and puts what they say in force, in a while. With a fault in them, everything stays as
     /// it is. What came of it is told in the log.
     pub fn reload_rules(&self) {
-        let rules = self.evaluating.rules().clone();
+        let reloading = self.reloading.clone();
         // Told in the log, by whoever reloads.
-        tokio::task::spawn_blocking(move || drop(rules.reload()));
+        tokio::task::spawn_blocking(move || drop(reloading.reload()));
     }
 
     /// Where it listens.
@@ -443,23 +452,19 @@ fn entrance(
     Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
 }
 
-fn receivers(config: &Config) -> Result<Vec<notify::Receiver>, SecretError> {
-    let receiver = |webhook: &WebhookConfig| {
-        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
-        Ok(notify::Receiver { name: webhook.name.clone(), url: webhook.url.clone(), secret })
-    };
-    config.webhooks.iter().map(receiver).collect()
-}
-
 fn open_notifier(
     config: &Config,
     disk: &Arc<dyn Disk>,
     clock: &Clock,
-    receivers: Vec<notify::Receiver>,
+    plan: Plan,
+    silences: &Arc<Silences>,
     external_url: String,
 ) -> Result<Arc<Notifier>, ServerError> {
     let folder = config.data_dir.join(OUTBOX);
-    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), receivers, external_url)?;
+    let silences = silences.clone();
+    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
+    let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, external_url) };
+    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
     for damage in &recovered.damage {
         tracing::error!("damage found: {damage}");
     }
@@ -532,6 +537,7 @@ fn services(
     snapshots: &Arc<Snapshots>,
     (engine, ingest): (Arc<Engine>, Arc<Ingest>),
     rules: &Arc<EvaluatedRules>,
+    reloading: Arc<Reloading>,
     detection: Arc<Detection>,
     notifier: Arc<Notifier>,
     registry: &Arc<Registry>,
@@ -541,7 +547,7 @@ fn services(
     (silences, routing, pushed): Alerts,
 ) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
-    let (asked, reloaded) = (rules.clone(), rules.clone());
+    let (asked, firing) = (rules.clone(), notifier.clone());
     let pushgateway = push::open(config, disk, &ingest)?;
     let journal = open_journal(config, &**disk)?;
     Ok(Services {
@@ -556,12 +562,13 @@ fn services(
         registry: registry.clone(),
         ready: ready.clone(),
         rules: Arc::new(move || asked.report()),
-        reload: Arc::new(move || reloaded.reload()),
+        reload: Arc::new(move || reloading.reload()),
         anomalies: Arc::new(move || detection.anomalies()),
         silences,
         routing,
         push_alerts: Arc::new(move |alerts| pushed.push(alerts)),
-        firing: Arc::new(move || notifier.active()),
+        firing: Arc::new(move || firing.active()),
+        notifier,
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),
         config: Arc::new(config.clone()),

@@ -1,314 +1,321 @@
-//! Alertmanager's configuration and interface: read as Debian's Alertmanager reads it, and asked by its own tool.
+//! Beside a real Alertmanager: the same configuration and the same alerts give the same messages.
+//!
+//! ```text
+//!          ┌─► POST /api/v2/alerts ─► alertmanager ─► webhooks /theirs/… ┐
+//! script ──┤                                                             ├─► compared, receiver by receiver
+//!          └─► Notifier::enqueue_all ─► dozor ──────► webhooks /ours/…   ┘
+//! ```
+//!
+//! What happens does so half-way between two flushes of any group, so that it is in the same flush of both.
 
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
 
+use dozor::clock::Clock;
+use dozor::disk::RealDisk;
+use dozor::model::Labels;
+use dozor::notify::routing::load;
+use dozor::notify::{Alert, Notifier, NotifierOptions, Plan, rfc3339};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
-use crate::engine::{Engine, dozor};
-use crate::process::peer;
+use crate::client::Client;
+use crate::process::{Process, free_address, peer, wait_for_listener};
 use crate::wait::wait_until;
 
-/// Parts of a file behind two receivers and a root route, good and bad: both must judge each alike.
-const PARTS: [&str; 34] = [
-    "inhibit_rules: [{name: x, source_matchers: [a=b], target_matchers: [c=d], equal: [e, f]}]",
-    "inhibit_rules: [{sources: [{source_matchers: [a=b]}], target_matchers: [c=d]}]",
-    "inhibit_rules: [{}]",
-    "inhibit_rules: [{equal: ['']}]",
-    "inhibit_rules: [{source_match: {a-b: c}}]",
-    "inhibit_rules: [{target_match_re: {a: '('}}]",
-    "time_intervals: [{name: x, time_intervals: [{location: Europe/Berlin}]}]",
-    "time_intervals: [{name: x, time_intervals: [{time_zone: Europe/Berlin}]}]",
-    "time_intervals: [{name: x, time_intervals: [{location: europe/berlin}]}]",
-    "time_intervals: [{name: x, time_intervals: [{location: Mars/Olympus}]}]",
-    "time_intervals: [{name: x, time_intervals: [{weekdays: ['saturday:sunday']}]}]",
-    "time_intervals: [{name: x, time_intervals: [{weekdays: ['Monday:FRIDAY', sunday]}]}]",
-    "time_intervals: [{name: x, time_intervals: [{months: ['13', 'january:march', 'may:8']}]}]",
-    "time_intervals: [{name: x, time_intervals: [{months: ['march:january']}]}]",
-    "time_intervals: [{name: x, time_intervals: [{days_of_month: ['-1:1']}]}]",
-    "time_intervals: [{name: x, time_intervals: [{days_of_month: ['1:-3', 31, '-31:-1']}]}]",
-    "time_intervals: [{name: x, time_intervals: [{days_of_month: ['0']}]}]",
-    "time_intervals: [{name: x, time_intervals: [{days_of_month: ['27:-2']}]}]",
-    "time_intervals: [{name: x, time_intervals: [{times: [{start_time: 09:00, end_time: 24:00}]}]}]",
-    "time_intervals: [{name: x, time_intervals: [{times: [{start_time: 9:00, end_time: 10:00}]}]}]",
-    "time_intervals: [{name: x, time_intervals: [{times: [{start_time: 09:00}]}]}]",
-    "time_intervals: [{name: x, time_intervals: [{times: [{start_time: 22:00, end_time: 06:00}]}]}]",
-    "time_intervals: [{name: x, time_intervals: [{years: ['-5:+7', '2030']}]}]",
-    "time_intervals: [{name: x, time_intervals: [{years: ['2030:2020']}]}]",
-    "time_intervals: [{name: x}]",
-    "time_intervals: [{time_intervals: []}]",
-    "time_intervals: [{name: x}]\nmute_time_intervals: [{name: x}]",
-    "mute_time_intervals: [{name: x}, {name: y, time_intervals: [{}]}]",
-    "global: {resolve_timeout: 0s}",
-    "global: {resolve_timeout: soon}",
-    "global:",
-    "templates: []",
-    "templates: x",
-    "nonsense: 1",
-];
+const RECEIVERS: [&str; 5] = ["default", "pager", "shop", "us", "ops"];
 
-/// One route below the root.
-const ROUTES: [&str; 35] = [
-    "{matchers: ['foo='], receiver: b}",
-    "{matchers: ['foo=\"\"'], receiver: b}",
-    "{matchers: ['foo'], receiver: b}",
-    "{matchers: ['a=b,,c=d'], receiver: b}",
-    "{matchers: ['{a=b,c=d}'], receiver: b}",
-    "{matchers: ['{a=b'], receiver: b}",
-    "{matchers: ['a=~\"(\"'], receiver: b}",
-    "{matchers: ['\"a b\"=c'], receiver: b}",
-    "{matchers: ['a b=c'], receiver: b}",
-    "{matchers: ['a==b', 'c=\"d\\e\"', 'f=\"g'], receiver: b}",
-    "{matchers: [''], receiver: b}",
-    "{matchers: 'a=b', receiver: b}",
-    "{matchers: {a: b}, receiver: b}",
-    "{matchers: , receiver: b}",
-    "{match: {a: 5}, receiver: b}",
-    "{match: {'a-b': 5}, receiver: b}",
-    "{match_re: {a: '('}, receiver: b}",
-    "{group_by: [a, a]}",
-    "{group_by: [a, '...']}",
-    "{group_by: ['...']}",
-    "{group_by: ['']}",
-    "{group_by: ['a b']}",
-    "{group_by: a}",
-    "{group_wait: 0s, group_interval: 0s}",
-    "{group_wait: 0s, repeat_interval: 0}",
-    "{group_wait: 0s, group_interval: 1h30m, repeat_interval: 1w}",
-    "{group_wait: 5}",
-    "{group_wait: 1m1h}",
-    "{continue: yes}",
-    "{continue: maybe}",
-    "{receiver: zz}",
-    "{mute_time_intervals: [zz]}",
-    "{receiver: ''}",
-    "{labels: {a: b}}",
-    "{routes: [{routes: [{receiver: zz}]}]}",
-];
-
-/// Whole files.
-const FILES: [&str; 12] = [
-    "",
-    "receivers: [{name: a}]\n",
-    "route: {receiver: a}\n",
-    "route: {receiver: a}\nreceivers: [{name: a}, {name: a}]\n",
-    "route: {receiver: a}\nreceivers: [{name: ''}, {name: a}]\n",
-    "route: {}\nreceivers: [{name: a}]\n",
-    "route: {receiver: a, matchers: [x=y]}\nreceivers: [{name: a}]\n",
-    "route: {receiver: a, match: {x: y}}\nreceivers: [{name: a}]\n",
-    "route: {receiver: a, continue: true}\nreceivers: [{name: a}]\n",
-    "route: {receiver: a, mute_time_intervals: [x]}\nreceivers: [{name: a}]\ntime_intervals: [{name: x}]\n",
-    "route: {receiver: a, group_by: ['...'], routes: []}\nreceivers: [{name: a}]\n",
-    "route: [\n",
-];
-
-/// Trees as they are found in the wild: teams, severities, environments, watchdogs, both ways of writing conditions.
-const TREES: [&str; 8] = [
-    "route: {receiver: r1}\n",
-    "route:
-  receiver: r1
+/// Groups wait 1 s, are told what is new each 2 s, and what is not each 5 s.
+fn configuration(listener: SocketAddr) -> String {
+    let receiver = |name: &str| {
+        let resolved = if name == "us" { ", send_resolved: false" } else { "" };
+        format!("- {{ name: {name}, webhook_configs: [{{ url: 'http://{listener}/theirs/{name}'{resolved} }}] }}\n")
+    };
+    let receivers: String = RECEIVERS.iter().map(|name| receiver(name)).collect();
+    format!(
+        "
+route:
+  receiver: default
+  group_by: [alertname]
+  group_wait: 1s
+  group_interval: 2s
+  repeat_interval: 5s
   routes:
-    - {match: {severity: critical}, receiver: r2, continue: true}
-    - {match_re: {service: 'cart|check.*'}, receiver: r3}
-    - {match: {severity: warning}, receiver: r4}
-",
-    "route:
-  receiver: r1
-  group_by: [alertname, cluster]
-  routes:
-    - matchers: [alertname=Watchdog]
-      receiver: r2
-    - matchers: [env!=production]
-      receiver: r3
-    - matchers: ['severity=~\"critical|page\"', 'team=\"shop\"']
-      receiver: r4
-      routes:
-        - {matchers: [service=cart], receiver: r5, continue: true}
-        - {matchers: ['service=~cart|search'], receiver: r6}
-",
-    "route:
-  receiver: r1
-  routes:
-    - {matchers: ['team=\"\"'], receiver: r2}
-    - {matchers: ['region!~\"eu-.*\"'], receiver: r3, continue: true}
-    - {matchers: ['team=~\".+\"'], continue: true, receiver: r4}
-    - {matchers: ['{team=\"pay\",severity!=\"info\"}'], receiver: r5}
-",
-    "route:
-  receiver: r1
-  routes:
-    - continue: true
-      routes: [{matchers: [severity=critical], receiver: r2}]
-    - receiver: r3
-      routes:
-        - {match: {team: shop}, receiver: r4, routes: [{match: {env: dev}, receiver: r5}]}
-        - {receiver: r6}
-",
-    "route:
-  receiver: r1
-  routes:
-    - {matchers: ['severity =~ critical|page'], receiver: r2, continue: true}
-    - {matchers: ['\"severity\"=\"critical\"', 'service!=\"\"'], receiver: r3, continue: true}
-    - {matchers: ['env=~^prod.*$'], receiver: r4, continue: true}
-    - {matchers: ['team=\"sh\\op\"'], receiver: r5}
-",
-    "route:
-  receiver: r1
-  routes:
-    - {match: {team: shop}, match_re: {severity: 'c.*'}, matchers: ['env=production'], receiver: r2}
-    - {matchers: ['region=~\"(eu|us)-[0-9]+\"'], receiver: r3}
-    - {matchers: ['region=~\"eu-\\\\d\"'], receiver: r4}
-",
-    "route:
-  receiver: r1
-  routes:
-    - {receiver: r2, continue: true}
-    - {receiver: r3, continue: true, matchers: [severity=critical, team=shop]}
-    - {receiver: r4, matchers: [severity=critical], routes: [{continue: true, receiver: r5}, {receiver: r6}]}
-",
-];
-
-const ALERTS: [&[&str]; 16] = [
-    &["alertname=Watchdog"],
-    &["alertname=A"],
-    &["severity=critical"],
-    &["severity=critical", "team=shop"],
-    &["severity=critical", "team=shop", "service=cart", "env=production"],
-    &["severity=page", "team=shop", "service=cart", "env=production"],
-    &["severity=critical", "team=shop", "service=search", "env=production"],
-    &["severity=warning", "service=checkout"],
-    &["severity=warning", "service=catalog"],
-    &["severity=info", "team=pay", "region=eu-1"],
-    &["severity=critical", "team=pay", "region=us-2"],
-    &["team=shop", "env=dev"],
-    &["team=shop", "env=production"],
-    &["region=eu-7"],
-    &["team=sh\\op", "region=asia"],
-    &["env=prod-2", "severity=critical", "service=x"],
-];
-
-fn run(program: &Path, arguments: &[&str]) -> Output {
-    Command::new(program).args(arguments).output().expect("the program can be run")
+  - matchers: [ severity=\"page\" ]
+    receiver: pager
+    group_by: [ alertname, region ]
+    continue: true
+  - matchers: [ 'alertname=~\"Slow|Errors\"' ]
+    receiver: shop
+    routes:
+    - {{ matchers: [ region=\"us\" ], receiver: us, group_by: [ region ] }}
+  - {{ matchers: [ team=\"ops\" ], receiver: ops, group_by: [ '...' ] }}
+inhibit_rules:
+- source_matchers: [ alertname=\"Outage\" ]
+  target_matchers: [ alertname=\"Errors\" ]
+  equal: [ region ]
+receivers:
+{receivers}"
+    )
 }
 
-fn both_judge(folder: &TempDir, text: &str) -> (bool, bool, String) {
-    let file = folder.path().join("alertmanager.yml");
-    fs::write(&file, text).expect("a temporary file");
-    let file = file.to_str().expect("a plain path");
-    let theirs = run(&peer("amtool"), &["check-config", file]);
-    let ours = run(dozor(), &["check", "routing", file]);
-    let said = format!("{text}\nours: {}", String::from_utf8_lossy(&ours.stderr));
-    (ours.status.success(), theirs.status.success(), said)
+/// Takes webhooks and keeps them by path.
+struct Listener {
+    address: SocketAddr,
+    told: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
 }
 
-#[test]
-fn the_same_files_are_taken_and_refused() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let head = "receivers: [{name: a}, {name: b}]\nroute: {receiver: a";
-    let parts = PARTS.iter().map(|part| format!("{head}}}\n{part}\n"));
-    let routes = ROUTES.iter().map(|route| format!("{head}, routes: [{route}]}}\n"));
-    for text in parts.chain(routes).chain(FILES.iter().map(|&file| file.to_owned())) {
-        let (ours, theirs, said) = both_judge(&folder, &text);
-        assert_eq!(ours, theirs, "{said}");
+impl Listener {
+    fn start() -> Listener {
+        let listening = TcpListener::bind(free_address()).expect("a free port");
+        let address = listening.local_addr().expect("it is bound");
+        let told: Arc<Mutex<BTreeMap<String, Vec<Value>>>> = Arc::default();
+        let kept = told.clone();
+        std::thread::spawn(move || {
+            for stream in listening.incoming().flatten() {
+                let kept = kept.clone();
+                std::thread::spawn(move || attend(&stream, &kept));
+            }
+        });
+        Listener { address, told }
+    }
+
+    fn to(&self, side: &str, receiver: &str) -> Vec<Value> {
+        self.told.lock().get(&format!("/{side}/{receiver}")).cloned().unwrap_or_default()
     }
 }
 
-#[test]
-fn what_we_lack_is_refused_though_alertmanager_takes_it() {
-    let folder = TempDir::new().expect("a temporary folder");
-    for part in ["tracing: {endpoint: 'x:1'}", "time_intervals: [{name: x, time_intervals: [{location: Local}]}]"] {
-        let text = format!("receivers: [{{name: a}}]\nroute: {{receiver: a}}\n{part}\n");
-        let (ours, theirs, said) = both_judge(&folder, &text);
-        assert!(theirs && !ours && said.contains("alertmanager.yml:3:"), "{said}");
-    }
-}
-
-#[test]
-fn the_same_alerts_go_to_the_same_receivers() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let file = folder.path().join("alertmanager.yml");
-    let path = file.to_str().expect("a plain path");
-    let receivers = "receivers: [{name: r1}, {name: r2}, {name: r3}, {name: r4}, {name: r5}, {name: r6}]\n";
-    for tree in TREES {
-        fs::write(&file, format!("{tree}{receivers}")).expect("a temporary file");
-        for alert in ALERTS {
-            let config = format!("--config.file={path}");
-            let theirs = run(&peer("amtool"), &[&["config", "routes", "test", &config], alert].concat());
-            let ours = run(dozor(), &[&["check", "routing", path], alert].concat());
-            let ours = String::from_utf8(ours.stdout).expect("text");
-            let names: Vec<&str> = ours.lines().filter_map(|line| line.split_whitespace().next()).collect();
-            // It mixes what it prints with what it logs.
-            let theirs = String::from_utf8(theirs.stdout).expect("text");
-            let theirs: Vec<&str> = theirs.lines().filter(|line| line.starts_with('r')).collect();
-            assert_eq!([names.join(",")], theirs[..], "{alert:?} in\n{tree}");
+fn attend(stream: &TcpStream, told: &Mutex<BTreeMap<String, Vec<Value>>>) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut first, mut length) = (String::new(), 0);
+        if reader.read_line(&mut first).unwrap_or(0) == 0 {
+            return;
+        }
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().expect("a length is a number");
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let path = first.split(' ').nth(1).expect("a request has a path").to_owned();
+        let content = serde_json::from_slice(&body).expect("a webhook is JSON");
+        told.lock().entry(path).or_default().push(content);
+        let mut writer: &TcpStream = stream;
+        if writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+            return;
         }
     }
 }
 
-#[test]
-fn amtool_silences_and_asks_us_as_an_alertmanager() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let engine = Engine::start(folder.path(), &[]);
-    let url = format!("--alertmanager.url=http://{}", engine.address);
-    let amtool = |arguments: &[&str]| {
-        let output = run(&peer("amtool"), &[&[url.as_str()], arguments].concat());
-        let (told, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{arguments:?}: {told}{wrong}");
-        told.into_owned()
+/// Both, told the same at the same time.
+struct Beside {
+    alertmanager: Client,
+    _process: Process,
+    notifier: Arc<Notifier>,
+    /// What is silenced in ours.
+    silenced: Arc<Mutex<BTreeSet<String>>>,
+    clock: Clock,
+    /// Since when each alert fires.
+    firing: BTreeMap<String, i64>,
+}
+
+impl Beside {
+    fn start(folder: &Path, runtime: &Runtime, listener: &Listener) -> (Beside, watch::Sender<bool>) {
+        let text = configuration(listener.address);
+        let file = folder.join("alertmanager.yml");
+        std::fs::write(&file, &text).expect("the file can be written");
+        let address = free_address();
+        let arguments = [
+            format!("--config.file={}", file.display()),
+            format!("--storage.path={}", folder.join("theirs").display()),
+            format!("--web.listen-address={address}"),
+            "--cluster.listen-address=".to_owned(),
+            "--web.external-url=http://shop.example".to_owned(),
+        ];
+        let mut process = Process::start("alertmanager", &peer("prometheus-alertmanager"), &arguments, folder);
+        wait_for_listener(&mut process, address);
+        let mut alertmanager = Client::new(address);
+        wait_until("alertmanager is ready", || alertmanager.get("/-/ready").is_ok_and(|answer| answer.status == 200));
+
+        let (clock, silenced) = (Clock::system(), Arc::new(Mutex::new(BTreeSet::new())));
+        let (stop, stopped) = watch::channel(false);
+        let notifier = open(folder, &text, &clock, silenced.clone());
+        runtime.spawn(Arc::clone(&notifier).run(stopped));
+        let firing = BTreeMap::new();
+        (Beside { alertmanager, _process: process, notifier, silenced, clock, firing }, stop)
+    }
+
+    /// These alerts begin or end now; each is `name/region`.
+    fn report(&mut self, begin: &[&str], end: &[&str]) {
+        let now_ms = self.clock.now_ms();
+        let mut alerts = Vec::new();
+        for one in begin {
+            self.firing.insert((*one).to_owned(), now_ms);
+            alerts.push(alert(one, now_ms, None));
+        }
+        for one in end {
+            let starts_at_ms = self.firing.remove(*one).expect("what ends has begun");
+            alerts.push(alert(one, starts_at_ms, Some(now_ms)));
+        }
+        let theirs: Vec<Value> = alerts.iter().map(in_their_words).collect();
+        let body = serde_json::to_vec(&theirs).expect("values are JSON");
+        let headers = [("Content-Type", "application/json")];
+        let answer = self.alertmanager.post("/api/v2/alerts", &headers, &body).expect("alertmanager answers");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        self.notifier.enqueue_all(&alerts).expect("the disk takes it");
+    }
+
+    /// Silences an alert by its name, for two seconds and more.
+    fn silence(&mut self, name: &str, ends_in: Duration) {
+        let now_ms = self.clock.now_ms();
+        let ends_at_ms = now_ms + ends_in.as_millis() as i64;
+        let matcher = json!({ "name": "alertname", "value": name, "isRegex": false, "isEqual": true });
+        let silence = json!({
+            "matchers": [matcher], "startsAt": rfc3339(now_ms), "endsAt": rfc3339(ends_at_ms),
+            "createdBy": "the test", "comment": "quiet",
+        });
+        let body = serde_json::to_vec(&silence).expect("a value is JSON");
+        let headers = [("Content-Type", "application/json")];
+        let answer = self.alertmanager.post("/api/v2/silences", &headers, &body).expect("alertmanager answers");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        self.silenced.lock().insert(name.to_owned());
+    }
+}
+
+fn open(folder: &Path, configuration: &str, clock: &Clock, silenced: Arc<Mutex<BTreeSet<String>>>) -> Arc<Notifier> {
+    let ours = configuration.replace("/theirs/", "/ours/");
+    let routing = load("alertmanager.yml", &ours).expect("it is read as Alertmanager reads it");
+    let mut plan = Plan::default();
+    routing.receivers().iter().for_each(|receiver| plan.add_receiver(receiver));
+    plan.routing = Some(Arc::new(routing));
+    let is_silenced = move |labels: &Labels, _now_ms: i64| {
+        labels.get("alertname").filter(|name| silenced.lock().contains(*name)).map(str::to_owned)
     };
-    amtool(&["alert", "add", "alertname=Down", "shop=eu", "--annotation=summary=x"]);
-    amtool(&["alert", "add", "alertname=Down", "shop=us"]);
-    assert_eq!(amtool(&["alert", "query"]).matches("Down").count(), 2);
-    let id = amtool(&["silence", "add", "alertname=Down", "shop=~e.", "--comment=known", "--author=dana"]);
-    let id = id.trim();
-    let listed = amtool(&["silence", "query"]);
-    assert!(listed.contains(id) && listed.contains("dana") && listed.contains("known"), "{listed}");
-    assert!(amtool(&["silence", "query", "shop=us"]).matches(id).count() == 0);
-    let active = amtool(&["alert", "query"]);
-    assert!(active.matches("Down").count() == 1, "{active}");
-    let silenced = amtool(&["alert", "query", "--silenced", "shop=eu"]);
-    assert!(silenced.contains("suppressed"), "{silenced}");
-    amtool(&["silence", "update", id, "--duration=3h"]);
-    amtool(&["silence", "expire", id]);
-    assert!(!amtool(&["silence", "query"]).contains(id));
-    assert!(amtool(&["silence", "query", "--expired"]).contains(id));
-    assert!(amtool(&["config", "show"]).contains("receivers"));
-    amtool(&[
-        "alert",
-        "add",
-        "alertname=Down",
-        "shop=eu",
-        "--end=2020-01-01T00:00:00Z",
-        "--start=2019-01-01T00:00:00Z",
-    ]);
-    wait_until("the alert has ended", || amtool(&["alert", "query"]).matches("Down").count() == 1);
+    let options = NotifierOptions {
+        silencer: Arc::new(is_silenced),
+        ..NotifierOptions::new(plan, "http://shop.example".to_owned())
+    };
+    Notifier::open(Arc::new(RealDisk), &folder.join("ours"), clock.clone(), options).expect("it opens").0
+}
+
+fn alert(one: &str, starts_at_ms: i64, ends_at_ms: Option<i64>) -> Alert {
+    let (name, region) = one.split_once('/').expect("name and region");
+    let mut labels = vec![("alertname", name), ("region", region)];
+    match name {
+        "Slow" | "Outage" => labels.push(("severity", "page")),
+        "Disk" => labels.push(("team", "ops")),
+        _ => {}
+    }
+    Alert {
+        labels: Labels::from_pairs(labels).expect("labels"),
+        annotations: vec![("summary".to_owned(), format!("{name} is in trouble"))],
+        starts_at_ms,
+        ends_at_ms,
+        generator_url: "http://shop.example/graph".to_owned(),
+    }
+}
+
+fn in_their_words(alert: &Alert) -> Value {
+    let mut theirs = json!({
+        "labels": alert.labels.iter().collect::<BTreeMap<_, _>>(),
+        "annotations": alert.annotations.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "startsAt": rfc3339(alert.starts_at_ms), "generatorURL": alert.generator_url,
+    });
+    if let Some(ends_at_ms) = alert.ends_at_ms {
+        theirs["endsAt"] = json!(rfc3339(ends_at_ms));
+    }
+    theirs
+}
+
+/// A webhook without what may differ: how times are written, and which hash names an alert.
+fn comparable(body: &Value) -> Value {
+    let mut body = body.clone();
+    for alert in body["alerts"].as_array_mut().expect("a webhook has alerts") {
+        for time in ["startsAt", "endsAt"] {
+            let text = alert[time].as_str().expect("a time").to_owned();
+            alert[time] = json!(text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.'));
+        }
+        alert["fingerprint"].take();
+    }
+    body
+}
+
+/// By group, in the order of each: which group's message comes first is chance in both.
+fn by_group(told: &[Value]) -> BTreeMap<String, Vec<Value>> {
+    let mut groups: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for body in told.iter().map(comparable) {
+        groups.entry(body["groupKey"].to_string()).or_default().push(body);
+    }
+    groups
+}
+
+fn summary(bodies: &[Value]) -> Vec<String> {
+    let one = |alert: &Value| {
+        format!("{}/{} {}", alert["labels"]["alertname"], alert["labels"]["region"], alert["status"]).replace('"', "")
+    };
+    bodies
+        .iter()
+        .map(|body| body["alerts"].as_array().expect("alerts").iter().map(one).collect::<Vec<_>>().join(", "))
+        .collect()
 }
 
 #[test]
-fn a_silence_lasts_over_a_restart_and_is_ended_by_the_command() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let mut engine = Engine::start(folder.path(), &[]);
-    let url = format!("--url=http://{}", engine.address);
-    let silence = |arguments: &[&str]| {
-        let output = run(dozor(), &[&["silence"], arguments, &[url.as_str()]].concat());
-        (
-            output.status.success(),
-            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)),
-        )
+fn the_same_alerts_and_configuration_give_what_alertmanager_gives() {
+    let (folder, listener) = (TempDir::new().expect("a folder"), Listener::start());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let (mut both, stop) = Beside::start(folder.path(), &runtime, &listener);
+    let begin = both.clock.monotonic();
+    // Groups that begin at 0 are flushed at 1 s, 3 s, 5 s and so on.
+    let at = |seconds: u64, clock: &Clock| {
+        std::thread::sleep((begin + Duration::from_secs(seconds)).saturating_sub(clock.monotonic()));
     };
-    let (is_added, id) = silence(&["add", "alertname=Slow", "shop=~\"e.\"", "--comment=known", "--author=dana"]);
-    assert!(is_added, "{id}");
-    let id = id.trim();
-    engine.kill();
-    engine.start_again();
-    let (_, listed) = silence(&["list"]);
-    assert!(listed.contains(id) && listed.contains("active") && listed.contains("dana: known"), "{listed}");
-    assert!(silence(&["expire", id]).0);
-    assert_eq!(silence(&["list"]).1, "");
-    assert!(silence(&["list", "--expired"]).1.contains(id));
-    let (is_added, what) = silence(&["add", "a=~\".*\"", "--comment=all", "--author=dana"]);
-    assert!(!is_added && what.contains("at least one matcher must not match the empty string"), "{what}");
-    let (is_expired, what) = silence(&["expire", "none"]);
-    assert!(!is_expired && what.contains("silence none not found"), "{what}");
+    let clock = both.clock.clone();
+    both.report(&["Slow/eu", "Slow/us", "Disk/eu", "Outage/eu", "Errors/eu", "Errors/us", "Other/eu"], &[]);
+    at(2, &clock);
+    both.report(&["Slow/asia"], &["Slow/eu"]);
+    at(4, &clock);
+    both.silence("Disk", Duration::from_secs(4));
+    both.report(&[], &["Outage/eu"]);
+    at(8, &clock);
+    both.silenced.lock().clear();
+    both.report(&[], &["Slow/us", "Slow/asia", "Other/eu"]);
+    at(10, &clock);
+    both.report(&["Slow/eu", "Disk/us"], &[]);
+    at(14, &clock);
+    both.report(&[], &["Slow/eu", "Disk/us", "Disk/eu", "Errors/eu", "Errors/us"]);
+    at(18, &clock);
+    let _ = stop.send(true);
+
+    let mut message_count = 0;
+    for receiver in RECEIVERS {
+        let (theirs, ours) = (by_group(&listener.to("theirs", receiver)), by_group(&listener.to("ours", receiver)));
+        assert_eq!(theirs.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>(), "groups of {receiver}");
+        for (group, theirs) in &theirs {
+            let ours = &ours[group];
+            assert_eq!(summary(theirs), summary(ours), "what {receiver} was told of {group}");
+            assert_eq!(theirs, ours, "what {receiver} was told of {group}");
+            message_count += theirs.len();
+        }
+    }
+    // Eight groups, of which each was told of a beginning at least; most of an end and of a repetition too.
+    assert!(message_count >= 20, "only {message_count} messages");
 }

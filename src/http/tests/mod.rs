@@ -19,7 +19,7 @@ mod text;
 mod write;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -36,10 +36,11 @@ use crate::detect::{Detector, Direction, Explanation, Point};
 use crate::disk::{Disk, SimulatedDisk};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange, compile_pattern};
+use crate::notify::{NotifierOptions, Plan};
 use crate::query::Limits;
 use crate::rules::{
-    ActiveAlert, AlertState, AnomalyReport, Evaluation, GroupReport, GroupState, Health, RuleError, RuleGroup,
-    RuleReport,
+    ActiveAlert, AlertState, AnomalyReport, Evaluation, GroupReport, GroupState, Health, RuleError, RuleErrors,
+    RuleGroup, RuleReport,
 };
 use crate::storage::{SnapshotOptions, StorageOptions};
 
@@ -125,6 +126,13 @@ groups:
 }
 
 /// One alert.
+/// Nobody is told of anything.
+fn notifier() -> Arc<Notifier> {
+    let options = NotifierOptions::new(Plan::default(), String::new());
+    let disk = Arc::new(SimulatedDisk::new());
+    Notifier::open(disk, Path::new("/data/outbox"), Clock::manual(NOW_MS), options).expect("an empty folder opens").0
+}
+
 fn firing() -> Vec<Alert> {
     let labels = Labels::from_pairs([("alertname", "OrderRateDrop"), ("region", "eu")]).expect("labels");
     let annotations = vec![("summary".to_owned(), "Orders \"fell\"".to_owned())];
@@ -241,13 +249,15 @@ fn services(
                 what: format!("wrong in line {line}"),
                 hint: None,
             };
-            Err(RuleErrors(vec![fault(3), fault(7)]))
+            let errors = RuleErrors(vec![fault(3), fault(7)]);
+            Err(format!("the rules from before stay in force:\n{errors}"))
         }),
         anomalies: Arc::new(anomalies),
         silences: silences(),
         routing: Arc::new(|| Some(Arc::new(routing()))),
         push_alerts: Arc::new(push_alerts),
         firing: Arc::new(firing),
+        notifier: notifier(),
         damage: Arc::new(damage),
         journal: Arc::new(journal()),
         config: Arc::new(config()),
