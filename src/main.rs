@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SnapshotArgs,
-    TestRulesArgs, VerifyArgs,
+    self, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, IncidentsArgs, LearnArgs, PackArgs, RestoreArgs,
+    SnapshotArgs, TestRulesArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -51,6 +51,8 @@ enum Command {
     Explain(ExplainArgs),
     /// See what could not be told to a receiver, and tell it once more
     DeadLetters(DeadLettersArgs),
+    /// Show incidents, take one, write a note to it
+    Incidents(IncidentsArgs),
     /// Look at files without a server
     #[command(subcommand)]
     Check(Check),
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Command::Learn(flags) => operate::learn(flags),
         Command::Explain(flags) => run(operate::explain(flags)),
         Command::DeadLetters(flags) => run(operate::dead_letters(flags)),
+        Command::Incidents(flags) => run(operate::incidents(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
         Command::Pack(flags) => operate::pack(&flags),

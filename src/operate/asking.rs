@@ -32,6 +32,16 @@ pub(super) async fn post(url: &str, path: &str, within: Duration) -> anyhow::Res
     answer(url, client(url, within)?.post(address(url, path)).header(CONTENT_TYPE, "application/json")).await
 }
 
+/// As [`get`], for something that is said in JSON.
+pub(super) async fn post_json(
+    url: &str,
+    path: &str,
+    body: &serde_json::Value,
+) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    let request = client(url, READING_TIMEOUT)?.post(address(url, path)).header(CONTENT_TYPE, "application/json");
+    answer(url, request.body(body.to_string())).await
+}
+
 fn client(url: &str, within: Duration) -> anyhow::Result<Client> {
     // Somebody else's earlier choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -1,5 +1,5 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
-//! `dozor learn`, `dozor explain`, `dozor check rules`, `dozor test rules`, `dozor pack`,
+//! `dozor learn`, `dozor explain`, `dozor incidents`, `dozor check rules`, `dozor test rules`, `dozor pack`,
 //! `dozor dead-letters`.
 //!
 //! ```text
@@ -17,6 +17,7 @@ mod bar;
 mod dead_letters;
 mod explain;
 mod import;
+mod incidents;
 mod learn;
 mod pack;
 mod restore;
@@ -35,6 +36,7 @@ use crate::storage::snapshots_folder;
 pub use dead_letters::{DeadLettersArgs, dead_letters};
 pub use explain::{ExplainArgs, explain};
 pub use import::{ImportArgs, import};
+pub use incidents::{IncidentsArgs, incidents};
 pub use learn::{LearnArgs, learn};
 pub use pack::{PackArgs, pack};
 pub use restore::{RestoreArgs, restore};
