@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs,
-    ReportArgs, RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs, VerifyArgs,
+    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, IncidentsArgs, LearnArgs,
+    PackArgs, ReplayArgs, ReportArgs, RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs,
+    VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -58,6 +59,8 @@ enum Command {
     Silence(SilenceArgs),
     /// See what could not be told to a receiver, and tell it once more
     DeadLetters(DeadLettersArgs),
+    /// Show incidents, take one, write a note to it
+    Incidents(IncidentsArgs),
     /// Look at files without a server
     #[command(subcommand)]
     Check(Check),
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Command::Report(flags) => run(operate::report(flags)),
         Command::Explain(flags) => run(operate::explain(flags)),
         Command::DeadLetters(flags) => run(operate::dead_letters(flags)),
+        Command::Incidents(flags) => run(operate::incidents(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Check(Check::Routing(flags)) => operate::check_routing(&flags),
         Command::Silence(flags) => run(operate::silence(flags)),

@@ -1,5 +1,5 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
-//! `dozor learn`, `dozor replay`, `dozor report`, `dozor explain`, `dozor check rules`, `dozor check routing`, `dozor silence`,
+//! `dozor learn`, `dozor replay`, `dozor report`, `dozor explain`, `dozor incidents`, `dozor check rules`, `dozor check routing`, `dozor silence`,
 //! `dozor dead-letters`, `dozor test rules`, `dozor test webhook`, `dozor pack`.
 //!
 //! ```text
@@ -17,6 +17,7 @@ mod bar;
 mod dead_letters;
 mod explain;
 mod import;
+mod incidents;
 mod learn;
 mod pack;
 mod replay;
@@ -42,6 +43,7 @@ use crate::storage::snapshots_folder;
 pub use dead_letters::{DeadLettersArgs, dead_letters};
 pub use explain::{ExplainArgs, explain};
 pub use import::{ImportArgs, import};
+pub use incidents::{IncidentsArgs, incidents};
 pub use learn::{LearnArgs, learn};
 pub use pack::{PackArgs, pack};
 pub use replay::{ReplayArgs, replay};
