@@ -18,7 +18,7 @@ use serde_saphyr::{Spanned, UserMessageFormatter};
 
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
-use super::{Config, ConfigError, WebhookConfig, calendar};
+use super::{Config, ConfigError, WebhookConfig, calendar, heartbeats};
 
 /// A value as it is written, and where.
 pub(super) type Scalar = Spanned<String>;
@@ -46,6 +46,8 @@ pub(super) struct File {
     pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
     pub(super) telemetry: Telemetry,
+    pub(super) heartbeat_out: HeartbeatOut,
+    heartbeats: Vec<heartbeats::Entry>,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
 }
@@ -151,6 +153,15 @@ pub(super) struct Telemetry {
     pub(super) unknown_max: Option<Scalar>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HeartbeatOut {
+    pub(super) url: Option<Scalar>,
+    pub(super) url_file: Option<Scalar>,
+    pub(super) interval: Option<Scalar>,
+    pub(super) needs_samples: Option<Scalar>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Webhook {
@@ -186,6 +197,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     {
         return Err(show(given, "head.out_of_order_window", "is longer than the retention: raise that, or lower this"));
     }
+    heartbeats::read_list(&file.heartbeats, &mut config, |given, setting| Place::of(name, text, setting, given))?;
     config.fit_window();
     config.webhooks = webhooks(file.webhooks, show)?;
     config.rules = file.rules;

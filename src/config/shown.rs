@@ -56,6 +56,10 @@ impl Config {
 
     fn show_lists(&self, text: &mut String) {
         let head = |name: &str, is_empty: bool| if is_empty { format!("{name}: []\n") } else { format!("{name}:\n") };
+        text.push_str(&head("heartbeats", self.heartbeats.is_empty()));
+        for heartbeat in &self.heartbeats {
+            text.push_str(&format!("- {}\n", heartbeat.shown(quoted)));
+        }
         text.push_str(&head("rules", self.rules.is_empty()));
         for file in &self.rules {
             text.push_str(&format!("- {}\n", quoted(&file.to_string_lossy())));
@@ -75,8 +79,10 @@ fn value(slot: Slot<'_>) -> String {
         Slot::Duration(span_ms) => duration_text(*span_ms),
         Slot::Bytes(bytes) => bytes_text(*bytes),
         Slot::Count(count) => count.to_string(),
-        Slot::Folder(path) => quoted(&path.to_string_lossy()),
+        Slot::Folder(path) | Slot::File(path) => quoted(&path.to_string_lossy()),
         Slot::Address(text) | Slot::OptionalAddress(text) | Slot::Pattern(text) | Slot::Zone(text) => quoted(text),
+        Slot::SecretUrl(url) if url.is_empty() => quoted(""),
+        Slot::SecretUrl(url) => quoted(&masked(url)),
         Slot::Url(url) => quoted(&without_password(url)),
         Slot::WalSync(WalSync::Always) => "always".to_owned(),
         Slot::WalSync(WalSync::Interval { interval_ms }) => format!("interval:{interval_ms}"),

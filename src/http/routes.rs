@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, anomalies, bulk, catalogue, features, federate, language, metadata, pages, push, queries, remote_read,
-    scraping, senders, settings, status, watching, write,
+    admin, anomalies, bulk, catalogue, features, federate, heartbeat, language, metadata, pages, push, queries,
+    remote_read, scraping, senders, settings, status, watching, write,
 };
 
 /// What a handler returns.
@@ -77,6 +77,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
     route!(GET  "/api/v1/anomalies" READY anomalies::anomalies),
+    route!(BOTH "/api/v1/heartbeat/{name}" READY heartbeat::beat),
+    route!(GET  "/api/v1/heartbeats" READY heartbeat::heartbeats),
     route!(GET  "/api/v1/targets" READY scraping::targets),
     route!(GET  "/api/v1/targets/metadata" READY scraping::target_metadata),
     route!(GET  "/api/v1/scrape_pools" READY scraping::scrape_pools),

@@ -182,6 +182,12 @@ impl Notifier {
         self.outbox.lock().ledger().dead_letters()
     }
 
+    /// Names of the receivers that answer nothing at present, whatever they are told.
+    pub fn failing_receivers(&self) -> Vec<String> {
+        let failing = self.ways.iter().filter(|way| way.lanes.lock().is_circuit_open());
+        failing.map(|way| way.name.clone()).collect()
+    }
+
     /// Counts for `/metrics`.
     pub fn metrics(&self) -> &DeliveryMetrics {
         &self.metrics

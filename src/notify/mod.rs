@@ -43,6 +43,7 @@ mod message;
 mod outbox;
 mod outbox_file;
 mod payload;
+mod ping;
 mod secret;
 mod webhook;
 
@@ -56,6 +57,7 @@ pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
 pub use message::{Message, MessageAlert};
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
+pub use ping::Pinger;
 pub use secret::{Secret, SecretError};
 
 /// Why an alert could not be noted, or the notifier not be opened.

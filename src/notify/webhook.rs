@@ -133,7 +133,7 @@ async fn read_answer(response: &mut Response) -> String {
 }
 
 /// An error and what caused it: "connection refused" stands three levels down.
-fn with_causes(error: &dyn Error) -> String {
+pub(super) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -144,7 +144,7 @@ fn with_causes(error: &dyn Error) -> String {
 }
 
 /// Chooses ring for TLS, once a process. Somebody else's earlier choice stands.
-fn install_crypto() {
+pub(super) fn install_crypto() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
