@@ -14,8 +14,10 @@
 mod anomalies;
 mod at_rest;
 mod bands;
+mod delivering;
 mod detection;
 mod detection_lag;
+mod error;
 mod evaluate_watches;
 mod evaluating;
 mod features;
@@ -27,13 +29,16 @@ mod maintenance;
 mod metadata;
 mod metrics;
 mod options;
+mod parts;
 mod push;
 mod senders;
+mod silences;
 mod statsd;
+mod telling;
 mod watch;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -44,22 +49,27 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, WebhookConfig};
+use crate::config::Config;
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
+use crate::model::Labels;
+use crate::notify::routing::Routing;
+use crate::notify::silence::Silences;
+use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, Plan};
 use crate::query::Engine;
-use crate::rules::{self, RuleErrors};
+use crate::rules;
 use crate::storage::{
-    BackupError, Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, StorageError, check_restored,
-    remove_incomplete,
+    Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
 pub use at_rest::DatabaseAtRest;
+pub use delivering::PlanError;
+use delivering::Reloading;
 pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
 use detection_lag::DetectionLag;
+pub use error::ServerError;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 pub use formats::NewerFormat;
 use heartbeats::{Heartbeats, HeartbeatsParts, HeartbeatsRunning, taking};
@@ -67,76 +77,26 @@ use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::{admin_api, engine, shard_count, storage_options, web_origins};
 use senders::{Senders, SendersParts, SendersRunning};
+use silences::Pushed;
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 5] = [
+pub const BESIDE_THE_DATABASE: [Beside; 6] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
+    Beside::Replaced(silences::FILE),
     Beside::Growing(OUTBOX),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
     Beside::Growing(push::FOLDER),
 ];
+/// Gives the routing in force.
+type AskRouting = Arc<dyn Fn() -> Option<Arc<Routing>> + Send + Sync>;
+/// What is told of alerts, and what others may change about them.
+type Alerts = (Arc<Silences>, AskRouting, Arc<Pushed>);
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
-
-/// Why the server does not start. The operator must act.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// Another process has the data folder.
-    #[error("the data folder {folder} is in use by another dozor: stop that one, or give --data-dir another folder", folder = .0.display())]
-    FolderInUse(PathBuf),
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// A file was written by a newer binary.
-    #[error(transparent)]
-    NewerFormat(#[from] NewerFormat),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; give --listen another one")]
-    Listen {
-        /// The setting.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The address of StatsD cannot be listened on.
-    #[error("cannot listen on {address} for StatsD: {source}; give --statsd-listen another one")]
-    ListenStatsd {
-        /// The setting.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A setting that only the query language can judge.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A restore into the data folder is not finished, or its snapshots cannot be read.
-    #[error(transparent)]
-    Backup(#[from] BackupError),
-    /// A rule file has mistakes.
-    #[error(transparent)]
-    Rules(#[from] RuleErrors),
-    /// A webhook's secret cannot be used.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The outbox or a receiver cannot be used.
-    #[error(transparent)]
-    Notify(#[from] NotifyError),
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A thread cannot be started.
-    #[error("cannot start the thread {name}: {source}")]
-    Thread {
-        /// The thread's name.
-        name: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
 
 /// A server that runs. Dropped without [`Server::shutdown`], it ends as a killed process would.
 pub struct Server {
@@ -157,9 +117,12 @@ pub struct Server {
     evaluating: Evaluating,
     senders: SendersRunning,
     heartbeats: HeartbeatsRunning,
+    reloading: Arc<Reloading>,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
+    stop_alerts: signal::Sender<bool>,
+    alerts: tokio::task::JoinHandle<()>,
     metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
@@ -185,7 +148,7 @@ impl Server {
             given => given.to_owned(),
         };
 
-        let receivers = receivers(&config)?;
+        let plan = delivering::plan(&config, &*disk)?;
         let web_origins = web_origins(&config)?;
         for name in features::unknown(&config) {
             tracing::warn!(name, "--enable-feature names something that means nothing here; it is left aside");
@@ -222,7 +185,8 @@ impl Server {
         );
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
-        let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
+        let silences = silences::open(&config, &disk, &clock)?;
+        let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
@@ -243,6 +207,14 @@ impl Server {
         metrics::register(&registry, &storage, &detection, &notifier);
         metrics::register_snapshots(&registry, &snapshots);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
+        for url in &config.alertmanagers {
+            let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
+            let peer = AlertmanagerPeer::new(url, clock.clone())?;
+            tokio::spawn(async move {
+                let _guard = EndProcessOnPanic;
+                peer.run(move || firing.active(), stopped).await;
+            });
+        }
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
             let _guard = EndProcessOnPanic;
@@ -259,6 +231,17 @@ impl Server {
         let parts = SendersParts::of(&config, &storage, &notifier, &external_url, &clock);
         let senders = Senders::new(parts, &rules, &registry);
         let viewed = storage.clone();
+        let routed = notifier.clone();
+        let routing: AskRouting = Arc::new(move || routed.routing());
+        let parts = (notifier.clone(), silences.clone());
+        let pushed = Pushed::new(parts, routing.clone(), &rules, clock.clone(), external_url.clone());
+        let pushed = Arc::new(pushed);
+        let (stop_alerts, alerts_stopped) = signal::channel(false);
+        let kept = pushed.clone();
+        let alerts = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            kept.keep(alerts_stopped).await;
+        });
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
             set: rules,
@@ -296,6 +279,9 @@ impl Server {
         heartbeat_out::start(&config, watched, &registry, stop_deliveries.subscribe())?;
         let in_force = evaluating.rules().clone();
         let walking = SendersRunning::start(senders.clone(), move || in_force.set())?;
+        let shared = (Arc::new(config.clone()), disk.clone());
+        let rules = evaluating.rules().clone();
+        let reloading = Arc::new(Reloading::new(shared.0, shared.1, rules, notifier.clone()));
         let services = services(
             &config,
             address,
@@ -304,6 +290,7 @@ impl Server {
             &snapshots,
             (engine, ingest),
             evaluating.rules(),
+            reloading.clone(),
             detection.clone(),
             notifier,
             (senders, heartbeats),
@@ -311,6 +298,7 @@ impl Server {
             &ready,
             &clock,
             web_origins,
+            (silences, routing, pushed),
         )?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
@@ -348,20 +336,23 @@ impl Server {
             evaluating,
             senders: walking,
             heartbeats: beating,
+            reloading,
             stop_metadata,
             stop_pushes,
             pushes,
+            stop_alerts,
+            alerts,
             metadata,
             _lock: lock,
         })
     }
 
-    /// Reads the rule files again and puts what they say in force, in a while. With a fault in them, everything stays as
+    /// Reads the rule files and the routing file again and puts what they say in force, in a while. With a fault in them, everything stays as
     /// it is. What came of it is told in the log.
     pub fn reload_rules(&self) {
-        let rules = self.evaluating.rules().clone();
+        let reloading = self.reloading.clone();
         // Told in the log, by whoever reloads.
-        tokio::task::spawn_blocking(move || drop(rules.reload()));
+        tokio::task::spawn_blocking(move || drop(reloading.reload()));
     }
 
     /// Where it listens.
@@ -387,6 +378,8 @@ impl Server {
         }
         let _ = self.stop_pushes.send(true);
         let _ = self.pushes.await;
+        let _ = self.stop_alerts.send(true);
+        let _ = self.alerts.await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
@@ -452,23 +445,19 @@ fn entrance(
     Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
 }
 
-fn receivers(config: &Config) -> Result<Vec<notify::Receiver>, SecretError> {
-    let receiver = |webhook: &WebhookConfig| {
-        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
-        Ok(notify::Receiver { name: webhook.name.clone(), url: webhook.url.clone(), secret })
-    };
-    config.webhooks.iter().map(receiver).collect()
-}
-
 fn open_notifier(
     config: &Config,
     disk: &Arc<dyn Disk>,
     clock: &Clock,
-    receivers: Vec<notify::Receiver>,
+    plan: Plan,
+    silences: &Arc<Silences>,
     external_url: String,
 ) -> Result<Arc<Notifier>, ServerError> {
     let folder = config.data_dir.join(OUTBOX);
-    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), receivers, external_url)?;
+    let silences = silences.clone();
+    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
+    let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, external_url) };
+    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
     for damage in &recovered.damage {
         tracing::error!("damage found: {damage}");
     }
@@ -500,6 +489,7 @@ fn services(
     snapshots: &Arc<Snapshots>,
     (engine, ingest): (Arc<Engine>, Arc<Ingest>),
     rules: &Arc<EvaluatedRules>,
+    reloading: Arc<Reloading>,
     detection: Arc<Detection>,
     notifier: Arc<Notifier>,
     (senders, heartbeats): (Arc<Senders>, Arc<Heartbeats>),
@@ -507,9 +497,10 @@ fn services(
     ready: &Arc<AtomicBool>,
     clock: &Clock,
     web_origins: Regex,
+    (silences, routing, pushed): Alerts,
 ) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
-    let (asked, reloaded) = (rules.clone(), rules.clone());
+    let (asked, firing) = (rules.clone(), notifier.clone());
     let pushgateway = push::open(config, disk, &ingest)?;
     let journal = open_journal(config, &**disk)?;
     Ok(Services {
@@ -524,12 +515,16 @@ fn services(
         registry: registry.clone(),
         ready: ready.clone(),
         rules: Arc::new(move || asked.report()),
-        reload: Arc::new(move || reloaded.reload()),
+        reload: Arc::new(move || reloading.reload()),
         anomalies: Arc::new(move || detection.anomalies()),
-        firing: Arc::new(move || notifier.active()),
+        silences,
+        routing,
+        push_alerts: Arc::new(move |alerts| pushed.push(alerts)),
+        firing: Arc::new(move || firing.active()),
         take_beat: taking(&heartbeats),
         heartbeats: Arc::new(move || heartbeats.figures()),
         senders: Arc::new(move || senders.figures()),
+        notifier,
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),
         config: Arc::new(config.clone()),

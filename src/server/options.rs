@@ -78,8 +78,8 @@ pub(super) fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
     }
 }
 
-/// What evaluates queries, of people and of rules.
-pub(super) fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
+/// What evaluates as these settings say, and keeps no answers.
+pub(super) fn plain_engine(config: &Config, clock: &Clock) -> Engine {
     let query_limits = Limits {
         samples_max: config.query.samples_max,
         series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
@@ -88,9 +88,13 @@ pub(super) fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc
         subquery_step_ms: Some(config.evaluation.interval_ms),
         ..Limits::default()
     };
+    Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config))
+}
+
+/// What evaluates queries, of people and of rules.
+pub(super) fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
     let cache_bytes = usize::try_from(config.query.cache_bytes).unwrap_or(usize::MAX);
-    let engine = Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config));
-    let engine = Arc::new(engine.caching(cache_bytes));
+    let engine = Arc::new(plain_engine(config, clock).caching(cache_bytes));
     metrics::of_engine(registry, &engine);
     engine
 }

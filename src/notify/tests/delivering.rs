@@ -16,7 +16,9 @@ use super::{firing, resolved};
 use crate::clock::Clock;
 use crate::disk::SimulatedDisk;
 use crate::notify::webhook::{Answer, Webhook};
-use crate::notify::{Alert, Backoff, Delivery, Enqueued, Notifier, NotifyError, Receiver, RecoveredOutbox, Secret};
+use crate::notify::{
+    Alert, Backoff, Delivery, Enqueued, Notifier, NotifierOptions, NotifyError, Plan, Receiver, RecoveredOutbox, Secret,
+};
 
 const SECRET: &[u8] = b"a key of the test";
 
@@ -57,7 +59,8 @@ impl Engine {
         let receivers = pagers.iter().enumerate().map(receiver).collect();
         let shared = Arc::new(disk.clone());
         let url = "http://dozor.example".to_owned();
-        let opened = Notifier::open_with(shared, Path::new("/data/outbox"), Clock::system(), receivers, url, delivery);
+        let options = NotifierOptions { delivery, ..NotifierOptions::new(Plan::direct(receivers), url) };
+        let opened = Notifier::open(shared, Path::new("/data/outbox"), Clock::system(), options);
         let (notifier, recovered) = opened.unwrap();
         let (stop, stopped) = watch::channel(false);
         let running = runtime.spawn(Arc::clone(&notifier).run(stopped));
@@ -169,7 +172,10 @@ fn a_refusal_is_a_dead_letter_at_once_and_the_next_notification_goes_on() {
     assert_eq!(pager.seen().len(), 3);
     assert_eq!(elsewhere.seen().len(), 0);
     let dead = engine.notifier.dead_letters();
-    assert_eq!(dead.iter().map(|letter| &letter.alert).collect::<Vec<_>>(), [&firing("A"), &firing("B")]);
+    assert_eq!(
+        dead.iter().map(|letter| &letter.message.alerts[0].alert).collect::<Vec<_>>(),
+        [&firing("A"), &firing("B")]
+    );
     assert!(dead[0].reason.starts_with("400 Bad Request: hi"), "{}", dead[0].reason);
     assert_eq!(engine.notifier.metrics().given_up.load(Ordering::Relaxed), 2);
 
@@ -294,7 +300,8 @@ fn wrong_receivers_are_refused_by_name() {
         let receiver = |name: &&str| Receiver { name: (*name).to_owned(), url: url.to_owned(), secret: None };
         let receivers = names.iter().map(receiver).collect();
         let disk = Arc::new(SimulatedDisk::new());
-        Notifier::open(disk, Path::new("/data/outbox"), Clock::system(), receivers, String::new()).map(|_| ())
+        let options = NotifierOptions::new(Plan::direct(receivers), String::new());
+        Notifier::open(disk, Path::new("/data/outbox"), Clock::system(), options).map(|_| ())
     };
     assert!(
         matches!(open(&["a", "a"], "http://localhost/"), Err(NotifyError::Receiver { receiver, .. }) if receiver == "a")

@@ -1,11 +1,14 @@
 //! Tests by what they are about, and what they share.
 
 mod delivering;
+mod folding;
 mod keeping;
+mod nights;
 mod order;
 mod pager;
 mod sending;
 mod slow_disk;
+mod telling;
 
 use super::Alert;
 use crate::model::Labels;

@@ -17,7 +17,6 @@
 
 mod answer;
 mod picture;
-mod words;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -27,12 +26,12 @@ use anyhow::{Context, bail};
 
 use super::Place;
 use super::asking::{self, url_of};
+use super::words::{duration, number, percent, time_with_seconds};
 use answer::{Anomaly, Answer};
-use words::{duration, number, percent, time_with_seconds};
 
 const PATH: &str = "/api/v1/anomalies";
 /// Parts that are listed.
-const PARTS_COUNT_MAX: usize = 8;
+const PARTS_COUNT_MAX: usize = 10;
 /// The label with the alert's name.
 const ALERT_NAME: &str = "alertname";
 

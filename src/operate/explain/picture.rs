@@ -11,7 +11,7 @@
 //!
 //! Bars are the value, dashes the expectation: `─` where no bar stands, `┄` where one does. The arrow is the onset.
 
-use super::words::{number, time_of_day};
+use crate::operate::words::{number, time_of_day};
 
 /// Height of the bars, in rows.
 const ROWS: usize = 10;

@@ -33,7 +33,7 @@ use tokio::runtime::Handle;
 use super::detection::Detection;
 use super::detection_lag::DetectionLag;
 use super::senders::{Knowledge, Senders};
-use super::{ServerError, thread};
+use super::{ServerError, silences, thread};
 use crate::clock::Clock;
 use crate::config::EvaluationConfig;
 use crate::disk::Disk;
@@ -176,7 +176,10 @@ impl EvaluatedRules {
             let name = alert.labels.get(ALERT_NAME);
             parts.set.rules.iter().any(|rule| Some(rule.alert.as_str()) == name)
         };
-        let told: Vec<Alert> = parts.notifier.active().into_iter().filter(|alert| !is_of_stream(alert)).collect();
+        // Those that others pushed are theirs to end.
+        let is_pushed = |alert: &Alert| silences::is_pushed(alert, &parts.set, &surroundings.external_url);
+        let told = parts.notifier.active().into_iter().filter(|alert| !is_of_stream(alert) && !is_pushed(alert));
+        let told: Vec<Alert> = told.collect();
         let rules = EvaluatedRules {
             files: parts.files,
             detection: parts.detection,

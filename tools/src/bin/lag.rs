@@ -88,7 +88,11 @@ async fn measure(options: &Options, folder: &PathBuf) -> anyhow::Result<Histogra
         data_dir: folder.join("data"),
         listen: "127.0.0.1:0".to_owned(),
         rules: vec![rules],
-        webhooks: vec![WebhookConfig { name: "lag".to_owned(), url: format!("http://{pager}/"), secret_file: None }],
+        webhooks: vec![WebhookConfig {
+            name: "lag".to_owned(),
+            url: format!("http://{pager}/"),
+            ..WebhookConfig::default()
+        }],
         ..Config::default()
     };
     let server = Server::start(config).await?;
