@@ -1,7 +1,8 @@
 //! A disk that is only looked at: a database at rest is opened on it as it is on the real one, and stays as it lies.
 //!
 //! Opening tidies up: it removes what a crash left, and gives back what was reserved. Here such orders are answered as if
-//! they were carried out, and are not; whoever gave one does not read the file again. To make or write a file fails.
+//! they were carried out, and are not; whoever gave one does not read the file again. A folder that is not there is an
+//! empty one. To make or write a file fails.
 //!
 //! Always true: no byte and no name below it changes.
 
@@ -25,10 +26,17 @@ fn refused(operation: &'static str, path: &Path) -> DiskError {
     DiskError::new(operation, path, ErrorKind::ReadOnlyFilesystem.into())
 }
 
+/// A folder that somebody ordered to be made, or might have.
+fn empty_if_missing(listed: Result<Vec<String>, DiskError>) -> Result<Vec<String>, DiskError> {
+    match listed {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
 impl Disk for ReadOnlyDisk {
-    fn create_folder(&self, folder: &Path) -> Result<(), DiskError> {
-        // One that is there already is fine.
-        self.0.list(folder).map(|_| ()).map_err(|_| refused("create the folder", folder))
+    fn create_folder(&self, _folder: &Path) -> Result<(), DiskError> {
+        Ok(())
     }
 
     fn remove_folder(&self, _folder: &Path) -> Result<(), DiskError> {
@@ -36,11 +44,11 @@ impl Disk for ReadOnlyDisk {
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<String>, DiskError> {
-        self.0.list(folder)
+        empty_if_missing(self.0.list(folder))
     }
 
     fn list_folders(&self, folder: &Path) -> Result<Vec<String>, DiskError> {
-        self.0.list_folders(folder)
+        empty_if_missing(self.0.list_folders(folder))
     }
 
     fn create(&self, path: &Path, _reserve_bytes: u64) -> Result<Box<dyn DiskFile>, DiskError> {
@@ -103,6 +111,8 @@ mod tests {
         for refused in [disk.create(other, 0).map(|_| ()), disk.hard_link(file, other), disk.replace(file, b"new")] {
             assert_eq!(refused.expect_err("refused").source.kind(), ErrorKind::ReadOnlyFilesystem);
         }
+        disk.create_folder(Path::new("/data/c")).expect("answered");
+        assert_eq!(disk.list(Path::new("/data/c")).expect("an empty folder"), Vec::<String>::new());
         assert_eq!(below.operation_count(), before);
         assert_eq!(&disk.read(file).expect("it is there")[..], b"bytes");
     }

@@ -47,6 +47,7 @@ mod federate;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
 mod heartbeat;
+mod incidents;
 mod journal;
 mod json;
 mod language;
@@ -78,6 +79,7 @@ use regex::Regex;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::incident::Incidents;
 use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::routing::Routing;
 use crate::notify::silence::Silences;
@@ -144,6 +146,8 @@ pub struct Services {
     pub senders: Arc<dyn Fn() -> Vec<SenderFigures> + Send + Sync>,
     /// Delivers alerts.
     pub notifier: Arc<Notifier>,
+    /// What happened, who was told, who took it.
+    pub incidents: Arc<Incidents>,
     /// Gives the places on disk that could not be read. Must return at once.
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
     /// Where running queries are noted.

@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, heartbeat, language, metadata,
-    pages, push, queries, remote_read, scraping, senders, settings, status, watching, write,
+    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, heartbeat, incidents, language,
+    metadata, pages, push, queries, remote_read, scraping, senders, settings, status, watching, write,
 };
 
 /// What a handler returns.
@@ -88,6 +88,10 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v2/receivers" READY alertmanager::receivers),
     route!(GET  "/api/v1/dead_letters" READY dead_letters::dead_letters),
     route!(ORDER "/api/v1/dead_letters/replay" READY dead_letters::replay),
+    route!(GET  "/api/v1/incidents" READY incidents::list),
+    route!(GET  "/api/v1/incidents/{name}" READY incidents::one),
+    route!(POST "/api/v1/incidents/{name}/ack" READY incidents::acknowledge),
+    route!(POST "/api/v1/incidents/{name}/notes" READY incidents::add_note),
     route!(GET  "/api/v1/targets" READY scraping::targets),
     route!(GET  "/api/v1/targets/metadata" READY scraping::target_metadata),
     route!(GET  "/api/v1/scrape_pools" READY scraping::scrape_pools),

@@ -38,6 +38,9 @@ pub struct Filter {
     pub state: Option<State>,
 }
 
+/// Signals that fired at a moment, by fingerprint and start.
+pub struct Lasting(HashSet<(u64, i64)>);
+
 /// Everything that is known of incidents. Shared by the thread that takes events and by those who ask.
 pub struct Incidents {
     journal: Mutex<Journal>,
@@ -88,9 +91,17 @@ impl Incidents {
         is_lost.then(|| Entry { id: incident.to_owned(), at_ms, change: Change::Unknown { job: job.to_owned() } })
     }
 
-    /// Puts right what was missed: `active` is what fires, each with its incident. Signals that are not known begin, those
-    /// that do not fire any more have ended by now.
-    pub fn reconcile(&self, active: &[(Alert, String)]) {
+    /// The signals that fire as far as is known.
+    pub fn lasting(&self) -> Lasting {
+        let book = self.book.read();
+        let signals = book.all().flat_map(|incident| &incident.signals);
+        let lasting = signals.filter(|signal| signal.alert.ends_at_ms.is_none());
+        Lasting(lasting.map(|signal| (signal.fingerprint, signal.alert.starts_at_ms)).collect())
+    }
+
+    /// Puts right what was missed: `active` is what fires, each with its incident. Signals that are not known begin; those of
+    /// `lasting`, asked for before, that do not fire any more have ended by now.
+    pub fn reconcile(&self, lasting: &Lasting, active: &[(Alert, String)]) {
         let now_ms = self.clock.now_ms();
         let key = |alert: &Alert, fingerprint| (fingerprint, alert.starts_at_ms);
         let firing: HashSet<(u64, i64)> = active.iter().map(|(alert, _)| key(alert, alert.fingerprint())).collect();
@@ -105,8 +116,11 @@ impl Incidents {
                 }
             }
             for incident in book.all() {
-                let lasting = incident.signals.iter().filter(|signal| signal.alert.ends_at_ms.is_none());
-                for signal in lasting.filter(|signal| !firing.contains(&key(&signal.alert, signal.fingerprint))) {
+                let is_over = |signal: &&Signal| {
+                    let key = key(&signal.alert, signal.fingerprint);
+                    signal.alert.ends_at_ms.is_none() && lasting.0.contains(&key) && !firing.contains(&key)
+                };
+                for signal in incident.signals.iter().filter(is_over) {
                     let (fingerprint, starts_at_ms) = (signal.fingerprint, signal.alert.starts_at_ms);
                     let change = Change::Ended { fingerprint, starts_at_ms, ends_at_ms: now_ms.max(starts_at_ms) };
                     entries.push(Entry { id: incident.id.clone(), at_ms: now_ms, change });

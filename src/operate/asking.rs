@@ -68,6 +68,16 @@ pub(super) async fn send(
     answer(url, request).await
 }
 
+/// As [`get`], for something that is said in JSON.
+pub(super) async fn post_json(
+    url: &str,
+    path: &str,
+    body: &serde_json::Value,
+) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    let request = client(url, READING_TIMEOUT)?.post(address(url, path)).header(CONTENT_TYPE, "application/json");
+    answer(url, request.body(body.to_string())).await
+}
+
 fn client(url: &str, within: Duration) -> anyhow::Result<Client> {
     // Somebody else's earlier choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -33,8 +33,8 @@
 //!
 //! An alert carries a label `direction` (`drop`, `rise`, `absent`, `limit` or `full`) and, unless the rule has
 //! annotations of these names, the figures behind it: `expected`, `deviation`, `onset`, `detector`, `bounds`, `evidence`,
-//! `lost`, `lost_money`, `confidence`, `detectable_drop`; and, if they are known by the time it is told, as they are when it
-//! resolves, `parts`: which of the series underneath moved most. Its annotations can ask queries (`{{ query "…" }}`), as of
+//! `lost`, `lost_money`, `confidence`, `detectable_drop`; and, if they are known by the time it is told, `parts`:
+//! which of the series underneath moved most. Its annotations can ask queries (`{{ query "…" }}`), as of
 //! the moment that is told, in event time, and for a second in all.
 //!
 //! Always true:
@@ -79,6 +79,9 @@ pub use pack::{Pack, PackFile, runbook};
 /// The label that holds the rule's name, and the one that says which way it went.
 const ALERT_NAME: &str = "alertname";
 const DIRECTION: &str = "direction";
+
+/// Labels and value of each series that a query came to, or why there is no answer.
+pub type Answered = Result<Vec<(Labels, f64)>, String>;
 
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
@@ -161,12 +164,7 @@ impl RuleSet {
 
     /// The same, with somebody who answers the queries that annotations ask: PromQL at [`Transition::at_ms`], with labels
     /// and value of each series, or why there is no answer. Labels ask none.
-    pub fn alert_with(
-        &self,
-        transition: &Transition,
-        external_url: &str,
-        query: &dyn Fn(&str) -> Result<Vec<(Labels, f64)>, String>,
-    ) -> Alert {
+    pub fn alert_with(&self, transition: &Transition, external_url: &str, query: &dyn Fn(&str) -> Answered) -> Alert {
         let rule = &self.rules[transition.watch];
         let direction = transition.direction.name();
         let onset = figures::onset(transition);

@@ -1,15 +1,15 @@
 //! Who is started, in which order, with what, and how everything ends.
 //!
 //! ```text
-//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► http: ready
-//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► incidents ─► http: ready
+//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries ─► incidents
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
 //! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
 //!
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
-//! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
+//! `judge` are in `watch.rs`, that of `incidents` is in `incidents.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
 mod anomalies;
 mod at_rest;
@@ -21,9 +21,11 @@ mod error;
 mod evaluate_watches;
 mod evaluating;
 mod features;
+mod figures;
 mod formats;
 mod heartbeat_out;
 mod heartbeats;
+mod incidents;
 mod limits;
 mod maintenance;
 mod metadata;
@@ -52,6 +54,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
+use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::Labels;
 use crate::notify::routing::Routing;
@@ -71,8 +74,10 @@ use detection::{Detection, DetectionParts, Made};
 use detection_lag::DetectionLag;
 pub use error::ServerError;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
+use figures::Figuring;
 pub use formats::NewerFormat;
 use heartbeats::{Heartbeats, HeartbeatsParts, HeartbeatsRunning, taking};
+use incidents::Journaling;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::{admin_api, engine, shard_count, storage_options, web_origins};
@@ -82,11 +87,12 @@ use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 6] = [
+pub const BESIDE_THE_DATABASE: [Beside; 7] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
     Beside::Replaced(silences::FILE),
     Beside::Growing(OUTBOX),
+    Beside::Growing(incidents::FOLDER),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
     Beside::Growing(push::FOLDER),
@@ -111,6 +117,7 @@ pub struct Server {
     statsd: Option<StatsdRunning>,
     stop_deliveries: signal::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
+    journaling: Journaling,
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     detection: Arc<Detection>,
@@ -149,6 +156,7 @@ impl Server {
         };
 
         let plan = delivering::plan(&config, &*disk)?;
+        incidents::check(&config, &plan)?;
         let web_origins = web_origins(&config)?;
         for name in features::unknown(&config) {
             tracing::warn!(name, "--enable-feature names something that means nothing here; it is left aside");
@@ -185,6 +193,8 @@ impl Server {
         );
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
+        let incidents = incidents::open(&config, &disk, &clock)?;
+        incidents::register(&registry, &incidents);
         let silences = silences::open(&config, &disk, &clock)?;
         let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
@@ -228,7 +238,7 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let parts = SendersParts::of(&config, &storage, &notifier, &external_url, &clock);
+        let parts = SendersParts::of(&config, &storage, &notifier, &incidents, &external_url, &clock);
         let senders = Senders::new(parts, &rules, &registry);
         let viewed = storage.clone();
         let routed = notifier.clone();
@@ -292,7 +302,7 @@ impl Server {
             evaluating.rules(),
             reloading.clone(),
             detection.clone(),
-            notifier,
+            (notifier.clone(), incidents.clone()),
             (senders, heartbeats),
             &registry,
             &ready,
@@ -300,6 +310,7 @@ impl Server {
             web_origins,
             (silences, routing, pushed),
         )?;
+        let journaling = Journaling::start(incidents, notifier, Figuring::of(&services))?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
         let (stop_pushes, pushes_stopped) = signal::channel(false);
@@ -330,6 +341,7 @@ impl Server {
             statsd,
             stop_deliveries,
             deliveries,
+            journaling,
             stop_maintenance,
             maintenance,
             detection,
@@ -402,6 +414,9 @@ impl Server {
         let _ = threads.await;
         let _ = self.stop_deliveries.send(true);
         let _ = self.deliveries.await;
+        // Behind the last deliveries, of which it tells.
+        let journaling = self.journaling;
+        let _ = tokio::task::spawn_blocking(move || journaling.join()).await;
         tracing::info!("stopped: everything acknowledged is on disk");
     }
 }
@@ -456,7 +471,8 @@ fn open_notifier(
     let folder = config.data_dir.join(OUTBOX);
     let silences = silences.clone();
     let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
-    let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, external_url) };
+    let folding = incidents::folding(config);
+    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
     let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
     for damage in &recovered.damage {
         tracing::error!("damage found: {damage}");
@@ -491,7 +507,7 @@ fn services(
     rules: &Arc<EvaluatedRules>,
     reloading: Arc<Reloading>,
     detection: Arc<Detection>,
-    notifier: Arc<Notifier>,
+    (notifier, incidents): (Arc<Notifier>, Arc<Incidents>),
     (senders, heartbeats): (Arc<Senders>, Arc<Heartbeats>),
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
@@ -525,6 +541,7 @@ fn services(
         heartbeats: Arc::new(move || heartbeats.figures()),
         senders: Arc::new(move || senders.figures()),
         notifier,
+        incidents,
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),
         config: Arc::new(config.clone()),

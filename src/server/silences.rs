@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(world.after(299), ["Down"]);
         assert!(world.after(1).is_empty());
         world.pushed.push(vec![down(None)]).unwrap();
-        world.pushed.push(vec![down(Some(NOW_MS + 360_000))]).unwrap();
+        world.pushed.push(vec![down(Some(NOW_MS + 359_000))]).unwrap();
         assert!(world.after(0).is_empty(), "an end that has passed ends it at once");
     }
 

@@ -21,7 +21,7 @@ use crate::detect::{Firing, Kind, Transition};
 use crate::model::Labels;
 use crate::notify::Alert;
 use crate::query::{Engine, Options, Sampled, Value};
-use crate::rules::RuleSet;
+use crate::rules::{Answered, RuleSet};
 use crate::storage::view::ReadView;
 
 /// How long the queries of one alert may take together.
@@ -111,13 +111,7 @@ impl Telling {
 }
 
 /// What templates make of an answer, as of rules that are evaluated.
-fn answer(
-    engine: &Engine,
-    view: &ReadView,
-    query: &str,
-    at_ms: i64,
-    options: &Options,
-) -> Result<Vec<(Labels, f64)>, String> {
+fn answer(engine: &Engine, view: &ReadView, query: &str, at_ms: i64, options: &Options) -> Answered {
     match engine.instant(view, query, at_ms, options).map_err(|error| error.to_string())?.value {
         Value::Scalar(_, value) => Ok(vec![(Labels::empty(), value)]),
         Value::Vector(series) => {

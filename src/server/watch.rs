@@ -15,7 +15,7 @@ use hashbrown::HashSet;
 use super::anomalies::{Anomalies, LOOK_INTERVAL};
 use super::bands::ToBands;
 use super::detection_lag::DetectionLag;
-use super::parts::PartsBoard;
+use super::parts::{PartsBoard, WANTED_COUNT_MAX};
 use super::telling::Telling;
 use super::{ServerError, thread};
 use crate::clock::Clock;
@@ -242,7 +242,7 @@ impl Judging {
     /// Looks up what fires and why.
     fn look(&mut self) {
         let mut explained = self.judge.explained();
-        self.board.look(&mut explained);
+        self.board.look(&mut explained, self.judge.suspects(WANTED_COUNT_MAX));
         let alerts = self.telling.firing(explained.iter().map(|(firing, _)| firing));
         let report = |((firing, explanation), alert): ((Firing, _), Alert)| AnomalyReport {
             alert,

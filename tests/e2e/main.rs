@@ -9,6 +9,7 @@
 //! Always true: every wait is for a condition, with a deadline that a loaded machine keeps; every process that a test
 //! starts is ended with it; a program that is not installed is a failure that says how to get it.
 
+mod amtool;
 mod api;
 mod backup;
 mod client;

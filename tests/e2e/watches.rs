@@ -22,6 +22,7 @@ groups:
       - alert: Orders
         expr: sum by (region) (rate(shop_orders_total[1m]))
         anomaly: { direction: drop }
+        annotations: { nodes: '{{ query "count(up)" | first | value }} nodes' }
       - alert: Latency
         expr: histogram_quantile(0.95, sum by (le, region) (rate(shop_checkout_seconds_bucket[1m])))
         anomaly: { direction: rise }
@@ -104,6 +105,9 @@ fn a_reload_in_an_incident_tells_nothing_twice_ends_what_goes_and_knows_what_is_
     wait_until("both fire", || told(&pager) == ["Latency firing", "Orders firing"]);
 
     check_explained(&engine, story.onset_ms);
+    let of_orders = pager.told().into_iter().find(|told| told.alert_name == "Orders").expect("it fires");
+    let body = String::from_utf8(of_orders.body).expect("it is text");
+    assert!(body.contains(r#""nodes":"12 nodes""#), "what the annotation asked is in the page: {body}");
 
     fs::write(&rules, AFTER).expect("written");
     let answer = engine.client().post("/-/reload", &[], b"").expect("the engine answers");

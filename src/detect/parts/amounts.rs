@@ -20,8 +20,6 @@ use crate::query::bucket_quantile;
 const CANDIDATES_COUNT_MAX: usize = 50;
 /// Below this fraction of the expectation there is no deviation whose parts could be told.
 const DEVIATION_MIN: f64 = 0.02;
-/// How far the expectation of the group may be from the hour before the onset and still be shared out by it.
-const OUTLOOK_RATIOS: [f64; 2] = [1.0 / 3.0, 3.0];
 
 /// Everything about the group as a whole.
 #[derive(Debug)]
@@ -68,8 +66,8 @@ impl<'a> Whole<'a> {
         let before = value(signal, members.iter().map(|member| (member, member.before)))?;
         let adds_up = adds_up(&signal.formula, signal);
         let ratio = expected.map_or(1.0, |expected| expected / before);
-        let is_near = (OUTLOOK_RATIOS[0]..=OUTLOOK_RATIOS[1]).contains(&ratio);
-        let outlook = if adds_up && is_near { ratio } else { 1.0 };
+        // A group that is younger than the hour before has a part of it only; its shares are the same.
+        let outlook = if adds_up && ratio.is_finite() && ratio > 0.0 { ratio } else { 1.0 };
         let expected = value(signal, members.iter().map(|member| (member, member.before.map(|one| one * outlook))))?;
         let volume = if adds_up { Weights::new() } else { volume(signal) };
         let mut whole = Whole { signal, members, outlook, now, expected, volume, tail: None };

@@ -8,6 +8,7 @@ mod connections;
 mod cors;
 mod costs;
 mod federate;
+mod incidents;
 mod influx;
 mod language;
 mod lifecycle;
@@ -34,9 +35,10 @@ use super::*;
 use crate::config::WebhookConfig;
 use crate::detect::{Detector, Direction, Explanation, Part, Point};
 use crate::disk::{Disk, SimulatedDisk};
+use crate::incident::{Escalation, IncidentOptions, Incidents};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange, compile_pattern};
-use crate::notify::{NotifierOptions, Plan};
+use crate::notify::{FoldingOptions, NotifierOptions, Plan};
 use crate::query::Limits;
 use crate::rules::{
     ActiveAlert, AlertState, AnomalyReport, Evaluation, GroupReport, GroupState, Health, RuleError, RuleErrors,
@@ -233,6 +235,16 @@ fn journal() -> QueryJournal {
     opened.expect("an empty disk takes a file").0
 }
 
+fn no_incidents() -> Incidents {
+    let options = IncidentOptions {
+        retention_ms: 400 * 86_400_000,
+        path: FoldingOptions::default().path,
+        escalation: Escalation::default(),
+    };
+    let folder = PathBuf::from("/data/incidents");
+    Incidents::open(Arc::new(SimulatedDisk::new()), &folder, Clock::manual(NOW_MS), options).expect("an empty folder").0
+}
+
 /// What a server serves, on an empty database.
 fn services(
     admin_api: bool,
@@ -299,6 +311,7 @@ fn services(
         }),
         senders: Arc::new(senders),
         notifier: notifier(),
+        incidents: Arc::new(no_incidents()),
         damage: Arc::new(damage),
         journal: Arc::new(journal()),
         config: Arc::new(config()),

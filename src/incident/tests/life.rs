@@ -126,10 +126,14 @@ fn what_was_missed_is_found_in_what_fires() {
     let (known, gone, new) = (alert("A", &[], NOON_MS), alert("B", &[], NOON_MS), alert("C", &[], NOON_MS));
     incidents.take(&[transition("inc-a", &known, NOON_MS), transition("inc-b", &gone, NOON_MS)]);
     clock.advance(minutes(7));
-    incidents.reconcile(&[(known, "inc-a".to_owned()), (new, "inc-c".to_owned())]);
+    let lasting = incidents.lasting();
+    // This one begins behind the look at what fires.
+    incidents.take(&[transition("inc-d", &alert("D", &[], NOON_MS), NOON_MS)]);
+    incidents.reconcile(&lasting, &[(known, "inc-a".to_owned()), (new, "inc-c".to_owned())]);
     assert_eq!(incidents.get("inc-a").unwrap().signals[0].taken_ms, NOON_MS);
     assert_eq!(incidents.get("inc-b").unwrap().resolved_ms(), Some(NOON_MS + 7 * MINUTE_MS));
     assert_eq!(incidents.get("inc-c").unwrap().opened_ms, NOON_MS + 7 * MINUTE_MS);
+    assert_eq!(incidents.get("inc-d").unwrap().state(), State::Open);
 }
 
 #[test]

@@ -124,10 +124,11 @@ impl RuleHistory {
         span.to_ms + interval_ms * (1 + kept)
     }
 
-    /// The shortest `for` of [`LADDER_MS`] that halves the alerts at least, and how many there would be. None: none does.
+    /// The shortest `for` of [`LADDER_MS`] that halves the alerts at least and tells them [`LATER_MS_MAX`] later at most, and
+    /// how many there would be. None: none does.
     pub(in crate::operate) fn halving_for_ms(&self) -> Option<(i64, usize)> {
         let now = self.fired_count_with(self.for_ms)?;
-        let longer = LADDER_MS.into_iter().filter(|for_ms| *for_ms > self.for_ms);
+        let longer = LADDER_MS.into_iter().filter(|for_ms| (1..=LATER_MS_MAX).contains(&(for_ms - self.for_ms)));
         let counted = longer.filter_map(|for_ms| Some((for_ms, self.fired_count_with(for_ms)?)));
         counted.into_iter().find(|(_, count)| now >= 2 && *count * 2 <= now)
     }
@@ -136,6 +137,9 @@ impl RuleHistory {
 /// What `for` is tried with, in ms.
 pub(in crate::operate) const LADDER_MS: [i64; 9] =
     [0, 30_000, 60_000, 120_000, 240_000, 300_000, 600_000, 900_000, 1_800_000];
+
+/// Nobody wants to be told still later, in ms.
+const LATER_MS_MAX: i64 = 600_000;
 
 /// Of values in order; of an even number the mean of the two in the middle. 0 of none.
 fn median(sorted: &[i64]) -> i64 {

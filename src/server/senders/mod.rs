@@ -20,7 +20,7 @@ mod loss;
 mod table;
 mod words;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,13 +32,14 @@ use super::{ServerError, heartbeats, thread};
 use crate::clock::Clock;
 use crate::config::{Config, TelemetryConfig};
 use crate::http::SenderFigures;
+use crate::incident::Incidents;
 use crate::model::Labels;
 use crate::notify::{Alert, Notifier};
 use crate::rules::{Rule, RuleSet};
 use crate::storage::Storage;
 use crate::telemetry::{Latency, Registry};
 pub(super) use loss::Knowledge;
-use loss::Losses;
+use loss::{Loss, Losses};
 use table::{Found, Table};
 
 /// Labels that name a sender, the first that a series has.
@@ -66,6 +67,7 @@ const FRESH_MS: i64 = 1_000;
 pub(super) struct SendersParts {
     storage: Arc<Storage>,
     notifier: Arc<Notifier>,
+    incidents: Arc<Incidents>,
     settings: TelemetryConfig,
     /// How people reach this server, for links in alerts.
     external_url: String,
@@ -77,12 +79,14 @@ impl SendersParts {
         config: &Config,
         storage: &Arc<Storage>,
         notifier: &Arc<Notifier>,
+        incidents: &Arc<Incidents>,
         external_url: &str,
         clock: &Clock,
     ) -> SendersParts {
         SendersParts {
             storage: storage.clone(),
             notifier: notifier.clone(),
+            incidents: incidents.clone(),
             settings: config.telemetry.clone(),
             external_url: external_url.to_owned(),
             clock: clock.clone(),
@@ -94,6 +98,8 @@ impl SendersParts {
 pub(super) struct Senders {
     parts: SendersParts,
     known: Mutex<Known>,
+    /// Jobs of which the journal of incidents knows that they are lost.
+    noted: Mutex<BTreeSet<String>>,
     /// Metrics that are made here.
     made_here: Mutex<Arc<HashSet<String>>>,
     walk_took: Latency,
@@ -121,8 +127,10 @@ impl Senders {
         let losses = Losses::new(parts.settings.lost_after_ms, now_ms, told);
         let known = Known { table: Table::default(), losses, untold: Vec::new(), walked_ms: i64::MIN };
         let (name, help) = ("dozor_sender_walk_seconds", "How long a walk over all series takes that looks who sends.");
+        let noted = Mutex::new(parts.incidents.unknown_jobs());
         let senders = Arc::new(Senders {
             parts,
+            noted,
             known: Mutex::new(known),
             made_here: Mutex::new(Arc::new(made_here(rules))),
             walk_took: registry.latency(name, help, &[]),
@@ -194,6 +202,21 @@ impl Senders {
             }
             Err(error) => tracing::error!(%error, "that telemetry is lost or back cannot be noted; trying again"),
         }
+    }
+
+    /// Tells the journal of incidents who is lost and who is back. Waits for the disk.
+    fn note(&self) {
+        let lost: BTreeMap<String, i64> = {
+            let known = self.known.lock();
+            let since = |loss: &Loss| loss.jobs.iter().map(|job| (job.clone(), loss.since_ms)).collect::<Vec<_>>();
+            known.losses.told().flat_map(since).collect()
+        };
+        let mut noted = self.noted.lock();
+        lost.iter().filter(|(job, _)| !noted.contains(*job)).for_each(|(job, since_ms)| {
+            self.parts.incidents.mark_unknown(job, *since_ms);
+        });
+        noted.iter().filter(|job| !lost.contains_key(*job)).for_each(|job| self.parts.incidents.mark_known(job));
+        *noted = lost.into_keys().collect();
     }
 
     /// What is known at present of the data that an alert of these labels speaks of.
@@ -287,6 +310,7 @@ fn walk(senders: &Senders, rules: &dyn Fn() -> Arc<RuleSet>, stopped: &Receiver<
         senders.walk();
         let took = clock.monotonic().saturating_sub(began);
         senders.tell();
+        senders.note();
         if !matches!(stopped.recv_timeout(interval.max(took * REST_FACTOR)), Err(RecvTimeoutError::Timeout)) {
             return;
         }

@@ -1,18 +1,18 @@
 //! Which parts of what fires moved most: asked of the stored series, by a thread that nobody waits for.
 //!
 //! ```text
-//! judge ─► board: wanted ─► thread ─► queries ─► board: found ─► the judge's next look, the alert that resolves
+//! judge ─► board: wanted ─► thread ─► queries ─► board: found ─► alerts that fire and resolve, the judge's next look
 //!                                                     └────────► what ended before they were found
 //! ```
 //!
-//! Orders of `region="eu"` drop at 12:00 and fire at 12:01: the page leaves at once. A moment later the thread has asked what
-//! each node had in the hour before and what it has since, and `/api/v1/anomalies` tells their shares. Every 15 s of event
-//! time they are found anew; the alert that resolves carries the last ones.
+//! Orders of `region="eu"` drop at 12:00. At 12:00:30 half of the evidence that alerts has come together, and the thread asks
+//! what each node had in the hour before and what it has since. At 12:01 the alert fires, and the page names the nodes. While it
+//! fires, they are found anew every 15 s of event time, for `/api/v1/anomalies` and for the alert that resolves.
 //!
 //! Always true:
 //! 1. No alert waits for this. Parts that are not known when it is told are not in it.
 //! 2. It asks with an engine of its own, under [`limits`], and rests four times as long as it took: a fifth of a core at most.
-//! 3. At most [`WANTED_COUNT_MAX`] anomalies are looked at, those that fire longest first.
+//! 3. At most [`WANTED_COUNT_MAX`] anomalies are looked at, those that fire longest first, suspects last.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,15 +25,15 @@ use parking_lot::Mutex;
 use super::anomalies::Anomalies;
 use super::{ServerError, thread};
 use crate::clock::Clock;
-use crate::detect::{Direction, Explanation, Firing, Inquiry, Kind, Part, Signal, Transition};
+use crate::detect::{Direction, Explanation, Firing, Inquiry, Kind, Part, Signal, Suspect, Transition};
 use crate::model::Labels;
 use crate::query::{Cancelled, Engine, Limits, Options, Value};
 use crate::rules::RuleSet;
 use crate::storage::Storage;
 use crate::storage::view::ReadView;
 
-/// How many anomalies have parts at a time.
-const WANTED_COUNT_MAX: usize = 100;
+/// How many anomalies have parts at a time, suspects included.
+pub(super) const WANTED_COUNT_MAX: usize = 100;
 /// How often it looks what is wanted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How many times as long as it took it rests.
@@ -47,7 +47,8 @@ pub(super) struct Key {
     watch: usize,
     labels: Arc<Labels>,
     direction: Direction,
-    fired_ms: i64,
+    /// None while it is only suspected.
+    fired_ms: Option<i64>,
 }
 
 /// An anomaly whose parts are wanted.
@@ -97,12 +98,12 @@ struct Finder {
 impl Key {
     pub(super) fn of(transition: &Transition) -> Key {
         let Transition { watch, direction, fired_ms, .. } = *transition;
-        Key { watch, labels: transition.labels.clone(), direction, fired_ms }
+        Key { watch, labels: transition.labels.clone(), direction, fired_ms: Some(fired_ms) }
     }
 
     fn of_firing(firing: &Firing) -> Key {
         let Firing { watch, direction, fired_ms, .. } = *firing;
-        Key { watch, labels: firing.labels.clone(), direction, fired_ms }
+        Key { watch, labels: firing.labels.clone(), direction, fired_ms: Some(fired_ms) }
     }
 }
 
@@ -111,6 +112,11 @@ impl Wanted {
         let goes_a_way = matches!(key.direction, Direction::Drop | Direction::Rise);
         let expected = explanation.expected.filter(|_| goes_a_way);
         Wanted { key, onset_ms: explanation.onset_ms, as_of_ms, expected }
+    }
+
+    fn suspect(suspect: Suspect) -> Wanted {
+        let Suspect { watch, labels, direction, onset_ms, as_of_ms, expected } = suspect;
+        Wanted { key: Key { watch, labels, direction, fired_ms: None }, onset_ms, as_of_ms, expected }
     }
 }
 
@@ -121,7 +127,8 @@ impl PartsBoard {
             let key = Key::of(transition);
             let (at_ms, kind) = (transition.at_ms, transition.kind);
             let Some(explanation) = transition.explanation.as_deref_mut() else { continue };
-            let known = self.found(&key);
+            let suspected = || self.found(&Key { fired_ms: None, ..key.clone() });
+            let known = self.found(&key).or_else(suspected);
             if let (None, Kind::Resolved) = (&known, kind) {
                 let mut ended = self.ended.lock();
                 if ended.len() < WANTED_COUNT_MAX {
@@ -132,8 +139,8 @@ impl PartsBoard {
         }
     }
 
-    /// Says what fires, and adds the parts that are known.
-    pub(super) fn look(&self, explained: &mut [(Firing, Explanation)]) {
+    /// Says what fires and what is suspected, and adds the parts that are known.
+    pub(super) fn look(&self, explained: &mut [(Firing, Explanation)], suspects: Vec<Suspect>) {
         let mut wanted = Vec::new();
         for (firing, explanation) in explained {
             let key = Key::of_firing(firing);
@@ -141,6 +148,7 @@ impl PartsBoard {
             wanted.push(Wanted::new(key, explanation, explanation.as_of_ms()));
         }
         wanted.sort_by_key(|one| one.key.fired_ms);
+        wanted.extend(suspects.into_iter().map(Wanted::suspect));
         wanted.truncate(WANTED_COUNT_MAX);
         self.found.lock().retain(|one| wanted.iter().any(|wanted| wanted.key == one.key));
         self.firing.store(Arc::new(wanted));
@@ -285,135 +293,4 @@ impl Finder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::Detector;
-    use crate::model::Sample;
-
-    const ONSET_MS: i64 = 7_200_000;
-
-    /// One order each second in each of two regions, two hours long; in eu a tenth of that from then on.
-    fn view() -> ReadView {
-        let series = |region: &str, later: f64| {
-            let labels = Labels::from_pairs([("__name__", "orders_total"), ("region", region)]).unwrap();
-            let mut total = 0.0;
-            let samples = (0..=520).map(|scrape| {
-                let timestamp_ms = scrape * 15_000;
-                total += if timestamp_ms > ONSET_MS { 15.0 * later } else { 15.0 };
-                Sample { timestamp_ms, value: total }
-            });
-            (labels, samples.collect())
-        };
-        ReadView::of_samples(vec![series("eu", 0.1), series("us", 1.0)])
-    }
-
-    fn rules() -> Arc<RuleSet> {
-        let text = "groups:\n- name: shop\n  rules:\n  - {alert: Drop, expr: 'sum(rate(orders_total[1m]))', anomaly: {direction: drop}}\n";
-        Arc::new(crate::rules::load_text(std::path::Path::new("shop.yml"), text).expect("the rule is well"))
-    }
-
-    fn finder(board: &Arc<PartsBoard>, anomalies: &Arc<Anomalies>) -> Finder {
-        Finder {
-            rules: rules(),
-            board: board.clone(),
-            anomalies: anomalies.clone(),
-            engine: Engine::new(limits(), Clock::system()),
-            clock: Clock::system(),
-            view: Box::new(view),
-            options: Options::default(),
-        }
-    }
-
-    fn explanation() -> Explanation {
-        Explanation {
-            direction: Direction::Drop,
-            detector: Detector::Level,
-            onset_ms: ONSET_MS,
-            detected_ms: ONSET_MS + 60_000,
-            value: 1.1,
-            expected: Some(2.0),
-            bounds: None,
-            evidence: None,
-            lost_events: None,
-            lost_money: None,
-            learned: None,
-            detectable_drop: None,
-            forecast: None,
-            line: Vec::new(),
-            parts: Vec::new(),
-        }
-    }
-
-    fn firing() -> Firing {
-        Firing {
-            watch: 0,
-            labels: Arc::new(Labels::empty()),
-            direction: Direction::Drop,
-            value: 1.1,
-            expected: 2.0,
-            onset_ms: ONSET_MS,
-            fired_ms: ONSET_MS + 60_000,
-        }
-    }
-
-    fn resolved() -> Transition {
-        let explanation = Some(Box::new(explanation()));
-        Transition { kind: Kind::Resolved, at_ms: ONSET_MS + 600_000, explanation, ..firing().transition() }
-    }
-
-    fn regions(parts: &[Part]) -> Vec<(&str, i64)> {
-        let told = |part: &'_ Part| (part.share * 100.0).round() as i64;
-        parts.iter().map(|part| (part.labels.get("region").unwrap_or(""), told(part))).collect()
-    }
-
-    #[test]
-    fn region_that_dropped_is_found_and_the_alert_that_resolves_has_it() {
-        let (board, anomalies) = (Arc::new(PartsBoard::default()), Arc::new(Anomalies::default()));
-        let finder = finder(&board, &anomalies);
-        let mut explained = vec![(firing(), explanation())];
-        board.look(&mut explained);
-        assert!(explained[0].1.parts.is_empty(), "nobody waited");
-        finder.find(board.due().expect("its parts are wanted"));
-        assert!(board.due().is_none(), "no event time has passed since");
-        board.look(&mut explained);
-        assert_eq!(regions(&explained[0].1.parts), [("eu", 100)]);
-        let mut transitions = [resolved()];
-        board.complete(&mut transitions);
-        let [transition] = transitions;
-        assert_eq!(regions(&transition.explanation.unwrap().parts), [("eu", 100)]);
-        assert!(board.due().is_none());
-    }
-
-    #[test]
-    fn what_ended_before_its_parts_were_found_has_them_later() {
-        let (board, anomalies) = (Arc::new(PartsBoard::default()), Arc::new(Anomalies::default()));
-        let mut transitions = [resolved()];
-        board.complete(&mut transitions);
-        let alert = rules().alert_for(&transitions[0], "");
-        anomalies.note(&transitions, &[alert], &rules());
-        assert!(anomalies.all()[0].explanation.parts.is_empty());
-        let finder = finder(&board, &anomalies);
-        finder.find(board.due().expect("its parts are wanted"));
-        assert_eq!(regions(&anomalies.all()[0].explanation.parts), [("eu", 100)]);
-    }
-
-    #[test]
-    fn parts_are_found_anew_when_event_time_has_passed_and_forgotten_when_it_fires_no_more() {
-        let board = PartsBoard::default();
-        let mut explained = vec![(firing(), explanation())];
-        board.look(&mut explained);
-        let Some(Due::Firing(wanted)) = board.due() else { panic!("it fires") };
-        let part = Part { labels: Labels::empty(), value: None, expected: None, share: 1.0 };
-        board.note(wanted.clone(), vec![part.clone()]);
-        board.note(wanted, Vec::new());
-        explained[0].1.detected_ms += REFRESH_MS - 1;
-        board.look(&mut explained);
-        assert_eq!(explained[0].1.parts, [part], "what was found once stays");
-        assert!(board.due().is_none());
-        explained[0].1.detected_ms += 1;
-        board.look(&mut explained);
-        assert!(matches!(board.due(), Some(Due::Firing(_))));
-        board.look(&mut []);
-        assert!(board.due().is_none() && board.found.lock().is_empty());
-    }
-}
+mod tests;
