@@ -60,8 +60,10 @@ const MADE_HERE: [&str; 7] = [
     "anomaly_upper",
 ];
 
-/// How old a walk may be from which it is concluded that an alert may resolve.
+/// How old a walk may be from which it is concluded that an alert may resolve; so many times as long as it took, if that
+/// is more.
 const FRESH_MS: i64 = 1_000;
+const FRESH_FACTOR: i64 = 20;
 
 /// What it is made of.
 pub(super) struct SendersParts {
@@ -111,6 +113,8 @@ struct Known {
     /// What the outbox has not taken yet.
     untold: Vec<Alert>,
     walked_ms: i64,
+    /// How long the last walk took, in ms.
+    took_ms: i64,
 }
 
 /// The running thread.
@@ -125,7 +129,7 @@ impl Senders {
         let now_ms = parts.clock.now_ms();
         let told = parts.notifier.active().iter().filter_map(words::loss_of).collect();
         let losses = Losses::new(parts.settings.lost_after_ms, now_ms, told);
-        let known = Known { table: Table::default(), losses, untold: Vec::new(), walked_ms: i64::MIN };
+        let known = Known { table: Table::default(), losses, untold: Vec::new(), walked_ms: i64::MIN, took_ms: 0 };
         let (name, help) = ("dozor_sender_walk_seconds", "How long a walk over all series takes that looks who sends.");
         let noted = Mutex::new(parts.incidents.unknown_jobs());
         let senders = Arc::new(Senders {
@@ -174,14 +178,15 @@ impl Senders {
             |found: &mut Found, pulse| found.add(pulse, now_ms),
             |job, found| by_job.entry(job.to_owned()).or_default().merge(found),
         );
-        self.walk_took.record(clock.monotonic().saturating_sub(began));
+        let took = clock.monotonic().saturating_sub(began);
+        self.walk_took.record(took);
         let alerting = alerting(&self.parts.notifier.active());
         let known = &mut *self.known.lock();
         // Another walk may have begun later and be here sooner.
         if now_ms < known.walked_ms {
             return;
         }
-        known.walked_ms = now_ms;
+        (known.walked_ms, known.took_ms) = (now_ms, i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
         tell_clocks(&known.table.take(by_job.into_iter().collect(), now_ms));
         let turns = known.losses.look(&known.table, &alerting, now_ms);
         known.untold.extend(turns.iter().map(|turn| words::alert_of(turn, &self.parts.external_url)));
@@ -221,7 +226,11 @@ impl Senders {
 
     /// What is known at present of the data that an alert of these labels speaks of.
     pub(super) fn knowledge(&self, labels: &Labels) -> Knowledge {
-        let is_fresh = self.parts.clock.now_ms().saturating_sub(self.known.lock().walked_ms) <= FRESH_MS;
+        let is_fresh = {
+            let known = self.known.lock();
+            let age_ms = self.parts.clock.now_ms().saturating_sub(known.walked_ms);
+            age_ms <= FRESH_MS.max(known.took_ms.saturating_mul(FRESH_FACTOR))
+        };
         if !is_fresh {
             self.walk();
         }
