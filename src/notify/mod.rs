@@ -67,7 +67,7 @@ use crate::disk::DiskError;
 
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
-pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Receiver, Silencer};
+pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};
 pub use dispatching::AlertState;
 pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event};
 pub use folding::{

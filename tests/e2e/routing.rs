@@ -19,7 +19,7 @@ use dozor::clock::Clock;
 use dozor::disk::RealDisk;
 use dozor::model::Labels;
 use dozor::notify::routing::load;
-use dozor::notify::{Alert, Destination, Notifier, NotifierOptions, Plan, Receiver, rfc3339};
+use dozor::notify::{Alert, Notifier, NotifierOptions, Plan, rfc3339};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -157,7 +157,7 @@ impl Beside {
 
         let (clock, silenced) = (Clock::system(), Arc::new(Mutex::new(BTreeSet::new())));
         let (stop, stopped) = watch::channel(false);
-        let notifier = open(folder, &text, listener.address, &clock, silenced.clone());
+        let notifier = open(folder, &text, &clock, silenced.clone());
         runtime.spawn(Arc::clone(&notifier).run(stopped));
         let firing = BTreeMap::new();
         (Beside { alertmanager, _process: process, notifier, silenced, clock, firing }, stop)
@@ -200,24 +200,12 @@ impl Beside {
     }
 }
 
-fn open(
-    folder: &Path,
-    configuration: &str,
-    listener: SocketAddr,
-    clock: &Clock,
-    silenced: Arc<Mutex<BTreeSet<String>>>,
-) -> Arc<Notifier> {
-    let destination = |name: &&str| Destination {
-        receiver: (*name).to_owned(),
-        way: Receiver { name: (*name).to_owned(), url: format!("http://{listener}/ours/{name}"), secret: None },
-        sends_resolved: **name != *"us",
-    };
-    let routing = load("alertmanager.yml", configuration).expect("it is read as Alertmanager reads it");
-    let plan = Plan {
-        destinations: RECEIVERS.iter().map(destination).collect(),
-        routing: Some(Arc::new(routing)),
-        fallback_receiver: None,
-    };
+fn open(folder: &Path, configuration: &str, clock: &Clock, silenced: Arc<Mutex<BTreeSet<String>>>) -> Arc<Notifier> {
+    let ours = configuration.replace("/theirs/", "/ours/");
+    let routing = load("alertmanager.yml", &ours).expect("it is read as Alertmanager reads it");
+    let mut plan = Plan::default();
+    routing.receivers().iter().for_each(|receiver| plan.add_receiver(receiver));
+    plan.routing = Some(Arc::new(routing));
     let is_silenced = move |labels: &Labels, _now_ms: i64| {
         labels.get("alertname").filter(|name| silenced.lock().contains(*name)).map(str::to_owned)
     };

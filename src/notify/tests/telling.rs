@@ -9,14 +9,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::pager::{Pager, Reply};
-use super::{firing, resolved};
+use super::{firing, resolved, settings, webhook};
 use crate::clock::Clock;
 use crate::disk::SimulatedDisk;
 use crate::model::Labels;
 use crate::notify::routing::load;
 use crate::notify::{
     Alert, AttemptResult, Backoff, Delivery, Destination, Enqueued, Event, MessageAlert, Notifier, NotifierOptions,
-    NotifyError, Plan, Receiver, Telling,
+    NotifyError, Plan, Telling,
 };
 
 fn runtime() -> Runtime {
@@ -32,8 +32,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 fn destination(name: &str, pager: &Pager) -> Destination {
-    let way = Receiver { name: name.to_owned(), url: pager.url(), secret: None };
-    Destination { receiver: name.to_owned(), way, sends_resolved: true }
+    Destination { receiver: name.to_owned(), integration: webhook(settings(name, &pager.url())) }
 }
 
 fn open(disk: &SimulatedDisk, plan: Plan) -> Arc<Notifier> {
