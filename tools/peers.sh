@@ -7,7 +7,7 @@
 set -euo pipefail
 
 packages=(prometheus promtool prometheus-alertmanager victoria-metrics)
-programs=(prometheus promtool prometheus-alertmanager vmagent)
+programs=(prometheus promtool prometheus-alertmanager amtool vmagent)
 
 folder=${1:?usage: tools/peers.sh DIR}
 mkdir -p "$folder"

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_saphyr::{Spanned, UserMessageFormatter};
 
+pub(super) use super::incidents::Incidents;
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
 use super::units::{parse_count, parse_duration_ms};
@@ -48,6 +49,8 @@ pub(super) struct File {
     pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
     pub(super) notify: Notify,
+    pub(super) incidents: Incidents,
+    pub(super) telemetry: Telemetry,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
     alertmanagers: Vec<Alertmanager>,
@@ -154,6 +157,13 @@ pub(super) struct Notify {
     pub(super) fallback_receiver: Option<Scalar>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Telemetry {
+    pub(super) lost_after: Option<Scalar>,
+    pub(super) unknown_max: Option<Scalar>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Webhook {
@@ -202,6 +212,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     {
         return Err(show(given, "head.out_of_order_window", "is longer than the retention: raise that, or lower this"));
     }
+    file.incidents.read_lists(&mut config.incidents, |given, setting, what| show(given, setting, &what))?;
     config.fit_window();
     config.webhooks = webhooks(file.webhooks, show)?;
     for alertmanager in file.alertmanagers {

@@ -29,6 +29,7 @@
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2.
 
 mod admin;
+mod alertmanager;
 mod anomalies;
 mod asker;
 mod body;
@@ -45,6 +46,7 @@ mod features;
 mod federate;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
+mod incidents;
 mod journal;
 mod json;
 mod language;
@@ -62,6 +64,7 @@ mod request;
 mod routes;
 mod rule_filter;
 mod scraping;
+mod senders;
 mod settings;
 mod socket;
 mod status;
@@ -75,8 +78,11 @@ use regex::Regex;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::incident::Incidents;
 use crate::ingest::{Ingest, Pushgateway};
-use crate::notify::{Alert, Notifier};
+use crate::notify::routing::Routing;
+use crate::notify::silence::Silences;
+use crate::notify::{Alert, Notifier, NotifyError, PushedAlert};
 use crate::query::Engine;
 use crate::rules::{AnomalyReport, Reloaded, RulesReport};
 use crate::storage::MetDamage;
@@ -91,6 +97,7 @@ pub use fuzzing::{form, label_name, span_ms, time_ms};
 pub use journal::{ACTIVE_QUERIES_FILE, QueryJournal};
 pub use limits::HttpLimits;
 pub use listener::{listen, serve};
+pub use senders::SenderFigures;
 
 /// What the server serves: the rooms below it, as `server` has put them together.
 pub struct Services {
@@ -121,10 +128,20 @@ pub struct Services {
     pub reload: Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>,
     /// Gives the anomalies that last, and those that ended a while ago, with their figures. Must return at once.
     pub anomalies: Arc<dyn Fn() -> Vec<AnomalyReport> + Send + Sync>,
+    /// What holds alerts back for a while.
+    pub silences: Arc<Silences>,
+    /// Gives the routing in force; none where every receiver is told of everything. Must return at once.
+    pub routing: Arc<dyn Fn() -> Option<Arc<Routing>> + Send + Sync>,
+    /// Notes alerts that somebody pushes. May take its time.
+    pub push_alerts: Arc<dyn Fn(Vec<PushedAlert>) -> Result<(), NotifyError> + Send + Sync>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
+    /// Gives those who send samples. Must return at once.
+    pub senders: Arc<dyn Fn() -> Vec<SenderFigures> + Send + Sync>,
     /// Delivers alerts.
     pub notifier: Arc<Notifier>,
+    /// What happened, who was told, who took it.
+    pub incidents: Arc<Incidents>,
     /// Gives the places on disk that could not be read. Must return at once.
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
     /// Where running queries are noted.

@@ -13,6 +13,7 @@ use super::ledger::Record;
 use super::message::Message;
 use super::outbox::Outbox;
 use super::owed::Notification;
+use super::routing::Routing;
 
 /// When messages could not be noted, their groups are looked at again after this.
 const FLUSH_RETRY: Duration = Duration::from_secs(1);
@@ -110,6 +111,11 @@ impl Notifier {
         let outbox = self.outbox.lock();
         let now_ms = self.clock.now_ms();
         outbox.ledger().active().into_iter().map(|transition| self.state_of(transition, now_ms)).collect()
+    }
+
+    /// By what alerts are grouped and receivers chosen, if by anything. Never waits for the disk.
+    pub fn routing(&self) -> Option<Arc<Routing>> {
+        self.dispatcher.lock().as_ref().map(|dispatcher| Arc::clone(dispatcher.routing()))
     }
 
     /// How many groups there are; none without routing. Never waits for the disk.

@@ -1,33 +1,39 @@
 //! Who is started, in which order, with what, and how everything ends.
 //!
 //! ```text
-//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► http: ready
-//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► incidents ─► http: ready
+//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries ─► incidents
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
 //! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
 //!
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
-//! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
+//! `judge` are in `watch.rs`, that of `incidents` is in `incidents.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
 mod anomalies;
 mod at_rest;
 mod bands;
 mod delivering;
 mod detection;
+mod detection_lag;
 mod evaluate_watches;
 mod evaluating;
 mod features;
+mod figures;
 mod formats;
+mod incidents;
 mod limits;
 mod maintenance;
 mod metadata;
 mod metrics;
 mod options;
+mod parts;
 mod push;
+mod senders;
 mod silences;
 mod statsd;
+mod telling;
 mod watch;
 
 use std::net::SocketAddr;
@@ -46,8 +52,10 @@ use crate::clock::Clock;
 use crate::config::{AdminApi, Config, ConfigError};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
+use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::{Labels, compile_pattern};
+use crate::notify::routing::Routing;
 use crate::notify::silence::{SilenceError, Silences};
 use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, NotifyError, Plan};
 use crate::query::{Engine, Limits};
@@ -62,24 +70,34 @@ pub use delivering::PlanError;
 use delivering::Reloading;
 pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
+use detection_lag::DetectionLag;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
+use figures::Figuring;
 pub use formats::NewerFormat;
+use incidents::Journaling;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::storage_options;
+use senders::{Senders, SendersParts, SendersRunning};
+use silences::Pushed;
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 6] = [
+pub const BESIDE_THE_DATABASE: [Beside; 7] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
     Beside::Replaced(silences::FILE),
     Beside::Growing(OUTBOX),
+    Beside::Growing(incidents::FOLDER),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
     Beside::Growing(push::FOLDER),
 ];
+/// Gives the routing in force.
+type AskRouting = Arc<dyn Fn() -> Option<Arc<Routing>> + Send + Sync>;
+/// What is told of alerts, and what others may change about them.
+type Alerts = (Arc<Silences>, AskRouting, Arc<Pushed>);
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -155,14 +173,18 @@ pub struct Server {
     statsd: Option<StatsdRunning>,
     stop_deliveries: signal::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
+    journaling: Journaling,
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     detection: Arc<Detection>,
     evaluating: Evaluating,
+    senders: SendersRunning,
     reloading: Arc<Reloading>,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
+    stop_alerts: signal::Sender<bool>,
+    alerts: tokio::task::JoinHandle<()>,
     metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
@@ -189,6 +211,7 @@ impl Server {
         };
 
         let plan = delivering::plan(&config, &*disk)?;
+        incidents::check(&config, &plan)?;
         let web_origins = web_origins(&config)?;
         for name in features::unknown(&config) {
             tracing::warn!(name, "--enable-feature names something that means nothing here; it is left aside");
@@ -225,16 +248,20 @@ impl Server {
         );
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
+        let incidents = incidents::open(&config, &disk, &clock)?;
+        incidents::register(&registry, &incidents);
         let silences = silences::open(&config, &disk, &clock)?;
         let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
+        let lag = Arc::new(DetectionLag::new(&registry, &clock));
         let parts = DetectionParts {
             storage: storage.clone(),
             engine: engine.clone(),
             ingest: ingest.clone(),
             notifier: notifier.clone(),
+            lag: lag.clone(),
             external_url: external_url.clone(),
             settings: config.detection.clone(),
             disk: disk.clone(),
@@ -266,7 +293,20 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
+        let parts = SendersParts::of(&config, &storage, &notifier, &external_url, &clock);
+        let senders = Senders::new(parts, &rules, &registry);
         let viewed = storage.clone();
+        let routed = notifier.clone();
+        let routing: AskRouting = Arc::new(move || routed.routing());
+        let parts = (notifier.clone(), silences.clone());
+        let pushed = Pushed::new(parts, routing.clone(), &rules, clock.clone(), external_url.clone());
+        let pushed = Arc::new(pushed);
+        let (stop_alerts, alerts_stopped) = signal::channel(false);
+        let kept = pushed.clone();
+        let alerts = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            kept.keep(alerts_stopped).await;
+        });
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
             set: rules,
@@ -277,11 +317,15 @@ impl Server {
             engine: engine.clone(),
             ingest: ingest.clone(),
             notifier: notifier.clone(),
+            lag,
+            senders: senders.clone(),
             registry: registry.clone(),
             disk: disk.clone(),
             data_dir: config.data_dir.clone(),
             clock: clock.clone(),
         })?;
+        let in_force = evaluating.rules().clone();
+        let walking = SendersRunning::start(senders.clone(), move || in_force.set())?;
         let shared = (Arc::new(config.clone()), disk.clone());
         let rules = evaluating.rules().clone();
         let reloading = Arc::new(Reloading::new(shared.0, shared.1, rules, notifier.clone()));
@@ -295,12 +339,15 @@ impl Server {
             evaluating.rules(),
             reloading.clone(),
             detection.clone(),
-            notifier,
+            (notifier.clone(), incidents.clone()),
+            senders,
             &registry,
             &ready,
             &clock,
             web_origins,
+            (silences, routing, pushed),
         )?;
+        let journaling = Journaling::start(incidents, notifier, Figuring::of(&services))?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
         let (stop_pushes, pushes_stopped) = signal::channel(false);
@@ -331,14 +378,18 @@ impl Server {
             statsd,
             stop_deliveries,
             deliveries,
+            journaling,
             stop_maintenance,
             maintenance,
             detection,
             evaluating,
+            senders: walking,
             reloading,
             stop_metadata,
             stop_pushes,
             pushes,
+            stop_alerts,
+            alerts,
             metadata,
             _lock: lock,
         })
@@ -375,17 +426,20 @@ impl Server {
         }
         let _ = self.stop_pushes.send(true);
         let _ = self.pushes.await;
+        let _ = self.stop_alerts.send(true);
+        let _ = self.alerts.await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
         self.storage.stop_maintenance();
         self.evaluating.stop();
         let (storage, detection, maintenance, keeping) = (self.storage, self.detection, self.maintenance, self.keeping);
-        let (metadata, evaluating) = (self.metadata, self.evaluating);
+        let (metadata, evaluating, senders) = (self.metadata, self.evaluating, self.senders);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
+            senders.join();
             evaluating.join();
             detection.stop_evaluation();
             storage.close();
@@ -394,6 +448,9 @@ impl Server {
         let _ = threads.await;
         let _ = self.stop_deliveries.send(true);
         let _ = self.deliveries.await;
+        // Behind the last deliveries, of which it tells.
+        let journaling = self.journaling;
+        let _ = tokio::task::spawn_blocking(move || journaling.join()).await;
         tracing::info!("stopped: everything acknowledged is on disk");
     }
 }
@@ -448,7 +505,8 @@ fn open_notifier(
     let folder = config.data_dir.join(OUTBOX);
     let silences = silences.clone();
     let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
-    let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, external_url) };
+    let folding = incidents::folding(config);
+    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
     let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
     for damage in &recovered.damage {
         tracing::error!("damage found: {damage}");
@@ -496,8 +554,8 @@ fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
     }
 }
 
-/// What evaluates queries, of people and of rules.
-fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
+/// What evaluates as these settings say, and keeps no answers.
+fn plain_engine(config: &Config, clock: &Clock) -> Engine {
     let query_limits = Limits {
         samples_max: config.query.samples_max,
         series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
@@ -506,8 +564,13 @@ fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
         subquery_step_ms: Some(config.evaluation.interval_ms),
         ..Limits::default()
     };
+    Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config))
+}
+
+/// What evaluates queries, of people and of rules.
+fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
     let cache_bytes = usize::try_from(config.query.cache_bytes).unwrap_or(usize::MAX);
-    let engine = Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config));
+    let engine = plain_engine(config, clock);
     let engine = Arc::new(engine.caching(cache_bytes));
     metrics::of_engine(registry, &engine);
     engine
@@ -524,11 +587,13 @@ fn services(
     rules: &Arc<EvaluatedRules>,
     reloading: Arc<Reloading>,
     detection: Arc<Detection>,
-    notifier: Arc<Notifier>,
+    (notifier, incidents): (Arc<Notifier>, Arc<Incidents>),
+    senders: Arc<Senders>,
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
     web_origins: Regex,
+    (silences, routing, pushed): Alerts,
 ) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
     let (asked, firing) = (rules.clone(), notifier.clone());
@@ -548,8 +613,13 @@ fn services(
         rules: Arc::new(move || asked.report()),
         reload: Arc::new(move || reloading.reload()),
         anomalies: Arc::new(move || detection.anomalies()),
+        silences,
+        routing,
+        push_alerts: Arc::new(move |alerts| pushed.push(alerts)),
         firing: Arc::new(move || firing.active()),
+        senders: Arc::new(move || senders.figures()),
         notifier,
+        incidents,
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),
         config: Arc::new(config.clone()),

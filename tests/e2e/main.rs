@@ -9,6 +9,7 @@
 //! Always true: every wait is for a condition, with a deadline that a loaded machine keeps; every process that a test
 //! starts is ended with it; a program that is not installed is a failure that says how to get it.
 
+mod amtool;
 mod api;
 mod backup;
 mod client;
@@ -34,6 +35,7 @@ mod reading;
 mod refusals;
 mod relay;
 mod remote_write;
+mod replay;
 mod routing;
 mod rule_files;
 mod rules;
@@ -41,6 +43,7 @@ mod scrapes;
 mod shop;
 mod start;
 mod statsd;
+mod telemetry;
 mod wait;
 mod watches;
 mod webhook;

@@ -257,3 +257,13 @@ async fn features_are_told_by_category_and_not_in_the_build_information() {
     // A client would take the key for another server's.
     assert!(!server.body("/api/v1/status/buildinfo").await.contains("features"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_are_listed_with_their_lag_and_skew() {
+    let server = TestServer::start().await;
+    let figures = r#""newestSample":"1970-01-01T00:00:15.250Z","lagSeconds":0.4,"clockSkewSeconds":0,"intervalSeconds":15,"samplesPerSecond":133.250,"series":2000}"#;
+    let expected = format!(
+        r#"{{"status":"success","data":{{"senders":[{{"job":"a \"b\"","state":"sending","lastSeen":null,{figures},{{"job":"shop","state":"sending","lastSeen":"1970-01-01T00:00:16.000Z",{figures}]}}}}"#
+    );
+    assert_eq!(server.body("/api/v1/status/senders").await, expected);
+}

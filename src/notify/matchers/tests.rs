@@ -35,7 +35,7 @@ fn both_grammars_are_read_and_shown_as_alertmanager_shows_them() {
 
 #[test]
 fn what_neither_grammar_reads_is_refused() {
-    for text in ["foo", "a=b,,c=d", "=b", r#"a="b"#, r#"a=b"c"#, "a~b", r#"a=~"(""#, "1a={", "{a=b}}}x"] {
+    for text in ["foo", "a=b,,c=d", "=b", r#"a="b"#, r#"a=b"c"#, "a~b", r#"a=~"(""#, "1a={"] {
         assert!(parsed(text).starts_with("refused: "), "{text}: {}", parsed(text));
     }
 }

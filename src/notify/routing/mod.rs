@@ -26,12 +26,14 @@ mod file;
 mod inhibit;
 mod interval;
 mod load;
+mod shown;
 mod spans;
 mod tree;
 
 use std::path::PathBuf;
 
 use crate::model::Labels;
+use crate::notify::matchers::Matchers;
 use crate::notify::receivers::ReceiverConfig;
 
 use inhibit::InhibitRule;
