@@ -223,8 +223,8 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     {
         return Err(show(given, "head.out_of_order_window", "is longer than the retention: raise that, or lower this"));
     }
-    file.incidents.read_lists(&mut config.incidents, |given, setting, what| show(given, setting, &what))?;
     heartbeats::read_list(&file.heartbeats, &mut config, |given, setting| Place::of(name, text, setting, given))?;
+    file.incidents.read_lists(&mut config.incidents, |given, setting, what| show(given, setting, &what))?;
     config.fit_window();
     config.webhooks = webhooks(file.webhooks, show)?;
     for alertmanager in file.alertmanagers {

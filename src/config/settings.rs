@@ -228,7 +228,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How long an alert on its data is kept meanwhile that would have resolved because there are no data."),
 
     setting!("heartbeat_out.url", "", None, SecretUrl(heartbeat_out.url <- heartbeat_out.url),
-        "What is asked for by GET while all is well, so that somebody else notices when this server is not. Empty: nothing."),
+        "What is asked for by POST while all is well, so that somebody else notices when this server is not. Empty: nothing."),
     setting!("heartbeat_out.url_file", "", None, OptionalFile(heartbeat_out.url_file <- heartbeat_out.url_file),
         "File with that address, for addresses that are secrets."),
     setting!("heartbeat_out.interval", "1m", Some(("1s", "1d")), Duration(heartbeat_out.interval_ms <- heartbeat_out.interval),

@@ -17,6 +17,7 @@ mod bands;
 mod delivering;
 mod detection;
 mod detection_lag;
+mod error;
 mod evaluate_watches;
 mod evaluating;
 mod features;
@@ -39,7 +40,7 @@ mod telling;
 mod watch;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -50,20 +51,19 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::Labels;
 use crate::notify::routing::Routing;
-use crate::notify::silence::{SilenceError, Silences};
-use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, NotifyError, Plan};
+use crate::notify::silence::Silences;
+use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, Plan};
 use crate::query::Engine;
-use crate::rules::{self, RuleErrors};
+use crate::rules;
 use crate::storage::{
-    BackupError, Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, StorageError, check_restored,
-    remove_incomplete,
+    Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
 pub use at_rest::DatabaseAtRest;
@@ -72,6 +72,7 @@ use delivering::Reloading;
 pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
 use detection_lag::DetectionLag;
+pub use error::ServerError;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 use figures::Figuring;
 pub use formats::NewerFormat;
@@ -103,65 +104,6 @@ type Alerts = (Arc<Silences>, AskRouting, Arc<Pushed>);
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
-/// Why the server does not start. The operator must act.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// Another process has the data folder.
-    #[error("the data folder {folder} is in use by another dozor: stop that one, or give --data-dir another folder", folder = .0.display())]
-    FolderInUse(PathBuf),
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// A file was written by a newer binary.
-    #[error(transparent)]
-    NewerFormat(#[from] NewerFormat),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; give --listen another one")]
-    Listen {
-        /// The setting.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The address of StatsD cannot be listened on.
-    #[error("cannot listen on {address} for StatsD: {source}; give --statsd-listen another one")]
-    ListenStatsd {
-        /// The setting.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A setting that only the query language can judge.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A restore into the data folder is not finished, or its snapshots cannot be read.
-    #[error(transparent)]
-    Backup(#[from] BackupError),
-    /// A rule file has mistakes.
-    #[error(transparent)]
-    Rules(#[from] RuleErrors),
-    /// Nobody can be told by these settings.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The outbox or a receiver cannot be used.
-    #[error(transparent)]
-    Notify(#[from] NotifyError),
-    /// The silences cannot be read.
-    #[error(transparent)]
-    Silences(#[from] SilenceError),
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A thread cannot be started.
-    #[error("cannot start the thread {name}: {source}")]
-    Thread {
-        /// The thread's name.
-        name: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
 /// A server that runs. Dropped without [`Server::shutdown`], it ends as a killed process would.
 pub struct Server {
     address: SocketAddr,
@@ -181,8 +123,8 @@ pub struct Server {
     detection: Arc<Detection>,
     evaluating: Evaluating,
     senders: SendersRunning,
-    reloading: Arc<Reloading>,
     heartbeats: HeartbeatsRunning,
+    reloading: Arc<Reloading>,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
@@ -296,7 +238,7 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let parts = SendersParts::of(&config, &storage, &notifier, &external_url, &clock);
+        let parts = SendersParts::of(&config, &storage, &notifier, &incidents, &external_url, &clock);
         let senders = Senders::new(parts, &rules, &registry);
         let viewed = storage.clone();
         let routed = notifier.clone();
@@ -405,8 +347,8 @@ impl Server {
             detection,
             evaluating,
             senders: walking,
-            reloading,
             heartbeats: beating,
+            reloading,
             stop_metadata,
             stop_pushes,
             pushes,

@@ -19,6 +19,7 @@ mod demo;
 mod engine;
 mod exposition;
 mod faults;
+mod heartbeats;
 mod histograms;
 mod history;
 mod influx;
