@@ -21,7 +21,7 @@ pub(super) use super::incidents::Incidents;
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
 use super::units::{parse_count, parse_duration_ms};
-use super::{Config, ConfigError, WebhookConfig, calendar};
+use super::{Config, ConfigError, WebhookConfig, calendar, heartbeats};
 
 /// A value as it is written, and where.
 pub(super) type Scalar = Spanned<String>;
@@ -51,6 +51,8 @@ pub(super) struct File {
     pub(super) notify: Notify,
     pub(super) incidents: Incidents,
     pub(super) telemetry: Telemetry,
+    pub(super) heartbeat_out: HeartbeatOut,
+    heartbeats: Vec<heartbeats::Entry>,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
     alertmanagers: Vec<Alertmanager>,
@@ -164,6 +166,15 @@ pub(super) struct Telemetry {
     pub(super) unknown_max: Option<Scalar>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HeartbeatOut {
+    pub(super) url: Option<Scalar>,
+    pub(super) url_file: Option<Scalar>,
+    pub(super) interval: Option<Scalar>,
+    pub(super) needs_samples: Option<Scalar>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Webhook {
@@ -213,6 +224,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
         return Err(show(given, "head.out_of_order_window", "is longer than the retention: raise that, or lower this"));
     }
     file.incidents.read_lists(&mut config.incidents, |given, setting, what| show(given, setting, &what))?;
+    heartbeats::read_list(&file.heartbeats, &mut config, |given, setting| Place::of(name, text, setting, given))?;
     config.fit_window();
     config.webhooks = webhooks(file.webhooks, show)?;
     for alertmanager in file.alertmanagers {

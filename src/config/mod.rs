@@ -22,6 +22,7 @@ mod calendar;
 mod cron;
 mod file;
 mod flags;
+mod heartbeats;
 mod incidents;
 mod retention;
 mod settings;
@@ -35,6 +36,7 @@ pub use calendar::{CALENDAR_SPANS_MAX, CalendarKind, CalendarSpan, LocalMoment};
 pub use cron::Cron;
 pub use file::Place;
 pub use flags::ServeArgs;
+pub use heartbeats::{HEARTBEATS_COUNT_MAX, HeartbeatConfig, HeartbeatDue, is_job_name};
 pub use retention::RetentionConfig;
 pub use settings::documented;
 pub use units::{duration_text, parse_bytes, parse_duration_ms};
@@ -89,6 +91,10 @@ pub struct Config {
     pub incidents: IncidentsConfig,
     /// Telemetry that ceases to come.
     pub telemetry: TelemetryConfig,
+    /// Jobs that report by themselves.
+    pub heartbeats: Vec<HeartbeatConfig>,
+    /// The sign of life that this server gives.
+    pub heartbeat_out: HeartbeatOutConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
@@ -287,6 +293,19 @@ pub struct TelemetryConfig {
     pub lost_after_ms: i64,
     /// How long an alert is kept of whose data nothing is known, in ms.
     pub unknown_max_ms: i64,
+}
+
+/// The sign of life that this server gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeartbeatOutConfig {
+    /// What is asked for while all is well. Empty: nothing, or what stands in the file.
+    pub url: String,
+    /// File with the address. Empty: none.
+    pub url_file: PathBuf,
+    /// How often, in ms.
+    pub interval_ms: i64,
+    /// Whether all is well only while samples come.
+    pub needs_samples: bool,
 }
 
 /// One receiver of notifications.

@@ -9,8 +9,8 @@ use super::units::{
 };
 use super::zone::time_zone;
 use super::{
-    AdminApi, Config, DetectionConfig, EvaluationConfig, HeadConfig, IncidentsConfig, LimitsConfig, NotifyConfig,
-    OtlpConfig, PushgatewayConfig, QueryConfig, SnapshotsConfig, StatsdConfig, TelemetryConfig, WalSync,
+    AdminApi, Config, DetectionConfig, EvaluationConfig, HeadConfig, HeartbeatOutConfig, IncidentsConfig, LimitsConfig,
+    NotifyConfig, OtlpConfig, PushgatewayConfig, QueryConfig, SnapshotsConfig, StatsdConfig, TelemetryConfig, WalSync,
 };
 
 /// One setting that is a single value.
@@ -38,6 +38,7 @@ pub(super) enum Slot<'a> {
     Address(&'a mut String),
     OptionalAddress(&'a mut String),
     Url(&'a mut String),
+    SecretUrl(&'a mut String),
     Pattern(&'a mut String),
     Zone(&'a mut String),
     WalSync(&'a mut WalSync),
@@ -225,6 +226,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How long nothing comes of a job that sent regularly before TelemetryLost is told, once for all its series; at least three times its interval."),
     setting!("telemetry.unknown_max", "12h", Some(("1s", "30d")), Duration(telemetry.unknown_max_ms <- telemetry.unknown_max),
         "How long an alert on its data is kept meanwhile that would have resolved because there are no data."),
+
+    setting!("heartbeat_out.url", "", None, SecretUrl(heartbeat_out.url <- heartbeat_out.url),
+        "What is asked for by GET while all is well, so that somebody else notices when this server is not. Empty: nothing."),
+    setting!("heartbeat_out.url_file", "", None, OptionalFile(heartbeat_out.url_file <- heartbeat_out.url_file),
+        "File with that address, for addresses that are secrets."),
+    setting!("heartbeat_out.interval", "1m", Some(("1s", "1d")), Duration(heartbeat_out.interval_ms <- heartbeat_out.interval),
+        "How often."),
+    setting!("heartbeat_out.needs_samples", "off", None, Switch(heartbeat_out.needs_samples <- heartbeat_out.needs_samples),
+        "Whether all is well only while samples come, be it seldom: on or off."),
 ];
 
 /// The settings that are lists, as a file writes them, with an example.
@@ -234,6 +244,18 @@ const LISTS: &str = "\
 # retention:
 #   - { match: '{job=\"debug\"}', keep: 3d }
 #   - { keep: 90d }
+
+# heartbeats: list, at most 1000. Default: none.
+# Jobs that report by themselves: POST or GET /api/v1/heartbeat/<job>, with ?status=fail, ?exit_code=1 or ?duration=90s if
+# they like. Who does not report is told as HeartbeatMissed, a failure as HeartbeatFailed. `every` is the time between
+# reports; `schedule` is five fields of crontab, by `timezone`, or detection.timezone; `max_age` and `metric` are for
+# what tells its last success as a series, in seconds since 1970. `grace` is how late it may be: half of `every`, at most
+# 30m; 30m behind a `schedule`; 0 for `max_age`.
+# heartbeats:
+#   - { job: stock-export, every: 15m }
+#   - { job: nightly-report, schedule: '30 3 * * 1-5', timezone: Europe/Berlin, grace: 1h, severity: critical }
+#   - { job: backup-db1, max_age: 26h, metric: 'backup_last_success_timestamp_seconds{instance=\"db1\"}' }
+heartbeats: []
 
 # rules: list of files. Default: none.
 # Rule files in Prometheus's format, and with `anomaly:` blocks; a name may have * and ? in it, as in rules/*.yml.
@@ -326,6 +348,8 @@ pub(super) fn defaults() -> Config {
             ..IncidentsConfig::default()
         },
         telemetry: TelemetryConfig::default(),
+        heartbeat_out: HeartbeatOutConfig::default(),
+        heartbeats: Vec::new(),
         rules: Vec::new(),
         webhooks: Vec::new(),
         alertmanagers: Vec::new(),
@@ -354,7 +378,9 @@ impl Setting {
             Slot::OptionalAddress(place) => {
                 *place = if text.is_empty() { String::new() } else { address(text)?.to_owned() };
             }
-            Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
+            Slot::Url(place) | Slot::SecretUrl(place) => {
+                *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() }
+            }
             // Who uses it says what is wrong with it.
             Slot::Pattern(place) | Slot::OptionalName(place) => text.clone_into(place),
             Slot::Zone(place) => *place = zone_name(text)?,
@@ -385,7 +411,7 @@ impl Setting {
             Slot::Folder(_) | Slot::OptionalFile(_) => "path",
             Slot::OptionalName(_) => "name",
             Slot::Address(_) | Slot::OptionalAddress(_) => "address",
-            Slot::Url(_) => "URL",
+            Slot::Url(_) | Slot::SecretUrl(_) => "URL",
             Slot::Pattern(_) => "pattern",
             Slot::Zone(_) => "time zone",
             Slot::WalSync(_) | Slot::AdminApi(_) | Slot::Switch(_) => "word",

@@ -74,6 +74,10 @@ impl Config {
 
     fn show_lists(&self, text: &mut String) {
         let head = |name: &str, is_empty: bool| if is_empty { format!("{name}: []\n") } else { format!("{name}:\n") };
+        text.push_str(&head("heartbeats", self.heartbeats.is_empty()));
+        for heartbeat in &self.heartbeats {
+            text.push_str(&format!("- {}\n", heartbeat.shown(quoted)));
+        }
         text.push_str(&head("rules", self.rules.is_empty()));
         for file in &self.rules {
             text.push_str(&format!("- {}\n", quoted(&file.to_string_lossy())));
@@ -116,6 +120,8 @@ fn value(slot: Slot<'_>) -> String {
         | Slot::Pattern(text)
         | Slot::Zone(text)
         | Slot::OptionalName(text) => quoted(text),
+        Slot::SecretUrl(url) if url.is_empty() => quoted(""),
+        Slot::SecretUrl(url) => quoted(&masked(url)),
         Slot::Url(url) => quoted(&without_password(url)),
         Slot::WalSync(WalSync::Always) => "always".to_owned(),
         Slot::WalSync(WalSync::Interval { interval_ms }) => format!("interval:{interval_ms}"),

@@ -46,6 +46,7 @@ mod features;
 mod federate;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
+mod heartbeat;
 mod incidents;
 mod journal;
 mod json;
@@ -94,6 +95,7 @@ pub use entrance::Entrance;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use fuzzing::{form, label_name, span_ms, time_ms};
+pub use heartbeat::{Beat, BeatError, BeatTaken, HeartbeatFigures, TakeBeat, Taking};
 pub use journal::{ACTIVE_QUERIES_FILE, QueryJournal};
 pub use limits::HttpLimits;
 pub use listener::{listen, serve};
@@ -136,6 +138,10 @@ pub struct Services {
     pub push_alerts: Arc<dyn Fn(Vec<PushedAlert>) -> Result<(), NotifyError> + Send + Sync>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
+    /// Takes the report of a job.
+    pub take_beat: TakeBeat,
+    /// Gives the jobs that are to report. Must return at once.
+    pub heartbeats: Arc<dyn Fn() -> Vec<HeartbeatFigures> + Send + Sync>,
     /// Gives those who send samples. Must return at once.
     pub senders: Arc<dyn Fn() -> Vec<SenderFigures> + Send + Sync>,
     /// Delivers alerts.

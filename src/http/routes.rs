@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, incidents, language, metadata,
-    pages, push, queries, remote_read, scraping, senders, settings, status, watching, write,
+    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, heartbeat, incidents, language,
+    metadata, pages, push, queries, remote_read, scraping, senders, settings, status, watching, write,
 };
 
 /// What a handler returns.
@@ -90,6 +90,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/incidents/{name}" READY incidents::one),
     route!(POST "/api/v1/incidents/{name}/ack" READY incidents::acknowledge),
     route!(POST "/api/v1/incidents/{name}/notes" READY incidents::add_note),
+    route!(BOTH "/api/v1/heartbeat/{name}" READY heartbeat::beat),
+    route!(GET  "/api/v1/heartbeats" READY heartbeat::heartbeats),
     route!(GET  "/api/v1/targets" READY scraping::targets),
     route!(GET  "/api/v1/targets/metadata" READY scraping::target_metadata),
     route!(GET  "/api/v1/scrape_pools" READY scraping::scrape_pools),

@@ -22,6 +22,8 @@ mod evaluating;
 mod features;
 mod figures;
 mod formats;
+mod heartbeat_out;
+mod heartbeats;
 mod incidents;
 mod limits;
 mod maintenance;
@@ -41,7 +43,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
 use regex::Regex;
@@ -49,16 +50,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{AdminApi, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::{Labels, compile_pattern};
+use crate::model::Labels;
 use crate::notify::routing::Routing;
 use crate::notify::silence::{SilenceError, Silences};
 use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, NotifyError, Plan};
-use crate::query::{Engine, Limits};
+use crate::query::Engine;
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
     BackupError, Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, StorageError, check_restored,
@@ -74,10 +75,11 @@ use detection_lag::DetectionLag;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 use figures::Figuring;
 pub use formats::NewerFormat;
+use heartbeats::{Heartbeats, HeartbeatsParts, HeartbeatsRunning, taking};
 use incidents::Journaling;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
-use options::storage_options;
+use options::{admin_api, engine, shard_count, storage_options, web_origins};
 use senders::{Senders, SendersParts, SendersRunning};
 use silences::Pushed;
 use statsd::{StatsdRunning, StatsdSockets};
@@ -180,6 +182,7 @@ pub struct Server {
     evaluating: Evaluating,
     senders: SendersRunning,
     reloading: Arc<Reloading>,
+    heartbeats: HeartbeatsRunning,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
@@ -312,7 +315,7 @@ impl Server {
             set: rules,
             detection: detection.clone(),
             settings: config.evaluation.clone(),
-            external_url,
+            external_url: external_url.clone(),
             view: Arc::new(move || viewed.view()),
             engine: engine.clone(),
             ingest: ingest.clone(),
@@ -324,6 +327,24 @@ impl Server {
             data_dir: config.data_dir.clone(),
             clock: clock.clone(),
         })?;
+        let parts = HeartbeatsParts {
+            storage: storage.clone(),
+            engine: engine.clone(),
+            ingest: ingest.clone(),
+            notifier: notifier.clone(),
+            external_url,
+            clock: clock.clone(),
+        };
+        let (heartbeats, beating) = Heartbeats::start(&config, parts)?;
+        let watched = heartbeat_out::Watched {
+            storage: storage.clone(),
+            detection: detection.clone(),
+            rules: evaluating.rules().clone(),
+            notifier: notifier.clone(),
+            disk: disk.clone(),
+            clock: clock.clone(),
+        };
+        heartbeat_out::start(&config, watched, &registry, stop_deliveries.subscribe())?;
         let in_force = evaluating.rules().clone();
         let walking = SendersRunning::start(senders.clone(), move || in_force.set())?;
         let shared = (Arc::new(config.clone()), disk.clone());
@@ -340,7 +361,7 @@ impl Server {
             reloading.clone(),
             detection.clone(),
             (notifier.clone(), incidents.clone()),
-            senders,
+            (senders, heartbeats),
             &registry,
             &ready,
             &clock,
@@ -385,6 +406,7 @@ impl Server {
             evaluating,
             senders: walking,
             reloading,
+            heartbeats: beating,
             stop_metadata,
             stop_pushes,
             pushes,
@@ -434,12 +456,14 @@ impl Server {
         self.storage.stop_maintenance();
         self.evaluating.stop();
         let (storage, detection, maintenance, keeping) = (self.storage, self.detection, self.maintenance, self.keeping);
-        let (metadata, evaluating, senders) = (self.metadata, self.evaluating, self.senders);
+        let (metadata, evaluating, senders, heartbeats) =
+            (self.metadata, self.evaluating, self.senders, self.heartbeats);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
             senders.join();
+            heartbeats.join();
             evaluating.join();
             detection.stop_evaluation();
             storage.close();
@@ -518,15 +542,6 @@ fn open_notifier(
     Ok(notifier)
 }
 
-/// Half the cores: a shard is bound by memory, and the other half inflates, hashes and answers.
-fn shard_count(setting: u64) -> usize {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    match setting {
-        0 => (cores / 2).clamp(1, 16),
-        given => usize::try_from(given).unwrap_or(usize::MAX).clamp(1, 256),
-    }
-}
-
 fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> Result<Arc<Snapshots>, ServerError> {
     for name in remove_incomplete(disk, &config.data_dir)? {
         tracing::info!(name, "a snapshot that was not finished is removed");
@@ -537,43 +552,6 @@ fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> R
         keep: usize::try_from(config.snapshots.keep).unwrap_or(usize::MAX),
     };
     Ok(Arc::new(Snapshots::new(storage.clone(), options)?))
-}
-
-/// Web pages of which origins may read the API.
-fn web_origins(config: &Config) -> Result<Regex, ConfigError> {
-    let told = |what: String| ConfigError::InFile(format!("cors_origin {:?}: {what}", config.cors_origin));
-    compile_pattern(&config.cors_origin).map_err(told)
-}
-
-/// Whether orders are taken by HTTP.
-fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
-    match setting {
-        AdminApi::On => true,
-        AdminApi::Off => false,
-        AdminApi::Auto => address.ip().is_loopback(),
-    }
-}
-
-/// What evaluates as these settings say, and keeps no answers.
-fn plain_engine(config: &Config, clock: &Clock) -> Engine {
-    let query_limits = Limits {
-        samples_max: config.query.samples_max,
-        series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
-        timeout: Duration::from_millis(u64::try_from(config.query.timeout_ms).unwrap_or(0)),
-        lookback_ms: config.query.lookback_ms,
-        subquery_step_ms: Some(config.evaluation.interval_ms),
-        ..Limits::default()
-    };
-    Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config))
-}
-
-/// What evaluates queries, of people and of rules.
-fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
-    let cache_bytes = usize::try_from(config.query.cache_bytes).unwrap_or(usize::MAX);
-    let engine = plain_engine(config, clock);
-    let engine = Arc::new(engine.caching(cache_bytes));
-    metrics::of_engine(registry, &engine);
-    engine
 }
 
 #[expect(clippy::too_many_arguments, reason = "each room once, put together here and nowhere else")]
@@ -588,7 +566,7 @@ fn services(
     reloading: Arc<Reloading>,
     detection: Arc<Detection>,
     (notifier, incidents): (Arc<Notifier>, Arc<Incidents>),
-    senders: Arc<Senders>,
+    (senders, heartbeats): (Arc<Senders>, Arc<Heartbeats>),
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
@@ -617,6 +595,8 @@ fn services(
         routing,
         push_alerts: Arc::new(move |alerts| pushed.push(alerts)),
         firing: Arc::new(move || firing.active()),
+        take_beat: taking(&heartbeats),
+        heartbeats: Arc::new(move || heartbeats.figures()),
         senders: Arc::new(move || senders.figures()),
         notifier,
         incidents,

@@ -18,11 +18,13 @@
 //! Always true: two runs are a minute apart at least, and [`Cron::next`] is found by looking at days, not at minutes.
 
 use jiff::civil::{Date, DateTime};
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
 /// How many days ahead the next run is looked for: 29 February falls on a given weekday once in 40 years at worst.
 const DAYS_MAX: usize = 366 * 41;
+/// No clock is put on or back by more, but for the days that some islands have left out.
+const SHIFT_HOURS: i64 = 4;
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 8] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// What a word stands for.
@@ -95,22 +97,33 @@ impl Cron {
     /// there is none.
     pub fn next(&self, after_ms: i64, zone: &TimeZone) -> Option<i64> {
         let after = Timestamp::from_millisecond(after_ms).ok()?;
-        // From the day before: what falls out of its own day at a change of clocks is found there.
-        let first = zone.to_datetime(after).date().yesterday().ok()?;
-        let mut day = first;
-        let mut found: Option<i64> = None;
-        for index in 0..DAYS_MAX {
-            if self.has_day(day) {
-                let runs = self.runs_of(day, zone).into_iter().filter(|run_ms| *run_ms > after_ms);
-                found = runs.chain(found).min();
-            }
-            // The day behind may still have an earlier one only around the moment itself.
-            if found.is_some() && index >= 2 {
-                return found;
+        let from = zone.to_datetime(after).saturating_sub(SHIFT_HOURS.hours());
+        let (mut day, mut found) = (from.date(), None::<i64>);
+        // What the clock shows hours later than the first that was found cannot be before it.
+        let mut last = DateTime::MAX;
+        for _ in 0..DAYS_MAX {
+            for shown in self.times_of(day).skip_while(|shown| *shown < from) {
+                if shown > last {
+                    return found;
+                }
+                if let Some(run_ms) = self.moments(shown, zone).filter(|run_ms| *run_ms > after_ms).min() {
+                    if found.is_none() {
+                        last = shown.saturating_add(SHIFT_HOURS.hours());
+                    }
+                    found = Some(found.map_or(run_ms, |other_ms| other_ms.min(run_ms)));
+                }
             }
             day = day.tomorrow().ok()?;
         }
         found
+    }
+
+    /// The times of a day at which the clock says that it is time.
+    fn times_of(&self, day: Date) -> impl Iterator<Item = DateTime> {
+        let numbers = |set: u64, end: i8| (0..end).filter(move |number| set >> number & 1 == 1);
+        let hours = numbers(if self.has_day(day) { self.hours } else { 0 }, 24);
+        let minutes = self.minutes;
+        hours.flat_map(move |hour| numbers(minutes, 60).map(move |minute| day.at(hour, minute, 0, 0)))
     }
 
     fn has_day(&self, day: Date) -> bool {
@@ -124,39 +137,19 @@ impl Cron {
         is_wanted && in_set(self.months, day.month())
     }
 
-    /// The moments of a day's runs, in ms since 1970 UTC.
-    fn runs_of(&self, day: Date, zone: &TimeZone) -> Vec<i64> {
-        let numbers = |set: u64, end: i8| (0..end).filter(move |number| set >> number & 1 == 1);
-        let mut runs = Vec::new();
-        for hour in numbers(self.hours, 24) {
-            for minute in numbers(self.minutes, 60) {
-                self.moments(day.at(hour, minute, 0, 0), zone, &mut runs);
+    /// When the clock shows this, in ms since 1970 UTC: once, or twice, or, where it is left out, at the jump.
+    fn moments(&self, shown: DateTime, zone: &TimeZone) -> impl Iterator<Item = i64> {
+        let at = |offset: Offset| offset.to_timestamp(shown).ok();
+        let (first, second) = match zone.to_ambiguous_timestamp(shown).offset() {
+            AmbiguousOffset::Unambiguous { offset } => (at(offset), None),
+            AmbiguousOffset::Fold { before, after } => (at(before), at(after).filter(|_| self.is_steady)),
+            // By the offset behind the jump it lies before it: the jump is the next change.
+            AmbiguousOffset::Gap { after, .. } => {
+                let jump = at(after).filter(|_| !self.is_steady);
+                (jump.and_then(|before| zone.following(before).next()).map(|jump| jump.timestamp()), None)
             }
-        }
-        runs.sort_unstable();
-        runs.dedup();
-        runs
-    }
-
-    /// When the clock shows this: once, or twice, or, where it is left out, at the jump.
-    fn moments(&self, shown: DateTime, zone: &TimeZone, runs: &mut Vec<i64>) {
-        let at = |offset: jiff::tz::Offset| offset.to_timestamp(shown).map(|moment| moment.as_millisecond());
-        match zone.to_ambiguous_timestamp(shown).offset() {
-            AmbiguousOffset::Unambiguous { offset } => runs.extend(at(offset)),
-            AmbiguousOffset::Fold { before, after } => {
-                runs.extend(at(before));
-                if self.is_steady {
-                    runs.extend(at(after));
-                }
-            }
-            AmbiguousOffset::Gap { after, .. } if !self.is_steady => {
-                // By the offset behind the jump it lies before it: the jump is the next change.
-                let jump = at(after).ok().and_then(|moment_ms| Timestamp::from_millisecond(moment_ms).ok());
-                let jump = jump.and_then(|moment| zone.following(moment).next());
-                runs.extend(jump.map(|jump| jump.timestamp().as_millisecond()));
-            }
-            AmbiguousOffset::Gap { .. } => {}
-        }
+        };
+        first.into_iter().chain(second).map(Timestamp::as_millisecond)
     }
 }
 

@@ -296,6 +296,24 @@ fn services(
         routing: Arc::new(|| Some(Arc::new(routing()))),
         push_alerts: Arc::new(push_alerts),
         firing: Arc::new(firing),
+        take_beat: Arc::new(|beat| {
+            let taken = match beat.job.as_str() {
+                "full" => Err(BeatError::TooManyJobs { limit: 3 }),
+                job => Ok(BeatTaken { is_listed: job == "nightly", due_ms: beat.is_good.then_some(NOW_MS) }),
+            };
+            Box::pin(async { taken })
+        }),
+        heartbeats: Arc::new(|| {
+            vec![HeartbeatFigures {
+                job: "nightly".to_owned(),
+                expected: "every 1d".to_owned(),
+                state: "ok",
+                reported_ms: Some(NOW_MS),
+                good_ms: None,
+                due_ms: None,
+                duration_ms: Some(1_500),
+            }]
+        }),
         senders: Arc::new(senders),
         notifier: notifier(),
         incidents: Arc::new(no_incidents()),

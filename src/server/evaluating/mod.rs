@@ -65,6 +65,9 @@ const OUTBOX_RETRY: Duration = Duration::from_millis(500);
 /// How many intervals pass before the series of a group that is no more are ended.
 const ENDING_INTERVALS: i64 = 2;
 
+/// How long a group may be late besides three of its intervals, in ms.
+const OVERDUE_MS: i64 = 60_000;
+
 /// What the threads are made of.
 pub(super) struct EvaluatingParts {
     /// The rule files, as the settings name them.
@@ -370,6 +373,19 @@ impl EvaluatedRules {
     /// The rules in force.
     pub(super) fn set(&self) -> Arc<RuleSet> {
         self.schedule.lock().set.clone()
+    }
+
+    /// A group that should have been evaluated and was not, for three of its intervals and a minute; behind a start or a
+    /// change of rules it has as long.
+    pub(super) fn overdue(&self, now_ms: i64) -> Option<String> {
+        let since_ms = self.figures.reload_success_seconds.value() * 1000;
+        let runs: Vec<Arc<Run>> = self.schedule.lock().runs().cloned().collect();
+        let is_overdue = |run: &Arc<Run>| {
+            let last_ms = run.report().last.map_or(since_ms, |last| last.at_ms.max(since_ms));
+            now_ms - last_ms > 3 * run.interval_ms + OVERDUE_MS
+        };
+        let overdue = runs.iter().find(|run| is_overdue(run))?;
+        Some(format!("{} in {}", overdue.group.name, overdue.group.file.display()))
     }
 
     /// The rules in force, as of the last evaluations.

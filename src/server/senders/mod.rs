@@ -28,7 +28,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender as Stop, bounded};
 use parking_lot::Mutex;
 
-use super::{ServerError, thread};
+use super::{ServerError, heartbeats, thread};
 use crate::clock::Clock;
 use crate::config::{Config, TelemetryConfig};
 use crate::http::SenderFigures;
@@ -236,7 +236,7 @@ fn made_here(rules: &RuleSet) -> HashSet<String> {
     let rules = rules.groups.iter().flat_map(|group| &group.rules);
     let recorded =
         rules.filter_map(|rule| if let Rule::Recording(rule) = rule { Some(rule.record.clone()) } else { None });
-    recorded.chain(MADE_HERE.map(str::to_owned)).collect()
+    recorded.chain(MADE_HERE.into_iter().chain(heartbeats::NAMES).map(str::to_owned)).collect()
 }
 
 /// Jobs of which an alert tells that they are not well.
