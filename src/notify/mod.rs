@@ -38,6 +38,7 @@
 
 mod address;
 mod alert;
+mod answer;
 mod backoff;
 mod deliver;
 mod dispatch;
@@ -63,11 +64,11 @@ mod secret;
 pub mod silence;
 mod told;
 mod way;
-mod webhook;
 
 use crate::disk::DiskError;
 
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
+pub use answer::Answer;
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};
 pub use dispatching::AlertState;
@@ -86,7 +87,6 @@ pub use plan::{Destination, Plan};
 pub use pushed::{PUSHED_ALERTS_MAX, PushedAlert, PushedAlerts};
 pub use receivers::{AlertmanagerPeer, Integration, IntegrationConfig, ReceiverConfig, WebhookSettings, test_message};
 pub use secret::{Secret, SecretError};
-pub use webhook::Answer;
 
 /// Why an alert could not be noted, or the notifier not be opened.
 #[derive(Debug, thiserror::Error)]

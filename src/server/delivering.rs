@@ -6,10 +6,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::evaluating::EvaluatedRules;
-use crate::config::{Config, WebhookConfig};
+use crate::config::Config;
 use crate::disk::Disk;
 use crate::notify::routing::{self, FILE_BYTES_MAX, Routing};
-use crate::notify::{IntegrationConfig, Notifier, NotifyError, Plan, Secret, SecretError, WebhookSettings};
+use crate::notify::{IntegrationConfig, Notifier, NotifyError, Plan};
 use crate::rules::Reloaded;
 
 /// Why there is no plan. The operator must mend the settings or the file.
@@ -26,9 +26,6 @@ pub enum PlanError {
     /// The routing file has mistakes: one text that names each with its line.
     #[error("{0}")]
     Routing(String),
-    /// A webhook's secret cannot be used.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
     /// A receiver cannot be used.
     #[error(transparent)]
     Receiver(#[from] NotifyError),
@@ -48,14 +45,8 @@ pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> 
     Ok(plan)
 }
 
-fn webhooks(config: &Config) -> Result<Vec<IntegrationConfig>, SecretError> {
-    let webhook = |webhook: &WebhookConfig| {
-        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
-        let (name, url, secrets) = (webhook.name.clone(), webhook.url.clone(), secret.into_iter().collect());
-        let settings = WebhookSettings { name, url, secrets, ..WebhookSettings::default() };
-        Ok(IntegrationConfig::of_webhook(settings))
-    };
-    config.webhooks.iter().map(webhook).collect()
+fn webhooks(config: &Config) -> Result<Vec<IntegrationConfig>, NotifyError> {
+    config.webhooks.iter().map(IntegrationConfig::from_config).collect()
 }
 
 fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {
