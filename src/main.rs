@@ -8,7 +8,7 @@ use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
     self, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SnapshotArgs,
-    TestRulesArgs, VerifyArgs,
+    TestRulesArgs, TestWebhookArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -73,6 +73,8 @@ enum Check {
 enum Test {
     /// Run unit tests of rules, in promtool's files; exit code 0: all well, 1: something failed
     Rules(TestRulesArgs),
+    /// Tell receivers that this is a test; exit code 0: all took it, 1: one did not
+    Webhook(TestWebhookArgs),
 }
 
 fn main() -> ExitCode {
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         Command::DeadLetters(flags) => run(operate::dead_letters(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
+        Command::Test(Test::Webhook(flags)) => run(operate::test_webhook(flags)),
         Command::Pack(flags) => operate::pack(&flags),
         Command::Config => {
             print!("{}", config::documented());

@@ -49,7 +49,7 @@ use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, S
 use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::{Labels, compile_pattern};
 use crate::notify::silence::{SilenceError, Silences};
-use crate::notify::{Notifier, NotifierOptions, NotifyError, Plan};
+use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, NotifyError, Plan};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
@@ -245,6 +245,14 @@ impl Server {
         metrics::register(&registry, &storage, &detection, &notifier);
         metrics::register_snapshots(&registry, &snapshots);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
+        for url in &config.alertmanagers {
+            let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
+            let peer = AlertmanagerPeer::new(url, clock.clone())?;
+            tokio::spawn(async move {
+                let _guard = EndProcessOnPanic;
+                peer.run(move || firing.active(), stopped).await;
+            });
+        }
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
             let _guard = EndProcessOnPanic;

@@ -225,6 +225,18 @@ impl Beside {
     }
 }
 
+/// Debian's reads its templates from where its package puts them. It is unpacked beside the system here, so that place
+/// is its own in a namespace of this process.
+fn start_alertmanager(arguments: &[String], folder: &Path) -> Process {
+    let program = peer("prometheus-alertmanager");
+    let shared = program.with_file_name("../share/prometheus");
+    let script = "mount --bind \"$0\" /usr/share/prometheus && exec \"$@\"";
+    let words = ["-rm", "sh", "-c", script].map(str::to_owned);
+    let places = [&shared, &program].map(|path| path.display().to_string());
+    let all: Vec<String> = words.into_iter().chain(places).chain(arguments.iter().cloned()).collect();
+    Process::start("alertmanager", &installed("unshare", "util-linux"), &all, folder)
+}
+
 fn open(folder: &Path, configuration: &str, clock: &Clock, silenced: Arc<Mutex<BTreeSet<String>>>) -> Arc<Notifier> {
     let ours = configuration.replace("/theirs/", "/ours/");
     let routing = load("alertmanager.yml", &ours).expect("it is read as Alertmanager reads it");
