@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs, SilenceArgs,
-    SnapshotArgs, TestRulesArgs, VerifyArgs,
+    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs,
+    SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -78,6 +78,8 @@ enum Check {
 enum Test {
     /// Run unit tests of rules, in promtool's files; exit code 0: all well, 1: something failed
     Rules(TestRulesArgs),
+    /// Tell receivers that this is a test; exit code 0: all took it, 1: one did not
+    Webhook(TestWebhookArgs),
 }
 
 fn main() -> ExitCode {
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::Check(Check::Routing(flags)) => operate::check_routing(&flags),
         Command::Silence(flags) => run(operate::silence(flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
+        Command::Test(Test::Webhook(flags)) => run(operate::test_webhook(flags)),
         Command::Pack(flags) => operate::pack(&flags),
         Command::Config => {
             print!("{}", config::documented());

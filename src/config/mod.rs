@@ -21,6 +21,7 @@
 mod calendar;
 mod file;
 mod flags;
+mod maintenance;
 mod retention;
 mod settings;
 mod shown;
@@ -32,6 +33,7 @@ use std::path::PathBuf;
 pub use calendar::{CALENDAR_SPANS_MAX, CalendarKind, CalendarSpan, LocalMoment};
 pub use file::Place;
 pub use flags::ServeArgs;
+pub use maintenance::{MAINTENANCE_WINDOWS_MAX, MaintenanceWindow, Written};
 pub use retention::RetentionConfig;
 pub use settings::documented;
 pub use units::{duration_text, parse_bytes, parse_duration_ms};
@@ -86,6 +88,10 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
     pub webhooks: Vec<WebhookConfig>,
+    /// When some alerts are held back.
+    pub maintenance: Vec<MaintenanceWindow>,
+    /// Addresses of Alertmanagers that are told of everything that fires, again and again.
+    pub alertmanagers: Vec<String>,
 }
 
 /// What is kept in memory.
@@ -242,7 +248,7 @@ pub struct NotifyConfig {
 }
 
 /// One receiver of notifications.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WebhookConfig {
     /// How metrics and the outbox call it; unique.
     pub name: String,
@@ -250,6 +256,14 @@ pub struct WebhookConfig {
     pub url: String,
     /// File whose content signs every request.
     pub secret_file: Option<PathBuf>,
+    /// File with the key that signed until now, and signs as well while receivers learn the new one.
+    pub secret_file_previous: Option<PathBuf>,
+    /// File with a body of the operator's own, in minijinja's language.
+    pub template_file: Option<PathBuf>,
+    /// Most alerts in one message. 0: all.
+    pub alerts_max: u64,
+    /// Longest attempt, in ms. 0: as long as usual.
+    pub timeout_ms: i64,
 }
 
 /// Whether orders are taken at `/api/v1/admin/`.

@@ -221,12 +221,36 @@ const LISTS: &str = "\
 rules: []
 
 # webhooks: list. Default: none.
-# Who is told. `name` is unique and optional; `secret_file` holds the key that signs requests, and is optional.
+# Who is told. Everything but `url` is optional. `secret_file` holds the key that signs requests; while it is changed,
+# `secret_file_previous` signs as well. `template_file` is a body in minijinja's language, over the keys of the usual one; it
+# must come to JSON. `max_alerts` of one message, 0 for all; `timeout` of one attempt, 100ms to 5m.
 # webhooks:
 #   - name: pager
 #     url: https://pager.example/hook
 #     secret_file: /etc/dozor/pager.key
+#     secret_file_previous: /etc/dozor/pager.old.key
+#     template_file: /etc/dozor/pager.json.j2
+#     max_alerts: 0
+#     timeout: 10s
 webhooks: []
+
+# maintenance: list. Default: none.
+# When nobody is told of some alerts. `matchers` as in a routing file; between `from` and `to`, and at `times`, `weekdays`,
+# `days_of_month`, `months` and `years`, as far as they are given, by the clock of `location`, which is UTC by default.
+# maintenance:
+#   - name: nightly backup
+#     matchers: ['job=\"backup\"']
+#     times: [{ start_time: '02:00', end_time: '03:00' }]
+#     location: Europe/Berlin
+#     reason: the disk is busy then
+maintenance: []
+
+# alertmanagers: list. Default: none.
+# Alertmanagers that are told of all that fires, as Prometheus tells them: at once, again every minute while it lasts, and
+# for 15 minutes after its end. `url` is where its pages are; what is behind /api/v2/alerts is added.
+# alertmanagers:
+#   - url: http://alertmanager.example:9093
+alertmanagers: []
 ";
 
 /// The setting that the calendar stands behind.
@@ -270,6 +294,8 @@ pub(super) fn defaults() -> Config {
         notify: NotifyConfig::default(),
         rules: Vec::new(),
         webhooks: Vec::new(),
+        maintenance: Vec::new(),
+        alertmanagers: Vec::new(),
     };
     for setting in SETTINGS {
         setting.set(&mut config, setting.default).expect("a test holds every default against its own range");

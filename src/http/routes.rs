@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, language, metadata, pages, push, queries,
-    remote_read, scraping, settings, status, watching, write,
+    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, language, metadata, pages, push,
+    queries, remote_read, scraping, settings, status, watching, write,
 };
 
 /// What a handler returns.

@@ -13,6 +13,7 @@ use super::ledger::Record;
 use super::message::Message;
 use super::outbox::Outbox;
 use super::owed::Notification;
+use super::routing::Routing;
 
 /// When messages could not be noted, their groups are looked at again after this.
 const FLUSH_RETRY: Duration = Duration::from_secs(1);
@@ -103,6 +104,11 @@ impl Notifier {
         if let Some(dispatcher) = self.dispatcher.lock().as_ref() {
             outbox.forget_told(self.clock.now_ms(), dispatcher.is_over());
         }
+    }
+
+    /// The routing in force; none where every receiver is told of everything. Never waits for the disk.
+    pub fn routing(&self) -> Option<Arc<Routing>> {
+        self.dispatcher.lock().as_ref().map(|dispatcher| dispatcher.routing().clone())
     }
 
     /// The alerts that fire and what becomes of each, in the order in which they began to. May wait for the disk.

@@ -82,7 +82,7 @@ pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, 
 pub use payload::rfc3339;
 pub use plan::{Destination, Plan};
 pub use pushed::{PUSHED_ALERTS_MAX, PushedAlert, PushedAlerts};
-pub use receivers::{Integration, IntegrationConfig, ReceiverConfig, WebhookSettings};
+pub use receivers::{AlertmanagerPeer, Integration, IntegrationConfig, ReceiverConfig, WebhookSettings, test_message};
 pub use secret::{Secret, SecretError};
 pub use webhook::Answer;
 

@@ -1,6 +1,6 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
 //! `dozor learn`, `dozor explain`, `dozor check rules`, `dozor check routing`, `dozor silence`, `dozor test rules`,
-//! `dozor pack`, `dozor dead-letters`.
+//! `dozor test webhook`, `dozor pack`, `dozor dead-letters`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -24,6 +24,7 @@ mod routing;
 mod rules;
 mod silence;
 mod snapshot;
+mod test_webhook;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ pub use routing::{CheckRoutingArgs, check_routing};
 pub use rules::{CheckArgs as CheckRulesArgs, TestArgs as TestRulesArgs, check as check_rules, test as test_rules};
 pub use silence::{SilenceArgs, silence};
 pub use snapshot::{SnapshotArgs, snapshot};
+pub use test_webhook::{TestWebhookArgs, test_webhook};
 pub use verify::{VerifyArgs, verify};
 
 /// Which server's data it is about.

@@ -50,7 +50,7 @@ use crate::ingest::{Ingest, StatsdCounters};
 use crate::model::{Labels, compile_pattern};
 use crate::notify::routing::Routing;
 use crate::notify::silence::{SilenceError, Silences};
-use crate::notify::{Notifier, NotifierOptions, NotifyError, Plan};
+use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, NotifyError, Plan};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
@@ -253,6 +253,14 @@ impl Server {
         metrics::register(&registry, &storage, &detection, &notifier);
         metrics::register_snapshots(&registry, &snapshots);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
+        for url in &config.alertmanagers {
+            let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
+            let peer = AlertmanagerPeer::new(url, clock.clone())?;
+            tokio::spawn(async move {
+                let _guard = EndProcessOnPanic;
+                peer.run(move || firing.active(), stopped).await;
+            });
+        }
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
             let _guard = EndProcessOnPanic;
@@ -267,7 +275,8 @@ impl Server {
 
         let ready = Arc::new(AtomicBool::new(true));
         let viewed = storage.clone();
-        let routing: AskRouting = Arc::new(|| None);
+        let routed = notifier.clone();
+        let routing: AskRouting = Arc::new(move || routed.routing());
         let parts = (notifier.clone(), silences.clone());
         let pushed = Pushed::new(parts, routing.clone(), &rules, clock.clone(), external_url.clone());
         let pushed = Arc::new(pushed);
