@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
+use super::NotifyError;
 use super::alert::Alert;
 use super::backoff::Backoff;
 use super::dispatch::{Dispatcher, Moment};
@@ -21,21 +22,9 @@ use super::outbox::{Outbox, RecoveredOutbox};
 use super::owed::{Notification, Owed};
 use super::plan::Plan;
 use super::way::Way;
-use super::{NotifyError, Secret};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::model::Labels;
-
-/// Whom to tell.
-#[derive(Clone, Debug)]
-pub struct Receiver {
-    /// Names it in the payload, the log and the outbox. What a receiver is owed goes by its name.
-    pub name: String,
-    /// `http://` or `https://`; loopback and private addresses are fine, link-local and metadata ones are refused.
-    pub url: String,
-    /// Signs what is sent, where there is one.
-    pub secret: Option<Secret>,
-}
 
 /// How deliveries are tried. The default is for production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +134,7 @@ impl Notifier {
         options: NotifierOptions,
     ) -> Result<(Arc<Notifier>, RecoveredOutbox), NotifyError> {
         let NotifierOptions { plan, external_url, delivery, folding, silencer } = options;
-        let ways = ways(&plan, &clock, &delivery)?;
+        let ways = ways(&plan, &external_url, &clock, &delivery)?;
         let ledger = Ledger::new(names(&ways), plan.routing.is_some());
         let (outbox, recovered) = Outbox::open(disk, folder, ledger, folding, clock.now_ms())?;
         let (to_journal, events) = bounded(EVENTS_COUNT_MAX);
@@ -171,7 +160,7 @@ impl Notifier {
 
     /// Makes everything ready to go on by another plan. Fails where a receiver cannot be used; nothing has changed then.
     pub fn prepare(&self, plan: Plan) -> Result<PreparedPlan, NotifyError> {
-        let ways = ways(&plan, &self.clock, &self.delivery)?;
+        let ways = ways(&plan, &self.external_url, &self.clock, &self.delivery)?;
         Ok(PreparedPlan { plan, ways })
     }
 
@@ -306,15 +295,15 @@ impl Notifier {
     }
 }
 
-fn ways(plan: &Plan, clock: &Clock, delivery: &Delivery) -> Result<Vec<Arc<Way>>, NotifyError> {
+fn ways(plan: &Plan, external_url: &str, clock: &Clock, delivery: &Delivery) -> Result<Vec<Arc<Way>>, NotifyError> {
     let mut ways: Vec<Arc<Way>> = Vec::with_capacity(plan.destinations.len());
     for (index, destination) in plan.destinations.iter().enumerate() {
-        let name = &destination.way.name;
+        let name = &destination.integration.name;
         if ways.iter().any(|earlier| earlier.name == *name) {
             let what = "there are two of this name".to_owned();
             return Err(NotifyError::Receiver { receiver: name.clone(), what });
         }
-        ways.push(Arc::new(Way::new(index, destination, clock, delivery)?));
+        ways.push(Arc::new(Way::new(index, destination, external_url, clock, delivery)?));
     }
     if let Some(fallback) = &plan.fallback_receiver
         && !ways.iter().any(|way| way.receiver == *fallback)

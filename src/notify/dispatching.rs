@@ -112,6 +112,11 @@ impl Notifier {
         outbox.ledger().active().into_iter().map(|transition| self.state_of(transition, now_ms)).collect()
     }
 
+    /// How many groups there are; none without routing. Never waits for the disk.
+    pub fn group_count(&self) -> usize {
+        self.dispatcher.lock().as_ref().map_or(0, Dispatcher::group_count)
+    }
+
     fn state_of(&self, transition: &Notification, now_ms: i64) -> AlertState {
         let labels = &transition.alert.labels;
         let dispatcher = self.dispatcher.lock();

@@ -58,6 +58,7 @@ mod plan;
 mod receivers;
 pub mod routing;
 mod secret;
+pub mod silence;
 mod told;
 mod way;
 mod webhook;
@@ -66,7 +67,7 @@ use crate::disk::DiskError;
 
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
-pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Receiver, Silencer};
+pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};
 pub use dispatching::AlertState;
 pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event};
 pub use folding::{
@@ -79,8 +80,9 @@ pub use messages::Telling;
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
 pub use plan::{Destination, Plan};
-pub use receivers::{IntegrationConfig, ReceiverConfig};
+pub use receivers::{Integration, IntegrationConfig, ReceiverConfig, WebhookSettings};
 pub use secret::{Secret, SecretError};
+pub use webhook::Answer;
 
 /// Why an alert could not be noted, or the notifier not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::deliver::Receiver;
 use super::dispatch::Target;
+use super::receivers::{IntegrationConfig, ReceiverConfig};
 use super::routing::Routing;
 
 /// One way to reach a receiver.
@@ -13,9 +13,7 @@ pub struct Destination {
     /// The receiver as routes name it; it may have several destinations.
     pub receiver: String,
     /// How it is reached, under a name of its own.
-    pub way: Receiver,
-    /// Whether it is told of ends of groups; without routing everybody is.
-    pub sends_resolved: bool,
+    pub integration: IntegrationConfig,
 }
 
 /// See the module.
@@ -30,17 +28,30 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Every receiver is told of every alert.
-    pub fn direct(receivers: Vec<Receiver>) -> Plan {
-        let destination = |way: Receiver| Destination { receiver: way.name.clone(), way, sends_resolved: true };
-        Plan { destinations: receivers.into_iter().map(destination).collect(), ..Plan::default() }
+    /// Every webhook is told of every alert.
+    pub fn direct(webhooks: Vec<IntegrationConfig>) -> Plan {
+        let destination = |integration: IntegrationConfig| {
+            let receiver = integration.name.clone();
+            Destination { receiver, integration }
+        };
+        Plan { destinations: webhooks.into_iter().map(destination).collect(), ..Plan::default() }
+    }
+
+    /// Adds the destinations of a receiver of a routing file.
+    pub fn add_receiver(&mut self, receiver: &ReceiverConfig) {
+        let destination = |integration: &IntegrationConfig| {
+            let (receiver, integration) = (receiver.name.clone(), integration.clone());
+            Destination { receiver, integration }
+        };
+        self.destinations.extend(receiver.integrations.iter().map(destination));
     }
 
     /// The destinations of each receiver.
     pub(super) fn targets(&self) -> HashMap<String, Vec<Target>> {
         let mut targets: HashMap<String, Vec<Target>> = HashMap::new();
         for destination in &self.destinations {
-            let target = Target { name: destination.way.name.clone(), sends_resolved: destination.sends_resolved };
+            let Destination { integration, .. } = destination;
+            let target = Target { name: integration.name.clone(), sends_resolved: integration.sends_resolved };
             targets.entry(destination.receiver.clone()).or_default().push(target);
         }
         targets

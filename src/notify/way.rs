@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use super::NotifyError;
 use super::deliver::{Delivery, Notifier, pass_panic_on};
 use super::event::{AttemptResult, Event};
 use super::lanes::{Lanes, Next};
@@ -15,8 +16,8 @@ use super::ledger::{Outcome, Verdict};
 use super::message::Message;
 use super::owed::Owed;
 use super::plan::Destination;
-use super::webhook::{Answer, Webhook};
-use super::{NotifyError, payload};
+use super::receivers::Integration;
+use super::webhook::Answer;
 use crate::clock::Clock;
 
 /// How long attempts that are under way may take after the order to stop.
@@ -30,7 +31,7 @@ pub(super) struct Way {
     pub(super) receiver: String,
     /// Its place in the configuration.
     index: u16,
-    webhook: Webhook,
+    integration: Integration,
     pub(super) lanes: Mutex<Lanes>,
     wake: Notify,
     /// Another one has taken its place.
@@ -41,14 +42,20 @@ impl Way {
     pub(super) fn new(
         index: usize,
         destination: &Destination,
+        external_url: &str,
         clock: &Clock,
         delivery: &Delivery,
     ) -> Result<Way, NotifyError> {
         Ok(Way {
-            name: destination.way.name.clone(),
+            name: destination.integration.name.clone(),
             receiver: destination.receiver.clone(),
             index: u16::try_from(index).unwrap_or(u16::MAX),
-            webhook: Webhook::new(&destination.way, clock.clone(), delivery.attempt_timeout)?,
+            integration: Integration::new(
+                &destination.integration,
+                external_url,
+                clock.clone(),
+                delivery.attempt_timeout,
+            )?,
             lanes: Mutex::new(Lanes::new(delivery.backoff, delivery.in_flight_max)),
             wake: Notify::new(),
             has_ended: AtomicBool::new(false),
@@ -97,7 +104,7 @@ impl Notifier {
 
     async fn attempt(self: Arc<Self>, way: Arc<Way>, owed: Owed) {
         let message = owed.message(&way.name);
-        let answer = way.webhook.attempt(&message.id, payload::render(&message, &self.external_url)).await;
+        let answer = way.integration.attempt(&message).await;
         self.metrics.attempts.fetch_add(1, Ordering::Relaxed);
         // Noting an outcome may wait for the disk.
         let notifier = Arc::clone(&self);

@@ -9,7 +9,7 @@ use super::evaluating::EvaluatedRules;
 use crate::config::{Config, WebhookConfig};
 use crate::disk::Disk;
 use crate::notify::routing::{self, FILE_BYTES_MAX, Routing};
-use crate::notify::{self, Destination, Notifier, NotifyError, Plan, Secret, SecretError};
+use crate::notify::{IntegrationConfig, Notifier, NotifyError, Plan, Secret, SecretError, WebhookSettings};
 use crate::rules::Reloaded;
 
 /// Why there is no plan. The operator must mend the settings or the file.
@@ -40,7 +40,7 @@ pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> 
     let file = &config.notify.routing_file;
     if !file.as_os_str().is_empty() {
         let routing = read_routing(disk, file)?;
-        plan.destinations.extend(destinations(&routing)?);
+        routing.receivers().iter().for_each(|receiver| plan.add_receiver(receiver));
         plan.routing = Some(Arc::new(routing));
     }
     let fallback = &config.notify.fallback_receiver;
@@ -48,12 +48,14 @@ pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> 
     Ok(plan)
 }
 
-fn webhooks(config: &Config) -> Result<Vec<notify::Receiver>, SecretError> {
-    let receiver = |webhook: &WebhookConfig| {
+fn webhooks(config: &Config) -> Result<Vec<IntegrationConfig>, SecretError> {
+    let webhook = |webhook: &WebhookConfig| {
         let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
-        Ok(notify::Receiver { name: webhook.name.clone(), url: webhook.url.clone(), secret })
+        let (name, url, secrets) = (webhook.name.clone(), webhook.url.clone(), secret.into_iter().collect());
+        let settings = WebhookSettings { name, url, secrets, ..WebhookSettings::default() };
+        Ok(IntegrationConfig::of_webhook(settings))
     };
-    config.webhooks.iter().map(receiver).collect()
+    config.webhooks.iter().map(webhook).collect()
 }
 
 fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {
@@ -65,11 +67,6 @@ fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {
     let bytes = disk.read(file).map_err(|error| unreadable(error.to_string()))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
     routing::load(&file.display().to_string(), text).map_err(PlanError::Routing)
-}
-
-/// The ways to the receivers of a routing file.
-fn destinations(_routing: &Routing) -> Result<Vec<Destination>, PlanError> {
-    Ok(Vec::new())
 }
 
 /// Reads the rules and the plan again.

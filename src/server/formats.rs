@@ -11,10 +11,11 @@ use storage_format::version_of;
 use crate::disk::{Disk, DiskError};
 
 /// Where files of ours are: the folder in the data folder, and the extension that counts.
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 9] = [
     ("", "state"),
     ("", "meta"),
     ("", "rules"),
+    ("", "silences"),
     ("blocks", "block"),
     ("log", "log"),
     ("outbox", "outbox"),
@@ -89,6 +90,7 @@ mod tests {
             (FileType::Metadata, "families.meta"),
             (FileType::PushGroup, "push_groups/0123.group"),
             (FileType::Rules, "alerts.rules"),
+            (FileType::Silences, "alerts.silences"),
             (FileType::Incidents, "incidents/0000000001.incidents"),
         ];
         for (kind, name) in files {

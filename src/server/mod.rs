@@ -28,6 +28,7 @@ mod metadata;
 mod metrics;
 mod options;
 mod push;
+mod silences;
 mod statsd;
 mod watch;
 
@@ -49,7 +50,8 @@ use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::compile_pattern;
+use crate::model::{Labels, compile_pattern};
+use crate::notify::silence::{SilenceError, Silences};
 use crate::notify::{Notifier, NotifierOptions, NotifyError, Plan};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
@@ -74,9 +76,10 @@ use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 6] = [
+pub const BESIDE_THE_DATABASE: [Beside; 7] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
+    Beside::Replaced(silences::FILE),
     Beside::Growing(OUTBOX),
     Beside::Growing(incidents::FOLDER),
     Beside::Replaced(metadata::FILE),
@@ -129,6 +132,9 @@ pub enum ServerError {
     /// The outbox or a receiver cannot be used.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// The silences cannot be read.
+    #[error(transparent)]
+    Silences(#[from] SilenceError),
     /// The database cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -229,7 +235,8 @@ impl Server {
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
         let incidents = incidents::open(&config, &disk, &clock)?;
         incidents::register(&registry, &incidents);
-        let notifier = open_notifier(&config, &disk, &clock, plan, external_url.clone())?;
+        let silences = silences::open(&config, &disk, &clock)?;
+        let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
@@ -442,11 +449,14 @@ fn open_notifier(
     disk: &Arc<dyn Disk>,
     clock: &Clock,
     plan: Plan,
+    silences: &Arc<Silences>,
     external_url: String,
 ) -> Result<Arc<Notifier>, ServerError> {
     let folder = config.data_dir.join(OUTBOX);
+    let silences = silences.clone();
+    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
     let folding = incidents::folding(config);
-    let options = NotifierOptions { folding, ..NotifierOptions::new(plan, external_url) };
+    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
     let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
     for damage in &recovered.damage {
         tracing::error!("damage found: {damage}");

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::evaluate::{At, Evaluated, State};
 use super::functions::{self, Kind};
 use super::tree::{Operand, Term};
-use super::value::Value;
+use super::value::{ANYTHING, TEXTS, Value};
 
 impl<'t> State<'t, '_> {
     /// `node` is what an error of the function itself names.
@@ -51,7 +51,7 @@ impl<'t> State<'t, '_> {
                 _ => format!("error calling call: non-function{given} of type {}", values[0].type_name()),
             });
         }
-        functions::call(name, &values, self.facts, &mut self.work).map_err(|what| {
+        functions::call(name, self.dialect, &values, self.facts, &mut self.work).map_err(|what| {
             self.at = Some(node);
             self.told(&format!("error calling {name}: {what}"))
         })
@@ -98,9 +98,10 @@ impl<'t> State<'t, '_> {
             (Term::Bool(_) | Term::Number { .. }, Kind::Text) => {
                 self.fail(&format!("expected string; found {operand}"))
             }
-            (Term::Bool(_) | Term::Number { .. } | Term::Text { .. }, Kind::Sample | Kind::Samples) => {
-                self.fail(&format!("can't handle {operand} for arg of type {}", kind.type_name()))
-            }
+            (
+                Term::Bool(_) | Term::Number { .. } | Term::Text { .. },
+                Kind::Sample | Kind::Samples | Kind::Moment | Kind::Texts | Kind::List,
+            ) => self.fail(&format!("can't handle {operand} for arg of type {}", kind.type_name())),
             _ => {
                 let value = self.deeper(|state| state.operand(dot, operand))?;
                 self.fitting(value, kind)
@@ -121,7 +122,10 @@ impl<'t> State<'t, '_> {
             (_, Kind::Any)
             | (Value::Text(_), Kind::Text)
             | (Value::Sample(_), Kind::Sample)
-            | (Value::Samples(_), Kind::Samples) => Ok(value),
+            | (Value::Samples(_), Kind::Samples)
+            | (Value::Moment(_), Kind::Moment)
+            | (Value::List { of: TEXTS, .. }, Kind::Texts)
+            | (Value::List { of: ANYTHING, .. }, Kind::List) => Ok(value),
             (Value::Nothing, Kind::Text) => self.fail("invalid value; expected string"),
             // Go's nil pointer, which panics in the function.
             (Value::Nothing, Kind::Sample) => Ok(value),

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use super::functions::Kind;
+use super::functions::{Dialect, Kind};
+use super::message::Library;
 use super::parser::Tree;
 use super::tree::{Branch, BranchKind, Command, Node, Number, Operand, Pipeline, TemplateCall, Term};
 use super::value::{Data, Value};
 use super::work::Work;
-use super::{Fact, Facts, methods};
+use super::{Fact, Facts, html, methods};
 
 /// Longest text that a template may come to, in bytes.
 pub(super) const OUTPUT_BYTES_MAX: usize = 1 << 18;
@@ -25,21 +26,29 @@ const PROMETHEUS_PREFIX_BYTES: usize =
         .len();
 
 /// Fills a tree in under the template's name. Fails with the words of Go.
-pub(super) fn evaluate(text: &str, tree: &Tree, name: &str, facts: &Facts<'_>) -> Result<String, String> {
+pub(super) fn of_rule(text: &str, tree: &Tree, name: &str, facts: &Facts<'_>) -> Result<String, String> {
     let data = data_of(facts);
-    let mut state = State {
-        text,
-        parse_name: name,
-        template: name,
-        tree,
-        facts,
-        at: None,
-        variables: variables_of(&data, facts),
-        output: String::new(),
-        depth: 0,
-        work: Work::new(),
-    };
+    let mut state = State::new(Source { name, text }, tree, facts);
+    state.prefix_bytes = PROMETHEUS_PREFIX_BYTES;
+    state.variables = variables_of(&data, facts);
     state.list(&Value::Data(data), &tree.root)?;
+    Ok(state.output)
+}
+
+/// Fills in a tree of a message, which may call what the library defines.
+pub(super) fn of_message(
+    (text, tree): (&str, &Tree),
+    library: &Library,
+    data: &Value,
+    facts: &Facts<'_>,
+    as_html: bool,
+) -> Result<String, String> {
+    let mut state = State::new(Source { name: "", text }, tree, facts);
+    state.dialect = Dialect::Messages;
+    state.library = Some(library);
+    state.as_html = as_html;
+    state.variables = vec![("$".to_owned(), data.clone())];
+    state.list(data, &tree.root)?;
     Ok(state.output)
 }
 
@@ -117,13 +126,26 @@ enum Left {
 /// What something came to, or the whole message of what is wrong.
 pub(super) type Evaluated<T> = Result<T, String>;
 
+/// The text whose part is being evaluated, and its name.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'t> {
+    pub name: &'t str,
+    pub text: &'t str,
+}
+
 /// A template while it is filled in.
 pub(super) struct State<'t, 'f> {
-    text: &'t str,
-    parse_name: &'t str,
+    source: Source<'t>,
     /// The template that runs.
     template: &'t str,
     tree: &'t Tree,
+    /// What else is defined.
+    library: Option<&'t Library>,
+    pub(super) dialect: Dialect,
+    /// Whether values are written as a page needs it.
+    as_html: bool,
+    /// What Prometheus puts before the first line.
+    prefix_bytes: usize,
     pub(super) facts: &'f Facts<'f>,
     pub(super) at: Option<At<'t>>,
     variables: Vec<(String, Value)>,
@@ -132,17 +154,37 @@ pub(super) struct State<'t, 'f> {
     pub(super) work: Work,
 }
 
+impl<'t, 'f> State<'t, 'f> {
+    fn new(source: Source<'t>, tree: &'t Tree, facts: &'f Facts<'f>) -> State<'t, 'f> {
+        State {
+            source,
+            template: source.name,
+            tree,
+            library: None,
+            dialect: Dialect::Rules,
+            as_html: false,
+            prefix_bytes: 0,
+            facts,
+            at: None,
+            variables: Vec::new(),
+            output: String::new(),
+            depth: 0,
+            work: Work::new(),
+        }
+    }
+}
+
 impl<'t> State<'t, '_> {
     /// The whole message of an error at the part that is being evaluated.
     pub(super) fn told(&self, what: &str) -> String {
-        let Some(at) = self.at else { return format!("template: {}: {what}", self.parse_name) };
-        let before = &self.text[..at.position().min(self.text.len())];
+        let Some(at) = self.at else { return format!("template: {}: {what}", self.source.name) };
+        let before = &self.source.text[..at.position().min(self.source.text.len())];
         let line = 1 + before.matches('\n').count();
         let column = match before.rfind('\n') {
-            None => PROMETHEUS_PREFIX_BYTES + before.len(),
+            None => self.prefix_bytes + before.len(),
             Some(newline) => before.len() - newline - 1,
         };
-        format!("template: {}:{line}:{column}: executing {:?} at <{at}>: {what}", self.parse_name, self.template)
+        format!("template: {}:{line}:{column}: executing {:?} at <{at}>: {what}", self.source.name, self.template)
     }
 
     pub(super) fn fail<T>(&self, what: &str) -> Evaluated<T> {
@@ -193,7 +235,8 @@ impl<'t> State<'t, '_> {
         let value = self.pipeline(dot, pipeline)?;
         if pipeline.variables.is_empty() {
             self.work.bytes(value.weight()).map_err(|what| self.told(&what))?;
-            self.write(&value.printed())?;
+            let text = if self.as_html { html::printed(&self.output, &value) } else { value.printed() };
+            self.write(&text)?;
         }
         Ok(Left::AtItsEnd)
     }
@@ -228,7 +271,12 @@ impl<'t> State<'t, '_> {
                 let numbered = samples.into_iter().zip(0..);
                 Box::new(numbered.map(|(sample, index)| (Value::Int(index), Value::Sample(sample))))
             }
-            Value::Labels(labels) => {
+            Value::List { items, .. } => {
+                let items: Vec<_> = items.to_vec();
+                let numbered = items.into_iter().zip(0..);
+                Box::new(numbered.map(|(item, index)| (Value::Int(index), item)))
+            }
+            Value::Labels(labels) | Value::Kv(labels) => {
                 Box::new(labels.iter().map(|(name, value)| (Value::text(name), Value::Text(value.clone()))))
             }
             Value::Map(map) => Box::new(map.iter().map(|(name, value)| (Value::text(name), value.clone()))),
@@ -286,7 +334,9 @@ impl<'t> State<'t, '_> {
 
     fn call_template(&mut self, dot: &Value, call: &'t TemplateCall) -> Evaluated<Left> {
         self.at = Some(At::Call(call));
-        let Some((name, body)) = self.tree.defined.get_key_value(&call.name) else {
+        let own = self.tree.defined.get_key_value(&call.name).map(|(name, body)| (name.as_str(), body, self.source));
+        let found = own.or_else(|| self.library.and_then(|library| library.definition(&call.name)));
+        let Some((name, body, source)) = found else {
             return self.fail(&format!("template {:?} not defined", call.name));
         };
         let dot = match &call.pipeline {
@@ -295,8 +345,9 @@ impl<'t> State<'t, '_> {
         };
         let outer = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
         let outer_name = std::mem::replace(&mut self.template, name);
+        let outer_source = std::mem::replace(&mut self.source, source);
         self.list(&dot, body)?;
-        (self.variables, self.template) = (outer, outer_name);
+        (self.variables, self.template, self.source) = (outer, outer_name, outer_source);
         Ok(Left::AtItsEnd)
     }
 
@@ -413,7 +464,9 @@ impl<'t> State<'t, '_> {
         }
         if !arguments.is_empty() || last.is_some() {
             let what = match value {
-                Value::Labels(_) | Value::Map(_) => format!("{final_field} is not a method but has arguments"),
+                Value::Labels(_) | Value::Kv(_) | Value::Map(_) => {
+                    format!("{final_field} is not a method but has arguments")
+                }
                 Value::Nothing => return Ok(Value::Nothing),
                 _ => format!("{final_field} has arguments but cannot be invoked as function"),
             };
@@ -427,6 +480,10 @@ impl<'t> State<'t, '_> {
             Value::Nothing => Some(Value::Nothing),
             Value::Labels(labels) => Some(Value::Text(labels.get(field).cloned().unwrap_or_else(|| "".into()))),
             Value::Map(map) => Some(map.get(field).cloned().unwrap_or(Value::Nothing)),
+            Value::Kv(map) if !methods::has(of, field) => {
+                Some(Value::Text(map.get(field).cloned().unwrap_or_else(|| "".into())))
+            }
+            Value::Object(object) => object.field(field).cloned(),
             Value::Sample(sample) => match field {
                 "Labels" => Some(Value::Labels(sample.labels.clone())),
                 "Value" => Some(Value::Float(sample.value)),

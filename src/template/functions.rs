@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::moment::{Duration, Moment};
-use super::value::{Sample, Value};
+use super::value::{ANYTHING, Sample, TEXTS, Value};
 use super::work::Work;
-use super::{Facts, escape, number, printf};
+use super::{Facts, escape, number, of_messages, printf};
 use crate::config::parse_duration_ms;
 use crate::model::compile_pattern_anywhere;
 
@@ -21,6 +21,11 @@ pub(super) enum Kind {
     Text,
     Sample,
     Samples,
+    Moment,
+    /// Of texts.
+    Texts,
+    /// Of anything.
+    List,
 }
 
 impl Kind {
@@ -31,6 +36,9 @@ impl Kind {
             Kind::Text => "string",
             Kind::Sample => "*template.sample",
             Kind::Samples => "template.queryResult",
+            Kind::Moment => "time.Time",
+            Kind::Texts => TEXTS,
+            Kind::List => ANYTHING,
         }
     }
 }
@@ -55,7 +63,37 @@ const fn variadic(name: &'static str, parameters: &'static [Kind]) -> Function {
     Function { name, parameters, is_variadic: true }
 }
 
-static FUNCTIONS: [Function; 49] = [
+/// Whose functions a template knows, beside Go's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Prometheus's.
+    Rules,
+    /// Alertmanager's.
+    Messages,
+}
+
+/// How many of the first of [`FUNCTIONS`] are Go's own.
+const OF_GO: usize = 19;
+/// Which of Prometheus's are Alertmanager's too, though some of them do something else there.
+const OF_BOTH: [&str; 8] =
+    ["reReplaceAll", "safeHtml", "match", "title", "toUpper", "toLower", "humanizeDuration", "now"];
+/// Which are Alertmanager's alone.
+const OF_MESSAGES: [&str; 12] = [
+    "trimSpace",
+    "join",
+    "safeUrl",
+    "urlUnescape",
+    "stringSlice",
+    "date",
+    "tz",
+    "since",
+    "toJson",
+    "dict",
+    "list",
+    "append",
+];
+
+static FUNCTIONS: [Function; 61] = [
     variadic("and", &[ANY, ANY]),
     variadic("or", &[ANY, ANY]),
     fixed("not", &[ANY]),
@@ -104,13 +142,30 @@ static FUNCTIONS: [Function; 49] = [
     fixed("externalURL", &[]),
     fixed("parseDuration", &[TEXT]),
     fixed("urlQueryEscape", &[TEXT]),
+    fixed("trimSpace", &[TEXT]),
+    fixed("join", &[TEXT, Kind::Texts]),
+    fixed("safeUrl", &[TEXT]),
+    fixed("urlUnescape", &[TEXT]),
+    variadic("stringSlice", &[TEXT]),
+    fixed("date", &[TEXT, Kind::Moment]),
+    fixed("tz", &[TEXT, Kind::Moment]),
+    fixed("since", &[Kind::Moment]),
+    fixed("toJson", &[ANY]),
+    variadic("dict", &[ANY]),
+    variadic("list", &[ANY]),
+    variadic("append", &[Kind::List, ANY]),
     // Of pages; here to be told apart from what nobody knows.
     variadic("tmpl", &[TEXT, ANY]),
 ];
 
-/// The name, if there is such a function for rules.
-pub(super) fn known(name: &str) -> Option<&'static str> {
-    FUNCTIONS.iter().map(|function| function.name).find(|known| *known == name && name != "tmpl")
+/// The name, if there is such a function in the dialect.
+pub(super) fn known(name: &str, dialect: Dialect) -> Option<&'static str> {
+    let index = FUNCTIONS.iter().position(|function| function.name == name)?;
+    let is_known = match dialect {
+        Dialect::Rules => name != "tmpl" && !OF_MESSAGES.contains(&name),
+        Dialect::Messages => index < OF_GO || OF_BOTH.contains(&name) || OF_MESSAGES.contains(&name),
+    };
+    is_known.then_some(FUNCTIONS[index].name)
 }
 
 /// What it takes.
@@ -119,7 +174,18 @@ pub(super) fn function(name: &str) -> &'static Function {
 }
 
 /// What a call comes to, or what is wrong, without the place.
-pub(super) fn call(name: &str, values: &[Value], facts: &Facts<'_>, work: &mut Work) -> Result<Value, String> {
+pub(super) fn call(
+    name: &str,
+    dialect: Dialect,
+    values: &[Value],
+    facts: &Facts<'_>,
+    work: &mut Work,
+) -> Result<Value, String> {
+    if dialect == Dialect::Messages
+        && let Some(value) = of_messages::call(name, values, facts, work)
+    {
+        return value;
+    }
     let text = |index: usize| match &values[index] {
         Value::Text(text) => text.as_ref(),
         _ => "",
@@ -226,12 +292,16 @@ fn index(values: &[Value]) -> Result<Value, String> {
 
 fn element(value: &Value, index: &Value) -> Result<Value, String> {
     match (value, index) {
-        (Value::Labels(labels), Value::Text(name)) => {
+        (Value::Labels(labels) | Value::Kv(labels), Value::Text(name)) => {
             Ok(Value::Text(labels.get(name.as_ref()).cloned().unwrap_or_else(|| "".into())))
         }
         (Value::Map(map), Value::Text(name)) => Ok(map.get(name.as_ref()).cloned().unwrap_or(Value::Nothing)),
-        (Value::Labels(_) | Value::Map(_), Value::Nothing) => Err("value is nil; should be of type string".to_owned()),
-        (Value::Labels(_) | Value::Map(_), _) => Err(format!("value has type {}; should be string", index.type_name())),
+        (Value::Labels(_) | Value::Kv(_) | Value::Map(_), Value::Nothing) => {
+            Err("value is nil; should be of type string".to_owned())
+        }
+        (Value::Labels(_) | Value::Kv(_) | Value::Map(_), _) => {
+            Err(format!("value has type {}; should be string", index.type_name()))
+        }
         (Value::Text(text) | Value::Html(text), _) => {
             let out = "reflect: string index out of range".to_owned();
             let at = position(index, text.len(), false)
@@ -241,6 +311,7 @@ fn element(value: &Value, index: &Value) -> Result<Value, String> {
         (Value::Samples(samples), _) => {
             position(index, samples.len(), false).map(|at| Value::Sample(samples[at].clone()))
         }
+        (Value::List { items, .. }, _) => position(index, items.len(), false).map(|at| items[at].clone()),
         (Value::Nothing, _) => Err("index of nil pointer".to_owned()),
         _ => Err(format!("can't index item of type {}", pointed_to(value))),
     }
@@ -269,6 +340,7 @@ fn slice(values: &[Value]) -> Result<Value, String> {
         }
         Value::Text(text) | Value::Html(text) => text.len(),
         Value::Samples(samples) => samples.len(),
+        Value::List { items, .. } => items.len(),
         other => return Err(format!("can't slice item of type {}", pointed_to(other))),
     };
     let mut bounds = [0, length, length];
@@ -286,6 +358,7 @@ fn slice(values: &[Value]) -> Result<Value, String> {
         // Bytes may be cut within a letter.
         Value::Text(text) | Value::Html(text) => Value::text(&String::from_utf8_lossy(&text.as_bytes()[from..to])),
         Value::Samples(samples) => Value::Samples(Rc::new(samples[from..to].to_vec())),
+        Value::List { of, items } => Value::List { of, items: Rc::new(items[from..to].to_vec()) },
         _ => unreachable!("other kinds were refused above"),
     })
 }
@@ -420,7 +493,7 @@ fn moment(seconds: f64) -> Result<Moment, String> {
         let seconds = number::shortest(seconds);
         return Err(format!("{seconds} cannot be represented as a nanoseconds timestamp since it overflows int64"));
     }
-    Ok(Moment(nanoseconds as i64 / 1_000_000))
+    Ok(Moment::utc(nanoseconds as i64 / 1_000_000))
 }
 
 fn to_duration(seconds: f64) -> Result<Value, String> {

@@ -1,8 +1,9 @@
-//! What moments and durations can be asked: `(1700000000 | toTime).Format "15:04"`.
+//! What moments, durations, label sets and lists of alerts can be asked: `(1700000000 | toTime).Format "15:04"`.
 
 use super::functions::Kind;
 use super::moment::{Duration, Moment};
-use super::value::Value;
+use super::of_messages;
+use super::value::{ALERTS, PAIRS, Value};
 
 const OF_MOMENTS: [&str; 17] = [
     "Format",
@@ -23,6 +24,9 @@ const OF_MOMENTS: [&str; 17] = [
     "Add",
     "Sub",
 ];
+const OF_MAPS: [&str; 4] = ["SortedPairs", "Remove", "Names", "Values"];
+const OF_PAIRS: [&str; 2] = ["Names", "Values"];
+const OF_ALERTS: [&str; 2] = ["Firing", "Resolved"];
 const OF_DURATIONS: [&str; 7] = ["Seconds", "Minutes", "Hours", "Milliseconds", "Nanoseconds", "String", "Round"];
 
 /// Whether the value has a method of this name.
@@ -30,6 +34,9 @@ pub(super) fn has(value: &Value, name: &str) -> bool {
     match value {
         Value::Moment(_) => OF_MOMENTS.contains(&name),
         Value::Duration(_) => OF_DURATIONS.contains(&name),
+        Value::Kv(_) => OF_MAPS.contains(&name),
+        Value::List { of: PAIRS, .. } => OF_PAIRS.contains(&name),
+        Value::List { of: ALERTS, .. } => OF_ALERTS.contains(&name),
         _ => false,
     }
 }
@@ -44,13 +51,15 @@ pub(super) fn call(value: &Value, name: &str, arguments: &[Value]) -> Option<Res
     if !has(value, name) {
         return None;
     }
-    let wanted = usize::from(matches!(name, "Format" | "Add" | "Sub" | "Round"));
+    let wanted = usize::from(matches!(name, "Format" | "Add" | "Sub" | "Round" | "Remove"));
     if arguments.len() != wanted {
         return Some(Err(format!("wrong number of args for {name}: want {wanted} got {}", arguments.len())));
     }
     Some(match value {
         Value::Moment(moment) => of_moment(*moment, name, arguments),
         Value::Duration(duration) => of_duration(*duration, name, arguments),
+        Value::Kv(map) => of_messages::of_map(map, name, arguments),
+        Value::List { items, .. } => Ok(of_messages::of_list(items, name)),
         _ => unreachable!("others have no methods"),
     })
 }
@@ -67,7 +76,7 @@ fn of_moment(moment: Moment, name: &str, arguments: &[Value]) -> Result<Value, S
             other => return Err(unfit("string", other)),
         },
         "Add" => match arguments[0].integer() {
-            Some(nanoseconds) => Value::Moment(Moment(moment.0.saturating_add(nanoseconds / 1_000_000))),
+            Some(nanoseconds) => Value::Moment(moment.moved(nanoseconds / 1_000_000)),
             None => return Err(unfit("time.Duration", &arguments[0])),
         },
         "Sub" => match &arguments[0] {
@@ -95,7 +104,7 @@ fn of_moment(moment: Moment, name: &str, arguments: &[Value]) -> Result<Value, S
         "Nanosecond" => Value::Int(civil.subsec_nanosecond().into()),
         "YearDay" => Value::Int(civil.day_of_year().into()),
         "String" => Value::text(&moment.to_string()),
-        _ => Value::Moment(moment),
+        _ => Value::Moment(Moment::utc(moment.0)),
     })
 }
 

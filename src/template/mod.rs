@@ -1,4 +1,4 @@
-//! Go's text templates, as Prometheus's rules use them.
+//! Go's text templates, as Prometheus's rules and Alertmanager's receivers use them.
 //!
 //! ```text
 //! {{ with query "shop_stock < 5" -}}
@@ -19,17 +19,23 @@
 //! 1. What was parsed knows all its variables and functions; what is not known is refused with line and column.
 //! 2. Filling in ends, within bounded time, text and stack, whoever wrote the template.
 //!
+//! The same engine fills in what receivers are told ([`MessageTemplate`]), with Alertmanager's data and functions.
+//!
 //! Deliberately absent: complex numbers, and what only pages can do (`tmpl`).
 
 mod call;
 mod escape;
 mod evaluate;
 mod functions;
+mod html;
+mod json;
 mod lexer;
 mod literal;
+mod message;
 mod methods;
 mod moment;
 mod number;
+mod of_messages;
 mod parser;
 mod printf;
 #[cfg(test)]
@@ -41,8 +47,11 @@ mod work;
 use std::collections::BTreeSet;
 
 use crate::model::Labels;
+use functions::Dialect;
 use parser::Tree;
 use tree::{Node, Operand, Pipeline, Term};
+
+pub use message::{AlertFacts, Library, MessageData, MessageFacts, MessageTemplate};
 
 /// Longest template, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1 << 16;
@@ -118,12 +127,12 @@ impl Template {
     /// Reads a template of an anomaly's rule, or says what in it is wrong.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
         let variables: Vec<&str> = VARIABLES.iter().chain(&FACTS).copied().collect();
-        Ok(Template { text: text.to_owned(), tree: parser::parse(text, &variables)? })
+        Ok(Template { text: text.to_owned(), tree: parser::parse(text, &variables, Dialect::Rules)? })
     }
 
     /// Reads a template of a rule of Prometheus's, which knows no facts of anomalies.
     pub fn parse_plain(text: &str) -> Result<Template, TemplateError> {
-        Ok(Template { text: text.to_owned(), tree: parser::parse(text, &VARIABLES)? })
+        Ok(Template { text: text.to_owned(), tree: parser::parse(text, &VARIABLES, Dialect::Rules)? })
     }
 
     /// As it was written.
@@ -139,7 +148,7 @@ impl Template {
     /// Fills it in under the alert's name, or says in Prometheus's words why that fails.
     pub fn expand(&self, alert: &str, facts: &Facts<'_>) -> Result<String, String> {
         let name = format!("__alert_{alert}");
-        evaluate::evaluate(&self.text, &self.tree, &name, facts)
+        evaluate::of_rule(&self.text, &self.tree, &name, facts)
             .map_err(|error| format!("error executing template {name}: {error}"))
     }
 

@@ -6,9 +6,21 @@ use std::fmt;
 
 use jiff::civil::{DateTime, date};
 
-/// A moment in UTC, in ms since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub(super) struct Moment(pub i64);
+/// A moment, in ms since 1970 UTC, told as people in a time zone would.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Moment(pub i64, Offset);
+
+/// How far clocks of a zone were ahead of UTC, and what people called that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Offset {
+    seconds: i32,
+    name: [u8; ZONE_NAME_BYTES_MAX],
+}
+
+/// Longest abbreviation of a time zone.
+const ZONE_NAME_BYTES_MAX: usize = 8;
+/// What moments are moved into before they are told: the years from 1 on that can be written.
+const TOLD_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
 /// A duration in ns.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -30,11 +42,59 @@ pub(super) const MONTHS: [&str; 12] = [
 ];
 pub(super) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
+impl Offset {
+    const UTC: Offset = Offset { seconds: 0, name: *b"UTC\0\0\0\0\0" };
+
+    fn name(&self) -> &str {
+        let length = self.name.iter().position(|byte| *byte == 0).unwrap_or(ZONE_NAME_BYTES_MAX);
+        std::str::from_utf8(&self.name[..length]).unwrap_or("")
+    }
+
+    /// `+01:00:00` as far as the part that it is written by has digits.
+    fn written(&self, part: &str) -> String {
+        let magnitude = self.seconds.unsigned_abs();
+        let sign = if self.seconds < 0 { '-' } else { '+' };
+        let (hours, minutes, seconds) = (magnitude / 3600, magnitude / 60 % 60, magnitude % 60);
+        match &part[1..] {
+            "07:00:00" => format!("{sign}{hours:02}:{minutes:02}:{seconds:02}"),
+            "07:00" => format!("{sign}{hours:02}:{minutes:02}"),
+            "070000" => format!("{sign}{hours:02}{minutes:02}{seconds:02}"),
+            "0700" => format!("{sign}{hours:02}{minutes:02}"),
+            _ => format!("{sign}{hours:02}"),
+        }
+    }
+}
+
 impl Moment {
-    /// Its parts. Every moment that nanoseconds in 64 bits can hold lies in the years that can be told.
+    pub(super) fn utc(ms: i64) -> Moment {
+        Moment(ms, Offset::UTC)
+    }
+
+    /// The same moment in another time zone; fails in Go's words if nobody knows it.
+    pub(super) fn in_zone(self, zone: &str) -> Result<Moment, String> {
+        let unknown = || format!("unknown time zone {zone}");
+        if zone.is_empty() || zone == "UTC" {
+            return Ok(Moment::utc(self.0));
+        }
+        let known = jiff::tz::TimeZone::get(zone).map_err(|_| unknown())?;
+        let timestamp = jiff::Timestamp::from_millisecond(self.0.clamp(TOLD_MS.0, TOLD_MS.1)).map_err(|_| unknown())?;
+        let told = known.to_offset_info(timestamp);
+        let mut name = [0; ZONE_NAME_BYTES_MAX];
+        let abbreviation = told.abbreviation().as_bytes();
+        let length = abbreviation.len().min(ZONE_NAME_BYTES_MAX);
+        name[..length].copy_from_slice(&abbreviation[..length]);
+        Ok(Moment(self.0, Offset { seconds: told.offset().seconds(), name }))
+    }
+
+    /// Later or earlier, in the same zone.
+    pub(super) fn moved(self, ms: i64) -> Moment {
+        Moment(self.0.saturating_add(ms), self.1)
+    }
+
+    /// Its parts.
     pub(super) fn civil(self) -> DateTime {
-        let clamped = self.0.clamp(-9_223_372_036_855, 9_223_372_036_855);
-        jiff::Timestamp::from_millisecond(clamped)
+        let local = self.0.saturating_add(i64::from(self.1.seconds) * 1000).clamp(TOLD_MS.0, TOLD_MS.1);
+        jiff::Timestamp::from_millisecond(local)
             .map_or_else(|_| date(1970, 1, 1).at(0, 0, 0, 0), |time| jiff::tz::Offset::UTC.to_datetime(time))
     }
 
@@ -44,7 +104,7 @@ impl Moment {
         while let Some(first) = rest.chars().next() {
             let part = PARTS.iter().find(|part| rest.starts_with(**part) && !cuts_a_word(part, rest));
             if let Some(part) = part {
-                text.push_str(&written(part, civil));
+                text.push_str(&written(part, civil, &self.1));
                 rest = &rest[part.len()..];
             } else if let Some((fraction, length)) = fraction(rest, civil) {
                 text.push_str(&fraction);
@@ -112,7 +172,7 @@ fn cuts_a_word(part: &str, rest: &str) -> bool {
         || part == "_2" && rest.starts_with("_2006")
 }
 
-fn written(part: &str, civil: DateTime) -> String {
+fn written(part: &str, civil: DateTime, offset: &Offset) -> String {
     let moment_month = name_of(&MONTHS, i64::from(civil.month()) - 1);
     let weekday = name_of(&WEEKDAYS, i64::from(civil.weekday().to_sunday_zero_offset()));
     let hour_of_twelve = (civil.hour() + 11) % 12 + 1;
@@ -121,7 +181,7 @@ fn written(part: &str, civil: DateTime) -> String {
         "Jan" => moment_month[..3].to_owned(),
         "Monday" => weekday.to_owned(),
         "Mon" => weekday[..3].to_owned(),
-        "MST" => "UTC".to_owned(),
+        "MST" => offset.name().to_owned(),
         "2006" => format!("{:04}", civil.year()),
         "06" => format!("{:02}", civil.year().rem_euclid(100)),
         "01" => format!("{:02}", civil.month()),
@@ -137,8 +197,8 @@ fn written(part: &str, civil: DateTime) -> String {
         "05" => format!("{:02}", civil.second()),
         "PM" => if civil.hour() < 12 { "AM" } else { "PM" }.to_owned(),
         "pm" => if civil.hour() < 12 { "am" } else { "pm" }.to_owned(),
-        _ if part.starts_with('Z') => "Z".to_owned(),
-        _ => part.replace('7', "0").replacen('-', "+", 1),
+        _ if part.starts_with('Z') && offset.seconds == 0 => "Z".to_owned(),
+        _ => offset.written(part),
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::functions::{self, Dialect};
 use super::lexer::{Keyword, Kind, Token, tokens};
 use super::tree::{Branch, BranchKind, Command, List, Node, Operand, Pipeline, TemplateCall, Term};
-use super::{TEXT_BYTES_MAX, TemplateError, functions, literal};
+use super::{TEXT_BYTES_MAX, TemplateError, literal};
 
 /// How deep actions, parentheses and definitions may lie in each other.
 const NESTING_MAX: usize = 60;
@@ -21,7 +22,7 @@ pub(super) struct Tree {
 }
 
 /// Reads a text in which the given variables are known.
-pub(super) fn parse(text: &str, variables: &[&str]) -> Result<Tree, TemplateError> {
+pub(super) fn parse(text: &str, variables: &[&str], dialect: Dialect) -> Result<Tree, TemplateError> {
     if text.len() > TEXT_BYTES_MAX {
         let what = format!("a template of {} bytes is longer than {TEXT_BYTES_MAX}", text.len());
         return Err(TemplateError::at(text, 0, what));
@@ -30,6 +31,7 @@ pub(super) fn parse(text: &str, variables: &[&str]) -> Result<Tree, TemplateErro
     known.extend(variables.iter().map(|name| format!("${name}")));
     let mut parser = Parser {
         text,
+        dialect,
         tokens: tokens(text),
         next: 0,
         variables: known,
@@ -55,6 +57,7 @@ enum Item {
 
 struct Parser<'a> {
     text: &'a str,
+    dialect: Dialect,
     tokens: Vec<Token<'a>>,
     next: usize,
     /// Those in sight, with their dollar signs; the innermost last.
@@ -462,7 +465,7 @@ impl<'a> Parser<'a> {
         let token = self.token().clone();
         let (position, written) = (token.position, token.text.to_owned());
         let term = match token.kind {
-            Kind::Identifier => match functions::known(token.text) {
+            Kind::Identifier => match functions::known(token.text, self.dialect) {
                 Some(name) => Term::Function(name),
                 None => return self.fail(position, format!("function {:?} not defined", token.text)),
             },

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::moment::{Duration, Moment};
-use super::number;
+use super::{number, of_messages};
 
 /// Values of Go's types, as far as a rule's template can come by them.
 #[derive(Clone, Debug)]
@@ -31,6 +31,17 @@ pub(super) enum Value {
         name: &'static str,
     },
     Labels(Rc<BTreeMap<String, Arc<str>>>),
+    /// Labels or annotations of a message, which know how to sort themselves.
+    Kv(Rc<BTreeMap<String, Arc<str>>>),
+    /// Values in order; of which kind, its type in Go says.
+    List {
+        of: &'static str,
+        items: Rc<Vec<Value>>,
+    },
+    /// A message, an alert of it, or a name with its value.
+    Object(Rc<Object>),
+    /// An address that needs no check in a page.
+    Url(Arc<str>),
     /// A map of anything, which `args` makes.
     Map(Rc<BTreeMap<String, Value>>),
     Sample(Rc<Sample>),
@@ -40,6 +51,28 @@ pub(super) enum Value {
     Duration(Duration),
     /// What the dot is at the top of an alert's template.
     Data(Rc<Data>),
+}
+
+/// Types of lists in Go.
+pub(super) const PAIRS: &str = "template.Pairs";
+pub(super) const ALERTS: &str = "template.Alerts";
+pub(super) const SOME_ALERTS: &str = "[]template.Alert";
+pub(super) const TEXTS: &str = "[]string";
+pub(super) const ANYTHING: &str = "[]interface {}";
+/// The type of one of [`PAIRS`].
+pub(super) const PAIR: &str = "template.Pair";
+
+/// A structure: its type in Go, and its fields in order.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub of: &'static str,
+    pub fields: Vec<(&'static str, Value)>,
+}
+
+impl Object {
+    pub(super) fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
 }
 
 /// One series of a query's answer.
@@ -83,6 +116,10 @@ impl Value {
             Value::Float(_) => "float64",
             Value::Text(_) => "string",
             Value::Html(_) => "template.HTML",
+            Value::Url(_) => "template.URL",
+            Value::Kv(_) => "template.KV",
+            Value::List { of, .. } => of,
+            Value::Object(object) => object.of,
             Value::Histogram(_) => "*histogram.FloatHistogram",
             Value::Named { of, .. } => of,
             Value::Labels(_) => "map[string]string",
@@ -106,11 +143,13 @@ impl Value {
             Value::Int(value) | Value::Named { number: value, .. } => *value != 0,
             Value::Byte(value) => *value != 0,
             Value::Float(value) => *value != 0.0,
-            Value::Text(text) | Value::Html(text) => !text.is_empty(),
-            Value::Labels(labels) => !labels.is_empty(),
+            Value::Text(text) | Value::Html(text) | Value::Url(text) => !text.is_empty(),
+            Value::Labels(labels) | Value::Kv(labels) => !labels.is_empty(),
+            Value::List { items, .. } => !items.is_empty(),
             Value::Map(map) => !map.is_empty(),
             Value::Samples(samples) => !samples.is_empty(),
             Value::Histogram(_) | Value::Sample(_) | Value::Moment(_) | Value::Duration(_) | Value::Data(_) => true,
+            Value::Object(_) => true,
         }
     }
 
@@ -120,7 +159,7 @@ impl Value {
             Value::Int(_) | Value::Named { .. } | Value::Duration(_) => Some(Basis::Signed),
             Value::Byte(_) => Some(Basis::Unsigned),
             Value::Float(_) => Some(Basis::Float),
-            Value::Text(_) | Value::Html(_) => Some(Basis::Text),
+            Value::Text(_) | Value::Html(_) | Value::Url(_) => Some(Basis::Text),
             _ => None,
         }
     }
@@ -137,7 +176,7 @@ impl Value {
 
     fn letters(&self) -> &str {
         match self {
-            Value::Text(text) | Value::Html(text) => text,
+            Value::Text(text) | Value::Html(text) | Value::Url(text) => text,
             _ => "",
         }
     }
@@ -186,8 +225,9 @@ impl Value {
     /// How many elements it has, if it has a length.
     pub(super) fn length(&self) -> Option<usize> {
         match self {
-            Value::Text(text) | Value::Html(text) => Some(text.len()),
-            Value::Labels(labels) => Some(labels.len()),
+            Value::Text(text) | Value::Html(text) | Value::Url(text) => Some(text.len()),
+            Value::Labels(labels) | Value::Kv(labels) => Some(labels.len()),
+            Value::List { items, .. } => Some(items.len()),
             Value::Map(map) => Some(map.len()),
             Value::Samples(samples) => Some(samples.len()),
             _ => None,
@@ -210,7 +250,24 @@ impl Value {
             Value::Int(value) => value.to_string(),
             Value::Byte(value) => value.to_string(),
             Value::Float(value) => number::shortest(*value),
-            Value::Text(text) | Value::Html(text) | Value::Histogram(text) => text.to_string(),
+            Value::Text(text) | Value::Html(text) | Value::Url(text) | Value::Histogram(text) => text.to_string(),
+            Value::Kv(map) => of_messages::sorted_pairs(map).formatted(),
+            Value::List { of: PAIRS, items } => {
+                let pair = |value: &Value| match value {
+                    Value::Object(pair) => {
+                        pair.fields.iter().map(|(_, text)| text.formatted()).collect::<Vec<_>>().join("=")
+                    }
+                    _ => String::new(),
+                };
+                items.iter().map(pair).collect::<Vec<_>>().join(", ")
+            }
+            Value::List { items, .. } => {
+                format!("[{}]", items.iter().map(Value::formatted).collect::<Vec<_>>().join(" "))
+            }
+            Value::Object(object) => {
+                let fields = object.fields.iter().map(|(_, value)| value.formatted());
+                format!("{{{}}}", fields.collect::<Vec<_>>().join(" "))
+            }
             Value::Named { name, .. } => (*name).to_owned(),
             Value::Labels(labels) => map_of(labels.iter().map(|(name, value)| format!("{name}:{value}"))),
             Value::Map(map) => map_of(map.iter().map(|(name, value)| format!("{name}:{}", value.formatted()))),
@@ -234,8 +291,10 @@ impl Value {
             labels.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>()
         };
         match self {
-            Value::Text(text) | Value::Html(text) | Value::Histogram(text) => text.len(),
-            Value::Labels(labels) => of_labels(labels),
+            Value::Text(text) | Value::Html(text) | Value::Url(text) | Value::Histogram(text) => text.len(),
+            Value::Labels(labels) | Value::Kv(labels) => of_labels(labels),
+            Value::List { items, .. } => items.iter().map(|value| value.weight() + 2).sum(),
+            Value::Object(object) => object.fields.iter().map(|(name, value)| name.len() + value.weight() + 4).sum(),
             Value::Map(map) => map.iter().map(|(name, value)| name.len() + value.weight() + 2).sum(),
             Value::Sample(sample) => of_labels(&sample.labels),
             Value::Samples(samples) => samples.iter().map(|sample| 30 + of_labels(&sample.labels)).sum(),

@@ -16,6 +16,7 @@
 //! | metadata | [`frame`], [`metadata`] |
 //! | pushed groups | [`frame`], [`push_groups`] |
 //! | alerts of rules | [`frame`], [`mod@rules`] |
+//! | silences | [`frame`], [`silences`] |
 //! | journal of incidents | [`frame`], [`incidents`] |
 //!
 //! Always true:
@@ -46,6 +47,7 @@ pub mod metadata;
 pub mod outbox;
 pub mod push_groups;
 pub mod rules;
+pub mod silences;
 #[cfg(test)]
 mod testing;
 pub mod tombstones;

@@ -30,13 +30,15 @@ pub enum FileType {
     PushGroup,
     /// The alerts of rules that are evaluated.
     Rules,
+    /// Silences of alerts.
+    Silences,
     /// A file of the journal of incidents.
     Incidents,
 }
 
 impl FileType {
     /// All of them.
-    pub const ALL: [FileType; 8] = [
+    pub const ALL: [FileType; 9] = [
         FileType::Block,
         FileType::Log,
         FileType::Outbox,
@@ -44,6 +46,7 @@ impl FileType {
         FileType::Metadata,
         FileType::PushGroup,
         FileType::Rules,
+        FileType::Silences,
         FileType::Incidents,
     ];
 
@@ -51,7 +54,12 @@ impl FileType {
     pub const fn version(self) -> u16 {
         match self {
             FileType::Block | FileType::Log | FileType::Outbox => 2,
-            FileType::Detector | FileType::Metadata | FileType::PushGroup | FileType::Rules | FileType::Incidents => 1,
+            FileType::Detector
+            | FileType::Metadata
+            | FileType::PushGroup
+            | FileType::Rules
+            | FileType::Silences
+            | FileType::Incidents => 1,
         }
     }
 
@@ -65,6 +73,7 @@ impl FileType {
             FileType::Metadata => FileKind::Metadata.magic(),
             FileType::PushGroup => FileKind::PushGroup.magic(),
             FileType::Rules => FileKind::Rules.magic(),
+            FileType::Silences => FileKind::Silences.magic(),
             FileType::Incidents => FileKind::Incidents.magic(),
         }
     }
@@ -87,6 +96,7 @@ impl From<FileKind> for FileType {
             FileKind::Metadata => FileType::Metadata,
             FileKind::PushGroup => FileType::PushGroup,
             FileKind::Rules => FileType::Rules,
+            FileKind::Silences => FileType::Silences,
             FileKind::Incidents => FileType::Incidents,
         }
     }

@@ -20,7 +20,7 @@ use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
-const FRAMED: [&str; 7] = ["log", "outbox", "detector", "metadata", "push_groups", "rules", "incidents"];
+const FRAMED: [&str; 8] = ["log", "outbox", "detector", "metadata", "push_groups", "rules", "silences", "incidents"];
 
 fn golden_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -363,6 +363,16 @@ fn alerts_of_rules_are_read_and_written_as_told() {
     assert_eq!(records(&file), Ok((vec![(1, first.clone()), (1, group.clone())], true)));
     let header = FileHeader::new(FileKind::Rules, 0, 1_700_000_000_000, 3);
     assert_eq!(written(&header, 0, &[(1, first), (1, group)]), file);
+}
+
+#[test]
+fn silences_are_read_and_written_as_told() {
+    let file = golden("silences");
+    let silence = br#"{"id":"6a2f0c1e-7d0b-4b1a-9a3e-0f8d2c5b7e91","matchers":[{"name":"alertname","is_equal":true,"is_pattern":false,"value":"SlowPage"}],"starts_at_ms":1700000000000,"ends_at_ms":1700007200000,"created_by":"dana","comment":"new CDN","updated_at_ms":1700000000000}"#;
+    let (first, silence) = (br#"{"silences":1}"#.to_vec(), silence.to_vec());
+    assert_eq!(records(&file), Ok((vec![(1, first.clone()), (1, silence.clone())], true)));
+    let header = FileHeader::new(FileKind::Silences, 0, 1_700_000_000_000, 4);
+    assert_eq!(written(&header, 0, &[(1, first), (1, silence)]), file);
 }
 
 #[test]

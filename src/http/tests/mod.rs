@@ -40,8 +40,8 @@ use crate::model::{Labels, Sample, TimeRange, compile_pattern};
 use crate::notify::{FoldingOptions, NotifierOptions, Plan};
 use crate::query::Limits;
 use crate::rules::{
-    ActiveAlert, AlertState, AnomalyReport, Evaluation, GroupReport, GroupState, Health, RuleError, RuleGroup,
-    RuleReport,
+    ActiveAlert, AlertState, AnomalyReport, Evaluation, GroupReport, GroupState, Health, RuleError, RuleErrors,
+    RuleGroup, RuleReport,
 };
 use crate::storage::{SnapshotOptions, StorageOptions};
 

@@ -4,17 +4,42 @@
 //! receivers:                          file.rs     as it was written, every value with its place
 //! - name: duty                        read.rs     what it means, or all that is wrong with it
 //!   pagerduty_configs: [{ … }]   ─►   ReceiverConfig { name: "duty", integrations: [duty] }
+//!                                     Integration::new, once; Integration::attempt, once a message and attempt
 //! ```
 //!
-//! Always true: what is secret is read from the configuration or from its file, goes into the request in which it
-//! belongs, and is shown nowhere else.
+//! Always true:
+//! 1. What is secret is read from the configuration or from its file when the configuration is taken, goes into the request in
+//!    which it belongs, and is shown nowhere else.
+//! 2. Whatever an operator's template does, something is sent.
 
+mod client;
+mod facts;
 mod file;
+mod integration;
+mod options;
+mod pagerduty;
 mod read;
+mod read_kinds;
 mod shape;
+mod slack;
+mod telegram;
+mod templates;
+#[cfg(test)]
+mod tests;
+mod webhook;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Secret;
+pub(crate) use client::{Request, Sender};
 pub(crate) use file::{Global, ReceiverFile};
+pub use integration::Integration;
+pub(crate) use options::HttpOptions;
+use options::{KindOptions, Source, WebhookOptions};
 pub(crate) use read::{Mistake, Surroundings, read};
+use shape::Hidden;
+use templates::Templates;
 
 /// A receiver: a name that routes use, and everything that is told when it is.
 #[derive(Clone, Debug)]
@@ -32,4 +57,45 @@ pub struct IntegrationConfig {
     pub name: String,
     /// Whether the end of an alert is told too.
     pub sends_resolved: bool,
+    /// The receiver as bodies name it.
+    receiver: String,
+    /// Longest attempt, if it says so.
+    timeout: Option<Duration>,
+    http: HttpOptions,
+    kind: KindOptions,
+    templates: Arc<Templates>,
+}
+
+/// A webhook of Dozor's own configuration.
+#[derive(Clone, Debug, Default)]
+pub struct WebhookSettings {
+    /// Its name, in bodies too.
+    pub name: String,
+    /// `http://` or `https://`.
+    pub url: String,
+    /// Keys that sign, the newest first; while keys are changed there are two.
+    pub secrets: Vec<Secret>,
+    /// A body in minijinja's language.
+    pub template: Option<String>,
+    /// Most alerts in one message; 0 is all.
+    pub alerts_max: u64,
+    /// Longest attempt, if it says so.
+    pub timeout: Option<Duration>,
+}
+
+impl IntegrationConfig {
+    /// What a webhook of Dozor's own configuration comes to. It hears of the end of alerts too.
+    pub fn of_webhook(settings: WebhookSettings) -> IntegrationConfig {
+        let WebhookSettings { name, url, secrets, template, alerts_max, timeout } = settings;
+        let url = Source::Given(Hidden::new(&url));
+        IntegrationConfig {
+            receiver: name.clone(),
+            name,
+            sends_resolved: true,
+            timeout,
+            http: HttpOptions::default(),
+            kind: KindOptions::Webhook(WebhookOptions { url, secrets, alerts_max, template }),
+            templates: Arc::new(Templates::default()),
+        }
+    }
 }

@@ -39,8 +39,13 @@ impl<'a> Faults<'a> {
     }
 
     /// Notes a fault at a place.
-    pub(super) fn add(&mut self, location: Location, what: impl Into<String>, hint: impl Into<Option<&'static str>>) {
-        let hint = hint.into().map(str::to_owned);
+    pub(super) fn add(&mut self, location: Location, what: impl Into<String>) {
+        self.found.push(Fault { place: place_of(location), what: what.into(), hint: None });
+    }
+
+    /// As [`Faults::add`], with what to do; an empty hint says nothing.
+    pub(super) fn add_with(&mut self, location: Location, what: impl Into<String>, hint: &str) {
+        let hint = Some(hint.to_owned()).filter(|hint| !hint.is_empty());
         self.found.push(Fault { place: place_of(location), what: what.into(), hint });
     }
 

@@ -6,17 +6,19 @@ use std::path::Path;
 use serde_saphyr::{Location, Spanned};
 
 use super::fault::Faults;
-use super::file::{self, File, Pairs, Scalar};
+use super::file::{self, File, Pairs, Scalar, Timeouts};
 use super::inhibit::InhibitRule;
 use super::tree::{GroupBy, Route, RouteOptions};
-use super::{FILE_BYTES_MAX, ROUTES_COUNT_MAX, ROUTES_DEPTH_MAX, Routing, TimeInterval, lacking, spans};
+use super::{FILE_BYTES_MAX, ROUTES_COUNT_MAX, ROUTES_DEPTH_MAX, Routing, TimeInterval, spans};
 use crate::config::parse_duration_ms;
 use crate::model::{MatchOp, Matcher};
 use crate::notify::matchers::Matchers;
+use crate::notify::receivers::{self, ReceiverConfig, ReceiverFile, Surroundings};
 
 /// Longest duration: what Alertmanager can count in ns, some 292 years.
 const DURATION_MS_MAX: i64 = i64::MAX / 1_000_000;
-/// Longest word that is compared with others to find what was meant, in bytes.
+/// After how long an alert without an end is over, if the file does not say.
+const RESOLVE_TIMEOUT_MS: i64 = 300_000;
 const NO_ROUTE: &str = "write route: with receiver: and the name of who is told of everything else";
 
 /// Reads the text of a configuration file, which is called `name`. Fails with a text for people that has all faults, each with
@@ -47,24 +49,25 @@ fn read(name: &str, text: &str, faults: &mut Faults<'_>) -> Option<Routing> {
             return None;
         }
     };
-    lacking::refuse(&file, faults);
+    for (key, given, hint) in [
+        ("tracing", &file.tracing, "remove it: traces are not sent"),
+        ("event_recorder", &file.event_recorder, "remove it: the log says what happens"),
+    ] {
+        if let Some(given) = given {
+            faults.add_with(given.referenced, format!("{key} is not supported"), hint);
+        }
+    }
+    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
     let mut reader = Reader { receivers: HashSet::new(), intervals: HashSet::new(), faults };
-    let receivers = reader.receivers(&file.receivers);
+    let receivers = reader.receivers(&file, folder);
     let time_intervals = reader.time_intervals(&file);
     let routes = reader.tree(file.route.as_ref());
     let inhibit_rules = file.inhibit_rules.iter().map(|rule| reader.inhibit_rule(rule)).collect();
-    let resolve_timeout_ms = reader.duration(file.global.resolve_timeout.as_ref()).unwrap_or(300_000);
-    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+    let timeouts: Option<Timeouts> = serde_saphyr::from_str(text).ok();
+    let resolve_timeout = timeouts.and_then(|file| file.global).and_then(|global| global.resolve_timeout);
+    let resolve_timeout_ms = reader.duration(resolve_timeout.as_ref()).unwrap_or(RESOLVE_TIMEOUT_MS);
     let templates = file.templates.iter().map(|path| folder.join(&path.value)).collect();
-    Some(Routing {
-        routes,
-        receivers,
-        inhibit_rules,
-        time_intervals,
-        templates,
-        resolve_timeout_ms,
-        text: text.to_owned(),
-    })
+    Some(Routing { routes, receivers, inhibit_rules, time_intervals, templates, resolve_timeout_ms })
 }
 
 struct Reader<'a, 'f> {
@@ -75,22 +78,26 @@ struct Reader<'a, 'f> {
 }
 
 impl Reader<'_, '_> {
-    fn receivers(&mut self, given: &[Spanned<file::Receiver>]) -> Vec<String> {
-        let mut names = Vec::with_capacity(given.len());
-        for receiver in given {
-            match receiver.value.name.as_ref().filter(|name| !name.value.is_empty()) {
-                None => self.faults.add(receiver.referenced, "the receiver has no name", "add name: …"),
-                Some(name) if !self.receivers.insert(name.value.clone()) => {
-                    self.faults.add(
-                        name.referenced,
-                        format!("another receiver is called {:?} already", name.value),
-                        None,
-                    );
-                }
-                Some(name) => names.push(name.value.clone()),
-            }
+    fn receivers(&mut self, file: &File, folder: &Path) -> Vec<ReceiverConfig> {
+        let surroundings = Surroundings { global: file.global.as_ref(), folder, templates: &file.templates };
+        let mut mistakes = Vec::new();
+        let receivers = receivers::read(&surroundings, &file.receivers, &mut mistakes);
+        for mistake in mistakes {
+            self.faults.add_with(mistake.location, mistake.what, &mistake.hint);
         }
-        names
+        for (receiver, given) in receivers.iter().zip(&file.receivers) {
+            self.name_of_receiver(receiver, given);
+        }
+        receivers
+    }
+
+    fn name_of_receiver(&mut self, receiver: &ReceiverConfig, given: &Spanned<ReceiverFile>) {
+        if receiver.name.is_empty() {
+            self.faults.add_with(given.referenced, "the receiver has no name", "add name: …");
+        } else if !self.receivers.insert(receiver.name.clone()) {
+            let what = format!("another receiver is called {:?} already", receiver.name);
+            self.faults.add(given.referenced, what);
+        }
     }
 
     fn time_intervals(&mut self, file: &File) -> Vec<TimeInterval> {
@@ -100,7 +107,7 @@ impl Reader<'_, '_> {
             let interval = spans::interval(one, self.faults);
             if !interval.name.is_empty() && !self.intervals.insert(interval.name.clone()) {
                 let place = one.value.name.as_ref().map_or(one.referenced, |name| name.referenced);
-                self.faults.add(place, format!("another time interval is called {:?} already", interval.name), None);
+                self.faults.add(place, format!("another time interval is called {:?} already", interval.name));
             }
             intervals.push(interval);
         }
@@ -122,7 +129,7 @@ impl Reader<'_, '_> {
     fn check_root(&mut self, root: &Spanned<file::Route>) {
         let (route, place) = (&root.value, root.referenced);
         if route.receiver.as_ref().is_none_or(|name| name.value.is_empty()) {
-            self.faults.add(
+            self.faults.add_with(
                 place,
                 "the root route has no receiver",
                 "add receiver: with who is told of everything else",
@@ -130,14 +137,14 @@ impl Reader<'_, '_> {
         }
         if !(route.equals.is_empty() && route.match_re.is_empty() && route.matchers.is_empty()) {
             let hint = "every alert comes here: move the conditions to a route below routes:";
-            self.faults.add(place, "the root route has matchers", hint);
+            self.faults.add_with(place, "the root route has matchers", hint);
         }
         if let Some(interval) = route.mute_time_intervals.iter().chain(&route.active_time_intervals).next() {
             let hint = "move it to a route below routes:";
-            self.faults.add(interval.referenced, "the root route has a time interval", hint);
+            self.faults.add_with(interval.referenced, "the root route has a time interval", hint);
         }
         if let Some(given) = route.continues.as_ref().filter(|given| truth(&given.value) == Some(true)) {
-            self.faults.add(
+            self.faults.add_with(
                 given.referenced,
                 "the root route cannot continue",
                 "remove it: no route is beside the root",
@@ -157,7 +164,7 @@ impl Reader<'_, '_> {
         let index = routes.len();
         if depth == ROUTES_DEPTH_MAX || index == ROUTES_COUNT_MAX {
             let limits = format!("{ROUTES_COUNT_MAX} routes, or {ROUTES_DEPTH_MAX} one in the other");
-            self.faults.add(place, format!("these are more than {limits}"), None);
+            self.faults.add(place, format!("these are more than {limits}"));
             return None;
         }
         let route = self.route_alone(given, parent.map(|parent| &routes[parent]));
@@ -193,7 +200,7 @@ impl Reader<'_, '_> {
         let name = given.filter(|name| !name.value.is_empty())?;
         if !self.receivers.contains(&name.value) {
             let hint = "write it as it stands below receivers:, or add it there";
-            self.faults.add(name.referenced, format!("no receiver is called {:?}", name.value), hint);
+            self.faults.add_with(name.referenced, format!("no receiver is called {:?}", name.value), hint);
         }
         Some(name.value.clone())
     }
@@ -218,7 +225,7 @@ impl Reader<'_, '_> {
     fn names_of_intervals(&mut self, given: &[Scalar]) -> Vec<String> {
         for name in given.iter().filter(|name| !self.intervals.contains(&name.value)) {
             let hint = "write it as it stands below time_intervals:, or add it there";
-            self.faults.add(name.referenced, format!("no time interval is called {:?}", name.value), hint);
+            self.faults.add_with(name.referenced, format!("no time interval is called {:?}", name.value), hint);
         }
         given.iter().map(|name| name.value.clone()).collect()
     }
@@ -229,9 +236,9 @@ impl Reader<'_, '_> {
         let mut names = BTreeSet::new();
         for name in &named {
             if name.value.is_empty() {
-                self.faults.add(name.referenced, "a label's name is empty", None);
+                self.faults.add(name.referenced, "a label's name is empty");
             } else if !names.insert(name.value.clone()) {
-                self.faults.add(name.referenced, format!("{:?} is in group_by twice", name.value), None);
+                self.faults.add(name.referenced, format!("{:?} is in group_by twice", name.value));
             }
         }
         match (all.first(), named.is_empty()) {
@@ -240,7 +247,7 @@ impl Reader<'_, '_> {
             (Some(_), true) => GroupBy::All,
             (Some(all), false) => {
                 let hint = "'...' is by all labels: leave the others out";
-                self.faults.add(all.referenced, "group_by has '...' and other labels", hint);
+                self.faults.add_with(all.referenced, "group_by has '...' and other labels", hint);
                 GroupBy::All
             }
         }
@@ -248,7 +255,7 @@ impl Reader<'_, '_> {
 
     fn inhibit_rule(&mut self, given: &file::InhibitRule) -> InhibitRule {
         for name in given.equal.iter().filter(|name| name.value.is_empty()) {
-            self.faults.add(name.referenced, "a label's name is empty", None);
+            self.faults.add(name.referenced, "a label's name is empty");
         }
         InhibitRule {
             sources: self.matchers(&given.source_match, &given.source_match_re, &given.source_matchers),
@@ -264,17 +271,17 @@ impl Reader<'_, '_> {
         for (op, (name, value)) in pairs.chain(patterns.iter().map(|pair| (MatchOp::Matches, pair))) {
             if !is_classic_name(name) {
                 let hint = "write it in matchers:, which takes any name";
-                self.faults.add(value.referenced, format!("{name:?} is no name of a label here"), hint);
+                self.faults.add_with(value.referenced, format!("{name:?} is no name of a label here"), hint);
             }
             match Matcher::new(name, op, &value.value) {
                 Ok(matcher) => matchers.push(matcher),
-                Err(error) => self.faults.add(value.referenced, error.to_string(), None),
+                Err(error) => self.faults.add(value.referenced, error.to_string()),
             }
         }
         for text in texts {
             match Matchers::parse(&text.value) {
                 Ok(parsed) => matchers.extend(parsed.iter().cloned()),
-                Err(what) => self.faults.add(text.referenced, what, None),
+                Err(what) => self.faults.add(text.referenced, what),
             }
         }
         Matchers::new(matchers)
@@ -284,8 +291,8 @@ impl Reader<'_, '_> {
         let given = given?;
         match parse_duration_ms(&given.value) {
             Ok(duration_ms) if duration_ms <= DURATION_MS_MAX => return Some(duration_ms),
-            Ok(_) => self.faults.add(given.referenced, format!("{:?} is longer than 292 years", given.value), None),
-            Err(what) => self.faults.add(given.referenced, format!("{:?}: {what}", given.value), None),
+            Ok(_) => self.faults.add(given.referenced, format!("{:?} is longer than 292 years", given.value)),
+            Err(what) => self.faults.add(given.referenced, format!("{:?}: {what}", given.value)),
         }
         None
     }
@@ -293,14 +300,14 @@ impl Reader<'_, '_> {
     fn above_zero(&mut self, key: &str, given: Option<&Scalar>) -> Option<i64> {
         let duration_ms = self.duration(given)?;
         if let (0, Some(given)) = (duration_ms, given) {
-            self.faults.add(given.referenced, format!("{key} is 0, but must be longer"), None);
+            self.faults.add(given.referenced, format!("{key} is 0, but must be longer"));
         }
         Some(duration_ms)
     }
 
     fn truth(&mut self, given: &Scalar) -> bool {
         truth(&given.value).unwrap_or_else(|| {
-            self.faults.add(given.referenced, format!("{:?} is neither true nor false", given.value), None);
+            self.faults.add(given.referenced, format!("{:?} is neither true nor false", given.value));
             false
         })
     }

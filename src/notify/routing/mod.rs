@@ -25,7 +25,6 @@ mod fault;
 mod file;
 mod inhibit;
 mod interval;
-mod lacking;
 mod load;
 mod spans;
 mod tree;
@@ -33,6 +32,7 @@ mod tree;
 use std::path::PathBuf;
 
 use crate::model::Labels;
+use crate::notify::receivers::ReceiverConfig;
 
 use inhibit::InhibitRule;
 pub use inhibit::Inhibitor;
@@ -53,12 +53,11 @@ pub const FILE_BYTES_MAX: usize = 4 << 20;
 pub struct Routing {
     /// Depth first; the first one is the root.
     routes: Vec<Route>,
-    receivers: Vec<String>,
+    receivers: Vec<ReceiverConfig>,
     inhibit_rules: Vec<InhibitRule>,
     time_intervals: Vec<TimeInterval>,
     templates: Vec<PathBuf>,
     resolve_timeout_ms: i64,
-    text: String,
 }
 
 impl Routing {
@@ -81,7 +80,7 @@ impl Routing {
         if active.iter().any(|name| contains(&name)) { None } else { active.first().cloned() }
     }
 
-    fn time_interval(&self, name: &str) -> Option<&TimeInterval> {
+    pub(crate) fn time_interval(&self, name: &str) -> Option<&TimeInterval> {
         self.time_intervals.iter().find(|interval| interval.name() == name)
     }
 
@@ -98,8 +97,8 @@ impl Routing {
         inhibitor.inhibited_by(labels)
     }
 
-    /// Names of the receivers, in the order of the file.
-    pub fn receiver_names(&self) -> &[String] {
+    /// Who can be told, in the order of the file.
+    pub fn receivers(&self) -> &[ReceiverConfig] {
         &self.receivers
     }
 
@@ -111,11 +110,6 @@ impl Routing {
     /// After how long an alert that somebody pushed without an end is over, in ms.
     pub fn resolve_timeout_ms(&self) -> i64 {
         self.resolve_timeout_ms
-    }
-
-    /// The file as it was read. It may have secrets in it.
-    pub fn text(&self) -> &str {
-        &self.text
     }
 
     /// How many routes there are.

@@ -32,7 +32,7 @@ const SHORTEST_MONTH_DAYS: i32 = 28;
 pub(super) fn interval(given: &Spanned<Interval>, faults: &mut Faults<'_>) -> TimeInterval {
     let name = given.value.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
     if name.is_empty() {
-        faults.add(given.referenced, "the time interval has no name", "add name: …");
+        faults.add_with(given.referenced, "the time interval has no name", "add name: …");
     }
     TimeInterval { name, spans: given.value.time_intervals.iter().map(|given| span(given, faults)).collect() }
 }
@@ -59,7 +59,7 @@ fn ranges(
     let read_one = |one: &Scalar| match read(&one.value.to_lowercase()) {
         Ok(range) => Some(range),
         Err(what) => {
-            faults.add(one.referenced, format!("{:?}: {what}", one.value), None);
+            faults.add(one.referenced, format!("{:?}: {what}", one.value));
             None
         }
     };
@@ -126,21 +126,21 @@ fn days_of_month(text: &str) -> Found {
 
 fn minutes(given: &Spanned<Times>, faults: &mut Faults<'_>) -> Option<Range<i32>> {
     let (Some(start), Some(end)) = (&given.value.start_time, &given.value.end_time) else {
-        faults.add(given.referenced, "a time of day needs start_time and end_time", None);
+        faults.add(given.referenced, "a time of day needs start_time and end_time");
         return None;
     };
     let mut read = |given: &Scalar| {
         let minute = minute(&given.value);
         if minute.is_none() {
             let what = format!("{:?} is no time of day", given.value);
-            faults.add(given.referenced, what, "write hours and minutes of two digits each: 00:00 to 24:00");
+            faults.add_with(given.referenced, what, "write hours and minutes of two digits each: 00:00 to 24:00");
         }
         minute
     };
     let (first, last) = (read(start), read(end));
     let (first, last) = (first?, last?);
     if first >= last {
-        faults.add(
+        faults.add_with(
             given.referenced,
             "the time of day ends before it begins",
             "over midnight takes two: one to 24:00, one from 00:00",
@@ -162,18 +162,16 @@ fn minute(text: &str) -> Option<i32> {
 fn zone(name: &Scalar, faults: &mut Faults<'_>) -> TimeZone {
     let refused = match name.value.as_str() {
         "" => return TimeZone::UTC,
-        "Local" => {
-            ("the machine's own time zone is not asked for".to_owned(), Some("write its name, like Europe/Berlin"))
-        }
+        "Local" => ("the machine's own time zone is not asked for".to_owned(), "write its name, like Europe/Berlin"),
         name => match time_zone(name) {
             // Alertmanager finds zones as files.
             Ok(zone) if zone.iana_name() != Some(name) => {
-                (format!("{name:?}: upper and lower case matter"), Some("write it as in Europe/Berlin"))
+                (format!("{name:?}: upper and lower case matter"), "write it as in Europe/Berlin")
             }
             Ok(zone) => return zone,
-            Err(what) => (format!("{name:?}: {what}"), None),
+            Err(what) => (format!("{name:?}: {what}"), ""),
         },
     };
-    faults.add(name.referenced, refused.0, refused.1);
+    faults.add_with(name.referenced, refused.0, refused.1);
     TimeZone::UTC
 }

@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::pager::{Pager, Reply};
-use super::{firing, resolved};
+use super::{firing, resolved, settings, webhook};
 use crate::clock::Clock;
 use crate::disk::SimulatedDisk;
-use crate::notify::webhook::{Answer, Webhook};
 use crate::notify::{
-    Alert, Backoff, Delivery, Enqueued, Notifier, NotifierOptions, NotifyError, Plan, Receiver, RecoveredOutbox, Secret,
+    Alert, Answer, Backoff, Delivery, Enqueued, Integration, Message, MessageAlert, Notifier, NotifierOptions,
+    NotifyError, Plan, RecoveredOutbox, Secret, WebhookSettings,
 };
 
 const SECRET: &[u8] = b"a key of the test";
@@ -29,6 +29,20 @@ fn runtime() -> Runtime {
 fn quick() -> Delivery {
     let (first, longest, probe) = (Duration::from_millis(5), Duration::from_millis(40), Duration::from_millis(20));
     Delivery { backoff: Backoff { first, longest, probe }, ..Delivery::default() }
+}
+
+fn test_message() -> Message {
+    let alert = firing("A");
+    let (id, group_labels) = (alert.transition_id(), alert.labels.clone());
+    Message {
+        id,
+        receiver: "pager".to_owned(),
+        group_key: "{}:{}".to_owned(),
+        group_labels,
+        alerts: vec![MessageAlert { alert, incident: "inc-1".to_owned() }],
+        truncated_count: 0,
+        made_at_ms: 0,
+    }
 }
 
 /// Waits until the condition holds.
@@ -51,10 +65,9 @@ struct Engine {
 
 impl Engine {
     fn start(runtime: &Runtime, disk: &SimulatedDisk, pagers: &[&Pager], delivery: Delivery) -> Engine {
-        let receiver = |(index, pager): (usize, &&Pager)| Receiver {
-            name: format!("pager-{index}"),
-            url: pager.url(),
-            secret: Some(Secret::parse(SECRET).unwrap()),
+        let receiver = |(index, pager): (usize, &&Pager)| {
+            let (name, secrets) = (format!("pager-{index}"), vec![Secret::parse(SECRET).unwrap()]);
+            webhook(WebhookSettings { secrets, ..settings(&name, &pager.url()) })
         };
         let receivers = pagers.iter().enumerate().map(receiver).collect();
         let shared = Arc::new(disk.clone());
@@ -268,12 +281,12 @@ fn an_https_receiver_is_never_told_in_the_clear() {
     let runtime = runtime();
     let pager = Pager::with_replies(&runtime, []);
     let url = pager.url().replace("http:", "https:");
-    let receiver = Receiver { name: "pager".to_owned(), url, secret: None };
-    let way = match Webhook::new(&receiver, Clock::system(), Duration::from_millis(500)) {
+    let receiver = webhook(settings("pager", &url));
+    let way = match Integration::new(&receiver, "", Clock::system(), Duration::from_millis(500)) {
         Ok(way) => way,
         Err(error) => return assert!(error.to_string().contains("CA certificates"), "{error}"),
     };
-    let answer = runtime.block_on(way.attempt("id", b"{}".to_vec()));
+    let answer = runtime.block_on(way.attempt(&test_message()));
     assert!(matches!(&answer, Answer::Retry { after: None, .. }), "{answer:?}");
     assert_eq!(pager.seen().len(), 0);
 }
@@ -297,7 +310,7 @@ fn a_stop_keeps_what_was_delivered_so_that_nothing_is_repeated() {
 #[test]
 fn wrong_receivers_are_refused_by_name() {
     let open = |names: &[&str], url: &str| {
-        let receiver = |name: &&str| Receiver { name: (*name).to_owned(), url: url.to_owned(), secret: None };
+        let receiver = |name: &&str| webhook(settings(name, url));
         let receivers = names.iter().map(receiver).collect();
         let disk = Arc::new(SimulatedDisk::new());
         let options = NotifierOptions::new(Plan::direct(receivers), String::new());

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::NOON_MS;
+use super::{NOON_MS, settings, webhook};
 use crate::clock::Clock;
 use crate::disk::SimulatedDisk;
 use crate::model::Labels;
@@ -15,8 +15,7 @@ use crate::notify::lanes::Next;
 use crate::notify::owed::Owed;
 use crate::notify::routing::load;
 use crate::notify::way::Way;
-use crate::notify::webhook::Answer;
-use crate::notify::{Alert, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, Receiver, Status};
+use crate::notify::{Alert, Answer, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, Status};
 
 const REPEAT_MS: i64 = 3_600_000;
 const ROUTING: &str = "
@@ -64,8 +63,7 @@ struct Night {
 fn open(disk: &SimulatedDisk, clock: &Clock) -> Option<Arc<Notifier>> {
     let destination = |name: &str| Destination {
         receiver: name.to_owned(),
-        way: Receiver { name: name.to_owned(), url: "http://127.0.0.1:1/".to_owned(), secret: None },
-        sends_resolved: true,
+        integration: webhook(settings(name, "http://127.0.0.1:1/")),
     };
     let routing = Some(Arc::new(load("alertmanager.yml", ROUTING).unwrap()));
     let plan = Plan { destinations: vec![destination("pager"), destination("mail")], routing, fallback_receiver: None };

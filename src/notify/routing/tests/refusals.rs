@@ -14,10 +14,9 @@ fn every_fault_is_told_at_once_with_its_line_and_what_to_do() {
       group_interval: 0s
 receivers:
   - name: duty
-    email_configs:
-      - to: shop@example.org
   - name: pager
-    opsgenie_configs: [{api_key: x}]
+  - name: duty
+tracing: {endpoint: x}
 ";
     assert_eq!(
         faults(text),
@@ -34,16 +33,15 @@ alertmanager.yml:6:23: group_interval is 0, but must be longer
   |
 6 |       group_interval: 0s
   |                       ^
-alertmanager.yml:10:7: email_configs is not supported
+alertmanager.yml:10:5: another receiver is called "duty" already
    |
-10 |       - to: shop@example.org
-   |       ^
-  = mail is not sent: use webhook_configs with the address of a mail gateway, or remove this part
-alertmanager.yml:12:23: opsgenie_configs is not supported
+10 |   - name: duty
+   |     ^
+alertmanager.yml:11:10: tracing is not supported
    |
-12 |     opsgenie_configs: [{api_key: x}]
-   |                       ^
-  = use webhook_configs with the address of a gateway for it, or remove this part"#
+11 | tracing: {endpoint: x}
+   |          ^
+  = remove it: traces are not sent"#
     );
 }
 
