@@ -118,11 +118,6 @@ impl Notifier {
         outbox.ledger().active().into_iter().map(|transition| self.state_of(transition, now_ms)).collect()
     }
 
-    /// By what alerts are grouped and receivers chosen, if by anything. Never waits for the disk.
-    pub fn routing(&self) -> Option<Arc<Routing>> {
-        self.dispatcher.lock().as_ref().map(|dispatcher| Arc::clone(dispatcher.routing()))
-    }
-
     /// How many groups there are; none without routing. Never waits for the disk.
     pub fn group_count(&self) -> usize {
         self.dispatcher.lock().as_ref().map_or(0, Dispatcher::group_count)
