@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::disk::SimulatedDisk;
     use crate::notify::silence::SilenceRequest;
-    use crate::notify::{Matchers, Receiver};
+    use crate::notify::{Matchers, NotifierOptions, Plan};
 
     const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -149,9 +149,9 @@ mod tests {
     }
 
     fn world(disk: Arc<SimulatedDisk>, clock: Clock) -> World {
-        let receivers: Vec<Receiver> = Vec::new();
         let folder = Path::new("/data/outbox");
-        let opened = Notifier::open(disk.clone(), folder, clock.clone(), receivers, "http://us".to_owned());
+        let options = NotifierOptions::new(Plan::default(), "http://us".to_owned());
+        let opened = Notifier::open(disk.clone(), folder, clock.clone(), options);
         let notifier = opened.expect("an outbox").0;
         let silences = Silences::open(disk.clone(), Path::new("/data/alerts.silences"), clock.clone(), Vec::new());
         let parts = (notifier, silences.expect("silences"));
