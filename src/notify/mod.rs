@@ -15,7 +15,8 @@
 //!
 //! Always true:
 //! 1. What was accepted is delivered at least once to each receiver, or given up with a reason that can be looked up.
-//! 2. No receiver is told that an alert is resolved before it has answered on its firing.
+//! 2. No receiver is told that an alert fires after it was told that it is resolved, and none that it is resolved before it
+//!    has answered on its firing.
 //! 3. One alert's trouble holds up no other alert, one receiver's trouble no other receiver.
 //!
 //! | threads and tasks | |
@@ -23,6 +24,7 @@
 //! | caller of `enqueue` | waits for the disk; not to be called from a task |
 //! | one task for all groups, in [`Notifier::run`] | waits until one is due, notes its messages on a blocking thread |
 //! | one task a receiver, in [`Notifier::run`] | decides who is tried next |
+//! | one task an Alertmanager of the settings, [`AlertmanagerPeer::run`] | tells it what fires, without the outbox |
 //! | one task an attempt, at most [`Delivery::in_flight_max`] a receiver | waits for the answer, notes it on a blocking thread |
 //!
 //! | locks, in this order | holds |

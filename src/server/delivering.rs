@@ -26,14 +26,15 @@ pub enum PlanError {
     /// The routing file has mistakes: one text that names each with its line.
     #[error("{0}")]
     Routing(String),
-    /// A receiver cannot be used.
+    /// A receiver cannot be used: its address, its secret or its template.
     #[error(transparent)]
     Receiver(#[from] NotifyError),
 }
 
 /// The plan that the settings and the files that they name say now.
 pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> {
-    let mut plan = Plan::direct(webhooks(config)?);
+    let webhooks: Result<Vec<_>, _> = config.webhooks.iter().map(IntegrationConfig::from_config).collect();
+    let mut plan = Plan::direct(webhooks?);
     let file = &config.notify.routing_file;
     if !file.as_os_str().is_empty() {
         let routing = read_routing(disk, file)?;
@@ -43,10 +44,6 @@ pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> 
     let fallback = &config.notify.fallback_receiver;
     plan.fallback_receiver = (!fallback.is_empty()).then(|| fallback.clone());
     Ok(plan)
-}
-
-fn webhooks(config: &Config) -> Result<Vec<IntegrationConfig>, NotifyError> {
-    config.webhooks.iter().map(IntegrationConfig::from_config).collect()
 }
 
 fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {
