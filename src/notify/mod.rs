@@ -24,6 +24,7 @@
 //! | caller of `enqueue` | waits for the disk; not to be called from a task |
 //! | one task for all groups, in [`Notifier::run`] | waits until one is due, notes its messages on a blocking thread |
 //! | one task a receiver, in [`Notifier::run`] | decides who is tried next |
+//! | one task an Alertmanager of the settings, [`AlertmanagerPeer::run`] | tells it what fires, without the outbox |
 //! | one task an attempt, at most [`Delivery::in_flight_max`] a receiver | waits for the answer, notes it on a blocking thread |
 //!
 //! | locks, in this order | holds |

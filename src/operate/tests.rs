@@ -60,3 +60,69 @@ fn what_is_not_there_is_said_with_the_way_to_what_is() {
     assert!(of(Wanted::Print { pack: "bank".to_owned(), readme: false }).contains("dozor pack list"));
     assert!(of(Wanted::Runbook { alert: "OrdersD".to_owned() }).contains("dozor pack list"));
 }
+
+/// Takes one request a connection, answers with the status, and hands on what it was sent.
+fn pager(status: &'static str) -> (String, crossbeam::channel::Receiver<String>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let (told, heard) = crossbeam::channel::bounded(10);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.expect("a connection"));
+            let mut length = 0;
+            let mut line = String::new();
+            while reader.read_line(&mut line).expect("a line") > 2 {
+                let value = line.to_ascii_lowercase();
+                length =
+                    value.strip_prefix("content-length:").map_or(length, |text| text.trim().parse().expect("a number"));
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).expect("a body");
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            reader.get_mut().write_all(answer.as_bytes()).expect("somebody listens");
+            told.send(String::from_utf8(body).expect("text")).expect("the test lasts");
+        }
+    });
+    (address, heard)
+}
+
+#[tokio::test]
+async fn receivers_can_be_told_that_this_is_a_test() {
+    use clap::Parser;
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        test: TestWebhookArgs,
+    }
+    let (well, heard) = pager("202 Accepted");
+    let (ill, _heard) = pager("403 Forbidden");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (settings, routing) = (folder.path().join("dozor.yml"), folder.path().join("alertmanager.yml"));
+    let routes = format!(
+        "route: {{ receiver: duty }}\nreceivers: [{{ name: duty, webhook_configs: [{{ url: 'http://{well}/h' }}, {{ url: 'http://{ill}/h' }}] }}]\n"
+    );
+    std::fs::write(&routing, routes).expect("it can be written");
+    let webhooks = format!(
+        "webhooks: [{{ name: pager, url: 'http://{well}/h' }}]\nnotify: {{ routing_file: '{}' }}\n",
+        routing.display()
+    );
+    std::fs::write(&settings, webhooks).expect("it can be written");
+    let settings = settings.to_str().expect("text");
+    let run = |flags: &'static [&'static str]| {
+        let arguments = [&["test", "--config", settings], flags].concat();
+        test_webhook(Arguments::parse_from(arguments).test)
+    };
+    let code = |code: std::process::ExitCode| format!("{code:?}");
+    let [success, failure] = [std::process::ExitCode::SUCCESS, std::process::ExitCode::FAILURE].map(code);
+
+    assert_eq!(code(run(&["--receiver", "pager", "--resolve"]).await.expect("it is tried")), success);
+    let bodies: Vec<String> = heard.try_iter().collect();
+    assert!(bodies[0].contains(r#""status":"firing""#) && bodies[0].contains("DozorTest"), "{bodies:?}");
+    assert!(bodies[1].contains(r#""status":"resolved""#), "{bodies:?}");
+    assert_eq!(code(run(&["--receiver", "duty"]).await.expect("it is tried")), failure);
+    assert_eq!(heard.try_iter().count(), 1);
+    let error = run(&["--receiver", "nobody"]).await.expect_err("nobody is called so");
+    assert!(error.to_string().contains("no receiver is called \"nobody\""), "{error}");
+}

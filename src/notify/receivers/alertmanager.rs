@@ -36,6 +36,8 @@ const RESEND_INTERVAL_MS: i64 = 60_000;
 const ENDS_AHEAD_MS: i64 = 4 * RESEND_INTERVAL_MS;
 /// How long the end of an alert is repeated, in ms.
 const RESOLVED_RETENTION_MS: i64 = 15 * 60_000;
+/// How many alerts are remembered; beyond that, ends are not told: what is told no more ends there by itself.
+const TOLD_COUNT_MAX: usize = 200_000;
 /// The pause after a failure, in ms.
 const RETRY_INTERVAL_MS: i64 = 5_000;
 /// Most alerts of one request.
@@ -150,7 +152,8 @@ impl AlertmanagerPeer {
         self.told
             .extend(fire.into_iter().map(|(fingerprint, alert)| (fingerprint, Told { alert, sent_at_ms: i64::MIN })));
         let is_remembered = |end: i64| now_ms.saturating_sub(end) <= RESOLVED_RETENTION_MS;
-        self.told.retain(|_, told| told.alert.ends_at_ms.is_none_or(is_remembered));
+        let has_room = self.told.len() <= TOLD_COUNT_MAX;
+        self.told.retain(|_, told| told.alert.ends_at_ms.is_none_or(|end| has_room && is_remembered(end)));
     }
 
     fn body(&self, batch: &[u64], now_ms: i64) -> Vec<u8> {
