@@ -56,10 +56,9 @@ use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::Labels;
 use crate::notify::routing::Routing;
 use crate::notify::silence::Silences;
-use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, Plan};
+use crate::notify::{AlertmanagerPeer, Notifier};
 use crate::query::Engine;
 use crate::rules;
 use crate::storage::{
@@ -196,7 +195,7 @@ impl Server {
         let incidents = incidents::open(&config, &disk, &clock)?;
         incidents::register(&registry, &incidents);
         let silences = silences::open(&config, &disk, &clock)?;
-        let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
+        let notifier = delivering::open(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
@@ -458,30 +457,6 @@ fn entrance(
         sample_count: progress.samples.load(Ordering::Relaxed),
     };
     Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
-}
-
-fn open_notifier(
-    config: &Config,
-    disk: &Arc<dyn Disk>,
-    clock: &Clock,
-    plan: Plan,
-    silences: &Arc<Silences>,
-    external_url: String,
-) -> Result<Arc<Notifier>, ServerError> {
-    let folder = config.data_dir.join(OUTBOX);
-    let silences = silences.clone();
-    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
-    let folding = incidents::folding(config);
-    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
-    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
-    for damage in &recovered.damage {
-        tracing::error!("damage found: {damage}");
-    }
-    if recovered.pending_count + recovered.active_count > 0 {
-        let (pending, active) = (recovered.pending_count, recovered.active_count);
-        tracing::info!(pending, active, "the outbox goes on where it stopped");
-    }
-    Ok(notifier)
 }
 
 fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> Result<Arc<Snapshots>, ServerError> {
