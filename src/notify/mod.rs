@@ -15,7 +15,8 @@
 //!
 //! Always true:
 //! 1. What was accepted is delivered at least once to each receiver, or given up with a reason that can be looked up.
-//! 2. No receiver is told that an alert is resolved before it has answered on its firing.
+//! 2. No receiver is told that an alert fires after it was told that it is resolved, and none that it is resolved before it
+//!    has answered on its firing.
 //! 3. One alert's trouble holds up no other alert, one receiver's trouble no other receiver.
 //!
 //! | threads and tasks | |

@@ -48,10 +48,10 @@ use crate::config::{AdminApi, Config, ConfigError};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::{Labels, compile_pattern};
+use crate::model::compile_pattern;
 use crate::notify::routing::Routing;
 use crate::notify::silence::{SilenceError, Silences};
-use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, NotifyError, Plan};
+use crate::notify::{AlertmanagerPeer, Notifier, NotifyError};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
@@ -235,7 +235,7 @@ impl Server {
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
         let silences = silences::open(&config, &disk, &clock)?;
-        let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
+        let notifier = delivering::open(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
@@ -453,29 +453,6 @@ fn entrance(
         sample_count: progress.samples.load(Ordering::Relaxed),
     };
     Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
-}
-
-fn open_notifier(
-    config: &Config,
-    disk: &Arc<dyn Disk>,
-    clock: &Clock,
-    plan: Plan,
-    silences: &Arc<Silences>,
-    external_url: String,
-) -> Result<Arc<Notifier>, ServerError> {
-    let folder = config.data_dir.join(OUTBOX);
-    let silences = silences.clone();
-    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
-    let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, external_url) };
-    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
-    for damage in &recovered.damage {
-        tracing::error!("damage found: {damage}");
-    }
-    if recovered.pending_count + recovered.active_count > 0 {
-        let (pending, active) = (recovered.pending_count, recovered.active_count);
-        tracing::info!(pending, active, "the outbox goes on where it stopped");
-    }
-    Ok(notifier)
 }
 
 /// Half the cores: a shard is bound by memory, and the other half inflates, hashes and answers.

@@ -7,6 +7,7 @@ mod compress;
 mod connections;
 mod cors;
 mod costs;
+mod dead_letters;
 mod federate;
 mod influx;
 mod language;
