@@ -23,6 +23,7 @@ mod evaluating;
 mod features;
 mod figures;
 mod formats;
+mod guard;
 mod heartbeat_out;
 mod heartbeats;
 mod incidents;
@@ -75,13 +76,14 @@ pub use error::ServerError;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 use figures::Figuring;
 pub use formats::NewerFormat;
+use guard::{EndProcessOnPanic, thread};
 use heartbeats::{Heartbeats, HeartbeatsParts, HeartbeatsRunning, taking};
 use incidents::Journaling;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::{admin_api, engine, shard_count, storage_options, web_origins};
 use senders::{Senders, SendersParts, SendersRunning};
-use silences::Pushed;
+use silences::{KeptAlerts, Pushed};
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
@@ -127,8 +129,7 @@ pub struct Server {
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
-    stop_alerts: signal::Sender<bool>,
-    alerts: tokio::task::JoinHandle<()>,
+    alerts: KeptAlerts,
     metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
@@ -245,12 +246,7 @@ impl Server {
         let parts = (notifier.clone(), silences.clone());
         let pushed = Pushed::new(parts, routing.clone(), &rules, clock.clone(), external_url.clone());
         let pushed = Arc::new(pushed);
-        let (stop_alerts, alerts_stopped) = signal::channel(false);
-        let kept = pushed.clone();
-        let alerts = tokio::spawn(async move {
-            let _guard = EndProcessOnPanic;
-            kept.keep(alerts_stopped).await;
-        });
+        let alerts = KeptAlerts::start(pushed.clone());
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
             set: rules,
@@ -351,7 +347,6 @@ impl Server {
             stop_metadata,
             stop_pushes,
             pushes,
-            stop_alerts,
             alerts,
             metadata,
             _lock: lock,
@@ -389,8 +384,7 @@ impl Server {
         }
         let _ = self.stop_pushes.send(true);
         let _ = self.pushes.await;
-        let _ = self.stop_alerts.send(true);
-        let _ = self.alerts.await;
+        self.alerts.stop().await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
@@ -534,26 +528,4 @@ fn open_journal(config: &Config, disk: &dyn Disk) -> Result<QueryJournal, DiskEr
         tracing::warn!(query, "this query ran when the process died last time");
     }
     Ok(journal)
-}
-
-/// Ends the process when it is dropped by a panic.
-struct EndProcessOnPanic;
-
-impl Drop for EndProcessOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
-    }
-}
-
-/// A thread whose panic ends the process: a server that has silently stopped to watch, or to cut blocks, is worse than
-/// one that is started again.
-fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServerError> {
-    let guarded = move || {
-        let _guard = EndProcessOnPanic;
-        body();
-    };
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(guarded);
-    started.map_err(|source| ServerError::Thread { name: name.to_owned(), source })
 }

@@ -27,7 +27,7 @@ mod inhibit;
 mod interval;
 mod load;
 mod shown;
-pub(in crate::notify) mod spans;
+mod spans;
 mod tree;
 
 use std::path::PathBuf;
@@ -40,6 +40,7 @@ use inhibit::InhibitRule;
 pub use inhibit::Inhibitor;
 pub(crate) use interval::{TimeInterval, TimeSpan};
 pub use load::load;
+pub(crate) use spans::{Found, days_of_month, minute, months, weekdays, years, zone};
 use tree::Route;
 pub use tree::{RouteMatch, RouteOptions};
 

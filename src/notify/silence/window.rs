@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use crate::config::{ConfigError, MaintenanceWindow, Written};
 use crate::model::Labels;
 use crate::notify::matchers::Matchers;
-use crate::notify::routing::{TimeInterval, TimeSpan, spans};
+use crate::notify::routing::{self, TimeInterval, TimeSpan};
 
 /// Alerts that are held back whenever it is time for it.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl Window {
     /// Reads a window of the settings. Fails with its first mistake, shown at its place.
     pub fn read(given: &MaintenanceWindow) -> Result<Window, ConfigError> {
         let zone = match &given.location {
-            Some(name) => spans::zone(&name.text).map_err(|(what, hint)| name.mistake(&format!("{what}; {hint}")))?,
+            Some(name) => routing::zone(&name.text).map_err(|(what, hint)| name.mistake(&format!("{what}; {hint}")))?,
             None => TimeZone::UTC,
         };
         let from_ms = given.from.as_ref().map(|from| moment(from, &zone)).transpose()?.unwrap_or(i64::MIN);
@@ -31,10 +31,10 @@ impl Window {
         }
         let span = TimeSpan {
             times: given.times.as_ref().map(|times| times.iter().map(minutes).collect()).transpose()?,
-            weekdays: ranges(given.weekdays.as_deref(), spans::weekdays)?,
-            days_of_month: ranges(given.days_of_month.as_deref(), spans::days_of_month)?,
-            months: ranges(given.months.as_deref(), spans::months)?,
-            years: ranges(given.years.as_deref(), spans::years)?,
+            weekdays: ranges(given.weekdays.as_deref(), routing::weekdays)?,
+            days_of_month: ranges(given.days_of_month.as_deref(), routing::days_of_month)?,
+            months: ranges(given.months.as_deref(), routing::months)?,
+            years: ranges(given.years.as_deref(), routing::years)?,
             zone,
         };
         let mut matchers = Vec::new();
@@ -71,7 +71,7 @@ fn moment(given: &Written, zone: &TimeZone) -> Result<i64, ConfigError> {
 
 fn minutes((start, end): &(Written, Written)) -> Result<std::ops::Range<i32>, ConfigError> {
     let read = |given: &Written| {
-        spans::minute(&given.text).ok_or_else(|| given.mistake("is no time of day: write 00:00 to 24:00"))
+        routing::minute(&given.text).ok_or_else(|| given.mistake("is no time of day: write 00:00 to 24:00"))
     };
     let (first, last) = (read(start)?, read(end)?);
     match first < last {
@@ -82,7 +82,7 @@ fn minutes((start, end): &(Written, Written)) -> Result<std::ops::Range<i32>, Co
 
 fn ranges(
     given: Option<&[Written]>,
-    read: fn(&str) -> spans::Found,
+    read: fn(&str) -> routing::Found,
 ) -> Result<Option<Vec<std::ops::RangeInclusive<i32>>>, ConfigError> {
     let one = |given: &Written| read(&given.text.to_lowercase()).map_err(|what| given.mistake(&what));
     given.map(|given| given.iter().map(one).collect()).transpose()
