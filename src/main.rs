@@ -8,7 +8,7 @@ use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
     self, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, IncidentsArgs, LearnArgs, PackArgs, RestoreArgs,
-    SnapshotArgs, TestRulesArgs, VerifyArgs,
+    SnapshotArgs, TestRulesArgs, TestWebhookArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -75,6 +75,8 @@ enum Check {
 enum Test {
     /// Run unit tests of rules, in promtool's files; exit code 0: all well, 1: something failed
     Rules(TestRulesArgs),
+    /// Tell receivers that this is a test; exit code 0: all took it, 1: one did not
+    Webhook(TestWebhookArgs),
 }
 
 fn main() -> ExitCode {
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
         Command::Incidents(flags) => run(operate::incidents(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
+        Command::Test(Test::Webhook(flags)) => run(operate::test_webhook(flags)),
         Command::Pack(flags) => operate::pack(&flags),
         Command::Config => {
             print!("{}", config::documented());

@@ -92,6 +92,7 @@ impl ServeArgs {
                 name: default_webhook_name(index),
                 url: url.to_owned(),
                 secret_file: self.webhook_secret_file.clone(),
+                ..WebhookConfig::default()
             });
         }
         Ok(())

@@ -89,6 +89,8 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
     pub webhooks: Vec<WebhookConfig>,
+    /// Addresses of Alertmanagers that are told of everything that fires, again and again.
+    pub alertmanagers: Vec<String>,
 }
 
 /// What is kept in memory.
@@ -275,7 +277,7 @@ pub struct EscalationStep {
 }
 
 /// One receiver of notifications.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WebhookConfig {
     /// How metrics and the outbox call it; unique.
     pub name: String,
@@ -283,6 +285,14 @@ pub struct WebhookConfig {
     pub url: String,
     /// File whose content signs every request.
     pub secret_file: Option<PathBuf>,
+    /// File with the key that signed until now, and signs as well while receivers learn the new one.
+    pub secret_file_previous: Option<PathBuf>,
+    /// File with a body of the operator's own, in minijinja's language.
+    pub template_file: Option<PathBuf>,
+    /// Most alerts in one message. 0: all.
+    pub alerts_max: u64,
+    /// Longest attempt, in ms. 0: as long as usual.
+    pub timeout_ms: i64,
 }
 
 /// Whether orders are taken at `/api/v1/admin/`.

@@ -239,12 +239,25 @@ const LISTS: &str = "\
 rules: []
 
 # webhooks: list. Default: none.
-# Who is told. `name` is unique and optional; `secret_file` holds the key that signs requests, and is optional.
+# Who is told. Everything but `url` is optional. `secret_file` holds the key that signs requests; while it is changed,
+# `secret_file_previous` signs as well. `template_file` is a body in minijinja's language, over the keys of the usual one; it
+# must come to JSON. `max_alerts` of one message, 0 for all; `timeout` of one attempt, 100ms to 5m.
 # webhooks:
 #   - name: pager
 #     url: https://pager.example/hook
 #     secret_file: /etc/dozor/pager.key
+#     secret_file_previous: /etc/dozor/pager.old.key
+#     template_file: /etc/dozor/pager.json.j2
+#     max_alerts: 0
+#     timeout: 10s
 webhooks: []
+
+# alertmanagers: list. Default: none.
+# Alertmanagers that are told of all that fires, as Prometheus tells them: at once, again every minute while it lasts, and
+# for 15 minutes after its end. `url` is where its pages are; what is behind /api/v2/alerts is added.
+# alertmanagers:
+#   - url: http://alertmanager.example:9093
+alertmanagers: []
 ";
 
 /// The setting that the calendar stands behind.
@@ -259,7 +272,8 @@ const ESCALATION: &str = "\
 
   # list of receivers, at most 20. Default: none.
   # Who is told then, one after the other, each as long after the one before as the severity says, or as `after` does. When
-  # the first notification cannot be delivered, the first of them is told at once.
+  # the first notification cannot be delivered, the first of them is told at once. Without `notify.routing_file` every
+  # webhook is told of every alert anyway.
   # escalation:
   #   - { receiver: project-lead }
   #   - { receiver: business-owner, after: 30m }
@@ -309,6 +323,7 @@ pub(super) fn defaults() -> Config {
         },
         rules: Vec::new(),
         webhooks: Vec::new(),
+        alertmanagers: Vec::new(),
     };
     for setting in SETTINGS {
         setting.set(&mut config, setting.default).expect("a test holds every default against its own range");

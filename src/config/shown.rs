@@ -81,9 +81,26 @@ impl Config {
         text.push_str(&head("webhooks", self.webhooks.is_empty()));
         for webhook in &self.webhooks {
             text.push_str(&format!("- name: {}\n  url: {}\n", quoted(&webhook.name), quoted(&masked(&webhook.url))));
-            if let Some(file) = &webhook.secret_file {
-                text.push_str(&format!("  secret_file: {}\n", quoted(&file.to_string_lossy())));
+            let files = [
+                ("secret_file", &webhook.secret_file),
+                ("secret_file_previous", &webhook.secret_file_previous),
+                ("template_file", &webhook.template_file),
+            ];
+            for (key, file) in files {
+                if let Some(file) = file {
+                    text.push_str(&format!("  {key}: {}\n", quoted(&file.to_string_lossy())));
+                }
             }
+            if webhook.alerts_max > 0 {
+                text.push_str(&format!("  max_alerts: {}\n", webhook.alerts_max));
+            }
+            if webhook.timeout_ms > 0 {
+                text.push_str(&format!("  timeout: {}\n", duration_text(webhook.timeout_ms)));
+            }
+        }
+        text.push_str(&head("alertmanagers", self.alertmanagers.is_empty()));
+        for url in &self.alertmanagers {
+            text.push_str(&format!("- url: {}\n", quoted(&masked(url))));
         }
     }
 }

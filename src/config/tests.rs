@@ -241,8 +241,18 @@ fn webhooks_and_rules_come_from_the_file() {
     assert_eq!(
         config.webhooks,
         [
-            WebhookConfig { name: "webhook-1".into(), url: "http://one/".into(), secret_file: None },
-            WebhookConfig { name: "two".into(), url: "https://two/hook".into(), secret_file: Some("key".into()) },
+            WebhookConfig {
+                name: "webhook-1".into(),
+                url: "http://one/".into(),
+                secret_file: None,
+                ..WebhookConfig::default()
+            },
+            WebhookConfig {
+                name: "two".into(),
+                url: "https://two/hook".into(),
+                secret_file: Some("key".into()),
+                ..WebhookConfig::default()
+            },
         ]
     );
 }
@@ -277,8 +287,12 @@ fn flags_win_over_the_file() {
     assert_eq!(config.retention_ms, 86_400_000);
     assert_eq!(config.wal_sync, WalSync::Interval { interval_ms: 250 });
     assert_eq!(config.rules, ["a.yml", "b.yml", "c.yml", "pack:shop"].map(PathBuf::from));
-    let expected =
-        WebhookConfig { name: "webhook-1".into(), url: "http://flag".into(), secret_file: Some("key".into()) };
+    let expected = WebhookConfig {
+        name: "webhook-1".into(),
+        url: "http://flag".into(),
+        secret_file: Some("key".into()),
+        ..WebhookConfig::default()
+    };
     assert_eq!(config.webhooks, [expected]);
     assert_eq!(Config::load(&flags(&["--retention", "0"])).expect("0 is allowed").retention_ms, 0);
 }

@@ -28,6 +28,7 @@ pub(super) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engin
         name: "pretend-pager".to_owned(),
         url: options.webhook_url,
         secret_file: Some(options.secret_file),
+        ..WebhookConfig::default()
     };
     let config = Config {
         data_dir: options.data_folder,

@@ -15,7 +15,8 @@
 //!
 //! Always true:
 //! 1. What was accepted is delivered at least once to each receiver, or given up with a reason that can be looked up.
-//! 2. No receiver is told that an alert is resolved before it has answered on its firing.
+//! 2. No receiver is told that an alert fires after it was told that it is resolved, and none that it is resolved before it
+//!    has answered on its firing.
 //! 3. One alert's trouble holds up no other alert, one receiver's trouble no other receiver.
 //!
 //! | threads and tasks | |
@@ -80,7 +81,7 @@ pub use messages::Telling;
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
 pub use plan::{Destination, Plan};
-pub use receivers::{Integration, IntegrationConfig, ReceiverConfig, WebhookSettings};
+pub use receivers::{AlertmanagerPeer, Integration, IntegrationConfig, ReceiverConfig, WebhookSettings, test_message};
 pub use secret::{Secret, SecretError};
 pub use webhook::Answer;
 

@@ -1,6 +1,6 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
-//! `dozor learn`, `dozor explain`, `dozor incidents`, `dozor check rules`, `dozor test rules`, `dozor pack`,
-//! `dozor dead-letters`.
+//! `dozor learn`, `dozor explain`, `dozor incidents`, `dozor check rules`, `dozor test rules`, `dozor test webhook`,
+//! `dozor pack`, `dozor dead-letters`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -23,6 +23,7 @@ mod pack;
 mod restore;
 mod rules;
 mod snapshot;
+mod test_webhook;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub use pack::{PackArgs, pack};
 pub use restore::{RestoreArgs, restore};
 pub use rules::{CheckArgs as CheckRulesArgs, TestArgs as TestRulesArgs, check as check_rules, test as test_rules};
 pub use snapshot::{SnapshotArgs, snapshot};
+pub use test_webhook::{TestWebhookArgs, test_webhook};
 pub use verify::{VerifyArgs, verify};
 
 /// Which server's data it is about.

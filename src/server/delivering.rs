@@ -6,10 +6,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::evaluating::EvaluatedRules;
-use crate::config::{Config, WebhookConfig};
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::disk::Disk;
+use crate::model::Labels;
 use crate::notify::routing::{self, FILE_BYTES_MAX, Routing};
-use crate::notify::{IntegrationConfig, Notifier, NotifyError, Plan, Secret, SecretError, WebhookSettings};
+use crate::notify::silence::Silences;
+use crate::notify::{IntegrationConfig, Notifier, NotifierOptions, NotifyError, Plan};
 use crate::rules::Reloaded;
 
 /// Why there is no plan. The operator must mend the settings or the file.
@@ -26,17 +29,15 @@ pub enum PlanError {
     /// The routing file has mistakes: one text that names each with its line.
     #[error("{0}")]
     Routing(String),
-    /// A webhook's secret cannot be used.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// A receiver cannot be used.
+    /// A receiver cannot be used: its address, its secret or its template.
     #[error(transparent)]
     Receiver(#[from] NotifyError),
 }
 
 /// The plan that the settings and the files that they name say now.
 pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> {
-    let mut plan = Plan::direct(webhooks(config)?);
+    let webhooks: Result<Vec<_>, _> = config.webhooks.iter().map(IntegrationConfig::from_config).collect();
+    let mut plan = Plan::direct(webhooks?);
     let file = &config.notify.routing_file;
     if !file.as_os_str().is_empty() {
         let routing = read_routing(disk, file)?;
@@ -48,16 +49,6 @@ pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> 
     Ok(plan)
 }
 
-fn webhooks(config: &Config) -> Result<Vec<IntegrationConfig>, SecretError> {
-    let webhook = |webhook: &WebhookConfig| {
-        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
-        let (name, url, secrets) = (webhook.name.clone(), webhook.url.clone(), secret.into_iter().collect());
-        let settings = WebhookSettings { name, url, secrets, ..WebhookSettings::default() };
-        Ok(IntegrationConfig::of_webhook(settings))
-    };
-    config.webhooks.iter().map(webhook).collect()
-}
-
 fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {
     let unreadable = |what: String| PlanError::Unreadable { file: file.to_owned(), what };
     let length = disk.file_bytes(file).map_err(|error| unreadable(error.to_string()))?;
@@ -67,6 +58,31 @@ fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {
     let bytes = disk.read(file).map_err(|error| unreadable(error.to_string()))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
     routing::load(&file.display().to_string(), text).map_err(PlanError::Routing)
+}
+
+/// Opens the outbox, tells what was found in it, and prepares the receivers.
+pub(super) fn open(
+    config: &Config,
+    disk: &Arc<dyn Disk>,
+    clock: &Clock,
+    plan: Plan,
+    silences: &Arc<Silences>,
+    external_url: String,
+) -> Result<Arc<Notifier>, NotifyError> {
+    let folder = config.data_dir.join(super::OUTBOX);
+    let silences = silences.clone();
+    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
+    let folding = super::incidents::folding(config);
+    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
+    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
+    for damage in &recovered.damage {
+        tracing::error!("damage found: {damage}");
+    }
+    if recovered.pending_count + recovered.active_count > 0 {
+        let (pending, active) = (recovered.pending_count, recovered.active_count);
+        tracing::info!(pending, active, "the outbox goes on where it stopped");
+    }
+    Ok(notifier)
 }
 
 /// Reads the rules and the plan again.

@@ -50,9 +50,9 @@ use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::{Labels, compile_pattern};
-use crate::notify::silence::{SilenceError, Silences};
-use crate::notify::{Notifier, NotifierOptions, NotifyError, Plan};
+use crate::model::compile_pattern;
+use crate::notify::silence::SilenceError;
+use crate::notify::{AlertmanagerPeer, Notifier, NotifyError};
 use crate::query::{Engine, Limits};
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
@@ -236,7 +236,7 @@ impl Server {
         let incidents = incidents::open(&config, &disk, &clock)?;
         incidents::register(&registry, &incidents);
         let silences = silences::open(&config, &disk, &clock)?;
-        let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
+        let notifier = delivering::open(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
@@ -255,6 +255,14 @@ impl Server {
         metrics::register(&registry, &storage, &detection, &notifier);
         metrics::register_snapshots(&registry, &snapshots);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
+        for url in &config.alertmanagers {
+            let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
+            let peer = AlertmanagerPeer::new(url, clock.clone())?;
+            tokio::spawn(async move {
+                let _guard = EndProcessOnPanic;
+                peer.run(move || firing.active(), stopped).await;
+            });
+        }
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
             let _guard = EndProcessOnPanic;
@@ -442,30 +450,6 @@ fn entrance(
         sample_count: progress.samples.load(Ordering::Relaxed),
     };
     Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
-}
-
-fn open_notifier(
-    config: &Config,
-    disk: &Arc<dyn Disk>,
-    clock: &Clock,
-    plan: Plan,
-    silences: &Arc<Silences>,
-    external_url: String,
-) -> Result<Arc<Notifier>, ServerError> {
-    let folder = config.data_dir.join(OUTBOX);
-    let silences = silences.clone();
-    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
-    let folding = incidents::folding(config);
-    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
-    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
-    for damage in &recovered.damage {
-        tracing::error!("damage found: {damage}");
-    }
-    if recovered.pending_count + recovered.active_count > 0 {
-        let (pending, active) = (recovered.pending_count, recovered.active_count);
-        tracing::info!(pending, active, "the outbox goes on where it stopped");
-    }
-    Ok(notifier)
 }
 
 /// Half the cores: a shard is bound by memory, and the other half inflates, hashes and answers.

@@ -217,6 +217,7 @@ impl<'t> State<'t, '_> {
         for node in list {
             self.step()?;
             let left = match node {
+                Node::Text(text) if self.as_html => self.write(&html::literal(text)).map(|()| Left::AtItsEnd)?,
                 Node::Text(text) => self.write(text).map(|()| Left::AtItsEnd)?,
                 Node::Action(pipeline) => self.action(dot, pipeline)?,
                 Node::Branch(branch) => self.deeper(|state| state.branch(dot, branch))?,

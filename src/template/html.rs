@@ -41,6 +41,19 @@ pub(super) fn printed(before: &str, value: &Value) -> String {
     }
 }
 
+/// What stands in the template itself, with each `<` that opens no tag escaped.
+pub(super) fn literal(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len());
+    for (at, piece) in text.split('<').enumerate() {
+        let opens_tag = piece.starts_with(|letter: char| letter.is_ascii_alphabetic() || matches!(letter, '/' | '!'));
+        if at > 0 {
+            literal.push_str(if opens_tag { "<" } else { "&lt;" });
+        }
+        literal.push_str(piece);
+    }
+    literal
+}
+
 /// Looks back to the tag that is open, if one is.
 fn place(before: &str) -> Place<'_> {
     let Some(open) = before.rfind('<') else { return Place::Text };

@@ -45,6 +45,7 @@ fn push(text: &mut String, value: &Value) -> Result<(), String> {
 /// Fields of messages and alerts begin with a small letter there.
 fn key(of: &str, field: &str) -> String {
     match field.chars().next() {
+        _ if field == "NotificationReason" => "notification_reason".to_owned(),
         Some(first) if of != PAIR => format!("{}{}", first.to_ascii_lowercase(), &field[first.len_utf8()..]),
         _ => field.to_owned(),
     }

@@ -164,6 +164,8 @@ impl MessageData {
                 ("Receiver", Value::text(&facts.receiver)),
                 ("Status", Value::text(&facts.status)),
                 ("Alerts", alerts),
+                // Why a message is sent, Alertmanager knows from its timers.
+                ("NotificationReason", Value::text("")),
                 ("GroupLabels", kv(&facts.group_labels)),
                 ("CommonLabels", kv(&facts.common_labels)),
                 ("CommonAnnotations", kv(&facts.common_annotations)),

@@ -5,7 +5,8 @@ use super::moment::{Duration, Moment};
 use super::of_messages;
 use super::value::{ALERTS, PAIRS, Value};
 
-const OF_MOMENTS: [&str; 17] = [
+const OF_MOMENTS: [&str; 18] = [
+    "IsZero",
     "Format",
     "Unix",
     "UnixMilli",
@@ -43,7 +44,11 @@ pub(super) fn has(value: &Value, name: &str) -> bool {
 
 /// What its argument must be.
 pub(super) fn parameter(name: &str) -> Kind {
-    if name == "Format" { Kind::Text } else { Kind::Any }
+    match name {
+        "Format" => Kind::Text,
+        "Remove" => Kind::Texts,
+        _ => Kind::Any,
+    }
 }
 
 /// What the method comes to; nothing if there is none of this name.
@@ -104,6 +109,7 @@ fn of_moment(moment: Moment, name: &str, arguments: &[Value]) -> Result<Value, S
         "Nanosecond" => Value::Int(civil.subsec_nanosecond().into()),
         "YearDay" => Value::Int(civil.day_of_year().into()),
         "String" => Value::text(&moment.to_string()),
+        "IsZero" => Value::Bool(moment.is_zero()),
         _ => Value::Moment(Moment::utc(moment.0)),
     })
 }

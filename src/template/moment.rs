@@ -86,6 +86,11 @@ impl Moment {
         Ok(Moment(self.0, Offset { seconds: told.offset().seconds(), name }))
     }
 
+    /// Whether it stands for no moment at all.
+    pub(super) fn is_zero(self) -> bool {
+        self.0 == TOLD_MS.0
+    }
+
     /// Later or earlier, in the same zone.
     pub(super) fn moved(self, ms: i64) -> Moment {
         Moment(self.0.saturating_add(ms), self.1)

@@ -1,7 +1,7 @@
 //! Templates against what Prometheus made of the same ones, and against authors who mean no good.
 
 use super::evaluate::OUTPUT_BYTES_MAX;
-use super::{Answer, Fact, Facts, Template};
+use super::{AlertFacts, Answer, Fact, Facts, Library, MessageData, MessageFacts, MessageTemplate, Template};
 use crate::model::Labels;
 
 fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Labels {
@@ -167,5 +167,95 @@ fn templates_that_are_too_long_or_too_deep_are_refused() {
     ] {
         let error = Template::parse(&text).unwrap_err().to_string();
         assert!(error.contains(what), "{text:.40}: {error}");
+    }
+}
+
+fn message() -> MessageFacts {
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    };
+    MessageFacts {
+        receiver: "duty \"x\"".to_owned(),
+        status: "firing".to_owned(),
+        alerts: vec![
+            AlertFacts {
+                status: "firing".to_owned(),
+                labels: pairs(&[("alertname", "A"), ("region", "eu")]),
+                annotations: pairs(&[("summary", "Orders <fell> & \"more\"")]),
+                starts_at_ms: 1_772_366_400_123,
+                ends_at_ms: None,
+                generator_url: "http://x/g?a=b&c=d".to_owned(),
+                fingerprint: "0123456789abcdef".to_owned(),
+            },
+            AlertFacts {
+                status: "resolved".to_owned(),
+                labels: pairs(&[("alertname", "A"), ("region", "us")]),
+                annotations: Vec::new(),
+                starts_at_ms: 1_772_366_400_000,
+                ends_at_ms: Some(1_772_370_000_000),
+                generator_url: String::new(),
+                fingerprint: "1123456789abcdef".to_owned(),
+            },
+        ],
+        group_labels: pairs(&[("alertname", "A")]),
+        common_labels: pairs(&[("alertname", "A"), ("job", "shop")]),
+        common_annotations: Vec::new(),
+        external_url: "http://am.example".to_owned(),
+    }
+}
+
+/// What `as_alertmanager.txt` had in `lib.tmpl`.
+const LIBRARY: &str = r#"{{ define "subject" }}[{{ .Status | toUpper }}:{{ .Alerts.Firing | len }}] {{ .GroupLabels.SortedPairs.Values | join " " }}{{ end }}
+{{ define "broken" }}
+ {{ .Nope }}{{ end }}
+{{ define "list" }}{{ range . }}{{ .Labels.region }} {{ template "pair" .Annotations }};{{ end }}{{ end }}
+{{ define "pair" }}({{ range .SortedPairs }}{{ .Name }} = {{ .Value }}{{ end }}){{ end }}
+"#;
+
+#[test]
+fn messages_come_to_what_alertmanager_makes_of_them() {
+    let mut library = Library::new();
+    library.add("lib.tmpl", LIBRARY).unwrap();
+    let data = MessageData::new(&message());
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for case in include_str!("as_alertmanager.txt").trim_end_matches('\n').split("\n\n").skip(1) {
+        let (template, expected) = case.split_once('\n').expect("a template and what it comes to");
+        let (kind, template) = template.split_once(' ').expect("text or html");
+        let got = match MessageTemplate::parse(template) {
+            Err(error) => format!("? template: :{}: {}", error.line, error.what),
+            Ok(parsed) => match parsed.fill(&library, &data, 1_772_400_000_000, kind == "html") {
+                Ok(text) => format!("> {text}"),
+                Err(error) => format!("? {error}"),
+            },
+        };
+        if got.replace('\n', "⏎").trim_end() != expected.trim_end() {
+            wrong.push(format!("{template}\n  Alertmanager {expected}\n  here         {got}"));
+        }
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 80, "{count} cases are not all");
+}
+
+#[test]
+fn a_template_that_is_called_and_defined_nowhere_is_named() {
+    let mut library = Library::new();
+    library.add("a.tmpl", "{{ define \"known\" }}x{{ end }}").unwrap();
+    let missing = |text: &str| MessageTemplate::parse(text).unwrap().missing(&library);
+    assert_eq!(missing("{{ template \"known\" . }}{{ define \"own\" }}{{ end }}{{ template \"own\" }}"), None);
+    assert_eq!(missing("{{ if .Status }}{{ template \"unknown\" . }}{{ end }}").as_deref(), Some("unknown"));
+}
+
+/// What a label may hold to get out of its place in a page.
+#[test]
+fn values_stay_in_their_place_in_a_page() {
+    let mut facts = message();
+    facts.receiver = "\"><script>alert(1)</script>'`\u{202e}\0".to_owned();
+    let data = MessageData::new(&facts);
+    for template in ["<a href=\"{{ .Receiver }}\">x</a>", "<b title='{{ .Receiver }}'>x</b>", "<b>{{ .Receiver }}</b>"]
+    {
+        let page = MessageTemplate::parse(template).unwrap().fill(&Library::new(), &data, 0, true).unwrap();
+        assert_eq!(page.matches('<').count(), 2, "{page}");
+        assert_eq!(page.matches(['"', '\'']).count(), template.matches(['"', '\'']).count(), "{page}");
     }
 }

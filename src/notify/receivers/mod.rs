@@ -12,6 +12,7 @@
 //!    which it belongs, and is shown nowhere else.
 //! 2. Whatever an operator's template does, something is sent.
 
+mod alertmanager;
 mod client;
 mod facts;
 mod file;
@@ -31,15 +32,23 @@ mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Secret;
+use super::secret::read_text_file;
+use super::{Message, NotifyError, Secret, payload};
+use crate::config::WebhookConfig;
+pub use alertmanager::AlertmanagerPeer;
 pub(crate) use client::{Request, Sender};
 pub(crate) use file::{Global, ReceiverFile};
 pub use integration::Integration;
 pub(crate) use options::HttpOptions;
 use options::{KindOptions, Source, WebhookOptions};
-pub(crate) use read::{Mistake, Surroundings, read};
+#[cfg(test)]
+pub(crate) use read::Mistake;
+pub(crate) use read::{Surroundings, read};
 use shape::Hidden;
 use templates::Templates;
+
+/// Longest template file of a webhook, in bytes.
+const TEMPLATE_BYTES_MAX: u64 = 1 << 16;
 
 /// A receiver: a name that routes use, and everything that is told when it is.
 #[derive(Clone, Debug)]
@@ -84,6 +93,25 @@ pub struct WebhookSettings {
 }
 
 impl IntegrationConfig {
+    /// As [`IntegrationConfig::of_webhook`], with the files of its keys and its template read.
+    pub fn from_config(config: &WebhookConfig) -> Result<IntegrationConfig, NotifyError> {
+        let refuse = |what: String| NotifyError::Receiver { receiver: config.name.clone(), what };
+        let keys = [&config.secret_file, &config.secret_file_previous].into_iter().flatten();
+        let secrets: Result<Vec<Secret>, _> = keys.map(|file| Secret::from_file(file)).collect();
+        let template = config.template_file.as_ref().map(|file| {
+            let text = read_text_file(file, TEMPLATE_BYTES_MAX);
+            text.map_err(|what| refuse(format!("its template {}: {what}", file.display())))
+        });
+        Ok(IntegrationConfig::of_webhook(WebhookSettings {
+            name: config.name.clone(),
+            url: config.url.clone(),
+            secrets: secrets.map_err(|error| refuse(error.to_string()))?,
+            template: template.transpose()?,
+            alerts_max: config.alerts_max,
+            timeout: u64::try_from(config.timeout_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis),
+        }))
+    }
+
     /// What a webhook of Dozor's own configuration comes to. It hears of the end of alerts too.
     pub fn of_webhook(settings: WebhookSettings) -> IntegrationConfig {
         let WebhookSettings { name, url, secrets, template, alerts_max, timeout } = settings;
@@ -98,4 +126,10 @@ impl IntegrationConfig {
             templates: Arc::new(Templates::default()),
         }
     }
+}
+
+/// A message that says of itself that it is a test, of one alert that began at `now_ms` (ms since 1970 UTC) and, where
+/// `is_resolved`, ended.
+pub fn test_message(receiver: &str, now_ms: i64, is_resolved: bool) -> Message {
+    payload::sample_message(receiver, now_ms, is_resolved)
 }

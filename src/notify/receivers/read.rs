@@ -129,20 +129,14 @@ impl Reader<'_> {
         let harmful = |key: &&Scalar| !PASSED_OVER.iter().any(|prefix| key.value.starts_with(prefix));
         let strangers: Vec<Scalar> = global.strangers.iter().filter(harmful).cloned().collect();
         self.strangers(&strangers, "global", Global::KEYS);
-        self.duration(global.resolve_timeout.as_ref(), "resolve_timeout");
         self.global_http = global.http_config.as_ref().map(|http| self.http_options(&http.value));
     }
 
     fn receiver(&mut self, receiver: &Spanned<ReceiverFile>) -> ReceiverConfig {
-        let (place, file) = (receiver.referenced, &receiver.value);
+        let file = &receiver.value;
         self.strangers(&file.strangers, "a receiver", ReceiverFile::KEYS);
-        let name = match &file.name {
-            Some(name) if !name.value.is_empty() => name.value.clone(),
-            _ => {
-                self.refuse(place, "a receiver has no name", "write name: and what routes call it");
-                String::new()
-            }
-        };
+        // Whether a name is there and is the only one, the routes' reader looks, which needs them.
+        let name = file.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
         let mut integrations = Vec::new();
         for (index, one) in list(&file.webhook_configs).enumerate() {
             let kind = self.webhook(one);

@@ -31,7 +31,10 @@ fn a_firing_alert_is_the_json_that_alertmanager_sends_byte_for_byte() {
         ..firing("OrderRateDrop")
     };
     let fingerprint = format!("{:016x}", alert.labels.hash());
-    assert_eq!(rendered(&alert), ALERTMANAGERS_OWN.replace("9433e9ebc500cb20", &fingerprint));
+    let body = rendered(&alert);
+    // Behind what is Alertmanager's, a member of our own.
+    let (theirs, _) = body.split_once(",\"dozor\":").expect("our member is the last");
+    assert_eq!(format!("{theirs}}}"), ALERTMANAGERS_OWN.replace("9433e9ebc500cb20", &fingerprint));
 }
 
 #[test]
