@@ -310,7 +310,8 @@ const ESCALATION: &str = "\
 
   # list of receivers, at most 20. Default: none.
   # Who is told then, one after the other, each as long after the one before as the severity says, or as `after` does. When
-  # the first notification cannot be delivered, the first of them is told at once.
+  # the first notification cannot be delivered, the first of them is told at once. Without `notify.routing_file` every
+  # webhook is told of every alert anyway.
   # escalation:
   #   - { receiver: project-lead }
   #   - { receiver: business-owner, after: 30m }
