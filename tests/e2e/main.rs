@@ -35,6 +35,7 @@ mod refusals;
 mod relay;
 mod remote_write;
 mod replay;
+mod report;
 mod rule_files;
 mod rules;
 mod scrapes;
