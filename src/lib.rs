@@ -11,6 +11,7 @@ pub mod detect;
 pub mod disk;
 pub mod http;
 pub mod import;
+pub mod incident;
 pub mod ingest;
 pub mod model;
 pub mod notify;
@@ -20,6 +21,7 @@ pub mod rules;
 pub mod server;
 pub mod storage;
 pub mod telemetry;
+pub mod template;
 
 /// What the fuzzers try for hours, for a second.
 #[cfg(test)]

@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRulesArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, ReplayArgs, ReportArgs, RestoreArgs,
-    SnapshotArgs, TestRulesArgs, VerifyArgs,
+    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, IncidentsArgs, LearnArgs,
+    PackArgs, ReplayArgs, ReportArgs, RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs,
+    VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -53,6 +54,13 @@ enum Command {
     Report(ReportArgs),
     /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
     Explain(ExplainArgs),
+    /// Hold alerts back for a while, by a running server
+    #[command(subcommand)]
+    Silence(SilenceArgs),
+    /// See what could not be told to a receiver, and tell it once more
+    DeadLetters(DeadLettersArgs),
+    /// Show incidents, take one, write a note to it
+    Incidents(IncidentsArgs),
     /// Look at files without a server
     #[command(subcommand)]
     Check(Check),
@@ -69,12 +77,16 @@ enum Command {
 enum Check {
     /// Look for faults in rule files; exit code 0: none, 1: some, 3: the same rule twice, with --lint-fatal
     Rules(CheckRulesArgs),
+    /// Look for faults in an Alertmanager configuration, or see who is told of an alert; exit code 0: no faults, 1: some
+    Routing(CheckRoutingArgs),
 }
 
 #[derive(Subcommand)]
 enum Test {
     /// Run unit tests of rules, in promtool's files; exit code 0: all well, 1: something failed
     Rules(TestRulesArgs),
+    /// Tell receivers that this is a test; exit code 0: all took it, 1: one did not
+    Webhook(TestWebhookArgs),
 }
 
 fn main() -> ExitCode {
@@ -92,8 +104,13 @@ fn main() -> ExitCode {
         Command::Replay(flags) => run(operate::replay(flags)),
         Command::Report(flags) => run(operate::report(flags)),
         Command::Explain(flags) => run(operate::explain(flags)),
+        Command::DeadLetters(flags) => run(operate::dead_letters(flags)),
+        Command::Incidents(flags) => run(operate::incidents(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
+        Command::Check(Check::Routing(flags)) => operate::check_routing(&flags),
+        Command::Silence(flags) => run(operate::silence(flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
+        Command::Test(Test::Webhook(flags)) => run(operate::test_webhook(flags)),
         Command::Pack(flags) => operate::pack(&flags),
         Command::Config => {
             print!("{}", config::documented());

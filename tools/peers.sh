@@ -6,8 +6,8 @@
 # They come from Debian's unstable suite, by the mirror that this system's sources name, signed by the keys that it trusts.
 set -euo pipefail
 
-packages=(prometheus promtool victoria-metrics)
-programs=(prometheus promtool vmagent)
+packages=(prometheus promtool prometheus-alertmanager victoria-metrics)
+programs=(prometheus promtool prometheus-alertmanager amtool vmagent)
 
 folder=${1:?usage: tools/peers.sh DIR}
 mkdir -p "$folder"

@@ -82,7 +82,8 @@ fi
 
 # Senders that the system's release does not have yet.
 peers=target/peers
-if [[ ! -x $peers/usr/bin/promtool || ! -x $peers/usr/bin/prometheus || ! -x $peers/usr/bin/vmagent ]]; then
+if [[ ! -x $peers/usr/bin/promtool || ! -x $peers/usr/bin/prometheus || ! -x $peers/usr/bin/prometheus-alertmanager ||
+      ! -x $peers/usr/bin/amtool || ! -x $peers/usr/bin/vmagent ]]; then
     tools/peers.sh "$peers"
 fi
 

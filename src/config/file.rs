@@ -11,14 +11,17 @@
 //! ```
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_saphyr::{Spanned, UserMessageFormatter};
 
+pub(super) use super::incidents::Incidents;
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
-use super::{Config, ConfigError, WebhookConfig, calendar};
+use super::units::{parse_count, parse_duration_ms};
+use super::{Config, ConfigError, WebhookConfig, calendar, heartbeats};
 
 /// A value as it is written, and where.
 pub(super) type Scalar = Spanned<String>;
@@ -45,8 +48,14 @@ pub(super) struct File {
     pub(super) evaluation: Evaluation,
     pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
+    pub(super) notify: Notify,
+    pub(super) incidents: Incidents,
+    pub(super) telemetry: Telemetry,
+    pub(super) heartbeat_out: HeartbeatOut,
+    heartbeats: Vec<heartbeats::Entry>,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
+    alertmanagers: Vec<Alertmanager>,
 }
 
 #[derive(Default, Deserialize)]
@@ -143,13 +152,49 @@ pub(super) struct Statsd {
     pub(super) idle_timeout: Option<Scalar>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Notify {
+    pub(super) routing_file: Option<Scalar>,
+    pub(super) fallback_receiver: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Telemetry {
+    pub(super) lost_after: Option<Scalar>,
+    pub(super) unknown_max: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HeartbeatOut {
+    pub(super) url: Option<Scalar>,
+    pub(super) url_file: Option<Scalar>,
+    pub(super) interval: Option<Scalar>,
+    pub(super) needs_samples: Option<Scalar>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Webhook {
     name: Option<Scalar>,
     url: Scalar,
     secret_file: Option<PathBuf>,
+    secret_file_previous: Option<PathBuf>,
+    template_file: Option<PathBuf>,
+    max_alerts: Option<Scalar>,
+    timeout: Option<Scalar>,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Alertmanager {
+    url: Scalar,
+}
+
+/// Shortest and longest attempt to reach a webhook, in ms.
+const TIMEOUT_MS: RangeInclusive<i64> = 100..=300_000;
 
 /// Reads a settings file. Fails with a text for people that names the file, the line and the setting.
 pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
@@ -178,8 +223,14 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     {
         return Err(show(given, "head.out_of_order_window", "is longer than the retention: raise that, or lower this"));
     }
+    file.incidents.read_lists(&mut config.incidents, |given, setting, what| show(given, setting, &what))?;
+    heartbeats::read_list(&file.heartbeats, &mut config, |given, setting| Place::of(name, text, setting, given))?;
     config.fit_window();
     config.webhooks = webhooks(file.webhooks, show)?;
+    for alertmanager in file.alertmanagers {
+        url(&alertmanager.url.value).map_err(|what| show(&alertmanager.url, "alertmanagers.url", &what))?;
+        config.alertmanagers.push(alertmanager.url.value);
+    }
     config.rules = file.rules;
     Ok(config)
 }
@@ -199,9 +250,34 @@ fn webhooks(given: Vec<Webhook>, show: impl Fn(&Scalar, &str, &str) -> String) -
             let place = webhook.name.as_ref().unwrap_or(&webhook.url);
             return Err(show(place, "webhooks.name", &format!("another webhook is called {name:?} already")));
         }
-        webhooks.push(WebhookConfig { name, url: webhook.url.value, secret_file: webhook.secret_file });
+        if let (Some(given), None) = (&webhook.secret_file_previous, &webhook.secret_file) {
+            let what = format!("has secret_file_previous {given:?} and no secret_file: name the new key's file");
+            return Err(show(&webhook.url, "webhooks.url", &what));
+        }
+        let alerts_max = match &webhook.max_alerts {
+            Some(given) => parse_count(&given.value).map_err(|what| show(given, "webhooks.max_alerts", &what))?,
+            None => 0,
+        };
+        let timeout_ms = match &webhook.timeout {
+            Some(given) => timeout_ms(&given.value).map_err(|what| show(given, "webhooks.timeout", &what))?,
+            None => 0,
+        };
+        webhooks.push(WebhookConfig {
+            name,
+            url: webhook.url.value,
+            secret_file: webhook.secret_file,
+            secret_file_previous: webhook.secret_file_previous,
+            template_file: webhook.template_file,
+            alerts_max,
+            timeout_ms,
+        });
     }
     Ok(webhooks)
+}
+
+fn timeout_ms(text: &str) -> Result<i64, String> {
+    let ms = parse_duration_ms(text)?;
+    if TIMEOUT_MS.contains(&ms) { Ok(ms) } else { Err("is outside its range, 100ms to 5m".to_owned()) }
 }
 
 /// What a webhook without a name is called: by its place, counted from 1.

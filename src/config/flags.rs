@@ -30,6 +30,9 @@ pub struct ServeArgs {
     /// File with the key that signs what goes to every --webhook-url
     #[arg(long, value_name = "FILE", requires = "webhook_url")]
     pub webhook_secret_file: Option<PathBuf>,
+    /// An alertmanager.yml by whose routes alerts are grouped and told
+    #[arg(long, value_name = "FILE")]
+    pub routing_file: Option<String>,
     /// How long samples are kept, like 15d; 0 keeps everything [default: 15d]
     #[arg(long, value_name = "DURATION")]
     pub retention: Option<String>,
@@ -58,6 +61,7 @@ impl ServeArgs {
             ("--wal-sync", "wal_sync", &self.wal_sync),
             ("--max-series", "head.series_max", &self.max_series),
             ("--statsd-listen", "statsd.listen", &self.statsd_listen),
+            ("--routing-file", "notify.routing_file", &self.routing_file),
         ];
         if self.retention.is_some() {
             // The flag stands for the whole setting.
@@ -88,6 +92,7 @@ impl ServeArgs {
                 name: default_webhook_name(index),
                 url: url.to_owned(),
                 secret_file: self.webhook_secret_file.clone(),
+                ..WebhookConfig::default()
             });
         }
         Ok(())

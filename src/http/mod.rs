@@ -29,6 +29,7 @@
 //! Deliberately absent: TLS and authentication (a proxy's work for now; the default address is loopback), HTTP/2.
 
 mod admin;
+mod alertmanager;
 mod anomalies;
 mod asker;
 mod body;
@@ -38,12 +39,15 @@ mod catalogue;
 mod compress;
 mod connections;
 mod cors;
+mod dead_letters;
 mod digits;
 mod entrance;
 mod features;
 mod federate;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
+mod heartbeat;
+mod incidents;
 mod journal;
 mod json;
 mod language;
@@ -61,6 +65,7 @@ mod request;
 mod routes;
 mod rule_filter;
 mod scraping;
+mod senders;
 mod settings;
 mod socket;
 mod status;
@@ -74,10 +79,13 @@ use regex::Regex;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::incident::Incidents;
 use crate::ingest::{Ingest, Pushgateway};
-use crate::notify::Alert;
+use crate::notify::routing::Routing;
+use crate::notify::silence::Silences;
+use crate::notify::{Alert, Notifier, NotifyError, PushedAlert};
 use crate::query::Engine;
-use crate::rules::{AnomalyReport, Reloaded, RuleErrors, RulesReport};
+use crate::rules::{AnomalyReport, Reloaded, RulesReport};
 use crate::storage::MetDamage;
 use crate::storage::view::ReadView;
 use crate::storage::{Snapshots, Storage};
@@ -87,9 +95,11 @@ pub use entrance::Entrance;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use fuzzing::{form, label_name, span_ms, time_ms};
+pub use heartbeat::{Beat, BeatError, BeatTaken, HeartbeatFigures, TakeBeat, Taking};
 pub use journal::{ACTIVE_QUERIES_FILE, QueryJournal};
 pub use limits::HttpLimits;
 pub use listener::{listen, serve};
+pub use senders::SenderFigures;
 
 /// What the server serves: the rooms below it, as `server` has put them together.
 pub struct Services {
@@ -115,12 +125,29 @@ pub struct Services {
     pub ready: Arc<AtomicBool>,
     /// Gives the rules in force and how they are. Must return at once.
     pub rules: Arc<dyn Fn() -> RulesReport + Send + Sync>,
-    /// Reads the rules again and puts them in force, or says what is wrong with them. May take its time.
-    pub reload: Arc<dyn Fn() -> Result<Reloaded, RuleErrors> + Send + Sync>,
+    /// Reads the rules again, and who is told, and puts both in force, or says what is wrong with them, for people. May
+    /// take its time.
+    pub reload: Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>,
     /// Gives the anomalies that last, and those that ended a while ago, with their figures. Must return at once.
     pub anomalies: Arc<dyn Fn() -> Vec<AnomalyReport> + Send + Sync>,
+    /// What holds alerts back for a while.
+    pub silences: Arc<Silences>,
+    /// Gives the routing in force; none where every receiver is told of everything. Must return at once.
+    pub routing: Arc<dyn Fn() -> Option<Arc<Routing>> + Send + Sync>,
+    /// Notes alerts that somebody pushes. May take its time.
+    pub push_alerts: Arc<dyn Fn(Vec<PushedAlert>) -> Result<(), NotifyError> + Send + Sync>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
+    /// Takes the report of a job.
+    pub take_beat: TakeBeat,
+    /// Gives the jobs that are to report. Must return at once.
+    pub heartbeats: Arc<dyn Fn() -> Vec<HeartbeatFigures> + Send + Sync>,
+    /// Gives those who send samples. Must return at once.
+    pub senders: Arc<dyn Fn() -> Vec<SenderFigures> + Send + Sync>,
+    /// Delivers alerts.
+    pub notifier: Arc<Notifier>,
+    /// What happened, who was told, who took it.
+    pub incidents: Arc<Incidents>,
     /// Gives the places on disk that could not be read. Must return at once.
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
     /// Where running queries are noted.

@@ -68,12 +68,11 @@ pub(super) async fn rules(call: Call) -> Result<Reply, ApiError> {
     }))
 }
 
-/// `/-/reload`: reads the rule files again. What is wrong in them is told, and changes nothing.
+/// `/-/reload`: reads the rule files and the routing file again. What is wrong in them is told, and changes nothing.
 pub(super) async fn reload(call: Call) -> Result<Reply, ApiError> {
     let (front, _) = admin::admitted(call).await?;
     let reloaded = admin::carry_out(front, "reload", |services| (services.reload)()).await?;
-    let reloaded =
-        reloaded.map_err(|errors| ApiError::bad_data(format!("the rules from before stay in force:\n{errors}")))?;
+    let reloaded = reloaded.map_err(ApiError::bad_data)?;
     Ok(data(&[], |text| {
         text.raw(&format!(r#"{{"groups":{},"rules":{}}}"#, reloaded.groups, reloaded.rules));
     }))

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 use crate::model::Labels;
 
 /// Most annotations that an alert may carry to a receiver; those after it are left off.
@@ -51,6 +53,14 @@ impl Alert {
     /// Whether the trouble lasts.
     pub fn status(&self) -> Status {
         if self.ends_at_ms.is_some() { Status::Resolved } else { Status::Firing }
+    }
+
+    /// When the trouble behind it began, in ms since 1970 UTC: what its annotation `onset` says, if that is a time before
+    /// its start.
+    pub fn began_ms(&self) -> i64 {
+        let told = self.annotations.iter().find(|(name, _)| name == "onset");
+        let onset = told.and_then(|(_, text)| text.parse::<Timestamp>().ok());
+        onset.map_or(self.starts_at_ms, |onset| onset.as_millisecond().min(self.starts_at_ms))
     }
 
     /// Names this transition of this alert: `<fingerprint>-<start in ms>-<status>`. Made from nothing else, so that the

@@ -1,38 +1,30 @@
-//! The notifier: takes alerts into the outbox and tells the receivers until each has answered.
+//! The notifier: takes alerts into the outbox, and has the receivers told until each has answered.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use crossbeam::channel::{Receiver as Inbox, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
+use super::NotifyError;
 use super::alert::Alert;
 use super::backoff::Backoff;
-use super::lanes::{Lanes, Next};
-use super::ledger::{DeadLetter, Enqueued, Notification, Outcome, Verdict};
+use super::dispatch::{Dispatcher, Moment};
+use super::event::{EVENTS_COUNT_MAX, Event};
+use super::folding::{Folding, FoldingOptions};
+use super::ledger::{Enqueued, Ledger};
 use super::outbox::{Outbox, RecoveredOutbox};
-use super::payload;
-use super::webhook::{Answer, Webhook};
-use super::{NotifyError, Secret};
+use super::owed::{Notification, Owed};
+use super::plan::Plan;
+use super::way::Way;
 use crate::clock::Clock;
 use crate::disk::Disk;
-
-/// How long attempts that are under way may take after the order to stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Whom to tell.
-#[derive(Clone, Debug)]
-pub struct Receiver {
-    /// Names it in the payload, the log and the outbox. What a receiver is owed goes by its name.
-    pub name: String,
-    /// `http://` or `https://`; loopback and private addresses are fine, link-local and metadata ones are refused.
-    pub url: String,
-    /// Signs what is sent, where there is one.
-    pub secret: Option<Secret>,
-}
+use crate::model::Labels;
 
 /// How deliveries are tried. The default is for production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,75 +63,143 @@ pub struct DeliveryMetrics {
     pub given_up: AtomicU64,
     /// Notifications that some receiver has yet to be told, now.
     pub pending: AtomicU64,
+    /// Events that were left out, because whoever keeps the journal was behind.
+    pub events_missed: AtomicU64,
+}
+
+/// Says which silence holds back an alert with these labels at this moment, in ms since 1970 UTC; asked at each flush.
+pub type Silencer = Arc<dyn Fn(&Labels, i64) -> Option<String> + Send + Sync>;
+
+/// What a notifier needs besides a disk and a clock.
+pub struct NotifierOptions {
+    /// Whom to tell, and by which rules.
+    pub plan: Plan,
+    /// Where receivers can reach this server, for links.
+    pub external_url: String,
+    /// How deliveries are tried.
+    pub delivery: Delivery,
+    /// Which incidents alerts belong to.
+    pub folding: Folding,
+    /// What is held back.
+    pub silencer: Silencer,
+}
+
+impl NotifierOptions {
+    /// With everything else as it is by default: nothing is silenced.
+    pub fn new(plan: Plan, external_url: String) -> NotifierOptions {
+        NotifierOptions {
+            plan,
+            external_url,
+            delivery: Delivery::default(),
+            folding: Folding::new(FoldingOptions::default()),
+            silencer: Arc::new(|_, _| None),
+        }
+    }
+}
+
+/// A plan whose receivers can be used.
+pub struct PreparedPlan {
+    plan: Plan,
+    ways: Vec<Arc<Way>>,
 }
 
 /// Takes alerts and delivers them. Shared by the threads that report alerts and the task that runs it.
 pub struct Notifier {
-    outbox: Mutex<Outbox>,
+    pub(super) outbox: Mutex<Outbox>,
     /// What the outbox has as active. Apart from it, for those who may not wait for its disk.
     active: Mutex<Arc<Vec<Alert>>>,
-    ways: Vec<Way>,
-    clock: Clock,
-    external_url: String,
-    delivery: Delivery,
-    metrics: DeliveryMetrics,
-}
-
-/// One receiver and what it has yet to be told.
-struct Way {
-    name: String,
-    webhook: Webhook,
-    lanes: Mutex<Lanes>,
-    wake: Notify,
+    /// Groups alerts, where there is routing.
+    pub(super) dispatcher: Mutex<Option<Dispatcher>>,
+    pub(super) wake_dispatcher: Notify,
+    pub(super) ways: ArcSwap<Vec<Arc<Way>>>,
+    ways_changed: Notify,
+    /// The receiver that is told what could not be told to another one.
+    pub(super) fallback: ArcSwap<Option<String>>,
+    pub(super) silencer: Silencer,
+    pub(super) clock: Clock,
+    pub(super) external_url: String,
+    pub(super) delivery: Delivery,
+    pub(super) metrics: DeliveryMetrics,
+    /// To whoever keeps the journal, and the other end until somebody takes it.
+    to_journal: Sender<Event>,
+    events: Mutex<Option<Inbox<Event>>>,
 }
 
 impl Notifier {
     /// Opens the outbox in `folder` and prepares the receivers. Nothing is sent before [`Notifier::run`].
-    ///
-    /// `external_url` is where receivers can reach this server, for links. Names of receivers must differ.
     pub fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
         clock: Clock,
-        receivers: Vec<Receiver>,
-        external_url: String,
+        options: NotifierOptions,
     ) -> Result<(Arc<Notifier>, RecoveredOutbox), NotifyError> {
-        Notifier::open_with(disk, folder, clock, receivers, external_url, Delivery::default())
+        let NotifierOptions { plan, external_url, delivery, folding, silencer } = options;
+        let ways = ways(&plan, &external_url, &clock, &delivery)?;
+        let ledger = Ledger::new(names(&ways), plan.routing.is_some());
+        let (outbox, recovered) = Outbox::open(disk, folder, ledger, folding, clock.now_ms())?;
+        let (to_journal, events) = bounded(EVENTS_COUNT_MAX);
+        let notifier = Notifier {
+            active: Mutex::new(Arc::new(active_alerts(&outbox))),
+            outbox: Mutex::new(outbox),
+            dispatcher: Mutex::new(None),
+            wake_dispatcher: Notify::new(),
+            ways: ArcSwap::from_pointee(Vec::new()),
+            ways_changed: Notify::new(),
+            fallback: ArcSwap::from_pointee(None),
+            silencer,
+            clock,
+            external_url,
+            delivery,
+            metrics: DeliveryMetrics::default(),
+            to_journal,
+            events: Mutex::new(Some(events)),
+        };
+        notifier.put_in_force(&plan, ways, &notifier.outbox.lock());
+        Ok((Arc::new(notifier), recovered))
     }
 
-    /// As [`Notifier::open`], with other times and limits.
-    pub fn open_with(
-        disk: Arc<dyn Disk>,
-        folder: &Path,
-        clock: Clock,
-        receivers: Vec<Receiver>,
-        external_url: String,
-        delivery: Delivery,
-    ) -> Result<(Arc<Notifier>, RecoveredOutbox), NotifyError> {
-        let mut ways: Vec<Way> = Vec::with_capacity(receivers.len());
-        for receiver in &receivers {
-            if ways.iter().any(|earlier| earlier.name == receiver.name) {
-                let what = "there are two of this name".to_owned();
-                return Err(NotifyError::Receiver { receiver: receiver.name.clone(), what });
-            }
-            ways.push(Way {
-                name: receiver.name.clone(),
-                webhook: Webhook::new(receiver, clock.clone(), delivery.attempt_timeout)?,
-                lanes: Mutex::new(Lanes::new(delivery.backoff, delivery.in_flight_max)),
-                wake: Notify::new(),
-            });
-        }
-        let names = ways.iter().map(|way| way.name.clone()).collect();
-        let (outbox, recovered) = Outbox::open(disk, folder, names, clock.now_ms())?;
+    /// Makes everything ready to go on by another plan. Fails where a receiver cannot be used; nothing has changed then.
+    pub fn prepare(&self, plan: Plan) -> Result<PreparedPlan, NotifyError> {
+        let ways = ways(&plan, &self.external_url, &self.clock, &self.delivery)?;
+        Ok(PreparedPlan { plan, ways })
+    }
+
+    /// Goes on by another plan. Messages of receivers that are still there by their names are told, those of others are
+    /// owed no more; the groups are made again of the alerts that fire. Waits for the disk.
+    pub fn replace_plan(&self, prepared: PreparedPlan) {
+        let PreparedPlan { plan, ways } = prepared;
+        let mut outbox = self.outbox.lock();
+        outbox.replace_receivers(names(&ways), plan.routing.is_some());
+        self.put_in_force(&plan, ways, &outbox);
+    }
+
+    fn put_in_force(&self, plan: &Plan, ways: Vec<Arc<Way>>, outbox: &Outbox) {
+        let now = self.moment();
         for way in &ways {
             let mut lanes = way.lanes.lock();
-            outbox.ledger().owed_to(&way.name).for_each(|owed| lanes.push(Arc::clone(owed), clock.monotonic()));
+            outbox.ledger().owed_to(&way.name).for_each(|owed| lanes.push(owed.clone(), now.monotonic));
         }
-        let metrics = DeliveryMetrics::default();
-        metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
-        let active = Mutex::new(Arc::new(outbox.ledger().active()));
-        let outbox = Mutex::new(outbox);
-        Ok((Arc::new(Notifier { outbox, active, ways, clock, external_url, delivery, metrics }), recovered))
+        *self.dispatcher.lock() = plan.routing.as_ref().map(|routing| {
+            let mut dispatcher = Dispatcher::new(Arc::clone(routing), plan.targets());
+            let ledger = outbox.ledger();
+            let transitions = ledger.active().into_iter().chain(ledger.untold());
+            dispatcher.restore(transitions, ledger.told(), now);
+            dispatcher
+        });
+        self.fallback.store(Arc::new(plan.fallback_receiver.clone()));
+        let before = self.ways.swap(Arc::new(ways));
+        before.iter().for_each(|way| way.end());
+        self.count_pending(outbox);
+        self.ways_changed.notify_one();
+        self.wake_dispatcher.notify_one();
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment { wall_ms: self.clock.now_ms(), monotonic: self.clock.monotonic() }
+    }
+
+    pub(super) fn count_pending(&self, outbox: &Outbox) {
+        self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
     }
 
     /// Notes the alert and returns when it is on disk. Waits for the disk: call it from a thread, not from a task.
@@ -157,17 +217,42 @@ impl Notifier {
         let mut taken = Vec::new();
         let results = outbox.enqueue(alerts, self.clock.now_ms(), &mut taken);
         // Under the outbox's lock still, so that firing and resolved come into their lane in the order of the file.
-        for way in &self.ways {
-            let mut lanes = way.lanes.lock();
-            taken.iter().for_each(|notification| lanes.push(Arc::clone(notification), self.clock.monotonic()));
-        }
+        self.pass_on(&taken);
         if !taken.is_empty() {
-            *self.active.lock() = Arc::new(outbox.ledger().active());
+            *self.active.lock() = Arc::new(active_alerts(&outbox));
         }
-        self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
-        drop(outbox);
-        self.ways.iter().for_each(|way| way.wake.notify_one());
+        self.count_pending(&outbox);
         results
+    }
+
+    /// Gives new transitions to those who tell of them.
+    fn pass_on(&self, taken: &[Arc<Notification>]) {
+        let now = self.moment();
+        if let Some(dispatcher) = self.dispatcher.lock().as_mut() {
+            taken.iter().for_each(|one| dispatcher.take(one, now));
+            self.wake_dispatcher.notify_one();
+        }
+        for way in self.ways.load().iter() {
+            let owed = taken.iter().filter(|one| one.receivers.contains(&way.name));
+            way.push(owed.map(|one| Owed::Transition(Arc::clone(one))), now.monotonic);
+        }
+        for one in taken {
+            let (alert, incident) = (one.alert.clone(), one.incident.clone());
+            self.report(Event::Transition { alert, incident, at_ms: one.enqueued_at_ms });
+        }
+    }
+
+    /// What happens from now on, and since the notifier was opened, for the journal; the second call gets nothing. A
+    /// reader who is [`EVENTS_COUNT_MAX`] behind misses events, see [`DeliveryMetrics::events_missed`].
+    pub fn events(&self) -> Option<Inbox<Event>> {
+        self.events.lock().take()
+    }
+
+    /// Tells the journal. Never waits.
+    pub(super) fn report(&self, event: Event) {
+        if let Err(TrySendError::Full(_)) = self.to_journal.try_send(event) {
+            self.metrics.events_missed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The alerts that fire, in the order in which they began to; after a restart the same as before. Never waits for
@@ -177,9 +262,11 @@ impl Notifier {
         active.to_vec()
     }
 
-    /// What was given up, among the notifications that wait and the last [`super::FINISHED_COUNT_MAX`] others; oldest first.
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.outbox.lock().ledger().dead_letters()
+    /// Names of the receivers that answer nothing at present, whatever they are told.
+    pub fn failing_receivers(&self) -> Vec<String> {
+        let ways = self.ways.load();
+        let failing = ways.iter().filter(|way| way.lanes.lock().is_circuit_open());
+        failing.map(|way| way.name.clone()).collect()
     }
 
     /// Counts for `/metrics`.
@@ -191,11 +278,21 @@ impl Notifier {
     /// three seconds, and syncs the outbox. Needs a tokio runtime with timers and network. Call it once.
     pub async fn run(self: Arc<Self>, shutdown: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
-        for index in 0..self.ways.len() {
-            tasks.spawn(Arc::clone(&self).tell(index, shutdown.clone()));
+        tasks.spawn(Arc::clone(&self).dispatch(shutdown.clone()));
+        let mut served: Vec<Arc<Way>> = Vec::new();
+        let mut stopped = shutdown.clone();
+        loop {
+            let ways = self.ways.load_full();
+            for way in ways.iter().filter(|way| !served.iter().any(|other| Arc::ptr_eq(way, other))) {
+                tasks.spawn(Arc::clone(&self).serve(Arc::clone(way), shutdown.clone()));
+            }
+            served.clone_from(&ways);
+            tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => break,
+                () = self.ways_changed.notified() => {}
+                Some(ended) = tasks.join_next() => pass_panic_on(ended),
+            }
         }
-        let mut shutdown = shutdown;
-        let _ = shutdown.wait_for(|stop| *stop).await;
         tasks.join_all().await;
         let notifier = Arc::clone(&self);
         let synced = spawn_blocking(move || notifier.outbox.lock().sync()).await;
@@ -203,101 +300,37 @@ impl Notifier {
             tracing::warn!(%error, "the last deliveries may be repeated after the next start");
         }
     }
+}
 
-    /// Tells one receiver, until the order to stop.
-    async fn tell(self: Arc<Self>, index: usize, mut shutdown: watch::Receiver<bool>) {
-        let way = &self.ways[index];
-        let mut attempts = JoinSet::new();
-        loop {
-            let now = self.clock.monotonic();
-            let next = way.lanes.lock().next(now);
-            let wait = match next {
-                Next::Send(notification) => {
-                    attempts.spawn(Arc::clone(&self).attempt(index, notification));
-                    continue;
-                }
-                Next::WaitUntil(due) => due.saturating_sub(now),
-                Next::Idle => Duration::MAX,
-            };
-            tokio::select! {
-                _ = shutdown.wait_for(|stop| *stop) => break,
-                () = way.wake.notified() => {}
-                Some(ended) = attempts.join_next() => pass_panic_on(ended),
-                () = tokio::time::sleep(wait) => {}
-            }
+fn ways(plan: &Plan, external_url: &str, clock: &Clock, delivery: &Delivery) -> Result<Vec<Arc<Way>>, NotifyError> {
+    let mut ways: Vec<Arc<Way>> = Vec::with_capacity(plan.destinations.len());
+    for (index, destination) in plan.destinations.iter().enumerate() {
+        let name = &destination.integration.name;
+        if ways.iter().any(|earlier| earlier.name == *name) {
+            let what = "there are two of this name".to_owned();
+            return Err(NotifyError::Receiver { receiver: name.clone(), what });
         }
-        // What is cut off here is tried again after the next start.
-        let _ = tokio::time::timeout(STOP_TIMEOUT, async { while attempts.join_next().await.is_some() {} }).await;
+        ways.push(Arc::new(Way::new(index, destination, external_url, clock, delivery)?));
     }
+    if let Some(fallback) = &plan.fallback_receiver
+        && !ways.iter().any(|way| way.receiver == *fallback)
+    {
+        let what = "it is to be the fallback, and there is none of this name".to_owned();
+        return Err(NotifyError::Receiver { receiver: fallback.clone(), what });
+    }
+    Ok(ways)
+}
 
-    async fn attempt(self: Arc<Self>, index: usize, notification: Arc<Notification>) {
-        let way = &self.ways[index];
-        let body = payload::render(&notification.alert, &way.name, &self.external_url);
-        let answer = way.webhook.attempt(&notification.id, body).await;
-        self.metrics.attempts.fetch_add(1, Ordering::Relaxed);
-        // Noting an outcome may wait for the disk.
-        let notifier = Arc::clone(&self);
-        pass_panic_on(spawn_blocking(move || notifier.take_answer(index, &notification, answer)).await);
-    }
+fn names(ways: &[Arc<Way>]) -> Vec<String> {
+    ways.iter().map(|way| way.name.clone()).collect()
+}
 
-    fn take_answer(&self, index: usize, notification: &Notification, answer: Answer) {
-        let way = &self.ways[index];
-        let fingerprint = notification.alert.fingerprint();
-        match answer {
-            Answer::Delivered { http_status } => {
-                self.metrics.delivered.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(receiver = way.name, id = notification.id, http_status, "delivered");
-                let receiver_index = u16::try_from(index).unwrap_or(u16::MAX);
-                self.close(way, notification, Verdict::Delivered { receiver_index, http_status });
-                way.lanes.lock().settled(fingerprint, self.clock.monotonic());
-            }
-            Answer::Refused { reason } => {
-                self.metrics.failed.fetch_add(1, Ordering::Relaxed);
-                self.give_up(way, notification, reason);
-                way.lanes.lock().settled(fingerprint, self.clock.monotonic());
-            }
-            Answer::Retry { reason, after } => {
-                self.metrics.failed.fetch_add(1, Ordering::Relaxed);
-                let wait = way.lanes.lock().failed(fingerprint, self.clock.monotonic(), after);
-                tracing::warn!(receiver = way.name, id = notification.id, reason, ?wait, "not delivered; tried again");
-                self.give_up_old(way, &reason);
-            }
-        }
-    }
-
-    /// Gives up what this receiver could not be told for too long. Done after a failure only: while it answers, even
-    /// an old notification is worth an attempt.
-    fn give_up_old(&self, way: &Way, reason: &str) {
-        let age_ms = i64::try_from(self.delivery.give_up_after.as_millis()).unwrap_or(i64::MAX);
-        let cutoff_ms = self.clock.now_ms().saturating_sub(age_ms);
-        let old = way.lanes.lock().take_older_than(cutoff_ms, self.clock.monotonic());
-        for notification in old {
-            let reason = format!("not delivered within {:?}; at last: {reason}", self.delivery.give_up_after);
-            self.give_up(way, &notification, reason);
-        }
-    }
-
-    fn give_up(&self, way: &Way, notification: &Notification, reason: String) {
-        self.metrics.given_up.fetch_add(1, Ordering::Relaxed);
-        let alert = &notification.alert;
-        tracing::error!(receiver = way.name, id = notification.id, labels = %alert.labels, status = %alert.status(),
-            reason, "GIVEN UP: this receiver will not be told");
-        self.close(way, notification, Verdict::GivenUp { reason });
-    }
-
-    fn close(&self, way: &Way, notification: &Notification, verdict: Verdict) {
-        let at_ms = self.clock.now_ms();
-        let outcome = Outcome { id: notification.id.clone(), receiver: way.name.clone(), at_ms, verdict };
-        let mut outbox = self.outbox.lock();
-        if let Err(error) = outbox.close(outcome, at_ms) {
-            tracing::warn!(%error, id = notification.id, "the answer is not on disk; after a crash it may be told again");
-        }
-        self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
-    }
+fn active_alerts(outbox: &Outbox) -> Vec<Alert> {
+    outbox.ledger().active().into_iter().map(|transition| transition.alert.clone()).collect()
 }
 
 /// A task that panicked met a broken invariant of ours; one that was cancelled belongs to a runtime that ends.
-fn pass_panic_on(ended: Result<(), JoinError>) {
+pub(super) fn pass_panic_on(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

@@ -2,6 +2,10 @@
 
 use super::alert::Alert;
 
+/// Events that wait for whoever keeps the journal. When they are more, those that come are left out and counted; what
+/// fires can be read again from the notifier.
+pub const EVENTS_COUNT_MAX: usize = 16_384;
+
 /// One thing that happened, in the order in which it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -1,11 +1,12 @@
-//! The order in which one receiver is told: a lane for each alert, and a circuit for when nobody answers at all.
+//! The order in which one receiver is told: a lane for each alert, or for each group where alerts are grouped, and a
+//! circuit for when nobody answers at all.
 //!
 //! ```text
 //! lane A: firing, resolved      resolved waits until firing is through
 //! lane B: firing                not held up by A
 //! ```
 //!
-//! A lane whose head failed waits by [`Backoff`]. When three different alerts have failed and none got through, it is
+//! A lane whose head failed waits by [`Backoff`]. When three different lanes have failed and none got through, it is
 //! the receiver that fails and not the alert: the circuit opens, and from then on one notification at a time tries it,
 //! every [`Backoff::probe`], for the 100,000 that may be waiting. The first success lets all of them go.
 //! A receiver that asks for time by `Retry-After` gets it from all lanes: it speaks of itself, not of an alert.
@@ -15,20 +16,19 @@
 //! Always true: at most one notification of a lane is in flight, and at most `in_flight_max` of all lanes.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::ledger::Notification;
+use super::owed::Owed;
 
-/// Different alerts that fail without a success between them before the receiver is thought to be down.
+/// Different lanes that fail without a success between them before the receiver is thought to be down.
 const FAILING_LANES_MAX: usize = 3;
 
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Try this one, and say later how it went.
-    Send(Arc<Notification>),
+    Send(Owed),
     /// Nothing before this time of the monotonic clock.
     WaitUntil(Duration),
     /// Nothing until a notification comes or an attempt ends.
@@ -37,7 +37,7 @@ pub(crate) enum Next {
 
 struct Lane {
     /// Oldest first; the head is the one that is tried.
-    queue: VecDeque<Arc<Notification>>,
+    queue: VecDeque<Owed>,
     /// Failures of the head in a row.
     failure_count: u32,
     /// Where the lane stands in `waiting`; `None` while its head is in flight.
@@ -51,11 +51,11 @@ type Place = (Duration, u64, u64);
 pub(crate) struct Lanes {
     backoff: Backoff,
     in_flight_max: usize,
-    /// By fingerprint.
+    /// By [`Owed::lane`].
     lanes: HashMap<u64, Lane>,
     waiting: BTreeSet<Place>,
     in_flight_count: usize,
-    /// Alerts that failed since the last success, as many as decide.
+    /// Lanes that failed since the last success, as many as decide.
     failing: HashSet<u64>,
     /// Nothing is sent before.
     hold_until: Duration,
@@ -76,15 +76,15 @@ impl Lanes {
         }
     }
 
-    /// Puts a notification at the end of its alert's lane.
-    pub(crate) fn push(&mut self, notification: Arc<Notification>, now: Duration) {
-        let fingerprint = notification.alert.fingerprint();
-        if let Some(lane) = self.lanes.get_mut(&fingerprint) {
-            lane.queue.push_back(notification);
+    /// Puts something at the end of its lane.
+    pub(crate) fn push(&mut self, owed: Owed, now: Duration) {
+        let key = owed.lane();
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.queue.push_back(owed);
             return;
         }
-        self.lanes.insert(fingerprint, Lane { queue: VecDeque::from([notification]), failure_count: 0, place: None });
-        self.queue_up(fingerprint, now);
+        self.lanes.insert(key, Lane { queue: VecDeque::from([owed]), failure_count: 0, place: None });
+        self.queue_up(key, now);
     }
 
     /// Whether the receiver is thought to be down.
@@ -95,7 +95,7 @@ impl Lanes {
     /// Takes the next one to try.
     pub(crate) fn next(&mut self, now: Duration) -> Next {
         let in_flight_max = if self.is_circuit_open() { 1 } else { self.in_flight_max };
-        let Some(&(due, ticket, fingerprint)) = self.waiting.first() else { return Next::Idle };
+        let Some(&(due, ticket, key)) = self.waiting.first() else { return Next::Idle };
         if self.in_flight_count >= in_flight_max {
             return Next::Idle;
         }
@@ -104,77 +104,77 @@ impl Lanes {
         if due > now {
             return Next::WaitUntil(due);
         }
-        self.waiting.remove(&(self.waiting.first().map_or(due, |place| place.0), ticket, fingerprint));
+        self.waiting.remove(&(self.waiting.first().map_or(due, |place| place.0), ticket, key));
         self.in_flight_count += 1;
-        let lane = self.lanes.get_mut(&fingerprint).expect("who waits has a lane");
+        let lane = self.lanes.get_mut(&key).expect("who waits has a lane");
         lane.place = None;
-        Next::Send(Arc::clone(lane.queue.front().expect("a lane has a head")))
+        Next::Send(lane.queue.front().expect("a lane has a head").clone())
     }
 
     /// The receiver has answered for good, by taking it or by refusing it: the next of the lane may go.
-    pub(crate) fn settled(&mut self, fingerprint: u64, now: Duration) {
+    pub(crate) fn settled(&mut self, key: u64, now: Duration) {
         self.in_flight_count -= 1;
         if self.is_circuit_open() {
             self.release_all(now);
         }
         self.failing.clear();
-        self.drop_head(fingerprint, now);
+        self.drop_head(key, now);
     }
 
     /// It failed and will be tried again; `after` is the wait that the receiver asked for. Returns the wait.
-    pub(crate) fn failed(&mut self, fingerprint: u64, now: Duration, after: Option<Duration>) -> Duration {
+    pub(crate) fn failed(&mut self, key: u64, now: Duration, after: Option<Duration>) -> Duration {
         self.in_flight_count -= 1;
         if !self.is_circuit_open() {
-            self.failing.insert(fingerprint);
+            self.failing.insert(key);
         }
-        let lane = self.lanes.get_mut(&fingerprint).expect("a lane stays while its head is in flight");
+        let lane = self.lanes.get_mut(&key).expect("a lane stays while its head is in flight");
         lane.failure_count = lane.failure_count.saturating_add(1);
         let head = lane.queue.front().expect("a head in flight stays in its lane");
-        let wait = self.backoff.wait(lane.failure_count, &head.id).max(after.unwrap_or_default());
+        let wait = self.backoff.wait(lane.failure_count, head.id()).max(after.unwrap_or_default());
         let hold = if self.is_circuit_open() {
             self.backoff.probe.max(after.unwrap_or_default())
         } else {
             after.unwrap_or_default()
         };
         self.hold_until = self.hold_until.max(now + hold);
-        self.queue_up(fingerprint, now + wait);
+        self.queue_up(key, now + wait);
         wait
     }
 
     /// Takes out the heads that came before `cutoff_ms` and are not in flight.
-    pub(crate) fn take_older_than(&mut self, cutoff_ms: i64, now: Duration) -> Vec<Arc<Notification>> {
+    pub(crate) fn take_older_than(&mut self, cutoff_ms: i64, now: Duration) -> Vec<Owed> {
         let mut old = Vec::new();
-        let fingerprints: Vec<u64> = self.waiting.iter().map(|place| place.2).collect();
-        for fingerprint in fingerprints {
-            while let Some(head) = self.lanes.get(&fingerprint).and_then(|lane| lane.queue.front())
-                && head.enqueued_at_ms < cutoff_ms
+        let keys: Vec<u64> = self.waiting.iter().map(|place| place.2).collect();
+        for key in keys {
+            while let Some(head) = self.lanes.get(&key).and_then(|lane| lane.queue.front())
+                && head.noted_at_ms() < cutoff_ms
             {
-                old.push(Arc::clone(head));
-                self.drop_head(fingerprint, now);
+                old.push(head.clone());
+                self.drop_head(key, now);
             }
         }
         old
     }
 
-    fn drop_head(&mut self, fingerprint: u64, now: Duration) {
-        let lane = self.lanes.get_mut(&fingerprint).expect("a lane stays while it has a head");
+    fn drop_head(&mut self, key: u64, now: Duration) {
+        let lane = self.lanes.get_mut(&key).expect("a lane stays while it has a head");
         lane.queue.pop_front();
         lane.failure_count = 0;
         if let Some(place) = lane.place.take() {
             self.waiting.remove(&place);
         }
         if lane.queue.is_empty() {
-            self.lanes.remove(&fingerprint);
+            self.lanes.remove(&key);
         } else {
-            self.queue_up(fingerprint, now);
+            self.queue_up(key, now);
         }
     }
 
-    fn queue_up(&mut self, fingerprint: u64, due: Duration) {
-        let place = (due, self.next_ticket, fingerprint);
+    fn queue_up(&mut self, key: u64, due: Duration) {
+        let place = (due, self.next_ticket, key);
         self.next_ticket += 1;
         self.waiting.insert(place);
-        self.lanes.get_mut(&fingerprint).expect("who queues up has a lane").place = Some(place);
+        self.lanes.get_mut(&key).expect("who queues up has a lane").place = Some(place);
     }
 
     /// The receiver is back: what waits was not its own fault, and goes in the order in which it waited.

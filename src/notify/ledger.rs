@@ -1,4 +1,4 @@
-//! What the outbox knows, in memory: which notifications are owed to whom, which alerts are active, which ids are known.
+//! What the outbox knows, in memory: what is owed to whom, which alerts are active, which ids are known, who was told what.
 //!
 //! It changes by [`Record`]s only, the same ones that are in the file, so that reading the file again gives the same
 //! ledger. One alert, two receivers:
@@ -10,6 +10,9 @@
 //! Delivered A-firing chat   A-firing is finished: kept among the last 1,000, so that its id stays known
 //! ```
 //!
+//! Where alerts are grouped, their transitions are owed to nobody, and the messages that groups make are owed to one
+//! receiver each. An alert that ended is kept until no receiver takes it for firing any more.
+//!
 //! Always true: a firing notification is kept at least as long as its alert is active, and is forgotten before the
 //! resolved one that follows it, so no part of a ledger that is left over brings an alert back to life.
 
@@ -17,22 +20,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::alert::{Alert, Status};
+use super::message::Message;
+use super::owed::{Notification, Owed};
+use super::told::{Told, ToldLog};
 
-/// Finished notifications that are kept, so that a repeated transition is recognised.
+/// What is finished and kept, so that a repeated transition or message is recognised.
 pub const FINISHED_COUNT_MAX: usize = 1_000;
-
-/// One transition of one alert, on its way to receivers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Notification {
-    /// See [`Alert::transition_id`].
-    pub(crate) id: String,
-    /// What is told.
-    pub(crate) alert: Alert,
-    /// When it was taken, in ms since 1970 UTC.
-    pub(crate) enqueued_at_ms: i64,
-    /// Names of those who shall be told.
-    pub(crate) receivers: Vec<String>,
-}
 
 /// How it ended between one notification and one receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +59,12 @@ pub(crate) enum Verdict {
 pub(crate) enum Record {
     Notification(Arc<Notification>),
     Outcome(Outcome),
+    /// A message, and what its receiver knows of the group when it has it, if a group made it.
+    Message(Arc<Message>, Option<Told>),
+    Told(Told),
 }
 
-/// What became of an alert that was reported.
+/// What became of an alert that was reported, or of a message that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enqueued {
     /// It is on disk and will be delivered.
@@ -79,7 +75,7 @@ pub enum Enqueued {
     NotActive,
 }
 
-/// A notification that a receiver refused, or that could not be delivered for too long.
+/// A message that a receiver refused, or that could not be delivered for too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The id that the receiver saw as `Idempotency-Key`.
@@ -87,7 +83,7 @@ pub struct DeadLetter {
     /// Who was to be told.
     pub receiver: String,
     /// What.
-    pub alert: Alert,
+    pub message: Arc<Message>,
     /// Why not.
     pub reason: String,
     /// When it was given up, in ms since 1970 UTC.
@@ -95,7 +91,7 @@ pub struct DeadLetter {
 }
 
 struct Entry {
-    notification: Arc<Notification>,
+    owed: Owed,
     outcomes: Vec<Outcome>,
 }
 
@@ -103,37 +99,55 @@ struct Entry {
 pub(crate) struct Ledger {
     /// The receivers that exist; what is owed to others is owed no more.
     receivers: Vec<String>,
+    /// Whether alerts are grouped: then a transition is owed to nobody.
+    is_grouping: bool,
     /// Everything that is kept, by the order of its arrival.
     entries: BTreeMap<u64, Entry>,
     by_id: HashMap<String, u64>,
     /// The firing notification of each active alert, by fingerprint.
     active: HashMap<u64, u64>,
-    /// Finished and not of an active alert, oldest first.
+    /// The resolved notification of each alert that some receiver still takes for firing, by fingerprint.
+    untold: HashMap<u64, u64>,
+    told: ToldLog,
+    /// Finished and neither of an active alert nor untold, oldest first.
     finished: VecDeque<u64>,
     pending_count: usize,
+    /// Alerts in what is pending.
+    pending_alert_count: usize,
     next_index: u64,
 }
 
 impl Ledger {
-    pub(crate) fn new(receivers: Vec<String>) -> Ledger {
+    pub(crate) fn new(receivers: Vec<String>, is_grouping: bool) -> Ledger {
         Ledger {
             receivers,
+            is_grouping,
             entries: BTreeMap::new(),
             by_id: HashMap::new(),
             active: HashMap::new(),
+            untold: HashMap::new(),
+            told: ToldLog::default(),
             finished: VecDeque::new(),
             pending_count: 0,
+            pending_alert_count: 0,
             next_index: 0,
         }
     }
 
-    /// What has to be noted for the alert that is reported, if anything. Changes nothing.
-    pub(crate) fn consider(&self, alert: &Alert, now_ms: i64) -> Result<Arc<Notification>, Enqueued> {
+    /// The same, for other receivers.
+    pub(crate) fn with_receivers(&self, receivers: Vec<String>, is_grouping: bool) -> Ledger {
+        let mut other = Ledger::new(receivers, is_grouping);
+        self.records().for_each(|record| other.apply(record));
+        other
+    }
+
+    /// What has to be noted for the alert that is reported, if anything. Changes nothing. The incident is left open.
+    pub(crate) fn consider(&self, alert: &Alert, now_ms: i64) -> Result<Notification, Enqueued> {
         let mut alert = alert.bounded();
         if self.knows(&alert) {
             return Err(Enqueued::AlreadyKnown);
         }
-        let active = self.active.get(&alert.fingerprint()).map(|index| &self.entries[index].notification.alert);
+        let active = self.active.get(&alert.fingerprint()).map(|index| &self.transition(*index).alert);
         match (active, alert.ends_at_ms) {
             (Some(_), None) => return Err(Enqueued::AlreadyKnown),
             (None, Some(_)) => return Err(Enqueued::NotActive),
@@ -149,45 +163,101 @@ impl Ledger {
         if self.knows(&alert) {
             return Err(Enqueued::AlreadyKnown);
         }
-        let id = alert.transition_id();
-        Ok(Arc::new(Notification { id, alert, enqueued_at_ms: now_ms, receivers: self.receivers.clone() }))
+        let receivers = if self.is_grouping { Vec::new() } else { self.receivers.clone() };
+        let (id, incident) = (alert.transition_id(), String::new());
+        Ok(Notification { id, alert, incident, enqueued_at_ms: now_ms, receivers })
     }
 
     /// Whether this transition was seen, or the one that ends it.
     fn knows(&self, alert: &Alert) -> bool {
         let end = Alert { ends_at_ms: Some(alert.starts_at_ms), ..alert.clone() };
-        self.by_id.contains_key(&alert.transition_id()) || self.by_id.contains_key(&end.transition_id())
+        self.knows_id(&alert.transition_id()) || self.knows_id(&end.transition_id())
+    }
+
+    /// Whether something of this id is kept.
+    pub(crate) fn knows_id(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
     }
 
     /// Notes a record. One that says nothing new changes nothing.
     pub(crate) fn apply(&mut self, record: Record) {
         match record {
-            Record::Notification(notification) => self.add(notification),
+            Record::Notification(notification) => self.add_transition(notification),
             Record::Outcome(outcome) => self.close(outcome),
+            Record::Message(message, told) => {
+                self.add_message(message);
+                told.into_iter().for_each(|told| self.note_told(told));
+            }
+            Record::Told(told) => self.note_told(told),
         }
     }
 
-    fn add(&mut self, notification: Arc<Notification>) {
-        if self.by_id.contains_key(&notification.id) {
+    fn add_transition(&mut self, notification: Arc<Notification>) {
+        if self.knows_id(&notification.id) {
             return;
         }
-        let index = self.next_index;
-        self.next_index += 1;
-        let fingerprint = notification.alert.fingerprint();
-        let status = notification.alert.status();
-        self.by_id.insert(notification.id.clone(), index);
-        self.entries.insert(index, Entry { notification, outcomes: Vec::new() });
+        let (fingerprint, status) = (notification.alert.fingerprint(), notification.alert.status());
+        let index = self.insert(Owed::Transition(notification));
         let ended = match status {
             Status::Firing => self.active.insert(fingerprint, index),
             Status::Resolved => self.active.remove(&fingerprint),
         };
-        if let Some(firing) = ended.filter(|&firing| self.is_finished(firing)) {
-            self.retire(firing);
+        // An older end is not told any more: the alert fires again, or has ended once more since.
+        let outdated = self.untold.remove(&fingerprint);
+        for gone in [outdated, ended].into_iter().flatten().filter(|&gone| self.is_finished(gone)).collect::<Vec<_>>() {
+            self.retire(gone);
         }
-        match self.is_finished(index) {
-            false => self.pending_count += 1,
-            true if status == Status::Resolved => self.retire(index),
-            true => {}
+        if status == Status::Resolved {
+            if self.told.is_told_firing(fingerprint) {
+                self.untold.insert(fingerprint, index);
+            } else if self.is_finished(index) {
+                self.retire(index);
+            }
+        }
+    }
+
+    fn add_message(&mut self, message: Arc<Message>) {
+        if self.knows_id(&message.id) {
+            return;
+        }
+        let index = self.insert(Owed::Message(message));
+        if self.is_finished(index) {
+            self.retire(index);
+        }
+    }
+
+    fn insert(&mut self, owed: Owed) -> u64 {
+        let index = self.next_index;
+        self.next_index += 1;
+        let alert_count = owed.alert_count();
+        self.by_id.insert(owed.id().to_owned(), index);
+        self.entries.insert(index, Entry { owed, outcomes: Vec::new() });
+        if !self.is_finished(index) {
+            self.pending_count += 1;
+            self.pending_alert_count += alert_count;
+        }
+        index
+    }
+
+    fn note_told(&mut self, told: Told) {
+        let released = self.told.note(told);
+        self.release(released);
+    }
+
+    /// Forgets what was told of groups that are over.
+    pub(crate) fn forget_told(&mut self, now_ms: i64, is_over: impl Fn(&str) -> bool) {
+        let released = self.told.forget(now_ms, is_over);
+        self.release(released);
+    }
+
+    /// Nobody takes these for firing any more: their ends are told.
+    fn release(&mut self, fingerprints: Vec<u64>) {
+        for fingerprint in fingerprints {
+            if let Some(index) = self.untold.remove(&fingerprint)
+                && self.is_finished(index)
+            {
+                self.retire(index);
+            }
         }
     }
 
@@ -198,14 +268,25 @@ impl Ledger {
         if entry.outcomes.iter().any(|earlier| earlier.receiver == outcome.receiver) {
             return;
         }
+        if let (Owed::Message(message), Verdict::Delivered { .. }) = (&entry.owed, &outcome.verdict) {
+            self.told.taken(&message.group_key, &message.receiver, &outcome.id, outcome.at_ms);
+        }
         entry.outcomes.push(outcome);
-        let fingerprint = entry.notification.alert.fingerprint();
+        let alert_count = entry.owed.alert_count();
         if !was_finished && self.is_finished(index) {
             self.pending_count -= 1;
-            if self.active.get(&fingerprint) != Some(&index) {
+            self.pending_alert_count -= alert_count;
+            if !self.is_held(index) {
                 self.retire(index);
             }
         }
+    }
+
+    /// Whether it is a transition of an active alert, or an end that is not told yet.
+    fn is_held(&self, index: u64) -> bool {
+        let Owed::Transition(notification) = &self.entries[&index].owed else { return false };
+        let fingerprint = notification.alert.fingerprint();
+        [&self.active, &self.untold].iter().any(|holding| holding.get(&fingerprint) == Some(&index))
     }
 
     fn is_finished(&self, index: u64) -> bool {
@@ -213,45 +294,86 @@ impl Ledger {
         !self.receivers.iter().any(|receiver| entry.is_owed_to(receiver))
     }
 
-    /// Puts a finished notification to the others, and forgets the oldest of them when they are too many.
+    /// Puts something finished to the others, and forgets the oldest of them when they are too many.
     fn retire(&mut self, index: u64) {
         self.finished.push_back(index);
         if self.finished.len() > FINISHED_COUNT_MAX
             && let Some(oldest) = self.finished.pop_front()
             && let Some(entry) = self.entries.remove(&oldest)
         {
-            self.by_id.remove(&entry.notification.id);
+            self.by_id.remove(entry.owed.id());
+        }
+    }
+
+    fn transition(&self, index: u64) -> &Arc<Notification> {
+        match &self.entries[&index].owed {
+            Owed::Transition(notification) => notification,
+            Owed::Message(message) => panic!("the message {} is no transition", message.id),
         }
     }
 
     /// What the receiver has yet to be told, oldest first.
-    pub(crate) fn owed_to<'a>(&'a self, receiver: &'a str) -> impl Iterator<Item = &'a Arc<Notification>> {
-        let owed = self.entries.values().filter(move |entry| entry.is_owed_to(receiver));
-        owed.map(|entry| &entry.notification)
+    pub(crate) fn owed_to<'a>(&'a self, receiver: &'a str) -> impl Iterator<Item = &'a Owed> {
+        self.entries.values().filter(move |entry| entry.is_owed_to(receiver)).map(|entry| &entry.owed)
     }
 
-    /// Records that give this ledger again.
+    /// Whether somebody has yet to be told what has this id.
+    pub(crate) fn is_pending(&self, id: &str) -> bool {
+        self.by_id.get(id).is_some_and(|index| !self.is_finished(*index))
+    }
+
+    /// Records that give this ledger again. What was told comes first: it decides which ends are kept.
     pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
-        self.entries.values().flat_map(|entry| {
-            let outcomes = entry.outcomes.iter().cloned().map(Record::Outcome);
-            std::iter::once(Record::Notification(Arc::clone(&entry.notification))).chain(outcomes)
-        })
+        let entries = self.entries.values().flat_map(|entry| {
+            let owed = match &entry.owed {
+                Owed::Transition(notification) => Record::Notification(Arc::clone(notification)),
+                Owed::Message(message) => Record::Message(Arc::clone(message), None),
+            };
+            std::iter::once(owed).chain(entry.outcomes.iter().cloned().map(Record::Outcome))
+        });
+        self.told.iter().cloned().map(Record::Told).chain(entries)
     }
 
-    /// Notifications that somebody has yet to be told.
+    /// Notifications and messages that somebody has yet to be told.
     pub(crate) fn pending_count(&self) -> usize {
         self.pending_count
     }
 
-    pub(crate) fn active_count(&self) -> usize {
-        self.active.len()
+    /// The alerts in those.
+    pub(crate) fn pending_alert_count(&self) -> usize {
+        self.pending_alert_count
     }
 
-    /// The alerts that fire, in the order in which they began to.
-    pub(crate) fn active(&self) -> Vec<Alert> {
+    /// Alerts that fire, or whose end is not told yet.
+    pub(crate) fn active_count(&self) -> usize {
+        self.active.len() + self.untold.len()
+    }
+
+    /// The transitions of the alerts that fire, in the order in which they began to.
+    pub(crate) fn active(&self) -> Vec<&Arc<Notification>> {
         let mut indexes: Vec<u64> = self.active.values().copied().collect();
         indexes.sort_unstable();
-        indexes.iter().map(|index| self.entries[index].notification.alert.clone()).collect()
+        indexes.into_iter().map(|index| self.transition(index)).collect()
+    }
+
+    /// The ends of alerts that some receiver takes for firing, in the order in which they came.
+    pub(crate) fn untold(&self) -> Vec<&Arc<Notification>> {
+        let mut indexes: Vec<u64> = self.untold.values().copied().collect();
+        indexes.sort_unstable();
+        indexes.into_iter().map(|index| self.transition(index)).collect()
+    }
+
+    /// Every transition that is kept, in the order in which they came.
+    pub(crate) fn transitions(&self) -> impl Iterator<Item = &Arc<Notification>> {
+        self.entries.values().filter_map(|entry| match &entry.owed {
+            Owed::Transition(notification) => Some(notification),
+            Owed::Message(_) => None,
+        })
+    }
+
+    /// What was told of groups.
+    pub(crate) fn told(&self) -> &ToldLog {
+        &self.told
     }
 
     /// What was given up among the notifications that are kept, oldest first.
@@ -262,8 +384,7 @@ impl Ledger {
 
 impl Entry {
     fn is_owed_to(&self, receiver: &str) -> bool {
-        self.notification.receivers.iter().any(|name| name == receiver)
-            && !self.outcomes.iter().any(|outcome| outcome.receiver == receiver)
+        self.owed.is_owed_to(receiver) && !self.outcomes.iter().any(|outcome| outcome.receiver == receiver)
     }
 
     fn dead_letters(&self) -> impl Iterator<Item = DeadLetter> {
@@ -272,7 +393,7 @@ impl Entry {
             Some(DeadLetter {
                 id: outcome.id.clone(),
                 receiver: outcome.receiver.clone(),
-                alert: self.notification.alert.clone(),
+                message: self.owed.message(&outcome.receiver),
                 reason: reason.clone(),
                 at_ms: outcome.at_ms,
             })

@@ -21,7 +21,7 @@ pub struct Message {
     pub group_key: String,
     /// The labels by which the group was made.
     pub group_labels: Labels,
-    /// At least one; sorted by start and then by labels.
+    /// At least one; a group's are in Alertmanager's order: by job, by instance, then by labels.
     pub alerts: Vec<MessageAlert>,
     /// Alerts of the group that were left off.
     pub truncated_count: u64,

@@ -21,42 +21,72 @@
 //! | threads and tasks | |
 //! | --- | --- |
 //! | caller of `enqueue` | waits for the disk; not to be called from a task |
+//! | one task for all groups, in [`Notifier::run`] | waits until one is due, notes its messages on a blocking thread |
 //! | one task a receiver, in [`Notifier::run`] | decides who is tried next |
 //! | one task an attempt, at most [`Delivery::in_flight_max`] a receiver | waits for the answer, notes it on a blocking thread |
 //!
 //! | locks, in this order | holds |
 //! | --- | --- |
 //! | outbox | ledger and file, also while syncing |
+//! | dispatcher | groups and their timers; changed under the outbox's lock only, never while waiting |
 //! | active | the alerts that fire, once more; never while waiting |
 //! | lanes, one a receiver | what is tried when; never while waiting |
 //!
-//! Deliberately absent: grouping, routes and silences. Every receiver is told of every alert, at once.
+//! There are two modes. *Direct*: every receiver is told of every alert, at once, as its own group. *Routed*, with an
+//! `alertmanager.yml`: the alert is noted and nobody told yet; the dispatcher (`dispatch`) groups alerts by the routes, and
+//! what a group has to tell when it is due becomes messages, which are in the outbox before their first attempt.
 
 mod address;
 mod alert;
 mod backoff;
 mod deliver;
+mod dispatch;
+mod dispatching;
 mod event;
+mod folding;
 mod lanes;
 mod ledger;
+mod matchers;
 mod message;
+mod messages;
 mod outbox;
+mod outbox_body;
 mod outbox_file;
+mod owed;
 mod payload;
+mod ping;
+mod plan;
+mod pushed;
+mod receivers;
+pub mod routing;
 mod secret;
+pub mod silence;
+mod told;
+mod way;
 mod webhook;
 
 use crate::disk::DiskError;
 
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
-pub use deliver::{Delivery, DeliveryMetrics, Notifier, Receiver};
-pub use event::{AttemptResult, Event};
+pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};
+pub use dispatching::AlertState;
+pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event};
+pub use folding::{
+    CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
+};
 pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
+pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
-pub use outbox::{ACTIVE_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
+pub use messages::Telling;
+pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
+pub use ping::Pinger;
+pub use plan::{Destination, Plan};
+pub use pushed::{PUSHED_ALERTS_MAX, PushedAlert, PushedAlerts};
+pub use receivers::{AlertmanagerPeer, Integration, IntegrationConfig, ReceiverConfig, WebhookSettings, test_message};
 pub use secret::{Secret, SecretError};
+pub use webhook::Answer;
 
 /// Why an alert could not be noted, or the notifier not be opened.
 #[derive(Debug, thiserror::Error)]

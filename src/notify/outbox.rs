@@ -21,13 +21,18 @@ use std::sync::Arc;
 
 use super::NotifyError;
 use super::alert::Alert;
-use super::ledger::{Enqueued, Ledger, Notification, Outcome, Record};
+use super::folding::Folding;
+use super::ledger::{Enqueued, Ledger, Outcome, Record};
+use super::message::Message;
 use super::outbox_file::{self, Writer};
+use super::owed::Notification;
 use crate::disk::{Disk, DiskError};
 
 /// Most notifications that may wait for delivery.
 pub const PENDING_COUNT_MAX: usize = 100_000;
-/// Most alerts that may be active.
+/// Most alerts in all notifications that may wait for delivery.
+pub const PENDING_ALERTS_COUNT_MAX: usize = 300_000;
+/// Most alerts that may be active, or have ended and wait to be told.
 pub const ACTIVE_COUNT_MAX: usize = 100_000;
 /// A smaller file is not worth writing anew.
 const REWRITE_BYTES_MIN: u64 = 1 << 20;
@@ -49,6 +54,8 @@ pub(crate) struct Outbox {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     ledger: Ledger,
+    /// Which incident an alert belongs to.
+    folding: Folding,
     /// `None` after a failed write: the next change begins a new file.
     writer: Option<Writer>,
     /// Names of files that the next new file makes superfluous.
@@ -70,13 +77,15 @@ impl Outbox {
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
-        receivers: Vec<String>,
+        ledger: Ledger,
+        folding: Folding,
         now_ms: i64,
     ) -> Result<(Outbox, RecoveredOutbox), DiskError> {
         let mut outbox = Outbox {
             disk,
             folder: folder.to_owned(),
-            ledger: Ledger::new(receivers),
+            ledger,
+            folding,
             writer: None,
             superseded: Vec::new(),
             next_sequence: 0,
@@ -113,6 +122,9 @@ impl Outbox {
             files.push(records);
         }
         files.into_iter().rev().flatten().for_each(|record| self.ledger.apply(record));
+        for transition in self.ledger.transitions() {
+            self.folding.restore(&transition.alert, &transition.incident);
+        }
         Ok(damage)
     }
 
@@ -140,7 +152,7 @@ impl Outbox {
     ) -> Result<Vec<Enqueued>, NotifyError> {
         let mut results = Vec::with_capacity(alerts.len());
         for run in runs_of_different_alerts(alerts) {
-            let considered: Vec<_> = run.iter().map(|alert| self.ledger.consider(alert, now_ms)).collect();
+            let considered: Vec<_> = run.iter().map(|alert| self.consider(alert, now_ms)).collect();
             let new: Vec<_> = considered.iter().filter_map(|result| result.as_ref().ok().map(Arc::clone)).collect();
             self.check_room(&new)?;
             let records: Vec<Record> =
@@ -154,9 +166,48 @@ impl Outbox {
         Ok(results)
     }
 
+    fn consider(&mut self, alert: &Alert, now_ms: i64) -> Result<Arc<Notification>, Enqueued> {
+        let considered = self.ledger.consider(alert, now_ms)?;
+        let incident = self.folding.assign(&considered.alert);
+        Ok(Arc::new(Notification { incident, ..considered }))
+    }
+
+    /// Notes messages, what their receivers know when they have them, and what they know anyway, and syncs. All or none.
+    pub(crate) fn note(&mut self, records: Vec<Record>, now_ms: i64) -> Result<(), NotifyError> {
+        let messages = records.iter().filter_map(|record| match record {
+            Record::Message(message, _) => Some(message.alerts.len()),
+            _ => None,
+        });
+        let (message_count, alert_count) = messages.fold((0, 0), |(count, alerts), one| (count + 1, alerts + one));
+        if self.ledger.pending_count() + message_count > PENDING_COUNT_MAX {
+            return Err(NotifyError::Full { what: "notifications wait for delivery", limit: PENDING_COUNT_MAX });
+        }
+        // A single message may be larger than what is left, or no large group would ever be told.
+        if self.ledger.pending_alert_count() > 0
+            && self.ledger.pending_alert_count() + alert_count > PENDING_ALERTS_COUNT_MAX
+        {
+            let what = "alerts are in notifications that wait for delivery";
+            return Err(NotifyError::Full { what, limit: PENDING_ALERTS_COUNT_MAX });
+        }
+        self.append(&records, true, now_ms)?;
+        records.into_iter().for_each(|record| self.ledger.apply(record));
+        Ok(())
+    }
+
+    /// Goes on with other receivers. What was owed to those who are gone is owed no more.
+    pub(crate) fn replace_receivers(&mut self, receivers: Vec<String>, is_grouping: bool) {
+        self.ledger = self.ledger.with_receivers(receivers, is_grouping);
+    }
+
+    /// Forgets what was told of groups that are over.
+    pub(crate) fn forget_told(&mut self, now_ms: i64, is_over: impl Fn(&str) -> bool) {
+        self.ledger.forget_told(now_ms, is_over);
+    }
+
     fn check_room(&self, new: &[Arc<Notification>]) -> Result<(), NotifyError> {
         let firing_count = new.iter().filter(|notification| notification.alert.ends_at_ms.is_none()).count();
-        if self.ledger.pending_count() + new.len() > PENDING_COUNT_MAX {
+        let owed_count = new.iter().filter(|notification| !notification.receivers.is_empty()).count();
+        if self.ledger.pending_count() + owed_count > PENDING_COUNT_MAX {
             return Err(NotifyError::Full { what: "notifications wait for delivery", limit: PENDING_COUNT_MAX });
         }
         if self.ledger.active_count() + firing_count > ACTIVE_COUNT_MAX {
@@ -165,12 +216,19 @@ impl Outbox {
         Ok(())
     }
 
-    /// Notes how a delivery ended. Not synced: if it is lost the receiver is told again, under the same id. The ledger
-    /// has it even when the disk fails; the next file will too.
-    pub(crate) fn close(&mut self, outcome: Outcome, now_ms: i64) -> Result<(), DiskError> {
-        let record = [Record::Outcome(outcome)];
-        let noted = self.append(&record, false, now_ms);
-        record.into_iter().for_each(|record| self.ledger.apply(record));
+    /// Notes how a delivery ended, and the messages that follow from it. Not synced: if it is lost the receiver is told
+    /// again, under the same id. The ledger has it even when the disk fails; the next file will too.
+    pub(crate) fn close(
+        &mut self,
+        outcome: Outcome,
+        following: Vec<Arc<Message>>,
+        now_ms: i64,
+    ) -> Result<(), DiskError> {
+        // Behind what follows from it, so that no end is noted whose consequence is not.
+        let following = following.into_iter().map(|message| Record::Message(message, None));
+        let records: Vec<Record> = following.chain([Record::Outcome(outcome)]).collect();
+        let noted = self.append(&records, false, now_ms);
+        records.into_iter().for_each(|record| self.ledger.apply(record));
         noted?;
         if self.is_worth_rewriting() { self.begin_file(now_ms) } else { Ok(()) }
     }

@@ -1,19 +1,13 @@
 //! One file of the outbox: the ledger's records as `storage-format` writes them.
 //!
-//! The alert stands in a notification's body as JSON, in Alertmanager's names, with the receivers it is meant for:
-//! `{"labels":{…},"annotations":{…},"generatorURL":"…","receivers":["pager"]}`. What is sent is made from it for each
-//! receiver, see `payload.rs`.
+//! The bodies in them are JSON, see `outbox_body.rs`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
-use storage_format::outbox as format;
 
-use super::alert::{Alert, Status};
-use super::ledger::{Notification, Outcome, Record, Verdict};
+use super::ledger::Record;
+use super::outbox_body::{decode, encode};
 use crate::disk::{Disk, DiskError, DiskFile};
 use crate::model::Labels;
 
@@ -129,102 +123,4 @@ pub(crate) fn read_records(bytes: &[u8]) -> (Vec<Record>, Vec<String>) {
         }
     }
     (records, damage)
-}
-
-#[derive(Serialize, Deserialize)]
-struct Body {
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-    #[serde(rename = "generatorURL")]
-    generator_url: String,
-    receivers: Vec<String>,
-}
-
-/// Appends the payload and returns its kind.
-fn encode(record: &Record, payload: &mut Vec<u8>) -> u8 {
-    match record {
-        Record::Notification(notification) => {
-            encode_notification(notification, payload);
-            format::KIND_NOTIFICATION
-        }
-        Record::Outcome(outcome) => encode_outcome(outcome, payload),
-    }
-}
-
-fn encode_notification(notification: &Notification, payload: &mut Vec<u8>) {
-    let alert = &notification.alert;
-    let body = Body {
-        labels: alert.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        annotations: alert.annotations.iter().cloned().collect(),
-        generator_url: alert.generator_url.clone(),
-        receivers: notification.receivers.clone(),
-    };
-    let record = format::Notification {
-        id: &notification.id,
-        fingerprint: alert.fingerprint(),
-        status: match alert.status() {
-            Status::Firing => format::Status::Firing,
-            Status::Resolved => format::Status::Resolved,
-        },
-        starts_at_ms: alert.starts_at_ms,
-        ends_at_ms: alert.ends_at_ms.unwrap_or(0),
-        created_ms: notification.enqueued_at_ms,
-        body: &serde_json::to_string(&body).expect("maps of strings are always JSON"),
-    };
-    record.encode(payload);
-}
-
-fn encode_outcome(outcome: &Outcome, payload: &mut Vec<u8>) -> u8 {
-    let (id, receiver, at_ms) = (outcome.id.as_str(), outcome.receiver.as_str(), outcome.at_ms);
-    match &outcome.verdict {
-        Verdict::Delivered { receiver_index, http_status } => {
-            let (receiver_index, http_status) = (*receiver_index, *http_status);
-            format::Delivered { id, receiver_index, receiver, at_ms, http_status }.encode(payload);
-            format::KIND_DELIVERED
-        }
-        Verdict::GivenUp { reason } => {
-            format::GivenUp { id, receiver, at_ms, reason }.encode(payload);
-            format::KIND_GIVEN_UP
-        }
-    }
-}
-
-fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
-    let corrupt = |corruption: storage_format::Corruption| format!("its payload {corruption}");
-    match kind {
-        format::KIND_NOTIFICATION => decode_notification(&format::Notification::decode(payload).map_err(corrupt)?),
-        format::KIND_DELIVERED => {
-            let format::Delivered { id, receiver_index, receiver, at_ms, http_status } =
-                format::Delivered::decode(payload).map_err(corrupt)?;
-            let verdict = Verdict::Delivered { receiver_index, http_status };
-            Ok(Record::Outcome(Outcome { id: id.to_owned(), receiver: receiver.to_owned(), at_ms, verdict }))
-        }
-        format::KIND_GIVEN_UP => {
-            let format::GivenUp { id, receiver, at_ms, reason } = format::GivenUp::decode(payload).map_err(corrupt)?;
-            let verdict = Verdict::GivenUp { reason: reason.to_owned() };
-            Ok(Record::Outcome(Outcome { id: id.to_owned(), receiver: receiver.to_owned(), at_ms, verdict }))
-        }
-        _ => Err(format!("{kind} is no kind of outbox record")),
-    }
-}
-
-fn decode_notification(record: &format::Notification<'_>) -> Result<Record, String> {
-    let body: Body = serde_json::from_str(record.body).map_err(|error| format!("its body is not ours: {error}"))?;
-    let labels = Labels::from_pairs(&body.labels).map_err(|error| format!("its labels: {error}"))?;
-    let alert = Alert {
-        labels,
-        annotations: body.annotations.into_iter().collect(),
-        starts_at_ms: record.starts_at_ms,
-        ends_at_ms: (record.status == format::Status::Resolved).then_some(record.ends_at_ms),
-        generator_url: body.generator_url,
-    };
-    if alert.fingerprint() != record.fingerprint {
-        return Err("its labels are not those of its fingerprint".to_owned());
-    }
-    Ok(Record::Notification(Arc::new(Notification {
-        id: record.id.to_owned(),
-        alert,
-        enqueued_at_ms: record.created_ms,
-        receivers: body.receivers,
-    })))
 }

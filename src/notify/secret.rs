@@ -91,6 +91,19 @@ impl Secret {
     }
 }
 
+/// Reads a file of the operator's. What is wrong is said without the file's name.
+#[expect(clippy::disallowed_methods, reason = "a file of the operator's, not of our data folder")]
+pub(crate) fn read_text_file(path: &Path, bytes_max: u64) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, bytes_max + 1), &mut content)
+        .map_err(|error| error.to_string())?;
+    if content.len() as u64 > bytes_max {
+        return Err(format!("it is longer than {bytes_max} bytes"));
+    }
+    String::from_utf8(content).map_err(|_| "it is no text".to_owned())
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")

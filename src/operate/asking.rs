@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
 use crate::config::Config;
 
@@ -51,6 +51,31 @@ fn percent_encoded(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// Status and body of the answer to a request with a JSON body, if it has one.
+pub(super) async fn send(
+    url: &str,
+    method: Method,
+    path: &str,
+    body: Option<&serde_json::Value>,
+) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    let request = client(url, READING_TIMEOUT)?.request(method, address(url, path));
+    let request = match body {
+        Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
+        None => request,
+    };
+    answer(url, request).await
+}
+
+/// As [`get`], for something that is said in JSON.
+pub(super) async fn post_json(
+    url: &str,
+    path: &str,
+    body: &serde_json::Value,
+) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    let request = client(url, READING_TIMEOUT)?.post(address(url, path)).header(CONTENT_TYPE, "application/json");
+    answer(url, request.body(body.to_string())).await
 }
 
 fn client(url: &str, within: Duration) -> anyhow::Result<Client> {

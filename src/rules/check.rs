@@ -7,10 +7,10 @@ use serde_saphyr::Spanned;
 use super::file::{Group, Rule};
 use super::group::{AlertingRule, RecordingRule};
 use super::load::{Reader, line_of, place_of};
-use super::template::{self, Template};
 use super::{ALERT_NAME, DIRECTION};
 use crate::model::METRIC_NAME;
 use crate::query;
+use crate::template::{self, Template};
 
 impl Reader<'_> {
     pub(super) fn recording(&mut self, group: &Group, rule: &Rule, record: &Spanned<String>) -> Option<RecordingRule> {

@@ -1,7 +1,7 @@
 //! A door for fuzzing, in tests and behind the feature `fuzzing` alone: a template filled in.
 
-use super::template::{Fact, Facts, Template};
 use crate::model::Labels;
+use crate::template::{Fact, Facts, Template};
 
 /// Reads a template and fills it in, with a made-up alert whose queries answer one row. Fails with what is wrong with the
 /// template, and where.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::template::Template;
+use crate::template::Template;
 
 /// Rules that are evaluated one after the other, every `interval`.
 #[derive(Clone, Debug, PartialEq)]

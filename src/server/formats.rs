@@ -11,13 +11,15 @@ use storage_format::version_of;
 use crate::disk::{Disk, DiskError};
 
 /// Where files of ours are: the folder in the data folder, and the extension that counts.
-const PLACES: [(&str, &str); 7] = [
+const PLACES: [(&str, &str); 9] = [
     ("", "state"),
     ("", "meta"),
     ("", "rules"),
+    ("", "silences"),
     ("blocks", "block"),
     ("log", "log"),
     ("outbox", "outbox"),
+    ("incidents", "incidents"),
     ("push_groups", "group"),
 ];
 
@@ -88,6 +90,8 @@ mod tests {
             (FileType::Metadata, "families.meta"),
             (FileType::PushGroup, "push_groups/0123.group"),
             (FileType::Rules, "alerts.rules"),
+            (FileType::Incidents, "incidents/0000000001.incidents"),
+            (FileType::Silences, "alerts.silences"),
         ];
         for (kind, name) in files {
             let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());

@@ -191,6 +191,13 @@ fn register_notify(registry: &Registry, notifier: &Arc<Notifier>) {
     counter("dozor_notify_delivered_total", "Notifications delivered.", |n| &n.metrics().delivered);
     counter("dozor_notify_failed_total", "Attempts that did not get through.", |n| &n.metrics().failed);
     counter("dozor_notify_given_up_total", "Notifications given up.", |n| &n.metrics().given_up);
+    counter("dozor_notify_events_missed_total", "Events that the journal of incidents was too slow for.", |n| {
+        &n.metrics().events_missed
+    });
+    let groups = notifier.clone();
+    registry.gauge_fn("dozor_notify_groups", "Groups of alerts, where alerts are routed.", &[], move || {
+        groups.group_count() as f64
+    });
     let pending = notifier.clone();
     registry.gauge_fn("dozor_notify_pending", "Notifications that wait for a receiver.", &[], move || {
         read(&pending.metrics().pending)

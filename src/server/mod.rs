@@ -1,31 +1,41 @@
 //! Who is started, in which order, with what, and how everything ends.
 //!
 //! ```text
-//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► http: ready
-//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► incidents ─► http: ready
+//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries ─► incidents
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
 //! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
 //!
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
-//! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
+//! `judge` are in `watch.rs`, that of `incidents` is in `incidents.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
 mod anomalies;
 mod at_rest;
 mod bands;
+mod delivering;
 mod detection;
+mod detection_lag;
 mod evaluate_watches;
 mod evaluating;
 mod features;
+mod figures;
 mod formats;
+mod heartbeat_out;
+mod heartbeats;
+mod incidents;
 mod limits;
 mod maintenance;
 mod metadata;
 mod metrics;
 mod options;
+mod parts;
 mod push;
+mod senders;
+mod silences;
 mod statsd;
+mod telling;
 mod watch;
 
 use std::net::SocketAddr;
@@ -33,7 +43,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
 use regex::Regex;
@@ -41,13 +50,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{AdminApi, Config, ConfigError, WebhookConfig};
+use crate::config::{Config, ConfigError};
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
+use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::compile_pattern;
-use crate::notify::{self, Notifier, NotifyError, Secret, SecretError};
-use crate::query::{Engine, Limits};
+use crate::model::Labels;
+use crate::notify::routing::Routing;
+use crate::notify::silence::{SilenceError, Silences};
+use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, NotifyError, Plan};
+use crate::query::Engine;
 use crate::rules::{self, RuleErrors};
 use crate::storage::{
     BackupError, Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, StorageError, check_restored,
@@ -55,25 +67,39 @@ use crate::storage::{
 };
 use crate::telemetry::{self, Registry};
 pub use at_rest::DatabaseAtRest;
+pub use delivering::PlanError;
+use delivering::Reloading;
 pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
+use detection_lag::DetectionLag;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
+use figures::Figuring;
 pub use formats::NewerFormat;
+use heartbeats::{Heartbeats, HeartbeatsParts, HeartbeatsRunning, taking};
+use incidents::Journaling;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
-use options::storage_options;
+use options::{admin_api, engine, shard_count, storage_options, web_origins};
+use senders::{Senders, SendersParts, SendersRunning};
+use silences::Pushed;
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 5] = [
+pub const BESIDE_THE_DATABASE: [Beside; 7] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
+    Beside::Replaced(silences::FILE),
     Beside::Growing(OUTBOX),
+    Beside::Growing(incidents::FOLDER),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
     Beside::Growing(push::FOLDER),
 ];
+/// Gives the routing in force.
+type AskRouting = Arc<dyn Fn() -> Option<Arc<Routing>> + Send + Sync>;
+/// What is told of alerts, and what others may change about them.
+type Alerts = (Arc<Silences>, AskRouting, Arc<Pushed>);
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -114,12 +140,15 @@ pub enum ServerError {
     /// A rule file has mistakes.
     #[error(transparent)]
     Rules(#[from] RuleErrors),
-    /// A webhook's secret cannot be used.
+    /// Nobody can be told by these settings.
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Plan(#[from] PlanError),
     /// The outbox or a receiver cannot be used.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// The silences cannot be read.
+    #[error(transparent)]
+    Silences(#[from] SilenceError),
     /// The database cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -146,13 +175,19 @@ pub struct Server {
     statsd: Option<StatsdRunning>,
     stop_deliveries: signal::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
+    journaling: Journaling,
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     detection: Arc<Detection>,
     evaluating: Evaluating,
+    senders: SendersRunning,
+    reloading: Arc<Reloading>,
+    heartbeats: HeartbeatsRunning,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
+    stop_alerts: signal::Sender<bool>,
+    alerts: tokio::task::JoinHandle<()>,
     metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
@@ -178,7 +213,8 @@ impl Server {
             given => given.to_owned(),
         };
 
-        let receivers = receivers(&config)?;
+        let plan = delivering::plan(&config, &*disk)?;
+        incidents::check(&config, &plan)?;
         let web_origins = web_origins(&config)?;
         for name in features::unknown(&config) {
             tracing::warn!(name, "--enable-feature names something that means nothing here; it is left aside");
@@ -215,15 +251,20 @@ impl Server {
         );
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
-        let notifier = open_notifier(&config, &disk, &clock, receivers, external_url.clone())?;
+        let incidents = incidents::open(&config, &disk, &clock)?;
+        incidents::register(&registry, &incidents);
+        let silences = silences::open(&config, &disk, &clock)?;
+        let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
+        let lag = Arc::new(DetectionLag::new(&registry, &clock));
         let parts = DetectionParts {
             storage: storage.clone(),
             engine: engine.clone(),
             ingest: ingest.clone(),
             notifier: notifier.clone(),
+            lag: lag.clone(),
             external_url: external_url.clone(),
             settings: config.detection.clone(),
             disk: disk.clone(),
@@ -234,6 +275,14 @@ impl Server {
         metrics::register(&registry, &storage, &detection, &notifier);
         metrics::register_snapshots(&registry, &snapshots);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
+        for url in &config.alertmanagers {
+            let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
+            let peer = AlertmanagerPeer::new(url, clock.clone())?;
+            tokio::spawn(async move {
+                let _guard = EndProcessOnPanic;
+                peer.run(move || firing.active(), stopped).await;
+            });
+        }
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
             let _guard = EndProcessOnPanic;
@@ -247,22 +296,60 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
+        let parts = SendersParts::of(&config, &storage, &notifier, &external_url, &clock);
+        let senders = Senders::new(parts, &rules, &registry);
         let viewed = storage.clone();
+        let routed = notifier.clone();
+        let routing: AskRouting = Arc::new(move || routed.routing());
+        let parts = (notifier.clone(), silences.clone());
+        let pushed = Pushed::new(parts, routing.clone(), &rules, clock.clone(), external_url.clone());
+        let pushed = Arc::new(pushed);
+        let (stop_alerts, alerts_stopped) = signal::channel(false);
+        let kept = pushed.clone();
+        let alerts = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            kept.keep(alerts_stopped).await;
+        });
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
             set: rules,
             detection: detection.clone(),
             settings: config.evaluation.clone(),
-            external_url,
+            external_url: external_url.clone(),
             view: Arc::new(move || viewed.view()),
             engine: engine.clone(),
             ingest: ingest.clone(),
             notifier: notifier.clone(),
+            lag,
+            senders: senders.clone(),
             registry: registry.clone(),
             disk: disk.clone(),
             data_dir: config.data_dir.clone(),
             clock: clock.clone(),
         })?;
+        let parts = HeartbeatsParts {
+            storage: storage.clone(),
+            engine: engine.clone(),
+            ingest: ingest.clone(),
+            notifier: notifier.clone(),
+            external_url,
+            clock: clock.clone(),
+        };
+        let (heartbeats, beating) = Heartbeats::start(&config, parts)?;
+        let watched = heartbeat_out::Watched {
+            storage: storage.clone(),
+            detection: detection.clone(),
+            rules: evaluating.rules().clone(),
+            notifier: notifier.clone(),
+            disk: disk.clone(),
+            clock: clock.clone(),
+        };
+        heartbeat_out::start(&config, watched, &registry, stop_deliveries.subscribe())?;
+        let in_force = evaluating.rules().clone();
+        let walking = SendersRunning::start(senders.clone(), move || in_force.set())?;
+        let shared = (Arc::new(config.clone()), disk.clone());
+        let rules = evaluating.rules().clone();
+        let reloading = Arc::new(Reloading::new(shared.0, shared.1, rules, notifier.clone()));
         let services = services(
             &config,
             address,
@@ -271,13 +358,17 @@ impl Server {
             &snapshots,
             (engine, ingest),
             evaluating.rules(),
+            reloading.clone(),
             detection.clone(),
-            notifier,
+            (notifier.clone(), incidents.clone()),
+            (senders, heartbeats),
             &registry,
             &ready,
             &clock,
             web_origins,
+            (silences, routing, pushed),
         )?;
+        let journaling = Journaling::start(incidents, notifier, Figuring::of(&services))?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
         let (stop_pushes, pushes_stopped) = signal::channel(false);
@@ -308,24 +399,30 @@ impl Server {
             statsd,
             stop_deliveries,
             deliveries,
+            journaling,
             stop_maintenance,
             maintenance,
             detection,
             evaluating,
+            senders: walking,
+            reloading,
+            heartbeats: beating,
             stop_metadata,
             stop_pushes,
             pushes,
+            stop_alerts,
+            alerts,
             metadata,
             _lock: lock,
         })
     }
 
-    /// Reads the rule files again and puts what they say in force, in a while. With a fault in them, everything stays as
+    /// Reads the rule files and the routing file again and puts what they say in force, in a while. With a fault in them, everything stays as
     /// it is. What came of it is told in the log.
     pub fn reload_rules(&self) {
-        let rules = self.evaluating.rules().clone();
+        let reloading = self.reloading.clone();
         // Told in the log, by whoever reloads.
-        tokio::task::spawn_blocking(move || drop(rules.reload()));
+        tokio::task::spawn_blocking(move || drop(reloading.reload()));
     }
 
     /// Where it listens.
@@ -351,17 +448,22 @@ impl Server {
         }
         let _ = self.stop_pushes.send(true);
         let _ = self.pushes.await;
+        let _ = self.stop_alerts.send(true);
+        let _ = self.alerts.await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
         self.storage.stop_maintenance();
         self.evaluating.stop();
         let (storage, detection, maintenance, keeping) = (self.storage, self.detection, self.maintenance, self.keeping);
-        let (metadata, evaluating) = (self.metadata, self.evaluating);
+        let (metadata, evaluating, senders, heartbeats) =
+            (self.metadata, self.evaluating, self.senders, self.heartbeats);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
+            senders.join();
+            heartbeats.join();
             evaluating.join();
             detection.stop_evaluation();
             storage.close();
@@ -370,6 +472,9 @@ impl Server {
         let _ = threads.await;
         let _ = self.stop_deliveries.send(true);
         let _ = self.deliveries.await;
+        // Behind the last deliveries, of which it tells.
+        let journaling = self.journaling;
+        let _ = tokio::task::spawn_blocking(move || journaling.join()).await;
         tracing::info!("stopped: everything acknowledged is on disk");
     }
 }
@@ -413,23 +518,20 @@ fn entrance(
     Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
 }
 
-fn receivers(config: &Config) -> Result<Vec<notify::Receiver>, SecretError> {
-    let receiver = |webhook: &WebhookConfig| {
-        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
-        Ok(notify::Receiver { name: webhook.name.clone(), url: webhook.url.clone(), secret })
-    };
-    config.webhooks.iter().map(receiver).collect()
-}
-
 fn open_notifier(
     config: &Config,
     disk: &Arc<dyn Disk>,
     clock: &Clock,
-    receivers: Vec<notify::Receiver>,
+    plan: Plan,
+    silences: &Arc<Silences>,
     external_url: String,
 ) -> Result<Arc<Notifier>, ServerError> {
     let folder = config.data_dir.join(OUTBOX);
-    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), receivers, external_url)?;
+    let silences = silences.clone();
+    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
+    let folding = incidents::folding(config);
+    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
+    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
     for damage in &recovered.damage {
         tracing::error!("damage found: {damage}");
     }
@@ -438,15 +540,6 @@ fn open_notifier(
         tracing::info!(pending, active, "the outbox goes on where it stopped");
     }
     Ok(notifier)
-}
-
-/// Half the cores: a shard is bound by memory, and the other half inflates, hashes and answers.
-fn shard_count(setting: u64) -> usize {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    match setting {
-        0 => (cores / 2).clamp(1, 16),
-        given => usize::try_from(given).unwrap_or(usize::MAX).clamp(1, 256),
-    }
 }
 
 fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> Result<Arc<Snapshots>, ServerError> {
@@ -461,43 +554,6 @@ fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> R
     Ok(Arc::new(Snapshots::new(storage.clone(), options)?))
 }
 
-/// Web pages of which origins may read the API.
-fn web_origins(config: &Config) -> Result<Regex, ConfigError> {
-    let told = |what: String| ConfigError::InFile(format!("cors_origin {:?}: {what}", config.cors_origin));
-    compile_pattern(&config.cors_origin).map_err(told)
-}
-
-/// Whether orders are taken by HTTP.
-fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
-    match setting {
-        AdminApi::On => true,
-        AdminApi::Off => false,
-        AdminApi::Auto => address.ip().is_loopback(),
-    }
-}
-
-/// What evaluates as these settings say, and keeps no answers.
-fn plain_engine(config: &Config, clock: &Clock) -> Engine {
-    let query_limits = Limits {
-        samples_max: config.query.samples_max,
-        series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
-        timeout: Duration::from_millis(u64::try_from(config.query.timeout_ms).unwrap_or(0)),
-        lookback_ms: config.query.lookback_ms,
-        subquery_step_ms: Some(config.evaluation.interval_ms),
-        ..Limits::default()
-    };
-    Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config))
-}
-
-/// What evaluates queries, of people and of rules.
-fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
-    let cache_bytes = usize::try_from(config.query.cache_bytes).unwrap_or(usize::MAX);
-    let engine = plain_engine(config, clock);
-    let engine = Arc::new(engine.caching(cache_bytes));
-    metrics::of_engine(registry, &engine);
-    engine
-}
-
 #[expect(clippy::too_many_arguments, reason = "each room once, put together here and nowhere else")]
 fn services(
     config: &Config,
@@ -507,15 +563,18 @@ fn services(
     snapshots: &Arc<Snapshots>,
     (engine, ingest): (Arc<Engine>, Arc<Ingest>),
     rules: &Arc<EvaluatedRules>,
+    reloading: Arc<Reloading>,
     detection: Arc<Detection>,
-    notifier: Arc<Notifier>,
+    (notifier, incidents): (Arc<Notifier>, Arc<Incidents>),
+    (senders, heartbeats): (Arc<Senders>, Arc<Heartbeats>),
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
     web_origins: Regex,
+    (silences, routing, pushed): Alerts,
 ) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
-    let (asked, reloaded) = (rules.clone(), rules.clone());
+    let (asked, firing) = (rules.clone(), notifier.clone());
     let pushgateway = push::open(config, disk, &ingest)?;
     let journal = open_journal(config, &**disk)?;
     Ok(Services {
@@ -530,9 +589,17 @@ fn services(
         registry: registry.clone(),
         ready: ready.clone(),
         rules: Arc::new(move || asked.report()),
-        reload: Arc::new(move || reloaded.reload()),
+        reload: Arc::new(move || reloading.reload()),
         anomalies: Arc::new(move || detection.anomalies()),
-        firing: Arc::new(move || notifier.active()),
+        silences,
+        routing,
+        push_alerts: Arc::new(move |alerts| pushed.push(alerts)),
+        firing: Arc::new(move || firing.active()),
+        take_beat: taking(&heartbeats),
+        heartbeats: Arc::new(move || heartbeats.figures()),
+        senders: Arc::new(move || senders.figures()),
+        notifier,
+        incidents,
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),
         config: Arc::new(config.clone()),

@@ -50,6 +50,7 @@ mod stored;
 pub mod tap;
 mod threads;
 pub mod view;
+mod walk;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,6 +84,7 @@ pub use stored::{model_histogram, stored_histogram};
 use tap::{Interest, TapSource};
 use threads::{ShardMessage, Threads};
 pub use view::ReadView;
+pub use walk::Pulse;
 
 use crate::clock::Clock;
 use crate::config::WalSync;

@@ -16,6 +16,8 @@
 //! | metadata | [`frame`], [`metadata`] |
 //! | pushed groups | [`frame`], [`push_groups`] |
 //! | alerts of rules | [`frame`], [`mod@rules`] |
+//! | journal of incidents | [`frame`], [`incidents`] |
+//! | silences | [`frame`], [`silences`] |
 //!
 //! Always true:
 //! 1. Integers are little-endian and of a stated width; a float is its 64 bits and comes back as exactly these.
@@ -36,6 +38,7 @@ mod entropy;
 pub mod frame;
 pub mod group;
 pub mod histogram;
+pub mod incidents;
 pub mod index;
 pub mod index_v1;
 pub mod log;
@@ -44,6 +47,7 @@ pub mod metadata;
 pub mod outbox;
 pub mod push_groups;
 pub mod rules;
+pub mod silences;
 #[cfg(test)]
 mod testing;
 pub mod tombstones;

@@ -30,11 +30,15 @@ pub enum FileType {
     PushGroup,
     /// The alerts of rules that are evaluated.
     Rules,
+    /// A file of the journal of incidents.
+    Incidents,
+    /// Silences of alerts.
+    Silences,
 }
 
 impl FileType {
     /// All of them.
-    pub const ALL: [FileType; 7] = [
+    pub const ALL: [FileType; 9] = [
         FileType::Block,
         FileType::Log,
         FileType::Outbox,
@@ -42,13 +46,20 @@ impl FileType {
         FileType::Metadata,
         FileType::PushGroup,
         FileType::Rules,
+        FileType::Incidents,
+        FileType::Silences,
     ];
 
     /// The newest version of such a file, which is the one that is written. Readers take all versions from 1 up to it.
     pub const fn version(self) -> u16 {
         match self {
-            FileType::Block | FileType::Log => 2,
-            FileType::Outbox | FileType::Detector | FileType::Metadata | FileType::PushGroup | FileType::Rules => 1,
+            FileType::Block | FileType::Log | FileType::Outbox => 2,
+            FileType::Detector
+            | FileType::Metadata
+            | FileType::PushGroup
+            | FileType::Rules
+            | FileType::Incidents
+            | FileType::Silences => 1,
         }
     }
 
@@ -62,6 +73,8 @@ impl FileType {
             FileType::Metadata => FileKind::Metadata.magic(),
             FileType::PushGroup => FileKind::PushGroup.magic(),
             FileType::Rules => FileKind::Rules.magic(),
+            FileType::Incidents => FileKind::Incidents.magic(),
+            FileType::Silences => FileKind::Silences.magic(),
         }
     }
 
@@ -83,6 +96,8 @@ impl From<FileKind> for FileType {
             FileKind::Metadata => FileType::Metadata,
             FileKind::PushGroup => FileType::PushGroup,
             FileKind::Rules => FileType::Rules,
+            FileKind::Incidents => FileType::Incidents,
+            FileKind::Silences => FileType::Silences,
         }
     }
 }

@@ -11,15 +11,16 @@ use std::path::PathBuf;
 use storage_format::block_v1::{self, BlockRange, BlockReader};
 use storage_format::chunk::{self, Appender, KIND_DELTA};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
+use storage_format::incidents::{self, Entry};
 use storage_format::log;
 use storage_format::metadata::{self, Family};
-use storage_format::outbox::{self, Delivered, GivenUp, Notification, Status};
+use storage_format::outbox::{self, Delivered, GivenUp, Message, Notification, Status, Told};
 use storage_format::push_groups::{self, Group, Series};
 use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
-const FRAMED: [&str; 6] = ["log", "outbox", "detector", "metadata", "push_groups", "rules"];
+const FRAMED: [&str; 8] = ["log", "outbox", "detector", "metadata", "push_groups", "rules", "incidents", "silences"];
 
 fn golden_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -292,7 +293,7 @@ fn block_of_version_2_is_read_and_written_as_told() {
 }
 
 #[test]
-fn outbox_is_read_and_written_as_told() {
+fn outbox_of_version_1_is_read_and_written_as_told() {
     let file = golden("outbox");
     let notification = Notification {
         id: "n-1",
@@ -315,8 +316,35 @@ fn outbox_is_read_and_written_as_told() {
     notification.encode(&mut first);
     delivered.encode(&mut second);
     given_up.encode(&mut third);
-    let header = FileHeader::new(FileKind::Outbox, 0, 1_700_000_000_000, 1);
+    let header = FileHeader { version: 1, ..FileHeader::new(FileKind::Outbox, 0, 1_700_000_000_000, 1) };
     assert_eq!(written(&header, 0, &[(1, first), (2, second), (3, third)]), file);
+}
+
+#[test]
+fn outbox_of_version_2_is_read_and_written_as_told() {
+    let file = golden_of("v2", "outbox");
+    let told = Told {
+        id: "m-1",
+        receiver: "pager",
+        group_key: "{}:{}",
+        at_ms: 2000,
+        sequence: 1,
+        expires_ms: 9000,
+        firing: vec![1, 0x0123_4567_89ab_cdef],
+        resolved: vec![2],
+    };
+    let message = Message { told: told.clone(), body: r#"{"alerts":[]}"# };
+    let told = Told { at_ms: 2500, ..told };
+    let (records, clean) = records(&file).unwrap();
+    assert!(clean);
+    assert_eq!(Message::decode(&records[0].1).as_ref(), Ok(&message));
+    assert_eq!(Told::decode(&records[1].1).as_ref(), Ok(&told));
+
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    message.encode(&mut first);
+    told.encode(&mut second);
+    let header = FileHeader::new(FileKind::Outbox, 3, 1_700_000_000_000, 1);
+    assert_eq!(written(&header, 0, &[(4, first), (5, second)]), file);
 }
 
 #[test]
@@ -335,6 +363,32 @@ fn alerts_of_rules_are_read_and_written_as_told() {
     assert_eq!(records(&file), Ok((vec![(1, first.clone()), (1, group.clone())], true)));
     let header = FileHeader::new(FileKind::Rules, 0, 1_700_000_000_000, 3);
     assert_eq!(written(&header, 0, &[(1, first), (1, group)]), file);
+}
+
+#[test]
+fn journal_of_incidents_is_read_and_written_as_told() {
+    let file = golden("incidents");
+    let incident = Entry { id: "inc-1", at_ms: 1_700_000_001_000, body: r#"{"opened_ms":1700000000500}"# };
+    let change = Entry { id: "inc-1", at_ms: 1_700_000_002_000, body: r#"{"change":"acknowledged","by":"ada"}"# };
+    let (records, clean) = records(&file).unwrap();
+    assert!(clean);
+    assert_eq!((records[0].0, Entry::decode(&records[0].1)), (1, Ok(incident)));
+    assert_eq!((records[1].0, Entry::decode(&records[1].1)), (2, Ok(change)));
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    incident.encode(&mut first);
+    change.encode(&mut second);
+    let header = FileHeader::new(FileKind::Incidents, 0, 1_700_000_000_000, 4);
+    assert_eq!(written(&header, 0, &[(1, first), (2, second)]), file);
+}
+
+#[test]
+fn silences_are_read_and_written_as_told() {
+    let file = golden("silences");
+    let silence = br#"{"id":"6a2f0c1e-7d0b-4b1a-9a3e-0f8d2c5b7e91","matchers":[{"name":"alertname","is_equal":true,"is_pattern":false,"value":"SlowPage"}],"starts_at_ms":1700000000000,"ends_at_ms":1700007200000,"created_by":"dana","comment":"new CDN","updated_at_ms":1700000000000}"#;
+    let (first, silence) = (br#"{"silences":1}"#.to_vec(), silence.to_vec());
+    assert_eq!(records(&file), Ok((vec![(1, first.clone()), (1, silence.clone())], true)));
+    let header = FileHeader::new(FileKind::Silences, 0, 1_700_000_000_000, 4);
+    assert_eq!(written(&header, 0, &[(1, first), (1, silence)]), file);
 }
 
 #[test]
@@ -485,4 +539,8 @@ fn chapters_tell_the_numbers_of_the_code() {
     assert_told("outbox.md", "KIND_NOTIFICATION", outbox::KIND_NOTIFICATION.into());
     assert_told("outbox.md", "KIND_DELIVERED", outbox::KIND_DELIVERED.into());
     assert_told("outbox.md", "KIND_GIVEN_UP", outbox::KIND_GIVEN_UP.into());
+    assert_told("incidents.md", "KIND_INCIDENT", incidents::KIND_INCIDENT.into());
+    assert_told("incidents.md", "KIND_CHANGE", incidents::KIND_CHANGE.into());
+    assert_told("outbox.md", "KIND_MESSAGE", outbox::KIND_MESSAGE.into());
+    assert_told("outbox.md", "KIND_TOLD", outbox::KIND_TOLD.into());
 }

@@ -9,6 +9,7 @@
 //! Always true: every wait is for a condition, with a deadline that a loaded machine keeps; every process that a test
 //! starts is ended with it; a program that is not installed is a failure that says how to get it.
 
+mod amtool;
 mod api;
 mod backup;
 mod client;
@@ -36,12 +37,14 @@ mod relay;
 mod remote_write;
 mod replay;
 mod report;
+mod routing;
 mod rule_files;
 mod rules;
 mod scrapes;
 mod shop;
 mod start;
 mod statsd;
+mod telemetry;
 mod wait;
 mod watches;
 mod webhook;

@@ -79,6 +79,14 @@ fn outbox_and_detector_state_are_printed() {
     ] {
         assert!(body(&outbox).iter().any(|line| line.trim() == expected), "{expected}\n{outbox}");
     }
+    let (grouped, _) = inspect(&["--limit", "0"], &golden("../v2/outbox.bin"));
+    for expected in [
+        "m-1  to pager at 1970-01-01T00:00:02.000Z, 1 of group {}:{}, kept until 1970-01-01T00:00:09.000Z",
+        "firing [0000000000000001 0123456789abcdef], resolved [0000000000000002]",
+        r#"{"alerts":[]}"#,
+    ] {
+        assert!(body(&grouped).iter().any(|line| line.trim() == expected), "{expected}\n{grouped}");
+    }
     let (state, _) = inspect(&[], &golden("detector.bin"));
     assert!(state.contains(r#"{"rule":"OrderRateDrop","buckets":[1,2]}"#), "{state}");
 }

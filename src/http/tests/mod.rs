@@ -1,12 +1,14 @@
 //! The server over loopback, driven by sockets that say exactly what the test says.
 
 mod admin;
+mod alertmanager;
 mod bulk;
 mod compress;
 mod connections;
 mod cors;
 mod costs;
 mod federate;
+mod incidents;
 mod influx;
 mod language;
 mod lifecycle;
@@ -18,7 +20,7 @@ mod text;
 mod write;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -31,14 +33,16 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::WebhookConfig;
-use crate::detect::{Detector, Direction, Explanation, Point};
+use crate::detect::{Detector, Direction, Explanation, Part, Point};
 use crate::disk::{Disk, SimulatedDisk};
+use crate::incident::{Escalation, IncidentOptions, Incidents};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange, compile_pattern};
+use crate::notify::{FoldingOptions, NotifierOptions, Plan};
 use crate::query::Limits;
 use crate::rules::{
-    ActiveAlert, AlertState, AnomalyReport, Evaluation, GroupReport, GroupState, Health, RuleError, RuleGroup,
-    RuleReport,
+    ActiveAlert, AlertState, AnomalyReport, Evaluation, GroupReport, GroupState, Health, RuleError, RuleErrors,
+    RuleGroup, RuleReport,
 };
 use crate::storage::{SnapshotOptions, StorageOptions};
 
@@ -124,10 +128,33 @@ groups:
 }
 
 /// One alert.
+/// Nobody is told of anything.
+fn notifier() -> Arc<Notifier> {
+    let options = NotifierOptions::new(Plan::default(), String::new());
+    let disk = Arc::new(SimulatedDisk::new());
+    Notifier::open(disk, Path::new("/data/outbox"), Clock::manual(NOW_MS), options).expect("an empty folder opens").0
+}
+
 fn firing() -> Vec<Alert> {
     let labels = Labels::from_pairs([("alertname", "OrderRateDrop"), ("region", "eu")]).expect("labels");
     let annotations = vec![("summary".to_owned(), "Orders \"fell\"".to_owned())];
     vec![Alert { labels, annotations, starts_at_ms: 1_500, ends_at_ms: None, generator_url: String::new() }]
+}
+
+/// One that is on time, and one that was not heard of since the start.
+fn senders() -> Vec<SenderFigures> {
+    let shop = SenderFigures {
+        job: "shop".to_owned(),
+        state: "sending",
+        heard_ms: Some(16_000),
+        newest_ms: 15_250,
+        lag_ms: 400,
+        clock_skew_ms: 0,
+        interval_ms: 15_000,
+        samples_per_second: 133.25,
+        series_count: 2_000,
+    };
+    vec![SenderFigures { job: "a \"b\"".to_owned(), heard_ms: None, ..shop.clone() }, shop]
 }
 
 /// An anomaly of which little is known, and one of which everything is, that has ended.
@@ -147,6 +174,11 @@ fn anomalies() -> Vec<AnomalyReport> {
         detectable_drop: None,
         forecast: None,
         line: Vec::new(),
+        parts: Vec::new(),
+    };
+    let part = |region: &str, value, expected, share| {
+        let labels = Labels::from_pairs([("region", region)]).expect("labels");
+        Part { labels, value, expected, share }
     };
     let ended = Explanation {
         direction: Direction::Drop,
@@ -160,6 +192,7 @@ fn anomalies() -> Vec<AnomalyReport> {
         learned: Some(0.5),
         detectable_drop: Some(0.35),
         line: vec![Point { at_s: 15, value: 5.0, expected: 20.0 }, Point { at_s: 30, value: 4.5, expected: f32::NAN }],
+        parts: vec![part("eu", Some(1.5), Some(15.0), 0.9), part("us", None, None, 0.1)],
         ..explanation.clone()
     };
     let [alert] = firing().try_into().expect("one alert");
@@ -172,15 +205,49 @@ fn anomalies() -> Vec<AnomalyReport> {
 /// Settings with something in them that is nobody's business.
 fn config() -> Config {
     let url = "https://user:pw@pager.example/hook/t0ken?key=1".to_owned();
-    let webhook = WebhookConfig { name: "pager".to_owned(), url, secret_file: Some(PathBuf::from("/etc/key")) };
+    let webhook = WebhookConfig {
+        name: "pager".to_owned(),
+        url,
+        secret_file: Some(PathBuf::from("/etc/key")),
+        ..WebhookConfig::default()
+    };
     let features = vec!["promql-delayed-name-removal".to_owned()];
     Config { webhooks: vec![webhook], features, ..Config::default() }
+}
+
+/// No silences, on a disk of their own.
+fn silences() -> Arc<Silences> {
+    let disk = Arc::new(SimulatedDisk::new());
+    let path = PathBuf::from("/data/alerts.silences");
+    Silences::open(disk, &path, Clock::manual(NOW_MS), Vec::new()).expect("no file is no silences")
+}
+
+/// Alerts of a region are a group.
+fn routing() -> Routing {
+    let text = "route: {receiver: duty, group_by: [region], routes: [{matchers: [severity=critical], receiver: pager}]}\n\
+                receivers: [{name: duty}, {name: pager}]";
+    crate::notify::routing::load("alertmanager.yml", text).expect("a right file")
+}
+
+/// Takes one alert at a time.
+fn push_alerts(pushed: Vec<PushedAlert>) -> Result<(), NotifyError> {
+    if pushed.len() > 1 { Err(NotifyError::Full { what: "pushed alerts", limit: 1 }) } else { Ok(()) }
 }
 
 /// A journal in memory.
 fn journal() -> QueryJournal {
     let opened = QueryJournal::open(&SimulatedDisk::new(), &PathBuf::from("/data/queries.active"), 4);
     opened.expect("an empty disk takes a file").0
+}
+
+fn no_incidents() -> Incidents {
+    let options = IncidentOptions {
+        retention_ms: 400 * 86_400_000,
+        path: FoldingOptions::default().path,
+        escalation: Escalation::default(),
+    };
+    let folder = PathBuf::from("/data/incidents");
+    Incidents::open(Arc::new(SimulatedDisk::new()), &folder, Clock::manual(NOW_MS), options).expect("an empty folder").0
 }
 
 /// What a server serves, on an empty database.
@@ -221,10 +288,35 @@ fn services(
                 what: format!("wrong in line {line}"),
                 hint: None,
             };
-            Err(RuleErrors(vec![fault(3), fault(7)]))
+            let errors = RuleErrors(vec![fault(3), fault(7)]);
+            Err(format!("the rules from before stay in force:\n{errors}"))
         }),
         anomalies: Arc::new(anomalies),
+        silences: silences(),
+        routing: Arc::new(|| Some(Arc::new(routing()))),
+        push_alerts: Arc::new(push_alerts),
         firing: Arc::new(firing),
+        take_beat: Arc::new(|beat| {
+            let taken = match beat.job.as_str() {
+                "full" => Err(BeatError::TooManyJobs { limit: 3 }),
+                job => Ok(BeatTaken { is_listed: job == "nightly", due_ms: beat.is_good.then_some(NOW_MS) }),
+            };
+            Box::pin(async { taken })
+        }),
+        heartbeats: Arc::new(|| {
+            vec![HeartbeatFigures {
+                job: "nightly".to_owned(),
+                expected: "every 1d".to_owned(),
+                state: "ok",
+                reported_ms: Some(NOW_MS),
+                good_ms: None,
+                due_ms: None,
+                duration_ms: Some(1_500),
+            }]
+        }),
+        senders: Arc::new(senders),
+        notifier: notifier(),
+        incidents: Arc::new(no_incidents()),
         damage: Arc::new(damage),
         journal: Arc::new(journal()),
         config: Arc::new(config()),

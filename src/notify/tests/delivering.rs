@@ -12,11 +12,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::pager::{Pager, Reply};
-use super::{firing, resolved};
+use super::{firing, resolved, settings, webhook};
 use crate::clock::Clock;
 use crate::disk::SimulatedDisk;
-use crate::notify::webhook::{Answer, Webhook};
-use crate::notify::{Alert, Backoff, Delivery, Enqueued, Notifier, NotifyError, Receiver, RecoveredOutbox, Secret};
+use crate::notify::{
+    Alert, Answer, Backoff, Delivery, Enqueued, Integration, Message, MessageAlert, Notifier, NotifierOptions,
+    NotifyError, Plan, RecoveredOutbox, Secret, WebhookSettings,
+};
 
 const SECRET: &[u8] = b"a key of the test";
 
@@ -27,6 +29,20 @@ fn runtime() -> Runtime {
 fn quick() -> Delivery {
     let (first, longest, probe) = (Duration::from_millis(5), Duration::from_millis(40), Duration::from_millis(20));
     Delivery { backoff: Backoff { first, longest, probe }, ..Delivery::default() }
+}
+
+fn test_message() -> Message {
+    let alert = firing("A");
+    let (id, group_labels) = (alert.transition_id(), alert.labels.clone());
+    Message {
+        id,
+        receiver: "pager".to_owned(),
+        group_key: "{}:{}".to_owned(),
+        group_labels,
+        alerts: vec![MessageAlert { alert, incident: "inc-1".to_owned() }],
+        truncated_count: 0,
+        made_at_ms: 0,
+    }
 }
 
 /// Waits until the condition holds.
@@ -49,15 +65,15 @@ struct Engine {
 
 impl Engine {
     fn start(runtime: &Runtime, disk: &SimulatedDisk, pagers: &[&Pager], delivery: Delivery) -> Engine {
-        let receiver = |(index, pager): (usize, &&Pager)| Receiver {
-            name: format!("pager-{index}"),
-            url: pager.url(),
-            secret: Some(Secret::parse(SECRET).unwrap()),
+        let receiver = |(index, pager): (usize, &&Pager)| {
+            let (name, secrets) = (format!("pager-{index}"), vec![Secret::parse(SECRET).unwrap()]);
+            webhook(WebhookSettings { secrets, ..settings(&name, &pager.url()) })
         };
         let receivers = pagers.iter().enumerate().map(receiver).collect();
         let shared = Arc::new(disk.clone());
         let url = "http://dozor.example".to_owned();
-        let opened = Notifier::open_with(shared, Path::new("/data/outbox"), Clock::system(), receivers, url, delivery);
+        let options = NotifierOptions { delivery, ..NotifierOptions::new(Plan::direct(receivers), url) };
+        let opened = Notifier::open(shared, Path::new("/data/outbox"), Clock::system(), options);
         let (notifier, recovered) = opened.unwrap();
         let (stop, stopped) = watch::channel(false);
         let running = runtime.spawn(Arc::clone(&notifier).run(stopped));
@@ -169,7 +185,10 @@ fn a_refusal_is_a_dead_letter_at_once_and_the_next_notification_goes_on() {
     assert_eq!(pager.seen().len(), 3);
     assert_eq!(elsewhere.seen().len(), 0);
     let dead = engine.notifier.dead_letters();
-    assert_eq!(dead.iter().map(|letter| &letter.alert).collect::<Vec<_>>(), [&firing("A"), &firing("B")]);
+    assert_eq!(
+        dead.iter().map(|letter| &letter.message.alerts[0].alert).collect::<Vec<_>>(),
+        [&firing("A"), &firing("B")]
+    );
     assert!(dead[0].reason.starts_with("400 Bad Request: hi"), "{}", dead[0].reason);
     assert_eq!(engine.notifier.metrics().given_up.load(Ordering::Relaxed), 2);
 
@@ -262,12 +281,12 @@ fn an_https_receiver_is_never_told_in_the_clear() {
     let runtime = runtime();
     let pager = Pager::with_replies(&runtime, []);
     let url = pager.url().replace("http:", "https:");
-    let receiver = Receiver { name: "pager".to_owned(), url, secret: None };
-    let way = match Webhook::new(&receiver, Clock::system(), Duration::from_millis(500)) {
+    let receiver = webhook(settings("pager", &url));
+    let way = match Integration::new(&receiver, "", Clock::system(), Duration::from_millis(500)) {
         Ok(way) => way,
         Err(error) => return assert!(error.to_string().contains("CA certificates"), "{error}"),
     };
-    let answer = runtime.block_on(way.attempt("id", b"{}".to_vec()));
+    let answer = runtime.block_on(way.attempt(&test_message()));
     assert!(matches!(&answer, Answer::Retry { after: None, .. }), "{answer:?}");
     assert_eq!(pager.seen().len(), 0);
 }
@@ -291,10 +310,11 @@ fn a_stop_keeps_what_was_delivered_so_that_nothing_is_repeated() {
 #[test]
 fn wrong_receivers_are_refused_by_name() {
     let open = |names: &[&str], url: &str| {
-        let receiver = |name: &&str| Receiver { name: (*name).to_owned(), url: url.to_owned(), secret: None };
+        let receiver = |name: &&str| webhook(settings(name, url));
         let receivers = names.iter().map(receiver).collect();
         let disk = Arc::new(SimulatedDisk::new());
-        Notifier::open(disk, Path::new("/data/outbox"), Clock::system(), receivers, String::new()).map(|_| ())
+        let options = NotifierOptions::new(Plan::direct(receivers), String::new());
+        Notifier::open(disk, Path::new("/data/outbox"), Clock::system(), options).map(|_| ())
     };
     assert!(
         matches!(open(&["a", "a"], "http://localhost/"), Err(NotifyError::Receiver { receiver, .. }) if receiver == "a")

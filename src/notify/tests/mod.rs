@@ -1,17 +1,28 @@
 //! Tests by what they are about, and what they share.
 
 mod delivering;
+mod folding;
 mod keeping;
+mod nights;
 mod order;
 mod pager;
 mod sending;
 mod slow_disk;
+mod telling;
 
-use super::Alert;
+use super::{Alert, IntegrationConfig, WebhookSettings};
 use crate::model::Labels;
 
 /// 2026-03-01 12:00:00 UTC.
 const NOON_MS: i64 = 1_772_366_400_000;
+
+fn settings(name: &str, url: &str) -> WebhookSettings {
+    WebhookSettings { name: name.to_owned(), url: url.to_owned(), ..WebhookSettings::default() }
+}
+
+fn webhook(settings: WebhookSettings) -> IntegrationConfig {
+    IntegrationConfig::of_webhook(settings)
+}
 
 fn firing(name: &str) -> Alert {
     Alert {

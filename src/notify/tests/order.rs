@@ -6,16 +6,17 @@ use std::time::Duration;
 use super::{NOON_MS, firing, resolved};
 use crate::notify::backoff::retry_after;
 use crate::notify::lanes::{Lanes, Next};
-use crate::notify::ledger::Notification;
+use crate::notify::owed::{Notification, Owed};
 use crate::notify::{Alert, Backoff, RETRY_AFTER_MAX};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn notification(alert: &Alert) -> Arc<Notification> {
-    let (id, alert) = (alert.transition_id(), alert.clone());
-    Arc::new(Notification { id, alert, enqueued_at_ms: NOON_MS, receivers: vec!["pager".to_owned()] })
+fn notification(alert: &Alert) -> Owed {
+    let (id, alert, incident) = (alert.transition_id(), alert.clone(), "inc-1".to_owned());
+    let receivers = vec!["pager".to_owned()];
+    Owed::Transition(Arc::new(Notification { id, alert, incident, enqueued_at_ms: NOON_MS, receivers }))
 }
 
 /// Lanes that wait 1 s, 2 s, … 60 s (less up to a quarter), probe each 5 s, and have these alerts at time 0.
@@ -34,7 +35,8 @@ fn lanes_that_wait(first: Duration, alerts: &[Alert]) -> Lanes {
 fn sent(lanes: &mut Lanes, now: Duration) -> Vec<String> {
     let mut names = Vec::new();
     while let Next::Send(next) = lanes.next(now) {
-        names.push(format!("{} {}", next.alert.labels.get("alertname").unwrap(), next.alert.status()));
+        let alert = &next.message("pager").alerts[0].alert;
+        names.push(format!("{} {}", alert.labels.get("alertname").unwrap(), alert.status()));
     }
     names
 }
@@ -118,7 +120,7 @@ fn old_heads_are_taken_out_unless_they_are_in_flight() {
     let mut lanes = lanes(&[firing("A"), resolved("A"), firing("B")]);
     assert!(matches!(lanes.next(seconds(0)), Next::Send(_)));
     let old = lanes.take_older_than(NOON_MS + 1, seconds(0));
-    assert_eq!(old.iter().map(|old| old.id.clone()).collect::<Vec<_>>(), [firing("B").transition_id()]);
+    assert_eq!(old.iter().map(|old| old.id().to_owned()).collect::<Vec<_>>(), [firing("B").transition_id()]);
     fail(&mut lanes, "A", seconds(0));
     assert_eq!(lanes.take_older_than(NOON_MS + 1, seconds(0)).len(), 2);
     assert_eq!(lanes.next(seconds(999)), Next::Idle);

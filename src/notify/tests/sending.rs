@@ -2,14 +2,20 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
 use super::{NOON_MS, firing, resolved};
 use crate::model::Labels;
 use crate::notify::address::{allowed, check_url};
+use crate::notify::owed::{Notification, Owed};
 use crate::notify::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Secret, SecretError, payload};
 
 fn rendered(alert: &Alert) -> String {
-    String::from_utf8(payload::render(alert, "pager", "http://dozor.example:9490")).unwrap()
+    let (id, incident) = (alert.transition_id(), "inc-1".to_owned());
+    let receivers = vec!["pager".to_owned()];
+    let owed = Notification { id, alert: alert.clone(), incident, enqueued_at_ms: NOON_MS, receivers };
+    let message = Owed::Transition(Arc::new(owed)).message("pager");
+    String::from_utf8(payload::render(&message, "http://dozor.example:9490")).unwrap()
 }
 
 /// What Alertmanager 0.25 sent to a webhook for this alert, grouped by `...`; the fingerprint is another hash there.

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::firing;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError, DiskFile, FileBytes, SimulatedDisk};
-use crate::notify::Notifier;
+use crate::notify::{Notifier, NotifierOptions, Plan};
 
 /// A disk whose syncs do not return while somebody holds the gate.
 #[derive(Clone)]
@@ -94,7 +94,8 @@ fn asked(notifier: &Arc<Notifier>) -> Option<usize> {
 fn what_fires_is_said_while_the_disk_syncs() {
     let disk = SlowDisk { disk: SimulatedDisk::new(), gate: Arc::default() };
     let (shared, folder) = (Arc::new(disk.clone()), Path::new("/data/outbox"));
-    let (notifier, _) = Notifier::open(shared, folder, Clock::system(), Vec::new(), String::new()).unwrap();
+    let (notifier, _) =
+        Notifier::open(shared, folder, Clock::system(), NotifierOptions::new(Plan::default(), String::new())).unwrap();
     notifier.enqueue(&firing("A")).unwrap();
 
     let held: MutexGuard<'_, ()> = disk.gate.lock();

@@ -28,10 +28,11 @@ use super::Place;
 use super::asking::{self, url_of};
 use super::words::{duration, number, percent, time_with_seconds};
 use answer::{Anomaly, Answer};
+pub(super) use picture::picture;
 
 const PATH: &str = "/api/v1/anomalies";
 /// Parts that are listed.
-const PARTS_COUNT_MAX: usize = 8;
+const PARTS_COUNT_MAX: usize = 10;
 /// The label with the alert's name.
 const ALERT_NAME: &str = "alertname";
 
@@ -96,7 +97,7 @@ fn told(anomaly: &Anomaly) -> String {
             writeln!(text, "  {line}").expect("a string takes everything");
         }
     }
-    let picture = picture::picture(&anomaly.line, anomaly.onset);
+    let picture = picture(&anomaly.line, anomaly.onset);
     if !picture.is_empty() {
         write!(text, "\n{picture}").expect("a string takes everything");
     }

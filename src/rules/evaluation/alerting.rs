@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::group::AlertingRule;
-use super::super::template::{Facts, Template};
 use super::super::{ALERT_NAME, cut, percent_encoded};
 use super::{RuleHost, RuleSample, SAME_LABELS, Surroundings, overlaid};
 use crate::model::{Labels, METRIC_NAME};
 use crate::notify::Alert;
 use crate::query::Sampled;
+use crate::template::{Facts, Template};
 
 /// How long a resolved alert is remembered, in ms.
 pub const RESOLVED_RETENTION_MS: i64 = 15 * 60 * 1000;

@@ -42,8 +42,8 @@ fn file_header_of_another_version_is_refused() {
         let refusal = FileHeader::decode(&other.encode()).unwrap_err();
         assert_eq!((refusal.offset, refusal.what), (8, "the version of the format is not one we read"));
     }
-    let outbox = FileHeader { kind: FileKind::Outbox, version: 2, ..HEADER };
-    assert!(FileHeader::decode(&outbox.encode()).is_err(), "the outbox has no version 2");
+    let rules = FileHeader { kind: FileKind::Rules, version: 2, ..HEADER };
+    assert!(FileHeader::decode(&rules.encode()).is_err(), "the file of rules has no version 2");
 }
 
 #[test]

@@ -12,6 +12,10 @@ pub const KIND_NOTIFICATION: u8 = 1;
 pub const KIND_DELIVERED: u8 = 2;
 /// Kind of a record that holds a [`GivenUp`].
 pub const KIND_GIVEN_UP: u8 = 3;
+/// Kind of a record that holds a [`Message`].
+pub const KIND_MESSAGE: u8 = 4;
+/// Kind of a record that holds a [`Told`].
+pub const KIND_TOLD: u8 = 5;
 
 /// What a notification tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,87 @@ pub struct GivenUp<'a> {
     pub at_ms: i64,
     /// Why, for the operator.
     pub reason: &'a str,
+}
+
+/// What a receiver knows of a group of alerts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told<'a> {
+    /// Id of the last message.
+    pub id: &'a str,
+    /// Name of the receiver.
+    pub receiver: &'a str,
+    /// Names the group.
+    pub group_key: &'a str,
+    /// When the message was taken or, until then, made, ms since 1970 UTC.
+    pub at_ms: i64,
+    /// How much was said of the group to the receiver so far; 0 for a message that no group made.
+    pub sequence: u64,
+    /// When this may be forgotten, ms since 1970 UTC.
+    pub expires_ms: i64,
+    /// Fingerprints of the alerts that fired, ascending.
+    pub firing: Vec<u64>,
+    /// Fingerprints of the alerts that had ended, ascending.
+    pub resolved: Vec<u64>,
+}
+
+/// Something that one receiver must be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// What the receiver knows when it has it.
+    pub told: Told<'a>,
+    /// JSON, from which what is sent is made.
+    pub body: &'a str,
+}
+
+impl<'a> Told<'a> {
+    /// Appends the payload of a record of [`KIND_TOLD`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        append_text(out, self.id);
+        append_text(out, self.receiver);
+        append_text(out, self.group_key);
+        out.extend_from_slice(&self.at_ms.to_le_bytes());
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&self.expires_ms.to_le_bytes());
+        append_set(out, &self.firing);
+        append_set(out, &self.resolved);
+    }
+
+    /// Reads the payload of a record of [`KIND_TOLD`].
+    pub fn decode(payload: &'a [u8]) -> Result<Told<'a>, Corruption> {
+        let mut cursor = Cursor::new(payload);
+        let told = Told::read(&mut cursor)?;
+        cursor.expect_end()?;
+        Ok(told)
+    }
+
+    fn read(cursor: &mut Cursor<'a>) -> Result<Told<'a>, Corruption> {
+        Ok(Told {
+            id: text(cursor)?,
+            receiver: text(cursor)?,
+            group_key: text(cursor)?,
+            at_ms: cursor.i64()?,
+            sequence: cursor.u64()?,
+            expires_ms: cursor.i64()?,
+            firing: set(cursor)?,
+            resolved: set(cursor)?,
+        })
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Appends the payload of a record of [`KIND_MESSAGE`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.told.encode(out);
+        append_text(out, self.body);
+    }
+
+    /// Reads the payload of a record of [`KIND_MESSAGE`].
+    pub fn decode(payload: &'a [u8]) -> Result<Message<'a>, Corruption> {
+        let mut cursor = Cursor::new(payload);
+        let message = Message { told: Told::read(&mut cursor)?, body: text(&mut cursor)? };
+        cursor.expect_end()?;
+        Ok(message)
+    }
 }
 
 impl<'a> Notification<'a> {
@@ -167,4 +252,25 @@ fn append_text(out: &mut Vec<u8>, text: &str) {
 fn text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Corruption> {
     let length = cursor.u32()?;
     cursor.text(u64::from(length))
+}
+
+fn append_set(out: &mut Vec<u8>, members: &[u64]) {
+    assert!(members.is_sorted_by(|one, next| one < next), "a set ascends: {members:?}");
+    let count = u32::try_from(members.len()).expect("a set is smaller than a record's 64 MiB");
+    out.extend_from_slice(&count.to_le_bytes());
+    members.iter().for_each(|member| out.extend_from_slice(&member.to_le_bytes()));
+}
+
+fn set(cursor: &mut Cursor<'_>) -> Result<Vec<u64>, Corruption> {
+    let count = cursor.u32()?;
+    let mut members: Vec<u64> = Vec::new();
+    for _ in 0..count {
+        let at = cursor.position();
+        let member = cursor.u64()?;
+        if members.last().is_some_and(|last| *last >= member) {
+            return Err(Corruption::at(at, "a set does not ascend"));
+        }
+        members.push(member);
+    }
+    Ok(members)
 }

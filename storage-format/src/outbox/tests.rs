@@ -43,6 +43,51 @@ fn unknown_status_is_refused() {
     }
 }
 
+fn told() -> Told<'static> {
+    Told {
+        id: "m",
+        receiver: "pager",
+        group_key: "{}:{}",
+        at_ms: 5,
+        sequence: 2,
+        expires_ms: -1,
+        firing: vec![1, u64::MAX],
+        resolved: vec![],
+    }
+}
+
+#[test]
+fn message_takes_the_bytes_of_the_chapter() {
+    let expected: [&[u8]; 10] = [
+        &[1, 0, 0, 0, b'm'],
+        &[5, 0, 0, 0, b'p', b'a', b'g', b'e', b'r'],
+        &[5, 0, 0, 0, b'{', b'}', b':', b'{', b'}'],
+        &[5, 0, 0, 0, 0, 0, 0, 0],
+        &[2, 0, 0, 0, 0, 0, 0, 0],
+        &[0xff; 8],
+        &[2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+        &[0xff; 8],
+        &[0, 0, 0, 0],
+        &[2, 0, 0, 0, b'{', b'}'],
+    ];
+    let message = Message { told: told(), body: "{}" };
+    let payload = encoded(|out| message.encode(out));
+    assert_eq!(payload, expected.concat());
+    assert_eq!(Message::decode(&payload), Ok(message));
+    let without_body = expected[..9].concat();
+    assert_eq!(encoded(|out| told().encode(out)), without_body);
+    assert_eq!(Told::decode(&without_body), Ok(told()));
+}
+
+#[test]
+fn a_set_that_does_not_ascend_is_refused() {
+    let mut payload = encoded(|out| told().encode(out));
+    // Its second member stands behind 23 bytes of texts, 24 of numbers, the count and the first member.
+    payload[59..67].copy_from_slice(&1u64.to_le_bytes());
+    let refusal = Told::decode(&payload).unwrap_err();
+    assert_eq!((refusal.offset, refusal.what), (59, "a set does not ascend"));
+}
+
 #[test]
 fn every_truncation_and_any_more_is_refused() {
     let delivered = Delivered { id: "n", receiver_index: 1, receiver: "pager", at_ms: 5, http_status: 200 };
@@ -51,11 +96,15 @@ fn every_truncation_and_any_more_is_refused() {
         encoded(|out| NOTIFICATION.encode(out)),
         encoded(|out| delivered.encode(out)),
         encoded(|out| given_up.encode(out)),
+        encoded(|out| Message { told: told(), body: "{}" }.encode(out)),
+        encoded(|out| told().encode(out)),
     ];
     let refused = |which: usize, payload: &[u8]| match which {
         0 => Notification::decode(payload).is_err(),
         1 => Delivered::decode(payload).is_err(),
-        _ => GivenUp::decode(payload).is_err(),
+        2 => GivenUp::decode(payload).is_err(),
+        3 => Message::decode(payload).is_err(),
+        _ => Told::decode(payload).is_err(),
     };
     for (which, payload) in payloads.iter().enumerate() {
         assert!(!refused(which, payload));

@@ -1,0 +1,206 @@
+//! One request to a receiver: over a client that goes nowhere it must not, and back within a time.
+//!
+//! | answer                                              | verdict                     |
+//! |-----------------------------------------------------|-----------------------------|
+//! | 2xx                                                 | [`Answer::Delivered`]       |
+//! | 408, 429, 5xx, no connection, no answer in time     | [`Answer::Retry`]           |
+//! | 307, 308 to the same host, three times at most      | asked there                 |
+//! | 3xx otherwise, any other 4xx                        | [`Answer::Refused`]         |
+//!
+//! Always true: a body is sent to the host that the configuration names and to no other (an open redirect would lead past the
+//! address check); proxies of the environment are not used (they would look the name up for us, unchecked); no error
+//! names an address, whose path may be a password.
+
+use std::error::Error;
+use std::fmt::{self, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Certificate, Client, Response, StatusCode, Url};
+
+use super::options::HttpOptions;
+use crate::clock::Clock;
+use crate::notify::address::{CheckedResolver, check_url};
+use crate::notify::backoff::retry_after;
+use crate::notify::webhook::Answer;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Most characters of an answer that are logged.
+const ANSWER_CHARS_LOGGED_MAX: usize = 200;
+/// A connection that lay idle for longer is not used again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most redirects of one request.
+const REDIRECTS_MAX: usize = 3;
+
+/// What goes over the wire.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub url: Url,
+    /// Names in small letters. Values may be secret.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({} bytes)", self.body.len())
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub status: StatusCode,
+    /// The wait that was asked for.
+    pub after: Option<Duration>,
+    pub is_json: bool,
+    /// At most [`ANSWER_BYTES_MAX`] of it.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The beginning of the body on one line, without control characters: it goes to a log.
+    pub(super) fn shown(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        let printable = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+        printable.take(ANSWER_CHARS_LOGGED_MAX).collect()
+    }
+
+    /// What the status alone says.
+    pub(crate) fn verdict(&self) -> Answer {
+        if self.status.is_success() {
+            return Answer::Delivered { http_status: self.status.as_u16() };
+        }
+        let shown = self.shown();
+        let reason = if shown.is_empty() { self.status.to_string() } else { format!("{}: {shown}", self.status) };
+        let transient = matches!(self.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        if transient || self.status.is_server_error() {
+            Answer::Retry { reason, after: self.after }
+        } else {
+            Answer::Refused { reason }
+        }
+    }
+}
+
+/// A client for one integration.
+pub(crate) struct Sender {
+    client: Client,
+    authorization: Option<HeaderValue>,
+    follows_redirects: bool,
+    clock: Clock,
+}
+
+impl Sender {
+    /// Makes no connection. Fails with what is wrong with the options.
+    pub(crate) fn new(url: &Url, options: &HttpOptions, clock: Clock, timeout: Duration) -> Result<Sender, String> {
+        install_crypto();
+        let mut builder = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .retry(reqwest::retry::never())
+            .dns_resolver(CheckedResolver)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(timeout)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .user_agent(concat!("dozor/", env!("CARGO_PKG_VERSION")));
+        if let Some(bundle) = options.read_certificates()? {
+            let trusted = Certificate::from_pem_bundle(bundle.as_bytes())
+                .map_err(|error| format!("the certificates to trust cannot be read: {}", with_causes(&error)))?;
+            builder = builder.tls_certs_only(trusted);
+        } else if url.scheme() == "http" {
+            // Without TLS no certificates are needed: a machine that has none can still run the demo.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|error| format!("no client for it: {}", with_causes(&error)))?;
+        let authorization = options.read_authorization()?.map(|value| {
+            let mut value = HeaderValue::from_str(value.reveal())
+                .map_err(|_| "its credentials have letters that no header can have")?;
+            value.set_sensitive(true);
+            Ok::<_, &str>(value)
+        });
+        let authorization = authorization.transpose()?;
+        Ok(Sender { client, authorization, follows_redirects: options.follows_redirects, clock })
+    }
+
+    /// Sends the request once. Fails with a reason without an address.
+    pub(crate) async fn send(&self, request: &Request) -> Result<Reply, String> {
+        let mut url = request.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let mut builder = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json");
+            builder = builder.headers(self.headers(request)?);
+            let response = builder.body(request.body.clone()).send().await;
+            let response = response.map_err(|error| with_causes(&error.without_url()))?;
+            match self.redirect(&url, &response)? {
+                Some(next) => url = next,
+                None => return Ok(self.read(response).await),
+            }
+        }
+        Err(format!("it redirected more than {REDIRECTS_MAX} times"))
+    }
+
+    fn headers(&self, request: &Request) -> Result<HeaderMap, String> {
+        let mut headers = HeaderMap::new();
+        headers.extend(self.authorization.clone().map(|value| (reqwest::header::AUTHORIZATION, value)));
+        for (name, value) in &request.headers {
+            let value = HeaderValue::from_str(value).map_err(|_| format!("{name} cannot be a header"))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        Ok(headers)
+    }
+
+    /// Where the same request is to be sent instead.
+    fn redirect(&self, from: &Url, response: &Response) -> Result<Option<Url>, String> {
+        let keeps_body = matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        if !keeps_body || !self.follows_redirects {
+            return Ok(None);
+        }
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let Some(next) = location.and_then(|location| from.join(location).ok()) else { return Ok(None) };
+        let place =
+            |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
+        if place(from) != place(&next) {
+            return Ok(None);
+        }
+        check_url(next.as_str()).map(Some)
+    }
+
+    async fn read(&self, mut response: Response) -> Reply {
+        let status = response.status();
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let after = header(RETRY_AFTER).and_then(|value| retry_after(value, self.clock.now_ms()));
+        let is_json = header(CONTENT_TYPE).is_some_and(|value| value.starts_with("application/json"));
+        let mut body = Vec::new();
+        // To its end where it is short, so that the connection can be used again.
+        while let Ok(Some(piece)) = response.chunk().await {
+            let room = ANSWER_BYTES_MAX - body.len();
+            body.extend_from_slice(&piece[..piece.len().min(room)]);
+            if piece.len() >= room {
+                break;
+            }
+        }
+        Reply { status, after, is_json, body }
+    }
+}
+
+/// An error and what caused it: "connection refused" stands three levels down.
+pub(in crate::notify) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let _ = write!(text, ": {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// Chooses ring for TLS, once a process. Somebody else's earlier choice stands.
+pub(in crate::notify) fn install_crypto() {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}

@@ -1,0 +1,305 @@
+//! Bad nights, by seed: alerts come and go in groups, the pager is flaky, the process is killed and the power with it.
+//!
+//! The notifier is the real one; the loop around it is the test's, on one thread, with a clock that it moves.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{NOON_MS, settings, webhook};
+use crate::clock::Clock;
+use crate::disk::SimulatedDisk;
+use crate::model::Labels;
+use crate::notify::lanes::Next;
+use crate::notify::owed::Owed;
+use crate::notify::routing::load;
+use crate::notify::way::Way;
+use crate::notify::{Alert, Answer, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, Status};
+
+const REPEAT_MS: i64 = 3_600_000;
+const ROUTING: &str = "
+route:
+  { receiver: pager, group_by: [service], group_wait: 30s, group_interval: 2m, repeat_interval: 1h,
+    routes: [{ receiver: mail, matchers: ['service=~\"s[01]\"'], group_by: ['...'], group_wait: 0s, continue: true },
+             { receiver: pager, matchers: ['service=~\".+\"'] }] }
+receivers:
+- { name: pager, webhook_configs: [{ url: 'http://127.0.0.1:1/' }] }
+- { name: mail, webhook_configs: [{ url: 'http://127.0.0.1:1/' }] }
+";
+const ALERTS: usize = 12;
+
+/// Numbers that follow from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// A message that reached its receiver, and when.
+struct Received {
+    message: Arc<Message>,
+    at_ms: i64,
+}
+
+struct Night {
+    seed: u64,
+    dice: Dice,
+    clock: Clock,
+    disk: SimulatedDisk,
+    notifier: Arc<Notifier>,
+    /// What was begun and has no answer yet; the receiver may have it.
+    under_way: Vec<(Arc<Way>, Owed, Arc<Message>)>,
+    received: Vec<Received>,
+    /// Since when each alert fires in truth, and the last report of it that was not accepted yet.
+    truth: Vec<Option<i64>>,
+    unreported: Vec<Alert>,
+    kill_count: usize,
+}
+
+fn open(disk: &SimulatedDisk, clock: &Clock) -> Option<Arc<Notifier>> {
+    let destination = |name: &str| Destination {
+        receiver: name.to_owned(),
+        integration: webhook(settings(name, "http://127.0.0.1:1/")),
+    };
+    let routing = Some(Arc::new(load("alertmanager.yml", ROUTING).unwrap()));
+    let plan = Plan { destinations: vec![destination("pager"), destination("mail")], routing, fallback_receiver: None };
+    let options = NotifierOptions::new(plan, String::new());
+    Notifier::open(Arc::new(disk.clone()), Path::new("/data/outbox"), clock.clone(), options)
+        .ok()
+        .map(|opened| opened.0)
+}
+
+fn labels(index: usize) -> Labels {
+    Labels::from_pairs([("alertname", format!("A{index}")), ("service", format!("s{}", index % 4))]).unwrap()
+}
+
+impl Night {
+    fn new(seed: u64) -> Night {
+        let (disk, clock) = (SimulatedDisk::new(), Clock::manual(NOON_MS));
+        Night {
+            seed,
+            dice: Dice(seed),
+            notifier: open(&disk, &clock).unwrap(),
+            clock,
+            disk,
+            under_way: Vec::new(),
+            received: Vec::new(),
+            truth: vec![None; ALERTS],
+            unreported: Vec::new(),
+            kill_count: 0,
+        }
+    }
+
+    fn live(&mut self) {
+        for _ in 0..600 {
+            match self.dice.below(100) {
+                0..25 => self.change(),
+                25..50 => self.clock.advance(Duration::from_millis(500 + self.dice.below(60_000))),
+                50..52 => self.clock.advance(Duration::from_secs(1_800)),
+                52..70 => self.flush(),
+                70..93 => self.deliver(),
+                // From now on the disk fails after some operations, as it does when the power goes in the middle of one.
+                93..95 => self.disk.fail_after(self.dice.below(4)),
+                95..97 => self.kill(),
+                97..98 => self.calm(),
+                _ => self.report(),
+            }
+        }
+        self.calm();
+    }
+
+    /// An alert begins or ends in truth, and the rule says so.
+    fn change(&mut self) {
+        let index = self.dice.below(ALERTS as u64) as usize;
+        let now_ms = self.clock.now_ms();
+        let (starts_at_ms, ends_at_ms) = match self.truth[index].take() {
+            Some(starts_at_ms) => (starts_at_ms, Some(now_ms)),
+            None => {
+                self.truth[index] = Some(now_ms);
+                (now_ms, None)
+            }
+        };
+        let (labels, annotations, generator_url) = (labels(index), Vec::new(), String::new());
+        self.unreported.push(Alert { labels, annotations, starts_at_ms, ends_at_ms, generator_url });
+        self.report();
+    }
+
+    /// Rules report until the outbox has it, across crashes.
+    fn report(&mut self) {
+        while let Some(alert) = self.unreported.first() {
+            match self.notifier.enqueue(alert) {
+                Ok(Enqueued::NotActive) => panic!("seed {}: the beginning of {alert:?} was lost", self.seed),
+                Ok(_) => drop(self.unreported.remove(0)),
+                Err(_) => return self.kill(),
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        // As often as groups can be due by now.
+        (0..4).for_each(|_| self.notifier.flush_due());
+    }
+
+    /// Some of what may go is begun, and some of what was begun is answered, rightly or not.
+    fn deliver(&mut self) {
+        let (mut begun, now) = (Vec::new(), self.clock.monotonic());
+        for way in self.notifier.ways.load().iter() {
+            while let Next::Send(owed) = way.lanes.lock().next(now) {
+                let message = owed.message(&way.name);
+                begun.push((Arc::clone(way), owed, message));
+            }
+        }
+        self.under_way.extend(begun);
+        for (way, owed, message) in std::mem::take(&mut self.under_way) {
+            match self.dice.below(10) {
+                0..2 => self.under_way.push((way, owed, message)),
+                2..6 => {
+                    self.receive(&message);
+                    self.answer(&way, &owed, &message, Answer::Delivered { http_status: 200 });
+                }
+                // The receiver has it and its answer is lost.
+                6 => {
+                    self.receive(&message);
+                    self.answer(&way, &owed, &message, failed());
+                }
+                _ => self.answer(&way, &owed, &message, failed()),
+            }
+        }
+    }
+
+    fn answer(&self, way: &Way, owed: &Owed, message: &Message, answer: Answer) {
+        self.notifier.take_answer(way, owed, message, answer);
+    }
+
+    fn receive(&mut self, message: &Arc<Message>) {
+        self.received.push(Received { message: Arc::clone(message), at_ms: self.clock.now_ms() });
+    }
+
+    /// The process ends between two instructions, and the power with it; then it is started again.
+    fn kill(&mut self) {
+        for (_, _, message) in std::mem::take(&mut self.under_way) {
+            if self.dice.below(2) == 0 {
+                self.receive(&message);
+            }
+        }
+        self.kill_count += 1;
+        let crash_seed = self.dice.below(u64::MAX);
+        self.disk = self.disk.crash(crash_seed);
+        self.notifier = open(&self.disk, &self.clock).unwrap();
+    }
+
+    /// Everything works for so long that everything must have been told; then what receivers know is the truth.
+    fn calm(&mut self) {
+        self.disk.heal();
+        self.report();
+        for _ in 0..40 {
+            self.clock.advance(Duration::from_secs(30));
+            self.flush();
+            let now = self.clock.monotonic();
+            for (way, owed, message) in std::mem::take(&mut self.under_way) {
+                self.receive(&message);
+                self.answer(&way, &owed, &message, Answer::Delivered { http_status: 200 });
+            }
+            let ways = self.notifier.ways.load_full();
+            for way in ways.iter() {
+                loop {
+                    let next = way.lanes.lock().next(now);
+                    let Next::Send(owed) = next else { break };
+                    let message = owed.message(&way.name);
+                    self.receive(&message);
+                    self.answer(way, &owed, &message, Answer::Delivered { http_status: 200 });
+                }
+            }
+        }
+        self.check_that_receivers_know_the_truth();
+    }
+
+    fn check_that_receivers_know_the_truth(&self) {
+        for receiver in ["pager", "mail"] {
+            let mut known: BTreeMap<&Labels, Status> = BTreeMap::new();
+            let mut ids = BTreeSet::new();
+            let to_it = self.received.iter().filter(|received| received.message.receiver == receiver);
+            for received in to_it.filter(|received| ids.insert(&received.message.id)) {
+                known.extend(received.message.alerts.iter().map(|one| (&one.alert.labels, one.alert.status())));
+            }
+            for (index, truth) in self.truth.iter().enumerate() {
+                if receiver == "mail" && index % 4 > 1 {
+                    continue;
+                }
+                let (labels, seed) = (labels(index), self.seed);
+                let heard = known.get(&labels).copied();
+                let is_right = match truth {
+                    Some(_) => heard == Some(Status::Firing),
+                    None => heard != Some(Status::Firing),
+                };
+                assert!(is_right, "seed {seed}: {receiver} heard {heard:?} of {labels}, which fires since {truth:?}");
+            }
+        }
+    }
+
+    /// What holds for everything that was received.
+    fn check(&self) {
+        let seed = self.seed;
+        let mut by_id: HashMap<&str, &Arc<Message>> = HashMap::new();
+        let mut last: HashMap<(&str, &str), &Received> = HashMap::new();
+        let mut ended: BTreeSet<(&str, &str, &Labels, i64)> = BTreeSet::new();
+        for received in &self.received {
+            let message = &received.message;
+            if let Some(first) = by_id.insert(&message.id, message) {
+                assert_eq!(first, message, "seed {seed}: one id, two messages");
+                continue;
+            }
+            let place = (message.receiver.as_str(), message.group_key.as_str());
+            for one in &message.alerts {
+                let transition = (place.0, place.1, &one.alert.labels, one.alert.starts_at_ms);
+                match one.alert.status() {
+                    Status::Firing => {
+                        assert!(!ended.contains(&transition), "seed {seed}: {transition:?} after its end")
+                    }
+                    Status::Resolved => drop(ended.insert(transition)),
+                }
+            }
+            if let Some(before) = last.insert(place, received) {
+                let is_long_ago = message.made_at_ms - before.at_ms > REPEAT_MS;
+                assert!(
+                    says_something_new(message, &before.message) || is_long_ago,
+                    "seed {seed}: {} says after {} ms what {} said",
+                    message.id,
+                    message.made_at_ms - before.at_ms,
+                    before.message.id
+                );
+            }
+        }
+    }
+}
+
+fn failed() -> Answer {
+    Answer::Retry { reason: "flaky".to_owned(), after: None }
+}
+
+fn says_something_new(message: &Message, before: &Message) -> bool {
+    let set = |message: &Message, status: Status| -> BTreeSet<Labels> {
+        let some = message.alerts.iter().filter(|one| one.alert.status() == status);
+        some.map(|one| one.alert.labels.clone()).collect()
+    };
+    let is_new = |status: Status| !set(message, status).is_subset(&set(before, status));
+    is_new(Status::Firing) || is_new(Status::Resolved)
+}
+
+#[test]
+fn through_two_hundred_kills_nothing_is_lost_told_again_under_another_id_or_told_in_the_wrong_order() {
+    let (mut kill_count, mut received_count) = (0, 0);
+    for seed in 1..=20 {
+        let mut night = Night::new(seed);
+        night.live();
+        night.check();
+        kill_count += night.kill_count;
+        received_count += night.received.len();
+    }
+    assert!(kill_count >= 200, "only {kill_count} kills");
+    assert!(received_count >= 2_000, "only {received_count} messages");
+}

@@ -1,0 +1,105 @@
+//! Who is told, by which rules: made of the settings and the routing file, at the start and at each reload.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::evaluating::EvaluatedRules;
+use crate::config::{Config, WebhookConfig};
+use crate::disk::Disk;
+use crate::notify::routing::{self, FILE_BYTES_MAX, Routing};
+use crate::notify::{IntegrationConfig, Notifier, NotifyError, Plan, Secret, SecretError, WebhookSettings};
+use crate::rules::Reloaded;
+
+/// Why there is no plan. The operator must mend the settings or the file.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The routing file cannot be read.
+    #[error("the routing file {file} cannot be read: {what}", file = file.display())]
+    Unreadable {
+        /// The setting.
+        file: PathBuf,
+        /// What the system said, or why it is no text.
+        what: String,
+    },
+    /// The routing file has mistakes: one text that names each with its line.
+    #[error("{0}")]
+    Routing(String),
+    /// A webhook's secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A receiver cannot be used.
+    #[error(transparent)]
+    Receiver(#[from] NotifyError),
+}
+
+/// The plan that the settings and the files that they name say now.
+pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> {
+    let mut plan = Plan::direct(webhooks(config)?);
+    let file = &config.notify.routing_file;
+    if !file.as_os_str().is_empty() {
+        let routing = read_routing(disk, file)?;
+        routing.receivers().iter().for_each(|receiver| plan.add_receiver(receiver));
+        plan.routing = Some(Arc::new(routing));
+    }
+    let fallback = &config.notify.fallback_receiver;
+    plan.fallback_receiver = (!fallback.is_empty()).then(|| fallback.clone());
+    Ok(plan)
+}
+
+fn webhooks(config: &Config) -> Result<Vec<IntegrationConfig>, SecretError> {
+    let webhook = |webhook: &WebhookConfig| {
+        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
+        let (name, url, secrets) = (webhook.name.clone(), webhook.url.clone(), secret.into_iter().collect());
+        let settings = WebhookSettings { name, url, secrets, ..WebhookSettings::default() };
+        Ok(IntegrationConfig::of_webhook(settings))
+    };
+    config.webhooks.iter().map(webhook).collect()
+}
+
+fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {
+    let unreadable = |what: String| PlanError::Unreadable { file: file.to_owned(), what };
+    let length = disk.file_bytes(file).map_err(|error| unreadable(error.to_string()))?;
+    if length > FILE_BYTES_MAX as u64 {
+        return Err(unreadable(format!("it has {length} bytes, and {FILE_BYTES_MAX} are the most")));
+    }
+    let bytes = disk.read(file).map_err(|error| unreadable(error.to_string()))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    routing::load(&file.display().to_string(), text).map_err(PlanError::Routing)
+}
+
+/// Reads the rules and the plan again.
+pub(super) struct Reloading {
+    config: Arc<Config>,
+    disk: Arc<dyn Disk>,
+    rules: Arc<EvaluatedRules>,
+    notifier: Arc<Notifier>,
+    /// Held while both are read and put in force.
+    turn: Mutex<()>,
+}
+
+impl Reloading {
+    pub(super) fn new(
+        config: Arc<Config>,
+        disk: Arc<dyn Disk>,
+        rules: Arc<EvaluatedRules>,
+        notifier: Arc<Notifier>,
+    ) -> Reloading {
+        Reloading { config, disk, rules, notifier, turn: Mutex::new(()) }
+    }
+
+    /// Puts in force what the files say now. With a fault in any of them everything stays as it is.
+    pub(super) fn reload(&self) -> Result<Reloaded, String> {
+        let _turn = self.turn.lock();
+        let plan = plan(&self.config, &*self.disk).and_then(|plan| Ok(self.notifier.prepare(plan)?));
+        let plan = plan.map_err(|error| {
+            tracing::error!("who is told is not reloaded, and neither are rules; all stays in force:\n{error}");
+            format!("who is told stays as it was, and so do rules:\n{error}")
+        })?;
+        let reloaded =
+            self.rules.reload().map_err(|errors| format!("the rules from before stay in force:\n{errors}"))?;
+        self.notifier.replace_plan(plan);
+        Ok(reloaded)
+    }
+}

@@ -1,0 +1,321 @@
+//! Beside a real Alertmanager: the same configuration and the same alerts give the same messages.
+//!
+//! ```text
+//!          ┌─► POST /api/v2/alerts ─► alertmanager ─► webhooks /theirs/… ┐
+//! script ──┤                                                             ├─► compared, receiver by receiver
+//!          └─► Notifier::enqueue_all ─► dozor ──────► webhooks /ours/…   ┘
+//! ```
+//!
+//! What happens does so half-way between two flushes of any group, so that it is in the same flush of both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dozor::clock::Clock;
+use dozor::disk::RealDisk;
+use dozor::model::Labels;
+use dozor::notify::routing::load;
+use dozor::notify::{Alert, Notifier, NotifierOptions, Plan, rfc3339};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::client::Client;
+use crate::process::{Process, free_address, peer, wait_for_listener};
+use crate::wait::wait_until;
+
+const RECEIVERS: [&str; 5] = ["default", "pager", "shop", "us", "ops"];
+
+/// Groups wait 1 s, are told what is new each 2 s, and what is not each 5 s.
+fn configuration(listener: SocketAddr) -> String {
+    let receiver = |name: &str| {
+        let resolved = if name == "us" { ", send_resolved: false" } else { "" };
+        format!("- {{ name: {name}, webhook_configs: [{{ url: 'http://{listener}/theirs/{name}'{resolved} }}] }}\n")
+    };
+    let receivers: String = RECEIVERS.iter().map(|name| receiver(name)).collect();
+    format!(
+        "
+route:
+  receiver: default
+  group_by: [alertname]
+  group_wait: 1s
+  group_interval: 2s
+  repeat_interval: 5s
+  routes:
+  - matchers: [ severity=\"page\" ]
+    receiver: pager
+    group_by: [ alertname, region ]
+    continue: true
+  - matchers: [ 'alertname=~\"Slow|Errors\"' ]
+    receiver: shop
+    routes:
+    - {{ matchers: [ region=\"us\" ], receiver: us, group_by: [ region ] }}
+  - {{ matchers: [ team=\"ops\" ], receiver: ops, group_by: [ '...' ] }}
+inhibit_rules:
+- source_matchers: [ alertname=\"Outage\" ]
+  target_matchers: [ alertname=\"Errors\" ]
+  equal: [ region ]
+receivers:
+{receivers}"
+    )
+}
+
+/// Takes webhooks and keeps them by path.
+struct Listener {
+    address: SocketAddr,
+    told: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
+}
+
+impl Listener {
+    fn start() -> Listener {
+        let listening = TcpListener::bind(free_address()).expect("a free port");
+        let address = listening.local_addr().expect("it is bound");
+        let told: Arc<Mutex<BTreeMap<String, Vec<Value>>>> = Arc::default();
+        let kept = told.clone();
+        std::thread::spawn(move || {
+            for stream in listening.incoming().flatten() {
+                let kept = kept.clone();
+                std::thread::spawn(move || attend(&stream, &kept));
+            }
+        });
+        Listener { address, told }
+    }
+
+    fn to(&self, side: &str, receiver: &str) -> Vec<Value> {
+        self.told.lock().get(&format!("/{side}/{receiver}")).cloned().unwrap_or_default()
+    }
+}
+
+fn attend(stream: &TcpStream, told: &Mutex<BTreeMap<String, Vec<Value>>>) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut first, mut length) = (String::new(), 0);
+        if reader.read_line(&mut first).unwrap_or(0) == 0 {
+            return;
+        }
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().expect("a length is a number");
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let path = first.split(' ').nth(1).expect("a request has a path").to_owned();
+        let content = serde_json::from_slice(&body).expect("a webhook is JSON");
+        told.lock().entry(path).or_default().push(content);
+        let mut writer: &TcpStream = stream;
+        if writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+            return;
+        }
+    }
+}
+
+/// Both, told the same at the same time.
+struct Beside {
+    alertmanager: Client,
+    _process: Process,
+    notifier: Arc<Notifier>,
+    /// What is silenced in ours.
+    silenced: Arc<Mutex<BTreeSet<String>>>,
+    clock: Clock,
+    /// Since when each alert fires.
+    firing: BTreeMap<String, i64>,
+}
+
+impl Beside {
+    fn start(folder: &Path, runtime: &Runtime, listener: &Listener) -> (Beside, watch::Sender<bool>) {
+        let text = configuration(listener.address);
+        let file = folder.join("alertmanager.yml");
+        std::fs::write(&file, &text).expect("the file can be written");
+        let address = free_address();
+        let arguments = [
+            format!("--config.file={}", file.display()),
+            format!("--storage.path={}", folder.join("theirs").display()),
+            format!("--web.listen-address={address}"),
+            "--cluster.listen-address=".to_owned(),
+            "--web.external-url=http://shop.example".to_owned(),
+        ];
+        let mut process = Process::start("alertmanager", &peer("prometheus-alertmanager"), &arguments, folder);
+        wait_for_listener(&mut process, address);
+        let mut alertmanager = Client::new(address);
+        wait_until("alertmanager is ready", || alertmanager.get("/-/ready").is_ok_and(|answer| answer.status == 200));
+
+        let (clock, silenced) = (Clock::system(), Arc::new(Mutex::new(BTreeSet::new())));
+        let (stop, stopped) = watch::channel(false);
+        let notifier = open(folder, &text, &clock, silenced.clone());
+        runtime.spawn(Arc::clone(&notifier).run(stopped));
+        let firing = BTreeMap::new();
+        (Beside { alertmanager, _process: process, notifier, silenced, clock, firing }, stop)
+    }
+
+    /// These alerts begin or end now; each is `name/region`.
+    fn report(&mut self, begin: &[&str], end: &[&str]) {
+        let now_ms = self.clock.now_ms();
+        let mut alerts = Vec::new();
+        for one in begin {
+            self.firing.insert((*one).to_owned(), now_ms);
+            alerts.push(alert(one, now_ms, None));
+        }
+        for one in end {
+            let starts_at_ms = self.firing.remove(*one).expect("what ends has begun");
+            alerts.push(alert(one, starts_at_ms, Some(now_ms)));
+        }
+        let theirs: Vec<Value> = alerts.iter().map(in_their_words).collect();
+        let body = serde_json::to_vec(&theirs).expect("values are JSON");
+        let headers = [("Content-Type", "application/json")];
+        let answer = self.alertmanager.post("/api/v2/alerts", &headers, &body).expect("alertmanager answers");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        self.notifier.enqueue_all(&alerts).expect("the disk takes it");
+    }
+
+    /// Silences an alert by its name, for two seconds and more.
+    fn silence(&mut self, name: &str, ends_in: Duration) {
+        let now_ms = self.clock.now_ms();
+        let ends_at_ms = now_ms + ends_in.as_millis() as i64;
+        let matcher = json!({ "name": "alertname", "value": name, "isRegex": false, "isEqual": true });
+        let silence = json!({
+            "matchers": [matcher], "startsAt": rfc3339(now_ms), "endsAt": rfc3339(ends_at_ms),
+            "createdBy": "the test", "comment": "quiet",
+        });
+        let body = serde_json::to_vec(&silence).expect("a value is JSON");
+        let headers = [("Content-Type", "application/json")];
+        let answer = self.alertmanager.post("/api/v2/silences", &headers, &body).expect("alertmanager answers");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        self.silenced.lock().insert(name.to_owned());
+    }
+}
+
+fn open(folder: &Path, configuration: &str, clock: &Clock, silenced: Arc<Mutex<BTreeSet<String>>>) -> Arc<Notifier> {
+    let ours = configuration.replace("/theirs/", "/ours/");
+    let routing = load("alertmanager.yml", &ours).expect("it is read as Alertmanager reads it");
+    let mut plan = Plan::default();
+    routing.receivers().iter().for_each(|receiver| plan.add_receiver(receiver));
+    plan.routing = Some(Arc::new(routing));
+    let is_silenced = move |labels: &Labels, _now_ms: i64| {
+        labels.get("alertname").filter(|name| silenced.lock().contains(*name)).map(str::to_owned)
+    };
+    let options = NotifierOptions {
+        silencer: Arc::new(is_silenced),
+        ..NotifierOptions::new(plan, "http://shop.example".to_owned())
+    };
+    Notifier::open(Arc::new(RealDisk), &folder.join("ours"), clock.clone(), options).expect("it opens").0
+}
+
+fn alert(one: &str, starts_at_ms: i64, ends_at_ms: Option<i64>) -> Alert {
+    let (name, region) = one.split_once('/').expect("name and region");
+    let mut labels = vec![("alertname", name), ("region", region)];
+    match name {
+        "Slow" | "Outage" => labels.push(("severity", "page")),
+        "Disk" => labels.push(("team", "ops")),
+        _ => {}
+    }
+    Alert {
+        labels: Labels::from_pairs(labels).expect("labels"),
+        annotations: vec![("summary".to_owned(), format!("{name} is in trouble"))],
+        starts_at_ms,
+        ends_at_ms,
+        generator_url: "http://shop.example/graph".to_owned(),
+    }
+}
+
+fn in_their_words(alert: &Alert) -> Value {
+    let mut theirs = json!({
+        "labels": alert.labels.iter().collect::<BTreeMap<_, _>>(),
+        "annotations": alert.annotations.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "startsAt": rfc3339(alert.starts_at_ms), "generatorURL": alert.generator_url,
+    });
+    if let Some(ends_at_ms) = alert.ends_at_ms {
+        theirs["endsAt"] = json!(rfc3339(ends_at_ms));
+    }
+    theirs
+}
+
+/// A webhook without what may differ: how times are written, and which hash names an alert.
+fn comparable(body: &Value) -> Value {
+    let mut body = body.clone();
+    for alert in body["alerts"].as_array_mut().expect("a webhook has alerts") {
+        for time in ["startsAt", "endsAt"] {
+            let text = alert[time].as_str().expect("a time").to_owned();
+            alert[time] = json!(text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.'));
+        }
+        alert["fingerprint"].take();
+    }
+    body
+}
+
+/// By group, in the order of each: which group's message comes first is chance in both.
+fn by_group(told: &[Value]) -> BTreeMap<String, Vec<Value>> {
+    let mut groups: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for body in told.iter().map(comparable) {
+        groups.entry(body["groupKey"].to_string()).or_default().push(body);
+    }
+    groups
+}
+
+fn summary(bodies: &[Value]) -> Vec<String> {
+    let one = |alert: &Value| {
+        format!("{}/{} {}", alert["labels"]["alertname"], alert["labels"]["region"], alert["status"]).replace('"', "")
+    };
+    bodies
+        .iter()
+        .map(|body| body["alerts"].as_array().expect("alerts").iter().map(one).collect::<Vec<_>>().join(", "))
+        .collect()
+}
+
+#[test]
+fn the_same_alerts_and_configuration_give_what_alertmanager_gives() {
+    let (folder, listener) = (TempDir::new().expect("a folder"), Listener::start());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let (mut both, stop) = Beside::start(folder.path(), &runtime, &listener);
+    let begin = both.clock.monotonic();
+    // Groups that begin at 0 are flushed at 1 s, 3 s, 5 s and so on.
+    let at = |seconds: u64, clock: &Clock| {
+        std::thread::sleep((begin + Duration::from_secs(seconds)).saturating_sub(clock.monotonic()));
+    };
+    let clock = both.clock.clone();
+    both.report(&["Slow/eu", "Slow/us", "Disk/eu", "Outage/eu", "Errors/eu", "Errors/us", "Other/eu"], &[]);
+    at(2, &clock);
+    both.report(&["Slow/asia"], &["Slow/eu"]);
+    at(4, &clock);
+    both.silence("Disk", Duration::from_secs(4));
+    both.report(&[], &["Outage/eu"]);
+    at(8, &clock);
+    both.silenced.lock().clear();
+    both.report(&[], &["Slow/us", "Slow/asia", "Other/eu"]);
+    at(10, &clock);
+    both.report(&["Slow/eu", "Disk/us"], &[]);
+    at(14, &clock);
+    both.report(&[], &["Slow/eu", "Disk/us", "Disk/eu", "Errors/eu", "Errors/us"]);
+    at(18, &clock);
+    let _ = stop.send(true);
+
+    let mut message_count = 0;
+    for receiver in RECEIVERS {
+        let (theirs, ours) = (by_group(&listener.to("theirs", receiver)), by_group(&listener.to("ours", receiver)));
+        assert_eq!(theirs.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>(), "groups of {receiver}");
+        for (group, theirs) in &theirs {
+            let ours = &ours[group];
+            assert_eq!(summary(theirs), summary(ours), "what {receiver} was told of {group}");
+            assert_eq!(theirs, ours, "what {receiver} was told of {group}");
+            message_count += theirs.len();
+        }
+    }
+    // Eight groups, of which each was told of a beginning at least; most of an end and of a repetition too.
+    assert!(message_count >= 20, "only {message_count} messages");
+}
