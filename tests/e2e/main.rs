@@ -38,6 +38,7 @@ mod refusals;
 mod relay;
 mod remote_write;
 mod replay;
+mod report;
 mod routing;
 mod rule_files;
 mod rules;
