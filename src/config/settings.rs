@@ -279,6 +279,17 @@ rules: []
 #     timeout: 10s
 webhooks: []
 
+# maintenance: list. Default: none.
+# When nobody is told of some alerts. `matchers` as in a routing file; between `from` and `to`, and at `times`, `weekdays`,
+# `days_of_month`, `months` and `years`, as far as they are given, by the clock of `location`, which is UTC by default.
+# maintenance:
+#   - name: nightly backup
+#     matchers: ['job=\"backup\"']
+#     times: [{ start_time: '02:00', end_time: '03:00' }]
+#     location: Europe/Berlin
+#     reason: the disk is busy then
+maintenance: []
+
 # alertmanagers: list. Default: none.
 # Alertmanagers that are told of all that fires, as Prometheus tells them: at once, again every minute while it lasts, and
 # for 15 minutes after its end. `url` is where its pages are; what is behind /api/v2/alerts is added.
@@ -352,6 +363,7 @@ pub(super) fn defaults() -> Config {
         heartbeats: Vec::new(),
         rules: Vec::new(),
         webhooks: Vec::new(),
+        maintenance: Vec::new(),
         alertmanagers: Vec::new(),
     };
     for setting in SETTINGS {

@@ -106,6 +106,10 @@ impl Config {
         for url in &self.alertmanagers {
             text.push_str(&format!("- url: {}\n", quoted(&masked(url))));
         }
+        text.push_str(&head("maintenance", self.maintenance.is_empty()));
+        for window in &self.maintenance {
+            text.push_str(&format!("- {}\n", window.shown(quoted)));
+        }
     }
 }
 

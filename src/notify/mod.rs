@@ -15,7 +15,8 @@
 //!
 //! Always true:
 //! 1. What was accepted is delivered at least once to each receiver, or given up with a reason that can be looked up.
-//! 2. No receiver is told that an alert is resolved before it has answered on its firing.
+//! 2. No receiver is told that an alert fires after it was told that it is resolved, and none that it is resolved before it
+//!    has answered on its firing.
 //! 3. One alert's trouble holds up no other alert, one receiver's trouble no other receiver.
 //!
 //! | threads and tasks | |
@@ -38,6 +39,7 @@
 
 mod address;
 mod alert;
+mod answer;
 mod backoff;
 mod deliver;
 mod dispatch;
@@ -63,11 +65,11 @@ mod secret;
 pub mod silence;
 mod told;
 mod way;
-mod webhook;
 
 use crate::disk::DiskError;
 
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
+pub use answer::Answer;
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};
 pub use dispatching::AlertState;
@@ -86,7 +88,6 @@ pub use plan::{Destination, Plan};
 pub use pushed::{PUSHED_ALERTS_MAX, PushedAlert, PushedAlerts};
 pub use receivers::{AlertmanagerPeer, Integration, IntegrationConfig, ReceiverConfig, WebhookSettings, test_message};
 pub use secret::{Secret, SecretError};
-pub use webhook::Answer;
 
 /// Why an alert could not be noted, or the notifier not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,8 @@ use reqwest::Url;
 
 use super::NotifyError;
 use super::address::check_url;
+use super::answer::Answer;
 use super::receivers::{HttpOptions, Request, Sender};
-use super::webhook::Answer;
 use crate::clock::Clock;
 
 /// Longest time for one.

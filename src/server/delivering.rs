@@ -6,10 +6,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::evaluating::EvaluatedRules;
-use crate::config::{Config, WebhookConfig};
+use crate::config::Config;
 use crate::disk::Disk;
 use crate::notify::routing::{self, FILE_BYTES_MAX, Routing};
-use crate::notify::{IntegrationConfig, Notifier, NotifyError, Plan, Secret, SecretError, WebhookSettings};
+use crate::notify::{IntegrationConfig, Notifier, NotifyError, Plan};
 use crate::rules::Reloaded;
 
 /// Why there is no plan. The operator must mend the settings or the file.
@@ -26,17 +26,15 @@ pub enum PlanError {
     /// The routing file has mistakes: one text that names each with its line.
     #[error("{0}")]
     Routing(String),
-    /// A webhook's secret cannot be used.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// A receiver cannot be used.
+    /// A receiver cannot be used: its address, its secret or its template.
     #[error(transparent)]
     Receiver(#[from] NotifyError),
 }
 
 /// The plan that the settings and the files that they name say now.
 pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> {
-    let mut plan = Plan::direct(webhooks(config)?);
+    let webhooks: Result<Vec<_>, _> = config.webhooks.iter().map(IntegrationConfig::from_config).collect();
+    let mut plan = Plan::direct(webhooks?);
     let file = &config.notify.routing_file;
     if !file.as_os_str().is_empty() {
         let routing = read_routing(disk, file)?;
@@ -46,16 +44,6 @@ pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> 
     let fallback = &config.notify.fallback_receiver;
     plan.fallback_receiver = (!fallback.is_empty()).then(|| fallback.clone());
     Ok(plan)
-}
-
-fn webhooks(config: &Config) -> Result<Vec<IntegrationConfig>, SecretError> {
-    let webhook = |webhook: &WebhookConfig| {
-        let secret = webhook.secret_file.as_deref().map(Secret::from_file).transpose()?;
-        let (name, url, secrets) = (webhook.name.clone(), webhook.url.clone(), secret.into_iter().collect());
-        let settings = WebhookSettings { name, url, secrets, ..WebhookSettings::default() };
-        Ok(IntegrationConfig::of_webhook(settings))
-    };
-    config.webhooks.iter().map(webhook).collect()
 }
 
 fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::model::Labels;
-use crate::notify::silence::{EndsSoon, Silences};
+use crate::notify::silence::{EndsSoon, Silences, Window};
 use crate::notify::{Alert, Notifier, NotifyError, PushedAlert, PushedAlerts, rfc3339};
 use crate::rules::RuleSet;
 
@@ -32,7 +32,8 @@ const RESOLVE_TIMEOUT_MS: i64 = 300_000;
 const SOON_ALERT: &str = "SilenceExpiresSoon";
 
 pub(super) fn open(config: &Config, disk: &Arc<dyn Disk>, clock: &Clock) -> Result<Arc<Silences>, ServerError> {
-    Ok(Silences::open(disk.clone(), &config.data_dir.join(FILE), clock.clone(), Vec::new())?)
+    let windows = config.maintenance.iter().map(Window::read).collect::<Result<Vec<_>, _>>()?;
+    Ok(Silences::open(disk.clone(), &config.data_dir.join(FILE), clock.clone(), windows)?)
 }
 
 /// Whether somebody else than our rules reported this alert: none of them has its name, and it does not link to us.

@@ -22,6 +22,7 @@ mod faults;
 mod heartbeats;
 mod histograms;
 mod history;
+mod incidents;
 mod influx;
 mod learn;
 mod load;

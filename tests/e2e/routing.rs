@@ -13,6 +13,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dozor::clock::Clock;
@@ -27,7 +28,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::client::Client;
-use crate::process::{Process, free_address, peer, wait_for_listener};
+use crate::engine::Engine;
+use crate::process::{Process, free_address, installed, peer, wait_for_listener};
 use crate::wait::wait_until;
 
 const RECEIVERS: [&str; 5] = ["default", "pager", "shop", "us", "ops"];
@@ -66,36 +68,53 @@ receivers:
     )
 }
 
-/// Takes webhooks and keeps them by path.
+/// A request as it came.
+#[derive(Clone, Debug)]
+struct Told {
+    path: String,
+    /// The same on every attempt.
+    id: String,
+    /// Whether it was answered with 200.
+    is_taken: bool,
+    body: Value,
+}
+
+/// Takes webhooks, or refuses them for now, and keeps them.
 struct Listener {
     address: SocketAddr,
-    told: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
+    takes: Arc<AtomicBool>,
+    told: Arc<Mutex<Vec<Told>>>,
 }
 
 impl Listener {
     fn start() -> Listener {
         let listening = TcpListener::bind(free_address()).expect("a free port");
         let address = listening.local_addr().expect("it is bound");
-        let told: Arc<Mutex<BTreeMap<String, Vec<Value>>>> = Arc::default();
-        let kept = told.clone();
+        let (takes, told) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<Vec<Told>>>::default());
+        let (asked, kept) = (takes.clone(), told.clone());
         std::thread::spawn(move || {
             for stream in listening.incoming().flatten() {
-                let kept = kept.clone();
-                std::thread::spawn(move || attend(&stream, &kept));
+                let (asked, kept) = (asked.clone(), kept.clone());
+                std::thread::spawn(move || attend(&stream, &asked, &kept));
             }
         });
-        Listener { address, told }
+        Listener { address, takes, told }
+    }
+
+    fn told(&self) -> Vec<Told> {
+        self.told.lock().clone()
     }
 
     fn to(&self, side: &str, receiver: &str) -> Vec<Value> {
-        self.told.lock().get(&format!("/{side}/{receiver}")).cloned().unwrap_or_default()
+        let path = format!("/{side}/{receiver}");
+        self.told().into_iter().filter(|told| told.path == path).map(|told| told.body).collect()
     }
 }
 
-fn attend(stream: &TcpStream, told: &Mutex<BTreeMap<String, Vec<Value>>>) {
+fn attend(stream: &TcpStream, takes: &AtomicBool, told: &Mutex<Vec<Told>>) {
     let mut reader = BufReader::new(stream);
     loop {
-        let (mut first, mut length) = (String::new(), 0);
+        let (mut first, mut length, mut id) = (String::new(), 0, String::new());
         if reader.read_line(&mut first).unwrap_or(0) == 0 {
             return;
         }
@@ -104,8 +123,12 @@ fn attend(stream: &TcpStream, told: &Mutex<BTreeMap<String, Vec<Value>>>) {
             if reader.read_line(&mut line).unwrap_or(0) == 0 {
                 return;
             }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            let lower = line.to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length:") {
                 length = value.trim().parse().expect("a length is a number");
+            }
+            if let Some(value) = lower.strip_prefix("idempotency-key:") {
+                value.trim().clone_into(&mut id);
             }
             if line.trim().is_empty() {
                 break;
@@ -117,9 +140,11 @@ fn attend(stream: &TcpStream, told: &Mutex<BTreeMap<String, Vec<Value>>>) {
         }
         let path = first.split(' ').nth(1).expect("a request has a path").to_owned();
         let content = serde_json::from_slice(&body).expect("a webhook is JSON");
-        told.lock().entry(path).or_default().push(content);
+        let is_taken = takes.load(Ordering::SeqCst);
+        told.lock().push(Told { path, id, is_taken, body: content });
+        let status = if is_taken { 200 } else { 503 };
         let mut writer: &TcpStream = stream;
-        if writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+        if writer.write_all(format!("HTTP/1.1 {status} Told\r\nContent-Length: 0\r\n\r\n").as_bytes()).is_err() {
             return;
         }
     }
@@ -150,7 +175,7 @@ impl Beside {
             "--cluster.listen-address=".to_owned(),
             "--web.external-url=http://shop.example".to_owned(),
         ];
-        let mut process = Process::start("alertmanager", &peer("prometheus-alertmanager"), &arguments, folder);
+        let mut process = start_alertmanager(&arguments, folder);
         wait_for_listener(&mut process, address);
         let mut alertmanager = Client::new(address);
         wait_until("alertmanager is ready", || alertmanager.get("/-/ready").is_ok_and(|answer| answer.status == 200));
@@ -200,6 +225,18 @@ impl Beside {
     }
 }
 
+/// Debian's reads its templates from where its package puts them. It is unpacked beside the system here, so that place
+/// is its own in a namespace of this process.
+fn start_alertmanager(arguments: &[String], folder: &Path) -> Process {
+    let program = peer("prometheus-alertmanager");
+    let shared = program.with_file_name("../share/prometheus");
+    let script = "mount --bind \"$0\" /usr/share/prometheus && exec \"$@\"";
+    let words = ["-rm", "sh", "-c", script].map(str::to_owned);
+    let places = [&shared, &program].map(|path| path.display().to_string());
+    let all: Vec<String> = words.into_iter().chain(places).chain(arguments.iter().cloned()).collect();
+    Process::start("alertmanager", &installed("unshare", "util-linux"), &all, folder)
+}
+
 fn open(folder: &Path, configuration: &str, clock: &Clock, silenced: Arc<Mutex<BTreeSet<String>>>) -> Arc<Notifier> {
     let ours = configuration.replace("/theirs/", "/ours/");
     let routing = load("alertmanager.yml", &ours).expect("it is read as Alertmanager reads it");
@@ -245,9 +282,10 @@ fn in_their_words(alert: &Alert) -> Value {
     theirs
 }
 
-/// A webhook without what may differ: how times are written, and which hash names an alert.
+/// A webhook without what may differ: how times are written, which hash names an alert, and what we say besides.
 fn comparable(body: &Value) -> Value {
     let mut body = body.clone();
+    body.as_object_mut().expect("a webhook is an object").remove("dozor");
     for alert in body["alerts"].as_array_mut().expect("a webhook has alerts") {
         for time in ["startsAt", "endsAt"] {
             let text = alert[time].as_str().expect("a time").to_owned();
@@ -318,4 +356,112 @@ fn the_same_alerts_and_configuration_give_what_alertmanager_gives() {
     }
     // Eight groups, of which each was told of a beginning at least; most of an end and of a repetition too.
     assert!(message_count >= 20, "only {message_count} messages");
+}
+
+const KILLED_RULES: &str = "
+groups:
+- { name: troubles, interval: 200ms, rules: [{ alert: Trouble, expr: trouble > 0 }] }
+";
+
+fn killed_configuration(listener: SocketAddr) -> String {
+    format!(
+        "
+route: {{ receiver: pager, group_by: [region], group_wait: 300ms, group_interval: 700ms, repeat_interval: 1h }}
+receivers: [{{ name: pager, webhook_configs: [{{ url: 'http://{listener}/ours/pager' }}] }}]
+"
+    )
+}
+
+/// Which parts of which region are in trouble.
+type Troubles = BTreeMap<(usize, usize), bool>;
+
+fn push(engine: &Engine, troubles: &Troubles) {
+    let line = |((region, part), is_bad): (&(usize, usize), &bool)| {
+        format!("trouble{{region=\"r{region}\",part=\"p{part}\"}} {}\n", u8::from(*is_bad))
+    };
+    let text: String = troubles.iter().map(line).collect();
+    let answer = engine.client().post("/api/v1/import/prometheus", &[], text.as_bytes()).expect("dozor answers");
+    assert!(answer.status < 300, "{}", answer.text());
+}
+
+/// What the pager takes to be in trouble, by the messages that it took, each once.
+fn known(told: &[Told]) -> BTreeSet<(String, String)> {
+    let (mut ids, mut known) = (BTreeSet::new(), BTreeSet::new());
+    for told in told.iter().filter(|told| told.is_taken && ids.insert(told.id.clone())) {
+        for alert in told.body["alerts"].as_array().expect("alerts") {
+            let text = |name: &str| alert["labels"][name].as_str().expect("a label").to_owned();
+            let one = (text("region"), text("part"));
+            if alert["status"] == "firing" {
+                known.insert(one)
+            } else {
+                known.remove(&one)
+            };
+        }
+    }
+    known
+}
+
+/// Killed again and again at moments that follow from nothing the server does, while the pager is up and down.
+#[test]
+fn a_server_that_is_killed_tells_its_groups_once_and_loses_none() {
+    const KILLS: u64 = 20;
+    let (folder, listener) = (TempDir::new().expect("a folder"), Listener::start());
+    let (rules, routing) = (folder.path().join("rules.yml"), folder.path().join("alertmanager.yml"));
+    std::fs::write(&rules, KILLED_RULES).expect("the file can be written");
+    std::fs::write(&routing, killed_configuration(listener.address)).expect("the file can be written");
+    let arguments = [format!("--rules={}", rules.display()), format!("--routing-file={}", routing.display())];
+    let mut engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    let mut troubles: Troubles = (0..3).flat_map(|region| (0..4).map(move |part| ((region, part), false))).collect();
+    let mut state = 7u64;
+    let mut below = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    for _ in 0..KILLS {
+        listener.takes.store(below(3) > 0, Ordering::SeqCst);
+        for _ in 0..=below(3) {
+            let place = (below(3) as usize, below(4) as usize);
+            let is_bad = troubles.get_mut(&place).expect("it is a place");
+            *is_bad = !*is_bad;
+        }
+        push(&engine, &troubles);
+        std::thread::sleep(Duration::from_millis(below(1_500)));
+        engine.kill();
+        engine.start_again();
+    }
+    listener.takes.store(true, Ordering::SeqCst);
+    push(&engine, &troubles);
+    let truth: BTreeSet<_> = troubles
+        .iter()
+        .filter(|trouble| *trouble.1)
+        .map(|((region, part), _)| (format!("r{region}"), format!("p{part}")))
+        .collect();
+    wait_until("the pager knows the truth", || known(&listener.told()) == truth);
+    // Nothing more is told: two intervals later it is still so, and no further message came.
+    std::thread::sleep(Duration::from_millis(500));
+    check_what_was_told(&listener.told());
+    engine.stop();
+}
+
+fn check_what_was_told(told: &[Told]) {
+    let mut bodies: BTreeMap<&str, &Value> = BTreeMap::new();
+    let mut last: BTreeMap<String, &Value> = BTreeMap::new();
+    let mut ended = BTreeSet::new();
+    for told in told {
+        let before = bodies.insert(&told.id, &told.body);
+        if let Some(before) = before {
+            assert_eq!(before, &told.body, "under one id, another message");
+            continue;
+        }
+        for alert in told.body["alerts"].as_array().expect("alerts") {
+            let one = (alert["labels"].to_string(), alert["startsAt"].to_string());
+            match alert["status"] == "resolved" {
+                true => drop(ended.insert(one)),
+                false => assert!(!ended.contains(&one), "firing after its end: {one:?}"),
+            }
+        }
+        let before = last.insert(told.body["groupKey"].to_string(), &told.body);
+        assert_ne!(before.map(|body| &body["alerts"]), Some(&told.body["alerts"]), "told again under another id");
+    }
+    assert!(bodies.len() >= 8, "only {} messages", bodies.len());
 }

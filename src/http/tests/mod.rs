@@ -7,6 +7,7 @@ mod compress;
 mod connections;
 mod cors;
 mod costs;
+mod dead_letters;
 mod federate;
 mod incidents;
 mod influx;
@@ -205,7 +206,12 @@ fn anomalies() -> Vec<AnomalyReport> {
 /// Settings with something in them that is nobody's business.
 fn config() -> Config {
     let url = "https://user:pw@pager.example/hook/t0ken?key=1".to_owned();
-    let webhook = WebhookConfig { name: "pager".to_owned(), url, secret_file: Some(PathBuf::from("/etc/key")), ..WebhookConfig::default() };
+    let webhook = WebhookConfig {
+        name: "pager".to_owned(),
+        url,
+        secret_file: Some(PathBuf::from("/etc/key")),
+        ..WebhookConfig::default()
+    };
     let features = vec!["promql-delayed-name-removal".to_owned()];
     Config { webhooks: vec![webhook], features, ..Config::default() }
 }

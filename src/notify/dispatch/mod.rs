@@ -9,7 +9,7 @@
 //! 12:03:00  eu ends
 //! 12:05:30  flush: eu is over                         message 2: eu resolved, us firing; eu leaves
 //! 12:10:30  flush: nothing is new
-//! 16:05:30  flush: four hours since                   message 3: us firing
+//! 16:10:30  flush: the first beyond four hours         message 3: us firing
 //! ```
 //!
 //! Transitions come in by [`Dispatcher::take`]. [`Dispatcher::flush`] says what the groups that are due have to tell, as
@@ -20,7 +20,7 @@
 //! Always true:
 //! 1. A message's id follows from its group, its receiver, how many there were before and the transitions in it: the flush
 //!    that a crash interrupted is the same message when it comes again.
-//! 2. A receiver is told of the end only of what it was told had begun.
+//! 2. A receiver is told of the end only of what it was told had begun, or together with others that fire.
 //! 3. A group without alerts ends.
 //! 4. While a receiver has not taken the last message of a group, nothing is repeated to it.
 

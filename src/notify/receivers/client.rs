@@ -22,8 +22,8 @@ use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use super::options::HttpOptions;
 use crate::clock::Clock;
 use crate::notify::address::{CheckedResolver, check_url};
+use crate::notify::answer::Answer;
 use crate::notify::backoff::retry_after;
-use crate::notify::webhook::Answer;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of an answer that are read.

@@ -27,7 +27,7 @@ mod inhibit;
 mod interval;
 mod load;
 mod shown;
-mod spans;
+pub(in crate::notify) mod spans;
 mod tree;
 
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ use crate::notify::receivers::ReceiverConfig;
 
 use inhibit::InhibitRule;
 pub use inhibit::Inhibitor;
-pub(crate) use interval::TimeInterval;
+pub(crate) use interval::{TimeInterval, TimeSpan};
 pub use load::load;
 use tree::Route;
 pub use tree::{RouteMatch, RouteOptions};
@@ -82,7 +82,7 @@ impl Routing {
         if active.iter().any(|name| contains(&name)) { None } else { active.first().cloned() }
     }
 
-    pub(crate) fn time_interval(&self, name: &str) -> Option<&TimeInterval> {
+    fn time_interval(&self, name: &str) -> Option<&TimeInterval> {
         self.time_intervals.iter().find(|interval| interval.name() == name)
     }
 

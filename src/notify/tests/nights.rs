@@ -115,6 +115,8 @@ impl Night {
     /// An alert begins or ends in truth, and the rule says so.
     fn change(&mut self) {
         let index = self.dice.below(ALERTS as u64) as usize;
+        // An alert that began, ended and began again in one millisecond is one transition.
+        self.clock.advance(Duration::from_millis(1));
         let now_ms = self.clock.now_ms();
         let (starts_at_ms, ends_at_ms) = match self.truth[index].take() {
             Some(starts_at_ms) => (starts_at_ms, Some(now_ms)),

@@ -23,7 +23,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let clock = Clock::system();
     while !condition() {
         assert!(clock.monotonic() < Duration::from_secs(60), "a minute without: {what}");
@@ -161,15 +161,22 @@ fn groups_are_told_and_events_say_what_happened_in_order() {
     let _stop = run(&runtime, &notifier);
     notifier.enqueue_all(&[firing("A"), firing("B")]).unwrap();
     until("the group", || pager.taken().len() == 1);
+    let mut words: Vec<String> = Vec::new();
+    until("the word of it", || {
+        words.extend(events.try_iter().map(|event| word(&event)));
+        words.len() == 4
+    });
     notifier.enqueue(&resolved("A")).unwrap();
     until("the end", || pager.taken().len() == 2);
-    until("its note", || pending(&notifier) == 0);
+    until("the word of it", || {
+        words.extend(events.try_iter().map(|event| word(&event)));
+        words.len() == 6
+    });
     let bodies: Vec<_> = pager.seen().iter().map(super::pager::Request::json).collect();
     assert_eq!(bodies.len(), 3);
     assert_eq!(bodies[0], bodies[1]);
     assert_eq!((bodies[1]["alerts"].as_array().unwrap().len(), &bodies[1]["groupLabels"]["region"]), (2, &"eu".into()));
     assert_eq!((&bodies[2]["status"], &bodies[2]["alerts"][0]["status"]), (&"firing".into(), &"resolved".into()));
-    let words: Vec<String> = events.try_iter().map(|event| word(&event)).collect();
     assert_eq!(words, ["A begins", "B begins", "failed", "delivered", "A ends", "delivered"]);
     let states = notifier.alerts();
     assert_eq!(states.len(), 1);
@@ -214,4 +221,33 @@ fn another_plan_tells_its_receivers_and_repeats_nothing_to_those_who_stay() {
     assert!(notifier.prepare(twice).is_err());
     let nobody = Plan { fallback_receiver: Some("nobody".to_owned()), ..Plan::default() };
     assert!(matches!(notifier.prepare(nobody), Err(NotifyError::Receiver { receiver, .. }) if receiver == "nobody"));
+}
+
+/// 10,000 alerts of 20 services at once, to a pager that is slow: one message for each service, each alert once.
+#[test]
+fn a_storm_is_told_in_groups_to_a_slow_pager() {
+    let runtime = runtime();
+    let pager = Pager::start(&runtime, |_| {
+        std::thread::sleep(Duration::from_millis(100));
+        Reply::Status(200)
+    });
+    let routing = ROUTING.replace("[region]", "[service]");
+    let notifier = open(&SimulatedDisk::new(), routed(&routing, vec![destination("pager", &pager)]));
+    let _stop = run(&runtime, &notifier);
+    let alerts: Vec<Alert> = (0..10_000)
+        .map(|index| {
+            let service = format!("s{}", index % 20);
+            let labels = [("alertname", "Slow"), ("node", &index.to_string()), ("service", &service)];
+            Alert {
+                labels: Labels::from_pairs(labels).unwrap(),
+                starts_at_ms: Clock::system().now_ms(),
+                ..firing("Slow")
+            }
+        })
+        .collect();
+    notifier.enqueue_all(&alerts).unwrap();
+    until("every group", || pager.taken().len() == 20);
+    until("its note", || pending(&notifier) == 0);
+    let told: Vec<usize> = pager.seen().iter().map(|seen| seen.json()["alerts"].as_array().unwrap().len()).collect();
+    assert_eq!(told, [500; 20]);
 }
