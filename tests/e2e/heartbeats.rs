@@ -72,6 +72,7 @@ fn job_that_stops_reporting_is_missed_though_the_engine_was_killed_and_the_engin
         (&"ok".into(), &"failed".into())
     );
     wait_until("the one that is missing is told", || told(&pager).len() == 2);
+    assert_eq!(told(&pager), ["HeartbeatFailed firing", "HeartbeatMissed firing"], "a restart ends nothing");
     beat(&engine, "often");
     beat(&engine, "nightly?status=ok");
     wait_until("both are well again", || told(&pager).len() >= 4);

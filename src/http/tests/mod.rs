@@ -11,6 +11,7 @@ mod dead_letters;
 mod federate;
 mod incidents;
 mod influx;
+mod jobs;
 mod language;
 mod lifecycle;
 mod limits;
@@ -140,22 +141,6 @@ fn firing() -> Vec<Alert> {
     let labels = Labels::from_pairs([("alertname", "OrderRateDrop"), ("region", "eu")]).expect("labels");
     let annotations = vec![("summary".to_owned(), "Orders \"fell\"".to_owned())];
     vec![Alert { labels, annotations, starts_at_ms: 1_500, ends_at_ms: None, generator_url: String::new() }]
-}
-
-/// One that is on time, and one that was not heard of since the start.
-fn senders() -> Vec<SenderFigures> {
-    let shop = SenderFigures {
-        job: "shop".to_owned(),
-        state: "sending",
-        heard_ms: Some(16_000),
-        newest_ms: 15_250,
-        lag_ms: 400,
-        clock_skew_ms: 0,
-        interval_ms: 15_000,
-        samples_per_second: 133.25,
-        series_count: 2_000,
-    };
-    vec![SenderFigures { job: "a \"b\"".to_owned(), heard_ms: None, ..shop.clone() }, shop]
 }
 
 /// An anomaly of which little is known, and one of which everything is, that has ended.
@@ -297,25 +282,9 @@ fn services(
         routing: Arc::new(|| Some(Arc::new(routing()))),
         push_alerts: Arc::new(push_alerts),
         firing: Arc::new(firing),
-        take_beat: Arc::new(|beat| {
-            let taken = match beat.job.as_str() {
-                "full" => Err(BeatError::TooManyJobs { limit: 3 }),
-                job => Ok(BeatTaken { is_listed: job == "nightly", due_ms: beat.is_good.then_some(NOW_MS) }),
-            };
-            Box::pin(async { taken })
-        }),
-        heartbeats: Arc::new(|| {
-            vec![HeartbeatFigures {
-                job: "nightly".to_owned(),
-                expected: "every 1d".to_owned(),
-                state: "ok",
-                reported_ms: Some(NOW_MS),
-                good_ms: None,
-                due_ms: None,
-                duration_ms: Some(1_500),
-            }]
-        }),
-        senders: Arc::new(senders),
+        take_beat: jobs::take_beat(),
+        heartbeats: Arc::new(jobs::heartbeats),
+        senders: Arc::new(jobs::senders),
         notifier: notifier(),
         incidents: Arc::new(no_incidents()),
         damage: Arc::new(damage),

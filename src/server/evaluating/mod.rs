@@ -32,7 +32,8 @@ use tokio::runtime::Handle;
 
 use super::detection::Detection;
 use super::detection_lag::DetectionLag;
-use super::senders::{Knowledge, Senders};
+use super::heartbeats::is_of_heartbeat;
+use super::senders::{Knowledge, Senders, is_loss};
 use super::{ServerError, silences, thread};
 use crate::clock::Clock;
 use crate::config::EvaluationConfig;
@@ -178,7 +179,10 @@ impl EvaluatedRules {
         };
         // Those that others pushed are theirs to end.
         let is_pushed = |alert: &Alert| silences::is_pushed(alert, &parts.set, &surroundings.external_url);
-        let told = parts.notifier.active().into_iter().filter(|alert| !is_of_stream(alert) && !is_pushed(alert));
+        // So are those of jobs that are silent.
+        let is_of_jobs = |alert: &Alert| is_loss(alert) || is_of_heartbeat(alert);
+        let is_elsewhere = |alert: &Alert| is_of_stream(alert) || is_pushed(alert) || is_of_jobs(alert);
+        let told = parts.notifier.active().into_iter().filter(|alert| !is_elsewhere(alert));
         let told: Vec<Alert> = told.collect();
         let rules = EvaluatedRules {
             files: parts.files,

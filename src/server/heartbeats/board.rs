@@ -23,6 +23,8 @@ use crate::notify::{Alert, rfc3339};
 /// Names of the alerts.
 const MISSED: &str = "HeartbeatMissed";
 const FAILED: &str = "HeartbeatFailed";
+/// Where people look at them.
+const PAGE: &str = "/api/v1/heartbeats";
 /// A report that comes so much before its time, in ms, is the one of that time: two clocks are never the same.
 const EARLY_MS: i64 = 60_000;
 
@@ -92,7 +94,7 @@ impl Board {
         };
         let jobs: Vec<Job> = configs.iter().map(job).collect();
         let by_name = jobs.iter().enumerate().map(|(index, job)| (job.config.job.clone(), index)).collect();
-        let own = active.into_iter().filter_map(|alert| {
+        let own = active.into_iter().filter(is_of_heartbeat).filter_map(|alert| {
             let name = [MISSED, FAILED].into_iter().find(|name| alert.labels.get("alertname") == Some(name))?;
             Some(((name, alert.labels.get("job")?.to_owned()), alert))
         });
@@ -196,7 +198,7 @@ impl Board {
             annotations.push(("runbook_url", config.runbook_url.clone()));
         }
         let annotations = annotations.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
-        let generator_url = format!("{}/api/v1/heartbeats", self.external_url);
+        let generator_url = format!("{}{PAGE}", self.external_url);
         Alert { labels, annotations, starts_at_ms, ends_at_ms: None, generator_url }
     }
 
@@ -218,6 +220,12 @@ impl Board {
         };
         self.jobs.iter().map(figures).collect()
     }
+}
+
+/// Whether it was made here; a rule may make alerts of the same name.
+pub(in crate::server) fn is_of_heartbeat(alert: &Alert) -> bool {
+    let name = alert.labels.get("alertname");
+    [MISSED, FAILED].iter().any(|own| name == Some(own)) && alert.generator_url.ends_with(PAGE)
 }
 
 fn ended(alert: &Alert, at_ms: i64) -> Alert {

@@ -34,6 +34,7 @@ use crate::model::Labels;
 use crate::notify::Notifier;
 use crate::query::{Engine, Options, Value, parse_matchers};
 use crate::storage::Storage;
+pub(super) use board::is_of_heartbeat;
 use board::{Board, Reported};
 pub(super) use stored::NAMES;
 

@@ -41,6 +41,7 @@ use crate::telemetry::{Latency, Registry};
 pub(super) use loss::Knowledge;
 use loss::{Loss, Losses};
 use table::{Found, Table};
+pub(super) use words::is_loss;
 
 /// Labels that name a sender, the first that a series has.
 const OWNER_LABELS: [&str; 2] = ["job", "service"];

@@ -10,6 +10,8 @@ pub(super) const TELEMETRY_LOST: &str = "TelemetryLost";
 const JOBS_BYTES_MAX: usize = 2_000;
 const JOBS: &str = "jobs";
 const SERIES: &str = "series";
+/// Where people look at it.
+const PAGE: &str = "/api/v1/status/senders";
 /// Between the names of jobs.
 const COMMA: &str = ", ";
 
@@ -50,7 +52,7 @@ pub(super) fn alert_of(turn: &Turn, external_url: &str) -> Alert {
         annotations: annotations.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
         starts_at_ms: loss.since_ms,
         ends_at_ms,
-        generator_url: format!("{external_url}/api/v1/status/senders"),
+        generator_url: format!("{external_url}{PAGE}"),
     }
 }
 
@@ -83,7 +85,7 @@ pub(super) fn loss_of(alert: &Alert) -> Option<Loss> {
     })
 }
 
-/// Whether it tells of a loss.
-pub(super) fn is_loss(alert: &Alert) -> bool {
-    alert.labels.get("alertname") == Some(TELEMETRY_LOST)
+/// Whether it tells of a loss; a rule may make alerts of the same name.
+pub(in crate::server) fn is_loss(alert: &Alert) -> bool {
+    alert.labels.get("alertname") == Some(TELEMETRY_LOST) && alert.generator_url.ends_with(PAGE)
 }
