@@ -21,7 +21,7 @@ pub(super) use super::incidents::Incidents;
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
 use super::units::{parse_count, parse_duration_ms};
-use super::{Config, ConfigError, WebhookConfig, calendar, heartbeats};
+use super::{Config, ConfigError, WebhookConfig, calendar, heartbeats, maintenance};
 
 /// A value as it is written, and where.
 pub(super) type Scalar = Spanned<String>;
@@ -55,6 +55,7 @@ pub(super) struct File {
     heartbeats: Vec<heartbeats::Entry>,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
+    maintenance: Vec<maintenance::Entry>,
     alertmanagers: Vec<Alertmanager>,
 }
 
@@ -223,10 +224,12 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     {
         return Err(show(given, "head.out_of_order_window", "is longer than the retention: raise that, or lower this"));
     }
-    file.incidents.read_lists(&mut config.incidents, |given, setting, what| show(given, setting, &what))?;
     heartbeats::read_list(&file.heartbeats, &mut config, |given, setting| Place::of(name, text, setting, given))?;
+    file.incidents.read_lists(&mut config.incidents, |given, setting, what| show(given, setting, &what))?;
     config.fit_window();
     config.webhooks = webhooks(file.webhooks, show)?;
+    config.maintenance =
+        maintenance::read_list(&file.maintenance, |given, setting| Place::of(name, text, setting, given))?;
     for alertmanager in file.alertmanagers {
         url(&alertmanager.url.value).map_err(|what| show(&alertmanager.url, "alertmanagers.url", &what))?;
         config.alertmanagers.push(alertmanager.url.value);

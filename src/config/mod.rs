@@ -24,6 +24,7 @@ mod file;
 mod flags;
 mod heartbeats;
 mod incidents;
+mod maintenance;
 mod retention;
 mod settings;
 mod shown;
@@ -37,6 +38,7 @@ pub use cron::Cron;
 pub use file::Place;
 pub use flags::ServeArgs;
 pub use heartbeats::{HEARTBEATS_COUNT_MAX, HeartbeatConfig, HeartbeatDue, is_job_name};
+pub use maintenance::{MAINTENANCE_WINDOWS_MAX, MaintenanceWindow, Written};
 pub use retention::RetentionConfig;
 pub use settings::documented;
 pub use units::{duration_text, parse_bytes, parse_duration_ms};
@@ -99,6 +101,8 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
     pub webhooks: Vec<WebhookConfig>,
+    /// When some alerts are held back.
+    pub maintenance: Vec<MaintenanceWindow>,
     /// Addresses of Alertmanagers that are told of everything that fires, again and again.
     pub alertmanagers: Vec<String>,
 }

@@ -228,7 +228,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How long an alert on its data is kept meanwhile that would have resolved because there are no data."),
 
     setting!("heartbeat_out.url", "", None, SecretUrl(heartbeat_out.url <- heartbeat_out.url),
-        "What is asked for by GET while all is well, so that somebody else notices when this server is not. Empty: nothing."),
+        "What is asked for by POST while all is well, so that somebody else notices when this server is not. Empty: nothing."),
     setting!("heartbeat_out.url_file", "", None, OptionalFile(heartbeat_out.url_file <- heartbeat_out.url_file),
         "File with that address, for addresses that are secrets."),
     setting!("heartbeat_out.interval", "1m", Some(("1s", "1d")), Duration(heartbeat_out.interval_ms <- heartbeat_out.interval),
@@ -279,6 +279,17 @@ rules: []
 #     timeout: 10s
 webhooks: []
 
+# maintenance: list. Default: none.
+# When nobody is told of some alerts. `matchers` as in a routing file; between `from` and `to`, and at `times`, `weekdays`,
+# `days_of_month`, `months` and `years`, as far as they are given, by the clock of `location`, which is UTC by default.
+# maintenance:
+#   - name: nightly backup
+#     matchers: ['job=\"backup\"']
+#     times: [{ start_time: '02:00', end_time: '03:00' }]
+#     location: Europe/Berlin
+#     reason: the disk is busy then
+maintenance: []
+
 # alertmanagers: list. Default: none.
 # Alertmanagers that are told of all that fires, as Prometheus tells them: at once, again every minute while it lasts, and
 # for 15 minutes after its end. `url` is where its pages are; what is behind /api/v2/alerts is added.
@@ -299,7 +310,8 @@ const ESCALATION: &str = "\
 
   # list of receivers, at most 20. Default: none.
   # Who is told then, one after the other, each as long after the one before as the severity says, or as `after` does. When
-  # the first notification cannot be delivered, the first of them is told at once.
+  # the first notification cannot be delivered, the first of them is told at once. Without `notify.routing_file` every
+  # webhook is told of every alert anyway.
   # escalation:
   #   - { receiver: project-lead }
   #   - { receiver: business-owner, after: 30m }
@@ -352,6 +364,7 @@ pub(super) fn defaults() -> Config {
         heartbeats: Vec::new(),
         rules: Vec::new(),
         webhooks: Vec::new(),
+        maintenance: Vec::new(),
         alertmanagers: Vec::new(),
     };
     for setting in SETTINGS {

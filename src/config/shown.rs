@@ -106,6 +106,10 @@ impl Config {
         for url in &self.alertmanagers {
             text.push_str(&format!("- url: {}\n", quoted(&masked(url))));
         }
+        text.push_str(&head("maintenance", self.maintenance.is_empty()));
+        for window in &self.maintenance {
+            text.push_str(&format!("- {}\n", window.shown(quoted)));
+        }
     }
 }
 
@@ -114,14 +118,14 @@ fn value(slot: Slot<'_>) -> String {
         Slot::Duration(span_ms) => duration_text(*span_ms),
         Slot::Bytes(bytes) => bytes_text(*bytes),
         Slot::Count(count) => count.to_string(),
+        Slot::SecretUrl(url) if url.is_empty() => quoted(""),
+        Slot::SecretUrl(url) => quoted(&masked(url)),
         Slot::Folder(path) | Slot::OptionalFile(path) => quoted(&path.to_string_lossy()),
         Slot::Address(text)
         | Slot::OptionalAddress(text)
         | Slot::Pattern(text)
         | Slot::Zone(text)
         | Slot::OptionalName(text) => quoted(text),
-        Slot::SecretUrl(url) if url.is_empty() => quoted(""),
-        Slot::SecretUrl(url) => quoted(&masked(url)),
         Slot::Url(url) => quoted(&without_password(url)),
         Slot::WalSync(WalSync::Always) => "always".to_owned(),
         Slot::WalSync(WalSync::Interval { interval_ms }) => format!("interval:{interval_ms}"),

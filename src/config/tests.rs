@@ -458,3 +458,33 @@ fn mistakes_in_heartbeats_are_shown_at_their_place() {
     let twice = mistake("heartbeats:\n- { job: a, every: 1h }\n- { job: a, every: 2h }\n");
     assert!(twice.contains("another entry is for this job already"), "{twice}");
 }
+
+#[test]
+fn limits_and_steps_of_incidents_are_read_and_shown_as_they_are_read() {
+    let default = Config::default().incidents;
+    assert_eq!(default.acknowledge_within_ms, [("critical".to_owned(), 900_000)]);
+    assert_eq!((default.fold_window_ms, default.reopen_within_ms), (300_000, 600_000));
+    assert_eq!(default.critical_path[4], "message|notification");
+    let yaml = "incidents:\n  apart_by: region\n  acknowledge_within: { warning: 4h, critical: 5m }\n  escalation:\n    \
+                - { receiver: lead }\n    - { receiver: owner, after: 90s }\n";
+    let config = Config::from_yaml("dozor.yml", yaml).expect("valid settings");
+    let limits = [("critical".to_owned(), 300_000), ("warning".to_owned(), 14_400_000)];
+    assert_eq!(config.incidents.acknowledge_within_ms, limits);
+    let step = |receiver: &str, after_ms| EscalationStep { receiver: receiver.to_owned(), after_ms };
+    assert_eq!(config.incidents.escalation, [step("lead", None), step("owner", Some(90_000))]);
+    assert_eq!(config.incidents.apart_by, ["region"]);
+    assert_eq!(Config::from_yaml("shown.yml", &config.shown()).expect("what is shown is valid"), config);
+}
+
+#[test]
+fn mistakes_in_escalations_are_shown_in_their_line() {
+    for (yaml, says) in [
+        ("incidents:\n  acknowledge_within: { critical: soon }\n", "incidents.acknowledge_within.critical \"soon\":"),
+        ("incidents:\n  acknowledge_within: { critical: 40d }\n", "is outside its range, 1s to 30d"),
+        ("incidents:\n  escalation: [{ receiver: '' }]\n", "incidents.escalation.receiver \"\": is empty"),
+        ("incidents:\n  escalation: [{ receiver: a, after: 0 }]\n", "incidents.escalation.after \"0\": is outside"),
+    ] {
+        let text = mistake(yaml);
+        assert!(text.contains(says) && text.contains("dozor.yml:2:"), "{text}");
+    }
+}

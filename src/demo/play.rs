@@ -254,6 +254,9 @@ impl<'a> Play<'a> {
         if let Some(summary) = alert.annotations.get("summary").or_else(|| alert.annotations.get("description")) {
             self.screen.detail(summary);
         }
+        if let Some(parts) = alert.annotations.get("parts") {
+            self.screen.detail(&format!("moved: {parts}"));
+        }
         self.screen.detail(&format!(
             "{since} in event time · at the pager {} · signature ✓ · key {idempotency_key}",
             time_of_day(self.clock.now_ms())

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Url};
+use reqwest::Url;
 
 use super::NotifyError;
-use super::address::{CheckedResolver, check_url};
-use super::receivers::{install_crypto, with_causes};
+use super::address::check_url;
+use super::answer::Answer;
+use super::receivers::{HttpOptions, Request, Sender};
+use crate::clock::Clock;
 
 /// Longest time for one.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,34 +20,26 @@ const NAME: &str = "heartbeat_out";
 
 /// Asks for one address.
 pub struct Pinger {
-    client: Client,
+    sender: Sender,
     url: Url,
 }
 
 impl Pinger {
     /// Checks the URL and prepares the client. No connection is made.
-    pub fn new(url: &str) -> Result<Pinger, NotifyError> {
+    pub fn new(url: &str, clock: Clock) -> Result<Pinger, NotifyError> {
         let refuse = |what: String| NotifyError::Receiver { receiver: NAME.to_owned(), what };
         let url = check_url(url).map_err(|what| refuse(format!("its URL cannot be used: {what}")))?;
-        install_crypto();
-        let mut builder = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .dns_resolver(CheckedResolver)
-            .timeout(TIMEOUT)
-            .user_agent(concat!("dozor/", env!("CARGO_PKG_VERSION")));
-        if url.scheme() == "http" {
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|error| refuse(format!("no client for it: {}", with_causes(&error))))?;
-        Ok(Pinger { client, url })
+        let options = HttpOptions { follows_redirects: false, ..HttpOptions::default() };
+        let sender = Sender::new(&url, &options, clock, TIMEOUT).map_err(refuse)?;
+        Ok(Pinger { sender, url })
     }
 
-    /// Asks once. Fails with what was answered, or why nothing was.
+    /// Asks once, by POST. Fails with what was answered, or why nothing was.
     pub async fn ping(&self) -> Result<(), String> {
-        let answered = self.client.get(self.url.clone()).send().await;
-        let answered = answered.map_err(|error| with_causes(&error.without_url()))?;
-        if answered.status().is_success() { Ok(()) } else { Err(answered.status().to_string()) }
+        let request = Request { url: self.url.clone(), headers: Vec::new(), body: b"{}".to_vec() };
+        match self.sender.send(&request).await?.verdict() {
+            Answer::Delivered { .. } => Ok(()),
+            Answer::Retry { reason, .. } | Answer::Refused { reason } => Err(reason),
+        }
     }
 }

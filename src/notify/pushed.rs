@@ -58,10 +58,7 @@ impl PushedAlerts {
         }
         let read = |pushed| read(pushed, now_ms, resolve_timeout_ms);
         let alerts: Vec<(Alert, i64)> = pushed.into_iter().map(read).collect();
-        // What is over and was never known to fire is nobody's news.
-        let news = alerts.iter().map(|(alert, _)| alert);
-        let news: Vec<Alert> =
-            news.filter(|alert| alert.ends_at_ms.is_none() || self.0.contains_key(&alert.labels)).cloned().collect();
+        let news: Vec<Alert> = alerts.iter().filter_map(|(alert, _)| self.news(alert)).collect();
         notifier.enqueue_all(&news)?;
         for (alert, until_ms) in alerts {
             if alert.ends_at_ms.is_some() {
@@ -73,6 +70,15 @@ impl PushedAlerts {
             known.1 = known.1.max(until_ms);
         }
         Ok(())
+    }
+
+    /// What there is to tell of an alert. One that is over and was never known to fire is nobody's news; the end of one
+    /// that fires is not before its beginning, whatever its sender's clock says.
+    fn news(&self, alert: &Alert) -> Option<Alert> {
+        let Some(ends_at_ms) = alert.ends_at_ms else { return Some(alert.clone()) };
+        let (known, _) = self.0.get(&alert.labels)?;
+        let (starts_at_ms, ends_at_ms) = (known.starts_at_ms, Some(ends_at_ms.max(known.starts_at_ms)));
+        Some(Alert { starts_at_ms, ends_at_ms, ..alert.clone() })
     }
 
     /// Notes the end of those that nobody has pushed again in time. Waits for the disk.

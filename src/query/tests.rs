@@ -460,3 +460,18 @@ fn long_rows_are_computed_ahead_by_their_bytes_and_counted() {
     let budget = Budget::open(&tight, &clock, None, &Cancelled::default());
     assert!(table.for_each(&budget, WIDE_STEPS, |_, _| Ok(())).is_err(), "and refused");
 }
+
+#[test]
+fn condition_measures_what_stands_before_its_comparison() {
+    for (condition, measures) in [
+        ("load > 5", Some("load")),
+        ("(a / b > 0.2) and c >= 20", Some("a / b")),
+        ("sum by (x) (rate(a[5m])) < bool 1 unless d", Some("sum by (x) (rate(a[5m]))")),
+        ("5 < load", Some("load")),
+        ("load", None),
+        ("a > 1 or b > 2", None),
+        ("a >", None),
+    ] {
+        assert_eq!(super::measured(condition).as_deref(), measures, "{condition}");
+    }
+}

@@ -29,7 +29,9 @@ pub fn measured(query: &str) -> Option<String> {
         expr = match expr {
             Expr::Paren(paren) => &paren.inner,
             Expr::Binary(binary) if binary.operator.is_comparison() => {
-                return syntax::pretty(&binary.left, FORMATTED_BYTES_MAX).ok();
+                let is_limit = matches!(binary.left, Expr::Number(_));
+                let measured = if is_limit { &binary.right } else { &binary.left };
+                return syntax::pretty(measured, FORMATTED_BYTES_MAX).ok();
             }
             Expr::Binary(binary) if matches!(binary.operator, Operator::And | Operator::Unless) => &binary.left,
             _ => return None,

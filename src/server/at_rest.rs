@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::options::{plain_engine, shard_count, storage_options};
+use super::options::plain_engine;
 use super::watch::CHECKPOINT;
-use super::{ServerError, check_restored, formats, lock};
+use super::{ServerError, check_restored, formats, lock, shard_count, storage_options};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::{Disk, DiskError, FolderLock, ReadOnlyDisk, RealDisk};

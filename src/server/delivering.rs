@@ -6,10 +6,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::evaluating::EvaluatedRules;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::Disk;
+use crate::model::Labels;
 use crate::notify::routing::{self, FILE_BYTES_MAX, Routing};
-use crate::notify::{IntegrationConfig, Notifier, NotifyError, Plan};
+use crate::notify::silence::Silences;
+use crate::notify::{IntegrationConfig, Notifier, NotifierOptions, NotifyError, Plan};
 use crate::rules::Reloaded;
 
 /// Why there is no plan. The operator must mend the settings or the file.
@@ -55,6 +58,31 @@ fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {
     let bytes = disk.read(file).map_err(|error| unreadable(error.to_string()))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
     routing::load(&file.display().to_string(), text).map_err(PlanError::Routing)
+}
+
+/// Opens the outbox, tells what was found in it, and prepares the receivers.
+pub(super) fn open(
+    config: &Config,
+    disk: &Arc<dyn Disk>,
+    clock: &Clock,
+    plan: Plan,
+    silences: &Arc<Silences>,
+    external_url: String,
+) -> Result<Arc<Notifier>, NotifyError> {
+    let folder = config.data_dir.join(super::OUTBOX);
+    let silences = silences.clone();
+    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
+    let folding = super::incidents::folding(config);
+    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
+    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
+    for damage in &recovered.damage {
+        tracing::error!("damage found: {damage}");
+    }
+    if recovered.pending_count + recovered.active_count > 0 {
+        let (pending, active) = (recovered.pending_count, recovered.active_count);
+        tracing::info!(pending, active, "the outbox goes on where it stopped");
+    }
+    Ok(notifier)
 }
 
 /// Reads the rules and the plan again.

@@ -28,7 +28,7 @@ const POINTS_COUNT: i64 = 60;
 /// How far a chart reaches back, in ms.
 const CHART_MS: i64 = 3_600_000;
 /// Longest query for a chart.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+const QUERY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where figures come from.
 pub(super) struct Figuring {

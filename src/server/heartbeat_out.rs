@@ -138,7 +138,7 @@ pub(super) fn start(
         (url, true) => url.to_owned(),
         (_, false) => return Err(mistake("has both a url and a url_file").into()),
     };
-    let pinger = Pinger::new(&url)?;
+    let pinger = Pinger::new(&url, watched.clock.clone())?;
     let (name, help) = ("dozor_heartbeat_out_total", "Times that the sign of life was given, by what became of it.");
     let count = |outcome| registry.counter(name, help, &[("outcome", outcome)]);
     let counts = [count("taken"), count("failed"), count("withheld")];

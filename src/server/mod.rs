@@ -17,11 +17,13 @@ mod bands;
 mod delivering;
 mod detection;
 mod detection_lag;
+mod error;
 mod evaluate_watches;
 mod evaluating;
 mod features;
 mod figures;
 mod formats;
+mod guard;
 mod heartbeat_out;
 mod heartbeats;
 mod incidents;
@@ -39,7 +41,7 @@ mod telling;
 mod watch;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -50,20 +52,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::Labels;
 use crate::notify::routing::Routing;
-use crate::notify::silence::{SilenceError, Silences};
-use crate::notify::{AlertmanagerPeer, Notifier, NotifierOptions, NotifyError, Plan};
+use crate::notify::silence::Silences;
+use crate::notify::{AlertmanagerPeer, Notifier};
 use crate::query::Engine;
-use crate::rules::{self, RuleErrors};
+use crate::rules;
 use crate::storage::{
-    BackupError, Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, StorageError, check_restored,
-    remove_incomplete,
+    Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
 pub use at_rest::DatabaseAtRest;
@@ -72,16 +72,18 @@ use delivering::Reloading;
 pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
 use detection_lag::DetectionLag;
+pub use error::ServerError;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 use figures::Figuring;
 pub use formats::NewerFormat;
+use guard::{EndProcessOnPanic, thread};
 use heartbeats::{Heartbeats, HeartbeatsParts, HeartbeatsRunning, taking};
 use incidents::Journaling;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::{admin_api, engine, shard_count, storage_options, web_origins};
 use senders::{Senders, SendersParts, SendersRunning};
-use silences::Pushed;
+use silences::{KeptAlerts, Pushed};
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
@@ -103,65 +105,6 @@ type Alerts = (Arc<Silences>, AskRouting, Arc<Pushed>);
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
-/// Why the server does not start. The operator must act.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// Another process has the data folder.
-    #[error("the data folder {folder} is in use by another dozor: stop that one, or give --data-dir another folder", folder = .0.display())]
-    FolderInUse(PathBuf),
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// A file was written by a newer binary.
-    #[error(transparent)]
-    NewerFormat(#[from] NewerFormat),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; give --listen another one")]
-    Listen {
-        /// The setting.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The address of StatsD cannot be listened on.
-    #[error("cannot listen on {address} for StatsD: {source}; give --statsd-listen another one")]
-    ListenStatsd {
-        /// The setting.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A setting that only the query language can judge.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A restore into the data folder is not finished, or its snapshots cannot be read.
-    #[error(transparent)]
-    Backup(#[from] BackupError),
-    /// A rule file has mistakes.
-    #[error(transparent)]
-    Rules(#[from] RuleErrors),
-    /// Nobody can be told by these settings.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The outbox or a receiver cannot be used.
-    #[error(transparent)]
-    Notify(#[from] NotifyError),
-    /// The silences cannot be read.
-    #[error(transparent)]
-    Silences(#[from] SilenceError),
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A thread cannot be started.
-    #[error("cannot start the thread {name}: {source}")]
-    Thread {
-        /// The thread's name.
-        name: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
 /// A server that runs. Dropped without [`Server::shutdown`], it ends as a killed process would.
 pub struct Server {
     address: SocketAddr,
@@ -181,13 +124,12 @@ pub struct Server {
     detection: Arc<Detection>,
     evaluating: Evaluating,
     senders: SendersRunning,
-    reloading: Arc<Reloading>,
     heartbeats: HeartbeatsRunning,
+    reloading: Arc<Reloading>,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
     pushes: tokio::task::JoinHandle<()>,
-    stop_alerts: signal::Sender<bool>,
-    alerts: tokio::task::JoinHandle<()>,
+    alerts: KeptAlerts,
     metadata: JoinHandle<()>,
     _lock: FolderLock,
 }
@@ -254,7 +196,7 @@ impl Server {
         let incidents = incidents::open(&config, &disk, &clock)?;
         incidents::register(&registry, &incidents);
         let silences = silences::open(&config, &disk, &clock)?;
-        let notifier = open_notifier(&config, &disk, &clock, plan, &silences, external_url.clone())?;
+        let notifier = delivering::open(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
@@ -296,7 +238,7 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
-        let parts = SendersParts::of(&config, &storage, &notifier, &external_url, &clock);
+        let parts = SendersParts::of(&config, &storage, &notifier, &incidents, &external_url, &clock);
         let senders = Senders::new(parts, &rules, &registry);
         let viewed = storage.clone();
         let routed = notifier.clone();
@@ -304,12 +246,7 @@ impl Server {
         let parts = (notifier.clone(), silences.clone());
         let pushed = Pushed::new(parts, routing.clone(), &rules, clock.clone(), external_url.clone());
         let pushed = Arc::new(pushed);
-        let (stop_alerts, alerts_stopped) = signal::channel(false);
-        let kept = pushed.clone();
-        let alerts = tokio::spawn(async move {
-            let _guard = EndProcessOnPanic;
-            kept.keep(alerts_stopped).await;
-        });
+        let alerts = KeptAlerts::start(pushed.clone());
         let evaluating = Evaluating::start(EvaluatingParts {
             files: config.rules.clone(),
             set: rules,
@@ -405,12 +342,11 @@ impl Server {
             detection,
             evaluating,
             senders: walking,
-            reloading,
             heartbeats: beating,
+            reloading,
             stop_metadata,
             stop_pushes,
             pushes,
-            stop_alerts,
             alerts,
             metadata,
             _lock: lock,
@@ -448,8 +384,7 @@ impl Server {
         }
         let _ = self.stop_pushes.send(true);
         let _ = self.pushes.await;
-        let _ = self.stop_alerts.send(true);
-        let _ = self.alerts.await;
+        self.alerts.stop().await;
         let _ = self.stop_maintenance.send(());
         let _ = self.stop_snapshots.send(());
         let _ = self.stop_metadata.send(());
@@ -516,30 +451,6 @@ fn entrance(
         sample_count: progress.samples.load(Ordering::Relaxed),
     };
     Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
-}
-
-fn open_notifier(
-    config: &Config,
-    disk: &Arc<dyn Disk>,
-    clock: &Clock,
-    plan: Plan,
-    silences: &Arc<Silences>,
-    external_url: String,
-) -> Result<Arc<Notifier>, ServerError> {
-    let folder = config.data_dir.join(OUTBOX);
-    let silences = silences.clone();
-    let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
-    let folding = incidents::folding(config);
-    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
-    let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
-    for damage in &recovered.damage {
-        tracing::error!("damage found: {damage}");
-    }
-    if recovered.pending_count + recovered.active_count > 0 {
-        let (pending, active) = (recovered.pending_count, recovered.active_count);
-        tracing::info!(pending, active, "the outbox goes on where it stopped");
-    }
-    Ok(notifier)
 }
 
 fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> Result<Arc<Snapshots>, ServerError> {
@@ -617,26 +528,4 @@ fn open_journal(config: &Config, disk: &dyn Disk) -> Result<QueryJournal, DiskEr
         tracing::warn!(query, "this query ran when the process died last time");
     }
     Ok(journal)
-}
-
-/// Ends the process when it is dropped by a panic.
-struct EndProcessOnPanic;
-
-impl Drop for EndProcessOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
-    }
-}
-
-/// A thread whose panic ends the process: a server that has silently stopped to watch, or to cut blocks, is worse than
-/// one that is started again.
-fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServerError> {
-    let guarded = move || {
-        let _guard = EndProcessOnPanic;
-        body();
-    };
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(guarded);
-    started.map_err(|source| ServerError::Thread { name: name.to_owned(), source })
 }

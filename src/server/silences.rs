@@ -9,12 +9,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch as signal;
 
-use super::{AskRouting, ServerError};
+use super::{AskRouting, EndProcessOnPanic, ServerError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::model::Labels;
-use crate::notify::silence::{EndsSoon, Silences};
+use crate::notify::silence::{EndsSoon, Silences, Window};
 use crate::notify::{Alert, Notifier, NotifyError, PushedAlert, PushedAlerts, rfc3339};
 use crate::rules::RuleSet;
 
@@ -32,7 +32,8 @@ const RESOLVE_TIMEOUT_MS: i64 = 300_000;
 const SOON_ALERT: &str = "SilenceExpiresSoon";
 
 pub(super) fn open(config: &Config, disk: &Arc<dyn Disk>, clock: &Clock) -> Result<Arc<Silences>, ServerError> {
-    Ok(Silences::open(disk.clone(), &config.data_dir.join(FILE), clock.clone(), Vec::new())?)
+    let windows = config.maintenance.iter().map(Window::read).collect::<Result<Vec<_>, _>>()?;
+    Ok(Silences::open(disk.clone(), &config.data_dir.join(FILE), clock.clone(), windows)?)
 }
 
 /// Whether somebody else than our rules reported this alert: none of them has its name, and it does not link to us.
@@ -40,6 +41,29 @@ pub(super) fn is_pushed(alert: &Alert, rules: &RuleSet, external_url: &str) -> b
     let name = alert.labels.get("alertname").unwrap_or("");
     let has_rule = rules.has_alerting(name) || rules.rules.iter().any(|rule| rule.alert == name);
     !has_rule && !alert.generator_url.starts_with(external_url)
+}
+
+/// The task that looks after pushed alerts.
+pub(super) struct KeptAlerts {
+    stop: signal::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl KeptAlerts {
+    pub(super) fn start(pushed: Arc<Pushed>) -> KeptAlerts {
+        let (stop, stopped) = signal::channel(false);
+        let task = tokio::spawn(async move {
+            let _guard = EndProcessOnPanic;
+            pushed.keep(stopped).await;
+        });
+        KeptAlerts { stop, task }
+    }
+
+    pub(super) async fn stop(self) {
+        // An end that is gone already has nothing to be told.
+        let _ = self.stop.send(true);
+        let _ = self.task.await;
+    }
 }
 
 /// Takes pushed alerts, and ends them.
@@ -79,7 +103,7 @@ impl Pushed {
     }
 
     /// The loop of the task: until it is told to stop.
-    pub(super) async fn keep(self: Arc<Self>, mut stopped: signal::Receiver<bool>) {
+    async fn keep(self: Arc<Self>, mut stopped: signal::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut count: u64 = 0;
@@ -149,8 +173,9 @@ mod tests {
     }
 
     fn world(disk: Arc<SimulatedDisk>, clock: Clock) -> World {
+        let folder = Path::new("/data/outbox");
         let options = NotifierOptions::new(Plan::default(), "http://us".to_owned());
-        let opened = Notifier::open(disk.clone(), Path::new("/data/outbox"), clock.clone(), options);
+        let opened = Notifier::open(disk.clone(), folder, clock.clone(), options);
         let notifier = opened.expect("an outbox").0;
         let silences = Silences::open(disk.clone(), Path::new("/data/alerts.silences"), clock.clone(), Vec::new());
         let parts = (notifier, silences.expect("silences"));
@@ -185,6 +210,14 @@ mod tests {
         world.pushed.push(vec![down(None)]).unwrap();
         world.pushed.push(vec![down(Some(NOW_MS + 359_000))]).unwrap();
         assert!(world.after(0).is_empty(), "an end that has passed ends it at once");
+    }
+
+    #[test]
+    fn an_end_before_the_beginning_ends_an_alert_too() {
+        let world = world(Arc::new(SimulatedDisk::new()), Clock::manual(NOW_MS));
+        world.pushed.push(vec![down(None)]).unwrap();
+        world.pushed.push(vec![PushedAlert { starts_at_ms: Some(1_000), ..down(Some(2_000)) }]).unwrap();
+        assert!(world.after(0).is_empty());
     }
 
     #[test]

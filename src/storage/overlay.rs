@@ -163,9 +163,9 @@ impl Overlaid {
             times.partition_point(|at_ms| *at_ms < range.from_ms),
             times.partition_point(|at_ms| *at_ms <= range.to_ms),
         );
-        for index in from..to.max(from) {
-            columns.push(times[index], laid.numbers.values[index]);
-        }
+        let to = to.max(from);
+        columns.timestamps_ms.extend_from_slice(&times[from..to]);
+        columns.values.extend_from_slice(&laid.numbers.values[from..to]);
     }
 
     pub(super) fn read_both(

@@ -37,7 +37,7 @@ const SEND_INTERVAL_MS: i64 = 200;
 const STORY_MS: i64 = 20_000;
 
 fn loads(elapsed_ms: i64) -> Vec<(&'static str, f64)> {
-    let a = if matches!(elapsed_ms / 1_000, 2..4 | 5..9 | 11) { 9.0 } else { 1.0 };
+    let a = if matches!(elapsed_ms / 1_000, 2 | 3 | 5..9 | 11) { 9.0 } else { 1.0 };
     let b = if matches!(elapsed_ms / 1_000, 7..12) { 8.0 } else { 2.0 };
     vec![("a", a), ("b", b)]
 }

@@ -89,6 +89,7 @@ impl<'a> Whole<'a> {
         let own = || self.members.iter().zip(&cut.part_of).filter(|(_, of)| **of == part).map(|(member, _)| member);
         let share = match self.tail {
             Some(tail) => self.grown_tail(tail, own) / tail.deviation,
+            None if self.is_extreme() => self.share_alone(cut, part)?,
             None => self.share(cut, part, self.factor(own))?,
         };
         let factor = self.factor(own);
@@ -108,6 +109,20 @@ impl<'a> Whole<'a> {
         };
         let otherwise = value(self.signal, self.members.iter().zip(&cut.part_of).map(amount))?;
         Some((self.now - otherwise) / self.deviation())
+    }
+
+    /// How much of the deviation there would be if only the part had changed. With two series at their height, the largest of all
+    /// would be as large without either.
+    fn share_alone(&self, cut: &Cut, part: usize) -> Option<f64> {
+        let amount =
+            |(member, of): (&'a Member, &usize)| (member, if *of == part { member.now } else { member.before });
+        let alone = value(self.signal, self.members.iter().zip(&cut.part_of).map(amount))?;
+        Some((alone - self.expected) / self.deviation())
+    }
+
+    /// Whether it is the least or the largest of some series that counts.
+    fn is_extreme(&self) -> bool {
+        self.signal.operands.iter().any(|operand| matches!(operand.fold, Fold::Min | Fold::Max))
     }
 
     /// What some amounts before are multiplied with: to what was expected of the whole, or to their volume now.

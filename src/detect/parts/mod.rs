@@ -18,7 +18,8 @@
 //! The share of a part is how much of the deviation would be gone if that part alone had stayed as it was: the expression is
 //! computed once more with the part's series as they were. Of a sum that is its own deviation over the whole one's; of a
 //! ratio, the change of the part's ratio weighted with its volume now, for the part's sides are first brought to that volume;
-//! of a quantile, the part's observations above what it was, among all that came to lie there.
+//! of a quantile, the part's observations above what it was, among all that came to lie there. Of a least or largest value it
+//! is the other way round: how much of the deviation there would be if the part alone had changed.
 //!
 //! Always true:
 //! 1. Labels that cut the series in the same way, as `node` and `instance` may, are one part with both labels.

@@ -105,6 +105,20 @@ fn mean_of_gauges_is_moved_by_the_one_that_moved() {
 }
 
 #[test]
+fn largest_value_is_moved_by_each_series_that_alone_would_have_moved_it() {
+    // 20 before; b at 50 and c at 40 would be 30 and 20 more, each without the other; of a the same 10 as ever.
+    let series: [Given<'_>; 3] = [
+        (0, &[("disk", "a")], Some(10.0), Some(10.0)),
+        (0, &[("disk", "b")], Some(20.0), Some(50.0)),
+        (0, &[("disk", "c")], Some(15.0), Some(40.0)),
+    ];
+    assert_eq!(
+        told("max(disk_seconds)", &[], None, &series),
+        [r#"100 % {disk="b"} 50.000 of 20.000"#, r#"66.7 % {disk="c"} 40.000 of 15.000"#]
+    );
+}
+
+#[test]
 fn number_of_series_is_moved_by_those_that_went() {
     // Three nodes before; b is gone, c was there for half of the time.
     let series: [Given<'_>; 3] = [

@@ -187,7 +187,7 @@ impl Sender {
 }
 
 /// An error and what caused it: "connection refused" stands three levels down.
-pub(in crate::notify) fn with_causes(error: &dyn Error) -> String {
+fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -198,7 +198,7 @@ pub(in crate::notify) fn with_causes(error: &dyn Error) -> String {
 }
 
 /// Chooses ring for TLS, once a process. Somebody else's earlier choice stands.
-pub(in crate::notify) fn install_crypto() {
+fn install_crypto() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -22,20 +22,24 @@ pub(crate) struct TimeInterval {
 
 /// What all must be true of a moment; a list that is not there says nothing.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct TimeSpan {
+pub(crate) struct TimeSpan {
     /// Minutes of the day.
-    pub(super) times: Option<Vec<Range<i32>>>,
+    pub(crate) times: Option<Vec<Range<i32>>>,
     /// 0 is Sunday.
-    pub(super) weekdays: Option<Vec<RangeInclusive<i32>>>,
+    pub(crate) weekdays: Option<Vec<RangeInclusive<i32>>>,
     /// From 1, or, from the month's end, from -1.
-    pub(super) days_of_month: Option<Vec<RangeInclusive<i32>>>,
+    pub(crate) days_of_month: Option<Vec<RangeInclusive<i32>>>,
     /// 1 is January.
-    pub(super) months: Option<Vec<RangeInclusive<i32>>>,
-    pub(super) years: Option<Vec<RangeInclusive<i32>>>,
-    pub(super) zone: TimeZone,
+    pub(crate) months: Option<Vec<RangeInclusive<i32>>>,
+    pub(crate) years: Option<Vec<RangeInclusive<i32>>>,
+    pub(crate) zone: TimeZone,
 }
 
 impl TimeInterval {
+    pub(crate) fn new(name: &str, spans: Vec<TimeSpan>) -> TimeInterval {
+        TimeInterval { name: name.to_owned(), spans }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

@@ -38,8 +38,9 @@ use crate::notify::receivers::ReceiverConfig;
 
 use inhibit::InhibitRule;
 pub use inhibit::Inhibitor;
-pub(crate) use interval::TimeInterval;
+pub(crate) use interval::{TimeInterval, TimeSpan};
 pub use load::load;
+pub(crate) use spans::{Found, days_of_month, minute, months, weekdays, years, zone};
 use tree::Route;
 pub use tree::{RouteMatch, RouteOptions};
 
@@ -82,7 +83,7 @@ impl Routing {
         if active.iter().any(|name| contains(&name)) { None } else { active.first().cloned() }
     }
 
-    pub(crate) fn time_interval(&self, name: &str) -> Option<&TimeInterval> {
+    fn time_interval(&self, name: &str) -> Option<&TimeInterval> {
         self.time_intervals.iter().find(|interval| interval.name() == name)
     }
 

@@ -45,11 +45,12 @@ fn span(given: &Span, faults: &mut Faults<'_>) -> TimeSpan {
         days_of_month: ranges(given.days_of_month.as_deref(), days_of_month, faults),
         months: ranges(given.months.as_deref(), months, faults),
         years: ranges(given.years.as_deref(), years, faults),
-        zone: given.location.as_ref().map_or(TimeZone::UTC, |name| zone(name, faults)),
+        zone: given.location.as_ref().map_or(TimeZone::UTC, |name| zone_at(name, faults)),
     }
 }
 
-type Found = Result<RangeInclusive<i32>, String>;
+/// A range, or what is wrong with the text.
+pub(crate) type Found = Result<RangeInclusive<i32>, String>;
 
 fn ranges(
     given: Option<&[Scalar]>,
@@ -79,7 +80,7 @@ fn number(text: &str) -> Result<i32, String> {
     text.parse().map_err(|_| format!("{text:?} is no whole number"))
 }
 
-fn weekdays(text: &str) -> Found {
+pub(crate) fn weekdays(text: &str) -> Found {
     let weekday = |name: &str| {
         let found = WEEKDAYS.iter().position(|day| *day == name);
         found.and_then(|index| i32::try_from(index).ok()).ok_or(format!("{name:?} is no day of the week, like monday"))
@@ -91,7 +92,7 @@ fn weekdays(text: &str) -> Found {
     }
 }
 
-fn months(text: &str) -> Found {
+pub(crate) fn months(text: &str) -> Found {
     let month = |name: &str| match MONTHS.iter().position(|month| *month == name) {
         Some(index) => Ok(i32::try_from(index).map_or(0, |index| index + 1)),
         None => number(name).map_err(|_| format!("{name:?} is no month, like january or 1")),
@@ -104,12 +105,12 @@ fn months(text: &str) -> Found {
     }
 }
 
-fn years(text: &str) -> Found {
+pub(crate) fn years(text: &str) -> Found {
     let (first, last) = ends(text, number)?;
     if first <= last { Ok(first..=last) } else { Err("the last year is before the first".to_owned()) }
 }
 
-fn days_of_month(text: &str) -> Found {
+pub(crate) fn days_of_month(text: &str) -> Found {
     let (first, last) = ends(text, number)?;
     if [first, last].iter().any(|day| *day == 0 || !(-31..=31).contains(day)) {
         return Err("a day of the month is 1 to 31, or -1 to -31, counted from its end".to_owned());
@@ -150,7 +151,8 @@ fn minutes(given: &Spanned<Times>, faults: &mut Faults<'_>) -> Option<Range<i32>
     Some(first..last)
 }
 
-fn minute(text: &str) -> Option<i32> {
+/// Minutes since midnight of a text like `09:00`.
+pub(crate) fn minute(text: &str) -> Option<i32> {
     let (hours, minutes) = text.split_once(':')?;
     let two_digits = |text: &str| {
         (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<i32>().ok())?
@@ -159,19 +161,24 @@ fn minute(text: &str) -> Option<i32> {
     ((hours < 24 && minutes < 60) || (hours, minutes) == (24, 0)).then_some(hours * 60 + minutes)
 }
 
-fn zone(name: &Scalar, faults: &mut Faults<'_>) -> TimeZone {
-    let refused = match name.value.as_str() {
-        "" => return TimeZone::UTC,
-        "Local" => ("the machine's own time zone is not asked for".to_owned(), "write its name, like Europe/Berlin"),
+fn zone_at(name: &Scalar, faults: &mut Faults<'_>) -> TimeZone {
+    zone(&name.value).unwrap_or_else(|(what, hint)| {
+        faults.add_with(name.referenced, what, hint);
+        TimeZone::UTC
+    })
+}
+
+/// The zone of a name as Alertmanager finds it; else what is wrong, and what to do.
+pub(crate) fn zone(name: &str) -> Result<TimeZone, (String, &'static str)> {
+    const LIKE: &str = "names are like Europe/Berlin, in upper and lower case";
+    match name {
+        "" => Ok(TimeZone::UTC),
+        "Local" => Err(("the machine's own time zone is not asked for".to_owned(), LIKE)),
         name => match time_zone(name) {
             // Alertmanager finds zones as files.
-            Ok(zone) if zone.iana_name() != Some(name) => {
-                (format!("{name:?}: upper and lower case matter"), "write it as in Europe/Berlin")
-            }
-            Ok(zone) => return zone,
-            Err(what) => (format!("{name:?}: {what}"), ""),
+            Ok(zone) if zone.iana_name() != Some(name) => Err((format!("{name:?} is no time zone"), LIKE)),
+            Ok(zone) => Ok(zone),
+            Err(what) => Err((format!("{name:?}: {what}"), "")),
         },
-    };
-    faults.add_with(name.referenced, refused.0, refused.1);
-    TimeZone::UTC
+    }
 }

@@ -11,6 +11,8 @@ use crate::model::{Labels, MatchOp, Matcher};
 
 #[derive(Default)]
 pub(super) struct Index {
+    /// All of them, for those who may not wait for a change that is being written.
+    pub(super) all: Kept,
     by_label: HashMap<String, HashMap<String, Vec<Arc<Silence>>>>,
     others: Vec<Arc<Silence>>,
 }
@@ -18,7 +20,7 @@ pub(super) struct Index {
 impl Index {
     /// Of those that have not expired at this moment.
     pub(super) fn of(kept: &Kept, now_ms: i64) -> Index {
-        let mut index = Index::default();
+        let mut index = Index { all: kept.clone(), ..Index::default() };
         for silence in kept.values().filter(|silence| silence.state(now_ms) != SilenceState::Expired) {
             let wanted = silence.matchers.iter().filter(|matcher| wants_a_value(matcher));
             match wanted.min_by_key(|matcher| index.under(matcher)) {

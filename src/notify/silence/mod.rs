@@ -17,8 +17,8 @@
 //!
 //! | locks | held |
 //! | --- | --- |
-//! | what is kept | by one change, the file's sync included |
-//! | the index (`ArcSwap`) | stored behind each change; loaded once a question |
+//! | what is kept | by one change, the file's sync included; nobody asks under it |
+//! | the index (`ArcSwap`), with everything in it | stored behind each change; loaded once a question |
 
 mod index;
 mod saved;
@@ -256,16 +256,16 @@ impl Silences {
         Ok(())
     }
 
-    /// The silence of this id.
+    /// The silence of this id. Never waits for the disk.
     pub fn get(&self, id: &str) -> Option<Arc<Silence>> {
-        self.kept.lock().get(id).cloned()
+        self.index.load().all.get(id).cloned()
     }
 
     /// All of them: those that are active first, the one that ends next before the others; then those that are pending,
-    /// by their start; then those that have expired, the latest first.
+    /// by their start; then those that have expired, the latest first. Never waits for the disk.
     pub fn all(&self) -> Vec<Arc<Silence>> {
         let now_ms = self.clock.now_ms();
-        let mut all: Vec<_> = self.kept.lock().values().cloned().collect();
+        let mut all: Vec<_> = self.index.load().all.values().cloned().collect();
         all.sort_by_key(|silence| match silence.state(now_ms) {
             SilenceState::Active => (0, silence.ends_at_ms),
             SilenceState::Pending => (1, silence.starts_at_ms),

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::disk::SimulatedDisk;
-use crate::notify::routing;
 
 const NOON_MS: i64 = 1_700_049_600_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -216,19 +215,52 @@ fn a_silence_that_ends_soon_is_told_while_its_alerts_fire() {
     assert!(soon(NOON_MS + HOUR_MS).is_empty(), "it has ended");
 }
 
+fn window(yaml: &str) -> Result<Window, String> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("dozor.yml");
+    std::fs::write(&file, format!("maintenance: [{yaml}]\n")).expect("a temporary file");
+    let flags = crate::config::ServeArgs { config: Some(file), ..crate::config::ServeArgs::default() };
+    let config = crate::config::Config::load(&flags).map_err(|error| error.to_string())?;
+    Window::read(&config.maintenance[0]).map_err(|error| error.to_string())
+}
+
 #[test]
 fn a_window_holds_back_by_its_schedule() {
-    let text = "route: {receiver: a}\nreceivers: [{name: a}]\n\
-                time_intervals: [{name: nightly, time_intervals: [{times: [{start_time: 02:00, end_time: 03:00}]}]}]";
-    let routing = routing::load("x.yml", text).unwrap();
-    let window = Window::new(Matchers::parse("job=backup").unwrap(), routing.time_interval("nightly").unwrap().clone());
+    let nightly = "{name: nightly, matchers: [job=backup], times: [{start_time: '02:00', end_time: '03:00'}], \
+                   location: Europe/Berlin, from: '2023-11-01T00:00', to: 2023-11-20T01:30:00Z}";
     let disk = Arc::new(SimulatedDisk::new());
-    let silences = Silences::open(disk, Path::new(FILE), Clock::manual(NOON_MS), vec![window]).unwrap();
-    let two_ms = 1_700_100_000_000 / (24 * HOUR_MS) * 24 * HOUR_MS + 2 * HOUR_MS;
-    let backup = labels(&[("job", "backup")]);
-    assert_eq!(silences.silenced_by(&backup, two_ms).as_deref(), Some("maintenance/nightly"));
-    assert_eq!(silences.silenced_by(&backup, two_ms - 1), None);
-    assert_eq!(silences.silenced_by(&labels(&[("job", "shop")]), two_ms), None);
+    let windows = vec![window(nightly).unwrap()];
+    let silences = Silences::open(disk, Path::new(FILE), Clock::manual(NOON_MS), windows).unwrap();
+    let held_back = |at: &str, job: &str| {
+        let at: jiff::Timestamp = at.parse().expect("a moment");
+        silences.silenced_by(&labels(&[("job", job)]), at.as_millisecond())
+    };
+    // 02:00 in Berlin is 01:00 UTC in November.
+    assert_eq!(held_back("2023-11-15T01:00:00Z", "backup").as_deref(), Some("maintenance/nightly"));
+    assert_eq!(held_back("2023-11-15T00:59:59Z", "backup"), None);
+    assert_eq!(held_back("2023-11-15T01:00:00Z", "shop"), None);
+    assert!(held_back("2023-11-20T01:29:59Z", "backup").is_some());
+    assert_eq!(held_back("2023-11-20T01:30:00Z", "backup"), None, "the period is over");
+    assert_eq!(held_back("2023-10-31T01:00:00Z", "backup"), None);
+}
+
+#[test]
+fn a_window_that_cannot_be_read_is_shown_at_its_place() {
+    for (yaml, told) in [
+        ("{name: a, matchers: ['a=~\".*\"']}", "maintenance.name \"a\": would hold back every alert"),
+        ("{name: a, matchers: [a]}", "maintenance.matchers \"a\": "),
+        ("{name: a, matchers: []}", "maintenance.matchers \"a\": is empty"),
+        ("{name: a, matchers: [a=b], weekdays: [someday]}", "maintenance.weekdays \"someday\": "),
+        ("{name: a, matchers: [a=b], location: Mars}", "maintenance.location \"Mars\": "),
+        ("{name: a, matchers: [a=b], from: soon}", "maintenance.from \"soon\": is not a time"),
+        ("{name: a, matchers: [a=b], from: '2026-01-02T00:00', to: '2026-01-01T00:00'}", "is not behind `from`"),
+        ("{name: a, matchers: [a=b], times: [{start_time: '3:00', end_time: '04:00'}]}", "is no time of day"),
+        ("{name: a, matchers: [a=b], times: [{start_time: '05:00', end_time: '04:00'}]}", "over midnight takes two"),
+        ("{name: a, matchers: [a=b]}, {name: a, matchers: [a=b]}", "another window is called so"),
+    ] {
+        let what = window(yaml).expect_err(yaml);
+        assert!(what.contains(told) && what.contains("dozor.yml:1:"), "{yaml}: {what}");
+    }
 }
 
 #[test]

@@ -10,6 +10,9 @@
 //!
 //! 20 ┤        ────────────────
 //!    │█▆▇▇▅█▇▆
+//!
+//!   what moved:
+//!     98 %  {node="eu-0001"}  0.7, expected 7.6
 //! ```
 //!
 //! The server is asked, which knows the present only: what fires, and what ended a short while ago. The picture itself is

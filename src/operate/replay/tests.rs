@@ -133,18 +133,11 @@ fn a_record_is_seen_by_later_rules_and_by_itself_and_hides_what_a_server_recorde
 ",
     );
     let stored_sum = Labels::from_pairs([("__name__", "load_sum")]).expect("labels");
-    let stored = vec![
-        (series("load", "a"), loads(".##...")),
-        (series("load", "b"), loads("..##..")),
-        // As if the server had had other rules: before the replay it counts, within it does not.
-        (stored_sum.clone(), vec![Sample { timestamp_ms: at(0) - 4_000, value: 3.0 }]),
-        (stored_sum, samples([100.0; 6])),
-    ];
-    let stored = vec![stored[0].clone(), stored[1].clone(), {
-        let mut samples = stored[2].1.clone();
-        samples.extend(stored[3].1.iter().copied());
-        (stored[2].0.clone(), samples)
-    }];
+    // As if the server had had other rules: before the replay that counts, within it does not.
+    let before = Sample { timestamp_ms: at(0) - 4_000, value: 3.0 };
+    let recorded = std::iter::once(before).chain(samples([100.0; 6])).collect();
+    let stored =
+        vec![(series("load", "a"), loads(".##...")), (series("load", "b"), loads("..##..")), (stored_sum, recorded)];
     let (outcome, past) = replayed(&rules, stored, 6);
     let [sum, late, chained] = &outcome.rules[..] else { panic!("three alerts") };
     // 9 + 1 is not more than 10.
@@ -152,14 +145,8 @@ fn a_record_is_seen_by_later_rules_and_by_itself_and_hides_what_a_server_recorde
     assert_eq!(moments(late), [(3, 3, None)]);
     assert_eq!(moments(chained), [(2, 2, Some(3))]);
     let matrix = past.range("load_sum", at(0) - 4_000, at(5), 1_000).expect("a range");
-    let seen: Vec<(i64, f64)> = matrix[0]
-        .times_ms
-        .iter()
-        .zip(&matrix[0].values)
-        .filter(|(at_ms, _)| [at(0) - 4_000, at(0) - 1_000 + 1_000, at(2) + 1].contains(at_ms))
-        .map(|(at_ms, value)| (*at_ms, value.number().expect("a number")))
-        .collect();
-    assert_eq!(seen.first(), Some(&(at(0) - 4_000, 3.0)), "{seen:?}");
+    let first = (matrix[0].times_ms[0], matrix[0].values[0].number());
+    assert_eq!(first, (at(0) - 4_000, Some(3.0)));
     assert!(matrix[0].values.iter().all(|value| value.number().is_some_and(|value| value < 20.0)));
 }
 
@@ -245,6 +232,41 @@ proptest! {
         prop_assert_eq!(rule.fired_count_with(is_held * 7_000), Some(rule.firings.len()));
         prop_assert_eq!(rule.fired_count_with(tried * 1_000), Some(with_for(tried).firings.len()));
     }
+}
+
+/// A rule with an `anomaly` block is fed from the first sample on, and told of within what is replayed.
+#[test]
+fn anomalies_are_those_of_the_stream_within_what_is_replayed() {
+    let text = "groups:\n  - name: pages\n    rules:\n      - alert: TooSlow\n        expr: max by (node) (seconds)\n        \
+                anomaly: { limit: { above: 2, for: 1m } }\n";
+    let rules = load_text(Path::new(FILE), text).expect("rules");
+    // Every 15 s for four hours, above the limit for ten minutes after one and after three of them.
+    let start_ms = 1_790_812_800_000;
+    let is_slow = |minute: i64| (60..70).contains(&minute) || (180..190).contains(&minute);
+    let sample = |index: i64| Sample {
+        timestamp_ms: start_ms + index * 15_000,
+        value: if is_slow(index / 4) { 3.0 } else { 1.0 },
+    };
+    let view = ReadView::of_samples(vec![(series("seconds", "a"), (0..960).map(sample).collect())]);
+    let replay = |from_minute: i64| {
+        let range = TimeRange { from_ms: start_ms + from_minute * 60_000, to_ms: start_ms + 14_400_000 };
+        let config = Config::default();
+        let mut notes = Vec::new();
+        let histories = super::at_rest::anomalies(&rules, &view, range, &config, &mut notes, &mut |_, _| {});
+        assert_eq!(notes, Vec::<String>::new());
+        histories.expect("replayed").remove(0)
+    };
+    let all = replay(0);
+    assert_eq!((all.firings.len(), all.is_anomaly), (2, true));
+    for (firing, minute) in all.firings.iter().zip([60, 180]) {
+        let behind_ms = firing.fired_ms - (start_ms + minute * 60_000);
+        // Behind a minute above the limit, to the bucket.
+        assert!((45_000..=90_000).contains(&behind_ms), "{behind_ms} ms");
+        let ended_ms = firing.resolved_ms.expect("it ended") - (start_ms + (minute + 10) * 60_000);
+        assert!((0..=120_000).contains(&ended_ms), "{ended_ms} ms");
+        assert_eq!(firing.labels.get("alertname"), Some("TooSlow"));
+    }
+    assert_eq!(replay(120).firings, all.firings[1..]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::advice;
 use super::figures::{Cause, Page, Repeat, Service, Spread, Times, causes, lasted, repeats, spread, times};
 use super::gather::{Facts, noisiest};
-use super::journal::Incident;
+use super::journal::{ChartPoint, Incident};
 use crate::model::TimeRange;
 use crate::operate::replay::RuleHistory;
 
@@ -85,7 +85,7 @@ pub(super) struct ToldIncident {
     pub runbook_url: Option<String>,
     pub signals_count: usize,
     /// Value and expectation of its first signal that has a line.
-    pub chart: Vec<(f64, Option<f64>, Option<f64>)>,
+    pub chart: Vec<ChartPoint>,
     pub note: Option<String>,
 }
 
@@ -183,7 +183,7 @@ fn counts(all: &[Incident], begun: &[Incident]) -> Counts {
         unknown: in_state("unknown"),
         acknowledged: begun.iter().filter(|incident| incident.acknowledged.is_some()).count(),
         escalated: begun.iter().filter(|incident| !incident.escalations.is_empty()).count(),
-        failed_deliveries: all.iter().map(|incident| incident.failed_deliveries().count()).sum(),
+        failed_deliveries: all.iter().map(Incident::failed_deliveries_count).sum(),
     }
 }
 

@@ -31,13 +31,11 @@ pub(super) fn page(report: &Report) -> String {
 {STYLE}</style>
 </head>
 <body>
-{}
 <header>
 <h1>How the shop ran</h1>
 <p>{period}</p>
 </header>
-"#,
-        picture::patterns()
+"#
     );
     cards(&mut page, report);
     advice(&mut page, report);
@@ -135,7 +133,7 @@ fn services(page: &mut String, report: &Report) {
     }
     page.push_str(
         "</table>\n<p class=\"quiet\">Each bar is a sixtieth of the time; what is missing is drawn ten times as \
-                   high, and hatched is what nothing is known of. Planned downtime counts like any other.</p>\n",
+                   high, and dotted is what nothing is known of. Planned downtime counts like any other.</p>\n",
     );
 }
 

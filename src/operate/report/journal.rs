@@ -36,6 +36,16 @@ pub(super) struct Incident {
     pub notes: Vec<Note>,
     pub escalations: Vec<Escalation>,
     pub deliveries: Vec<Delivery>,
+    /// Of all attempts, those that are not listed any more among them.
+    pub delivery_counts: Option<DeliveryCounts>,
+}
+
+/// How attempts to tell somebody went.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct DeliveryCounts {
+    pub failed: usize,
+    pub given_up: usize,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -54,6 +64,9 @@ pub(super) struct Root {
     pub labels: BTreeMap<String, String>,
 }
 
+/// Seconds since 1970, what a signal was worth, and what was expected.
+pub(super) type ChartPoint = (f64, Option<f64>, Option<f64>);
+
 /// An alert that belongs to it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -63,8 +76,8 @@ pub(super) struct Signal {
     pub starts_at: Option<i64>,
     #[serde(deserialize_with = "moment_ms")]
     pub ends_at: Option<i64>,
-    /// Time, value, what was expected; oldest first.
-    pub chart: Vec<(f64, Option<f64>, Option<f64>)>,
+    /// Oldest first.
+    pub chart: Vec<ChartPoint>,
 }
 
 /// What somebody wrote to it.
@@ -76,16 +89,13 @@ pub(super) struct Note {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Escalation {
-    pub receiver: String,
-}
+pub(super) struct Escalation {}
 
 /// One attempt to tell a receiver.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Delivery {
-    pub receiver: String,
+    /// `delivered`, `failed` or `given up`.
     pub result: String,
 }
 
@@ -108,11 +118,12 @@ impl Incident {
         (self.cause().to_owned(), labels.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
-    /// Whether an attempt to tell somebody failed.
-    pub(super) fn failed_deliveries(&self) -> impl Iterator<Item = &Delivery> {
-        self.deliveries.iter().filter(|delivery| !WELL.contains(&delivery.result.as_str()))
+    /// Attempts to tell somebody that failed.
+    pub(super) fn failed_deliveries_count(&self) -> usize {
+        let listed = || self.deliveries.iter().filter(|delivery| delivery.result != WELL).count();
+        self.delivery_counts.map_or_else(listed, |counts| counts.failed + counts.given_up)
     }
 }
 
-/// Results of a delivery that need no explanation.
-const WELL: [&str; 5] = ["delivered", "ok", "success", "sent", ""];
+/// The result of an attempt that somebody was told by.
+const WELL: &str = "delivered";

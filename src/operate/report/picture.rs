@@ -1,27 +1,31 @@
 //! Pictures of a report: SVG within the page, without script and without another file.
 //!
 //! Always true: a colour never stands alone, so that a page from a black-and-white printer says the same: what is bad is
-//! higher or hatched too, and the figure stands beside it. Nothing in a picture is text of a stranger.
+//! shorter or dotted too, and the figure stands beside it. Nothing in a picture is text of a stranger.
 
 use std::fmt::Write as _;
 
 use super::content::Report;
+use super::journal::ChartPoint;
 
 const WRITING: &str = "a string takes everything";
 /// Colours that are told apart by who sees no red, too.
 const GOOD: &str = "#3a8f6b";
 const FAIR: &str = "#d69b2d";
 const BAD: &str = "#b3362b";
-const QUIET: &str = "#d9dde2";
+const QUIET: &str = "#9aa3ad";
 
-/// The availability of each part of the time: full green is all well, red from below falls short. Nothing known: hatched.
+/// The availability of each part of the time: full and green is all well, short and red is not. Nothing known: dotted.
 pub(super) fn strip(parts: &[Option<f64>], objective: f64) -> String {
     let width = 5;
     let mut svg = opened(parts.len() * width, 28, "Availability over time");
     for (index, part) in parts.iter().enumerate() {
         let x = index * width;
         match part {
-            None => write!(svg, r#"<rect x="{x}" y="2" width="4" height="24" fill="url(#hatch)"/>"#),
+            None => write!(
+                svg,
+                r#"<rect x="{x}.5" y="2.5" width="3" height="23" fill="none" stroke="{QUIET}" stroke-dasharray="2 2"/>"#
+            ),
             Some(share) => {
                 let colour = colour_of(*share, objective);
                 // What is missing is drawn ten times as high as it is: of 99 % a tenth is missing from the bar.
@@ -110,7 +114,7 @@ pub(super) fn timeline(report: &Report) -> String {
 }
 
 /// The value of an incident's first signal, solid, and what was expected, dashed. Empty where there are no two values.
-pub(super) fn line(chart: &[(f64, Option<f64>, Option<f64>)]) -> String {
+pub(super) fn line(chart: &[ChartPoint]) -> String {
     let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
     let values = chart.iter().flat_map(|(_, value, expected)| [finite(*value), finite(*expected)]).flatten();
     let (least, most) =
@@ -121,7 +125,7 @@ pub(super) fn line(chart: &[(f64, Option<f64>, Option<f64>)]) -> String {
     }
     let height = if most > least { most - least } else { 1.0 };
     let place = |at: f64, value: f64| ((at - from) / (to - from) * 118.0 + 1.0, 29.0 - (value - least) / height * 26.0);
-    let path = |pick: fn(&(f64, Option<f64>, Option<f64>)) -> Option<f64>| {
+    let path = |pick: fn(&ChartPoint) -> Option<f64>| {
         let (mut path, mut is_drawn) = (String::new(), false);
         for point in chart {
             match finite(pick(point)).filter(|_| point.0.is_finite()) {
@@ -143,13 +147,6 @@ pub(super) fn line(chart: &[(f64, Option<f64>, Option<f64>)]) -> String {
     )
     .expect(WRITING);
     svg + "</svg>"
-}
-
-/// Patterns that other pictures refer to.
-pub(super) fn patterns() -> String {
-    format!(
-        r##"<svg width="0" height="0" aria-hidden="true" class="patterns"><defs><pattern id="hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="4" height="4" fill="#fff"/><line x1="0" y1="0" x2="0" y2="4" stroke="{QUIET}" stroke-width="2"/></pattern></defs></svg>"##
-    )
 }
 
 fn opened(width: usize, height: usize, name: &str) -> String {

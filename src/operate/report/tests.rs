@@ -233,6 +233,22 @@ fn labels_of_strangers_are_text_and_nothing_else() {
 }
 
 #[test]
+fn deliveries_that_failed_are_counted_and_advice_follows() {
+    let mut listed = incident("Slow", 100, 101, Some(110), Some(102));
+    listed["deliveries"] = json!([{"result": "failed"}, {"result": "delivered"}, {"result": "given up"}]);
+    let mut counted = listed.clone();
+    counted["deliveryCounts"] = json!({"delivered": 9, "failed": 4, "givenUp": 1});
+    let incidents = read(&[listed, counted]);
+    assert_eq!(incidents.iter().map(Incident::failed_deliveries_count).collect::<Vec<_>>(), [2, 5]);
+    let report = report(Facts { incidents: Some(incidents), ..Facts::default() }, None);
+    assert!(
+        report.advice.iter().any(|advice| advice.starts_with("7 deliveries of messages failed")),
+        "{:?}",
+        report.advice
+    );
+}
+
+#[test]
 fn an_objective_is_a_share_that_leaves_something() {
     assert_eq!(parse_objective("50"), Ok(0.5));
     assert!((parse_objective("99.9%").expect("an objective") - 0.999).abs() < 1e-12);

@@ -20,7 +20,7 @@ mod loss;
 mod table;
 mod words;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,13 +32,14 @@ use super::{ServerError, heartbeats, thread};
 use crate::clock::Clock;
 use crate::config::{Config, TelemetryConfig};
 use crate::http::SenderFigures;
+use crate::incident::Incidents;
 use crate::model::Labels;
 use crate::notify::{Alert, Notifier};
 use crate::rules::{Rule, RuleSet};
 use crate::storage::Storage;
 use crate::telemetry::{Latency, Registry};
 pub(super) use loss::Knowledge;
-use loss::Losses;
+use loss::{Loss, Losses};
 use table::{Found, Table};
 
 /// Labels that name a sender, the first that a series has.
@@ -59,13 +60,16 @@ const MADE_HERE: [&str; 7] = [
     "anomaly_upper",
 ];
 
-/// How old a walk may be from which it is concluded that an alert may resolve.
+/// How old a walk may be from which it is concluded that an alert may resolve; so many times as long as it took, if that
+/// is more.
 const FRESH_MS: i64 = 1_000;
+const FRESH_FACTOR: i64 = 20;
 
 /// What it is made of.
 pub(super) struct SendersParts {
     storage: Arc<Storage>,
     notifier: Arc<Notifier>,
+    incidents: Arc<Incidents>,
     settings: TelemetryConfig,
     /// How people reach this server, for links in alerts.
     external_url: String,
@@ -77,12 +81,14 @@ impl SendersParts {
         config: &Config,
         storage: &Arc<Storage>,
         notifier: &Arc<Notifier>,
+        incidents: &Arc<Incidents>,
         external_url: &str,
         clock: &Clock,
     ) -> SendersParts {
         SendersParts {
             storage: storage.clone(),
             notifier: notifier.clone(),
+            incidents: incidents.clone(),
             settings: config.telemetry.clone(),
             external_url: external_url.to_owned(),
             clock: clock.clone(),
@@ -94,6 +100,8 @@ impl SendersParts {
 pub(super) struct Senders {
     parts: SendersParts,
     known: Mutex<Known>,
+    /// Jobs of which the journal of incidents knows that they are lost.
+    noted: Mutex<BTreeSet<String>>,
     /// Metrics that are made here.
     made_here: Mutex<Arc<HashSet<String>>>,
     walk_took: Latency,
@@ -105,6 +113,8 @@ struct Known {
     /// What the outbox has not taken yet.
     untold: Vec<Alert>,
     walked_ms: i64,
+    /// How long the last walk took, in ms.
+    took_ms: i64,
 }
 
 /// The running thread.
@@ -119,10 +129,12 @@ impl Senders {
         let now_ms = parts.clock.now_ms();
         let told = parts.notifier.active().iter().filter_map(words::loss_of).collect();
         let losses = Losses::new(parts.settings.lost_after_ms, now_ms, told);
-        let known = Known { table: Table::default(), losses, untold: Vec::new(), walked_ms: i64::MIN };
+        let known = Known { table: Table::default(), losses, untold: Vec::new(), walked_ms: i64::MIN, took_ms: 0 };
         let (name, help) = ("dozor_sender_walk_seconds", "How long a walk over all series takes that looks who sends.");
+        let noted = Mutex::new(parts.incidents.unknown_jobs());
         let senders = Arc::new(Senders {
             parts,
+            noted,
             known: Mutex::new(known),
             made_here: Mutex::new(Arc::new(made_here(rules))),
             walk_took: registry.latency(name, help, &[]),
@@ -166,14 +178,15 @@ impl Senders {
             |found: &mut Found, pulse| found.add(pulse, now_ms),
             |job, found| by_job.entry(job.to_owned()).or_default().merge(found),
         );
-        self.walk_took.record(clock.monotonic().saturating_sub(began));
+        let took = clock.monotonic().saturating_sub(began);
+        self.walk_took.record(took);
         let alerting = alerting(&self.parts.notifier.active());
         let known = &mut *self.known.lock();
         // Another walk may have begun later and be here sooner.
         if now_ms < known.walked_ms {
             return;
         }
-        known.walked_ms = now_ms;
+        (known.walked_ms, known.took_ms) = (now_ms, i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
         tell_clocks(&known.table.take(by_job.into_iter().collect(), now_ms));
         let turns = known.losses.look(&known.table, &alerting, now_ms);
         known.untold.extend(turns.iter().map(|turn| words::alert_of(turn, &self.parts.external_url)));
@@ -196,9 +209,28 @@ impl Senders {
         }
     }
 
+    /// Tells the journal of incidents who is lost and who is back. Waits for the disk.
+    fn note(&self) {
+        let lost: BTreeMap<String, i64> = {
+            let known = self.known.lock();
+            let since = |loss: &Loss| loss.jobs.iter().map(|job| (job.clone(), loss.since_ms)).collect::<Vec<_>>();
+            known.losses.told().flat_map(since).collect()
+        };
+        let mut noted = self.noted.lock();
+        lost.iter().filter(|(job, _)| !noted.contains(*job)).for_each(|(job, since_ms)| {
+            self.parts.incidents.mark_unknown(job, *since_ms);
+        });
+        noted.iter().filter(|job| !lost.contains_key(*job)).for_each(|job| self.parts.incidents.mark_known(job));
+        *noted = lost.into_keys().collect();
+    }
+
     /// What is known at present of the data that an alert of these labels speaks of.
     pub(super) fn knowledge(&self, labels: &Labels) -> Knowledge {
-        let is_fresh = self.parts.clock.now_ms().saturating_sub(self.known.lock().walked_ms) <= FRESH_MS;
+        let is_fresh = {
+            let known = self.known.lock();
+            let age_ms = self.parts.clock.now_ms().saturating_sub(known.walked_ms);
+            age_ms <= FRESH_MS.max(known.took_ms.saturating_mul(FRESH_FACTOR))
+        };
         if !is_fresh {
             self.walk();
         }
@@ -287,6 +319,7 @@ fn walk(senders: &Senders, rules: &dyn Fn() -> Arc<RuleSet>, stopped: &Receiver<
         senders.walk();
         let took = clock.monotonic().saturating_sub(began);
         senders.tell();
+        senders.note();
         if !matches!(stopped.recv_timeout(interval.max(took * REST_FACTOR)), Err(RecvTimeoutError::Timeout)) {
             return;
         }

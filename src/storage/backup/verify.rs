@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
 use storage_format::incidents::Entry;
 use storage_format::manifest::{Manifest, ManifestFile, append_checksum};
-use storage_format::outbox::{Delivered, GivenUp, Notification};
+use storage_format::outbox::{Delivered, GivenUp, Message, Notification, Told};
 use storage_format::{Corruption, incidents, log as log_format, metadata, outbox, push_groups, tombstones};
 
 use super::super::{block, log};
@@ -260,6 +260,8 @@ fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corrup
         (FileKind::Outbox, outbox::KIND_NOTIFICATION) => Notification::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_DELIVERED) => Delivered::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => GivenUp::decode(payload).map(drop),
+        (FileKind::Outbox, outbox::KIND_MESSAGE) => Message::decode(payload).map(drop),
+        (FileKind::Outbox, outbox::KIND_TOLD) => Told::decode(payload).map(drop),
         (FileKind::Incidents, incidents::KIND_INCIDENT | incidents::KIND_CHANGE) => Entry::decode(payload).map(drop),
         (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => Ok(()),
         (FileKind::PushGroup, push_groups::KIND_GROUP) => push_groups::Group::decode(payload).map(drop),

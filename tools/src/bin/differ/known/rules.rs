@@ -302,7 +302,9 @@ fn calls<'q>(query: &'q str, names: &'q [&'q str]) -> impl Iterator<Item = &'q s
 pub(super) fn is_of_the_same_with_another_parameter(call: &str) -> bool {
     let given = arguments(call);
     let (Some(parameter), Some(last)) = (given.first(), given.last()) else { return false };
-    let parameter = parameter.rsplit_once(") (").map_or(parameter.as_str(), |(_, parameter)| parameter);
+    // Behind a grouping stands its own parenthesis.
+    let grouped = parameter.split_once(") (").filter(|(labels, _)| !labels.contains('('));
+    let parameter = grouped.map_or(parameter.as_str(), |(_, parameter)| parameter);
     parameter.contains('(') && (last.starts_with("vector(") || last.contains("@ "))
 }
 

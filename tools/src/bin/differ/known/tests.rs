@@ -45,6 +45,7 @@ fn arguments_are_parted_where_no_parenthesis_is_open() {
 fn a_parameter_may_be_asked_for_once_only_if_it_could_change_and_the_rest_could_not() {
     let may_be = is_of_the_same_with_another_parameter;
     assert!(may_be("limitk (scalar(up), vector(1))"));
+    assert!(may_be("limit_ratio (scalar(group by (zone) (up)), vector(1))"));
     assert!(may_be("topk by (job) (time(), up @ 5)"));
     assert!(!may_be("limitk (3, vector(1))"), "the parameter is the same at all steps");
     assert!(!may_be("topk by (job) (3, up @ 5)"), "the parameter is the same at all steps");
