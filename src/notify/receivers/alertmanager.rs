@@ -6,10 +6,11 @@
 //! 12:01:30   it ended                POST                  endsAt 12:01:30, and again each minute until 12:16:30
 //! ```
 //!
-//! `endsAt` lies ahead while it fires, so that the Alertmanager itself ends what nobody speaks of any more: if this server
-//! dies, or the way between them.
+//! `endsAt` lies ahead while it fires, so that the Alertmanager itself ends what nobody speaks of any more: if this
+//! server dies, or the way between them.
 //!
-//! Always true: what an Alertmanager did not take is sent again within seconds; one that is away costs nothing but that.
+//! Always true: what an Alertmanager did not take is sent again within seconds; one that is away costs nothing but
+//! that.
 //!
 //! Deliberately absent: the outbox. All that fires is said again every minute, so there is nothing to remember.
 

@@ -7,9 +7,9 @@
 //! | 307, 308 to the same host, three times at most      | asked there                 |
 //! | 3xx otherwise, any other 4xx                        | [`Answer::Refused`]         |
 //!
-//! Always true: a body is sent to the host that the configuration names and to no other (an open redirect would lead past the
-//! address check); proxies of the environment are not used (they would look the name up for us, unchecked); no error
-//! names an address, whose path may be a password.
+//! Always true: a body is sent to the host that the configuration names and to no other (an open redirect would lead past
+//! the address check); proxies of the environment are not used (they would look the name up for us, unchecked); no
+//! error names an address, whose path may be a password.
 
 use std::error::Error;
 use std::fmt::{self, Write};

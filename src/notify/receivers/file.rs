@@ -10,7 +10,8 @@
 //!   - routing_key_file: pagerduty.key
 //! ```
 //!
-//! Always true: reading a file never fails for a key; `read.rs` tells all that is wrong with the keys, with their places.
+//! Always true: reading a file never fails for a key; `read.rs` tells all that is wrong with the keys, with their
+//! places.
 
 use std::collections::BTreeMap;
 
@@ -144,7 +145,15 @@ shape! {
 
 shape! {
     /// A button of a Slack message.
-    SlackAction { r#type: String, text: String, url: String, style: String, name: String, value: String, confirm: SlackConfirm }
+    SlackAction {
+        r#type: String,
+        text: String,
+        url: String,
+        style: String,
+        name: String,
+        value: String,
+        confirm: SlackConfirm,
+    }
 }
 
 shape! {

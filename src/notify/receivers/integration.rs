@@ -33,10 +33,10 @@ pub struct Integration {
 }
 
 enum Kind {
-    Webhook(Webhook),
-    PagerDuty(PagerDuty),
-    Slack(Slack),
-    Telegram(Telegram),
+    Webhook(Box<Webhook>),
+    PagerDuty(Box<PagerDuty>),
+    Slack(Box<Slack>),
+    Telegram(Box<Telegram>),
 }
 
 /// What the kinds need to make a request.
@@ -67,10 +67,10 @@ impl Integration {
     ) -> Result<Integration, NotifyError> {
         let refuse = |what: String| NotifyError::Receiver { receiver: config.name.clone(), what };
         let kind = match &config.kind {
-            KindOptions::Webhook(options) => Webhook::new(options).map(Kind::Webhook),
-            KindOptions::PagerDuty(options) => PagerDuty::new(options).map(Kind::PagerDuty),
-            KindOptions::Slack(options) => Slack::new(options).map(Kind::Slack),
-            KindOptions::Telegram(options) => Telegram::new(options).map(Kind::Telegram),
+            KindOptions::Webhook(options) => Webhook::new(options).map(Box::new).map(Kind::Webhook),
+            KindOptions::PagerDuty(options) => PagerDuty::new(options).map(Box::new).map(Kind::PagerDuty),
+            KindOptions::Slack(options) => Slack::new(options).map(Box::new).map(Kind::Slack),
+            KindOptions::Telegram(options) => Telegram::new(options).map(Box::new).map(Kind::Telegram),
         };
         let kind = kind.map_err(refuse)?;
         let timeout = config.timeout.unwrap_or(attempt_timeout);

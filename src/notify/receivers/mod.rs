@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Always true:
-//! 1. What is secret is read from the configuration or from its file when the configuration is taken, goes into the request in
-//!    which it belongs, and is shown nowhere else.
+//! 1. What is secret is read from the configuration or from its file when the configuration is taken, goes into the
+//!    request in which it belongs, and is shown nowhere else.
 //! 2. Whatever an operator's template does, something is sent.
 
 mod alertmanager;

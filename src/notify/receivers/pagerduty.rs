@@ -7,8 +7,8 @@
 //!  "client":"Dozor","client_url":"http://dozor.example"}
 //! ```
 //!
-//! Always true: a group is one PagerDuty incident from its first page to its end, for `dedup_key` is made of the group alone, as
-//! Alertmanager makes it: one can take over from the other while an incident lasts.
+//! Always true: a group is one PagerDuty incident from its first page to its end, for `dedup_key` is made of the group
+//! alone, as Alertmanager makes it: one can take over from the other while an incident lasts.
 
 use std::fmt::Write;
 
@@ -156,7 +156,8 @@ fn dedup_key(group_key: &str) -> String {
     })
 }
 
-/// The word that PagerDuty knows for what people write. What nobody knows is an error, rather than a page that is refused.
+/// The word that PagerDuty knows for what people write. What nobody knows is an error, rather than a page that is
+/// refused.
 fn severity(word: &str) -> &'static str {
     let word = word.trim().to_ascii_lowercase();
     match SEVERITIES.iter().find(|known| **known == word) {

@@ -3,7 +3,7 @@
 //! ```text
 //! - name: duty
 //!   pagerduty_configs: [{ routing_key: abc, summry: x }]
-//!                                           ^ pagerduty_configs has no key summry: remove it; it has class, client, …
+//!                                           ^ pagerduty_configs has no key summry here; remove it; known are …
 //! ```
 //!
 //! Always true: a key that is not understood is refused, never passed over; every mistake is told, not the first.

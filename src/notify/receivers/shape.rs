@@ -1,5 +1,5 @@
-//! Maps of a configuration file that are read whole, with everything in them that nobody knows, so that all mistakes can
-//! be told at once.
+//! Maps of a configuration file that are read whole, with everything in them that nobody knows, so that all mistakes
+//! can be told at once.
 //!
 //! ```text
 //! shape! { Hook { url: Hidden, max_alerts: String } }

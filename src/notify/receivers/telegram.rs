@@ -91,7 +91,7 @@ impl Telegram {
     pub(super) fn request(&self, told: &Told<'_>) -> Result<Request, String> {
         let (text, parse_mode) = match self.options.parse_mode {
             ParseMode::Html => {
-                let text = told.filling().as_html().text("message", &self.options.message, MESSAGE);
+                let text = told.filling().for_a_page().text("message", &self.options.message, MESSAGE);
                 (text, Some("HTML"))
             }
             ParseMode::MarkdownV2 => {
@@ -112,7 +112,7 @@ impl Telegram {
     pub(super) fn plain_request(&self, told: &Told<'_>) -> Result<Request, String> {
         let text = match self.options.parse_mode {
             ParseMode::Html => {
-                let text = told.filling().as_html().text("message", &self.options.message, MESSAGE);
+                let text = told.filling().for_a_page().text("message", &self.options.message, MESSAGE);
                 without_tags(&text)
             }
             _ => told.filling().text("message", &self.options.message, MESSAGE),

@@ -58,7 +58,6 @@ impl Templates {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "files of the operator's, not of our data folder")]
 fn files_of(pattern: &Path) -> Result<Vec<PathBuf>, String> {
     let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = pattern.parent().unwrap_or(Path::new("."));
@@ -66,7 +65,7 @@ fn files_of(pattern: &Path) -> Result<Vec<PathBuf>, String> {
         return Err("only the last part of the path may have patterns".to_owned());
     }
     if !name.contains(['*', '?', '[']) {
-        return Ok(vec![pattern.to_owned()]);
+        return Ok(if pattern.exists() { vec![pattern.to_owned()] } else { Vec::new() });
     }
     let matcher = wildcard(&name)?;
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
@@ -156,7 +155,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Values are escaped as a page needs it.
-    pub(super) fn as_html(self) -> Filling<'a> {
+    pub(super) fn for_a_page(self) -> Filling<'a> {
         Filling { as_html: true, ..self }
     }
 

@@ -9,7 +9,6 @@ use crate::disk::{Disk, RealDisk, SimulatedDisk};
 use crate::notify::folding::{Folding, FoldingOptions};
 use crate::notify::ledger::{Ledger, Outcome, Record, Verdict};
 use crate::notify::outbox::Outbox;
-use crate::notify::owed::Owed;
 use crate::notify::{Alert, Enqueued, FINISHED_COUNT_MAX, NotifyError, PENDING_COUNT_MAX, RecoveredOutbox};
 
 const FOLDER: &str = "/data/outbox";
@@ -373,7 +372,7 @@ fn a_ledger_is_the_sum_of_its_records() {
         if below(3) > 0 && sent_count > 0 {
             // As the lanes do it: a receiver answers in the order of each alert, so the oldest unanswered of one alert.
             let receiver = &receivers[below(2) as usize];
-            let head = ledger.owed_to(receiver).next().map(Owed::clone);
+            let head = ledger.owed_to(receiver).next().cloned();
             let alert = head.map(|head| head.message(receiver).alerts[0].alert.clone());
             alert.into_iter().for_each(|alert| ledger.apply(Record::Outcome(outcome(&alert, receiver))));
         }
