@@ -81,6 +81,7 @@ impl<W: Write> Printer<W> {
             Some(FileKind::Metadata) => "metadata",
             Some(FileKind::PushGroup) => "group of pushes",
             Some(FileKind::Rules) => "alerts of rules",
+            Some(FileKind::Silences) => "silences",
             None if &magic == block::MAGIC => "block",
             None if &magic == tombstones::MAGIC => "tombstones",
             None if bytes.starts_with(MANIFEST_START) => "manifest of a snapshot",
@@ -208,7 +209,9 @@ impl<W: Write> Printer<W> {
             (FileKind::Metadata, metadata::KIND_END) => {
                 decode_end(payload).map(|count| vec![format!("end of {count} families")])
             }
-            (FileKind::Detector | FileKind::Rules, _) => return self.detail(String::from_utf8_lossy(payload)),
+            (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => {
+                return self.detail(String::from_utf8_lossy(payload));
+            }
             _ => return self.damage(offset, "the kind of the record is not one we know"),
         };
         match lines {
@@ -292,7 +295,7 @@ fn record_name(file: FileKind, kind: u8) -> String {
         (FileKind::Metadata, metadata::KIND_FAMILY) => "family".to_owned(),
         (FileKind::Metadata, metadata::KIND_END) => "end".to_owned(),
         (FileKind::PushGroup, push_groups::KIND_GROUP) => "group".to_owned(),
-        (FileKind::Detector | FileKind::Rules, _) => format!("state, kind {kind}"),
+        (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => format!("state, kind {kind}"),
         _ => format!("unknown kind {kind}"),
     }
 }
