@@ -11,6 +11,7 @@ pub mod detect;
 pub mod disk;
 pub mod http;
 pub mod import;
+pub mod incident;
 pub mod ingest;
 pub mod model;
 pub mod notify;

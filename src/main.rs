@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, LearnArgs, PackArgs, RestoreArgs,
-    SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs, VerifyArgs,
+    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, IncidentsArgs, LearnArgs,
+    PackArgs, ReplayArgs, ReportArgs, RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs,
+    VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -47,6 +48,10 @@ enum Command {
     Import(ImportArgs),
     /// Let detection learn from what is stored in a data folder at rest
     Learn(LearnArgs),
+    /// See what rules would have fired in the past; exit code 0: all replayed, 1: nothing, 2: some were not
+    Replay(ReplayArgs),
+    /// Write how the shop ran in a month: a page, text, or figures
+    Report(ReportArgs),
     /// Show why an alert fires, as a picture; exit code 0: shown, 1: it does not fire
     Explain(ExplainArgs),
     /// Hold alerts back for a while, by a running server
@@ -54,6 +59,8 @@ enum Command {
     Silence(SilenceArgs),
     /// See what could not be told to a receiver, and tell it once more
     DeadLetters(DeadLettersArgs),
+    /// Show incidents, take one, write a note to it
+    Incidents(IncidentsArgs),
     /// Look at files without a server
     #[command(subcommand)]
     Check(Check),
@@ -94,8 +101,11 @@ fn main() -> ExitCode {
         Command::Verify(flags) => Ok(operate::verify(flags)),
         Command::Import(flags) => run(operate::import(flags)),
         Command::Learn(flags) => operate::learn(flags),
+        Command::Replay(flags) => run(operate::replay(flags)),
+        Command::Report(flags) => run(operate::report(flags)),
         Command::Explain(flags) => run(operate::explain(flags)),
         Command::DeadLetters(flags) => run(operate::dead_letters(flags)),
+        Command::Incidents(flags) => run(operate::incidents(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Check(Check::Routing(flags)) => operate::check_routing(&flags),
         Command::Silence(flags) => run(operate::silence(flags)),

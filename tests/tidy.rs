@@ -17,7 +17,7 @@ const FLOORS: [(u8, &[&str]); 8] = [
     (7, &["server"]),
     (6, &["http"]),
     (5, &["rules"]),
-    (4, &["detect", "import"]),
+    (4, &["detect", "import", "incident"]),
     (3, &["ingest", "query", "notify"]),
     (2, &["storage", "template"]),
     (1, &["model", "config", "disk", "clock", "telemetry"]),

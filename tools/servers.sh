@@ -27,7 +27,7 @@ start() {
     dozor) exec "$binaries/dozor" serve --listen "127.0.0.1:$2" --data-dir "$3/data" --retention 30d ;;
     dozor-rules)
       exec "$binaries/dozor" serve --listen "127.0.0.1:$2" --data-dir "$3/data" --retention 30d \
-        --rules src/demo/shop-rules.yml ;;
+        --rules tests/e2e/shop-rules.yml ;;
     *victoria-metrics*)
       exec "$1" -storageDataPath="$3/data" -httpListenAddr="127.0.0.1:$2" -retentionPeriod=12 -loggerLevel=WARN ;;
     *)

@@ -17,10 +17,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_saphyr::{Spanned, UserMessageFormatter};
 
+pub(super) use super::incidents::Incidents;
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
 use super::units::{parse_count, parse_duration_ms};
-use super::{Config, ConfigError, WebhookConfig, calendar, maintenance};
+use super::{Config, ConfigError, WebhookConfig, calendar, heartbeats, maintenance};
 
 /// A value as it is written, and where.
 pub(super) type Scalar = Spanned<String>;
@@ -48,6 +49,10 @@ pub(super) struct File {
     pub(super) otlp: Otlp,
     pub(super) statsd: Statsd,
     pub(super) notify: Notify,
+    pub(super) incidents: Incidents,
+    pub(super) telemetry: Telemetry,
+    pub(super) heartbeat_out: HeartbeatOut,
+    heartbeats: Vec<heartbeats::Entry>,
     rules: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
     maintenance: Vec<maintenance::Entry>,
@@ -155,6 +160,22 @@ pub(super) struct Notify {
     pub(super) fallback_receiver: Option<Scalar>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Telemetry {
+    pub(super) lost_after: Option<Scalar>,
+    pub(super) unknown_max: Option<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HeartbeatOut {
+    pub(super) url: Option<Scalar>,
+    pub(super) url_file: Option<Scalar>,
+    pub(super) interval: Option<Scalar>,
+    pub(super) needs_samples: Option<Scalar>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Webhook {
@@ -203,6 +224,8 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     {
         return Err(show(given, "head.out_of_order_window", "is longer than the retention: raise that, or lower this"));
     }
+    heartbeats::read_list(&file.heartbeats, &mut config, |given, setting| Place::of(name, text, setting, given))?;
+    file.incidents.read_lists(&mut config.incidents, |given, setting, what| show(given, setting, &what))?;
     config.fit_window();
     config.webhooks = webhooks(file.webhooks, show)?;
     config.maintenance =

@@ -19,8 +19,11 @@
 //! Deliberately absent: environment variables and reloading. What a server runs with stands in its file and its flags.
 
 mod calendar;
+mod cron;
 mod file;
 mod flags;
+mod heartbeats;
+mod incidents;
 mod maintenance;
 mod retention;
 mod settings;
@@ -31,8 +34,10 @@ mod zone;
 use std::path::PathBuf;
 
 pub use calendar::{CALENDAR_SPANS_MAX, CalendarKind, CalendarSpan, LocalMoment};
+pub use cron::Cron;
 pub use file::Place;
 pub use flags::ServeArgs;
+pub use heartbeats::{HEARTBEATS_COUNT_MAX, HeartbeatConfig, HeartbeatDue, is_job_name};
 pub use maintenance::{MAINTENANCE_WINDOWS_MAX, MaintenanceWindow, Written};
 pub use retention::RetentionConfig;
 pub use settings::documented;
@@ -84,6 +89,14 @@ pub struct Config {
     pub statsd: StatsdConfig,
     /// Who is told of what.
     pub notify: NotifyConfig,
+    /// What is one incident, and who is told when nobody takes it.
+    pub incidents: IncidentsConfig,
+    /// Telemetry that ceases to come.
+    pub telemetry: TelemetryConfig,
+    /// Jobs that report by themselves.
+    pub heartbeats: Vec<HeartbeatConfig>,
+    /// The sign of life that this server gives.
+    pub heartbeat_out: HeartbeatOutConfig,
     /// Rule files.
     pub rules: Vec<PathBuf>,
     /// Where notifications go.
@@ -245,6 +258,58 @@ pub struct NotifyConfig {
     pub routing_file: PathBuf,
     /// The receiver that is told what could not be told to another one. Empty: none.
     pub fallback_receiver: String,
+}
+
+/// What is one incident, and who is told when nobody takes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncidentsConfig {
+    /// How far from a signal of an incident another one may begin, in ms.
+    pub fold_window_ms: i64,
+    /// How long after its end an alert goes back to its incident, in ms.
+    pub reopen_within_ms: i64,
+    /// Labels of which the signals of an incident have one value at most.
+    pub apart_by: Vec<String>,
+    /// Labels of which one in common makes signals one incident.
+    pub fold_by: Vec<String>,
+    /// The steps of a customer through the shop, in order.
+    pub critical_path: Vec<String>,
+    /// How long a resolved incident is kept, in ms.
+    pub retention_ms: i64,
+    /// Severities, each with how long nobody need acknowledge it, in ms. Others are not escalated.
+    pub acknowledge_within_ms: Vec<(String, i64)>,
+    /// Who is told then, one after the other.
+    pub escalation: Vec<EscalationStep>,
+}
+
+/// Somebody who is told when nobody acknowledges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EscalationStep {
+    /// Name of a receiver.
+    pub receiver: String,
+    /// How long after the one before, in ms; `None`: as long as the severity says.
+    pub after_ms: Option<i64>,
+}
+
+/// Telemetry that ceases to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// How long a job is silent before it is told, in ms.
+    pub lost_after_ms: i64,
+    /// How long an alert is kept of whose data nothing is known, in ms.
+    pub unknown_max_ms: i64,
+}
+
+/// The sign of life that this server gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeartbeatOutConfig {
+    /// What is asked for while all is well. Empty: nothing, or what stands in the file.
+    pub url: String,
+    /// File with the address. Empty: none.
+    pub url_file: PathBuf,
+    /// How often, in ms.
+    pub interval_ms: i64,
+    /// Whether all is well only while samples come.
+    pub needs_samples: bool,
 }
 
 /// One receiver of notifications.

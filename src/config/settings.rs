@@ -9,8 +9,8 @@ use super::units::{
 };
 use super::zone::time_zone;
 use super::{
-    AdminApi, Config, DetectionConfig, EvaluationConfig, HeadConfig, LimitsConfig, NotifyConfig, OtlpConfig,
-    PushgatewayConfig, QueryConfig, SnapshotsConfig, StatsdConfig, WalSync,
+    AdminApi, Config, DetectionConfig, EvaluationConfig, HeadConfig, HeartbeatOutConfig, IncidentsConfig, LimitsConfig,
+    NotifyConfig, OtlpConfig, PushgatewayConfig, QueryConfig, SnapshotsConfig, StatsdConfig, TelemetryConfig, WalSync,
 };
 
 /// One setting that is a single value.
@@ -38,6 +38,7 @@ pub(super) enum Slot<'a> {
     Address(&'a mut String),
     OptionalAddress(&'a mut String),
     Url(&'a mut String),
+    SecretUrl(&'a mut String),
     Pattern(&'a mut String),
     Zone(&'a mut String),
     WalSync(&'a mut WalSync),
@@ -49,6 +50,11 @@ pub(super) enum Slot<'a> {
 /// What people look for in vain when it is in `target_info` alone.
 const PROMOTED_ATTRIBUTES: &str = "service.name, service.namespace, service.instance.id, deployment.environment, \
                                    deployment.environment.name, k8s.namespace.name, k8s.pod.name, host.name";
+
+/// What tells that alerts belong together, of those of the pack `shop` and of the labels that most exporters have.
+const FOLD_BY: &str = "region, warehouse, provider, carrier, system, service, job, instance, route";
+const APART_BY: &str = "region, cluster, namespace, warehouse, provider, carrier, system";
+const CRITICAL_PATH: &str = "search, cart, checkout, payment, message|notification, delivery";
 
 macro_rules! setting {
     ($name:literal, $default:expr, $range:expr, $slot:ident($($field:ident).+ <- $($key:ident).+), $about:literal) => {
@@ -202,6 +208,33 @@ pub(super) const SETTINGS: &[Setting] = &[
         "An alertmanager.yml: alerts are grouped by its routes and told to its receivers; `webhooks` are told only what is meant for them by name, as the fallback. It is read again with the rules. Empty: every webhook is told of every alert, at once."),
     setting!("notify.fallback_receiver", "", None, OptionalName(notify.fallback_receiver <- notify.fallback_receiver),
         "Name of the receiver that is told what could not be told to another one, and why. Empty: nobody is; `dozor dead-letters list` has it."),
+
+    setting!("incidents.fold_window", "5m", Some(("1s", "1d")), Duration(incidents.fold_window_ms <- incidents.fold_window),
+        "Alerts that begin this close to one of an incident belong to it, if they have something in common with it; for twelve such times behind its first one."),
+    setting!("incidents.fold_by", FOLD_BY, None, Names(incidents.fold_by <- incidents.fold_by),
+        "Labels of which one with the same value is something in common. Both being steps of the critical path is another thing."),
+    setting!("incidents.apart_by", APART_BY, None, Names(incidents.apart_by <- incidents.apart_by),
+        "Labels that part alerts whatever they have in common: two regions are two incidents."),
+    setting!("incidents.critical_path", CRITICAL_PATH, None, Names(incidents.critical_path <- incidents.critical_path),
+        "The way of a customer through the shop: values of the label step, or else service, with | between names of the same step. Of what began within a minute the earliest step is taken for the cause."),
+    setting!("incidents.reopen_within", "10m", Some(("0", "7d")), Duration(incidents.reopen_within_ms <- incidents.reopen_within),
+        "An alert that fires again so soon after it ended goes on with its incident."),
+    setting!("incidents.retention", "400d", Some(("1d", "100y")), Duration(incidents.retention_ms <- incidents.retention),
+        "How long a resolved incident is kept, for `dozor report`."),
+
+    setting!("telemetry.lost_after", "5m", Some(("5s", "7d")), Duration(telemetry.lost_after_ms <- telemetry.lost_after),
+        "How long nothing comes of a job that sent regularly before TelemetryLost is told, once for all its series; at least three times its interval."),
+    setting!("telemetry.unknown_max", "12h", Some(("1s", "30d")), Duration(telemetry.unknown_max_ms <- telemetry.unknown_max),
+        "How long an alert on its data is kept meanwhile that would have resolved because there are no data."),
+
+    setting!("heartbeat_out.url", "", None, SecretUrl(heartbeat_out.url <- heartbeat_out.url),
+        "What is asked for by POST while all is well, so that somebody else notices when this server is not. Empty: nothing."),
+    setting!("heartbeat_out.url_file", "", None, OptionalFile(heartbeat_out.url_file <- heartbeat_out.url_file),
+        "File with that address, for addresses that are secrets."),
+    setting!("heartbeat_out.interval", "1m", Some(("1s", "1d")), Duration(heartbeat_out.interval_ms <- heartbeat_out.interval),
+        "How often."),
+    setting!("heartbeat_out.needs_samples", "off", None, Switch(heartbeat_out.needs_samples <- heartbeat_out.needs_samples),
+        "Whether all is well only while samples come, be it seldom: on or off."),
 ];
 
 /// The settings that are lists, as a file writes them, with an example.
@@ -211,6 +244,18 @@ const LISTS: &str = "\
 # retention:
 #   - { match: '{job=\"debug\"}', keep: 3d }
 #   - { keep: 90d }
+
+# heartbeats: list, at most 1000. Default: none.
+# Jobs that report by themselves: POST or GET /api/v1/heartbeat/<job>, with ?status=fail, ?exit_code=1 or ?duration=90s if
+# they like. Who does not report is told as HeartbeatMissed, a failure as HeartbeatFailed. `every` is the time between
+# reports; `schedule` is five fields of crontab, by `timezone`, or detection.timezone; `max_age` and `metric` are for
+# what tells its last success as a series, in seconds since 1970. `grace` is how late it may be: half of `every`, at most
+# 30m; 30m behind a `schedule`; 0 for `max_age`.
+# heartbeats:
+#   - { job: stock-export, every: 15m }
+#   - { job: nightly-report, schedule: '30 3 * * 1-5', timezone: Europe/Berlin, grace: 1h, severity: critical }
+#   - { job: backup-db1, max_age: 26h, metric: 'backup_last_success_timestamp_seconds{instance=\"db1\"}' }
+heartbeats: []
 
 # rules: list of files. Default: none.
 # Rule files in Prometheus's format, and with `anomaly:` blocks; a name may have * and ? in it, as in rules/*.yml.
@@ -255,6 +300,23 @@ alertmanagers: []
 
 /// The setting that the calendar stands behind.
 pub(super) const BEFORE_CALENDAR: &str = "detection.timezone";
+/// The setting that what is said of acknowledgements stands behind.
+pub(super) const BEFORE_ESCALATION: &str = "incidents.retention";
+/// Limits and steps, as a file writes them, with examples.
+const ESCALATION: &str = "\
+  # severities with durations. Default: { critical: 15m }.
+  # How long an incident may go unacknowledged, counted from the first notification; of other severities nobody else is told.
+  acknowledge_within: { critical: 15m }
+
+  # list of receivers, at most 20. Default: none.
+  # Who is told then, one after the other, each as long after the one before as the severity says, or as `after` does. When
+  # the first notification cannot be delivered, the first of them is told at once.
+  # escalation:
+  #   - { receiver: project-lead }
+  #   - { receiver: business-owner, after: 30m }
+  escalation: []
+
+";
 /// The calendar, as a file writes it, with examples.
 const CALENDAR: &str = "\
   # list of spans, at most 1000. Default: none.
@@ -292,6 +354,13 @@ pub(super) fn defaults() -> Config {
         otlp: OtlpConfig::default(),
         statsd: StatsdConfig::default(),
         notify: NotifyConfig::default(),
+        incidents: IncidentsConfig {
+            acknowledge_within_ms: vec![("critical".to_owned(), 15 * 60_000)],
+            ..IncidentsConfig::default()
+        },
+        telemetry: TelemetryConfig::default(),
+        heartbeat_out: HeartbeatOutConfig::default(),
+        heartbeats: Vec::new(),
         rules: Vec::new(),
         webhooks: Vec::new(),
         maintenance: Vec::new(),
@@ -321,7 +390,9 @@ impl Setting {
             Slot::OptionalAddress(place) => {
                 *place = if text.is_empty() { String::new() } else { address(text)?.to_owned() };
             }
-            Slot::Url(place) => *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() },
+            Slot::Url(place) | Slot::SecretUrl(place) => {
+                *place = if text.is_empty() { String::new() } else { url(text)?.to_owned() }
+            }
             // Who uses it says what is wrong with it.
             Slot::Pattern(place) | Slot::OptionalName(place) => text.clone_into(place),
             Slot::Zone(place) => *place = zone_name(text)?,
@@ -352,7 +423,7 @@ impl Setting {
             Slot::Folder(_) | Slot::OptionalFile(_) => "path",
             Slot::OptionalName(_) => "name",
             Slot::Address(_) | Slot::OptionalAddress(_) => "address",
-            Slot::Url(_) => "URL",
+            Slot::Url(_) | Slot::SecretUrl(_) => "URL",
             Slot::Pattern(_) => "pattern",
             Slot::Zone(_) => "time zone",
             Slot::WalSync(_) | Slot::AdminApi(_) | Slot::Switch(_) => "word",
@@ -403,6 +474,9 @@ pub fn documented() -> String {
         writeln!(text, "{indent}{key}: {default}\n").expect("a string takes all writes");
         if setting.name == BEFORE_CALENDAR {
             text.push_str(CALENDAR);
+        }
+        if setting.name == BEFORE_ESCALATION {
+            text.push_str(ESCALATION);
         }
     }
     text + LISTS

@@ -4,7 +4,7 @@
 //! Always true: of a webhook's address nothing is shown but where it goes, since its path may be a password, and of a
 //! secret nothing but the file that it is in.
 
-use super::settings::{BEFORE_CALENDAR, SETTINGS, Slot};
+use super::settings::{BEFORE_CALENDAR, BEFORE_ESCALATION, SETTINGS, Slot};
 use super::units::{bytes_text, duration_text};
 use super::{AdminApi, Config, WalSync};
 
@@ -32,6 +32,9 @@ impl Config {
             if setting.name == BEFORE_CALENDAR {
                 self.show_calendar(&mut text);
             }
+            if setting.name == BEFORE_ESCALATION {
+                self.show_escalation(&mut text);
+            }
         }
         self.show_lists(&mut text);
         text
@@ -54,8 +57,27 @@ impl Config {
         }
     }
 
+    fn show_escalation(&self, text: &mut String) {
+        let limits = self.incidents.acknowledge_within_ms.iter();
+        let limits: Vec<String> =
+            limits.map(|(severity, limit_ms)| format!("{}: {}", quoted(severity), duration_text(*limit_ms))).collect();
+        text.push_str(&format!("  acknowledge_within: {{{}}}\n", limits.join(", ")));
+        let steps = &self.incidents.escalation;
+        text.push_str(if steps.is_empty() { "  escalation: []\n" } else { "  escalation:\n" });
+        for step in steps {
+            text.push_str(&format!("  - receiver: {}\n", quoted(&step.receiver)));
+            if let Some(after_ms) = step.after_ms {
+                text.push_str(&format!("    after: {}\n", duration_text(after_ms)));
+            }
+        }
+    }
+
     fn show_lists(&self, text: &mut String) {
         let head = |name: &str, is_empty: bool| if is_empty { format!("{name}: []\n") } else { format!("{name}:\n") };
+        text.push_str(&head("heartbeats", self.heartbeats.is_empty()));
+        for heartbeat in &self.heartbeats {
+            text.push_str(&format!("- {}\n", heartbeat.shown(quoted)));
+        }
         text.push_str(&head("rules", self.rules.is_empty()));
         for file in &self.rules {
             text.push_str(&format!("- {}\n", quoted(&file.to_string_lossy())));
@@ -96,6 +118,8 @@ fn value(slot: Slot<'_>) -> String {
         Slot::Duration(span_ms) => duration_text(*span_ms),
         Slot::Bytes(bytes) => bytes_text(*bytes),
         Slot::Count(count) => count.to_string(),
+        Slot::SecretUrl(url) if url.is_empty() => quoted(""),
+        Slot::SecretUrl(url) => quoted(&masked(url)),
         Slot::Folder(path) | Slot::OptionalFile(path) => quoted(&path.to_string_lossy()),
         Slot::Address(text)
         | Slot::OptionalAddress(text)

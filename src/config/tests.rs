@@ -109,6 +109,8 @@ fn every_row_of_the_table_reads_its_own_key_into_its_own_field() {
             None if setting.name == "wal_sync" => "os",
             None if setting.name == "admin_api" => "off",
             None if setting.name == "external_url" => "http://watch.example",
+            None if setting.name == "heartbeat_out.url" => "https://watcher.example/ping/t0ken",
+            None if setting.name == "heartbeat_out.needs_samples" => "on",
             None if setting.name == "listen" => "localhost:1",
             None if setting.name == "otlp.scope_labels" => "on",
             None if setting.name == "detection.timezone" => "Europe/Berlin",
@@ -413,4 +415,76 @@ fn mistakes_in_the_calendar_are_shown_in_their_line() {
     let expected =
         "detection.timezone \"Berlin\": no time zone has this name; did you mean Europe/Berlin?\n --> dozor.yml:2:13";
     assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn heartbeats_are_read_with_what_is_usual_for_their_kind() {
+    let list = "heartbeats:\n\
+        - { job: often, every: 10m }\n\
+        - { job: daily, schedule: '30 3 * * 1-5', timezone: europe/berlin, severity: critical }\n\
+        - { job: backup, max_age: 26h, metric: 'ok{a=\"b\"}', grace: 1h, runbook_url: 'http://wiki' }\n";
+    let config = Config::from_yaml("dozor.yml", list).expect("settings");
+    let told: Vec<(String, i64, &str)> =
+        config.heartbeats.iter().map(|one| (one.told(), one.grace_ms / 60_000, one.severity.as_str())).collect();
+    let expected = [
+        ("every 10m", 5, "warning"),
+        ("30 3 * * 1-5 Europe/Berlin", 30, "critical"),
+        ("at most 1d2h old", 60, "warning"),
+    ];
+    assert_eq!(told, expected.map(|(told, grace, severity)| (told.to_owned(), grace, severity)));
+    // What is shown is read as the same.
+    let again = Config::from_yaml("dozor.yml", &config.shown()).expect("what is shown is a settings file");
+    assert_eq!(again.shown(), config.shown());
+    assert_eq!(again.heartbeats.len(), 3);
+}
+
+#[test]
+fn mistakes_in_heartbeats_are_shown_at_their_place() {
+    for (entry, told) in [
+        ("{ job: a }", "needs one of: `every`; `schedule`; `max_age` and `metric`"),
+        ("{ job: a, every: 1h, schedule: '0 3 * * *' }", "needs one of"),
+        ("{ job: a, max_age: 1h }", "needs one of"),
+        ("{ job: a, every: 1h, timezone: UTC }", "is of use with `schedule` only"),
+        ("{ job: a, schedule: '0 3 * *' }", "five fields"),
+        ("{ job: a, schedule: '0 3 * * *', timezone: Berlin }", "did you mean Europe/Berlin?"),
+        ("{ job: a, every: 1ms }", "outside its range"),
+        ("{ job: '', every: 1h }", "is no name"),
+        ("{ job: a, every: 1h, grace: soon }", "heartbeats.grace"),
+        ("{ job: a, evry: 1h }", "evry"),
+    ] {
+        let text = mistake(&format!("heartbeats:\n- {entry}\n"));
+        assert!(text.contains(told) && text.contains("dozor.yml:2:"), "{entry}: {text}");
+    }
+    let twice = mistake("heartbeats:\n- { job: a, every: 1h }\n- { job: a, every: 2h }\n");
+    assert!(twice.contains("another entry is for this job already"), "{twice}");
+}
+
+#[test]
+fn limits_and_steps_of_incidents_are_read_and_shown_as_they_are_read() {
+    let default = Config::default().incidents;
+    assert_eq!(default.acknowledge_within_ms, [("critical".to_owned(), 900_000)]);
+    assert_eq!((default.fold_window_ms, default.reopen_within_ms), (300_000, 600_000));
+    assert_eq!(default.critical_path[4], "message|notification");
+    let yaml = "incidents:\n  apart_by: region\n  acknowledge_within: { warning: 4h, critical: 5m }\n  escalation:\n    \
+                - { receiver: lead }\n    - { receiver: owner, after: 90s }\n";
+    let config = Config::from_yaml("dozor.yml", yaml).expect("valid settings");
+    let limits = [("critical".to_owned(), 300_000), ("warning".to_owned(), 14_400_000)];
+    assert_eq!(config.incidents.acknowledge_within_ms, limits);
+    let step = |receiver: &str, after_ms| EscalationStep { receiver: receiver.to_owned(), after_ms };
+    assert_eq!(config.incidents.escalation, [step("lead", None), step("owner", Some(90_000))]);
+    assert_eq!(config.incidents.apart_by, ["region"]);
+    assert_eq!(Config::from_yaml("shown.yml", &config.shown()).expect("what is shown is valid"), config);
+}
+
+#[test]
+fn mistakes_in_escalations_are_shown_in_their_line() {
+    for (yaml, says) in [
+        ("incidents:\n  acknowledge_within: { critical: soon }\n", "incidents.acknowledge_within.critical \"soon\":"),
+        ("incidents:\n  acknowledge_within: { critical: 40d }\n", "is outside its range, 1s to 30d"),
+        ("incidents:\n  escalation: [{ receiver: '' }]\n", "incidents.escalation.receiver \"\": is empty"),
+        ("incidents:\n  escalation: [{ receiver: a, after: 0 }]\n", "incidents.escalation.after \"0\": is outside"),
+    ] {
+        let text = mistake(yaml);
+        assert!(text.contains(says) && text.contains("dozor.yml:2:"), "{text}");
+    }
 }

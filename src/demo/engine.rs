@@ -1,4 +1,5 @@
-//! The engine under the demo: the same server as `dozor serve` starts, with the demo's folder, rules and pager.
+//! The engine under the demo: the same server as `dozor serve` starts, with the rule pack `shop`, the demo's folder
+//! and its pager.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,10 +12,12 @@ use crate::server::Server;
 pub(super) struct EngineOptions {
     pub(super) data_folder: PathBuf,
     pub(super) listen: SocketAddr,
-    pub(super) rules_file: PathBuf,
     pub(super) webhook_url: String,
     pub(super) secret_file: PathBuf,
 }
+
+/// The rules: what `dozor serve --pack shop` has.
+const RULES: &str = "pack:shop";
 
 /// A running engine.
 pub(super) struct Engine {
@@ -33,7 +36,7 @@ pub(super) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engin
     let config = Config {
         data_dir: options.data_folder,
         listen: options.listen.to_string(),
-        rules: vec![options.rules_file],
+        rules: vec![PathBuf::from(RULES)],
         webhooks: vec![pager],
         ..Config::default()
     };

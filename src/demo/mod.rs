@@ -5,7 +5,9 @@
 //! ```
 //!
 //! The engine is the one of `dozor serve`, on a data folder of its own; nothing in it knows that this is a play. The
-//! shop breaks after two hours of history, and the pager is told twice by each rule: firing, then resolved.
+//! rules are the pack `shop`, as `dozor serve --pack shop` has them. The shop breaks after two hours of history, and the
+//! pager is told twice by each of the two alerts that the demo is about, and by what else of the pack sees it: firing, then
+//! resolved.
 //! The same fleet drives `tools/loadgen` and the benches:
 //!
 //! ```
@@ -58,8 +60,6 @@ use play::{Ending, Play};
 use screen::{Screen, Tone};
 use verdict::Verdict;
 
-/// The rules of the demo.
-const RULES: &str = include_str!("shop-rules.yml");
 /// Where the engine listens unless told otherwise, or unless somebody is there already.
 const PORT: u16 = 9090;
 /// How long `--once` may take.
@@ -119,7 +119,7 @@ fn greet(screen: &Screen, options: &DemoOptions, shop: &Shop, engine: &Engine, p
     let kept = if stage.temporary { "removed at the end" } else { "kept" };
     screen.ready("engine", &format!("http://{}", engine.address));
     screen.ready("data", &format!("{} ({kept})", stage.folder.display()));
-    screen.ready("rules", &format!("{}: on the stream, in event time", play::alert_names()));
+    screen.ready("rules", &format!("the pack `shop`; to be seen: {}", play::alert_names()));
     screen.ready("pager", &format!("http://{}, a pretend one that checks signatures", pager.address));
     screen.ready("shop", &format!("seed {}, remote write over HTTP, one scrape in 15 s", options.seed));
     screen.line(Tone::Plain, "");
@@ -151,7 +151,6 @@ fn conclude(screen: &Screen, once: bool, ending: Ending, verdict: &Verdict, took
 struct Stage {
     folder: PathBuf,
     temporary: bool,
-    rules_file: PathBuf,
     secret_file: PathBuf,
     secret: String,
 }
@@ -169,14 +168,8 @@ impl Stage {
         if entries.next().is_some() {
             anyhow::bail!("{} is not empty: the demo plays the past anew, so give it a new folder", folder.display());
         }
-        let stage = Stage {
-            rules_file: folder.join("shop-rules.yml"),
-            secret_file: folder.join("webhook-secret"),
-            secret: webhook_secret(&salt),
-            folder,
-            temporary,
-        };
-        write_private(&stage.rules_file, RULES)?;
+        let stage =
+            Stage { secret_file: folder.join("webhook-secret"), secret: webhook_secret(&salt), folder, temporary };
         write_private(&stage.secret_file, &stage.secret)?;
         Ok(stage)
     }
@@ -185,7 +178,6 @@ impl Stage {
         EngineOptions {
             data_folder: self.folder.join("data"),
             listen,
-            rules_file: self.rules_file.clone(),
             webhook_url: format!("http://{pager}/webhook"),
             secret_file: self.secret_file.clone(),
         }

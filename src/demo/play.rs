@@ -34,6 +34,8 @@ const ATTEMPTS_COUNT_MAX: u32 = 50;
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// How much slower the interesting part is played.
 const SLOWER: f64 = 8.0;
+/// Labels that are not shown: the name is, and pages are routed by the others.
+const UNSHOWN_LABELS: [&str; 4] = ["alertname", "area", "service", "step"];
 const MINUTE_MS: i64 = 60_000;
 /// Event time between two lines of progress.
 const PROGRESS_MS: i64 = 30 * MINUTE_MS;
@@ -245,12 +247,15 @@ impl<'a> Play<'a> {
             Status::Firing => (Tone::Bad, "▲ FIRING", moment(alert.event_ms() - break_ms, "the onset")),
             Status::Resolved => (Tone::Good, "● RESOLVED", moment(alert.event_ms() - repair_ms, "the repair")),
         };
-        let labels = alert.labels.iter().filter(|(name, _)| *name != "alertname");
+        let labels = alert.labels.iter().filter(|(name, _)| !UNSHOWN_LABELS.contains(&name.as_str()));
         let labels = labels.map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<String>>().join(", ");
         let text = format!("{} {{{labels}}}", alert.label("alertname"));
         self.screen.event(alert.event_ms(), tone, word, &text);
         if let Some(summary) = alert.annotations.get("summary").or_else(|| alert.annotations.get("description")) {
             self.screen.detail(summary);
+        }
+        if let Some(parts) = alert.annotations.get("parts") {
+            self.screen.detail(&format!("moved: {parts}"));
         }
         self.screen.detail(&format!(
             "{since} in event time · at the pager {} · signature ✓ · key {idempotency_key}",
@@ -312,6 +317,7 @@ pub(super) fn suggestions(engine: SocketAddr, timeline: Timeline) -> Vec<String>
         "curl -s $api/query --data-urlencode \"query=$latency\"".to_owned(),
         format!("curl -s $api/query_range -d start={start_s} -d end={end_s} -d step=30 \\"),
         format!("     --data-urlencode 'query=sum(rate(shop_orders_total{{region=\"{BROKEN_REGION}\"}}[1m]))'"),
+        format!("dozor explain {} --url http://{engine}", ALERTS[0]),
     ]
 }
 

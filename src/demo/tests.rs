@@ -165,7 +165,7 @@ async fn next(pager: &mut Pager) -> Delivery {
 #[tokio::test]
 async fn pager_hands_on_a_signed_webhook() {
     let mut pager = Pager::start(SECRET).await.unwrap();
-    let body = webhook("OrderRateDrop", "eu", "resolved", START_MS, START_MS + 90_000);
+    let body = webhook("OrdersDropped", "eu", "resolved", START_MS, START_MS + 90_000);
     assert_eq!(page(pager.address, SECRET, &body).await, 200);
     let delivery = next(&mut pager).await;
     let alerts = delivery.content.unwrap();
@@ -180,7 +180,7 @@ async fn pager_hands_on_a_signed_webhook() {
 #[tokio::test]
 async fn pager_refuses_a_strange_signature_and_a_strange_body() {
     let mut pager = Pager::start(SECRET).await.unwrap();
-    let body = webhook("OrderRateDrop", "eu", "firing", START_MS, 0);
+    let body = webhook("OrdersDropped", "eu", "firing", START_MS, 0);
     assert_eq!(page(pager.address, "whsec_YW5vdGhlciBrZXk=", &body).await, 401);
     assert!(next(&mut pager).await.content.is_err());
     assert_eq!(page(pager.address, SECRET, r#"{"alerts": 7}"#).await, 400);
@@ -224,7 +224,7 @@ impl PretendEngine {
         ) else {
             return Vec::new();
         };
-        let states = [("OrderRateDrop", orders < 0.5 * all), ("CheckoutLatencyRise", quick < 0.7 * all)];
+        let states = [("OrdersDropped", orders < 0.5 * all), ("CheckoutLatencyRise", quick < 0.7 * all)];
         states.into_iter().filter_map(|(name, bad)| self.turn(name, bad, newest_ms)).collect()
     }
 
@@ -303,7 +303,7 @@ async fn play_with_a_silent_pager_is_overdue_and_says_what_is_missing() {
     assert_eq!(ending, Ending::Overdue);
     assert_eq!(
         verdict.missing(),
-        "OrderRateDrop never fired in region eu; CheckoutLatencyRise never fired in region eu"
+        "OrdersDropped never fired in region eu; CheckoutLatencyRise never fired in region eu"
     );
 }
 
@@ -318,15 +318,15 @@ fn only_the_broken_region_after_the_onset_counts() {
         verdict.note(&alerts(&webhook(name, region, status, start_ms, start_ms + 60_000))[0]);
         verdict.missing()
     };
-    let nothing = "OrderRateDrop never fired in region eu; CheckoutLatencyRise never fired in region eu";
-    assert_eq!(tell("OrderRateDrop", "us", "firing", START_MS), nothing);
-    assert_eq!(tell("OrderRateDrop", "eu", "firing", START_MS - 1), nothing);
-    assert_eq!(tell("OrderRateDrop", "eu", "resolved", START_MS), nothing);
+    let nothing = "OrdersDropped never fired in region eu; CheckoutLatencyRise never fired in region eu";
+    assert_eq!(tell("OrdersDropped", "us", "firing", START_MS), nothing);
+    assert_eq!(tell("OrdersDropped", "eu", "firing", START_MS - 1), nothing);
+    assert_eq!(tell("OrdersDropped", "eu", "resolved", START_MS), nothing);
     tell("CheckoutLatencyRise", "eu", "firing", START_MS);
     tell("CheckoutLatencyRise", "eu", "resolved", START_MS);
-    let missing = tell("OrderRateDrop", "eu", "firing", START_MS);
-    assert_eq!(missing, "OrderRateDrop fired in region eu but did not resolve");
-    assert_eq!(tell("OrderRateDrop", "eu", "resolved", START_MS), "");
+    let missing = tell("OrdersDropped", "eu", "firing", START_MS);
+    assert_eq!(missing, "OrdersDropped fired in region eu but did not resolve");
+    assert_eq!(tell("OrdersDropped", "eu", "resolved", START_MS), "");
 }
 
 #[test]
@@ -380,7 +380,6 @@ fn secret_of_the_pager_is_for_the_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let stage = Stage::set_up(&options(folder.path()), &Clock::system()).unwrap();
     assert_eq!(fs::metadata(&stage.secret_file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_to_string(&stage.rules_file).unwrap(), RULES);
     drop(stage);
     assert!(folder.path().join("webhook-secret").exists(), "a folder that was asked for is kept");
 }
@@ -390,7 +389,7 @@ fn temporary_folder_goes_with_the_demo() {
     let wanted = DemoOptions { data_dir: None, ..options(Path::new("")) };
     let stage = Stage::set_up(&wanted, &Clock::system()).unwrap();
     let folder = stage.folder.clone();
-    assert!(folder.join("shop-rules.yml").exists());
+    assert!(folder.join("webhook-secret").exists());
     drop(stage);
     assert!(!folder.exists());
 }

@@ -3,8 +3,8 @@
 use super::pager::{PagedAlert, Status};
 use super::play::Timeline;
 
-/// The alerts of `shop-rules.yml`.
-pub(super) const ALERTS: [&str; 2] = ["OrderRateDrop", "CheckoutLatencyRise"];
+/// The alerts of the pack `shop` that the play is about. Others of it may see the fault too, and come before or after.
+pub(super) const ALERTS: [&str; 2] = ["OrdersDropped", "CheckoutLatencyRise"];
 
 /// What arrived so far.
 #[derive(Clone, Debug)]

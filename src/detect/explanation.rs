@@ -8,6 +8,7 @@
 //!
 //! Always true: everything is in the unit of the expression, and as of the last judged bucket.
 
+use super::parts::Part;
 use super::saturation::Forecast;
 use super::trail::Point;
 use super::transition::Direction;
@@ -72,9 +73,16 @@ pub struct Explanation {
     pub forecast: Option<Forecast>,
     /// The latest buckets, at most sixty, in the order of time.
     pub line: Vec<Point>,
+    /// The parts of the group that moved most, the largest share first; empty until somebody asked, see [`super::Inquiry`].
+    pub parts: Vec<Part>,
 }
 
 impl Explanation {
+    /// As of when it holds: end of the last judged bucket, in ms since 1970 UTC.
+    pub fn as_of_ms(&self) -> i64 {
+        self.line.last().map_or(self.detected_ms, |point| self.detected_ms.max(i64::from(point.at_s) * 1000))
+    }
+
     /// How far the value is from what was expected, as a fraction of that; none where nothing was, or zero.
     pub fn deviation(&self) -> Option<f64> {
         let expected = self.expected.filter(|expected| *expected != 0.0)?;

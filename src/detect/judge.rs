@@ -26,6 +26,7 @@ use super::model::{Closed, Day, Model};
 use super::shared::{Metrics, Shared};
 use super::signal::Signal;
 use super::stride::Stride;
+use super::suspect::Suspect;
 use super::transition::{Direction, Firing, Transition};
 use super::tuning::Tunings;
 use super::{GROUPS_COUNT_MAX, Watch};
@@ -178,6 +179,11 @@ impl Judge {
         let explained = self.spells().map(explain).collect();
         self.tunings = tunings;
         explained
+    }
+
+    /// Groups that do not fire and soon may, so many at most.
+    pub fn suspects(&self, count_max: usize) -> Vec<Suspect> {
+        self.groups.iter().filter_map(|group| group.suspect(&self.watches[group.watch])).take(count_max).collect()
     }
 
     /// Every alert that there is.

@@ -29,6 +29,8 @@ const BATCH_ROWS: usize = 10_000;
 /// The longest and the shortest stretch that is read at a time, in ms.
 const STRETCH_MS_MAX: i64 = 7_200_000;
 const STRETCH_MS_MIN: i64 = 60_000;
+/// Most transitions that are told.
+pub const TRANSITIONS_COUNT_MAX: usize = 1_000_000;
 /// Most series of all history.
 const SERIES_COUNT_MAX: usize = 4_000_000;
 
@@ -53,6 +55,9 @@ pub struct Learned {
     pub series_count: usize,
     /// How often each watch would have fired.
     pub fired_counts: Vec<usize>,
+    /// What began and ended, in the order of each group, without the figures behind it; the first
+    /// [`TRANSITIONS_COUNT_MAX`] of them.
+    pub transitions: Vec<Transition>,
 }
 
 /// Learns from what the view holds in `range`, by this clock and calendar ([`Judge::live_by`]). `progress` is told the event time that was reached, in ms since 1970 UTC,
@@ -70,7 +75,8 @@ pub fn learn(
     judge.live_by(days.0, days.1);
     let worker = workers.remove(0);
     let fired_counts = vec![0; watches.len()];
-    let mut lesson = Lesson { worker, judge, refs: HashMap::new(), samples_count: 0, fired_counts };
+    let mut lesson =
+        Lesson { worker, judge, refs: HashMap::new(), samples_count: 0, fired_counts, transitions: Vec::new() };
     let (mut from_ms, mut stretch_ms) = (range.from_ms, STRETCH_MS_MAX);
     while from_ms <= range.to_ms {
         let to_ms = from_ms.saturating_add(stretch_ms - 1).min(range.to_ms);
@@ -82,8 +88,8 @@ pub fn learn(
         }
         from_ms = to_ms + 1;
     }
-    let Lesson { judge, refs, samples_count, fired_counts, .. } = lesson;
-    Ok(Learned { judge, samples_count, series_count: refs.len(), fired_counts })
+    let Lesson { judge, refs, samples_count, fired_counts, transitions, .. } = lesson;
+    Ok(Learned { judge, samples_count, series_count: refs.len(), fired_counts, transitions })
 }
 
 /// Each selector once: rules often ask for the same series.
@@ -119,6 +125,7 @@ struct Lesson {
     refs: HashMap<Arc<Labels>, SeriesRef>,
     samples_count: u64,
     fired_counts: Vec<usize>,
+    transitions: Vec<Transition>,
 }
 
 impl Lesson {
@@ -186,5 +193,8 @@ impl Lesson {
         for transition in transitions.iter().filter(|transition| transition.kind == Kind::Firing) {
             self.fired_counts[transition.watch] += 1;
         }
+        let room = TRANSITIONS_COUNT_MAX - self.transitions.len();
+        let plain = |told: &Transition| Transition { explanation: None, ..told.clone() };
+        self.transitions.extend(transitions.iter().take(room).map(plain));
     }
 }

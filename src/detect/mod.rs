@@ -51,7 +51,8 @@
 //! Days and weeks are those of the shop's clock, and what its calendar announces is excused ([`Judge::live_by`]). Every
 //! alert carries the figures behind it ([`Explanation`]).
 //!
-//! Deliberately absent: which of the series underneath moved most. Workers add them up and the judge never sees them.
+//! Which of the series underneath moved most is not known here, for workers add them up and the judge never sees them: whoever
+//! has the stored series asks them when an alert fires ([`Inquiry`]).
 
 mod absence;
 mod alarm;
@@ -75,6 +76,7 @@ mod measure;
 mod model;
 mod options;
 mod outlook;
+mod parts;
 mod saturation;
 mod season;
 mod seasonal;
@@ -84,6 +86,7 @@ mod signal;
 mod sources;
 mod state;
 mod stride;
+mod suspect;
 mod told;
 mod trail;
 mod transition;
@@ -99,13 +102,15 @@ pub use band::Band;
 pub use calendar::{Calendar, CalendarFull, Zone};
 pub use explanation::{Detector, Explanation};
 pub use judge::Judge;
-pub use learn::{LearnError, Learned, learn};
+pub use learn::{LearnError, Learned, TRANSITIONS_COUNT_MAX, learn};
 pub use limit::LimitOptions;
 pub use options::{Directions, ModelOptions, SignalClass};
+pub use parts::{Inquiry, PARTS_COUNT_MAX, Part, Question};
 pub use saturation::{Ceiling, Forecast, FullOptions};
 pub use shared::{EvaluatedValue, Metrics, Shared};
 pub use signal::{Signal, SignalError, Source};
 pub use state::{Restored, StateError};
+pub use suspect::Suspect;
 pub use trail::Point;
 pub use transition::{Direction, Firing, Kind, Transition};
 pub(crate) use tuning::class_of;

@@ -219,6 +219,7 @@ impl Model {
             detectable_drop: seasonal.and_then(|(season, expected)| season.detectable_drop(expected, tunings, signal)),
             forecast: None,
             line: self.line(),
+            parts: Vec::new(),
         })
     }
 

@@ -255,6 +255,6 @@ fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
     !matchers.is_empty() && matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
 }
 
-fn bound_of(labels: &Labels) -> Option<f64> {
+pub(super) fn bound_of(labels: &Labels) -> Option<f64> {
     labels.get(BUCKET_BOUND)?.parse().ok().filter(|bound: &f64| !bound.is_nan())
 }

@@ -83,6 +83,7 @@ impl Judged {
             detectable_drop: None,
             forecast: self.fixed.as_ref().filter(|_| direction == Direction::Full).and_then(|fixed| fixed.forecast()),
             line: self.model.line(),
+            parts: Vec::new(),
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! [`RealDisk`] is the machine's own. [`SimulatedDisk`] keeps two images of each file, what a reader sees and what was
 //! synced, and at [`SimulatedDisk::crash`] forgets or tears what was not; it can also fail the n-th operation.
+//! [`ReadOnlyDisk`] is one of them for somebody who must not change it.
 //!
 //! What callers rely on:
 //! 1. Bytes written are on disk when [`DiskFile::sync`] has returned, not before.
@@ -12,6 +13,7 @@
 
 mod mapped;
 mod mappings;
+mod read_only;
 mod real;
 mod simulated;
 
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use mapped::{Mapping, mapping_faults};
+pub use read_only::ReadOnlyDisk;
 pub use real::{FolderLock, RealDisk};
 pub use simulated::SimulatedDisk;
 

@@ -7,7 +7,7 @@ use super::call::Call;
 use super::json::JsonText;
 use super::reply::{ApiError, Reply};
 use super::watching::data;
-use crate::detect::Explanation;
+use crate::detect::{Explanation, Part};
 use crate::rules::AnomalyReport;
 
 /// All that the server remembers.
@@ -48,6 +48,18 @@ fn one(text: &mut JsonText, report: &AnomalyReport) {
         text.number_or_null(Some(f64::from(point.expected)));
         text.raw("]");
     });
+    text.raw(r#","parts":"#);
+    text.list(&explanation.parts, part);
+    text.raw("}");
+}
+
+fn part(text: &mut JsonText, part: &Part) {
+    text.raw(r#"{"labels":"#);
+    text.labels(&part.labels);
+    for (name, value) in [("value", part.value), ("expected", part.expected), ("share", Some(part.share))] {
+        text.raw(&format!(r#","{name}":"#));
+        text.number_or_null(value);
+    }
     text.raw("}");
 }
 

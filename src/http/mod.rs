@@ -46,6 +46,8 @@ mod features;
 mod federate;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing;
+mod heartbeat;
+mod incidents;
 mod journal;
 mod json;
 mod language;
@@ -63,6 +65,7 @@ mod request;
 mod routes;
 mod rule_filter;
 mod scraping;
+mod senders;
 mod settings;
 mod socket;
 mod status;
@@ -76,6 +79,7 @@ use regex::Regex;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::incident::Incidents;
 use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::routing::Routing;
 use crate::notify::silence::Silences;
@@ -91,9 +95,11 @@ pub use entrance::Entrance;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use fuzzing::{form, label_name, span_ms, time_ms};
+pub use heartbeat::{Beat, BeatError, BeatTaken, HeartbeatFigures, TakeBeat, Taking};
 pub use journal::{ACTIVE_QUERIES_FILE, QueryJournal};
 pub use limits::HttpLimits;
 pub use listener::{listen, serve};
+pub use senders::SenderFigures;
 
 /// What the server serves: the rooms below it, as `server` has put them together.
 pub struct Services {
@@ -132,8 +138,16 @@ pub struct Services {
     pub push_alerts: Arc<dyn Fn(Vec<PushedAlert>) -> Result<(), NotifyError> + Send + Sync>,
     /// Gives the alerts that fire, as the outbox has them. Must return at once.
     pub firing: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
+    /// Takes the report of a job.
+    pub take_beat: TakeBeat,
+    /// Gives the jobs that are to report. Must return at once.
+    pub heartbeats: Arc<dyn Fn() -> Vec<HeartbeatFigures> + Send + Sync>,
+    /// Gives those who send samples. Must return at once.
+    pub senders: Arc<dyn Fn() -> Vec<SenderFigures> + Send + Sync>,
     /// Delivers alerts.
     pub notifier: Arc<Notifier>,
+    /// What happened, who was told, who took it.
+    pub incidents: Arc<Incidents>,
     /// Gives the places on disk that could not be read. Must return at once.
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
     /// Where running queries are noted.

@@ -26,6 +26,7 @@ pub(super) enum ErrorKind {
     Canceled,
     Unavailable,
     NotFound,
+    Conflict,
     Internal,
 }
 
@@ -40,6 +41,7 @@ impl ErrorKind {
             ErrorKind::Timeout | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Canceled => StatusCode::from_u16(499).expect("499 is a status, if a nameless one"),
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Conflict => StatusCode::CONFLICT,
             ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -53,6 +55,7 @@ impl ErrorKind {
             ErrorKind::Canceled => "canceled",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::NotFound => "not_found",
+            ErrorKind::Conflict => "conflict",
             ErrorKind::Internal => "internal",
         }
     }

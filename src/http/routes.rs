@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, language, metadata, pages, push,
-    queries, remote_read, scraping, settings, status, watching, write,
+    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, heartbeat, incidents, language,
+    metadata, pages, push, queries, remote_read, scraping, senders, settings, status, watching, write,
 };
 
 /// What a handler returns.
@@ -78,6 +78,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/rules" READY watching::rules),
     route!(GET  "/api/v1/alerts" READY watching::alerts),
     route!(GET  "/api/v1/anomalies" READY anomalies::anomalies),
+    route!(BOTH "/api/v1/heartbeat/{name}" READY heartbeat::beat),
+    route!(GET  "/api/v1/heartbeats" READY heartbeat::heartbeats),
     route!(BOTH "/api/v2/silences" READY alertmanager::silences),
     route!(EXPIRE "/api/v2/silence/{name}" READY alertmanager::silence),
     route!(BOTH "/api/v2/alerts" READY alertmanager::alerts),
@@ -86,6 +88,10 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v2/receivers" READY alertmanager::receivers),
     route!(GET  "/api/v1/dead_letters" READY dead_letters::dead_letters),
     route!(ORDER "/api/v1/dead_letters/replay" READY dead_letters::replay),
+    route!(GET  "/api/v1/incidents" READY incidents::list),
+    route!(GET  "/api/v1/incidents/{name}" READY incidents::one),
+    route!(POST "/api/v1/incidents/{name}/ack" READY incidents::acknowledge),
+    route!(POST "/api/v1/incidents/{name}/notes" READY incidents::add_note),
     route!(GET  "/api/v1/targets" READY scraping::targets),
     route!(GET  "/api/v1/targets/metadata" READY scraping::target_metadata),
     route!(GET  "/api/v1/scrape_pools" READY scraping::scrape_pools),
@@ -100,6 +106,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/status/damage" ALWAYS pages::damage),
     route!(GET  "/api/v1/status/tsdb" READY status::tsdb),
     route!(GET  "/api/v1/status/blocks" READY status::blocks),
+    route!(GET  "/api/v1/status/senders" READY senders::senders),
     route!(GET  "/api/v1/status/snapshots" READY status::snapshots),
     route!(ORDER "/api/v1/admin/tsdb/snapshot" READY admin::snapshot),
     route!(ORDER "/api/v1/admin/tsdb/delete_series" READY admin::delete_series),

@@ -262,6 +262,13 @@ impl Notifier {
         active.to_vec()
     }
 
+    /// Names of the ways that answer nothing at present, whatever they are told.
+    pub fn failing_receivers(&self) -> Vec<String> {
+        let ways = self.ways.load_full();
+        let failing = ways.iter().filter(|way| way.lanes.lock().is_circuit_open());
+        failing.map(|way| way.name.clone()).collect()
+    }
+
     /// Counts for `/metrics`.
     pub fn metrics(&self) -> &DeliveryMetrics {
         &self.metrics

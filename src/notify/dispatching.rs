@@ -106,16 +106,16 @@ impl Notifier {
         }
     }
 
-    /// The routing in force; none where every receiver is told of everything. Never waits for the disk.
-    pub fn routing(&self) -> Option<Arc<Routing>> {
-        self.dispatcher.lock().as_ref().map(|dispatcher| dispatcher.routing().clone())
-    }
-
     /// The alerts that fire and what becomes of each, in the order in which they began to. May wait for the disk.
     pub fn alerts(&self) -> Vec<AlertState> {
         let outbox = self.outbox.lock();
         let now_ms = self.clock.now_ms();
         outbox.ledger().active().into_iter().map(|transition| self.state_of(transition, now_ms)).collect()
+    }
+
+    /// By what alerts are grouped and receivers chosen, if by anything. Never waits for the disk.
+    pub fn routing(&self) -> Option<Arc<Routing>> {
+        self.dispatcher.lock().as_ref().map(|dispatcher| Arc::clone(dispatcher.routing()))
     }
 
     /// How many groups there are; none without routing. Never waits for the disk.

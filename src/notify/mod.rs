@@ -39,6 +39,7 @@
 
 mod address;
 mod alert;
+mod answer;
 mod backoff;
 mod deliver;
 mod dispatch;
@@ -55,6 +56,7 @@ mod outbox_body;
 mod outbox_file;
 mod owed;
 mod payload;
+mod ping;
 mod plan;
 mod pushed;
 mod receivers;
@@ -63,11 +65,11 @@ mod secret;
 pub mod silence;
 mod told;
 mod way;
-mod webhook;
 
 use crate::disk::DiskError;
 
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
+pub use answer::Answer;
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};
 pub use dispatching::AlertState;
@@ -81,11 +83,11 @@ pub use message::{Message, MessageAlert};
 pub use messages::Telling;
 pub use outbox::{ACTIVE_COUNT_MAX, PENDING_ALERTS_COUNT_MAX, PENDING_COUNT_MAX, RecoveredOutbox};
 pub use payload::rfc3339;
+pub use ping::Pinger;
 pub use plan::{Destination, Plan};
 pub use pushed::{PUSHED_ALERTS_MAX, PushedAlert, PushedAlerts};
 pub use receivers::{AlertmanagerPeer, Integration, IntegrationConfig, ReceiverConfig, WebhookSettings, test_message};
 pub use secret::{Secret, SecretError};
-pub use webhook::Answer;
 
 /// Why an alert could not be noted, or the notifier not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -28,11 +28,6 @@ const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 /// From the year 1, the first that RFC 3339 can write, to the end of jiff's time, a day before the year 10000.
 const WRITABLE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
-/// Renders what a receiver is told that is named as it is called.
-pub(crate) fn render(message: &Message, external_url: &str) -> Vec<u8> {
-    body_of(message, &message.receiver, external_url, None)
-}
-
 /// Renders a message. `receiver` stands in it as it is given; a `note` says what is wrong with what was asked for.
 pub(crate) fn body_of(message: &Message, receiver: &str, external_url: &str, note: Option<&str>) -> Vec<u8> {
     let (common_labels, common_annotations) = (message.common_labels(), message.common_annotations());

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::NotifyError;
+use super::answer::Answer;
 use super::deliver::{Delivery, Notifier, pass_panic_on};
 use super::event::{AttemptResult, Event};
 use super::lanes::{Lanes, Next};
@@ -17,7 +18,6 @@ use super::message::Message;
 use super::owed::Owed;
 use super::plan::Destination;
 use super::receivers::Integration;
-use super::webhook::Answer;
 use crate::clock::Clock;
 
 /// How long attempts that are under way may take after the order to stop.

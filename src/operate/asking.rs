@@ -11,6 +11,8 @@ use crate::config::Config;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer that the server has at hand.
 const READING_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for the answer to a query, which a server itself bounds.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Where the server of these settings is reached from this machine.
 pub(super) fn url_of(config: &Config) -> String {
@@ -32,6 +34,25 @@ pub(super) async fn post(url: &str, path: &str, within: Duration) -> anyhow::Res
     answer(url, client(url, within)?.post(address(url, path)).header(CONTENT_TYPE, "application/json")).await
 }
 
+/// As [`get`], with the parameters in a form: a query may be longer than an address.
+pub(super) async fn post_form(url: &str, path: &str, form: &[(&str, String)]) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    let pairs: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
+    let request = client(url, QUERY_TIMEOUT)?.post(address(url, path));
+    answer(url, request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(pairs.join("&"))).await
+}
+
+/// Everything but unreserved characters as `%XX`.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            true => encoded.push(char::from(byte)),
+            false => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 /// Status and body of the answer to a request with a JSON body, if it has one.
 pub(super) async fn send(
     url: &str,
@@ -45,6 +66,16 @@ pub(super) async fn send(
         None => request,
     };
     answer(url, request).await
+}
+
+/// As [`get`], for something that is said in JSON.
+pub(super) async fn post_json(
+    url: &str,
+    path: &str,
+    body: &serde_json::Value,
+) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    let request = client(url, READING_TIMEOUT)?.post(address(url, path)).header(CONTENT_TYPE, "application/json");
+    answer(url, request.body(body.to_string())).await
 }
 
 fn client(url: &str, within: Duration) -> anyhow::Result<Client> {

@@ -1,6 +1,6 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
-//! `dozor learn`, `dozor explain`, `dozor check rules`, `dozor check routing`, `dozor silence`, `dozor test rules`,
-//! `dozor test webhook`, `dozor pack`, `dozor dead-letters`.
+//! `dozor learn`, `dozor replay`, `dozor report`, `dozor explain`, `dozor incidents`, `dozor check rules`, `dozor check routing`, `dozor silence`,
+//! `dozor dead-letters`, `dozor test rules`, `dozor test webhook`, `dozor pack`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -17,15 +17,20 @@ mod bar;
 mod dead_letters;
 mod explain;
 mod import;
+mod incidents;
 mod learn;
 mod pack;
+mod replay;
+mod report;
 mod restore;
 mod routing;
 mod rules;
 mod silence;
 mod snapshot;
 mod test_webhook;
+mod times;
 mod verify;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +43,11 @@ use crate::storage::snapshots_folder;
 pub use dead_letters::{DeadLettersArgs, dead_letters};
 pub use explain::{ExplainArgs, explain};
 pub use import::{ImportArgs, import};
+pub use incidents::{IncidentsArgs, incidents};
 pub use learn::{LearnArgs, learn};
 pub use pack::{PackArgs, pack};
+pub use replay::{ReplayArgs, replay};
+pub use report::{ReportArgs, report};
 pub use restore::{RestoreArgs, restore};
 pub use routing::{CheckRoutingArgs, check_routing};
 pub use rules::{CheckArgs as CheckRulesArgs, TestArgs as TestRulesArgs, check as check_rules, test as test_rules};

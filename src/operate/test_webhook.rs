@@ -15,11 +15,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::Place;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::disk::{Disk, RealDisk};
+use crate::notify::routing;
 use crate::notify::{Answer, Integration, IntegrationConfig, test_message};
 
 /// Longest attempt, where the configuration says nothing.
@@ -67,7 +69,16 @@ fn is_of(integration: &str, receiver: &str) -> bool {
 
 /// Everything that the settings say who is told.
 fn integrations(config: &Config) -> anyhow::Result<Vec<IntegrationConfig>> {
-    Ok(config.webhooks.iter().map(IntegrationConfig::from_config).collect::<Result<_, _>>()?)
+    let mut integrations: Vec<_> =
+        config.webhooks.iter().map(IntegrationConfig::from_config).collect::<Result<_, _>>()?;
+    let file = &config.notify.routing_file;
+    if !file.as_os_str().is_empty() {
+        let bytes = RealDisk.read(file)?;
+        let text = std::str::from_utf8(&bytes).with_context(|| format!("{} is no text", file.display()))?;
+        let routing = routing::load(&file.display().to_string(), text).map_err(anyhow::Error::msg)?;
+        integrations.extend(routing.receivers().iter().flat_map(|receiver| receiver.integrations.clone()));
+    }
+    Ok(integrations)
 }
 
 #[expect(clippy::print_stdout, reason = "a person asked for it")]

@@ -30,20 +30,26 @@ pub fn format_plain(value: f64) -> String {
     } else {
         // Rust's Display is the shortest round trip without an exponent, which is Go's 'f' with precision -1.
         let shortest = value.to_string();
-        let may_tie = value.abs() >= TIES_FROM && value.abs() < TIES_UNTIL && value.fract() != 0.0;
-        if may_tie { with_even_digit(value, shortest) } else { shortest }
+        let decimals = shortest.len() - shortest.find('.').map_or(shortest.len(), |point| point + 1);
+        if may_tie(value, decimals) {
+            with_even_digit(value, shortest, format!("{value:.decimals$}"))
+        } else {
+            shortest
+        }
     }
 }
 
-/// Only of numbers as large as these may the digits of two shortest texts be as near to them: below, the numbers lie so
-/// close that more digits are needed; above are none but whole ones.
-const TIES_FROM: f64 = 1e10;
-const TIES_UNTIL: f64 = (1_u64 << 53) as f64;
+/// Whether the number may lie half way between two texts of so many decimals: then it has one binary place more.
+fn may_tie(value: f64, decimals: usize) -> bool {
+    let (bits, hidden) = (value.to_bits(), 1_u64 << 52);
+    let exponent = i32::try_from(bits >> 52 & 0x7ff).expect("eleven bits");
+    let mantissa = bits & (hidden - 1) | if exponent > 0 { hidden } else { 0 };
+    let lowest = exponent.max(1) - 1075 + mantissa.trailing_zeros().cast_signed();
+    mantissa != 0 && usize::try_from(-lowest) == Ok(decimals + 1)
+}
 
 /// Of two texts that are as near to the number, Go takes the one with an even last digit, and Rust the larger.
-fn with_even_digit(value: f64, shortest: String) -> String {
-    let decimals = shortest.len() - shortest.find('.').map_or(shortest.len(), |point| point + 1);
-    let even = format!("{value:.decimals$}");
+fn with_even_digit(value: f64, shortest: String, even: String) -> String {
     if even.parse() == Ok(value) { even } else { shortest }
 }
 
@@ -74,7 +80,13 @@ pub(super) fn format_open_metrics(value: f64) -> String {
 
 /// Rust writes `1e-7` where Go writes `1e-07`: a sign always, and two digits at least.
 fn go_exponent(value: f64) -> String {
-    let text = format!("{value:e}");
+    let mut text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').expect("LowerExp writes an e");
+    let places = digits.find('.').map_or(0, |point| digits.len() - point - 1);
+    let shift: isize = exponent.parse().expect("LowerExp writes a number behind the e");
+    if places.checked_add_signed(-shift).is_some_and(|decimals| may_tie(value, decimals)) {
+        text = with_even_digit(value, text, format!("{value:.places$e}"));
+    }
     let (digits, exponent) = text.split_once('e').expect("LowerExp writes an e");
     let (sign, exponent) = match exponent.strip_prefix('-') {
         Some(rest) => ('-', rest),

@@ -84,8 +84,8 @@ pub use functions::bucket_quantile;
 pub use notation::{NotationError, VALUES_COUNT_MAX, WrittenValue, parse_number, parse_series, parse_values};
 pub use plan::Plan;
 pub(crate) use plan::{Function, Group, Grouping, Matching, Node, Range, RangeInput, Rollup, Selector, Shift};
-pub(crate) use syntax::{Aggregator, Edges, Operator};
-pub use text::{format, function_names, operator_names, parse_tree};
+pub(crate) use syntax::{Aggregator, Edges, Operator, quote};
+pub use text::{format, function_names, measured, operator_names, parse_tree};
 pub use usage::{Usage, Used};
 
 #[cfg(test)]

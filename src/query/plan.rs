@@ -22,6 +22,41 @@ pub struct Plan {
     pub(crate) span: Span,
 }
 
+impl Plan {
+    /// Whether what it comes to at a step of a range query is what it would have come to there before anything newer was
+    /// stored.
+    pub fn reaches_back_only(&self) -> bool {
+        super::cache::reaches_back_only(self)
+    }
+
+    /// Tells the matchers of every selector, in the order in which they stand.
+    pub fn each_selector(&self, tell: &mut dyn FnMut(&[Matcher])) {
+        let of_range = |range: &Range, tell: &mut dyn FnMut(&[Matcher])| match &range.input {
+            RangeInput::Selector(matchers) => tell(matchers),
+            RangeInput::Subquery { inner, .. } => inner.each_selector(tell),
+        };
+        match &self.node {
+            Node::Number(_) | Node::Text(_) => {}
+            Node::Selector(selector) => tell(&selector.matchers),
+            Node::Range(range) => of_range(range, tell),
+            Node::Rollup { range, parameters, .. } => {
+                of_range(range, tell);
+                parameters.iter().for_each(|parameter| parameter.each_selector(tell));
+            }
+            Node::Aggregate { parameter, inner, .. } => {
+                parameter.iter().for_each(|parameter| parameter.each_selector(tell));
+                inner.each_selector(tell);
+            }
+            Node::Binary { left, right, .. } => {
+                left.each_selector(tell);
+                right.each_selector(tell);
+            }
+            Node::Negate(inner) | Node::Plus(inner) => inner.each_selector(tell),
+            Node::Call { arguments, .. } => arguments.iter().for_each(|argument| argument.each_selector(tell)),
+        }
+    }
+}
+
 /// What an expression is.
 #[derive(Clone, Debug)]
 pub(crate) enum Node {

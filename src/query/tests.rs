@@ -44,6 +44,9 @@ fn floats_are_written_as_go_writes_them() {
         (9.5e-7, "9.5e-07"),
         (-1e-10, "-1e-10"),
         (5e-324, "5e-324"),
+        // Half way between two texts: the even one.
+        (-0.109500885009765625, "-0.10950088500976562"),
+        (2.0_f64.powi(-25), "2.9802322387695312e-08"),
         (1e20, "100000000000000000000"),
         (1e21, "1e+21"),
         (1.7976931348623157e308, "1.7976931348623157e+308"),
@@ -456,4 +459,19 @@ fn long_rows_are_computed_ahead_by_their_bytes_and_counted() {
     let tight = Limits { samples_max: WIDE_STEPS as u64, ..Limits::default() };
     let budget = Budget::open(&tight, &clock, None, &Cancelled::default());
     assert!(table.for_each(&budget, WIDE_STEPS, |_, _| Ok(())).is_err(), "and refused");
+}
+
+#[test]
+fn condition_measures_what_stands_before_its_comparison() {
+    for (condition, measures) in [
+        ("load > 5", Some("load")),
+        ("(a / b > 0.2) and c >= 20", Some("a / b")),
+        ("sum by (x) (rate(a[5m])) < bool 1 unless d", Some("sum by (x) (rate(a[5m]))")),
+        ("5 < load", Some("load")),
+        ("load", None),
+        ("a > 1 or b > 2", None),
+        ("a >", None),
+    ] {
+        assert_eq!(super::measured(condition).as_deref(), measures, "{condition}");
+    }
 }

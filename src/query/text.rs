@@ -20,6 +20,25 @@ pub fn parse_tree(query: &str) -> Result<String, QueryError> {
     Ok(syntax::json(&parse(query)?))
 }
 
+/// What a condition measures: of `a / b > 0.2 and c >= 20` it is `a / b`, without what it is compared with and what must hold
+/// besides. `None` where the query is no condition, or no PromQL.
+pub fn measured(query: &str) -> Option<String> {
+    let tree = parse(query).ok()?;
+    let mut expr = &tree;
+    loop {
+        expr = match expr {
+            Expr::Paren(paren) => &paren.inner,
+            Expr::Binary(binary) if binary.operator.is_comparison() => {
+                let is_limit = matches!(binary.left, Expr::Number(_));
+                let measured = if is_limit { &binary.right } else { &binary.left };
+                return syntax::pretty(measured, FORMATTED_BYTES_MAX).ok();
+            }
+            Expr::Binary(binary) if matches!(binary.operator, Operator::And | Operator::Unless) => &binary.left,
+            _ => return None,
+        };
+    }
+}
+
 fn parse(query: &str) -> Result<Expr, QueryError> {
     Ok(syntax::parse(query, &Limits::default().syntax())?)
 }

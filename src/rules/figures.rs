@@ -6,7 +6,10 @@
 
 use jiff::Timestamp;
 
-use crate::detect::{Explanation, Transition};
+use crate::detect::{Explanation, Part, Transition};
+
+/// Parts that an annotation names; the answer of `/api/v1/anomalies` has all that are known.
+const PARTS_TOLD_MAX: usize = 5;
 
 /// When the change seems to have begun; empty for a time that no calendar has.
 pub(super) fn onset(transition: &Transition) -> String {
@@ -43,6 +46,7 @@ pub(super) fn of(transition: &Transition) -> Vec<(&'static str, String)> {
         ("lost_money", explanation.and_then(|one| one.lost_money).map(|money| format!("{money:.2}"))),
         ("confidence", explanation.and_then(Explanation::confidence)),
         ("detectable_drop", explanation.and_then(|one| one.detectable_drop).map(|drop| percent(-drop))),
+        ("parts", explanation.map(|one| parts(&one.parts)).filter(|text| !text.is_empty())),
     ];
     figures.into_iter().filter_map(|(name, text)| Some((name, text?))).collect()
 }
@@ -51,6 +55,16 @@ pub(super) fn of(transition: &Transition) -> Vec<(&'static str, String)> {
 fn evidence(explanation: &Explanation) -> Option<String> {
     let [evidence, threshold] = explanation.evidence?;
     Some(format!("{evidence:.1} of {threshold:.1} nats"))
+}
+
+/// Those that moved most, with their shares of the deviation.
+fn parts(parts: &[Part]) -> String {
+    let known = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), number);
+    let told = |part: &Part| {
+        let (share, labels) = (100.0 * part.share, &part.labels);
+        format!("{share:.0} % {labels} {}, expected {}", known(part.value), known(part.expected))
+    };
+    parts.iter().take(PARTS_TOLD_MAX).map(told).collect::<Vec<String>>().join("; ")
 }
 
 /// With four digits that count.

@@ -33,7 +33,9 @@
 //!
 //! An alert carries a label `direction` (`drop`, `rise`, `absent`, `limit` or `full`) and, unless the rule has
 //! annotations of these names, the figures behind it: `expected`, `deviation`, `onset`, `detector`, `bounds`, `evidence`,
-//! `lost`, `lost_money`, `confidence`, `detectable_drop`.
+//! `lost`, `lost_money`, `confidence`, `detectable_drop`; and, if they are known by the time it is told, `parts`:
+//! which of the series underneath moved most. Its annotations can ask queries (`{{ query "…" }}`), as of
+//! the moment that is told, in event time, and for a second in all.
 //!
 //! Always true:
 //! 1. A file is taken as a whole or refused with every fault's file, line and column.
@@ -77,6 +79,9 @@ pub use pack::{Pack, PackFile, runbook};
 /// The label that holds the rule's name, and the one that says which way it went.
 const ALERT_NAME: &str = "alertname";
 const DIRECTION: &str = "direction";
+
+/// Labels and value of each series that a query came to, or why there is no answer.
+pub type Answered = Result<Vec<(Labels, f64)>, String>;
 
 /// All rules of all files.
 #[derive(Clone, Debug, Default)]
@@ -150,15 +155,16 @@ impl RuleSet {
         self.groups.iter().any(|group| group.rules.iter().any(is_named))
     }
 
-    /// The alert of a transition, with the figures behind it; otherwise as [`RuleSet::alert_for`].
-    pub fn report_for(&self, transition: &Transition, explanation: Explanation, external_url: &str) -> AnomalyReport {
-        let alert = self.alert_for(transition, external_url);
-        AnomalyReport { alert, expr: self.rules[transition.watch].expr.clone(), explanation }
-    }
-
     /// The alert of a transition: labels of the group, of the rule, and `alertname`, the same when it fires and when it
     /// resolves; the rule's annotations filled in. `external_url` is where this server is reached, without a slash at its end.
+    /// Annotations that ask a query hold an error in its place.
     pub fn alert_for(&self, transition: &Transition, external_url: &str) -> Alert {
+        self.alert_with(transition, external_url, &|_| Err("nobody is there to answer it".to_owned()))
+    }
+
+    /// The same, with somebody who answers the queries that annotations ask: PromQL at [`Transition::at_ms`], with labels
+    /// and value of each series, or why there is no answer. Labels ask none.
+    pub fn alert_with(&self, transition: &Transition, external_url: &str, query: &dyn Fn(&str) -> Answered) -> Alert {
         let rule = &self.rules[transition.watch];
         let direction = transition.direction.name();
         let onset = figures::onset(transition);
@@ -176,7 +182,7 @@ impl RuleSet {
             external_labels: &Labels::empty(),
             external_url,
             at_ms: transition.at_ms,
-            query: &|_| Err("an anomaly's alert can ask no queries".to_owned()),
+            query,
             more: &more,
         };
         Alert {
@@ -198,6 +204,11 @@ impl AnomalyRule {
     /// Names of the annotations, each with its template as it was written.
     pub fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
         self.annotations.iter().map(|(name, template)| (name.as_str(), template.text()))
+    }
+
+    /// Whether its annotations may ask queries.
+    pub fn asks(&self) -> bool {
+        self.annotations().any(|(_, text)| text.contains("query"))
     }
 
     /// Differs whenever what was learned no longer applies: a threshold may change without two days of learning.

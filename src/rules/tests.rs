@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::detect::{Ceiling, Direction, Directions, SignalClass};
+use crate::detect::{Ceiling, Detector, Direction, Directions, Part, SignalClass};
 use crate::disk::{Disk, SimulatedDisk};
 
 fn load_text(text: &str) -> Result<RuleSet, RuleErrors> {
@@ -150,6 +150,56 @@ fn a_transition_becomes_an_alert_whose_labels_stay_the_same() {
     let resolved = rules.alert_for(&transition(Kind::Resolved), "http://dozor:9090");
     assert_eq!((resolved.starts_at_ms, resolved.ends_at_ms), (75_000, Some(400_000)));
     assert_eq!(resolved.labels, fired.labels);
+}
+
+#[test]
+fn annotations_ask_queries_and_labels_do_not() {
+    let asking =
+        SHOP.replace("summary: \"", "summary: \"{{ with query `stock` }}{{ (index . 0).Value }} left. {{ end }}");
+    let rules = load_text(&asking).unwrap();
+    assert!(rules.rules[0].asks() && !load_text(SHOP).unwrap().rules[0].asks());
+    let answer = |query: &str| {
+        assert_eq!(query, "stock");
+        Ok(vec![(Labels::empty(), 3.0)])
+    };
+    let summary = |alert: &Alert| alert.annotations.iter().find(|one| one.0 == "summary").unwrap().1.clone();
+    let alert = rules.alert_with(&transition(Kind::Firing), "", &answer);
+    assert!(summary(&alert).starts_with("3 left. Orders in eu fell"), "{alert:?}");
+    let unanswered = rules.alert_for(&transition(Kind::Firing), "");
+    assert!(summary(&unanswered).starts_with("<error expanding template: "), "{unanswered:?}");
+    assert_eq!(unanswered.labels, alert.labels);
+    let labelled = SHOP.replace("severity: critical", "severity: \"{{ query `up` | first | value }}\"");
+    assert!(refusal(&labelled).contains("severity"), "{}", refusal(&labelled));
+}
+
+#[test]
+fn parts_are_told_with_their_shares_when_they_are_known() {
+    let part = |region: &str, value, share| {
+        let labels = Labels::from_pairs([("region", region)]).unwrap();
+        Part { labels, value, expected: Some(10.0), share }
+    };
+    let parts = vec![part("eu", Some(2.5), 0.976), part("us", None, 0.024)];
+    let explanation = Explanation {
+        direction: Direction::Drop,
+        detector: Detector::Level,
+        onset_ms: 1000,
+        detected_ms: 75_000,
+        value: 1234.5,
+        expected: Some(5000.0),
+        bounds: None,
+        evidence: None,
+        lost_events: None,
+        lost_money: None,
+        learned: None,
+        detectable_drop: None,
+        forecast: None,
+        line: Vec::new(),
+        parts,
+    };
+    let transition = Transition { explanation: Some(Box::new(explanation)), ..transition(Kind::Resolved) };
+    let alert = load_text(SHOP).unwrap().alert_for(&transition, "");
+    let told = alert.annotations.iter().find(|one| one.0 == "parts").map(|one| one.1.as_str());
+    assert_eq!(told, Some(r#"98 % {region="eu"} 2.5, expected 10; 2 % {region="us"} unknown, expected 10"#));
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::detect::{Judge, Kind, Transition};
+use super::parts::Key;
+use crate::detect::{Explanation, Kind, Part, Transition};
+use crate::notify::Alert;
 use crate::rules::{AnomalyReport, RuleSet};
 
 /// How many that ended are remembered.
@@ -17,38 +19,43 @@ const ENDED_COUNT_MAX: usize = 100;
 /// How often the figures of what fires are looked up.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Written by the judge's thread, read by http.
+/// Written by the judge's thread, completed by that which finds parts, read by http.
 #[derive(Default)]
 pub(super) struct Anomalies {
     firing: ArcSwap<Vec<AnomalyReport>>,
     /// The latest first.
-    ended: Mutex<VecDeque<AnomalyReport>>,
+    ended: Mutex<VecDeque<(Key, AnomalyReport)>>,
 }
 
 impl Anomalies {
     /// Those that fire, then those that ended.
     pub(super) fn all(&self) -> Vec<AnomalyReport> {
         let mut all = Vec::clone(&self.firing.load());
-        all.extend(self.ended.lock().iter().cloned());
+        all.extend(self.ended.lock().iter().map(|(_, report)| report.clone()));
         all
     }
 
-    /// Remembers what ended.
-    pub(super) fn note(&self, transitions: &[Transition], rules: &RuleSet, external_url: &str) {
-        let resolved = transitions.iter().filter(|transition| transition.kind == Kind::Resolved);
-        for (transition, explanation) in resolved.filter_map(|one| Some((one, one.explanation.as_deref()?))) {
+    /// Remembers what ended; the alerts are those of the transitions.
+    pub(super) fn note(&self, transitions: &[Transition], alerts: &[Alert], rules: &RuleSet) {
+        for (transition, alert) in transitions.iter().zip(alerts) {
+            let (Kind::Resolved, Some(explanation)) = (transition.kind, &transition.explanation) else { continue };
+            let expr = rules.rules[transition.watch].expr.clone();
+            let report = AnomalyReport { alert: alert.clone(), expr, explanation: Explanation::clone(explanation) };
             let mut ended = self.ended.lock();
-            ended.push_front(rules.report_for(transition, explanation.clone(), external_url));
+            ended.push_front((Key::of(transition), report));
             ended.truncate(ENDED_COUNT_MAX);
         }
     }
 
-    /// Looks up what fires.
-    pub(super) fn look(&self, judge: &mut Judge, rules: &RuleSet, external_url: &str) {
-        let explained = judge.explained().into_iter();
-        let report = |(firing, explanation): (crate::detect::Firing, _)| {
-            rules.report_for(&firing.transition(), explanation, external_url)
-        };
-        self.firing.store(Arc::new(explained.map(report).collect()));
+    /// Adds the parts of one that ended before they were found.
+    pub(super) fn complete(&self, key: &Key, parts: &[Part]) {
+        if let Some((_, report)) = self.ended.lock().iter_mut().find(|(known, _)| known == key) {
+            report.explanation.parts = parts.to_vec();
+        }
+    }
+
+    /// Takes what fires now.
+    pub(super) fn look(&self, firing: Vec<AnomalyReport>) {
+        self.firing.store(Arc::new(firing));
     }
 }

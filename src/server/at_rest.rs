@@ -1,15 +1,18 @@
 //! The data folder of a server that does not run, for who reads what is stored and leaves a checkpoint for its next start.
 //!
-//! Always true: it is opened as a server opens it, so whoever reads it sees what the server would show.
+//! Always true: it is opened as a server opens it, so whoever reads it sees what the server would show. Opened to be read,
+//! it stays as it is to the byte.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use super::options::plain_engine;
 use super::watch::CHECKPOINT;
 use super::{ServerError, check_restored, formats, lock, shard_count, storage_options};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
+use crate::disk::{Disk, DiskError, FolderLock, ReadOnlyDisk, RealDisk};
+use crate::query::Engine;
 use crate::storage::view::ReadView;
 use crate::storage::{RecoveryProgress, Storage};
 
@@ -17,14 +20,31 @@ use crate::storage::{RecoveryProgress, Storage};
 pub struct DatabaseAtRest {
     storage: Arc<Storage>,
     disk: Arc<dyn Disk>,
-    _lock: FolderLock,
+    _lock: Option<FolderLock>,
 }
 
+/// The file by which a server has a folder; a snapshot has none.
+const LOCK: &str = "lock";
+
 impl DatabaseAtRest {
+    /// Opens the database that these settings name, or a snapshot of one, without changing anything. Everything that lies
+    /// there is seen, also what is past its time. Fails if a server has it.
+    pub fn open_to_read(config: &Config) -> Result<DatabaseAtRest, ServerError> {
+        // To make the file would be a change, and where there is none no server has the folder.
+        let is_served = RealDisk.file_bytes(&config.data_dir.join(LOCK)).is_ok();
+        let lock = is_served.then(|| lock(&config.data_dir)).transpose()?;
+        let everything = Config { retention_ms: 0, retention_rules: Vec::new(), retention_bytes: 0, ..config.clone() };
+        DatabaseAtRest::open_on(Arc::new(ReadOnlyDisk::over(Arc::new(RealDisk))), &everything, lock)
+    }
+
     /// Opens the database that these settings name. Fails if a server has it.
     pub fn open(config: &Config) -> Result<DatabaseAtRest, ServerError> {
-        let (clock, disk): (Clock, Arc<dyn Disk>) = (Clock::system(), Arc::new(RealDisk));
         let lock = lock(&config.data_dir)?;
+        DatabaseAtRest::open_on(Arc::new(RealDisk), config, Some(lock))
+    }
+
+    fn open_on(disk: Arc<dyn Disk>, config: &Config, lock: Option<FolderLock>) -> Result<DatabaseAtRest, ServerError> {
+        let clock = Clock::system();
         if let Some(newer) = formats::find_newer(&*disk, &config.data_dir)? {
             return Err(newer.into());
         }
@@ -33,6 +53,11 @@ impl DatabaseAtRest {
         let options = storage_options(config, shard_count(config.shards), &clock, progress)?;
         let (storage, _, _) = Storage::open(options, disk.clone(), clock, Arc::new(|_| false))?;
         Ok(DatabaseAtRest { storage, disk, _lock: lock })
+    }
+
+    /// What evaluates queries as the server of these settings would.
+    pub fn engine(config: &Config) -> Engine {
+        plain_engine(config, &Clock::system())
     }
 
     /// Everything that is stored.

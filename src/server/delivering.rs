@@ -72,7 +72,8 @@ pub(super) fn open(
     let folder = config.data_dir.join(super::OUTBOX);
     let silences = silences.clone();
     let silencer = Arc::new(move |labels: &Labels, now_ms| silences.silenced_by(labels, now_ms));
-    let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, external_url) };
+    let folding = super::incidents::folding(config);
+    let options = NotifierOptions { silencer, folding, ..NotifierOptions::new(plan, external_url) };
     let (notifier, recovered) = Notifier::open(disk.clone(), &folder, clock.clone(), options)?;
     for damage in &recovered.damage {
         tracing::error!("damage found: {damage}");

@@ -20,7 +20,10 @@ use parking_lot::Mutex;
 use super::ServerError;
 use super::anomalies::Anomalies;
 use super::bands::Bands;
+use super::detection_lag::DetectionLag;
 use super::evaluate_watches::WatchEvaluation;
+use super::parts::{PartsBoard, PartsFinding};
+use super::telling::Telling;
 use super::watch::{Watching, WatchingParts};
 use crate::clock::Clock;
 use crate::config::DetectionConfig;
@@ -39,6 +42,7 @@ pub(super) struct DetectionParts {
     pub(super) engine: Arc<Engine>,
     pub(super) ingest: Arc<Ingest>,
     pub(super) notifier: Arc<Notifier>,
+    pub(super) lag: Arc<DetectionLag>,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
     pub(super) settings: DetectionConfig,
@@ -53,12 +57,20 @@ pub(super) struct Made {
     judge: Judge,
 }
 
+/// What runs under one set of rules.
+struct Running {
+    watching: Watching,
+    evaluation: WatchEvaluation,
+    /// None once the server stops.
+    finding: Option<PartsFinding>,
+}
+
 /// The running threads, those of the rules in force.
 pub(super) struct Detection {
     parts: DetectionParts,
     /// Of the threads that run now: counters begin at zero with other rules.
     shared: ArcSwap<Shared>,
-    running: Mutex<Option<(Watching, WatchEvaluation)>>,
+    running: Mutex<Option<Running>>,
     anomalies: Arc<Anomalies>,
     /// Until the end.
     bands: Mutex<Option<Bands>>,
@@ -127,9 +139,8 @@ impl Detection {
         }
         let made = Made::of(rules, self.parts.storage.shard_count(), &self.parts.settings);
         let Some(taps) = self.parts.storage.listen_anew(made.interest()) else { return };
-        if let Some((watching, evaluation)) = running.take() {
-            evaluation.join();
-            watching.join();
+        if let Some(running) = running.take() {
+            running.join();
         }
         self.shared.store(made.judge.shared().clone());
         let former = before.rules.iter().map(|rule| rule.alert.clone()).collect();
@@ -137,18 +148,17 @@ impl Detection {
         *running = Some(begun.expect("as many threads have just ended"));
     }
 
-    /// Evaluates no further watches; what is fed by samples goes on.
+    /// Evaluates no further watches and finds no further parts; what is fed by samples goes on.
     pub(super) fn stop_evaluation(&self) {
-        if let Some((_, evaluation)) = &mut *self.running.lock() {
-            std::mem::take(evaluation).join();
+        if let Some(running) = &mut *self.running.lock() {
+            running.stop_queries();
         }
     }
 
     /// Waits for the threads, which end when the shards have.
     pub(super) fn join(&self) {
-        if let Some((watching, evaluation)) = self.running.lock().take() {
-            evaluation.join();
-            watching.join();
+        if let Some(running) = self.running.lock().take() {
+            running.join();
         }
         if let Some(bands) = self.bands.lock().take() {
             bands.join();
@@ -161,8 +171,13 @@ impl Detection {
         made: Made,
         taps: Vec<TapSource>,
         former: Vec<String>,
-    ) -> Result<(Watching, WatchEvaluation), ServerError> {
+    ) -> Result<Running, ServerError> {
         let parts = &self.parts;
+        let board = Arc::<PartsBoard>::default();
+        let viewed = parts.storage.clone();
+        let view = Box::new(move || viewed.view());
+        let (engine, url) = (parts.engine.clone(), parts.external_url.clone());
+        let telling = Telling::new(rules.clone(), engine, view, parts.clock.clone(), url);
         let shared = made.judge.shared().clone();
         let watching = WatchingParts {
             taps,
@@ -171,14 +186,31 @@ impl Detection {
             rules: rules.clone(),
             former,
             anomalies: self.anomalies.clone(),
+            board: board.clone(),
             to_bands: self.bands.lock().as_ref().expect("they end behind everything that runs").sender(),
             notifier: parts.notifier.clone(),
-            external_url: parts.external_url.clone(),
+            lag: parts.lag.clone(),
+            telling,
         };
         let watching = Watching::start(watching, parts.disk.clone(), &parts.data_dir, &parts.clock)?;
         let lateness_ms = parts.settings.lateness_ms;
         let evaluation = WatchEvaluation::start(rules, &parts.engine, &parts.storage, shared, lateness_ms)?;
-        Ok((watching, evaluation))
+        let finding = PartsFinding::start(rules, &board, &self.anomalies, &parts.storage, &parts.clock)?;
+        Ok(Running { watching, evaluation, finding: Some(finding) })
+    }
+}
+
+impl Running {
+    fn stop_queries(&mut self) {
+        std::mem::take(&mut self.evaluation).join();
+        if let Some(finding) = self.finding.take() {
+            finding.join();
+        }
+    }
+
+    fn join(mut self) {
+        self.stop_queries();
+        self.watching.join();
     }
 }
 

@@ -11,7 +11,7 @@ use storage_format::version_of;
 use crate::disk::{Disk, DiskError};
 
 /// Where files of ours are: the folder in the data folder, and the extension that counts.
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 9] = [
     ("", "state"),
     ("", "meta"),
     ("", "rules"),
@@ -19,6 +19,7 @@ const PLACES: [(&str, &str); 8] = [
     ("blocks", "block"),
     ("log", "log"),
     ("outbox", "outbox"),
+    ("incidents", "incidents"),
     ("push_groups", "group"),
 ];
 
@@ -89,6 +90,7 @@ mod tests {
             (FileType::Metadata, "families.meta"),
             (FileType::PushGroup, "push_groups/0123.group"),
             (FileType::Rules, "alerts.rules"),
+            (FileType::Incidents, "incidents/0000000001.incidents"),
             (FileType::Silences, "alerts.silences"),
         ];
         for (kind, name) in files {

@@ -1,42 +1,50 @@
 //! Who is started, in which order, with what, and how everything ends.
 //!
 //! ```text
-//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► http: ready
-//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries
+//! start   lock ─► rules ─► http: recovering ─► storage (recovers) ─► outbox ─► detection ─► deliveries ─► evaluation ─► incidents ─► http: ready
+//! stop    http ─► statsd (last flush) ─► evaluation ─► shards ─► log (synced) ─► detection (last buckets, checkpoint) ─► deliveries ─► incidents
 //! ```
 //!
 //! The order of the stop is that of the data: whoever gives ends before whoever takes, so that what was acknowledged
 //! has gone as far as it can when the process ends. What could not be delivered waits in the outbox.
 //!
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
-//! `judge` are in `watch.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
+//! `judge` are in `watch.rs`, that of `incidents` is in `incidents.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
 mod anomalies;
 mod at_rest;
 mod bands;
 mod delivering;
 mod detection;
+mod detection_lag;
+mod error;
 mod evaluate_watches;
 mod evaluating;
 mod features;
+mod figures;
 mod formats;
 mod guard;
+mod heartbeat_out;
+mod heartbeats;
+mod incidents;
 mod limits;
 mod maintenance;
 mod metadata;
 mod metrics;
 mod options;
+mod parts;
 mod push;
+mod senders;
 mod silences;
 mod statsd;
+mod telling;
 mod watch;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
 use regex::Regex;
@@ -44,19 +52,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::config::{AdminApi, Config, ConfigError};
+use crate::config::Config;
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
+use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
-use crate::model::compile_pattern;
 use crate::notify::routing::Routing;
-use crate::notify::silence::{SilenceError, Silences};
-use crate::notify::{AlertmanagerPeer, Notifier, NotifyError};
-use crate::query::{Engine, Limits};
-use crate::rules::{self, RuleErrors};
+use crate::notify::silence::Silences;
+use crate::notify::{AlertmanagerPeer, Notifier};
+use crate::query::Engine;
+use crate::rules;
 use crate::storage::{
-    BackupError, Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, StorageError, check_restored,
-    remove_incomplete,
+    Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
 pub use at_rest::DatabaseAtRest;
@@ -64,22 +71,29 @@ pub use delivering::PlanError;
 use delivering::Reloading;
 pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
+use detection_lag::DetectionLag;
+pub use error::ServerError;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
+use figures::Figuring;
 pub use formats::NewerFormat;
 use guard::{EndProcessOnPanic, thread};
+use heartbeats::{Heartbeats, HeartbeatsParts, HeartbeatsRunning, taking};
+use incidents::Journaling;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
-use options::storage_options;
+use options::{admin_api, engine, shard_count, storage_options, web_origins};
+use senders::{Senders, SendersParts, SendersRunning};
 use silences::{KeptAlerts, Pushed};
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 6] = [
+pub const BESIDE_THE_DATABASE: [Beside; 7] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
     Beside::Replaced(silences::FILE),
     Beside::Growing(OUTBOX),
+    Beside::Growing(incidents::FOLDER),
     Beside::Replaced(metadata::FILE),
     // Of framed files too; each is replaced as a whole, which a copy of its bytes does not mind.
     Beside::Growing(push::FOLDER),
@@ -90,65 +104,6 @@ type AskRouting = Arc<dyn Fn() -> Option<Arc<Routing>> + Send + Sync>;
 type Alerts = (Arc<Silences>, AskRouting, Arc<Pushed>);
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
-
-/// Why the server does not start. The operator must act.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// Another process has the data folder.
-    #[error("the data folder {folder} is in use by another dozor: stop that one, or give --data-dir another folder", folder = .0.display())]
-    FolderInUse(PathBuf),
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// A file was written by a newer binary.
-    #[error(transparent)]
-    NewerFormat(#[from] NewerFormat),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; give --listen another one")]
-    Listen {
-        /// The setting.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The address of StatsD cannot be listened on.
-    #[error("cannot listen on {address} for StatsD: {source}; give --statsd-listen another one")]
-    ListenStatsd {
-        /// The setting.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A setting that only the query language can judge.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A restore into the data folder is not finished, or its snapshots cannot be read.
-    #[error(transparent)]
-    Backup(#[from] BackupError),
-    /// A rule file has mistakes.
-    #[error(transparent)]
-    Rules(#[from] RuleErrors),
-    /// Nobody can be told by these settings.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The outbox or a receiver cannot be used.
-    #[error(transparent)]
-    Notify(#[from] NotifyError),
-    /// The silences cannot be read.
-    #[error(transparent)]
-    Silences(#[from] SilenceError),
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A thread cannot be started.
-    #[error("cannot start the thread {name}: {source}")]
-    Thread {
-        /// The thread's name.
-        name: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
 
 /// A server that runs. Dropped without [`Server::shutdown`], it ends as a killed process would.
 pub struct Server {
@@ -163,10 +118,13 @@ pub struct Server {
     statsd: Option<StatsdRunning>,
     stop_deliveries: signal::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
+    journaling: Journaling,
     stop_maintenance: Sender<()>,
     maintenance: JoinHandle<()>,
     detection: Arc<Detection>,
     evaluating: Evaluating,
+    senders: SendersRunning,
+    heartbeats: HeartbeatsRunning,
     reloading: Arc<Reloading>,
     stop_metadata: Sender<()>,
     stop_pushes: signal::Sender<bool>,
@@ -198,6 +156,7 @@ impl Server {
         };
 
         let plan = delivering::plan(&config, &*disk)?;
+        incidents::check(&config, &plan)?;
         let web_origins = web_origins(&config)?;
         for name in features::unknown(&config) {
             tracing::warn!(name, "--enable-feature names something that means nothing here; it is left aside");
@@ -234,16 +193,20 @@ impl Server {
         );
         let snapshots = open_snapshots(&config, &*disk, &storage)?;
         // Behind the database, which gives back what a killed process had reserved: on a full disk the outbox needs it.
+        let incidents = incidents::open(&config, &disk, &clock)?;
+        incidents::register(&registry, &incidents);
         let silences = silences::open(&config, &disk, &clock)?;
         let notifier = delivering::open(&config, &disk, &clock, plan, &silences, external_url.clone())?;
         let engine = engine(&config, &registry, &clock);
         let ingest = Ingest::new(storage.clone(), limits::of_ingest(&config), clock.clone());
         let ingest = Arc::new(ingest.with_otlp(limits::of_otlp(&config)));
+        let lag = Arc::new(DetectionLag::new(&registry, &clock));
         let parts = DetectionParts {
             storage: storage.clone(),
             engine: engine.clone(),
             ingest: ingest.clone(),
             notifier: notifier.clone(),
+            lag: lag.clone(),
             external_url: external_url.clone(),
             settings: config.detection.clone(),
             disk: disk.clone(),
@@ -275,6 +238,8 @@ impl Server {
         let keeping = thread("snapshots", move || keep_snapshots(&kept, &snapshots_stopped))?;
 
         let ready = Arc::new(AtomicBool::new(true));
+        let parts = SendersParts::of(&config, &storage, &notifier, &incidents, &external_url, &clock);
+        let senders = Senders::new(parts, &rules, &registry);
         let viewed = storage.clone();
         let routed = notifier.clone();
         let routing: AskRouting = Arc::new(move || routed.routing());
@@ -287,16 +252,38 @@ impl Server {
             set: rules,
             detection: detection.clone(),
             settings: config.evaluation.clone(),
-            external_url,
+            external_url: external_url.clone(),
             view: Arc::new(move || viewed.view()),
             engine: engine.clone(),
             ingest: ingest.clone(),
             notifier: notifier.clone(),
+            lag,
+            senders: senders.clone(),
             registry: registry.clone(),
             disk: disk.clone(),
             data_dir: config.data_dir.clone(),
             clock: clock.clone(),
         })?;
+        let parts = HeartbeatsParts {
+            storage: storage.clone(),
+            engine: engine.clone(),
+            ingest: ingest.clone(),
+            notifier: notifier.clone(),
+            external_url,
+            clock: clock.clone(),
+        };
+        let (heartbeats, beating) = Heartbeats::start(&config, parts)?;
+        let watched = heartbeat_out::Watched {
+            storage: storage.clone(),
+            detection: detection.clone(),
+            rules: evaluating.rules().clone(),
+            notifier: notifier.clone(),
+            disk: disk.clone(),
+            clock: clock.clone(),
+        };
+        heartbeat_out::start(&config, watched, &registry, stop_deliveries.subscribe())?;
+        let in_force = evaluating.rules().clone();
+        let walking = SendersRunning::start(senders.clone(), move || in_force.set())?;
         let shared = (Arc::new(config.clone()), disk.clone());
         let rules = evaluating.rules().clone();
         let reloading = Arc::new(Reloading::new(shared.0, shared.1, rules, notifier.clone()));
@@ -310,13 +297,15 @@ impl Server {
             evaluating.rules(),
             reloading.clone(),
             detection.clone(),
-            notifier,
+            (notifier.clone(), incidents.clone()),
+            (senders, heartbeats),
             &registry,
             &ready,
             &clock,
             web_origins,
             (silences, routing, pushed),
         )?;
+        let journaling = Journaling::start(incidents, notifier, Figuring::of(&services))?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
         let (stop_pushes, pushes_stopped) = signal::channel(false);
@@ -347,10 +336,13 @@ impl Server {
             statsd,
             stop_deliveries,
             deliveries,
+            journaling,
             stop_maintenance,
             maintenance,
             detection,
             evaluating,
+            senders: walking,
+            heartbeats: beating,
             reloading,
             stop_metadata,
             stop_pushes,
@@ -399,11 +391,14 @@ impl Server {
         self.storage.stop_maintenance();
         self.evaluating.stop();
         let (storage, detection, maintenance, keeping) = (self.storage, self.detection, self.maintenance, self.keeping);
-        let (metadata, evaluating) = (self.metadata, self.evaluating);
+        let (metadata, evaluating, senders, heartbeats) =
+            (self.metadata, self.evaluating, self.senders, self.heartbeats);
         let threads = tokio::task::spawn_blocking(move || {
             let _ = maintenance.join();
             let _ = keeping.join();
             let _ = metadata.join();
+            senders.join();
+            heartbeats.join();
             evaluating.join();
             detection.stop_evaluation();
             storage.close();
@@ -412,6 +407,9 @@ impl Server {
         let _ = threads.await;
         let _ = self.stop_deliveries.send(true);
         let _ = self.deliveries.await;
+        // Behind the last deliveries, of which it tells.
+        let journaling = self.journaling;
+        let _ = tokio::task::spawn_blocking(move || journaling.join()).await;
         tracing::info!("stopped: everything acknowledged is on disk");
     }
 }
@@ -455,15 +453,6 @@ fn entrance(
     Entrance::new(limits::of_http(config), registry.clone(), clock.clone(), recovery)
 }
 
-/// Half the cores: a shard is bound by memory, and the other half inflates, hashes and answers.
-fn shard_count(setting: u64) -> usize {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    match setting {
-        0 => (cores / 2).clamp(1, 16),
-        given => usize::try_from(given).unwrap_or(usize::MAX).clamp(1, 256),
-    }
-}
-
 fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> Result<Arc<Snapshots>, ServerError> {
     for name in remove_incomplete(disk, &config.data_dir)? {
         tracing::info!(name, "a snapshot that was not finished is removed");
@@ -474,38 +463,6 @@ fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> R
         keep: usize::try_from(config.snapshots.keep).unwrap_or(usize::MAX),
     };
     Ok(Arc::new(Snapshots::new(storage.clone(), options)?))
-}
-
-/// Web pages of which origins may read the API.
-fn web_origins(config: &Config) -> Result<Regex, ConfigError> {
-    let told = |what: String| ConfigError::InFile(format!("cors_origin {:?}: {what}", config.cors_origin));
-    compile_pattern(&config.cors_origin).map_err(told)
-}
-
-/// Whether orders are taken by HTTP.
-fn admin_api(setting: AdminApi, address: SocketAddr) -> bool {
-    match setting {
-        AdminApi::On => true,
-        AdminApi::Off => false,
-        AdminApi::Auto => address.ip().is_loopback(),
-    }
-}
-
-/// What evaluates queries, of people and of rules.
-fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
-    let query_limits = Limits {
-        samples_max: config.query.samples_max,
-        series_max: usize::try_from(config.query.series_max).unwrap_or(usize::MAX),
-        timeout: Duration::from_millis(u64::try_from(config.query.timeout_ms).unwrap_or(0)),
-        lookback_ms: config.query.lookback_ms,
-        subquery_step_ms: Some(config.evaluation.interval_ms),
-        ..Limits::default()
-    };
-    let cache_bytes = usize::try_from(config.query.cache_bytes).unwrap_or(usize::MAX);
-    let engine = Engine::new(query_limits, clock.clone()).delaying_names(features::delays_names(config));
-    let engine = Arc::new(engine.caching(cache_bytes));
-    metrics::of_engine(registry, &engine);
-    engine
 }
 
 #[expect(clippy::too_many_arguments, reason = "each room once, put together here and nowhere else")]
@@ -519,7 +476,8 @@ fn services(
     rules: &Arc<EvaluatedRules>,
     reloading: Arc<Reloading>,
     detection: Arc<Detection>,
-    notifier: Arc<Notifier>,
+    (notifier, incidents): (Arc<Notifier>, Arc<Incidents>),
+    (senders, heartbeats): (Arc<Senders>, Arc<Heartbeats>),
     registry: &Arc<Registry>,
     ready: &Arc<AtomicBool>,
     clock: &Clock,
@@ -548,7 +506,11 @@ fn services(
         routing,
         push_alerts: Arc::new(move |alerts| pushed.push(alerts)),
         firing: Arc::new(move || firing.active()),
+        take_beat: taking(&heartbeats),
+        heartbeats: Arc::new(move || heartbeats.figures()),
+        senders: Arc::new(move || senders.figures()),
         notifier,
+        incidents,
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),
         config: Arc::new(config.clone()),

@@ -14,12 +14,15 @@ use hashbrown::HashSet;
 
 use super::anomalies::{Anomalies, LOOK_INTERVAL};
 use super::bands::ToBands;
+use super::detection_lag::DetectionLag;
+use super::parts::{PartsBoard, WANTED_COUNT_MAX};
+use super::telling::Telling;
 use super::{ServerError, thread};
 use crate::clock::Clock;
-use crate::detect::{Firing, Judge, Transition, Worker};
+use crate::detect::{Firing, Judge, Worker};
 use crate::disk::{Disk, FileBytes};
 use crate::notify::{Alert, Notifier};
-use crate::rules::RuleSet;
+use crate::rules::{AnomalyReport, RuleSet};
 use crate::storage::tap::{TapSource, Tapped};
 
 /// How long a worker waits for a batch before it says that it is idle.
@@ -54,10 +57,11 @@ pub(super) struct WatchingParts {
     /// Names of the alerts of rules that were in force before these and may be no more.
     pub(super) former: Vec<String>,
     pub(super) anomalies: Arc<Anomalies>,
+    pub(super) board: Arc<PartsBoard>,
     pub(super) to_bands: ToBands,
     pub(super) notifier: Arc<Notifier>,
-    /// How people reach this server, for links in alerts.
-    pub(super) external_url: String,
+    pub(super) lag: Arc<DetectionLag>,
+    pub(super) telling: Telling,
 }
 
 /// The running threads.
@@ -99,9 +103,11 @@ impl Watching {
             rules: parts.rules,
             former: parts.former,
             anomalies: parts.anomalies,
+            board: parts.board,
             to_bands: parts.to_bands,
             notifier: parts.notifier,
-            external_url: parts.external_url,
+            lag: parts.lag,
+            telling: parts.telling,
             checkpoint: Checkpoint { disk, path: data_dir.join(CHECKPOINT) },
             deadline: deadline.clone(),
             restored: false,
@@ -171,9 +177,11 @@ struct Judging {
     rules: Arc<RuleSet>,
     former: Vec<String>,
     anomalies: Arc<Anomalies>,
+    board: Arc<PartsBoard>,
     to_bands: ToBands,
     notifier: Arc<Notifier>,
-    external_url: String,
+    lag: Arc<DetectionLag>,
+    telling: Telling,
     checkpoint: Checkpoint,
     deadline: Arc<Deadline>,
     /// Whether detection went on from a checkpoint.
@@ -199,15 +207,20 @@ impl Judging {
         let mut orphans_due = self.restored.then(|| clock.monotonic() + ORPHANS_AFTER);
         loop {
             let ended = matches!(rung.recv_timeout(JUDGE_INTERVAL), Err(RecvTimeoutError::Disconnected));
-            let transitions = self.judge.poll();
+            let mut transitions = self.judge.poll();
+            self.board.complete(&mut transitions);
             self.to_bands.send(&self.rules, self.judge.take_bands());
-            if !self.note(&transitions) {
+            let mut alerts = self.telling.alerts(&transitions);
+            let newest_ms = self.judge.shared().frontier_ms();
+            alerts.iter_mut().for_each(|alert| self.lag.tell(alert, newest_ms));
+            if !self.note(&alerts) {
                 return;
             }
-            self.anomalies.note(&transitions, &self.rules, &self.external_url);
+            self.lag.note_buckets(transitions.iter().map(|transition| transition.at_ms));
+            self.anomalies.note(&transitions, &alerts, &self.rules);
             let now = clock.monotonic();
             if !transitions.is_empty() || looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_INTERVAL) {
-                self.anomalies.look(&mut self.judge, &self.rules, &self.external_url);
+                self.look();
                 looked = Some(now);
             }
             if orphans_due.is_some_and(|due| clock.monotonic() >= due) {
@@ -226,12 +239,24 @@ impl Judging {
         }
     }
 
+    /// Looks up what fires and why.
+    fn look(&mut self) {
+        let mut explained = self.judge.explained();
+        self.board.look(&mut explained, self.judge.suspects(WANTED_COUNT_MAX));
+        let alerts = self.telling.firing(explained.iter().map(|(firing, _)| firing));
+        let report = |((firing, explanation), alert): ((Firing, _), Alert)| AnomalyReport {
+            alert,
+            expr: self.rules.rules[firing.watch].expr.clone(),
+            explanation,
+        };
+        self.anomalies.look(explained.into_iter().zip(alerts).map(report).collect());
+    }
+
     /// Ends the alerts that the outbox has as firing and detection does not: those of rules that were changed
     /// while they fired. Nobody else would. And tells those that detection has and the outbox does not: a rule whose
     /// labels were changed goes on firing, under other ones.
-    fn reconcile(&self) {
-        let alert = |firing: Firing| self.rules.alert_for(&firing.transition(), &self.external_url);
-        let firing: Vec<Alert> = self.judge.firing().into_iter().map(alert).collect();
+    fn reconcile(&mut self) {
+        let firing = self.telling.firing(self.judge.firing().iter());
         let known: HashSet<u64> = firing.iter().map(Alert::fingerprint).collect();
         let now_ms = self.judge.shared().frontier_ms();
         let orphans = self.notifier.active().into_iter().filter(|alert| !known.contains(&alert.fingerprint()));
@@ -260,16 +285,14 @@ impl Judging {
 
     /// Puts the alerts into the outbox, however long the disk takes to let us. False: the server stopped before that,
     /// and the checkpoint must stay as it is.
-    fn note(&self, transitions: &[Transition]) -> bool {
-        if transitions.is_empty() {
+    fn note(&self, alerts: &[Alert]) -> bool {
+        if alerts.is_empty() {
             return true;
         }
-        let alert = |transition| self.rules.alert_for(transition, &self.external_url);
-        let alerts: Vec<Alert> = transitions.iter().map(alert).collect();
-        for alert in &alerts {
+        for alert in alerts {
             tracing::info!(labels = %alert.labels, status = %alert.status(), "alert");
         }
-        while let Err(error) = self.notifier.enqueue_all(&alerts) {
+        while let Err(error) = self.notifier.enqueue_all(alerts) {
             if self.deadline.has_passed() {
                 tracing::error!(%error, "an alert cannot be noted before the end; the next start finds it again");
                 return false;

@@ -26,6 +26,7 @@ pub use super::changes::Stamp;
 pub use super::columns::Columns;
 use super::damage::{DamageLog, LeftOut};
 use super::head::Head;
+use super::overlay::{Overlaid as OverlaidSeries, Overlay};
 use super::starts;
 use super::stored::{model_histogram, tell_resets};
 use crate::model::{FloatHistogram, Labels, Matcher, Sample, SeriesRef, TimeRange};
@@ -57,6 +58,7 @@ pub struct ReadView(pub(super) Source);
 pub(super) enum Source {
     Stored { head: Arc<Head>, blocks: Arc<BlockSet>, left_out: LeftOut },
     Given(Arc<Vec<GivenSeries>>),
+    Overlaid { below: Arc<ReadView>, overlay: Arc<Overlay> },
 }
 
 /// A series of a view that is not stored anywhere: for tests of those who read views.
@@ -102,6 +104,11 @@ enum Rest {
         all: Arc<Vec<GivenSeries>>,
         index: usize,
     },
+    /// What lies below, if anything does, and what was laid over it.
+    Overlaid {
+        below: Option<Box<SeriesView>>,
+        over: OverlaidSeries,
+    },
 }
 
 impl ReadView {
@@ -114,6 +121,7 @@ impl ReadView {
         match &self.0 {
             Source::Stored { left_out, .. } => left_out.lines(),
             Source::Given(_) => Vec::new(),
+            Source::Overlaid { below, .. } => below.left_out(),
         }
     }
 
@@ -122,7 +130,7 @@ impl ReadView {
     pub fn stamp(&self, now: Duration) -> Option<Stamp> {
         match &self.0 {
             Source::Stored { head, .. } => Some(head.changes().stamp(now)),
-            Source::Given(_) => None,
+            Source::Given(_) | Source::Overlaid { .. } => None,
         }
     }
 
@@ -130,7 +138,7 @@ impl ReadView {
     pub fn unchanged_before_ms(&self, stamp: Stamp) -> i64 {
         match &self.0 {
             Source::Stored { head, .. } => head.changes().unchanged_before_ms(stamp),
-            Source::Given(_) => i64::MIN,
+            Source::Given(_) | Source::Overlaid { .. } => i64::MIN,
         }
     }
 
@@ -146,6 +154,11 @@ impl ReadView {
         ReadView(Source::Given(Arc::new(series)))
     }
 
+    /// This view with samples laid over it, those that are to come included.
+    pub fn overlaid(self, overlay: &Arc<Overlay>) -> ReadView {
+        ReadView(Source::Overlaid { below: Arc::new(self), overlay: overlay.clone() })
+    }
+
     /// The series that satisfy all matchers and may have samples in `range`, in order of their labels.
     /// Fails when there are more than `limit`.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
@@ -159,6 +172,7 @@ impl ReadView {
     pub fn find(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<SeriesView>, ViewError> {
         let found = match &self.0 {
             Source::Given(all) => select_given(all, matchers, range),
+            Source::Overlaid { below, overlay } => select_overlaid(below, overlay, matchers, range, limit)?,
             Source::Stored { head, blocks, left_out } => {
                 left_out.note_lost(blocks, range);
                 let mut found = select_head(head, blocks, matchers, range, limit)?;
@@ -176,6 +190,7 @@ impl ReadView {
     pub fn span(&self) -> Option<TimeRange> {
         let mut spans = Vec::new();
         match &self.0 {
+            Source::Overlaid { below, overlay } => spans.extend(below.span().into_iter().chain(overlay.span())),
             Source::Given(all) => {
                 let times = all.iter().flat_map(GivenSeries::times_ms);
                 spans.extend(times.map(|time_ms| TimeRange { from_ms: time_ms, to_ms: time_ms }));
@@ -219,6 +234,34 @@ fn select_given(all: &Arc<Vec<GivenSeries>>, matchers: &[Matcher], range: TimeRa
         companion: None,
     };
     chosen.map(view).collect()
+}
+
+/// What is laid over a series takes the place of what it hides of it.
+fn select_overlaid(
+    below: &ReadView,
+    overlay: &Arc<Overlay>,
+    matchers: &[Matcher],
+    range: TimeRange,
+    limit: usize,
+) -> Result<Vec<SeriesView>, ViewError> {
+    let mut laid = overlay.select(matchers, range);
+    let mut found = Vec::new();
+    for series in below.find(matchers, range, limit)? {
+        let over = laid.remove(&series.labels);
+        if over.is_none() && !overlay.hides(&series.labels) {
+            found.push(series);
+        } else if over.is_some() || range.from_ms < overlay.from_ms() {
+            let labels = series.labels.clone();
+            let over = over.unwrap_or_else(|| overlay.nothing());
+            let rest = Rest::Overlaid { below: Some(Box::new(series)), over };
+            found.push(SeriesView::new(labels, &Arc::default(), rest));
+        }
+    }
+    let new = laid
+        .into_iter()
+        .map(|(labels, over)| SeriesView::new(labels, &Arc::default(), Rest::Overlaid { below: None, over }));
+    found.extend(new);
+    Ok(found)
 }
 
 fn select_head(
@@ -330,6 +373,12 @@ impl SeriesView {
     /// Appends the numbers and the native histograms in `range`, each ascending, staleness markers included. No moment has
     /// both. What cannot be read for damage is left out, as by [`SeriesView::read`].
     pub fn read_both(&self, range: TimeRange, numbers: &mut Columns, histograms: &mut Vec<(i64, Arc<FloatHistogram>)>) {
+        if let Rest::Overlaid { below, over } = &self.rest {
+            if let (Some(below), Some(range)) = (below, over.left_below(range)) {
+                below.read_both(range, numbers, histograms);
+            }
+            return over.read_both(range, numbers, histograms);
+        }
         self.read(range, numbers);
         if let Rest::Given { all, index } = &self.rest {
             histograms.extend(all[*index].histograms.iter().filter(|(time_ms, _)| range.contains(*time_ms)).cloned());
@@ -355,6 +404,10 @@ impl SeriesView {
                 starts.map(|(time_ms, start_ms)| (*time_ms, *start_ms)).collect()
             }
             Rest::Given { .. } => Vec::new(),
+            Rest::Overlaid { below, over } => match (below, over.left_below(range)) {
+                (Some(below), Some(range)) => below.starts_ms(range),
+                _ => Vec::new(),
+            },
             Rest::None | Rest::Head { .. } => {
                 let Some(companion) = &self.companion else { return Vec::new() };
                 let mut columns = Columns::default();
@@ -377,6 +430,12 @@ impl SeriesView {
         }
         match &self.rest {
             Rest::None => {}
+            Rest::Overlaid { below, over } => {
+                if let (Some(below), Some(range)) = (below, over.left_below(range)) {
+                    below.read(range, columns);
+                }
+                over.read(range, columns);
+            }
             Rest::Head { head, series, .. } => {
                 // A series that was freed since had nothing behind the floor.
                 if let Some(series) = head.read_shard(series.shard()).by_ref(*series) {

@@ -25,7 +25,7 @@ mod registry;
 
 pub use logging::start_logging;
 pub use process::{hostname, memory_bytes, register_process, threads_count};
-pub use registry::{Counter, Gauge, Latency, Registry};
+pub use registry::{Counter, Gauge, Histogram, Latency, Registry};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use hdrhistogram::Histogram as Quantiles;
 use parking_lot::Mutex;
 
 /// Longest latency that is told apart, in µs: longer ones count as this.
@@ -62,14 +62,14 @@ impl Gauge {
 pub struct Latency(Arc<Mutex<Recorded>>);
 
 struct Recorded {
-    histogram: Histogram<u64>,
+    histogram: Quantiles<u64>,
     sum_seconds: f64,
 }
 
 impl Latency {
     fn new() -> Latency {
         let histogram =
-            Histogram::new_with_max(LATENCY_US_MAX, 2).expect("the bounds are ones that hdrhistogram takes");
+            Quantiles::new_with_max(LATENCY_US_MAX, 2).expect("the bounds are ones that hdrhistogram takes");
         Latency(Arc::new(Mutex::new(Recorded { histogram, sum_seconds: 0.0 })))
     }
 
@@ -87,13 +87,54 @@ impl Latency {
     }
 }
 
+/// How many values lie at or below each of some bounds, since start: shown as a histogram, so that those of several
+/// servers can be added up.
+#[derive(Clone, Debug)]
+pub struct Histogram(Arc<Buckets>);
+
+#[derive(Debug)]
+struct Buckets {
+    bounds: &'static [f64],
+    /// One a bound, and one for what is above all of them.
+    counts: Vec<AtomicU64>,
+    /// Bits of the sum.
+    sum: AtomicU64,
+}
+
+impl Histogram {
+    fn new(bounds: &'static [f64]) -> Histogram {
+        assert!(bounds.is_sorted(), "the bounds of a histogram ascend");
+        let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Histogram(Arc::new(Buckets { bounds, counts, sum: AtomicU64::new(0f64.to_bits()) }))
+    }
+
+    /// Counts a value.
+    pub fn record(&self, value: f64) {
+        let Buckets { bounds, counts, sum } = &*self.0;
+        counts[bounds.partition_point(|bound| *bound < value)].fetch_add(1, Ordering::Relaxed);
+        let add = |bits: u64| Some((f64::from_bits(bits) + value).to_bits());
+        // Relaxed: figures, each read for itself.
+        let added = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        debug_assert!(added.is_ok(), "a sum can always be added to");
+    }
+
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.0.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
 type Read = Arc<dyn Fn() -> f64 + Send + Sync>;
+type ReadAll = Arc<dyn Fn() -> Vec<(String, f64)> + Send + Sync>;
 
 enum Source {
     Counter(Counter),
     Gauge(Gauge),
     Read(Read),
+    /// The value of a label, and the series' own.
+    ReadAll(&'static str, ReadAll),
     Latency(Latency),
+    Histogram(Histogram),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,6 +142,7 @@ enum Kind {
     Counter,
     Gauge,
     Summary,
+    Histogram,
 }
 
 struct Family {
@@ -147,6 +189,18 @@ impl Registry {
         self.register(name, help, Kind::Gauge, labels, Source::Read(Arc::new(read)));
     }
 
+    /// Gauges that are asked for at each scrape: each is the value of `label` and its own. Each value of the label comes
+    /// once, and whoever gives them bounds how many there are. `read` must return at once.
+    pub fn gauges_fn(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        read: impl Fn() -> Vec<(String, f64)> + Send + Sync + 'static,
+    ) {
+        self.register(name, help, Kind::Gauge, &[], Source::ReadAll(label, Arc::new(read)));
+    }
+
     /// A counter that is asked at each scrape. `read` must return at once, and never less than before.
     pub fn counter_fn(
         &self,
@@ -163,6 +217,19 @@ impl Registry {
         let latency = Latency::new();
         self.register(name, help, Kind::Summary, labels, Source::Latency(latency.clone()));
         latency
+    }
+
+    /// A new histogram with these bounds, ascending.
+    pub fn histogram(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        bounds: &'static [f64],
+    ) -> Histogram {
+        let histogram = Histogram::new(bounds);
+        self.register(name, help, Kind::Histogram, labels, Source::Histogram(histogram.clone()));
+        histogram
     }
 
     fn register(&self, name: &'static str, help: &'static str, kind: Kind, labels: &[(&str, &str)], source: Source) {
@@ -182,6 +249,7 @@ impl Registry {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",
                 Kind::Summary => "summary",
+                Kind::Histogram => "histogram",
             };
             push(&mut text, format_args!("# HELP {name} {}\n# TYPE {name} {kind}\n", family.help));
             for (labels, source) in &family.series {
@@ -198,6 +266,12 @@ fn render_series(text: &mut String, name: &str, labels: &str, source: &Source) {
         Source::Counter(counter) => push(text, format_args!("{name}{set} {}\n", counter.value())),
         Source::Gauge(gauge) => push(text, format_args!("{name}{set} {}\n", gauge.value())),
         Source::Read(read) => push(text, format_args!("{name}{set} {}\n", read())),
+        Source::ReadAll(label, read) => {
+            for (value, number) in read() {
+                push(text, format_args!("{name}{{{}}} {number}\n", render_labels(&[(label, &value)])));
+            }
+        }
+        Source::Histogram(histogram) => render_histogram(text, name, labels, &histogram.0),
         Source::Latency(latency) => {
             let recorded = latency.0.lock();
             let comma = if labels.is_empty() { "" } else { "," };
@@ -209,6 +283,18 @@ fn render_series(text: &mut String, name: &str, labels: &str, source: &Source) {
             push(text, format_args!("{name}_count{set} {}\n", recorded.histogram.len()));
         }
     }
+}
+
+fn render_histogram(text: &mut String, name: &str, labels: &str, buckets: &Buckets) {
+    let (comma, set) = if labels.is_empty() { ("", String::new()) } else { (",", format!("{{{labels}}}")) };
+    let mut total = 0;
+    let bounds = buckets.bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+    for (bound, count) in bounds.zip(&buckets.counts) {
+        total += count.load(Ordering::Relaxed);
+        push(text, format_args!("{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}\n"));
+    }
+    let sum = f64::from_bits(buckets.sum.load(Ordering::Relaxed));
+    push(text, format_args!("{name}_sum{set} {sum}\n{name}_count{set} {total}\n"));
 }
 
 fn render_labels(labels: &[(&str, &str)]) -> String {

@@ -41,6 +41,30 @@ fn latency_shows_quantiles_sum_and_count() {
 }
 
 #[test]
+fn histogram_counts_what_is_at_or_below_each_bound() {
+    let registry = Registry::new();
+    let lag = registry.histogram("lag_seconds", "Lag.", &[("kind", "rule")], &[0.5, 1.0]);
+    for value in [0.25, 0.5, 0.75, 8.0] {
+        lag.record(value);
+    }
+    assert_eq!(lag.count(), 4);
+    let expected = "# HELP lag_seconds Lag.\n# TYPE lag_seconds histogram\n\
+        lag_seconds_bucket{kind=\"rule\",le=\"0.5\"} 2\nlag_seconds_bucket{kind=\"rule\",le=\"1\"} 3\n\
+        lag_seconds_bucket{kind=\"rule\",le=\"+Inf\"} 4\nlag_seconds_sum{kind=\"rule\"} 9.5\n\
+        lag_seconds_count{kind=\"rule\"} 4\n";
+    assert_eq!(registry.render(), expected);
+}
+
+#[test]
+fn gauges_of_one_label_are_asked_for_together() {
+    let registry = Registry::new();
+    registry.gauges_fn("lag_seconds", "Lag.", "job", || vec![("a\"b".to_owned(), 1.5), ("c".to_owned(), 0.0)]);
+    let expected = "# HELP lag_seconds Lag.\n# TYPE lag_seconds gauge\n\
+        lag_seconds{job=\"a\\\"b\"} 1.5\nlag_seconds{job=\"c\"} 0\n";
+    assert_eq!(registry.render(), expected);
+}
+
+#[test]
 #[should_panic(expected = "registered twice")]
 fn same_series_twice_is_a_mistake() {
     let registry = Registry::new();

@@ -190,7 +190,7 @@ fn by_verb(value: &Value, verb: char, flags: Flags) -> String {
         Value::Named { number, .. } | Value::Duration(super::moment::Duration(number)) => {
             integer(*number, verb, flags).or_else(|| text(&value.formatted(), verb, flags))
         }
-        Value::Text(_) | Value::Html(_) | Value::Histogram(_) | Value::Moment(_) => {
+        Value::Text(_) | Value::Html(_) | Value::Url(_) | Value::Histogram(_) | Value::Moment(_) | Value::Kv(_) => {
             text(&value.formatted(), verb, flags)
         }
         Value::Labels(labels) => {

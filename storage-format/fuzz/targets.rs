@@ -11,6 +11,7 @@ use storage_format::column::{Decoder, Numbers};
 use storage_format::frame::{Event, FileHeader, Reader};
 use storage_format::group::{GroupReader, Scratch, read_column, read_histograms};
 use storage_format::histogram::{Appender, PagesReader, StreamReader};
+use storage_format::incidents;
 use storage_format::manifest::Manifest;
 use storage_format::metadata::{self, Family};
 use storage_format::outbox::{Delivered, GivenUp, Message, Notification, Told};
@@ -23,12 +24,13 @@ use crate::seal;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them. Where there is a golden file of the name, it is an input that the target accepts.
-pub(crate) const TARGETS: [Target; 12] = [
+pub(crate) const TARGETS: [Target; 13] = [
     ("log", framed),
     ("outbox", framed),
     ("detector", framed),
     ("metadata", framed),
     ("push_groups", framed),
+    ("incidents", framed),
     ("chunk", chunk),
     ("column", column),
     ("group", group),
@@ -68,6 +70,7 @@ fn read_records(records: Reader<'_>) {
         let _ = log::decode_histograms(payload, |_, _, _| ());
         let _ = (Family::decode(payload), metadata::decode_end(payload), Group::decode(payload));
         let _ = (Notification::decode(payload), Delivered::decode(payload), GivenUp::decode(payload));
+        let _ = incidents::Entry::decode(payload);
         let _ = (Message::decode(payload), Told::decode(payload));
     }
     assert!(is_over, "a reader says at last that it is at the end");

@@ -16,6 +16,7 @@
 //! | metadata | [`frame`], [`metadata`] |
 //! | pushed groups | [`frame`], [`push_groups`] |
 //! | alerts of rules | [`frame`], [`mod@rules`] |
+//! | journal of incidents | [`frame`], [`incidents`] |
 //! | silences | [`frame`], [`silences`] |
 //!
 //! Always true:
@@ -37,6 +38,7 @@ mod entropy;
 pub mod frame;
 pub mod group;
 pub mod histogram;
+pub mod incidents;
 pub mod index;
 pub mod index_v1;
 pub mod log;

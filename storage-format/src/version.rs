@@ -30,13 +30,15 @@ pub enum FileType {
     PushGroup,
     /// The alerts of rules that are evaluated.
     Rules,
+    /// A file of the journal of incidents.
+    Incidents,
     /// Silences of alerts.
     Silences,
 }
 
 impl FileType {
     /// All of them.
-    pub const ALL: [FileType; 8] = [
+    pub const ALL: [FileType; 9] = [
         FileType::Block,
         FileType::Log,
         FileType::Outbox,
@@ -44,6 +46,7 @@ impl FileType {
         FileType::Metadata,
         FileType::PushGroup,
         FileType::Rules,
+        FileType::Incidents,
         FileType::Silences,
     ];
 
@@ -51,7 +54,12 @@ impl FileType {
     pub const fn version(self) -> u16 {
         match self {
             FileType::Block | FileType::Log | FileType::Outbox => 2,
-            FileType::Detector | FileType::Metadata | FileType::PushGroup | FileType::Rules | FileType::Silences => 1,
+            FileType::Detector
+            | FileType::Metadata
+            | FileType::PushGroup
+            | FileType::Rules
+            | FileType::Incidents
+            | FileType::Silences => 1,
         }
     }
 
@@ -65,6 +73,7 @@ impl FileType {
             FileType::Metadata => FileKind::Metadata.magic(),
             FileType::PushGroup => FileKind::PushGroup.magic(),
             FileType::Rules => FileKind::Rules.magic(),
+            FileType::Incidents => FileKind::Incidents.magic(),
             FileType::Silences => FileKind::Silences.magic(),
         }
     }
@@ -87,6 +96,7 @@ impl From<FileKind> for FileType {
             FileKind::Metadata => FileType::Metadata,
             FileKind::PushGroup => FileType::PushGroup,
             FileKind::Rules => FileType::Rules,
+            FileKind::Incidents => FileType::Incidents,
             FileKind::Silences => FileType::Silences,
         }
     }

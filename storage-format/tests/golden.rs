@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use storage_format::block_v1::{self, BlockRange, BlockReader};
 use storage_format::chunk::{self, Appender, KIND_DELTA};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
+use storage_format::incidents::{self, Entry};
 use storage_format::log;
 use storage_format::metadata::{self, Family};
 use storage_format::outbox::{self, Delivered, GivenUp, Message, Notification, Status, Told};
@@ -19,7 +20,7 @@ use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
-const FRAMED: [&str; 7] = ["log", "outbox", "detector", "metadata", "push_groups", "rules", "silences"];
+const FRAMED: [&str; 8] = ["log", "outbox", "detector", "metadata", "push_groups", "rules", "incidents", "silences"];
 
 fn golden_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -365,6 +366,22 @@ fn alerts_of_rules_are_read_and_written_as_told() {
 }
 
 #[test]
+fn journal_of_incidents_is_read_and_written_as_told() {
+    let file = golden("incidents");
+    let incident = Entry { id: "inc-1", at_ms: 1_700_000_001_000, body: r#"{"opened_ms":1700000000500}"# };
+    let change = Entry { id: "inc-1", at_ms: 1_700_000_002_000, body: r#"{"change":"acknowledged","by":"ada"}"# };
+    let (records, clean) = records(&file).unwrap();
+    assert!(clean);
+    assert_eq!((records[0].0, Entry::decode(&records[0].1)), (1, Ok(incident)));
+    assert_eq!((records[1].0, Entry::decode(&records[1].1)), (2, Ok(change)));
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    incident.encode(&mut first);
+    change.encode(&mut second);
+    let header = FileHeader::new(FileKind::Incidents, 0, 1_700_000_000_000, 4);
+    assert_eq!(written(&header, 0, &[(1, first), (2, second)]), file);
+}
+
+#[test]
 fn silences_are_read_and_written_as_told() {
     let file = golden("silences");
     let silence = br#"{"id":"6a2f0c1e-7d0b-4b1a-9a3e-0f8d2c5b7e91","matchers":[{"name":"alertname","is_equal":true,"is_pattern":false,"value":"SlowPage"}],"starts_at_ms":1700000000000,"ends_at_ms":1700007200000,"created_by":"dana","comment":"new CDN","updated_at_ms":1700000000000}"#;
@@ -522,6 +539,8 @@ fn chapters_tell_the_numbers_of_the_code() {
     assert_told("outbox.md", "KIND_NOTIFICATION", outbox::KIND_NOTIFICATION.into());
     assert_told("outbox.md", "KIND_DELIVERED", outbox::KIND_DELIVERED.into());
     assert_told("outbox.md", "KIND_GIVEN_UP", outbox::KIND_GIVEN_UP.into());
+    assert_told("incidents.md", "KIND_INCIDENT", incidents::KIND_INCIDENT.into());
+    assert_told("incidents.md", "KIND_CHANGE", incidents::KIND_CHANGE.into());
     assert_told("outbox.md", "KIND_MESSAGE", outbox::KIND_MESSAGE.into());
     assert_told("outbox.md", "KIND_TOLD", outbox::KIND_TOLD.into());
 }

@@ -15,7 +15,7 @@ fn demo_shows_both_alerts_firing_and_resolved_and_ends_with_success() {
     let status = demo.wait_for_end();
     let printed = demo.printed();
     assert!(status.success(), "{status}:\n{printed}");
-    for alert in ["OrderRateDrop", "CheckoutLatencyRise"] {
+    for alert in ["OrdersDropped", "CheckoutLatencyRise"] {
         for word in ["FIRING", "RESOLVED"] {
             let told = printed.lines().any(|line| line.contains(word) && line.contains(alert) && line.contains("eu"));
             assert!(told, "no line with {word} and {alert}:\n{printed}");

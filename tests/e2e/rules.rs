@@ -95,7 +95,7 @@ fn message(time_ms: i64, loads: &[(&str, f64)]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(&request).expect("it is short")
 }
 
-fn send(servers: &[SocketAddr], time_ms: i64, loads: &[(&str, f64)]) {
+pub(crate) fn send(servers: &[SocketAddr], time_ms: i64, loads: &[(&str, f64)]) {
     let body = message(time_ms, loads);
     for server in servers {
         let answer = Client::new(*server).remote_write(&body).expect("the server answers");
@@ -117,7 +117,7 @@ fn start_prometheus(folder: &Path, rules: &Path) -> (Process, SocketAddr) {
     (server, address)
 }
 
-fn write_rules(folder: &Path, text: &str) -> PathBuf {
+pub(crate) fn write_rules(folder: &Path, text: &str) -> PathBuf {
     let file = folder.join("rules.yml");
     fs::write(&file, text).expect("the folder can be written");
     file

@@ -7,8 +7,8 @@ use crate::engine::Engine;
 
 /// The region that breaks.
 pub(crate) const BROKEN_REGION: &str = "eu";
-/// The rules of the demo: one alert on the rate of orders, one on the latency of checkouts.
-pub(crate) const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/shop-rules.yml");
+/// Two rules on the demo's shop: one alert on the rate of orders, one on the latency of checkouts.
+pub(crate) const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/shop-rules.yml");
 pub(crate) const ALERTS: [&str; 2] = ["CheckoutLatencyRise", "OrderRateDrop"];
 
 const MINUTE_MS: i64 = 60_000;

@@ -22,6 +22,7 @@ groups:
       - alert: Orders
         expr: sum by (region) (rate(shop_orders_total[1m]))
         anomaly: { direction: drop }
+        annotations: { nodes: '{{ query "count(up)" | first | value }} nodes' }
       - alert: Latency
         expr: histogram_quantile(0.95, sum by (le, region) (rate(shop_checkout_seconds_bucket[1m])))
         anomaly: { direction: rise }
@@ -65,8 +66,18 @@ fn check_explained(engine: &Engine, onset_ms: i64) {
     assert!(orders["lost"]["events"].as_f64().expect("a number") > 0.0, "{orders}");
     assert!(!orders["line"].as_array().expect("a list").is_empty(), "{orders}");
 
+    let node_of_region = |part: &serde_json::Value| {
+        part["labels"]["node"].as_str().expect("nodes are what a region is made of").starts_with("eu-")
+    };
+    let parts = || find().filter(|one| !one["parts"].as_array().expect("a list").is_empty());
+    let parts = wait_for("its parts are found", parts)["parts"].as_array().expect("a list").clone();
+    assert!(parts.iter().all(node_of_region), "{parts:?}");
+    let share: f64 = parts.iter().filter_map(|part| part["share"].as_f64()).sum();
+    assert!((share - 1.0).abs() < 0.1, "a sum is the sum of its parts: {parts:?}");
+
     let picture = printed(&["explain", "Orders", "--url", &format!("http://{}", engine.address)]);
     assert!(picture.starts_with("Orders{region=\"eu\"}  firing: drop") && picture.contains('▲'), "{picture}");
+    assert!(picture.contains("what moved:") && picture.contains("node=\"eu-0"), "{picture}");
 
     let detected_ms = (figure("detectedAt") * 1_000.0) as i64;
     let drawn = |name: &str, at_ms| {
@@ -94,6 +105,9 @@ fn a_reload_in_an_incident_tells_nothing_twice_ends_what_goes_and_knows_what_is_
     wait_until("both fire", || told(&pager) == ["Latency firing", "Orders firing"]);
 
     check_explained(&engine, story.onset_ms);
+    let of_orders = pager.told().into_iter().find(|told| told.alert_name == "Orders").expect("it fires");
+    let body = String::from_utf8(of_orders.body).expect("it is text");
+    assert!(body.contains(r#""nodes":"12 nodes""#), "what the annotation asked is in the page: {body}");
 
     fs::write(&rules, AFTER).expect("written");
     let answer = engine.client().post("/-/reload", &[], b"").expect("the engine answers");

@@ -82,6 +82,29 @@ fn an_order_drop_of_70_percent_fires_within_90_seconds_and_resolves() {
     println!("slowest of 20: {worst_ms} ms");
 }
 
+#[test]
+fn group_is_suspected_before_it_fires_and_not_while_it_does() {
+    let shop = Shop { nodes: 4, orders_per_minute: 300.0, seed: 3 };
+    let broken_ms = 2 * HOUR_MS;
+    let rows = shop.orders(2 * HOUR_MS + 600_000, |at_ms| if at_ms >= broken_ms { 0.3 } else { 1.0 });
+    let (mut workers, mut judge) = start(vec![watch(ORDERS, drop_options())], 1, LATENESS_MS_DEFAULT);
+    workers[0].handle(&batch(&shop.series(), &[], true));
+    let (mut suspected_at, mut fired_at) = (Vec::new(), None);
+    for (round, rows) in rows.chunks(4).enumerate() {
+        workers[0].handle(&batch(&shop.series(), rows, false));
+        fired_at = fired_at.or((!judge.poll().is_empty()).then_some(round));
+        for suspect in judge.suspects(10) {
+            assert_eq!((suspect.labels.get("region"), suspect.direction), (Some("eu"), Direction::Drop));
+            assert!(suspect.onset_ms <= suspect.as_of_ms - 60_000 && suspect.expected.is_some(), "{suspect:?}");
+            suspected_at.push(round);
+        }
+    }
+    let fired_at = fired_at.expect("it fires");
+    let latest = *suspected_at.last().expect("it is suspected");
+    // Not more than the four samples that it takes to alert, and one that was judged with it.
+    assert!(latest < fired_at && fired_at - latest <= 5, "suspected {suspected_at:?}, fired {fired_at}");
+}
+
 /// Transitions of `count` seeds, which should be none.
 fn false_alarms(count: u64, watched: &Watch, rows_of: impl Fn(u64) -> (Vec<Arc<Labels>>, Vec<Row>)) -> usize {
     (0..count)

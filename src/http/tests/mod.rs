@@ -9,6 +9,7 @@ mod cors;
 mod costs;
 mod dead_letters;
 mod federate;
+mod incidents;
 mod influx;
 mod language;
 mod lifecycle;
@@ -33,11 +34,12 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::WebhookConfig;
-use crate::detect::{Detector, Direction, Explanation, Point};
+use crate::detect::{Detector, Direction, Explanation, Part, Point};
 use crate::disk::{Disk, SimulatedDisk};
+use crate::incident::{Escalation, IncidentOptions, Incidents};
 use crate::ingest::{IngestLimits, PushSettings};
 use crate::model::{Labels, Sample, TimeRange, compile_pattern};
-use crate::notify::{NotifierOptions, Plan};
+use crate::notify::{FoldingOptions, NotifierOptions, Plan};
 use crate::query::Limits;
 use crate::rules::{
     ActiveAlert, AlertState, AnomalyReport, Evaluation, GroupReport, GroupState, Health, RuleError, RuleErrors,
@@ -140,6 +142,22 @@ fn firing() -> Vec<Alert> {
     vec![Alert { labels, annotations, starts_at_ms: 1_500, ends_at_ms: None, generator_url: String::new() }]
 }
 
+/// One that is on time, and one that was not heard of since the start.
+fn senders() -> Vec<SenderFigures> {
+    let shop = SenderFigures {
+        job: "shop".to_owned(),
+        state: "sending",
+        heard_ms: Some(16_000),
+        newest_ms: 15_250,
+        lag_ms: 400,
+        clock_skew_ms: 0,
+        interval_ms: 15_000,
+        samples_per_second: 133.25,
+        series_count: 2_000,
+    };
+    vec![SenderFigures { job: "a \"b\"".to_owned(), heard_ms: None, ..shop.clone() }, shop]
+}
+
 /// An anomaly of which little is known, and one of which everything is, that has ended.
 fn anomalies() -> Vec<AnomalyReport> {
     let explanation = Explanation {
@@ -157,6 +175,11 @@ fn anomalies() -> Vec<AnomalyReport> {
         detectable_drop: None,
         forecast: None,
         line: Vec::new(),
+        parts: Vec::new(),
+    };
+    let part = |region: &str, value, expected, share| {
+        let labels = Labels::from_pairs([("region", region)]).expect("labels");
+        Part { labels, value, expected, share }
     };
     let ended = Explanation {
         direction: Direction::Drop,
@@ -170,6 +193,7 @@ fn anomalies() -> Vec<AnomalyReport> {
         learned: Some(0.5),
         detectable_drop: Some(0.35),
         line: vec![Point { at_s: 15, value: 5.0, expected: 20.0 }, Point { at_s: 30, value: 4.5, expected: f32::NAN }],
+        parts: vec![part("eu", Some(1.5), Some(15.0), 0.9), part("us", None, None, 0.1)],
         ..explanation.clone()
     };
     let [alert] = firing().try_into().expect("one alert");
@@ -215,6 +239,16 @@ fn push_alerts(pushed: Vec<PushedAlert>) -> Result<(), NotifyError> {
 fn journal() -> QueryJournal {
     let opened = QueryJournal::open(&SimulatedDisk::new(), &PathBuf::from("/data/queries.active"), 4);
     opened.expect("an empty disk takes a file").0
+}
+
+fn no_incidents() -> Incidents {
+    let options = IncidentOptions {
+        retention_ms: 400 * 86_400_000,
+        path: FoldingOptions::default().path,
+        escalation: Escalation::default(),
+    };
+    let folder = PathBuf::from("/data/incidents");
+    Incidents::open(Arc::new(SimulatedDisk::new()), &folder, Clock::manual(NOW_MS), options).expect("an empty folder").0
 }
 
 /// What a server serves, on an empty database.
@@ -263,7 +297,27 @@ fn services(
         routing: Arc::new(|| Some(Arc::new(routing()))),
         push_alerts: Arc::new(push_alerts),
         firing: Arc::new(firing),
+        take_beat: Arc::new(|beat| {
+            let taken = match beat.job.as_str() {
+                "full" => Err(BeatError::TooManyJobs { limit: 3 }),
+                job => Ok(BeatTaken { is_listed: job == "nightly", due_ms: beat.is_good.then_some(NOW_MS) }),
+            };
+            Box::pin(async { taken })
+        }),
+        heartbeats: Arc::new(|| {
+            vec![HeartbeatFigures {
+                job: "nightly".to_owned(),
+                expected: "every 1d".to_owned(),
+                state: "ok",
+                reported_ms: Some(NOW_MS),
+                good_ms: None,
+                due_ms: None,
+                duration_ms: Some(1_500),
+            }]
+        }),
+        senders: Arc::new(senders),
         notifier: notifier(),
+        incidents: Arc::new(no_incidents()),
         damage: Arc::new(damage),
         journal: Arc::new(journal()),
         config: Arc::new(config()),

@@ -257,3 +257,52 @@ async fn features_are_told_by_category_and_not_in_the_build_information() {
     // A client would take the key for another server's.
     assert!(!server.body("/api/v1/status/buildinfo").await.contains("features"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_are_listed_with_their_lag_and_skew() {
+    let server = TestServer::start().await;
+    let figures = r#""newestSample":"1970-01-01T00:00:15.250Z","lagSeconds":0.4,"clockSkewSeconds":0,"intervalSeconds":15,"samplesPerSecond":133.250,"series":2000}"#;
+    let expected = format!(
+        r#"{{"status":"success","data":{{"senders":[{{"job":"a \"b\"","state":"sending","lastSeen":null,{figures},{{"job":"shop","state":"sending","lastSeen":"1970-01-01T00:00:16.000Z",{figures}]}}}}"#
+    );
+    assert_eq!(server.body("/api/v1/status/senders").await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_of_jobs_are_taken_by_get_and_post_and_told_whether_they_are_expected() {
+    let server = TestServer::start().await;
+    let body = server.body("/api/v1/heartbeat/nightly?exit_code=0&duration=90s").await;
+    let due = r#""due":"2023-11-14T22:13:20.000Z""#;
+    assert_eq!(body, format!(r#"{{"status":"success","data":{{"job":"nightly","listed":true,{due}}}}}"#));
+    let answered = server.post_form("/api/v1/heartbeat/a%20b", "status=fail").await;
+    assert_eq!(answered.status, 200);
+    let told = &answered.body;
+    assert!(told.starts_with(r#"{"status":"success","data":{"job":"a b","listed":false,"due":null}"#), "{told}");
+    assert!(told.contains("put it into `heartbeats` of the settings"), "{told}");
+    let listed = server.body("/api/v1/heartbeats").await;
+    let expected = concat!(
+        r#"{"status":"success","data":{"heartbeats":[{"job":"nightly","expected":"every 1d","state":"ok","#,
+        r#""lastReport":"2023-11-14T22:13:20.000Z","lastSuccess":null,"due":null,"durationSeconds":1.5}]}}"#
+    );
+    assert_eq!(listed, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_that_say_nonsense_or_come_from_web_pages_are_refused() {
+    let server = TestServer::start().await;
+    for (target, status) in [
+        ("/api/v1/heartbeat/nightly?status=maybe", 400),
+        ("/api/v1/heartbeat/nightly?exit_code=x", 400),
+        ("/api/v1/heartbeat/nightly?duration=long", 400),
+        ("/api/v1/heartbeat/%01", 400),
+        ("/api/v1/heartbeat/full", 404),
+        ("/api/v1/heartbeat/", 404),
+    ] {
+        assert_eq!(server.get(target).await.status, status, "{target}");
+    }
+    for header in ["Origin: https://evil.example", "Sec-Fetch-Site: cross-site"] {
+        let request =
+            format!("GET /api/v1/heartbeat/nightly HTTP/1.1\r\nHost: t\r\n{header}\r\nConnection: close\r\n\r\n");
+        assert_eq!(server.send(request).await.status, 403, "{header}");
+    }
+}

@@ -108,11 +108,11 @@ async fn anomalies_are_told_with_all_their_figures_and_null_for_those_that_are_u
     );
     let rule = r#""expr":"sum(rate(orders_total[1m]))","generatorURL":"","onset":1,"detectedAt":1.5"#;
     let lasts = format!(
-        r#"{{{alert}"firing","direction":"limit","detector":"limit",{rule},"endedAt":null,"value":null,"expected":null,"lower":null,"upper":null,"deviation":null,"evidence":null,"threshold":null,"learned":null,"detectableDrop":null,"perHour":null,"fullAt":null,"lost":null,"line":[]}}"#
+        r#"{{{alert}"firing","direction":"limit","detector":"limit",{rule},"endedAt":null,"value":null,"expected":null,"lower":null,"upper":null,"deviation":null,"evidence":null,"threshold":null,"learned":null,"detectableDrop":null,"perHour":null,"fullAt":null,"lost":null,"line":[],"parts":[]}}"#
     );
     // 5 where 20 were expected is 75 % less.
     let over = format!(
-        r#"{{{alert}"resolved","direction":"drop","detector":"season",{rule},"endedAt":61.5,"value":5,"expected":20,"lower":16.5,"upper":23.5,"deviation":-0.75,"evidence":14.5,"threshold":12.9,"learned":0.5,"detectableDrop":0.35,"perHour":null,"fullAt":null,"lost":{{"events":30,"money":1200}},"line":[[15,5,20],[30,4.5,null]]}}"#
+        r#"{{{alert}"resolved","direction":"drop","detector":"season",{rule},"endedAt":61.5,"value":5,"expected":20,"lower":16.5,"upper":23.5,"deviation":-0.75,"evidence":14.5,"threshold":12.9,"learned":0.5,"detectableDrop":0.35,"perHour":null,"fullAt":null,"lost":{{"events":30,"money":1200}},"line":[[15,5,20],[30,4.5,null]],"parts":[{{"labels":{{"region":"eu"}},"value":1.5,"expected":15,"share":0.9}},{{"labels":{{"region":"us"}},"value":null,"expected":null,"share":0.1}}]}}"#
     );
     let told = format!(r#"{{"status":"success","data":{{"anomalies":[{lasts},{over}]}}}}"#);
     assert_eq!(server.body("/api/v1/anomalies").await, told);

@@ -14,6 +14,7 @@
 //! Deliberately absent: the outbox. All that fires is said again every minute, so there is nothing to remember.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -24,7 +25,7 @@ use super::client::{Request, Sender};
 use super::options::HttpOptions;
 use crate::clock::Clock;
 use crate::notify::address::check_url;
-use crate::notify::webhook::Answer;
+use crate::notify::answer::Answer;
 use crate::notify::{Alert, NotifyError, rfc3339};
 
 /// How often is looked for what is new.
@@ -42,7 +43,6 @@ const BATCH_ALERTS_MAX: usize = 256;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One Alertmanager, and what it was told.
-#[derive(Debug)]
 pub struct AlertmanagerPeer {
     /// Without what may be secret.
     shown: String,
@@ -157,6 +157,12 @@ impl AlertmanagerPeer {
         let alerts = batch.iter().filter_map(|fingerprint| self.told.get(fingerprint));
         let posted: Vec<Posted<'_>> = alerts.map(|told| posted(&told.alert, now_ms)).collect();
         serde_json::to_vec(&posted).expect("maps with string keys and strings are always JSON")
+    }
+}
+
+impl fmt::Debug for AlertmanagerPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AlertmanagerPeer({})", self.shown)
     }
 }
 

@@ -22,8 +22,8 @@ use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use super::options::HttpOptions;
 use crate::clock::Clock;
 use crate::notify::address::{CheckedResolver, check_url};
+use crate::notify::answer::Answer;
 use crate::notify::backoff::retry_after;
-use crate::notify::webhook::Answer;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of an answer that are read.
@@ -187,7 +187,7 @@ impl Sender {
 }
 
 /// An error and what caused it: "connection refused" stands three levels down.
-fn with_causes(error: &dyn Error) -> String {
+pub(in crate::notify) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -198,7 +198,7 @@ fn with_causes(error: &dyn Error) -> String {
 }
 
 /// Chooses ring for TLS, once a process. Somebody else's earlier choice stands.
-fn install_crypto() {
+pub(in crate::notify) fn install_crypto() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();

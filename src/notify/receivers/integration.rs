@@ -16,11 +16,10 @@ use super::webhook::Webhook;
 use super::{IntegrationConfig, facts};
 use crate::clock::Clock;
 use crate::notify::address::check_url;
-use crate::notify::webhook::Answer;
+use crate::notify::answer::Answer;
 use crate::notify::{Message, NotifyError};
 
 /// One way to tell somebody. Shared by its attempts.
-#[derive(Debug)]
 pub struct Integration {
     name: String,
     sends_resolved: bool,
@@ -33,7 +32,6 @@ pub struct Integration {
     clock: Clock,
 }
 
-#[derive(Debug)]
 enum Kind {
     Webhook(Webhook),
     PagerDuty(PagerDuty),
@@ -209,6 +207,12 @@ pub(super) fn cut(text: String, letters_max: usize) -> String {
 /// The message for a kind that tells its first alerts only.
 pub(super) fn shortened(message: &Message, alerts_max: u64) -> Message {
     facts::shortened(message, alerts_max)
+}
+
+impl std::fmt::Debug for Integration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Integration({} to {})", self.name, self.shown_address())
+    }
 }
 
 impl std::fmt::Debug for Sender {

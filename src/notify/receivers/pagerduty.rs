@@ -43,7 +43,6 @@ pub(super) const CLIENT: &str = r#"{{ template "pagerduty.default.client" . }}"#
 pub(super) const CLIENT_URL: &str = r#"{{ template "pagerduty.default.clientURL" . }}"#;
 pub(super) const SEVERITY: &str = "error";
 
-#[derive(Debug)]
 pub(super) struct PagerDuty {
     pub(super) url: Url,
     pub(super) routing_key: Hidden,
@@ -192,6 +191,7 @@ fn fitting(event: &mut Event<'_>) -> Vec<u8> {
             Some(list) => {
                 list.truncate(list.len() / 2);
                 let note = format!("left off, for PagerDuty takes {EVENT_BYTES_MAX} bytes");
+                // Behind the halving: the note is no list.
                 details.insert("some_alerts".to_owned(), Value::String(note));
             }
             None => {

@@ -10,7 +10,7 @@ use super::integration::{Told, address, cut};
 use super::options::{SlackActionOptions, SlackOptions};
 use super::shape::Hidden;
 use super::templates::{Filling, Text};
-use crate::notify::webhook::Answer;
+use crate::notify::answer::Answer;
 
 /// Longest title, in letters.
 const TITLE_LETTERS_MAX: usize = 1024;
@@ -32,7 +32,6 @@ pub(super) const CALLBACK_ID: &str = r#"{{ template "slack.default.callbackid" .
 pub(super) const ICON_EMOJI: &str = r#"{{ template "slack.default.iconemoji" . }}"#;
 pub(super) const ICON_URL: &str = r#"{{ template "slack.default.iconurl" . }}"#;
 
-#[derive(Debug)]
 pub(super) struct Slack {
     pub(super) url: Url,
     token: Option<Hidden>,

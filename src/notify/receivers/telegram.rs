@@ -18,7 +18,7 @@ use super::options::{ParseMode, Source, TelegramOptions};
 use super::shape::Hidden;
 use super::templates::Text;
 use crate::notify::RETRY_AFTER_MAX;
-use crate::notify::webhook::Answer;
+use crate::notify::answer::Answer;
 
 /// Longest text, in UTF-16 units, without markup.
 const TEXT_UNITS_MAX: usize = 4096;
@@ -29,7 +29,6 @@ const MARKUP_LETTERS: &str = "_*[]()~`>#+-=|{}.!\\";
 
 pub(super) const MESSAGE: &str = r#"{{ template "telegram.default.message" . }}"#;
 
-#[derive(Debug)]
 pub(super) struct Telegram {
     pub(super) url: Url,
     chat_id: ChatId,

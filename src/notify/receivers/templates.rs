@@ -19,6 +19,8 @@ use crate::template::{Library, MessageData, MessageTemplate, TemplateError};
 const DEFAULTS: &str = include_str!("defaults.tmpl");
 /// Most files of templates.
 const FILES_COUNT_MAX: usize = 1000;
+/// With how many alerts a text is tried again that fails with all.
+const FEWER_ALERTS: [usize; 4] = [100, 20, 5, 1];
 /// Longest file of templates, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 16;
 
@@ -128,7 +130,8 @@ impl fmt::Debug for Text {
 /// A message as templates see it, and what went wrong with them.
 pub(super) struct Filling<'a> {
     templates: &'a Templates,
-    data: MessageData,
+    /// The whole message, and with its first alerts only, for texts that would grow too long.
+    data: Vec<MessageData>,
     at_ms: i64,
     receiver: &'a str,
     as_html: bool,
@@ -143,7 +146,12 @@ impl<'a> Filling<'a> {
         external_url: &str,
         at_ms: i64,
     ) -> Filling<'a> {
-        let data = MessageData::new(&facts_of(message, receiver, external_url));
+        let mut facts = facts_of(message, receiver, external_url);
+        let mut data = vec![MessageData::new(&facts)];
+        for count in FEWER_ALERTS.into_iter().filter(|count| *count < message.alerts.len()) {
+            facts.alerts.truncate(count);
+            data.push(MessageData::new(&facts));
+        }
         Filling { templates, data, at_ms, receiver, as_html: false }
     }
 
@@ -152,12 +160,19 @@ impl<'a> Filling<'a> {
         Filling { as_html: true, ..self }
     }
 
-    /// What the text comes to, or in Go's words why it comes to nothing.
-    pub(super) fn fill(&self, text: &Text) -> Result<String, String> {
-        match &text.0 {
-            None => Ok(String::new()),
-            Some(template) => template.fill(&self.templates.library, &self.data, self.at_ms, self.as_html),
+    /// What the text comes to, or in Go's words why it comes to nothing. Where the whole message is too much, what it
+    /// comes to with fewer alerts.
+    fn fill(&self, text: &Text) -> Result<String, String> {
+        let Some(template) = &text.0 else { return Ok(String::new()) };
+        let fill = |data: &MessageData| template.fill(&self.templates.library, data, self.at_ms, self.as_html);
+        let mut outcome = fill(&self.data[0]);
+        for data in &self.data[1..] {
+            if outcome.is_ok() {
+                break;
+            }
+            outcome = fill(data).or(outcome);
         }
+        outcome
     }
 
     /// What the text comes to; where it fails, what the default does, and the log says so.

@@ -27,7 +27,6 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// The template's name in its errors.
 const TEMPLATE_NAME: &str = "template_file";
 
-#[derive(Debug)]
 pub(super) struct Webhook {
     pub(super) url: Url,
     secrets: Vec<Secret>,

@@ -10,6 +10,9 @@
 //!
 //! 20 ┤        ────────────────
 //!    │█▆▇▇▅█▇▆
+//!
+//!   what moved:
+//!     98 %  {node="eu-0001"}  0.7, expected 7.6
 //! ```
 //!
 //! The server is asked, which knows the present only: what fires, and what ended a short while ago. The picture itself is
@@ -17,7 +20,6 @@
 
 mod answer;
 mod picture;
-mod words;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -27,12 +29,13 @@ use anyhow::{Context, bail};
 
 use super::Place;
 use super::asking::{self, url_of};
+use super::words::{duration, number, percent, time_with_seconds};
 use answer::{Anomaly, Answer};
-use words::{duration, number, percent, time_with_seconds};
+pub(super) use picture::picture;
 
 const PATH: &str = "/api/v1/anomalies";
 /// Parts that are listed.
-const PARTS_COUNT_MAX: usize = 8;
+const PARTS_COUNT_MAX: usize = 10;
 /// The label with the alert's name.
 const ALERT_NAME: &str = "alertname";
 
@@ -97,7 +100,7 @@ fn told(anomaly: &Anomaly) -> String {
             writeln!(text, "  {line}").expect("a string takes everything");
         }
     }
-    let picture = picture::picture(&anomaly.line, anomaly.onset);
+    let picture = picture(&anomaly.line, anomaly.onset);
     if !picture.is_empty() {
         write!(text, "\n{picture}").expect("a string takes everything");
     }

@@ -11,7 +11,7 @@
 //!
 //! Bars are the value, dashes the expectation: `─` where no bar stands, `┄` where one does. The arrow is the onset.
 
-use super::words::{number, time_of_day};
+use crate::operate::words::{number, time_of_day};
 
 /// Height of the bars, in rows.
 const ROWS: usize = 10;
@@ -25,7 +25,7 @@ const ONSET: char = '▲';
 
 /// Draws the points (time in s since 1970, value, expectation), oldest first, a column each. Nothing for fewer than two
 /// of them, or where none has a value.
-pub(super) fn picture(points: &[(f64, Option<f64>, Option<f64>)], onset_s: Option<f64>) -> String {
+pub(in crate::operate) fn picture(points: &[(f64, Option<f64>, Option<f64>)], onset_s: Option<f64>) -> String {
     let Some(scale) = Scale::of(points) else { return String::new() };
     let labels = [scale.high, f64::midpoint(scale.low, scale.high), scale.low].map(number);
     let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);

@@ -15,7 +15,9 @@ use crate::detect::{Kind, Transition};
 use crate::model::Labels;
 use crate::notify::Alert;
 use crate::query::{Sampled, parse_series, parse_values};
-use crate::rules::{AlertState, GroupState, Health, Rule, RuleSet, Surroundings, parse_duration_ms};
+use crate::rules::{
+    AlertState, GroupState, Health, Rule, RuleHost, RuleSample, RuleSet, Surroundings, parse_duration_ms,
+};
 
 /// Evaluation interval of files that give none, in ms.
 const INTERVAL_MS_DEFAULT: i64 = 60_000;
@@ -178,7 +180,12 @@ impl<'a> Run<'a> {
     }
 
     fn note(&mut self, transition: &Transition) {
-        let mut alert = self.setting.rules.alert_for(transition, &self.surroundings.external_url);
+        let ask = |query: &str| {
+            let rows = self.laboratory.ask(query, transition.at_ms).map_err(|error| error.to_string())?;
+            let row = |row: RuleSample| (Labels::clone(&row.labels), row.value.number().unwrap_or(0.0));
+            Ok(rows.into_iter().map(row).collect())
+        };
+        let mut alert = self.setting.rules.alert_with(transition, &self.surroundings.external_url, &ask);
         // What the rule itself says: the figures that detection adds nobody can foresee to the last digit.
         let rule = &self.setting.rules.rules[transition.watch];
         alert.annotations.retain(|(name, _)| rule.annotations().any(|(own, _)| own == name));

@@ -50,6 +50,14 @@ fn anomalies_fire_and_end_in_the_time_of_the_input_series() {
     assert!(wrong[0].contains("time: 66m") && wrong[0].contains("Orders in eu drop"), "{}", wrong[0]);
 }
 
+#[test]
+fn annotations_of_an_anomaly_ask_the_input_series() {
+    let asking =
+        ANOMALY.replace("$direction }}", "$direction }} of {{ query `count(shop_orders_total)` | first | value }}");
+    let tests = DROP.replace("Orders in eu drop", "Orders in eu drop of 2");
+    assert_eq!(failures(&asking, &tests), Vec::<String>::new());
+}
+
 /// No sum of increments and no last value: such an expression is asked about, every 15 s of the input series' time.
 #[test]
 fn an_anomaly_that_cannot_be_fed_is_evaluated_in_the_time_of_the_input_series() {

@@ -135,9 +135,15 @@ pub(super) fn number(operator: Operator, left: f64, right: f64) -> f64 {
         // Of the sign of the dividend, like Go's math.Mod.
         Operator::Modulo => left % right,
         Operator::Power => left.powf(right),
-        Operator::Atan2 => left.atan2(right),
+        Operator::Atan2 => atan2(left, right),
         comparison => f64::from(u8::from(holds(comparison, left, right))),
     }
+}
+
+/// As Go's math.Atan2, which takes the arc of the quotient: where that is too small for a number, its sign is lost.
+fn atan2(y: f64, x: f64) -> f64 {
+    let is_quotient_lost = y != 0.0 && y / x == 0.0;
+    if is_quotient_lost && x < 0.0 && x.is_finite() { std::f64::consts::PI } else { y.atan2(x) }
 }
 
 pub(super) fn holds(comparison: Operator, left: f64, right: f64) -> bool {

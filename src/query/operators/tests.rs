@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::elements::number;
 use crate::model::{Labels, Sample};
+use crate::query::syntax::Operator;
 use crate::query::tests::engine;
 use crate::query::{Options, Value};
 use crate::storage::view::ReadView;
@@ -111,6 +113,18 @@ fn view(many: &Many, one: &One) -> ReadView {
         .map(|((k, m), row)| series(&[("__name__", "many"), ("k", &k.to_string()), ("m", &m.to_string())], row));
     let one = one.iter().map(|(k, row)| series(&[("__name__", "one"), ("k", &k.to_string())], row));
     ReadView::of_samples(many.chain(one).collect())
+}
+
+#[test]
+fn an_angle_whose_quotient_is_no_number_has_lost_its_sign() {
+    let atan2 = |y: f64, x: f64| number(Operator::Atan2, y, x);
+    let pi = std::f64::consts::PI;
+    // What Prometheus 3.5 answers.
+    assert_eq!(atan2(-3e-308, -1e300), pi);
+    assert_eq!(atan2(3e-308, -1e300), pi);
+    // math.Atan2 has these as special cases.
+    assert_eq!((atan2(-0.0, -1.0), atan2(-1.0, f64::NEG_INFINITY)), (-pi, -pi));
+    assert_eq!(atan2(-1.0, -1.0), -0.75 * pi);
 }
 
 proptest! {

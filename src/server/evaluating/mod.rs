@@ -31,13 +31,15 @@ use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 
 use super::detection::Detection;
+use super::detection_lag::DetectionLag;
+use super::senders::{Knowledge, Senders};
 use super::{ServerError, silences, thread};
 use crate::clock::Clock;
 use crate::config::EvaluationConfig;
 use crate::disk::Disk;
 use crate::ingest::Ingest;
 use crate::model::Labels;
-use crate::notify::{Alert, Notifier};
+use crate::notify::{Alert, Notifier, rfc3339};
 use crate::query::{Cancelled, Engine};
 use crate::rules::{
     self, GroupState, Reloaded, RestoreRules, RuleErrors, RuleGroup, RuleHost, RuleSet, RulesReport, SavedGroup,
@@ -63,6 +65,9 @@ const OUTBOX_RETRY: Duration = Duration::from_millis(500);
 /// How many intervals pass before the series of a group that is no more are ended.
 const ENDING_INTERVALS: i64 = 2;
 
+/// How long a group may be late besides three of its intervals, in ms.
+const OVERDUE_MS: i64 = 60_000;
+
 /// What the threads are made of.
 pub(super) struct EvaluatingParts {
     /// The rule files, as the settings name them.
@@ -78,6 +83,9 @@ pub(super) struct EvaluatingParts {
     pub(super) engine: Arc<Engine>,
     pub(super) ingest: Arc<Ingest>,
     pub(super) notifier: Arc<Notifier>,
+    pub(super) lag: Arc<DetectionLag>,
+    /// Who knows whether data have ceased to come.
+    pub(super) senders: Arc<Senders>,
     pub(super) registry: Arc<Registry>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) data_dir: PathBuf,
@@ -98,6 +106,8 @@ pub(super) struct EvaluatedRules {
     surroundings: Surroundings,
     host: Host,
     notifier: Arc<Notifier>,
+    lag: Arc<DetectionLag>,
+    senders: Arc<Senders>,
     disk: Arc<dyn Disk>,
     clock: Clock,
     journal: Journal,
@@ -106,6 +116,9 @@ pub(super) struct EvaluatedRules {
     /// Rung when the schedule has changed.
     changed: Condvar,
     orphans: Mutex<Orphans>,
+    /// Alerts whose ends were just held back, on their way to those: a thread that evaluates waits for nobody who waits
+    /// for groups.
+    held: Mutex<Vec<Alert>>,
     /// Held while rules are read and put in force.
     reloading: Mutex<()>,
 }
@@ -174,6 +187,8 @@ impl EvaluatedRules {
             surroundings,
             host,
             notifier: parts.notifier,
+            lag: parts.lag,
+            senders: parts.senders,
             disk: parts.disk,
             clock: parts.clock,
             journal,
@@ -181,6 +196,7 @@ impl EvaluatedRules {
             schedule: Mutex::default(),
             changed: Condvar::new(),
             orphans: Mutex::new(Orphans::new(told.clone())),
+            held: Mutex::default(),
             reloading: Mutex::new(()),
         };
         rules.begin(parts.set, &told);
@@ -266,17 +282,40 @@ impl EvaluatedRules {
         let mut state = run.state();
         let Some(state) = state.as_mut() else { return };
         let began = self.clock.monotonic();
-        let evaluated = state.evaluate(at_ms, &self.surroundings, &mut self.host.clone());
+        let mut evaluated = state.evaluate(at_ms, &self.surroundings, &mut self.host.clone());
         let took = self.clock.monotonic().saturating_sub(began);
         run.figures.count(&evaluated, at_ms, took, missed_count);
         if missed_count > 0 {
             let (file, group) = (run.group.file.display(), &run.group.name);
             tracing::warn!(%file, group, missed_count, "evaluations of rules were left out: they take too long");
         }
+        self.hold_back(&mut evaluated.alerts);
         // What could not be told is not noted either: the next start finds it again.
         if self.tell(&evaluated.alerts) {
+            self.lag.note_evaluation(evaluated.alerts.len(), at_ms);
             run.publish(state);
             self.journal.note(key_of(&run.group), state.saved());
+        }
+    }
+
+    /// Takes out the ends of alerts of whose data nothing is known. They are among those without a rule from now on, and
+    /// end when it is known again that they are over.
+    fn hold_back(&self, alerts: &mut Vec<Alert>) {
+        alerts.retain(|alert| {
+            let is_held = alert.ends_at_ms.is_some() && self.is_unknown(alert);
+            if is_held {
+                tracing::info!(labels = %alert.labels, "nothing is known of what an alert speaks of: its end is not told");
+                self.held.lock().push(Alert { ends_at_ms: None, ..alert.clone() });
+            }
+            !is_held
+        });
+    }
+
+    /// Whether nothing is known of what an alert speaks of, and has not been for too long.
+    fn is_unknown(&self, alert: &Alert) -> bool {
+        match self.senders.knowledge(&alert.labels) {
+            Knowledge::Since(since_ms) => since_ms > self.clock.now_ms(),
+            Knowledge::NothingSince(since_ms) => self.clock.now_ms() - since_ms < self.senders.unknown_max_ms(),
         }
     }
 
@@ -314,13 +353,39 @@ impl EvaluatedRules {
     }
 
     fn settle_orphans(&self) {
-        let Some(mut orphans) = self.orphans.try_lock().filter(|orphans| !orphans.is_empty()) else { return };
+        let Some(mut orphans) = self.orphans.try_lock() else { return };
+        self.held.lock().drain(..).for_each(|alert| orphans.add(alert));
+        if orphans.is_empty() {
+            return;
+        }
         let runs: Vec<Arc<Run>> = self.schedule.lock().runs().cloned().collect();
         let now_ms = self.clock.now_ms();
-        orphans.settle(&runs, |alert| {
-            tracing::warn!(labels = %alert.labels, "a firing alert has no rule that knows of it: resolved");
-            self.tell(&[resolved(alert, now_ms)]);
+        orphans.settle(&runs, |alert, evaluated_ms| match self.senders.knowledge(&alert.labels) {
+            Knowledge::Since(since_ms) if evaluated_ms.is_some_and(|evaluated_ms| evaluated_ms < since_ms) => false,
+            Knowledge::NothingSince(_) if self.is_unknown(alert) => false,
+            knowledge => {
+                tracing::warn!(labels = %alert.labels, "a firing alert has no rule that knows of it: resolved");
+                self.tell(&[with_reason(resolved(alert.clone(), now_ms), knowledge)])
+            }
         });
+    }
+
+    /// The rules in force.
+    pub(super) fn set(&self) -> Arc<RuleSet> {
+        self.schedule.lock().set.clone()
+    }
+
+    /// A group that should have been evaluated and was not, for three of its intervals and a minute; behind a start or a
+    /// change of rules it has as long.
+    pub(super) fn overdue(&self, now_ms: i64) -> Option<String> {
+        let since_ms = self.figures.reload_success_seconds.value() * 1000;
+        let runs: Vec<Arc<Run>> = self.schedule.lock().runs().cloned().collect();
+        let is_overdue = |run: &Arc<Run>| {
+            let last_ms = run.report().last.map_or(since_ms, |last| last.at_ms.max(since_ms));
+            now_ms - last_ms > 3 * run.interval_ms + OVERDUE_MS
+        };
+        let overdue = runs.iter().find(|run| is_overdue(run))?;
+        Some(format!("{} in {}", overdue.group.name, overdue.group.file.display()))
     }
 
     /// The rules in force, as of the last evaluations.
@@ -394,6 +459,22 @@ impl EvaluatedRules {
 
 /// The label that holds a rule's name.
 const ALERT_NAME: &str = "alertname";
+
+/// An end that was not told at once says why.
+fn with_reason(mut alert: Alert, knowledge: Knowledge) -> Alert {
+    let reason = match knowledge {
+        Knowledge::Since(i64::MIN) => return alert,
+        Knowledge::Since(since_ms) => format!("data have come again since {}, and it is over", rfc3339(since_ms)),
+        Knowledge::NothingSince(since_ms) => {
+            format!("unknown: no data since {}; it is no longer kept", rfc3339(since_ms))
+        }
+    };
+    alert.annotations.push((TELEMETRY.to_owned(), reason));
+    alert
+}
+
+/// The annotation that tells why an alert ended later than its rule.
+const TELEMETRY: &str = "telemetry";
 
 fn resolved(alert: Alert, now_ms: i64) -> Alert {
     Alert { ends_at_ms: Some(now_ms.max(alert.starts_at_ms)), ..alert }

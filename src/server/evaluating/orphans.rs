@@ -3,6 +3,8 @@
 //! After a restart the outbox may have alerts that fire and that no rule knows of: their rule was changed or removed
 //! while the server was down, or the process died between telling them and noting them. Nobody else would end them.
 //!
+//! Those whose rule says that they are over while nothing is known of what they speak of wait here too.
+//!
 //! Always true: an alert is ended here only when every group that might have it was evaluated well since the start and
 //! does not have it; those of a group that is broken stay.
 
@@ -20,12 +22,19 @@ impl Orphans {
         Orphans(firing)
     }
 
+    /// One more: its rule has ended it, and that is not to be told yet.
+    pub(super) fn add(&mut self, alert: Alert) {
+        self.0.retain(|other| other.labels != alert.labels);
+        self.0.push(alert);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Hands those to `end` that nobody has, each while no group that might have it is being evaluated.
-    pub(super) fn settle(&mut self, runs: &[Arc<Run>], mut end: impl FnMut(Alert)) {
+    /// Hands those to `end` that nobody has, each while no group that might have it is being evaluated, and with the
+    /// moment for which the first of these was evaluated last. What it does not end stays.
+    pub(super) fn settle(&mut self, runs: &[Arc<Run>], mut end: impl FnMut(&Alert, Option<i64>) -> bool) {
         self.0.retain(|alert| {
             let name = alert.labels.get("alertname").unwrap_or("");
             // In the order of the groups; whoever evaluates holds one of them and waits for none.
@@ -35,8 +44,8 @@ impl Orphans {
                 Verdict::Unknown => true,
                 Verdict::Known => false,
                 Verdict::Gone => {
-                    end(alert.clone());
-                    false
+                    let evaluated = states.iter().filter_map(|state| state.as_ref()?.last());
+                    !end(alert, evaluated.map(|last| last.at_ms).min())
                 }
             }
         });

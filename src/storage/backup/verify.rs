@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
+use storage_format::incidents::Entry;
 use storage_format::manifest::{Manifest, ManifestFile, append_checksum};
-use storage_format::outbox::{Delivered, GivenUp, Notification};
-use storage_format::{Corruption, log as log_format, metadata, outbox, push_groups, tombstones};
+use storage_format::outbox::{Delivered, GivenUp, Message, Notification, Told};
+use storage_format::{Corruption, incidents, log as log_format, metadata, outbox, push_groups, tombstones};
 
 use super::super::{block, log};
 use super::{BackupError, MANIFEST, check_restored, files_of};
@@ -108,7 +109,8 @@ fn files_to_read(disk: &dyn Disk, folder: &Path) -> Result<Vec<(PathBuf, u64)>, 
         }
         Ok(())
     };
-    for inner in [log::folder(folder), block::folder(folder), folder.join("outbox"), folder.join("push_groups")] {
+    let beside = ["outbox", "incidents", "push_groups"].map(|name| folder.join(name));
+    for inner in [log::folder(folder), block::folder(folder)].into_iter().chain(beside) {
         for name in files_of(disk, &inner)?.iter().filter(|name| !name.ends_with(".tmp")) {
             add(inner.join(name))?;
         }
@@ -144,7 +146,8 @@ fn verify_file(
     } else if name.ends_with(".deleted") {
         tombstones::decode(&bytes).err().into_iter().for_each(tell);
     } else if let Some(kind) = kind_of(path) {
-        let may_be_torn = kind == FileKind::Outbox || (kind == FileKind::Log && may_be_torn(path, next));
+        let is_appended = matches!(kind, FileKind::Outbox | FileKind::Incidents);
+        let may_be_torn = is_appended || (kind == FileKind::Log && may_be_torn(path, next));
         let (damage, end) = verify_framed(&bytes, kind, may_be_torn);
         damage.into_iter().for_each(tell);
         if let Some(from) = end {
@@ -171,6 +174,7 @@ fn kind_of(path: &Path) -> Option<FileKind> {
     match path.extension()?.to_str()? {
         "log" => Some(FileKind::Log),
         "outbox" => Some(FileKind::Outbox),
+        "incidents" => Some(FileKind::Incidents),
         "state" => Some(FileKind::Detector),
         "meta" => Some(FileKind::Metadata),
         "group" => Some(FileKind::PushGroup),
@@ -256,6 +260,9 @@ fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corrup
         (FileKind::Outbox, outbox::KIND_NOTIFICATION) => Notification::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_DELIVERED) => Delivered::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => GivenUp::decode(payload).map(drop),
+        (FileKind::Outbox, outbox::KIND_MESSAGE) => Message::decode(payload).map(drop),
+        (FileKind::Outbox, outbox::KIND_TOLD) => Told::decode(payload).map(drop),
+        (FileKind::Incidents, incidents::KIND_INCIDENT | incidents::KIND_CHANGE) => Entry::decode(payload).map(drop),
         (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => Ok(()),
         (FileKind::PushGroup, push_groups::KIND_GROUP) => push_groups::Group::decode(payload).map(drop),
         (FileKind::Metadata, metadata::KIND_FAMILY) => metadata::Family::decode(payload).map(drop),

@@ -69,6 +69,10 @@ impl OpenChunk {
         self.appender.last_bits()
     }
 
+    pub(super) fn count(&self) -> u32 {
+        self.appender.count()
+    }
+
     /// First and last moment.
     pub(super) fn span(&self) -> Option<TimeRange> {
         (!self.is_empty()).then(|| TimeRange { from_ms: first_ms(&self.stream), to_ms: self.last_ms() })

@@ -266,6 +266,32 @@ impl LabelIndex {
         pair.map_or(0, |pair| shown(&self.pairs[pair as usize], self.companions()))
     }
 
+    /// The id of a label's name, while a series has it.
+    pub(in crate::storage) fn name_id(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Of a series' pairs the one with each of these names, where it has one.
+    pub(in crate::storage) fn pairs_named<const N: usize>(
+        &self,
+        pairs: &[u32],
+        names: [Option<u32>; N],
+    ) -> [Option<u32>; N] {
+        let mut found = [None; N];
+        for &id in pairs {
+            let name = Some(self.pairs[id as usize].name);
+            if let Some(place) = names.iter().position(|wanted| *wanted == name) {
+                found[place] = Some(id);
+            }
+        }
+        found
+    }
+
+    /// The value of a pair that a series has.
+    pub(in crate::storage) fn value_of(&self, pair: u32) -> &str {
+        &self.pairs[pair as usize].value
+    }
+
     /// The names of labels that series have, but for the one that makes a companion.
     pub(in crate::storage) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(AsRef::as_ref).filter(|name| *name != START_LABEL)

@@ -195,7 +195,7 @@ impl Head {
 }
 
 /// The slots from `next` on, which then is where they end; `None` at the end.
-fn next_slice(shard: &Shard, next: &mut u32) -> Option<Range<u32>> {
+pub(super) fn next_slice(shard: &Shard, next: &mut u32) -> Option<Range<u32>> {
     let slots = *next..shard.slots().min(next.saturating_add(SLICE_SERIES));
     *next = slots.end;
     (!slots.is_empty()).then_some(slots)

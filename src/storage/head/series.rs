@@ -17,6 +17,7 @@ use storage_format::histogram::{Histogram, is_marker};
 
 use super::super::batch::Refusal;
 use super::super::view::Columns;
+use super::super::walk::Pulse;
 use super::aside::{Aside, BELATED_SAMPLES_MAX, LATE_SAMPLES_MAX};
 use super::chunks::{ClosedChunk, OpenChunk, Tally};
 use super::histograms::Histograms;
@@ -297,6 +298,12 @@ impl Series {
     pub(in crate::storage) fn newest(&self) -> Option<Sample> {
         (!self.open.is_empty())
             .then(|| Sample { timestamp_ms: self.open.last_ms(), value: f64::from_bits(self.open.last_bits()) })
+    }
+
+    /// What it sent last, and how many with it, if that is known without decoding anything.
+    pub(in crate::storage) fn pulse(&self) -> Option<Pulse> {
+        let (newest, span) = (self.newest()?, self.open.span()?);
+        Some(Pulse { newest, first_ms: span.from_ms, count: self.open.count() })
     }
 
     /// Appends the samples in `range` that are in chunks or late, ascending.

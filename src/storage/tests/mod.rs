@@ -13,6 +13,7 @@ mod matched;
 mod review;
 mod simulation;
 mod starts;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -38,19 +38,22 @@ pub enum FileKind {
     PushGroup,
     /// The alerts of rules that are evaluated: one JSON text a record.
     Rules,
+    /// A file of the journal of incidents.
+    Incidents,
     /// Silences of alerts: one JSON text a record.
     Silences,
 }
 
 impl FileKind {
     /// All of them.
-    pub const ALL: [FileKind; 7] = [
+    pub const ALL: [FileKind; 8] = [
         FileKind::Log,
         FileKind::Outbox,
         FileKind::Detector,
         FileKind::Metadata,
         FileKind::PushGroup,
         FileKind::Rules,
+        FileKind::Incidents,
         FileKind::Silences,
     ];
 
@@ -63,6 +66,7 @@ impl FileKind {
             FileKind::Metadata => b"DOZORMET",
             FileKind::PushGroup => b"DOZORPSH",
             FileKind::Rules => b"DOZORRUL",
+            FileKind::Incidents => b"DOZORINC",
             FileKind::Silences => b"DOZORSIL",
         }
     }

@@ -27,6 +27,7 @@ use clap::Parser;
 use storage_format::block_v1::{self as block, BlockReader, ChunkMeta, SeriesEntry};
 use storage_format::chunk;
 use storage_format::frame::{Event, FileHeader, FileKind, Reader};
+use storage_format::incidents;
 use storage_format::log::{self, decode_deletion, decode_rows, decode_samples, decode_series};
 use storage_format::manifest::{Manifest, ManifestFile};
 use storage_format::metadata::{self, Family, decode_end};
@@ -81,6 +82,8 @@ impl<W: Write> Printer<W> {
             Some(FileKind::Metadata) => "metadata",
             Some(FileKind::PushGroup) => "group of pushes",
             Some(FileKind::Rules) => "alerts of rules",
+            Some(FileKind::Incidents) => "journal of incidents",
+            Some(FileKind::Silences) => "silences",
             None if &magic == block::MAGIC => "block",
             None if &magic == tombstones::MAGIC => "tombstones",
             None if bytes.starts_with(MANIFEST_START) => "manifest of a snapshot",
@@ -198,6 +201,7 @@ impl<W: Write> Printer<W> {
             (FileKind::Log, log::KIND_ROWS) => sample_lines(|row| decode_rows(payload, row)),
             (FileKind::Log, log::KIND_SAMPLES | log::KIND_BELATED) => sample_lines(|row| decode_samples(payload, row)),
             (FileKind::Log, log::KIND_DELETION) => deletion_lines(payload),
+            (FileKind::Incidents, incidents::KIND_INCIDENT | incidents::KIND_CHANGE) => incident_lines(payload),
             (FileKind::Outbox, outbox::KIND_NOTIFICATION) => notification_lines(payload),
             (FileKind::Outbox, outbox::KIND_DELIVERED) => delivered_lines(payload),
             (FileKind::Outbox, outbox::KIND_GIVEN_UP) => given_up_lines(payload),
@@ -208,11 +212,13 @@ impl<W: Write> Printer<W> {
             (FileKind::Metadata, metadata::KIND_END) => {
                 decode_end(payload).map(|count| vec![format!("end of {count} families")])
             }
-            (FileKind::Detector | FileKind::Rules, _) => return self.detail(String::from_utf8_lossy(payload)),
+            (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => {
+                return self.detail(String::from_utf8_lossy(payload));
+            }
             _ => return self.damage(offset, "the kind of the record is not one we know"),
         };
         match lines {
-            Ok(lines) if matches!(file, FileKind::Outbox | FileKind::Metadata) => {
+            Ok(lines) if matches!(file, FileKind::Outbox | FileKind::Metadata | FileKind::Incidents) => {
                 lines.iter().try_for_each(|line| self.detail(line))
             }
             Ok(lines) => self.details(lines.into_iter()),
@@ -287,14 +293,21 @@ fn record_name(file: FileKind, kind: u8) -> String {
         (FileKind::Outbox, outbox::KIND_NOTIFICATION) => "notification".to_owned(),
         (FileKind::Outbox, outbox::KIND_DELIVERED) => "delivered".to_owned(),
         (FileKind::Outbox, outbox::KIND_GIVEN_UP) => "given up".to_owned(),
+        (FileKind::Incidents, incidents::KIND_INCIDENT) => "incident".to_owned(),
+        (FileKind::Incidents, incidents::KIND_CHANGE) => "change".to_owned(),
         (FileKind::Outbox, outbox::KIND_MESSAGE) => "message".to_owned(),
         (FileKind::Outbox, outbox::KIND_TOLD) => "told".to_owned(),
         (FileKind::Metadata, metadata::KIND_FAMILY) => "family".to_owned(),
         (FileKind::Metadata, metadata::KIND_END) => "end".to_owned(),
         (FileKind::PushGroup, push_groups::KIND_GROUP) => "group".to_owned(),
-        (FileKind::Detector | FileKind::Rules, _) => format!("state, kind {kind}"),
+        (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => format!("state, kind {kind}"),
         _ => format!("unknown kind {kind}"),
     }
+}
+
+fn incident_lines(payload: &[u8]) -> Lines {
+    let incidents::Entry { id, at_ms, body } = incidents::Entry::decode(payload)?;
+    Ok(vec![format!("{id}  {}", Moment(at_ms)), body.to_owned()])
 }
 
 fn group_lines(payload: &[u8]) -> Lines {

@@ -41,14 +41,14 @@ receivers:
         "10:12: url cannot be used: 169.254.169.254 is a link-local address",
         "10:48: timeout \"soon\": ",
         "11:12: there are both url and url_file; remove one of them",
-        "11:82: insecure_skip_verify would tell anybody who answers; trust the receiver's certificate by ca_file",
+        "11:87: insecure_skip_verify would tell anybody who answers; trust the receiver's certificate by ca_file",
         "13:7: pagerduty_configs has no key service_key here; make an integration of the Events API version 2",
         "13:5: a PagerDuty receiver has no routing_key; add routing_key_file",
-        "14:38: the template cannot be read, at its line 1, column 11: ",
-        "14:68: send_resolved is \"maybe\"; write true or false",
+        "14:36: the template cannot be read, at its line 1, column 11: ",
+        "14:65: send_resolved is \"maybe\"; write true or false",
         "16:5: a Slack receiver has neither api_url nor app_token; add api_url_file",
         "18:5: a Telegram receiver needs one of chat_id and chat_id_file",
-        "18:34: parse_mode is \"Html\"; write HTML, MarkdownV2, ",
+        "18:33: parse_mode is \"Html\"; write HTML, MarkdownV2, ",
     ];
     for expected in expected {
         assert!(found.iter().any(|mistake| mistake.starts_with(expected)), "{expected}\n{}", found.join("\n"));

@@ -43,10 +43,7 @@ impl Sides {
     /// Whether Prometheus's instants at the steps of a range are ours, and ours together are our range: then its range
     /// is at odds with its own instants.
     async fn is_torn(&mut self, query: &str, when: When, range: &Answer) -> anyhow::Result<bool> {
-        if ["start()", "end()"].iter().any(|word| query.contains(word)) {
-            return Ok(false);
-        }
-        let times = when.steps_ms();
+        let (query, times) = (&of_any_range(query, when), when.steps_ms());
         let mut together = Answer { outcome: Outcome::of_no_rows(), ..range.clone() };
         for time_ms in &times {
             let at = When::At { time_ms: *time_ms };
@@ -83,9 +80,9 @@ impl Sides {
         let Some((inside, is_mean)) = points::of_what(query) else { return Ok(false) };
         let times = match when {
             When::At { time_ms } => vec![time_ms],
-            When::Over { .. } if query.contains("start()") || query.contains("end()") => return Ok(false),
             When::Over { .. } => when.steps_ms(),
         };
+        let inside = &of_any_range(inside, when);
         for time_ms in times {
             let theirs = self.prometheus.ask(inside, When::At { time_ms }).await?;
             if !points::are_of(ours, time_ms, &theirs, is_mean) {
@@ -93,5 +90,24 @@ impl Sides {
             }
         }
         Ok(true)
+    }
+}
+
+/// The question with the moments in place of `start()` and `end()`, so that it means the same asked of a part of the range.
+fn of_any_range(query: &str, when: When) -> String {
+    let When::Over { start_ms, end_ms, .. } = when else { return query.to_owned() };
+    let seconds = |time_ms: i64| format!("{}.{:03}", time_ms.div_euclid(1_000), time_ms.rem_euclid(1_000));
+    query.replace("start()", &seconds(start_ms)).replace("end()", &seconds(end_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_range_is_asked_of_the_whole_ones_ends() {
+        let when = When::Over { start_ms: 61_000, end_ms: 122_007, step_ms: 1_000 };
+        assert_eq!(of_any_range("up @ start() - up @ end()", when), "up @ 61.000 - up @ 122.007");
+        assert_eq!(of_any_range("up @ start()", When::At { time_ms: 5 }), "up @ start()", "an instant has no parts");
     }
 }

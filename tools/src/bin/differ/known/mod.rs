@@ -61,6 +61,7 @@ pub(crate) fn same_remark(query: &str, ours: &str, theirs: &str) -> bool {
         || their_place == 1 && query.contains(':')
         // Of several expressions that give cause for the same words, it tells another.
         || text.contains("quantile") && query.matches("quantile").count() > 1
+        || text.contains("ratio value") && query.matches("limit_ratio").count() > 1
         || text.contains("might not be a counter") && query.matches("rate(").count() + query.matches("increase(").count() > 1
         || text.contains("incompatible sample types") || text.contains("bucket label")
 }

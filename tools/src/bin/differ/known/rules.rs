@@ -8,7 +8,7 @@ use crate::unstopped;
 pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "3.5 panics over some histograms, and breaks the connection off or says so",
-        may_be: |case| fails(case.theirs, "broke off") || fails(case.theirs, "runtime error"),
+        may_be: |case| ["broke off", "runtime error", "have no zero bucket"].iter().any(|how| fails(case.theirs, how)),
         is: |_| true,
     },
     Rule {
@@ -93,7 +93,7 @@ pub(super) const RULES: &[Rule] = &[
         reason: "3.14 adds histograms up with compensated sums: where the last digits are written, rounded or all that is \
                  left, that shows",
         may_be: |case| {
-            let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values", "ts_of_m", "changes("]);
+            let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values", "ts_of_m", "changes(", "delta("]);
             (shows || case.asks_any(&ROUNDS) || case.asks_any(&SEE_RESETS))
                 && case.asks_any(&["avg", "sum"])
                 && case.asks_native()
@@ -165,9 +165,17 @@ pub(super) const RULES: &[Rule] = &[
         reason: "of the parameters of several steps that are out of range, each version tells others",
         may_be: |case| {
             let of_steps = !case.is_instant || case.asks(":");
-            of_steps && case.differs_in(&[QUANTILE, RATIO])
+            of_steps && case.differs_in(&[QUANTILE, RATIO, THEIR_QUANTILE])
         },
         is: |case| case.ours.warnings.len() == case.theirs.warnings.len() || case.asks("quantile"),
+    },
+    Rule {
+        reason: "of what is wrong with several pairs of an operator at one step Prometheus tells the last alone",
+        may_be: |case| case.what.contains("ours alone") && case.what.contains("for binary operator"),
+        is: |case| {
+            let remarks = case.theirs.warnings.iter().chain(&case.theirs.infos);
+            remarks.filter(|text| text.contains("for binary operator")).count() > 0
+        },
     },
     Rule {
         reason: "Prometheus puts matchers into another order while it reads, and absent() of a label twice goes by that",
@@ -181,25 +189,39 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         reason: "equal numbers come in another order out of relabelling, of Go's sorting, which is not stable, of a heap, and of \
-                 an aggregation, whose groups come in the order of the series that are there",
+                 an aggregation or a matching of labels, whose rows come in the order of the series that are there",
         may_be: |case| {
-            let reorders = ["label_", "limit_ratio", "sort", "k (", "k by", "k without", " by (", " without ("];
+            let reorders = [
+                "label_",
+                "limit_ratio",
+                "sort",
+                "k (",
+                "k by",
+                "k without",
+                " by (",
+                " without (",
+                " on (",
+                " ignoring (",
+            ];
             let parts: usize = reorders.iter().map(|part| case.query.matches(part).count()).sum();
             case.asks_any(&CHOOSE) && parts > 1 && case.differs_in(&["labels"])
         },
         is: |case| case.begins(&CHOOSE) && has_the_same_values(case),
     },
     Rule {
-        reason: "a variance over series depends on the order of adding, and count_values writes all digits: Prometheus has what \
-                 limitk and its like choose in a heap, and series over several steps in a hash table",
+        reason: "a variance over series depends on the order of adding, and count_values writes all digits, a comparison looks at \
+                 them: Prometheus has what limitk and its like choose in a heap, and series over several steps in a hash table",
         may_be: |case| {
             let in_heap = case.asks_any(&CHOOSE) || case.asks("limit_ratio");
+            let written = case.asks("count_values") && case.differs_in(&["labels"]);
             (in_heap || case.asks(":") || !case.is_instant)
-                && case.asks("count_values")
+                && (written || case.asks_any(&COMPARES) && case.differs_in(&["labels", "times", "value"]))
                 && case.asks_any(&["stddev", "stdvar"])
-                && case.differs_in(&["labels"])
         },
-        is: |case| case.begins(&["count_values"]) && has_nearly_the_same_labels(case),
+        is: |case| {
+            let compares = case.asks_any(&COMPARES) && case.query.matches("std").count() > 1;
+            compares || case.begins(&["count_values"]) && has_nearly_the_same_labels(case)
+        },
     },
     Rule {
         reason: "Prometheus looks at another time for (x @ t)[a:b] offset o, or @ o, if the subquery happens to start at the \
@@ -228,6 +250,7 @@ const COMPARES: [&str; 6] = [" == ", " != ", " < ", " > ", " <= ", " >= "];
 const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
 const FITS_LINES: [&str; 2] = ["deriv(", "predict_linear("];
 const QUANTILE: &str = "warnings: ours alone: PromQL warning: quantile value should be";
+const THEIR_QUANTILE: &str = "warnings: theirs alone: PromQL warning: quantile value should be";
 const RATIO: &str = "warnings: ours alone: PromQL warning: ratio value should be";
 
 /// How many parts of a question the C library and Go have otherwise.

@@ -1,0 +1,64 @@
+//! How an alert and a fingerprint stand in a record's JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::notify::Alert;
+
+#[derive(Serialize, Deserialize)]
+struct StoredAlert {
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: Vec<(String, String)>,
+    starts_at_ms: i64,
+    #[serde(default)]
+    ends_at_ms: Option<i64>,
+    #[serde(default)]
+    generator_url: String,
+}
+
+/// An alert, for serde's `with`.
+pub(super) mod alert {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::StoredAlert;
+    use crate::model::Labels;
+    use crate::notify::Alert;
+
+    pub(crate) fn serialize<S: Serializer>(alert: &Alert, serializer: S) -> Result<S::Ok, S::Error> {
+        let labels = alert.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let Alert { annotations, starts_at_ms, ends_at_ms, generator_url, .. } = alert.clone();
+        StoredAlert { labels, annotations, starts_at_ms, ends_at_ms, generator_url }.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Alert, D::Error> {
+        let StoredAlert { labels, annotations, starts_at_ms, ends_at_ms, generator_url } =
+            StoredAlert::deserialize(deserializer)?;
+        let labels = Labels::from_pairs(labels).map_err(D::Error::custom)?;
+        Ok(Alert { labels, annotations, starts_at_ms, ends_at_ms, generator_url })
+    }
+}
+
+/// 64 bits as sixteen digits, for serde's `with`: other readers of JSON have no such numbers.
+pub(super) mod hexadecimal {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{number:016x}"))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        u64::from_str_radix(&digits, 16).map_err(D::Error::custom)
+    }
+}
+
+/// Bytes of the texts of an alert.
+pub(super) fn text_bytes(alert: &Alert) -> usize {
+    let labels: usize = alert.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let annotations: usize = alert.annotations.iter().map(|(name, text)| name.len() + text.len()).sum();
+    labels + annotations + alert.generator_url.len()
+}

@@ -1,0 +1,3 @@
+mod loss;
+mod table;
+mod words;

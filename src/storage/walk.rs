@@ -1,0 +1,85 @@
+//! A walk over the head that asks of each series whose it is and how far it has come: who sends, without a look at what.
+//!
+//! ```text
+//! slice of 1,000 series, under the shard's lock     up{job="shop"} 12:00:15   up{job="db"} 12:00:10   orders{job="shop"} 12:00:15
+//! told behind it, one a job                         shop: 2 series, newest 12:00:15     db: 1 series, newest 12:00:10
+//! ```
+//!
+//! Nothing is decoded: what a series sent last stands beside its open chunk, and where that begins in front of it. A
+//! series whose chunk has just gone into a block is passed over until it sends again.
+//!
+//! Always true: the lock is held for [`SLICE_SERIES`](super::head::SLICE_SERIES) series at a time, and not while the
+//! caller is told.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use hashbrown::HashMap;
+
+use super::Storage;
+use super::head::{Shard, next_slice};
+use crate::model::{METRIC_NAME, Sample};
+
+/// A series of the head, as far as it is known without decoding anything.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulse {
+    /// The sample that it sent last; it may be a staleness marker.
+    pub newest: Sample,
+    /// The first sample of the chunk that the newest is in, in ms since 1970 UTC.
+    pub first_ms: i64,
+    /// Samples of that chunk, at least one.
+    pub count: u32,
+}
+
+impl Storage {
+    /// Walks all series of the head but those of the metrics in `except`. `add` makes something of those with the same
+    /// owner; `take` is given the owner and what was made, several times for one owner. A series' owner is the value of
+    /// the first of the `by` labels that it has, or empty.
+    pub fn walk<A: Default>(
+        &self,
+        by: [&str; 2],
+        except: &HashSet<String>,
+        add: impl Fn(&mut A, Pulse),
+        mut take: impl FnMut(&str, A),
+    ) {
+        for shard in self.head.shards() {
+            let mut next = 0;
+            loop {
+                let owners = {
+                    let shard = shard.read();
+                    let Some(slots) = next_slice(&shard, &mut next) else { break };
+                    walk_slice(&shard, slots, by, except, &add)
+                };
+                owners.into_iter().for_each(|(owner, made)| take(&owner, made));
+            }
+        }
+    }
+}
+
+fn walk_slice<A: Default>(
+    shard: &Shard,
+    slots: Range<u32>,
+    by: [&str; 2],
+    except: &HashSet<String>,
+    add: &impl Fn(&mut A, Pulse),
+) -> Vec<(String, A)> {
+    let index = shard.label_index();
+    let companions = index.companions();
+    let names = [METRIC_NAME, by[0], by[1]].map(|name| index.name_id(name));
+    let (mut made, mut left_out) = (HashMap::<Option<u32>, A>::new(), HashMap::<u32, bool>::new());
+    for slot in slots {
+        let Some((series, pulse)) = shard.series(slot).and_then(|series| Some((series, series.pulse()?))) else {
+            continue;
+        };
+        if companions.is_some_and(|companions| companions.contains(slot)) {
+            continue;
+        }
+        let [metric, first, second] = index.pairs_named(series.pairs(), names);
+        let is_left_out = |pair: u32| *left_out.entry(pair).or_insert_with(|| except.contains(index.value_of(pair)));
+        if !metric.is_some_and(is_left_out) {
+            add(made.entry(first.or(second)).or_default(), pulse);
+        }
+    }
+    let owner = |pair: Option<u32>| pair.map_or("", |pair| index.value_of(pair)).to_owned();
+    made.into_iter().map(|(pair, made)| (owner(pair), made)).collect()
+}

@@ -1,0 +1,91 @@
+//! Heartbeats of jobs, over restarts, and the server's own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+
+use crate::api::{get, instant};
+use crate::engine::Engine;
+use crate::process::free_address;
+use crate::wait::wait_until;
+use crate::webhook::Pager;
+use dozor::clock::Clock;
+
+/// What the pager was told of a job, in order.
+fn told(pager: &Pager) -> Vec<String> {
+    pager.taken().iter().map(|told| format!("{} {}", told.alert_name, told.status)).collect()
+}
+
+/// Counts the requests to an address.
+fn listen() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let (listener, count) = (TcpListener::bind("127.0.0.1:0").expect("a port"), Arc::new(AtomicUsize::new(0)));
+    let (address, counted) = (listener.local_addr().expect("bound"), count.clone());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut first = String::new();
+            let read = BufReader::new(&stream).read_line(&mut first);
+            if read.is_ok() && first.starts_with("POST /ping/t0ken ") {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn job_that_stops_reporting_is_missed_though_the_engine_was_killed_and_the_engine_says_that_it_lives() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let pager = Pager::new(free_address());
+    pager.open(200);
+    let (watcher, pings) = listen();
+    let settings = folder.path().join("dozor.yml");
+    let text = format!(
+        "heartbeats:\n- {{ job: often, every: 10s, grace: 1s }}\n- {{ job: nightly, schedule: '0 3 * * *' }}\n\
+         heartbeat_out: {{ url: 'http://{watcher}/ping/t0ken', interval: 1s }}\n"
+    );
+    fs::write(&settings, text).expect("written");
+    let arguments =
+        [format!("--config={}", settings.display()), format!("--webhook-url=http://{}/hook", pager.address)];
+    let mut engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    let beat = |engine: &Engine, of: &str| get(engine.address, &format!("/api/v1/heartbeat/{of}"));
+
+    assert_eq!(beat(&engine, "often?duration=2s")["listed"], true);
+    assert_eq!(beat(&engine, "nightly?exit_code=3")["listed"], true);
+    assert_eq!(beat(&engine, "stranger")["listed"], false);
+    wait_until("the failure is told", || told(&pager) == ["HeartbeatFailed firing"]);
+
+    // What was answered is on disk, and known by the one that comes after.
+    engine.kill();
+    engine.start_again();
+    let now_ms = Clock::system().now_ms();
+    for name in ["dozor_heartbeat_timestamp_seconds", "dozor_heartbeat_success"] {
+        assert_eq!(instant(engine.address, name, now_ms).len(), 3, "{name}");
+    }
+    let listed = get(engine.address, "/api/v1/heartbeats");
+    assert_eq!(
+        (&listed["heartbeats"][0]["state"], &listed["heartbeats"][1]["state"]),
+        (&"ok".into(), &"failed".into())
+    );
+    wait_until("the one that is missing is told", || told(&pager).len() == 2);
+    beat(&engine, "often");
+    beat(&engine, "nightly?status=ok");
+    wait_until("both are well again", || told(&pager).len() >= 4);
+    let mut all = told(&pager);
+    all.truncate(4);
+    all.sort();
+    let expected =
+        ["HeartbeatFailed firing", "HeartbeatFailed resolved", "HeartbeatMissed firing", "HeartbeatMissed resolved"];
+    assert_eq!(all, expected);
+
+    let before = pings.load(Ordering::SeqCst);
+    wait_until("it says that it lives", || pings.load(Ordering::SeqCst) > before);
+    assert_eq!(engine.metric("dozor_heartbeat_out_well"), 1.0);
+    let shown = engine.client().get("/api/v1/status/config").expect("the settings are shown").text();
+    assert!(!shown.contains("t0ken"), "its path is a secret: {shown}");
+    engine.stop();
+}
