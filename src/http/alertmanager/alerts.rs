@@ -36,7 +36,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(parameters: &Parameters) -> Result<Wanted, Reply> {
+    fn read(parameters: &Parameters) -> Result<Wanted, String> {
         Ok(Wanted {
             filters: read::filters(parameters)?,
             receiver: read::receiver(parameters)?,
@@ -130,7 +130,7 @@ pub(in super::super) async fn alerts(call: Call) -> Result<Reply, ApiError> {
 fn list(call: &Call) -> Result<Reply, ApiError> {
     let wanted = match Wanted::read(&Parameters::of_address(&call.head)?) {
         Ok(wanted) => wanted,
-        Err(reply) => return Ok(reply),
+        Err(what) => return Ok(told(StatusCode::BAD_REQUEST, &what)),
     };
     let services = &call.front.services;
     let firing = (services.firing)();
@@ -145,7 +145,7 @@ fn list(call: &Call) -> Result<Reply, ApiError> {
 pub(in super::super) async fn groups(call: Call) -> Result<Reply, ApiError> {
     let wanted = match Wanted::read(&Parameters::of_address(&call.head)?) {
         Ok(wanted) => wanted,
-        Err(reply) => return Ok(reply),
+        Err(what) => return Ok(told(StatusCode::BAD_REQUEST, &what)),
     };
     let services = &call.front.services;
     let firing = (services.firing)();

@@ -41,22 +41,20 @@ pub(super) fn moment(name: &str, text: Option<&str>) -> Result<Option<i64>, Stri
 }
 
 /// Conditions of all parameters `filter`.
-pub(super) fn filters(parameters: &Parameters) -> Result<Vec<Matchers>, Reply> {
-    let read = |text| Matchers::parse(text).map_err(|what| told(StatusCode::BAD_REQUEST, &what));
-    parameters.all("filter").map(read).collect()
+pub(super) fn filters(parameters: &Parameters) -> Result<Vec<Matchers>, String> {
+    parameters.all("filter").map(Matchers::parse).collect()
 }
 
 /// A parameter that is true or false, true where it is not given.
-pub(super) fn wants(parameters: &Parameters, name: &str) -> Result<bool, Reply> {
+pub(super) fn wants(parameters: &Parameters, name: &str) -> Result<bool, String> {
     match parameters.get(name) {
         None | Some("true" | "1") => Ok(true),
         Some("false" | "0") => Ok(false),
-        Some(other) => Err(told(StatusCode::BAD_REQUEST, &format!("{name} {other:?} is neither true nor false"))),
+        Some(other) => Err(format!("{name} {other:?} is neither true nor false")),
     }
 }
 
 /// The pattern of the parameter `receiver`.
-pub(super) fn receiver(parameters: &Parameters) -> Result<Option<Regex>, Reply> {
-    let read = |text| compile_pattern(text).map_err(|what| told(StatusCode::BAD_REQUEST, &what));
-    parameters.get("receiver").map(read).transpose()
+pub(super) fn receiver(parameters: &Parameters) -> Result<Option<Regex>, String> {
+    parameters.get("receiver").map(compile_pattern).transpose()
 }

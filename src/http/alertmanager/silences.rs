@@ -46,7 +46,7 @@ fn list(call: &Call) -> Result<Reply, ApiError> {
     let parameters = Parameters::of_address(&call.head)?;
     let filters = match read::filters(&parameters) {
         Ok(filters) => filters,
-        Err(reply) => return Ok(reply),
+        Err(what) => return Ok(told(StatusCode::BAD_REQUEST, &what)),
     };
     let silences = &call.front.services.silences;
     let now_ms = silences.now_ms();

@@ -36,7 +36,7 @@ use super::secret::read_text_file;
 use super::{Message, NotifyError, Secret, payload};
 use crate::config::WebhookConfig;
 pub use alertmanager::AlertmanagerPeer;
-pub(crate) use client::{Request, Sender};
+pub(in crate::notify) use client::{Request, Sender};
 pub(crate) use file::{Global, ReceiverFile};
 pub use integration::Integration;
 pub(crate) use options::HttpOptions;
