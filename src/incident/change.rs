@@ -34,14 +34,14 @@ pub(super) enum Change {
     Began { signal: Box<Signal> },
     /// An alert ended.
     Ended {
-        #[serde(with = "stored::hexadecimal")]
+        #[serde(serialize_with = "stored::write_digits", deserialize_with = "stored::read_digits")]
         fingerprint: u64,
         starts_at_ms: i64,
         ends_at_ms: i64,
     },
     /// What was seen of a signal was looked up.
     Figures {
-        #[serde(with = "stored::hexadecimal")]
+        #[serde(serialize_with = "stored::write_digits", deserialize_with = "stored::read_digits")]
         fingerprint: u64,
         starts_at_ms: i64,
         figures: Figures,

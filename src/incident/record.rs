@@ -62,10 +62,10 @@ pub struct Incident {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
     /// What fires, or has ended. Of an incident with very many signals the later ones lack annotations and most labels.
-    #[serde(with = "stored::alert")]
+    #[serde(serialize_with = "stored::write_alert", deserialize_with = "stored::read_alert")]
     pub alert: Alert,
     /// Of all its labels.
-    #[serde(with = "stored::hexadecimal")]
+    #[serde(serialize_with = "stored::write_digits", deserialize_with = "stored::read_digits")]
     pub fingerprint: u64,
     /// When it was taken, in ms since 1970 UTC.
     pub taken_ms: i64,

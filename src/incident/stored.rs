@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::model::Labels;
 use crate::notify::Alert;
 
 #[derive(Serialize, Deserialize)]
@@ -18,42 +20,30 @@ struct StoredAlert {
     generator_url: String,
 }
 
-/// An alert, for serde's `with`.
-pub(super) mod alert {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::StoredAlert;
-    use crate::model::Labels;
-    use crate::notify::Alert;
-
-    pub(crate) fn serialize<S: Serializer>(alert: &Alert, serializer: S) -> Result<S::Ok, S::Error> {
-        let labels = alert.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let Alert { annotations, starts_at_ms, ends_at_ms, generator_url, .. } = alert.clone();
-        StoredAlert { labels, annotations, starts_at_ms, ends_at_ms, generator_url }.serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Alert, D::Error> {
-        let StoredAlert { labels, annotations, starts_at_ms, ends_at_ms, generator_url } =
-            StoredAlert::deserialize(deserializer)?;
-        let labels = Labels::from_pairs(labels).map_err(D::Error::custom)?;
-        Ok(Alert { labels, annotations, starts_at_ms, ends_at_ms, generator_url })
-    }
+/// Writes an alert, for serde's `serialize_with`.
+pub(super) fn write_alert<S: Serializer>(alert: &Alert, serializer: S) -> Result<S::Ok, S::Error> {
+    let labels = alert.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let Alert { annotations, starts_at_ms, ends_at_ms, generator_url, .. } = alert.clone();
+    StoredAlert { labels, annotations, starts_at_ms, ends_at_ms, generator_url }.serialize(serializer)
 }
 
-/// 64 bits as sixteen digits, for serde's `with`: other readers of JSON have no such numbers.
-pub(super) mod hexadecimal {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
+/// Reads an alert, for serde's `deserialize_with`.
+pub(super) fn read_alert<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Alert, D::Error> {
+    let StoredAlert { labels, annotations, starts_at_ms, ends_at_ms, generator_url } =
+        StoredAlert::deserialize(deserializer)?;
+    let labels = Labels::from_pairs(labels).map_err(D::Error::custom)?;
+    Ok(Alert { labels, annotations, starts_at_ms, ends_at_ms, generator_url })
+}
 
-    pub(crate) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("{number:016x}"))
-    }
+/// Writes 64 bits as sixteen digits, for serde's `serialize_with`: other readers of JSON have no such numbers.
+pub(super) fn write_digits<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format!("{number:016x}"))
+}
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        let digits = String::deserialize(deserializer)?;
-        u64::from_str_radix(&digits, 16).map_err(D::Error::custom)
-    }
+/// Reads sixteen digits, for serde's `deserialize_with`.
+pub(super) fn read_digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let digits = String::deserialize(deserializer)?;
+    u64::from_str_radix(&digits, 16).map_err(D::Error::custom)
 }
 
 /// Bytes of the texts of an alert.

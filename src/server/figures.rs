@@ -96,7 +96,7 @@ impl Figuring {
             let active = told.alerts.iter().find(|active| *active.labels == alert.labels);
             let chart = self.chart(&rule.expr, alert);
             let value = active.map(|active| active.value).or_else(|| chart.last().and_then(|point| point.1));
-            (value.is_some() || !chart.is_empty()).then(|| Figures { value, expected: None, chart })
+            (value.is_some() || !chart.is_empty()).then_some(Figures { value, expected: None, chart })
         })
     }
 
@@ -125,8 +125,8 @@ fn note(incidents: &Incidents, wanted: &Wanted, mut figures: Figures) {
             |fingerprint, starts_at_ms| (fingerprint, starts_at_ms) == (alert.fingerprint(), alert.starts_at_ms);
         let earlier = known.iter().flat_map(|known| &known.signals);
         let earlier = earlier.filter(|signal| is_it(signal.fingerprint, signal.alert.starts_at_ms));
-        let earlier = earlier.filter_map(|signal| Some((signal.alert.began_ms(), signal.figures.as_ref()?))).last();
-        if let Some((began_ms, earlier)) = earlier {
+        let mut earlier = earlier.filter_map(|signal| Some((signal.alert.began_ms(), signal.figures.as_ref()?)));
+        if let Some((began_ms, earlier)) = earlier.next_back() {
             if figures.chart.first().is_none_or(|first| first.0 > began_ms) {
                 return;
             }
