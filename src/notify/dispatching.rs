@@ -106,6 +106,11 @@ impl Notifier {
         }
     }
 
+    /// The routing in force; none where every receiver is told of everything. Never waits for the disk.
+    pub fn routing(&self) -> Option<Arc<Routing>> {
+        self.dispatcher.lock().as_ref().map(|dispatcher| dispatcher.routing().clone())
+    }
+
     /// The alerts that fire and what becomes of each, in the order in which they began to. May wait for the disk.
     pub fn alerts(&self) -> Vec<AlertState> {
         let outbox = self.outbox.lock();
