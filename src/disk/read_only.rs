@@ -94,8 +94,8 @@ impl Disk for ReadOnlyDisk {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SimulatedDisk;
     use super::*;
+    use crate::disk::SimulatedDisk;
 
     #[test]
     fn orders_to_tidy_up_change_nothing_and_new_files_are_refused() {

@@ -182,9 +182,9 @@ impl Overlaid {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::{GivenSeries, ReadView};
     use super::*;
     use crate::model::Sample;
+    use crate::storage::view::{GivenSeries, ReadView};
 
     fn labels(name: &str) -> Arc<Labels> {
         Arc::new(Labels::from_pairs([("__name__", name)]).expect("labels"))
