@@ -2,6 +2,25 @@
 
 use super::*;
 
+/// No silences, on a disk of their own.
+pub(super) fn silences() -> Arc<Silences> {
+    let disk = Arc::new(SimulatedDisk::new());
+    let path = PathBuf::from("/data/alerts.silences");
+    Silences::open(disk, &path, Clock::manual(NOW_MS), Vec::new()).expect("no file is no silences")
+}
+
+/// Alerts of a region are a group.
+pub(super) fn routing() -> Routing {
+    let text = "route: {receiver: duty, group_by: [region], routes: [{matchers: [severity=critical], receiver: pager}]}\n\
+                receivers: [{name: duty}, {name: pager}]";
+    crate::notify::routing::load("alertmanager.yml", text).expect("a right file")
+}
+
+/// Takes one alert at a time.
+pub(super) fn push_alerts(pushed: Vec<PushedAlert>) -> Result<(), NotifyError> {
+    if pushed.len() > 1 { Err(NotifyError::Full { what: "pushed alerts", limit: 1 }) } else { Ok(()) }
+}
+
 const SILENCE: &str = r#"{"matchers":[{"name":"region","value":"eu","isRegex":false}],
     "startsAt":"2023-11-14T22:13:20Z","endsAt":"2023-11-14T23:13:20.5Z","createdBy":"dana","comment":"new CDN"}"#;
 

@@ -201,25 +201,6 @@ fn config() -> Config {
     Config { webhooks: vec![webhook], features, ..Config::default() }
 }
 
-/// No silences, on a disk of their own.
-fn silences() -> Arc<Silences> {
-    let disk = Arc::new(SimulatedDisk::new());
-    let path = PathBuf::from("/data/alerts.silences");
-    Silences::open(disk, &path, Clock::manual(NOW_MS), Vec::new()).expect("no file is no silences")
-}
-
-/// Alerts of a region are a group.
-fn routing() -> Routing {
-    let text = "route: {receiver: duty, group_by: [region], routes: [{matchers: [severity=critical], receiver: pager}]}\n\
-                receivers: [{name: duty}, {name: pager}]";
-    crate::notify::routing::load("alertmanager.yml", text).expect("a right file")
-}
-
-/// Takes one alert at a time.
-fn push_alerts(pushed: Vec<PushedAlert>) -> Result<(), NotifyError> {
-    if pushed.len() > 1 { Err(NotifyError::Full { what: "pushed alerts", limit: 1 }) } else { Ok(()) }
-}
-
 /// A journal in memory.
 fn journal() -> QueryJournal {
     let opened = QueryJournal::open(&SimulatedDisk::new(), &PathBuf::from("/data/queries.active"), 4);
@@ -278,9 +259,9 @@ fn services(
             Err(format!("the rules from before stay in force:\n{errors}"))
         }),
         anomalies: Arc::new(anomalies),
-        silences: silences(),
-        routing: Arc::new(|| Some(Arc::new(routing()))),
-        push_alerts: Arc::new(push_alerts),
+        silences: alertmanager::silences(),
+        routing: Arc::new(|| Some(Arc::new(alertmanager::routing()))),
+        push_alerts: Arc::new(alertmanager::push_alerts),
         firing: Arc::new(firing),
         take_beat: jobs::take_beat(),
         heartbeats: Arc::new(jobs::heartbeats),
