@@ -18,7 +18,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -78,7 +78,7 @@ fn main() -> anyhow::Result<()> {
     print(&measured?)
 }
 
-async fn measure(options: &Options, folder: &PathBuf) -> anyhow::Result<Histogram<u64>> {
+async fn measure(options: &Options, folder: &Path) -> anyhow::Result<Histogram<u64>> {
     let clock = Clock::system();
     let (to_here, heard) = channel();
     let pager = listen(to_here, clock.clone())?;
