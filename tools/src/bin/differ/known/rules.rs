@@ -178,6 +178,15 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
     Rule {
+        reason: "of zeros of both signs Go's sorting, which is not stable, puts either first: a median is one of them, which a \
+                 division by it shows",
+        may_be: |case| {
+            let limit = ["inf", "-0.0"].iter().any(|part| case.what.contains(part));
+            limit && case.asks_any(&["quantile", "mad_over_time"]) && case.asks_any(&[" / ", "atan2", " ^ "])
+        },
+        is: |case| case.asks_any(&["quantile", "mad_over_time"]) && case.differs_in(&["value"]),
+    },
+    Rule {
         reason: "Prometheus puts matchers into another order while it reads, and absent() of a label twice goes by that",
         may_be: |case| case.asks("absent") && case.differs_in(&["labels"]),
         is: |case| names_a_label_twice(case.query),
