@@ -36,7 +36,9 @@ pub(super) fn open(config: &Config, disk: &Arc<dyn Disk>, clock: &Clock) -> Resu
     Ok(Silences::open(disk.clone(), &config.data_dir.join(FILE), clock.clone(), windows)?)
 }
 
-/// Whether somebody else than our rules reported this alert: none of them has its name, and it does not link to us.
+/// Whether somebody else than our rules reported this alert: none of them has its name, and it does not link to us. One of a
+/// rule that is gone, from when this server was reached at another address, is taken for pushed: it ends with the resolve
+/// timeout, and not at once.
 pub(super) fn is_pushed(alert: &Alert, rules: &RuleSet, external_url: &str) -> bool {
     let name = alert.labels.get("alertname").unwrap_or("");
     let has_rule = rules.has_alerting(name) || rules.rules.iter().any(|rule| rule.alert == name);

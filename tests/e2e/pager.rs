@@ -116,7 +116,12 @@ impl Night {
         assert!(self.engine.process().wait_for_end().success());
         let webhook = format!("--webhook-url=http://{}/hook", self.pager.address);
         let secret = format!("--webhook-secret-file={}", Pager::secret_file(self.folder.path()).display());
-        let all: Vec<&str> = arguments.iter().chain([&webhook, &secret]).map(String::as_str).collect();
+        // It listens at another port, and people reach it as before.
+        let settings = self.folder.path().join("settings.yml");
+        let reached = format!("external_url: http://{}\n", self.engine.address);
+        std::fs::write(&settings, reached).expect("the folder can be written");
+        let config = format!("--config={}", settings.display());
+        let all: Vec<&str> = arguments.iter().chain([&config, &webhook, &secret]).map(String::as_str).collect();
         Engine::start(self.folder.path(), &all)
     }
 }
