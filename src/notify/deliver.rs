@@ -134,7 +134,7 @@ impl Notifier {
         options: NotifierOptions,
     ) -> Result<(Arc<Notifier>, RecoveredOutbox), NotifyError> {
         let NotifierOptions { plan, external_url, delivery, folding, silencer } = options;
-        let ways = ways(&plan, &external_url, &clock, &delivery)?;
+        let ways = ways(&plan, &external_url, &clock, &delivery, &[])?;
         let ledger = Ledger::new(names(&ways), plan.routing.is_some());
         let (outbox, recovered) = Outbox::open(disk, folder, ledger, folding, clock.now_ms())?;
         let (to_journal, events) = bounded(EVENTS_COUNT_MAX);
@@ -160,7 +160,7 @@ impl Notifier {
 
     /// Makes everything ready to go on by another plan. Fails where a receiver cannot be used; nothing has changed then.
     pub fn prepare(&self, plan: Plan) -> Result<PreparedPlan, NotifyError> {
-        let ways = ways(&plan, &self.external_url, &self.clock, &self.delivery)?;
+        let ways = ways(&plan, &self.external_url, &self.clock, &self.delivery, &self.ways.load())?;
         Ok(PreparedPlan { plan, ways })
     }
 
@@ -175,7 +175,9 @@ impl Notifier {
 
     fn put_in_force(&self, plan: &Plan, ways: Vec<Arc<Way>>, outbox: &Outbox) {
         let now = self.moment();
-        for way in &ways {
+        let former = self.ways.load_full();
+        let is_new = |way: &&Arc<Way>| !former.iter().any(|former| Arc::ptr_eq(&former.lanes, &way.lanes));
+        for way in ways.iter().filter(is_new) {
             let mut lanes = way.lanes.lock();
             outbox.ledger().owed_to(&way.name).for_each(|owed| lanes.push(owed.clone(), now.monotonic));
         }
@@ -302,7 +304,13 @@ impl Notifier {
     }
 }
 
-fn ways(plan: &Plan, external_url: &str, clock: &Clock, delivery: &Delivery) -> Result<Vec<Arc<Way>>, NotifyError> {
+fn ways(
+    plan: &Plan,
+    external_url: &str,
+    clock: &Clock,
+    delivery: &Delivery,
+    former: &[Arc<Way>],
+) -> Result<Vec<Arc<Way>>, NotifyError> {
     let mut ways: Vec<Arc<Way>> = Vec::with_capacity(plan.destinations.len());
     for (index, destination) in plan.destinations.iter().enumerate() {
         let name = &destination.integration.name;
@@ -310,7 +318,8 @@ fn ways(plan: &Plan, external_url: &str, clock: &Clock, delivery: &Delivery) -> 
             let what = "there are two of this name".to_owned();
             return Err(NotifyError::Receiver { receiver: name.clone(), what });
         }
-        ways.push(Arc::new(Way::new(index, destination, external_url, clock, delivery)?));
+        let former = former.iter().find(|way| way.name == *name).map(Arc::as_ref);
+        ways.push(Arc::new(Way::new(index, destination, external_url, clock, delivery, former)?));
     }
     if let Some(fallback) = &plan.fallback_receiver
         && !ways.iter().any(|way| way.receiver == *fallback)

@@ -32,7 +32,8 @@ pub(super) struct Way {
     /// Its place in the configuration.
     index: u16,
     integration: Integration,
-    pub(super) lanes: Mutex<Lanes>,
+    /// Also those of the way whose place it takes: what is under way there holds up its lane here.
+    pub(super) lanes: Arc<Mutex<Lanes>>,
     wake: Notify,
     /// Another one has taken its place.
     has_ended: AtomicBool,
@@ -45,7 +46,9 @@ impl Way {
         external_url: &str,
         clock: &Clock,
         delivery: &Delivery,
+        former: Option<&Way>,
     ) -> Result<Way, NotifyError> {
+        let fresh = || Arc::new(Mutex::new(Lanes::new(delivery.backoff, delivery.in_flight_max)));
         Ok(Way {
             name: destination.integration.name.clone(),
             receiver: destination.receiver.clone(),
@@ -56,7 +59,7 @@ impl Way {
                 clock.clone(),
                 delivery.attempt_timeout,
             )?,
-            lanes: Mutex::new(Lanes::new(delivery.backoff, delivery.in_flight_max)),
+            lanes: former.map_or_else(fresh, |former| Arc::clone(&former.lanes)),
             wake: Notify::new(),
             has_ended: AtomicBool::new(false),
         })
@@ -98,8 +101,15 @@ impl Notifier {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        // What is cut off here is tried again after the next start, or by the way that follows.
-        let _ = tokio::time::timeout(STOP_TIMEOUT, async { while attempts.join_next().await.is_some() {} }).await;
+        // The way that follows waits for what is under way here; what a stop cuts off is tried again after the next start.
+        let stopped = async {
+            let _ = shutdown.wait_for(|stop| *stop).await;
+            tokio::time::sleep(STOP_TIMEOUT).await;
+        };
+        tokio::select! {
+            () = async { while let Some(ended) = attempts.join_next().await { pass_panic_on(ended) } } => {}
+            () = stopped => {}
+        }
     }
 
     async fn attempt(self: Arc<Self>, way: Arc<Way>, owed: Owed) {
@@ -108,7 +118,12 @@ impl Notifier {
         self.metrics.attempts.fetch_add(1, Ordering::Relaxed);
         // Noting an outcome may wait for the disk.
         let notifier = Arc::clone(&self);
+        let ended = Arc::clone(&way);
         pass_panic_on(spawn_blocking(move || notifier.take_answer(&way, &owed, &message, answer)).await);
+        if ended.has_ended.load(Ordering::SeqCst) {
+            let ways = self.ways.load();
+            ways.iter().filter(|way| way.name == ended.name).for_each(|way| way.wake.notify_one());
+        }
     }
 
     pub(super) fn take_answer(&self, way: &Way, owed: &Owed, message: &Message, answer: Answer) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -221,6 +221,28 @@ fn another_plan_tells_its_receivers_and_repeats_nothing_to_those_who_stay() {
     assert!(notifier.prepare(twice).is_err());
     let nobody = Plan { fallback_receiver: Some("nobody".to_owned()), ..Plan::default() };
     assert!(matches!(notifier.prepare(nobody), Err(NotifyError::Receiver { receiver, .. }) if receiver == "nobody"));
+}
+
+#[test]
+fn what_is_under_way_while_the_plan_changes_is_told_once_and_before_its_end() {
+    let runtime = runtime();
+    let (began, may_answer) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let gate = (Arc::clone(&began), Arc::clone(&may_answer));
+    let pager = Pager::start(&runtime, move |_| {
+        gate.0.store(true, Ordering::SeqCst);
+        until("it may answer", || gate.1.load(Ordering::SeqCst));
+        Reply::Status(200)
+    });
+    let plan = || Plan { destinations: vec![destination("pager", &pager)], ..Plan::default() };
+    let notifier = open(&SimulatedDisk::new(), plan());
+    let _stop = run(&runtime, &notifier);
+    notifier.enqueue(&firing("A")).unwrap();
+    until("it is under way", || began.load(Ordering::SeqCst));
+    notifier.replace_plan(notifier.prepare(plan()).unwrap());
+    notifier.enqueue(&resolved("A")).unwrap();
+    may_answer.store(true, Ordering::SeqCst);
+    until("nothing is owed", || pending(&notifier) == 0);
+    assert_eq!(pager.taken(), ["A firing", "A resolved"]);
 }
 
 /// 10,000 alerts of 20 services at once, to a pager that is slow: one message for each service, each alert once.
