@@ -14,10 +14,9 @@ const API_VERSION: &str = "0.33.1";
 /// `/api/v2/status`. The configuration is told without what its receivers are made of, which has secrets in it.
 pub(in super::super) async fn status(call: Call) -> Result<Reply, ApiError> {
     let services = &call.front.services;
-    let config = match (services.routing)() {
-        Some(routing) => routing.shown(),
-        None => unrouted(services),
-    };
+    let routing = (services.routing)();
+    let is_routed = routing.is_some();
+    let config = routing.map_or_else(|| unrouted(services), |routing| routing.shown());
     Ok(answer(StatusCode::OK, |text| {
         text.raw(r#"{"cluster":{"name":"","peers":[],"status":"disabled"},"config":{"original":"#);
         text.string(&config);
@@ -27,7 +26,8 @@ pub(in super::super) async fn status(call: Call) -> Result<Reply, ApiError> {
             r#","versionInfo":{"branch":"","buildDate":"","buildUser":"","goVersion":"","revision":"","version":"#,
         );
         text.string(API_VERSION);
-        text.raw("}}");
+        // Not Alertmanager's: whether silences hold anything back.
+        text.raw(&format!(r#"}},"dozor":{{"isRouted":{is_routed}}}}}"#));
     }))
 }
 
