@@ -1,5 +1,6 @@
 //! Heartbeats of jobs, over restarts, and the server's own.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -15,9 +16,12 @@ use crate::wait::wait_until;
 use crate::webhook::Pager;
 use dozor::clock::Clock;
 
-/// What the pager was told of a job, in order.
+/// What the pager was told of a job, in order, once each: a delivery whose answer was not noted before a kill comes again
+/// under its key.
 fn told(pager: &Pager) -> Vec<String> {
-    pager.taken().iter().map(|told| format!("{} {}", told.alert_name, told.status)).collect()
+    let (mut keys, mut told) = (BTreeSet::new(), pager.taken());
+    told.retain(|told| keys.insert(told.idempotency_key.clone()));
+    told.iter().map(|told| format!("{} {}", told.alert_name, told.status)).collect()
 }
 
 /// Counts the requests to an address.
