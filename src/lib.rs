@@ -17,6 +17,7 @@ pub mod model;
 pub mod notify;
 pub mod operate;
 pub mod query;
+pub mod recent;
 pub mod rules;
 pub mod server;
 pub mod storage;

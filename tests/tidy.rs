@@ -20,7 +20,7 @@ const FLOORS: [(u8, &[&str]); 8] = [
     (4, &["detect", "import", "incident"]),
     (3, &["ingest", "query", "notify"]),
     (2, &["storage", "template"]),
-    (1, &["model", "config", "disk", "clock", "telemetry"]),
+    (1, &["model", "config", "disk", "clock", "recent", "telemetry"]),
 ];
 /// Doors within a room that other rooms use: the tap and the view are interfaces of their own.
 const INNER_DOORS: [&str; 4] = [

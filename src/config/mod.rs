@@ -185,10 +185,22 @@ pub struct QueryConfig {
     pub concurrency: u64,
     /// How far back an instant selector looks for a sample, in ms.
     pub lookback_ms: i64,
-    /// Bytes of answers that are kept.
+    /// Bytes of answers that are kept, as numbers and as they were sent.
     pub cache_bytes: u64,
     /// From which duration on a query is told in the log, in ms. 0: none is.
     pub slow_log_threshold_ms: i64,
+}
+
+impl QueryConfig {
+    /// The bytes of kept answers that are for those kept as they were sent.
+    pub fn text_cache_bytes(&self) -> u64 {
+        self.cache_bytes / 3
+    }
+
+    /// The bytes of kept answers that are for their numbers.
+    pub fn answer_cache_bytes(&self) -> u64 {
+        self.cache_bytes - self.text_cache_bytes()
+    }
 }
 
 /// Snapshots that are taken by themselves.

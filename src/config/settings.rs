@@ -160,7 +160,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Most series that one selector may match."),
     setting!("query.concurrency", "0", Some(("0", "1024")), Count(query.concurrency <- query.concurrency),
         "Most queries that run at a time; others wait up to 10 s. 0: twice the number of cores."),
-    setting!("query.cache_bytes", "32MiB", Some(("0", "1TiB")), Bytes(query.cache_bytes <- query.cache_bytes),
+    setting!("query.cache_bytes", "48MiB", Some(("0", "1TiB")), Bytes(query.cache_bytes <- query.cache_bytes),
         "Bytes of answers to range queries that are kept, so that only their last steps are computed when they are asked for again. 0: none."),
     setting!("query.lookback", "5m", Some(("1s", "1d")), Duration(query.lookback_ms <- query.lookback),
         "How far back an instant selector looks for a sample."),

@@ -57,7 +57,7 @@ fn defaults_are_those_of_the_manual() {
             samples_max: 50_000_000,
             series_max: 300_000,
             concurrency: 0,
-            cache_bytes: 32 << 20,
+            cache_bytes: 48 << 20,
             lookback_ms: 300_000,
             slow_log_threshold_ms: 5_000
         }

@@ -22,6 +22,7 @@ use super::queries::QueryPool;
 use super::reply::{ApiError, ErrorKind, Reply, close_after};
 use super::request::{BodyBudget, Parameters};
 use super::routes::{Answer, ROUTES, Refusal, find};
+use super::sent::SentTexts;
 use crate::telemetry::{Counter, Gauge, Latency, Registry};
 
 /// What every request shares.
@@ -32,6 +33,7 @@ pub(super) struct Front {
     /// How the start went.
     pub(super) recovery: AskRecovery,
     pub(super) queries: QueryPool,
+    pub(super) texts: SentTexts,
     pub(super) bodies: BodyBudget,
     /// From which duration on a query is told in the log.
     pub(super) slow_query: Option<Duration>,
@@ -93,13 +95,26 @@ impl Front {
         recovery: AskRecovery,
     ) -> Arc<Front> {
         let queries = QueryPool::new(&limits, &services.registry);
+        let texts = SentTexts::new(limits.texts_bytes_max, &services.registry);
         let threshold_ms = u64::try_from(services.config.query.slow_log_threshold_ms).unwrap_or(0);
         let slow_query = (threshold_ms > 0).then(|| Duration::from_millis(threshold_ms));
         let orders = Arc::new(Semaphore::new(1));
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
         let reads = Arc::new(Semaphore::new(READS_MAX));
         let bodies = BodyBudget::new(&limits, &services.registry);
-        Arc::new(Front { services, limits, numbers, recovery, queries, bodies, slow_query, orders, exports, reads })
+        Arc::new(Front {
+            services,
+            limits,
+            numbers,
+            recovery,
+            queries,
+            texts,
+            bodies,
+            slow_query,
+            orders,
+            exports,
+            reads,
+        })
     }
 
     /// Answers a request, whatever it is.
@@ -110,6 +125,7 @@ impl Front {
         let page = WebPage::of(&head);
         let (index, reply) = self.route(head, body).await;
         let mut reply = compressed(coding, reply).await;
+        self.texts.keep(&mut reply, coding);
         page.tell(ROUTES.get(index), &self.services.web_origins, &mut reply);
         if reply.status() == StatusCode::PAYLOAD_TOO_LARGE {
             close_after(&mut reply);

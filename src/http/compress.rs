@@ -30,7 +30,7 @@ const BYTES_ON_THE_SPOT_MAX: usize = 32 << 10;
 const ZSTD_LEVEL: i32 = 1;
 
 /// A way to write an answer shorter.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Coding {
     Gzip,
     Zstd,
@@ -73,6 +73,11 @@ impl Coding {
         }
     }
 
+    /// Says that an answer is written so.
+    pub(super) fn announce(self, headers: &mut HeaderMap) {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(self.name()));
+    }
+
     fn compress(self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
         match self {
             Coding::Gzip => {
@@ -85,15 +90,19 @@ impl Coding {
     }
 }
 
+/// Says that somebody else might get the answer otherwise.
+pub(super) fn tell_varies(headers: &mut HeaderMap) {
+    headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+}
+
 /// The answer as the client wants it.
 pub(super) async fn compressed(coding: Option<Coding>, mut reply: Reply) -> Reply {
     let Body::Whole(bytes) = reply.body() else { return reply };
     if reply.headers().contains_key(CONTENT_ENCODING) || bytes.len() < BYTES_MIN {
         return reply;
     }
-    // Whatever is sent now, somebody else might get it otherwise.
     let bytes = bytes.clone();
-    reply.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    tell_varies(reply.headers_mut());
     let Some(coding) = coding else { return reply };
     let length = bytes.len();
     let made = if length <= BYTES_ON_THE_SPOT_MAX {
@@ -105,7 +114,7 @@ pub(super) async fn compressed(coding: Option<Coding>, mut reply: Reply) -> Repl
     match made {
         Ok(shorter) if shorter.len() < length => {
             *reply.body_mut() = Body::from(Bytes::from(shorter));
-            reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+            coding.announce(reply.headers_mut());
         }
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, coding = coding.name(), "an answer is sent as it is"),

@@ -36,6 +36,8 @@ pub struct HttpLimits {
     pub bodies_bytes_max: usize,
     /// Most queries that run at a time.
     pub queries_max: usize,
+    /// Most bytes of answers to range queries that are kept as they were sent.
+    pub texts_bytes_max: usize,
     /// Longest wait of a query for its turn.
     pub queue_timeout: Duration,
     /// Longest time between the first byte of a head and its last.
@@ -62,6 +64,7 @@ impl Default for HttpLimits {
             request_bytes_max: 16 << 20,
             bodies_bytes_max: 256 << 20,
             queries_max: 2 * cores(),
+            texts_bytes_max: 16 << 20,
             queue_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -96,6 +99,7 @@ impl HttpLimits {
             body_timeout: span(limits.body_timeout_ms),
             body_rate_min: count(limits.body_rate_min),
             idle_timeout: span(limits.idle_timeout_ms),
+            texts_bytes_max: count(config.query.text_cache_bytes()),
             queries_max: match config.query.concurrency {
                 0 => standard.queries_max,
                 concurrency => count(concurrency),

@@ -66,6 +66,7 @@ mod routes;
 mod rule_filter;
 mod scraping;
 mod senders;
+mod sent;
 mod settings;
 mod socket;
 mod status;

@@ -9,11 +9,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::asker::Asker;
 use super::call::{Call, Front};
+use super::compress::Coding;
 use super::json;
 use super::limits::{HttpLimits, QUERIES_WAITING_MAX};
 use super::parameters::parse_span_ms;
 use super::reply::{self, ApiError, ErrorKind, Reply};
 use super::request::Parameters;
+use super::sent::TextOf;
 use crate::config::duration_text;
 use crate::notify::rfc3339;
 use crate::query::{Answer, Cancelled, Options, QueryError, Usage, Value};
@@ -152,10 +154,10 @@ impl Drop for Client {
 
 /// `/api/v1/query`
 pub(super) async fn instant(call: Call) -> Result<Reply, ApiError> {
-    let asker = Asker::of(&call.head);
+    let (asker, coding) = (Asker::of(&call.head), Coding::wanted(&call.head.headers));
     let (front, parameters) = call.parameters().await?;
     let time_ms = parameters.time_ms("time")?.unwrap_or_else(|| front.services.clock.now_ms());
-    let ask = Ask::read(&parameters, asker, format!("at {}", rfc3339(time_ms)))?;
+    let ask = Ask::read(&parameters, asker, coding, format!("at {}", rfc3339(time_ms)))?;
     evaluate(front, ask, move |front, ask, options| {
         let view = (front.services.view)();
         front.services.engine.instant(&view, &ask.query, time_ms, options)
@@ -165,11 +167,11 @@ pub(super) async fn instant(call: Call) -> Result<Reply, ApiError> {
 
 /// `/api/v1/query_range`
 pub(super) async fn range(call: Call) -> Result<Reply, ApiError> {
-    let asker = Asker::of(&call.head);
+    let (asker, coding) = (Asker::of(&call.head), Coding::wanted(&call.head.headers));
     let (front, parameters) = call.parameters().await?;
     let steps = parameters.steps()?;
     let (from, to, step) = (rfc3339(steps.start_ms), rfc3339(steps.end_ms), duration_text(steps.step_ms));
-    let ask = Ask::read(&parameters, asker, format!("from {from} to {to} by {step}"))?;
+    let ask = Ask::read(&parameters, asker, coding, format!("from {from} to {to} by {step}"))?;
     evaluate(front, ask, move |front, ask, options| {
         let view = (front.services.view)();
         front.services.engine.range(&view, &ask.query, steps.start_ms, steps.end_ms, steps.step_ms, options)
@@ -197,12 +199,14 @@ struct Ask {
     /// Whether the answer is to say what it cost, and by step.
     stats: Stats,
     asker: Asker,
+    /// How the client likes its answer.
+    coding: Option<Coding>,
     /// The moment or range that it is about, for the log.
     times: String,
 }
 
 impl Ask {
-    fn read(parameters: &Parameters, asker: Asker, times: String) -> Result<Ask, ApiError> {
+    fn read(parameters: &Parameters, asker: Asker, coding: Option<Coding>, times: String) -> Result<Ask, ApiError> {
         let lookback_ms = parameters.get("lookback_delta").map(parse_span_ms).transpose();
         let lookback_ms =
             lookback_ms.map_err(|what| ApiError::bad_data(format!("error parsing lookback delta duration: {what}")))?;
@@ -218,6 +222,7 @@ impl Ask {
                 Some(_) => Stats::Totals,
             },
             asker,
+            coding,
             times,
         })
     }
@@ -231,7 +236,7 @@ async fn evaluate(
 ) -> Result<Reply, ApiError> {
     let work_front = front.clone();
     let came = front.services.clock.monotonic();
-    let text = front.queries.run(move |cancelled| {
+    let reply = front.queries.run(move |cancelled| {
         let front = work_front;
         let services = &front.services;
         let queued = services.clock.monotonic().saturating_sub(came);
@@ -251,14 +256,19 @@ async fn evaluate(
             ask.asker.tell_slow(&ask.query, &ask.times, took, &used, outcome);
         }
         let mut answer = ran?;
+        let text = answer.kept_as.map(|serial| TextOf { serial, limit: ask.limit });
+        if let Some(sent) = text.and_then(|text| front.texts.find(text, ask.coding)) {
+            return Ok(sent);
+        }
         truncate(&mut answer, ask.limit);
         let cost = (ask.stats != Stats::None).then(|| json::Cost { queued, used, steps: options.usage.steps() });
-        Ok(json::answer(&answer, cost.as_ref()))
+        let mut reply = reply::json(StatusCode::OK, json::answer(&answer, cost.as_ref()));
+        if let Some(text) = text {
+            reply.extensions_mut().insert(text);
+        }
+        Ok(reply)
     });
-    match text.await? {
-        Ok(text) => Ok(reply::json(StatusCode::OK, text)),
-        Err(error) => Err(ApiError::of_query(&error, "query")),
-    }
+    reply.await?.map_err(|error| ApiError::of_query(&error, "query"))
 }
 
 fn truncate(answer: &mut Answer, limit: usize) {

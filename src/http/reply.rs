@@ -139,8 +139,8 @@ impl From<BodyError> for ApiError {
     }
 }
 
-pub(super) fn json(status: StatusCode, text: JsonText) -> Reply {
-    reply(status, "application/json", text.into_bytes())
+pub(super) fn json(status: StatusCode, text: impl Into<Bytes>) -> Reply {
+    reply(status, "application/json", text)
 }
 
 /// Done, and nothing to say of it.
@@ -157,8 +157,8 @@ pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Reply {
     reply(status, "text/plain; charset=utf-8", text.into_bytes())
 }
 
-pub(super) fn reply(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Reply {
-    let mut reply = Response::new(Body::from(Bytes::from(body)));
+pub(super) fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Body::from(body.into()));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, Cancelled, Limits};
-use super::cache::{AnswerCache, CacheFigures, Key, Part, PlanCache, PlanFigures, reaches_back_only};
+use super::cache::{AnswerCache, CacheFigures, Key, Known, Part, PlanCache, PlanFigures, reaches_back_only};
 use super::column::{Column, Element, Grid};
 use super::error::QueryError;
 use super::eval::{Context, Evaluated, Scalar, Scene, evaluate};
@@ -55,6 +55,9 @@ pub struct Answer {
     pub warnings: Vec<String>,
     /// What may have been meant otherwise; at most 10.
     pub infos: Vec<String>,
+    /// The number of the kept answer that this one is, the same as when it was given out before; of this engine, and for
+    /// range queries only.
+    pub kept_as: Option<u64>,
 }
 
 /// A result, in the shapes that Prometheus knows. Times are ms since 1970 UTC.
@@ -203,19 +206,19 @@ impl Engine {
             return Ok(self.part(view, query, &plan, grid, frame, options)?.answer());
         };
         let key = Key::new(query, grid, lookback_ms);
-        let part = match cache.find(&key, grid, view) {
-            Some((known, count)) if count == grid.count => known,
-            Some((known, count)) => {
+        let (part, serial) = match cache.find(&key, grid, view) {
+            Some(Known { part, count, serial }) if count == grid.count => (part, serial),
+            Some(Known { part, count, .. }) => {
                 let rest = Grid { start_ms: grid.time_ms(count), count: grid.count - count, ..grid };
-                known.join(self.part(view, query, &plan, rest, frame, options)?)
+                (part.join(self.part(view, query, &plan, rest, frame, options)?), None)
             }
-            None => self.part(view, query, &plan, grid, frame, options)?,
+            None => (self.part(view, query, &plan, grid, frame, options)?, None),
         };
         // What damage left out must not be taken for all there is once the file can be read again.
         if view.left_out().is_empty() {
-            cache.keep(key, stamp, grid, &part);
+            cache.keep(key, stamp, grid, &part, serial);
         }
-        Ok(part.answer())
+        Ok(Answer { kept_as: serial, ..part.answer() })
     }
 
     /// The series of a range query at some of its steps.
@@ -310,13 +313,13 @@ impl Engine {
         let value = value?;
         let (mut warnings, infos) = notes.close(query);
         warnings.extend(view.left_out());
-        Ok(Answer { value, warnings, infos })
+        Ok(Answer { value, warnings, infos, kept_as: None })
     }
 }
 
 impl Part {
     fn answer(self) -> Answer {
-        Answer { value: Value::Matrix(self.series), warnings: self.warnings, infos: self.infos }
+        Answer { value: Value::Matrix(self.series), warnings: self.warnings, infos: self.infos, kept_as: None }
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) fn plain_engine(config: &Config, clock: &Clock) -> Engine {
 
 /// What evaluates queries, of people and of rules.
 pub(super) fn engine(config: &Config, registry: &Registry, clock: &Clock) -> Arc<Engine> {
-    let cache_bytes = usize::try_from(config.query.cache_bytes).unwrap_or(usize::MAX);
+    let cache_bytes = usize::try_from(config.query.answer_cache_bytes()).unwrap_or(usize::MAX);
     let engine = Arc::new(plain_engine(config, clock).caching(cache_bytes));
     metrics::of_engine(registry, &engine);
     engine

@@ -2,9 +2,11 @@
 //! learns of queries.
 
 use std::fs;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use flate2::read::GzDecoder;
 use tempfile::TempDir;
 
 use crate::api::{differences, get, instant, range};
@@ -224,4 +226,60 @@ fn slow_queries_and_those_that_a_crash_ended_are_told() {
     engine.start_again();
     let line = wait_for("the query is told", || told(&mut engine, "this query ran when the process died"));
     assert!(line.contains("quantile_over_time(0.9"), "{line}");
+}
+
+#[test]
+fn what_a_dashboard_asks_again_is_sent_as_it_was_until_a_sample_changes_it() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (engine, end_ms) = filled(folder.path());
+    let (from_ms, to_ms) = (end_ms - 200 * STEP_MS, end_ms - 5 * STEP_MS);
+    let path = |limit: usize, more: &str| {
+        let query = percent_encoded("rate(read_heat[5m])");
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        let (start, end) = (seconds(from_ms), seconds(to_ms));
+        format!("/api/v1/query_range?query={query}&start={start}&end={end}&step=15&limit={limit}{more}")
+    };
+    let ask = |path: &str, coding: &str| {
+        let answer = engine.client().send("GET", path, &[("Accept-Encoding", coding)], &[]).expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let coded = answer.header("content-encoding").map(str::to_owned);
+        let text = match coded.as_deref() {
+            None => answer.body,
+            Some("gzip") => {
+                let mut text = Vec::new();
+                GzDecoder::new(&answer.body[..]).read_to_end(&mut text).expect("it is gzip");
+                text
+            }
+            Some("zstd") => zstd::bulk::decompress(&answer.body, 1 << 24).expect("it is zstd"),
+            Some(other) => panic!("{other} was not asked for"),
+        };
+        (String::from_utf8(text).expect("an answer is text"), coded)
+    };
+    let compute = |limit| ask(&path(limit, "&nocache=1"), "identity").0;
+    let before = compute(0);
+    assert_eq!(before.matches(r#""service""#).count(), 3, "{before}");
+    for (limit, coding) in [(0, "identity"), (0, "gzip"), (0, "zstd"), (2, "zstd"), (2, "identity")] {
+        let expected = compute(limit);
+        let coded = Some(coding.to_owned()).filter(|coding| coding != "identity");
+        for _ in 0..3 {
+            assert_eq!(ask(&path(limit, ""), coding), (expected.clone(), coded.clone()), "{limit} {coding}");
+        }
+    }
+    // Of fifteen the first was computed, and a text was made for each of the five kinds.
+    assert_eq!(engine.metric("dozor_query_texts_used_total"), 9.0);
+    assert!(engine.metric("dozor_query_text_bytes") > before.len() as f64);
+
+    // A series more, in the midst of what was asked for.
+    let at_ms = from_ms + 50 * STEP_MS;
+    let samples = [(1, at_ms), (7, at_ms + STEP_MS)];
+    let late = samples.map(|(value, at_ms)| format!("read_heat{{service=\"late\"}} {value} {at_ms}\n")).concat();
+    let answer = engine.client().post("/api/v1/import/prometheus", &[], late.as_bytes()).expect("the server answers");
+    assert!(answer.status < 300, "{}", answer.text());
+    for coding in ["identity", "zstd", "gzip"] {
+        let (text, _) = ask(&path(0, ""), coding);
+        assert_eq!(text, compute(0), "{coding}");
+        assert!(text.contains(r#""service":"late""#), "{coding}");
+    }
 }

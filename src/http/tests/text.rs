@@ -73,6 +73,7 @@ fn values_are_written_as_go_writes_them() {
             value: Value::Vector(vec![(Arc::new(Labels::empty()), -1_001, Sampled::Number(value))]),
             warnings: Vec::new(),
             infos: Vec::new(),
+            kept_as: None,
         };
         let text = String::from_utf8(json::answer(&answer, None).into_bytes()).expect("JSON is UTF-8");
         let expected = format!(
@@ -85,7 +86,8 @@ fn values_are_written_as_go_writes_them() {
 #[test]
 fn warnings_and_infos_are_there_only_when_there_are_any() {
     let many = |what: &str| (0..10).map(|index| format!("{what} {index}")).collect::<Vec<_>>();
-    let answer = Answer { value: Value::Scalar(10, 1.0), warnings: many("w"), infos: vec!["i".to_owned()] };
+    let answer =
+        Answer { value: Value::Scalar(10, 1.0), warnings: many("w"), infos: vec!["i".to_owned()], kept_as: None };
     let text = String::from_utf8(json::answer(&answer, None).into_bytes()).expect("JSON is UTF-8");
     assert!(
         text.starts_with(

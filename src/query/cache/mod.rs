@@ -16,7 +16,6 @@ mod plans;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 pub(super) use plans::PlanCache;
@@ -26,6 +25,7 @@ use super::column::{Grid, places_of};
 use super::engine::Series;
 use super::plan::{Function, Node, Plan, Range, RangeInput, Shift};
 use super::syntax::Edges;
+use crate::recent::Recent;
 use crate::storage::view::{Columns, ReadView, Stamp};
 
 /// Most answers that are kept, however small.
@@ -37,16 +37,10 @@ const ANSWER_SHARE: usize = 4;
 #[derive(Debug)]
 pub(super) struct AnswerCache {
     bytes_max: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<Recent<Key, Answered>>,
+    /// The number of the next answer.
+    serial: AtomicU64,
     figures: Figures,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    answers: HashMap<Key, Answered>,
-    bytes: usize,
-    /// Counts uses.
-    clock: u64,
 }
 
 #[derive(Debug, Default)]
@@ -78,11 +72,20 @@ pub(super) struct Key {
 
 #[derive(Debug)]
 struct Answered {
+    serial: u64,
     stamp: Stamp,
     grid: Grid,
     part: Arc<Part>,
-    bytes: usize,
-    used_at: u64,
+}
+
+/// What is known of an answer that is asked for.
+pub(super) struct Known {
+    /// The first steps.
+    pub(super) part: Part,
+    /// How many those are.
+    pub(super) count: usize,
+    /// The number of the kept answer, if it is the whole answer that is asked for, and no more.
+    pub(super) serial: Option<u64>,
 }
 
 /// Series over some steps, with the remarks made of them.
@@ -103,61 +106,50 @@ impl Key {
 
 impl AnswerCache {
     pub(super) fn new(bytes_max: usize) -> AnswerCache {
-        AnswerCache { bytes_max, kept: Mutex::default(), figures: Figures::default() }
+        let kept = Mutex::new(Recent::new(ANSWERS_MAX, bytes_max));
+        AnswerCache { bytes_max, kept, serial: AtomicU64::new(0), figures: Figures::default() }
     }
 
     pub(super) fn figures(&self) -> CacheFigures {
         let Figures { used, unused } = &self.figures;
         let (used, unused) = (used.load(Ordering::Relaxed), unused.load(Ordering::Relaxed));
-        CacheFigures { used, unused, bytes: self.kept.lock().bytes }
+        CacheFigures { used, unused, bytes: self.kept.lock().bytes() }
     }
 
-    /// The first steps of the grid, as many as are known, and how many those are. To be asked when the view's new stamp has
-    /// been taken.
-    pub(super) fn find(&self, key: &Key, grid: Grid, view: &ReadView) -> Option<(Part, usize)> {
+    /// The first steps of the grid, as many as are known. To be asked when the view's new stamp has been taken.
+    pub(super) fn find(&self, key: &Key, grid: Grid, view: &ReadView) -> Option<Known> {
         let found = self.find_whole(key, grid, view);
         let counter = if found.is_some() { &self.figures.used } else { &self.figures.unused };
         counter.fetch_add(1, Ordering::Relaxed);
-        let (part, count) = found?;
+        let (part, count, serial) = found?;
         let (first_ms, last_ms, more) = (grid.start_ms, grid.time_ms(count - 1), grid.count - count);
         let series = part.series.iter().filter_map(|series| between(series, (first_ms, last_ms), more));
-        Some((Part { series: series.collect(), warnings: part.warnings.clone(), infos: part.infos.clone() }, count))
+        let part = Part { series: series.collect(), warnings: part.warnings.clone(), infos: part.infos.clone() };
+        Some(Known { part, count, serial })
     }
 
-    fn find_whole(&self, key: &Key, grid: Grid, view: &ReadView) -> Option<(Arc<Part>, usize)> {
+    fn find_whole(&self, key: &Key, grid: Grid, view: &ReadView) -> Option<(Arc<Part>, usize, Option<u64>)> {
         let mut kept = self.kept.lock();
-        let kept = &mut *kept;
-        let answered = kept.answers.get_mut(key)?;
+        let answered = kept.get(key)?;
         let known_ms = answered.grid.last_ms().min(view.unchanged_before_ms(answered.stamp).saturating_sub(1));
         if grid.start_ms < answered.grid.start_ms || known_ms < grid.start_ms {
             return None;
         }
-        kept.clock += 1;
-        answered.used_at = kept.clock;
         let count = usize::try_from((known_ms - grid.start_ms) / grid.step_ms + 1).unwrap_or(usize::MAX);
-        Some((answered.part.clone(), count.min(grid.count)))
+        let is_all = grid == answered.grid && count >= grid.count;
+        Some((answered.part.clone(), count.min(grid.count), is_all.then_some(answered.serial)))
     }
 
-    /// Keeps an answer that was computed since `stamp`.
-    pub(super) fn keep(&self, key: Key, stamp: Stamp, grid: Grid, part: &Part) {
+    /// Keeps an answer that was computed since `stamp`, or that was the kept one with this number and still is.
+    pub(super) fn keep(&self, key: Key, stamp: Stamp, grid: Grid, part: &Part, serial: Option<u64>) {
         let bytes = key.query.len() + part.series.iter().map(bytes_of).sum::<usize>() + size_of::<Answered>();
         if bytes > self.bytes_max / ANSWER_SHARE {
             return;
         }
-        let part = Arc::new(part.clone());
-        let mut kept = self.kept.lock();
-        kept.clock += 1;
-        let answered = Answered { stamp, grid, part, bytes, used_at: kept.clock };
-        kept.bytes += bytes;
-        if let Some(before) = kept.answers.insert(key, answered) {
-            kept.bytes -= before.bytes;
-        }
-        while kept.bytes > self.bytes_max || kept.answers.len() > ANSWERS_MAX {
-            let oldest = kept.answers.iter().min_by_key(|(_, answered)| answered.used_at);
-            let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
-            let gone = kept.answers.remove(&key).expect("it was found just now");
-            kept.bytes -= gone.bytes;
-        }
+        let serial = serial.unwrap_or_else(|| self.serial.fetch_add(1, Ordering::Relaxed));
+        let answered = Answered { serial, stamp, grid, part: Arc::new(part.clone()) };
+        let gone = self.kept.lock().insert(key, answered, bytes);
+        drop(gone); // with the lock free again
     }
 }
 

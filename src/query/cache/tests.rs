@@ -44,15 +44,20 @@ impl Rig {
     }
 
     fn ask(&self, query: &str, start_ms: i64, end_ms: i64, step_ms: i64, no_cache: bool) -> String {
+        self.numbered(query, start_ms, end_ms, step_ms, no_cache).1
+    }
+
+    /// Also the number of the kept answer that it was.
+    fn numbered(&self, query: &str, start_ms: i64, end_ms: i64, step_ms: i64, no_cache: bool) -> (Option<u64>, String) {
         let options = Options { no_cache, ..Options::default() };
-        let Answer { value, warnings, infos } = self
+        let Answer { value, warnings, infos, kept_as } = self
             .engine
             .range(&self.storage.view(), query, start_ms, end_ms, step_ms, &options)
             .expect("a query that can be answered");
         let Value::Matrix(series) = value else { panic!("a matrix") };
         let shown: Vec<String> =
             series.iter().map(|one| format!("{} {:?}", one.labels, one.points.iter().collect::<Vec<_>>())).collect();
-        format!("{shown:?} {warnings:?} {infos:?}")
+        (kept_as, format!("{shown:?} {warnings:?} {infos:?}"))
     }
 }
 
@@ -78,6 +83,27 @@ fn an_answer_asked_for_again_has_only_its_last_steps_computed() {
         rig.ask(query, start_ms, end_ms, step_ms, false);
     }
     assert_eq!(rig.engine.cache_figures().used, 2);
+}
+
+#[test]
+fn an_answer_has_a_number_while_it_stays_the_same() {
+    let rig = Rig::new(1 << 20);
+    (0..100).for_each(|scrape| rig.write(0, START_MS + scrape * 15_000, scrape as f64));
+    let end_ms = START_MS + 99 * 15_000;
+    let number = |start_ms, end_ms| rig.numbered("x_total", start_ms, end_ms, 60_000, false).0;
+    assert_eq!(number(START_MS, end_ms), None, "it is computed");
+    let first = number(START_MS, end_ms);
+    assert!(first.is_some());
+    assert_eq!(number(START_MS, end_ms), first);
+    // A part of it is another answer, and so is it with a sample more.
+    assert_eq!(number(START_MS + 60_000, end_ms), None);
+    let part = number(START_MS + 60_000, end_ms);
+    assert!(part.is_some() && part != first, "{part:?}");
+    rig.write(1, end_ms - 600_000, 1.0);
+    assert_eq!(number(START_MS + 60_000, end_ms), None);
+    let later = number(START_MS + 60_000, end_ms);
+    assert!(later.is_some() && later != part && later != first, "{later:?}");
+    assert_eq!(rig.numbered("x_total", START_MS + 60_000, end_ms, 60_000, true).0, None);
 }
 
 #[test]
@@ -158,6 +184,7 @@ proptest! {
     #[test]
     fn a_kept_answer_is_the_answer(deeds in prop::collection::vec(deed(), 1..80)) {
         let rig = Rig::new(1 << 20);
+        let mut by_number = std::collections::HashMap::new();
         for deed in deeds {
             let now_ms = rig.clock.now_ms();
             match deed {
@@ -173,7 +200,13 @@ proptest! {
                     let start_ms = now_ms.div_euclid(step_ms) * step_ms - ago * step_ms;
                     let end_ms = start_ms + count * step_ms;
                     let asked = rig.ask(query, start_ms, end_ms, step_ms, false);
-                    prop_assert_eq!(asked, rig.ask(query, start_ms, end_ms, step_ms, true), "{}", query);
+                    prop_assert_eq!(&asked, &rig.ask(query, start_ms, end_ms, step_ms, true), "{}", query);
+                    let (number, again) = rig.numbered(query, start_ms, end_ms, step_ms, false);
+                    prop_assert_eq!(&again, &asked, "{}", query);
+                    if let Some(number) = number {
+                        let known = by_number.entry(number).or_insert_with(|| again.clone());
+                        prop_assert_eq!(&again, &*known, "{}", query);
+                    }
                 }
             }
         }

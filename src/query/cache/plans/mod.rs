@@ -11,12 +11,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::query::error::QueryError;
 use crate::query::lower::{Frame, Lowered};
 use crate::query::plan::Plan;
+use crate::recent::Recent;
 
 /// Most plans that are kept.
 const PLANS_MAX: usize = 512;
@@ -28,19 +28,11 @@ const BYTES_EACH: usize = 8;
 const PATTERN_BYTES: usize = 64 << 10;
 
 /// Plans that may be used again. Shared by all queries.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::query) struct PlanCache {
-    kept: Mutex<Kept>,
+    kept: Mutex<Recent<String, KeptPlan>>,
     used: AtomicU64,
     unused: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    plans: HashMap<String, KeptPlan>,
-    bytes: usize,
-    /// Counts uses.
-    clock: u64,
 }
 
 #[derive(Debug)]
@@ -48,8 +40,6 @@ struct KeptPlan {
     plan: Arc<Plan>,
     /// The times that it is for, if it depends on them.
     frame: Option<Frame>,
-    bytes: usize,
-    used_at: u64,
 }
 
 /// How often plans were used again, and what they take.
@@ -63,6 +53,13 @@ pub struct PlanFigures {
     pub count: usize,
     /// Bytes that they take, about.
     pub bytes: usize,
+}
+
+impl Default for PlanCache {
+    fn default() -> PlanCache {
+        let kept = Mutex::new(Recent::new(PLANS_MAX, BYTES_MAX));
+        PlanCache { kept, used: AtomicU64::new(0), unused: AtomicU64::new(0) }
+    }
 }
 
 impl PlanCache {
@@ -81,41 +78,22 @@ impl PlanCache {
         let Lowered { plan, depends_on_frame, patterns } = prepare()?;
         let plan = Arc::new(plan);
         let bytes = size_of::<KeptPlan>() + text.len() * (1 + BYTES_EACH) + patterns * PATTERN_BYTES;
-        self.keep(text, KeptPlan { plan: plan.clone(), frame: depends_on_frame.then_some(frame), bytes, used_at: 0 });
+        let kept = KeptPlan { plan: plan.clone(), frame: depends_on_frame.then_some(frame) };
+        let gone = self.kept.lock().insert(text.to_owned(), kept, bytes);
+        drop(gone); // with the lock free again
         Ok(plan)
     }
 
     pub(in crate::query) fn figures(&self) -> PlanFigures {
         let (used, unused) = (self.used.load(Ordering::Relaxed), self.unused.load(Ordering::Relaxed));
         let kept = self.kept.lock();
-        PlanFigures { used, unused, count: kept.plans.len(), bytes: kept.bytes }
+        PlanFigures { used, unused, count: kept.count(), bytes: kept.bytes() }
     }
 
     fn find(&self, text: &str, frame: Frame) -> Option<Arc<Plan>> {
         let mut kept = self.kept.lock();
-        let kept = &mut *kept;
-        let known = kept.plans.get_mut(text).filter(|known| known.frame.is_none_or(|of| of == frame))?;
-        kept.clock += 1;
-        known.used_at = kept.clock;
+        let known = kept.get(text).filter(|known| known.frame.is_none_or(|of| of == frame))?;
         Some(known.plan.clone())
-    }
-
-    fn keep(&self, text: &str, plan: KeptPlan) {
-        let mut gone = Vec::new(); // freed when the lock is free again
-        let mut kept = self.kept.lock();
-        kept.clock += 1;
-        kept.bytes += plan.bytes;
-        let plan = KeptPlan { used_at: kept.clock, ..plan };
-        gone.extend(kept.plans.insert(text.to_owned(), plan));
-        kept.bytes -= gone.iter().map(|before| before.bytes).sum::<usize>();
-        while kept.bytes > BYTES_MAX || kept.plans.len() > PLANS_MAX {
-            let oldest = kept.plans.iter().min_by_key(|(_, plan)| plan.used_at);
-            let Some(text) = oldest.map(|(text, _)| text.clone()) else { break };
-            let plan = kept.plans.remove(&text).expect("it was found just now");
-            kept.bytes -= plan.bytes;
-            gone.push(plan);
-        }
-        drop(kept);
     }
 }
 
