@@ -7,7 +7,7 @@
 //!          ◄── filled        so the digits are 37 behind a point, and two zeros were too many
 //! ```
 //!
-//! Always true: what is written here is what [`format_float`](crate::query::format_float) would write.
+//! Always true: what is written here is what [`format_float`](crate::model::format_float) would write.
 
 /// Longest text that is put together: brackets, twenty digits and a sign of the time, as many of the value.
 const BYTES_MAX: usize = 64;
@@ -119,7 +119,7 @@ impl Digits {
 #[cfg(test)]
 mod tests {
     use super::Digits;
-    use crate::query::format_float;
+    use crate::model::format_float;
 
     fn written(value: f64) -> Option<String> {
         let mut digits = Digits::new();

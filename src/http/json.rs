@@ -7,9 +7,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::digits::Digits;
-use crate::model::{FloatHistogram, Labels};
-use crate::query::{Answer, Sampled, Series, Used, Value, format_float, format_plain};
+use crate::model::{FloatHistogram, Labels, format_float, format_plain};
+use crate::query::{Answer, Sampled, Series, Used, Value};
 
 /// Bytes that a point takes mostly: ten digits of time, as many of the value, and what is around them.
 const POINT_BYTES: usize = 28;
@@ -179,6 +181,12 @@ impl JsonText {
             });
         }
         self.raw("}]");
+    }
+}
+
+impl From<JsonText> for Bytes {
+    fn from(text: JsonText) -> Bytes {
+        Bytes::from(text.0)
     }
 }
 

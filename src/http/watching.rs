@@ -7,8 +7,8 @@ use super::call::Call;
 use super::json::{JsonText, success};
 use super::reply::{ApiError, Reply, json};
 use super::rule_filter::RuleFilter;
+use crate::model::{format_exponent, format_plain};
 use crate::notify::{Alert, rfc3339};
-use crate::query::format_plain;
 use crate::rules::{
     ActiveAlert, AlertingRule, AnomalyRule, Evaluation, GroupReport, Health, RecordingRule, Rule, RuleReport,
     RulesReport,
@@ -205,13 +205,7 @@ fn alert(text: &mut JsonText, alert: &Alert) {
 
 /// The fewest digits that name the number, always with an exponent: `1.5e+03`.
 fn exponential(value: f64) -> String {
-    if !value.is_finite() {
-        return format_plain(value);
-    }
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').expect("Rust writes an exponent");
-    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
-    format!("{mantissa}e{sign}{digits:0>2}")
+    if value.is_finite() { format_exponent(value) } else { format_plain(value) }
 }
 
 pub(super) fn data(warnings: &[String], write: impl FnOnce(&mut JsonText)) -> Reply {

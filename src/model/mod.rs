@@ -5,6 +5,7 @@ mod escapes;
 mod histogram;
 mod labels;
 mod matcher;
+mod number;
 mod pattern;
 mod sample;
 mod sum;
@@ -20,6 +21,7 @@ pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
 };
 pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use number::{format_exponent, format_float, format_general, format_plain};
 pub use pattern::{compile_pattern, compile_pattern_anywhere};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SeriesRef, TimeRange, is_stale, stale_nan};
 pub(crate) use sum::Sum;

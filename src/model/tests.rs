@@ -1,6 +1,6 @@
 use super::{
-    LABELS_COUNT_MAX, Labels, LabelsError, MatchOp, Matcher, STALE_NAN_BITS, SeriesRef, is_stale, percent_decoded,
-    stale_nan,
+    LABELS_COUNT_MAX, Labels, LabelsError, MatchOp, Matcher, STALE_NAN_BITS, SeriesRef, format_general, format_plain,
+    is_stale, percent_decoded, stale_nan,
 };
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -111,5 +111,43 @@ fn percent_escapes_are_bytes_of_utf_8() {
     assert_eq!(percent_decoded("a%2Bb%e2%82%AC").as_deref(), Some("a+b€"));
     for wrong in ["%", "%4", "%zz", "%ff", "%+1"] {
         assert_eq!(percent_decoded(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn texts_are_those_that_go_writes_where_it_has_the_choice() {
+    // Each asked of Go's strconv.FormatFloat(value, 'g', -1, 64), by way of a Pushgateway's page.
+    for (value, text) in [
+        (0.0, "0"),
+        (1.0, "1"),
+        (0.05, "0.05"),
+        (0.0001, "0.0001"),
+        (0.00001, "1e-05"),
+        (100_000.0, "100000"),
+        (1_000_000.0, "1e+06"),
+        (1_234_567.0, "1.234567e+06"),
+        (2.5e-7, "2.5e-07"),
+        (-1e21, "-1e+21"),
+        (1e100, "1e+100"),
+        (f64::INFINITY, "+Inf"),
+        (f64::NEG_INFINITY, "-Inf"),
+        (f64::NAN, "NaN"),
+    ] {
+        assert_eq!(format_general(value), text);
+    }
+}
+
+/// Half way between two texts of seventeen digits, as told by the decimals of the number itself.
+#[test]
+fn of_two_texts_as_near_the_even_one_is_written() {
+    for (value, plain, general) in [
+        (2_802_529_253_735.906_25, "2802529253735.9062", "2.8025292537359062e+12"),
+        (-2_802_529_253_735.906_25, "-2802529253735.9062", "-2.8025292537359062e+12"),
+        (1_590_538_736_513.843_75, "1590538736513.8438", "1.5905387365138438e+12"),
+        (2_097_151.5, "2097151.5", "2.0971515e+06"),
+    ] {
+        assert_eq!(format!("{value:.5}").trim_end_matches('0'), format!("{value:.20}").trim_end_matches('0'));
+        assert_eq!((format_plain(value).as_str(), format_general(value).as_str()), (plain, general));
+        assert_eq!(plain.parse(), Ok(value));
     }
 }

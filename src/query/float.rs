@@ -1,66 +1,6 @@
-//! Numbers as Prometheus writes and adds them.
+//! Numbers as Prometheus rounds, adds and ranks them.
 
-use crate::model::Sum;
-
-/// A sample's value as Prometheus's JSON has it: the shortest digits that read back the same, an exponent only below
-/// 1e-6 and from 1e21 on, `NaN`, `+Inf` and `-Inf` by name.
-///
-/// ```
-/// use dozor::query::format_float;
-/// assert_eq!(format_float(0.1), "0.1");
-/// assert_eq!(format_float(1e20), "100000000000000000000");
-/// assert_eq!(format_float(1e21), "1e+21");
-/// assert_eq!(format_float(1e-7), "1e-07");
-/// assert_eq!(format_float(f64::NEG_INFINITY), "-Inf");
-/// ```
-pub fn format_float(value: f64) -> String {
-    let magnitude = value.abs();
-    if magnitude != 0.0 && magnitude.is_finite() && !(1e-6..1e21).contains(&magnitude) {
-        return go_exponent(value);
-    }
-    format_plain(value)
-}
-
-/// As [`format_float`], but never with an exponent: scalars, and the label values of `count_values`.
-pub fn format_plain(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
-    } else {
-        // Rust's Display is the shortest round trip without an exponent, which is Go's 'f' with precision -1.
-        let shortest = value.to_string();
-        let decimals = shortest.len() - shortest.find('.').map_or(shortest.len(), |point| point + 1);
-        if may_tie(value, decimals) {
-            with_even_digit(value, shortest, format!("{value:.decimals$}"))
-        } else {
-            shortest
-        }
-    }
-}
-
-/// Whether the number may lie half way between two texts of so many decimals: then it has one binary place more.
-fn may_tie(value: f64, decimals: usize) -> bool {
-    let (bits, hidden) = (value.to_bits(), 1_u64 << 52);
-    let exponent = i32::try_from(bits >> 52 & 0x7ff).expect("eleven bits");
-    let mantissa = bits & (hidden - 1) | if exponent > 0 { hidden } else { 0 };
-    let lowest = exponent.max(1) - 1075 + mantissa.trailing_zeros().cast_signed();
-    mantissa != 0 && usize::try_from(-lowest) == Ok(decimals + 1)
-}
-
-/// Of two texts that are as near to the number, Go takes the one with an even last digit, and Rust the larger.
-fn with_even_digit(value: f64, shortest: String, even: String) -> String {
-    if even.parse() == Ok(value) { even } else { shortest }
-}
-
-/// A number within a message, as Go's `%g` writes it: an exponent below 1e-4 and from 1e6 on.
-pub(super) fn format_go_g(value: f64) -> String {
-    let magnitude = value.abs();
-    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e6).contains(&magnitude) {
-        return go_exponent(value);
-    }
-    format_plain(value)
-}
+use crate::model::{Sum, format_exponent, format_general, format_plain};
 
 /// A number rounded to two digits, as Go's `%.2g` writes it: an exponent below 1e-4 and from 100 on.
 pub(super) fn format_two_digits(value: f64) -> String {
@@ -68,31 +8,14 @@ pub(super) fn format_two_digits(value: f64) -> String {
         return format_plain(value);
     }
     let rounded: f64 = format!("{value:.1e}").parse().expect("a number was written");
-    if (1e-4..1e2).contains(&rounded.abs()) { format_plain(rounded) } else { go_exponent(rounded) }
+    if (1e-4..1e2).contains(&rounded.abs()) { format_plain(rounded) } else { format_exponent(rounded) }
 }
 
-/// A number as a label's value in OpenMetrics: as [`format_go_g`], whole ones with `.0`.
+/// A number as a label's value in OpenMetrics: as [`format_general`] has it, whole ones with `.0`.
 pub(super) fn format_open_metrics(value: f64) -> String {
-    let text = format_go_g(value);
+    let text = format_general(value);
     let is_whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     if is_whole { text + ".0" } else { text }
-}
-
-/// Rust writes `1e-7` where Go writes `1e-07`: a sign always, and two digits at least.
-fn go_exponent(value: f64) -> String {
-    let mut text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').expect("LowerExp writes an e");
-    let places = digits.find('.').map_or(0, |point| digits.len() - point - 1);
-    let shift: isize = exponent.parse().expect("LowerExp writes a number behind the e");
-    if places.checked_add_signed(-shift).is_some_and(|decimals| may_tie(value, decimals)) {
-        text = with_even_digit(value, text, format!("{value:.places$e}"));
-    }
-    let (digits, exponent) = text.split_once('e').expect("LowerExp writes an e");
-    let (sign, exponent) = match exponent.strip_prefix('-') {
-        Some(rest) => ('-', rest),
-        None => ('+', exponent),
-    };
-    format!("{digits}e{sign}{exponent:0>2}")
 }
 
 /// So far below the largest number that no window's sum of such values overflows.

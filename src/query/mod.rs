@@ -79,7 +79,6 @@ pub use budget::{Cancelled, Limits};
 pub use cache::{CacheFigures, PlanFigures};
 pub use engine::{Answer, Engine, Options, Sampled, Series, Value, parse_matchers, plan};
 pub use error::QueryError;
-pub use float::{format_float, format_plain};
 pub use functions::bucket_quantile;
 pub use notation::{NotationError, VALUES_COUNT_MAX, WrittenValue, parse_number, parse_series, parse_values};
 pub use plan::Plan;

@@ -14,10 +14,11 @@ use std::collections::btree_map::Entry;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::float::{format_go_g, format_two_digits};
+use super::float::format_two_digits;
 use super::functions::Repair;
 use super::syntax::Span;
 use super::syntax::SyntaxError;
+use crate::model::format_general;
 
 /// Most warnings, and most infos, that one answer shows.
 const SHOWN_MAX: usize = 10;
@@ -171,8 +172,8 @@ impl Repairs {
         let date = |ms: i64| Timestamp::from_second(ms / 1000).map_or_else(|_| ms.to_string(), |time| time.to_string());
         format!(
             ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
-            format_go_g(lowest),
-            format_go_g(highest),
+            format_general(lowest),
+            format_general(highest),
             format_two_digits(raised_max),
             self.count,
             date(self.times_ms.0),

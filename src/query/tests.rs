@@ -6,8 +6,8 @@ use super::budget::Budget;
 use super::column::Column;
 use super::table::{Row, Scratch, Source, Table};
 use super::{
-    Cancelled, Engine, Limits, Node, Options, Plan, QueryError, Rollup, Usage, Value, bucket_quantile, format_float,
-    parse_matchers, plan,
+    Cancelled, Engine, Limits, Node, Options, Plan, QueryError, Rollup, Usage, Value, bucket_quantile, parse_matchers,
+    plan,
 };
 use crate::clock::Clock;
 use crate::model::{Labels, Sample};

@@ -11,7 +11,7 @@ use super::value::{ANYTHING, Sample, TEXTS, Value};
 use super::work::Work;
 use super::{Facts, escape, number, of_messages, printf};
 use crate::config::parse_duration_ms;
-use crate::model::compile_pattern_anywhere;
+use crate::model::{compile_pattern_anywhere, format_general};
 
 /// What a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +233,7 @@ pub(super) fn call(
         "humanizeDuration" => plain(number::humanize_duration(float(&values[0])?)),
         "humanizePercentage" => plain(number::humanize_percentage(float(&values[0])?)),
         "humanizeTimestamp" => match float(&values[0])? {
-            seconds if !seconds.is_finite() => plain(number::shortest(seconds)),
+            seconds if !seconds.is_finite() => plain(format_general(seconds)),
             seconds => plain(moment(seconds)?.to_string()),
         },
         "toTime" => match float(&values[0])? {
@@ -490,7 +490,7 @@ fn float(value: &Value) -> Result<f64, String> {
 fn moment(seconds: f64) -> Result<Moment, String> {
     let nanoseconds = seconds * 1e9;
     if nanoseconds.abs() >= i64::MAX as f64 {
-        let seconds = number::shortest(seconds);
+        let seconds = format_general(seconds);
         return Err(format!("{seconds} cannot be represented as a nanoseconds timestamp since it overflows int64"));
     }
     Ok(Moment::utc(nanoseconds as i64 / 1_000_000))
@@ -499,7 +499,7 @@ fn moment(seconds: f64) -> Result<Moment, String> {
 fn to_duration(seconds: f64) -> Result<Value, String> {
     let nanoseconds = seconds * 1e9;
     if !nanoseconds.is_finite() || nanoseconds.abs() >= i64::MAX as f64 {
-        return Err(format!("{} cannot be represented as a duration in nanoseconds", number::shortest(seconds)));
+        return Err(format!("{} cannot be represented as a duration in nanoseconds", format_general(seconds)));
     }
     Ok(Value::Duration(Duration(nanoseconds as i64)))
 }

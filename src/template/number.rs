@@ -5,6 +5,7 @@
 
 use super::literal;
 use super::tree::Number;
+use crate::model::format_general;
 
 const LARGE: [&str; 8] = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
 const SMALL: [&str; 8] = ["m", "u", "n", "p", "f", "a", "z", "y"];
@@ -68,18 +69,8 @@ pub(super) fn formatted(value: f64, verb: char, precision: Option<usize>) -> Str
         ('f', _) => format!("{value:.*}", precision.unwrap_or(6)),
         ('e', _) => exponential(&format!("{value:.*e}", precision.unwrap_or(6))),
         (_, Some(precision)) => general(value, precision),
-        (_, None) => shortest(value),
+        (_, None) => format_general(value),
     }
-}
-
-/// The fewest digits that name the number: `%v`, which Go writes with an exponent from a million on.
-pub(super) fn shortest(value: f64) -> String {
-    if !value.is_finite() {
-        return special(value);
-    }
-    let scientific = format!("{value:e}");
-    let exponent = exponent_of(&scientific);
-    if value != 0.0 && !(-4..6).contains(&exponent) { exponential(&scientific) } else { value.to_string() }
 }
 
 /// With the point and the zeros that the flag `#` keeps.

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::moment::{Duration, Moment};
-use super::{number, of_messages};
+use super::of_messages;
+use crate::model::format_general;
 
 /// Values of Go's types, as far as a rule's template can come by them.
 #[derive(Clone, Debug)]
@@ -249,7 +250,7 @@ impl Value {
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
             Value::Byte(value) => value.to_string(),
-            Value::Float(value) => number::shortest(*value),
+            Value::Float(value) => format_general(*value),
             Value::Text(text) | Value::Html(text) | Value::Url(text) | Value::Histogram(text) => text.to_string(),
             Value::Kv(map) => of_messages::sorted_pairs(map).formatted(),
             Value::List { of: PAIRS, items } => {
@@ -310,7 +311,7 @@ impl Value {
 impl Sample {
     fn formatted(&self) -> String {
         let labels = Value::Labels(self.labels.clone()).formatted();
-        format!("{{{labels} {}}}", number::shortest(self.value))
+        format!("{{{labels} {}}}", format_general(self.value))
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use super::super::parameters::{Escaping, escape_name};
 use super::{Newest, Value, each_newest};
+use crate::model::format_general;
 use crate::model::{Matcher, TimeRange};
-use crate::query::{Cancelled, QueryError, format_plain};
+use crate::query::{Cancelled, QueryError};
 use crate::storage::view::ReadView;
 
 pub(super) fn told(
@@ -27,7 +28,7 @@ pub(super) fn told(
             text.push_str(" untyped\n");
         }
         write_series(&mut text, &name, newest, escaping);
-        writeln!(text, " {} {}", number(value), newest.time_ms).expect("a string takes all writes");
+        writeln!(text, " {} {}", format_general(value), newest.time_ms).expect("a string takes all writes");
         Ok(())
     })?;
     Ok(text.into_bytes())
@@ -75,16 +76,4 @@ fn write_quoted(text: &mut String, content: &str) {
         }
     }
     text.push('"');
-}
-
-/// A value as the exposition format's writers have it: with an exponent from a million on.
-fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    if magnitude == 0.0 || !magnitude.is_finite() || (1e-4..1e6).contains(&magnitude) {
-        return format_plain(value);
-    }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').expect("LowerExp writes an e");
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{digits}e{sign}{exponent:0>2}")
 }

@@ -17,10 +17,9 @@ use std::collections::BTreeMap;
 use super::PushError;
 use super::budget::{Budget, SeriesLimit};
 use super::key::is_label_name;
-use super::number::go_number;
 use crate::ingest::MetricKind;
 use crate::ingest::exposition::{Format, Line, Sample, lines};
-use crate::model::LABELS_COUNT_MAX;
+use crate::model::{LABELS_COUNT_MAX, format_general};
 
 /// A label of a body.
 pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
@@ -282,7 +281,7 @@ impl<'a> Compounds<'a> {
             for (bound, value) in compound.parts {
                 budget.write_one(name_bytes + NUMBER_BYTES, labels.len() + 1)?;
                 let mut labels = labels.clone();
-                labels.push((Cow::Borrowed(label), Cow::Owned(go_number(bound))));
+                labels.push((Cow::Borrowed(label), Cow::Owned(format_general(bound))));
                 series.push(PushedSeries { name: format!("{name}{suffix}"), labels, value });
             }
             for _ in 0..2 {

@@ -29,7 +29,6 @@ mod fuzzing;
 mod groups;
 mod keep;
 mod key;
-mod number;
 mod protobuf;
 mod shown;
 

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use super::OWN_HELP;
 use super::families::{Compounds, Pair};
 use super::groups::{Group, KeptFamily, PUSH_FAILURE_TIME, PUSH_TIME};
-use super::number::go_number;
 use crate::ingest::MetricKind;
-use crate::model::METRIC_NAME;
+use crate::model::{METRIC_NAME, format_general};
 
 /// Metrics of one name.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,14 +87,15 @@ fn show(name: &str, family: &KeptFamily) -> ShownFamily {
             let _ = compounds.add(metric, pairs, *value, |_, _| ());
         } else {
             let labels = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            metrics.push(ShownMetric { labels, value: ShownValue::One(go_number(*value)) });
+            metrics.push(ShownMetric { labels, value: ShownValue::One(format_general(*value)) });
         }
     }
     let part_name = if family.kind == MetricKind::Histogram { "buckets" } else { "quantiles" };
     for (labels, mut compound) in compounds.into_all() {
         compound.parts.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let parts = compound.parts.iter().map(|(bound, value)| (go_number(*bound), go_number(*value))).collect();
-        let (count, sum) = (go_number(compound.count), go_number(compound.sum));
+        let parts =
+            compound.parts.iter().map(|(bound, value)| (format_general(*bound), format_general(*value))).collect();
+        let (count, sum) = (format_general(compound.count), format_general(compound.sum));
         let labels = labels.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         metrics.push(ShownMetric { labels, value: ShownValue::Parts { name: part_name, parts, count, sum } });
     }

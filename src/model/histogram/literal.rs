@@ -5,8 +5,8 @@
 
 use std::fmt::Write;
 
-use super::render::General;
 use super::{BUCKETS_COUNT_MAX, CounterResetHint, FloatHistogram, Side};
+use crate::model::format_general;
 
 /// A histogram that was written out.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ impl FloatHistogram {
             ("z_bucket_w", whole.zero_threshold),
         ];
         let given = numbers.iter().filter(|(_, number)| *number != 0.0);
-        items.extend(given.map(|&(key, number)| format!("{key}:{}", General(number))));
+        items.extend(given.map(|&(key, number)| format!("{key}:{}", format_general(number))));
         if whole.has_custom_buckets() {
             items.push(format!("custom_values:{}", bracketed(&whole.custom_values)));
         }
@@ -183,7 +183,7 @@ fn bracketed(numbers: &[f64]) -> String {
     let mut text = "[".to_owned();
     for (position, &number) in numbers.iter().enumerate() {
         let gap = if position == 0 { "" } else { " " };
-        write!(text, "{gap}{}", General(number)).expect("a String takes everything");
+        write!(text, "{gap}{}", format_general(number)).expect("a String takes everything");
     }
     text + "]"
 }

@@ -3,45 +3,21 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::{Bucket, FloatHistogram};
-
-/// A number as Go's `%g` has it: the shortest digits that read back the same, an exponent below 1e-4 and from 1e6 on.
-pub(super) struct General(pub(super) f64);
-
-impl Display for General {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let value = self.0;
-        if value.is_nan() {
-            return out.write_str("NaN");
-        }
-        if value.is_infinite() {
-            return out.write_str(if value > 0.0 { "+Inf" } else { "-Inf" });
-        }
-        let scientific = format!("{value:e}");
-        let (digits, exponent) = scientific.split_once('e').expect("LowerExp writes an e");
-        let exponent: i32 = exponent.parse().expect("LowerExp writes a whole exponent");
-        if (-4..GENERAL_EXPONENT_MIN).contains(&exponent) {
-            return write!(out, "{value}");
-        }
-        write!(out, "{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
-    }
-}
-
-/// From this power of ten on numbers have an exponent.
-const GENERAL_EXPONENT_MIN: i32 = 6;
+use crate::model::format_general;
 
 impl Display for Bucket {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_char(if self.lower_inclusive { '[' } else { '(' })?;
-        write!(out, "{},{}", General(self.lower), General(self.upper))?;
+        write!(out, "{},{}", format_general(self.lower), format_general(self.upper))?;
         out.write_char(if self.upper_inclusive { ']' } else { ')' })?;
-        write!(out, ":{}", General(self.count))
+        write!(out, ":{}", format_general(self.count))
     }
 }
 
 /// As Prometheus writes it: `{count:2, sum:3, (1,2]:2}`, populated buckets with values ascending.
 impl Display for FloatHistogram {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        write!(out, "{{count:{}, sum:{}", General(self.count), General(self.sum))?;
+        write!(out, "{{count:{}, sum:{}", format_general(self.count), format_general(self.sum))?;
         let below: Vec<Bucket> = self.negative_buckets().filter(is_populated).collect();
         for bucket in below.iter().rev() {
             write!(out, ", {bucket}")?;

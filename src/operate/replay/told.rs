@@ -151,7 +151,7 @@ fn rule_json(rule: &RuleHistory, range: TimeRange, also_ms: &[i64]) -> Json {
 
 /// JSON has no infinities: those are told as Prometheus writes them.
 fn number_json(value: f64) -> Json {
-    if value.is_finite() { json!(value) } else { json!(crate::query::format_plain(value)) }
+    if value.is_finite() { json!(value) } else { json!(crate::model::format_plain(value)) }
 }
 
 fn seconds(ms: i64) -> f64 {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::test_file::{ExpectedAlert, ExpectedSample};
+use crate::model::format_float;
 use crate::model::{FloatHistogram, Labels};
-use crate::query::{Sampled, format_float, parse_series, parse_values};
+use crate::query::{Sampled, parse_series, parse_values};
 use crate::rules::RuleSample;
 
 /// An alert by what can be seen of it. Alerts are compared in their order.

@@ -18,10 +18,11 @@ use super::grouping::Groups;
 use super::histogram_groups::{HistogramGroup, Remarks};
 use super::{limit, rank};
 use crate::model::Sum;
+use crate::model::format_general;
 use crate::query::column::{Column, Steps};
 use crate::query::error::QueryError;
 use crate::query::eval::{Context, Scalar, scalar, text, vector};
-use crate::query::float::{Mean, format_go_g, quantile};
+use crate::query::float::{Mean, quantile};
 use crate::query::plan::{Node, Plan};
 use crate::query::syntax::{Aggregator, Span};
 use crate::query::table::{Row, Table, hold};
@@ -82,7 +83,7 @@ pub(in crate::query) fn warn_of_quantile(context: &Context<'_>, q: &Scalar, at: 
 }
 
 fn warn_of_strange_quantile(context: &Context<'_>, q: f64, at: Span) {
-    context.notes.warn(at, format!("quantile value should be between 0 and 1, got {}", format_go_g(q)));
+    context.notes.warn(at, format!("quantile value should be between 0 and 1, got {}", format_general(q)));
 }
 
 /// Of an aggregation's quantiles only the outermost are told.

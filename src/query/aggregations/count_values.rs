@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::grouping::group_labels;
 use crate::model::Labels;
+use crate::model::format_plain;
 use crate::query::column::{Column, Element};
 use crate::query::error::QueryError;
 use crate::query::eval::{Context, vector};
-use crate::query::float::format_plain;
 use crate::query::plan::{Grouping, Plan};
 use crate::query::syntax::quote;
 use crate::query::table::with_label;

@@ -8,10 +8,10 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::grouping::Groups;
 use crate::model::Labels;
+use crate::model::format_general;
 use crate::query::column::{Column, Steps};
 use crate::query::error::QueryError;
 use crate::query::eval::{Context, Scalar};
-use crate::query::float::format_go_g;
 use crate::query::syntax::Span;
 use crate::query::table::{Row, Table};
 
@@ -39,7 +39,7 @@ pub(super) fn counts(parameter: &Scalar, steps: usize) -> Result<Option<Counts>,
         [(smallest, smallest <= i64::MIN as f64, "underflows"), (largest, largest >= i64::MAX as f64, "overflows")]
     {
         if is_beyond {
-            return Err(QueryError::Execution(format!("Scalar value {} {how} int64", format_go_g(value))));
+            return Err(QueryError::Execution(format!("Scalar value {} {how} int64", format_general(value))));
         }
     }
     Ok(Some(Counts(parameter.clone())))
@@ -90,7 +90,7 @@ pub(super) fn share<'q>(
     }
     for (outermost, capped) in [(all().fold(0.0, f64::max), 1.0), (all().fold(0.0, f64::min), -1.0)] {
         if outermost.abs() > 1.0 {
-            let got = format_go_g(outermost);
+            let got = format_general(outermost);
             let what = format!("ratio value should be between -1 and 1, got {got}, capping to {capped}");
             context.notes.warn(at, what);
         }

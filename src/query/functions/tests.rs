@@ -2,8 +2,9 @@
 
 use super::buckets::{Repair, repaired_quantile};
 use super::calendar::part;
+use crate::model::format_general;
 use crate::model::{Labels, Sample};
-use crate::query::float::{format_go_g, format_open_metrics, format_two_digits};
+use crate::query::float::{format_open_metrics, format_two_digits};
 use crate::query::tests::engine;
 use crate::query::{Answer, Function, Options, Value};
 use crate::storage::view::ReadView;
@@ -168,7 +169,7 @@ fn numbers_in_messages_are_short() {
         (99.6, "99.6", "1e+02"),
         (f64::INFINITY, "+Inf", "+Inf"),
     ] {
-        assert_eq!((format_go_g(value).as_str(), format_two_digits(value).as_str()), (general, two));
+        assert_eq!((format_general(value).as_str(), format_two_digits(value).as_str()), (general, two));
     }
     assert_eq!([0.0, 1.0, 0.25, -0.1, 1e20].map(format_open_metrics), ["0.0", "1.0", "0.25", "-0.1", "1e+20"]);
 }

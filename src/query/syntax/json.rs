@@ -14,7 +14,7 @@ use super::tree::{
     Aggregate, At, Binary, Call, Edges, Expr, Formula, Length, Matching, Shift, Subquery, VectorSelector,
 };
 use crate::model::METRIC_NAME;
-use crate::query::float::format_plain;
+use crate::model::format_plain;
 
 /// The expression and all that is in it.
 pub(crate) fn json(expr: &Expr) -> String {

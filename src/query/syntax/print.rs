@@ -10,7 +10,7 @@ use super::tree::{
     Subquery, VectorSelector,
 };
 use crate::model::MatchOp;
-use crate::query::float::format_plain;
+use crate::model::{format_general, format_plain};
 
 /// The expression on one line.
 #[cfg(test)]
@@ -281,16 +281,4 @@ fn labels(names: &[String]) -> String {
     let label = |name: &String| if is_plain(name) && !is_word(name) { name.clone() } else { quote(name) };
     let labels: Vec<String> = names.iter().map(label).collect();
     labels.join(", ")
-}
-
-/// As Go's `%v`: an exponent from a million on and below a ten-thousandth.
-fn format_general(value: f64) -> String {
-    let magnitude = value.abs();
-    if magnitude == 0.0 || !magnitude.is_finite() || (1e-4..1e6).contains(&magnitude) {
-        return format_plain(value);
-    }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').expect("an exponent is always written");
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{digits}e{sign}{exponent:0>2}")
 }

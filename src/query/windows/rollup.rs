@@ -17,10 +17,10 @@ use super::over_time::{
 use super::pairs::{self, Counted};
 use super::window::{Samples, Window, Windows};
 use super::{edges, mixed};
+use crate::model::format_general;
 use crate::query::column::Column;
 use crate::query::error::QueryError;
 use crate::query::eval::{Context, Scalar};
-use crate::query::float::format_go_g;
 use crate::query::plan::{Range, RangeInput, Rollup};
 use crate::query::remarks::Remarks;
 use crate::query::syntax::{Edges, Span};
@@ -180,7 +180,7 @@ impl Rolled<'_> {
             Rollup::Quantile => {
                 let q = parameter(0);
                 if !(0.0..=1.0).contains(&q) {
-                    let what = format!("quantile value should be between 0 and 1, got {}", format_go_g(q));
+                    let what = format!("quantile value should be between 0 and 1, got {}", format_general(q));
                     self.context.notes.warn(self.parameters[0].1, what);
                 }
                 Some(quantile_of(q, values, sorted))

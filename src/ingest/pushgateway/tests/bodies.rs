@@ -425,29 +425,6 @@ fn bodies_may_be_compressed() {
     assert_eq!(series(&fixture), told(&[(r#"a{job="j"}"#, 1.0)]));
 }
 
-#[test]
-fn numbers_are_written_as_go_writes_them() {
-    // Each asked of Go's strconv.FormatFloat(value, 'g', -1, 64), by way of a Pushgateway's page.
-    for (value, text) in [
-        (0.0, "0"),
-        (1.0, "1"),
-        (0.05, "0.05"),
-        (0.0001, "0.0001"),
-        (0.00001, "1e-05"),
-        (100_000.0, "100000"),
-        (1_000_000.0, "1e+06"),
-        (1_234_567.0, "1.234567e+06"),
-        (2.5e-7, "2.5e-07"),
-        (-1e21, "-1e+21"),
-        (1e100, "1e+100"),
-        (f64::INFINITY, "+Inf"),
-        (f64::NEG_INFINITY, "-Inf"),
-        (f64::NAN, "NaN"),
-    ] {
-        assert_eq!(number::go_number(value), text);
-    }
-}
-
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

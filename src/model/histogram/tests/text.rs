@@ -1,10 +1,10 @@
 use super::{read, written};
-use crate::model::histogram::render::General;
+use crate::model::format_general;
 use crate::model::histogram::{CounterResetHint, FloatHistogram, HistogramLiteral, Side};
 
 fn json(histogram: &FloatHistogram) -> String {
     let mut out = String::new();
-    histogram.write_json(&mut out, |out, number| out.push_str(&General(number).to_string()));
+    histogram.write_json(&mut out, |out, number| out.push_str(&format_general(number)));
     out
 }
 
@@ -24,7 +24,7 @@ fn numbers_are_short_and_have_an_exponent_when_large_or_small() {
         (f64::NAN, "NaN"),
     ];
     for (number, expected) in cases {
-        assert_eq!(General(number).to_string(), expected);
+        assert_eq!(format_general(number), expected);
     }
 }
 

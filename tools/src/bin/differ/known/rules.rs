@@ -141,6 +141,14 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.begins(&["changes("]) && case.differs_in(&["value"]),
     },
     Rule {
+        reason: "two equal histograms are not equal to Prometheus where one of them was given empty buckets of others, and what \
+                 an operator makes has none",
+        may_be: |case| {
+            case.asks_any(&EQUALS) && case.asks_native() && case.asks_any(&[" * ", " / ", " + ", " - ", "(-"])
+        },
+        is: |case| case.asks_any(&EQUALS) && case.differs_in(&["value", "labels", "times"]),
+    },
+    Rule {
         reason: "Go on x86-64 takes for infinite what is just below the largest number",
         may_be: |case| {
             let limit = ["not inf", "not 0.0", "not -0.0", "not -inf"].iter().any(|part| case.what.contains(part));
@@ -219,17 +227,19 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         reason: "a variance over series depends on the order of adding, and count_values writes all digits, a comparison looks at \
-                 them: Prometheus has what limitk and its like choose in a heap, and series over several steps in a hash table",
+                 them, and a division by what should be zero is about them: Prometheus has what limitk and its like choose in a heap, and series over several steps in a hash table",
         may_be: |case| {
             let in_heap = case.asks_any(&CHOOSE) || case.asks("limit_ratio");
             let written = case.asks("count_values") && case.differs_in(&["labels"]);
+            let divides = case.asks(" / ") && case.differs_in(&["value"]);
             (in_heap || case.asks(":") || !case.is_instant)
-                && (written || case.asks_any(&COMPARES) && case.differs_in(&["labels", "times", "value"]))
+                && (written || divides || case.asks_any(&COMPARES) && case.differs_in(&["labels", "times", "value"]))
                 && case.asks_any(&["stddev", "stdvar"])
         },
         is: |case| {
             let compares = case.asks_any(&COMPARES) && case.query.matches("std").count() > 1;
-            compares || case.begins(&["count_values"]) && has_nearly_the_same_labels(case)
+            let divides = case.asks(" / ") && has_a_huge_value(case);
+            compares || divides || case.begins(&["count_values"]) && has_nearly_the_same_labels(case)
         },
     },
     Rule {
@@ -256,6 +266,7 @@ const TAKES_ONE: [&str; 5] = ["quantile", "limitk", "limit_ratio", "topk", "bott
 const ROUNDS: [&str; 10] =
     ["floor(", "ceil(", "round(", "minute(", "hour(", "day_of", "days_in", "month(", "year(", "sgn("];
 const COMPARES: [&str; 6] = [" == ", " != ", " < ", " > ", " <= ", " >= "];
+const EQUALS: [&str; 2] = [" == ", " != "];
 const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
 const FITS_LINES: [&str; 2] = ["deriv(", "predict_linear("];
 const QUANTILE: &str = "warnings: ours alone: PromQL warning: quantile value should be";
@@ -353,6 +364,12 @@ pub(super) fn has_nearly_the_same_values(case: &Case<'_>) -> bool {
     let near = |ours: f64, theirs: f64| ours == theirs || (ours - theirs).abs() <= 1e-12 * theirs.abs();
     let alike = ours.iter().zip(&theirs).all(|(ours, theirs)| ours.0 == theirs.0 && near(ours.1, theirs.1));
     alike && ours.len() == theirs.len()
+}
+
+/// Whether one of our values is what a division by rounding errors gives.
+fn has_a_huge_value(case: &Case<'_>) -> bool {
+    let is_huge = |point: &Point| matches!(point, Point::Number(value) if value.abs() > 1e12);
+    case.our_rows().iter().flat_map(|row| &row.points).any(|(_, point)| is_huge(point))
 }
 
 /// Whether the rows have the same labels, if numbers need to be the same to nine digits only.
