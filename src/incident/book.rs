@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::change::{Change, Entry};
+use super::journal::Record;
 use super::record::{Incident, State};
 use super::stored;
 
@@ -26,11 +27,19 @@ struct Kept {
 }
 
 impl Book {
+    /// Takes what a file says.
+    pub(super) fn read(&mut self, record: Record) {
+        match record {
+            Record::Incident(incident) => self.replace(incident),
+            Record::Change(entry) => self.apply(entry),
+        }
+    }
+
     /// An incident as a whole takes the place of what was known of it.
-    pub(super) fn replace(&mut self, incident: Incident) {
+    fn replace(&mut self, incident: Arc<Incident>) {
         let bytes = bytes_of(&incident);
         self.bytes += bytes;
-        let before = self.incidents.insert(incident.id.clone(), Kept { incident: Arc::new(incident), bytes });
+        let before = self.incidents.insert(incident.id.clone(), Kept { incident, bytes });
         self.bytes -= before.map_or(0, |before| before.bytes);
     }
 
@@ -39,7 +48,7 @@ impl Book {
         let Entry { id, at_ms, change } = entry;
         if !self.incidents.contains_key(&id) {
             let Change::Began { signal } = &change else { return };
-            self.replace(Incident::new(&id, signal.taken_ms));
+            self.replace(Arc::new(Incident::new(&id, signal.taken_ms)));
         }
         let kept = self.incidents.get_mut(&id).expect("it was there, or was put there");
         change.apply(Arc::make_mut(&mut kept.incident), at_ms);

@@ -10,10 +10,11 @@ use super::IncidentError;
 use super::book::Book;
 use super::change::{Change, Entry, NOTE_BYTES_MAX, NOTES_COUNT_MAX, PERSON_BYTES_MAX, entries_of, transition};
 use super::escalation::{Due, Escalation};
-use super::journal::{Journal, RecoveredIncidents};
+use super::journal::{Journal, Record};
 use super::record::{Figures, Incident, Signal, State};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError};
+use crate::journal::Recovered;
 use crate::notify::{Alert, CriticalPath, Event, rfc3339};
 
 /// What incidents are kept and told by.
@@ -25,6 +26,15 @@ pub struct IncidentOptions {
     pub path: CriticalPath,
     /// Who is told when nobody acknowledges.
     pub escalation: Escalation,
+}
+
+/// What was found on disk when the journal was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredIncidents {
+    /// Incidents that are known.
+    pub incident_count: usize,
+    /// One line for each place that could not be read, with file and offset; such a record is lost, the rest is not.
+    pub damage: Vec<String>,
 }
 
 /// Which incidents are asked for.
@@ -59,9 +69,11 @@ impl Incidents {
         clock: Clock,
         options: IncidentOptions,
     ) -> Result<(Incidents, RecoveredIncidents), DiskError> {
-        let (journal, mut book, mut recovered) = Journal::open(disk, folder)?;
+        let (journal, Recovered { records, damage }) = Journal::open(disk, folder)?;
+        let mut book = Book::default();
+        records.into_iter().for_each(|record| book.read(record));
         book.retire(clock.now_ms().saturating_sub(options.retention_ms));
-        recovered.incident_count = book.len();
+        let recovered = RecoveredIncidents { incident_count: book.len(), damage };
         let (journal, book) = (Mutex::new(journal), RwLock::new(book));
         Ok((Incidents { journal, book, lost_jobs: Mutex::default(), clock, options }, recovered))
     }
@@ -251,9 +263,12 @@ impl Incidents {
         let now_ms = self.clock.now_ms();
         let mut journal = self.journal.lock();
         self.book.write().retire(now_ms.saturating_sub(self.options.retention_ms));
-        let all = if journal.wants_file() { self.all() } else { Vec::new() };
-        if !all.is_empty()
-            && let Err(error) = journal.begin_file(&all, now_ms)
+        if journal.has_file() && !journal.has_grown() {
+            return;
+        }
+        let whole = self.whole();
+        if !whole.is_empty()
+            && let Err(error) = journal.begin_file(&whole, now_ms)
         {
             tracing::error!(%error, "the journal of incidents cannot be written; trying again");
         }
@@ -263,8 +278,9 @@ impl Incidents {
         self.book.read().all().filter(|one| is_meant(one)).map(|one| one.id.clone()).collect()
     }
 
-    fn all(&self) -> Vec<Arc<Incident>> {
-        self.book.read().all().cloned().collect()
+    /// Records that give this book again.
+    fn whole(&self) -> Vec<Record> {
+        self.book.read().all().cloned().map(Record::Incident).collect()
     }
 
     fn known(&self, id: &str) -> Result<Arc<Incident>, IncidentError> {
@@ -277,9 +293,9 @@ impl Incidents {
 
     /// Writes, and then makes, the changes. After an error none was made.
     fn note(&self, journal: &mut Journal, entries: Vec<Entry>) -> Result<(), DiskError> {
-        journal.append(&entries, || self.all(), self.clock.now_ms())?;
-        let mut book = self.book.write();
-        entries.into_iter().for_each(|entry| book.apply(entry));
+        let records: Vec<Record> = entries.into_iter().map(Record::Change).collect();
+        self.write(journal, &records)?;
+        self.make(records);
         Ok(())
     }
 
@@ -288,13 +304,22 @@ impl Incidents {
         if entries.is_empty() {
             return;
         }
+        let records: Vec<Record> = entries.into_iter().map(Record::Change).collect();
         let mut journal = self.journal.lock();
-        if let Err(error) = journal.append(&entries, || self.all(), self.clock.now_ms()) {
+        if let Err(error) = self.write(&mut journal, &records) {
             tracing::error!(%error, "what happened to incidents is not on disk yet");
-            journal.abandon_file();
         }
+        self.make(records);
+    }
+
+    fn write(&self, journal: &mut Journal, records: &[Record]) -> Result<(), DiskError> {
+        journal.append(records, || self.whole(), self.clock.now_ms())?;
+        journal.sync()
+    }
+
+    fn make(&self, records: Vec<Record>) {
         let mut book = self.book.write();
-        entries.into_iter().for_each(|entry| book.apply(entry));
+        records.into_iter().for_each(|record| book.read(record));
     }
 }
 

@@ -32,7 +32,6 @@ mod change;
 mod escalation;
 mod incidents;
 mod journal;
-mod journal_file;
 mod record;
 mod stored;
 
@@ -41,8 +40,7 @@ use crate::disk::DiskError;
 pub use book::{INCIDENTS_BYTES_MAX, INCIDENTS_COUNT_MAX};
 pub use change::{DELIVERIES_COUNT_MAX, INCIDENT_BYTES_MAX, NOTE_BYTES_MAX, NOTES_COUNT_MAX, PERSON_BYTES_MAX};
 pub use escalation::{Due, Escalation, Step, Why};
-pub use incidents::{Filter, IncidentOptions, Incidents, Lasting};
-pub use journal::RecoveredIncidents;
+pub use incidents::{Filter, IncidentOptions, Incidents, Lasting, RecoveredIncidents};
 pub use record::{
     Acknowledgement, ChartPoint, Delivery, DeliveryResult, Escalated, Figures, Incident, Note, Signal, State,
 };
