@@ -23,6 +23,7 @@
 //! | locks, in this order | holds |
 //! | --- | --- |
 //! | journal | the file, also while syncing |
+//! | lost jobs | whose samples are missing; never while waiting |
 //! | book | the incidents; never while waiting |
 //!
 //! Deliberately absent: who is on duty when, and access. The external incident system knows the first, a proxy the second.
@@ -33,6 +34,7 @@ mod escalation;
 mod incidents;
 mod journal;
 mod record;
+mod size;
 mod stored;
 
 use crate::disk::DiskError;
