@@ -13,6 +13,7 @@ pub mod http;
 pub mod import;
 pub mod incident;
 pub mod ingest;
+pub mod journal;
 pub mod model;
 pub mod notify;
 pub mod operate;

@@ -19,7 +19,7 @@ const FLOORS: [(u8, &[&str]); 8] = [
     (5, &["rules"]),
     (4, &["detect", "import", "incident"]),
     (3, &["ingest", "query", "notify"]),
-    (2, &["storage", "template"]),
+    (2, &["storage", "template", "journal"]),
     (1, &["model", "config", "disk", "clock", "recent", "telemetry"]),
 ];
 /// Doors within a room that other rooms use: the tap and the view are interfaces of their own.

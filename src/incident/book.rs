@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::change::{Change, Entry};
-use super::record::{Incident, State};
-use super::stored;
+use super::journal::Record;
+use super::record::Incident;
+use super::size::Size;
 
 /// Most incidents that are kept.
 pub const INCIDENTS_COUNT_MAX: usize = 20_000;
@@ -22,16 +23,24 @@ pub(super) struct Book {
 
 struct Kept {
     incident: Arc<Incident>,
-    bytes: usize,
+    size: Size,
 }
 
 impl Book {
+    /// Takes what a file says.
+    pub(super) fn read(&mut self, record: Record) {
+        match record {
+            Record::Incident(incident) => self.replace(incident),
+            Record::Change(entry) => self.apply(entry),
+        }
+    }
+
     /// An incident as a whole takes the place of what was known of it.
-    pub(super) fn replace(&mut self, incident: Incident) {
-        let bytes = bytes_of(&incident);
-        self.bytes += bytes;
-        let before = self.incidents.insert(incident.id.clone(), Kept { incident: Arc::new(incident), bytes });
-        self.bytes -= before.map_or(0, |before| before.bytes);
+    fn replace(&mut self, incident: Arc<Incident>) {
+        let size = Size::of(&incident);
+        self.bytes += size.bytes;
+        let before = self.incidents.insert(incident.id.clone(), Kept { incident, size });
+        self.bytes -= before.map_or(0, |before| before.size.bytes);
     }
 
     /// Makes a change. One of an incident that is not known is left aside, unless it is its first.
@@ -39,13 +48,12 @@ impl Book {
         let Entry { id, at_ms, change } = entry;
         if !self.incidents.contains_key(&id) {
             let Change::Began { signal } = &change else { return };
-            self.replace(Incident::new(&id, signal.taken_ms));
+            self.replace(Arc::new(Incident::new(&id, signal.taken_ms)));
         }
         let kept = self.incidents.get_mut(&id).expect("it was there, or was put there");
-        change.apply(Arc::make_mut(&mut kept.incident), at_ms);
-        let bytes = bytes_of(&kept.incident);
-        self.bytes = self.bytes - kept.bytes + bytes;
-        kept.bytes = bytes;
+        self.bytes -= kept.size.bytes;
+        change.apply(Arc::make_mut(&mut kept.incident), at_ms, &mut kept.size);
+        self.bytes += kept.size.bytes;
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Arc<Incident>> {
@@ -61,36 +69,29 @@ impl Book {
         self.incidents.len()
     }
 
-    /// Forgets what was resolved before this moment, and, where it is too much, what was resolved longest ago.
-    pub(super) fn retire(&mut self, before_ms: i64) {
-        let mut resolved: Vec<(i64, String)> = self
-            .all()
-            .filter(|incident| incident.state() == State::Resolved)
-            .map(|incident| (incident.changed_ms.max(incident.resolved_ms().unwrap_or(0)), incident.id.clone()))
-            .collect();
+    /// The ids of what was resolved before this moment, and, where it is too much, of what was resolved longest ago.
+    pub(super) fn outdated(&self, before_ms: i64) -> Vec<String> {
+        let is_too_much = |count: usize, bytes: usize| count > INCIDENTS_COUNT_MAX || bytes > INCIDENTS_BYTES_MAX;
+        let (mut count, mut bytes) = (self.len(), self.bytes);
+        let all_may_go = is_too_much(count, bytes);
+        let ended = |kept: &Kept| {
+            let ended_ms = kept.incident.changed_ms.max(kept.incident.resolved_ms()?);
+            (all_may_go || ended_ms < before_ms).then_some(ended_ms)
+        };
+        let mut resolved: Vec<(i64, &String, usize)> =
+            self.incidents.iter().filter_map(|(id, kept)| Some((ended(kept)?, id, kept.size.bytes))).collect();
         resolved.sort_unstable();
-        for (at_ms, id) in resolved {
-            let is_too_much = self.len() > INCIDENTS_COUNT_MAX || self.bytes > INCIDENTS_BYTES_MAX;
-            if at_ms >= before_ms && !is_too_much {
-                break;
-            }
-            if let Some(kept) = self.incidents.remove(&id) {
-                self.bytes -= kept.bytes;
-            }
-        }
+        let goes = |(ended_ms, _, own_bytes): &(i64, &String, usize)| {
+            let goes = *ended_ms < before_ms || is_too_much(count, bytes);
+            (count, bytes) = (count - 1, bytes - own_bytes);
+            goes
+        };
+        resolved.into_iter().take_while(goes).map(|(_, id, _)| id.clone()).collect()
     }
-}
 
-/// About how many bytes it takes.
-fn bytes_of(incident: &Incident) -> usize {
-    const POINT_BYTES: usize = 40;
-    const ITEM_BYTES: usize = 100;
-    let signal = |signal: &super::record::Signal| {
-        let points = signal.figures.as_ref().map_or(0, |figures| figures.chart.len());
-        ITEM_BYTES + stored::text_bytes(&signal.alert) + POINT_BYTES * points
-    };
-    let signals: usize = incident.signals.iter().map(signal).sum();
-    let notes: usize = incident.notes.iter().map(|note| ITEM_BYTES + note.by.len() + note.text.len()).sum();
-    let deliveries: usize = incident.deliveries.iter().map(|one| ITEM_BYTES + one.id.len() + one.reason.len()).sum();
-    ITEM_BYTES + signals + notes + deliveries
+    /// Forgets these.
+    pub(super) fn forget(&mut self, ids: &[String]) {
+        let gone = ids.iter().filter_map(|id| self.incidents.remove(id));
+        self.bytes -= gone.map(|kept| kept.size.bytes).sum::<usize>();
+    }
 }

@@ -1,10 +1,12 @@
 //! What can happen to an incident, one thing at a time: each a record of the journal.
 //!
-//! Always true: the same change twice changes nothing the second time; no list of an incident grows without end.
+//! Always true: the same change twice changes nothing the second time, but that attempts which are only counted are
+//! counted twice; no list of an incident grows without end.
 
 use serde::{Deserialize, Serialize};
 
 use super::record::{Acknowledgement, Delivery, DeliveryResult, Escalated, Figures, Incident, Note, Signal};
+use super::size::Size;
 use super::stored;
 use crate::model::Labels;
 use crate::notify::{Alert, AttemptResult, Event, SIGNALS_PER_INCIDENT_MAX};
@@ -105,11 +107,11 @@ pub(super) fn transition(alert: &Alert, at_ms: i64) -> Change {
 }
 
 impl Change {
-    /// Makes the change, if it is one.
-    pub(super) fn apply(self, incident: &mut Incident, at_ms: i64) {
+    /// Makes the change, if it is one, of an incident of this size.
+    pub(super) fn apply(self, incident: &mut Incident, at_ms: i64, size: &mut Size) {
         incident.changed_ms = incident.changed_ms.max(at_ms);
         match self {
-            Change::Began { signal } => begin(incident, *signal),
+            Change::Began { signal } => begin(incident, *signal, size),
             Change::Ended { fingerprint, starts_at_ms, ends_at_ms } => {
                 if let Some(signal) = signal_of(incident, fingerprint, starts_at_ms) {
                     signal.alert.ends_at_ms.get_or_insert(ends_at_ms);
@@ -120,10 +122,11 @@ impl Change {
                 if let Some(signal) = signal_of(incident, fingerprint, starts_at_ms)
                     && (signal.figures.is_some() || known_count < FIGURES_COUNT_MAX)
                 {
+                    size.replace_figures(signal.figures.as_ref(), &figures);
                     signal.figures = Some(figures);
                 }
             }
-            Change::Attempted { delivery } => attempt(incident, delivery),
+            Change::Attempted { delivery } => attempt(incident, delivery, size),
             Change::Acknowledged { by } => {
                 if incident.acknowledgement().is_none() {
                     incident.acknowledged = Some(Acknowledgement { by, at_ms });
@@ -132,6 +135,7 @@ impl Change {
             Change::Noted { by, text } => {
                 let note = Note { at_ms, by, text };
                 if incident.notes.len() < NOTES_COUNT_MAX && !incident.notes.contains(&note) {
+                    size.add_note(&note);
                     incident.notes.push(note);
                 }
             }
@@ -153,16 +157,16 @@ fn signal_of(incident: &mut Incident, fingerprint: u64, starts_at_ms: i64) -> Op
     incident.signals.iter_mut().rev().find(is_meant)
 }
 
-fn begin(incident: &mut Incident, mut signal: Signal) {
+fn begin(incident: &mut Incident, mut signal: Signal, size: &mut Size) {
     if incident.signals.len() >= 2 * SIGNALS_PER_INCIDENT_MAX
         || signal_of(incident, signal.fingerprint, signal.alert.starts_at_ms).is_some()
     {
         return;
     }
-    let bytes: usize = incident.signals.iter().map(|signal| stored::text_bytes(&signal.alert)).sum();
-    if bytes + stored::text_bytes(&signal.alert) > INCIDENT_BYTES_MAX {
+    if size.signal_text_bytes + stored::text_bytes(&signal.alert) > INCIDENT_BYTES_MAX {
         signal.alert = slim(&signal.alert);
     }
+    size.add_signal(&signal);
     incident.signals.push(signal);
 }
 
@@ -178,7 +182,7 @@ fn slim(alert: &Alert) -> Alert {
     }
 }
 
-fn attempt(incident: &mut Incident, delivery: Delivery) {
+fn attempt(incident: &mut Incident, delivery: Delivery, size: &mut Size) {
     if incident.deliveries.contains(&delivery) {
         return;
     }
@@ -192,6 +196,7 @@ fn attempt(incident: &mut Incident, delivery: Delivery) {
         DeliveryResult::GivenUp => incident.given_up_count += 1,
     }
     if incident.deliveries.len() < DELIVERIES_COUNT_MAX {
+        size.add_delivery(&delivery);
         incident.deliveries.push(delivery);
     }
 }

@@ -74,10 +74,8 @@ impl Escalation {
         let Step { receiver, after_ms } = self.steps.get(step)?;
         let (_, limit_ms) = self.acknowledge_within_ms.iter().find(|(severity, _)| severity == incident.severity())?;
         let within_ms = after_ms.unwrap_or(*limit_ms);
-        let since_ms = match incident.escalations.iter().map(|told| told.at_ms).max() {
-            Some(told_ms) => told_ms,
-            None => incident.first_attempt_ms?.max(incident.worst_since_ms()),
-        };
+        let told_ms = incident.escalations.iter().map(|told| told.at_ms).max();
+        let since_ms = told_ms.or(incident.first_attempt_ms)?.max(incident.worst_since_ms());
         let due = |at_ms, why| Some(Due { at_ms, step: step + 1, receiver: receiver.clone(), why });
         match given_up(incident).filter(|_| step == 0) {
             Some((at_ms, why)) => due(at_ms, why),

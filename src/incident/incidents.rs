@@ -10,10 +10,11 @@ use super::IncidentError;
 use super::book::Book;
 use super::change::{Change, Entry, NOTE_BYTES_MAX, NOTES_COUNT_MAX, PERSON_BYTES_MAX, entries_of, transition};
 use super::escalation::{Due, Escalation};
-use super::journal::{Journal, RecoveredIncidents};
+use super::journal::{Journal, Record};
 use super::record::{Figures, Incident, Signal, State};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError};
+use crate::journal::Recovered;
 use crate::notify::{Alert, CriticalPath, Event, rfc3339};
 
 /// What incidents are kept and told by.
@@ -25,6 +26,15 @@ pub struct IncidentOptions {
     pub path: CriticalPath,
     /// Who is told when nobody acknowledges.
     pub escalation: Escalation,
+}
+
+/// What was found on disk when the journal was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredIncidents {
+    /// Incidents that are known.
+    pub incident_count: usize,
+    /// One line for each place that could not be read, with file and offset; such a record is lost, the rest is not.
+    pub damage: Vec<String>,
 }
 
 /// Which incidents are asked for.
@@ -59,9 +69,11 @@ impl Incidents {
         clock: Clock,
         options: IncidentOptions,
     ) -> Result<(Incidents, RecoveredIncidents), DiskError> {
-        let (journal, mut book, mut recovered) = Journal::open(disk, folder)?;
-        book.retire(clock.now_ms().saturating_sub(options.retention_ms));
-        recovered.incident_count = book.len();
+        let (journal, Recovered { records, damage }) = Journal::open(disk, folder)?;
+        let mut book = Book::default();
+        records.into_iter().for_each(|record| book.read(record));
+        book.forget(&book.outdated(clock.now_ms().saturating_sub(options.retention_ms)));
+        let recovered = RecoveredIncidents { incident_count: book.len(), damage };
         let (journal, book) = (Mutex::new(journal), RwLock::new(book));
         Ok((Incidents { journal, book, lost_jobs: Mutex::default(), clock, options }, recovered))
     }
@@ -74,6 +86,7 @@ impl Incidents {
     /// Takes what the notifier did. Waits for the disk; if that fails, what happened is known all the same, and is written
     /// when the disk is well.
     pub fn take(&self, events: &[Event]) {
+        let mut journal = self.journal.lock();
         let mut entries = Vec::new();
         for event in events {
             entries.extend(entries_of(event));
@@ -81,7 +94,7 @@ impl Incidents {
                 entries.extend(self.doubt(alert, incident, *at_ms));
             }
         }
-        self.note_surely(entries);
+        self.note_surely(&mut journal, entries);
     }
 
     /// The doubt whether an alert that ends has ended, while the samples of its job are missing.
@@ -105,6 +118,7 @@ impl Incidents {
         let now_ms = self.clock.now_ms();
         let key = |alert: &Alert, fingerprint| (fingerprint, alert.starts_at_ms);
         let firing: HashSet<(u64, i64)> = active.iter().map(|(alert, _)| key(alert, alert.fingerprint())).collect();
+        let mut journal = self.journal.lock();
         let mut entries = Vec::new();
         {
             let book = self.book.read();
@@ -130,7 +144,7 @@ impl Incidents {
         if !entries.is_empty() {
             tracing::info!(count = entries.len(), "incidents are brought up to what the outbox has");
         }
-        self.note_surely(entries);
+        self.note_surely(&mut journal, entries);
     }
 
     /// Takes the incident for `by`. The first acknowledgement stands: the answer says whether it was this one.
@@ -165,18 +179,21 @@ impl Incidents {
     /// Remembers what was seen of a signal.
     pub fn note_figures(&self, id: &str, alert: &Alert, figures: Figures) {
         let (fingerprint, starts_at_ms) = (alert.fingerprint(), alert.starts_at_ms);
-        self.note_surely(vec![self.entry(id, Change::Figures { fingerprint, starts_at_ms, figures })]);
+        let entry = self.entry(id, Change::Figures { fingerprint, starts_at_ms, figures });
+        self.note_surely(&mut self.journal.lock(), vec![entry]);
     }
 
     /// Remembers that a step of the escalation was told.
     pub fn note_escalated(&self, id: &str, due: &Due) {
         let change = Change::Escalated { step: due.step, receiver: due.receiver.clone() };
-        self.note_surely(vec![self.entry(id, change)]);
+        self.note_surely(&mut self.journal.lock(), vec![self.entry(id, change)]);
     }
 
     /// The samples of this job are missing since `since_ms`: signals of it (by their label `job`) that end from then on are
     /// not taken for ended until [`Incidents::mark_known`]. Said twice, it counts from the first.
     pub fn mark_unknown(&self, job: &str, since_ms: i64) {
+        // From here on no signal ends unseen: who notes an end looks among the lost jobs under this lock.
+        let mut journal = self.journal.lock();
         self.lost_jobs.lock().entry(job.to_owned()).or_insert(since_ms);
         let ended_since = |signal: &Signal| {
             signal.label("job") == job && signal.alert.ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms >= since_ms)
@@ -184,15 +201,16 @@ impl Incidents {
         let affected =
             self.ids(|incident| !incident.unknown_jobs.contains(job) && incident.signals.iter().any(ended_since));
         let change = || Change::Unknown { job: job.to_owned() };
-        self.note_surely(affected.iter().map(|id| self.entry(id, change())).collect());
+        self.note_surely(&mut journal, affected.iter().map(|id| self.entry(id, change())).collect());
     }
 
     /// The samples of this job are there again.
     pub fn mark_known(&self, job: &str) {
+        let mut journal = self.journal.lock();
         self.lost_jobs.lock().remove(job);
         let affected = self.ids(|incident| incident.unknown_jobs.contains(job));
         let change = || Change::Known { job: job.to_owned() };
-        self.note_surely(affected.iter().map(|id| self.entry(id, change())).collect());
+        self.note_surely(&mut journal, affected.iter().map(|id| self.entry(id, change())).collect());
     }
 
     /// Whether the samples of this job are missing, or an incident waits for them.
@@ -250,10 +268,15 @@ impl Incidents {
     pub fn keep_up(&self) {
         let now_ms = self.clock.now_ms();
         let mut journal = self.journal.lock();
-        self.book.write().retire(now_ms.saturating_sub(self.options.retention_ms));
-        let all = if journal.wants_file() { self.all() } else { Vec::new() };
-        if !all.is_empty()
-            && let Err(error) = journal.begin_file(&all, now_ms)
+        // Whoever changes the book has the journal, so that it is still as it was when it is written.
+        let outdated = self.book.read().outdated(now_ms.saturating_sub(self.options.retention_ms));
+        self.book.write().forget(&outdated);
+        if journal.has_file() && !journal.has_grown() {
+            return;
+        }
+        let whole = self.whole();
+        if !whole.is_empty()
+            && let Err(error) = journal.begin_file(&whole, now_ms)
         {
             tracing::error!(%error, "the journal of incidents cannot be written; trying again");
         }
@@ -263,8 +286,9 @@ impl Incidents {
         self.book.read().all().filter(|one| is_meant(one)).map(|one| one.id.clone()).collect()
     }
 
-    fn all(&self) -> Vec<Arc<Incident>> {
-        self.book.read().all().cloned().collect()
+    /// Records that give this book again.
+    fn whole(&self) -> Vec<Record> {
+        self.book.read().all().cloned().map(Record::Incident).collect()
     }
 
     fn known(&self, id: &str) -> Result<Arc<Incident>, IncidentError> {
@@ -277,24 +301,32 @@ impl Incidents {
 
     /// Writes, and then makes, the changes. After an error none was made.
     fn note(&self, journal: &mut Journal, entries: Vec<Entry>) -> Result<(), DiskError> {
-        journal.append(&entries, || self.all(), self.clock.now_ms())?;
-        let mut book = self.book.write();
-        entries.into_iter().for_each(|entry| book.apply(entry));
+        let records: Vec<Record> = entries.into_iter().map(Record::Change).collect();
+        self.write(journal, &records)?;
+        self.make(records);
         Ok(())
     }
 
     /// Writes and makes the changes; what cannot be written is made all the same, and is in the next file.
-    fn note_surely(&self, entries: Vec<Entry>) {
+    fn note_surely(&self, journal: &mut Journal, entries: Vec<Entry>) {
         if entries.is_empty() {
             return;
         }
-        let mut journal = self.journal.lock();
-        if let Err(error) = journal.append(&entries, || self.all(), self.clock.now_ms()) {
+        let records: Vec<Record> = entries.into_iter().map(Record::Change).collect();
+        if let Err(error) = self.write(journal, &records) {
             tracing::error!(%error, "what happened to incidents is not on disk yet");
-            journal.abandon_file();
         }
+        self.make(records);
+    }
+
+    fn write(&self, journal: &mut Journal, records: &[Record]) -> Result<(), DiskError> {
+        journal.append(records, || self.whole(), self.clock.now_ms())?;
+        journal.sync()
+    }
+
+    fn make(&self, records: Vec<Record>) {
         let mut book = self.book.write();
-        entries.into_iter().for_each(|entry| book.apply(entry));
+        records.into_iter().for_each(|record| book.read(record));
     }
 }
 

@@ -23,6 +23,7 @@
 //! | locks, in this order | holds |
 //! | --- | --- |
 //! | journal | the file, also while syncing |
+//! | lost jobs | whose samples are missing; never while waiting |
 //! | book | the incidents; never while waiting |
 //!
 //! Deliberately absent: who is on duty when, and access. The external incident system knows the first, a proxy the second.
@@ -32,8 +33,8 @@ mod change;
 mod escalation;
 mod incidents;
 mod journal;
-mod journal_file;
 mod record;
+mod size;
 mod stored;
 
 use crate::disk::DiskError;
@@ -41,8 +42,7 @@ use crate::disk::DiskError;
 pub use book::{INCIDENTS_BYTES_MAX, INCIDENTS_COUNT_MAX};
 pub use change::{DELIVERIES_COUNT_MAX, INCIDENT_BYTES_MAX, NOTE_BYTES_MAX, NOTES_COUNT_MAX, PERSON_BYTES_MAX};
 pub use escalation::{Due, Escalation, Step, Why};
-pub use incidents::{Filter, IncidentOptions, Incidents, Lasting};
-pub use journal::RecoveredIncidents;
+pub use incidents::{Filter, IncidentOptions, Incidents, Lasting, RecoveredIncidents};
 pub use record::{
     Acknowledgement, ChartPoint, Delivery, DeliveryResult, Escalated, Figures, Incident, Note, Signal, State,
 };

@@ -1,4 +1,4 @@
-//! What the notifier did, for the journal of incidents: each event is told once it is on disk.
+//! What the notifier did, for the journal of incidents: a transition is told once it is on disk, an attempt once it ended.
 
 use super::alert::Alert;
 

@@ -27,11 +27,12 @@
 //!
 //! Deliberately absent: moving a signal to another incident later on. People have been told by then.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use super::alert::{Alert, Status};
+use crate::model::Labels;
 
 /// Most incidents that are open at a time; alerts past that get one each that nothing joins.
 pub const OPEN_INCIDENTS_MAX: usize = 100_000;
@@ -119,36 +120,57 @@ impl Default for FoldingOptions {
 
 /// An incident's id.
 type Id = Arc<str>;
+/// Which label of `fold_by`, and the hash of its value.
+type Mark = (usize, u64);
+
+/// What decides where an alert belongs, found once for all the incidents that it is compared with.
+struct Traits<'a> {
+    began_ms: i64,
+    /// The labels of `apart_by` that it has, each by its index there.
+    place: Vec<(usize, &'a str)>,
+    marks: Vec<Mark>,
+    is_on_path: bool,
+}
 
 struct Incident {
+    id: Id,
     /// When the first of its signals began, and the last, in ms since 1970 UTC.
     first_ms: i64,
     last_ms: i64,
-    /// Counts incidents in the order in which they came.
-    number: u64,
     /// What its signals say of each label of `apart_by`.
-    place: BTreeMap<String, String>,
-    /// Names and values of the labels of `fold_by`.
-    marks: BTreeSet<(String, String)>,
+    place: Vec<Option<Box<str>>>,
+    marks: HashSet<Mark>,
     is_on_path: bool,
     firing_count: usize,
     signal_count: usize,
+    /// Its key in `over`, while none of its signals fires.
+    over: Option<u64>,
+}
+
+/// Where an alert belonged that has ended.
+struct Ended {
+    incident: Id,
+    ended_ms: i64,
+    /// Its key in `ended_order`.
+    order: u64,
 }
 
 /// See the module.
 pub struct Folding {
     options: FoldingOptions,
-    /// Those that are open, and those that ended a while ago.
-    incidents: HashMap<Id, Incident>,
-    /// Those that are open, by when their last signal began.
-    open: BTreeSet<(i64, Id)>,
+    /// Those that are open, and those that ended a while ago, by numbers in the order in which they came.
+    incidents: HashMap<u64, Incident>,
+    numbers: HashMap<Id, u64>,
+    /// Numbers of those that are open, by when their last signal began.
+    open: BTreeSet<(i64, u64)>,
     /// The incident of each firing alert, by fingerprint.
     firing: HashMap<u64, Id>,
-    /// The incident of each alert that ended, and when it did.
-    ended: HashMap<u64, (Id, i64)>,
-    /// Fingerprints in `ended` and incidents that are over, in the order in which they ended.
-    ended_order: VecDeque<(u64, i64)>,
-    over: VecDeque<Id>,
+    /// By fingerprint.
+    ended: HashMap<u64, Ended>,
+    /// Fingerprints in `ended`, and numbers of incidents that are over, in the order in which they ended.
+    ended_order: BTreeMap<u64, u64>,
+    over: BTreeMap<u64, u64>,
+    /// For incidents, and for the order of ends.
     next_number: u64,
 }
 
@@ -158,11 +180,12 @@ impl Folding {
         Folding {
             options,
             incidents: HashMap::new(),
+            numbers: HashMap::new(),
             open: BTreeSet::new(),
             firing: HashMap::new(),
             ended: HashMap::new(),
-            ended_order: VecDeque::new(),
-            over: VecDeque::new(),
+            ended_order: BTreeMap::new(),
+            over: BTreeMap::new(),
             next_number: 0,
         }
     }
@@ -200,122 +223,149 @@ impl Folding {
         }
         let earlier = self.ended.get(&fingerprint);
         if alert.status() == Status::Resolved {
-            return earlier.map_or_else(|| Id::from(own_id(alert)), |(incident, _)| incident.clone());
+            return earlier.map_or_else(|| Id::from(own_id(alert)), |earlier| earlier.incident.clone());
         }
-        if let Some((incident, ended_ms)) = earlier
-            && self.incidents.get(incident).is_some_and(|known| known.signal_count < SIGNALS_PER_INCIDENT_MAX)
-            && alert.began_ms().saturating_sub(*ended_ms) <= self.options.reopen_ms
+        let traits = self.options.traits(alert);
+        if let Some(Ended { incident, ended_ms, .. }) = earlier
+            && self.known(incident).is_some_and(|known| known.signal_count < SIGNALS_PER_INCIDENT_MAX)
+            && traits.began_ms.saturating_sub(*ended_ms) <= self.options.reopen_ms
         {
             return incident.clone();
         }
-        self.most_alike(alert).unwrap_or_else(|| Id::from(own_id(alert)))
+        self.most_alike(&traits).unwrap_or_else(|| Id::from(own_id(alert)))
     }
 
-    fn most_alike(&self, alert: &Alert) -> Option<Id> {
-        let began_ms = alert.began_ms();
-        let since = (began_ms.saturating_sub(self.options.window_ms), Id::from(""));
+    fn known(&self, id: &str) -> Option<&Incident> {
+        self.incidents.get(self.numbers.get(id)?)
+    }
+
+    fn most_alike(&self, traits: &Traits<'_>) -> Option<Id> {
+        let since = (traits.began_ms.saturating_sub(self.options.window_ms), 0);
         let recent = self.open.range((Bound::Included(since), Bound::Unbounded)).rev().take(COMPARED_COUNT_MAX);
-        let alike = recent.filter_map(|(_, id)| {
-            let incident = &self.incidents[id];
-            let common_count = self.common_count(incident, alert, began_ms)?;
-            Some((common_count, std::cmp::Reverse(incident.number), id))
+        let alike = recent.filter_map(|(_, number)| {
+            let common_count = self.incidents[number].common_count(traits, self.options.window_ms)?;
+            Some((common_count, std::cmp::Reverse(*number)))
         });
-        alike.max().map(|(_, _, id)| id.clone())
-    }
-
-    /// How much the alert has in common with the incident; `None` if it does not belong there.
-    fn common_count(&self, incident: &Incident, alert: &Alert, began_ms: i64) -> Option<usize> {
-        let FoldingOptions { window_ms, apart_by, fold_by, path, .. } = &self.options;
-        let latest_ms = incident.last_ms.min(incident.first_ms.saturating_add(window_ms * (SPAN_WINDOWS_MAX - 1)));
-        let is_near = began_ms >= incident.first_ms.saturating_sub(*window_ms)
-            && began_ms <= latest_ms.saturating_add(*window_ms)
-            && incident.signal_count < SIGNALS_PER_INCIDENT_MAX;
-        let differs = |name: &String| {
-            let (here, there) = (alert.labels.get(name), incident.place.get(name));
-            here.is_some_and(|here| there.is_some_and(|there| here != there))
-        };
-        if !is_near || apart_by.iter().any(differs) {
-            return None;
-        }
-        let is_common = |name: &&String| {
-            let value = alert.labels.get(name);
-            value.is_some_and(|value| incident.marks.contains(&((*name).clone(), value.to_owned())))
-        };
-        let labels_count = fold_by.iter().filter(is_common).count();
-        let on_path_count = usize::from(incident.is_on_path && path.step_of(alert).is_some());
-        (labels_count + on_path_count > 0).then_some(labels_count + on_path_count)
+        alike.max().map(|(_, number)| self.incidents[&number.0].id.clone())
     }
 
     fn begin(&mut self, alert: &Alert, id: &str) {
         let fingerprint = alert.fingerprint();
-        let is_new = !self.incidents.contains_key(id);
-        if self.firing.contains_key(&fingerprint) || (is_new && self.open.len() >= OPEN_INCIDENTS_MAX) {
+        let known = self.numbers.get(id).copied();
+        if self.firing.contains_key(&fingerprint) || (known.is_none() && self.open.len() >= OPEN_INCIDENTS_MAX) {
             return;
         }
-        let id = Id::from(id);
-        let began_ms = alert.began_ms();
-        let number = self.next_number;
-        self.next_number += u64::from(is_new);
-        let incident = self.incidents.entry(id.clone()).or_insert_with(|| Incident {
-            first_ms: began_ms,
-            last_ms: began_ms,
-            number,
-            place: BTreeMap::new(),
-            marks: BTreeSet::new(),
-            is_on_path: false,
-            firing_count: 0,
-            signal_count: 0,
+        let traits = self.options.traits(alert);
+        let number = known.unwrap_or_else(|| self.next_number());
+        let incident = self.incidents.entry(number).or_insert_with(|| {
+            let id = Id::from(id);
+            self.numbers.insert(id.clone(), number);
+            Incident::new(id, traits.began_ms, self.options.apart_by.len())
         });
-        self.open.remove(&(incident.last_ms, id.clone()));
-        incident.add(alert, began_ms, &self.options);
-        self.open.insert((incident.last_ms, id.clone()));
-        self.firing.insert(fingerprint, id);
-        self.ended.remove(&fingerprint);
+        self.open.remove(&(incident.last_ms, number));
+        if let Some(order) = incident.over.take() {
+            self.over.remove(&order);
+        }
+        incident.add(&traits);
+        self.open.insert((incident.last_ms, number));
+        self.firing.insert(fingerprint, incident.id.clone());
+        if let Some(ended) = self.ended.remove(&fingerprint) {
+            self.ended_order.remove(&ended.order);
+        }
     }
 
     fn end(&mut self, alert: &Alert) {
         let fingerprint = alert.fingerprint();
         let Some(id) = self.firing.remove(&fingerprint) else { return };
         let ended_ms = alert.ends_at_ms.unwrap_or(alert.starts_at_ms);
-        self.ended.insert(fingerprint, (id.clone(), ended_ms));
-        self.ended_order.push_back((fingerprint, ended_ms));
-        let incident = self.incidents.get_mut(&id).expect("an alert that fires is of an incident that is open");
+        let order = self.next_number();
+        let number = self.numbers[&id];
+        let incident = self.incidents.get_mut(&number).expect("an alert that fires is of an incident that is open");
         incident.firing_count -= 1;
         if incident.firing_count == 0 {
-            self.open.remove(&(incident.last_ms, id.clone()));
-            self.over.push_back(id);
+            self.open.remove(&(incident.last_ms, number));
+            incident.over = Some(order);
+            self.over.insert(order, number);
         }
+        self.ended.insert(fingerprint, Ended { incident: id, ended_ms, order });
+        self.ended_order.insert(order, fingerprint);
         self.forget();
     }
 
-    /// Forgets the oldest of what is over where it is too much. What came back since is not over.
+    /// Forgets what ended longest ago where it is too much.
     fn forget(&mut self) {
-        while self.ended_order.len() > ENDED_COUNT_MAX {
-            let Some((fingerprint, ended_ms)) = self.ended_order.pop_front() else { break };
-            if self.ended.get(&fingerprint).is_some_and(|(_, last_ms)| *last_ms == ended_ms) {
-                self.ended.remove(&fingerprint);
-            }
+        while self.ended_order.len() > ENDED_COUNT_MAX
+            && let Some((_, fingerprint)) = self.ended_order.pop_first()
+        {
+            self.ended.remove(&fingerprint);
         }
-        while self.over.len() > ENDED_COUNT_MAX {
-            let Some(id) = self.over.pop_front() else { break };
-            if self.incidents.get(&id).is_some_and(|incident| incident.firing_count == 0) {
-                self.incidents.remove(&id);
-            }
+        while self.over.len() > ENDED_COUNT_MAX
+            && let Some((_, number)) = self.over.pop_first()
+            && let Some(incident) = self.incidents.remove(&number)
+        {
+            self.numbers.remove(&incident.id);
+        }
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+}
+
+impl FoldingOptions {
+    fn traits<'a>(&self, alert: &'a Alert) -> Traits<'a> {
+        let labels = |names: &[String]| {
+            let value = |(index, name): (usize, &String)| Some((index, alert.labels.get(name)?));
+            names.iter().enumerate().filter_map(value).collect::<Vec<_>>()
+        };
+        let mark = |(index, value): (usize, &str)| (index, Labels::hash_bytes(value.as_bytes()));
+        Traits {
+            began_ms: alert.began_ms(),
+            place: labels(&self.apart_by),
+            marks: labels(&self.fold_by).into_iter().map(mark).collect(),
+            is_on_path: self.path.step_of(alert).is_some(),
         }
     }
 }
 
 impl Incident {
-    fn add(&mut self, alert: &Alert, began_ms: i64, options: &FoldingOptions) {
-        self.first_ms = self.first_ms.min(began_ms);
-        self.last_ms = self.last_ms.max(began_ms);
-        let labels = |names: &[String]| {
-            let pair = |name: &String| Some((name.clone(), alert.labels.get(name)?.to_owned()));
-            names.iter().filter_map(pair).collect::<Vec<_>>()
-        };
-        self.place.extend(labels(&options.apart_by));
-        self.marks.extend(labels(&options.fold_by));
-        self.is_on_path |= options.path.step_of(alert).is_some();
+    fn new(id: Id, began_ms: i64, places_count: usize) -> Incident {
+        Incident {
+            id,
+            first_ms: began_ms,
+            last_ms: began_ms,
+            place: vec![None; places_count],
+            marks: HashSet::new(),
+            is_on_path: false,
+            firing_count: 0,
+            signal_count: 0,
+            over: None,
+        }
+    }
+
+    /// How much the alert has in common with the incident; `None` if it does not belong there.
+    fn common_count(&self, alert: &Traits<'_>, window_ms: i64) -> Option<usize> {
+        let span_ms = window_ms.saturating_mul(SPAN_WINDOWS_MAX - 1);
+        let latest_ms = self.last_ms.min(self.first_ms.saturating_add(span_ms));
+        let is_near = alert.began_ms >= self.first_ms.saturating_sub(window_ms)
+            && alert.began_ms <= latest_ms.saturating_add(window_ms)
+            && self.signal_count < SIGNALS_PER_INCIDENT_MAX;
+        let differs = |(index, here): &(usize, &str)| self.place[*index].as_deref().is_some_and(|there| there != *here);
+        if !is_near || alert.place.iter().any(differs) {
+            return None;
+        }
+        let labels_count = alert.marks.iter().filter(|mark| self.marks.contains(mark)).count();
+        let common_count = labels_count + usize::from(self.is_on_path && alert.is_on_path);
+        (common_count > 0).then_some(common_count)
+    }
+
+    fn add(&mut self, alert: &Traits<'_>) {
+        self.first_ms = self.first_ms.min(alert.began_ms);
+        self.last_ms = self.last_ms.max(alert.began_ms);
+        alert.place.iter().for_each(|(index, value)| self.place[*index] = Some(Box::from(*value)));
+        self.marks.extend(&alert.marks);
+        self.is_on_path |= alert.is_on_path;
         self.firing_count += 1;
         self.signal_count += 1;
     }

@@ -95,16 +95,17 @@ impl Lanes {
     /// Takes the next one to try.
     pub(crate) fn next(&mut self, now: Duration) -> Next {
         let in_flight_max = if self.is_circuit_open() { 1 } else { self.in_flight_max };
-        let Some(&(due, ticket, key)) = self.waiting.first() else { return Next::Idle };
+        let Some(&place) = self.waiting.first() else { return Next::Idle };
         if self.in_flight_count >= in_flight_max {
             return Next::Idle;
         }
         // With an open circuit the probe is the one that waited longest, due or not: lanes that failed less come first.
-        let due = if self.is_circuit_open() { self.hold_until } else { due.max(self.hold_until) };
+        let (turn, _, key) = place;
+        let due = if self.is_circuit_open() { self.hold_until } else { turn.max(self.hold_until) };
         if due > now {
             return Next::WaitUntil(due);
         }
-        self.waiting.remove(&(self.waiting.first().map_or(due, |place| place.0), ticket, key));
+        self.waiting.remove(&place);
         self.in_flight_count += 1;
         let lane = self.lanes.get_mut(&key).expect("who waits has a lane");
         lane.place = None;

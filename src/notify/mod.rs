@@ -54,7 +54,6 @@ mod message;
 mod messages;
 mod outbox;
 mod outbox_body;
-mod outbox_file;
 mod owed;
 mod payload;
 mod ping;

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use storage_format::frame::FileKind;
 use storage_format::outbox as format;
 
 use super::alert::{Alert, Status};
@@ -18,6 +19,7 @@ use super::ledger::{Outcome, Record, Verdict};
 use super::message::{Message, MessageAlert};
 use super::owed::Notification;
 use super::told::Told;
+use crate::journal;
 use crate::model::Labels;
 
 #[derive(Serialize, Deserialize)]
@@ -51,21 +53,47 @@ struct AlertBody {
     incident: String,
 }
 
-/// Appends the payload and returns its kind.
-pub(crate) fn encode(record: &Record, payload: &mut Vec<u8>) -> u8 {
-    match record {
-        Record::Notification(notification) => {
-            encode_notification(notification, payload);
-            format::KIND_NOTIFICATION
+impl journal::Record for Record {
+    const FILE_KIND: FileKind = FileKind::Outbox;
+    const EXTENSION: &'static str = ".outbox";
+    const JOURNAL: &'static str = "the outbox";
+
+    fn encode(&self, payload: &mut Vec<u8>) -> u8 {
+        match self {
+            Record::Notification(notification) => {
+                encode_notification(notification, payload);
+                format::KIND_NOTIFICATION
+            }
+            Record::Outcome(outcome) => encode_outcome(outcome, payload),
+            Record::Message(message, told) => {
+                encode_message(message, told.as_ref(), payload);
+                format::KIND_MESSAGE
+            }
+            Record::Told(told) => {
+                told_format(told).encode(payload);
+                format::KIND_TOLD
+            }
         }
-        Record::Outcome(outcome) => encode_outcome(outcome, payload),
-        Record::Message(message, told) => {
-            encode_message(message, told.as_ref(), payload);
-            format::KIND_MESSAGE
-        }
-        Record::Told(told) => {
-            told_format(told).encode(payload);
-            format::KIND_TOLD
+    }
+
+    fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
+        let corrupt = |corruption: storage_format::Corruption| format!("its payload {corruption}");
+        match kind {
+            format::KIND_NOTIFICATION => decode_notification(&format::Notification::decode(payload).map_err(corrupt)?),
+            format::KIND_DELIVERED => {
+                let format::Delivered { id, receiver_index, receiver, at_ms, http_status } =
+                    format::Delivered::decode(payload).map_err(corrupt)?;
+                let verdict = Verdict::Delivered { receiver_index, http_status };
+                Ok(Record::Outcome(Outcome { id: id.to_owned(), receiver: receiver.to_owned(), at_ms, verdict }))
+            }
+            format::KIND_GIVEN_UP => {
+                let format::GivenUp { id, receiver, at_ms, reason } = format::GivenUp::decode(payload).map_err(corrupt)?;
+                let verdict = Verdict::GivenUp { reason: reason.to_owned() };
+                Ok(Record::Outcome(Outcome { id: id.to_owned(), receiver: receiver.to_owned(), at_ms, verdict }))
+            }
+            format::KIND_MESSAGE => decode_message(format::Message::decode(payload).map_err(corrupt)?),
+            format::KIND_TOLD => Ok(Record::Told(told_of(format::Told::decode(payload).map_err(corrupt)?))),
+            _ => Err(format!("{kind} is no kind of outbox record")),
         }
     }
 }
@@ -152,28 +180,6 @@ fn told_format(told: &Told) -> format::Told<'_> {
         expires_ms: told.expires_at_ms,
         firing: told.firing.clone(),
         resolved: told.resolved.clone(),
-    }
-}
-
-/// Reads a payload, or says what is wrong with it.
-pub(crate) fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
-    let corrupt = |corruption: storage_format::Corruption| format!("its payload {corruption}");
-    match kind {
-        format::KIND_NOTIFICATION => decode_notification(&format::Notification::decode(payload).map_err(corrupt)?),
-        format::KIND_DELIVERED => {
-            let format::Delivered { id, receiver_index, receiver, at_ms, http_status } =
-                format::Delivered::decode(payload).map_err(corrupt)?;
-            let verdict = Verdict::Delivered { receiver_index, http_status };
-            Ok(Record::Outcome(Outcome { id: id.to_owned(), receiver: receiver.to_owned(), at_ms, verdict }))
-        }
-        format::KIND_GIVEN_UP => {
-            let format::GivenUp { id, receiver, at_ms, reason } = format::GivenUp::decode(payload).map_err(corrupt)?;
-            let verdict = Verdict::GivenUp { reason: reason.to_owned() };
-            Ok(Record::Outcome(Outcome { id: id.to_owned(), receiver: receiver.to_owned(), at_ms, verdict }))
-        }
-        format::KIND_MESSAGE => decode_message(format::Message::decode(payload).map_err(corrupt)?),
-        format::KIND_TOLD => Ok(Record::Told(told_of(format::Told::decode(payload).map_err(corrupt)?))),
-        _ => Err(format!("{kind} is no kind of outbox record")),
     }
 }
 

@@ -104,6 +104,26 @@ fn signal_that_is_worse_begins_the_time_anew() {
     assert_eq!(tell(&incidents).map(|due| due.step), Some(1));
 }
 
+#[test]
+fn signal_that_is_worse_begins_the_time_anew_behind_a_step_too() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::manual(NOON_MS));
+    let mut options = options();
+    options.escalation.acknowledge_within_ms.push(("warning".to_owned(), 15 * MINUTE_MS));
+    let (incidents, _) = Incidents::open(Arc::new(disk), Path::new(FOLDER), clock.clone(), options).unwrap();
+    incidents.take(&[transition("inc-1", &alert("Slow", &[("severity", "warning")], NOON_MS), NOON_MS)]);
+    incidents.take(&[delivered("inc-1", NOON_MS)]);
+    clock.advance(minutes(15));
+    assert_eq!(tell(&incidents).map(|due| due.step), Some(1));
+    incidents.acknowledge("inc-1", "ada").unwrap();
+    // The second step is due half an hour after the first, which was told long ago by now.
+    clock.advance(minutes(60));
+    incidents.take(&[transition("inc-1", &alert("Down", &[], NOON_MS), clock.now_ms())]);
+    clock.advance(minutes(29));
+    assert_eq!(tell(&incidents), None, "ada is told that it is worse, and has her time");
+    clock.advance(minutes(1));
+    assert_eq!(tell(&incidents).map(|due| due.step), Some(2));
+}
+
 proptest! {
     /// Whatever happens in which order, with restarts between: steps come in order, each once, none while somebody has it.
     #[test]

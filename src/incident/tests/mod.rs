@@ -3,6 +3,7 @@
 mod escalating;
 mod journal;
 mod life;
+mod storm;
 
 use std::path::Path;
 use std::sync::Arc;

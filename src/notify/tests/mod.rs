@@ -8,6 +8,7 @@ mod order;
 mod pager;
 mod sending;
 mod slow_disk;
+mod storm;
 mod telling;
 
 use super::{Alert, IntegrationConfig, WebhookSettings};
