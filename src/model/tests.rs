@@ -1,6 +1,6 @@
 use super::{
     LABELS_COUNT_MAX, Labels, LabelsError, MatchOp, Matcher, STALE_NAN_BITS, SeriesRef, format_general, format_plain,
-    is_stale, percent_decoded, stale_nan,
+    is_stale, percent_decoded, percent_encoded, quoted, quoted_bytes, stale_nan, unquoted,
 };
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -150,4 +150,32 @@ fn of_two_texts_as_near_the_even_one_is_written() {
         assert_eq!((format_plain(value).as_str(), format_general(value).as_str()), (plain, general));
         assert_eq!(plain.parse(), Ok(value));
     }
+}
+
+#[test]
+fn what_an_address_cannot_carry_is_escaped_and_comes_back() {
+    assert_eq!(percent_encoded("a-_.~Z9 +/é&"), "a-_.~Z9%20%2B%2F%C3%A9%26");
+    assert_eq!(percent_decoded(&percent_encoded("a b%/€")).as_deref(), Some("a b%/€"));
+}
+
+#[test]
+fn quoted_texts_come_back_as_they_were() {
+    for text in ["", "plain", "tab\tnew\nline\r", "\"q\" \\ back", "\u{7}\u{8}\u{b}\u{c}\u{1}\u{7f}\u{85}", "größe ✓"]
+    {
+        let shown = quoted(text);
+        assert_eq!(unquoted(&shown[1..shown.len() - 1], '"').as_deref(), Some(text.as_bytes()), "{shown}");
+    }
+    assert_eq!(unquoted(r"\x41\101\u0041\U00000041\xff", '"'), Some(b"AAAA\xff".to_vec()));
+    assert_eq!(unquoted(r#"it\'s "it""#, '\''), Some(br#"it's "it""#.to_vec()));
+    for wrong in [r"\", r"\q", r"\x4", r"\x+4", r"\ud800", r"\400", r"\08", r"\'", "\"", "a\nb", r"\xé"] {
+        assert_eq!(unquoted(wrong, '"'), None, "{wrong}");
+    }
+}
+
+/// By hand from the Go specification and `strconv.Quote`'s documentation: what has no shape is written by its number.
+#[test]
+fn what_nobody_can_see_is_written_by_its_number() {
+    let text = "a\u{a0}\u{ad}\u{200b}\u{2028}\u{feff}\u{e000}\u{e0001}é\u{301}";
+    assert_eq!(quoted(text), "\"a\\u00a0\\u00ad\\u200b\\u2028\\ufeff\\ue000\\U000e0001é\u{301}\"");
+    assert_eq!(quoted_bytes(b"a\xff\x7f"), "\"a\\xff\\x7f\"");
 }

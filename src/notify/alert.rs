@@ -67,7 +67,12 @@ impl Alert {
     /// same transition reported again after a crash has the same id; and without a dot, which the signed text of a
     /// webhook uses to part its pieces.
     pub fn transition_id(&self) -> String {
-        format!("{:016x}-{}-{}", self.fingerprint(), self.starts_at_ms, self.status())
+        self.id_of(self.status())
+    }
+
+    /// [`Alert::transition_id`] of its beginning, or of its end.
+    pub(crate) fn id_of(&self, status: Status) -> String {
+        format!("{:016x}-{}-{status}", self.fingerprint(), self.starts_at_ms)
     }
 
     /// The alert with sorted annotations and every text within the limits. A page with its end cut off still wakes

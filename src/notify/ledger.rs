@@ -8,6 +8,7 @@
 //! Delivered A-firing pager  owed to chat
 //! Notification A-resolved   owed after A-firing; the alert is no longer active
 //! Delivered A-firing chat   A-firing is finished: kept among the last 1,000, so that its id stays known
+//! GivenUp   A-resolved chat A-resolved is a dead letter: kept among the last 1,000 of those, whatever else is delivered
 //! ```
 //!
 //! Where alerts are grouped, their transitions are owed to nobody, and the messages that groups make are owed to one
@@ -16,16 +17,22 @@
 //! Always true: a firing notification is kept at least as long as its alert is active, and is forgotten before the
 //! resolved one that follows it, so no part of a ledger that is left over brings an alert back to life.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::alert::{Alert, Status};
+use super::finished::Finished;
 use super::message::Message;
 use super::owed::{Notification, Owed};
 use super::told::{Told, ToldLog};
+use crate::model::Labels;
 
-/// What is finished and kept, so that a repeated transition or message is recognised.
+/// What was delivered and is kept, so that a repeated transition or message is recognised.
 pub const FINISHED_COUNT_MAX: usize = 1_000;
+/// Dead letters that are kept, together with what followed from them.
+pub const DEAD_LETTERS_COUNT_MAX: usize = 1_000;
+/// Stands in the id of a dead letter that is sent again, behind the letter's own.
+const REPLAY: &str = "-replay-";
 
 /// How it ended between one notification and one receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +97,14 @@ pub struct DeadLetter {
     pub at_ms: i64,
 }
 
+impl DeadLetter {
+    /// The id under which it is sent again for the `count`th time.
+    pub(crate) fn replay_id(&self, count: u32) -> String {
+        let place = Labels::hash_bytes(self.receiver.as_bytes());
+        format!("{}{REPLAY}{place:016x}-{count}", self.id)
+    }
+}
+
 struct Entry {
     owed: Owed,
     outcomes: Vec<Outcome>,
@@ -109,8 +124,10 @@ pub(crate) struct Ledger {
     /// The resolved notification of each alert that some receiver still takes for firing, by fingerprint.
     untold: HashMap<u64, u64>,
     told: ToldLog,
-    /// Finished and neither of an active alert nor untold, oldest first.
-    finished: VecDeque<u64>,
+    /// Finished and neither of an active alert nor untold.
+    finished: Finished,
+    /// The same of what was given up, and of what followed from it.
+    dead: Finished,
     pending_count: usize,
     /// Alerts in what is pending.
     pending_alert_count: usize,
@@ -127,7 +144,8 @@ impl Ledger {
             active: HashMap::new(),
             untold: HashMap::new(),
             told: ToldLog::default(),
-            finished: VecDeque::new(),
+            finished: Finished::new(FINISHED_COUNT_MAX),
+            dead: Finished::new(DEAD_LETTERS_COUNT_MAX),
             pending_count: 0,
             pending_alert_count: 0,
             next_index: 0,
@@ -170,8 +188,7 @@ impl Ledger {
 
     /// Whether this transition was seen, or the one that ends it.
     fn knows(&self, alert: &Alert) -> bool {
-        let end = Alert { ends_at_ms: Some(alert.starts_at_ms), ..alert.clone() };
-        self.knows_id(&alert.transition_id()) || self.knows_id(&end.transition_id())
+        self.knows_id(&alert.transition_id()) || self.knows_id(&alert.id_of(Status::Resolved))
     }
 
     /// Whether something of this id is kept.
@@ -294,15 +311,30 @@ impl Ledger {
         !self.receivers.iter().any(|receiver| entry.is_owed_to(receiver))
     }
 
-    /// Puts something finished to the others, and forgets the oldest of them when they are too many.
+    /// Puts something finished to the others, and forgets the oldest of them when they are too many. Dead letters are
+    /// kept apart, so that no number of deliveries pushes one out; with each is kept what followed from it, or the end
+    /// of an alert would be forgotten before its beginning, and a letter look as if it had not been sent again.
     fn retire(&mut self, index: u64) {
-        self.finished.push_back(index);
-        if self.finished.len() > FINISHED_COUNT_MAX
-            && let Some(oldest) = self.finished.pop_front()
-            && let Some(entry) = self.entries.remove(&oldest)
-        {
-            self.by_id.remove(entry.owed.id());
+        let entry = &self.entries[&index];
+        let before = entry.follows().and_then(|id| self.by_id.get(&id));
+        let is_dead = entry.is_given_up() || before.is_some_and(|before| self.entries[before].is_given_up());
+        let alert_count = entry.owed.alert_count();
+        let kept = if is_dead { &mut self.dead } else { &mut self.finished };
+        for oldest in kept.push(index, alert_count) {
+            self.forget(oldest);
         }
+    }
+
+    fn forget(&mut self, index: u64) {
+        let Some(entry) = self.entries.remove(&index) else { return };
+        self.by_id.remove(entry.owed.id());
+        if entry.is_given_up() {
+            tracing::warn!(id = entry.owed.id(), limit = DEAD_LETTERS_COUNT_MAX, "this dead letter is kept no longer");
+        }
+        // A beginning that is left over would bring the alert back to life.
+        let before = entry.follows().filter(|_| matches!(entry.owed, Owed::Transition(_)));
+        let before = before.and_then(|id| self.by_id.get(&id).copied());
+        before.filter(|before| self.is_finished(*before)).into_iter().for_each(|before| self.forget(before));
     }
 
     fn transition(&self, index: u64) -> &Arc<Notification> {
@@ -376,7 +408,7 @@ impl Ledger {
         &self.told
     }
 
-    /// What was given up among the notifications that are kept, oldest first.
+    /// What was given up and is kept, oldest first.
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
         self.entries.values().flat_map(Entry::dead_letters).collect()
     }
@@ -385,6 +417,19 @@ impl Ledger {
 impl Entry {
     fn is_owed_to(&self, receiver: &str) -> bool {
         self.owed.is_owed_to(receiver) && !self.outcomes.iter().any(|outcome| outcome.receiver == receiver)
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::GivenUp { .. }))
+    }
+
+    /// Id of what it follows from: of an alert's beginning for its end, of a dead letter for one that is sent again.
+    fn follows(&self) -> Option<String> {
+        match &self.owed {
+            Owed::Transition(one) if one.alert.status() == Status::Resolved => Some(one.alert.id_of(Status::Firing)),
+            Owed::Transition(_) => None,
+            Owed::Message(message) => message.id.rsplit_once(REPLAY).map(|(letter, _)| letter.to_owned()),
+        }
     }
 
     fn dead_letters(&self) -> impl Iterator<Item = DeadLetter> {

@@ -47,12 +47,12 @@ impl Notifier {
         self.note_messages(messages.collect())
     }
 
-    /// What was given up, among what waits and the last [`super::FINISHED_COUNT_MAX`] others, and was not sent again; oldest
-    /// first. Waits for the disk.
+    /// What was given up and was not sent again, oldest first; the last [`super::DEAD_LETTERS_COUNT_MAX`] of it. Waits for
+    /// the disk.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         let outbox = self.outbox.lock();
         let mut letters = outbox.ledger().dead_letters();
-        letters.retain(|letter| !outbox.ledger().knows_id(&replay_id(letter, 1)));
+        letters.retain(|letter| !outbox.ledger().knows_id(&letter.replay_id(1)));
         letters
     }
 
@@ -66,11 +66,11 @@ impl Notifier {
         // One that was given up again may be sent once more.
         let given_up = |id: &str| letters.iter().any(|letter| letter.id == id);
         let mut count = 1;
-        while given_up(&replay_id(letter, count)) {
+        while given_up(&letter.replay_id(count)) {
             count += 1;
         }
         let telling = Telling {
-            id: replay_id(letter, count),
+            id: letter.replay_id(count),
             group_key: letter.message.group_key.clone(),
             group_labels: letter.message.group_labels.clone(),
             alerts: letter.message.alerts.clone(),
@@ -147,12 +147,6 @@ impl Telling {
             made_at_ms: now_ms,
         }
     }
-}
-
-/// The id under which a dead letter is sent again for the `count`th time.
-fn replay_id(letter: &DeadLetter, count: u32) -> String {
-    let place = Labels::hash_bytes(letter.receiver.as_bytes());
-    format!("{}-replay-{place:016x}-{count}", letter.id)
 }
 
 /// The alert with this annotation, if need be in place of its last one.

@@ -46,6 +46,7 @@ mod deliver;
 mod dispatch;
 mod dispatching;
 mod event;
+mod finished;
 mod folding;
 mod lanes;
 mod ledger;
@@ -77,7 +78,7 @@ pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event};
 pub use folding::{
     CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
 };
-pub use ledger::{DeadLetter, Enqueued, FINISHED_COUNT_MAX};
+pub use ledger::{DEAD_LETTERS_COUNT_MAX, DeadLetter, Enqueued, FINISHED_COUNT_MAX};
 pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
 pub use messages::Telling;

@@ -7,6 +7,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
 use crate::config::Config;
+use crate::model::percent_encoded;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer that the server has at hand.
@@ -39,18 +40,6 @@ pub(super) async fn post_form(url: &str, path: &str, form: &[(&str, String)]) ->
     let pairs: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
     let request = client(url, QUERY_TIMEOUT)?.post(address(url, path));
     answer(url, request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(pairs.join("&"))).await
-}
-
-/// Everything but unreserved characters as `%XX`.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            true => encoded.push(char::from(byte)),
-            false => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 /// Status and body of the answer to a request with a JSON body, if it has one.

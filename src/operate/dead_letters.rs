@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::Place;
 use super::asking::{self, url_of};
+use crate::model::percent_encoded;
 
 const PATH: &str = "/api/v1/dead_letters";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -102,17 +103,4 @@ async fn replay(url: &str, id: &str, receiver: Option<&str>) -> anyhow::Result<E
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Everything but letters, digits, `-` and `_` as `%XX`.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }

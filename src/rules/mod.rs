@@ -58,7 +58,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::detect::{Explanation, Kind, ModelOptions, Signal, Transition, Watch, Zone, class_of};
-use crate::model::{LABEL_VALUE_BYTES_MAX, Labels};
+use crate::model::{LABEL_VALUE_BYTES_MAX, Labels, percent_encoded};
 use crate::notify::Alert;
 use crate::template::{Fact, Facts, Template};
 
@@ -245,19 +245,6 @@ impl AnomalyRule {
 fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(LABEL_VALUE_BYTES_MAX));
     text
-}
-
-/// Everything but unreserved characters as `%XX`.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! Texts within pages, scripts and addresses.
+//! Texts within pages, scripts, addresses and quotes.
+
+use crate::model::{is_printable, push_quoted};
 
 /// `<` is `&lt;`.
 pub(super) fn html(text: &str) -> String {
@@ -56,28 +58,4 @@ pub(super) fn quoted_character(letter: char, only_ascii: bool) -> String {
     let mut quoted = String::from("'");
     push_quoted(&mut quoted, letter, '\'', only_ascii);
     quoted + "'"
-}
-
-fn push_quoted(quoted: &mut String, letter: char, quote: char, only_ascii: bool) {
-    match letter {
-        '\\' => quoted.push_str("\\\\"),
-        _ if letter == quote => quoted.extend(['\\', quote]),
-        '\x07' => quoted.push_str("\\a"),
-        '\x08' => quoted.push_str("\\b"),
-        '\x0c' => quoted.push_str("\\f"),
-        '\n' => quoted.push_str("\\n"),
-        '\r' => quoted.push_str("\\r"),
-        '\t' => quoted.push_str("\\t"),
-        '\x0b' => quoted.push_str("\\v"),
-        _ if is_printable(letter) && (letter.is_ascii() || !only_ascii) => quoted.push(letter),
-        '\0'..='\x1f' | '\x7f' => quoted.push_str(&format!("\\x{:02x}", u32::from(letter))),
-        _ if u32::from(letter) < 0x1_0000 => quoted.push_str(&format!("\\u{:04x}", u32::from(letter))),
-        _ => quoted.push_str(&format!("\\U{:08x}", u32::from(letter))),
-    }
-}
-
-fn is_printable(letter: char) -> bool {
-    !letter.is_control()
-        && (letter == ' ' || !letter.is_whitespace())
-        && !matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}')
 }

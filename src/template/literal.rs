@@ -3,6 +3,7 @@
 //! `"a\x20b"` and `` `a b` `` are the same text, `'a'` is the number 97, and so are `0x61`, `0o141`, `0141` and `9_7`.
 
 use super::tree::Number;
+use crate::model::{self, Escaped, unescaped};
 
 /// The text within its quotes, or what is wrong with it.
 pub(super) fn unquoted(written: &str) -> Result<String, String> {
@@ -10,57 +11,8 @@ pub(super) fn unquoted(written: &str) -> Result<String, String> {
     if written.starts_with('`') {
         return Ok(inside.replace('\r', ""));
     }
-    let (mut text, mut rest) = (Vec::new(), inside);
-    while let Some(letter) = rest.chars().next() {
-        rest = &rest[letter.len_utf8()..];
-        if letter == '\\' {
-            let (escaped, after) = escape(rest, '"').ok_or("invalid syntax")?;
-            match escaped {
-                Escaped::Byte(byte) => text.push(byte),
-                Escaped::Letter(letter) => text.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-            rest = after;
-        } else {
-            text.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-enum Escaped {
-    Byte(u8),
-    Letter(char),
-}
-
-/// What a backslash and what follows it stand for, and what is behind that.
-fn escape(rest: &str, quote: char) -> Option<(Escaped, &str)> {
-    let letter = rest.chars().next()?;
-    let behind = &rest[letter.len_utf8()..];
-    let plain = |letter: char| Some((Escaped::Letter(letter), behind));
-    match letter {
-        'a' => plain('\x07'),
-        'b' => plain('\x08'),
-        'f' => plain('\x0c'),
-        'n' => plain('\n'),
-        'r' => plain('\r'),
-        't' => plain('\t'),
-        'v' => plain('\x0b'),
-        '\\' => plain('\\'),
-        _ if letter == quote => plain(letter),
-        'x' => digits(behind, 2, 16).and_then(|(code, behind)| Some((Escaped::Byte(u8::try_from(code).ok()?), behind))),
-        '0'..='7' => {
-            digits(rest, 3, 8).and_then(|(code, behind)| Some((Escaped::Byte(u8::try_from(code).ok()?), behind)))
-        }
-        'u' => digits(behind, 4, 16).and_then(|(code, behind)| Some((Escaped::Letter(char::from_u32(code)?), behind))),
-        'U' => digits(behind, 8, 16).and_then(|(code, behind)| Some((Escaped::Letter(char::from_u32(code)?), behind))),
-        _ => None,
-    }
-}
-
-fn digits(text: &str, count: usize, radix: u32) -> Option<(u32, &str)> {
-    let digits = text.get(..count)?;
-    let are_digits = digits.chars().all(|digit| digit.is_digit(radix));
-    are_digits.then(|| u32::from_str_radix(digits, radix).ok())?.map(|code| (code, &text[count..]))
+    let bytes = model::unquoted(inside, '"').ok_or("invalid syntax")?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A number or a character constant, or what is wrong with it.
@@ -106,7 +58,7 @@ fn character(written: &str) -> Result<i64, String> {
     let (letter, rest) = match letters.next() {
         None => return Err("invalid syntax".to_owned()),
         Some('\\') => {
-            let (escaped, rest) = escape(letters.as_str(), '\'').ok_or("invalid syntax")?;
+            let (escaped, rest) = unescaped(letters.as_str(), '\'').ok_or("invalid syntax")?;
             let code = match escaped {
                 Escaped::Byte(byte) => i64::from(byte),
                 Escaped::Letter(letter) => i64::from(u32::from(letter)),

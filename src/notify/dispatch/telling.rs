@@ -141,11 +141,8 @@ pub(super) fn told_before(one: &Labels, other: &Labels) -> Ordering {
             return order;
         }
     }
-    let pairs =
-        |labels: &Labels| labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>();
-    let (one, other) = (pairs(one), pairs(other));
     one.len().cmp(&other.len()).then_with(|| {
-        let difference = one.iter().zip(&other).find(|(one, other)| one != other);
+        let difference = one.iter().zip(other.iter()).find(|(one, other)| one != other);
         difference.map_or(Ordering::Equal, |((name, value), (other_name, other_value))| {
             // Who lacks the earlier name comes first.
             other_name.cmp(name).then_with(|| value.cmp(other_value))

@@ -6,8 +6,7 @@
 //! text     = word | '"' … '"'                                           a word has no space and none of {}!=~,\"'`
 //! ```
 
-use super::quote::unquoted;
-use crate::model::{MatchOp, Matcher};
+use crate::model::{MatchOp, Matcher, unquoted};
 
 #[derive(Debug, PartialEq)]
 enum Token {
@@ -113,6 +112,7 @@ fn quoted_text(rest: &str) -> Result<(Token, usize), String> {
     });
     let end = end.ok_or("a double quote is missing")?;
     let inside = &rest[1..=end];
-    let text = unquoted(inside).ok_or_else(|| format!("\"{inside}\" has an escape that does not exist"))?;
+    let text = unquoted(inside, '"').and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| format!("\"{inside}\" has an escape that does not exist"))?;
     Ok((Token::Text(text), end + 2))
 }

@@ -15,13 +15,10 @@
 
 mod classic;
 mod grammar;
-mod quote;
 
 use std::fmt;
 
-use crate::model::{Labels, MatchOp, Matcher};
-
-pub(super) use quote::quoted;
+use crate::model::{Labels, MatchOp, Matcher, quoted};
 
 /// Conditions that must all hold; without any, every alert satisfies them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -49,16 +49,3 @@ fn an_absent_label_compares_as_the_empty_text() {
         assert_eq!(Matchers::parse(text).unwrap().matches(&alert), matches, "{text}");
     }
 }
-
-#[test]
-fn quoted_texts_come_back_as_they_were() {
-    for text in ["", "plain", "tab\tnew\nline\r", "\"q\" \\ back", "\u{7}\u{8}\u{b}\u{c}\u{1}\u{7f}\u{85}", "größe ✓"]
-    {
-        let shown = quoted(text);
-        assert_eq!(quote::unquoted(&shown[1..shown.len() - 1]).as_deref(), Some(text), "{shown}");
-    }
-    assert_eq!(quote::unquoted(r"\x41\101\u0041\U00000041"), Some("AAAA".to_owned()));
-    for wrong in [r"\", r"\q", r"\x4", r"\ud800", r"\400", r"\xff", r"\'"] {
-        assert_eq!(quote::unquoted(wrong), None, "{wrong}");
-    }
-}

@@ -9,8 +9,9 @@
 //!
 //! Always true: a body is sent to the host that the configuration names and to no other (an open redirect would lead past
 //! the address check); proxies of the environment are not used (they would look the name up for us, unchecked); no
-//! error names an address, whose path may be a password.
+//! error names an address, whose path may be a password, and what an answer repeats of the question's is taken out of it.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::sync::OnceLock;
@@ -21,6 +22,7 @@ use reqwest::{Certificate, Client, Response, StatusCode, Url};
 
 use super::options::HttpOptions;
 use crate::clock::Clock;
+use crate::model::percent_decoded;
 use crate::notify::address::{CheckedResolver, check_url};
 use crate::notify::answer::Answer;
 use crate::notify::backoff::retry_after;
@@ -32,6 +34,12 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const ANSWER_CHARS_LOGGED_MAX: usize = 200;
 /// A connection that lay idle for longer is not used again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What is shorter could be any word of an answer.
+const SECRET_BYTES_MIN: usize = 4;
+/// A part of a path is a token from so many bytes on, if it has a digit.
+const TOKEN_BYTES_MIN: usize = 8;
+/// What is shown in place of a secret.
+const SECRET_SHOWN: &str = "<secret>";
 /// Most redirects of one request.
 const REDIRECTS_MAX: usize = 3;
 
@@ -63,6 +71,18 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// Takes the question's secrets out: many a server says in full which address it does not know, and what it says is
+    /// logged, kept and shown.
+    fn without(mut self, secrets: &[String]) -> Reply {
+        for secret in secrets {
+            let text = String::from_utf8_lossy(&self.body);
+            if text.contains(secret.as_str()) {
+                self.body = text.replace(secret.as_str(), SECRET_SHOWN).into_bytes();
+            }
+        }
+        self
+    }
+
     /// The beginning of the body on one line, without control characters: it goes to a log.
     pub(super) fn shown(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
@@ -136,10 +156,25 @@ impl Sender {
             let response = response.map_err(|error| with_causes(&error.without_url()))?;
             match self.redirect(&url, &response)? {
                 Some(next) => url = next,
-                None => return Ok(self.read(response).await),
+                None => return Ok(self.read(response).await.without(&self.secrets(request))),
             }
         }
         Err(format!("it redirected more than {REDIRECTS_MAX} times"))
+    }
+
+    /// What is secret in a request, or may be: its credentials, and what looks like a token in its address.
+    fn secrets(&self, request: &Request) -> Vec<String> {
+        let given =
+            request.headers.iter().filter(|(name, _)| *name == "authorization").map(|(_, value)| value.as_str());
+        let own = self.authorization.iter().filter_map(|value| value.to_str().ok());
+        let credentials = own.chain(given).filter_map(|value| value.split(' ').next_back());
+        let url = &request.url;
+        let looks_secret = |part: &&str| part.len() >= TOKEN_BYTES_MIN && part.contains(|c: char| c.is_ascii_digit());
+        let values =
+            url.query().into_iter().flat_map(|query| query.split('&').filter_map(|pair| pair.split('=').nth(1)));
+        let raw = credentials.chain(url.path().split('/').filter(looks_secret)).chain(values).chain(url.password());
+        let both = raw.flat_map(|part| [Some(part.to_owned()), percent_decoded(part).map(Cow::into_owned)]);
+        both.flatten().filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect()
     }
 
     fn headers(&self, request: &Request) -> Result<HeaderMap, String> {

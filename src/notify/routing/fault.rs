@@ -12,6 +12,8 @@ use std::fmt;
 
 use serde_saphyr::Location;
 
+use super::masked::masked;
+
 /// One fault. The author of the file must mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault {
@@ -65,8 +67,10 @@ impl<'a> Faults<'a> {
         self.found.push(Fault { place, what, hint: None });
     }
 
-    fn line(&self, line: usize) -> &str {
-        self.text.lines().nth(line - 1).unwrap_or("")
+    /// As it may be shown.
+    fn line(&self, line: usize) -> String {
+        let line_at = |line: usize| self.text.lines().nth(line).unwrap_or("");
+        masked(line_at(line - 1), if line > 1 { line_at(line - 2) } else { "" })
     }
 }
 

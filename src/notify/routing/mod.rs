@@ -26,6 +26,7 @@ mod file;
 mod inhibit;
 mod interval;
 mod load;
+mod masked;
 mod shown;
 mod spans;
 mod tree;

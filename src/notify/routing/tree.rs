@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::Labels;
-use crate::notify::matchers::{Matchers, quoted};
+use crate::model::{Labels, quoted};
+use crate::notify::matchers::Matchers;
 
 /// When a route tells of its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod delivering;
 mod folding;
 mod keeping;
+mod letters;
 mod nights;
 mod order;
 mod pager;

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::group::AlertingRule;
-use super::super::{ALERT_NAME, cut, percent_encoded};
+use super::super::{ALERT_NAME, cut};
 use super::{RuleHost, RuleSample, SAME_LABELS, Surroundings, overlaid};
-use crate::model::{Labels, METRIC_NAME};
+use crate::model::{Labels, METRIC_NAME, percent_encoded};
 use crate::notify::Alert;
 use crate::query::Sampled;
 use crate::template::{Facts, Template};

@@ -259,3 +259,20 @@ fn what_alertmanager_does_not_say_stands_behind_what_it_says() {
         "lagSeconds": 1.5, "incidents": ["inc-7"]});
     assert_eq!(sent["dozor"], expected);
 }
+
+/// As Apache does: the address that is not known is in the answer, and the answer in the log and among dead letters.
+#[tokio::test]
+async fn a_token_that_an_answer_repeats_is_shown_nowhere() {
+    let page =
+        "The requested URL /bot123:ABC-def/sendMessage?chat=s3cr%20t was not found: 123:ABC-def, s3cr t, Bearer hunter";
+    let authorization = "http_config: { authorization: { credentials: hunter } }";
+    let url = "url: 'http://SELF/bot123:ABC-def/sendMessage?chat=s3cr%20t'";
+    let (refused, server) = answer("webhook", &format!("{url}, {authorization}"), &[("404 None", "", page)]).await;
+    assert_eq!(server.seen()[0].path, "/bot123:ABC-def/sendMessage?chat=s3cr%20t");
+    let shown = "404 Not Found: The requested URL /<secret>/sendMessage?chat=<secret> was not found: 123:ABC-def, <secret>, Bearer <secret>";
+    assert_eq!(reason(&refused), shown);
+    let keys = "api_url: 'http://SELF', bot_token: '123:ABC-def', chat_id: 5";
+    let json = r#"{"ok":false,"description":"no such method: /bot123:ABC-def/sendMessage"}"#;
+    let (refused, _) = answer("telegram", keys, &[("404 None", JSON, json)]).await;
+    assert_eq!(reason(&refused), "Telegram says: no such method: /<secret>/sendMessage");
+}

@@ -66,3 +66,30 @@ fn routes_deeper_than_the_limit_are_refused() {
     text.push('}');
     assert!(faults(&text).contains("one in the other"), "{}", faults(&text));
 }
+
+#[test]
+fn a_line_that_is_shown_with_its_fault_shows_no_secret() {
+    let text = r#"global: { slack_api_url: 'ftp://hooks/T1/s3cret', smtp_auth_password: "s3cret", x: y }
+route: { receiver: duty }
+receivers:
+- name: duty
+  pagerduty_configs: [{ routing_key: s3cret, summry: x }]
+  telegram_configs:
+  - { chat_id: 1, bot_token_file: /etc/token, parse_mode: odd }
+  slack_configs:
+  - api_url: gopher://hooks/services/s3cret
+  - api_url: >-
+      gopher://hooks/services/s3cret
+  webhook_configs:
+  - url: http://169.254.169.254/s3cret,more
+  - { service_key: s3cret, http_config: { authorization: { credentials: 's3cret', wrong: 1 }, basic_auth: s3cret } }
+"#;
+    for text in [text.to_owned(), text.replace(", basic_auth: s3cret", "")] {
+        let told = faults(&text);
+        assert!(!told.contains("s3cret") && !told.contains("more"), "{told}");
+    }
+    let told = faults(&text.replace(", basic_auth: s3cret", ""));
+    let line = "5 |   pagerduty_configs: [{ routing_key: ******, summry: x }]\n  |                                              ^";
+    assert!(told.contains(line), "{told}");
+    assert!(told.contains("- { chat_id: *, bot_token_file: /etc/token, parse_mode: odd }"), "{told}");
+}

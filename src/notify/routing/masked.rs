@@ -1,0 +1,56 @@
+//! A line of a configuration file as it may be shown: beside what is wrong in it may stand what is secret.
+//!
+//! ```text
+//! - { routing_key: d9c1…, summry: x }     - { routing_key: *****, summry: x }
+//! ```
+//!
+//! Always true: what is left stands where it stood, so that a mark under it points at the same.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// A key whose value may be secret, as people name such keys, up to its colon. The name of a file is none, see [`FILE`].
+static KEY: LazyLock<Regex> = LazyLock::new(|| {
+    let key = r#"(?i)[\w.-]*(?:key|token|secret|passw|credential|authorization|auth\b|url|uri|chat_id|header|proxy)[\w.-]*["']?\s*:(?:\s+|$)"#;
+    Regex::new(key).expect("our own pattern can be read")
+});
+/// In front of the colon of a key whose value is the name of a file.
+const FILE: &str = "_file";
+
+/// The line without values that may be secret, letter for letter. `before`: the line above it.
+pub(super) fn masked(line: &str, before: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    // A text that begins on the line below its key.
+    let opens = KEY.find_iter(before).last().filter(|key| is_secret(key.as_str()));
+    if opens.is_some_and(|key| matches!(before[key.end()..].trim(), "" | "|" | ">" | "|-" | ">-" | "|+" | ">+")) {
+        return stars(line);
+    }
+    while let Some(key) = KEY.find(rest) {
+        let (head, tail) = rest.split_at(key.end());
+        shown.push_str(head);
+        let length = if is_secret(key.as_str()) { value_bytes(tail, line.contains(['{', '['])) } else { 0 };
+        shown.push_str(&stars(&tail[..length]));
+        rest = &tail[length..];
+    }
+    shown + rest
+}
+
+fn is_secret(key: &str) -> bool {
+    !key.trim_end().trim_end_matches(':').trim_end_matches([' ', '"', '\'']).ends_with(FILE)
+}
+
+/// How long the value is with which `text` begins. What opens a map or a list is none; what is in it comes later.
+fn value_bytes(text: &str, is_flow: bool) -> usize {
+    match text.chars().next() {
+        None | Some('{' | '[') => 0,
+        Some(quote @ ('"' | '\'')) => text[1..].find(quote).map_or(text.len(), |end| end + 2),
+        Some(_) if is_flow => text.find([',', '}', ']']).unwrap_or(text.len()),
+        Some(_) => text.len(),
+    }
+}
+
+fn stars(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_whitespace() { letter } else { '*' }).collect()
+}
