@@ -8,6 +8,11 @@
 use super::settings::{SETTINGS, Slot};
 use super::{Config, DetectionConfig};
 
+/// What is kept for how long, wherever in the file it stands.
+fn retention(config: &Config) -> Vec<(&str, i64)> {
+    config.retention_rules.iter().map(|rule| (rule.selector.as_str(), rule.keep_ms)).collect()
+}
+
 impl Config {
     /// These settings with what a server takes over from `fresh` while it runs.
     pub fn reloaded(&self, fresh: &Config) -> Config {
@@ -28,7 +33,7 @@ impl Config {
             .map(|setting| setting.name)
             .collect();
         for (name, is_same) in [
-            ("retention", one.retention_rules == other.retention_rules),
+            ("retention", retention(&one) == retention(&other)),
             ("detection.calendar", one.detection.calendar == other.detection.calendar),
             ("incidents.acknowledge_within", one.incidents.acknowledge_within_ms == other.incidents.acknowledge_within_ms),
             ("incidents.escalation", one.incidents.escalation == other.incidents.escalation),
