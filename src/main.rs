@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CalendarArgs, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, IncidentsArgs, LearnArgs,
-    PackArgs, ReplayArgs, ReportArgs, RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs,
-    VerifyArgs,
+    self, CalendarArgs, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, IncidentsArgs,
+    LearnArgs, PackArgs, ReplayArgs, ReportArgs, RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs,
+    TestWebhookArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;

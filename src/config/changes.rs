@@ -35,7 +35,10 @@ impl Config {
         for (name, is_same) in [
             ("retention", retention(&one) == retention(&other)),
             ("detection.calendar", one.detection.calendar == other.detection.calendar),
-            ("incidents.acknowledge_within", one.incidents.acknowledge_within_ms == other.incidents.acknowledge_within_ms),
+            (
+                "incidents.acknowledge_within",
+                one.incidents.acknowledge_within_ms == other.incidents.acknowledge_within_ms,
+            ),
             ("incidents.escalation", one.incidents.escalation == other.incidents.escalation),
             ("heartbeats", one.heartbeats == other.heartbeats),
             ("rules", one.rules == other.rules),

@@ -113,7 +113,8 @@ impl Judge {
         self.calendar = calendar.into();
     }
 
-    /// Another calendar for the buckets that are judged from now on; those judged already stay as they were judged.
+    /// Another calendar for what is judged from now on, from the next minute of event time at the latest; what was judged
+    /// stays as it was judged.
     pub fn excuse(&mut self, calendar: Arc<Calendar>) {
         self.calendar = calendar;
     }

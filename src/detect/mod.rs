@@ -100,8 +100,8 @@ use std::sync::Arc;
 pub use absence::AbsenceOptions;
 pub use band::Band;
 pub use calendar::{
-    ANNOUNCED_COUNT_MAX, AnnounceError, AnnounceRequest, Announced, AnnouncedState, Announcements, Calendar, CalendarFull,
-    InForce, Zone,
+    ANNOUNCED_COUNT_MAX, AnnounceError, AnnounceRequest, Announced, AnnouncedState, Announcements, Calendar,
+    CalendarFull, InForce, Zone,
 };
 pub use explanation::{Detector, Explanation};
 pub use judge::Judge;

@@ -25,7 +25,8 @@ use crate::detect::{AnnounceError, AnnounceRequest, Announced};
 use crate::notify::rfc3339;
 
 /// What a client sends.
-const EXAMPLE: &str = r#"{"kind":"campaign","from":"2026-11-27T14:00","to":"2026-11-27T18:00","by":"dana","comment":"flash sale"}"#;
+const EXAMPLE: &str =
+    r#"{"kind":"campaign","from":"2026-11-27T14:00","to":"2026-11-27T18:00","by":"dana","comment":"flash sale"}"#;
 /// When to try again to have something noted, in s.
 const RETRY_AFTER_S: u32 = 2;
 

@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, alertmanager, anomalies, bulk, calendar, catalogue, dead_letters, features, federate, heartbeat, incidents, language,
-    metadata, pages, push, queries, remote_read, scraping, senders, settings, status, watching, write,
+    admin, alertmanager, anomalies, bulk, calendar, catalogue, dead_letters, features, federate, heartbeat, incidents,
+    language, metadata, pages, push, queries, remote_read, scraping, senders, settings, status, watching, write,
 };
 
 /// What a handler returns.

@@ -2,8 +2,8 @@
 
 use hyper::StatusCode;
 
-use super::admin;
 use super::ReloadTold;
+use super::admin;
 use super::call::Call;
 use super::json::{JsonText, success};
 use super::reply::{ApiError, Reply, json};

@@ -69,8 +69,10 @@ fn span_is_asked_for_as_it_was_typed_and_its_duration_counts_from_now_on() {
     assert!(asked(&["--from", "now"]).is_err_and(|what| what.contains("--to")));
     assert!(asked(&["--from", "2026-11-27", "--for", "1h"]).is_err_and(|what| what.contains("cannot be used with")));
 
-    let span = |state: &str| json!({"id": "7f3a9c21", "state": state, "kind": "deploy", "from": "a", "to": "b",
-        "tolerance": 0.3, "by": "dana", "comment": "new CDN"});
+    let span = |state: &str| {
+        json!({"id": "7f3a9c21", "state": state, "kind": "deploy", "from": "a", "to": "b",
+        "tolerance": 0.3, "by": "dana", "comment": "new CDN"})
+    };
     let data = json!({"announced": [span("over"), span("active")], "settings": [
         {"name": "Christmas", "kind": "holiday", "from": "12-24T00:00:00", "to": "12-26", "tolerance": 0.6}]});
     let expected = "7f3a9c21  active  deploy  a to b  0.3\n    dana: new CDN\n\

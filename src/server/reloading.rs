@@ -70,7 +70,10 @@ impl Reloading {
         let rules = well(parts.rules.read().map_err(|errors| vec![errors.to_string()]), &mut faults);
         let (Some((settings, windows)), Some(plan), Some(rules)) = (settings, plan, rules) else {
             parts.rules.note_fault();
-            let told = format!("nothing is reloaded, the rules and settings from before stay in force:\n{}", faults.join("\n"));
+            let told = format!(
+                "nothing is reloaded, the rules and settings from before stay in force:\n{}",
+                faults.join("\n")
+            );
             tracing::error!("{told}");
             return Err(told);
         };

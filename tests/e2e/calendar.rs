@@ -25,7 +25,7 @@ const RULES: &str = "groups:
     anomaly: { direction: rise }
   - alert: OrderLimit
     expr: sum by (region) (rate(shop_orders_total[1m]))
-    anomaly: { direction: none, limit: { above: 0.8, for: 1m } }
+    anomaly: { limit: { above: 0.8, for: 1m } }
 ";
 const MINUTE_MS: i64 = 60_000;
 const STEP_MS: i64 = 30_000;
@@ -67,8 +67,7 @@ fn told_of_a_sale(announce: impl FnOnce(&mut Engine, i64)) -> Vec<String> {
         fs::write(&path, text).expect("the folder can be written");
         path.to_str().expect("paths of tests are text").to_owned()
     };
-    let (rules, history, live) =
-        (file("shop.yml", RULES), file("history.jsonl", &history), file("live.jsonl", &live));
+    let (rules, history, live) = (file("shop.yml", RULES), file("history.jsonl", &history), file("live.jsonl", &live));
     let mut engine = Engine::start(folder.path(), &[]);
     assert_eq!(import(&engine, &["jsonl", &history]).0, 0);
     engine.stop();

@@ -17,10 +17,10 @@ mod zone;
 
 use std::collections::BTreeMap;
 
-use zone::YEARS;
 pub use announcements::{
     ANNOUNCED_COUNT_MAX, AnnounceError, AnnounceRequest, Announced, AnnouncedState, Announcements, InForce,
 };
+use zone::YEARS;
 pub use zone::Zone;
 
 use crate::config::{CALENDAR_SPANS_MAX, CalendarSpan, LocalMoment};

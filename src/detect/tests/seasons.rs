@@ -139,6 +139,29 @@ fn a_calendar_that_comes_while_a_group_is_young_holds_from_the_next_bucket_on() 
 }
 
 #[test]
+fn an_alert_that_fires_ends_when_its_rate_is_excused() {
+    let first = 5 * DAY_MINUTES + 720;
+    let (series, rows) = days(6, |minute| if minute >= first { 1.5 } else { 1.0 });
+    let (mut workers, mut judge) = start(both(ModelOptions::default()), 1, LATENESS_MS_DEFAULT);
+    workers[0].handle(&batch(&series, &[], true));
+    let mut told = Vec::new();
+    for rows in rows.chunks(1) {
+        workers[0].handle(&batch(&series, rows, false));
+        told.extend(judge.poll().into_iter().filter(|one| one.fired_ms > at_ms(first)));
+        if let [fired] = &told[..]
+            && rows[0].1 == fired.fired_ms + 5 * MINUTE_MS
+        {
+            // Somebody remembers the sale, and says so.
+            let announced = Calendar::default().excusing([(at_ms(first), at_ms(first + 600), 0.8)]);
+            judge.excuse(Arc::new(announced));
+        }
+    }
+    let [fired, resolved] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((fired.kind, resolved.kind), (Kind::Firing, Kind::Resolved));
+    assert!(resolved.at_ms - fired.at_ms <= 30 * MINUTE_MS, "{resolved:?}");
+}
+
+#[test]
 fn days_are_cut_by_the_shops_clock_when_it_goes_forward() {
     // From the fifth day on everything happens an hour earlier by UTC, as it does in Berlin on 31 March 2024.
     let change = 1_711_846_800_000; // 01:00 UTC on that Sunday

@@ -198,7 +198,14 @@ impl Silences {
         forget(&mut kept, clock.now_ms());
         let index = ArcSwap::from_pointee(Index::of(&kept, clock.now_ms()));
         let path = path.to_owned();
-        Ok(Arc::new(Silences { disk, path, clock, kept: Mutex::new(kept), index, windows: ArcSwap::from_pointee(windows) }))
+        Ok(Arc::new(Silences {
+            disk,
+            path,
+            clock,
+            kept: Mutex::new(kept),
+            index,
+            windows: ArcSwap::from_pointee(windows),
+        }))
     }
 
     /// Makes a silence, or changes one, and returns its id when it is on disk. Waits for the disk: not for a task.

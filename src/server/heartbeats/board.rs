@@ -116,8 +116,7 @@ impl Board {
     /// Lists other jobs, and returns the names of those that were not listed. Who is due as before goes on as before; who
     /// is new, or due otherwise, has from now on as long as it says. What fires of those that went ends at the next look.
     pub(super) fn replace(&mut self, configs: &[HeartbeatConfig], now_ms: i64) -> Vec<String> {
-        let mut before: HashMap<String, Job> =
-            self.jobs.drain(..).map(|job| (job.config.job.clone(), job)).collect();
+        let mut before: HashMap<String, Job> = self.jobs.drain(..).map(|job| (job.config.job.clone(), job)).collect();
         let mut fresh = Vec::new();
         for config in configs {
             let mut job = Job::new(config, &self.zone, now_ms);

@@ -182,7 +182,8 @@ fn reload_leaves_those_who_are_due_as_before_and_ends_those_who_went() {
 
 #[test]
 fn who_is_due_otherwise_has_the_new_time_from_the_reload_on() {
-    let mut board = board("- { job: a, every: 1d }\n- { job: b, every: 1m, grace: 0s }", vec![], "2026-07-01T12:00:00Z");
+    let mut board =
+        board("- { job: a, every: 1d }\n- { job: b, every: 1m, grace: 0s }", vec![], "2026-07-01T12:00:00Z");
     board.take(&good("a"), at("2026-07-01T13:00:00Z"));
     assert_eq!(told(&mut board, "2026-07-01T13:00:00Z"), ["HeartbeatMissed b firing 2026-07-01T12:01:00Z"]);
     let other = "- { job: a, every: 10m, grace: 5m }\n- { job: b, schedule: '0 3 * * *', timezone: UTC, grace: 0s }";
@@ -222,7 +223,8 @@ fn what_a_new_job_had_reported_before_counts_unless_it_has_reported_since() {
 
 #[test]
 fn every_selector_that_is_none_is_told() {
-    let list = "- { job: a, max_age: 1h, metric: 'up{' }\n- { job: b, every: 1h }\n- { job: c, max_age: 1h, metric: '}' }";
+    let list =
+        "- { job: a, max_age: 1h, metric: 'up{' }\n- { job: b, every: 1h }\n- { job: c, max_age: 1h, metric: '}' }";
     let mistakes = super::check(&configs(list)).expect_err("two are wrong");
     let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     assert!(told.len() == 2 && told[0].contains("dozor.yml:2:") && told[1].contains("dozor.yml:4:"), "{told:?}");

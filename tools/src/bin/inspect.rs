@@ -301,7 +301,9 @@ fn record_name(file: FileKind, kind: u8) -> String {
         (FileKind::Metadata, metadata::KIND_FAMILY) => "family".to_owned(),
         (FileKind::Metadata, metadata::KIND_END) => "end".to_owned(),
         (FileKind::PushGroup, push_groups::KIND_GROUP) => "group".to_owned(),
-        (FileKind::Detector | FileKind::Rules | FileKind::Silences | FileKind::Calendar, _) => format!("state, kind {kind}"),
+        (FileKind::Detector | FileKind::Rules | FileKind::Silences | FileKind::Calendar, _) => {
+            format!("state, kind {kind}")
+        }
         _ => format!("unknown kind {kind}"),
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! 13:50 pending ── 13:30 to 18:30 active: a rate of 40 to 160 % is no alert ── over ── 30 days later: forgotten,
 //!                                                                               with the next change
-//! announced at 15:00 only: buckets that were judged before stay as they were judged; those after it are excused
-//! 15:00 withdrawn: it is gone, and from the next bucket on nothing is excused by it
+//! announced at 15:00 only: what was judged before stays as it was judged; an alert that fires ends when it is within 0.6
+//! 15:00 withdrawn: it is gone, and from the next minute of event time on nothing is excused by it
 //! ```
 //!
 //! Always true:
@@ -167,7 +167,7 @@ pub enum AnnounceError {
 type Spans = BTreeMap<String, Arc<Announced>>;
 
 /// The calendar of one moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct InForce {
     /// All spans together.
     pub calendar: Arc<Calendar>,
@@ -203,7 +203,9 @@ impl Announcements {
         written: &[CalendarSpan],
     ) -> Result<Arc<Announcements>, AnnounceError> {
         let mut spans: Spans = match disk.read(path) {
-            Ok(bytes) => saved::decode(&bytes).map_err(|what| AnnounceError::Damaged { file: path.to_owned(), what })?,
+            Ok(bytes) => {
+                saved::decode(&bytes).map_err(|what| AnnounceError::Damaged { file: path.to_owned(), what })?
+            }
             Err(error) if error.is_not_found() => Spans::new(),
             Err(error) => return Err(error.into()),
         };
@@ -280,7 +282,8 @@ impl Announcements {
             "" => now_ms,
             text => moment_ms(text, LocalMoment::start, |local| self.zone.first_ms(local)).map_err(refused("from"))?,
         };
-        let to_ms = moment_ms(&request.to, LocalMoment::end, |local| self.zone.last_ms(local)).map_err(refused("to"))?;
+        let to_ms =
+            moment_ms(&request.to, LocalMoment::end, |local| self.zone.last_ms(local)).map_err(refused("to"))?;
         check_times(from_ms, to_ms, now_ms)?;
         check_text("by", &request.by, NAME_BYTES_MAX)?;
         check_text("comment", &request.comment, COMMENT_BYTES_MAX)?;

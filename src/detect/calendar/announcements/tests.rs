@@ -79,7 +79,8 @@ fn whole_days_end_with_the_day_and_a_moment_may_say_its_offset() {
 #[test]
 fn what_was_announced_is_known_behind_a_crash_and_what_was_withdrawn_is_not() {
     let before = world();
-    let (kept, gone) = (before.announcements.announce(hours(4)).unwrap(), before.announcements.announce(sale()).unwrap());
+    let (kept, gone) =
+        (before.announcements.announce(hours(4)).unwrap(), before.announcements.announce(sale()).unwrap());
     assert_eq!(before.announcements.withdraw(&gone.id).unwrap(), gone);
     for seed in 0..20 {
         let after = opened(Arc::new(before.disk.crash(seed)), before.clock.clone()).unwrap();
@@ -115,7 +116,10 @@ fn mistakes_name_the_member_and_what_to_write() {
         (to(""), "to \"\" is no moment"),
         (to("12-24"), "to \"12-24\" has no year: what comes every year stands in the settings"),
         (to("2023-11-15T10:00"), "to is not behind `from`"),
-        (AnnounceRequest { from: "2023-11-14T10:00".to_owned(), to: "2023-11-14T20:00".to_owned(), ..sale() }, "to has passed"),
+        (
+            AnnounceRequest { from: "2023-11-14T10:00".to_owned(), to: "2023-11-14T20:00".to_owned(), ..sale() },
+            "to has passed",
+        ),
         (from("2023-11-07T23:13:19+01:00"), "from is more than 7d ago"),
         (to("2023-12-24T00:00:00.001+00:00").with_from("2023-09-23"), "from is more than 7d ago"),
         (to("2024-02-16"), "to is more than 92d behind `from`"),
