@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 use dozor::config::{self, Config, ServeArgs};
 use dozor::demo::{self, DemoOptions};
 use dozor::operate::{
-    self, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, IncidentsArgs, LearnArgs,
-    PackArgs, ReplayArgs, ReportArgs, RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs, TestWebhookArgs,
-    VerifyArgs,
+    self, CalendarArgs, CheckRoutingArgs, CheckRulesArgs, DeadLettersArgs, ExplainArgs, ImportArgs, IncidentsArgs,
+    LearnArgs, PackArgs, ReplayArgs, ReportArgs, RestoreArgs, SilenceArgs, SnapshotArgs, TestRulesArgs,
+    TestWebhookArgs, VerifyArgs,
 };
 use dozor::server::Server;
 use dozor::telemetry;
@@ -57,6 +57,8 @@ enum Command {
     /// Hold alerts back for a while, by a running server
     #[command(subcommand)]
     Silence(SilenceArgs),
+    /// Announce days that will not be like others to a running server: a sale, a holiday, a deploy
+    Calendar(CalendarArgs),
     /// See what could not be told to a receiver, and tell it once more
     DeadLetters(DeadLettersArgs),
     /// Show incidents, take one, write a note to it
@@ -108,6 +110,7 @@ fn main() -> ExitCode {
         Command::Incidents(flags) => run(operate::incidents(flags)),
         Command::Check(Check::Rules(flags)) => Ok(operate::check_rules(&flags)),
         Command::Check(Check::Routing(flags)) => operate::check_routing(&flags),
+        Command::Calendar(flags) => run(operate::calendar(flags)),
         Command::Silence(flags) => run(operate::silence(flags)),
         Command::Test(Test::Rules(flags)) => operate::test_rules(&flags),
         Command::Test(Test::Webhook(flags)) => run(operate::test_webhook(flags)),
@@ -164,8 +167,9 @@ async fn serve(flags: ServeArgs) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let config = Config::load(&flags)?;
+    let reread = Box::new(move || Config::load(&flags));
     let server = tokio::select! {
-        started = Server::start(config) => started?,
+        started = Server::start(config, reread) => started?,
         _ = terminate.recv() => return Ok(stopped_early()),
         _ = interrupt.recv() => return Ok(stopped_early()),
     };
@@ -173,7 +177,7 @@ async fn serve(flags: ServeArgs) -> anyhow::Result<ExitCode> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => server.reload_rules(),
+            _ = hangup.recv() => server.reload(),
         }
     }
     tracing::info!("stopping");

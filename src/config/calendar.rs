@@ -76,6 +76,16 @@ impl CalendarKind {
         }
     }
 
+    /// The tolerance that is given, or else that of the kind. Fails with what is wrong with it.
+    pub fn tolerance_or(self, given: Option<f64>) -> Result<f64, String> {
+        let tolerance = given.unwrap_or_else(|| self.tolerance());
+        let (least, most) = TOLERANCES.into_inner();
+        let is_one = TOLERANCES.contains(&tolerance);
+        is_one
+            .then_some(tolerance)
+            .ok_or_else(|| format!("is a fraction, {least} to {most}: 0.6 excuses a rate of 40 to 160 %"))
+    }
+
     /// By how much a span begins earlier and ends later than it says, in ms: people shop before the sale begins.
     pub fn padding_ms(self) -> i64 {
         match self {
@@ -84,7 +94,8 @@ impl CalendarKind {
         }
     }
 
-    fn named(name: &str) -> Result<CalendarKind, String> {
+    /// The kind of this name. Fails with the names that there are.
+    pub fn named(name: &str) -> Result<CalendarKind, String> {
         match name {
             "holiday" => Ok(CalendarKind::Holiday),
             "campaign" => Ok(CalendarKind::Campaign),
@@ -93,7 +104,8 @@ impl CalendarKind {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// As a file calls it.
+    pub fn name(self) -> &'static str {
         match self {
             CalendarKind::Holiday => "holiday",
             CalendarKind::Campaign => "campaign",
@@ -115,16 +127,9 @@ impl CalendarSpan {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             return Err(("name", format!("has {} bytes, but must have 1 to {NAME_BYTES_MAX}", name.len())));
         }
-        let tolerance = tolerance.unwrap_or_else(|| kind.tolerance());
-        if !TOLERANCES.contains(&tolerance) {
-            let (least, most) = TOLERANCES.into_inner();
-            return Err(("tolerance", format!("is a fraction, {least} to {most}: 0.6 excuses a rate of 40 to 160 %")));
-        }
-        let (from, _) = moment(from).map_err(|what| ("from", what))?;
-        let (mut to, is_whole_day) = moment(to).map_err(|what| ("to", what))?;
-        if is_whole_day {
-            to = to.a_day_later().ok_or_else(|| ("to", SHAPE.to_owned()))?;
-        }
+        let tolerance = kind.tolerance_or(tolerance).map_err(|what| ("tolerance", what))?;
+        let from = LocalMoment::start(from).map_err(|what| ("from", what))?;
+        let to = LocalMoment::end(to).map_err(|what| ("to", what))?;
         match (from, to) {
             (LocalMoment::Once(from), LocalMoment::Once(to)) if from >= to => {
                 Err(("to", "is not behind `from`".into()))
@@ -147,6 +152,20 @@ impl CalendarSpan {
 }
 
 impl LocalMoment {
+    /// The first moment of a span from a text as a file has it. Fails with what is wrong with it.
+    pub fn start(text: &str) -> Result<LocalMoment, String> {
+        moment(text).map(|(from, _)| from)
+    }
+
+    /// The first moment behind a span from a text as a file has it: a day without a time is that day's end. Fails with
+    /// what is wrong with it.
+    pub fn end(text: &str) -> Result<LocalMoment, String> {
+        match moment(text)? {
+            (to, false) => Ok(to),
+            (day, true) => day.a_day_later().ok_or_else(|| SHAPE.to_owned()),
+        }
+    }
+
     /// The moment in this year by the shop's clock; `None` at the ends of time.
     pub fn in_year(&self, year: i16) -> Option<DateTime> {
         match *self {
@@ -171,7 +190,8 @@ impl LocalMoment {
         })
     }
 
-    fn shown(&self) -> String {
+    /// As a file has it. The end of a whole day is the midnight that it is.
+    pub fn shown(&self) -> String {
         match *self {
             LocalMoment::Once(moment) => moment.to_string(),
             LocalMoment::Yearly { month, day, days_later: 0, time } => format!("{month:02}-{day:02}T{time}"),

@@ -91,6 +91,11 @@ impl HeartbeatConfig {
         self.place.mistake(what)
     }
 
+    /// Whether it is due as the other one is, whatever else is said of it and wherever it stands.
+    pub fn is_due_as(&self, other: &HeartbeatConfig) -> bool {
+        self.due == other.due && self.grace_ms == other.grace_ms
+    }
+
     /// When it is to report, for people.
     pub fn told(&self) -> String {
         match &self.due {

@@ -16,9 +16,11 @@
 //! 2. A key that is not in the table is an error that shows its line.
 //! 3. What [`documented`] prints, read back, is [`Config::default`].
 //!
-//! Deliberately absent: environment variables and reloading. What a server runs with stands in its file and its flags.
+//! Deliberately absent: environment variables. What a server runs with stands in its file and its flags; of what changes
+//! in the file while it runs it takes over a part ([`Config::reloaded`]).
 
 mod calendar;
+mod changes;
 mod cron;
 mod file;
 mod flags;

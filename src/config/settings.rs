@@ -28,6 +28,7 @@ pub(super) struct Setting {
 }
 
 /// Where a value is kept, and by that how it is written.
+#[derive(PartialEq)]
 pub(super) enum Slot<'a> {
     Duration(&'a mut i64),
     Bytes(&'a mut u64),

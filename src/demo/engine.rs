@@ -40,7 +40,9 @@ pub(super) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engin
         webhooks: vec![pager],
         ..Config::default()
     };
-    let server = Server::start(config).await?;
+    // No file stands behind it, so it is the same whenever it is read again.
+    let same = config.clone();
+    let server = Server::start(config, Box::new(move || Ok(same.clone()))).await?;
     Ok(Engine { address: server.address(), server })
 }
 

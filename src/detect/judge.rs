@@ -41,7 +41,7 @@ pub struct Judge {
     /// Of each watch.
     pub(crate) tunings: Vec<Tunings>,
     pub(crate) zones: Vec<Arc<Zone>>,
-    calendar: Calendar,
+    calendar: Arc<Calendar>,
     /// Of watches that wait for beats: the series by the index of their group.
     pub(crate) absences: Vec<Option<Absence<usize>>>,
     lateness_ms: i64,
@@ -81,7 +81,7 @@ impl Judge {
             watches,
             tunings: Vec::new(),
             zones: Vec::new(),
-            calendar: Calendar::default(),
+            calendar: Arc::default(),
             absences: Vec::new(),
             lateness_ms,
             shared,
@@ -98,7 +98,7 @@ impl Judge {
 
     /// The clock by which days and weeks are learned where a watch has none of its own, and the days that are not like
     /// others. UTC and none by default. Call it before anything else.
-    pub fn live_by(&mut self, zone: Zone, calendar: Calendar) {
+    pub fn live_by(&mut self, zone: Zone, calendar: impl Into<Arc<Calendar>>) {
         let zone = Arc::new(zone);
         let zone_of = |watch: &Watch| watch.zone.clone().unwrap_or_else(|| zone.clone());
         self.zones = self.watches.iter().map(zone_of).collect();
@@ -110,6 +110,12 @@ impl Judge {
         let absence =
             |(watch, zone): (&Watch, &Arc<Zone>)| Some(Absence::new(watch.options.absence?, Zone::clone(zone)));
         self.absences = self.watches.iter().zip(&self.zones).map(absence).collect();
+        self.calendar = calendar.into();
+    }
+
+    /// Another calendar for what is judged from now on, from the next minute of event time at the latest; what was judged
+    /// stays as it was judged.
+    pub fn excuse(&mut self, calendar: Arc<Calendar>) {
         self.calendar = calendar;
     }
 

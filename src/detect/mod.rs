@@ -99,7 +99,10 @@ use std::sync::Arc;
 
 pub use absence::AbsenceOptions;
 pub use band::Band;
-pub use calendar::{Calendar, CalendarFull, Zone};
+pub use calendar::{
+    ANNOUNCED_COUNT_MAX, AnnounceError, AnnounceRequest, Announced, AnnouncedState, Announcements, Calendar,
+    CalendarFull, InForce, Zone,
+};
 pub use explanation::{Detector, Explanation};
 pub use judge::Judge;
 pub use learn::{LearnError, Learned, TRANSITIONS_COUNT_MAX, learn};

@@ -277,5 +277,6 @@ fn glance(closed: &Closed<'_>, signal: &Signal, usual_exposure: f64) -> Option<G
         bucket_ms: signal.bucket_ms,
         window_buckets: signal.window_buckets,
         interval_ms: closed.interval_ms,
+        tolerance: closed.day.tolerance,
     })
 }

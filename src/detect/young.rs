@@ -34,6 +34,8 @@ const UNSUSPICIOUS_NATS: f64 = 1.0;
 const SUSPICIOUS_PACE: f64 = 0.02;
 /// Time that has to be back near normal before an alert resolves, in ms.
 const RECOVERY_MS: i64 = 60_000;
+/// The calendar excuses no larger change than this: further down there is nothing left that could be told from nothing.
+const EXCUSED_CHANGE_MAX: f64 = 0.9;
 /// Learning starts over from about here when the sources of a group change, in buckets.
 const LOOSENED_BUCKETS: u64 = 20;
 
@@ -45,6 +47,15 @@ pub(crate) struct Glance {
     pub bucket_ms: i64,
     pub window_buckets: usize,
     pub interval_ms: i64,
+    /// How far from ordinary the calendar says that this time may be, as a fraction.
+    pub tolerance: f64,
+}
+
+impl Glance {
+    /// Smallest change that fires.
+    fn min_change(&self, options: &ModelOptions) -> f64 {
+        options.min_change_young().max(self.tolerance.min(EXCUSED_CHANGE_MAX))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,7 +115,7 @@ impl Young {
             end_ms: bucket.end_ms,
             observed: bucket.seen.value,
             expected: Some(self.expected() * share),
-            bounds: Some(self.baseline.within(options.min_change_young()).map(|bound| bound * share)),
+            bounds: Some(self.baseline.within(bucket.min_change(options)).map(|bound| bound * share)),
             exposure: usual_exposure * share,
             buckets: 1,
             scores: self.runs.each_ref().map(most),
@@ -199,7 +210,7 @@ impl Young {
                 *runs = [Run::default(); 3];
                 continue;
             }
-            let scores = self.baseline.scores(bucket.seen, direction, options.min_change_young(), factor, least);
+            let scores = self.baseline.scores(bucket.seen, direction, bucket.min_change(options), factor, least);
             for (run, score) in runs.iter_mut().zip(scores) {
                 run.add(score, start_ms, cap, evidence);
             }
@@ -252,7 +263,7 @@ impl Young {
     fn fire(&mut self, strongest: (Side, Run), bucket: Glance, options: &ModelOptions) -> Option<Change> {
         let (direction, run) = strongest;
         let ratio = if run.expected > 0.0 { self.baseline.run_ratio(run.observed, run.expected) } else { 1.0 };
-        let is_large = direction.sign() * (ratio - 1.0) >= options.min_change_young();
+        let is_large = direction.sign() * (ratio - 1.0) >= bucket.min_change(options);
         if run.evidence < options.evidence_young(bucket.bucket_ms) || !is_large {
             self.phase = Phase::Normal;
             return None;
@@ -269,7 +280,7 @@ impl Young {
     }
 
     fn recover(&mut self, incident: Incident, bucket: Glance, options: &ModelOptions) -> Option<Change> {
-        if !self.is_back(incident, options) {
+        if !self.is_back(incident, bucket.min_change(options)) {
             self.recovered_ms = None;
             return None;
         }
@@ -283,8 +294,7 @@ impl Young {
 
     /// Whether the last minute was within half the change, but never counting less than half of `min_change` or more
     /// than all of it.
-    fn is_back(&self, incident: Incident, options: &ModelOptions) -> bool {
-        let min_change = options.min_change_young();
+    fn is_back(&self, incident: Incident, min_change: f64) -> bool {
         let allowed = ((incident.ratio - 1.0).abs() / 2.0).clamp(min_change / 2.0, min_change);
         let is_count = self.baseline.scale() == Scale::Count;
         let (mut observed, mut expected) = (0.0, 0.0);

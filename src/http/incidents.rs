@@ -106,7 +106,7 @@ pub(super) async fn add_note(call: Call) -> Result<Reply, ApiError> {
 }
 
 /// What the body says, and of which incident.
-async fn said<T: DeserializeOwned>(call: Call, example: &str) -> Result<(Arc<Front>, String, T), ApiError> {
+pub(super) async fn said<T: DeserializeOwned>(call: Call, example: &str) -> Result<(Arc<Front>, String, T), ApiError> {
     let content_type = call.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim();
     if !essence.eq_ignore_ascii_case("application/json") {

@@ -34,6 +34,7 @@ mod anomalies;
 mod asker;
 mod body;
 mod bulk;
+mod calendar;
 mod call;
 mod catalogue;
 mod compress;
@@ -80,6 +81,7 @@ use regex::Regex;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::detect::Announcements;
 use crate::incident::Incidents;
 use crate::ingest::{Ingest, Pushgateway};
 use crate::notify::routing::Routing;
@@ -126,9 +128,11 @@ pub struct Services {
     pub ready: Arc<AtomicBool>,
     /// Gives the rules in force and how they are. Must return at once.
     pub rules: Arc<dyn Fn() -> RulesReport + Send + Sync>,
-    /// Reads the rules again, and who is told, and puts both in force, or says what is wrong with them, for people. May
-    /// take its time.
-    pub reload: Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>,
+    /// Reads the settings again, the rules, and who is told, and puts in force what can be while the server runs; or says
+    /// what is wrong with them, for people. May take its time.
+    pub reload: Arc<dyn Fn() -> Result<ReloadTold, String> + Send + Sync>,
+    /// Days that are not like others.
+    pub announcements: Arc<Announcements>,
     /// Gives the anomalies that last, and those that ended a while ago, with their figures. Must return at once.
     pub anomalies: Arc<dyn Fn() -> Vec<AnomalyReport> + Send + Sync>,
     /// What holds alerts back for a while.
@@ -153,12 +157,23 @@ pub struct Services {
     pub damage: Arc<dyn Fn() -> Vec<MetDamage> + Send + Sync>,
     /// Where running queries are noted.
     pub journal: Arc<QueryJournal>,
-    /// The settings in force.
+    /// The settings of the start.
     pub config: Arc<Config>,
+    /// Gives the settings in force: those of the start, but for what a reload changed. Must return at once.
+    pub settings: Arc<dyn Fn() -> Arc<Config> + Send + Sync>,
     /// When the server was started, in ms since 1970 UTC.
     pub started_ms: i64,
     /// What "now" is where a query does not say a time.
     pub clock: Clock,
+}
+
+/// What a reload put in force, and what it did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadTold {
+    /// The rules.
+    pub rules: Reloaded,
+    /// Names of the settings that have changed and wait for a restart.
+    pub waiting: Vec<&'static str>,
 }
 
 /// How far the start of the database is.

@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::Call;
 use super::reply::{ApiError, ErrorKind, Reply};
 use super::{
-    admin, alertmanager, anomalies, bulk, catalogue, dead_letters, features, federate, heartbeat, incidents, language,
-    metadata, pages, push, queries, remote_read, scraping, senders, settings, status, watching, write,
+    admin, alertmanager, anomalies, bulk, calendar, catalogue, dead_letters, features, federate, heartbeat, incidents,
+    language, metadata, pages, push, queries, remote_read, scraping, senders, settings, status, watching, write,
 };
 
 /// What a handler returns.
@@ -27,6 +27,7 @@ pub(super) struct Route {
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const EXPIRE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
+const WITHDRAW: &[Method] = &[Method::DELETE];
 const ORDER: &[Method] = &[Method::POST, Method::PUT];
 const PUSH: &[Method] = &[Method::PUT, Method::POST, Method::DELETE];
 const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
@@ -80,6 +81,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET  "/api/v1/anomalies" READY anomalies::anomalies),
     route!(BOTH "/api/v1/heartbeat/{name}" READY heartbeat::beat),
     route!(GET  "/api/v1/heartbeats" READY heartbeat::heartbeats),
+    route!(BOTH "/api/v1/calendar" READY calendar::calendar),
+    route!(WITHDRAW "/api/v1/calendar/{name}" READY calendar::withdraw),
     route!(BOTH "/api/v2/silences" READY alertmanager::silences),
     route!(EXPIRE "/api/v2/silence/{name}" READY alertmanager::silence),
     route!(BOTH "/api/v2/alerts" READY alertmanager::alerts),

@@ -11,7 +11,7 @@ use crate::telemetry::{hostname, memory_bytes, threads_count};
 
 /// `/api/v1/status/config`: the settings in force, as a file would have them, without what is secret.
 pub(super) async fn config(call: Call) -> Result<Reply, ApiError> {
-    let yaml = call.front.services.config.shown();
+    let yaml = (call.front.services.settings)().shown();
     Ok(data(|text| text.pairs([("yaml", yaml.as_str())].into_iter())))
 }
 

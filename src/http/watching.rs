@@ -2,6 +2,7 @@
 
 use hyper::StatusCode;
 
+use super::ReloadTold;
 use super::admin;
 use super::call::Call;
 use super::json::{JsonText, success};
@@ -68,13 +69,15 @@ pub(super) async fn rules(call: Call) -> Result<Reply, ApiError> {
     }))
 }
 
-/// `/-/reload`: reads the rule files and the routing file again. What is wrong in them is told, and changes nothing.
+/// `/-/reload`: reads the settings, the rule files and the routing file again. What is wrong in them is told, and changes
+/// nothing; so is what waits for a restart.
 pub(super) async fn reload(call: Call) -> Result<Reply, ApiError> {
     let (front, _) = admin::admitted(call).await?;
     let reloaded = admin::carry_out(front, "reload", |services| (services.reload)()).await?;
-    let reloaded = reloaded.map_err(ApiError::bad_data)?;
-    Ok(data(&[], |text| {
-        text.raw(&format!(r#"{{"groups":{},"rules":{}}}"#, reloaded.groups, reloaded.rules));
+    let ReloadTold { rules, waiting } = reloaded.map_err(ApiError::bad_data)?;
+    let waits = (!waiting.is_empty()).then(|| format!("these settings wait for a restart: {}", waiting.join(", ")));
+    Ok(data(&Vec::from_iter(waits), |text| {
+        text.raw(&format!(r#"{{"groups":{},"rules":{}}}"#, rules.groups, rules.rules));
     }))
 }
 

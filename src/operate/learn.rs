@@ -77,10 +77,9 @@ fn read(config: &Config, range: TimeRange, watches: &[Watch], view: &ReadView) -
     let mut bar = Bar::of_time("learning");
     let total = range.to_ms.abs_diff(range.from_ms);
     let lateness_ms = config.detection.lateness_ms;
-    let learned =
-        detect::learn(view, range, watches.to_vec(), lateness_ms, shop_days(&config.detection), &mut |reached_ms| {
-            bar.show(&moment(reached_ms), reached_ms.abs_diff(range.from_ms), total);
-        });
+    let learned = detect::learn(view, range, watches.to_vec(), lateness_ms, shop_days(config)?, &mut |reached_ms| {
+        bar.show(&moment(reached_ms), reached_ms.abs_diff(range.from_ms), total);
+    });
     Ok(learned?)
 }
 
@@ -92,7 +91,7 @@ fn put_together(
     config: &Config,
 ) -> anyhow::Result<(Vec<u8>, usize, usize)> {
     let (_, mut judge) = detect::start(watches.to_vec(), 1, config.detection.lateness_ms);
-    let (zone, calendar) = shop_days(&config.detection);
+    let (zone, calendar) = shop_days(config)?;
     judge.live_by(zone, calendar);
     let lesson = learned.judge.lesson();
     let new_count = judge.restore(&lesson)?.groups;

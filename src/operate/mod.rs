@@ -1,6 +1,6 @@
 //! What an operator does beside running the server: `dozor snapshot`, `dozor restore`, `dozor verify`, `dozor import`,
 //! `dozor learn`, `dozor replay`, `dozor report`, `dozor explain`, `dozor incidents`, `dozor check rules`, `dozor check routing`, `dozor silence`,
-//! `dozor dead-letters`, `dozor test rules`, `dozor test webhook`, `dozor pack`.
+//! `dozor calendar`, `dozor dead-letters`, `dozor test rules`, `dozor test webhook`, `dozor pack`.
 //!
 //! ```text
 //! $ dozor snapshot --data-dir data                 a running server is asked, a folder at rest is taken as it lies
@@ -14,6 +14,7 @@
 
 mod asking;
 mod bar;
+mod calendar;
 mod dead_letters;
 mod explain;
 mod import;
@@ -40,6 +41,7 @@ use crate::config::{Config, ServeArgs};
 use crate::disk::{FolderLock, RealDisk};
 use crate::storage::snapshots_folder;
 
+pub use calendar::{CalendarArgs, calendar};
 pub use dead_letters::{DeadLettersArgs, dead_letters};
 pub use explain::{ExplainArgs, explain};
 pub use import::{ImportArgs, import};

@@ -44,6 +44,44 @@ fn history_to_learn_from_is_the_newest_that_is_wanted() {
 }
 
 #[test]
+fn span_is_asked_for_as_it_was_typed_and_its_duration_counts_from_now_on() {
+    use super::calendar::{listed, request};
+    use clap::Parser;
+    use serde_json::json;
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        add: super::calendar::AddArgs,
+    }
+    let asked = |flags: &[&str]| {
+        let always = ["add", "--comment", "flash sale", "--author", "dana"];
+        let arguments = Arguments::try_parse_from(always.iter().chain(flags)).map_err(|error| error.to_string())?;
+        request(&arguments.add, 1_700_000_000_000).map_err(|error| error.to_string())
+    };
+    let whole = asked(&["--from", "2026-11-27T14:00", "--to", "2026-11-27", "--tolerance", "0.8", "--kind", "holiday"]);
+    let expected = json!({"kind": "holiday", "from": "2026-11-27T14:00", "to": "2026-11-27", "tolerance": 0.8,
+        "by": "dana", "comment": "flash sale"});
+    assert_eq!(whole, Ok(expected));
+    let soon = json!({"kind": "campaign", "to": "2023-11-14T22:43:20.000Z", "by": "dana", "comment": "flash sale"});
+    assert_eq!(asked(&["--for", "30m"]), Ok(soon.clone()));
+    assert_eq!(asked(&["--from", "now", "--to", "2023-11-14T22:43:20.000Z"]), Ok(soon));
+    assert!(asked(&["--for", "soon"]).is_err_and(|what| what.contains("--for")));
+    assert!(asked(&["--from", "now"]).is_err_and(|what| what.contains("--to")));
+    assert!(asked(&["--from", "2026-11-27", "--for", "1h"]).is_err_and(|what| what.contains("cannot be used with")));
+
+    let span = |state: &str| {
+        json!({"id": "7f3a9c21", "state": state, "kind": "deploy", "from": "a", "to": "b",
+        "tolerance": 0.3, "by": "dana", "comment": "new CDN"})
+    };
+    let data = json!({"announced": [span("over"), span("active")], "settings": [
+        {"name": "Christmas", "kind": "holiday", "from": "12-24T00:00:00", "to": "12-26", "tolerance": 0.6}]});
+    let expected = "7f3a9c21  active  deploy  a to b  0.3\n    dana: new CDN\n\
+                    settings  holiday  12-24T00:00:00 to 12-26  0.6  Christmas\n";
+    assert_eq!(listed(&data, false), expected);
+    assert_eq!(listed(&data, true).matches("dana").count(), 2);
+}
+
+#[test]
 fn list_names_every_alert_whose_runbook_can_be_printed() {
     let list = text_of(&Wanted::List).expect("there is a list");
     let alerts: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("    ")).collect();

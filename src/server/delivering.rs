@@ -3,9 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::evaluating::EvaluatedRules;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::Disk;
@@ -13,7 +10,6 @@ use crate::model::Labels;
 use crate::notify::routing::{self, FILE_BYTES_MAX, Routing};
 use crate::notify::silence::Silences;
 use crate::notify::{IntegrationConfig, Notifier, NotifierOptions, NotifyError, Plan};
-use crate::rules::Reloaded;
 
 /// Why there is no plan. The operator must mend the settings or the file.
 #[derive(Debug, thiserror::Error)]
@@ -83,39 +79,4 @@ pub(super) fn open(
         tracing::info!(pending, active, "the outbox goes on where it stopped");
     }
     Ok(notifier)
-}
-
-/// Reads the rules and the plan again.
-pub(super) struct Reloading {
-    config: Arc<Config>,
-    disk: Arc<dyn Disk>,
-    rules: Arc<EvaluatedRules>,
-    notifier: Arc<Notifier>,
-    /// Held while both are read and put in force.
-    turn: Mutex<()>,
-}
-
-impl Reloading {
-    pub(super) fn new(
-        config: Arc<Config>,
-        disk: Arc<dyn Disk>,
-        rules: Arc<EvaluatedRules>,
-        notifier: Arc<Notifier>,
-    ) -> Reloading {
-        Reloading { config, disk, rules, notifier, turn: Mutex::new(()) }
-    }
-
-    /// Puts in force what the files say now. With a fault in any of them everything stays as it is.
-    pub(super) fn reload(&self) -> Result<Reloaded, String> {
-        let _turn = self.turn.lock();
-        let plan = plan(&self.config, &*self.disk).and_then(|plan| Ok(self.notifier.prepare(plan)?));
-        let plan = plan.map_err(|error| {
-            tracing::error!("who is told is not reloaded, and neither are rules; all stays in force:\n{error}");
-            format!("who is told stays as it was, and so do rules:\n{error}")
-        })?;
-        let reloaded =
-            self.rules.reload().map_err(|errors| format!("the rules from before stay in force:\n{errors}"))?;
-        self.notifier.replace_plan(plan);
-        Ok(reloaded)
-    }
 }

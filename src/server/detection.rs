@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use super::ServerError;
 use super::anomalies::Anomalies;
 use super::bands::Bands;
+use super::calendar::zone_of;
 use super::detection_lag::DetectionLag;
 use super::evaluate_watches::WatchEvaluation;
 use super::parts::{PartsBoard, PartsFinding};
@@ -27,7 +28,7 @@ use super::telling::Telling;
 use super::watch::{Watching, WatchingParts};
 use crate::clock::Clock;
 use crate::config::DetectionConfig;
-use crate::detect::{self, Calendar, Judge, Shared, Worker, Zone};
+use crate::detect::{self, Announcements, Judge, Shared, Worker};
 use crate::disk::Disk;
 use crate::ingest::Ingest;
 use crate::notify::Notifier;
@@ -42,6 +43,8 @@ pub(super) struct DetectionParts {
     pub(super) engine: Arc<Engine>,
     pub(super) ingest: Arc<Ingest>,
     pub(super) notifier: Arc<Notifier>,
+    /// Days that are not like others.
+    pub(super) announcements: Arc<Announcements>,
     pub(super) lag: Arc<DetectionLag>,
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
@@ -79,10 +82,14 @@ pub(super) struct Detection {
 
 impl Made {
     /// For so many shards.
-    pub(super) fn of(rules: &RuleSet, shard_count: usize, settings: &DetectionConfig) -> Made {
+    pub(super) fn of(
+        rules: &RuleSet,
+        shard_count: usize,
+        settings: &DetectionConfig,
+        announcements: &Announcements,
+    ) -> Made {
         let (workers, mut judge) = detect::start(rules.watches(), shard_count, settings.lateness_ms);
-        let (zone, calendar) = shop_days(settings);
-        judge.live_by(zone, calendar);
+        judge.live_by(zone_of(settings), announcements.in_force().calendar.clone());
         judge.draw(usize::try_from(settings.drawn_groups_max).unwrap_or(usize::MAX));
         Made { workers, judge }
     }
@@ -137,7 +144,8 @@ impl Detection {
         if running.is_none() {
             return;
         }
-        let made = Made::of(rules, self.parts.storage.shard_count(), &self.parts.settings);
+        let parts = &self.parts;
+        let made = Made::of(rules, parts.storage.shard_count(), &parts.settings, &parts.announcements);
         let Some(taps) = self.parts.storage.listen_anew(made.interest()) else { return };
         if let Some(running) = running.take() {
             running.join();
@@ -189,6 +197,7 @@ impl Detection {
             board: board.clone(),
             to_bands: self.bands.lock().as_ref().expect("they end behind everything that runs").sender(),
             notifier: parts.notifier.clone(),
+            announcements: parts.announcements.clone(),
             lag: parts.lag.clone(),
             telling,
         };
@@ -212,11 +221,4 @@ impl Running {
         self.stop_queries();
         self.watching.join();
     }
-}
-
-/// The clock and the calendar by which the shop lives.
-pub fn shop_days(config: &DetectionConfig) -> (Zone, Calendar) {
-    let zone = Zone::named(&config.timezone).expect("settings hold no other names");
-    let calendar = Calendar::new(&zone, &config.calendar).expect("settings hold no more spans than there may be");
-    (zone, calendar)
 }

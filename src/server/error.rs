@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::delivering::PlanError;
 use super::formats::NewerFormat;
 use crate::config::ConfigError;
+use crate::detect::AnnounceError;
 use crate::disk::DiskError;
 use crate::notify::NotifyError;
 use crate::notify::silence::SilenceError;
@@ -54,6 +55,9 @@ pub enum ServerError {
     /// The outbox or a receiver cannot be used.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// What was announced for the calendar cannot be read.
+    #[error(transparent)]
+    Calendar(#[from] AnnounceError),
     /// The silences cannot be read.
     #[error(transparent)]
     Silences(#[from] SilenceError),

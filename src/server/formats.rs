@@ -11,11 +11,12 @@ use storage_format::version_of;
 use crate::disk::{Disk, DiskError};
 
 /// Where files of ours are: the folder in the data folder, and the extension that counts.
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("", "state"),
     ("", "meta"),
     ("", "rules"),
     ("", "silences"),
+    ("", "calendar"),
     ("blocks", "block"),
     ("log", "log"),
     ("outbox", "outbox"),
@@ -92,6 +93,7 @@ mod tests {
             (FileType::Rules, "alerts.rules"),
             (FileType::Incidents, "incidents/0000000001.incidents"),
             (FileType::Silences, "alerts.silences"),
+            (FileType::Calendar, "announced.calendar"),
         ];
         for (kind, name) in files {
             let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());

@@ -14,6 +14,7 @@
 mod anomalies;
 mod at_rest;
 mod bands;
+mod calendar;
 mod delivering;
 mod detection;
 mod detection_lag;
@@ -34,6 +35,7 @@ mod metrics;
 mod options;
 mod parts;
 mod push;
+mod reloading;
 mod senders;
 mod silences;
 mod statsd;
@@ -53,6 +55,7 @@ use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::detect::Announcements;
 use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::incident::Incidents;
@@ -67,9 +70,8 @@ use crate::storage::{
 };
 use crate::telemetry::{self, Registry};
 pub use at_rest::DatabaseAtRest;
+pub use calendar::shop_days;
 pub use delivering::PlanError;
-use delivering::Reloading;
-pub use detection::shop_days;
 use detection::{Detection, DetectionParts, Made};
 use detection_lag::DetectionLag;
 pub use error::ServerError;
@@ -82,16 +84,19 @@ use incidents::Journaling;
 use maintenance::{keep_snapshots, maintain};
 use metadata::MetadataKeeper;
 use options::{admin_api, engine, shard_count, storage_options, web_origins};
+pub use reloading::Reread;
+use reloading::{Reloading, ReloadingParts};
 use senders::{Senders, SendersParts, SendersRunning};
 use silences::{KeptAlerts, Pushed};
 use statsd::{StatsdRunning, StatsdSockets};
 
 /// What a backup takes along of what lies beside the database, in this order: the outbox knows of every alert that the
 /// detectors' state takes for told.
-pub const BESIDE_THE_DATABASE: [Beside; 7] = [
+pub const BESIDE_THE_DATABASE: [Beside; 8] = [
     Beside::Replaced(watch::CHECKPOINT),
     Beside::Replaced(evaluating::FILE),
     Beside::Replaced(silences::FILE),
+    Beside::Replaced(calendar::FILE),
     Beside::Growing(OUTBOX),
     Beside::Growing(incidents::FOLDER),
     Beside::Replaced(metadata::FILE),
@@ -135,8 +140,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts everything and returns when writes and queries are taken. Needs a tokio runtime.
-    pub async fn start(config: Config) -> Result<Server, ServerError> {
+    /// Starts everything and returns when writes and queries are taken. `reread` reads the settings again when they are to
+    /// be reloaded. Needs a tokio runtime.
+    pub async fn start(config: Config, reread: Reread) -> Result<Server, ServerError> {
         let clock = Clock::system();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         disk.create_folder(&config.data_dir)?;
@@ -147,6 +153,7 @@ impl Server {
         check_restored(&*disk, &config.data_dir)?;
         // What is cheap and can be wrong comes before what takes time.
         let rules = Arc::new(rules::load(&*disk, &config.rules)?);
+        let announcements = calendar::open(&config, &disk, &clock)?;
         let listener = listen(&config.listen).await?;
         let address = listener.local_addr().map_err(|source| listen_error(&config.listen, source))?;
         let statsd_sockets = listen_statsd(&config.statsd.listen).await?;
@@ -175,7 +182,7 @@ impl Server {
         tracing::info!(%address, "listening; the database is being opened");
 
         let shard_count = shard_count(config.shards);
-        let made = Made::of(&rules, shard_count, &config.detection);
+        let made = Made::of(&rules, shard_count, &config.detection, &announcements);
         let interest = made.interest();
         let options = storage_options(&config, shard_count, &clock, progress)?;
         let (opened_disk, opened_clock) = (disk.clone(), clock.clone());
@@ -206,6 +213,7 @@ impl Server {
             engine: engine.clone(),
             ingest: ingest.clone(),
             notifier: notifier.clone(),
+            announcements: announcements.clone(),
             lag: lag.clone(),
             external_url: external_url.clone(),
             settings: config.detection.clone(),
@@ -216,6 +224,7 @@ impl Server {
         let detection = Detection::start(parts, &rules, made, taps)?;
         metrics::register(&registry, &storage, &detection, &notifier);
         metrics::register_snapshots(&registry, &snapshots);
+        calendar::register(&registry, &announcements);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
         for url in &config.alertmanagers {
             let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
@@ -284,9 +293,16 @@ impl Server {
         heartbeat_out::start(&config, watched, &registry, stop_deliveries.subscribe())?;
         let in_force = evaluating.rules().clone();
         let walking = SendersRunning::start(senders.clone(), move || in_force.set())?;
-        let shared = (Arc::new(config.clone()), disk.clone());
-        let rules = evaluating.rules().clone();
-        let reloading = Arc::new(Reloading::new(shared.0, shared.1, rules, notifier.clone()));
+        let reloading = Arc::new(Reloading::new(ReloadingParts {
+            config: config.clone(),
+            reread,
+            disk: disk.clone(),
+            rules: evaluating.rules().clone(),
+            notifier: notifier.clone(),
+            silences: silences.clone(),
+            heartbeats: heartbeats.clone(),
+            announcements: announcements.clone(),
+        }));
         let services = services(
             &config,
             address,
@@ -296,7 +312,7 @@ impl Server {
             (engine, ingest),
             evaluating.rules(),
             reloading.clone(),
-            detection.clone(),
+            (detection.clone(), announcements),
             (notifier.clone(), incidents.clone()),
             (senders, heartbeats),
             &registry,
@@ -353,9 +369,9 @@ impl Server {
         })
     }
 
-    /// Reads the rule files and the routing file again and puts what they say in force, in a while. With a fault in them, everything stays as
-    /// it is. What came of it is told in the log.
-    pub fn reload_rules(&self) {
+    /// Reads settings, rule files and routing file again and puts in force what can be while it runs, in a while. With a
+    /// fault in any of them everything stays as it is. What came of it is told in the log.
+    pub fn reload(&self) {
         let reloading = self.reloading.clone();
         // Told in the log, by whoever reloads.
         tokio::task::spawn_blocking(move || drop(reloading.reload()));
@@ -475,7 +491,7 @@ fn services(
     (engine, ingest): (Arc<Engine>, Arc<Ingest>),
     rules: &Arc<EvaluatedRules>,
     reloading: Arc<Reloading>,
-    detection: Arc<Detection>,
+    (detection, announcements): (Arc<Detection>, Arc<Announcements>),
     (notifier, incidents): (Arc<Notifier>, Arc<Incidents>),
     (senders, heartbeats): (Arc<Senders>, Arc<Heartbeats>),
     registry: &Arc<Registry>,
@@ -485,7 +501,7 @@ fn services(
     (silences, routing, pushed): Alerts,
 ) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
-    let (asked, firing) = (rules.clone(), notifier.clone());
+    let (asked, firing, in_force) = (rules.clone(), notifier.clone(), reloading.clone());
     let pushgateway = push::open(config, disk, &ingest)?;
     let journal = open_journal(config, &**disk)?;
     Ok(Services {
@@ -501,6 +517,7 @@ fn services(
         ready: ready.clone(),
         rules: Arc::new(move || asked.report()),
         reload: Arc::new(move || reloading.reload()),
+        announcements,
         anomalies: Arc::new(move || detection.anomalies()),
         silences,
         routing,
@@ -514,6 +531,7 @@ fn services(
         damage: Arc::new(move || examined.damage()),
         journal: Arc::new(journal),
         config: Arc::new(config.clone()),
+        settings: Arc::new(move || in_force.settings()),
         started_ms: clock.now_ms(),
         clock: clock.clone(),
     })

@@ -11,7 +11,7 @@ use tokio::sync::watch as signal;
 
 use super::{AskRouting, EndProcessOnPanic, ServerError};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::disk::Disk;
 use crate::model::Labels;
 use crate::notify::silence::{EndsSoon, Silences, Window};
@@ -32,8 +32,20 @@ const RESOLVE_TIMEOUT_MS: i64 = 300_000;
 const SOON_ALERT: &str = "SilenceExpiresSoon";
 
 pub(super) fn open(config: &Config, disk: &Arc<dyn Disk>, clock: &Clock) -> Result<Arc<Silences>, ServerError> {
-    let windows = config.maintenance.iter().map(Window::read).collect::<Result<Vec<_>, _>>()?;
+    let windows = windows(config).map_err(|mut mistakes| mistakes.swap_remove(0))?;
     Ok(Silences::open(disk.clone(), &config.data_dir.join(FILE), clock.clone(), windows)?)
+}
+
+/// The windows of the settings, or all that is wrong with them.
+pub(super) fn windows(config: &Config) -> Result<Vec<Window>, Vec<ConfigError>> {
+    let (mut windows, mut mistakes) = (Vec::new(), Vec::new());
+    for given in &config.maintenance {
+        match Window::read(given) {
+            Ok(window) => windows.push(window),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    if mistakes.is_empty() { Ok(windows) } else { Err(mistakes) }
 }
 
 /// Whether somebody else than our rules reported this alert: none of them has its name, and it does not link to us. One of a

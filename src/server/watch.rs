@@ -19,7 +19,7 @@ use super::parts::{PartsBoard, WANTED_COUNT_MAX};
 use super::telling::Telling;
 use super::{ServerError, thread};
 use crate::clock::Clock;
-use crate::detect::{Firing, Judge, Worker};
+use crate::detect::{Announcements, Firing, Judge, Worker};
 use crate::disk::{Disk, FileBytes};
 use crate::notify::{Alert, Notifier};
 use crate::rules::{AnomalyReport, RuleSet};
@@ -60,6 +60,7 @@ pub(super) struct WatchingParts {
     pub(super) board: Arc<PartsBoard>,
     pub(super) to_bands: ToBands,
     pub(super) notifier: Arc<Notifier>,
+    pub(super) announcements: Arc<Announcements>,
     pub(super) lag: Arc<DetectionLag>,
     pub(super) telling: Telling,
 }
@@ -106,6 +107,7 @@ impl Watching {
             board: parts.board,
             to_bands: parts.to_bands,
             notifier: parts.notifier,
+            announcements: parts.announcements,
             lag: parts.lag,
             telling: parts.telling,
             checkpoint: Checkpoint { disk, path: data_dir.join(CHECKPOINT) },
@@ -180,6 +182,7 @@ struct Judging {
     board: Arc<PartsBoard>,
     to_bands: ToBands,
     notifier: Arc<Notifier>,
+    announcements: Arc<Announcements>,
     lag: Arc<DetectionLag>,
     telling: Telling,
     checkpoint: Checkpoint,
@@ -207,6 +210,7 @@ impl Judging {
         let mut orphans_due = self.restored.then(|| clock.monotonic() + ORPHANS_AFTER);
         loop {
             let ended = matches!(rung.recv_timeout(JUDGE_INTERVAL), Err(RecvTimeoutError::Disconnected));
+            self.judge.excuse(self.announcements.in_force().calendar.clone());
             let mut transitions = self.judge.poll();
             self.board.complete(&mut transitions);
             self.to_bands.send(&self.rules, self.judge.take_bands());

@@ -18,6 +18,7 @@
 //! | alerts of rules | [`frame`], [`mod@rules`] |
 //! | journal of incidents | [`frame`], [`incidents`] |
 //! | silences | [`frame`], [`silences`] |
+//! | announced spans of the calendar | [`frame`], [`calendar`] |
 //!
 //! Always true:
 //! 1. Integers are little-endian and of a stated width; a float is its 64 bits and comes back as exactly these.
@@ -30,6 +31,7 @@
 pub mod block;
 pub mod block_v1;
 mod bytes;
+pub mod calendar;
 pub mod chunk;
 pub mod column;
 mod decimal;

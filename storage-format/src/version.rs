@@ -34,11 +34,13 @@ pub enum FileType {
     Incidents,
     /// Silences of alerts.
     Silences,
+    /// Announced spans of the calendar.
+    Calendar,
 }
 
 impl FileType {
     /// All of them.
-    pub const ALL: [FileType; 9] = [
+    pub const ALL: [FileType; 10] = [
         FileType::Block,
         FileType::Log,
         FileType::Outbox,
@@ -48,6 +50,7 @@ impl FileType {
         FileType::Rules,
         FileType::Incidents,
         FileType::Silences,
+        FileType::Calendar,
     ];
 
     /// The newest version of such a file, which is the one that is written. Readers take all versions from 1 up to it.
@@ -59,7 +62,8 @@ impl FileType {
             | FileType::PushGroup
             | FileType::Rules
             | FileType::Incidents
-            | FileType::Silences => 1,
+            | FileType::Silences
+            | FileType::Calendar => 1,
         }
     }
 
@@ -75,6 +79,7 @@ impl FileType {
             FileType::Rules => FileKind::Rules.magic(),
             FileType::Incidents => FileKind::Incidents.magic(),
             FileType::Silences => FileKind::Silences.magic(),
+            FileType::Calendar => FileKind::Calendar.magic(),
         }
     }
 
@@ -98,6 +103,7 @@ impl From<FileKind> for FileType {
             FileKind::Rules => FileType::Rules,
             FileKind::Incidents => FileType::Incidents,
             FileKind::Silences => FileType::Silences,
+            FileKind::Calendar => FileType::Calendar,
         }
     }
 }

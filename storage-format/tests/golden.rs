@@ -20,7 +20,8 @@ use storage_format::{Corruption, FileType, block, frame, index, version_of};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
-const FRAMED: [&str; 8] = ["log", "outbox", "detector", "metadata", "push_groups", "rules", "incidents", "silences"];
+const FRAMED: [&str; 9] =
+    ["log", "outbox", "detector", "metadata", "push_groups", "rules", "incidents", "silences", "calendar"];
 
 fn golden_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -389,6 +390,16 @@ fn silences_are_read_and_written_as_told() {
     assert_eq!(records(&file), Ok((vec![(1, first.clone()), (1, silence.clone())], true)));
     let header = FileHeader::new(FileKind::Silences, 0, 1_700_000_000_000, 4);
     assert_eq!(written(&header, 0, &[(1, first), (1, silence)]), file);
+}
+
+#[test]
+fn announced_spans_are_read_and_written_as_told() {
+    let file = golden("calendar");
+    let span = br#"{"id":"7f3a9c21","kind":"campaign","from_ms":1700000000000,"to_ms":1700014400000,"tolerance":0.6,"by":"dana","comment":"flash sale","announced_ms":1699999000000}"#;
+    let (first, span) = (br#"{"spans":1}"#.to_vec(), span.to_vec());
+    assert_eq!(records(&file), Ok((vec![(1, first.clone()), (1, span.clone())], true)));
+    let header = FileHeader::new(FileKind::Calendar, 0, 1_699_999_000_000, 5);
+    assert_eq!(written(&header, 0, &[(1, first), (1, span)]), file);
 }
 
 #[test]

@@ -94,3 +94,58 @@ fn job_that_stops_reporting_is_missed_though_the_engine_was_killed_and_the_engin
     assert!(!shown.contains("t0ken"), "its path is a secret: {shown}");
     engine.stop();
 }
+
+#[test]
+fn reload_puts_other_jobs_and_windows_in_force_or_with_a_fault_none_of_them() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let pager = Pager::new(free_address());
+    pager.open(200);
+    let settings = folder.path().join("dozor.yml");
+    let write = |text: &str| fs::write(&settings, text).expect("written");
+    write("heartbeats:\n- { job: often, every: 1s, grace: 1s }\n- { job: stays, every: 1h }\n");
+    let arguments =
+        [format!("--config={}", settings.display()), format!("--webhook-url=http://{}/hook", pager.address)];
+    let mut engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    let reload = |engine: &Engine| engine.client().post("/-/reload", &[], b"").expect("the engine answers");
+    let jobs = |engine: &Engine| {
+        let listed = get(engine.address, "/api/v1/heartbeats");
+        let line = |job: &serde_json::Value| format!("{} {}", job["job"], job["state"]).replace('"', "");
+        listed["heartbeats"].as_array().expect("a list").iter().map(line).collect::<Vec<_>>()
+    };
+    get(engine.address, "/api/v1/heartbeat/stays");
+    get(engine.address, "/api/v1/heartbeat/new");
+    wait_until("the one that is missing is told", || told(&pager) == ["HeartbeatMissed firing"]);
+
+    write(
+        "heartbeats:\n- { job: a, max_age: 1h, metric: 'up{' }\nmaintenance:\n- { name: m, matchers: ['a'] }\n\
+         - { name: n, matchers: ['a=b'], months: [smarch] }\n",
+    );
+    let refused = reload(&engine);
+    let text = refused.text();
+    assert_eq!(refused.status, 400, "{text}");
+    assert!(["dozor.yml:2:", "dozor.yml:4:", "dozor.yml:5:"].iter().all(|line| text.contains(line)), "{text}");
+    assert_eq!(engine.metric("dozor_rules_last_reload_successful"), 0.0);
+    assert_eq!(jobs(&engine), ["often missed", "stays ok"]);
+
+    write(
+        "retention: 40d\nheartbeats:\n- { job: new, every: 1h }\n- { job: stays, every: 1h }\n\
+         - { job: soon, every: 1s, grace: 0s }\n\
+         maintenance:\n- { name: known, matchers: ['job=soon'] }\n\
+         detection: { calendar: [{ name: Christmas, from: 12-24 }] }\n",
+    );
+    let reloaded = reload(&engine);
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+    assert!(reloaded.text().contains("these settings wait for a restart: retention\""), "{}", reloaded.text());
+    assert_eq!(engine.metric("dozor_rules_last_reload_successful"), 1.0);
+    wait_until("the end of the one that went and the new one are told", || told(&pager).len() >= 3);
+    let mut all = told(&pager);
+    all.sort();
+    assert_eq!(all, ["HeartbeatMissed firing", "HeartbeatMissed firing", "HeartbeatMissed resolved"]);
+    assert_eq!(jobs(&engine), ["new ok", "stays ok", "soon missed"], "reports from before the reload are known");
+    let alerts = engine.client().get("/api/v2/alerts").expect("the engine answers").text();
+    assert!(alerts.contains(r#""silencedBy":["maintenance/known"]"#), "{alerts}");
+    let shown = get(engine.address, "/api/v1/status/config");
+    let shown = shown["yaml"].as_str().expect("a text");
+    assert!(shown.contains("job: \"new\"") && shown.contains("Christmas") && !shown.contains("40d"), "{shown}");
+    engine.stop();
+}

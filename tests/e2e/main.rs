@@ -12,6 +12,7 @@
 mod amtool;
 mod api;
 mod backup;
+mod calendar;
 mod client;
 mod crash;
 mod crowds;

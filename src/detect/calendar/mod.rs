@@ -4,15 +4,22 @@
 //! hour early) to the 26th 23:30 UTC. Within it the rate of orders may be anything from 40 to 160 % of what is expected.
 //! Where a campaign with 0.8 overlaps it, 0.8 holds.
 //!
+//! The settings write a calendar down; what nobody knew then is announced to a server that runs ([`Announcements`]).
+//!
 //! Always true:
 //! 1. [`Calendar::tolerance`] is the largest of the spans that hold the instant, and 0 where none does.
 //! 2. A span begins with the first instant that its clock shows `from` and ends with the last that it shows `to`.
-//! 3. There are at most [`CALENDAR_SPANS_MAX`] spans; yearly ones are known for the years 1970 to 2099.
+//! 3. There are at most [`CALENDAR_SPANS_MAX`] written spans, and [`ANNOUNCED_COUNT_MAX`] announced ones; yearly ones are
+//!    known for the years 1970 to 2099.
 
+mod announcements;
 mod zone;
 
 use std::collections::BTreeMap;
 
+pub use announcements::{
+    ANNOUNCED_COUNT_MAX, AnnounceError, AnnounceRequest, Announced, AnnouncedState, Announcements, InForce,
+};
 use zone::YEARS;
 pub use zone::Zone;
 
@@ -21,8 +28,7 @@ use crate::config::{CALENDAR_SPANS_MAX, CalendarSpan, LocalMoment};
 /// When it may be how far from ordinary.
 #[derive(Clone, Debug, Default)]
 pub struct Calendar {
-    written: Vec<Excused>,
-    announced: Vec<Excused>,
+    excused: Vec<Excused>,
     /// The tolerance from an instant on, in ms since 1970 UTC, sorted; 0 before the first.
     tolerances: Vec<(i64, f64)>,
 }
@@ -49,11 +55,11 @@ impl Calendar {
         let mut calendar = Calendar::default();
         for span in spans {
             match span.from {
-                LocalMoment::Once(_) => calendar.written.extend(in_year(zone, span, 0)),
+                LocalMoment::Once(_) => calendar.excused.extend(in_year(zone, span, 0)),
                 // One that begins in the year before may reach into the first.
                 LocalMoment::Yearly { .. } => {
                     let years = YEARS.start - 1..YEARS.end;
-                    calendar.written.extend(years.filter_map(|year| in_year(zone, span, year)));
+                    calendar.excused.extend(years.filter_map(|year| in_year(zone, span, year)));
                 }
             }
         }
@@ -61,22 +67,14 @@ impl Calendar {
         Ok(calendar)
     }
 
-    /// Excuses a time that was announced while running, such as a deploy, in ms since 1970 UTC, the end excluded. What
-    /// was over before `forget_before_ms` makes room.
-    pub fn announce(
-        &mut self,
-        from_ms: i64,
-        to_ms: i64,
-        tolerance: f64,
-        forget_before_ms: i64,
-    ) -> Result<(), CalendarFull> {
-        self.announced.retain(|span| span.to_ms >= forget_before_ms);
-        if self.announced.len() >= CALENDAR_SPANS_MAX {
-            return Err(CalendarFull);
-        }
-        self.announced.push(Excused { from_ms, to_ms, tolerance });
-        self.lay_out();
-        Ok(())
+    /// This calendar with more times in it, each from an instant to the first behind it, in ms since 1970 UTC, and how far
+    /// from ordinary it may be, as a fraction. Whoever adds them bounds how many there are.
+    pub fn excusing(&self, times: impl IntoIterator<Item = (i64, i64, f64)>) -> Calendar {
+        let mut calendar = self.clone();
+        let excused = |(from_ms, to_ms, tolerance)| Excused { from_ms, to_ms, tolerance };
+        calendar.excused.extend(times.into_iter().map(excused));
+        calendar.lay_out();
+        calendar
     }
 
     /// How far from ordinary a rate may be at this instant, in ms since 1970 UTC, as a fraction; 0 on ordinary days.
@@ -85,10 +83,15 @@ impl Calendar {
         behind.checked_sub(1).map_or(0.0, |index| self.tolerances[index].1)
     }
 
+    /// How many spans hold this instant, in ms since 1970 UTC.
+    pub fn count_at(&self, at_ms: i64) -> usize {
+        self.excused.iter().filter(|span| (span.from_ms..span.to_ms).contains(&at_ms)).count()
+    }
+
     /// Makes steps of the spans.
     fn lay_out(&mut self) {
-        let all = || self.written.iter().chain(&self.announced).filter(|span| span.from_ms < span.to_ms);
-        let mut edges: Vec<(i64, f64, i32)> = all()
+        let spans = self.excused.iter().filter(|span| span.from_ms < span.to_ms);
+        let mut edges: Vec<(i64, f64, i32)> = spans
             .flat_map(|span| [(span.from_ms, span.tolerance, 1), (span.to_ms, span.tolerance, -1)])
             .filter(|edge| edge.1 > 0.0)
             .collect();

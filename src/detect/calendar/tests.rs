@@ -139,29 +139,29 @@ fn years_without_a_29th_of_february_have_no_span_of_it() {
 }
 
 #[test]
-fn announced_spans_add_to_the_written_until_they_are_forgotten() {
+fn times_that_are_added_hold_beside_the_written_ones() {
     let written = [span(CalendarKind::Deploy, "2026-11-27T10:00", "2026-11-27T12:00", 0.6)];
-    let mut calendar = Calendar::new(&Zone::utc(), &written).unwrap();
+    let written = Calendar::new(&Zone::utc(), &written).unwrap();
     let noon_ms = ms("2026-11-27T12:00:00Z");
-    calendar.announce(noon_ms - HOUR_MS, noon_ms + HOUR_MS, 0.3, i64::MIN).unwrap();
+    let both = written.excusing([(noon_ms - HOUR_MS, noon_ms + HOUR_MS, 0.3)]);
     let at = |calendar: &Calendar| [-90, -30, 30, 61].map(|minutes| calendar.tolerance(noon_ms + minutes * 60_000));
-    assert_eq!(at(&calendar), [0.6, 0.6, 0.3, 0.0]);
-    calendar.announce(noon_ms + HOUR_MS, noon_ms + HOUR_MS * 2, 0.2, noon_ms + 2 * HOUR_MS).unwrap();
-    assert_eq!(at(&calendar), [0.6, 0.6, 0.0, 0.2]);
-    for index in 1..CALENDAR_SPANS_MAX as i64 {
-        calendar.announce(noon_ms + index, noon_ms + HOUR_MS, 0.3, i64::MIN).unwrap();
-    }
-    assert_eq!(calendar.announce(noon_ms, noon_ms + 1, 0.3, i64::MIN), Err(CalendarFull));
+    assert_eq!(at(&both), [0.6, 0.6, 0.3, 0.0]);
+    assert_eq!(at(&written), [0.6, 0.6, 0.0, 0.0], "the calendar that was added to stays as it is");
+    assert_eq!([-90, -30, 30, 61].map(|minutes| both.count_at(noon_ms + minutes * 60_000)), [1, 2, 1, 0]);
     assert!(CalendarFull.to_string().contains("1000"));
-    assert!(Calendar::new(&Zone::utc(), &vec![written[0].clone(); CALENDAR_SPANS_MAX + 1]).is_err());
+}
+
+#[test]
+fn more_spans_than_a_calendar_takes_are_refused() {
+    let one = span(CalendarKind::Deploy, "2026-11-27T10:00", "2026-11-27T12:00", 0.6);
+    assert!(Calendar::new(&Zone::utc(), &vec![one.clone(); CALENDAR_SPANS_MAX]).is_ok());
+    assert_eq!(Calendar::new(&Zone::utc(), &vec![one; CALENDAR_SPANS_MAX + 1]).err(), Some(CalendarFull));
 }
 
 #[test]
 fn nonsense_excuses_nothing() {
-    let mut calendar = Calendar::default();
-    for (from_ms, to_ms, tolerance) in [(5, 5, 0.5), (9, 5, 0.5), (i64::MIN, i64::MAX, f64::NAN), (0, 9, -0.5)] {
-        calendar.announce(from_ms, to_ms, tolerance, i64::MIN).unwrap();
-    }
+    let nonsense = [(5, 5, 0.5), (9, 5, 0.5), (i64::MIN, i64::MAX, f64::NAN), (0, 9, -0.5)];
+    let calendar = Calendar::default().excusing(nonsense);
     for at_ms in [i64::MIN, 0, 5, 7, i64::MAX] {
         assert_eq!(calendar.tolerance(at_ms), 0.0);
     }

@@ -109,9 +109,56 @@ fn a_day_in_the_calendar_is_excused() {
         fired
     };
     assert!(count(Calendar::default()) > 0);
-    let mut excused = Calendar::default();
-    excused.announce(at_ms(first - 30), at_ms(first + 330), 0.6, 0).unwrap();
-    assert_eq!(count(excused), 0);
+    assert_eq!(count(Calendar::default().excusing([(at_ms(first - 30), at_ms(first + 330), 0.6)])), 0);
+}
+
+/// How many alerts there are of a young group to which for an hour six orders come in place of ten, ten minutes after
+/// somebody announced a calendar.
+fn young_alerts(from_minute: i64, tolerance: f64) -> usize {
+    let (series, rows) = days(1, |minute| if (840..900).contains(&minute) { 1.6 } else { 1.0 });
+    let (mut workers, mut judge) = start(both(ModelOptions::default()), 1, LATENESS_MS_DEFAULT);
+    workers[0].handle(&batch(&series, &[], true));
+    let mut fired = 0;
+    // From noon on the rate stands still.
+    for rows in rows[720..960].chunks(10) {
+        workers[0].handle(&batch(&series, rows, false));
+        fired += judge.poll().iter().filter(|one| one.kind == Kind::Firing).count();
+        if rows[9].1 == at_ms(829) {
+            let announced = Calendar::default().excusing([(at_ms(from_minute), at_ms(930), tolerance)]);
+            judge.excuse(Arc::new(announced));
+        }
+    }
+    fired
+}
+
+#[test]
+fn a_calendar_that_comes_while_a_group_is_young_holds_from_the_next_bucket_on() {
+    assert_eq!(young_alerts(830, 0.8), 0);
+    assert!(young_alerts(830, 0.05) > 0, "so little is not excused");
+    assert!(young_alerts(950, 0.8) > 0, "it begins too late");
+}
+
+#[test]
+fn an_alert_that_fires_ends_when_its_rate_is_excused() {
+    let first = 5 * DAY_MINUTES + 720;
+    let (series, rows) = days(6, |minute| if minute >= first { 1.5 } else { 1.0 });
+    let (mut workers, mut judge) = start(both(ModelOptions::default()), 1, LATENESS_MS_DEFAULT);
+    workers[0].handle(&batch(&series, &[], true));
+    let mut told = Vec::new();
+    for rows in rows.chunks(1) {
+        workers[0].handle(&batch(&series, rows, false));
+        told.extend(judge.poll().into_iter().filter(|one| one.fired_ms > at_ms(first)));
+        if let [fired] = &told[..]
+            && rows[0].1 == fired.fired_ms + 5 * MINUTE_MS
+        {
+            // Somebody remembers the sale, and says so.
+            let announced = Calendar::default().excusing([(at_ms(first), at_ms(first + 600), 0.8)]);
+            judge.excuse(Arc::new(announced));
+        }
+    }
+    let [fired, resolved] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((fired.kind, resolved.kind), (Kind::Firing, Kind::Resolved));
+    assert!(resolved.at_ms - fired.at_ms <= 30 * MINUTE_MS, "{resolved:?}");
 }
 
 #[test]

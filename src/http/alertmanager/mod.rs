@@ -36,7 +36,7 @@ fn answer(status: StatusCode, write: impl FnOnce(&mut JsonText)) -> Reply {
 }
 
 /// Runs what may wait for the disk on a thread of its own, to its end.
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| ApiError::new(ErrorKind::Internal, "this request met a bug; the log has more"))
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod alertmanager;
 mod bulk;
+mod calendar;
 mod compress;
 mod connections;
 mod cors;
@@ -256,8 +257,9 @@ fn services(
                 hint: None,
             };
             let errors = RuleErrors(vec![fault(3), fault(7)]);
-            Err(format!("the rules from before stay in force:\n{errors}"))
+            Err(format!("nothing is reloaded, the rules and settings from before stay in force:\n{errors}"))
         }),
+        announcements: calendar::announcements(),
         anomalies: Arc::new(anomalies),
         silences: alertmanager::silences(),
         routing: Arc::new(|| Some(Arc::new(alertmanager::routing()))),
@@ -271,6 +273,7 @@ fn services(
         damage: Arc::new(damage),
         journal: Arc::new(journal()),
         config: Arc::new(config()),
+        settings: Arc::new(|| Arc::new(config())),
         started_ms: NOW_MS - 1_000,
         clock: Clock::manual(NOW_MS),
     })

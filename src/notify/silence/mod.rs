@@ -19,6 +19,7 @@
 //! | --- | --- |
 //! | what is kept | by one change, the file's sync included; nobody asks under it |
 //! | the index (`ArcSwap`), with everything in it | stored behind each change; loaded once a question |
+//! | the windows (`ArcSwap`) | stored by a reload; loaded once a question |
 
 mod index;
 mod saved;
@@ -175,7 +176,7 @@ pub struct Silences {
     clock: Clock,
     kept: Mutex<Kept>,
     index: ArcSwap<Index>,
-    windows: Vec<Window>,
+    windows: ArcSwap<Vec<Window>>,
 }
 
 /// By their ids.
@@ -197,7 +198,14 @@ impl Silences {
         forget(&mut kept, clock.now_ms());
         let index = ArcSwap::from_pointee(Index::of(&kept, clock.now_ms()));
         let path = path.to_owned();
-        Ok(Arc::new(Silences { disk, path, clock, kept: Mutex::new(kept), index, windows }))
+        Ok(Arc::new(Silences {
+            disk,
+            path,
+            clock,
+            kept: Mutex::new(kept),
+            index,
+            windows: ArcSwap::from_pointee(windows),
+        }))
     }
 
     /// Makes a silence, or changes one, and returns its id when it is on disk. Waits for the disk: not for a task.
@@ -249,6 +257,11 @@ impl Silences {
         Ok(expired)
     }
 
+    /// Puts other windows in the place of those that were; the silences stay.
+    pub fn replace_windows(&self, windows: Vec<Window>) {
+        self.windows.store(Arc::new(windows));
+    }
+
     fn keep(&self, kept: &mut Kept, next: Kept, now_ms: i64) -> Result<(), SilenceError> {
         self.disk.replace(&self.path, &saved::encode(&next, now_ms))?;
         self.index.store(Arc::new(Index::of(&next, now_ms)));
@@ -287,7 +300,8 @@ impl Silences {
 
     fn silencing(&self, labels: &Labels, now_ms: i64) -> impl Iterator<Item = String> {
         let silences = self.index.load().matching(labels, now_ms);
-        let windows = self.windows.iter().filter(move |window| window.holds_back(labels, now_ms));
+        let windows = self.windows.load();
+        let windows = windows.iter().filter(|window| window.holds_back(labels, now_ms));
         let windows: Vec<_> = windows.map(|window| format!("maintenance/{}", window.name())).collect();
         silences.into_iter().map(|silence| silence.id.clone()).chain(windows)
     }

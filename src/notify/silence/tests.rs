@@ -225,6 +225,19 @@ fn window(yaml: &str) -> Result<Window, String> {
 }
 
 #[test]
+fn other_windows_take_the_place_of_those_that_were_and_leave_silences() {
+    let world = World::new();
+    world.silences.set(request("job=export", 0, 1)).unwrap();
+    let named = |name: &str| vec![window(&format!("{{name: {name}, matchers: [job=backup]}}")).unwrap()];
+    world.silences.replace_windows(named("first"));
+    world.silences.replace_windows(named("second"));
+    let by = |job: &str| world.silences.all_silencing(&labels(&[("job", job)]), NOON_MS).concat();
+    assert_eq!((by("backup").as_str(), by("export").is_empty()), ("maintenance/second", false));
+    world.silences.replace_windows(Vec::new());
+    assert_eq!((by("backup").is_empty(), by("export").is_empty()), (true, false));
+}
+
+#[test]
 fn a_window_holds_back_by_its_schedule() {
     let nightly = "{name: nightly, matchers: [job=backup], times: [{start_time: '02:00', end_time: '03:00'}], \
                    location: Europe/Berlin, from: '2023-11-01T00:00', to: 2023-11-20T01:30:00Z}";

@@ -152,7 +152,7 @@ pub(super) fn anomalies(
     }
     let Some(stored) = view.span() else { bail!("nothing is stored") };
     let fed = TimeRange { to_ms: range.to_ms.min(stored.to_ms), ..stored };
-    let (lateness_ms, days) = (config.detection.lateness_ms, shop_days(&config.detection));
+    let (lateness_ms, days) = (config.detection.lateness_ms, shop_days(config)?);
     let learned = detect::learn(view, fed, rules.watches(), lateness_ms, days, &mut |at_ms| progress(at_ms, fed));
     let learned = learned.context("rules with an anomaly block")?;
     if learned.transitions.len() == TRANSITIONS_COUNT_MAX {

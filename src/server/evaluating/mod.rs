@@ -120,8 +120,6 @@ pub(super) struct EvaluatedRules {
     /// Alerts whose ends were just held back, on their way to those: a thread that evaluates waits for nobody who waits
     /// for groups.
     held: Mutex<Vec<Alert>>,
-    /// Held while rules are read and put in force.
-    reloading: Mutex<()>,
 }
 
 impl Evaluating {
@@ -201,7 +199,6 @@ impl EvaluatedRules {
             changed: Condvar::new(),
             orphans: Mutex::new(Orphans::new(told.clone())),
             held: Mutex::default(),
-            reloading: Mutex::new(()),
         };
         rules.begin(parts.set, &told);
         rules
@@ -407,13 +404,18 @@ impl EvaluatedRules {
         RulesReport { groups: groups.into_iter().map(report).collect(), set }
     }
 
-    /// Reads the rule files again and puts what they say in force. With a fault in them, everything stays as it is.
-    pub(super) fn reload(&self) -> Result<Reloaded, RuleErrors> {
-        let _turn = self.reloading.lock();
-        let set = rules::load(&*self.disk, &self.files).inspect_err(|errors| {
-            self.figures.reload_successful.set(0);
-            tracing::error!("rules are not reloaded, those from before stay in force:\n{errors}");
-        })?;
+    /// Reads the rule files again. Nothing changes by that.
+    pub(super) fn read(&self) -> Result<RuleSet, RuleErrors> {
+        rules::load(&*self.disk, &self.files)
+    }
+
+    /// Nothing was reloaded: somewhere there is a fault.
+    pub(super) fn note_fault(&self) {
+        self.figures.reload_successful.set(0);
+    }
+
+    /// Puts other rules in force. Whoever calls it sees to it that it is called once at a time.
+    pub(super) fn replace(&self, set: RuleSet) -> Reloaded {
         let before = self.schedule.lock().set.clone();
         let set = Arc::new(set);
         let (groups, rules) = (set.groups.len(), set.groups.iter().map(|group| group.rules.len()).sum());
@@ -422,7 +424,7 @@ impl EvaluatedRules {
         }
         self.succeed(set);
         tracing::info!(groups, rules, "rules are reloaded");
-        Ok(Reloaded { groups, rules })
+        Reloaded { groups, rules }
     }
 
     /// Hands the state of groups over to those that take their place.

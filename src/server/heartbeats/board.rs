@@ -46,6 +46,8 @@ pub(super) struct Job {
     zone: TimeZone,
     /// Since when it is listed.
     pub(super) since_ms: i64,
+    /// Since when it is due as it is now, where that changed while running: what was missed by then is forgiven.
+    agreed_ms: Option<i64>,
     pub(super) reported: Reported,
 }
 
@@ -56,18 +58,36 @@ pub(super) struct Board {
     /// What fires, by alert and job.
     told: HashMap<(&'static str, String), Alert>,
     started_ms: i64,
+    /// The clock of schedules that name none.
+    zone: TimeZone,
     external_url: String,
 }
 
 impl Job {
+    fn new(config: &HeartbeatConfig, zone: &TimeZone, since_ms: i64) -> Job {
+        let own = match &config.due {
+            HeartbeatDue::Schedule { timezone: Some(name), .. } => crate::config::time_zone(name).ok(),
+            _ => None,
+        };
+        let zone = own.unwrap_or_else(|| zone.clone());
+        Job { config: config.clone(), zone, since_ms, agreed_ms: None, reported: Reported::default() }
+    }
+
+    /// Since when all is well: by its last report, or by other terms.
+    fn over_ms(&self, now_ms: i64) -> i64 {
+        self.reported.at_ms.filter(|at_ms| self.agreed_ms.is_none_or(|agreed_ms| *at_ms >= agreed_ms)).unwrap_or(now_ms)
+    }
+
     /// The moment at which it is to have reported, and until which that has time.
     fn due_ms(&self) -> Option<(i64, i64)> {
-        let last_ms = self.reported.at_ms;
+        let (last_ms, agreed_ms) = (self.reported.at_ms, self.agreed_ms.unwrap_or(i64::MIN));
         let due_ms = match &self.config.due {
-            HeartbeatDue::Every { every_ms } => last_ms.unwrap_or(self.since_ms).saturating_add(*every_ms),
+            HeartbeatDue::Every { every_ms } => {
+                last_ms.unwrap_or(self.since_ms).max(agreed_ms).saturating_add(*every_ms)
+            }
             HeartbeatDue::Schedule { cron, .. } => {
                 let after_ms = last_ms.map_or(self.since_ms, |last_ms| last_ms.saturating_add(EARLY_MS));
-                cron.next(after_ms, &self.zone)?
+                cron.next(after_ms.max(agreed_ms), &self.zone)?
             }
             HeartbeatDue::Age { max_age_ms, .. } => last_ms.unwrap_or(self.since_ms).saturating_add(*max_age_ms),
         };
@@ -84,21 +104,44 @@ impl Board {
         started_ms: i64,
         external_url: String,
     ) -> Board {
-        let job = |config: &HeartbeatConfig| {
-            let own = match &config.due {
-                HeartbeatDue::Schedule { timezone: Some(name), .. } => crate::config::time_zone(name).ok(),
-                _ => None,
-            };
-            let zone = own.unwrap_or_else(|| zone.clone());
-            Job { config: config.clone(), zone, since_ms: started_ms, reported: Reported::default() }
-        };
-        let jobs: Vec<Job> = configs.iter().map(job).collect();
-        let by_name = jobs.iter().enumerate().map(|(index, job)| (job.config.job.clone(), index)).collect();
+        let jobs: Vec<Job> = configs.iter().map(|config| Job::new(config, zone, started_ms)).collect();
+        let by_name = by_name(&jobs);
         let own = active.into_iter().filter(is_of_heartbeat).filter_map(|alert| {
             let name = [MISSED, FAILED].into_iter().find(|name| alert.labels.get("alertname") == Some(name))?;
             Some(((name, alert.labels.get("job")?.to_owned()), alert))
         });
-        Board { jobs, by_name, told: own.collect(), started_ms, external_url }
+        Board { jobs, by_name, told: own.collect(), started_ms, zone: zone.clone(), external_url }
+    }
+
+    /// Lists other jobs, and returns the names of those that were not listed. Who is due as before goes on as before; who
+    /// is new, or due otherwise, has from now on as long as it says. What fires of those that went ends at the next look.
+    pub(super) fn replace(&mut self, configs: &[HeartbeatConfig], now_ms: i64) -> Vec<String> {
+        let mut before: HashMap<String, Job> = self.jobs.drain(..).map(|job| (job.config.job.clone(), job)).collect();
+        let mut fresh = Vec::new();
+        for config in configs {
+            let mut job = Job::new(config, &self.zone, now_ms);
+            match before.remove(&config.job) {
+                Some(known) => {
+                    let is_due_as_before = known.config.is_due_as(config);
+                    job.agreed_ms = if is_due_as_before { known.agreed_ms } else { Some(now_ms) };
+                    (job.since_ms, job.reported) = (known.since_ms, known.reported);
+                }
+                None => {
+                    job.agreed_ms = Some(now_ms);
+                    fresh.push(config.job.clone());
+                }
+            }
+            self.jobs.push(job);
+        }
+        self.by_name = by_name(&self.jobs);
+        fresh
+    }
+
+    /// What a job had reported before it was listed; what it has reported since counts for more.
+    pub(super) fn adopt(&mut self, name: &str, reported: Reported) {
+        if let Some(job) = self.job_mut(name).filter(|job| job.reported.at_ms < reported.at_ms) {
+            job.reported = reported;
+        }
     }
 
     pub(super) fn jobs(&self) -> &[Job] {
@@ -135,7 +178,11 @@ impl Board {
             for (name, alert) in [(MISSED, missed), (FAILED, failed)] {
                 match (self.told.get(&(name, job.config.job.clone())), alert) {
                     (None, Some(alert)) => alerts.push(alert),
-                    (Some(told), None) => alerts.push(ended(told, job.reported.at_ms.unwrap_or(now_ms))),
+                    (Some(told), None) => alerts.push(ended(told, job.over_ms(now_ms))),
+                    // Of another severity now, it is another alert.
+                    (Some(told), Some(alert)) if told.labels != alert.labels => {
+                        alerts.extend([ended(told, now_ms), alert]);
+                    }
                     _ => {}
                 }
             }
@@ -220,6 +267,10 @@ impl Board {
         };
         self.jobs.iter().map(figures).collect()
     }
+}
+
+fn by_name(jobs: &[Job]) -> HashMap<String, usize> {
+    jobs.iter().enumerate().map(|(index, job)| (job.config.job.clone(), index)).collect()
 }
 
 /// Whether it was made here; a rule may make alerts of the same name.

@@ -11,7 +11,7 @@
 //! up in it.
 //!
 //! Always true: a report that was answered with 200 is on disk; an alert is told once, and taken back when the settings
-//! no longer list its job.
+//! no longer list its job, be it at a start or at a reload.
 
 mod board;
 mod stored;
@@ -27,7 +27,7 @@ use tokio::runtime::Handle;
 
 use super::{ServerError, thread};
 use crate::clock::Clock;
-use crate::config::{Config, HeartbeatDue, time_zone};
+use crate::config::{Config, ConfigError, HeartbeatConfig, HeartbeatDue, time_zone};
 use crate::http::{Beat, BeatError, BeatTaken, HeartbeatFigures, TakeBeat};
 use crate::ingest::{Ingest, IngestError, MadeSample, MadeValue};
 use crate::model::Labels;
@@ -37,6 +37,7 @@ use crate::storage::Storage;
 pub(super) use board::is_of_heartbeat;
 use board::{Board, Reported};
 pub(super) use stored::NAMES;
+use stored::Stored;
 
 /// Most jobs that are not listed whose reports are kept.
 const UNLISTED_COUNT_MAX: usize = 1_000;
@@ -88,11 +89,7 @@ impl Heartbeats {
         config: &Config,
         parts: HeartbeatsParts,
     ) -> Result<(Arc<Heartbeats>, HeartbeatsRunning), ServerError> {
-        for heartbeat in &config.heartbeats {
-            if let HeartbeatDue::Age { metric, .. } = &heartbeat.due {
-                parse_matchers(metric).map_err(|error| heartbeat.mistake(&error.to_string()))?;
-            }
-        }
+        check(&config.heartbeats).map_err(|mut mistakes| mistakes.swap_remove(0))?;
         let zone = time_zone(&config.detection.timezone).expect("settings hold no other names");
         let now_ms = parts.clock.now_ms();
         let active = parts.notifier.active();
@@ -105,6 +102,22 @@ impl Heartbeats {
         let (looking, runtime) = (heartbeats.clone(), Handle::current());
         let thread = thread("heartbeats", move || looking.run(&runtime, &rung, &stopped))?;
         Ok((heartbeats, HeartbeatsRunning { stop, thread }))
+    }
+
+    /// Lists other jobs in the place of those that were, which [`check`] found well. A new one that has reported already
+    /// is known by what is stored of it.
+    pub(super) fn replace(&self, configs: &[HeartbeatConfig]) {
+        let now_ms = self.parts.clock.now_ms();
+        let fresh = self.board.lock().replace(configs, now_ms);
+        self.unlisted.lock().retain(|name| !fresh.contains(name));
+        if !fresh.is_empty() {
+            // Behind the change: a report that came before it is stored, one that comes later is on the board.
+            let stored = Stored::read(&self.parts.engine, &self.parts.storage.view(), now_ms);
+            let mut board = self.board.lock();
+            fresh.iter().for_each(|name| board.adopt(name, stored.reported(name)));
+        }
+        // A full bell rings already.
+        let _ = self.bell.try_send(());
     }
 
     /// Takes a report; when it returns, the report is on disk.
@@ -231,6 +244,18 @@ impl Heartbeats {
             }
         }
     }
+}
+
+/// Whether the selectors of `metric` are any; all that is wrong with them.
+pub(super) fn check(configs: &[HeartbeatConfig]) -> Result<(), Vec<ConfigError>> {
+    let mistake = |config: &HeartbeatConfig| match &config.due {
+        HeartbeatDue::Age { metric, .. } => {
+            parse_matchers(metric).err().map(|error| config.mistake(&error.to_string()))
+        }
+        _ => None,
+    };
+    let mistakes: Vec<ConfigError> = configs.iter().filter_map(mistake).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }
 
 fn made((labels, value): &(Labels, f64)) -> MadeSample<'_> {

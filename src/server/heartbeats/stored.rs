@@ -46,35 +46,57 @@ pub(super) fn samples(job: &str, reported: &Reported, since_ms: Option<i64>) -> 
 
 /// Gives the jobs back what was stored of them.
 pub(super) fn restore(jobs: &mut [Job], engine: &Engine, view: &ReadView, now_ms: i64) {
-    let read = |name: &str| -> HashMap<String, f64> {
-        let query = format!("last_over_time({name}[{LOOK_BACK}])");
-        let answer = match engine.instant(view, &query, now_ms, &Options::default()) {
-            Ok(answer) => answer.value,
-            Err(error) => {
-                tracing::error!(%error, name, "what jobs have reported before the start is not known");
-                return HashMap::new();
-            }
-        };
-        let Value::Vector(series) = answer else { return HashMap::new() };
-        series
-            .into_iter()
-            .filter_map(|(labels, _, value)| Some((labels.get("job")?.to_owned(), value.number()?)))
-            .collect()
-    };
     if jobs.is_empty() {
         return;
     }
-    let [reported, good, success, duration, since] = NAMES.map(read);
-    let ms = |seconds: &f64| (seconds * 1000.0).round() as i64;
+    let stored = Stored::read(engine, view, now_ms);
     for job in jobs {
         let name = &job.config.job;
-        job.reported = Reported {
-            at_ms: reported.get(name).map(ms),
-            good_ms: good.get(name).map(ms),
-            is_failure: success.get(name).is_some_and(|success| *success == 0.0),
-            exit_code: None,
-            duration_ms: duration.get(name).map(ms),
-        };
-        job.since_ms = since.get(name).map_or(job.since_ms, |since| ms(since).min(now_ms));
+        job.reported = stored.reported(name);
+        job.since_ms = stored.series[4].get(name).map_or(job.since_ms, |since| ms(*since).min(now_ms));
     }
+}
+
+/// What is stored of all jobs.
+pub(super) struct Stored {
+    /// By the job, in the order of [`NAMES`].
+    series: [HashMap<String, f64>; 5],
+}
+
+impl Stored {
+    pub(super) fn read(engine: &Engine, view: &ReadView, now_ms: i64) -> Stored {
+        let read = |name: &str| -> HashMap<String, f64> {
+            let query = format!("last_over_time({name}[{LOOK_BACK}])");
+            let answer = match engine.instant(view, &query, now_ms, &Options::default()) {
+                Ok(answer) => answer.value,
+                Err(error) => {
+                    tracing::error!(%error, name, "what jobs have reported before is not known");
+                    return HashMap::new();
+                }
+            };
+            let Value::Vector(series) = answer else { return HashMap::new() };
+            series
+                .into_iter()
+                .filter_map(|(labels, _, value)| Some((labels.get("job")?.to_owned(), value.number()?)))
+                .collect()
+        };
+        Stored { series: NAMES.map(read) }
+    }
+
+    /// What this job has reported.
+    pub(super) fn reported(&self, job: &str) -> Reported {
+        let [reported, good, success, duration, _] = &self.series;
+        let at = |series: &HashMap<String, f64>| series.get(job).map(|seconds| ms(*seconds));
+        Reported {
+            at_ms: at(reported),
+            good_ms: at(good),
+            is_failure: success.get(job).is_some_and(|success| *success == 0.0),
+            exit_code: None,
+            duration_ms: at(duration),
+        }
+    }
+}
+
+fn ms(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
 }

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::board::Board;
+use super::board::{Board, Reported};
 use super::stored;
 use crate::config::{Config, HeartbeatConfig};
 use crate::http::Beat;
@@ -148,4 +148,84 @@ fn what_was_stored_is_what_the_next_start_knows() {
     assert_eq!((a.reported.is_failure, a.reported.duration_ms), (true, Some(1_500)));
     assert_eq!(a.since_ms, now_ms - 900 * HOUR_MS);
     assert_eq!((c.reported.at_ms, c.since_ms), (None, at("2026-07-03T12:00:00Z")));
+}
+
+/// Lists other jobs at a moment; the names of the new ones.
+fn relisted(board: &mut Board, list: &str, now: &str) -> Vec<String> {
+    board.replace(&configs(list), at(now))
+}
+
+#[test]
+fn reload_leaves_those_who_are_due_as_before_and_ends_those_who_went() {
+    let list = "- { job: a, every: 1h }\n- { job: b, every: 10m, grace: 5m }";
+    let mut board = board(list, vec![], "2026-07-01T12:00:00Z");
+    board.take(&good("a"), at("2026-07-01T12:05:00Z"));
+    board.take(&bad("b"), at("2026-07-01T12:05:00Z"));
+    told(&mut board, "2026-07-01T12:06:00Z");
+    assert_eq!(told(&mut board, "2026-07-01T12:21:00Z"), ["HeartbeatMissed b firing 2026-07-01T12:20:00Z"]);
+    // Words of its own, in another place of the file.
+    let other = "- { job: c, every: 1h }\n\n- { job: a, every: 1h, runbook_url: 'http://wiki/a' }";
+    assert_eq!(relisted(&mut board, other, "2026-07-01T12:30:00Z"), ["c"]);
+    let mut ends = told(&mut board, "2026-07-01T12:30:01Z");
+    ends.sort();
+    let end = "resolved 2026-07-01T12:30:01Z";
+    assert_eq!(ends, [format!("HeartbeatFailed b {end}"), format!("HeartbeatMissed b {end}")]);
+    assert_eq!(told(&mut board, "2026-07-01T12:31:00Z"), [""; 0], "once");
+    // It reported at 12:05, and has half an hour more than its hour.
+    let figures = board.figures(at("2026-07-01T12:31:00Z"));
+    assert_eq!((figures[1].state, figures[1].due_ms), ("ok", Some(at("2026-07-01T13:35:00Z"))));
+    assert_eq!(told(&mut board, "2026-07-01T13:35:00Z"), ["HeartbeatMissed a firing 2026-07-01T13:35:00Z"]);
+    // A new one has its time from the reload on.
+    assert_eq!(told(&mut board, "2026-07-01T13:59:59Z"), [""; 0]);
+    assert_eq!(told(&mut board, "2026-07-01T14:00:00Z"), ["HeartbeatMissed c firing 2026-07-01T14:00:00Z"]);
+}
+
+#[test]
+fn who_is_due_otherwise_has_the_new_time_from_the_reload_on() {
+    let mut board =
+        board("- { job: a, every: 1d }\n- { job: b, every: 1m, grace: 0s }", vec![], "2026-07-01T12:00:00Z");
+    board.take(&good("a"), at("2026-07-01T13:00:00Z"));
+    assert_eq!(told(&mut board, "2026-07-01T13:00:00Z"), ["HeartbeatMissed b firing 2026-07-01T12:01:00Z"]);
+    let other = "- { job: a, every: 10m, grace: 5m }\n- { job: b, schedule: '0 3 * * *', timezone: UTC, grace: 0s }";
+    assert!(relisted(&mut board, other, "2026-07-01T20:00:00Z").is_empty());
+    assert_eq!(told(&mut board, "2026-07-01T20:00:01Z"), ["HeartbeatMissed b resolved 2026-07-01T20:00:01Z"]);
+    assert_eq!(told(&mut board, "2026-07-01T20:14:59Z"), [""; 0], "seven hours without a report were no fault of it");
+    assert_eq!(told(&mut board, "2026-07-01T20:15:00Z"), ["HeartbeatMissed a firing 2026-07-01T20:15:00Z"]);
+    assert_eq!(told(&mut board, "2026-07-02T03:00:00Z"), ["HeartbeatMissed b firing 2026-07-02T03:00:00Z"]);
+}
+
+#[test]
+fn alert_of_another_severity_takes_the_place_of_the_one_that_fires() {
+    let mut board = board("- { job: a, every: 10m, grace: 5m }", vec![], "2026-07-01T12:00:00Z");
+    assert_eq!(told(&mut board, "2026-07-01T13:00:00Z").len(), 1);
+    relisted(&mut board, "- { job: a, every: 10m, grace: 5m, severity: critical }", "2026-07-01T13:00:00Z");
+    let alerts = board.look(at("2026-07-01T13:00:01Z"));
+    let severity = |alert: &Alert| format!("{} {}", alert.labels.get("severity").unwrap_or(""), alert.status());
+    assert_eq!(alerts.iter().map(severity).collect::<Vec<_>>(), ["warning resolved", "critical firing"]);
+    board.is_told(alerts);
+    assert_eq!(told(&mut board, "2026-07-01T13:00:02Z"), [""; 0]);
+    board.take(&good("a"), at("2026-07-01T13:01:00Z"));
+    assert_eq!(told(&mut board, "2026-07-01T13:01:01Z"), ["HeartbeatMissed a resolved 2026-07-01T13:01:00Z"]);
+}
+
+#[test]
+fn what_a_new_job_had_reported_before_counts_unless_it_has_reported_since() {
+    let mut board = board("- { job: a, every: 1h }", vec![], "2026-07-01T12:00:00Z");
+    relisted(&mut board, "- { job: b, every: 1h }\n- { job: c, every: 1h }", "2026-07-01T12:00:00Z");
+    board.take(&good("c"), at("2026-07-01T12:00:01Z"));
+    let stored = Reported { at_ms: Some(at("2026-07-01T11:50:00Z")), is_failure: true, ..Reported::default() };
+    for job in ["b", "c", "gone"] {
+        board.adopt(job, stored);
+    }
+    let states: Vec<_> = board.figures(at("2026-07-01T12:00:02Z")).iter().map(|job| job.state).collect();
+    assert_eq!(states, ["failed", "ok"]);
+}
+
+#[test]
+fn every_selector_that_is_none_is_told() {
+    let list =
+        "- { job: a, max_age: 1h, metric: 'up{' }\n- { job: b, every: 1h }\n- { job: c, max_age: 1h, metric: '}' }";
+    let mistakes = super::check(&configs(list)).expect_err("two are wrong");
+    let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    assert!(told.len() == 2 && told[0].contains("dozor.yml:2:") && told[1].contains("dozor.yml:4:"), "{told:?}");
 }

@@ -180,6 +180,7 @@ fn kind_of(path: &Path) -> Option<FileKind> {
         "group" => Some(FileKind::PushGroup),
         "rules" => Some(FileKind::Rules),
         "silences" => Some(FileKind::Silences),
+        "calendar" => Some(FileKind::Calendar),
         _ => None,
     }
 }
@@ -263,7 +264,7 @@ fn verify_payload(file: FileKind, kind: u8, payload: &[u8]) -> Result<(), Corrup
         (FileKind::Outbox, outbox::KIND_MESSAGE) => Message::decode(payload).map(drop),
         (FileKind::Outbox, outbox::KIND_TOLD) => Told::decode(payload).map(drop),
         (FileKind::Incidents, incidents::KIND_INCIDENT | incidents::KIND_CHANGE) => Entry::decode(payload).map(drop),
-        (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => Ok(()),
+        (FileKind::Detector | FileKind::Rules | FileKind::Silences | FileKind::Calendar, _) => Ok(()),
         (FileKind::PushGroup, push_groups::KIND_GROUP) => push_groups::Group::decode(payload).map(drop),
         (FileKind::Metadata, metadata::KIND_FAMILY) => metadata::Family::decode(payload).map(drop),
         (FileKind::Metadata, metadata::KIND_END) => metadata::decode_end(payload).map(drop),

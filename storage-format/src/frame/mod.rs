@@ -42,11 +42,13 @@ pub enum FileKind {
     Incidents,
     /// Silences of alerts: one JSON text a record.
     Silences,
+    /// Announced spans of the calendar: one JSON text a record.
+    Calendar,
 }
 
 impl FileKind {
     /// All of them.
-    pub const ALL: [FileKind; 8] = [
+    pub const ALL: [FileKind; 9] = [
         FileKind::Log,
         FileKind::Outbox,
         FileKind::Detector,
@@ -55,6 +57,7 @@ impl FileKind {
         FileKind::Rules,
         FileKind::Incidents,
         FileKind::Silences,
+        FileKind::Calendar,
     ];
 
     /// The first eight bytes of such a file.
@@ -68,6 +71,7 @@ impl FileKind {
             FileKind::Rules => b"DOZORRUL",
             FileKind::Incidents => b"DOZORINC",
             FileKind::Silences => b"DOZORSIL",
+            FileKind::Calendar => b"DOZORCAL",
         }
     }
 

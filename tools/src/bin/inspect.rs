@@ -84,6 +84,7 @@ impl<W: Write> Printer<W> {
             Some(FileKind::Rules) => "alerts of rules",
             Some(FileKind::Incidents) => "journal of incidents",
             Some(FileKind::Silences) => "silences",
+            Some(FileKind::Calendar) => "announced spans of the calendar",
             None if &magic == block::MAGIC => "block",
             None if &magic == tombstones::MAGIC => "tombstones",
             None if bytes.starts_with(MANIFEST_START) => "manifest of a snapshot",
@@ -212,7 +213,7 @@ impl<W: Write> Printer<W> {
             (FileKind::Metadata, metadata::KIND_END) => {
                 decode_end(payload).map(|count| vec![format!("end of {count} families")])
             }
-            (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => {
+            (FileKind::Detector | FileKind::Rules | FileKind::Silences | FileKind::Calendar, _) => {
                 return self.detail(String::from_utf8_lossy(payload));
             }
             _ => return self.damage(offset, "the kind of the record is not one we know"),
@@ -300,7 +301,9 @@ fn record_name(file: FileKind, kind: u8) -> String {
         (FileKind::Metadata, metadata::KIND_FAMILY) => "family".to_owned(),
         (FileKind::Metadata, metadata::KIND_END) => "end".to_owned(),
         (FileKind::PushGroup, push_groups::KIND_GROUP) => "group".to_owned(),
-        (FileKind::Detector | FileKind::Rules | FileKind::Silences, _) => format!("state, kind {kind}"),
+        (FileKind::Detector | FileKind::Rules | FileKind::Silences | FileKind::Calendar, _) => {
+            format!("state, kind {kind}")
+        }
         _ => format!("unknown kind {kind}"),
     }
 }
