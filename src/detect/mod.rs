@@ -70,6 +70,7 @@ mod formula;
 mod group;
 mod hold;
 mod judge;
+mod lateness;
 mod learn;
 mod limit;
 mod measure;
@@ -102,6 +103,7 @@ pub use band::Band;
 pub use calendar::{Calendar, CalendarFull, Zone};
 pub use explanation::{Detector, Explanation};
 pub use judge::Judge;
+pub use lateness::{JOBS_COUNT_MAX, JobLateness, LATENESS_MS_DEFAULT, LATENESS_MS_MAX, LATENESS_MS_MIN};
 pub use learn::{LearnError, Learned, TRANSITIONS_COUNT_MAX, learn};
 pub use limit::LimitOptions;
 pub use options::{Directions, ModelOptions, SignalClass};
@@ -129,9 +131,6 @@ pub struct Watch {
     pub zone: Option<Arc<Zone>>,
 }
 
-/// How far behind the newest sample another may arrive and still count, in ms of event time, unless two intervals of its
-/// series are more.
-pub const LATENESS_MS_DEFAULT: i64 = 30_000;
 /// Most groups that one watch may have, those without series included; further ones are counted in [`Metrics`] and not
 /// watched.
 pub const GROUPS_COUNT_MAX: usize = 10_000;
@@ -139,14 +138,13 @@ pub const GROUPS_COUNT_MAX: usize = 10_000;
 /// Makes one worker for each shard and the judge who merges what they say.
 ///
 /// `lateness_ms` is how far behind the newest sample another may arrive and still count; of a series whose interval is
-/// longer than half of that, two intervals.
-pub fn start(watches: Vec<Watch>, worker_count: usize, lateness_ms: i64) -> (Vec<Worker>, Judge) {
+/// longer than half of that, two intervals. None: that is learned for each job.
+pub fn start(watches: Vec<Watch>, worker_count: usize, lateness_ms: Option<i64>) -> (Vec<Worker>, Judge) {
     assert!(worker_count > 0, "detection needs a worker");
     let watches: Arc<[Watch]> = watches.into();
-    let shared = Arc::new(Shared::new(worker_count));
-    let workers =
-        (0..worker_count).map(|index| Worker::new(index, watches.clone(), shared.clone(), lateness_ms)).collect();
-    (workers, Judge::new(watches, shared, lateness_ms))
+    let shared = Arc::new(Shared::new(worker_count, lateness_ms));
+    let workers = (0..worker_count).map(|index| Worker::new(index, watches.clone(), shared.clone())).collect();
+    (workers, Judge::new(watches, shared))
 }
 
 #[cfg(test)]

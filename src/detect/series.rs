@@ -53,6 +53,8 @@ pub(crate) struct Lane {
 #[derive(Debug)]
 pub(crate) struct Series {
     pub labels: Arc<Labels>,
+    /// Its job's place among those of the worker; none: there was no room.
+    pub job: Option<u32>,
     pub feeds: Box<[Feed]>,
     /// The last sample; `i64::MIN` before the first.
     pub last_ms: i64,
@@ -141,9 +143,10 @@ fn increment(from: f64, to: f64) -> f64 {
 }
 
 impl Series {
-    pub(crate) fn new(labels: Arc<Labels>, feeds: Box<[Feed]>) -> Series {
+    pub(crate) fn new(labels: Arc<Labels>, job: Option<u32>, feeds: Box<[Feed]>) -> Series {
         Series {
             labels,
+            job,
             feeds,
             last_ms: i64::MIN,
             last_value: 0.0,
@@ -278,14 +281,15 @@ impl Series {
         LOOKBACK_MS.max(self.gap_ms_max())
     }
 
-    /// How late its samples may come: `least_ms`, or two of its intervals.
-    fn lateness_ms(&self, least_ms: i64) -> i64 {
+    /// How late its samples may come, as long as nothing is known of its job: `least_ms`, or two of its intervals.
+    pub(crate) fn lateness_ms(&self, least_ms: i64) -> i64 {
         least_ms.max(2 * self.interval_ms.min(INTERVAL_MS_MAX))
     }
 
-    /// Whether its next sample can no longer arrive in time, `seen_ms` being the newest event time seen.
-    pub(crate) fn is_overdue(&self, seen_ms: i64, lateness_ms: i64) -> bool {
-        let wait_ms = self.gap_ms_max() + self.lateness_ms(lateness_ms) + self.lag_ms;
+    /// Whether its next sample can no longer arrive in time, `seen_ms` being the newest event time seen and `waited_ms` how
+    /// long samples are waited for that are late.
+    pub(crate) fn is_overdue(&self, seen_ms: i64, waited_ms: i64) -> bool {
+        let wait_ms = self.gap_ms_max() + waited_ms + self.lag_ms;
         seen_ms > self.last_ms.saturating_add(wait_ms)
     }
 }

@@ -201,6 +201,11 @@ impl Signal {
         self.operands.iter().map(|operand| operand.matchers.as_slice())
     }
 
+    /// Whether it is judged by how far event time has come, and not bucket by bucket as they close.
+    pub(crate) fn is_driven_by_time(&self) -> bool {
+        self.tells_beats || self.source != Source::Streamed
+    }
+
     /// Whether samples of this series feed the signal, or say for it what time it is.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.operands.iter().any(|operand| operand.matches(labels))

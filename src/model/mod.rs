@@ -18,6 +18,7 @@ pub use histogram::{
 };
 pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
+    OWNER_LABELS,
 };
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use pattern::{compile_pattern, compile_pattern_anywhere};

@@ -42,7 +42,7 @@ fn days() -> (Zone, Calendar) {
 }
 
 fn lived(watches: Vec<Watch>, series: &[Arc<Labels>], rows: &[Row]) -> (Judge, usize) {
-    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches, 1, None);
     workers[0].handle(&batch(series, &[], true));
     let mut fired_count = 0;
     for rows in rows.chunks(7) {
@@ -60,7 +60,7 @@ fn what_is_learned_from_history_is_what_would_have_been_learned_live() {
     let (judge, fired_count) = lived(watches.clone(), &series, &rows);
     let mut reached = Vec::new();
     let range = view.span().unwrap();
-    let learned = learn(&view, range, watches, LATENESS_MS_DEFAULT, days(), &mut |at_ms| reached.push(at_ms)).unwrap();
+    let learned = learn(&view, range, watches, None, days(), &mut |at_ms| reached.push(at_ms)).unwrap();
     assert_eq!((learned.samples_count, learned.series_count), (rows.len() as u64, 6));
     assert_eq!((fired_count, &learned.fired_counts), (1, &vec![1]));
     assert!(learned.judge.checkpoint() == judge.checkpoint(), "the checkpoints differ");
@@ -81,10 +81,10 @@ fn what_fired_when_its_series_went_long_ago_is_not_kept() {
     }
     let (watches, view) = (vec![watch(EXPRESSION, ModelOptions::default())], stored(&series, &rows));
     let range = view.span().unwrap();
-    let learned = learn(&view, range, watches.clone(), LATENESS_MS_DEFAULT, days(), &mut |_| {}).unwrap();
+    let learned = learn(&view, range, watches.clone(), None, days(), &mut |_| {}).unwrap();
     assert_eq!(learned.judge.firing().len(), 1, "it never recovered");
     let restored = |bytes: &[u8]| {
-        let (_, mut judge) = start(watches.clone(), 1, LATENESS_MS_DEFAULT);
+        let (_, mut judge) = start(watches.clone(), 1, None);
         (judge.restore(bytes).unwrap().groups, judge.firing().len())
     };
     assert_eq!(restored(&learned.judge.checkpoint()), (2, 1));
@@ -96,8 +96,8 @@ fn history_is_read_from_its_beginning_to_its_end_and_no_further() {
     let (series, rows) = shop();
     let (watches, view) = (vec![watch(EXPRESSION, ModelOptions::default())], stored(&series, &rows));
     let range = TimeRange { from_ms: START_MS + 60_000, to_ms: START_MS + 119_999 };
-    let learned = learn(&view, range, watches.clone(), LATENESS_MS_DEFAULT, days(), &mut |_| {}).unwrap();
+    let learned = learn(&view, range, watches.clone(), None, days(), &mut |_| {}).unwrap();
     assert_eq!(learned.samples_count, 24, "four of each");
     let never = TimeRange { from_ms: 1, to_ms: 0 };
-    assert_eq!(learn(&view, never, watches, LATENESS_MS_DEFAULT, days(), &mut |_| {}).unwrap().samples_count, 0);
+    assert_eq!(learn(&view, never, watches, None, days(), &mut |_| {}).unwrap().samples_count, 0);
 }

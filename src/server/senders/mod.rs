@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::config::{Config, TelemetryConfig};
 use crate::http::SenderFigures;
 use crate::incident::Incidents;
-use crate::model::Labels;
+use crate::model::{Labels, OWNER_LABELS};
 use crate::notify::{Alert, Notifier};
 use crate::rules::{Rule, RuleSet};
 use crate::storage::Storage;
@@ -43,8 +43,6 @@ use loss::{Loss, Losses};
 use table::{Found, Table};
 pub(super) use words::is_loss;
 
-/// Labels that name a sender, the first that a series has.
-const OWNER_LABELS: [&str; 2] = ["job", "service"];
 /// Time between walks, one after the other. Uneven, and no divisor of what people scrape by, so that some walk comes
 /// right behind the samples of each sender.
 const WALK_INTERVALS: [Duration; 3] = [Duration::from_secs(4), Duration::from_secs(5), Duration::from_secs(7)];
