@@ -272,10 +272,10 @@ impl Judge {
     /// samples are waited for longer.
     fn miss(&mut self, seen_by_all_ms: i64) -> Vec<Transition> {
         let shared = &self.shared;
-        let absent = self.absences.iter_mut().enumerate().filter_map(|(watch, absence)| Some((watch, absence.as_mut()?)));
-        let absent = absent.flat_map(|(watch, absence)| {
-            absence.advance(seen_by_all_ms.saturating_sub(shared.lateness_ms(watch)))
-        });
+        let absent =
+            self.absences.iter_mut().enumerate().filter_map(|(watch, absence)| Some((watch, absence.as_mut()?)));
+        let absent = absent
+            .flat_map(|(watch, absence)| absence.advance(seen_by_all_ms.saturating_sub(shared.lateness_ms(watch))));
         let (groups, watches, tunings) = (&self.groups, &self.watches, &mut self.tunings);
         let tell = |(index, turn): (usize, Turn)| {
             let group = &groups[index];

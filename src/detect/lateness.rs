@@ -119,7 +119,11 @@ impl Jobs {
 
     /// The place of the job that sends a series, a new one if need be: `before` says what was known of it. None: there is
     /// no room.
-    pub(crate) fn place_of(&mut self, labels: &Labels, before: impl FnOnce(&str) -> Option<JobLateness>) -> Option<u32> {
+    pub(crate) fn place_of(
+        &mut self,
+        labels: &Labels,
+        before: impl FnOnce(&str) -> Option<JobLateness>,
+    ) -> Option<u32> {
         let name = OWNER_LABELS.iter().find_map(|name| labels.get(name)).unwrap_or("");
         if let Some(&place) = self.by_name.get(name) {
             return Some(place);

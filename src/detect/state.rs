@@ -188,8 +188,11 @@ impl Judge {
         let unheard: Vec<JobLateness> = before.iter().filter(is_unheard).cloned().collect();
         known.extend(unheard);
         let known = known.iter().filter(|one| one.minutes > 0).take(JOBS_COUNT_MAX);
-        let saved =
-            |one: &JobLateness| SavedLateness { job: (*one.job).to_owned(), minutes: one.minutes, usual_ms: one.usual_ms };
+        let saved = |one: &JobLateness| SavedLateness {
+            job: (*one.job).to_owned(),
+            minutes: one.minutes,
+            usual_ms: one.usual_ms,
+        };
         known.map(saved).collect()
     }
 

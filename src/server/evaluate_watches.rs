@@ -229,10 +229,11 @@ mod tests {
         one.next_ms = Some(105_000);
         assert_eq!(one.due_ms(104_999), None);
         assert_eq!(one.due_ms(105_000), Some(105_000));
-        // Two hours later, and a wrong clock that is put right.
+        // Two hours later, and a wrong clock that is put right: what is five minutes ahead rests until then.
         assert_eq!(one.due_ms(105_000 + 7_200_000), Some(105_000 + 3_600_000));
         assert_eq!(one.due_ms(60_000), None);
-        assert_eq!(one.due_ms(75_000), Some(75_000));
+        assert_eq!(one.due_ms(374_999), None);
+        assert_eq!(one.due_ms(375_000), Some(375_000));
     }
 
     #[test]

@@ -485,7 +485,7 @@ fn services(
     (silences, routing, pushed): Alerts,
 ) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
-    let (asked, firing) = (rules.clone(), notifier.clone());
+    let (asked, firing, learned) = (rules.clone(), notifier.clone(), detection.clone());
     let pushgateway = push::open(config, disk, &ingest)?;
     let journal = open_journal(config, &**disk)?;
     Ok(Services {
@@ -508,7 +508,7 @@ fn services(
         firing: Arc::new(move || firing.active()),
         take_beat: taking(&heartbeats),
         heartbeats: Arc::new(move || heartbeats.figures()),
-        senders: Arc::new(move || senders.figures()),
+        senders: Arc::new(move || senders.figures(&learned.shared().lateness_of_jobs())),
         notifier,
         incidents,
         damage: Arc::new(move || examined.damage()),

@@ -97,8 +97,7 @@ fn a_node_that_comes_back_with_a_backlog_counts_again() {
     for minutes in [1, 3, 6, 10, 30] {
         let (series, rows) = with_backlog(minutes * 60_000);
         let options = ModelOptions { directions: Directions::Both, ..ModelOptions::default() };
-        let (mut workers, mut judge) =
-            start(vec![watch("sum by (region) (rate(orders[1m]))", options)], 1, None);
+        let (mut workers, mut judge) = start(vec![watch("sum by (region) (rate(orders[1m]))", options)], 1, None);
         workers[0].handle(&batch(&series, &[], true));
         let mut transitions = Vec::new();
         let mut late = 0;

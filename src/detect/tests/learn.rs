@@ -41,12 +41,18 @@ fn days() -> (Zone, Calendar) {
     (Zone::utc(), Calendar::default())
 }
 
-fn lived(watches: Vec<Watch>, series: &[Arc<Labels>], rows: &[Row]) -> (Judge, usize) {
+/// As `take` hands it to the worker.
+fn lived(
+    watches: Vec<Watch>,
+    series: &[Arc<Labels>],
+    rows: &[Row],
+    take: impl Fn(&mut Worker, &TapBatch),
+) -> (Judge, usize) {
     let (mut workers, mut judge) = start(watches, 1, None);
-    workers[0].handle(&batch(series, &[], true));
+    take(&mut workers[0], &batch(series, &[], true));
     let mut fired_count = 0;
     for rows in rows.chunks(7) {
-        workers[0].handle(&batch(series, rows, false));
+        take(&mut workers[0], &batch(series, rows, false));
         workers[0].publish();
         fired_count += judge.poll().iter().filter(|transition| transition.kind == Kind::Firing).count();
     }
@@ -57,13 +63,17 @@ fn lived(watches: Vec<Watch>, series: &[Arc<Labels>], rows: &[Row]) -> (Judge, u
 fn what_is_learned_from_history_is_what_would_have_been_learned_live() {
     let (series, rows) = shop();
     let (watches, view) = (vec![watch(EXPRESSION, ModelOptions::default())], stored(&series, &rows));
-    let (judge, fired_count) = lived(watches.clone(), &series, &rows);
+    let (live, _) = lived(watches.clone(), &series, &rows, Worker::handle);
+    let (judge, fired_count) = lived(watches.clone(), &series, &rows, Worker::make_up);
     let mut reached = Vec::new();
     let range = view.span().unwrap();
     let learned = learn(&view, range, watches, None, days(), &mut |at_ms| reached.push(at_ms)).unwrap();
     assert_eq!((learned.samples_count, learned.series_count), (rows.len() as u64, 6));
     assert_eq!((fired_count, &learned.fired_counts), (1, &vec![1]));
     assert!(learned.judge.checkpoint() == judge.checkpoint(), "the checkpoints differ");
+    // But for how late the samples came: in history all lie in order.
+    let minutes = |judge: &Judge| judge.shared().lateness_of_jobs()[0].minutes;
+    assert_eq!((minutes(&live), minutes(&learned.judge)), (60, 0));
     // Stretches of two hours.
     assert_eq!(reached, [START_MS + 7_200_000 - 1, START_MS + 14_400_000 - 1, range.to_ms]);
 }

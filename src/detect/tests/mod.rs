@@ -2,6 +2,7 @@
 
 mod agreement;
 mod hostile;
+mod lateness;
 mod learn;
 mod machine;
 mod merge;

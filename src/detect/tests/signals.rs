@@ -208,8 +208,7 @@ fn beats_are_told_as_they_come_each_series_by_itself() {
 fn an_evaluated_watch_is_judged_as_others_are() {
     let options = ModelOptions { directions: Directions::Drop, ..ModelOptions::default() };
     let signal = Signal::of("abs(queue)").unwrap();
-    let (_workers, mut judge) =
-        start(vec![Watch { identity: "q".to_owned(), signal, options, zone: None }], 1, None);
+    let (_workers, mut judge) = start(vec![Watch { identity: "q".to_owned(), signal, options, zone: None }], 1, None);
     let group = labels(&[("name", "mail")]);
     let mut chance = Chance(3);
     let mut transitions = Vec::new();
