@@ -15,18 +15,19 @@
 //! Always true:
 //! 1. No clock is read. Time is what samples say, so replayed history gives the transitions that live data gave.
 //! 2. The same samples give the same transitions, however they are split over shards and batches, as long as no sample
-//!    arrives later than the *lateness* behind the newest one seen.
+//!    arrives later than the *lateness* behind the newest one seen. That is learned for each job (`lateness.rs`), and
+//!    decides when a bucket closes, never what is in it.
 //! 3. A sample counts once: one that is not newer than its series' last one changes nothing.
 //! 4. Lost telemetry neither fires nor resolves: a bucket to which fewer than 80 % of the living series reported is not
 //!    judged.
 //! 5. A worker is the only owner of its state; what it shares is one bounded lock-free queue and atomics ([`Shared`]).
 //!
-//! A series counts from 30 s (the lateness) after its first sample, also after an interruption, which is a gap of more
+//! A series counts from 30 s, or what the setting says, after its first sample, also after an interruption, which is a gap of more
 //! than 2.2 of its intervals and 5 s. One that was silent for five minutes, or ended with a staleness marker, has left:
 //! between what was expected with it and without it all is well, until the level has followed. A node whose clock is
-//! wrong does not move the time of the others; the groups of one that is behind by more than the lateness are judged
-//! that much later, up to five minutes, beyond which it does not count. Of a series whose samples come every 20 s or more
-//! seldom the lateness is two of its intervals; one that reports more seldom than every five minutes, up to every ten,
+//! wrong does not move the time of the others; the groups of one that is behind by more than 30 s are judged that much
+//! later, up to five minutes, beyond which it does not count. Before its job is known, a series whose samples come every
+//! 20 s or more seldom may be late by two of its intervals; one that reports more seldom than every five minutes, up to every ten,
 //! counts from the third sample on.
 //!
 //! A group whose last series went while it fired keeps firing, also across restarts: that nobody reports is no recovery.

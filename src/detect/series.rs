@@ -2,11 +2,12 @@
 //!
 //! Samples at 0 s (100), 15 s (130), 30 s (5): the first starts the series, the second adds 30 spread over (0 s, 15 s],
 //! the third, smaller than the one before, is a counter that began anew and adds 5. The series counts from 30 s after
-//! its first sample, the lateness: by then every worker knows of it, so which buckets it belongs to does not depend on
-//! who was faster.
+//! its first sample, or what the setting says of lateness: by then every worker knows of it, so which buckets it belongs
+//! to does not depend on who was faster. It is not the lateness that is learned of its job, which is another after a
+//! restart.
 //!
-//! Always true: everything here follows from the series' own samples in their order; nothing from other series or
-//! arrival.
+//! Always true: but for how long it is waited for ([`Series::arrived`]), everything here follows from the series' own
+//! samples in their order; nothing from other series or arrival.
 
 use std::sync::Arc;
 

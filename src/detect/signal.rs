@@ -20,7 +20,7 @@
 //!    the mean slope. With *A* the increments between samples inside, *s* the time from the first of them to the last,
 //!    *d* their mean distance, *g* and *h* the increments across the edges, the two differ by at most
 //!    max(*g* + *h*, *A* · 2.2 *d* / *s*) a series and window; not at all where a counter grows evenly.
-//! 2. A series counts from 30 s after its first sample (the lateness), also after a gap; what a counter counted in a
+//! 2. A series counts from 30 s after its first sample (or what the setting says of lateness), also after a gap; what a counter counted in a
 //!    gap is not known to have been counted then, and nothing stands for it.
 //! 3. A sample that is older than its series' newest, or no number, is not looked at; a series that reports more seldom
 //!    than every five minutes has its last value until the next.

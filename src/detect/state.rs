@@ -226,16 +226,16 @@ struct Saved {
 
 /// What a checkpoint holds, all of it or an error.
 fn saved_in(bytes: &[u8]) -> Result<Saved, StateError> {
-    let (payloads, lateness) = payloads_of(bytes)?;
-    let mut payloads = payloads.into_iter();
-    let first = payloads.next().ok_or_else(|| refuse("it has no record"))?;
+    let Payloads { others, lateness } = payloads_of(bytes)?;
+    let mut others = others.into_iter();
+    let first = others.next().ok_or_else(|| refuse("it has no record"))?;
     let layout = layout_of(first)?;
     if layout != LAYOUT {
         return Err(refuse(format!("its layout is {layout}, and this version reads {LAYOUT}")));
     }
     let summary: Summary = read(first).map_err(refuse)?;
     let mut groups = Vec::new();
-    for payload in payloads {
+    for payload in others {
         let saved: SavedGroup = read(payload).map_err(refuse)?;
         if saved.watch >= summary.watches.len() {
             return Err(refuse("a group is of no watch"));
@@ -265,17 +265,24 @@ fn layout_of(summary: &[u8]) -> Result<u32, StateError> {
     read(&summary[..end]).map_err(refuse)
 }
 
-/// Those of the summary and of the groups, and that of the lateness.
-fn payloads_of(bytes: &[u8]) -> Result<(Vec<&[u8]>, Option<&[u8]>), StateError> {
+/// What the records of a checkpoint hold.
+#[derive(Default)]
+struct Payloads<'a> {
+    lateness: Option<&'a [u8]>,
+    /// The summary, and the groups.
+    others: Vec<&'a [u8]>,
+}
+
+fn payloads_of(bytes: &[u8]) -> Result<Payloads<'_>, StateError> {
     let (header, reader) = Reader::open(bytes).map_err(refuse)?;
     if header.kind != FileKind::Detector {
         return Err(refuse("it is a file of another kind"));
     }
-    let (mut payloads, mut lateness) = (Vec::new(), None);
+    let mut payloads = Payloads::default();
     for event in reader {
         match event {
-            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => payloads.push(payload),
-            Event::Record { kind: LATENESS_KIND, payload, chain_ok: true, .. } => lateness = Some(payload),
+            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => payloads.others.push(payload),
+            Event::Record { kind: LATENESS_KIND, payload, chain_ok: true, .. } => payloads.lateness = Some(payload),
             Event::Record { kind: TEXT_KIND, .. } => return Err(refuse("an older version of this program wrote it")),
             Event::Record { offset, .. } => {
                 return Err(refuse(format!("the record at byte {offset} is not in its place")));
@@ -285,7 +292,7 @@ fn payloads_of(bytes: &[u8]) -> Result<(Vec<&[u8]>, Option<&[u8]>), StateError> 
             Event::End { .. } => break,
         }
     }
-    Ok((payloads, lateness))
+    Ok(payloads)
 }
 
 fn refuse(what: impl ToString) -> StateError {

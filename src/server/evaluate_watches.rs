@@ -1,7 +1,7 @@
 //! Watches whose expression cannot be fed sample by sample: a query every 15 s of event time, whose results go to the judge.
 //!
 //! ```text
-//! event time that all workers have seen: 12:00:47     lateness: 30 s     settled: up to 12:00:17
+//! event time that all workers have seen: 12:00:22     lateness of its jobs: 5 s     settled: up to 12:00:17
 //! query as of 12:00:15 ─► {queue="mail"} 12, {queue="sms"} 3 ─► judge: a bucket of two groups
 //! ```
 //!
@@ -10,7 +10,7 @@
 //! time; what the judge knows already it drops.
 //!
 //! Always true: the moments of a watch are multiples of its interval, each is asked for once, in order, and not before
-//! samples that are late by the lateness have come. More than [`CATCH_UP_MS_MAX`] of them behind, the oldest are left out.
+//! samples have come that are as late as those of its jobs are ([`Shared::lateness_ms`]). More than [`CATCH_UP_MS_MAX`] of them behind, the oldest are left out.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -67,7 +67,9 @@ impl Shop {
         let options = ModelOptions { directions: Directions::Drop, ..ModelOptions::default() };
         let watches = vec![watch(ORDERS, options), watch("seconds", options)];
         let (mut workers, mut judge) = start(watches, 1, lateness_ms);
-        checkpoint.into_iter().for_each(|bytes| drop(judge.restore(bytes).unwrap()));
+        if let Some(bytes) = checkpoint {
+            judge.restore(bytes).unwrap();
+        }
         workers[0].handle(&batch(&series, &[], true));
         Shop { series, workers, judge, transitions: Vec::new() }
     }
