@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use dozor::detect::{Judge, LATENESS_MS_DEFAULT, ModelOptions, Signal, Watch, Worker, start};
+use dozor::detect::{Judge, ModelOptions, Signal, Watch, Worker, start};
 use dozor::model::{Labels, SeriesRef};
 use dozor::storage::tap::{TapBatch, TapRow};
 
@@ -80,7 +80,7 @@ fn watching(expressions: &[&str], fleet: &mut Fleet) -> (Worker, Judge) {
         options: ModelOptions::default(),
         zone: None,
     };
-    let (mut workers, mut judge) = start(expressions.iter().map(watch).collect(), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(expressions.iter().map(watch).collect(), 1, None);
     let mut worker = workers.remove(0);
     worker.handle(&fleet.introduction());
     for _ in 0..WARM_UP_ROUNDS * NODES / NODES_PER_BATCH {

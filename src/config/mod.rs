@@ -218,8 +218,8 @@ pub struct SnapshotsConfig {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DetectionConfig {
     /// How late a sample may be and still be judged with its own bucket, in ms of event time, unless two intervals of its
-    /// series are more.
-    pub lateness_ms: i64,
+    /// series are more. None: that is learned for each job.
+    pub lateness_ms: Option<i64>,
     /// Groups whose expectation is written back for drawing; 0 is none.
     pub drawn_groups_max: u64,
     /// Name of the time zone by which the shop lives; [`time_zone`] knows it.

@@ -31,6 +31,7 @@ pub(super) struct Setting {
 #[derive(PartialEq)]
 pub(super) enum Slot<'a> {
     Duration(&'a mut i64),
+    LearnedDuration(&'a mut Option<i64>),
     Bytes(&'a mut u64),
     Count(&'a mut u64),
     Folder(&'a mut PathBuf),
@@ -47,6 +48,9 @@ pub(super) enum Slot<'a> {
     Names(&'a mut Vec<String>),
     Switch(&'a mut bool),
 }
+
+/// The duration that is not given but learned.
+pub(super) const LEARNED: &str = "auto";
 
 /// What people look for in vain when it is in `target_info` alone.
 const PROMOTED_ATTRIBUTES: &str = "service.name, service.namespace, service.instance.id, deployment.environment, \
@@ -173,8 +177,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("snapshots.keep", "24", Some(("1", "1000")), Count(snapshots.keep <- snapshots.keep),
         "How many of those stay; the oldest goes when a newer one is complete. Those taken on request stay until you remove them."),
 
-    setting!("detection.lateness", "30s", Some(("0", "1h")), Duration(detection.lateness_ms <- detection.lateness),
-        "How late a sample may come, in event time, and still be judged with its own bucket."),
+    setting!("detection.lateness", "auto", Some(("0", "1h")), LearnedDuration(detection.lateness_ms <- detection.lateness),
+        "How late a sample may come, in event time, and still be judged with its own bucket. auto: as its job has been seen to, with half as much again, 5s to 5m, and 30s before ten minutes of the job are known."),
     setting!("detection.drawn_groups_max", "2000", Some(("0", "1000000")), Count(detection.drawn_groups_max <- detection.drawn_groups_max),
         "Groups whose expectation is written back for drawing, as anomaly_expected, anomaly_lower, anomaly_upper, anomaly_score and anomaly_active. 0: none."),
     setting!("detection.timezone", "UTC", None, Zone(detection.timezone <- detection.timezone),
@@ -384,6 +388,9 @@ impl Setting {
     pub(super) fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
         match (self.slot)(config) {
             Slot::Duration(place) => *place = self.number(text, parse_duration_ms)?,
+            Slot::LearnedDuration(place) => {
+                *place = if text == LEARNED { None } else { Some(self.number(text, parse_duration_ms)?) };
+            }
             Slot::Bytes(place) => *place = self.number(text, parse_bytes)?,
             Slot::Count(place) => *place = self.number(text, parse_count)?,
             Slot::Folder(place) => *place = PathBuf::from(not_empty(text)?),
@@ -420,6 +427,7 @@ impl Setting {
     fn unit(&self) -> &'static str {
         match (self.slot)(&mut defaults()) {
             Slot::Duration(_) => "duration",
+            Slot::LearnedDuration(_) => "duration, or auto",
             Slot::Bytes(_) => "size",
             Slot::Count(_) => "count",
             Slot::Folder(_) | Slot::OptionalFile(_) => "path",

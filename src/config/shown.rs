@@ -4,7 +4,7 @@
 //! Always true: of a webhook's address nothing is shown but where it goes, since its path may be a password, and of a
 //! secret nothing but the file that it is in.
 
-use super::settings::{BEFORE_CALENDAR, BEFORE_ESCALATION, SETTINGS, Slot};
+use super::settings::{BEFORE_CALENDAR, BEFORE_ESCALATION, LEARNED, SETTINGS, Slot};
 use super::units::{bytes_text, duration_text};
 use super::{AdminApi, Config, WalSync};
 
@@ -116,6 +116,8 @@ impl Config {
 fn value(slot: Slot<'_>) -> String {
     match slot {
         Slot::Duration(span_ms) => duration_text(*span_ms),
+        Slot::LearnedDuration(None) => quoted(LEARNED),
+        Slot::LearnedDuration(Some(span_ms)) => duration_text(*span_ms),
         Slot::Bytes(bytes) => bytes_text(*bytes),
         Slot::Count(count) => count.to_string(),
         Slot::SecretUrl(url) if url.is_empty() => quoted(""),

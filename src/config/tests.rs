@@ -62,7 +62,7 @@ fn defaults_are_those_of_the_manual() {
             slow_log_threshold_ms: 5_000
         }
     );
-    assert_eq!(config.detection.lateness_ms, 30_000);
+    assert_eq!(config.detection.lateness_ms, None);
     assert_eq!((config.detection.timezone.as_str(), config.detection.calendar.len()), ("UTC", 0));
     let promoted = &config.otlp.promote_resource_attributes;
     assert_eq!((promoted.len(), promoted[0].as_str(), promoted[7].as_str()), (8, "service.name", "host.name"));

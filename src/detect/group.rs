@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::lateness::Jobs;
 use super::measure::{Sum, Sums};
 use super::series::{LOOKBACK_MS, Lane, Series, Standing, Stretch};
 use super::signal::{Fold, OverTime, Rolled, Signal};
@@ -256,11 +257,11 @@ impl Group {
         signal: &Signal,
         series: &mut [Series],
         seen_ms: i64,
-        lateness_ms: i64,
+        jobs: &Jobs,
         mut tell: impl FnMut(Message),
     ) {
         let mut is_skipping = false;
-        while !self.is_resting && self.is_next_complete(signal, series, seen_ms, lateness_ms) {
+        while !self.is_resting && self.is_next_complete(signal, series, seen_ms, jobs) {
             let bucket = self.next;
             let partial = self.take_next(group, signal, series);
             is_skipping = partial.is_empty();
@@ -278,7 +279,7 @@ impl Group {
         }
     }
 
-    fn is_next_complete(&mut self, signal: &Signal, series: &[Series], seen_ms: i64, lateness_ms: i64) -> bool {
+    fn is_next_complete(&mut self, signal: &Signal, series: &[Series], seen_ms: i64, jobs: &Jobs) -> bool {
         let end_ms = signal.end_ms(self.next);
         let start_ms = end_ms - signal.bucket_ms;
         if seen_ms < end_ms {
@@ -289,7 +290,7 @@ impl Group {
             let is_done = one.last_ms >= end_ms
                 || one.ended_ms.is_some()
                 || one.counts_from_ms > start_ms
-                || one.is_overdue(seen_ms, lateness_ms);
+                || one.is_overdue(seen_ms, jobs.waited_ms(one));
             if !is_done {
                 return false;
             }

@@ -44,7 +44,6 @@ pub struct Judge {
     calendar: Arc<Calendar>,
     /// Of watches that wait for beats: the series by the index of their group.
     pub(crate) absences: Vec<Option<Absence<usize>>>,
-    lateness_ms: i64,
     shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
@@ -74,7 +73,7 @@ pub(crate) struct Judged {
 }
 
 impl Judge {
-    pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>, lateness_ms: i64) -> Judge {
+    pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         let of_worker = shared.queues.iter().map(|_| HashMap::new()).collect();
         let mut judge = Judge {
@@ -83,7 +82,6 @@ impl Judge {
             zones: Vec::new(),
             calendar: Arc::default(),
             absences: Vec::new(),
-            lateness_ms,
             shared,
             by_labels,
             groups: Vec::new(),
@@ -132,7 +130,7 @@ impl Judge {
                 transitions.extend(self.take(worker, message));
             }
         }
-        transitions.extend(self.miss(seen_by_all_ms.saturating_sub(self.lateness_ms)));
+        transitions.extend(self.miss(seen_by_all_ms));
         for _ in 0..shared.evaluated.len() {
             let Some(told) = shared.evaluated.pop() else { break };
             transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
@@ -276,9 +274,14 @@ impl Judge {
         turns.into_iter().map(|turn| group.tell(Direction::Absent, turn, watch, tunings)).collect()
     }
 
-    /// Who is absent, now that every sample up to the watermark was seen.
-    fn miss(&mut self, watermark_ms: i64) -> Vec<Transition> {
-        let absent = self.absences.iter_mut().flatten().flat_map(|absence| absence.advance(watermark_ms));
+    /// Who is absent, now that every worker has seen this time. What a watch's watermark has passed it stays passed when
+    /// samples are waited for longer.
+    fn miss(&mut self, seen_by_all_ms: i64) -> Vec<Transition> {
+        let shared = &self.shared;
+        let absent =
+            self.absences.iter_mut().enumerate().filter_map(|(watch, absence)| Some((watch, absence.as_mut()?)));
+        let absent = absent
+            .flat_map(|(watch, absence)| absence.advance(seen_by_all_ms.saturating_sub(shared.lateness_ms(watch))));
         let (groups, watches, tunings) = (&self.groups, &self.watches, &mut self.tunings);
         let tell = |(index, turn): (usize, Turn)| {
             let group = &groups[index];

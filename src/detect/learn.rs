@@ -66,7 +66,7 @@ pub fn learn(
     view: &ReadView,
     range: TimeRange,
     watches: Vec<Watch>,
-    lateness_ms: i64,
+    lateness_ms: Option<i64>,
     days: (Zone, Calendar),
     progress: &mut dyn FnMut(i64),
 ) -> Result<Learned, LearnError> {
@@ -178,7 +178,7 @@ impl Lesson {
     }
 
     fn hand_over(&mut self, batch: TapBatch) {
-        self.worker.handle(&batch);
+        self.worker.make_up(&batch);
         loop {
             self.worker.publish();
             let transitions = self.judge.poll();

@@ -15,18 +15,19 @@
 //! Always true:
 //! 1. No clock is read. Time is what samples say, so replayed history gives the transitions that live data gave.
 //! 2. The same samples give the same transitions, however they are split over shards and batches, as long as no sample
-//!    arrives later than the *lateness* behind the newest one seen.
+//!    arrives later than the *lateness* behind the newest one seen. That is learned for each job (`lateness.rs`), and
+//!    decides when a bucket closes, never what is in it.
 //! 3. A sample counts once: one that is not newer than its series' last one changes nothing.
 //! 4. Lost telemetry neither fires nor resolves: a bucket to which fewer than 80 % of the living series reported is not
 //!    judged.
 //! 5. A worker is the only owner of its state; what it shares is one bounded lock-free queue and atomics ([`Shared`]).
 //!
-//! A series counts from 30 s (the lateness) after its first sample, also after an interruption, which is a gap of more
+//! A series counts from 30 s, or what the setting says, after its first sample, also after an interruption, which is a gap of more
 //! than 2.2 of its intervals and 5 s. One that was silent for five minutes, or ended with a staleness marker, has left:
 //! between what was expected with it and without it all is well, until the level has followed. A node whose clock is
-//! wrong does not move the time of the others; the groups of one that is behind by more than the lateness are judged
-//! that much later, up to five minutes, beyond which it does not count. Of a series whose samples come every 20 s or more
-//! seldom the lateness is two of its intervals; one that reports more seldom than every five minutes, up to every ten,
+//! wrong does not move the time of the others; the groups of one that is behind by more than 30 s are judged that much
+//! later, up to five minutes, beyond which it does not count. Before its job is known, a series whose samples come every
+//! 20 s or more seldom may be late by two of its intervals; one that reports more seldom than every five minutes, up to every ten,
 //! counts from the third sample on.
 //!
 //! A group whose last series went while it fired keeps firing, also across restarts: that nobody reports is no recovery.
@@ -70,6 +71,7 @@ mod formula;
 mod group;
 mod hold;
 mod judge;
+mod lateness;
 mod learn;
 mod limit;
 mod measure;
@@ -105,6 +107,7 @@ pub use calendar::{
 };
 pub use explanation::{Detector, Explanation};
 pub use judge::Judge;
+pub use lateness::{JOBS_COUNT_MAX, JobLateness, LATENESS_MS_DEFAULT, LATENESS_MS_MAX, LATENESS_MS_MIN};
 pub use learn::{LearnError, Learned, TRANSITIONS_COUNT_MAX, learn};
 pub use limit::LimitOptions;
 pub use options::{Directions, ModelOptions, SignalClass};
@@ -132,9 +135,6 @@ pub struct Watch {
     pub zone: Option<Arc<Zone>>,
 }
 
-/// How far behind the newest sample another may arrive and still count, in ms of event time, unless two intervals of its
-/// series are more.
-pub const LATENESS_MS_DEFAULT: i64 = 30_000;
 /// Most groups that one watch may have, those without series included; further ones are counted in [`Metrics`] and not
 /// watched.
 pub const GROUPS_COUNT_MAX: usize = 10_000;
@@ -142,14 +142,13 @@ pub const GROUPS_COUNT_MAX: usize = 10_000;
 /// Makes one worker for each shard and the judge who merges what they say.
 ///
 /// `lateness_ms` is how far behind the newest sample another may arrive and still count; of a series whose interval is
-/// longer than half of that, two intervals.
-pub fn start(watches: Vec<Watch>, worker_count: usize, lateness_ms: i64) -> (Vec<Worker>, Judge) {
+/// longer than half of that, two intervals. None: that is learned for each job.
+pub fn start(watches: Vec<Watch>, worker_count: usize, lateness_ms: Option<i64>) -> (Vec<Worker>, Judge) {
     assert!(worker_count > 0, "detection needs a worker");
     let watches: Arc<[Watch]> = watches.into();
-    let shared = Arc::new(Shared::new(worker_count));
-    let workers =
-        (0..worker_count).map(|index| Worker::new(index, watches.clone(), shared.clone(), lateness_ms)).collect();
-    (workers, Judge::new(watches, shared, lateness_ms))
+    let shared = Arc::new(Shared::new(worker_count, lateness_ms));
+    let workers = (0..worker_count).map(|index| Worker::new(index, watches.clone(), shared.clone())).collect();
+    (workers, Judge::new(watches, shared))
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //!
 //! Samples at 0 s (100), 15 s (130), 30 s (5): the first starts the series, the second adds 30 spread over (0 s, 15 s],
 //! the third, smaller than the one before, is a counter that began anew and adds 5. The series counts from 30 s after
-//! its first sample, the lateness: by then every worker knows of it, so which buckets it belongs to does not depend on
-//! who was faster.
+//! its first sample, or what the setting says of lateness: by then every worker knows of it, so which buckets it belongs
+//! to does not depend on who was faster. It is not the lateness that is learned of its job, which is another after a
+//! restart.
 //!
-//! Always true: everything here follows from the series' own samples in their order; nothing from other series or
-//! arrival.
+//! Always true: but for how long it is waited for ([`Series::arrived`]), everything here follows from the series' own
+//! samples in their order; nothing from other series or arrival.
 
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub(crate) struct Lane {
 #[derive(Debug)]
 pub(crate) struct Series {
     pub labels: Arc<Labels>,
+    /// Its job's place among those of the worker; none: there was no room.
+    pub job: Option<u32>,
     pub feeds: Box<[Feed]>,
     /// The last sample; `i64::MIN` before the first.
     pub last_ms: i64,
@@ -141,9 +144,10 @@ fn increment(from: f64, to: f64) -> f64 {
 }
 
 impl Series {
-    pub(crate) fn new(labels: Arc<Labels>, feeds: Box<[Feed]>) -> Series {
+    pub(crate) fn new(labels: Arc<Labels>, job: Option<u32>, feeds: Box<[Feed]>) -> Series {
         Series {
             labels,
+            job,
             feeds,
             last_ms: i64::MIN,
             last_value: 0.0,
@@ -278,14 +282,15 @@ impl Series {
         LOOKBACK_MS.max(self.gap_ms_max())
     }
 
-    /// How late its samples may come: `least_ms`, or two of its intervals.
-    fn lateness_ms(&self, least_ms: i64) -> i64 {
+    /// How late its samples may come, as long as nothing is known of its job: `least_ms`, or two of its intervals.
+    pub(crate) fn lateness_ms(&self, least_ms: i64) -> i64 {
         least_ms.max(2 * self.interval_ms.min(INTERVAL_MS_MAX))
     }
 
-    /// Whether its next sample can no longer arrive in time, `seen_ms` being the newest event time seen.
-    pub(crate) fn is_overdue(&self, seen_ms: i64, lateness_ms: i64) -> bool {
-        let wait_ms = self.gap_ms_max() + self.lateness_ms(lateness_ms) + self.lag_ms;
+    /// Whether its next sample can no longer arrive in time, `seen_ms` being the newest event time seen and `waited_ms` how
+    /// long samples are waited for that are late.
+    pub(crate) fn is_overdue(&self, seen_ms: i64, waited_ms: i64) -> bool {
+        let wait_ms = self.gap_ms_max() + waited_ms + self.lag_ms;
         seen_ms > self.last_ms.saturating_add(wait_ms)
     }
 }

@@ -11,9 +11,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
 
 use super::group::Message;
+use super::lateness::{JobLateness, LATENESS_MS_DEFAULT, Told};
 use crate::model::Labels;
 
 /// Most messages on the way from one worker to the judge.
@@ -40,6 +42,10 @@ pub struct Shared {
     pub(crate) queues: Vec<ArrayQueue<Message>>,
     pub(crate) evaluated: ArrayQueue<EvaluatedValue>,
     seen_ms: Vec<AtomicI64>,
+    /// What the setting says of lateness, what each worker has learned, and what was known before the start.
+    lateness_given_ms: Option<i64>,
+    lateness: Vec<ArcSwap<Told>>,
+    lateness_before: ArcSwap<Vec<JobLateness>>,
     /// Counters for `/metrics`.
     pub metrics: Metrics,
 }
@@ -55,6 +61,8 @@ pub struct Metrics {
     pub samples_late: AtomicU64,
     /// Series that were not watched because their watch has [`super::GROUPS_COUNT_MAX`] groups.
     pub groups_refused: AtomicU64,
+    /// Series whose job's lateness is not learned because their worker knows [`super::JOBS_COUNT_MAX`] jobs.
+    pub series_unlearned: AtomicU64,
     /// Series that were not watched because their worker keeps as many as it may.
     pub series_refused: AtomicU64,
     /// Buckets that all workers have closed, judged or not.
@@ -66,11 +74,14 @@ pub struct Metrics {
 }
 
 impl Shared {
-    pub(crate) fn new(worker_count: usize) -> Shared {
+    pub(crate) fn new(worker_count: usize, lateness_given_ms: Option<i64>) -> Shared {
         Shared {
             queues: (0..worker_count).map(|_| ArrayQueue::new(QUEUE_COUNT_MAX)).collect(),
             evaluated: ArrayQueue::new(EVALUATED_COUNT_MAX),
             seen_ms: (0..worker_count).map(|_| AtomicI64::new(i64::MIN)).collect(),
+            lateness_given_ms,
+            lateness: (0..worker_count).map(|_| ArcSwap::default()).collect(),
+            lateness_before: ArcSwap::default(),
             metrics: Metrics::default(),
         }
     }
@@ -93,6 +104,49 @@ impl Shared {
     /// The event time that every worker has seen, but for late samples, in ms; `i64::MIN` before the first sample.
     pub fn seen_by_all_ms(&self) -> i64 {
         self.seen_ms.iter().map(|seen| seen.load(Ordering::Acquire)).min().unwrap_or(i64::MIN)
+    }
+
+    /// How long late samples of the series are waited for that feed a watch, in ms of event time: of all jobs among them
+    /// the longest.
+    pub fn lateness_ms(&self, watch: usize) -> i64 {
+        let learned = self.lateness.iter().filter_map(|told| *told.load().of_watch.get(watch)?);
+        learned.max().unwrap_or_else(|| self.lateness_given_ms.unwrap_or(LATENESS_MS_DEFAULT))
+    }
+
+    /// How late the samples of each job come and how long they are waited for, by name; of jobs that several workers take
+    /// in the longest.
+    pub fn lateness_of_jobs(&self) -> Vec<JobLateness> {
+        let mut jobs: Vec<JobLateness> = self.lateness.iter().flat_map(|told| told.load().jobs.clone()).collect();
+        jobs.sort_by(|one, other| one.job.cmp(&other.job));
+        jobs.dedup_by(|other, one| {
+            let is_same = other.job == one.job;
+            if is_same {
+                one.merge(other);
+            }
+            is_same
+        });
+        jobs
+    }
+
+    pub(crate) fn lateness_given_ms(&self) -> Option<i64> {
+        self.lateness_given_ms
+    }
+
+    pub(crate) fn tell_lateness(&self, worker: usize, told: Told) {
+        self.lateness[worker].store(Arc::new(told));
+    }
+
+    /// What was known before the start.
+    pub(crate) fn remember_lateness(&self, before: Vec<JobLateness>) {
+        self.lateness_before.store(Arc::new(before));
+    }
+
+    pub(crate) fn all_lateness_before(&self) -> Arc<Vec<JobLateness>> {
+        self.lateness_before.load_full()
+    }
+
+    pub(crate) fn lateness_before(&self, job: &str) -> Option<JobLateness> {
+        self.lateness_before.load().iter().find(|known| *known.job == *job).cloned()
     }
 
     pub(crate) fn publish_seen(&self, worker: usize, seen_ms: i64) {

@@ -20,7 +20,7 @@
 //!    the mean slope. With *A* the increments between samples inside, *s* the time from the first of them to the last,
 //!    *d* their mean distance, *g* and *h* the increments across the edges, the two differ by at most
 //!    max(*g* + *h*, *A* · 2.2 *d* / *s*) a series and window; not at all where a counter grows evenly.
-//! 2. A series counts from 30 s after its first sample (the lateness), also after a gap; what a counter counted in a
+//! 2. A series counts from 30 s after its first sample (or what the setting says of lateness), also after a gap; what a counter counted in a
 //!    gap is not known to have been counted then, and nothing stands for it.
 //! 3. A sample that is older than its series' newest, or no number, is not looked at; a series that reports more seldom
 //!    than every five minutes has its last value until the next.
@@ -199,6 +199,11 @@ impl Signal {
     /// What finds the series whose samples feed the signal; none where it is evaluated.
     pub(crate) fn selectors(&self) -> impl Iterator<Item = &[Matcher]> {
         self.operands.iter().map(|operand| operand.matchers.as_slice())
+    }
+
+    /// Whether it is judged by how far event time has come, and not bucket by bucket as they close.
+    pub(crate) fn is_driven_by_time(&self) -> bool {
+        self.tells_beats || self.source != Source::Streamed
     }
 
     /// Whether samples of this series feed the signal, or say for it what time it is.

@@ -1,8 +1,8 @@
 //! What detection knows, as bytes, so that a restart goes on where it stopped.
 //!
-//! A checkpoint holds the groups: model, last judged bucket, window. Workers hold nothing that the log does not:
-//! after a restart the last hour of the log goes through them again, and the judge drops the buckets it has judged
-//! before.
+//! A checkpoint holds the groups: model, last judged bucket, window; and how late the samples of each job come, which the
+//! log does not tell. Workers hold nothing else that the log does not: after a restart the last hour of it goes through
+//! them again, and the judge drops the buckets it has judged before.
 //!
 //! The bytes are a whole file of records (`storage-format`, chapters frame and detector): first which watches there are
 //! and how many groups follow, then each group, as [`super::binary`] writes them. A group that has a season takes
@@ -17,13 +17,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storage_format::detector::{LAYOUT, RECORD_KIND, TEXT_KIND};
+use storage_format::detector::{LATENESS_KIND, LAYOUT, RECORD_KIND, TEXT_KIND};
 use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
 
 use super::absence::{Absence, Awaited};
 use super::binary::{append, read};
 use super::fixed::Fixed;
 use super::judge::{Judge, Judged};
+use super::lateness::{JOBS_COUNT_MAX, JobLateness};
 use super::measure::Sums;
 use super::model::Model;
 use crate::model::Labels;
@@ -56,6 +57,13 @@ struct Summary {
     /// Identities.
     watches: Vec<String>,
     groups: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedLateness {
+    job: String,
+    minutes: usize,
+    usual_ms: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,6 +130,10 @@ impl Judge {
         let watches = self.watches.iter().map(|watch| watch.identity.clone()).collect();
         let summary = payload(&Summary { layout: LAYOUT, watches, groups: groups.len() });
         chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &summary);
+        let lateness = self.saved_lateness();
+        if !lateness.is_empty() {
+            chain = append_record(&mut bytes, LATENESS_KIND, 0, chain, &payload(&lateness));
+        }
         for (index, group) in groups {
             let saved = self.saved(group, awaited.get(&index).copied());
             chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &payload(&saved));
@@ -133,7 +145,10 @@ impl Judge {
     /// On failure nothing was taken over.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, StateError> {
         let mut restored = Restored::default();
-        let (watches, groups) = groups_of(bytes)?;
+        let Saved { watches, lateness, groups } = saved_in(bytes)?;
+        if !lateness.is_empty() {
+            self.shared().remember_lateness(lateness);
+        }
         for (saved, labels) in groups {
             let identity = &watches[saved.watch];
             let watch = self.watches.iter().position(|watch| watch.identity == *identity);
@@ -165,6 +180,22 @@ impl Judge {
         self.zones[watch].offset_ms(end_ms)
     }
 
+    /// Of the jobs that are heard, and of those that were known before the start and have not come since.
+    fn saved_lateness(&self) -> Vec<SavedLateness> {
+        let mut known = self.shared().lateness_of_jobs();
+        let before = self.shared().all_lateness_before();
+        let is_unheard = |one: &&JobLateness| known.binary_search_by(|other| other.job.cmp(&one.job)).is_err();
+        let unheard: Vec<JobLateness> = before.iter().filter(is_unheard).cloned().collect();
+        known.extend(unheard);
+        let known = known.iter().filter(|one| one.minutes > 0).take(JOBS_COUNT_MAX);
+        let saved = |one: &JobLateness| SavedLateness {
+            job: (*one.job).to_owned(),
+            minutes: one.minutes,
+            usual_ms: one.usual_ms,
+        };
+        known.map(saved).collect()
+    }
+
     fn saved(&self, group: &Judged, awaited: Option<&Awaited>) -> SavedGroup {
         SavedGroup {
             watch: group.watch,
@@ -185,20 +216,26 @@ fn payload<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// The identities of the watches, and the groups.
-type Saved = (Vec<String>, Vec<(SavedGroup, Arc<Labels>)>);
+/// What a checkpoint holds.
+struct Saved {
+    /// Identities.
+    watches: Vec<String>,
+    lateness: Vec<JobLateness>,
+    groups: Vec<(SavedGroup, Arc<Labels>)>,
+}
 
 /// What a checkpoint holds, all of it or an error.
-fn groups_of(bytes: &[u8]) -> Result<Saved, StateError> {
-    let mut payloads = payloads_of(bytes)?.into_iter();
-    let first = payloads.next().ok_or_else(|| refuse("it has no record"))?;
+fn saved_in(bytes: &[u8]) -> Result<Saved, StateError> {
+    let Payloads { others, lateness } = payloads_of(bytes)?;
+    let mut others = others.into_iter();
+    let first = others.next().ok_or_else(|| refuse("it has no record"))?;
     let layout = layout_of(first)?;
     if layout != LAYOUT {
         return Err(refuse(format!("its layout is {layout}, and this version reads {LAYOUT}")));
     }
     let summary: Summary = read(first).map_err(refuse)?;
     let mut groups = Vec::new();
-    for payload in payloads {
+    for payload in others {
         let saved: SavedGroup = read(payload).map_err(refuse)?;
         if saved.watch >= summary.watches.len() {
             return Err(refuse("a group is of no watch"));
@@ -207,8 +244,19 @@ fn groups_of(bytes: &[u8]) -> Result<Saved, StateError> {
         let labels = Arc::new(Labels::from_pairs(pairs).map_err(refuse)?);
         groups.push((saved, labels));
     }
-    let is_whole = groups.len() == summary.groups;
-    if is_whole { Ok((summary.watches, groups)) } else { Err(refuse("groups are missing at its end")) }
+    if groups.len() != summary.groups {
+        return Err(refuse("groups are missing at its end"));
+    }
+    let lateness: Vec<SavedLateness> = lateness.map_or(Ok(Vec::new()), read).map_err(refuse)?;
+    let known = |one: SavedLateness| JobLateness {
+        job: one.job.into(),
+        minutes: one.minutes,
+        usual_ms: one.usual_ms,
+        // Until its samples come nobody is waited for.
+        waited_ms: 0,
+    };
+    let lateness = lateness.into_iter().take(JOBS_COUNT_MAX).map(known).collect();
+    Ok(Saved { watches: summary.watches, lateness, groups })
 }
 
 /// The number that every layout begins with.
@@ -217,15 +265,24 @@ fn layout_of(summary: &[u8]) -> Result<u32, StateError> {
     read(&summary[..end]).map_err(refuse)
 }
 
-fn payloads_of(bytes: &[u8]) -> Result<Vec<&[u8]>, StateError> {
+/// What the records of a checkpoint hold.
+#[derive(Default)]
+struct Payloads<'a> {
+    lateness: Option<&'a [u8]>,
+    /// The summary, and the groups.
+    others: Vec<&'a [u8]>,
+}
+
+fn payloads_of(bytes: &[u8]) -> Result<Payloads<'_>, StateError> {
     let (header, reader) = Reader::open(bytes).map_err(refuse)?;
     if header.kind != FileKind::Detector {
         return Err(refuse("it is a file of another kind"));
     }
-    let mut payloads = Vec::new();
+    let mut payloads = Payloads::default();
     for event in reader {
         match event {
-            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => payloads.push(payload),
+            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => payloads.others.push(payload),
+            Event::Record { kind: LATENESS_KIND, payload, chain_ok: true, .. } => payloads.lateness = Some(payload),
             Event::Record { kind: TEXT_KIND, .. } => return Err(refuse("an older version of this program wrote it")),
             Event::Record { offset, .. } => {
                 return Err(refuse(format!("the record at byte {offset} is not in its place")));

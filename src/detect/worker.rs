@@ -21,6 +21,7 @@ use hashbrown::HashMap;
 
 use super::event_time::EventTime;
 use super::group::{Group, Message};
+use super::lateness::Jobs;
 use super::series::{Feed, Lane, Series, Step};
 use super::shared::{Metrics, Shared};
 use super::signal::{Rolled, Signal};
@@ -44,7 +45,7 @@ pub struct Worker {
     index: usize,
     watches: Arc<[Watch]>,
     shared: Arc<Shared>,
-    lateness_ms: i64,
+    jobs: Jobs,
     /// By the slot of its ref, which the shard gives to another series only when it has let go of the first.
     by_slot: HashMap<u32, (SeriesRef, u32)>,
     series: Vec<Series>,
@@ -59,13 +60,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(index: usize, watches: Arc<[Watch]>, shared: Arc<Shared>, lateness_ms: i64) -> Worker {
+    pub(crate) fn new(index: usize, watches: Arc<[Watch]>, shared: Arc<Shared>) -> Worker {
+        let jobs = Jobs::new(shared.lateness_given_ms(), watches.len());
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         Worker {
             index,
             watches,
             shared,
-            lateness_ms,
+            jobs,
             by_slot: HashMap::new(),
             series: Vec::new(),
             by_labels,
@@ -83,8 +85,17 @@ impl Worker {
         Arc::new(move |labels| watches.iter().any(|watch| watch.signal.matches(labels)))
     }
 
-    /// Takes in one batch, closes what it completed, and sends as much of it as the queue takes.
+    /// Takes in one batch that was admitted just now, closes what it completed, and sends as much of it as the queue takes.
     pub fn handle(&mut self, batch: &TapBatch) {
+        self.take(batch, true);
+    }
+
+    /// As [`Worker::handle`], of what was admitted a while ago: how late it came cannot be told any more.
+    pub fn make_up(&mut self, batch: &TapBatch) {
+        self.take(batch, false);
+    }
+
+    fn take(&mut self, batch: &TapBatch, is_fresh: bool) {
         for (series, labels) in &batch.series {
             self.introduce(*series, labels);
         }
@@ -95,7 +106,7 @@ impl Worker {
             if row.timestamp_ms > self.time.seen_ms().saturating_add(AHEAD_MS_MAX) {
                 continue;
             }
-            match self.feed(index, row) {
+            match self.feed(index, row, is_fresh) {
                 Fed::Ignored => continue,
                 Fed::InTime => {}
                 Fed::Late => late += 1,
@@ -170,7 +181,7 @@ impl Worker {
         if feeds.is_empty() && !watches.iter().any(|watch| watch.signal.matches(labels)) {
             return;
         }
-        let one = Series::new(labels.clone(), feeds.into_boxed_slice());
+        let one = Series::new(labels.clone(), self.job_of(labels), feeds.into_boxed_slice());
         let before = self.by_slot.get(&series.slot()).map(|&(_, index)| index);
         let index = match before {
             Some(index) => {
@@ -195,6 +206,21 @@ impl Worker {
         for feed in one.feeds.iter().filter(|feed| feed.is_member) {
             self.groups[feed.group as usize].leave_early(index, one.volume);
         }
+    }
+
+    /// The place of the job that sends a series, which now feeds all watches that match it.
+    fn job_of(&mut self, labels: &Labels) -> Option<u32> {
+        let shared = &self.shared;
+        let job = self.jobs.place_of(labels, |name| shared.lateness_before(name));
+        if job.is_none() {
+            Metrics::add(&shared.metrics.series_unlearned, 1);
+        }
+        for (index, watch) in self.watches.iter().enumerate() {
+            if watch.signal.is_driven_by_time() && watch.signal.matches(labels) {
+                self.jobs.feed(index, job);
+            }
+        }
+        job
     }
 
     fn feed_of(&mut self, index: usize, watch: &Watch, labels: &Labels) -> Option<Feed> {
@@ -226,12 +252,16 @@ impl Worker {
         Some(Feed { group, is_member: false, lanes: lanes.collect() })
     }
 
-    fn feed(&mut self, index: u32, row: &TapRow) -> Fed {
+    fn feed(&mut self, index: u32, row: &TapRow, is_fresh: bool) -> Fed {
         let one = &mut self.series[index as usize];
         let volume = one.volume;
-        let step = one.advance(row.timestamp_ms, row.value, self.lateness_ms, one.has_left());
+        let step = one.advance(row.timestamp_ms, row.value, self.jobs.unlearned_ms(), one.has_left());
         if step != Step::Ignored {
-            one.arrived(self.time.seen_ms(), self.lateness_ms);
+            if is_fresh {
+                let behind_ms = self.time.seen_ms().saturating_sub(row.timestamp_ms);
+                self.jobs.note(one.job, behind_ms.saturating_sub(one.lag_ms));
+            }
+            one.arrived(self.time.seen_ms(), self.jobs.unlearned_ms());
         }
         let standing = one.standing();
         // A backlog of long ago: it joins when it has come near the present, not to leave again at once.
@@ -274,6 +304,10 @@ impl Worker {
     /// Closes what nobody holds open any more.
     fn advance(&mut self) {
         let seen_ms = self.time.seen_ms();
+        self.jobs.pass(seen_ms);
+        if let Some(news) = self.jobs.news() {
+            self.shared.tell_lateness(self.index, news);
+        }
         let mut touched = std::mem::take(&mut self.touched);
         for &group in &touched {
             self.groups[group as usize].is_touched = false;
@@ -293,7 +327,7 @@ impl Worker {
         let group = &mut self.groups[index];
         let signal = &self.watches[group.watch].signal;
         let unsent = &mut self.unsent;
-        group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), self.lateness_ms, |message| {
+        group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), &self.jobs, |message| {
             unsent.push_back(message);
         });
     }

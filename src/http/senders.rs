@@ -24,6 +24,11 @@ pub struct SenderFigures {
     pub clock_skew_ms: i64,
     /// How long it is usually silent between samples, in ms; 0 before that is known.
     pub interval_ms: i64,
+    /// How late its samples usually come, measured by event time, in ms; none where that is not known, or no rule watches
+    /// them.
+    pub lateness_ms: Option<i64>,
+    /// How long detection waits for those that are late, in ms; none where no rule watches them.
+    pub waited_ms: Option<i64>,
     /// Samples that it sends in a second.
     pub samples_per_second: f64,
     /// Series that it sends.
@@ -59,5 +64,12 @@ fn sender(text: &mut JsonText, sender: &SenderFigures) {
     text.seconds(sender.clock_skew_ms);
     text.raw(r#","intervalSeconds":"#);
     text.seconds(sender.interval_ms);
+    for (name, figure_ms) in [("latenessSeconds", sender.lateness_ms), ("waitedSeconds", sender.waited_ms)] {
+        text.raw(&format!(r#","{name}":"#));
+        match figure_ms {
+            Some(figure_ms) => text.seconds(figure_ms),
+            None => text.raw("null"),
+        }
+    }
     text.raw(&format!(r#","samplesPerSecond":{:.3},"series":{}}}"#, sender.samples_per_second, sender.series_count));
 }

@@ -19,6 +19,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
+/// The labels that name who sends a series, the first that it has.
+pub const OWNER_LABELS: [&str; 2] = ["job", "service"];
 /// Most labels that a series may have.
 pub const LABELS_COUNT_MAX: usize = 64;
 /// Longest label name, in bytes.

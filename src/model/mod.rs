@@ -20,6 +20,7 @@ pub use histogram::{
 };
 pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LABELS_COUNT_MAX, Labels, LabelsError, METRIC_NAME,
+    OWNER_LABELS,
 };
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use number::{format_exponent, format_float, format_general, format_plain};

@@ -202,8 +202,7 @@ impl Detection {
             telling,
         };
         let watching = Watching::start(watching, parts.disk.clone(), &parts.data_dir, &parts.clock)?;
-        let lateness_ms = parts.settings.lateness_ms;
-        let evaluation = WatchEvaluation::start(rules, &parts.engine, &parts.storage, shared, lateness_ms)?;
+        let evaluation = WatchEvaluation::start(rules, &parts.engine, &parts.storage, shared)?;
         let finding = PartsFinding::start(rules, &board, &self.anomalies, &parts.storage, &parts.clock)?;
         Ok(Running { watching, evaluation, finding: Some(finding) })
     }

@@ -18,8 +18,9 @@ const HELP: &str =
 /// Upper bounds, in seconds: one of the interval of most exporters and of the lateness that is waited for among them.
 const BOUNDS_S: &[f64] =
     &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0, 900.0];
-/// Annotations of an anomaly: when it was found, by the clock, and how old the newest sample was at that moment.
-const DETECTED_AT: &str = "detected_at";
+/// Annotations of an anomaly: when it was found, by the clock, and how old the newest sample was at that moment. Receivers
+/// that know of a `detected_at` take it for event time, which is `startsAt` here; so it is not called that.
+const FOUND_AT: &str = "found_at";
 const TELEMETRY_LAG: &str = "telemetry_lag";
 
 /// Measures. Shared by the judge and the threads of rules.
@@ -58,7 +59,7 @@ impl DetectionLag {
     pub(super) fn tell(&self, alert: &mut Alert, newest_ms: i64) {
         let now_ms = self.clock.now_ms();
         let lag_s = (now_ms.saturating_sub(newest_ms)).max(0) as f64 / 1000.0;
-        for (name, text) in [(DETECTED_AT, rfc3339(now_ms)), (TELEMETRY_LAG, format!("{lag_s:.1}s"))] {
+        for (name, text) in [(FOUND_AT, rfc3339(now_ms)), (TELEMETRY_LAG, format!("{lag_s:.1}s"))] {
             if !alert.annotations.iter().any(|(other, _)| other == name) {
                 alert.annotations.push((name.to_owned(), text));
             }
@@ -108,7 +109,7 @@ mod tests {
         lag.tell(&mut alert, START_MS - 2_340);
         assert_eq!(
             alert.annotations,
-            [(TELEMETRY_LAG, "the rule's own"), (DETECTED_AT, "2023-11-14T22:13:20.000Z")]
+            [(TELEMETRY_LAG, "the rule's own"), (FOUND_AT, "2023-11-14T22:13:20.000Z")]
                 .map(|(name, text)| (name.to_owned(), text.to_owned()))
         );
         assert_eq!(alert.transition_id(), id, "the id is not made of it");

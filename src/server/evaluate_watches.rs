@@ -1,7 +1,7 @@
 //! Watches whose expression cannot be fed sample by sample: a query every 15 s of event time, whose results go to the judge.
 //!
 //! ```text
-//! event time that all workers have seen: 12:00:47     lateness: 30 s     settled: up to 12:00:17
+//! event time that all workers have seen: 12:00:22     lateness of its jobs: 5 s     settled: up to 12:00:17
 //! query as of 12:00:15 ─► {queue="mail"} 12, {queue="sms"} 3 ─► judge: a bucket of two groups
 //! ```
 //!
@@ -10,7 +10,7 @@
 //! time; what the judge knows already it drops.
 //!
 //! Always true: the moments of a watch are multiples of its interval, each is asked for once, in order, and not before
-//! samples that are late by the lateness have come. More than [`CATCH_UP_MS_MAX`] of them behind, the oldest are left out.
+//! samples have come that are as late as those of its jobs are ([`Shared::lateness_ms`]). More than [`CATCH_UP_MS_MAX`] of them behind, the oldest are left out.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use super::{ServerError, thread};
-use crate::detect::{EvaluatedValue, Shared, Source};
+use crate::detect::{EvaluatedValue, LATENESS_MS_MAX, Shared, Source};
 use crate::model::Labels;
 use crate::query::{Engine, Options, Value};
 use crate::rules::RuleSet;
@@ -41,8 +41,6 @@ struct EvaluationParts {
     engine: Arc<Engine>,
     views: Views,
     shared: Arc<Shared>,
-    /// How late samples may be, in ms.
-    lateness_ms: i64,
 }
 
 /// The running thread; none where every watch is fed by samples.
@@ -75,7 +73,6 @@ impl WatchEvaluation {
         engine: &Arc<Engine>,
         storage: &Arc<Storage>,
         shared: Arc<Shared>,
-        lateness_ms: i64,
     ) -> Result<WatchEvaluation, ServerError> {
         let watches = evaluated(rules);
         if watches.is_empty() {
@@ -83,7 +80,7 @@ impl WatchEvaluation {
         }
         let storage = storage.clone();
         let views = Box::new(move || storage.view());
-        let parts = EvaluationParts { engine: engine.clone(), views, shared, lateness_ms };
+        let parts = EvaluationParts { engine: engine.clone(), views, shared };
         let (stop, stopped) = bounded(1);
         let evaluating = Evaluating { parts, watches };
         let running = thread("evaluate-watches", move || evaluating.run(&stopped))?;
@@ -122,8 +119,10 @@ impl Evaluated {
     fn due_ms(&mut self, settled_ms: i64) -> Option<i64> {
         let newest_ms = settled_ms.div_euclid(self.interval_ms) * self.interval_ms;
         let next_ms = self.next_ms.unwrap_or(newest_ms);
-        // Event time that was led ahead by wrong clocks goes back.
-        let next_ms = next_ms.clamp(newest_ms - CATCH_UP_MS_MAX, newest_ms + self.interval_ms);
+        // Event time that was led ahead by wrong clocks goes back; what is settled only rests when samples are waited for
+        // longer.
+        let latest_ms = newest_ms + self.interval_ms + LATENESS_MS_MAX;
+        let next_ms = next_ms.clamp(newest_ms - CATCH_UP_MS_MAX, latest_ms);
         self.next_ms = Some(next_ms);
         (next_ms <= newest_ms).then_some(next_ms)
     }
@@ -144,8 +143,8 @@ impl Evaluating {
         if seen_ms == i64::MIN {
             return true;
         }
-        let settled_ms = seen_ms.saturating_sub(self.parts.lateness_ms);
         for one in &mut self.watches {
+            let settled_ms = seen_ms.saturating_sub(self.parts.shared.lateness_ms(one.watch));
             while let Some(at_ms) = one.due_ms(settled_ms) {
                 for told in one.values(&self.parts, at_ms) {
                     if !tell(&self.parts.shared, told, stopped) {
@@ -230,10 +229,11 @@ mod tests {
         one.next_ms = Some(105_000);
         assert_eq!(one.due_ms(104_999), None);
         assert_eq!(one.due_ms(105_000), Some(105_000));
-        // Two hours later, and a wrong clock that is put right.
+        // Two hours later, and a wrong clock that is put right: what is five minutes ahead rests until then.
         assert_eq!(one.due_ms(105_000 + 7_200_000), Some(105_000 + 3_600_000));
         assert_eq!(one.due_ms(60_000), None);
-        assert_eq!(one.due_ms(75_000), Some(75_000));
+        assert_eq!(one.due_ms(374_999), None);
+        assert_eq!(one.due_ms(375_000), Some(375_000));
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
             options: ModelOptions::default(),
             zone: None,
         }];
-        let (mut workers, mut judge) = start(watches, 1, 30_000);
+        let (mut workers, mut judge) = start(watches, 1, Some(30_000));
         let series: Vec<Labels> =
             ["mail", "sms"].map(|name| Labels::from_pairs([("__name__", "queue"), ("name", name)]).unwrap()).to_vec();
         let samples = |value: f64| (0..40).map(|round| Sample { timestamp_ms: round * 15_000, value }).collect();
@@ -254,7 +254,6 @@ mod tests {
             engine: Arc::new(Engine::new(Limits::default(), Clock::system())),
             views: Box::new(move || view.clone()),
             shared: judge.shared().clone(),
-            lateness_ms: 30_000,
         };
         let mut evaluating = Evaluating { parts, watches: vec![watch()] };
         let (_stop, stopped) = bounded(1);

@@ -165,6 +165,18 @@ fn register_detect(registry: &Registry, detection: &Arc<Detection>) {
     counter("dozor_detect_groups_refused_total", "Series over a rule's limit of groups.", |d| {
         &d.metrics.groups_refused
     });
+    counter("dozor_detect_series_refused_total", "Series not watched, for their shard watches 4,000,000.", |d| {
+        &d.metrics.series_refused
+    });
+    let help = "Series whose job's lateness is not learned, for their shard knows 1,000 jobs.";
+    counter("dozor_detect_series_unlearned_total", help, |d| &d.metrics.series_unlearned);
+    let waited = detection.clone();
+    let (name, help) =
+        ("dozor_detect_lateness_seconds", "How long late samples of a job are waited for, in event time.");
+    registry.gauges_fn(name, help, "job", move || {
+        let jobs = waited.shared().lateness_of_jobs();
+        jobs.iter().map(|one| (one.job.to_string(), one.waited_ms as f64 / 1000.0)).collect()
+    });
     counter("dozor_detect_buckets_total", "Buckets closed.", |d| &d.metrics.buckets_closed);
     counter("dozor_detect_buckets_unknown_total", "Buckets not judged for lack of telemetry.", |d| {
         &d.metrics.buckets_unknown

@@ -502,6 +502,7 @@ fn services(
 ) -> Result<Services, ServerError> {
     let (viewed, examined) = (storage.clone(), storage.clone());
     let (asked, firing, in_force) = (rules.clone(), notifier.clone(), reloading.clone());
+    let learned = detection.clone();
     let pushgateway = push::open(config, disk, &ingest)?;
     let journal = open_journal(config, &**disk)?;
     Ok(Services {
@@ -525,7 +526,7 @@ fn services(
         firing: Arc::new(move || firing.active()),
         take_beat: taking(&heartbeats),
         heartbeats: Arc::new(move || heartbeats.figures()),
-        senders: Arc::new(move || senders.figures()),
+        senders: Arc::new(move || senders.figures(&learned.shared().lateness_of_jobs())),
         notifier,
         incidents,
         damage: Arc::new(move || examined.damage()),

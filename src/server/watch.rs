@@ -146,7 +146,7 @@ fn feed(source: &TapSource, mut worker: Worker, bell: &Sender<()>, deadline: &De
             Tapped::Missed => {
                 let missed = source.catch_up(|series| worker.last_timestamp(series));
                 for batch in missed {
-                    worker.handle(&batch);
+                    worker.make_up(&batch);
                     flush(&mut worker, bell, deadline);
                     if deadline.has_passed() {
                         return;

@@ -2,7 +2,9 @@
 
 /// Number of the layout that is written, and the only one that is read.
 pub const LAYOUT: u32 = 2;
-/// Kind of all records.
+/// Kind of the summary and of the groups.
 pub const RECORD_KIND: u8 = 2;
+/// Kind of the record that says how late the samples of each job come.
+pub const LATENESS_KIND: u8 = 3;
 /// Kind of records that are JSON texts, as they once were.
 pub const TEXT_KIND: u8 = 1;

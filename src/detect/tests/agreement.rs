@@ -144,7 +144,7 @@ struct Detection {
 impl Detection {
     fn new(expression: &str, stream: &Stream, chance: &mut Chance) -> Detection {
         let worker_count = 1 + chance.below(4);
-        let (workers, judge) = start(vec![watch(expression, ModelOptions::default())], worker_count, 30_000);
+        let (workers, judge) = start(vec![watch(expression, ModelOptions::default())], worker_count, None);
         Detection {
             workers,
             judge,

@@ -8,7 +8,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// The judge after all rows, and what it said.
 fn judged(watches: Vec<Watch>, series: &[Arc<Labels>], rows: &[Row]) -> (Judge, Vec<Transition>) {
-    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches, 1, None);
     workers[0].handle(&batch(series, &[], true));
     let mut transitions = Vec::new();
     for rows in rows.chunks(100) {
@@ -46,7 +46,7 @@ fn numbers_at_the_edge_of_doubles_never_spoil_the_checkpoint() {
             })
             .collect();
         let (judge, _) = judged(watches(), &series, &rows);
-        let (_, mut restored) = start(watches(), 1, LATENESS_MS_DEFAULT);
+        let (_, mut restored) = start(watches(), 1, None);
         restored.restore(&judge.checkpoint()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert_eq!(restored.firing().len(), judge.firing().len());
     }
@@ -97,8 +97,7 @@ fn a_node_that_comes_back_with_a_backlog_counts_again() {
     for minutes in [1, 3, 6, 10, 30] {
         let (series, rows) = with_backlog(minutes * 60_000);
         let options = ModelOptions { directions: Directions::Both, ..ModelOptions::default() };
-        let (mut workers, mut judge) =
-            start(vec![watch("sum by (region) (rate(orders[1m]))", options)], 1, LATENESS_MS_DEFAULT);
+        let (mut workers, mut judge) = start(vec![watch("sum by (region) (rate(orders[1m]))", options)], 1, None);
         workers[0].handle(&batch(&series, &[], true));
         let mut transitions = Vec::new();
         let mut late = 0;
@@ -180,7 +179,7 @@ fn both() -> Vec<Watch> {
 /// Plays the rows one by one, and says how many of the buckets were unknown.
 fn played(series: &[Arc<Labels>], rows: &[Row]) -> (Vec<Transition>, f64) {
     use std::sync::atomic::Ordering::Relaxed;
-    let (mut workers, mut judge) = start(both(), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(both(), 1, None);
     workers[0].handle(&batch(series, &[], true));
     let mut transitions = Vec::new();
     for row in rows {

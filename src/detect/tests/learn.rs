@@ -41,12 +41,18 @@ fn days() -> (Zone, Calendar) {
     (Zone::utc(), Calendar::default())
 }
 
-fn lived(watches: Vec<Watch>, series: &[Arc<Labels>], rows: &[Row]) -> (Judge, usize) {
-    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
-    workers[0].handle(&batch(series, &[], true));
+/// As `take` hands it to the worker.
+fn lived(
+    watches: Vec<Watch>,
+    series: &[Arc<Labels>],
+    rows: &[Row],
+    take: impl Fn(&mut Worker, &TapBatch),
+) -> (Judge, usize) {
+    let (mut workers, mut judge) = start(watches, 1, None);
+    take(&mut workers[0], &batch(series, &[], true));
     let mut fired_count = 0;
     for rows in rows.chunks(7) {
-        workers[0].handle(&batch(series, rows, false));
+        take(&mut workers[0], &batch(series, rows, false));
         workers[0].publish();
         fired_count += judge.poll().iter().filter(|transition| transition.kind == Kind::Firing).count();
     }
@@ -57,13 +63,17 @@ fn lived(watches: Vec<Watch>, series: &[Arc<Labels>], rows: &[Row]) -> (Judge, u
 fn what_is_learned_from_history_is_what_would_have_been_learned_live() {
     let (series, rows) = shop();
     let (watches, view) = (vec![watch(EXPRESSION, ModelOptions::default())], stored(&series, &rows));
-    let (judge, fired_count) = lived(watches.clone(), &series, &rows);
+    let (live, _) = lived(watches.clone(), &series, &rows, Worker::handle);
+    let (judge, fired_count) = lived(watches.clone(), &series, &rows, Worker::make_up);
     let mut reached = Vec::new();
     let range = view.span().unwrap();
-    let learned = learn(&view, range, watches, LATENESS_MS_DEFAULT, days(), &mut |at_ms| reached.push(at_ms)).unwrap();
+    let learned = learn(&view, range, watches, None, days(), &mut |at_ms| reached.push(at_ms)).unwrap();
     assert_eq!((learned.samples_count, learned.series_count), (rows.len() as u64, 6));
     assert_eq!((fired_count, &learned.fired_counts), (1, &vec![1]));
     assert!(learned.judge.checkpoint() == judge.checkpoint(), "the checkpoints differ");
+    // But for how late the samples came: in history all lie in order.
+    let minutes = |judge: &Judge| judge.shared().lateness_of_jobs()[0].minutes;
+    assert_eq!((minutes(&live), minutes(&learned.judge)), (60, 0));
     // Stretches of two hours.
     assert_eq!(reached, [START_MS + 7_200_000 - 1, START_MS + 14_400_000 - 1, range.to_ms]);
 }
@@ -81,10 +91,10 @@ fn what_fired_when_its_series_went_long_ago_is_not_kept() {
     }
     let (watches, view) = (vec![watch(EXPRESSION, ModelOptions::default())], stored(&series, &rows));
     let range = view.span().unwrap();
-    let learned = learn(&view, range, watches.clone(), LATENESS_MS_DEFAULT, days(), &mut |_| {}).unwrap();
+    let learned = learn(&view, range, watches.clone(), None, days(), &mut |_| {}).unwrap();
     assert_eq!(learned.judge.firing().len(), 1, "it never recovered");
     let restored = |bytes: &[u8]| {
-        let (_, mut judge) = start(watches.clone(), 1, LATENESS_MS_DEFAULT);
+        let (_, mut judge) = start(watches.clone(), 1, None);
         (judge.restore(bytes).unwrap().groups, judge.firing().len())
     };
     assert_eq!(restored(&learned.judge.checkpoint()), (2, 1));
@@ -96,8 +106,8 @@ fn history_is_read_from_its_beginning_to_its_end_and_no_further() {
     let (series, rows) = shop();
     let (watches, view) = (vec![watch(EXPRESSION, ModelOptions::default())], stored(&series, &rows));
     let range = TimeRange { from_ms: START_MS + 60_000, to_ms: START_MS + 119_999 };
-    let learned = learn(&view, range, watches.clone(), LATENESS_MS_DEFAULT, days(), &mut |_| {}).unwrap();
+    let learned = learn(&view, range, watches.clone(), None, days(), &mut |_| {}).unwrap();
     assert_eq!(learned.samples_count, 24, "four of each");
     let never = TimeRange { from_ms: 1, to_ms: 0 };
-    assert_eq!(learn(&view, never, watches, LATENESS_MS_DEFAULT, days(), &mut |_| {}).unwrap().samples_count, 0);
+    assert_eq!(learn(&view, never, watches, None, days(), &mut |_| {}).unwrap().samples_count, 0);
 }

@@ -66,7 +66,7 @@ fn shuffled(
     rows: &[Row],
 ) -> (Judge, Vec<Transition>) {
     let mut chance = Chance(seed);
-    let (mut workers, mut judge) = start(watches(), worker_count, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches(), worker_count, None);
     let shards: Vec<usize> = series.iter().map(|_| chance.below(worker_count)).collect();
     let delays: Vec<i64> = series.iter().map(|_| chance.below(disorder_ms as usize + 1) as i64).collect();
     let mut arrivals = rows.to_vec();
@@ -141,7 +141,7 @@ proptest! {
 #[test]
 fn a_shard_without_series_holds_nobody_back() {
     let (series, rows) = stream(1);
-    let (mut workers, mut judge) = start(watches(), 2, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches(), 2, None);
     let mut transitions = Vec::new();
     workers[0].handle(&batch(&series, &[], true));
     for rows in rows.chunks(50) {
@@ -155,7 +155,7 @@ fn a_shard_without_series_holds_nobody_back() {
 #[test]
 fn a_shard_that_lags_holds_its_groups_back_and_nothing_is_lost() {
     let (series, rows) = stream(2);
-    let (mut workers, mut judge) = start(watches(), 2, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches(), 2, None);
     let is_of = |shard: usize| move |row: &&Row| row.0 % 3 == shard || (shard == 1 && row.0 % 3 == 2);
     let of = |shard: usize| rows.iter().filter(is_of(shard)).copied().collect::<Vec<Row>>();
     workers[0].handle(&batch(&series, &of(0), true));
@@ -172,7 +172,7 @@ fn a_shard_that_lags_holds_its_groups_back_and_nothing_is_lost() {
 #[test]
 fn reading_again_what_was_taken_in_changes_nothing() {
     let (series, rows) = stream(3);
-    let (mut workers, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches(), 1, None);
     let (first, rest) = rows.split_at(rows.len() / 2);
     workers[0].handle(&batch(&series, first, true));
     let mut transitions = judge.poll();
@@ -190,7 +190,7 @@ fn reading_again_what_was_taken_in_changes_nothing() {
 
 #[test]
 fn a_slot_that_is_used_again_takes_the_place_of_what_it_held() {
-    let (mut workers, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches(), 1, None);
     let worker = &mut workers[0];
     // One node after the other, an hour each, all in the same slot of the shard.
     for generation in 0..50_u32 {
@@ -211,7 +211,7 @@ fn a_slot_that_is_used_again_takes_the_place_of_what_it_held() {
 
 #[test]
 fn interest_is_what_any_watch_matches() {
-    let (workers, _) = start(watches(), 1, LATENESS_MS_DEFAULT);
+    let (workers, _) = start(watches(), 1, None);
     let interest = workers[0].interest();
     assert!(interest(&labels(&[("__name__", "orders"), ("node", "1")])));
     assert!(interest(&labels(&[("__name__", "queue")])));

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod hostile;
+mod lateness;
 mod learn;
 mod machine;
 mod merge;
@@ -12,7 +13,7 @@ mod signals;
 
 use std::sync::Arc;
 
-use super::{LATENESS_MS_DEFAULT, ModelOptions, Signal, Transition, Watch, Worker, start};
+use super::{ModelOptions, Signal, Transition, Watch, Worker, start};
 use crate::model::{Labels, SeriesRef};
 use crate::storage::tap::{TapBatch, TapRow};
 
@@ -87,7 +88,7 @@ pub(super) fn batch(series: &[Arc<Labels>], rows: &[Row], introduced: bool) -> T
 
 /// Feeds all rows through one worker, in batches of a hundred.
 pub(super) fn transitions_of(watches: Vec<Watch>, series: &[Arc<Labels>], rows: &[Row]) -> Vec<Transition> {
-    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches, 1, None);
     let worker: &mut Worker = &mut workers[0];
     worker.handle(&batch(series, &[], true));
     let mut transitions = Vec::new();

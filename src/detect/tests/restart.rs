@@ -60,13 +60,13 @@ proptest! {
 
         let saved = (rows.len() as f64 * saved) as usize;
         let stopped = (saved + lost).min(rows.len());
-        let (mut workers, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+        let (mut workers, mut judge) = start(watches(), 1, None);
         workers[0].handle(&batch(&series, &[], true));
         let mut transitions = play(&mut workers[0], &mut judge, &series, &rows[..saved]);
         let checkpoint = judge.checkpoint();
         let repeated = play(&mut workers[0], &mut judge, &series, &rows[saved..stopped]);
 
-        let (mut workers, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+        let (mut workers, mut judge) = start(watches(), 1, None);
         let restored = judge.restore(&checkpoint).unwrap();
         prop_assert_eq!(restored, Restored { groups: 2, ..Restored::default() });
         workers[0].handle(&batch(&series, &[], true));
@@ -81,7 +81,7 @@ proptest! {
 
 fn checkpoint_in_an_incident() -> Vec<u8> {
     let (series, rows) = stream();
-    let (mut workers, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches(), 1, None);
     workers[0].handle(&batch(&series, &[], true));
     play(&mut workers[0], &mut judge, &series, &rows[..320 * 6]);
     assert_eq!(judge.firing().len(), 1);
@@ -91,14 +91,14 @@ fn checkpoint_in_an_incident() -> Vec<u8> {
 #[test]
 fn what_fires_still_fires_after_a_restart_and_a_changed_rule_starts_fresh() {
     let checkpoint = checkpoint_in_an_incident();
-    let (_, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+    let (_, mut judge) = start(watches(), 1, None);
     judge.restore(&checkpoint).unwrap();
     let [firing] = judge.firing().try_into().unwrap();
     assert_eq!(firing.labels.to_string(), r#"{region="eu"}"#);
     assert!(firing.value < 0.7 * firing.expected, "{firing:?}");
 
     let changed = vec![Watch { identity: "another".to_owned(), ..watches().remove(0) }];
-    let (_, mut judge) = start(changed, 1, LATENESS_MS_DEFAULT);
+    let (_, mut judge) = start(changed, 1, None);
     let restored = judge.restore(&checkpoint).unwrap();
     assert_eq!(restored, Restored { groups: 0, groups_dropped: 2, firing_dropped: 1 });
     assert!(judge.firing().is_empty());
@@ -108,7 +108,7 @@ fn what_fires_still_fires_after_a_restart_and_a_changed_rule_starts_fresh() {
 fn a_damaged_checkpoint_is_refused_and_changes_nothing() {
     let checkpoint = checkpoint_in_an_incident();
     let is_refused = |bytes: &[u8]| {
-        let (_, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+        let (_, mut judge) = start(watches(), 1, None);
         judge.restore(bytes).is_err() && judge.firing().is_empty()
     };
     for index in (0..checkpoint.len()).step_by(7) {
@@ -169,14 +169,14 @@ fn groups_with_a_season_go_on_where_they_stopped() {
     assert!(told.iter().all(|one| one.3 >= grown_ms), "{told:?}");
     for saved_minute in (GROWN_MINUTES + 25..GROWN_MINUTES + 100).step_by(7) {
         let (saved, lost) = (saved_minute as usize * 3, 3 * 4);
-        let (mut workers, mut judge) = start(grown_watches(), 1, LATENESS_MS_DEFAULT);
+        let (mut workers, mut judge) = start(grown_watches(), 1, None);
         workers[0].handle(&batch(&series, &[], true));
         let mut transitions = play(&mut workers[0], &mut judge, &series, &rows[..saved]);
         let checkpoint = judge.checkpoint();
         assert!(checkpoint.len() < 3 * 4_300, "{} bytes for three groups", checkpoint.len());
         let repeated = play(&mut workers[0], &mut judge, &series, &rows[saved..saved + lost]);
 
-        let (mut workers, mut judge) = start(grown_watches(), 1, LATENESS_MS_DEFAULT);
+        let (mut workers, mut judge) = start(grown_watches(), 1, None);
         assert_eq!(judge.restore(&checkpoint).unwrap(), Restored { groups: 3, ..Restored::default() });
         workers[0].handle(&batch(&series, &[], true));
         let told = play(&mut workers[0], &mut judge, &series, &rows[saved - 60 * 3..]);
@@ -191,7 +191,7 @@ fn a_checkpoint_of_an_older_version_is_refused_by_name() {
     let header = FileHeader::new(FileKind::Detector, 0, 0, 0);
     let mut bytes = header.encode().to_vec();
     append_record(&mut bytes, 1, 0, header.chain_start(), b"{\"groups\":0}");
-    let (_, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+    let (_, mut judge) = start(watches(), 1, None);
     let refusal = judge.restore(&bytes).unwrap_err().to_string();
     assert!(refusal.contains("an older version of this program wrote it"), "{refusal}");
 }
@@ -199,7 +199,7 @@ fn a_checkpoint_of_an_older_version_is_refused_by_name() {
 #[test]
 fn a_watch_whose_clock_was_changed_starts_fresh() {
     let checkpoint = checkpoint_in_an_incident();
-    let (_, mut judge) = start(watches(), 1, LATENESS_MS_DEFAULT);
+    let (_, mut judge) = start(watches(), 1, None);
     judge.live_by(Zone::named("Asia/Tokyo").unwrap(), Calendar::default());
     let restored = judge.restore(&checkpoint).unwrap();
     assert_eq!(restored, Restored { groups: 0, groups_dropped: 2, firing_dropped: 1 });
@@ -210,7 +210,7 @@ fn what_fires_in_a_direction_that_is_no_longer_watched_is_forgotten() {
     let checkpoint = checkpoint_in_an_incident();
     let mut rises = watches();
     rises[0].options.directions = Directions::Rise;
-    let (_, mut judge) = start(rises, 1, LATENESS_MS_DEFAULT);
+    let (_, mut judge) = start(rises, 1, None);
     let restored = judge.restore(&checkpoint).unwrap();
     assert_eq!(restored, Restored { groups: 2, groups_dropped: 0, firing_dropped: 1 });
     assert!(judge.firing().is_empty());

@@ -98,7 +98,7 @@ fn a_day_in_the_calendar_is_excused() {
     let quiet = |minute: i64| if (first..first + 300).contains(&minute) { 0.6 } else { 1.0 };
     let (series, rows) = days(6, quiet);
     let count = |calendar: Calendar| {
-        let (mut workers, mut judge) = start(both(ModelOptions::default()), 1, LATENESS_MS_DEFAULT);
+        let (mut workers, mut judge) = start(both(ModelOptions::default()), 1, None);
         judge.live_by(Zone::utc(), calendar);
         workers[0].handle(&batch(&series, &[], true));
         let mut fired = 0;
@@ -233,7 +233,7 @@ fn a_job_that_hangs_is_absent_until_it_runs_again() {
         }
         rows.push((1, at_ms(minute), 1.0));
     }
-    let (mut workers, mut judge) = start(watches.clone(), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches.clone(), 1, None);
     workers[0].handle(&batch(&series, &[], true));
     let mut transitions = Vec::new();
     for rows in rows.chunks(10) {
@@ -243,7 +243,7 @@ fn a_job_that_hangs_is_absent_until_it_runs_again() {
             assert_eq!((firing.direction, explanation.detector), (Direction::Absent, Detector::Absence));
             // It goes on from a checkpoint, and nothing is told twice.
             let checkpoint = judge.checkpoint();
-            (workers, judge) = start(watches.clone(), 1, LATENESS_MS_DEFAULT);
+            (workers, judge) = start(watches.clone(), 1, None);
             assert_eq!(judge.restore(&checkpoint).unwrap().groups, 2);
             workers[0].handle(&batch(&series, &[], true));
         }
@@ -267,7 +267,7 @@ fn the_only_job_that_is_watched_is_missed_by_the_time_that_other_samples_tell() 
     let watches = vec![Watch { signal: Signal::beats("runs").unwrap(), ..watch("runs", options) }];
     let series = [labels(&[("__name__", "runs"), ("job", "export")])];
     let rows: Vec<Row> = (0..60).map(|minute| (0, at_ms(minute), 1.0)).collect();
-    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches, 1, None);
     workers[0].handle(&batch(&series, &rows, true));
     assert_eq!(judge.poll(), []);
     let mut told = Vec::new();

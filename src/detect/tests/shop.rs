@@ -87,7 +87,7 @@ fn group_is_suspected_before_it_fires_and_not_while_it_does() {
     let shop = Shop { nodes: 4, orders_per_minute: 300.0, seed: 3 };
     let broken_ms = 2 * HOUR_MS;
     let rows = shop.orders(2 * HOUR_MS + 600_000, |at_ms| if at_ms >= broken_ms { 0.3 } else { 1.0 });
-    let (mut workers, mut judge) = start(vec![watch(ORDERS, drop_options())], 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(vec![watch(ORDERS, drop_options())], 1, None);
     workers[0].handle(&batch(&shop.series(), &[], true));
     let (mut suspected_at, mut fired_at) = (Vec::new(), None);
     for (round, rows) in rows.chunks(4).enumerate() {

@@ -162,7 +162,7 @@ fn what_reports_every_five_minutes_counts_from_the_third_sample_on() {
     rows.sort_by_key(|row| row.1);
     let watches = vec![watch("rate(x[5m])", ModelOptions::default()), watch("clock", ModelOptions::default())];
     let signal = watches[0].signal.clone();
-    let (mut workers, mut judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(watches, 1, None);
     let mut closed = Vec::new();
     for (step, row) in rows.iter().enumerate() {
         workers[0].handle(&batch(&series, &[*row], step == 0));
@@ -183,7 +183,7 @@ fn beats_are_told_as_they_come_each_series_by_itself() {
     let mut watches = vec![watch("runs", ModelOptions::default())];
     watches[0].signal = Signal::beats("runs{job=~\"a|b\"}").unwrap();
     assert!(matches!(Signal::beats("rate(runs[1m])"), Err(SignalError::Nothing(_))));
-    let (mut workers, _) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let (mut workers, _) = start(watches, 1, None);
     let rows =
         [(0, 0, 1.0), (1, 7, 1.0), (0, 60_001, 1.0), (0, 60_001, 2.0), (1, 200_003, 1.0), (1, 210_000, stale_nan())];
     let rows = rows.map(|(index, at_ms, value)| (index, START_MS + at_ms, value));
@@ -208,8 +208,7 @@ fn beats_are_told_as_they_come_each_series_by_itself() {
 fn an_evaluated_watch_is_judged_as_others_are() {
     let options = ModelOptions { directions: Directions::Drop, ..ModelOptions::default() };
     let signal = Signal::of("abs(queue)").unwrap();
-    let (_workers, mut judge) =
-        start(vec![Watch { identity: "q".to_owned(), signal, options, zone: None }], 1, LATENESS_MS_DEFAULT);
+    let (_workers, mut judge) = start(vec![Watch { identity: "q".to_owned(), signal, options, zone: None }], 1, None);
     let group = labels(&[("name", "mail")]);
     let mut chance = Chance(3);
     let mut transitions = Vec::new();
@@ -302,7 +301,7 @@ fn groups_keep_the_labels_that_the_expression_keeps() {
 fn window_of(expression: &str, series: &[Arc<Labels>], rows: &[Row]) -> (Option<i64>, f64) {
     let watches = vec![watch(expression, ModelOptions::default())];
     let signal = watches[0].signal.clone();
-    let (mut workers, mut judge): (Vec<Worker>, Judge) = start(watches, 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge): (Vec<Worker>, Judge) = start(watches, 1, None);
     workers[0].handle(&batch(series, rows, true));
     judge.poll();
     let group = judge.groups.first();

@@ -12,10 +12,15 @@ pub(super) fn senders() -> Vec<SenderFigures> {
         lag_ms: 400,
         clock_skew_ms: 0,
         interval_ms: 15_000,
+        lateness_ms: Some(1_500),
+        waited_ms: Some(5_000),
         samples_per_second: 133.25,
         series_count: 2_000,
     };
-    vec![SenderFigures { job: "a \"b\"".to_owned(), heard_ms: None, ..shop.clone() }, shop]
+    vec![
+        SenderFigures { job: "a \"b\"".to_owned(), heard_ms: None, lateness_ms: None, waited_ms: None, ..shop.clone() },
+        shop,
+    ]
 }
 
 /// Knows a job, and has no room for another one.
@@ -45,9 +50,15 @@ pub(super) fn heartbeats() -> Vec<HeartbeatFigures> {
 #[tokio::test(flavor = "multi_thread")]
 async fn senders_are_listed_with_their_lag_and_skew() {
     let server = TestServer::start().await;
-    let figures = r#""newestSample":"1970-01-01T00:00:15.250Z","lagSeconds":0.4,"clockSkewSeconds":0,"intervalSeconds":15,"samplesPerSecond":133.250,"series":2000}"#;
+    let figures = |late: &str| {
+        let before =
+            r#""newestSample":"1970-01-01T00:00:15.250Z","lagSeconds":0.4,"clockSkewSeconds":0,"intervalSeconds":15"#;
+        format!(r#"{before},{late},"samplesPerSecond":133.250,"series":2000}}"#)
+    };
+    let unwatched = figures(r#""latenessSeconds":null,"waitedSeconds":null"#);
+    let watched = figures(r#""latenessSeconds":1.5,"waitedSeconds":5"#);
     let expected = format!(
-        r#"{{"status":"success","data":{{"senders":[{{"job":"a \"b\"","state":"sending","lastSeen":null,{figures},{{"job":"shop","state":"sending","lastSeen":"1970-01-01T00:00:16.000Z",{figures}]}}}}"#
+        r#"{{"status":"success","data":{{"senders":[{{"job":"a \"b\"","state":"sending","lastSeen":null,{unwatched},{{"job":"shop","state":"sending","lastSeen":"1970-01-01T00:00:16.000Z",{watched}]}}}}"#
     );
     assert_eq!(server.body("/api/v1/status/senders").await, expected);
 }

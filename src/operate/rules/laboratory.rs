@@ -164,7 +164,7 @@ impl RuleHost for Laboratory {
 
 impl Detection {
     fn new(rules: &RuleSet) -> Detection {
-        let (mut workers, judge) = detect::start(rules.watches(), 1, LATENESS_MS_DEFAULT);
+        let (mut workers, judge) = detect::start(rules.watches(), 1, Some(LATENESS_MS_DEFAULT));
         let worker = workers.pop().expect("one was asked for");
         let evaluated = rules.rules.iter().enumerate().filter_map(|(watch, rule)| match rule.signal.source() {
             Source::Streamed => None,

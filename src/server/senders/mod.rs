@@ -31,9 +31,10 @@ use parking_lot::Mutex;
 use super::{ServerError, heartbeats, thread};
 use crate::clock::Clock;
 use crate::config::{Config, TelemetryConfig};
+use crate::detect::JobLateness;
 use crate::http::SenderFigures;
 use crate::incident::Incidents;
-use crate::model::Labels;
+use crate::model::{Labels, OWNER_LABELS};
 use crate::notify::{Alert, Notifier};
 use crate::rules::{Rule, RuleSet};
 use crate::storage::Storage;
@@ -43,8 +44,6 @@ use loss::{Loss, Losses};
 use table::{Found, Table};
 pub(super) use words::is_loss;
 
-/// Labels that name a sender, the first that a series has.
-const OWNER_LABELS: [&str; 2] = ["job", "service"];
 /// Time between walks, one after the other. Uneven, and no divisor of what people scrape by, so that some walk comes
 /// right behind the samples of each sender.
 const WALK_INTERVALS: [Duration; 3] = [Duration::from_secs(4), Duration::from_secs(5), Duration::from_secs(7)];
@@ -148,7 +147,7 @@ impl Senders {
     fn register(self: &Arc<Senders>, registry: &Registry) {
         let figures = |figure: fn(&SenderFigures) -> f64| {
             let senders = self.clone();
-            move || senders.figures().into_iter().map(|one| (one.job.clone(), figure(&one))).collect()
+            move || senders.figures(&[]).into_iter().map(|one| (one.job.clone(), figure(&one))).collect()
         };
         registry.gauges_fn(
             "dozor_sender_lag_seconds",
@@ -243,8 +242,9 @@ impl Senders {
         self.parts.settings.unknown_max_ms
     }
 
-    /// Those that are known, by name.
-    pub(super) fn figures(&self) -> Vec<SenderFigures> {
+    /// Those that are known, by name. `lateness`: what detection knows of them, by name too.
+    pub(super) fn figures(&self, lateness: &[JobLateness]) -> Vec<SenderFigures> {
+        let of_job = |job: &str| Some(&lateness[lateness.binary_search_by(|one| (*one.job).cmp(job)).ok()?]);
         let now_ms = self.parts.clock.now_ms();
         let known = self.known.lock();
         let figures = known.table.iter().map(|(job, sender)| SenderFigures {
@@ -255,6 +255,8 @@ impl Senders {
             lag_ms: sender.lag_ms(now_ms),
             clock_skew_ms: sender.skew_ms(),
             interval_ms: sender.interval_ms(),
+            lateness_ms: of_job(job).and_then(|one| one.usual_ms),
+            waited_ms: of_job(job).map(|one| one.waited_ms),
             samples_per_second: sender.samples_per_second(),
             series_count: sender.found.series_count,
         });
