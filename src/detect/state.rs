@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storage_format::detector::{LAYOUT, RECORD_KIND, TEXT_KIND};
-use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
+use storage_format::frame::{FileKind, decode_whole, encode_whole};
 
 use super::absence::{Absence, Awaited};
 use super::binary::{append, read};
@@ -115,18 +115,11 @@ impl Judge {
             self.absences.iter().flatten().flat_map(Absence::saved).map(|(index, awaited)| (*index, awaited)).collect();
         let kept = |(index, group): &(usize, &Judged)| is_kept(group, awaited.get(index).copied());
         let groups: Vec<(usize, &Judged)> = self.groups.iter().enumerate().filter(kept).collect();
-        // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
-        let header = FileHeader::new(FileKind::Detector, 0, frontier_ms.max(0), frontier_ms as u32);
-        let mut bytes = header.encode().to_vec();
-        let mut chain = header.chain_start();
         let watches = self.watches.iter().map(|watch| watch.identity.clone()).collect();
         let summary = payload(&Summary { layout: LAYOUT, watches, groups: groups.len() });
-        chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &summary);
-        for (index, group) in groups {
-            let saved = self.saved(group, awaited.get(&index).copied());
-            chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &payload(&saved));
-        }
-        bytes
+        let saved = groups.into_iter().map(|(index, group)| payload(&self.saved(group, awaited.get(&index).copied())));
+        let records = std::iter::once(summary).chain(saved).map(|payload| (RECORD_KIND, payload));
+        encode_whole(FileKind::Detector, frontier_ms, records)
     }
 
     /// Takes over what a checkpoint holds. Call it before the first [`Judge::poll`] and after [`Judge::live_by`].
@@ -218,24 +211,12 @@ fn layout_of(summary: &[u8]) -> Result<u32, StateError> {
 }
 
 fn payloads_of(bytes: &[u8]) -> Result<Vec<&[u8]>, StateError> {
-    let (header, reader) = Reader::open(bytes).map_err(refuse)?;
-    if header.kind != FileKind::Detector {
-        return Err(refuse("it is a file of another kind"));
-    }
-    let mut payloads = Vec::new();
-    for event in reader {
-        match event {
-            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => payloads.push(payload),
-            Event::Record { kind: TEXT_KIND, .. } => return Err(refuse("an older version of this program wrote it")),
-            Event::Record { offset, .. } => {
-                return Err(refuse(format!("the record at byte {offset} is not in its place")));
-            }
-            Event::Damage { from, what, .. } => return Err(refuse(format!("at byte {from}: {what}"))),
-            Event::TornTail { .. } => return Err(refuse("it ends within a record")),
-            Event::End { .. } => break,
-        }
-    }
-    Ok(payloads)
+    let payload = |(kind, payload)| match kind {
+        RECORD_KIND => Ok(payload),
+        TEXT_KIND => Err(refuse("an older version of this program wrote it")),
+        _ => Err(refuse(format!("{kind} is no kind of its records"))),
+    };
+    decode_whole(bytes, FileKind::Detector).map_err(refuse)?.into_iter().map(payload).collect()
 }
 
 fn refuse(what: impl ToString) -> StateError {
