@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storage_format::detector::{LATENESS_KIND, LAYOUT, RECORD_KIND, TEXT_KIND};
-use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
+use storage_format::frame::{FileKind, decode_whole, encode_whole};
 
 use super::absence::{Absence, Awaited};
 use super::binary::{append, read};
@@ -123,22 +123,14 @@ impl Judge {
             self.absences.iter().flatten().flat_map(Absence::saved).map(|(index, awaited)| (*index, awaited)).collect();
         let kept = |(index, group): &(usize, &Judged)| is_kept(group, awaited.get(index).copied());
         let groups: Vec<(usize, &Judged)> = self.groups.iter().enumerate().filter(kept).collect();
-        // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
-        let header = FileHeader::new(FileKind::Detector, 0, frontier_ms.max(0), frontier_ms as u32);
-        let mut bytes = header.encode().to_vec();
-        let mut chain = header.chain_start();
         let watches = self.watches.iter().map(|watch| watch.identity.clone()).collect();
         let summary = payload(&Summary { layout: LAYOUT, watches, groups: groups.len() });
-        chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &summary);
-        let lateness = self.saved_lateness();
-        if !lateness.is_empty() {
-            chain = append_record(&mut bytes, LATENESS_KIND, 0, chain, &payload(&lateness));
-        }
-        for (index, group) in groups {
-            let saved = self.saved(group, awaited.get(&index).copied());
-            chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &payload(&saved));
-        }
-        bytes
+        let lateness = Some(self.saved_lateness()).filter(|jobs| !jobs.is_empty());
+        let lateness = lateness.map(|jobs| (LATENESS_KIND, payload(&jobs)));
+        let saved = groups.into_iter().map(|(index, group)| self.saved(group, awaited.get(&index).copied()));
+        let saved = saved.map(|saved| (RECORD_KIND, payload(&saved)));
+        let records = std::iter::once((RECORD_KIND, summary)).chain(lateness).chain(saved);
+        encode_whole(FileKind::Detector, frontier_ms, records)
     }
 
     /// Takes over what a checkpoint holds. Call it before the first [`Judge::poll`] and after [`Judge::live_by`].
@@ -274,22 +266,13 @@ struct Payloads<'a> {
 }
 
 fn payloads_of(bytes: &[u8]) -> Result<Payloads<'_>, StateError> {
-    let (header, reader) = Reader::open(bytes).map_err(refuse)?;
-    if header.kind != FileKind::Detector {
-        return Err(refuse("it is a file of another kind"));
-    }
     let mut payloads = Payloads::default();
-    for event in reader {
-        match event {
-            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => payloads.others.push(payload),
-            Event::Record { kind: LATENESS_KIND, payload, chain_ok: true, .. } => payloads.lateness = Some(payload),
-            Event::Record { kind: TEXT_KIND, .. } => return Err(refuse("an older version of this program wrote it")),
-            Event::Record { offset, .. } => {
-                return Err(refuse(format!("the record at byte {offset} is not in its place")));
-            }
-            Event::Damage { from, what, .. } => return Err(refuse(format!("at byte {from}: {what}"))),
-            Event::TornTail { .. } => return Err(refuse("it ends within a record")),
-            Event::End { .. } => break,
+    for (kind, payload) in decode_whole(bytes, FileKind::Detector).map_err(refuse)? {
+        match kind {
+            RECORD_KIND => payloads.others.push(payload),
+            LATENESS_KIND => payloads.lateness = Some(payload),
+            TEXT_KIND => return Err(refuse("an older version of this program wrote it")),
+            _ => return Err(refuse(format!("{kind} is no kind of its records"))),
         }
     }
     Ok(payloads)

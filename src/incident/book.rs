@@ -18,7 +18,8 @@ pub const INCIDENTS_BYTES_MAX: usize = 64 << 20;
 #[derive(Default)]
 pub(super) struct Book {
     incidents: HashMap<String, Kept>,
-    bytes: usize,
+    /// Of all of them, about.
+    pub(super) bytes: usize,
 }
 
 struct Kept {

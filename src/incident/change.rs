@@ -163,7 +163,7 @@ fn begin(incident: &mut Incident, mut signal: Signal, size: &mut Size) {
     {
         return;
     }
-    if size.signal_text_bytes + stored::text_bytes(&signal.alert) > INCIDENT_BYTES_MAX {
+    if size.signal_text_bytes + signal.alert.text_bytes() > INCIDENT_BYTES_MAX {
         signal.alert = slim(&signal.alert);
     }
     size.add_signal(&signal);

@@ -1,7 +1,6 @@
 //! About how many bytes an incident takes, counted as it grows: those that have many signals change often.
 
 use super::record::{Delivery, Figures, Incident, Note, Signal};
-use super::stored;
 
 const ITEM_BYTES: usize = 100;
 const POINT_BYTES: usize = 40;
@@ -24,7 +23,7 @@ impl Size {
     }
 
     pub(super) fn add_signal(&mut self, signal: &Signal) {
-        let text_bytes = stored::text_bytes(&signal.alert);
+        let text_bytes = signal.alert.text_bytes();
         self.signal_text_bytes += text_bytes;
         self.bytes += ITEM_BYTES + text_bytes + figures_bytes(signal.figures.as_ref());
     }

@@ -45,10 +45,3 @@ pub(super) fn read_digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     let digits = String::deserialize(deserializer)?;
     u64::from_str_radix(&digits, 16).map_err(D::Error::custom)
 }
-
-/// Bytes of the texts of an alert.
-pub(super) fn text_bytes(alert: &Alert) -> usize {
-    let labels: usize = alert.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let annotations: usize = alert.annotations.iter().map(|(name, text)| name.len() + text.len()).sum();
-    labels + annotations + alert.generator_url.len()
-}

@@ -219,8 +219,7 @@ fn files_of_other_names_are_left_alone_and_those_of_another_kind_are_put_aside()
     let (mut journal, recovered) = open(&disk);
     assert_eq!(recovered.damage, ["/data/words/7.words is of another kind: Outbox"]);
     journal.begin_file(&words("one"), NOW_MS).unwrap();
-    let expected =
-        ["0000000008.words", "4294967295.words", "5.words.damaged", "7.words.damaged", "README", "x.words"];
+    let expected = ["0000000008.words", "4294967295.words", "5.words.damaged", "7.words.damaged", "README", "x.words"];
     assert_eq!(names(&disk), expected);
     assert_eq!(found(&disk), words("one"), "the last number there is is nobody's");
 }

@@ -75,6 +75,13 @@ impl Alert {
         format!("{:016x}-{}-{status}", self.fingerprint(), self.starts_at_ms)
     }
 
+    /// Bytes of its texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let labels: usize = self.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let annotations: usize = self.annotations.iter().map(|(name, text)| name.len() + text.len()).sum();
+        labels + annotations + self.generator_url.len()
+    }
+
     /// The alert with sorted annotations and every text within the limits. A page with its end cut off still wakes
     /// somebody; a refused one does not.
     pub(crate) fn bounded(&self) -> Alert {

@@ -10,6 +10,11 @@
 use super::alert::{Alert, Status};
 use crate::model::Labels;
 
+/// Most alerts in a message; those behind them are counted in it.
+pub(crate) const MESSAGE_ALERTS_COUNT_MAX: usize = 10_000;
+/// Most bytes of their texts. As JSON, where a byte may take six, a message has room in one record of the outbox.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 8 << 20;
+
 /// A group of alerts, for one receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -36,6 +41,19 @@ pub struct MessageAlert {
     pub alert: Alert,
     /// Id of the incident that it belongs to.
     pub incident: String,
+}
+
+/// As many of the alerts as a message may have, at least one, and how many are left off.
+pub(super) fn fitting(alerts: impl ExactSizeIterator<Item = MessageAlert>) -> (Vec<MessageAlert>, u64) {
+    let (count, mut bytes) = (alerts.len(), 0);
+    let fits = |one: &MessageAlert| {
+        let is_first = bytes == 0;
+        bytes += one.alert.text_bytes();
+        is_first || bytes <= MESSAGE_BYTES_MAX
+    };
+    let alerts: Vec<MessageAlert> = alerts.take(MESSAGE_ALERTS_COUNT_MAX).take_while(fits).collect();
+    let left_off = (count - alerts.len()) as u64;
+    (alerts, left_off)
 }
 
 impl Message {

@@ -6,7 +6,7 @@ use super::NotifyError;
 use super::alert::ANNOTATIONS_COUNT_MAX;
 use super::deliver::Notifier;
 use super::ledger::{DeadLetter, Enqueued, Record};
-use super::message::{Message, MessageAlert};
+use super::message::{Message, MessageAlert, fitting};
 use super::owed::Owed;
 use super::way::Way;
 use crate::model::Labels;
@@ -137,13 +137,14 @@ impl Telling {
     fn message(&self, index: usize, receiver: &str, now_ms: i64) -> Message {
         let id = if index == 0 { self.id.clone() } else { format!("{}-{index}", self.id) };
         let bounded = |one: &MessageAlert| MessageAlert { alert: one.alert.bounded(), incident: one.incident.clone() };
+        let (alerts, truncated_count) = fitting(self.alerts.iter().map(bounded));
         Message {
             id,
             receiver: receiver.to_owned(),
             group_key: self.group_key.clone(),
             group_labels: self.group_labels.clone(),
-            alerts: self.alerts.iter().map(bounded).collect(),
-            truncated_count: 0,
+            alerts,
+            truncated_count,
             made_at_ms: now_ms,
         }
     }

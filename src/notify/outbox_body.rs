@@ -87,7 +87,8 @@ impl journal::Record for Record {
                 Ok(Record::Outcome(Outcome { id: id.to_owned(), receiver: receiver.to_owned(), at_ms, verdict }))
             }
             format::KIND_GIVEN_UP => {
-                let format::GivenUp { id, receiver, at_ms, reason } = format::GivenUp::decode(payload).map_err(corrupt)?;
+                let format::GivenUp { id, receiver, at_ms, reason } =
+                    format::GivenUp::decode(payload).map_err(corrupt)?;
                 let verdict = Verdict::GivenUp { reason: reason.to_owned() };
                 Ok(Record::Outcome(Outcome { id: id.to_owned(), receiver: receiver.to_owned(), at_ms, verdict }))
             }

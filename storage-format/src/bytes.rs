@@ -40,6 +40,13 @@ pub(crate) fn i64_at(bytes: &[u8], at: usize) -> i64 {
     i64::from_le_bytes(array_at(bytes, at))
 }
 
+/// Appends a text behind its length as 32 bits.
+pub(crate) fn append_u32_text(out: &mut Vec<u8>, text: &str) {
+    let length = u32::try_from(text.len()).expect("a text is shorter than a record's 64 MiB");
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
 fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N].try_into().expect("the slice has N bytes")
 }
@@ -179,6 +186,12 @@ impl<'a> Cursor<'a> {
         let at = self.position;
         let length = usize::try_from(length).map_err(|_| Corruption::at(at, "the bytes end within a field"))?;
         std::str::from_utf8(self.take(length)?).map_err(|_| Corruption::at(at, "a text is not UTF-8"))
+    }
+
+    /// What [`append_u32_text`] wrote.
+    pub(crate) fn u32_text(&mut self) -> Result<&'a str, Corruption> {
+        let length = self.u32()?;
+        self.text(u64::from(length))
     }
 
     pub(crate) fn varint_text(&mut self) -> Result<&'a str, Corruption> {

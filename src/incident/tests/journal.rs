@@ -1,3 +1,5 @@
+use super::super::book::Book;
+use super::super::journal::Record;
 use super::super::{Figures, Filter, Incident};
 use super::*;
 
@@ -112,6 +114,23 @@ fn unfinished_end_is_left_off_and_damage_is_named_and_kept() {
     read.keep_up();
     let names = damaged.list(Path::new(FOLDER)).unwrap();
     assert!(names.iter().any(|name| name.ends_with(".incidents.damaged")), "{names:?}");
+}
+
+#[test]
+fn size_that_grew_is_that_of_the_whole() {
+    let (incidents, disk, clock) = incidents();
+    tell_all(&incidents, &clock);
+    let orders = alert("Orders", &[("job", "shop"), ("region", "eu")], NOON_MS);
+    let figures = Figures { value: None, expected: None, chart: vec![(NOON_MS, None, None); 7] };
+    incidents.note_figures("inc-1", &orders, figures);
+    // The file has the changes, of which the first one began the incidents.
+    let (_, recovered) =
+        super::super::journal::Journal::open(Arc::new(disk), Path::new(FOLDER)).expect("the journal opens");
+    let (mut grown, mut whole) = (Book::default(), Book::default());
+    recovered.records.into_iter().for_each(|record| grown.read(record));
+    grown.all().for_each(|incident| whole.read(Record::Incident(incident.clone())));
+    assert!(whole.len() == 2 && whole.bytes > 1_000, "{} bytes", whole.bytes);
+    assert_eq!(grown.bytes, whole.bytes);
 }
 
 #[test]

@@ -1,17 +1,13 @@
 //! Ten thousand alerts at once.
 
-use std::time::Instant;
-
 use super::super::{Filter, State};
 use super::*;
 use crate::notify::SIGNALS_PER_INCIDENT_MAX;
 
 const ALERTS_COUNT: usize = 10_000;
-/// On a machine with nothing else to do it is a twentieth of this.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
-fn full_incidents_are_noted_told_and_ended_in_time() {
+fn full_incidents_are_noted_told_and_ended() {
     let (incidents, disk, clock) = incidents();
     let id = |index: usize| format!("inc-{}", index / SIGNALS_PER_INCIDENT_MAX);
     let alerts: Vec<Alert> = (0..ALERTS_COUNT)
@@ -20,19 +16,14 @@ fn full_incidents_are_noted_told_and_ended_in_time() {
     let of_all = |event: &dyn Fn(usize, &Alert) -> Event| -> Vec<Event> {
         alerts.iter().enumerate().map(|(index, alert)| event(index, alert)).collect()
     };
-    let begun = Instant::now();
     let mut steps = vec![of_all(&|index, alert| transition(&id(index), alert, NOON_MS))];
     steps.push(of_all(&|index, _| delivered(&id(index), NOON_MS + index as i64)));
     steps.push(of_all(&|index, alert| transition(&id(index), &ended(alert, NOON_MS + 1), NOON_MS + 1)));
     for events in &steps {
         events.chunks(1_000).for_each(|events| incidents.take(events));
-        println!("{:?}", begun.elapsed());
     }
     incidents.keep_up();
-    println!("{:?}", begun.elapsed());
     let (read, _) = open_on(&disk, &clock);
-    println!("{:?}", begun.elapsed());
-    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
     let resolved = read.list(&Filter { state: Some(State::Resolved), ..Filter::default() });
     assert_eq!(resolved.len(), ALERTS_COUNT / SIGNALS_PER_INCIDENT_MAX);
     assert!(resolved.iter().all(|incident| incident.signals.len() == SIGNALS_PER_INCIDENT_MAX));

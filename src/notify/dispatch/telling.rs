@@ -9,12 +9,10 @@ use super::{Dispatcher, Surroundings, Target};
 use crate::model::Labels;
 use crate::notify::alert::Status;
 use crate::notify::ledger::Record;
-use crate::notify::message::{Message, MessageAlert};
+use crate::notify::message::{Message, MessageAlert, fitting};
 use crate::notify::owed::Notification;
 use crate::notify::told::Told;
 
-/// Most alerts in a message; those behind them are counted in it. What was told of a group knows all of them.
-pub(crate) const MESSAGE_ALERTS_COUNT_MAX: usize = 10_000;
 /// What was told is remembered for so many times the interval after which it would be repeated.
 const REMEMBERED_REPEATS: i64 = 2;
 /// Labels by which alerts are sorted before all others, as in Alertmanager.
@@ -102,13 +100,15 @@ fn record(
     if members.is_empty() {
         return Some(Record::Told(told));
     }
+    // What was told of the group knows those that are left off too.
+    let (alerts, truncated_count) = fitting(members.iter().map(|member| told_alert(member)));
     let message = Message {
         id,
         receiver: target.name.clone(),
         group_key: group.key.clone(),
         group_labels: group.labels.clone(),
-        alerts: members.iter().take(MESSAGE_ALERTS_COUNT_MAX).map(|member| told_alert(member)).collect(),
-        truncated_count: members.len().saturating_sub(MESSAGE_ALERTS_COUNT_MAX) as u64,
+        alerts,
+        truncated_count,
         made_at_ms: now_ms,
     };
     Some(Record::Message(Arc::new(message), Some(told)))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
+use storage_format::frame::{FileKind, decode_whole, encode_whole};
 use storage_format::silences::KIND_TEXT;
 
 use super::{Kept, Silence};
@@ -35,17 +35,10 @@ struct MatcherText {
 }
 
 pub(super) fn encode(kept: &Kept, now_ms: i64) -> Vec<u8> {
-    // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
-    let header = FileHeader::new(FileKind::Silences, 0, now_ms.max(0), now_ms as u32);
-    let mut bytes = header.encode().to_vec();
-    let mut chain = header.chain_start();
-    let mut append = |text: serde_json::Result<Vec<u8>>| {
-        let text = text.expect("numbers and strings are always JSON");
-        chain = append_record(&mut bytes, KIND_TEXT, 0, chain, &text);
-    };
-    append(serde_json::to_vec(&Summary { silences: kept.len() }));
-    kept.values().for_each(|silence| append(serde_json::to_vec(&text_of(silence))));
-    bytes
+    let text = |text: serde_json::Result<Vec<u8>>| (KIND_TEXT, text.expect("numbers and strings are always JSON"));
+    let summary = text(serde_json::to_vec(&Summary { silences: kept.len() }));
+    let silences = kept.values().map(|silence| text(serde_json::to_vec(&text_of(silence))));
+    encode_whole(FileKind::Silences, now_ms, std::iter::once(summary).chain(silences))
 }
 
 /// Fails with what is wrong with the file.
@@ -61,21 +54,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Kept, String> {
 }
 
 fn texts_of(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
-    let (header, reader) = Reader::open(bytes).map_err(|error| error.to_string())?;
-    if header.kind != FileKind::Silences {
-        return Err("it is a file of another kind".to_owned());
-    }
-    let mut texts = Vec::new();
-    for event in reader {
-        match event {
-            Event::Record { kind: KIND_TEXT, payload, chain_ok: true, .. } => texts.push(payload),
-            Event::Record { offset, .. } => return Err(format!("the record at byte {offset} is not in its place")),
-            Event::Damage { from, what, .. } => return Err(format!("at byte {from}: {what}")),
-            Event::TornTail { .. } => return Err("it ends within a record".to_owned()),
-            Event::End { .. } => break,
-        }
-    }
-    Ok(texts)
+    let records = decode_whole(bytes, FileKind::Silences).map_err(|corruption| corruption.to_string())?;
+    let text =
+        |(kind, payload)| if kind == KIND_TEXT { Ok(payload) } else { Err(format!("{kind} is no kind of text")) };
+    records.into_iter().map(text).collect()
 }
 
 fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {

@@ -302,6 +302,40 @@ fn a_file_that_is_mostly_done_with_is_written_anew_and_forgets_nothing_that_matt
 }
 
 #[test]
+fn a_file_of_alerts_that_nobody_is_told_of_is_written_anew_too() {
+    let disk = SimulatedDisk::new();
+    let (mut outbox, _) = try_open(&disk, &[]).unwrap();
+    let mut length_max = 0;
+    for index in 0..6_000 {
+        for alert in [firing(&format!("A{index}")), resolved(&format!("A{index}"))] {
+            assert_eq!(report(&mut outbox, &alert).unwrap(), Enqueued::Accepted);
+        }
+        length_max = length_max.max(disk.read(&present(&disk)).unwrap().len());
+    }
+    assert!(length_max < 2 << 20, "{length_max} bytes");
+    assert!(disk.read(&present(&disk)).unwrap().len() > 1 << 16, "there is something to tell");
+}
+
+#[test]
+fn an_alert_that_could_not_be_noted_draws_no_others_into_its_incident() {
+    let own = |alert: &Alert| format!("inc-{:016x}-{NOON_MS}", alert.fingerprint());
+    let incidents = |outbox: &Outbox| -> Vec<String> {
+        outbox.ledger().active().into_iter().map(|transition| transition.incident.clone()).collect()
+    };
+    let disk = SimulatedDisk::new();
+    let (mut outbox, _) = open(&disk);
+    disk.fail_after(0);
+    report(&mut outbox, &firing("A")).unwrap_err();
+    disk.heal();
+    // They have a region in common.
+    report(&mut outbox, &firing("B")).unwrap();
+    assert_eq!(incidents(&outbox), [own(&firing("B"))]);
+    // Reported again it is of the incident that it had, for others of it may have been noted.
+    report(&mut outbox, &firing("A")).unwrap();
+    assert_eq!(incidents(&outbox), [own(&firing("B")), own(&firing("A"))]);
+}
+
+#[test]
 fn a_firing_that_was_forgotten_before_its_end_does_not_come_back_to_life() {
     let (mut outbox, _) = open(&SimulatedDisk::new());
     let mut finish = |alert: Alert| {

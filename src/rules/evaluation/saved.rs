@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
+use storage_format::frame::{FileKind, decode_whole, encode_whole};
 use storage_format::rules::KIND_TEXT as RECORD_KIND;
 
 use super::super::group::RuleIdentity;
@@ -97,17 +97,10 @@ impl SavedGroup {
 
 /// The file of alerts.
 pub fn encode_saved(groups: &[SavedGroup], now_ms: i64) -> Vec<u8> {
-    // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
-    let header = FileHeader::new(FileKind::Rules, 0, now_ms.max(0), now_ms as u32);
-    let mut bytes = header.encode().to_vec();
-    let mut chain = header.chain_start();
-    let mut append = |text: serde_json::Result<Vec<u8>>| {
-        let text = text.expect("numbers and strings are always JSON");
-        chain = append_record(&mut bytes, RECORD_KIND, 0, chain, &text);
-    };
-    append(serde_json::to_vec(&Summary { groups: groups.len() }));
-    groups.iter().for_each(|group| append(serde_json::to_vec(&text_of(group))));
-    bytes
+    let text = |text: serde_json::Result<Vec<u8>>| (RECORD_KIND, text.expect("numbers and strings are always JSON"));
+    let summary = text(serde_json::to_vec(&Summary { groups: groups.len() }));
+    let groups = groups.iter().map(|group| text(serde_json::to_vec(&text_of(group))));
+    encode_whole(FileKind::Rules, now_ms, std::iter::once(summary).chain(groups))
 }
 
 /// Reads the file of alerts.
@@ -167,23 +160,11 @@ fn alert_of(text: AlertText) -> Result<ActiveAlert, RulesStateError> {
 }
 
 fn texts_of(bytes: &[u8]) -> Result<Vec<&[u8]>, RulesStateError> {
-    let (header, reader) = Reader::open(bytes).map_err(refuse)?;
-    if header.kind != FileKind::Rules {
-        return Err(refuse("it is a file of another kind"));
-    }
-    let mut texts = Vec::new();
-    for event in reader {
-        match event {
-            Event::Record { kind: RECORD_KIND, payload, chain_ok: true, .. } => texts.push(payload),
-            Event::Record { offset, .. } => {
-                return Err(refuse(format!("the record at byte {offset} is not in its place")));
-            }
-            Event::Damage { from, what, .. } => return Err(refuse(format!("at byte {from}: {what}"))),
-            Event::TornTail { .. } => return Err(refuse("it ends within a record")),
-            Event::End { .. } => break,
-        }
-    }
-    Ok(texts)
+    let records = decode_whole(bytes, FileKind::Rules).map_err(refuse)?;
+    let is_text = |(kind, payload)| {
+        if kind == RECORD_KIND { Ok(payload) } else { Err(refuse(format!("{kind} is no kind of text"))) }
+    };
+    records.into_iter().map(is_text).collect()
 }
 
 fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, RulesStateError> {

@@ -3,9 +3,11 @@
 mod read;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod write;
 
 pub use read::{Event, Reader};
+pub use whole::{decode_whole, encode_whole};
 pub use write::{append_record, begin_record, end_record, seal_group, seal_payload};
 
 use crate::bytes::{i64_at, u16_at, u32_at};

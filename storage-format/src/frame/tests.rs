@@ -253,6 +253,29 @@ fn every_truncation_keeps_the_records_before_it() {
     }
 }
 
+#[test]
+fn whole_file_is_read_as_it_was_written_or_not_at_all() {
+    let records: [(u8, &[u8]); 3] = [(1, b"first"), (2, b"second"), (1, b"third")];
+    let whole = encode_whole(FileKind::Rules, -5, records);
+    assert_eq!(decode_whole(&whole, FileKind::Rules), Ok(records.to_vec()));
+    let other = decode_whole(&whole, FileKind::Silences).unwrap_err();
+    assert_eq!(other, Corruption { offset: 0, what: "the file is of another kind" });
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        assert!(decode_whole(&damaged, FileKind::Rules).is_err(), "byte {at}");
+    }
+    for end in 0..whole.len() {
+        // Where it ends between two records nothing looks unfinished: the caller counts.
+        let found = decode_whole(&whole[..end], FileKind::Rules).unwrap_or_default();
+        assert!(records.starts_with(&found), "{end} bytes");
+    }
+    // A record of another file does not follow.
+    let mut longer = whole;
+    append_record(&mut longer, 1, 0, 0, b"fourth");
+    assert_eq!(decode_whole(&longer, FileKind::Rules).unwrap_err().what, "the record is not in its place");
+}
+
 proptest! {
     #[test]
     fn payloads_come_back(texts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..200), 0..20)) {

@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::Corruption;
-use crate::bytes::Cursor;
+use crate::bytes::{Cursor, append_u32_text};
 
 /// Kind of a record that holds an incident as a whole.
 pub const KIND_INCIDENT: u8 = 1;
@@ -25,27 +25,16 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// Appends the payload of a record of [`KIND_INCIDENT`] or [`KIND_CHANGE`].
     pub fn encode(&self, out: &mut Vec<u8>) {
-        append_text(out, self.id);
+        append_u32_text(out, self.id);
         out.extend_from_slice(&self.at_ms.to_le_bytes());
-        append_text(out, self.body);
+        append_u32_text(out, self.body);
     }
 
     /// Reads the payload of a record of [`KIND_INCIDENT`] or [`KIND_CHANGE`].
     pub fn decode(payload: &'a [u8]) -> Result<Entry<'a>, Corruption> {
         let mut cursor = Cursor::new(payload);
-        let entry = Entry { id: text(&mut cursor)?, at_ms: cursor.i64()?, body: text(&mut cursor)? };
+        let entry = Entry { id: cursor.u32_text()?, at_ms: cursor.i64()?, body: cursor.u32_text()? };
         cursor.expect_end()?;
         Ok(entry)
     }
-}
-
-fn append_text(out: &mut Vec<u8>, text: &str) {
-    let length = u32::try_from(text.len()).expect("a text is shorter than a record's 64 MiB");
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Corruption> {
-    let length = cursor.u32()?;
-    cursor.text(u64::from(length))
 }

@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::Corruption;
-use crate::bytes::Cursor;
+use crate::bytes::{Cursor, append_u32_text};
 
 /// Kind of a record that holds a [`Family`].
 pub const KIND_FAMILY: u8 = 1;
@@ -30,16 +30,16 @@ impl<'a> Family<'a> {
     /// Appends the payload of a record of [`KIND_FAMILY`]. Panics on a type that the chapter does not list.
     pub fn encode(&self, out: &mut Vec<u8>) {
         assert!(self.metric_type < TYPES_COUNT && !self.name.is_empty(), "{self:?}");
-        append_text(out, self.name);
+        append_u32_text(out, self.name);
         out.push(self.metric_type);
-        append_text(out, self.help);
-        append_text(out, self.unit);
+        append_u32_text(out, self.help);
+        append_u32_text(out, self.unit);
     }
 
     /// Reads the payload of a record of [`KIND_FAMILY`].
     pub fn decode(payload: &'a [u8]) -> Result<Family<'a>, Corruption> {
         let mut cursor = Cursor::new(payload);
-        let name = text(&mut cursor)?;
+        let name = cursor.u32_text()?;
         if name.is_empty() {
             return Err(Corruption::at(0, "a family has no name"));
         }
@@ -48,7 +48,7 @@ impl<'a> Family<'a> {
         if metric_type >= TYPES_COUNT {
             return Err(Corruption::at(at, "a type of metric that the chapter does not list"));
         }
-        let family = Family { name, metric_type, help: text(&mut cursor)?, unit: text(&mut cursor)? };
+        let family = Family { name, metric_type, help: cursor.u32_text()?, unit: cursor.u32_text()? };
         cursor.expect_end()?;
         Ok(family)
     }
@@ -65,15 +65,4 @@ pub fn decode_end(payload: &[u8]) -> Result<u32, Corruption> {
     let family_count = cursor.u32()?;
     cursor.expect_end()?;
     Ok(family_count)
-}
-
-fn append_text(out: &mut Vec<u8>, text: &str) {
-    let length = u32::try_from(text.len()).expect("a text is shorter than a record's 64 MiB");
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Corruption> {
-    let length = cursor.u32()?;
-    cursor.text(u64::from(length))
 }

@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::Corruption;
-use crate::bytes::Cursor;
+use crate::bytes::{Cursor, append_u32_text};
 
 /// Kind of a record that holds a [`Notification`].
 pub const KIND_NOTIFICATION: u8 = 1;
@@ -106,9 +106,9 @@ pub struct Message<'a> {
 impl<'a> Told<'a> {
     /// Appends the payload of a record of [`KIND_TOLD`].
     pub fn encode(&self, out: &mut Vec<u8>) {
-        append_text(out, self.id);
-        append_text(out, self.receiver);
-        append_text(out, self.group_key);
+        append_u32_text(out, self.id);
+        append_u32_text(out, self.receiver);
+        append_u32_text(out, self.group_key);
         out.extend_from_slice(&self.at_ms.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.expires_ms.to_le_bytes());
@@ -126,9 +126,9 @@ impl<'a> Told<'a> {
 
     fn read(cursor: &mut Cursor<'a>) -> Result<Told<'a>, Corruption> {
         Ok(Told {
-            id: text(cursor)?,
-            receiver: text(cursor)?,
-            group_key: text(cursor)?,
+            id: cursor.u32_text()?,
+            receiver: cursor.u32_text()?,
+            group_key: cursor.u32_text()?,
             at_ms: cursor.i64()?,
             sequence: cursor.u64()?,
             expires_ms: cursor.i64()?,
@@ -142,13 +142,13 @@ impl<'a> Message<'a> {
     /// Appends the payload of a record of [`KIND_MESSAGE`].
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.told.encode(out);
-        append_text(out, self.body);
+        append_u32_text(out, self.body);
     }
 
     /// Reads the payload of a record of [`KIND_MESSAGE`].
     pub fn decode(payload: &'a [u8]) -> Result<Message<'a>, Corruption> {
         let mut cursor = Cursor::new(payload);
-        let message = Message { told: Told::read(&mut cursor)?, body: text(&mut cursor)? };
+        let message = Message { told: Told::read(&mut cursor)?, body: cursor.u32_text()? };
         cursor.expect_end()?;
         Ok(message)
     }
@@ -157,7 +157,7 @@ impl<'a> Message<'a> {
 impl<'a> Notification<'a> {
     /// Appends the payload of a record of [`KIND_NOTIFICATION`].
     pub fn encode(&self, out: &mut Vec<u8>) {
-        append_text(out, self.id);
+        append_u32_text(out, self.id);
         out.extend_from_slice(&self.fingerprint.to_le_bytes());
         out.push(match self.status {
             Status::Firing => 1,
@@ -166,20 +166,20 @@ impl<'a> Notification<'a> {
         out.extend_from_slice(&self.starts_at_ms.to_le_bytes());
         out.extend_from_slice(&self.ends_at_ms.to_le_bytes());
         out.extend_from_slice(&self.created_ms.to_le_bytes());
-        append_text(out, self.body);
+        append_u32_text(out, self.body);
     }
 
     /// Reads the payload of a record of [`KIND_NOTIFICATION`].
     pub fn decode(payload: &'a [u8]) -> Result<Notification<'a>, Corruption> {
         let mut cursor = Cursor::new(payload);
         let notification = Notification {
-            id: text(&mut cursor)?,
+            id: cursor.u32_text()?,
             fingerprint: cursor.u64()?,
             status: status(&mut cursor)?,
             starts_at_ms: cursor.i64()?,
             ends_at_ms: cursor.i64()?,
             created_ms: cursor.i64()?,
-            body: text(&mut cursor)?,
+            body: cursor.u32_text()?,
         };
         cursor.expect_end()?;
         Ok(notification)
@@ -189,9 +189,9 @@ impl<'a> Notification<'a> {
 impl<'a> Delivered<'a> {
     /// Appends the payload of a record of [`KIND_DELIVERED`].
     pub fn encode(&self, out: &mut Vec<u8>) {
-        append_text(out, self.id);
+        append_u32_text(out, self.id);
         out.extend_from_slice(&self.receiver_index.to_le_bytes());
-        append_text(out, self.receiver);
+        append_u32_text(out, self.receiver);
         out.extend_from_slice(&self.at_ms.to_le_bytes());
         out.extend_from_slice(&self.http_status.to_le_bytes());
     }
@@ -200,9 +200,9 @@ impl<'a> Delivered<'a> {
     pub fn decode(payload: &'a [u8]) -> Result<Delivered<'a>, Corruption> {
         let mut cursor = Cursor::new(payload);
         let delivered = Delivered {
-            id: text(&mut cursor)?,
+            id: cursor.u32_text()?,
             receiver_index: cursor.u16()?,
-            receiver: text(&mut cursor)?,
+            receiver: cursor.u32_text()?,
             at_ms: cursor.i64()?,
             http_status: cursor.u16()?,
         };
@@ -214,20 +214,20 @@ impl<'a> Delivered<'a> {
 impl<'a> GivenUp<'a> {
     /// Appends the payload of a record of [`KIND_GIVEN_UP`].
     pub fn encode(&self, out: &mut Vec<u8>) {
-        append_text(out, self.id);
-        append_text(out, self.receiver);
+        append_u32_text(out, self.id);
+        append_u32_text(out, self.receiver);
         out.extend_from_slice(&self.at_ms.to_le_bytes());
-        append_text(out, self.reason);
+        append_u32_text(out, self.reason);
     }
 
     /// Reads the payload of a record of [`KIND_GIVEN_UP`].
     pub fn decode(payload: &'a [u8]) -> Result<GivenUp<'a>, Corruption> {
         let mut cursor = Cursor::new(payload);
         let given_up = GivenUp {
-            id: text(&mut cursor)?,
-            receiver: text(&mut cursor)?,
+            id: cursor.u32_text()?,
+            receiver: cursor.u32_text()?,
             at_ms: cursor.i64()?,
-            reason: text(&mut cursor)?,
+            reason: cursor.u32_text()?,
         };
         cursor.expect_end()?;
         Ok(given_up)
@@ -241,17 +241,6 @@ fn status(cursor: &mut Cursor<'_>) -> Result<Status, Corruption> {
         2 => Ok(Status::Resolved),
         _ => Err(Corruption::at(at, "a status is neither firing nor resolved")),
     }
-}
-
-fn append_text(out: &mut Vec<u8>, text: &str) {
-    let length = u32::try_from(text.len()).expect("a text is shorter than a record's 64 MiB");
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Corruption> {
-    let length = cursor.u32()?;
-    cursor.text(u64::from(length))
 }
 
 fn append_set(out: &mut Vec<u8>, members: &[u64]) {
