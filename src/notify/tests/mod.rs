@@ -7,6 +7,7 @@ mod nights;
 mod order;
 mod pager;
 mod sending;
+mod silenced;
 mod slow_disk;
 mod telling;
 
