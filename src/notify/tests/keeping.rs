@@ -99,7 +99,8 @@ fn many_alerts_are_noted_in_order_with_one_sync() {
     let alerts: Vec<Alert> = names.iter().map(|name| firing(name)).collect();
     outbox.enqueue(&alerts, &|_| false, NOON_MS, &mut Vec::new()).unwrap();
     assert_eq!(disk.operation_count() - before, 2, "one write and one sync");
-    let results = outbox.enqueue(&[firing("B"), resolved("B"), firing("B")], &|_| false, NOON_MS, &mut Vec::new()).unwrap();
+    let results =
+        outbox.enqueue(&[firing("B"), resolved("B"), firing("B")], &|_| false, NOON_MS, &mut Vec::new()).unwrap();
     assert_eq!(results, [Enqueued::Accepted, Enqueued::Accepted, Enqueued::AlreadyKnown]);
 }
 
