@@ -67,7 +67,8 @@ pub struct DeliveryMetrics {
     pub events_missed: AtomicU64,
 }
 
-/// Says which silence holds back an alert with these labels at this moment, in ms since 1970 UTC; asked at each flush.
+/// Says which silence holds back an alert with these labels at this moment, in ms since 1970 UTC; asked at each flush of a
+/// group, and where nothing is grouped, when an alert begins or ends. Never waits.
 pub type Silencer = Arc<dyn Fn(&Labels, i64) -> Option<String> + Send + Sync>;
 
 /// What a notifier needs besides a disk and a clock.
@@ -217,7 +218,8 @@ impl Notifier {
     pub fn enqueue_all(&self, alerts: &[Alert]) -> Result<Vec<Enqueued>, NotifyError> {
         let mut outbox = self.outbox.lock();
         let mut taken = Vec::new();
-        let results = outbox.enqueue(alerts, self.clock.now_ms(), &mut taken);
+        let is_silenced = |labels: &Labels| self.is_silenced(labels);
+        let results = outbox.enqueue(alerts, &is_silenced, self.clock.now_ms(), &mut taken);
         // Under the outbox's lock still, so that firing and resolved come into their lane in the order of the file.
         self.pass_on(&taken);
         if !taken.is_empty() {
@@ -234,13 +236,18 @@ impl Notifier {
             taken.iter().for_each(|one| dispatcher.take(one, now));
             self.wake_dispatcher.notify_one();
         }
-        for way in self.ways.load().iter() {
-            let owed = taken.iter().filter(|one| one.receivers.contains(&way.name));
-            way.push(owed.map(|one| Owed::Transition(Arc::clone(one))), now.monotonic);
-        }
+        self.push_transitions(taken, now.monotonic);
         for one in taken {
             let (alert, incident) = (one.alert.clone(), one.incident.clone());
             self.report(Event::Transition { alert, incident, at_ms: one.enqueued_at_ms });
+        }
+    }
+
+    /// Puts transitions on the ways of those to whom they are owed. Under the outbox's lock.
+    pub(super) fn push_transitions(&self, transitions: &[Arc<Notification>], now: Duration) {
+        for way in self.ways.load().iter() {
+            let owed = transitions.iter().filter(|one| one.receivers.contains(&way.name));
+            way.push(owed.map(|one| Owed::Transition(Arc::clone(one))), now);
         }
     }
 
@@ -281,6 +288,7 @@ impl Notifier {
     pub async fn run(self: Arc<Self>, shutdown: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&self).dispatch(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self).look_after_held(shutdown.clone()));
         let mut served: Vec<Arc<Way>> = Vec::new();
         let mut stopped = shutdown.clone();
         loop {

@@ -126,8 +126,9 @@ impl Notifier {
     fn state_of(&self, transition: &Notification, now_ms: i64) -> AlertState {
         let labels = &transition.alert.labels;
         let dispatcher = self.dispatcher.lock();
-        let (mut receivers, inhibited_by) = match dispatcher.as_ref() {
-            None => (transition.receivers.clone(), None),
+        let (mut receivers, inhibited_by): (Vec<String>, _) = match dispatcher.as_ref() {
+            // A silence may have kept it from all of them.
+            None => (self.ways.load().iter().map(|way| way.receiver.clone()).collect(), None),
             Some(dispatcher) => {
                 let matches = dispatcher.routing().matches(labels);
                 let names = matches.into_iter().map(|matched| matched.receiver.to_owned());
@@ -135,7 +136,7 @@ impl Notifier {
             }
         };
         let mut seen = std::collections::HashSet::new();
-        receivers.retain(|name: &String| seen.insert(name.clone()));
+        receivers.retain(|name| seen.insert(name.clone()));
         AlertState {
             alert: transition.alert.clone(),
             incident: transition.incident.clone(),

@@ -14,10 +14,18 @@
 //! Where alerts are grouped, their transitions are owed to nobody, and the messages that groups make are owed to one
 //! receiver each. An alert that ended is kept until no receiver takes it for firing any more.
 //!
+//! An alert that is silenced when it begins is owed to nobody, and *held*. Its transition comes again, with receivers, when
+//! nothing holds it back any more; if it ends before, nobody hears of its end either:
+//!
+//! ```text
+//! Notification B-firing     owed to nobody; the alert is active and held
+//! Notification B-firing     owed to pager and chat
+//! ```
+//!
 //! Always true: a firing notification is kept at least as long as its alert is active, and is forgotten before the
 //! resolved one that follows it, so no part of a ledger that is left over brings an alert back to life.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::alert::{Alert, Status};
@@ -121,6 +129,8 @@ pub(crate) struct Ledger {
     by_id: HashMap<String, u64>,
     /// The firing notification of each active alert, by fingerprint.
     active: HashMap<u64, u64>,
+    /// Those of them that are owed to nobody.
+    held: BTreeSet<u64>,
     /// The resolved notification of each alert that some receiver still takes for firing, by fingerprint.
     untold: HashMap<u64, u64>,
     told: ToldLog,
@@ -142,6 +152,7 @@ impl Ledger {
             entries: BTreeMap::new(),
             by_id: HashMap::new(),
             active: HashMap::new(),
+            held: BTreeSet::new(),
             untold: HashMap::new(),
             told: ToldLog::default(),
             finished: Finished::new(FINISHED_COUNT_MAX),
@@ -160,12 +171,21 @@ impl Ledger {
     }
 
     /// What has to be noted for the alert that is reported, if anything. Changes nothing. The incident is left open.
-    pub(crate) fn consider(&self, alert: &Alert, now_ms: i64) -> Result<Notification, Enqueued> {
+    ///
+    /// Where alerts are not grouped it is owed to every receiver, unless it is silenced, or is the end of what nobody was
+    /// told of.
+    pub(crate) fn consider(
+        &self,
+        alert: &Alert,
+        is_silenced: &dyn Fn(&Labels) -> bool,
+        now_ms: i64,
+    ) -> Result<Notification, Enqueued> {
         let mut alert = alert.bounded();
         if self.knows(&alert) {
             return Err(Enqueued::AlreadyKnown);
         }
-        let active = self.active.get(&alert.fingerprint()).map(|index| &self.transition(*index).alert);
+        let index = self.active.get(&alert.fingerprint());
+        let active = index.map(|index| &self.transition(*index).alert);
         match (active, alert.ends_at_ms) {
             (Some(_), None) => return Err(Enqueued::AlreadyKnown),
             (None, Some(_)) => return Err(Enqueued::NotActive),
@@ -181,7 +201,9 @@ impl Ledger {
         if self.knows(&alert) {
             return Err(Enqueued::AlreadyKnown);
         }
-        let receivers = if self.is_grouping { Vec::new() } else { self.receivers.clone() };
+        let is_of_nobody = index.is_some_and(|index| self.held.contains(index));
+        let is_held_back = self.is_grouping || is_of_nobody || is_silenced(&alert.labels);
+        let receivers = if is_held_back { Vec::new() } else { self.receivers.clone() };
         let (id, incident) = (alert.transition_id(), String::new());
         Ok(Notification { id, alert, incident, enqueued_at_ms: now_ms, receivers })
     }
@@ -210,10 +232,11 @@ impl Ledger {
     }
 
     fn add_transition(&mut self, notification: Arc<Notification>) {
-        if self.knows_id(&notification.id) {
-            return;
+        if let Some(&index) = self.by_id.get(&notification.id) {
+            return self.release_held(index, notification);
         }
         let (fingerprint, status) = (notification.alert.fingerprint(), notification.alert.status());
+        let is_of_nobody = notification.receivers.is_empty();
         let index = self.insert(Owed::Transition(notification));
         let ended = match status {
             Status::Firing => self.active.insert(fingerprint, index),
@@ -221,8 +244,14 @@ impl Ledger {
         };
         // An older end is not told any more: the alert fires again, or has ended once more since.
         let outdated = self.untold.remove(&fingerprint);
-        for gone in [outdated, ended].into_iter().flatten().filter(|&gone| self.is_finished(gone)).collect::<Vec<_>>() {
-            self.retire(gone);
+        for gone in [outdated, ended].into_iter().flatten() {
+            self.held.remove(&gone);
+            if self.is_finished(gone) {
+                self.retire(gone);
+            }
+        }
+        if status == Status::Firing && is_of_nobody {
+            self.held.insert(index);
         }
         if status == Status::Resolved {
             if self.told.is_told_firing(fingerprint) {
@@ -231,6 +260,16 @@ impl Ledger {
                 self.retire(index);
             }
         }
+    }
+
+    /// The beginning that was owed to nobody is owed to receivers now.
+    fn release_held(&mut self, index: u64, notification: Arc<Notification>) {
+        if notification.receivers.is_empty() || !self.held.remove(&index) {
+            return;
+        }
+        let entry = self.entries.get_mut(&index).expect("what is held is there");
+        entry.owed = Owed::Transition(notification);
+        self.count_if_pending(index);
     }
 
     fn add_message(&mut self, message: Arc<Message>) {
@@ -246,14 +285,17 @@ impl Ledger {
     fn insert(&mut self, owed: Owed) -> u64 {
         let index = self.next_index;
         self.next_index += 1;
-        let alert_count = owed.alert_count();
         self.by_id.insert(owed.id().to_owned(), index);
         self.entries.insert(index, Entry { owed, outcomes: Vec::new() });
+        self.count_if_pending(index);
+        index
+    }
+
+    fn count_if_pending(&mut self, index: u64) {
         if !self.is_finished(index) {
             self.pending_count += 1;
-            self.pending_alert_count += alert_count;
+            self.pending_alert_count += self.entries[&index].owed.alert_count();
         }
-        index
     }
 
     fn note_told(&mut self, told: Told) {
@@ -386,6 +428,22 @@ impl Ledger {
         let mut indexes: Vec<u64> = self.active.values().copied().collect();
         indexes.sort_unstable();
         indexes.into_iter().map(|index| self.transition(index)).collect()
+    }
+
+    /// The beginnings that wait for the end of a silence, in the order in which they came; none where alerts are grouped,
+    /// or where there is nobody to be told.
+    pub(crate) fn held(&self) -> Vec<&Arc<Notification>> {
+        if self.is_grouping || self.receivers.is_empty() {
+            return Vec::new();
+        }
+        self.held.iter().map(|index| self.transition(*index)).collect()
+    }
+
+    /// The same beginning, owed to every receiver from this moment on; `None` where it is not held any more.
+    pub(crate) fn released(&self, held: &Notification, now_ms: i64) -> Option<Notification> {
+        let index = self.by_id.get(&held.id)?;
+        let receivers = self.receivers.clone();
+        self.held.contains(index).then(|| Notification { enqueued_at_ms: now_ms, receivers, ..held.clone() })
     }
 
     /// The ends of alerts that some receiver takes for firing, in the order in which they came.

@@ -23,6 +23,7 @@
 //! | --- | --- |
 //! | caller of `enqueue` | waits for the disk; not to be called from a task |
 //! | one task for all groups, in [`Notifier::run`] | waits until one is due, notes its messages on a blocking thread |
+//! | one task for what silences hold back, in [`Notifier::run`] | looks each second, on a blocking thread |
 //! | one task a receiver, in [`Notifier::run`] | decides who is tried next |
 //! | one task an Alertmanager of the settings, [`AlertmanagerPeer::run`] | tells it what fires, without the outbox |
 //! | one task an attempt, at most [`Delivery::in_flight_max`] a receiver | waits for the answer, notes it on a blocking thread |
@@ -34,7 +35,8 @@
 //! | active | the alerts that fire, once more; never while waiting |
 //! | lanes, one a receiver | what is tried when; never while waiting |
 //!
-//! There are two modes. *Direct*: every receiver is told of every alert, at once, as its own group. *Routed*, with an
+//! There are two modes. *Direct*: every receiver is told of every alert, at once, as its own group; what is silenced is noted
+//! for nobody, and for everybody when it still fires behind the silence (`held`). *Routed*, with an
 //! `alertmanager.yml`: the alert is noted and nobody told yet; the dispatcher (`dispatch`) groups alerts by the routes, and
 //! what a group has to tell when it is due becomes messages, which are in the outbox before their first attempt.
 
@@ -48,6 +50,7 @@ mod dispatching;
 mod event;
 mod finished;
 mod folding;
+mod held;
 mod lanes;
 mod ledger;
 mod matchers;

@@ -22,6 +22,7 @@ use super::message::Message;
 use super::owed::Notification;
 use crate::disk::{Disk, DiskError};
 use crate::journal::{Journal, Recovered};
+use crate::model::Labels;
 
 /// Most notifications that may wait for delivery.
 pub const PENDING_COUNT_MAX: usize = 100_000;
@@ -80,18 +81,21 @@ impl Outbox {
         &self.ledger
     }
 
-    /// Notes the alerts, in order, and syncs; returns what became of each, and puts the new notifications to `taken`.
+    /// Notes the alerts, in order, and syncs; returns what became of each, and puts the new notifications to `taken`. What
+    /// is silenced is noted too, for nobody.
     ///
     /// On an error those in `taken` were taken and the others not. The caller reports all of them again.
     pub(crate) fn enqueue(
         &mut self,
         alerts: &[Alert],
+        is_silenced: &dyn Fn(&Labels) -> bool,
         now_ms: i64,
         taken: &mut Vec<Arc<Notification>>,
     ) -> Result<Vec<Enqueued>, NotifyError> {
         let mut results = Vec::with_capacity(alerts.len());
         for run in runs_of_different_alerts(alerts) {
-            let considered: Vec<_> = run.iter().map(|alert| self.ledger.consider(alert, now_ms)).collect();
+            let considered: Vec<_> =
+                run.iter().map(|alert| self.ledger.consider(alert, is_silenced, now_ms)).collect();
             self.check_room(considered.iter().flatten())?;
             let considered: Vec<_> = considered.into_iter().map(|one| one.map(|new| self.folded(new))).collect();
             let new: Vec<_> = considered.iter().flatten().map(Arc::clone).collect();
@@ -121,6 +125,25 @@ impl Outbox {
             }),
         }
         noted
+    }
+
+    /// Notes those of the held beginnings again that still are held, for every receiver, as many as there is room for, and
+    /// syncs. Returns them. All or none.
+    pub(crate) fn release(
+        &mut self,
+        held: &[Arc<Notification>],
+        now_ms: i64,
+    ) -> Result<Vec<Arc<Notification>>, NotifyError> {
+        let room = PENDING_COUNT_MAX.saturating_sub(self.ledger.pending_count());
+        let released = held.iter().filter_map(|one| self.ledger.released(one, now_ms));
+        let released: Vec<_> = released.take(room).map(Arc::new).collect();
+        if room == 0 {
+            return Err(NotifyError::Full { what: "notifications wait for delivery", limit: PENDING_COUNT_MAX });
+        }
+        let records: Vec<Record> = released.iter().map(|one| Record::Notification(Arc::clone(one))).collect();
+        self.append_surely(&records, now_ms)?;
+        records.into_iter().for_each(|record| self.ledger.apply(record));
+        Ok(released)
     }
 
     /// Notes messages, what their receivers know when they have them, and what they know anyway, and syncs. All or none.

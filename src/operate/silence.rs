@@ -14,7 +14,6 @@ use crate::model::{MatchOp, Matcher};
 use crate::notify::{Matchers, rfc3339};
 
 const SILENCES: &str = "/api/v2/silences";
-const STATUS: &str = "/api/v2/status";
 const SILENCE: &str = "/api/v2/silence";
 
 /// What `dozor silence` does.
@@ -107,12 +106,6 @@ async fn add(flags: AddArgs) -> anyhow::Result<ExitCode> {
     let body = request(&flags, Clock::system().now_ms())?;
     let answer = flags.server.ask(Method::POST, SILENCES, Some(&body)).await?;
     println!("{}", answer["silenceID"].as_str().unwrap_or_default());
-    let status = flags.server.ask(Method::GET, STATUS, None).await?;
-    if status["dozor"]["isRouted"] == false {
-        eprintln!(
-            "warning: it holds nothing back: this server has no notify.routing_file, and tells every webhook of everything"
-        );
-    }
     Ok(ExitCode::SUCCESS)
 }
 

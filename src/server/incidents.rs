@@ -6,6 +6,9 @@
 //!                          └──────► once a second: a step of an escalation is due? ─► Notifier::tell, then the journal
 //! ```
 //!
+//! While silences hold back all that fires in an incident nobody is told next: who silenced it knows of it. A step that was due
+//! meanwhile is told behind the silence.
+//!
 //! Always true: a step is noted behind its message, which has an id made of incident and step: a crash between the two
 //! tells it again, and the outbox knows it.
 
@@ -187,9 +190,14 @@ impl Keeper {
 
     fn escalate(&self, incident: &Incident, due: &Due) {
         let Due { step, receiver, .. } = due;
+        let mut firing: Vec<&Alert> = incident.signals.iter().map(|signal| &signal.alert).collect();
+        firing.retain(|alert| alert.ends_at_ms.is_none() && !self.notifier.is_silenced(&alert.labels));
+        if firing.is_empty() {
+            return;
+        }
         let steps = self.incidents.options().escalation.steps.len();
         let why = why(incident, due, steps);
-        match self.notifier.tell(receiver, &telling(incident, *step, &why)) {
+        match self.notifier.tell(receiver, &telling(&incident.id, &firing, *step, &why)) {
             Ok(_) => {
                 tracing::warn!(incident = incident.id, step, receiver, why, "escalated");
                 self.incidents.note_escalated(&incident.id, due);
@@ -205,20 +213,19 @@ impl Keeper {
 }
 
 /// What is told: the alerts that fire, each with the reason.
-fn telling(incident: &Incident, step: usize, why: &str) -> Telling {
-    let firing = incident.signals.iter().filter(|signal| signal.alert.ends_at_ms.is_none());
-    let alert = |alert: &Alert| {
+fn telling(incident: &str, firing: &[&Alert], step: usize, why: &str) -> Telling {
+    let alert = |alert: &&Alert| {
         let mut annotations = alert.annotations.clone();
         annotations.retain(|(name, _)| name != ESCALATION_ANNOTATION);
         annotations.push((ESCALATION_ANNOTATION.to_owned(), why.to_owned()));
         annotations.sort();
-        MessageAlert { alert: Alert { annotations, ..alert.clone() }, incident: incident.id.clone() }
+        MessageAlert { alert: Alert { annotations, ..(*alert).clone() }, incident: incident.to_owned() }
     };
     Telling {
-        id: format!("{}-escalation-{step}", incident.id),
-        group_key: format!("escalation:{}", incident.id),
+        id: format!("{incident}-escalation-{step}"),
+        group_key: format!("escalation:{incident}"),
         group_labels: Labels::empty(),
-        alerts: firing.take(TOLD_ALERTS_MAX).map(|signal| alert(&signal.alert)).collect(),
+        alerts: firing.iter().take(TOLD_ALERTS_MAX).map(alert).collect(),
     }
 }
 

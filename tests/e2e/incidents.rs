@@ -13,6 +13,7 @@ use crate::api::get;
 use crate::engine::{Engine, dozor};
 use crate::process::free_address;
 use crate::rules::{send, write_rules};
+use crate::silences::silence;
 use crate::wait::wait_until;
 use crate::webhook::{Pager, Told};
 
@@ -152,6 +153,18 @@ fn nobody_acknowledges_the_lead_is_told_once_over_restarts_and_takes_it() {
     let keys: std::collections::BTreeSet<_> =
         escalations(&night.lead).into_iter().map(|told| told.idempotency_key).collect();
     assert_eq!(keys.len(), 1);
+}
+
+#[test]
+fn nobody_else_is_woken_while_the_incident_is_silenced() {
+    let night = Night::begin();
+    night.load(9.0);
+    night.wait_for_incident("the pager is told", |one| !one["firstNotifiedAt"].is_null());
+    let id = silence(&night.engine, &["add", "alertname=Overloaded", "--comment=known", "--author=dana"]);
+    std::thread::sleep(Duration::from_secs(WITHIN_S + 3));
+    assert_eq!(escalations(&night.lead).len(), 0);
+    silence(&night.engine, &["expire", &id]);
+    wait_until("the lead is told", || !escalations(&night.lead).is_empty());
 }
 
 #[test]

@@ -45,6 +45,7 @@ mod rule_files;
 mod rules;
 mod scrapes;
 mod shop;
+mod silences;
 mod start;
 mod statsd;
 mod telemetry;

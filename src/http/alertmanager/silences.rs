@@ -75,12 +75,6 @@ async fn change(call: Call) -> Result<Reply, ApiError> {
             let (from, until) = (rfc3339(silence.starts_at_ms), rfc3339(silence.ends_at_ms));
             let Silence { id, matchers, created_by, comment, .. } = &*silence;
             tracing::info!(id, %matchers, created_by, from, until, comment, "silenced");
-            if (front.services.routing)().is_none() {
-                tracing::warn!(
-                    id,
-                    "it holds nothing back: without notify.routing_file every webhook is told of everything"
-                );
-            }
             answer(StatusCode::OK, |text| {
                 text.raw(r#"{"silenceID":"#);
                 text.string(&silence.id);

@@ -15,7 +15,6 @@ const API_VERSION: &str = "0.33.1";
 pub(in super::super) async fn status(call: Call) -> Result<Reply, ApiError> {
     let services = &call.front.services;
     let routing = (services.routing)();
-    let is_routed = routing.is_some();
     let config = routing.map_or_else(|| unrouted(services), |routing| routing.shown());
     Ok(answer(StatusCode::OK, |text| {
         text.raw(r#"{"cluster":{"name":"","peers":[],"status":"disabled"},"config":{"original":"#);
@@ -26,8 +25,7 @@ pub(in super::super) async fn status(call: Call) -> Result<Reply, ApiError> {
             r#","versionInfo":{"branch":"","buildDate":"","buildUser":"","goVersion":"","revision":"","version":"#,
         );
         text.string(API_VERSION);
-        // Not Alertmanager's: whether silences hold anything back.
-        text.raw(&format!(r#"}},"dozor":{{"isRouted":{is_routed}}}}}"#));
+        text.raw("}}");
     }))
 }
 

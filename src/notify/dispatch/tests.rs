@@ -70,7 +70,7 @@ impl Desk {
         let labels = Labels::from_pairs([("alertname", name), ("region", region)]).unwrap();
         let (annotations, generator_url) = (Vec::new(), String::new());
         let alert = Alert { labels, annotations, starts_at_ms, ends_at_ms, generator_url };
-        let transition = Arc::new(self.ledger.consider(&alert, self.now().wall_ms).unwrap());
+        let transition = Arc::new(self.ledger.consider(&alert, &|_| false, self.now().wall_ms).unwrap());
         self.ledger.apply(Record::Notification(Arc::clone(&transition)));
         self.dispatcher.take(&transition, self.now());
     }

@@ -36,7 +36,7 @@ fn active(ledger: &Ledger) -> Vec<Alert> {
 }
 
 fn report(outbox: &mut Outbox, alert: &Alert) -> Result<Enqueued, NotifyError> {
-    Ok(outbox.enqueue(std::slice::from_ref(alert), NOON_MS, &mut Vec::new())?[0])
+    Ok(outbox.enqueue(std::slice::from_ref(alert), &|_| false, NOON_MS, &mut Vec::new())?[0])
 }
 
 fn deliver(outbox: &mut Outbox, alert: &Alert) {
@@ -99,9 +99,10 @@ fn many_alerts_are_noted_in_order_with_one_sync() {
     let before = disk.operation_count();
     let names: Vec<String> = (0..500).map(|index| format!("A{index}")).collect();
     let alerts: Vec<Alert> = names.iter().map(|name| firing(name)).collect();
-    outbox.enqueue(&alerts, NOON_MS, &mut Vec::new()).unwrap();
+    outbox.enqueue(&alerts, &|_| false, NOON_MS, &mut Vec::new()).unwrap();
     assert_eq!(disk.operation_count() - before, 2, "one write and one sync");
-    let results = outbox.enqueue(&[firing("B"), resolved("B"), firing("B")], NOON_MS, &mut Vec::new()).unwrap();
+    let results =
+        outbox.enqueue(&[firing("B"), resolved("B"), firing("B")], &|_| false, NOON_MS, &mut Vec::new()).unwrap();
     assert_eq!(results, [Enqueued::Accepted, Enqueued::Accepted, Enqueued::AlreadyKnown]);
 }
 
@@ -359,12 +360,31 @@ fn a_firing_that_was_forgotten_before_its_end_does_not_come_back_to_life() {
 fn a_full_outbox_says_so_and_takes_more_when_something_is_delivered() {
     let (mut outbox, _) = open(&SimulatedDisk::new());
     let alerts: Vec<Alert> = (0..PENDING_COUNT_MAX).map(|index| firing(&format!("A{index}"))).collect();
-    outbox.enqueue(&alerts, NOON_MS, &mut Vec::new()).unwrap();
+    outbox.enqueue(&alerts, &|_| false, NOON_MS, &mut Vec::new()).unwrap();
     let refused = report(&mut outbox, &resolved("A7")).unwrap_err().to_string();
     assert!(refused.contains("100000") && refused.contains("wait for delivery"), "{refused}");
     deliver(&mut outbox, &firing("A7"));
     assert_eq!(report(&mut outbox, &resolved("A7")).unwrap(), Enqueued::Accepted);
     assert_eq!(outbox.ledger().pending_count(), PENDING_COUNT_MAX);
+}
+
+#[test]
+fn what_is_no_longer_silenced_waits_until_a_full_outbox_has_room() {
+    let (mut outbox, _) = open(&SimulatedDisk::new());
+    outbox.enqueue(&[firing("Held"), firing("Held too")], &|_| true, NOON_MS, &mut Vec::new()).unwrap();
+    let half: Vec<String> = (0..PENDING_COUNT_MAX / 2).map(|index| format!("A{index}")).collect();
+    for alert in [firing, resolved] {
+        let alerts: Vec<Alert> = half.iter().map(|name| alert(name)).collect();
+        outbox.enqueue(&alerts, &|_| false, NOON_MS, &mut Vec::new()).unwrap();
+    }
+    let held: Vec<_> = outbox.ledger().held().into_iter().cloned().collect();
+    let refused = outbox.release(&held, NOON_MS).unwrap_err().to_string();
+    assert!(refused.contains("100000") && refused.contains("wait for delivery"), "{refused}");
+    deliver(&mut outbox, &firing("A7"));
+    assert_eq!(outbox.release(&held, NOON_MS).unwrap().len(), 1);
+    deliver(&mut outbox, &resolved("A7"));
+    assert_eq!(outbox.release(&held, NOON_MS).unwrap().len(), 1);
+    assert_eq!((outbox.ledger().pending_count(), outbox.ledger().held().len()), (PENDING_COUNT_MAX, 0));
 }
 
 #[test]
@@ -392,7 +412,7 @@ fn a_ledger_is_the_sum_of_its_records() {
     };
     let receivers = vec!["pager".to_owned(), "chat".to_owned()];
     let mut ledger = Ledger::new(receivers.clone(), false);
-    let mut sent_count = 0;
+    let (mut sent_count, mut released_count) = (0, 0);
     for round in 0..6_000i64 {
         let name = format!("A{}", below(40));
         let start = |alert: Alert| Alert {
@@ -401,9 +421,16 @@ fn a_ledger_is_the_sum_of_its_records() {
             ..alert
         };
         let alert = start(if below(2) == 0 { firing(&name) } else { resolved(&name) });
-        if let Ok(notification) = ledger.consider(&alert, NOON_MS) {
+        let is_silenced = below(3) == 0;
+        if let Ok(notification) = ledger.consider(&alert, &|_| is_silenced, NOON_MS) {
             ledger.apply(Record::Notification(Arc::new(notification)));
             sent_count += 1;
+        }
+        if below(4) == 0
+            && let Some(released) = ledger.held().first().and_then(|held| ledger.released(held, NOON_MS + round))
+        {
+            ledger.apply(Record::Notification(Arc::new(released)));
+            released_count += 1;
         }
         if below(3) > 0 && sent_count > 0 {
             // As the lanes do it: a receiver answers in the order of each alert, so the oldest unanswered of one alert.
@@ -421,6 +448,7 @@ fn a_ledger_is_the_sum_of_its_records() {
             let mut copy = Ledger::new(receivers.clone(), false);
             ledger.records().for_each(|record| copy.apply(record));
             assert_eq!(copy.active(), ledger.active(), "round {round}");
+            assert_eq!(copy.held(), ledger.held(), "round {round}");
             assert_eq!(copy.pending_count(), ledger.pending_count(), "round {round}");
             assert!(copy.records().eq(ledger.records()), "round {round}");
             assert!(
@@ -431,6 +459,7 @@ fn a_ledger_is_the_sum_of_its_records() {
         }
     }
     assert!(sent_count > FINISHED_COUNT_MAX + DEAD_LETTERS_COUNT_MAX, "only {sent_count} notifications");
+    assert!(released_count > 200, "only {released_count} releases");
 }
 
 #[test]

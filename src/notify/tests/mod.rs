@@ -8,6 +8,7 @@ mod nights;
 mod order;
 mod pager;
 mod sending;
+mod silenced;
 mod slow_disk;
 mod storm;
 mod telling;

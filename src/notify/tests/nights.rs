@@ -1,4 +1,5 @@
-//! Bad nights, by seed: alerts come and go in groups, the pager is flaky, the process is killed and the power with it.
+//! Bad nights, by seed: alerts come and go, in groups or each alone under silences that come and go too, the pager is flaky,
+//! the process is killed and the power with it.
 //!
 //! The notifier is the real one; the loop around it is the test's, on one thread, with a clock that it moves.
 
@@ -6,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::{NOON_MS, settings, webhook};
 use crate::clock::Clock;
@@ -15,7 +18,7 @@ use crate::notify::lanes::Next;
 use crate::notify::owed::Owed;
 use crate::notify::routing::load;
 use crate::notify::way::Way;
-use crate::notify::{Alert, Answer, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, Status};
+use crate::notify::{Alert, Answer, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, Silencer, Status};
 
 const REPEAT_MS: i64 = 3_600_000;
 const ROUTING: &str = "
@@ -45,8 +48,25 @@ struct Received {
     at_ms: i64,
 }
 
+/// Services that are silenced now.
+type Silenced = Arc<Mutex<BTreeSet<String>>>;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    /// Grouped and routed, without silences.
+    Routed,
+    /// Each alert to everybody, with silences.
+    Direct,
+}
+
 struct Night {
     seed: u64,
+    mode: Mode,
+    silenced: Silenced,
+    /// Beginnings that somebody may have been told of: there was a report or a look without a silence.
+    tellable: BTreeSet<String>,
+    /// Beginnings whose end may have been noted under a silence: who was told of one takes it for firing.
+    ended_silently: BTreeSet<String>,
     dice: Dice,
     clock: Clock,
     disk: SimulatedDisk,
@@ -58,16 +78,20 @@ struct Night {
     truth: Vec<Option<i64>>,
     unreported: Vec<Alert>,
     kill_count: usize,
+    /// How often an alert began.
+    begun_count: usize,
 }
 
-fn open(disk: &SimulatedDisk, clock: &Clock) -> Option<Arc<Notifier>> {
+fn open(disk: &SimulatedDisk, clock: &Clock, mode: Mode, silenced: &Silenced) -> Option<Arc<Notifier>> {
     let destination = |name: &str| Destination {
         receiver: name.to_owned(),
         integration: webhook(settings(name, "http://127.0.0.1:1/")),
     };
-    let routing = Some(Arc::new(load("alertmanager.yml", ROUTING).unwrap()));
+    let routing = (mode == Mode::Routed).then(|| Arc::new(load("alertmanager.yml", ROUTING).unwrap()));
     let plan = Plan { destinations: vec![destination("pager"), destination("mail")], routing, fallback_receiver: None };
-    let options = NotifierOptions::new(plan, String::new());
+    let asked = Arc::clone(silenced);
+    let silencer: Silencer = Arc::new(move |labels, _| asked.lock().get(labels.get("service")?).cloned());
+    let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, String::new()) };
     Notifier::open(Arc::new(disk.clone()), Path::new("/data/outbox"), clock.clone(), options)
         .ok()
         .map(|opened| opened.0)
@@ -78,12 +102,16 @@ fn labels(index: usize) -> Labels {
 }
 
 impl Night {
-    fn new(seed: u64) -> Night {
-        let (disk, clock) = (SimulatedDisk::new(), Clock::manual(NOON_MS));
+    fn new(seed: u64, mode: Mode) -> Night {
+        let (disk, clock, silenced) = (SimulatedDisk::new(), Clock::manual(NOON_MS), Silenced::default());
         Night {
             seed,
+            mode,
+            tellable: BTreeSet::new(),
+            ended_silently: BTreeSet::new(),
             dice: Dice(seed),
-            notifier: open(&disk, &clock).unwrap(),
+            notifier: open(&disk, &clock, mode, &silenced).unwrap(),
+            silenced,
             clock,
             disk,
             under_way: Vec::new(),
@@ -91,6 +119,7 @@ impl Night {
             truth: vec![None; ALERTS],
             unreported: Vec::new(),
             kill_count: 0,
+            begun_count: 0,
         }
     }
 
@@ -106,6 +135,7 @@ impl Night {
                 93..95 => self.disk.fail_after(self.dice.below(4)),
                 95..97 => self.kill(),
                 97..98 => self.calm(),
+                98..99 if self.mode == Mode::Direct => self.silence(),
                 _ => self.report(),
             }
         }
@@ -122,6 +152,7 @@ impl Night {
             Some(starts_at_ms) => (starts_at_ms, Some(now_ms)),
             None => {
                 self.truth[index] = Some(now_ms);
+                self.begun_count += 1;
                 (now_ms, None)
             }
         };
@@ -132,7 +163,9 @@ impl Night {
 
     /// Rules report until the outbox has it, across crashes.
     fn report(&mut self) {
-        while let Some(alert) = self.unreported.first() {
+        while let Some(alert) = self.unreported.first().cloned() {
+            self.expect(&alert);
+            let alert = &alert;
             match self.notifier.enqueue(alert) {
                 Ok(Enqueued::NotActive) => panic!("seed {}: the beginning of {alert:?} was lost", self.seed),
                 Ok(_) => drop(self.unreported.remove(0)),
@@ -141,7 +174,29 @@ impl Night {
         }
     }
 
+    /// What may follow from this report.
+    fn expect(&mut self, alert: &Alert) {
+        let is_silenced = self.notifier.is_silenced(&alert.labels);
+        match alert.status() {
+            Status::Firing => self.tellable.extend((!is_silenced).then(|| alert.transition_id())),
+            Status::Resolved => self.ended_silently.extend(is_silenced.then(|| beginning_of(alert))),
+        }
+    }
+
+    /// A silence of a service begins or ends.
+    fn silence(&mut self) {
+        let service = format!("s{}", self.dice.below(4));
+        let mut silenced = self.silenced.lock();
+        if !silenced.remove(&service) {
+            silenced.insert(service);
+        }
+    }
+
     fn flush(&mut self) {
+        let active = self.notifier.active();
+        let loud = active.iter().filter(|alert| !self.notifier.is_silenced(&alert.labels));
+        self.tellable.extend(loud.map(Alert::transition_id));
+        self.notifier.tell_what_is_no_longer_silenced();
         // As often as groups can be due by now.
         (0..4).for_each(|_| self.notifier.flush_due());
     }
@@ -191,13 +246,14 @@ impl Night {
         self.kill_count += 1;
         let crash_seed = self.dice.below(u64::MAX);
         self.disk = self.disk.crash(crash_seed);
-        self.notifier = open(&self.disk, &self.clock).unwrap();
+        self.notifier = open(&self.disk, &self.clock, self.mode, &self.silenced).unwrap();
     }
 
     /// Everything works for so long that everything must have been told; then what receivers know is the truth.
     fn calm(&mut self) {
         self.disk.heal();
         self.report();
+        self.silenced.lock().clear();
         for _ in 0..40 {
             self.clock.advance(Duration::from_secs(30));
             self.flush();
@@ -222,21 +278,23 @@ impl Night {
 
     fn check_that_receivers_know_the_truth(&self) {
         for receiver in ["pager", "mail"] {
-            let mut known: BTreeMap<&Labels, Status> = BTreeMap::new();
+            let mut known: BTreeMap<&Labels, &Alert> = BTreeMap::new();
             let mut ids = BTreeSet::new();
             let to_it = self.received.iter().filter(|received| received.message.receiver == receiver);
             for received in to_it.filter(|received| ids.insert(&received.message.id)) {
-                known.extend(received.message.alerts.iter().map(|one| (&one.alert.labels, one.alert.status())));
+                known.extend(received.message.alerts.iter().map(|one| (&one.alert.labels, &one.alert)));
             }
             for (index, truth) in self.truth.iter().enumerate() {
-                if receiver == "mail" && index % 4 > 1 {
+                if self.mode == Mode::Routed && receiver == "mail" && index % 4 > 1 {
                     continue;
                 }
                 let (labels, seed) = (labels(index), self.seed);
-                let heard = known.get(&labels).copied();
+                let last = known.get(&labels);
+                let heard = last.map(|alert| alert.status());
                 let is_right = match truth {
                     Some(_) => heard == Some(Status::Firing),
-                    None => heard != Some(Status::Firing),
+                    None if heard != Some(Status::Firing) => true,
+                    None => last.is_some_and(|alert| self.ended_silently.contains(&beginning_of(alert))),
                 };
                 assert!(is_right, "seed {seed}: {receiver} heard {heard:?} of {labels}, which fires since {truth:?}");
             }
@@ -246,12 +304,12 @@ impl Night {
     /// What holds for everything that was received.
     fn check(&self) {
         let seed = self.seed;
-        let mut by_id: HashMap<&str, &Arc<Message>> = HashMap::new();
+        let mut by_id: HashMap<(&str, &str), &Arc<Message>> = HashMap::new();
         let mut last: HashMap<(&str, &str), &Received> = HashMap::new();
         let mut ended: BTreeSet<(&str, &str, &Labels, i64)> = BTreeSet::new();
         for received in &self.received {
             let message = &received.message;
-            if let Some(first) = by_id.insert(&message.id, message) {
+            if let Some(first) = by_id.insert((&message.receiver, &message.id), message) {
                 assert_eq!(first, message, "seed {seed}: one id, two messages");
                 continue;
             }
@@ -265,6 +323,11 @@ impl Night {
                     Status::Resolved => drop(ended.insert(transition)),
                 }
             }
+            if self.mode == Mode::Direct {
+                let began = beginning_of(&message.alerts[0].alert);
+                assert!(self.tellable.contains(&began), "seed {seed}: {} was silenced all the time", message.id);
+                continue;
+            }
             if let Some(before) = last.insert(place, received) {
                 let is_long_ago = message.made_at_ms - before.at_ms > REPEAT_MS;
                 assert!(
@@ -277,6 +340,11 @@ impl Night {
             }
         }
     }
+}
+
+/// The id under which it began.
+fn beginning_of(alert: &Alert) -> String {
+    Alert { ends_at_ms: None, ..alert.clone() }.transition_id()
 }
 
 fn failed() -> Answer {
@@ -296,7 +364,7 @@ fn says_something_new(message: &Message, before: &Message) -> bool {
 fn through_two_hundred_kills_nothing_is_lost_told_again_under_another_id_or_told_in_the_wrong_order() {
     let (mut kill_count, mut received_count) = (0, 0);
     for seed in 1..=20 {
-        let mut night = Night::new(seed);
+        let mut night = Night::new(seed, Mode::Routed);
         night.live();
         night.check();
         kill_count += night.kill_count;
@@ -304,4 +372,20 @@ fn through_two_hundred_kills_nothing_is_lost_told_again_under_another_id_or_told
     }
     assert!(kill_count >= 200, "only {kill_count} kills");
     assert!(received_count >= 2_000, "only {received_count} messages");
+}
+
+#[test]
+fn through_two_hundred_kills_what_outlasts_its_silence_is_told_and_what_does_not_is_not() {
+    let (mut kill_count, mut received_count, mut unheard_count) = (0, 0, 0);
+    for seed in 1..=20 {
+        let mut night = Night::new(seed, Mode::Direct);
+        night.live();
+        night.check();
+        kill_count += night.kill_count;
+        received_count += night.received.len();
+        unheard_count += night.begun_count - night.tellable.len();
+    }
+    assert!(kill_count >= 200, "only {kill_count} kills");
+    assert!(received_count >= 2_000, "only {received_count} messages");
+    assert!(unheard_count >= 50, "only {unheard_count} alerts began and ended under a silence");
 }
