@@ -94,8 +94,7 @@ impl Outbox {
     ) -> Result<Vec<Enqueued>, NotifyError> {
         let mut results = Vec::with_capacity(alerts.len());
         for run in runs_of_different_alerts(alerts) {
-            let considered: Vec<_> =
-                run.iter().map(|alert| self.ledger.consider(alert, is_silenced, now_ms)).collect();
+            let considered: Vec<_> = run.iter().map(|alert| self.ledger.consider(alert, is_silenced, now_ms)).collect();
             self.check_room(considered.iter().flatten())?;
             let considered: Vec<_> = considered.into_iter().map(|one| one.map(|new| self.folded(new))).collect();
             let new: Vec<_> = considered.iter().flatten().map(Arc::clone).collect();

@@ -10,7 +10,7 @@ use super::{
     plan,
 };
 use crate::clock::Clock;
-use crate::model::{Labels, Sample};
+use crate::model::{Labels, Sample, format_float};
 use crate::storage::view::{GivenSeries, ReadView};
 
 pub(super) fn series(name: &str, index: usize, samples: &[(i64, f64)]) -> (Labels, Vec<Sample>) {

@@ -1,7 +1,9 @@
 //! Groups that are judged by what they learned, through worker and judge.
 
 use super::*;
-use crate::detect::{Calendar, Detector, Direction, Directions, Kind, LimitOptions, SignalClass, Zone};
+use crate::detect::{
+    Calendar, Detector, Direction, Directions, Kind, LATENESS_MS_DEFAULT, LimitOptions, SignalClass, Zone,
+};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MINUTES: i64 = 1_440;
@@ -116,7 +118,7 @@ fn a_day_in_the_calendar_is_excused() {
 /// somebody announced a calendar.
 fn young_alerts(from_minute: i64, tolerance: f64) -> usize {
     let (series, rows) = days(1, |minute| if (840..900).contains(&minute) { 1.6 } else { 1.0 });
-    let (mut workers, mut judge) = start(both(ModelOptions::default()), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(both(ModelOptions::default()), 1, Some(LATENESS_MS_DEFAULT));
     workers[0].handle(&batch(&series, &[], true));
     let mut fired = 0;
     // From noon on the rate stands still.
@@ -142,7 +144,7 @@ fn a_calendar_that_comes_while_a_group_is_young_holds_from_the_next_bucket_on() 
 fn an_alert_that_fires_ends_when_its_rate_is_excused() {
     let first = 5 * DAY_MINUTES + 720;
     let (series, rows) = days(6, |minute| if minute >= first { 1.5 } else { 1.0 });
-    let (mut workers, mut judge) = start(both(ModelOptions::default()), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(both(ModelOptions::default()), 1, Some(LATENESS_MS_DEFAULT));
     workers[0].handle(&batch(&series, &[], true));
     let mut told = Vec::new();
     for rows in rows.chunks(1) {

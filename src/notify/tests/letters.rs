@@ -20,7 +20,7 @@ fn reopened(ledger: &Ledger) -> Ledger {
 }
 
 fn note(ledger: &mut Ledger, alert: &Alert, verdict: Verdict) {
-    let notification = ledger.consider(alert, NOON_MS).expect("it is new");
+    let notification = ledger.consider(alert, &|_| false, NOON_MS).expect("it is new");
     ledger.apply(Record::Notification(Arc::new(notification)));
     close(ledger, &alert.transition_id(), verdict);
 }
