@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::api::get;
 use crate::engine::{Engine, dozor};
 use crate::process::free_address;
 use crate::wait::wait_until;
@@ -35,7 +34,7 @@ pub(crate) fn silence(engine: &Engine, arguments: &[&str]) -> String {
     let url = format!("--url=http://{}", engine.address);
     let ran = Command::new(dozor()).arg("silence").args(arguments).arg(url).output().expect("it runs");
     let (told, wrong) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success() && wrong.is_empty(), "{arguments:?}: {told}{wrong}");
+    assert!(ran.status.success(), "{arguments:?}: {told}{wrong}");
     told.trim().to_owned()
 }
 
@@ -68,11 +67,12 @@ fn a_webhook_without_a_routing_file_hears_nothing_of_what_is_silenced_until_the_
     std::thread::sleep(LOOKS);
     assert_eq!(told(&pager), set(&[("Loud", "firing")]));
     // It is held back from the pager, and kept for whoever asks.
-    let incidents = get(engine.address, "/api/v1/incidents").to_string();
+    let read = |path: &str| engine.client().get(path).expect("it answers").text();
+    let incidents = read("/api/v1/incidents");
     for name in ["Slow", "Short", "Backup", "Loud"] {
         assert!(incidents.contains(name), "{name}: {incidents}");
     }
-    let alerts = get(engine.address, "/api/v2/alerts").to_string();
+    let alerts = read("/api/v2/alerts");
     assert!(alerts.contains(&id) && alerts.contains("maintenance/nightly"), "{alerts}");
 
     silence(&engine, &["expire", &id]);
