@@ -488,3 +488,29 @@ fn mistakes_in_escalations_are_shown_in_their_line() {
         assert!(text.contains(says) && text.contains("dozor.yml:2:"), "{text}");
     }
 }
+
+/// What is wrong is told with its line, to the log too; what in it is secret is not.
+#[test]
+fn mistakes_beside_a_secret_do_not_show_it() {
+    for yaml in [
+        "webhooks:\n- { name: pager, url: 'ftp://host/hook/s3cret' }",
+        "webhooks:\n- { name: pager, url: hooks.slack.com/services/s3cret }",
+        "webhooks:\n- { name: pager, url: 'http://me:s3cret@host/hook/s3cret', odd: 1 }",
+        "webhooks: 'http://host/hook/s3cret'",
+        "heartbeat_out: { url: 'http://host/s3cret', odd: 1 }",
+        "heartbeat_out: { url: 'ftp://host/s3cret' }",
+        "alertmanagers:\n- 'http://u:s3cret@h/'",
+        "alertmanagers:\n- url: >-\n    ftp://u:s3cret@h/",
+    ] {
+        let text = mistake(yaml);
+        assert!(text.contains("dozor.yml:") && !text.contains("s3cret"), "{yaml}: {text}");
+    }
+    let text = mistake("webhooks:\n- { name: pager, url: 'ftp://host/hook/s3cret' }");
+    assert!(text.starts_with("webhooks.url \"ftp://host/"), "{text}");
+    assert!(
+        text.contains("\n2 | - { name: pager, url: ************************ }\n  |                       ^"),
+        "{text}"
+    );
+    let text = mistake("external_url: 'watch/x'");
+    assert!(text.starts_with("external_url \"watch/x\""), "{text}");
+}
