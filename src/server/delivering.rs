@@ -108,7 +108,11 @@ impl Reloading {
     /// Puts in force what the files say now. With a fault in any of them everything stays as it is.
     pub(super) fn reload(&self) -> Result<Reloaded, String> {
         let _turn = self.turn.lock();
-        let plan = plan(&self.config, &*self.disk).and_then(|plan| Ok(self.notifier.prepare(plan)?));
+        let plan = plan(&self.config, &*self.disk).and_then(|plan| {
+            // Or the next start would refuse what was taken here.
+            super::incidents::check(&self.config, &plan).map_err(|error| PlanError::Routing(error.to_string()))?;
+            Ok(self.notifier.prepare(plan)?)
+        });
         let plan = plan.map_err(|error| {
             tracing::error!("who is told is not reloaded, and neither are rules; all stays in force:\n{error}");
             format!("who is told stays as it was, and so do rules:\n{error}")
