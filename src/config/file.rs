@@ -18,10 +18,11 @@ use serde::Deserialize;
 use serde_saphyr::{Spanned, UserMessageFormatter};
 
 pub(super) use super::incidents::Incidents;
+use super::masked::{masked_line, masked_text};
 pub(super) use super::retention::Retention;
 use super::settings::{SETTINGS, url};
 use super::units::{parse_count, parse_duration_ms};
-use super::{Config, ConfigError, WebhookConfig, calendar, heartbeats, maintenance};
+use super::{Config, ConfigError, WebhookConfig, calendar, heartbeats, maintenance, shown};
 
 /// A value as it is written, and where.
 pub(super) type Scalar = Spanned<String>;
@@ -205,7 +206,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, String> {
     }
     let file: File = serde_saphyr::from_str(text).map_err(|error| {
         let options = serde_saphyr::render_options! { formatter: &UserMessageFormatter, source_name: Some(name) };
-        error.render_with_options(options)
+        masked_text(&error.render_with_options(options))
     })?;
     let show = |given: &Scalar, setting: &str, what: &str| Place::of(name, text, setting, given).show(what);
     for setting in SETTINGS {
@@ -315,6 +316,10 @@ impl Place {
     pub(super) fn show(&self, what: &str) -> String {
         let Place { file, setting, value, line, column, source } = self;
         let margin = " ".repeat(line.to_string().len());
+        // Those that are called, not the one by which this server is.
+        let is_secret = setting.ends_with("url") && setting != "external_url";
+        let value = if is_secret { shown::no_address(value) } else { value.clone() };
+        let source = masked_line(source, "");
         let caret = " ".repeat(usize::try_from(*column).map_or(0, |column| column.saturating_sub(1)));
         format!(
             "{setting} {value:?}: {what}\n{margin}--> {file}:{line}:{column}\n{margin} |\n{line} | {source}\n{margin} | {caret}^"

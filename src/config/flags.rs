@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::file::default_webhook_name;
 use super::settings::{setting, url};
-use super::{Config, ConfigError, WebhookConfig};
+use super::{Config, ConfigError, WebhookConfig, shown};
 
 /// Flags of `dozor serve`.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -87,7 +87,7 @@ impl ServeArgs {
         config.webhooks.clear();
         for (index, given) in self.webhook_url.iter().enumerate() {
             let flag = "--webhook-url";
-            let url = url(given).map_err(|what| ConfigError::InFlag { flag, value: given.clone(), what })?;
+            let url = url(given).map_err(|what| ConfigError::InFlag { flag, value: shown::no_address(given), what })?;
             config.webhooks.push(WebhookConfig {
                 name: default_webhook_name(index),
                 url: url.to_owned(),

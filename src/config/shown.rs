@@ -156,6 +156,11 @@ fn masked(url: &str) -> String {
     format!("{scheme}://{host}{slash}{hidden}")
 }
 
+/// What was given for an address and is none, without what may be secret.
+pub(super) fn no_address(given: &str) -> String {
+    if given.contains(['/', '@']) { masked(given) } else { given.to_owned() }
+}
+
 /// The address without who calls it.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };

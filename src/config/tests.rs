@@ -519,3 +519,29 @@ fn what_a_reload_takes_over_is_taken_and_what_waits_is_named() {
     all.retain(|name| ["heartbeats", "maintenance", "detection.calendar"].contains(name));
     assert_eq!(all.len(), 3, "whoever compares two files is told of those too");
 }
+
+/// What is wrong is told with its line, to the log too; what in it is secret is not.
+#[test]
+fn mistakes_beside_a_secret_do_not_show_it() {
+    for yaml in [
+        "webhooks:\n- { name: pager, url: 'ftp://host/hook/s3cret' }",
+        "webhooks:\n- { name: pager, url: hooks.slack.com/services/s3cret }",
+        "webhooks:\n- { name: pager, url: 'http://me:s3cret@host/hook/s3cret', odd: 1 }",
+        "webhooks: 'http://host/hook/s3cret'",
+        "heartbeat_out: { url: 'http://host/s3cret', odd: 1 }",
+        "heartbeat_out: { url: 'ftp://host/s3cret' }",
+        "alertmanagers:\n- 'http://u:s3cret@h/'",
+        "alertmanagers:\n- url: >-\n    ftp://u:s3cret@h/",
+    ] {
+        let text = mistake(yaml);
+        assert!(text.contains("dozor.yml:") && !text.contains("s3cret"), "{yaml}: {text}");
+    }
+    let text = mistake("webhooks:\n- { name: pager, url: 'ftp://host/hook/s3cret' }");
+    assert!(text.starts_with("webhooks.url \"ftp://host/"), "{text}");
+    assert!(
+        text.contains("\n2 | - { name: pager, url: ************************ }\n  |                       ^"),
+        "{text}"
+    );
+    let text = mistake("external_url: 'watch/x'");
+    assert!(text.starts_with("external_url \"watch/x\""), "{text}");
+}

@@ -78,6 +78,28 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// A drop of which nothing else is known, for tests to say what is.
+    #[cfg(test)]
+    pub(crate) fn of_drop(onset_ms: i64, detected_ms: i64, value: f64) -> Explanation {
+        Explanation {
+            direction: Direction::Drop,
+            detector: Detector::Level,
+            onset_ms,
+            detected_ms,
+            value,
+            expected: None,
+            bounds: None,
+            evidence: None,
+            lost_events: None,
+            lost_money: None,
+            learned: None,
+            detectable_drop: None,
+            forecast: None,
+            line: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+
     /// As of when it holds: end of the last judged bucket, in ms since 1970 UTC.
     pub fn as_of_ms(&self) -> i64 {
         self.line.last().map_or(self.detected_ms, |point| self.detected_ms.max(i64::from(point.at_s) * 1000))

@@ -13,17 +13,17 @@ use crate::notify::{DeadLetter, Enqueued, MessageAlert, NotifyError, rfc3339};
 /// `/api/v1/dead_letters`: those that are kept and were not sent again, oldest first.
 pub(super) async fn dead_letters(call: Call) -> Result<Reply, ApiError> {
     let notifier = call.front.services.notifier.clone();
-    // It may wait for the disk.
-    let letters = tokio::task::spawn_blocking(move || notifier.dead_letters()).await;
-    let letters = letters.map_err(|_| ApiError::new(ErrorKind::Internal, "the list met a bug; the log has more"))?;
-    Ok(json(
-        StatusCode::OK,
+    // It may wait for the disk, and letters about large groups are much to write.
+    let text = tokio::task::spawn_blocking(move || {
+        let letters = notifier.dead_letters();
         success(&[], &[], |text| {
             text.raw(r#"{"deadLetters":"#);
             text.list(&letters, dead_letter);
             text.raw("}");
-        }),
-    ))
+        })
+    });
+    let text = text.await.map_err(|_| ApiError::new(ErrorKind::Internal, "the list met a bug; the log has more"))?;
+    Ok(json(StatusCode::OK, text))
 }
 
 fn dead_letter(text: &mut JsonText, letter: &DeadLetter) {

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::Place;
 use super::asking::{self, url_of};
+use super::words::printable;
 use crate::model::percent_encoded;
 
 const PATH: &str = "/api/v1/dead_letters";
@@ -83,7 +84,7 @@ async fn list(url: &str) -> anyhow::Result<ExitCode> {
 
 /// One dead letter for people and `awk`.
 pub(super) fn line(letter: &Value) -> String {
-    ["at", "id", "receiver", "reason"].map(|name| letter[name].as_str().unwrap_or("?")).join("  ")
+    ["at", "id", "receiver", "reason"].map(|name| printable(letter[name].as_str().unwrap_or("?"))).join("  ")
 }
 
 async fn replay(url: &str, id: &str, receiver: Option<&str>) -> anyhow::Result<ExitCode> {

@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 use super::Place;
 use super::asking::{self, url_of};
 use super::explain::picture;
+use super::words::printable;
+use crate::model::percent_encoded;
 
 const PATH: &str = "/api/v1/incidents";
 /// Incidents that are listed where it is not said how many.
@@ -82,7 +84,7 @@ pub async fn incidents(flags: IncidentsArgs) -> anyhow::Result<ExitCode> {
     };
     let text = match flags.order {
         Order::List { state, limit } => {
-            let state = state.map(|state| format!("&state={state}")).unwrap_or_default();
+            let state = state.map(|state| format!("&state={}", percent_encoded(&state))).unwrap_or_default();
             let answer = asking::get(&url, &format!("{PATH}?limit={limit}{state}")).await?;
             let listed: Listed = read(&url, answer)?.data;
             let lines = listed.incidents.iter().map(line).collect::<String>();
@@ -90,7 +92,8 @@ pub async fn incidents(flags: IncidentsArgs) -> anyhow::Result<ExitCode> {
         }
         Order::Show { id } => {
             let answer = asking::get(&url, &format!("{PATH}/{}", in_path(&id)?)).await?;
-            shown(&read(&url, answer)?.data)
+            let text = shown(&read(&url, answer)?.data);
+            text.lines().map(|line| printable(line) + "\n").collect()
         }
         Order::Ack { id, by } => {
             let body = json!({ "by": by_whom(by)? });
@@ -196,6 +199,7 @@ fn by_whom(by: Option<String>) -> anyhow::Result<String> {
 fn line(incident: &Told) -> String {
     let Told { id, state, severity, onset, duration_seconds, title, .. } = incident;
     let severity = if severity.is_empty() { "-" } else { severity };
+    let title = printable(title);
     format!("{id}  {state:<12}  {severity:<8}  {}  {:>7}  {title}\n", short(onset), span(*duration_seconds))
 }
 
@@ -276,6 +280,12 @@ mod tests {
     #[test]
     fn incident_is_a_line_of_a_list() {
         assert_eq!(line(&told()), "inc-1-2  open          critical  2026-03-01 12:00Z   18 min  few orders\n");
+    }
+
+    #[test]
+    fn title_of_a_stranger_steers_no_terminal() {
+        let told = Told { title: "few\u{1b}[2J\norders\u{9b}".to_owned(), ..told() };
+        assert!(line(&told).ends_with("18 min  few [2J orders \n"), "{:?}", line(&told));
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use crate::notify::rfc3339;
 
+/// A text of strangers on one line: what would steer a terminal is a space.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
 /// `HH:MM` in UTC.
 pub(super) fn time_of_day(at_s: f64) -> String {
     stamp(at_s).get(11..16).unwrap_or_default().to_owned()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::detect::{Ceiling, Detector, Direction, Directions, Part, SignalClass};
+use crate::detect::{Ceiling, Direction, Directions, Part, SignalClass};
 use crate::disk::{Disk, SimulatedDisk};
 
 fn load_text(text: &str) -> Result<RuleSet, RuleErrors> {
@@ -179,23 +179,7 @@ fn parts_are_told_with_their_shares_when_they_are_known() {
         Part { labels, value, expected: Some(10.0), share }
     };
     let parts = vec![part("eu", Some(2.5), 0.976), part("us", None, 0.024)];
-    let explanation = Explanation {
-        direction: Direction::Drop,
-        detector: Detector::Level,
-        onset_ms: 1000,
-        detected_ms: 75_000,
-        value: 1234.5,
-        expected: Some(5000.0),
-        bounds: None,
-        evidence: None,
-        lost_events: None,
-        lost_money: None,
-        learned: None,
-        detectable_drop: None,
-        forecast: None,
-        line: Vec::new(),
-        parts,
-    };
+    let explanation = Explanation { expected: Some(5000.0), parts, ..Explanation::of_drop(1000, 75_000, 1234.5) };
     let transition = Transition { explanation: Some(Box::new(explanation)), ..transition(Kind::Resolved) };
     let alert = load_text(SHOP).unwrap().alert_for(&transition, "");
     let told = alert.annotations.iter().find(|one| one.0 == "parts").map(|one| one.1.as_str());

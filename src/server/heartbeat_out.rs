@@ -41,6 +41,9 @@ const CIRCUIT_OPEN_MAX: Duration = Duration::from_secs(300);
 /// How old the newest sample may be, if samples must come.
 const SAMPLES_MAX: Duration = Duration::from_secs(900);
 
+/// Longest file with the address, in bytes.
+const URL_FILE_BYTES_MAX: u64 = 4096;
+
 /// What is looked at.
 pub(super) struct Watched {
     pub(super) storage: Arc<Storage>,
@@ -159,6 +162,9 @@ fn mistake(what: &str) -> ConfigError {
 }
 
 fn read(disk: &dyn Disk, file: &Path) -> Result<String, ServerError> {
+    if disk.file_bytes(file)? > URL_FILE_BYTES_MAX {
+        return Err(mistake(&format!("url_file is longer than {URL_FILE_BYTES_MAX} bytes")).into());
+    }
     let bytes = disk.read(file)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| mistake("url_file is no text"))?;
     Ok(text.trim().to_owned())

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::delivering::{self, PlanError};
 use super::evaluating::EvaluatedRules;
 use super::heartbeats::{self, Heartbeats};
-use super::silences;
+use super::{incidents, silences};
 use crate::config::{Config, ConfigError};
 use crate::detect::Announcements;
 use crate::disk::Disk;
@@ -106,6 +106,8 @@ impl Reloading {
 
     fn read_plan(&self) -> Result<PreparedPlan, PlanError> {
         let plan = delivering::plan(&self.parts.config, &*self.parts.disk)?;
+        // Or the next start would refuse what was taken here.
+        incidents::check(&self.parts.config, &plan).map_err(|error| PlanError::Routing(error.to_string()))?;
         Ok(self.parts.notifier.prepare(plan)?)
     }
 }

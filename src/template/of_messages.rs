@@ -16,6 +16,8 @@ type Map = BTreeMap<String, Arc<str>>;
 
 /// The label that comes first.
 const ALERT_NAME: &str = "alertname";
+/// How deep lists and maps that a template makes may stand in each other.
+const MADE_DEPTH_MAX: usize = 60;
 
 /// What a call comes to, if it does not do in messages what it does in rules.
 pub(super) fn call(name: &str, values: &[Value], facts: &Facts<'_>, work: &mut Work) -> Option<Result<Value, String>> {
@@ -41,16 +43,34 @@ pub(super) fn call(name: &str, values: &[Value], facts: &Facts<'_>, work: &mut W
             let ms = facts.at_ms.saturating_sub(moment(0).0);
             Ok(Value::Duration(Duration(ms.saturating_mul(1_000_000))))
         }
-        "toJson" => json::written(&values[0]).map(|text| Value::text(&text)),
-        "dict" => dict(values),
-        "list" => Ok(Value::List { of: ANYTHING, items: Rc::new(values.to_vec()) }),
+        "toJson" => json::written(&values[0]).and_then(|text| work.bytes(text.len()).map(|()| Value::text(&text))),
+        "dict" => put_in(values, MADE_DEPTH_MAX, work).and_then(|()| dict(values)),
+        "list" => {
+            put_in(values, MADE_DEPTH_MAX, work).map(|()| Value::List { of: ANYTHING, items: Rc::new(values.to_vec()) })
+        }
         "append" => match &values[0] {
             Value::List { of, items } => {
-                Ok(Value::List { of, items: Rc::new([items.as_slice(), &values[1..]].concat()) })
+                let more = &values[1..];
+                put_in(more, MADE_DEPTH_MAX, work)
+                    .map(|()| Value::List { of, items: Rc::new([items.as_slice(), more].concat()) })
             }
             _ => unreachable!("the evaluator lets nothing else pass"),
         },
         _ => return None,
+    })
+}
+
+/// Pays for all that is in what is put into a list or a map: a list that has itself twice, and so on, has more in it than
+/// anybody can write, and one that has another that has another no end.
+fn put_in(values: &[Value], depth_left: usize, work: &mut Work) -> Result<(), String> {
+    let Some(depth_left) = depth_left.checked_sub(1) else {
+        return Err(format!("lists and maps are more than {MADE_DEPTH_MAX} deep in each other"));
+    };
+    work.bytes(values.len())?;
+    values.iter().try_for_each(|value| match value {
+        Value::List { items, .. } => put_in(items, depth_left, work),
+        Value::Map(map) => map.values().try_for_each(|value| put_in(std::slice::from_ref(value), depth_left, work)),
+        _ => Ok(()),
     })
 }
 

@@ -259,3 +259,21 @@ fn values_stay_in_their_place_in_a_page() {
         assert_eq!(page.matches(['"', '\'']).count(), template.matches(['"', '\'']).count(), "{page}");
     }
 }
+
+#[test]
+fn lists_that_grow_without_end_are_stopped() {
+    let data = MessageData::new(&message());
+    for (step, told) in [
+        ("{{ $x = list $x $x }}", "does too much"),
+        ("{{ $x = append $x $x }}", "does too much"),
+        ("{{ $x = dict \"a\" $x \"b\" $x }}", "does too much"),
+        ("{{ $x = list $x }}", "more than 60 deep"),
+        ("{{ $x = dict \"a\" $x }}", "more than 60 deep"),
+    ] {
+        // Each stands once more in itself: forty times is a million million.
+        let count = if told == "does too much" { 40 } else { 70 };
+        let text = format!("{{{{ $x := list \"a\" }}}}{}{{{{ $x | toJson }}}}", step.repeat(count));
+        let error = MessageTemplate::parse(&text).unwrap().fill(&Library::new(), &data, 0, false).unwrap_err();
+        assert!(error.contains(told), "{step}: {error}");
+    }
+}

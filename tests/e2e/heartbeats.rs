@@ -1,6 +1,5 @@
 //! Heartbeats of jobs, over restarts, and the server's own.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -16,12 +15,9 @@ use crate::wait::wait_until;
 use crate::webhook::Pager;
 use dozor::clock::Clock;
 
-/// What the pager was told of a job, in order, once each: a delivery whose answer was not noted before a kill comes again
-/// under its key.
+/// What the pager was told of a job, in order, once each.
 fn told(pager: &Pager) -> Vec<String> {
-    let (mut keys, mut told) = (BTreeSet::new(), pager.taken());
-    told.retain(|told| keys.insert(told.idempotency_key.clone()));
-    told.iter().map(|told| format!("{} {}", told.alert_name, told.status)).collect()
+    pager.taken_once().iter().map(|told| format!("{} {}", told.alert_name, told.status)).collect()
 }
 
 /// Counts the requests to an address.

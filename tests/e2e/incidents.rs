@@ -1,5 +1,6 @@
 //! An incident's life with a pager, people, and a server that dies in between.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -35,7 +36,7 @@ const WITHIN_S: u64 = 6;
 const OWNER_AFTER_S: u64 = 12;
 
 struct Night {
-    _folder: TempDir,
+    folder: TempDir,
     engine: Engine,
     pager: Pager,
     lead: Pager,
@@ -45,6 +46,11 @@ struct Night {
 
 impl Night {
     fn begin() -> Night {
+        Night::by(settings)
+    }
+
+    /// By the settings that are made of the receivers.
+    fn by(settings: fn(&TempDir, &[(&str, &Pager)]) -> PathBuf) -> Night {
         let folder = TempDir::new().expect("a temporary folder");
         let rules = write_rules(folder.path(), RULES);
         let [pager, lead, owner] = [(); 3].map(|()| Pager::new(free_address()));
@@ -54,7 +60,7 @@ impl Night {
         let settings = settings(&folder, &[("pager", &pager), ("lead", &lead), ("owner", &owner)]);
         let arguments = [format!("--rules={}", rules.display()), format!("--config={}", settings.display())];
         let engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
-        Night { _folder: folder, engine, pager, lead, owner, clock: Clock::system() }
+        Night { folder, engine, pager, lead, owner, clock: Clock::system() }
     }
 
     fn load(&self, load: f64) {
@@ -80,16 +86,40 @@ impl Night {
     }
 }
 
-fn settings(folder: &TempDir, receivers: &[(&str, &Pager)]) -> PathBuf {
-    let mut text = format!(
+/// Who is told when nobody acknowledges.
+fn escalation() -> String {
+    format!(
         "incidents:\n  acknowledge_within: {{ critical: {WITHIN_S}s }}\n  escalation:\n    - {{ receiver: lead }}\n    \
-         - {{ receiver: owner, after: {OWNER_AFTER_S}s }}\nwebhooks:\n"
-    );
+         - {{ receiver: owner, after: {OWNER_AFTER_S}s }}\n"
+    )
+}
+
+fn settings(folder: &TempDir, receivers: &[(&str, &Pager)]) -> PathBuf {
+    let mut text = escalation() + "webhooks:\n";
     for (name, receiver) in receivers {
         text.push_str(&format!("  - {{ name: {name}, url: 'http://{}/hook' }}\n", receiver.address));
     }
     let file = folder.path().join("dozor.yml");
     fs::write(&file, text).expect("the folder can be written");
+    file
+}
+
+/// The same receivers in a routing file, whose only route leads to the first of them.
+fn routed_settings(folder: &TempDir, receivers: &[(&str, &Pager)]) -> PathBuf {
+    let (routing, file) = (folder.path().join("alertmanager.yml"), folder.path().join("dozor.yml"));
+    let mut text = format!(
+        "route: {{ receiver: {}, group_by: [service], group_wait: 500ms, group_interval: 1s, repeat_interval: 1h }}\nreceivers:\n",
+        receivers[0].0
+    );
+    for (name, receiver) in receivers {
+        text.push_str(&format!(
+            "- {{ name: {name}, webhook_configs: [{{ url: 'http://{}/hook' }}] }}\n",
+            receiver.address
+        ));
+    }
+    fs::write(&routing, text).expect("the folder can be written");
+    let settings = format!("{}notify: {{ routing_file: '{}' }}\n", escalation(), routing.display());
+    fs::write(&file, settings).expect("the folder can be written");
     file
 }
 
@@ -150,9 +180,64 @@ fn nobody_acknowledges_the_lead_is_told_once_over_restarts_and_takes_it() {
     assert!(run(&["show", &id]).contains("restarted the cache"));
     assert_eq!(night.engine.metric("dozor_incidents_open"), 0.0);
     // Whatever was sent again had the id that it had before.
-    let keys: std::collections::BTreeSet<_> =
-        escalations(&night.lead).into_iter().map(|told| told.idempotency_key).collect();
+    let keys: BTreeSet<_> = escalations(&night.lead).into_iter().map(|told| told.idempotency_key).collect();
     assert_eq!(keys.len(), 1);
+}
+
+/// The lead and the owner are in no route: who is escalated to is told by name, beside the groups.
+#[test]
+fn through_a_routing_file_nobody_acknowledges_and_each_step_is_told_once_over_kills() {
+    let mut night = Night::by(routed_settings);
+    night.load(9.0);
+    let incident = night.wait_for_incident("the pager is told", |one| !one["firstNotifiedAt"].is_null());
+    let id = incident["id"].as_str().expect("an id").to_owned();
+    assert!(night.pager.taken().iter().any(|told| told.alert_name == "Overloaded"));
+
+    // Dead when the lead would be told, who sleeps, and dead again right behind that.
+    night.kill_and_start_again();
+    wait_until("the lead is told", || !escalations(&night.lead).is_empty());
+    night.kill_and_start_again();
+    wait_until("the owner is told", || !escalations(&night.owner).is_empty());
+    night.kill_and_start_again();
+    let incident = night.wait_for_incident("both steps are noted", |one| {
+        one["escalations"].as_array().is_some_and(|all| all.len() == 2)
+    });
+    let receivers: Vec<&Value> =
+        incident["escalations"].as_array().expect("a list").iter().map(|one| &one["receiver"]).collect();
+    assert_eq!(receivers, [&json!("lead"), &json!("owner")]);
+
+    night.load(1.0);
+    night.wait_for_incident("it is over", |one| one["state"] == "resolved");
+    wait_until("the pager is told of the end", || night.pager.taken().iter().any(|told| told.status == "resolved"));
+    wait_until("nothing is owed", || night.engine.metric("dozor_notify_pending") == 0.0);
+    // Whatever a kill sent again had the id that it had before, and the pager's groups are told each thing once too.
+    for (receiver, expected) in [(&night.lead, 1), (&night.owner, 2)] {
+        let keys: BTreeSet<String> = escalations(receiver).into_iter().map(|told| told.idempotency_key).collect();
+        assert_eq!(keys, BTreeSet::from([format!("{id}-escalation-{expected}")]));
+        assert!(receiver.told().iter().all(|told| told.idempotency_key.contains("-escalation-")), "it has no route");
+    }
+    let keys = |status: &str| -> BTreeSet<String> {
+        let told = night.pager.told().into_iter().filter(|told| told.status == status);
+        told.map(|told| told.idempotency_key).collect()
+    };
+    assert_eq!((keys("firing").len(), keys("resolved").len()), (1, 1));
+}
+
+#[test]
+fn routing_file_without_a_receiver_of_the_escalation_is_not_reloaded() {
+    let night = Night::by(routed_settings);
+    let file = night.folder.path().join("alertmanager.yml");
+    let text = fs::read_to_string(&file).expect("it was written");
+    let reload = || night.engine.client().post("/-/reload", &[], b"").expect("the engine answers");
+    assert_eq!(reload().status, 200);
+    fs::write(&file, text.replace("name: lead", "name: leader")).expect("the folder can be written");
+    let answer = reload();
+    assert!(answer.status >= 400, "{}", answer.status);
+    assert!(
+        answer.text().contains("incidents.escalation \\\"lead\\\": is the name of no receiver"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn send(engine: &Engine, times_ms: impl Iterator<Item = i64>, value: f64) {
 }
 
 fn of(pager: &Pager, alert: &str, status: &str) -> Vec<Told> {
-    pager.taken().into_iter().filter(|told| told.alert_name == alert && told.status == status).collect()
+    pager.taken_once().into_iter().filter(|told| told.alert_name == alert && told.status == status).collect()
 }
 
 #[test]
@@ -97,7 +97,8 @@ fn alert_whose_data_stop_is_not_resolved_before_they_are_back_and_the_loss_is_to
         }
         of(&pager, "High", "resolved").len() == 1
     });
-    let told: Vec<(String, String)> = pager.taken().into_iter().map(|told| (told.alert_name, told.status)).collect();
+    let told: Vec<(String, String)> =
+        pager.taken_once().into_iter().map(|told| (told.alert_name, told.status)).collect();
     let expected =
         [("High", "firing"), ("TelemetryLost", "firing"), ("TelemetryLost", "resolved"), ("High", "resolved")];
     assert_eq!(told, expected.map(|(name, status)| (name.to_owned(), status.to_owned())));

@@ -1,5 +1,6 @@
 //! A webhook receiver that writes down everything that it is told, and is down when the test wants it so.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -85,6 +86,13 @@ impl Pager {
     /// What was told and answered with success.
     pub(crate) fn taken(&self) -> Vec<Told> {
         self.told().into_iter().filter(|told| told.answered == 200).collect()
+    }
+
+    /// As [`Pager::taken`], once each: a delivery whose answer was not noted before a kill comes again under its key.
+    pub(crate) fn taken_once(&self) -> Vec<Told> {
+        let (mut keys, mut taken) = (BTreeSet::new(), self.taken());
+        taken.retain(|told| keys.insert(told.idempotency_key.clone()));
+        taken
     }
 }
 

@@ -149,19 +149,7 @@ fn anomalies() -> Vec<AnomalyReport> {
     let explanation = Explanation {
         direction: Direction::Limit,
         detector: Detector::Limit,
-        onset_ms: 1_000,
-        detected_ms: 1_500,
-        value: f64::NAN,
-        expected: None,
-        bounds: None,
-        evidence: None,
-        lost_events: None,
-        lost_money: None,
-        learned: None,
-        detectable_drop: None,
-        forecast: None,
-        line: Vec::new(),
-        parts: Vec::new(),
+        ..Explanation::of_drop(1_000, 1_500, f64::NAN)
     };
     let part = |region: &str, value, expected, share| {
         let labels = Labels::from_pairs([("region", region)]).expect("labels");

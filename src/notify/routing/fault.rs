@@ -12,7 +12,7 @@ use std::fmt;
 
 use serde_saphyr::Location;
 
-use super::masked::masked;
+use crate::config::masked_line;
 
 /// One fault. The author of the file must mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl<'a> Faults<'a> {
     /// As it may be shown.
     fn line(&self, line: usize) -> String {
         let line_at = |line: usize| self.text.lines().nth(line).unwrap_or("");
-        masked(line_at(line - 1), if line > 1 { line_at(line - 2) } else { "" })
+        masked_line(line_at(line - 1), if line > 1 { line_at(line - 2) } else { "" })
     }
 }
 

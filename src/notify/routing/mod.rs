@@ -26,7 +26,6 @@ mod file;
 mod inhibit;
 mod interval;
 mod load;
-mod masked;
 mod shown;
 mod spans;
 mod tree;

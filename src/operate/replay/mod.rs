@@ -78,10 +78,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
     /// First moment: 2026-10-01, 2026-10-01T14:30:00Z, 7d for a week ago [default: the first stored sample; of a server 7d]
-    #[arg(long, value_name = "MOMENT")]
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
     from: Option<String>,
     /// Last moment [default: the newest stored sample; of a server now]
-    #[arg(long, value_name = "MOMENT")]
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
     to: Option<String>,
     /// Zone of moments that name none, like Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
@@ -136,7 +136,6 @@ pub async fn replay(flags: ReplayArgs) -> anyhow::Result<ExitCode> {
 fn replay_waiting(flags: &ReplayArgs, runtime: Handle) -> anyhow::Result<Replayed> {
     let mut config = flags.place.config()?;
     config.rules.extend(flags.rules.iter().cloned());
-    let read = || rules::load(&RealDisk, &config.rules).map_err(anyhow::Error::from);
     let url = match &flags.url {
         Some(url) => Some(url.clone()),
         None => {
@@ -151,24 +150,36 @@ fn replay_waiting(flags: &ReplayArgs, runtime: Handle) -> anyhow::Result<Replaye
     };
     let (from_ms, to_ms) = (moment_of(&flags.from)?, moment_of(&flags.to)?);
     if let Some(url) = url {
-        let server = Server::new(&url, runtime);
-        let (set, mut notes) = match config.rules.is_empty() {
-            true => {
-                let (set, fed) = server.rules(&|_| true)?;
-                (set, fed.iter().map(|name| not_told_online(name)).collect())
-            }
-            false => (read()?, Vec::new()),
-        };
-        let to_ms = to_ms.unwrap_or(now_ms);
-        let range = checked(from_ms.unwrap_or(to_ms - ONLINE_SPAN_MS), to_ms)?;
-        let mut replayed = replay_online(&server, &set, range, &config)?;
-        notes.append(&mut replayed.notes);
-        return Ok(Replayed { notes, ..replayed });
+        let replayed = replay_served(&Server::new(&url, runtime), (from_ms, to_ms), now_ms, &config);
+        let folder = config.data_dir.display();
+        let why = || format!("a server has {folder}, and is asked for what it stored; --url says where it listens");
+        return if flags.url.is_none() { replayed.with_context(why) } else { replayed };
     }
     if config.rules.is_empty() {
         bail!("there are no rules: --rules or --config says where they are");
     }
-    replay_at_rest(&read()?, from_ms, to_ms, &config)
+    replay_at_rest(&rules::load(&RealDisk, &config.rules)?, from_ms, to_ms, &config)
+}
+
+/// What the rules of the settings would have done, else those of the server, from one moment to another that may be given.
+fn replay_served(
+    server: &Server,
+    (from_ms, to_ms): (Option<i64>, Option<i64>),
+    now_ms: i64,
+    config: &Config,
+) -> anyhow::Result<Replayed> {
+    let (set, mut notes) = match config.rules.is_empty() {
+        true => {
+            let (set, fed) = server.rules(&|_| true)?;
+            (set, fed.iter().map(|name| not_told_online(name)).collect())
+        }
+        false => (rules::load(&RealDisk, &config.rules)?, Vec::new()),
+    };
+    let to_ms = to_ms.unwrap_or(now_ms);
+    let range = checked(from_ms.unwrap_or(to_ms - ONLINE_SPAN_MS), to_ms)?;
+    let mut replayed = replay_online(server, &set, range, config)?;
+    notes.append(&mut replayed.notes);
+    Ok(Replayed { notes, ..replayed })
 }
 
 fn checked(from_ms: i64, to_ms: i64) -> anyhow::Result<TimeRange> {

@@ -36,10 +36,10 @@ use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
 
-use super::Place;
 use super::asking::url_of;
 use super::replay::Server;
 use super::times::{parse_moment_ms, parse_month};
+use super::{Place, moment};
 use crate::clock::Clock;
 use crate::config::time_zone;
 use crate::model::TimeRange;
@@ -58,10 +58,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "MONTH", conflicts_with = "to")]
     month: Option<String>,
     /// First moment: 2026-10-01, 2026-10-01T14:30:00Z, 7d for a week ago
-    #[arg(long, value_name = "MOMENT")]
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
     from: Option<String>,
     /// Last moment; a date is the beginning of that day [default: now]
-    #[arg(long, value_name = "MOMENT")]
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
     to: Option<String>,
     /// Zone of the page's times, like Europe/Berlin [default: the setting detection.timezone]
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
@@ -133,7 +133,7 @@ fn range_of(flags: &ReportArgs, zone: &TimeZone, now_ms: i64) -> anyhow::Result<
         (None, None) => bail!("give --from or --month"),
     };
     if range.from_ms >= range.to_ms {
-        bail!("the end is not behind the beginning");
+        bail!("the end, {}, is not behind the beginning, {}", moment(range.to_ms), moment(range.from_ms));
     }
     if range.from_ms > now_ms {
         bail!("nothing is known yet of a time that is to come");

@@ -1,5 +1,4 @@
 use super::*;
-use crate::detect::Detector;
 use crate::model::Sample;
 
 const ONSET_MS: i64 = 7_200_000;
@@ -37,23 +36,7 @@ fn finder(board: &Arc<PartsBoard>, anomalies: &Arc<Anomalies>) -> Finder {
 }
 
 fn explanation() -> Explanation {
-    Explanation {
-        direction: Direction::Drop,
-        detector: Detector::Level,
-        onset_ms: ONSET_MS,
-        detected_ms: ONSET_MS + 60_000,
-        value: 2.1,
-        expected: Some(3.0),
-        bounds: None,
-        evidence: None,
-        lost_events: None,
-        lost_money: None,
-        learned: None,
-        detectable_drop: None,
-        forecast: None,
-        line: Vec::new(),
-        parts: Vec::new(),
-    }
+    Explanation { expected: Some(3.0), ..Explanation::of_drop(ONSET_MS, ONSET_MS + 60_000, 2.1) }
 }
 
 fn firing() -> Firing {

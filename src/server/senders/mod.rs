@@ -13,7 +13,7 @@
 //! Who should send and does not is lost, and while nothing is known of a job, what resolves because of that is not told
 //! (`loss`).
 //!
-//! Always true: at most [`SENDERS_COUNT_MAX`](table::SENDERS_COUNT_MAX) senders are known; and a walk that takes long is
+//! Always true: at most [`SENDERS_COUNT_MAX`] senders are known; and a walk that takes long is
 //! rested from in proportion, so that all of them are a hundredth of a core at most.
 
 mod loss;
@@ -41,7 +41,7 @@ use crate::storage::Storage;
 use crate::telemetry::{Latency, Registry};
 pub(super) use loss::Knowledge;
 use loss::{Loss, Losses};
-use table::{Found, Table};
+use table::{Found, SENDERS_COUNT_MAX, Table};
 pub(super) use words::is_loss;
 
 /// Time between walks, one after the other. Uneven, and no divisor of what people scrape by, so that some walk comes
@@ -115,6 +115,8 @@ struct Known {
     walked_ms: i64,
     /// How long the last walk took, in ms.
     took_ms: i64,
+    /// Whether there are more senders than are known, of which the log has a word.
+    has_too_many: bool,
 }
 
 /// The running thread.
@@ -129,7 +131,8 @@ impl Senders {
         let now_ms = parts.clock.now_ms();
         let told = parts.notifier.active().iter().filter_map(words::loss_of).collect();
         let losses = Losses::new(parts.settings.lost_after_ms, now_ms, told);
-        let known = Known { table: Table::default(), losses, untold: Vec::new(), walked_ms: i64::MIN, took_ms: 0 };
+        let (table, untold) = (Table::default(), Vec::new());
+        let known = Known { table, losses, untold, walked_ms: i64::MIN, took_ms: 0, has_too_many: false };
         let (name, help) = ("dozor_sender_walk_seconds", "How long a walk over all series takes that looks who sends.");
         let noted = Mutex::new(parts.incidents.unknown_jobs());
         let senders = Arc::new(Senders {
@@ -187,6 +190,11 @@ impl Senders {
             return;
         }
         (known.walked_ms, known.took_ms) = (now_ms, i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
+        let had_too_many = std::mem::replace(&mut known.has_too_many, by_job.len() > SENDERS_COUNT_MAX);
+        if known.has_too_many && !had_too_many {
+            let (count, limit) = (by_job.len(), SENDERS_COUNT_MAX);
+            tracing::warn!(count, limit, "more jobs send than are watched for their silence: the newest are");
+        }
         tell_clocks(&known.table.take(by_job.into_iter().collect(), now_ms));
         let turns = known.losses.look(&known.table, &alerting, now_ms);
         known.untold.extend(turns.iter().map(|turn| words::alert_of(turn, &self.parts.external_url)));

@@ -1,7 +1,8 @@
-//! A line of a configuration file as it may be shown: beside what is wrong in it may stand what is secret.
+//! Lines of a settings file as they may be shown: beside what is wrong in one may stand what is secret.
 //!
 //! ```text
 //! - { routing_key: d9c1…, summry: x }     - { routing_key: *****, summry: x }
+//! alertmanagers: 'http://me:hi@host/'     alertmanagers: 'http://***********'
 //! ```
 //!
 //! Always true: what is left stands where it stood, so that a mark under it points at the same.
@@ -15,11 +16,20 @@ static KEY: LazyLock<Regex> = LazyLock::new(|| {
     let key = r#"(?i)[\w.-]*(?:key|token|secret|passw|credential|authorization|auth\b|url|uri|chat_id|header|proxy)[\w.-]*["']?\s*:(?:\s+|$)"#;
     Regex::new(key).expect("our own pattern can be read")
 });
+/// What makes an address one, and what ends it.
+const SCHEME_END: &str = "://";
+const ADDRESS_ENDS: [char; 6] = [' ', '"', '\'', ',', '}', ']'];
 /// In front of the colon of a key whose value is the name of a file.
 const FILE: &str = "_file";
 
-/// The line without values that may be secret, letter for letter. `before`: the line above it.
-pub(super) fn masked(line: &str, before: &str) -> String {
+/// [`masked_line`] for each line.
+pub(super) fn masked_text(text: &str) -> String {
+    let befores = std::iter::once("").chain(text.lines());
+    text.lines().zip(befores).map(|(line, before)| masked_line(line, before)).collect::<Vec<_>>().join("\n")
+}
+
+/// The line without addresses and without values that may be secret, letter for letter. `before`: the line above it.
+pub(crate) fn masked_line(line: &str, before: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
     // A text that begins on the line below its key.
@@ -33,6 +43,16 @@ pub(super) fn masked(line: &str, before: &str) -> String {
         let length = if is_secret(key.as_str()) { value_bytes(tail, line.contains(['{', '['])) } else { 0 };
         shown.push_str(&stars(&tail[..length]));
         rest = &tail[length..];
+    }
+    without_addresses(&(shown + rest))
+}
+
+fn without_addresses(line: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some((scheme, address)) = rest.split_once(SCHEME_END) {
+        let length = address.find(ADDRESS_ENDS).unwrap_or(address.len());
+        shown.extend([scheme, SCHEME_END, &stars(&address[..length])]);
+        rest = &address[length..];
     }
     shown + rest
 }
