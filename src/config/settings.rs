@@ -330,6 +330,7 @@ const CALENDAR: &str = "\
   # Days without a year come every year; times are possible too. `kind` is holiday (the default), campaign or deploy.
   # `tolerance` is how far from ordinary they may be, 0.05 to 1: 0.6, the default, alerts neither at 40 nor at 160 % of
   # what is expected, beginning and ending half an hour beyond what is written; a deploy has 0.3 and ends as written.
+  # It is read again by a reload; what comes up while the server runs is announced: `dozor calendar add`.
   # calendar:
   #   - { name: Christmas, from: 12-24, to: 12-26 }
   #   - { name: Black Friday, kind: campaign, from: 2026-11-27T18:00, to: 2026-11-30, tolerance: 0.8 }

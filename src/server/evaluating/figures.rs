@@ -38,7 +38,10 @@ pub(super) struct GroupFigures {
 impl Figures {
     pub(super) fn new(registry: Arc<Registry>) -> Figures {
         let evaluation = registry.latency("dozor_rule_group_seconds", "Evaluations of groups of rules.", &[]);
-        let (name, help) = ("dozor_rules_last_reload_successful", "1 when the last reload of rules was taken.");
+        let (name, help) = (
+            "dozor_rules_last_reload_successful",
+            "1 when the last reload was taken: rules, routing and settings change together.",
+        );
         let reload_successful = registry.gauge(name, help, &[]);
         let (name, help) =
             ("dozor_rules_last_reload_success_timestamp_seconds", "When rules were taken last, in seconds since 1970.");

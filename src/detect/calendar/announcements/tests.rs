@@ -84,7 +84,7 @@ fn what_was_announced_is_known_behind_a_crash_and_what_was_withdrawn_is_not() {
     assert_eq!(before.announcements.withdraw(&gone.id).unwrap(), gone);
     for seed in 0..20 {
         let after = opened(Arc::new(before.disk.crash(seed)), before.clock.clone()).unwrap();
-        assert_eq!(after.announcements.in_force().announced, [kept.clone()]);
+        assert_eq!(after.announcements.in_force().announced, std::slice::from_ref(&kept));
         assert_eq!([NOW_MS - 1, NOW_MS, gone.from_ms].map(|at_ms| tolerance(&after, at_ms)), [0.0, 0.3, 0.0]);
     }
     let error = before.announcements.withdraw(&gone.id).expect_err("it is gone");
@@ -173,7 +173,7 @@ fn what_is_over_is_forgotten_thirty_days_later() {
     let world = world();
     let first = world.announcements.announce(hours(1)).unwrap();
     let later = |disk: &Arc<SimulatedDisk>, ms: i64| opened(disk.clone(), Clock::manual(first.to_ms + ms)).unwrap();
-    assert_eq!(later(&world.disk, 30 * DAY_MS - 1).announcements.in_force().announced, [first.clone()]);
+    assert_eq!(later(&world.disk, 30 * DAY_MS - 1).announcements.in_force().announced, std::slice::from_ref(&first));
     assert!(later(&world.disk, 30 * DAY_MS).announcements.in_force().announced.is_empty());
 }
 
