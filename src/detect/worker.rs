@@ -54,6 +54,8 @@ pub struct Worker {
     groups: Vec<Group>,
     touched: Vec<u32>,
     time: EventTime,
+    /// Event time when buckets were closed last.
+    closed_at_ms: i64,
     swept_ms: i64,
     /// Messages for which the queue had no room.
     unsent: VecDeque<Message>,
@@ -74,6 +76,7 @@ impl Worker {
             groups: Vec::new(),
             touched: Vec::new(),
             time: EventTime::new(),
+            closed_at_ms: i64::MIN,
             swept_ms: i64::MIN,
             unsent: VecDeque::new(),
         }
@@ -258,7 +261,7 @@ impl Worker {
         let step = one.advance(row.timestamp_ms, row.value, self.jobs.unlearned_ms(), one.has_left());
         if step != Step::Ignored {
             if is_fresh {
-                let behind_ms = self.time.seen_ms().saturating_sub(row.timestamp_ms);
+                let behind_ms = self.closed_at_ms.saturating_sub(row.timestamp_ms);
                 self.jobs.note(one.job, behind_ms.saturating_sub(one.lag_ms));
             }
             one.arrived(self.time.seen_ms(), self.jobs.unlearned_ms());
@@ -304,6 +307,7 @@ impl Worker {
     /// Closes what nobody holds open any more.
     fn advance(&mut self) {
         let seen_ms = self.time.seen_ms();
+        self.closed_at_ms = seen_ms;
         self.jobs.pass(seen_ms);
         if let Some(news) = self.jobs.news() {
             self.shared.tell_lateness(self.index, news);

@@ -153,6 +153,23 @@ fn a_job_that_sends_batches_of_two_minutes_is_not_cut_off() {
 }
 
 #[test]
+fn in_its_own_batch_no_sample_is_late() {
+    let series = nodes("shop", 3);
+    let (mut workers, mut judge) = start(vec![watch(ORDERS, ModelOptions::default())], 1, None);
+    workers[0].handle(&batch(&series, &[], true));
+    let rows: Vec<Row> = scraped(3, 30 * MINUTE_MS, |_, _| 0).into_iter().map(|arrival| arrival.1).collect();
+    // A minute at a time, one node behind the other, as remote write has them.
+    for minute in rows.chunks(3 * 4) {
+        let mut minute = minute.to_vec();
+        minute.sort_by_key(|row| (row.0, row.1));
+        workers[0].handle(&batch(&series, &minute, false));
+        judge.poll();
+    }
+    let jobs = judge.shared().lateness_of_jobs();
+    assert_eq!((jobs[0].usual_ms, jobs[0].waited_ms), (Some(0), 5_000));
+}
+
+#[test]
 fn a_job_whose_delay_grows_is_followed() {
     // From nothing to a hundred seconds within two hours, and back at once.
     let delay = |_: usize, at_ms: i64| if at_ms < 2 * HOUR_MS { at_ms / 72 } else { 500 };
