@@ -278,6 +278,11 @@ impl Series {
         LOOKBACK_MS.max(self.gap_ms_max())
     }
 
+    /// The event time up to which its next sample is in time for certain.
+    pub(crate) fn awaited_until_ms(&self) -> i64 {
+        self.last_ms.saturating_add(self.gap_ms_max())
+    }
+
     /// How late its samples may come: `least_ms`, or two of its intervals.
     fn lateness_ms(&self, least_ms: i64) -> i64 {
         least_ms.max(2 * self.interval_ms.min(INTERVAL_MS_MAX))
