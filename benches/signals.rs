@@ -2,15 +2,18 @@
 //!
 //!     cargo bench --bench signals                    # 1,000, 20,000 and 100,000 of counters, and 20,000 of values
 //!     cargo bench --bench signals -- 20000 grown     # so many, two days later: the season decides
+//!     cargo bench --bench signals -- rules           # a thousand rules, of ten groups each
 //!
 //! Scrapes are spread over the interval, a hundred series in each, as those of a fleet are; event time goes as fast as it
 //! can. Memory is the process's, so it includes everything: series, sums, models, labels, and what the allocator loses.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dozor::detect::{GROUPS_COUNT_MAX, Judge, LATENESS_MS_DEFAULT, ModelOptions, Signal, Watch, Worker, start};
 use dozor::model::{Labels, SeriesRef};
+use dozor::rules::load_text;
 use dozor::storage::tap::{TapBatch, TapRow};
 
 #[global_allocator]
@@ -26,6 +29,12 @@ const ROUNDS_UNTIL_GROWN: usize = 11_560;
 /// Rounds that are measured, of so many samples at least.
 const ROUNDS: usize = 40;
 const SAMPLES: usize = 4_000_000;
+
+/// Rules by the thousand, and the groups of each.
+const RULES: usize = 1_000;
+const GROUPS_PER_RULE: usize = 10;
+/// Series of no rule that workers are asked about.
+const STRANGERS: usize = 100_000;
 
 /// Series that are each a group, and report one after the other.
 struct Fleet {
@@ -82,6 +91,54 @@ impl Fleet {
         });
         TapBatch { rows: rows.collect(), ..TapBatch::default() }
     }
+}
+
+/// A thousand rules in one file: half of them on a metric of their own, half on one that all have in common.
+fn rules() {
+    let name = |rule: usize| if rule.is_multiple_of(2) { format!("metric_{rule}") } else { "common".to_owned() };
+    let rule = |rule: usize| {
+        format!(
+            "      - alert: Rule{rule}\n        expr: sum by (region) (rate({}{{rule=\"{rule}\"}}[1m]))\n        anomaly: {{ direction: both }}\n",
+            name(rule)
+        )
+    };
+    let text = format!("groups:\n  - name: many\n    rules:\n{}", (0..RULES).map(rule).collect::<String>());
+    let (before, begun) = (resident_bytes(), processor_time());
+    let set = load_text(Path::new("rules.yml"), &text).expect("they are right");
+    let loaded = processor_time();
+    let (mut workers, mut judge) = start(set.watches(), 1, LATENESS_MS_DEFAULT);
+    let mut worker = workers.remove(0);
+    let started = processor_time();
+    let series = |index: usize| {
+        let (rule, region) = ((index / GROUPS_PER_RULE), format!("r{}", index % GROUPS_PER_RULE));
+        let pairs = [("__name__", name(rule)), ("region", region), ("rule", rule.to_string())];
+        Arc::new(Labels::from_pairs(pairs.iter().map(|(name, value)| (*name, value.as_str()))).expect("distinct names"))
+    };
+    let labels: Vec<_> = (0..RULES * GROUPS_PER_RULE).map(series).collect();
+    let stranger = |index: usize| {
+        let node = format!("n{index}");
+        Labels::from_pairs([("__name__", "stranger"), ("node", node.as_str())]).expect("distinct names")
+    };
+    let strangers: Vec<Labels> = (0..STRANGERS).map(stranger).collect();
+    let mut fleet = Fleet { values: vec![0.0; labels.len()], labels, is_of_counters: true, round: 0, state: 1 };
+    let introduction = fleet.introduction();
+    let asked = processor_time();
+    let interest = worker.interest();
+    assert!(!strangers.iter().any(|labels| interest(labels)), "nobody asked for them");
+    let introduced = processor_time();
+    worker.handle(&introduction);
+    let ready = processor_time();
+    rounds(ROUNDS_BEFORE, &mut fleet, &mut worker, &mut judge);
+    let cost = rounds(ROUNDS, &mut fleet, &mut worker, &mut judge);
+    println!(
+        "{RULES} rules of {GROUPS_PER_RULE} groups: read in {:.1} ms, workers and judge made in {:.1} ms, {:.0} ns for each of {STRANGERS} series of no rule, {:.0} ns for each of theirs, {:.0} ns a sample, {} KiB resident",
+        (loaded - begun).as_secs_f64() * 1e3,
+        (started - loaded).as_secs_f64() * 1e3,
+        (introduced - asked).as_nanos() as f64 / STRANGERS as f64,
+        (ready - introduced).as_nanos() as f64 / fleet.labels.len() as f64,
+        cost.processor.as_nanos() as f64 / cost.samples as f64,
+        (resident_bytes() - before) / 1024,
+    );
 }
 
 fn reference(index: usize) -> SeriesRef {
@@ -162,6 +219,9 @@ fn main() {
     let told: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let counts: Vec<usize> = told.iter().filter_map(|argument| argument.parse().ok()).collect();
     let is_told = |word: &str| told.iter().any(|argument| argument == word);
+    if is_told("rules") {
+        return rules();
+    }
     for &count in if counts.is_empty() { &[1_000, 20_000, 100_000][..] } else { &counts } {
         if !is_told("values") {
             measure(count, true, is_told("grown"));

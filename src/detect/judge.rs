@@ -19,7 +19,7 @@ use super::calendar::{Calendar, Zone};
 use super::explanation::Explanation;
 use super::fixed::Fixed;
 use super::group::{Message, Partial};
-use super::hold::{Spell, Turn};
+use super::hold::Spell;
 use super::judged::{Judged, Tally};
 use super::measure::Sums;
 use super::model::{Day, Model};
