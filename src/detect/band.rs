@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Watch;
-use super::judge::Judged;
+use super::judged::Judged;
 use crate::model::Labels;
 
 /// One judged bucket of one group, in the unit of its expression.

@@ -9,8 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cusum::{Score, alternatives, tolerated};
-use super::transition::Side;
+use super::cusum::{Score, Tested};
 
 /// Half-life of the level, in ms of event time.
 const LEVEL_HALF_LIFE_MS: f64 = 1_200_000.0;
@@ -28,8 +27,10 @@ const DEVIATIONS_IN_MEAN: f64 = 1.2533;
 const COUNT_SPREAD_SQUARED: f64 = 0.0025;
 /// Smallest spread of a level: 2 % of it.
 const LEVEL_SPREAD_MIN: f64 = 0.02;
-/// A value of zero is read as this share of the level where logarithms are taken.
+/// A value of zero is read as this share of the level where logarithms are taken, and what is less than this far below the
+/// level, in logarithms, is surely above that.
 const LOG_FLOOR: f64 = 0.01;
+const LOG_FLOOR_DISTANCE: f64 = 4.5;
 
 /// One bucket, as the model is to see it.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +93,11 @@ pub(crate) enum Scale {
     Linear,
 }
 
+/// The share of the way to a bucket's value that the level goes, for buckets of this length.
+pub(crate) fn level_gain(bucket_ms: i64) -> f64 {
+    1.0 - (-(bucket_ms as f64) / LEVEL_HALF_LIFE_MS * std::f64::consts::LN_2).exp()
+}
+
 impl Baseline {
     pub(crate) fn new(scale: Scale) -> Baseline {
         Baseline { scale, level: 0.0, learned: 0, deviation: 0.0, blocks: [Block::default(); 2] }
@@ -114,9 +120,8 @@ impl Baseline {
         }
     }
 
-    /// Moves the level towards a bucket; `pace` 1 is the usual speed.
-    pub(crate) fn learn(&mut self, seen: Seen, bucket_ms: i64, pace: f64) {
-        let usual = 1.0 - (-(bucket_ms as f64) / LEVEL_HALF_LIFE_MS * std::f64::consts::LN_2).exp();
+    /// Moves the level towards a bucket; `usual` is the [`level_gain`] of its length, and `pace` 1 the usual speed.
+    pub(crate) fn learn(&mut self, seen: Seen, usual: f64, pace: f64) {
         let value = self.transformed(seen);
         if self.learned == 0 {
             self.level = value;
@@ -131,9 +136,8 @@ impl Baseline {
         self.level += gain * deviation.clamp(-limit, limit);
     }
 
-    /// Between which values a change is smaller than this.
-    pub(crate) fn within(&self, change: f64) -> [f64; 2] {
-        let expected = self.expected();
+    /// Between which values a change from what is expected is smaller than this.
+    pub(crate) fn within(&self, expected: f64, change: f64) -> [f64; 2] {
         let by = if self.scale() == Scale::Linear { change * self.linear_unit() } else { change * expected };
         [expected - by, expected + by]
     }
@@ -148,37 +152,35 @@ impl Baseline {
     }
 
     /// A bucket and its expectation on the scale on which they are compared.
-    pub(crate) fn pair(&self, seen: Seen, least_expected: f64) -> (f64, f64) {
+    pub(crate) fn pair(&self, seen: Seen) -> (f64, f64) {
         match self.scale {
-            Scale::Count => (seen.value, (self.level * seen.share).max(least_expected)),
+            Scale::Count => (seen.value, (self.level * seen.share).max(0.0)),
             Scale::Log | Scale::Linear => (self.transformed(seen), self.level),
         }
     }
 
-    /// What a bucket says of the three alternatives of a direction. `factor` widens the expectation, `least_expected`
-    /// is the fewest events that a count is compared with.
-    pub(crate) fn scores(
-        &self,
-        seen: Seen,
-        direction: Side,
-        min_change: f64,
-        factor: f64,
-        least_expected: f64,
-    ) -> [Score; 3] {
-        let tolerated = tolerated(direction, min_change);
-        let (observed, expected) = self.pair(seen, least_expected);
-        alternatives(direction, min_change).map(|alternative| {
-            if self.scale == Scale::Count {
-                let expected = expected * factor;
-                let noise = self.dispersion() + COUNT_SPREAD_SQUARED * expected;
-                let nats = (observed * (alternative / tolerated).ln() + expected * (tolerated - alternative)) / noise;
-                Score { nats, observed, expected }
-            } else {
-                let (from, to) = (self.shift(tolerated), self.shift(alternative));
-                let deviation = observed - expected;
-                let nats = (to - from) * (deviation - (from + to) / 2.0) / self.spread().powi(2);
-                Score { nats, observed: deviation, expected: 1.0 }
-            }
+    /// What a bucket and its expectation ([`Baseline::pair`]) say of the three alternatives of a direction. `factor` widens the
+    /// expectation, `least_expected` is the fewest events that a count is compared with.
+    pub(crate) fn scores(&self, pair: (f64, f64), tested: &Tested, factor: f64, least_expected: f64) -> [Score; 3] {
+        let (observed, expected) = pair;
+        if self.scale == Scale::Count {
+            let expected = expected.max(least_expected) * factor;
+            let noise = self.dispersion() + COUNT_SPREAD_SQUARED * expected;
+            return tested.alternatives.map(|alternative| {
+                let nats = observed * alternative.log_beyond + expected * (tested.tolerated - alternative.ratio);
+                Score { nats: nats / noise, observed, expected }
+            });
+        }
+        // The distances from the level that the ratios mean.
+        let unit = if self.scale == Scale::Linear { self.linear_unit() } else { 0.0 };
+        let shift =
+            |ratio: f64, log_ratio: f64| if self.scale == Scale::Log { log_ratio } else { (ratio - 1.0) * unit };
+        let (from, variance) = (shift(tested.tolerated, tested.log_tolerated), self.spread().powi(2));
+        let deviation = observed - expected;
+        tested.alternatives.map(|alternative| {
+            let to = shift(alternative.ratio, alternative.log_ratio);
+            let nats = (to - from) * (deviation - (from + to) / 2.0) / variance;
+            Score { nats, observed: deviation, expected: 1.0 }
         })
     }
 
@@ -195,14 +197,14 @@ impl Baseline {
         match self.scale {
             Scale::Count => seen.value / seen.share,
             Scale::Linear => seen.value,
-            Scale::Log if self.learned == 0 => seen.value.max(f64::MIN_POSITIVE).ln(),
-            Scale::Log => seen.value.max(self.level.exp() * LOG_FLOOR).max(f64::MIN_POSITIVE).ln(),
+            Scale::Log => {
+                let log = seen.value.max(f64::MIN_POSITIVE).ln();
+                if self.learned == 0 || log > self.level - LOG_FLOOR_DISTANCE {
+                    return log;
+                }
+                seen.value.max(self.level.exp() * LOG_FLOOR).max(f64::MIN_POSITIVE).ln()
+            }
         }
-    }
-
-    /// The distance from the level that a ratio to it means.
-    fn shift(&self, ratio: f64) -> f64 {
-        if self.scale == Scale::Log { ratio.ln() } else { (ratio - 1.0) * self.linear_unit() }
     }
 
     /// What a change of 100 % means for a linear value: its level, or its usual noise where that is larger.

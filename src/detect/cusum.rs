@@ -51,16 +51,34 @@ impl Run {
     }
 }
 
-/// The ratio to the expectation that still counts as being well.
-pub(crate) fn tolerated(direction: Side, min_change: f64) -> f64 {
-    1.0 + direction.sign() * min_change / 2.0
+/// What is tested on one side, and the logarithms that this takes, for they are the same for every bucket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tested {
+    /// The ratio to the expectation that still counts as being well.
+    pub tolerated: f64,
+    pub log_tolerated: f64,
+    pub alternatives: [Alternative; 3],
 }
 
-/// The ratios to the expectation that are tested.
-pub(crate) fn alternatives(direction: Side, min_change: f64) -> [f64; 3] {
-    match direction {
-        Side::Drop => [1.0 - min_change, (1.0 - min_change) * 0.6, (1.0 - min_change) * 0.2],
-        Side::Rise => [1.0 + min_change, 1.0 + 2.5 * min_change, 1.0 + 6.0 * min_change],
+/// A ratio to the expectation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alternative {
+    pub ratio: f64,
+    pub log_ratio: f64,
+    /// Of the ratio to what is tolerated.
+    pub log_beyond: f64,
+}
+
+impl Tested {
+    pub(crate) fn of(direction: Side, min_change: f64) -> Tested {
+        let tolerated = 1.0 + direction.sign() * min_change / 2.0;
+        let ratios = match direction {
+            Side::Drop => [1.0 - min_change, (1.0 - min_change) * 0.6, (1.0 - min_change) * 0.2],
+            Side::Rise => [1.0 + min_change, 1.0 + 2.5 * min_change, 1.0 + 6.0 * min_change],
+        };
+        let alternative =
+            |ratio: f64| Alternative { ratio, log_ratio: ratio.ln(), log_beyond: (ratio / tolerated).ln() };
+        Tested { tolerated, log_tolerated: tolerated.ln(), alternatives: ratios.map(alternative) }
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) struct Group {
     /// The next bucket to close, and the sums of it and those behind it, by lane.
     next: i64,
     open: VecDeque<OpenBucket>,
+    /// Room for the sums of a bucket, left by one that was closed.
+    spare: Vec<(f64, u32)>,
     is_resting: bool,
     /// Of members that came back before their leaving was told.
     left_early: (u32, f64),
@@ -114,6 +116,7 @@ impl Group {
             closed_before: i64::MIN,
             next: 0,
             open: VecDeque::new(),
+            spare: Vec::new(),
             is_resting: true,
             left_early: (0, 0.0),
             is_touched: false,
@@ -245,6 +248,9 @@ impl Group {
         }
         let open = &mut self.open[index];
         if open.sums.len() < self.lanes.len() {
+            if open.sums.capacity() == 0 {
+                open.sums = std::mem::take(&mut self.spare);
+            }
             open.sums.resize(self.lanes.len(), (0.0, 0));
         }
         open
@@ -279,19 +285,26 @@ impl Group {
         }
     }
 
+    /// The event time before which it closes nothing more, unless a series of it or of its past says something: known after
+    /// [`Group::close`], and for certain, however long samples are waited for that are late.
+    pub(crate) fn due_ms(&self, signal: &Signal, series: &[Series]) -> i64 {
+        if self.is_resting {
+            return i64::MAX;
+        }
+        let end_ms = signal.end_ms(self.next);
+        let next = self.members.get(self.checked).map(|&member| &series[member as usize]);
+        let held_ms = next.filter(|one| is_awaited(one, end_ms, signal.bucket_ms)).map(Series::awaited_until_ms);
+        end_ms.max(held_ms.unwrap_or(i64::MIN))
+    }
+
     fn is_next_complete(&mut self, signal: &Signal, series: &[Series], seen_ms: i64, jobs: &Jobs) -> bool {
         let end_ms = signal.end_ms(self.next);
-        let start_ms = end_ms - signal.bucket_ms;
         if seen_ms < end_ms {
             return false;
         }
         while let Some(&member) = self.members.get(self.checked) {
             let one = &series[member as usize];
-            let is_done = one.last_ms >= end_ms
-                || one.ended_ms.is_some()
-                || one.counts_from_ms > start_ms
-                || one.is_overdue(seen_ms, jobs.waited_ms(one));
-            if !is_done {
+            if is_awaited(one, end_ms, signal.bucket_ms) && !one.is_overdue(seen_ms, jobs.waited_ms(one)) {
                 return false;
             }
             self.checked += 1;
@@ -323,16 +336,25 @@ impl Group {
             }
             stays
         });
-        let lanes = self.lanes.iter().zip(open.sums);
-        let sum = |(&(operand, bound), (amount, count)): (&(u16, f64), (f64, u32))| {
+        let sum = |(&(operand, bound), &(amount, count)): (&(u16, f64), &(f64, u32))| {
             let fold = signal.operands[usize::from(operand)].fold;
             Sum { operand, bound, fold, amount, count }
         };
-        partial.sums = Sums::of(lanes.map(sum).collect());
+        partial.sums = match (&self.lanes[..], &open.sums[..]) {
+            ([lane], [only]) => Sums::One(sum((lane, only))),
+            (lanes, sums) => Sums::of(lanes.iter().zip(sums).map(sum).collect()),
+        };
+        open.sums.clear();
+        self.spare = open.sums;
         self.next += 1;
         (self.closed_before, self.checked) = (self.next, 0);
         partial
     }
+}
+
+/// Whether a member has more to say of a bucket, if it comes in time.
+fn is_awaited(one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
+    one.last_ms < end_ms && one.ended_ms.is_none() && one.counts_from_ms <= end_ms - bucket_ms
 }
 
 /// Enters a member that did not report, that joined or that left, into the counts of a bucket. Returns whether it stays

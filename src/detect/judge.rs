@@ -8,32 +8,28 @@
 //! Always true:
 //! 1. Buckets of a group are judged in order, each once, also across a restart: what was judged before a checkpoint is
 //!    dropped when the log is replayed.
-//! 2. A bucket to which fewer than [`REPORTED_SHARE_MIN`] of the living series reported is not judged.
+//! 2. A group that waits for a worker costs nothing until that worker tells something of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::absence::Absence;
-use super::alarm::Change;
 use super::band::Band;
 use super::calendar::{Calendar, Zone};
 use super::explanation::Explanation;
 use super::fixed::Fixed;
 use super::group::{Message, Partial};
-use super::hold::{Spell, Turn};
-use super::measure::{Observed, Sums};
-use super::model::{Closed, Day, Model};
+use super::hold::Spell;
+use super::judged::{Judged, Tally};
+use super::measure::Sums;
+use super::model::{Day, Model};
 use super::shared::{Metrics, Shared};
-use super::signal::Signal;
 use super::stride::Stride;
 use super::suspect::Suspect;
 use super::transition::{Direction, Firing, Transition};
 use super::tuning::Tunings;
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
-
-/// Share of the living series that must have reported for a bucket to be judged.
-pub(crate) const REPORTED_SHARE_MIN: f64 = 0.8;
 
 /// Merges, judges, remembers.
 pub struct Judge {
@@ -44,44 +40,31 @@ pub struct Judge {
     calendar: Arc<Calendar>,
     /// Of watches that wait for beats: the series by the index of their group.
     pub(crate) absences: Vec<Option<Absence<usize>>>,
+    /// Those watches.
+    awaiting: Vec<usize>,
     shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
-    /// For each worker, the judge's group of each of the worker's.
-    of_worker: Vec<HashMap<u32, usize>>,
-    /// Groups that hold partial sums.
+    /// For each worker, the judge's group of each of the worker's, which it numbers as they come.
+    of_worker: Vec<Vec<usize>>,
+    /// Groups that hold partial sums, but for those that wait for a worker to tell more.
     waiting: Vec<usize>,
     /// Groups before this one are drawn.
     drawn_max: usize,
     bands: Vec<Band>,
 }
 
-/// A group with all that is known of it.
-pub(crate) struct Judged {
-    pub watch: usize,
-    pub labels: Arc<Labels>,
-    pub model: Model,
-    pub fixed: Option<Box<Fixed>>,
-    /// The last bucket that was judged or passed over.
-    pub closed: Option<i64>,
-    /// Sums of the latest buckets, at most a window of them.
-    pub window: Vec<Sums>,
-    /// The next bucket that each feeding worker will tell.
-    feeders: Vec<(usize, i64)>,
-    partials: BTreeMap<i64, Partial>,
-    is_waiting: bool,
-}
-
 impl Judge {
     pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
-        let of_worker = shared.queues.iter().map(|_| HashMap::new()).collect();
+        let of_worker = shared.queues.iter().map(|_| Vec::new()).collect();
         let mut judge = Judge {
             watches,
             tunings: Vec::new(),
             zones: Vec::new(),
             calendar: Arc::default(),
             absences: Vec::new(),
+            awaiting: Vec::new(),
             shared,
             by_labels,
             groups: Vec::new(),
@@ -108,6 +91,7 @@ impl Judge {
         let absence =
             |(watch, zone): (&Watch, &Arc<Zone>)| Some(Absence::new(watch.options.absence?, Zone::clone(zone)));
         self.absences = self.watches.iter().zip(&self.zones).map(absence).collect();
+        self.awaiting = (0..self.absences.len()).filter(|&watch| self.absences[watch].is_some()).collect();
         self.calendar = calendar.into();
     }
 
@@ -135,23 +119,36 @@ impl Judge {
             let Some(told) = shared.evaluated.pop() else { break };
             transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        for index in waiting {
+        self.judge_complete(seen_by_all_ms, &mut transitions);
+        transitions
+    }
+
+    /// Judges what nobody will add to any more.
+    fn judge_complete(&mut self, seen_by_all_ms: i64, transitions: &mut Vec<Transition>) {
+        let mut tally = Tally::default();
+        let mut today: Option<(usize, i64, Day)> = None;
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|&index| {
             let group = &mut self.groups[index];
             let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
             while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
-                let day = Day::at(watch.signal.end_ms(bucket), &self.zones[group.watch], &self.calendar);
-                transitions.extend(group.judge(bucket, &partial, day, watch, tunings, &shared.metrics));
+                let end_ms = watch.signal.end_ms(bucket);
+                // Buckets end together, whoever's they are.
+                let day = match today {
+                    Some((of, at_ms, day)) if (of, at_ms) == (group.watch, end_ms) => day,
+                    _ => Day::at(end_ms, &self.zones[group.watch], &self.calendar),
+                };
+                today = Some((group.watch, end_ms, day));
+                transitions.extend(group.judge(bucket, &partial, day, watch, tunings, &mut tally));
                 if index < self.drawn_max {
-                    self.bands.extend(group.band(watch.signal.end_ms(bucket), watch));
+                    self.bands.extend(group.band(end_ms, watch));
                 }
             }
-            group.is_waiting = !group.partials.is_empty();
-            if group.is_waiting {
-                self.waiting.push(index);
-            }
-        }
-        transitions
+            group.is_waiting = group.is_told();
+            group.is_waiting
+        });
+        self.waiting = waiting;
+        tally.enter(&self.shared.metrics);
     }
 
     /// Keeps from now on what the first so many groups were expected to be, for [`Judge::take_bands`].
@@ -227,7 +224,9 @@ impl Judge {
             ..Partial::default()
         };
         let day = Day::at(watch.signal.end_ms(bucket), zone, &self.calendar);
-        let told = group.judge(bucket, &partial, day, watch, tunings, &self.shared.metrics);
+        let mut tally = Tally::default();
+        let told = group.judge(bucket, &partial, day, watch, tunings, &mut tally);
+        tally.enter(&self.shared.metrics);
         if index < self.drawn_max {
             self.bands.extend(group.band(watch.signal.end_ms(bucket), watch));
         }
@@ -238,32 +237,41 @@ impl Judge {
         match message {
             Message::Feeds { group, watch, labels, from_bucket } => {
                 let index = self.group_of(watch, &labels);
-                self.of_worker[worker].insert(group, index);
+                let known = &mut self.of_worker[worker];
+                known.resize(known.len().max(group as usize + 1), usize::MAX);
+                known[group as usize] = index;
                 self.groups[index].expect_from(worker, from_bucket);
             }
             Message::Partial { group, bucket, partial } => {
-                let index = self.of_worker[worker][&group];
-                let group = &mut self.groups[index];
-                group.take(worker, bucket, partial);
-                if !group.is_waiting {
-                    group.is_waiting = true;
-                    self.waiting.push(index);
-                }
+                let index = self.of_worker[worker][group as usize];
+                self.groups[index].take(worker, bucket, partial);
+                self.wake(index);
             }
             Message::Skips { group, next } => {
-                let index = self.of_worker[worker][&group];
+                let index = self.of_worker[worker][group as usize];
                 self.groups[index].tell_up_to(worker, next);
+                self.wake(index);
             }
             Message::Beat { group, at_ms } => {
-                let index = self.of_worker[worker][&group];
+                let index = self.of_worker[worker][group as usize];
                 return self.beat(index, at_ms);
             }
             Message::Rests { group } => {
-                let index = self.of_worker[worker][&group];
-                self.groups[index].feeders.retain(|feeder| feeder.0 != worker);
+                let index = self.of_worker[worker][group as usize];
+                self.groups[index].expect_no_more(worker);
+                self.wake(index);
             }
         }
         Vec::new()
+    }
+
+    /// A group may have a bucket that is complete now.
+    fn wake(&mut self, index: usize) {
+        let group = &mut self.groups[index];
+        if !group.is_waiting && group.is_told() {
+            group.is_waiting = true;
+            self.waiting.push(index);
+        }
     }
 
     fn beat(&mut self, index: usize, at_ms: i64) -> Vec<Transition> {
@@ -277,17 +285,15 @@ impl Judge {
     /// Who is absent, now that every worker has seen this time. What a watch's watermark has passed it stays passed when
     /// samples are waited for longer.
     fn miss(&mut self, seen_by_all_ms: i64) -> Vec<Transition> {
-        let shared = &self.shared;
-        let absent =
-            self.absences.iter_mut().enumerate().filter_map(|(watch, absence)| Some((watch, absence.as_mut()?)));
-        let absent = absent
-            .flat_map(|(watch, absence)| absence.advance(seen_by_all_ms.saturating_sub(shared.lateness_ms(watch))));
-        let (groups, watches, tunings) = (&self.groups, &self.watches, &mut self.tunings);
-        let tell = |(index, turn): (usize, Turn)| {
-            let group = &groups[index];
-            group.tell(Direction::Absent, turn, &watches[group.watch], &mut tunings[group.watch])
-        };
-        absent.map(tell).collect()
+        let mut transitions = Vec::new();
+        for &watch in &self.awaiting {
+            let Some(absence) = &mut self.absences[watch] else { continue };
+            for (index, turn) in absence.advance(seen_by_all_ms.saturating_sub(self.shared.lateness_ms(watch))) {
+                let (group, tunings) = (&self.groups[index], &mut self.tunings[watch]);
+                transitions.push(group.tell(Direction::Absent, turn, &self.watches[watch], tunings));
+            }
+        }
+        transitions
     }
 
     /// The group of these labels, a new one if need be.
@@ -296,160 +302,11 @@ impl Judge {
             return index;
         }
         let index = self.groups.len();
-        self.groups.push(Judged {
-            watch,
-            labels: labels.clone(),
-            model: Model::new(self.tunings[watch].is_of_counts(), Stride::new()),
-            fixed: Fixed::of(&self.watches[watch].options),
-            closed: None,
-            window: Vec::new(),
-            feeders: Vec::new(),
-            partials: BTreeMap::new(),
-            is_waiting: false,
-        });
+        let model = Model::new(self.tunings[watch].is_of_counts(), Stride::new());
+        let fixed = Fixed::of(&self.watches[watch].options);
+        self.groups.push(Judged::new(watch, labels.clone(), model, fixed));
         self.by_labels[watch].insert(labels.clone(), index);
         Metrics::add(&self.shared.metrics.groups, 1);
         index
-    }
-}
-
-impl Judged {
-    fn expect_from(&mut self, worker: usize, bucket: i64) {
-        match self.feeders.iter_mut().find(|feeder| feeder.0 == worker) {
-            Some(feeder) => feeder.1 = feeder.1.min(bucket),
-            None => self.feeders.push((worker, bucket)),
-        }
-    }
-
-    fn tell_up_to(&mut self, worker: usize, next: i64) {
-        self.feeders.iter_mut().filter(|feeder| feeder.0 == worker).for_each(|feeder| feeder.1 = next);
-    }
-
-    fn take(&mut self, worker: usize, bucket: i64, partial: Partial) {
-        self.tell_up_to(worker, bucket + 1);
-        if self.closed.is_none_or(|closed| bucket > closed) {
-            self.partials.entry(bucket).or_default().merge(partial);
-        }
-    }
-
-    /// The oldest bucket, if nobody will add to it.
-    fn next_complete(&mut self, signal: &Signal, seen_by_all_ms: i64) -> Option<(i64, Partial)> {
-        let (&bucket, _) = self.partials.first_key_value()?;
-        let is_told = self.feeders.iter().all(|&(_, next)| next > bucket);
-        if !is_told || seen_by_all_ms < signal.end_ms(bucket) - signal.bucket_ms {
-            return None;
-        }
-        self.partials.pop_first()
-    }
-
-    fn judge(
-        &mut self,
-        bucket: i64,
-        partial: &Partial,
-        day: Day,
-        watch: &Watch,
-        tunings: &mut Tunings,
-        metrics: &Metrics,
-    ) -> Vec<Transition> {
-        let signal = &watch.signal;
-        if self.closed.is_some_and(|closed| bucket > closed + 1) {
-            self.window.clear();
-        }
-        self.closed = Some(bucket);
-        if self.window.len() == signal.window_buckets {
-            self.window.remove(0);
-        }
-        self.window.push(partial.sums.clone());
-        Metrics::add(&metrics.buckets_closed, 1);
-        // Where events are counted among others, both sides grow with their sources.
-        if !signal.has_exposure() {
-            self.follow_sources(partial);
-        }
-        let observed = self.observed(partial, watch);
-        Metrics::add(&metrics.buckets_unknown, usize::from(observed.is_none()));
-        let at_ms = signal.end_ms(bucket);
-        let closed = Closed {
-            index: bucket,
-            judged: observed.map(|observed| (&partial.sums, observed)),
-            share: share_of(partial, signal),
-            interval_ms: partial.interval_ms,
-            day,
-        };
-        let outcome = self.model.observe(&closed, signal, &watch.options, tunings);
-        let value = observed.map(|_| signal.value(&self.window));
-        let turns = self.fixed.as_mut().map(|fixed| fixed.observe(at_ms, signal.bucket_ms, value, &watch.options));
-        if outcome.is_anew {
-            tracing::info!(labels = %self.labels, watch = watch.identity, "its series report at another interval: its season is learned anew");
-        }
-        let changes = outcome.changes.into_iter().map(|change| of_change(change, at_ms));
-        let turns: Vec<(Direction, Turn)> = changes.chain(turns.into_iter().flatten()).collect();
-        turns.into_iter().map(|(direction, turn)| self.tell(direction, turn, watch, tunings)).collect()
-    }
-
-    fn follow_sources(&mut self, partial: &Partial) {
-        if partial.left > 0 {
-            let before = partial.live_volume + partial.left_volume;
-            let share = if before > 0.0 {
-                partial.left_volume / before
-            } else {
-                f64::from(partial.left) / f64::from(partial.left + partial.live)
-            };
-            self.model.sources_left(share);
-        }
-        let before = partial.live - partial.joined;
-        if partial.joined > 0 && before > 0 {
-            self.model.sources_joined(f64::from(partial.joined) / f64::from(before));
-        }
-    }
-
-    /// What the bucket has; none when it cannot be judged.
-    fn observed(&self, partial: &Partial, watch: &Watch) -> Option<Observed> {
-        if partial.live == 0 || f64::from(partial.reported) < REPORTED_SHARE_MIN * f64::from(partial.live) {
-            return None;
-        }
-        if watch.signal.needs_all_series() && partial.reported < partial.live {
-            return None;
-        }
-        let observed = watch.signal.observed(std::slice::from_ref(&partial.sums));
-        let observations = watch.signal.observations(&self.window);
-        let is_enough = match observed {
-            Observed::Count { .. } => share_of(partial, &watch.signal) > 0.0,
-            Observed::Value(_) => observations.is_none_or(|count| count >= watch.options.min_volume),
-            // Nobody visited: no events among no exposure, which adds nothing to the buckets around it.
-            Observed::Nothing => watch.signal.has_exposure(),
-        };
-        is_enough.then_some(observed)
-    }
-}
-
-/// What a model says, as everything else says it.
-fn of_change(change: Change, at_ms: i64) -> (Direction, Turn) {
-    match change {
-        Change::Fired(incident) => (incident.direction.into(), Turn::Began(incident.spell())),
-        Change::Resolved(incident) => (incident.direction.into(), Turn::Ended { spell: incident.spell(), at_ms }),
-    }
-}
-
-/// Share of the usual volume that reported. Of a ratio both parts are missing alike.
-fn share_of(partial: &Partial, signal: &Signal) -> f64 {
-    if partial.reported == partial.live || partial.live_volume <= 0.0 || signal.has_exposure() {
-        1.0
-    } else {
-        partial.reported_volume / partial.live_volume
-    }
-}
-
-impl Partial {
-    fn merge(&mut self, other: Partial) {
-        self.sums.merge(&other.sums);
-        self.live += other.live;
-        self.reported += other.reported;
-        self.fresh += other.fresh;
-        self.joined += other.joined;
-        self.left += other.left;
-        self.live_volume += other.live_volume;
-        self.reported_volume += other.reported_volume;
-        self.left_volume += other.left_volume;
-        self.interval_ms = self.interval_ms.max(other.interval_ms);
     }
 }

@@ -51,8 +51,14 @@ impl From<SavedSum> for Sum {
 }
 
 /// All sums of one bucket, sorted by operand and bound, each lane once.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Sums(Vec<Sum>);
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<Sum>", into = "Vec<Sum>")]
+pub(crate) enum Sums {
+    /// One lane, as most signals have: a bucket of theirs costs no allocation.
+    One(Sum),
+    /// None, or two and more.
+    Several(Vec<Sum>),
+}
 
 /// What a model is to judge of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,28 +76,56 @@ pub(crate) enum Observed {
     Nothing,
 }
 
+impl Default for Sums {
+    fn default() -> Sums {
+        Sums::Several(Vec::new())
+    }
+}
+
+impl From<Vec<Sum>> for Sums {
+    fn from(lanes: Vec<Sum>) -> Sums {
+        if let [only] = lanes[..] { Sums::One(only) } else { Sums::Several(lanes) }
+    }
+}
+
+impl From<Sums> for Vec<Sum> {
+    fn from(sums: Sums) -> Vec<Sum> {
+        match sums {
+            Sums::One(only) => vec![only],
+            Sums::Several(lanes) => lanes,
+        }
+    }
+}
+
 impl Sums {
     /// The sums of lanes that are each there once, in any order.
     pub(crate) fn of(mut lanes: Vec<Sum>) -> Sums {
         lanes.sort_by(in_order);
-        Sums(lanes)
+        lanes.into()
     }
 
     /// The value that a query said: one series' last.
     pub(crate) fn of_value(value: f64) -> Sums {
         let is_number = value.abs() <= VALUE_MAX;
         let (amount, count) = if is_number { (value, 1) } else { (0.0, 0) };
-        Sums(vec![Sum { operand: 0, bound: 0.0, fold: Fold::Sum, amount, count }])
+        Sums::One(Sum { operand: 0, bound: 0.0, fold: Fold::Sum, amount, count })
     }
 
     /// Takes in what another worker counted in the same bucket.
     pub(crate) fn merge(&mut self, other: &Sums) {
-        self.0 = added([self.0.as_slice(), other.0.as_slice()]);
+        *self = added([self.lanes(), other.lanes()]).into();
+    }
+
+    fn lanes(&self) -> &[Sum] {
+        match self {
+            Sums::One(only) => std::slice::from_ref(only),
+            Sums::Several(lanes) => lanes,
+        }
     }
 
     /// The sums of an operand, by upper bound ascending.
     fn of_operand(&self, operand: usize) -> impl DoubleEndedIterator<Item = &Sum> {
-        self.0.iter().filter(move |sum| usize::from(sum.operand) == operand)
+        self.lanes().iter().filter(move |sum| usize::from(sum.operand) == operand)
     }
 
     /// The sum of an operand's highest bound: all observations of a histogram, or the one sum there is.
@@ -166,7 +200,7 @@ impl Signal {
     }
 
     fn value_of(&self, span: Span<'_>) -> Option<f64> {
-        let is_fed = span.buckets.iter().any(|sums| sums.0.iter().any(|sum| sum.count > 0));
+        let is_fed = span.buckets.iter().any(|sums| sums.lanes().iter().any(|sum| sum.count > 0));
         let value = self.formula.value(&|index| self.operand_value(index, span), &|quantile, index| {
             Some(quantile_of(quantile, index, self.recent(index, span)))
         });

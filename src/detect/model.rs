@@ -161,8 +161,8 @@ impl Model {
         let is_young = self.young.is_some();
         self.learn_exposure(closed, signal);
         if let (Some(young), Some(glance)) = (&mut self.young, glance(closed, signal, self.usual_exposure)) {
-            outcome.changes.extend(young.observe(glance, options));
-            let outlook = young.outlook(glance, self.usual_exposure, options);
+            outcome.changes.extend(young.observe(glance, options, tunings.of_young()));
+            let outlook = young.outlook(glance, self.usual_exposure, options, tunings.of_young());
             self.note(outlook, &outcome.changes, signal);
         }
         let seen = self.season.as_mut().and_then(|season| season.observe(closed, signal, options, tunings, !is_young));

@@ -282,6 +282,11 @@ impl Series {
         LOOKBACK_MS.max(self.gap_ms_max())
     }
 
+    /// The event time up to which its next sample is in time for certain.
+    pub(crate) fn awaited_until_ms(&self) -> i64 {
+        self.last_ms.saturating_add(self.gap_ms_max())
+    }
+
     /// How late its samples may come, as long as nothing is known of its job: `least_ms`, or two of its intervals.
     pub(crate) fn lateness_ms(&self, least_ms: i64) -> i64 {
         least_ms.max(2 * self.interval_ms.min(INTERVAL_MS_MAX))

@@ -206,6 +206,13 @@ impl Signal {
         self.tells_beats || self.source != Source::Streamed
     }
 
+    /// What finds every series whose samples matter to it.
+    pub(super) fn all_selectors(&self) -> impl Iterator<Item = &[Matcher]> {
+        // That of an expression that is evaluated is fed by nobody.
+        let fed = self.selectors().filter(|matchers| !matchers.is_empty());
+        fed.chain(self.selectors.iter().map(Vec::as_slice))
+    }
+
     /// Whether samples of this series feed the signal, or say for it what time it is.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.operands.iter().any(|operand| operand.matches(labels))

@@ -23,7 +23,8 @@ use storage_format::frame::{FileKind, decode_whole, encode_whole};
 use super::absence::{Absence, Awaited};
 use super::binary::{append, read};
 use super::fixed::Fixed;
-use super::judge::{Judge, Judged};
+use super::judge::Judge;
+use super::judged::Judged;
 use super::lateness::{JOBS_COUNT_MAX, JobLateness};
 use super::measure::Sums;
 use super::model::Model;
@@ -141,10 +142,11 @@ impl Judge {
         if !lateness.is_empty() {
             self.shared().remember_lateness(lateness);
         }
+        let now = |identity: &String| self.watches.iter().position(|watch| watch.identity == *identity);
+        let now: Vec<Option<usize>> = watches.iter().map(now).collect();
         for (saved, labels) in groups {
-            let identity = &watches[saved.watch];
-            let watch = self.watches.iter().position(|watch| watch.identity == *identity);
-            let Some(watch) = watch.filter(|&watch| self.zone_offset_ms(watch, saved.closed) == saved.zone_offset_ms)
+            let Some(watch) =
+                now[saved.watch].filter(|&watch| self.zone_offset_ms(watch, saved.closed) == saved.zone_offset_ms)
             else {
                 restored.groups_dropped += 1;
                 restored.firing_dropped += usize::from(saved.is_firing());

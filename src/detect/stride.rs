@@ -102,20 +102,24 @@ impl Stride {
             self.shares = 0.0;
         }
         if let Some((sums, share)) = judged {
-            self.sums.push(sums.clone());
             self.shares += share;
+            if count == 1 {
+                let observed = self.observed(std::slice::from_ref(sums), signal);
+                return Some(Step { end_ms: signal.end_ms(bucket), observed });
+            }
+            self.sums.push(sums.clone());
         }
         if bucket.rem_euclid(count) != count - 1 {
             return None;
         }
-        let observed = self.observed(signal);
+        let observed = self.observed(&self.sums, signal);
         self.sums.clear();
         Some(Step { end_ms: signal.end_ms(bucket), observed })
     }
 
-    fn observed(&self, signal: &Signal) -> Observed {
-        match signal.observed(&self.sums) {
-            Observed::Count { .. } if self.sums.len() < self.count() => Observed::Nothing,
+    fn observed(&self, sums: &[Sums], signal: &Signal) -> Observed {
+        match signal.observed(sums) {
+            Observed::Count { .. } if sums.len() < self.count() => Observed::Nothing,
             Observed::Count { events, exposure } => {
                 Observed::Count { events, exposure: exposure * self.shares / f64::from(self.count) }
             }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::Watch;
-use super::judge::Judged;
+use super::judged::Judged;
 use super::transition::{Direction, Side};
 use crate::model::Labels;
 

@@ -4,7 +4,7 @@
 
 use super::explanation::{Detector, Explanation};
 use super::hold::{Spell, Turn};
-use super::judge::Judged;
+use super::judged::Judged;
 use super::saturation::Ceiling;
 use super::transition::{Direction, Firing, Kind, Side, Transition};
 use super::tuning::Tunings;

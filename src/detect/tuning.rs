@@ -1,10 +1,9 @@
 //! The constants of a watch's seasons, made once for each length of bucket that its groups have.
 
-use std::collections::BTreeMap;
-
 use super::options::{Directions, ModelOptions, SignalClass};
 use super::season::{CONVERSION, Class, ERRORS, GaugeTuning, ORDERS, Tuning};
 use super::signal::Signal;
+use super::young::YoungTuning;
 
 /// How the season of a watch's groups is judged.
 #[derive(Debug)]
@@ -13,9 +12,10 @@ pub(crate) struct Tunings {
     has_zone: bool,
     /// How counts and ratios behave; none for values.
     class: Option<Class>,
-    /// By the length of the bucket, in ms.
-    of_counts: BTreeMap<i64, Tuning>,
-    of_values: BTreeMap<i64, GaugeTuning>,
+    of_young: YoungTuning,
+    /// By the length of the bucket, in ms; few, and most groups have the first.
+    of_counts: Vec<(i64, Tuning)>,
+    of_values: Vec<(i64, GaugeTuning)>,
 }
 
 impl Tunings {
@@ -30,8 +30,9 @@ impl Tunings {
             false_alerts_per_week: options.false_alerts_per_series_week,
             has_zone,
             class: class.filter(|_| signal.is_count()),
-            of_counts: BTreeMap::new(),
-            of_values: BTreeMap::new(),
+            of_young: YoungTuning::new(options, signal.bucket_ms),
+            of_counts: Vec::new(),
+            of_values: Vec::new(),
         }
     }
 
@@ -43,7 +44,12 @@ impl Tunings {
     pub(crate) fn of_count(&mut self, bucket_ms: i64) -> &Tuning {
         let class = self.class.expect("only groups that are judged by events ask");
         let (false_alerts, has_zone) = (self.false_alerts_per_week, self.has_zone);
-        self.of_counts.entry(bucket_ms).or_insert_with(|| Tuning::new(class, bucket_ms, false_alerts, has_zone))
+        of(&mut self.of_counts, bucket_ms, || Tuning::new(class, bucket_ms, false_alerts, has_zone))
+    }
+
+    /// As long as the season is learned.
+    pub(crate) fn of_young(&self) -> &YoungTuning {
+        &self.of_young
     }
 
     /// Evidence that alerts, in nats, in buckets of this length.
@@ -53,8 +59,17 @@ impl Tunings {
 
     pub(crate) fn of_value(&mut self, bucket_ms: i64) -> &GaugeTuning {
         let false_alerts = self.false_alerts_per_week;
-        self.of_values.entry(bucket_ms).or_insert_with(|| GaugeTuning::new(bucket_ms, false_alerts))
+        of(&mut self.of_values, bucket_ms, || GaugeTuning::new(bucket_ms, false_alerts))
     }
+}
+
+/// The constants for this length of bucket, made when they are first asked for.
+fn of<T>(known: &mut Vec<(i64, T)>, bucket_ms: i64, make: impl FnOnce() -> T) -> &T {
+    let index = known.iter().position(|one| one.0 == bucket_ms).unwrap_or_else(|| {
+        known.push((bucket_ms, make()));
+        known.len() - 1
+    });
+    &known[index].1
 }
 
 /// What the rule says, or what the expression and the directions suggest.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::by_name::ByName;
 use super::event_time::EventTime;
 use super::group::{Group, Message};
 use super::lateness::Jobs;
@@ -44,6 +45,7 @@ const SERIES_COUNT_MAX: usize = 4_000_000;
 pub struct Worker {
     index: usize,
     watches: Arc<[Watch]>,
+    by_name: Arc<ByName>,
     shared: Arc<Shared>,
     jobs: Jobs,
     /// By the slot of its ref, which the shard gives to another series only when it has let go of the first.
@@ -52,6 +54,8 @@ pub struct Worker {
     /// For each watch, its groups by their labels.
     by_labels: Vec<HashMap<Arc<Labels>, u32>>,
     groups: Vec<Group>,
+    /// Of each group the event time before which it need not be looked at, unless a series of it says something.
+    due_ms: Vec<i64>,
     touched: Vec<u32>,
     time: EventTime,
     /// Event time when buckets were closed last.
@@ -64,16 +68,19 @@ pub struct Worker {
 impl Worker {
     pub(crate) fn new(index: usize, watches: Arc<[Watch]>, shared: Arc<Shared>) -> Worker {
         let jobs = Jobs::new(shared.lateness_given_ms(), watches.len());
+        let by_name = Arc::new(ByName::of(&watches));
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         Worker {
             index,
             watches,
+            by_name,
             shared,
             jobs,
             by_slot: HashMap::new(),
             series: Vec::new(),
             by_labels,
             groups: Vec::new(),
+            due_ms: Vec::new(),
             touched: Vec::new(),
             time: EventTime::new(),
             closed_at_ms: i64::MIN,
@@ -84,8 +91,10 @@ impl Worker {
 
     /// Says of a series whether any watch wants it: for the shard's tap.
     pub fn interest(&self) -> Interest {
-        let watches = self.watches.clone();
-        Arc::new(move |labels| watches.iter().any(|watch| watch.signal.matches(labels)))
+        let (watches, by_name) = (self.watches.clone(), self.by_name.clone());
+        Arc::new(move |labels| {
+            by_name.candidates(labels).into_iter().any(|watch| watches[watch].signal.matches(labels))
+        })
     }
 
     /// Takes in one batch that was admitted just now, closes what it completed, and sends as much of it as the queue takes.
@@ -178,13 +187,14 @@ impl Worker {
             return;
         }
         let watches = self.watches.clone();
+        let candidates = self.by_name.candidates(labels);
         let feeds: Vec<Feed> =
-            (0..watches.len()).filter_map(|watch| self.feed_of(watch, &watches[watch], labels)).collect();
+            candidates.iter().filter_map(|&watch| self.feed_of(watch, &watches[watch], labels)).collect();
         // What only an evaluated expression looks at says what time it is.
-        if feeds.is_empty() && !watches.iter().any(|watch| watch.signal.matches(labels)) {
+        if feeds.is_empty() && !candidates.iter().any(|&watch| watches[watch].signal.matches(labels)) {
             return;
         }
-        let one = Series::new(labels.clone(), self.job_of(labels), feeds.into_boxed_slice());
+        let one = Series::new(labels.clone(), self.job_of(labels, &candidates), feeds.into_boxed_slice());
         let before = self.by_slot.get(&series.slot()).map(|&(_, index)| index);
         let index = match before {
             Some(index) => {
@@ -208,18 +218,20 @@ impl Worker {
         let one = &self.series[index as usize];
         for feed in one.feeds.iter().filter(|feed| feed.is_member) {
             self.groups[feed.group as usize].leave_early(index, one.volume);
+            self.due_ms[feed.group as usize] = i64::MIN;
         }
     }
 
-    /// The place of the job that sends a series, which now feeds all watches that match it.
-    fn job_of(&mut self, labels: &Labels) -> Option<u32> {
+    /// The place of the job that sends a series, which now feeds those of the candidates that match it.
+    fn job_of(&mut self, labels: &Labels, candidates: &[usize]) -> Option<u32> {
         let shared = &self.shared;
         let job = self.jobs.place_of(labels, |name| shared.lateness_before(name));
         if job.is_none() {
             Metrics::add(&shared.metrics.series_unlearned, 1);
         }
-        for (index, watch) in self.watches.iter().enumerate() {
-            if watch.signal.is_driven_by_time() && watch.signal.matches(labels) {
+        for &index in candidates {
+            let signal = &self.watches[index].signal;
+            if signal.is_driven_by_time() && signal.matches(labels) {
                 self.jobs.feed(index, job);
             }
         }
@@ -243,6 +255,7 @@ impl Worker {
                 let group_labels = Arc::new(group_labels);
                 known.insert(group_labels.clone(), group);
                 self.groups.push(Group::new(index, group_labels));
+                self.due_ms.push(i64::MIN);
                 group
             }
         };
@@ -318,7 +331,12 @@ impl Worker {
         }
         if seen_ms.abs_diff(self.swept_ms) >= SWEEP_INTERVAL_MS {
             self.swept_ms = seen_ms;
-            (0..self.groups.len()).for_each(|group| self.close(group));
+            touched.iter().for_each(|&group| self.due_ms[group as usize] = i64::MIN);
+            for group in 0..self.groups.len() {
+                if self.due_ms[group] <= seen_ms {
+                    self.close(group);
+                }
+            }
         } else {
             touched.iter().for_each(|&group| self.close(group as usize));
         }
@@ -334,6 +352,7 @@ impl Worker {
         group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), &self.jobs, |message| {
             unsent.push_back(message);
         });
+        self.due_ms[index] = group.due_ms(signal, &self.series);
     }
 }
 

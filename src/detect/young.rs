@@ -16,8 +16,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::alarm::{Change, Incident};
-use super::baseline::{Baseline, Scale, Seen};
-use super::cusum::{Run, cap};
+use super::baseline::{Baseline, Scale, Seen, level_gain};
+use super::cusum::{Run, Tested, cap};
 use super::options::{Directions, ModelOptions};
 use super::outlook::Outlook;
 use super::transition::Side;
@@ -39,6 +39,27 @@ const EXCUSED_CHANGE_MAX: f64 = 0.9;
 /// Learning starts over from about here when the sources of a group change, in buckets.
 const LOOSENED_BUCKETS: u64 = 20;
 
+/// What is the same for every bucket of a watch's young groups.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct YoungTuning {
+    /// Evidence that fires, in nats.
+    threshold: f64,
+    level_gain: f64,
+    /// Drops, rises.
+    tested: [Tested; 2],
+}
+
+impl YoungTuning {
+    /// For buckets of `bucket_ms`.
+    pub(crate) fn new(options: &ModelOptions, bucket_ms: i64) -> YoungTuning {
+        YoungTuning {
+            threshold: options.evidence_young(bucket_ms),
+            level_gain: level_gain(bucket_ms),
+            tested: [Side::Drop, Side::Rise].map(|side| Tested::of(side, options.min_change_young())),
+        }
+    }
+}
+
 /// One closed bucket, as a young group is to see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Glance {
@@ -52,6 +73,11 @@ pub(crate) struct Glance {
 }
 
 impl Glance {
+    /// Whether the calendar says that this time may be further from ordinary than what fires at others.
+    fn is_excused(&self, options: &ModelOptions) -> bool {
+        self.tolerance > options.min_change_young()
+    }
+
     /// Smallest change that fires.
     fn min_change(&self, options: &ModelOptions) -> f64 {
         options.min_change_young().max(self.tolerance.min(EXCUSED_CHANGE_MAX))
@@ -107,15 +133,21 @@ impl Young {
     }
 
     /// What it made of the latest bucket, the events of a whole volume being counted among `usual_exposure`.
-    pub(crate) fn outlook(&self, bucket: Glance, usual_exposure: f64, options: &ModelOptions) -> Outlook {
-        let threshold = options.evidence_young(bucket.bucket_ms);
+    pub(crate) fn outlook(
+        &self,
+        bucket: Glance,
+        usual_exposure: f64,
+        options: &ModelOptions,
+        tuning: &YoungTuning,
+    ) -> Outlook {
+        let (threshold, expected) = (tuning.threshold, self.expected());
         let most = |runs: &[Run; 3]| runs.iter().map(|run| run.evidence).fold(0.0, f64::max) / threshold;
         let share = if self.baseline.scale() == Scale::Count { bucket.seen.share } else { 1.0 };
         Outlook {
             end_ms: bucket.end_ms,
             observed: bucket.seen.value,
-            expected: Some(self.expected() * share),
-            bounds: Some(self.baseline.within(bucket.min_change(options)).map(|bound| bound * share)),
+            expected: Some(expected * share),
+            bounds: Some(self.baseline.within(expected, bucket.min_change(options)).map(|bound| bound * share)),
             exposure: usual_exposure * share,
             buckets: 1,
             scores: self.runs.each_ref().map(most),
@@ -166,25 +198,25 @@ impl Young {
     }
 
     /// Judges one bucket.
-    pub(crate) fn observe(&mut self, bucket: Glance, options: &ModelOptions) -> Option<Change> {
+    pub(crate) fn observe(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
         if self.is_unfit_for_logarithms(bucket.seen) {
             *self = Young::new(Scale::Linear);
         }
         self.judged += 1;
         if self.judged <= WARM_UP_BUCKETS {
-            self.learn(bucket, 1.0);
+            self.learn(bucket, 1.0, tuning);
             self.trusted = self.baseline;
             return None;
         }
-        self.weigh(bucket, options);
+        self.weigh(bucket, options, tuning);
         let strongest = self.strongest();
-        self.remember(bucket, strongest.1.evidence, options);
+        self.remember(bucket, strongest.1.evidence, tuning);
         if self.suspicious_since_ms.is_some_and(|since_ms| bucket.end_ms - since_ms >= ACCEPT_AFTER_MS) {
             return self.accept();
         }
         match self.phase {
             Phase::Firing(incident) => self.recover(incident, bucket, options),
-            Phase::Normal | Phase::Pending { .. } => self.fire(strongest, bucket, options),
+            Phase::Normal | Phase::Pending { .. } => self.fire(strongest, bucket, options, tuning),
         }
     }
 
@@ -194,9 +226,10 @@ impl Young {
     }
 
     /// Adds a bucket's evidence to all runs.
-    fn weigh(&mut self, bucket: Glance, options: &ModelOptions) {
-        let evidence = options.evidence_young(bucket.bucket_ms);
-        let cap = cap(evidence, bucket.bucket_ms, bucket.interval_ms);
+    fn weigh(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) {
+        let threshold = tuning.threshold;
+        let pair = self.baseline.pair(bucket.seen);
+        let cap = cap(threshold, bucket.bucket_ms, bucket.interval_ms);
         let start_ms = bucket.end_ms - bucket.bucket_ms;
         let least = options.min_volume / bucket.window_buckets as f64;
         let is_thin = self.baseline.scale() == Scale::Count && self.expected() < least;
@@ -210,16 +243,18 @@ impl Young {
                 *runs = [Run::default(); 3];
                 continue;
             }
-            let scores = self.baseline.scores(bucket.seen, direction, bucket.min_change(options), factor, least);
+            let usual = &tuning.tested[direction.index()];
+            let excused = bucket.is_excused(options).then(|| Tested::of(direction, bucket.min_change(options)));
+            let scores = self.baseline.scores(pair, excused.as_ref().unwrap_or(usual), factor, least);
             for (run, score) in runs.iter_mut().zip(scores) {
-                run.add(score, start_ms, cap, evidence);
+                run.add(score, start_ms, cap, threshold);
             }
         }
         let kept = usize::try_from((RECOVERY_MS / bucket.bucket_ms).max(1)).expect("a minute has few buckets");
         if self.recent.len() >= kept {
             self.recent.remove(0);
         }
-        self.recent.push(self.baseline.pair(bucket.seen, 0.0));
+        self.recent.push(pair);
     }
 
     fn strongest(&self) -> (Side, Run) {
@@ -235,9 +270,8 @@ impl Young {
     }
 
     /// Learns from an unsuspicious bucket; under suspicion goes back to what was trusted and almost stands still.
-    fn remember(&mut self, bucket: Glance, evidence: f64, options: &ModelOptions) {
-        let is_suspicious =
-            evidence >= SUSPICION * options.evidence_young(bucket.bucket_ms) || matches!(self.phase, Phase::Firing(_));
+    fn remember(&mut self, bucket: Glance, evidence: f64, tuning: &YoungTuning) {
+        let is_suspicious = evidence >= SUSPICION * tuning.threshold || matches!(self.phase, Phase::Firing(_));
         match (is_suspicious, self.suspicious_since_ms) {
             (true, None) => {
                 self.suspicious_since_ms = Some(bucket.end_ms);
@@ -246,25 +280,31 @@ impl Young {
             (false, Some(_)) => self.suspicious_since_ms = None,
             _ => {}
         }
-        self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 });
+        self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 }, tuning);
         if evidence < UNSUSPICIOUS_NATS && !is_suspicious {
             self.trusted = self.baseline;
         }
     }
 
-    fn learn(&mut self, bucket: Glance, pace: f64) {
-        self.baseline.learn(bucket.seen, bucket.bucket_ms, pace);
+    fn learn(&mut self, bucket: Glance, pace: f64, tuning: &YoungTuning) {
+        self.baseline.learn(bucket.seen, tuning.level_gain, pace);
         // The level is on its way to what the changed sources report; so are the bounds that allow for them.
         let keep = 1.0 - pace * bucket.bucket_ms as f64 / 600_000.0;
         self.low_factor = 1.0 - (1.0 - self.low_factor) * keep;
         self.high_factor = 1.0 + (self.high_factor - 1.0) * keep;
     }
 
-    fn fire(&mut self, strongest: (Side, Run), bucket: Glance, options: &ModelOptions) -> Option<Change> {
+    fn fire(
+        &mut self,
+        strongest: (Side, Run),
+        bucket: Glance,
+        options: &ModelOptions,
+        tuning: &YoungTuning,
+    ) -> Option<Change> {
         let (direction, run) = strongest;
         let ratio = if run.expected > 0.0 { self.baseline.run_ratio(run.observed, run.expected) } else { 1.0 };
         let is_large = direction.sign() * (ratio - 1.0) >= bucket.min_change(options);
-        if run.evidence < options.evidence_young(bucket.bucket_ms) || !is_large {
+        if run.evidence < tuning.threshold || !is_large {
             self.phase = Phase::Normal;
             return None;
         }
