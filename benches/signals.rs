@@ -120,7 +120,7 @@ fn rules() {
     let (before, begun) = (resident_bytes(), processor_time());
     let set = load_text(Path::new("rules.yml"), &text).expect("they are right");
     let loaded = processor_time();
-    let (mut workers, mut judge) = start(set.watches(), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(set.watches(), 1, Some(LATENESS_MS_DEFAULT));
     let mut worker = workers.remove(0);
     let started = processor_time();
     let asked = processor_time();
@@ -182,7 +182,7 @@ fn measure(count: usize, is_of_counters: bool, is_grown: bool) {
     let mut fleet = Fleet::new(count, is_of_counters);
     let introduction = fleet.introduction();
     let before = resident_bytes();
-    let (mut workers, mut judge) = start(fleet.watches(), 1, LATENESS_MS_DEFAULT);
+    let (mut workers, mut judge) = start(fleet.watches(), 1, Some(LATENESS_MS_DEFAULT));
     let mut worker = workers.remove(0);
     worker.handle(&introduction);
     let rounds_before = if is_grown { ROUNDS_UNTIL_GROWN } else { ROUNDS_BEFORE };
