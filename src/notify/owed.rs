@@ -21,9 +21,9 @@ pub(crate) struct Notification {
     pub(crate) alert: Alert,
     /// Id of the incident that it belongs to.
     pub(crate) incident: String,
-    /// When it was taken, in ms since 1970 UTC.
+    /// When it was taken, or was held back no longer, in ms since 1970 UTC.
     pub(crate) enqueued_at_ms: i64,
-    /// Names of those who shall be told of it as it is; none where alerts are grouped first.
+    /// Names of those who shall be told of it as it is; none where alerts are grouped first, or a silence holds it back.
     pub(crate) receivers: Vec<String>,
 }
 
