@@ -85,7 +85,7 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Recent;
+    use crate::recent::Recent;
 
     proptest! {
         /// Beside a list in the order of use, its last at the end.
