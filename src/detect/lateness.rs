@@ -6,8 +6,8 @@
 //! waited for                                                             5 s: half as much again, 5 s at least
 //! ```
 //!
-//! How late a sample comes is how far it lies behind the event time at which its worker closed buckets last: in its own
-//! batch nothing is late. Every minute counts once, by the latest sample in it: ten thousand samples that come at once
+//! How late a sample comes is how far it lies behind the newest event time that any worker had seen before its batch: in
+//! its own batch nothing is late. Every minute counts once, by the latest sample in it: ten thousand samples that come at once
 //! after an outage are one minute of sixty, a batch that is kept for a minute again and again is all of them. What each
 //! of the last three minutes had is waited for at once; so a job that grows slower is followed within minutes, and one
 //! that was slow is forgotten within an hour.
@@ -150,7 +150,7 @@ impl Jobs {
         }
     }
 
-    /// A sample of a job came so far behind the time at which buckets were closed last, in ms; ahead of it is negative.
+    /// A sample of a job came so far behind event time as it was before its batch, in ms; ahead of it is negative.
     pub(crate) fn note(&mut self, place: Option<u32>, behind_ms: i64) {
         let Some(job) = place.and_then(|place| self.jobs.get_mut(place as usize)) else { return };
         if behind_ms <= LATENESS_MS_MAX {

@@ -6,7 +6,8 @@
 //! | values of evaluated watches | [`EVALUATED_COUNT_MAX`] values | who evaluates waits |
 //!
 //! Atomics: `seen_ms` of a worker is stored with Release after every message about samples up to then is in its queue;
-//! the judge loads it with Acquire *before* it empties the queues. The counters are Relaxed: nobody decides by them.
+//! the judge loads it with Acquire *before* it empties the queues. The counters are Relaxed: nobody decides by them. What
+//! a worker has learned of lateness is replaced as a whole, once a minute of event time; who asks combines those of all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

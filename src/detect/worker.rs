@@ -58,8 +58,6 @@ pub struct Worker {
     due_ms: Vec<i64>,
     touched: Vec<u32>,
     time: EventTime,
-    /// Event time when buckets were closed last.
-    closed_at_ms: i64,
     swept_ms: i64,
     /// Messages for which the queue had no room.
     unsent: VecDeque<Message>,
@@ -83,7 +81,6 @@ impl Worker {
             due_ms: Vec::new(),
             touched: Vec::new(),
             time: EventTime::new(),
-            closed_at_ms: i64::MIN,
             swept_ms: i64::MIN,
             unsent: VecDeque::new(),
         }
@@ -111,6 +108,8 @@ impl Worker {
         for (series, labels) in &batch.series {
             self.introduce(*series, labels);
         }
+        // What anybody had seen before: up to there buckets may be closed already.
+        let seen_before_ms = is_fresh.then(|| self.time.seen_ms().max(self.shared.frontier_ms()));
         let (mut fed, mut late) = (0, 0);
         for row in &batch.rows {
             let Some(index) = self.index_of(row.series) else { continue };
@@ -118,7 +117,7 @@ impl Worker {
             if row.timestamp_ms > self.time.seen_ms().saturating_add(AHEAD_MS_MAX) {
                 continue;
             }
-            match self.feed(index, row, is_fresh) {
+            match self.feed(index, row, seen_before_ms) {
                 Fed::Ignored => continue,
                 Fed::InTime => {}
                 Fed::Late => late += 1,
@@ -268,13 +267,13 @@ impl Worker {
         Some(Feed { group, is_member: false, lanes: lanes.collect() })
     }
 
-    fn feed(&mut self, index: u32, row: &TapRow, is_fresh: bool) -> Fed {
+    fn feed(&mut self, index: u32, row: &TapRow, seen_before_ms: Option<i64>) -> Fed {
         let one = &mut self.series[index as usize];
         let volume = one.volume;
         let step = one.advance(row.timestamp_ms, row.value, self.jobs.unlearned_ms(), one.has_left());
         if step != Step::Ignored {
-            if is_fresh {
-                let behind_ms = self.closed_at_ms.saturating_sub(row.timestamp_ms);
+            if let Some(seen_before_ms) = seen_before_ms {
+                let behind_ms = seen_before_ms.saturating_sub(row.timestamp_ms);
                 self.jobs.note(one.job, behind_ms.saturating_sub(one.lag_ms));
             }
             one.arrived(self.time.seen_ms(), self.jobs.unlearned_ms());
@@ -320,7 +319,6 @@ impl Worker {
     /// Closes what nobody holds open any more.
     fn advance(&mut self) {
         let seen_ms = self.time.seen_ms();
-        self.closed_at_ms = seen_ms;
         self.jobs.pass(seen_ms);
         if let Some(news) = self.jobs.news() {
             self.shared.tell_lateness(self.index, news);
