@@ -9,8 +9,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use dozor::clock::Clock;
 use dozor::detect::{GROUPS_COUNT_MAX, Judge, LATENESS_MS_DEFAULT, ModelOptions, Signal, Watch, Worker, start};
 use dozor::model::{Labels, SeriesRef};
 use dozor::rules::load_text;
@@ -160,21 +161,21 @@ struct Cost {
 
 fn rounds(count: usize, fleet: &mut Fleet, worker: &mut Worker, judge: &mut Judge) -> Cost {
     let mut cost = Cost::default();
-    let begun = processor_time();
+    let (clock, at_first) = (Clock::system(), processor_time());
     for _ in 0..count {
         for first in (0..fleet.labels.len()).step_by(BATCH_ROWS) {
             let batch = fleet.batch(first);
-            let begun = Instant::now();
+            let begun = clock.monotonic();
             worker.handle(&batch);
-            let handled = Instant::now();
+            let handled = clock.monotonic();
             cost.transitions += judge.poll().len();
-            cost.judge += handled.elapsed();
+            cost.judge += clock.monotonic() - handled;
             cost.worker += handled - begun;
             cost.samples += batch.rows.len();
         }
         fleet.round += 1;
     }
-    cost.processor = processor_time() - begun;
+    cost.processor = processor_time() - at_first;
     cost
 }
 
