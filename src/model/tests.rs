@@ -140,13 +140,14 @@ fn texts_are_those_that_go_writes_where_it_has_the_choice() {
 /// Half way between two texts of seventeen digits, as told by the decimals of the number itself.
 #[test]
 fn of_two_texts_as_near_the_even_one_is_written() {
-    for (value, plain, general) in [
-        (2_802_529_253_735.906_25, "2802529253735.9062", "2.8025292537359062e+12"),
-        (-2_802_529_253_735.906_25, "-2802529253735.9062", "-2.8025292537359062e+12"),
-        (1_590_538_736_513.843_75, "1590538736513.8438", "1.5905387365138438e+12"),
-        (2_097_151.5, "2097151.5", "2.0971515e+06"),
+    for (parts_of_32, exactly, plain, general) in [
+        (89_680_936_119_549_i64, "2802529253735.90625", "2802529253735.9062", "2.8025292537359062e+12"),
+        (-89_680_936_119_549, "-2802529253735.90625", "-2802529253735.9062", "-2.8025292537359062e+12"),
+        (50_897_239_568_443, "1590538736513.84375", "1590538736513.8438", "1.5905387365138438e+12"),
+        (67_108_848, "2097151.50000", "2097151.5", "2.0971515e+06"),
     ] {
-        assert_eq!(format!("{value:.5}").trim_end_matches('0'), format!("{value:.20}").trim_end_matches('0'));
+        let value = parts_of_32 as f64 / 32.0;
+        assert_eq!((format!("{value:.5}"), value * 32.0), (exactly.to_owned(), parts_of_32 as f64));
         assert_eq!((format_plain(value).as_str(), format_general(value).as_str()), (plain, general));
         assert_eq!(plain.parse(), Ok(value));
     }

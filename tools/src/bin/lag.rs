@@ -95,7 +95,8 @@ async fn measure(options: &Options, folder: &Path) -> anyhow::Result<Histogram<u
         }],
         ..Config::default()
     };
-    let server = Server::start(config).await?;
+    let settings = config.clone();
+    let server = Server::start(config, Box::new(move || Ok(settings.clone()))).await?;
     let (address, sending) = (server.address(), options.clone());
     let sent = tokio::task::spawn_blocking(move || send(address, &sending, &clock)).await??;
     let breaks = options.breaks as usize;

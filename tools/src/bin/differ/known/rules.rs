@@ -94,7 +94,7 @@ pub(super) const RULES: &[Rule] = &[
                  left, that shows",
         may_be: |case| {
             let shows = case.asks_any(&[" == ", " != ", " - ", " % ", "count_values", "ts_of_m", "changes(", "delta("]);
-            (shows || case.asks_any(&ROUNDS) || case.asks_any(&SEE_RESETS))
+            (shows || [&ROUNDS[..], &SEE_RESETS[..], &FITS_LINES[..]].iter().any(|parts| case.asks_any(parts)))
                 && case.asks_any(&["avg", "sum"])
                 && case.asks_native()
         },
