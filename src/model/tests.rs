@@ -139,7 +139,6 @@ fn texts_are_those_that_go_writes_where_it_has_the_choice() {
 
 /// Half way between two texts of seventeen digits, as told by the decimals of the number itself.
 #[test]
-#[expect(clippy::excessive_precision, reason = "the number itself, which lies half way between two shorter ones")]
 fn of_two_texts_as_near_the_even_one_is_written() {
     for (parts_of_32, exactly, plain, general) in [
         (89_680_936_119_549_i64, "2802529253735.90625", "2802529253735.9062", "2.8025292537359062e+12"),
