@@ -337,6 +337,7 @@ impl Ledger {
             self.pending_alert_count -= alert_count;
             if !self.is_held(index) {
                 self.retire(index);
+                self.retire_end_of(index);
             }
         }
     }
@@ -356,14 +357,28 @@ impl Ledger {
     /// Puts something finished to the others, and forgets the oldest of them when they are too many. Dead letters are
     /// kept apart, so that no number of deliveries pushes one out; with each is kept what followed from it, or the end
     /// of an alert would be forgotten before its beginning, and a letter look as if it had not been sent again.
+    ///
+    /// An end that nobody is told of is finished at once, and waits for what becomes of its beginning.
     fn retire(&mut self, index: u64) {
         let entry = &self.entries[&index];
-        let before = entry.follows().and_then(|id| self.by_id.get(&id));
-        let is_dead = entry.is_given_up() || before.is_some_and(|before| self.entries[before].is_given_up());
+        let before = entry.follows().and_then(|id| self.by_id.get(&id).copied());
+        if matches!(entry.owed, Owed::Transition(_)) && before.is_some_and(|before| !self.is_finished(before)) {
+            return;
+        }
+        let is_dead = entry.is_given_up() || before.is_some_and(|before| self.entries[&before].is_given_up());
         let alert_count = entry.owed.alert_count();
         let kept = if is_dead { &mut self.dead } else { &mut self.finished };
         for oldest in kept.push(index, alert_count) {
             self.forget(oldest);
+        }
+    }
+
+    /// The end that has waited for this beginning.
+    fn retire_end_of(&mut self, index: u64) {
+        let Owed::Transition(notification) = &self.entries[&index].owed else { return };
+        let end = self.by_id.get(&notification.alert.id_of(Status::Resolved)).copied();
+        if let Some(end) = end.filter(|&end| end != index && self.is_finished(end) && !self.is_held(end)) {
+            self.retire(end);
         }
     }
 

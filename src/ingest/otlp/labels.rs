@@ -164,6 +164,8 @@ pub(super) fn scope_labels<'a>(scope: Option<Fields<'a>>, schema_url: &'a [u8]) 
             _ => {}
         }
     }
+    // Read whether they are wanted or not: what is broken is refused.
+    let attributes = attributes(scope, 3)?;
     if name.is_empty() {
         return Ok(Vec::new());
     }
@@ -171,7 +173,7 @@ pub(super) fn scope_labels<'a>(scope: Option<Fields<'a>>, schema_url: &'a [u8]) 
     for (label, text) in [("name", name), ("version", version), ("schema_url", schema_url)] {
         set(&mut pairs, &format!("otel_scope_{label}"), super::message::text(text)?.into());
     }
-    for (key, value) in attributes(scope, 3)? {
+    for (key, value) in attributes {
         set(&mut pairs, &label_name(&format!("otel_scope_{key}")), value);
     }
     Ok(pairs)

@@ -13,19 +13,20 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         reason: "3.5 reads no buckets where only counts and sums are wanted: what has other buckets is added up, and a reset \
-                 that only buckets show is none",
+                 that only buckets show is none; of two that are compared one may have the buckets of what was read before",
         may_be: |case| case.asks_any(&OF_COUNTS) && case.differs_in(&["labels", "times: ours alone None", "value"]),
         is: |case| {
             let mixes = case.ours.warnings.iter().any(|text| text.contains("exponential and custom"));
             let resets = case.asks_any(&SEE_RESETS) && case.differs_in(&["value", "labels"]);
-            case.asks_native() && (mixes || resets)
+            let compares = case.asks_any(&EQUALS) && case.differs_in(&["value", "labels"]);
+            case.asks_native() && (mixes || resets || compares)
         },
     },
     Rule {
         reason: "3.5 does not see that a bucket is gone from a counter if there is an empty one before it, and goes on in \
                  the chunk as if there had been no reset",
         may_be: |case| case.asks_any(&SEE_RESETS) && case.asks_native() && case.differs_in(&["value"]),
-        is: |case| case.begins(&SEE_RESETS) && !case.asks_any(&[":", "native_gauge", "-"]) && is_never_less(case),
+        is: |case| case.begins(&SEE_RESETS) && !case.asks_any(&[":", "-"]) && is_never_less(case),
     },
     Rule {
         reason: "a counter whose counts are not numbers, or below zero, starts anew where its empty buckets do, and Prometheus \
