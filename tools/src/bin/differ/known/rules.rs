@@ -71,8 +71,15 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "info() of 3.5 reads the info series as of the query's time and no further back than a window in it, and takes \
                  another's where one is missing at a step",
-        may_be: |case| case.asks("info(") && case.asks_any(&["offset", "@", "["]),
-        is: |case| differs_in_info_alone(case) || case.asks(":") && case.differs_in(&["labels", "times", "value"]),
+        may_be: |case| {
+            let doubles = case.ours_fails("found duplicate series") && !case.is_instant;
+            case.asks("info(") && (case.asks_any(&["offset", "@", "["]) || doubles)
+        },
+        is: |case| {
+            case.ours_fails("found duplicate series")
+                || differs_in_info_alone(case)
+                || case.asks(":") && case.differs_in(&["labels", "times", "value"])
+        },
     },
     Rule {
         reason: "3.5 refuses relabelled or negated series of the same labels even if they are not there at the same steps",
@@ -148,6 +155,12 @@ pub(super) const RULES: &[Rule] = &[
             case.asks_any(&EQUALS) && case.asks_native() && case.asks_any(&[" * ", " / ", " + ", " - ", "(-"])
         },
         is: |case| case.asks_any(&EQUALS) && case.differs_in(&["value", "labels", "times"]),
+    },
+    Rule {
+        reason: "a label's number that is too large for 64 bits is text to Prometheus beside a small one, which makes circles of \
+                 three; ours comes behind the small ones",
+        may_be: |case| case.asks("sort_by_label") && case.differs_in(&["order"]),
+        is: |case| case.begins(&["sort_by_label"]) && has_a_label_of_many_digits(case),
     },
     Rule {
         reason: "Go on x86-64 takes for infinite what is just below the largest number",
@@ -365,6 +378,12 @@ pub(super) fn has_nearly_the_same_values(case: &Case<'_>) -> bool {
     let near = |ours: f64, theirs: f64| ours == theirs || (ours - theirs).abs() <= 1e-12 * theirs.abs();
     let alike = ours.iter().zip(&theirs).all(|(ours, theirs)| ours.0 == theirs.0 && near(ours.1, theirs.1));
     alike && ours.len() == theirs.len()
+}
+
+/// Whether one of our labels has a number in it that 64 bits cannot hold.
+fn has_a_label_of_many_digits(case: &Case<'_>) -> bool {
+    let is_long = |value: &String| value.split(|letter: char| !letter.is_ascii_digit()).any(|run| run.len() > 18);
+    case.our_rows().iter().any(|row| row.labels.values().any(is_long))
 }
 
 /// Whether one of our values is what a division by rounding errors gives.
