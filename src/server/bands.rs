@@ -6,10 +6,10 @@
 //! than a pager that waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use tokio::runtime::Handle;
 
 use super::{ServerError, thread};
@@ -18,74 +18,88 @@ use crate::ingest::{Ingest, MadeSample, MadeValue};
 use crate::model::{Labels, METRIC_NAME};
 use crate::rules::RuleSet;
 
-/// Batches that wait at most: one a look of the judge.
-const BATCHES_COUNT_MAX: usize = 64;
+/// Buckets of groups that wait at most: a minute of 25,000 groups, or two days of a few whose history is caught up with.
+const WAITING_COUNT_MAX: usize = 100_000;
 
 /// Buckets of groups, and the rules that watch them.
 type Batch = (Arc<RuleSet>, Vec<Band>);
 
 /// The thread, and the way to it.
 pub(super) struct Bands {
-    inbox: Sender<Batch>,
+    way: ToBands,
     running: JoinHandle<()>,
-    left_out: Arc<AtomicU64>,
 }
 
-/// The judge's end.
+/// The judge's end. What waits is bounded by the counter, not by the channel: a look may judge one bucket or thousands.
 #[derive(Clone)]
 pub(super) struct ToBands {
     inbox: Sender<Batch>,
+    waiting: Arc<AtomicUsize>,
     left_out: Arc<AtomicU64>,
 }
 
 impl Bands {
     /// Needs a tokio runtime.
     pub(super) fn start(ingest: Arc<Ingest>) -> Result<Bands, ServerError> {
-        let (inbox, outbox) = bounded(BATCHES_COUNT_MAX);
+        let (way, outbox) = ToBands::new();
         let runtime = Handle::current();
-        let left_out: Arc<AtomicU64> = Arc::default();
-        let counted = left_out.clone();
-        let running = thread("bands", move || write_back(&outbox, &ingest, &runtime, &counted))?;
-        Ok(Bands { inbox, running, left_out })
+        let (waiting, left_out) = (way.waiting.clone(), way.left_out.clone());
+        let running = thread("bands", move || {
+            for (rules, bands) in outbox {
+                let count = bands.len();
+                write_back(&rules, bands, &ingest, &runtime, &left_out);
+                waiting.fetch_sub(count, Ordering::Relaxed);
+            }
+        })?;
+        Ok(Bands { way, running })
     }
 
     pub(super) fn sender(&self) -> ToBands {
-        ToBands { inbox: self.inbox.clone(), left_out: self.left_out.clone() }
+        self.way.clone()
     }
 
     /// Buckets that were left out.
     pub(super) fn left_out(&self) -> &Arc<AtomicU64> {
-        &self.left_out
+        &self.way.left_out
     }
 
     /// Waits for the end, which comes when every [`ToBands`] is gone.
     pub(super) fn join(self) {
-        drop(self.inbox);
+        drop(self.way);
         let _ = self.running.join();
     }
 }
 
 impl ToBands {
+    fn new() -> (ToBands, Receiver<Batch>) {
+        let (inbox, outbox) = unbounded();
+        (ToBands { inbox, waiting: Arc::default(), left_out: Arc::default() }, outbox)
+    }
+
     /// Hands over what was judged, or leaves it out.
     pub(super) fn send(&self, rules: &Arc<RuleSet>, bands: Vec<Band>) {
-        let count = bands.len() as u64;
-        if count > 0 && self.inbox.try_send((rules.clone(), bands)).is_err() {
-            self.left_out.fetch_add(count, Ordering::Relaxed);
+        let count = bands.len();
+        if count == 0 {
+            return;
+        }
+        let before = self.waiting.fetch_add(count, Ordering::Relaxed);
+        let is_sent = before + count <= WAITING_COUNT_MAX && self.inbox.send((rules.clone(), bands)).is_ok();
+        if !is_sent {
+            self.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.left_out.fetch_add(count as u64, Ordering::Relaxed);
         }
     }
 }
 
-fn write_back(outbox: &Receiver<Batch>, ingest: &Ingest, runtime: &Handle, left_out: &AtomicU64) {
-    for (rules, mut bands) in outbox {
-        bands.sort_by_key(|band| band.at_ms);
-        for of_moment in bands.chunk_by(|one, next| one.at_ms == next.at_ms) {
-            let drawn: Vec<(Labels, f64)> = of_moment.iter().flat_map(|band| drawn(&rules, band)).collect();
-            let samples: Vec<MadeSample<'_>> =
-                drawn.iter().map(|(labels, value)| MadeSample { labels, value: MadeValue::Number(*value) }).collect();
-            if let Err(error) = runtime.block_on(ingest.take_made(of_moment[0].at_ms, &samples)) {
-                left_out.fetch_add(of_moment.len() as u64, Ordering::Relaxed);
-                tracing::debug!(error = error.told(), "what groups were expected to be was not stored");
-            }
+fn write_back(rules: &RuleSet, mut bands: Vec<Band>, ingest: &Ingest, runtime: &Handle, left_out: &AtomicU64) {
+    bands.sort_by_key(|band| band.at_ms);
+    for of_moment in bands.chunk_by(|one, next| one.at_ms == next.at_ms) {
+        let drawn: Vec<(Labels, f64)> = of_moment.iter().flat_map(|band| drawn(rules, band)).collect();
+        let samples: Vec<MadeSample<'_>> =
+            drawn.iter().map(|(labels, value)| MadeSample { labels, value: MadeValue::Number(*value) }).collect();
+        if let Err(error) = runtime.block_on(ingest.take_made(of_moment[0].at_ms, &samples)) {
+            left_out.fetch_add(of_moment.len() as u64, Ordering::Relaxed);
+            tracing::debug!(error = error.told(), "what groups were expected to be was not stored");
         }
     }
 }
@@ -152,8 +166,7 @@ mod tests {
 
     #[test]
     fn what_the_thread_cannot_keep_up_with_is_left_out_and_counted() {
-        let (inbox, _outbox) = bounded(1);
-        let to_bands = ToBands { inbox, left_out: Arc::default() };
+        let (to_bands, outbox) = ToBands::new();
         let band = Band {
             watch: 0,
             labels: Arc::new(Labels::empty()),
@@ -164,9 +177,12 @@ mod tests {
             is_active: false,
         };
         let rules = Arc::new(RuleSet::default());
-        to_bands.send(&rules, vec![band.clone()]);
-        to_bands.send(&rules, vec![band.clone(), band]);
+        to_bands.send(&rules, vec![band.clone(); WAITING_COUNT_MAX - 1]);
+        to_bands.send(&rules, vec![band.clone(), band.clone()]);
         to_bands.send(&rules, Vec::new());
         assert_eq!(to_bands.left_out.load(Ordering::Relaxed), 2);
+        to_bands.send(&rules, vec![band]);
+        assert_eq!(to_bands.left_out.load(Ordering::Relaxed), 2, "there is room for one");
+        assert_eq!(outbox.len(), 2);
     }
 }
