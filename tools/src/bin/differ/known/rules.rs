@@ -14,8 +14,15 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "3.5 reads no buckets where only counts and sums are wanted: what has other buckets is added up, and a reset \
                  that only buckets show is none; of two that are compared one may have the buckets of what was read before",
-        may_be: |case| case.asks_any(&OF_COUNTS) && case.differs_in(&["labels", "times: ours alone None", "value"]),
+        may_be: |case| {
+            let refuses = case.ours_fails("same labelset") && case.asks_any(&["label_replace(", "label_join("]);
+            let differs = case.differs_in(&["labels", "times: ours alone None", "value"]);
+            case.asks_any(&OF_COUNTS) && (differs || refuses && of_other_buckets(case))
+        },
         is: |case| {
+            if case.ours_fails("same labelset") {
+                return case.asks_native();
+            }
             let mixes = case.ours.warnings.iter().any(|text| text.contains("exponential and custom"));
             let resets = case.asks_any(&SEE_RESETS) && case.differs_in(&["value", "labels"]);
             let compares = case.asks_any(&EQUALS) && case.differs_in(&["value", "labels"]);
@@ -173,7 +180,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "Prometheus does not resolve start() and end() in the parameter of an aggregation",
         may_be: |case| case.asks_any(&TAKES_ONE) && case.asks_any(&["@ start()", "@ end()"]),
-        is: |case| case.begins(&TAKES_ONE) && arguments(case.query).first().is_some_and(|first| first.contains("@ ")),
+        is: |case| {
+            let is_in_parameter = |call: &str| arguments(call).first().is_some_and(|first| first.contains("@ "));
+            let in_window = || case.asks(":") && calls(case.query, &TAKES_ONE).any(is_in_parameter);
+            case.begins(&TAKES_ONE) && is_in_parameter(case.query) || in_window()
+        },
     },
     Rule {
         reason: "Prometheus asks for the parameter of an aggregation once if what is aggregated is the same at all steps",
@@ -207,6 +218,12 @@ pub(super) const RULES: &[Rule] = &[
             limit && case.asks_any(&["quantile", "mad_over_time"]) && case.asks_any(&[" / ", "atan2", " ^ "])
         },
         is: |case| case.asks_any(&["quantile", "mad_over_time"]) && case.differs_in(&["value"]),
+    },
+    Rule {
+        reason: "of zeros of both signs a maximum or minimum is the one that comes first, and what a heap chose comes in an order \
+                 that is another at times",
+        may_be: |case| case.what.contains("-0.0") && case.asks_any(&EXTREMES) && case.asks_any(&CHOOSE),
+        is: |case| case.begins(&EXTREMES) && case.differs_in(&["value"]),
     },
     Rule {
         reason: "Prometheus puts matchers into another order while it reads, and absent() of a label twice goes by that",
@@ -282,6 +299,7 @@ const ROUNDS: [&str; 10] =
 const COMPARES: [&str; 6] = [" == ", " != ", " < ", " > ", " <= ", " >= "];
 const EQUALS: [&str; 2] = [" == ", " != "];
 const CHOOSE: [&str; 3] = ["limitk", "topk", "bottomk"];
+const EXTREMES: [&str; 6] = ["max (", "max by (", "max without (", "min (", "min by (", "min without ("];
 const FITS_LINES: [&str; 2] = ["deriv(", "predict_linear("];
 const QUANTILE: &str = "warnings: ours alone: PromQL warning: quantile value should be";
 const THEIR_QUANTILE: &str = "warnings: theirs alone: PromQL warning: quantile value should be";
@@ -340,6 +358,11 @@ pub(super) fn is_of_the_same_with_another_parameter(call: &str) -> bool {
     let grouped = parameter.split_once(") (").filter(|(labels, _)| !labels.contains('('));
     let parameter = grouped.map_or(parameter.as_str(), |(_, parameter)| parameter);
     parameter.contains('(') && (last.starts_with("vector(") || last.contains("@ "))
+}
+
+/// Whether they say of histograms that one cannot be added to another, and left it out for that.
+fn of_other_buckets(case: &Case<'_>) -> bool {
+    case.theirs.warnings.iter().any(|text| text.contains("incompatible bucket layout"))
 }
 
 fn contradicts(case: &Case<'_>) -> bool {

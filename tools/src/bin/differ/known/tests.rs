@@ -130,3 +130,49 @@ fn a_deviation_is_written_otherwise_only_in_its_last_digits_and_only_if_series_w
     assert!(!is_known("count_values (\"value\", stddev (limit_ratio (1, sparse)))", ours, "10.4894"));
     assert!(!is_known("count_values (\"value\", stddev (sparse))", ours, theirs), "they have one order");
 }
+
+/// An answer that is an error of the engine.
+fn failed(text: &str) -> Answer {
+    answer(&format!(r#"{{"status":"error","errorType":"execution","error":"{text}"}}"#))
+}
+
+#[test]
+fn doubled_labels_are_theirs_alone_only_where_they_left_histograms_out() {
+    let ours = failed("vector cannot contain metrics with the same labelset");
+    let left_out = |warning: &str| {
+        answer(&format!(
+            r#"{{"status":"success","data":{{"resultType":"vector","result":[]}},"warnings":["{warning}"]}}"#
+        ))
+    };
+    let is_known = |query: &str, theirs: &Answer| {
+        let what = "error: ours alone fails";
+        let case = Case { query, is_instant: true, what, ours: &ours, theirs };
+        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+    };
+    let theirs = left_out("PromQL warning: incompatible bucket layout encountered for binary operator -");
+    let sums = "label_join(histogram_sum((native_custom - native_custom)), \"job\", \"\", \"which\")";
+    assert!(is_known(sums, &theirs));
+    assert!(!is_known(sums, &left_out("another")), "they left nothing out");
+    assert!(!is_known("label_join((native_custom - native_custom), \"job\", \"\", \"which\")", &theirs));
+}
+
+#[test]
+fn a_maximum_may_be_the_other_zero_only_of_what_was_chosen() {
+    let (ours, theirs) = (number("-0"), number("0"));
+    let is_known = |query: &str| {
+        let case =
+            Case { query, is_instant: true, what: "value: -0.0, not 0.0 @1500 of {}", ours: &ours, theirs: &theirs };
+        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+    };
+    assert!(is_known("max ((limitk (3, temperature) % temperature))"));
+    assert!(!is_known("max ((temperature % temperature))"), "they have one order");
+    assert!(!is_known("abs(max ((limitk (3, temperature) % temperature)))"), "something else is around it");
+}
+
+#[test]
+fn a_parameter_with_a_named_time_is_known_of_the_whole_or_within_a_subquery() {
+    assert!(known_of("bottomk (scalar(up @ end()), up)", Rules::OfSmall).is_some());
+    assert!(known_of("present_over_time((bottomk (scalar(up @ end()), up))[8m:])", Rules::OfSmall).is_some());
+    assert!(known_of("present_over_time((bottomk (3, up @ end()))[8m:])", Rules::OfSmall).is_none());
+    assert!(known_of("ceil(bottomk (scalar(up @ end()), up))", Rules::OfSmall).is_none());
+}
