@@ -273,7 +273,9 @@ rules: []
 # webhooks: list. Default: none.
 # Who is told. Everything but `url` is optional. `secret_file` holds the key that signs requests; while it is changed,
 # `secret_file_previous` signs as well. `template_file` is a body in minijinja's language, over the keys of the usual one; it
-# must come to JSON. `max_alerts` of one message, 0 for all; `timeout` of one attempt, 100ms to 5m.
+# must come to JSON. `max_alerts` of one message, 0 for all; `timeout` of one attempt, 100ms to 5m. Without a routing file each
+# alert is told at once and by itself; when more wait than a slow receiver can be told so, they are told together, up to 500
+# (with a template, only where `max_alerts` says how many).
 # webhooks:
 #   - name: pager
 #     url: https://pager.example/hook

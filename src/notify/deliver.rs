@@ -219,7 +219,7 @@ impl Notifier {
         let mut outbox = self.outbox.lock();
         let mut taken = Vec::new();
         let is_silenced = |labels: &Labels| self.is_silenced(labels);
-        let results = outbox.enqueue(alerts, &is_silenced, self.clock.now_ms(), &mut taken);
+        let results = outbox.enqueue(alerts, &is_silenced, &mut self.backlog(), self.clock.now_ms(), &mut taken);
         // Under the outbox's lock still, so that firing and resolved come into their lane in the order of the file.
         self.pass_on(&taken);
         if !taken.is_empty() {

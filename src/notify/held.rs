@@ -56,7 +56,7 @@ impl Notifier {
             return;
         }
         let mut outbox = self.outbox.lock();
-        match outbox.release(&held, self.clock.now_ms()) {
+        match outbox.release(&held, &mut self.backlog(), self.clock.now_ms()) {
             Ok(released) => self.push_transitions(&released, self.clock.monotonic()),
             Err(error) => tracing::error!(%error, "what is no longer silenced cannot be told yet; trying again"),
         }

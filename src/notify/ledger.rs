@@ -22,6 +22,17 @@
 //! Notification B-firing     owed to pager and chat
 //! ```
 //!
+//! When too many transitions wait for one receiver, a message that is made of them, a *joint* one (`joint`), takes their
+//! place there:
+//!
+//! ```text
+//! Notification C-firing     owed to pager and chat
+//! Notification D-firing     owed to pager and chat
+//! Message J of C and D      owed to pager; C-firing and D-firing to chat alone
+//! Delivered J pager         C-firing and D-firing are delivered to the pager
+//! GivenUp   J pager         instead: C-firing and D-firing are owed to the pager again, each by itself
+//! ```
+//!
 //! Always true: a firing notification is kept at least as long as its alert is active, and is forgotten before the
 //! resolved one that follows it, so no part of a ledger that is left over brings an alert back to life.
 
@@ -116,6 +127,8 @@ impl DeadLetter {
 struct Entry {
     owed: Owed,
     outcomes: Vec<Outcome>,
+    /// Receivers who are told of it by a joint message, which is on its way.
+    joined: Vec<String>,
 }
 
 /// See the module.
@@ -205,7 +218,7 @@ impl Ledger {
         let is_held_back = self.is_grouping || is_of_nobody || is_silenced(&alert.labels);
         let receivers = if is_held_back { Vec::new() } else { self.receivers.clone() };
         let (id, incident) = (alert.transition_id(), String::new());
-        Ok(Notification { id, alert, incident, enqueued_at_ms: now_ms, receivers })
+        Ok(Notification { id, alert, incident, enqueued_at_ms: now_ms, receivers, joint: Vec::new() })
     }
 
     /// Whether this transition was seen, or the one that ends it.
@@ -276,25 +289,45 @@ impl Ledger {
         if self.knows_id(&message.id) {
             return;
         }
-        let index = self.insert(Owed::Message(message));
+        let index = self.insert(Owed::Message(Arc::clone(&message)));
         if self.is_finished(index) {
             self.retire(index);
+        } else if message.is_joint {
+            for member in self.members(&message) {
+                let entry = self.entries.get_mut(&member).expect("members are there");
+                if entry.is_owed_to(&message.receiver) {
+                    entry.joined.push(message.receiver.clone());
+                }
+            }
         }
+    }
+
+    /// Places of the transitions that a joint message stands for.
+    fn members(&self, message: &Message) -> Vec<u64> {
+        message.alerts.iter().filter_map(|one| self.by_id.get(&one.alert.transition_id()).copied()).collect()
+    }
+
+    /// What a joint message that was given up stood for: it is owed to its receiver again.
+    pub(crate) fn owed_instead(&self, message: &Message) -> Vec<Owed> {
+        let members = self.members(message).into_iter().map(|member| &self.entries[&member]);
+        members.filter(|entry| entry.is_owed_to(&message.receiver)).map(|entry| entry.owed.clone()).collect()
     }
 
     fn insert(&mut self, owed: Owed) -> u64 {
         let index = self.next_index;
         self.next_index += 1;
         self.by_id.insert(owed.id().to_owned(), index);
-        self.entries.insert(index, Entry { owed, outcomes: Vec::new() });
+        self.entries.insert(index, Entry { owed, outcomes: Vec::new(), joined: Vec::new() });
         self.count_if_pending(index);
         index
     }
 
     fn count_if_pending(&mut self, index: u64) {
-        if !self.is_finished(index) {
+        let owed = &self.entries[&index].owed;
+        // What a joint message tells is counted already.
+        if !self.is_finished(index) && owed.joint().is_none() {
+            self.pending_alert_count += owed.alert_count();
             self.pending_count += 1;
-            self.pending_alert_count += self.entries[&index].owed.alert_count();
         }
     }
 
@@ -322,6 +355,32 @@ impl Ledger {
 
     fn close(&mut self, outcome: Outcome) {
         let Some(&index) = self.by_id.get(&outcome.id) else { return };
+        let is_first = !self.entries[&index].outcomes.iter().any(|earlier| earlier.receiver == outcome.receiver);
+        if let Some(message) = self.entries[&index].owed.joint().filter(|_| is_first).map(Arc::clone) {
+            self.close_members(&message, &outcome);
+        }
+        self.close_one(index, outcome);
+    }
+
+    /// What a joint message stood for is delivered with it. When it is given up it is owed again, each by itself.
+    fn close_members(&mut self, message: &Message, outcome: &Outcome) {
+        for member in self.members(message) {
+            let Some(entry) = self.entries.get_mut(&member) else { continue };
+            entry.joined.retain(|receiver| *receiver != outcome.receiver);
+            match (&outcome.verdict, &mut entry.owed) {
+                (Verdict::Delivered { .. }, owed) => {
+                    let id = owed.id().to_owned();
+                    self.close_one(member, Outcome { id, ..outcome.clone() });
+                }
+                (Verdict::GivenUp { .. }, Owed::Transition(transition)) => {
+                    Arc::make_mut(transition).joint.retain(|receiver| *receiver != outcome.receiver);
+                }
+                (Verdict::GivenUp { .. }, Owed::Message(_)) => {}
+            }
+        }
+    }
+
+    fn close_one(&mut self, index: u64, outcome: Outcome) {
         let was_finished = self.is_finished(index);
         let entry = self.entries.get_mut(&index).expect("by_id names entries that are there");
         if entry.outcomes.iter().any(|earlier| earlier.receiver == outcome.receiver) {
@@ -331,10 +390,12 @@ impl Ledger {
             self.told.taken(&message.group_key, &message.receiver, &outcome.id, outcome.at_ms);
         }
         entry.outcomes.push(outcome);
-        let alert_count = entry.owed.alert_count();
+        let (alert_count, is_counted) = (entry.owed.alert_count(), entry.owed.joint().is_none());
         if !was_finished && self.is_finished(index) {
-            self.pending_count -= 1;
-            self.pending_alert_count -= alert_count;
+            if is_counted {
+                self.pending_count -= 1;
+                self.pending_alert_count -= alert_count;
+            }
             if !self.is_held(index) {
                 self.retire(index);
                 self.retire_end_of(index);
@@ -351,7 +412,7 @@ impl Ledger {
 
     fn is_finished(&self, index: u64) -> bool {
         let entry = &self.entries[&index];
-        !self.receivers.iter().any(|receiver| entry.is_owed_to(receiver))
+        !self.receivers.iter().any(|receiver| entry.is_open_to(receiver))
     }
 
     /// Puts something finished to the others, and forgets the oldest of them when they are too many. Dead letters are
@@ -488,12 +549,20 @@ impl Ledger {
 }
 
 impl Entry {
+    /// Whether the receiver has yet to be told of this itself, and not by a joint message.
     fn is_owed_to(&self, receiver: &str) -> bool {
+        self.is_open_to(receiver) && !self.joined.iter().any(|name| name == receiver)
+    }
+
+    /// Whether the receiver has yet to be told, in whichever way.
+    fn is_open_to(&self, receiver: &str) -> bool {
         self.owed.is_owed_to(receiver) && !self.outcomes.iter().any(|outcome| outcome.receiver == receiver)
     }
 
+    /// A joint message that was given up is none: what it stood for is told otherwise.
     fn is_given_up(&self) -> bool {
-        self.outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::GivenUp { .. }))
+        let was_given_up = |outcome: &Outcome| matches!(outcome.verdict, Verdict::GivenUp { .. });
+        self.owed.joint().is_none() && self.outcomes.iter().any(was_given_up)
     }
 
     /// Id of what it follows from: of an alert's beginning for its end, of a dead letter for one that is sent again.
@@ -506,7 +575,8 @@ impl Entry {
     }
 
     fn dead_letters(&self) -> impl Iterator<Item = DeadLetter> {
-        self.outcomes.iter().filter_map(|outcome| {
+        let outcomes = self.outcomes.iter().filter(|_| self.owed.joint().is_none());
+        outcomes.filter_map(|outcome| {
             let Verdict::GivenUp { reason } = &outcome.verdict else { return None };
             Some(DeadLetter {
                 id: outcome.id.clone(),

@@ -146,6 +146,7 @@ impl Telling {
             alerts,
             truncated_count,
             made_at_ms: now_ms,
+            is_joint: false,
         }
     }
 }

@@ -36,7 +36,8 @@
 //! | lanes, one a receiver | what is tried when; never while waiting |
 //!
 //! There are two modes. *Direct*: every receiver is told of every alert, at once, as its own group; what is silenced is noted
-//! for nobody, and for everybody when it still fires behind the silence (`held`). *Routed*, with an
+//! for nobody, and for everybody when it still fires behind the silence (`held`); when more wait than can be told one by one,
+//! they are told together (`joint`). *Routed*, with an
 //! `alertmanager.yml`: the alert is noted and nobody told yet; the dispatcher (`dispatch`) groups alerts by the routes, and
 //! what a group has to tell when it is due becomes messages, which are in the outbox before their first attempt.
 
@@ -51,6 +52,7 @@ mod event;
 mod finished;
 mod folding;
 mod held;
+mod joint;
 mod lanes;
 mod ledger;
 mod matchers;

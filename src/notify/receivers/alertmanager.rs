@@ -115,7 +115,7 @@ impl AlertmanagerPeer {
             let request = Request { url: self.url.clone(), headers: Vec::new(), body };
             let answer = match self.sender.send(&request).await {
                 Ok(reply) => reply.verdict(),
-                Err(reason) => Answer::Retry { reason, after: None },
+                Err(reason) => Answer::Retry { reason, after: None, is_answered: false },
             };
             match answer {
                 Answer::Delivered { .. } => {}

@@ -56,7 +56,7 @@ impl World {
         let mut told = Vec::new();
         for way in self.notifier.ways.load_full().iter() {
             loop {
-                let next = way.lanes.lock().next(self.clock.monotonic());
+                let next = way.lanes.lock().next(self.clock.monotonic(), 1);
                 let Next::Send(owed) = next else { break };
                 let message = owed.message(&way.name);
                 told.push((way.name.clone(), message.id.clone()));
@@ -158,9 +158,9 @@ fn a_long_silence_does_not_make_the_first_failure_the_last() {
     world.silence(false);
     world.notifier.tell_what_is_no_longer_silenced();
     let ways = world.notifier.ways.load_full();
-    let next = ways[0].lanes.lock().next(world.clock.monotonic());
+    let next = ways[0].lanes.lock().next(world.clock.monotonic(), 1);
     let Next::Send(owed) = next else { panic!("it is owed: {next:?}") };
-    let retry = Answer::Retry { reason: "busy".to_owned(), after: None };
+    let retry = Answer::Retry { reason: "busy".to_owned(), after: None, is_answered: true };
     world.notifier.take_answer(&ways[0], &owed, &owed.message("pager"), retry);
     assert_eq!(world.notifier.dead_letters(), []);
     world.clock.advance(Duration::from_secs(60));
