@@ -1,5 +1,6 @@
 //! The notifier: takes alerts into the outbox, and has the receivers told until each has answered.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use super::NotifyError;
-use super::alert::Alert;
+use super::alert::{Alert, Status};
 use super::backoff::Backoff;
 use super::dispatch::{Dispatcher, Moment};
 use super::event::{EVENTS_COUNT_MAX, Event};
@@ -108,7 +109,7 @@ pub struct PreparedPlan {
 pub struct Notifier {
     pub(super) outbox: Mutex<Outbox>,
     /// What the outbox has as active. Apart from it, for those who may not wait for its disk.
-    active: Mutex<Arc<Vec<Alert>>>,
+    active: Mutex<Arc<Vec<Arc<Notification>>>>,
     /// Groups alerts, where there is routing.
     pub(super) dispatcher: Mutex<Option<Dispatcher>>,
     pub(super) wake_dispatcher: Notify,
@@ -140,7 +141,7 @@ impl Notifier {
         let (outbox, recovered) = Outbox::open(disk, folder, ledger, folding, clock.now_ms())?;
         let (to_journal, events) = bounded(EVENTS_COUNT_MAX);
         let notifier = Notifier {
-            active: Mutex::new(Arc::new(active_alerts(&outbox))),
+            active: Mutex::new(Arc::new(outbox.ledger().active().into_iter().cloned().collect())),
             outbox: Mutex::new(outbox),
             dispatcher: Mutex::new(None),
             wake_dispatcher: Notify::new(),
@@ -222,9 +223,7 @@ impl Notifier {
         let results = outbox.enqueue(alerts, &is_silenced, &mut self.backlog(), self.clock.now_ms(), &mut taken);
         // Under the outbox's lock still, so that firing and resolved come into their lane in the order of the file.
         self.pass_on(&taken);
-        if !taken.is_empty() {
-            *self.active.lock() = Arc::new(active_alerts(&outbox));
-        }
+        note_active(Arc::make_mut(&mut self.active.lock()), &taken);
         self.count_pending(&outbox);
         results
     }
@@ -268,7 +267,7 @@ impl Notifier {
     /// the disk: a task may ask.
     pub fn active(&self) -> Vec<Alert> {
         let active = Arc::clone(&self.active.lock());
-        active.to_vec()
+        active.iter().map(|transition| transition.alert.clone()).collect()
     }
 
     /// Names of the ways that answer nothing at present, whatever they are told.
@@ -342,8 +341,15 @@ fn names(ways: &[Arc<Way>]) -> Vec<String> {
     ways.iter().map(|way| way.name.clone()).collect()
 }
 
-fn active_alerts(outbox: &Outbox) -> Vec<Alert> {
-    outbox.ledger().active().into_iter().map(|transition| transition.alert.clone()).collect()
+/// Puts what began behind the others, and takes out what ended.
+fn note_active(active: &mut Vec<Arc<Notification>>, taken: &[Arc<Notification>]) {
+    active.extend(taken.iter().filter(|one| one.alert.status() == Status::Firing).cloned());
+    // By its id: an alert may end and begin again in one report.
+    let ended = taken.iter().filter(|one| one.alert.status() == Status::Resolved);
+    let begun: HashSet<String> = ended.map(|one| one.alert.id_of(Status::Firing)).collect();
+    if !begun.is_empty() {
+        active.retain(|one| !begun.contains(&one.id));
+    }
 }
 
 /// A task that panicked met a broken invariant of ours; one that was cancelled belongs to a runtime that ends.

@@ -309,6 +309,9 @@ impl Night {
     }
 
     fn check_that_receivers_know_the_truth(&self) {
+        let noted: Vec<Alert> =
+            self.notifier.outbox.lock().ledger().active().iter().map(|one| one.alert.clone()).collect();
+        assert_eq!(self.notifier.active(), noted, "seed {}", self.seed);
         for receiver in ["pager", "mail"] {
             let mut known: BTreeMap<&Labels, &Alert> = BTreeMap::new();
             let mut ids = BTreeSet::new();
