@@ -91,7 +91,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "3.5 refuses relabelled or negated series of the same labels even if they are not there at the same steps",
         may_be: |case| case.theirs_fails("same labelset") && (!case.is_instant || case.asks(":")),
-        is: |case| case.asks_any(&["label_replace(", "label_join("]) || case.begins(&["-"]) && case.asks(" or "),
+        is: |case| {
+            let negates = case.begins(&["-"]) || case.asks(":") && case.asks_any(&["((-", "(-("]);
+            case.asks_any(&["label_replace(", "label_join("]) || negates && case.asks(" or ")
+        },
     },
     Rule {
         reason: "Prometheus keeps empty buckets of other samples in a histogram, which show where all become NaN",
@@ -168,6 +171,11 @@ pub(super) const RULES: &[Rule] = &[
                  three; ours comes behind the small ones",
         may_be: |case| case.asks("sort_by_label") && case.differs_in(&["order"]),
         is: |case| case.begins(&["sort_by_label"]) && has_a_label_of_many_digits(case),
+    },
+    Rule {
+        reason: "what a heap chose comes in no order behind what is sorted",
+        may_be: |case| case.differs_in(&["order"]) && case.asks_any(&CHOOSE) && case.asks(" or "),
+        is: |case| !case.begins(&CHOOSE) && has_the_same_values(case),
     },
     Rule {
         reason: "Go on x86-64 takes for infinite what is just below the largest number",
