@@ -220,12 +220,17 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         reason: "of zeros of both signs Go's sorting, which is not stable, puts either first: a median is one of them, which a \
-                 division by it shows",
+                 division by it shows, or its text",
         may_be: |case| {
             let limit = ["inf", "-0.0"].iter().any(|part| case.what.contains(part));
-            limit && case.asks_any(&["quantile", "mad_over_time"]) && case.asks_any(&[" / ", "atan2", " ^ "])
+            let divides = limit && case.asks_any(&[" / ", "atan2", " ^ "]);
+            let writes = case.asks("count_values") && case.what.contains("\"-0\"");
+            (divides || writes) && case.asks_any(&["quantile", "mad_over_time"])
         },
-        is: |case| case.asks_any(&["quantile", "mad_over_time"]) && case.differs_in(&["value"]),
+        is: |case| {
+            let written = case.begins(&["count_values"]) && case.differs_in(&["labels"]);
+            case.asks_any(&["quantile", "mad_over_time"]) && (written || case.differs_in(&["value"]))
+        },
     },
     Rule {
         reason: "of zeros of both signs a maximum or minimum is the one that comes first, and what a heap chose comes in an order \

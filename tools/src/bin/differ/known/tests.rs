@@ -198,5 +198,18 @@ fn negated_series_of_the_same_labels_are_refused_within_a_subquery_too() {
     };
     assert!(is_known("last_over_time((-(native_floats or native_any))[3m7s:30s])"));
     assert!(!is_known("last_over_time((native_floats or native_any)[3m7s:30s])"), "names tell them apart");
-    assert!(!is_known("-(native_floats or native_any)[3m7s]"), "at one moment labels tell them apart");
+    assert!(!is_known("-(native_floats or native_any)"), "at one moment labels tell them apart");
+}
+
+#[test]
+fn the_sign_of_a_medians_zero_is_known_where_it_is_written() {
+    let is_known = |query: &str, what: &str| {
+        let case = Case { query, is_instant: true, what, ours: &number("2"), theirs: &number("2") };
+        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+    };
+    let what = r#"labels: ours alone has {"value": "-0"}"#;
+    assert!(is_known("count_values (\"value\", quantile_over_time(0.5, odd[8m]))", what));
+    assert!(!is_known("count_values (\"value\", max_over_time(odd[8m]))", what), "a maximum has one sign");
+    let what = r#"labels: ours alone has {"value": "1"}"#;
+    assert!(!is_known("count_values (\"value\", quantile_over_time(0.5, odd[8m]))", what), "it is another number");
 }
