@@ -165,12 +165,18 @@ impl Notifier {
         Ok(PreparedPlan { plan, ways })
     }
 
-    /// Goes on by another plan. Messages of receivers that are still there by their names are told, those of others are
-    /// owed no more; the groups are made again of the alerts that fire. Waits for the disk.
+    /// Goes on by another plan. What is owed to receivers that are still there by their names is told, by their new
+    /// settings; to others nothing is owed any more. Without routing, a receiver that is new is told of what begins or ends
+    /// from now on, and of what fires if none of those is left who were to be told of it; the groups are made again of the
+    /// alerts that fire. Waits for the disk.
     pub fn replace_plan(&self, prepared: PreparedPlan) {
         let PreparedPlan { plan, ways } = prepared;
         let mut outbox = self.outbox.lock();
-        outbox.replace_receivers(names(&ways), plan.routing.is_some());
+        for gone in self.ways.load().iter().filter(|former| !ways.iter().any(|way| way.name == former.name)) {
+            let owed_count = outbox.ledger().owed_to(&gone.name).count();
+            tracing::info!(receiver = gone.name, owed_count, "this receiver went: what it was owed is owed no more");
+        }
+        outbox.replace_receivers(names(&ways), plan.routing.is_some(), self.clock.now_ms());
         self.put_in_force(&plan, ways, &outbox);
     }
 
@@ -181,6 +187,9 @@ impl Notifier {
         for way in ways.iter().filter(is_new) {
             let mut lanes = way.lanes.lock();
             outbox.ledger().owed_to(&way.name).for_each(|owed| lanes.push(owed.clone(), now.monotonic));
+        }
+        for way in ways.iter().filter(|way| former.iter().any(|former| way.is_reached_otherwise_than(former))) {
+            way.lanes.lock().forget_failures(now.monotonic);
         }
         *self.dispatcher.lock() = plan.routing.as_ref().map(|routing| {
             let mut dispatcher = Dispatcher::new(Arc::clone(routing), plan.targets());

@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, that of `incidents` is in `incidents.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
+mod alertmanagers;
 mod anomalies;
 mod at_rest;
 mod bands;
@@ -60,18 +61,19 @@ use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
+use crate::notify::Notifier;
 use crate::notify::routing::Routing;
 use crate::notify::silence::Silences;
-use crate::notify::{AlertmanagerPeer, Notifier};
 use crate::query::Engine;
 use crate::rules;
 use crate::storage::{
     Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+use alertmanagers::Alertmanagers;
 pub use at_rest::DatabaseAtRest;
 pub use calendar::shop_days;
-pub use delivering::PlanError;
+pub use delivering::{PlanError, PlanErrors};
 use detection::{Detection, DetectionParts, Made};
 use detection_lag::DetectionLag;
 pub use error::ServerError;
@@ -226,14 +228,8 @@ impl Server {
         metrics::register_snapshots(&registry, &snapshots);
         calendar::register(&registry, &announcements);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
-        for url in &config.alertmanagers {
-            let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
-            let peer = AlertmanagerPeer::new(url, clock.clone())?;
-            tokio::spawn(async move {
-                let _guard = EndProcessOnPanic;
-                peer.run(move || firing.active(), stopped).await;
-            });
-        }
+        let (told, stopped) = (&config.alertmanagers, deliveries_stopped.clone());
+        let alertmanagers = Alertmanagers::start(told, notifier.clone(), clock.clone(), stopped)?;
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
             let _guard = EndProcessOnPanic;
@@ -257,7 +253,6 @@ impl Server {
         let pushed = Arc::new(pushed);
         let alerts = KeptAlerts::start(pushed.clone());
         let evaluating = Evaluating::start(EvaluatingParts {
-            files: config.rules.clone(),
             set: rules,
             detection: detection.clone(),
             settings: config.evaluation.clone(),
@@ -297,8 +292,10 @@ impl Server {
             config: config.clone(),
             reread,
             disk: disk.clone(),
+            clock: clock.clone(),
             rules: evaluating.rules().clone(),
             notifier: notifier.clone(),
+            alertmanagers,
             silences: silences.clone(),
             heartbeats: heartbeats.clone(),
             announcements: announcements.clone(),
