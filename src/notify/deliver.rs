@@ -15,7 +15,7 @@ use super::NotifyError;
 use super::alert::Alert;
 use super::backoff::Backoff;
 use super::dispatch::{Dispatcher, Moment};
-use super::event::{EVENTS_COUNT_MAX, Event};
+use super::event::{EVENTS_COUNT_MAX, Event, SilencedBy};
 use super::folding::{Folding, FoldingOptions};
 use super::ledger::{Enqueued, Ledger};
 use super::outbox::{Outbox, RecoveredOutbox};
@@ -69,7 +69,7 @@ pub struct DeliveryMetrics {
 
 /// Says which silence holds back an alert with these labels at this moment, in ms since 1970 UTC; asked at each flush of a
 /// group, and where nothing is grouped, when an alert begins or ends. Never waits.
-pub type Silencer = Arc<dyn Fn(&Labels, i64) -> Option<String> + Send + Sync>;
+pub type Silencer = Arc<dyn Fn(&Labels, i64) -> Option<SilencedBy> + Send + Sync>;
 
 /// What a notifier needs besides a disk and a clock.
 pub struct NotifierOptions {
@@ -248,7 +248,8 @@ impl Notifier {
         self.push_transitions(taken, now.monotonic);
         for one in taken {
             let (alert, incident) = (one.alert.clone(), one.incident.clone());
-            self.report(Event::Transition { alert, incident, at_ms: one.enqueued_at_ms });
+            let silenced_by = self.held_back_by(one);
+            self.report(Event::Transition { alert, incident, at_ms: one.enqueued_at_ms, silenced_by });
         }
     }
 

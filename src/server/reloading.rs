@@ -94,9 +94,10 @@ impl Reloading {
         let calendar = &in_force.detection.calendar;
         parts.announcements.rewrite(calendar).expect("settings hold no more spans than there may be");
         parts.silences.replace_windows(windows);
-        let rules = parts.rules.replace(rules);
+        // Before the rules, so that what ends or begins with those is told to whom it is to be told from now on.
         parts.notifier.replace_plan(plan);
         parts.alertmanagers.replace(peers);
+        let rules = parts.rules.replace(rules);
         parts.heartbeats.replace(&in_force.heartbeats);
         self.settings.store(Arc::new(in_force));
         Ok(ReloadTold { rules, waiting })

@@ -18,7 +18,9 @@ use crate::notify::lanes::Next;
 use crate::notify::owed::Owed;
 use crate::notify::routing::load;
 use crate::notify::way::Way;
-use crate::notify::{Alert, Answer, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, Silencer, Status};
+use crate::notify::{
+    Alert, Answer, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, SilencedBy, Silencer, Status,
+};
 
 const REPEAT_MS: i64 = 3_600_000;
 const ROUTING: &str = "
@@ -90,7 +92,10 @@ fn open(disk: &SimulatedDisk, clock: &Clock, mode: Mode, silenced: &Silenced) ->
     let routing = (mode == Mode::Routed).then(|| Arc::new(load("alertmanager.yml", ROUTING).unwrap()));
     let plan = Plan { destinations: vec![destination("pager"), destination("mail")], routing, fallback_receiver: None };
     let asked = Arc::clone(silenced);
-    let silencer: Silencer = Arc::new(move |labels, _| asked.lock().get(labels.get("service")?).cloned());
+    let silencer: Silencer = Arc::new(move |labels, _| {
+        let id = asked.lock().get(labels.get("service")?).cloned()?;
+        Some(SilencedBy { id, ..SilencedBy::default() })
+    });
     let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, String::new()) };
     Notifier::open(Arc::new(disk.clone()), Path::new("/data/outbox"), clock.clone(), options)
         .ok()
