@@ -16,7 +16,7 @@ use super::NotifyError;
 use super::alert::{Alert, Status};
 use super::backoff::Backoff;
 use super::dispatch::{Dispatcher, Moment};
-use super::event::{EVENTS_COUNT_MAX, Event};
+use super::event::{EVENTS_COUNT_MAX, Event, SilencedBy};
 use super::folding::{Folding, FoldingOptions};
 use super::ledger::{Enqueued, Ledger};
 use super::outbox::{Outbox, RecoveredOutbox};
@@ -70,7 +70,7 @@ pub struct DeliveryMetrics {
 
 /// Says which silence holds back an alert with these labels at this moment, in ms since 1970 UTC; asked at each flush of a
 /// group, and where nothing is grouped, when an alert begins or ends. Never waits.
-pub type Silencer = Arc<dyn Fn(&Labels, i64) -> Option<String> + Send + Sync>;
+pub type Silencer = Arc<dyn Fn(&Labels, i64) -> Option<SilencedBy> + Send + Sync>;
 
 /// What a notifier needs besides a disk and a clock.
 pub struct NotifierOptions {
@@ -166,12 +166,18 @@ impl Notifier {
         Ok(PreparedPlan { plan, ways })
     }
 
-    /// Goes on by another plan. Messages of receivers that are still there by their names are told, those of others are
-    /// owed no more; the groups are made again of the alerts that fire. Waits for the disk.
+    /// Goes on by another plan. What is owed to receivers that are still there by their names is told, by their new
+    /// settings; to others nothing is owed any more. Without routing, a receiver that is new is told of what begins or ends
+    /// from now on, and of what fires if none of those is left who were to be told of it; the groups are made again of the
+    /// alerts that fire. Waits for the disk.
     pub fn replace_plan(&self, prepared: PreparedPlan) {
         let PreparedPlan { plan, ways } = prepared;
         let mut outbox = self.outbox.lock();
-        outbox.replace_receivers(names(&ways), plan.routing.is_some());
+        for gone in self.ways.load().iter().filter(|former| !ways.iter().any(|way| way.name == former.name)) {
+            let owed_count = outbox.ledger().owed_to(&gone.name).count();
+            tracing::info!(receiver = gone.name, owed_count, "this receiver went: what it was owed is owed no more");
+        }
+        outbox.replace_receivers(names(&ways), plan.routing.is_some(), self.clock.now_ms());
         self.put_in_force(&plan, ways, &outbox);
     }
 
@@ -182,6 +188,9 @@ impl Notifier {
         for way in ways.iter().filter(is_new) {
             let mut lanes = way.lanes.lock();
             outbox.ledger().owed_to(&way.name).for_each(|owed| lanes.push(owed.clone(), now.monotonic));
+        }
+        for way in ways.iter().filter(|way| former.iter().any(|former| way.is_reached_otherwise_than(former))) {
+            way.lanes.lock().forget_failures(now.monotonic);
         }
         *self.dispatcher.lock() = plan.routing.as_ref().map(|routing| {
             let mut dispatcher = Dispatcher::new(Arc::clone(routing), plan.targets());
@@ -238,7 +247,8 @@ impl Notifier {
         self.push_transitions(taken, now.monotonic);
         for one in taken {
             let (alert, incident) = (one.alert.clone(), one.incident.clone());
-            self.report(Event::Transition { alert, incident, at_ms: one.enqueued_at_ms });
+            let silenced_by = self.held_back_by(one);
+            self.report(Event::Transition { alert, incident, at_ms: one.enqueued_at_ms, silenced_by });
         }
     }
 

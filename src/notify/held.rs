@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::deliver::{Notifier, pass_panic_on};
+use super::event::SilencedBy;
 use super::owed::Notification;
 use crate::model::Labels;
 
@@ -45,6 +46,13 @@ impl Notifier {
     /// Whether a silence holds back an alert with these labels now. Never waits.
     pub fn is_silenced(&self, labels: &Labels) -> bool {
         (self.silencer)(labels, self.clock.now_ms()).is_some()
+    }
+
+    /// What holds back a beginning that was just taken, if anything does. Where alerts are grouped it may be another silence
+    /// that counts when the group is told.
+    pub(super) fn held_back_by(&self, taken: &Notification) -> Option<SilencedBy> {
+        let may_be_held = taken.alert.ends_at_ms.is_none() && taken.receivers.is_empty();
+        may_be_held.then(|| (self.silencer)(&taken.alert.labels, self.clock.now_ms()))?
     }
 
     /// Notes for every receiver what nothing holds back any more, and puts it on its way.

@@ -278,6 +278,13 @@ impl Lanes {
         wait
     }
 
+    /// The receiver is reached elsewhere from now on: what failed before says nothing of it, and what waits may go.
+    pub(crate) fn forget_failures(&mut self, now: Duration) {
+        self.failing.clear();
+        self.lanes.values_mut().for_each(|lane| lane.failure_count = 0);
+        self.release_all(now);
+    }
+
     /// Takes out the heads that came before `cutoff_ms` and are not in flight. Joint messages stay.
     pub(crate) fn take_older_than(&mut self, cutoff_ms: i64, now: Duration) -> Vec<Owed> {
         let mut old = Vec::new();

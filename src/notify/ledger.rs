@@ -176,10 +176,23 @@ impl Ledger {
         }
     }
 
-    /// The same, for other receivers.
+    /// The same, for other receivers. A transition is owed to those who are gone no more, be they there again later: a
+    /// beginning that they were told then might be without an end. One that all have gone from is held, and told to
+    /// whoever comes.
     pub(crate) fn with_receivers(&self, receivers: Vec<String>, is_grouping: bool) -> Ledger {
         let mut other = Ledger::new(receivers, is_grouping);
-        self.records().for_each(|record| other.apply(record));
+        for mut record in self.records() {
+            match &mut record {
+                Record::Notification(one) if one.receivers.iter().any(|name| !other.receivers.contains(name)) => {
+                    let one = Arc::make_mut(one);
+                    one.receivers.retain(|name| other.receivers.contains(name));
+                    one.joint.retain(|name| other.receivers.contains(name));
+                }
+                Record::Message(joint, _) if joint.is_joint && !other.receivers.contains(&joint.receiver) => continue,
+                _ => {}
+            }
+            other.apply(record);
+        }
         other
     }
 

@@ -79,7 +79,7 @@ pub use answer::Answer;
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};
 pub use dispatching::AlertState;
-pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event};
+pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event, SilencedBy};
 pub use folding::{
     CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
 };

@@ -183,9 +183,15 @@ impl Outbox {
         Ok(())
     }
 
-    /// Goes on with other receivers. What was owed to those who are gone is owed no more.
-    pub(crate) fn replace_receivers(&mut self, receivers: Vec<String>, is_grouping: bool) {
+    /// Goes on with other receivers. What was owed to those who are gone is owed no more; where transitions name
+    /// them, the next file is begun, so that the next start does not find it again.
+    pub(crate) fn replace_receivers(&mut self, receivers: Vec<String>, is_grouping: bool, now_ms: i64) {
+        let is_gone = |name: &String| !receivers.contains(name);
+        let some_went = self.ledger.transitions().any(|one| one.receivers.iter().any(is_gone));
         self.ledger = self.ledger.with_receivers(receivers, is_grouping);
+        if some_went && let Err(error) = self.begin_file(now_ms) {
+            tracing::warn!(%error, "if receivers that went come back with the next start, they may be told what they were owed");
+        }
     }
 
     /// Forgets what was told of groups that are over.

@@ -77,6 +77,11 @@ impl Way {
         self.wake.notify_one();
     }
 
+    /// Whether this way takes the place of that one and leads elsewhere.
+    pub(super) fn is_reached_otherwise_than(&self, former: &Way) -> bool {
+        self.name == former.name && self.integration.address() != former.integration.address()
+    }
+
     /// Nothing more is begun on this way.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::SeqCst);

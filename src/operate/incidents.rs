@@ -158,6 +158,16 @@ struct Signal {
     expected: Option<f64>,
     #[serde(default)]
     chart: Vec<(f64, Option<f64>, Option<f64>)>,
+    silenced_by: Option<SilencedBy>,
+}
+
+/// What held a signal back when it began.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SilencedBy {
+    id: String,
+    created_by: String,
+    comment: String,
 }
 
 /// Something that somebody said or did.
@@ -239,6 +249,12 @@ fn told_signal(signal: &Signal) -> String {
     let name = signal.labels.get("alertname").map_or("", String::as_str);
     let until = signal.ends_at.as_deref().unwrap_or("now");
     let mut text = format!("{name}{{{}}}  {} to {until}\n", labels.join(","), signal.starts_at);
+    if let Some(SilencedBy { id, created_by, comment }) = &signal.silenced_by {
+        let said = [created_by, comment].into_iter().filter(|said| !said.is_empty());
+        let said: Vec<&str> = said.map(String::as_str).collect();
+        let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join(": ")) };
+        writeln!(text, "  silenced when it began, by {id}{said}").expect("a string takes all writes");
+    }
     if let Some(value) = signal.value {
         let expected = signal.expected.map(|expected| format!(", expected {expected:.4}")).unwrap_or_default();
         writeln!(text, "  value {value:.4}{expected}").expect("a string takes all writes");
@@ -272,7 +288,7 @@ mod tests {
             "detectedAt":"2026-03-01T12:01:15.000Z","firstNotifiedAt":null,"acknowledged":{"by":"ada","at":"2026-03-01T12:02:00.000Z"},
             "resolvedAt":null,"durationSeconds":1080,"lagSeconds":2,"runbookUrl":null,"escalations":[],"deliveries":[],
             "signals":[{"labels":{"alertname":"Orders","region":"eu"},"startsAt":"2026-03-01T12:01:15.000Z","endsAt":null,
-                "value":2.9,"expected":9.8,"chart":[]}],
+                "silencedBy":{"id":"5c1","createdBy":"ada","comment":"new switch"},"value":2.9,"expected":9.8,"chart":[]}],
             "notes":[{"at":"2026-03-01T12:03:00.000Z","by":"bob","text":"it is the bank"}]}"#;
         serde_json::from_str(text).expect("an incident as the server writes it")
     }
@@ -295,7 +311,7 @@ mod tests {
             "few orders\n",
             "acknowledged  2026-03-01T12:02:00.000Z by ada\n",
             "(samples were 2 s behind)\n",
-            "Orders{region=\"eu\"}  2026-03-01T12:01:15.000Z to now\n  value 2.9000, expected 9.8000\n",
+            "Orders{region=\"eu\"}  2026-03-01T12:01:15.000Z to now\n  silenced when it began, by 5c1 (ada: new switch)\n  value 2.9000, expected 9.8000\n",
             "note 2026-03-01T12:03:00.000Z bob: it is the bank\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");

@@ -152,6 +152,11 @@ impl Integration {
         format!("{}://{}{port}/…", url.scheme(), url.host_str().unwrap_or_default())
     }
 
+    /// Where it goes, which may be secret.
+    pub(in crate::notify) fn address(&self) -> &Url {
+        self.kind.url()
+    }
+
     fn told<'a>(&'a self, message: &'a Message) -> Told<'a> {
         Told {
             message,

@@ -414,6 +414,23 @@ fn a_new_receiver_is_not_told_of_the_past_and_a_removed_one_is_owed_nothing() {
     assert_eq!(outbox.ledger().owed_to("chat").count(), 0);
 }
 
+#[test]
+fn what_a_receiver_was_to_be_told_together_is_owed_no_more_when_it_went_and_came_back() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let mut ledger = ledger(&["pager", "chat"]);
+    for alert in [firing("A"), firing("B")] {
+        let notification = ledger.consider(&alert, &|_| false, NOON_MS).unwrap();
+        ledger.apply(Record::Notification(Arc::new(notification)));
+    }
+    let joint = Message::joint("pager", &heads(&ledger, "pager", 2), NOON_MS);
+    ledger.apply(Record::Message(Arc::new(joint.clone()), None));
+    assert_eq!(ledger.owed_to("pager").map(Owed::id).collect::<Vec<_>>(), [&joint.id]);
+    let back = ledger.with_receivers(names(&["chat"]), false).with_receivers(names(&["pager", "chat"]), false);
+    assert_eq!(back.owed_to("pager").count(), 0);
+    assert_eq!(back.owed_to("chat").count(), 2);
+    assert_eq!(back.pending_count(), 2);
+}
+
 /// Random nights, and each time the records read back must give the ledger they came from.
 #[test]
 fn a_ledger_is_the_sum_of_its_records() {

@@ -19,7 +19,7 @@ use crate::notify::owed::Owed;
 use crate::notify::routing::load;
 use crate::notify::way::Way;
 use crate::notify::{
-    Alert, Answer, Delivery, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, Silencer, Status,
+    Alert, Answer, Delivery, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, SilencedBy, Silencer, Status,
 };
 
 const REPEAT_MS: i64 = 3_600_000;
@@ -96,7 +96,10 @@ fn open(disk: &SimulatedDisk, clock: &Clock, mode: Mode, silenced: &Silenced) ->
     let routing = (mode == Mode::Routed).then(|| Arc::new(load("alertmanager.yml", ROUTING).unwrap()));
     let plan = Plan { destinations: vec![destination("pager"), destination("mail")], routing, fallback_receiver: None };
     let asked = Arc::clone(silenced);
-    let silencer: Silencer = Arc::new(move |labels, _| asked.lock().get(labels.get("service")?).cloned());
+    let silencer: Silencer = Arc::new(move |labels, _| {
+        let id = asked.lock().get(labels.get("service")?).cloned()?;
+        Some(SilencedBy { id, ..SilencedBy::default() })
+    });
     let in_flight_max = if mode == Mode::Joint { 1 } else { Delivery::default().in_flight_max };
     let delivery = Delivery { in_flight_max, ..Delivery::default() };
     let options = NotifierOptions { silencer, delivery, ..NotifierOptions::new(plan, String::new()) };

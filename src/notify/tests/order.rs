@@ -94,6 +94,22 @@ fn a_receiver_that_is_down_is_probed_by_one_and_its_first_success_releases_all()
 }
 
 #[test]
+fn failures_of_another_address_make_nobody_wait() {
+    let mut lanes = lanes_that_wait(seconds(60), &["A", "B", "C", "D"].map(firing));
+    assert_eq!(sent(&mut lanes, seconds(0)).len(), 4);
+    for name in ["A", "B", "C"] {
+        fail(&mut lanes, name, seconds(1));
+    }
+    lanes.forget_failures(seconds(2));
+    assert!(!lanes.is_circuit_open());
+    // D is still on its way to the old address.
+    assert_eq!(sent(&mut lanes, seconds(2)), ["A firing", "B firing", "C firing"]);
+    fail(&mut lanes, "D", seconds(2));
+    assert!(!lanes.is_circuit_open());
+    assert!(matches!(lanes.next(seconds(2)), Next::WaitUntil(_) | Next::Idle));
+}
+
+#[test]
 fn two_alerts_that_fail_do_not_open_the_circuit_for_the_others() {
     let mut lanes = lanes(&["A", "B"].map(firing));
     for now in (0..10).map(|index| seconds(100 * index)) {
