@@ -103,7 +103,9 @@ fn failures_of_another_address_make_nobody_wait() {
     lanes.forget_failures(seconds(2));
     assert!(!lanes.is_circuit_open());
     // D is still on its way to the old address.
-    assert_eq!(sent(&mut lanes, seconds(2)), ["A firing", "B firing", "C firing"]);
+    let mut tried = sent(&mut lanes, seconds(2));
+    tried.sort();
+    assert_eq!(tried, ["A firing", "B firing", "C firing"]);
     fail(&mut lanes, "D", seconds(2));
     assert!(!lanes.is_circuit_open());
     assert!(matches!(lanes.next(seconds(2)), Next::WaitUntil(_) | Next::Idle));
