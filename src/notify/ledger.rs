@@ -52,6 +52,12 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
 }
 
+impl Outcome {
+    fn is_given_up(&self) -> bool {
+        matches!(self.verdict, Verdict::GivenUp { .. })
+    }
+}
+
 /// The last word of one receiver on one notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -141,6 +147,7 @@ pub(crate) struct Ledger {
     pending_count: usize,
     /// Alerts in what is pending.
     pending_alert_count: usize,
+    dead_letter_count: usize,
     next_index: u64,
 }
 
@@ -159,6 +166,7 @@ impl Ledger {
             dead: Finished::new(DEAD_LETTERS_COUNT_MAX),
             pending_count: 0,
             pending_alert_count: 0,
+            dead_letter_count: 0,
             next_index: 0,
         }
     }
@@ -330,6 +338,7 @@ impl Ledger {
         if let (Owed::Message(message), Verdict::Delivered { .. }) = (&entry.owed, &outcome.verdict) {
             self.told.taken(&message.group_key, &message.receiver, &outcome.id, outcome.at_ms);
         }
+        self.dead_letter_count += usize::from(outcome.is_given_up());
         entry.outcomes.push(outcome);
         let alert_count = entry.owed.alert_count();
         if !was_finished && self.is_finished(index) {
@@ -385,6 +394,7 @@ impl Ledger {
     fn forget(&mut self, index: u64) {
         let Some(entry) = self.entries.remove(&index) else { return };
         self.by_id.remove(entry.owed.id());
+        self.dead_letter_count -= entry.outcomes.iter().filter(|outcome| outcome.is_given_up()).count();
         if entry.is_given_up() {
             tracing::warn!(id = entry.owed.id(), limit = DEAD_LETTERS_COUNT_MAX, "this dead letter is kept no longer");
         }
@@ -481,6 +491,11 @@ impl Ledger {
         &self.told
     }
 
+    /// How many dead letters are kept: one for each receiver that will not be told.
+    pub(crate) fn dead_letter_count(&self) -> usize {
+        self.dead_letter_count
+    }
+
     /// What was given up and is kept, oldest first.
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
         self.entries.values().flat_map(Entry::dead_letters).collect()
@@ -493,7 +508,7 @@ impl Entry {
     }
 
     fn is_given_up(&self) -> bool {
-        self.outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::GivenUp { .. }))
+        self.outcomes.iter().any(Outcome::is_given_up)
     }
 
     /// Id of what it follows from: of an alert's beginning for its end, of a dead letter for one that is sent again.
