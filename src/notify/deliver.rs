@@ -51,7 +51,7 @@ impl Default for Delivery {
     }
 }
 
-/// Counts since the start, and one gauge, over all receivers. Each is read for itself.
+/// Counts since the start, and two gauges, over all receivers. Each is read for itself.
 #[derive(Debug, Default)]
 pub struct DeliveryMetrics {
     /// Attempts that were answered or failed.
@@ -64,6 +64,8 @@ pub struct DeliveryMetrics {
     pub given_up: AtomicU64,
     /// Notifications that some receiver has yet to be told, now.
     pub pending: AtomicU64,
+    /// Dead letters that are kept, now; at most [`DEAD_LETTERS_COUNT_MAX`](super::DEAD_LETTERS_COUNT_MAX) notifications.
+    pub dead_letters: AtomicU64,
     /// Events that were left out, because whoever keeps the journal was behind.
     pub events_missed: AtomicU64,
 }
@@ -212,6 +214,7 @@ impl Notifier {
     }
 
     pub(super) fn count_pending(&self, outbox: &Outbox) {
+        self.metrics.dead_letters.store(outbox.ledger().dead_letter_count() as u64, Ordering::Relaxed);
         self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
     }
 

@@ -40,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::alert::{Alert, Status};
+use super::dead_letter::{DeadLetter, REPLAY};
 use super::finished::Finished;
 use super::message::Message;
 use super::owed::{Notification, Owed};
@@ -50,8 +51,6 @@ use crate::model::Labels;
 pub const FINISHED_COUNT_MAX: usize = 1_000;
 /// Dead letters that are kept, together with what followed from them.
 pub const DEAD_LETTERS_COUNT_MAX: usize = 1_000;
-/// Stands in the id of a dead letter that is sent again, behind the letter's own.
-const REPLAY: &str = "-replay-";
 
 /// How it ended between one notification and one receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +60,12 @@ pub(crate) struct Outcome {
     /// When, in ms since 1970 UTC.
     pub(crate) at_ms: i64,
     pub(crate) verdict: Verdict,
+}
+
+impl Outcome {
+    fn is_given_up(&self) -> bool {
+        matches!(self.verdict, Verdict::GivenUp { .. })
+    }
 }
 
 /// The last word of one receiver on one notification.
@@ -101,29 +106,6 @@ pub enum Enqueued {
     NotActive,
 }
 
-/// A message that a receiver refused, or that could not be delivered for too long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The id that the receiver saw as `Idempotency-Key`.
-    pub id: String,
-    /// Who was to be told.
-    pub receiver: String,
-    /// What.
-    pub message: Arc<Message>,
-    /// Why not.
-    pub reason: String,
-    /// When it was given up, in ms since 1970 UTC.
-    pub at_ms: i64,
-}
-
-impl DeadLetter {
-    /// The id under which it is sent again for the `count`th time.
-    pub(crate) fn replay_id(&self, count: u32) -> String {
-        let place = Labels::hash_bytes(self.receiver.as_bytes());
-        format!("{}{REPLAY}{place:016x}-{count}", self.id)
-    }
-}
-
 struct Entry {
     owed: Owed,
     outcomes: Vec<Outcome>,
@@ -154,6 +136,7 @@ pub(crate) struct Ledger {
     pending_count: usize,
     /// Alerts in what is pending.
     pending_alert_count: usize,
+    dead_letter_count: usize,
     next_index: u64,
 }
 
@@ -172,6 +155,7 @@ impl Ledger {
             dead: Finished::new(DEAD_LETTERS_COUNT_MAX),
             pending_count: 0,
             pending_alert_count: 0,
+            dead_letter_count: 0,
             next_index: 0,
         }
     }
@@ -402,10 +386,11 @@ impl Ledger {
         if let (Owed::Message(message), Verdict::Delivered { .. }) = (&entry.owed, &outcome.verdict) {
             self.told.taken(&message.group_key, &message.receiver, &outcome.id, outcome.at_ms);
         }
+        let (alert_count, is_joint) = (entry.owed.alert_count(), entry.owed.joint().is_some());
+        self.dead_letter_count += usize::from(outcome.is_given_up() && !is_joint);
         entry.outcomes.push(outcome);
-        let (alert_count, is_counted) = (entry.owed.alert_count(), entry.owed.joint().is_none());
         if !was_finished && self.is_finished(index) {
-            if is_counted {
+            if !is_joint {
                 self.pending_count -= 1;
                 self.pending_alert_count -= alert_count;
             }
@@ -459,6 +444,7 @@ impl Ledger {
     fn forget(&mut self, index: u64) {
         let Some(entry) = self.entries.remove(&index) else { return };
         self.by_id.remove(entry.owed.id());
+        self.dead_letter_count -= entry.dead_letters().count();
         if entry.is_given_up() {
             tracing::warn!(id = entry.owed.id(), limit = DEAD_LETTERS_COUNT_MAX, "this dead letter is kept no longer");
         }
@@ -555,6 +541,11 @@ impl Ledger {
         &self.told
     }
 
+    /// How many dead letters are kept: one for each receiver that will not be told.
+    pub(crate) fn dead_letter_count(&self) -> usize {
+        self.dead_letter_count
+    }
+
     /// What was given up and is kept, oldest first.
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
         self.entries.values().flat_map(Entry::dead_letters).collect()
@@ -574,8 +565,7 @@ impl Entry {
 
     /// A joint message that was given up is none: what it stood for is told otherwise.
     fn is_given_up(&self) -> bool {
-        let was_given_up = |outcome: &Outcome| matches!(outcome.verdict, Verdict::GivenUp { .. });
-        self.owed.joint().is_none() && self.outcomes.iter().any(was_given_up)
+        self.owed.joint().is_none() && self.outcomes.iter().any(Outcome::is_given_up)
     }
 
     /// Id of what it follows from: of an alert's beginning for its end, of a dead letter for one that is sent again.

@@ -45,6 +45,7 @@ mod address;
 mod alert;
 mod answer;
 mod backoff;
+mod dead_letter;
 mod deliver;
 mod dispatch;
 mod dispatching;
@@ -77,13 +78,14 @@ use crate::disk::DiskError;
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
 pub use answer::Answer;
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
+pub use dead_letter::DeadLetter;
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};
 pub use dispatching::AlertState;
 pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event, SilencedBy};
 pub use folding::{
     CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
 };
-pub use ledger::{DEAD_LETTERS_COUNT_MAX, DeadLetter, Enqueued, FINISHED_COUNT_MAX};
+pub use ledger::{DEAD_LETTERS_COUNT_MAX, Enqueued, FINISHED_COUNT_MAX};
 pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
 pub use messages::Telling;

@@ -18,8 +18,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Place;
-use super::asking::{self, url_of};
+use super::asking::{self, Asked, ServerUrl};
 use super::explain::picture;
 use super::words::printable;
 use crate::model::percent_encoded;
@@ -34,10 +33,7 @@ pub struct IncidentsArgs {
     #[command(subcommand)]
     order: Order,
     #[command(flatten)]
-    place: Place,
-    /// The server to ask [default: the address in --config]
-    #[arg(long, value_name = "URL", global = true)]
-    url: Option<String>,
+    server: Asked,
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -78,10 +74,7 @@ enum Order {
 
 /// Asks the server, and prints what it says.
 pub async fn incidents(flags: IncidentsArgs) -> anyhow::Result<ExitCode> {
-    let url = match flags.url {
-        Some(url) => url,
-        None => url_of(&flags.place.config()?),
-    };
+    let url = flags.server.url()?;
     let text = match flags.order {
         Order::List { state, limit } => {
             let state = state.map(|state| format!("&state={}", percent_encoded(&state))).unwrap_or_default();
@@ -183,7 +176,7 @@ struct Said {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(
-    url: &str,
+    url: &ServerUrl,
     (status, body): (reqwest::StatusCode, Vec<u8>),
 ) -> anyhow::Result<Answer<T>> {
     let not_ours = || format!("{url}{PATH} answers {status} and no JSON of ours");

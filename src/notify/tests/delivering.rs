@@ -193,11 +193,13 @@ fn a_refusal_is_a_dead_letter_at_once_and_the_next_notification_goes_on() {
     );
     assert!(dead[0].reason.starts_with("400 Bad Request: hi"), "{}", dead[0].reason);
     assert_eq!(engine.notifier.metrics().given_up.load(Ordering::Relaxed), 2);
+    assert_eq!(engine.notifier.metrics().dead_letters.load(Ordering::Relaxed), 2);
 
     let disk = engine.disk.clone();
     engine.stop(&runtime);
     let engine = Engine::start(&runtime, &disk, &[&pager], quick());
     assert_eq!(engine.notifier.dead_letters(), dead);
+    assert_eq!(engine.notifier.metrics().dead_letters.load(Ordering::Relaxed), 2);
     assert_eq!(engine.recovered, RecoveredOutbox { pending_count: 0, active_count: 1, damage: vec![] });
 }
 

@@ -499,6 +499,8 @@ fn a_ledger_is_the_sum_of_its_records() {
             assert_eq!(copy.active(), ledger.active(), "round {round}");
             assert_eq!(copy.held(), ledger.held(), "round {round}");
             assert_eq!(copy.pending_count(), ledger.pending_count(), "round {round}");
+            assert_eq!(ledger.dead_letter_count(), ledger.dead_letters().len(), "round {round}");
+            assert_eq!(copy.dead_letter_count(), copy.dead_letters().len(), "round {round}");
             let differing = copy.records().zip(ledger.records()).find(|(one, other)| one != other);
             assert_eq!(differing, None, "round {round}");
             assert_eq!(copy.records().count(), ledger.records().count(), "round {round}");

@@ -19,7 +19,8 @@ use crate::notify::owed::Owed;
 use crate::notify::routing::load;
 use crate::notify::way::Way;
 use crate::notify::{
-    Alert, Answer, Delivery, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, SilencedBy, Silencer, Status,
+    Alert, Answer, Delivery, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, SilencedBy, Silencer,
+    Status,
 };
 
 const REPEAT_MS: i64 = 3_600_000;
