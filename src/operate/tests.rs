@@ -119,8 +119,8 @@ fn pager(status: &'static str) -> (String, crossbeam::channel::Receiver<String>)
             let mut body = vec![0; length];
             reader.read_exact(&mut body).expect("a body");
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            reader.get_mut().write_all(answer.as_bytes()).expect("somebody listens");
             told.send(String::from_utf8(body).expect("text")).expect("the test lasts");
+            reader.get_mut().write_all(answer.as_bytes()).expect("somebody listens");
         }
     });
     (address, heard)

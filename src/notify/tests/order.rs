@@ -108,7 +108,7 @@ fn failures_of_another_address_make_nobody_wait() {
     assert_eq!(tried, ["A firing", "B firing", "C firing"]);
     fail(&mut lanes, "D", seconds(2));
     assert!(!lanes.is_circuit_open());
-    assert!(matches!(lanes.next(seconds(2)), Next::WaitUntil(_) | Next::Idle));
+    assert!(matches!(lanes.next(seconds(2), 1), Next::WaitUntil(_) | Next::Idle));
 }
 
 #[test]
