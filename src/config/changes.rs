@@ -1,7 +1,8 @@
 //! What a file that was read again says otherwise: what a server takes over while it runs, and what waits for a restart.
 //!
 //! ```text
-//! heartbeats, maintenance, detection.calendar                        taken over
+//! rules, webhooks, alertmanagers, heartbeats, maintenance,
+//! detection.calendar                                                 taken over
 //! everything else, like `retention` or `limits.connections_max`      named, and read at the next start
 //! ```
 
@@ -17,8 +18,15 @@ impl Config {
     /// These settings with what a server takes over from `fresh` while it runs.
     pub fn reloaded(&self, fresh: &Config) -> Config {
         let detection = DetectionConfig { calendar: fresh.detection.calendar.clone(), ..self.detection.clone() };
-        let (heartbeats, maintenance) = (fresh.heartbeats.clone(), fresh.maintenance.clone());
-        Config { detection, heartbeats, maintenance, ..self.clone() }
+        Config {
+            detection,
+            rules: fresh.rules.clone(),
+            webhooks: fresh.webhooks.clone(),
+            alertmanagers: fresh.alertmanagers.clone(),
+            heartbeats: fresh.heartbeats.clone(),
+            maintenance: fresh.maintenance.clone(),
+            ..self.clone()
+        }
     }
 
     /// The names of the settings, lists included, that `other` has otherwise; none of the values, for some are secrets.

@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::shown::SECRET;
+
 /// A key whose value may be secret, as people name such keys, up to its colon. The name of a file is none, see [`FILE`].
 static KEY: LazyLock<Regex> = LazyLock::new(|| {
     let key = r#"(?i)[\w.-]*(?:key|token|secret|passw|credential|authorization|auth\b|url|uri|chat_id|header|proxy)[\w.-]*["']?\s*:(?:\s+|$)"#;
@@ -45,6 +47,16 @@ pub(crate) fn masked_line(line: &str, before: &str) -> String {
         rest = &tail[length..];
     }
     without_addresses(&(shown + rest))
+}
+
+/// An address as it may be shown, without who calls it. It need not be well: whatever stands before its last `@` goes.
+pub(crate) fn without_login(url: &str) -> String {
+    let Some((login, place)) = url.rsplit_once('@') else { return url.to_owned() };
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    match login.split_once(SCHEME_END) {
+        Some((scheme, _)) if is_scheme(scheme) => format!("{scheme}{SCHEME_END}{SECRET}@{place}"),
+        _ => format!("{SECRET}@{place}"),
+    }
 }
 
 fn without_addresses(line: &str) -> String {

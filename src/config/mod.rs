@@ -42,7 +42,7 @@ pub use file::Place;
 pub use flags::ServeArgs;
 pub use heartbeats::{HEARTBEATS_COUNT_MAX, HeartbeatConfig, HeartbeatDue, is_job_name};
 pub use maintenance::{MAINTENANCE_WINDOWS_MAX, MaintenanceWindow, Written};
-pub(crate) use masked::masked_line;
+pub(crate) use masked::{masked_line, without_login};
 pub use retention::RetentionConfig;
 pub use settings::documented;
 pub use units::{duration_text, parse_bytes, parse_duration_ms};

@@ -264,7 +264,7 @@ heartbeats: []
 
 # rules: list of files. Default: none.
 # Rule files in Prometheus's format, and with `anomaly:` blocks; a name may have * and ? in it, as in rules/*.yml.
-# They are read again at SIGHUP and POST /-/reload. `pack:` names rules that are in the binary: `dozor pack list`.
+# The list and the files are read again at SIGHUP and POST /-/reload. `pack:` names rules that are in the binary: `dozor pack list`.
 # rules:
 #   - pack:shop
 #   - rules/shop.yml
@@ -273,7 +273,11 @@ rules: []
 # webhooks: list. Default: none.
 # Who is told. Everything but `url` is optional. `secret_file` holds the key that signs requests; while it is changed,
 # `secret_file_previous` signs as well. `template_file` is a body in minijinja's language, over the keys of the usual one; it
-# must come to JSON. `max_alerts` of one message, 0 for all; `timeout` of one attempt, 100ms to 5m.
+# must come to JSON. `max_alerts` of one message, 0 for all; `timeout` of one attempt, 100ms to 5m. Without a routing file each
+# alert is told at once and by itself; when more wait than a slow receiver can be told so, they are told together, up to 500
+# (with a template, only where `max_alerts` says how many).
+# The list and the files are read again by a reload. What a webhook is owed goes by its name: one of another name is another
+# webhook, which is told of what begins or ends from then on, and what is owed to one that went is owed no more.
 # webhooks:
 #   - name: pager
 #     url: https://pager.example/hook
@@ -297,7 +301,8 @@ maintenance: []
 
 # alertmanagers: list. Default: none.
 # Alertmanagers that are told of all that fires, as Prometheus tells them: at once, again every minute while it lasts, and
-# for 15 minutes after its end. `url` is where its pages are; what is behind /api/v2/alerts is added.
+# for 15 minutes after its end. `url` is where its pages are; what is behind /api/v2/alerts is added. The list is read again by
+# a reload: one that is new is told of what fires, one that went hears no more.
 # alertmanagers:
 #   - url: http://alertmanager.example:9093
 alertmanagers: []

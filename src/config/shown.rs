@@ -9,7 +9,7 @@ use super::units::{bytes_text, duration_text};
 use super::{AdminApi, Config, WalSync};
 
 /// What stands where a secret would.
-const SECRET: &str = "<secret>";
+pub(super) const SECRET: &str = "<secret>";
 
 impl Config {
     /// All settings as a file would have them, each with the value in force.

@@ -495,6 +495,7 @@ fn what_a_reload_takes_over_is_taken_and_what_waits_is_named() {
     let before = read("retention: 30d\nheartbeats: [{ job: a, every: 1h }]\ndetection: { timezone: Europe/Berlin }\n");
     let after = read(
         "retention: 31d\nquery: { timeout: 5s }\nheartbeat_out: { url: 'http://a/secret' }\nrules: [a.yml]\n\
+         webhooks: [{ name: pager, url: 'http://a/hook' }]\nalertmanagers: [{ url: 'http://a' }]\n\
          heartbeats: [{ job: b, every: 1h }]\nmaintenance: [{ name: m, matchers: ['a=b'] }]\n\
          detection: { timezone: UTC, calendar: [{ name: c, from: 12-24 }] }\n\
          incidents: { acknowledge_within: { critical: 5m } }\n",
@@ -502,22 +503,19 @@ fn what_a_reload_takes_over_is_taken_and_what_waits_is_named() {
     let in_force = before.reloaded(&after);
     assert_eq!((&in_force.heartbeats, &in_force.maintenance), (&after.heartbeats, &after.maintenance));
     assert_eq!(in_force.detection.calendar, after.detection.calendar);
+    assert_eq!((&in_force.rules, &in_force.webhooks), (&after.rules, &after.webhooks));
+    assert_eq!((in_force.alertmanagers.len(), &in_force.alertmanagers), (1, &after.alertmanagers));
     assert_eq!((in_force.detection.timezone.as_str(), in_force.retention_ms), ("Europe/Berlin", before.retention_ms));
     let mut waiting = in_force.differing(&after);
     waiting.sort_unstable();
-    let expected = [
-        "detection.timezone",
-        "heartbeat_out.url",
-        "incidents.acknowledge_within",
-        "query.timeout",
-        "retention",
-        "rules",
-    ];
+    let expected =
+        ["detection.timezone", "heartbeat_out.url", "incidents.acknowledge_within", "query.timeout", "retention"];
     assert_eq!(waiting, expected);
     assert!(before.reloaded(&before).differing(&before).is_empty());
     let mut all = before.differing(&after);
-    all.retain(|name| ["heartbeats", "maintenance", "detection.calendar"].contains(name));
-    assert_eq!(all.len(), 3, "whoever compares two files is told of those too");
+    let taken_over = ["heartbeats", "maintenance", "detection.calendar", "rules", "webhooks", "alertmanagers"];
+    all.retain(|name| taken_over.contains(name));
+    assert_eq!(all.len(), taken_over.len(), "whoever compares two files is told of those too");
 }
 
 /// What is wrong is told with its line, to the log too; what in it is secret is not.

@@ -204,6 +204,19 @@ fn signal(text: &mut JsonText, signal: &Signal) {
     moment(text, "startsAt", Some(alert.starts_at_ms));
     moment(text, "endsAt", alert.ends_at_ms);
     moment(text, "onset", Some(alert.began_ms()));
+    member(text, "silencedBy");
+    match &signal.silenced_by {
+        None => text.raw("null"),
+        Some(silenced_by) => {
+            text.raw(r#"{"id":"#);
+            text.string(&silenced_by.id);
+            member(text, "createdBy");
+            text.string(&silenced_by.created_by);
+            member(text, "comment");
+            text.string(&silenced_by.comment);
+            text.raw("}");
+        }
+    }
     let none = Figures::default();
     let figures = signal.figures.as_ref().unwrap_or(&none);
     member(text, "value");

@@ -69,7 +69,7 @@ pub(super) async fn rules(call: Call) -> Result<Reply, ApiError> {
     }))
 }
 
-/// `/-/reload`: reads the settings, the rule files and the routing file again. What is wrong in them is told, and changes
+/// `/-/reload`: reads the settings and the files that they name again. What is wrong in them is told, and changes
 /// nothing; so is what waits for a restart.
 pub(super) async fn reload(call: Call) -> Result<Reply, ApiError> {
     let (front, _) = admin::admitted(call).await?;

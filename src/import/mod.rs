@@ -110,7 +110,7 @@ impl Import {
         let mut source = source::open(plan.kind, &plan.source, &*disk)?;
         let state = (!source::is_stdin(&plan.source)).then(|| {
             let path = plan.state.clone().unwrap_or_else(|| state::beside(&plan.source));
-            StateFile::new(disk, path, format!("{} into {}", source.identity(), plan.url))
+            StateFile::new(disk, path, state::import_of(&source.identity(), &plan.url))
         });
         let earlier = state.as_ref().map(StateFile::read).transpose()?.flatten();
         let resumed = earlier.is_some();

@@ -15,6 +15,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use super::ImportError;
 use super::batch::{BATCH_SAMPLES_MAX, Batch, Refused, Run, count_of, encode, split_off};
 use crate::clock::Clock;
+use crate::config::without_login;
 use crate::model::Labels;
 
 const PATH: &str = "/api/v1/write";
@@ -64,6 +65,8 @@ enum Taken {
 pub(super) struct Sender {
     client: reqwest::Client,
     address: String,
+    /// The same as it may be shown.
+    shown: String,
     retry_for: Duration,
     clock: Clock,
     /// Samples that are sent at once: fewer where a server found that too much.
@@ -97,7 +100,16 @@ impl Sender {
         }
         let client = builder.build().map_err(|error| ImportError::Server(format!("cannot make a client: {error}")))?;
         let address = format!("{}{PATH}", url.trim_end_matches('/'));
-        Ok(Sender { client, address, retry_for, clock, request_samples_max: BATCH_SAMPLES_MAX, message: Vec::new() })
+        let shown = without_login(&address);
+        Ok(Sender {
+            client,
+            address,
+            shown,
+            retry_for,
+            clock,
+            request_samples_max: BATCH_SAMPLES_MAX,
+            message: Vec::new(),
+        })
     }
 
     /// Sends the batch until the server has stored what it wants of it. `wait` is told why it has to be sent again.
@@ -164,12 +176,14 @@ impl Sender {
     }
 
     async fn attempt(&self, body: bytes::Bytes, sample_count: u64) -> Attempt {
-        let address = &self.address;
-        let request = self.client.post(address).header(CONTENT_TYPE, "application/x-protobuf");
+        let address = &self.shown;
+        let request = self.client.post(&self.address).header(CONTENT_TYPE, "application/x-protobuf");
         let request = request.header(CONTENT_ENCODING, "snappy").header("X-Prometheus-Remote-Write-Version", "0.1.0");
         let response = match request.body(body).send().await {
             Ok(response) => response,
-            Err(error) if error.is_builder() => return Attempt::Never(format!("{address} is no address: {error}")),
+            Err(error) if error.is_builder() => {
+                return Attempt::Never(format!("{address} is no address: {}", error.without_url()));
+            }
             Err(error) => return Attempt::Again(None, format!("cannot reach {address}: {}", root_cause(&error))),
         };
         let status = response.status();

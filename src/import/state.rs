@@ -11,6 +11,7 @@ use super::ImportError;
 use super::batch::{OTHER_REASON, REASONS_MAX, Refused};
 use super::send::Answer;
 use super::source::Position;
+use crate::config::without_login;
 use crate::disk::Disk;
 use crate::model::Labels;
 
@@ -79,6 +80,19 @@ pub(super) fn beside(source: &Path) -> PathBuf {
     source.with_file_name(name)
 }
 
+/// Stands between source and server where an import is named.
+const INTO: &str = " into ";
+
+/// Which source, and which server: by this an import is known when it is taken up again, whoever asks then.
+pub(super) fn import_of(source: &str, url: &str) -> String {
+    format!("{source}{INTO}{}", without_login(url))
+}
+
+/// The same, of what an earlier version noted, who still noted passwords.
+fn noted_import(noted: &str) -> String {
+    noted.rsplit_once(INTO).map_or_else(|| noted.to_owned(), |(source, url)| import_of(source, url))
+}
+
 /// The file in which an import notes how far it is.
 pub(super) struct StateFile {
     disk: Arc<dyn Disk>,
@@ -104,8 +118,9 @@ impl StateFile {
         };
         match serde_json::from_slice::<Noted>(&bytes) {
             Ok(noted) if noted.version != VERSION => unusable(format!("is of version {}", noted.version)),
-            Ok(noted) if noted.import != self.import => {
-                unusable(format!("is of another import: {}; this one is {}", noted.import, self.import))
+            Ok(noted) if noted_import(&noted.import) != self.import => {
+                let noted = noted_import(&noted.import);
+                unusable(format!("is of another import: {noted}; this one is {}", self.import))
             }
             Ok(noted) => Ok(Some((noted.position, noted.tally))),
             Err(error) => unusable(format!("is no state of an import ({error})")),

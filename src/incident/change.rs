@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::record::{Acknowledgement, Delivery, DeliveryResult, Escalated, Figures, Incident, Note, Signal};
-use super::size::Size;
+use super::size::{self, Size};
 use super::stored;
 use crate::model::Labels;
-use crate::notify::{Alert, AttemptResult, Event, SIGNALS_PER_INCIDENT_MAX};
+use crate::notify::{Alert, AttemptResult, Event, SIGNALS_PER_INCIDENT_MAX, SilencedBy};
 
 /// Attempts that an incident remembers one by one; the others are counted.
 pub const DELIVERIES_COUNT_MAX: usize = 100;
@@ -23,7 +23,7 @@ pub const PERSON_BYTES_MAX: usize = 200;
 pub const INCIDENT_BYTES_MAX: usize = 256 << 10;
 /// Signals of one incident whose figures are kept.
 const FIGURES_COUNT_MAX: usize = 50;
-/// Longest reason of a delivery, in bytes.
+/// Longest reason of a delivery, and comment of a silence, in bytes.
 const REASON_BYTES_MAX: usize = 500;
 /// Labels that every signal keeps.
 const KEPT_LABELS: [&str; 4] = ["alertname", "severity", "service", "step"];
@@ -76,8 +76,9 @@ pub(super) struct Entry {
 /// What an event of the notifier means for incidents.
 pub(super) fn entries_of(event: &Event) -> Vec<Entry> {
     match event {
-        Event::Transition { alert, incident, at_ms } => {
-            vec![Entry { id: incident.clone(), at_ms: *at_ms, change: transition(alert, *at_ms) }]
+        Event::Transition { alert, incident, at_ms, silenced_by } => {
+            let change = transition(alert, *at_ms, silenced_by.as_ref());
+            vec![Entry { id: incident.clone(), at_ms: *at_ms, change }]
         }
         Event::Attempt { id, receiver, incidents, at_ms, result } => {
             let (result, reason) = match result {
@@ -95,12 +96,18 @@ pub(super) fn entries_of(event: &Event) -> Vec<Entry> {
     }
 }
 
-/// What an alert that begins or ends means.
-pub(super) fn transition(alert: &Alert, at_ms: i64) -> Change {
+/// What an alert that begins, be it held back, or ends means.
+pub(super) fn transition(alert: &Alert, at_ms: i64, silenced_by: Option<&SilencedBy>) -> Change {
     let fingerprint = alert.fingerprint();
     match alert.ends_at_ms {
         None => Change::Began {
-            signal: Box::new(Signal { alert: alert.clone(), fingerprint, taken_ms: at_ms, figures: None }),
+            signal: Box::new(Signal {
+                alert: alert.clone(),
+                fingerprint,
+                taken_ms: at_ms,
+                figures: None,
+                silenced_by: silenced_by.map(shortened),
+            }),
         },
         Some(ends_at_ms) => Change::Ended { fingerprint, starts_at_ms: alert.starts_at_ms, ends_at_ms },
     }
@@ -163,11 +170,20 @@ fn begin(incident: &mut Incident, mut signal: Signal, size: &mut Size) {
     {
         return;
     }
-    if size.signal_text_bytes + signal.alert.text_bytes() > INCIDENT_BYTES_MAX {
+    if size.signal_text_bytes + size::text_bytes(&signal) > INCIDENT_BYTES_MAX {
         signal.alert = slim(&signal.alert);
+        if let Some(silenced_by) = &mut signal.silenced_by {
+            (silenced_by.created_by, silenced_by.comment) = (String::new(), String::new());
+        }
     }
     size.add_signal(&signal);
     incident.signals.push(signal);
+}
+
+fn shortened(silenced_by: &SilencedBy) -> SilencedBy {
+    let text = |text: &str| cut(text, REASON_BYTES_MAX);
+    let SilencedBy { id, created_by, comment } = silenced_by;
+    SilencedBy { id: text(id), created_by: text(created_by), comment: text(comment) }
 }
 
 /// The alert with what must be known of it.

@@ -90,7 +90,7 @@ impl Incidents {
         let mut entries = Vec::new();
         for event in events {
             entries.extend(entries_of(event));
-            if let Event::Transition { alert, incident, at_ms } = event {
+            if let Event::Transition { alert, incident, at_ms, .. } = event {
                 entries.extend(self.doubt(alert, incident, *at_ms));
             }
         }
@@ -126,7 +126,7 @@ impl Incidents {
                 let wanted = key(alert, alert.fingerprint());
                 let is_it = |signal: &Signal| key(&signal.alert, signal.fingerprint) == wanted;
                 if !book.get(id).is_some_and(|incident| incident.signals.iter().any(is_it)) {
-                    entries.push(Entry { id: id.clone(), at_ms: now_ms, change: transition(alert, now_ms) });
+                    entries.push(Entry { id: id.clone(), at_ms: now_ms, change: transition(alert, now_ms, None) });
                 }
             }
             for incident in book.all() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::stored;
-use crate::notify::{Alert, CriticalPath};
+use crate::notify::{Alert, CriticalPath, SilencedBy};
 
 /// How bad a severity is, the worst first; names that are not here are between the warnings and the rest.
 const SEVERITIES: [&[&str]; 3] =
@@ -72,6 +72,9 @@ pub struct Signal {
     /// What was seen and expected, once it was looked up.
     #[serde(default)]
     pub figures: Option<Figures>,
+    /// What held it back when it began. Of an incident with very many signals the later ones lack the creator and the comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silenced_by: Option<SilencedBy>,
 }
 
 /// What was seen of a signal.

@@ -23,7 +23,7 @@ impl Size {
     }
 
     pub(super) fn add_signal(&mut self, signal: &Signal) {
-        let text_bytes = signal.alert.text_bytes();
+        let text_bytes = text_bytes(signal);
         self.signal_text_bytes += text_bytes;
         self.bytes += ITEM_BYTES + text_bytes + figures_bytes(signal.figures.as_ref());
     }
@@ -39,6 +39,13 @@ impl Size {
     pub(super) fn add_delivery(&mut self, delivery: &Delivery) {
         self.bytes += ITEM_BYTES + delivery.id.len() + delivery.reason.len();
     }
+}
+
+/// Of the texts of a signal.
+pub(super) fn text_bytes(signal: &Signal) -> usize {
+    let silenced_by = signal.silenced_by.as_ref();
+    let said_bytes = silenced_by.map_or(0, |one| one.id.len() + one.created_by.len() + one.comment.len());
+    signal.alert.text_bytes() + said_bytes
 }
 
 fn figures_bytes(figures: Option<&Figures>) -> usize {

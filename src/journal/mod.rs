@@ -20,10 +20,13 @@
 //! 3. An old file goes only after its successor was synced, named, and read back.
 //! 4. A file with damage is not removed: it stays as `….damaged`, for a person to look at.
 //!
+//! What is small enough to be written anew with each change has no journal, but one file ([`Texts`]).
+//!
 //! Deliberately absent: what the records mean ([`Record`] is implemented where they do), and locks: who owns the journal has
 //! one.
 
 mod file;
+mod texts;
 
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -33,6 +36,7 @@ use storage_format::frame::FileKind;
 
 use crate::disk::{Disk, DiskError};
 use file::{Writer, read_records};
+pub use texts::Texts;
 
 /// A smaller file is not worth writing anew.
 const REWRITE_BYTES_MIN: u64 = 1 << 20;

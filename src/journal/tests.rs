@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use storage_format::frame::{FileKind, RECORD_BYTES_MAX};
 
-use super::{Journal, REWRITE_BYTES_MIN, Record, Recovered};
+use super::{Journal, REWRITE_BYTES_MIN, Record, Recovered, Texts};
 use crate::disk::{Disk, DiskError, RealDisk, SimulatedDisk};
 
 const FOLDER: &str = "/data/words";
@@ -292,4 +292,34 @@ fn the_machines_own_disk_gives_back_what_it_took() {
     journal.append(&words("one two"), Vec::new, NOW_MS).unwrap();
     journal.sync().unwrap();
     assert_eq!(open().1.records, words("one two"));
+}
+
+#[test]
+fn texts_that_are_replaced_as_a_whole_are_read_as_a_whole_or_not_at_all() {
+    use storage_format::frame::{decode_whole, encode_whole};
+    let file = Texts { file_kind: FileKind::Silences, record_kind: 1, entries: "words" };
+    let given = ["one".to_owned(), "two".to_owned()];
+    let bytes = file.encode(given.iter(), NOW_MS);
+    let records: [(u8, &[u8]); 3] = [(1, br#"{"words":2}"#), (1, br#""one""#), (1, br#""two""#)];
+    assert_eq!(decode_whole(&bytes, FileKind::Silences).unwrap(), records);
+    let read = |bytes: &[u8]| file.decode::<String>(bytes);
+    assert_eq!(read(&bytes), Ok(given.to_vec()));
+    let is_whole_or_refused = |bytes: &[u8]| read(bytes).map_or(true, |words| words == given);
+    for at in 0..bytes.len() {
+        assert!(is_whole_or_refused(&bytes[..at]), "the first {at} bytes");
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        assert!(is_whole_or_refused(&damaged), "byte {at}");
+    }
+
+    let of = |records: &[(u8, &[u8])]| read(&encode_whole(FileKind::Silences, NOW_MS, records.iter().copied()));
+    assert_eq!(of(&records[..2]), Err("words are missing at its end".to_owned()));
+    assert_eq!(of(&records[..0]), Err("it has no record".to_owned()));
+    assert_eq!(of(&[records[0], (2, br#""one""#.as_slice()), records[2]]), Err("2 is no kind of text".to_owned()));
+    assert_eq!(
+        of(&[(1, br#"{"others":1}"#.as_slice()), records[1]]),
+        Err("it does not say how many words it has".to_owned())
+    );
+    assert!(of(&[records[0], (1, b"1".as_slice()), records[2]]).is_err_and(|what| what.contains("expected a string")));
+    assert!(read(&encode_whole(FileKind::Rules, NOW_MS, records)).is_err_and(|what| what.contains("another kind")));
 }

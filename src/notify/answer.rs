@@ -16,6 +16,8 @@ pub enum Answer {
         reason: String,
         /// The wait that the receiver asked for.
         after: Option<Duration>,
+        /// Whether it answered that it did not take it; else it may have.
+        is_answered: bool,
     },
     /// It will never work: the receiver said so.
     Refused {

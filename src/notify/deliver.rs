@@ -1,5 +1,6 @@
 //! The notifier: takes alerts into the outbox, and has the receivers told until each has answered.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +13,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use super::NotifyError;
-use super::alert::Alert;
+use super::alert::{Alert, Status};
 use super::backoff::Backoff;
 use super::dispatch::{Dispatcher, Moment};
-use super::event::{EVENTS_COUNT_MAX, Event};
+use super::event::{EVENTS_COUNT_MAX, Event, SilencedBy};
 use super::folding::{Folding, FoldingOptions};
 use super::ledger::{Enqueued, Ledger};
 use super::outbox::{Outbox, RecoveredOutbox};
@@ -50,7 +51,7 @@ impl Default for Delivery {
     }
 }
 
-/// Counts since the start, and one gauge, over all receivers. Each is read for itself.
+/// Counts since the start, and two gauges, over all receivers. Each is read for itself.
 #[derive(Debug, Default)]
 pub struct DeliveryMetrics {
     /// Attempts that were answered or failed.
@@ -63,13 +64,15 @@ pub struct DeliveryMetrics {
     pub given_up: AtomicU64,
     /// Notifications that some receiver has yet to be told, now.
     pub pending: AtomicU64,
+    /// Dead letters that are kept, now; at most [`DEAD_LETTERS_COUNT_MAX`](super::DEAD_LETTERS_COUNT_MAX) notifications.
+    pub dead_letters: AtomicU64,
     /// Events that were left out, because whoever keeps the journal was behind.
     pub events_missed: AtomicU64,
 }
 
 /// Says which silence holds back an alert with these labels at this moment, in ms since 1970 UTC; asked at each flush of a
 /// group, and where nothing is grouped, when an alert begins or ends. Never waits.
-pub type Silencer = Arc<dyn Fn(&Labels, i64) -> Option<String> + Send + Sync>;
+pub type Silencer = Arc<dyn Fn(&Labels, i64) -> Option<SilencedBy> + Send + Sync>;
 
 /// What a notifier needs besides a disk and a clock.
 pub struct NotifierOptions {
@@ -108,7 +111,7 @@ pub struct PreparedPlan {
 pub struct Notifier {
     pub(super) outbox: Mutex<Outbox>,
     /// What the outbox has as active. Apart from it, for those who may not wait for its disk.
-    active: Mutex<Arc<Vec<Alert>>>,
+    active: Mutex<Arc<Vec<Arc<Notification>>>>,
     /// Groups alerts, where there is routing.
     pub(super) dispatcher: Mutex<Option<Dispatcher>>,
     pub(super) wake_dispatcher: Notify,
@@ -140,7 +143,7 @@ impl Notifier {
         let (outbox, recovered) = Outbox::open(disk, folder, ledger, folding, clock.now_ms())?;
         let (to_journal, events) = bounded(EVENTS_COUNT_MAX);
         let notifier = Notifier {
-            active: Mutex::new(Arc::new(active_alerts(&outbox))),
+            active: Mutex::new(Arc::new(outbox.ledger().active().into_iter().cloned().collect())),
             outbox: Mutex::new(outbox),
             dispatcher: Mutex::new(None),
             wake_dispatcher: Notify::new(),
@@ -165,12 +168,18 @@ impl Notifier {
         Ok(PreparedPlan { plan, ways })
     }
 
-    /// Goes on by another plan. Messages of receivers that are still there by their names are told, those of others are
-    /// owed no more; the groups are made again of the alerts that fire. Waits for the disk.
+    /// Goes on by another plan. What is owed to receivers that are still there by their names is told, by their new
+    /// settings; to others nothing is owed any more. Without routing, a receiver that is new is told of what begins or ends
+    /// from now on, and of what fires if none of those is left who were to be told of it; the groups are made again of the
+    /// alerts that fire. Waits for the disk.
     pub fn replace_plan(&self, prepared: PreparedPlan) {
         let PreparedPlan { plan, ways } = prepared;
         let mut outbox = self.outbox.lock();
-        outbox.replace_receivers(names(&ways), plan.routing.is_some());
+        for gone in self.ways.load().iter().filter(|former| !ways.iter().any(|way| way.name == former.name)) {
+            let owed_count = outbox.ledger().owed_to(&gone.name).count();
+            tracing::info!(receiver = gone.name, owed_count, "this receiver went: what it was owed is owed no more");
+        }
+        outbox.replace_receivers(names(&ways), plan.routing.is_some(), self.clock.now_ms());
         self.put_in_force(&plan, ways, &outbox);
     }
 
@@ -181,6 +190,9 @@ impl Notifier {
         for way in ways.iter().filter(is_new) {
             let mut lanes = way.lanes.lock();
             outbox.ledger().owed_to(&way.name).for_each(|owed| lanes.push(owed.clone(), now.monotonic));
+        }
+        for way in ways.iter().filter(|way| former.iter().any(|former| way.is_reached_otherwise_than(former))) {
+            way.lanes.lock().forget_failures(now.monotonic);
         }
         *self.dispatcher.lock() = plan.routing.as_ref().map(|routing| {
             let mut dispatcher = Dispatcher::new(Arc::clone(routing), plan.targets());
@@ -202,6 +214,7 @@ impl Notifier {
     }
 
     pub(super) fn count_pending(&self, outbox: &Outbox) {
+        self.metrics.dead_letters.store(outbox.ledger().dead_letter_count() as u64, Ordering::Relaxed);
         self.metrics.pending.store(outbox.ledger().pending_count() as u64, Ordering::Relaxed);
     }
 
@@ -219,12 +232,10 @@ impl Notifier {
         let mut outbox = self.outbox.lock();
         let mut taken = Vec::new();
         let is_silenced = |labels: &Labels| self.is_silenced(labels);
-        let results = outbox.enqueue(alerts, &is_silenced, self.clock.now_ms(), &mut taken);
+        let results = outbox.enqueue(alerts, &is_silenced, &mut self.backlog(), self.clock.now_ms(), &mut taken);
         // Under the outbox's lock still, so that firing and resolved come into their lane in the order of the file.
         self.pass_on(&taken);
-        if !taken.is_empty() {
-            *self.active.lock() = Arc::new(active_alerts(&outbox));
-        }
+        note_active(Arc::make_mut(&mut self.active.lock()), &taken);
         self.count_pending(&outbox);
         results
     }
@@ -239,7 +250,8 @@ impl Notifier {
         self.push_transitions(taken, now.monotonic);
         for one in taken {
             let (alert, incident) = (one.alert.clone(), one.incident.clone());
-            self.report(Event::Transition { alert, incident, at_ms: one.enqueued_at_ms });
+            let silenced_by = self.held_back_by(one);
+            self.report(Event::Transition { alert, incident, at_ms: one.enqueued_at_ms, silenced_by });
         }
     }
 
@@ -268,7 +280,7 @@ impl Notifier {
     /// the disk: a task may ask.
     pub fn active(&self) -> Vec<Alert> {
         let active = Arc::clone(&self.active.lock());
-        active.to_vec()
+        active.iter().map(|transition| transition.alert.clone()).collect()
     }
 
     /// Names of the ways that answer nothing at present, whatever they are told.
@@ -342,8 +354,15 @@ fn names(ways: &[Arc<Way>]) -> Vec<String> {
     ways.iter().map(|way| way.name.clone()).collect()
 }
 
-fn active_alerts(outbox: &Outbox) -> Vec<Alert> {
-    outbox.ledger().active().into_iter().map(|transition| transition.alert.clone()).collect()
+/// Puts what began behind the others, and takes out what ended.
+fn note_active(active: &mut Vec<Arc<Notification>>, taken: &[Arc<Notification>]) {
+    active.extend(taken.iter().filter(|one| one.alert.status() == Status::Firing).cloned());
+    // By its id: an alert may end and begin again in one report.
+    let ended = taken.iter().filter(|one| one.alert.status() == Status::Resolved);
+    let begun: HashSet<String> = ended.map(|one| one.alert.id_of(Status::Firing)).collect();
+    if !begun.is_empty() {
+        active.retain(|one| !begun.contains(&one.id));
+    }
 }
 
 /// A task that panicked met a broken invariant of ours; one that was cancelled belongs to a runtime that ends.

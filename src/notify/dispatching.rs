@@ -72,7 +72,7 @@ impl Notifier {
             let surroundings = Surroundings {
                 told: ledger.told(),
                 is_pending: &|id| ledger.is_pending(id),
-                silenced_by: &|labels| (self.silencer)(labels, now.wall_ms),
+                silenced_by: &|labels| (self.silencer)(labels, now.wall_ms).map(|one| one.id),
             };
             let mut dispatcher = self.dispatcher.lock();
             let Some(flush) = dispatcher.as_mut().and_then(|dispatcher| dispatcher.flush(&surroundings, now)) else {
@@ -142,7 +142,7 @@ impl Notifier {
             incident: transition.incident.clone(),
             updated_at_ms: transition.enqueued_at_ms,
             receivers,
-            silenced_by: (self.silencer)(labels, now_ms),
+            silenced_by: (self.silencer)(labels, now_ms).map(|one| one.id),
             inhibited_by,
         }
     }

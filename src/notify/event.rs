@@ -1,10 +1,25 @@
 //! What the notifier did, for the journal of incidents: a transition is told once it is on disk, an attempt once it ended.
 
+use serde::{Deserialize, Serialize};
+
 use super::alert::Alert;
 
 /// Events that wait for whoever keeps the journal. When they are more, those that come are left out and counted; what
 /// fires can be read again from the notifier.
 pub const EVENTS_COUNT_MAX: usize = 16_384;
+
+/// What holds an alert back: a silence, or a maintenance window of the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilencedBy {
+    /// Of the silence; of a window `maintenance/` and its name.
+    pub id: String,
+    /// Who wanted it; empty for a window.
+    #[serde(default)]
+    pub created_by: String,
+    /// Why; empty where nobody said it.
+    #[serde(default)]
+    pub comment: String,
+}
 
 /// One thing that happened, in the order in which it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +32,8 @@ pub enum Event {
         incident: String,
         /// When it was taken, in ms since 1970 UTC.
         at_ms: i64,
+        /// What held it back when it began; `None` for an end.
+        silenced_by: Option<SilencedBy>,
     },
     /// One attempt to tell a receiver.
     Attempt {

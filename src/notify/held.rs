@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::deliver::{Notifier, pass_panic_on};
+use super::event::SilencedBy;
 use super::owed::Notification;
 use crate::model::Labels;
 
@@ -47,6 +48,13 @@ impl Notifier {
         (self.silencer)(labels, self.clock.now_ms()).is_some()
     }
 
+    /// What holds back a beginning that was just taken, if anything does. Where alerts are grouped it may be another silence
+    /// that counts when the group is told.
+    pub(super) fn held_back_by(&self, taken: &Notification) -> Option<SilencedBy> {
+        let may_be_held = taken.alert.ends_at_ms.is_none() && taken.receivers.is_empty();
+        may_be_held.then(|| (self.silencer)(&taken.alert.labels, self.clock.now_ms()))?
+    }
+
     /// Notes for every receiver what nothing holds back any more, and puts it on its way.
     pub(super) fn tell_what_is_no_longer_silenced(&self) {
         let mut held: Vec<Arc<Notification>> = self.outbox.lock().ledger().held().into_iter().cloned().collect();
@@ -56,7 +64,7 @@ impl Notifier {
             return;
         }
         let mut outbox = self.outbox.lock();
-        match outbox.release(&held, self.clock.now_ms()) {
+        match outbox.release(&held, &mut self.backlog(), self.clock.now_ms()) {
             Ok(released) => self.push_transitions(&released, self.clock.monotonic()),
             Err(error) => tracing::error!(%error, "what is no longer silenced cannot be told yet; trying again"),
         }

@@ -22,6 +22,17 @@
 //! Notification B-firing     owed to pager and chat
 //! ```
 //!
+//! When too many transitions wait for one receiver, a message that is made of them, a *joint* one (`joint`), takes their
+//! place there:
+//!
+//! ```text
+//! Notification C-firing     owed to pager and chat
+//! Notification D-firing     owed to pager and chat
+//! Message J of C and D      owed to pager; C-firing and D-firing to chat alone
+//! Delivered J pager         C-firing and D-firing are delivered to the pager
+//! GivenUp   J pager         instead: C-firing and D-firing are owed to the pager again, each by itself
+//! ```
+//!
 //! Always true: a firing notification is kept at least as long as its alert is active, and is forgotten before the
 //! resolved one that follows it, so no part of a ledger that is left over brings an alert back to life.
 
@@ -29,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::alert::{Alert, Status};
+use super::dead_letter::{DeadLetter, REPLAY};
 use super::finished::Finished;
 use super::message::Message;
 use super::owed::{Notification, Owed};
@@ -39,8 +51,6 @@ use crate::model::Labels;
 pub const FINISHED_COUNT_MAX: usize = 1_000;
 /// Dead letters that are kept, together with what followed from them.
 pub const DEAD_LETTERS_COUNT_MAX: usize = 1_000;
-/// Stands in the id of a dead letter that is sent again, behind the letter's own.
-const REPLAY: &str = "-replay-";
 
 /// How it ended between one notification and one receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +60,12 @@ pub(crate) struct Outcome {
     /// When, in ms since 1970 UTC.
     pub(crate) at_ms: i64,
     pub(crate) verdict: Verdict,
+}
+
+impl Outcome {
+    fn is_given_up(&self) -> bool {
+        matches!(self.verdict, Verdict::GivenUp { .. })
+    }
 }
 
 /// The last word of one receiver on one notification.
@@ -90,32 +106,11 @@ pub enum Enqueued {
     NotActive,
 }
 
-/// A message that a receiver refused, or that could not be delivered for too long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The id that the receiver saw as `Idempotency-Key`.
-    pub id: String,
-    /// Who was to be told.
-    pub receiver: String,
-    /// What.
-    pub message: Arc<Message>,
-    /// Why not.
-    pub reason: String,
-    /// When it was given up, in ms since 1970 UTC.
-    pub at_ms: i64,
-}
-
-impl DeadLetter {
-    /// The id under which it is sent again for the `count`th time.
-    pub(crate) fn replay_id(&self, count: u32) -> String {
-        let place = Labels::hash_bytes(self.receiver.as_bytes());
-        format!("{}{REPLAY}{place:016x}-{count}", self.id)
-    }
-}
-
 struct Entry {
     owed: Owed,
     outcomes: Vec<Outcome>,
+    /// Receivers who are told of it by a joint message, which is on its way.
+    joined: Vec<String>,
 }
 
 /// See the module.
@@ -141,6 +136,7 @@ pub(crate) struct Ledger {
     pending_count: usize,
     /// Alerts in what is pending.
     pending_alert_count: usize,
+    dead_letter_count: usize,
     next_index: u64,
 }
 
@@ -159,14 +155,28 @@ impl Ledger {
             dead: Finished::new(DEAD_LETTERS_COUNT_MAX),
             pending_count: 0,
             pending_alert_count: 0,
+            dead_letter_count: 0,
             next_index: 0,
         }
     }
 
-    /// The same, for other receivers.
+    /// The same, for other receivers. A transition is owed to those who are gone no more, be they there again later: a
+    /// beginning that they were told then might be without an end. One that all have gone from is held, and told to
+    /// whoever comes.
     pub(crate) fn with_receivers(&self, receivers: Vec<String>, is_grouping: bool) -> Ledger {
         let mut other = Ledger::new(receivers, is_grouping);
-        self.records().for_each(|record| other.apply(record));
+        for mut record in self.records() {
+            match &mut record {
+                Record::Notification(one) if one.receivers.iter().any(|name| !other.receivers.contains(name)) => {
+                    let one = Arc::make_mut(one);
+                    one.receivers.retain(|name| other.receivers.contains(name));
+                    one.joint.retain(|name| other.receivers.contains(name));
+                }
+                Record::Message(joint, _) if joint.is_joint && !other.receivers.contains(&joint.receiver) => continue,
+                _ => {}
+            }
+            other.apply(record);
+        }
         other
     }
 
@@ -205,7 +215,7 @@ impl Ledger {
         let is_held_back = self.is_grouping || is_of_nobody || is_silenced(&alert.labels);
         let receivers = if is_held_back { Vec::new() } else { self.receivers.clone() };
         let (id, incident) = (alert.transition_id(), String::new());
-        Ok(Notification { id, alert, incident, enqueued_at_ms: now_ms, receivers })
+        Ok(Notification { id, alert, incident, enqueued_at_ms: now_ms, receivers, joint: Vec::new() })
     }
 
     /// Whether this transition was seen, or the one that ends it.
@@ -276,25 +286,45 @@ impl Ledger {
         if self.knows_id(&message.id) {
             return;
         }
-        let index = self.insert(Owed::Message(message));
+        let index = self.insert(Owed::Message(Arc::clone(&message)));
         if self.is_finished(index) {
             self.retire(index);
+        } else if message.is_joint {
+            for member in self.members(&message) {
+                let entry = self.entries.get_mut(&member).expect("members are there");
+                if entry.is_owed_to(&message.receiver) {
+                    entry.joined.push(message.receiver.clone());
+                }
+            }
         }
+    }
+
+    /// Places of the transitions that a joint message stands for.
+    fn members(&self, message: &Message) -> Vec<u64> {
+        message.alerts.iter().filter_map(|one| self.by_id.get(&one.alert.transition_id()).copied()).collect()
+    }
+
+    /// What a joint message that was given up stood for: it is owed to its receiver again.
+    pub(crate) fn owed_instead(&self, message: &Message) -> Vec<Owed> {
+        let members = self.members(message).into_iter().map(|member| &self.entries[&member]);
+        members.filter(|entry| entry.is_owed_to(&message.receiver)).map(|entry| entry.owed.clone()).collect()
     }
 
     fn insert(&mut self, owed: Owed) -> u64 {
         let index = self.next_index;
         self.next_index += 1;
         self.by_id.insert(owed.id().to_owned(), index);
-        self.entries.insert(index, Entry { owed, outcomes: Vec::new() });
+        self.entries.insert(index, Entry { owed, outcomes: Vec::new(), joined: Vec::new() });
         self.count_if_pending(index);
         index
     }
 
     fn count_if_pending(&mut self, index: u64) {
-        if !self.is_finished(index) {
+        let owed = &self.entries[&index].owed;
+        // What a joint message tells is counted already.
+        if !self.is_finished(index) && owed.joint().is_none() {
+            self.pending_alert_count += owed.alert_count();
             self.pending_count += 1;
-            self.pending_alert_count += self.entries[&index].owed.alert_count();
         }
     }
 
@@ -322,6 +352,32 @@ impl Ledger {
 
     fn close(&mut self, outcome: Outcome) {
         let Some(&index) = self.by_id.get(&outcome.id) else { return };
+        let is_first = !self.entries[&index].outcomes.iter().any(|earlier| earlier.receiver == outcome.receiver);
+        if let Some(message) = self.entries[&index].owed.joint().filter(|_| is_first).map(Arc::clone) {
+            self.close_members(&message, &outcome);
+        }
+        self.close_one(index, outcome);
+    }
+
+    /// What a joint message stood for is delivered with it. When it is given up it is owed again, each by itself.
+    fn close_members(&mut self, message: &Message, outcome: &Outcome) {
+        for member in self.members(message) {
+            let Some(entry) = self.entries.get_mut(&member) else { continue };
+            entry.joined.retain(|receiver| *receiver != outcome.receiver);
+            match (&outcome.verdict, &mut entry.owed) {
+                (Verdict::Delivered { .. }, owed) => {
+                    let id = owed.id().to_owned();
+                    self.close_one(member, Outcome { id, ..outcome.clone() });
+                }
+                (Verdict::GivenUp { .. }, Owed::Transition(transition)) => {
+                    Arc::make_mut(transition).joint.retain(|receiver| *receiver != outcome.receiver);
+                }
+                (Verdict::GivenUp { .. }, Owed::Message(_)) => {}
+            }
+        }
+    }
+
+    fn close_one(&mut self, index: u64, outcome: Outcome) {
         let was_finished = self.is_finished(index);
         let entry = self.entries.get_mut(&index).expect("by_id names entries that are there");
         if entry.outcomes.iter().any(|earlier| earlier.receiver == outcome.receiver) {
@@ -330,11 +386,14 @@ impl Ledger {
         if let (Owed::Message(message), Verdict::Delivered { .. }) = (&entry.owed, &outcome.verdict) {
             self.told.taken(&message.group_key, &message.receiver, &outcome.id, outcome.at_ms);
         }
+        let (alert_count, is_joint) = (entry.owed.alert_count(), entry.owed.joint().is_some());
+        self.dead_letter_count += usize::from(outcome.is_given_up() && !is_joint);
         entry.outcomes.push(outcome);
-        let alert_count = entry.owed.alert_count();
         if !was_finished && self.is_finished(index) {
-            self.pending_count -= 1;
-            self.pending_alert_count -= alert_count;
+            if !is_joint {
+                self.pending_count -= 1;
+                self.pending_alert_count -= alert_count;
+            }
             if !self.is_held(index) {
                 self.retire(index);
                 self.retire_end_of(index);
@@ -351,7 +410,7 @@ impl Ledger {
 
     fn is_finished(&self, index: u64) -> bool {
         let entry = &self.entries[&index];
-        !self.receivers.iter().any(|receiver| entry.is_owed_to(receiver))
+        !self.receivers.iter().any(|receiver| entry.is_open_to(receiver))
     }
 
     /// Puts something finished to the others, and forgets the oldest of them when they are too many. Dead letters are
@@ -385,6 +444,7 @@ impl Ledger {
     fn forget(&mut self, index: u64) {
         let Some(entry) = self.entries.remove(&index) else { return };
         self.by_id.remove(entry.owed.id());
+        self.dead_letter_count -= entry.dead_letters().count();
         if entry.is_given_up() {
             tracing::warn!(id = entry.owed.id(), limit = DEAD_LETTERS_COUNT_MAX, "this dead letter is kept no longer");
         }
@@ -481,6 +541,11 @@ impl Ledger {
         &self.told
     }
 
+    /// How many dead letters are kept: one for each receiver that will not be told.
+    pub(crate) fn dead_letter_count(&self) -> usize {
+        self.dead_letter_count
+    }
+
     /// What was given up and is kept, oldest first.
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
         self.entries.values().flat_map(Entry::dead_letters).collect()
@@ -488,12 +553,19 @@ impl Ledger {
 }
 
 impl Entry {
+    /// Whether the receiver has yet to be told of this itself, and not by a joint message.
     fn is_owed_to(&self, receiver: &str) -> bool {
+        self.is_open_to(receiver) && !self.joined.iter().any(|name| name == receiver)
+    }
+
+    /// Whether the receiver has yet to be told, in whichever way.
+    fn is_open_to(&self, receiver: &str) -> bool {
         self.owed.is_owed_to(receiver) && !self.outcomes.iter().any(|outcome| outcome.receiver == receiver)
     }
 
+    /// A joint message that was given up is none: what it stood for is told otherwise.
     fn is_given_up(&self) -> bool {
-        self.outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::GivenUp { .. }))
+        self.owed.joint().is_none() && self.outcomes.iter().any(Outcome::is_given_up)
     }
 
     /// Id of what it follows from: of an alert's beginning for its end, of a dead letter for one that is sent again.
@@ -506,7 +578,8 @@ impl Entry {
     }
 
     fn dead_letters(&self) -> impl Iterator<Item = DeadLetter> {
-        self.outcomes.iter().filter_map(|outcome| {
+        let outcomes = self.outcomes.iter().filter(|_| self.owed.joint().is_none());
+        outcomes.filter_map(|outcome| {
             let Verdict::GivenUp { reason } = &outcome.verdict else { return None };
             Some(DeadLetter {
                 id: outcome.id.clone(),

@@ -32,6 +32,8 @@ pub struct Message {
     pub truncated_count: u64,
     /// When it was made, in ms since 1970 UTC.
     pub made_at_ms: i64,
+    /// Whether each of its alerts was to be told by itself, and too many waited for that: see `joint`.
+    pub is_joint: bool,
 }
 
 /// One alert of a message.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::NotifyError;
 use super::alert::ANNOTATIONS_COUNT_MAX;
+use super::dead_letter::DeadLetter;
 use super::deliver::Notifier;
-use super::ledger::{DeadLetter, Enqueued, Record};
+use super::ledger::{Enqueued, Record};
 use super::message::{Message, MessageAlert, fitting};
 use super::owed::Owed;
 use super::way::Way;
@@ -146,6 +147,7 @@ impl Telling {
             alerts,
             truncated_count,
             made_at_ms: now_ms,
+            is_joint: false,
         }
     }
 }

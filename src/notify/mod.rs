@@ -36,7 +36,8 @@
 //! | lanes, one a receiver | what is tried when; never while waiting |
 //!
 //! There are two modes. *Direct*: every receiver is told of every alert, at once, as its own group; what is silenced is noted
-//! for nobody, and for everybody when it still fires behind the silence (`held`). *Routed*, with an
+//! for nobody, and for everybody when it still fires behind the silence (`held`); when more wait than can be told one by one,
+//! they are told together (`joint`). *Routed*, with an
 //! `alertmanager.yml`: the alert is noted and nobody told yet; the dispatcher (`dispatch`) groups alerts by the routes, and
 //! what a group has to tell when it is due becomes messages, which are in the outbox before their first attempt.
 
@@ -44,6 +45,7 @@ mod address;
 mod alert;
 mod answer;
 mod backoff;
+mod dead_letter;
 mod deliver;
 mod dispatch;
 mod dispatching;
@@ -51,6 +53,7 @@ mod event;
 mod finished;
 mod folding;
 mod held;
+mod joint;
 mod lanes;
 mod ledger;
 mod matchers;
@@ -75,13 +78,14 @@ use crate::disk::DiskError;
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
 pub use answer::Answer;
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
+pub use dead_letter::DeadLetter;
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};
 pub use dispatching::AlertState;
-pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event};
+pub use event::{AttemptResult, EVENTS_COUNT_MAX, Event, SilencedBy};
 pub use folding::{
     CriticalPath, Folding, FoldingOptions, OPEN_INCIDENTS_MAX, SIGNALS_PER_INCIDENT_MAX, SPAN_WINDOWS_MAX,
 };
-pub use ledger::{DEAD_LETTERS_COUNT_MAX, DeadLetter, Enqueued, FINISHED_COUNT_MAX};
+pub use ledger::{DEAD_LETTERS_COUNT_MAX, Enqueued, FINISHED_COUNT_MAX};
 pub use matchers::Matchers;
 pub use message::{Message, MessageAlert};
 pub use messages::Telling;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use super::NotifyError;
 use super::alert::Alert;
 use super::folding::Folding;
+use super::joint::Backlog;
 use super::ledger::{Enqueued, Ledger, Outcome, Record};
 use super::message::Message;
 use super::owed::Notification;
@@ -89,6 +90,7 @@ impl Outbox {
         &mut self,
         alerts: &[Alert],
         is_silenced: &dyn Fn(&Labels) -> bool,
+        backlog: &mut Backlog,
         now_ms: i64,
         taken: &mut Vec<Arc<Notification>>,
     ) -> Result<Vec<Enqueued>, NotifyError> {
@@ -96,7 +98,8 @@ impl Outbox {
         for run in runs_of_different_alerts(alerts) {
             let considered: Vec<_> = run.iter().map(|alert| self.ledger.consider(alert, is_silenced, now_ms)).collect();
             self.check_room(considered.iter().flatten())?;
-            let considered: Vec<_> = considered.into_iter().map(|one| one.map(|new| self.folded(new))).collect();
+            let considered: Vec<_> =
+                considered.into_iter().map(|one| one.map(|new| self.folded(new, backlog))).collect();
             let new: Vec<_> = considered.iter().flatten().map(Arc::clone).collect();
             self.note_transitions(&new, now_ms)?;
             results
@@ -107,9 +110,10 @@ impl Outbox {
         Ok(results)
     }
 
-    fn folded(&mut self, considered: Notification) -> Arc<Notification> {
+    fn folded(&mut self, considered: Notification, backlog: &mut Backlog) -> Arc<Notification> {
         let incident = self.folding.assign(&considered.alert);
-        Arc::new(Notification { incident, ..considered })
+        let joint = backlog.joint(&considered.receivers);
+        Arc::new(Notification { incident, joint, ..considered })
     }
 
     fn note_transitions(&mut self, new: &[Arc<Notification>], now_ms: i64) -> Result<(), DiskError> {
@@ -131,11 +135,13 @@ impl Outbox {
     pub(crate) fn release(
         &mut self,
         held: &[Arc<Notification>],
+        backlog: &mut Backlog,
         now_ms: i64,
     ) -> Result<Vec<Arc<Notification>>, NotifyError> {
         let room = PENDING_COUNT_MAX.saturating_sub(self.ledger.pending_count());
         let released = held.iter().filter_map(|one| self.ledger.released(one, now_ms));
-        let released: Vec<_> = released.take(room).map(Arc::new).collect();
+        let joined = |one: Notification| Notification { joint: backlog.joint(&one.receivers), ..one };
+        let released: Vec<_> = released.take(room).map(joined).map(Arc::new).collect();
         if room == 0 {
             return Err(NotifyError::Full { what: "notifications wait for delivery", limit: PENDING_COUNT_MAX });
         }
@@ -168,9 +174,24 @@ impl Outbox {
         Ok(())
     }
 
-    /// Goes on with other receivers. What was owed to those who are gone is owed no more.
-    pub(crate) fn replace_receivers(&mut self, receivers: Vec<String>, is_grouping: bool) {
+    /// Notes a joint message, which takes the place of what waits for its receiver, and syncs.
+    pub(crate) fn join(&mut self, joint: Arc<Message>, now_ms: i64) -> Result<(), DiskError> {
+        let record = Record::Message(joint, None);
+        self.append_surely(std::slice::from_ref(&record), now_ms)?;
+        self.ledger.apply(record);
+        self.rewrite_if_worth_it(now_ms);
+        Ok(())
+    }
+
+    /// Goes on with other receivers. What was owed to those who are gone is owed no more; where transitions name
+    /// them, the next file is begun, so that the next start does not find it again.
+    pub(crate) fn replace_receivers(&mut self, receivers: Vec<String>, is_grouping: bool, now_ms: i64) {
+        let is_gone = |name: &String| !receivers.contains(name);
+        let some_went = self.ledger.transitions().any(|one| one.receivers.iter().any(is_gone));
         self.ledger = self.ledger.with_receivers(receivers, is_grouping);
+        if some_went && let Err(error) = self.begin_file(now_ms) {
+            tracing::warn!(%error, "if receivers that went come back with the next start, they may be told what they were owed");
+        }
     }
 
     /// Forgets what was told of groups that are over.

@@ -5,6 +5,7 @@
 //! ```json
 //! {"labels":{…},"annotations":{…},"generatorURL":"…","receivers":["pager"],"incident":"inc-1"}
 //! {"groupLabels":{…},"truncated":0,"alerts":[{"labels":{…},…,"startsAt":1772366400000,"endsAt":null,"incident":"inc-1"}]}
+//! {"groupLabels":{},"truncated":0,"joint":true,"alerts":[…]}
 //! ```
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ struct TransitionBody {
     receivers: Vec<String>,
     #[serde(default)]
     incident: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    joint: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,6 +41,9 @@ struct TransitionBody {
 struct MessageBody {
     group_labels: BTreeMap<String, String>,
     truncated: u64,
+    /// Left out where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    joint: bool,
     alerts: Vec<AlertBody>,
 }
 
@@ -111,6 +117,7 @@ fn encode_notification(notification: &Notification, payload: &mut Vec<u8>) {
         generator_url: alert.generator_url.clone(),
         receivers: notification.receivers.clone(),
         incident: Some(notification.incident.clone()),
+        joint: notification.joint.clone(),
     };
     let record = format::Notification {
         id: &notification.id,
@@ -154,6 +161,7 @@ fn encode_message(message: &Message, told: Option<&Told>, payload: &mut Vec<u8>)
     let body = MessageBody {
         group_labels: map(message.group_labels.iter()),
         truncated: message.truncated_count,
+        joint: message.is_joint,
         alerts: message.alerts.iter().map(alert).collect(),
     };
     let unsaid = format::Told {
@@ -204,6 +212,7 @@ fn decode_notification(record: &format::Notification<'_>) -> Result<Record, Stri
         alert,
         enqueued_at_ms: record.created_ms,
         receivers: body.receivers,
+        joint: body.joint,
     })))
 }
 
@@ -227,6 +236,7 @@ fn decode_message(record: format::Message<'_>) -> Result<Record, String> {
         alerts: body.alerts.into_iter().map(alert).collect::<Result<_, _>>()?,
         truncated_count: body.truncated,
         made_at_ms: record.told.at_ms,
+        is_joint: body.joint,
     };
     if message.alerts.is_empty() {
         return Err("it is a message without an alert".to_owned());

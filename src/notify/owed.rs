@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | transition | whoever reports an alert, without routing | the transition's, the same for every receiver | the alert |
 //! | message | a group's flush, an escalation, a replay | its own, for one receiver | the group |
+//! | joint message | many transitions that wait for one receiver (`joint`) | its own, for one receiver | its own, and those of its alerts |
 
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(crate) struct Notification {
     pub(crate) enqueued_at_ms: i64,
     /// Names of those who shall be told of it as it is; none where alerts are grouped first, or a silence holds it back.
     pub(crate) receivers: Vec<String>,
+    /// Those of them who are told of it in a message with others (`joint`), and never by itself.
+    pub(crate) joint: Vec<String>,
 }
 
 /// See the module.
@@ -47,6 +50,7 @@ impl Owed {
     pub(crate) fn lane(&self) -> u64 {
         match self {
             Owed::Transition(notification) => notification.alert.fingerprint(),
+            Owed::Message(message) if message.is_joint => Labels::hash_bytes(message.id.as_bytes()),
             Owed::Message(message) => Labels::hash_bytes(message.group_key.as_bytes()),
         }
     }
@@ -63,6 +67,14 @@ impl Owed {
         match self {
             Owed::Transition(_) => 1,
             Owed::Message(message) => message.alerts.len(),
+        }
+    }
+
+    /// The message, if it is one that stands for several transitions.
+    pub(crate) fn joint(&self) -> Option<&Arc<Message>> {
+        match self {
+            Owed::Message(message) if message.is_joint => Some(message),
+            _ => None,
         }
     }
 
@@ -83,6 +95,11 @@ impl Owed {
 }
 
 impl Notification {
+    /// Whether this receiver is told of it together with others.
+    pub(crate) fn is_joint_for(&self, receiver: &str) -> bool {
+        self.joint.iter().any(|name| name == receiver)
+    }
+
     /// The alert as its own group, which is what Alertmanager does with `group_by: ['...']`.
     fn message(&self, receiver: &str) -> Message {
         Message {
@@ -93,6 +110,7 @@ impl Notification {
             alerts: vec![MessageAlert { alert: self.alert.clone(), incident: self.incident.clone() }],
             truncated_count: 0,
             made_at_ms: self.enqueued_at_ms,
+            is_joint: false,
         }
     }
 }

@@ -106,6 +106,7 @@ pub(crate) fn sample_message(receiver: &str, now_ms: i64, is_resolved: bool) -> 
         alerts: vec![MessageAlert { alert, incident: "test".to_owned() }],
         truncated_count: 0,
         made_at_ms: now_ms,
+        is_joint: false,
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Way {
     /// Its place in the configuration.
     index: u16,
     integration: Integration,
+    /// Most alerts that it is told together, where they come one by one.
+    pub(super) joint_max: usize,
     /// Also those of the way whose place it takes: what is under way there holds up its lane here.
     pub(super) lanes: Arc<Mutex<Lanes>>,
     wake: Notify,
@@ -48,10 +50,13 @@ impl Way {
         delivery: &Delivery,
         former: Option<&Way>,
     ) -> Result<Way, NotifyError> {
-        let fresh = || Arc::new(Mutex::new(Lanes::new(delivery.backoff, delivery.in_flight_max)));
+        let fresh = || {
+            Arc::new(Mutex::new(Lanes::new(&destination.integration.name, delivery.backoff, delivery.in_flight_max)))
+        };
         Ok(Way {
             name: destination.integration.name.clone(),
             receiver: destination.receiver.clone(),
+            joint_max: destination.integration.joint_max(),
             index: u16::try_from(index).unwrap_or(u16::MAX),
             integration: Integration::new(
                 &destination.integration,
@@ -72,6 +77,11 @@ impl Way {
         self.wake.notify_one();
     }
 
+    /// Whether this way takes the place of that one and leads elsewhere.
+    pub(super) fn is_reached_otherwise_than(&self, former: &Way) -> bool {
+        self.name == former.name && self.integration.address() != former.integration.address()
+    }
+
     /// Nothing more is begun on this way.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::SeqCst);
@@ -85,10 +95,14 @@ impl Notifier {
         let mut attempts = JoinSet::new();
         while !way.has_ended.load(Ordering::SeqCst) {
             let now = self.clock.monotonic();
-            let next = way.lanes.lock().next(now);
+            let next = way.lanes.lock().next(now, way.joint_max);
             let wait = match next {
                 Next::Send(owed) => {
                     attempts.spawn(Arc::clone(&self).attempt(Arc::clone(&way), owed));
+                    continue;
+                }
+                Next::Join(transitions) => {
+                    attempts.spawn(Arc::clone(&self).attempt_joint(Arc::clone(&way), transitions));
                     continue;
                 }
                 Next::WaitUntil(due) => due.saturating_sub(now),
@@ -112,7 +126,7 @@ impl Notifier {
         }
     }
 
-    async fn attempt(self: Arc<Self>, way: Arc<Way>, owed: Owed) {
+    pub(super) async fn attempt(self: Arc<Self>, way: Arc<Way>, owed: Owed) {
         let message = owed.message(&way.name);
         let answer = way.integration.attempt(&message).await;
         self.metrics.attempts.fetch_add(1, Ordering::Relaxed);
@@ -127,6 +141,11 @@ impl Notifier {
     }
 
     pub(super) fn take_answer(&self, way: &Way, owed: &Owed, message: &Message, answer: Answer) {
+        if let Some(reason) = self.reason_to_fall_apart(way, owed, &answer) {
+            self.metrics.failed.fetch_add(1, Ordering::Relaxed);
+            self.let_fall_apart(way, owed, reason);
+            return;
+        }
         match answer {
             Answer::Delivered { http_status } => {
                 self.metrics.delivered.fetch_add(1, Ordering::Relaxed);
@@ -139,7 +158,7 @@ impl Notifier {
                 self.give_up(way, message, reason);
                 way.lanes.lock().settled(owed.lane(), self.clock.monotonic());
             }
-            Answer::Retry { reason, after } => {
+            Answer::Retry { reason, after, .. } => {
                 self.metrics.failed.fetch_add(1, Ordering::Relaxed);
                 let wait = way.lanes.lock().failed(owed.lane(), self.clock.monotonic(), after);
                 tracing::warn!(receiver = way.name, id = message.id, reason, ?wait, "not delivered; tried again");
@@ -152,13 +171,17 @@ impl Notifier {
     /// Gives up what this receiver could not be told for too long. Done after a failure only: while it answers, even
     /// an old notification is worth an attempt.
     fn give_up_old(&self, way: &Way, reason: &str) {
-        let age_ms = i64::try_from(self.delivery.give_up_after.as_millis()).unwrap_or(i64::MAX);
-        let cutoff_ms = self.clock.now_ms().saturating_sub(age_ms);
-        let old = way.lanes.lock().take_older_than(cutoff_ms, self.clock.monotonic());
+        let old = way.lanes.lock().take_older_than(self.give_up_cutoff_ms(), self.clock.monotonic());
         for owed in old {
             let reason = format!("not delivered within {:?}; at last: {reason}", self.delivery.give_up_after);
             self.give_up(way, &owed.message(&way.name), reason);
         }
+    }
+
+    /// What was noted before this, in ms since 1970 UTC, is given up when it fails.
+    pub(super) fn give_up_cutoff_ms(&self) -> i64 {
+        let age_ms = i64::try_from(self.delivery.give_up_after.as_millis()).unwrap_or(i64::MAX);
+        self.clock.now_ms().saturating_sub(age_ms)
     }
 
     fn give_up(&self, way: &Way, message: &Message, reason: String) {
@@ -191,7 +214,7 @@ impl Notifier {
         self.report_attempt(message, result);
     }
 
-    fn report_attempt(&self, message: &Message, result: AttemptResult) {
+    pub(super) fn report_attempt(&self, message: &Message, result: AttemptResult) {
         let mut incidents: Vec<String> = message.alerts.iter().map(|one| one.incident.clone()).collect();
         incidents.sort_unstable();
         incidents.dedup();

@@ -17,8 +17,7 @@ use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Place;
-use super::asking::{self, url_of};
+use super::asking::{self, Asked, ServerUrl};
 use crate::clock::Clock;
 use crate::config::parse_duration_ms;
 use crate::notify::rfc3339;
@@ -31,10 +30,7 @@ pub struct CalendarArgs {
     #[command(subcommand)]
     order: Order,
     #[command(flatten)]
-    place: Place,
-    /// The server to ask [default: the address in --config]
-    #[arg(long, value_name = "URL", global = true)]
-    url: Option<String>,
+    server: Asked,
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -83,10 +79,7 @@ pub(super) struct AddArgs {
 
 /// Does it. Fails with what the server says.
 pub async fn calendar(flags: CalendarArgs) -> anyhow::Result<ExitCode> {
-    let url = match flags.url {
-        Some(url) => url,
-        None => url_of(&flags.place.config()?),
-    };
+    let url = flags.server.url()?;
     match flags.order {
         Order::Add(flags) => {
             let body = request(&flags, Clock::system().now_ms())?;
@@ -136,7 +129,7 @@ pub(super) fn request(flags: &AddArgs, now_ms: i64) -> anyhow::Result<Value> {
     Ok(body)
 }
 
-async fn ask(url: &str, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+async fn ask(url: &ServerUrl, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
     let (status, answer) = asking::send(url, method, path, body).await?;
     let answer: Value =
         serde_json::from_slice(&answer).with_context(|| format!("{url} answers {status}, and not as Dozor does"))?;

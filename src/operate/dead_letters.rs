@@ -12,8 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::Place;
-use super::asking::{self, url_of};
+use super::asking::{self, Asked, ServerUrl};
 use super::words::printable;
 use crate::model::percent_encoded;
 
@@ -38,10 +37,7 @@ enum What {
 #[derive(Clone, Debug, clap::Args)]
 struct ListArgs {
     #[command(flatten)]
-    place: Place,
-    /// The server to ask [default: the address in --config]
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
+    server: Asked,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -52,25 +48,18 @@ struct ReplayArgs {
     #[arg(long, value_name = "NAME")]
     receiver: Option<String>,
     #[command(flatten)]
-    place: Place,
-    /// The server to ask [default: the address in --config]
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
+    server: Asked,
 }
 
 /// Does what the flags say; the server must run.
 pub async fn dead_letters(flags: DeadLettersArgs) -> anyhow::Result<ExitCode> {
     match flags.what {
-        What::List(flags) => list(&server(&flags.place, flags.url)?).await,
-        What::Replay(flags) => replay(&server(&flags.place, flags.url)?, &flags.id, flags.receiver.as_deref()).await,
+        What::List(flags) => list(&flags.server.url()?).await,
+        What::Replay(flags) => replay(&flags.server.url()?, &flags.id, flags.receiver.as_deref()).await,
     }
 }
 
-fn server(place: &Place, url: Option<String>) -> anyhow::Result<String> {
-    url.map_or_else(|| Ok(url_of(&place.config()?)), Ok)
-}
-
-async fn list(url: &str) -> anyhow::Result<ExitCode> {
+async fn list(url: &ServerUrl) -> anyhow::Result<ExitCode> {
     let (status, body) = asking::get(url, PATH).await?;
     let answer: Value =
         serde_json::from_slice(&body).with_context(|| format!("{url} answered {status} without JSON"))?;
@@ -87,7 +76,7 @@ pub(super) fn line(letter: &Value) -> String {
     ["at", "id", "receiver", "reason"].map(|name| printable(letter[name].as_str().unwrap_or("?"))).join("  ")
 }
 
-async fn replay(url: &str, id: &str, receiver: Option<&str>) -> anyhow::Result<ExitCode> {
+async fn replay(url: &ServerUrl, id: &str, receiver: Option<&str>) -> anyhow::Result<ExitCode> {
     let mut path = format!("{PATH}/replay?id={}", percent_encoded(id));
     if let Some(receiver) = receiver {
         path.push_str(&format!("&receiver={}", percent_encoded(receiver)));

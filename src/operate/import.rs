@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Subcommand;
 
-use super::asking::url_of;
+use super::asking::{ServerUrl, url_of};
 use super::bar::Bar;
 use crate::clock::Clock;
 use crate::config::{Config, ServeArgs, parse_duration_ms};
@@ -25,7 +25,7 @@ const NOT_DONE: u8 = 2;
 pub struct ImportArgs {
     /// The server to send to [default: the address in --config]
     #[arg(long, value_name = "URL")]
-    url: Option<String>,
+    url: Option<ServerUrl>,
     /// Settings file of the server, for its address
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -98,7 +98,8 @@ pub async fn import(flags: ImportArgs) -> anyhow::Result<ExitCode> {
     }))
 }
 
-async fn send_all(flags: ImportArgs) -> anyhow::Result<ExitCode> {
+/// As [`import`], with why it did not come to its end.
+pub(super) async fn send_all(flags: ImportArgs) -> anyhow::Result<ExitCode> {
     let plan = plan(flags)?;
     let mut import = Import::open(&plan, Arc::new(RealDisk), Clock::system())?;
     if let Some(stored) = import.resumed() {
@@ -128,6 +129,7 @@ fn plan(flags: ImportArgs) -> anyhow::Result<ImportPlan> {
         Some(url) => url,
         None => url_of(&Config::load(&ServeArgs { config: flags.config, ..ServeArgs::default() })?),
     };
+    let url = url.reveal().to_owned();
     let (kind, source) = flags.source.place();
     let retry_for = Duration::from_millis(u64::try_from(flags.retry_for).unwrap_or(0));
     if flags.source.is_stdin() {

@@ -18,8 +18,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Place;
-use super::asking::{self, url_of};
+use super::asking::{self, Asked, ServerUrl};
 use super::explain::picture;
 use super::words::printable;
 use crate::model::percent_encoded;
@@ -34,10 +33,7 @@ pub struct IncidentsArgs {
     #[command(subcommand)]
     order: Order,
     #[command(flatten)]
-    place: Place,
-    /// The server to ask [default: the address in --config]
-    #[arg(long, value_name = "URL", global = true)]
-    url: Option<String>,
+    server: Asked,
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -78,10 +74,7 @@ enum Order {
 
 /// Asks the server, and prints what it says.
 pub async fn incidents(flags: IncidentsArgs) -> anyhow::Result<ExitCode> {
-    let url = match flags.url {
-        Some(url) => url,
-        None => url_of(&flags.place.config()?),
-    };
+    let url = flags.server.url()?;
     let text = match flags.order {
         Order::List { state, limit } => {
             let state = state.map(|state| format!("&state={}", percent_encoded(&state))).unwrap_or_default();
@@ -158,6 +151,16 @@ struct Signal {
     expected: Option<f64>,
     #[serde(default)]
     chart: Vec<(f64, Option<f64>, Option<f64>)>,
+    silenced_by: Option<SilencedBy>,
+}
+
+/// What held a signal back when it began.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SilencedBy {
+    id: String,
+    created_by: String,
+    comment: String,
 }
 
 /// Something that somebody said or did.
@@ -173,7 +176,7 @@ struct Said {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(
-    url: &str,
+    url: &ServerUrl,
     (status, body): (reqwest::StatusCode, Vec<u8>),
 ) -> anyhow::Result<Answer<T>> {
     let not_ours = || format!("{url}{PATH} answers {status} and no JSON of ours");
@@ -239,6 +242,12 @@ fn told_signal(signal: &Signal) -> String {
     let name = signal.labels.get("alertname").map_or("", String::as_str);
     let until = signal.ends_at.as_deref().unwrap_or("now");
     let mut text = format!("{name}{{{}}}  {} to {until}\n", labels.join(","), signal.starts_at);
+    if let Some(SilencedBy { id, created_by, comment }) = &signal.silenced_by {
+        let said = [created_by, comment].into_iter().filter(|said| !said.is_empty());
+        let said: Vec<&str> = said.map(String::as_str).collect();
+        let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join(": ")) };
+        writeln!(text, "  silenced when it began, by {id}{said}").expect("a string takes all writes");
+    }
     if let Some(value) = signal.value {
         let expected = signal.expected.map(|expected| format!(", expected {expected:.4}")).unwrap_or_default();
         writeln!(text, "  value {value:.4}{expected}").expect("a string takes all writes");
@@ -272,7 +281,7 @@ mod tests {
             "detectedAt":"2026-03-01T12:01:15.000Z","firstNotifiedAt":null,"acknowledged":{"by":"ada","at":"2026-03-01T12:02:00.000Z"},
             "resolvedAt":null,"durationSeconds":1080,"lagSeconds":2,"runbookUrl":null,"escalations":[],"deliveries":[],
             "signals":[{"labels":{"alertname":"Orders","region":"eu"},"startsAt":"2026-03-01T12:01:15.000Z","endsAt":null,
-                "value":2.9,"expected":9.8,"chart":[]}],
+                "silencedBy":{"id":"5c1","createdBy":"ada","comment":"new switch"},"value":2.9,"expected":9.8,"chart":[]}],
             "notes":[{"at":"2026-03-01T12:03:00.000Z","by":"bob","text":"it is the bank"}]}"#;
         serde_json::from_str(text).expect("an incident as the server writes it")
     }
@@ -295,7 +304,7 @@ mod tests {
             "few orders\n",
             "acknowledged  2026-03-01T12:02:00.000Z by ada\n",
             "(samples were 2 s behind)\n",
-            "Orders{region=\"eu\"}  2026-03-01T12:01:15.000Z to now\n  value 2.9000, expected 9.8000\n",
+            "Orders{region=\"eu\"}  2026-03-01T12:01:15.000Z to now\n  silenced when it began, by 5c1 (ada: new switch)\n  value 2.9000, expected 9.8000\n",
             "note 2026-03-01T12:03:00.000Z bob: it is the bank\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");

@@ -6,8 +6,7 @@ use anyhow::{Context, bail};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::Place;
-use super::asking::{self, url_of};
+use super::asking::{self, Asked};
 use crate::clock::Clock;
 use crate::config::parse_duration_ms;
 use crate::model::{MatchOp, Matcher};
@@ -27,21 +26,11 @@ pub enum SilenceArgs {
     Expire(ExpireArgs),
 }
 
-/// Which server.
-#[derive(Clone, Debug, clap::Args)]
-struct Server {
-    #[command(flatten)]
-    place: Place,
-    /// The server to ask [default: the address in --config]
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-}
-
 /// Flags of `dozor silence add`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AddArgs {
     #[command(flatten)]
-    server: Server,
+    server: Asked,
     /// Which alerts, by their labels, like alertname=SlowPage or 'shop=~"eu|us"'; all of them must be satisfied
     #[arg(required = true, value_name = "MATCHER")]
     matchers: Vec<String>,
@@ -60,7 +49,7 @@ pub struct AddArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub struct ListArgs {
     #[command(flatten)]
-    server: Server,
+    server: Asked,
     /// Those that have expired too
     #[arg(long)]
     expired: bool,
@@ -70,7 +59,7 @@ pub struct ListArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExpireArgs {
     #[command(flatten)]
-    server: Server,
+    server: Asked,
     /// Ids, as `list` shows them
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
@@ -85,26 +74,21 @@ pub async fn silence(flags: SilenceArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-impl Server {
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let url = match &self.url {
-            Some(url) => url.clone(),
-            None => url_of(&self.place.config()?),
-        };
-        let (status, answer) = asking::send(&url, method, path, body).await?;
-        let answer: Value = serde_json::from_slice(&answer)
-            .with_context(|| format!("{url} answers {status}, and not as Alertmanager does"))?;
-        match answer {
-            Value::String(what) if status != StatusCode::OK => bail!("{what}"),
-            _ if status != StatusCode::OK => bail!("{url} answers {status}: {answer}"),
-            answer => Ok(answer),
-        }
+async fn ask(server: &Asked, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    let url = server.url()?;
+    let (status, answer) = asking::send(&url, method, path, body).await?;
+    let answer: Value = serde_json::from_slice(&answer)
+        .with_context(|| format!("{url} answers {status}, and not as Alertmanager does"))?;
+    match answer {
+        Value::String(what) if status != StatusCode::OK => bail!("{what}"),
+        _ if status != StatusCode::OK => bail!("{url} answers {status}: {answer}"),
+        answer => Ok(answer),
     }
 }
 
 async fn add(flags: AddArgs) -> anyhow::Result<ExitCode> {
     let body = request(&flags, Clock::system().now_ms())?;
-    let answer = flags.server.ask(Method::POST, SILENCES, Some(&body)).await?;
+    let answer = ask(&flags.server, Method::POST, SILENCES, Some(&body)).await?;
     println!("{}", answer["silenceID"].as_str().unwrap_or_default());
     Ok(ExitCode::SUCCESS)
 }
@@ -136,7 +120,7 @@ fn matcher(matcher: &Matcher) -> Value {
 }
 
 async fn list(flags: ListArgs) -> anyhow::Result<ExitCode> {
-    let answer = flags.server.ask(Method::GET, SILENCES, None).await?;
+    let answer = ask(&flags.server, Method::GET, SILENCES, None).await?;
     for silence in answer.as_array().context("the server does not answer with a list")? {
         let text = |name: &str| silence[name].as_str().unwrap_or_default().to_owned();
         let state = silence["status"]["state"].as_str().unwrap_or_default();
@@ -166,7 +150,7 @@ async fn expire(flags: ExpireArgs) -> anyhow::Result<ExitCode> {
         if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             bail!("{id:?} is no id of a silence");
         }
-        flags.server.ask(Method::DELETE, &format!("{SILENCE}/{id}"), None).await?;
+        ask(&flags.server, Method::DELETE, &format!("{SILENCE}/{id}"), None).await?;
         eprintln!("{id} has ended");
     }
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::asking::{self, url_of};
+use super::asking::{self, ServerUrl, url_of};
 use super::{Place, bytes, check_data_dir, lock};
 use crate::clock::Clock;
 use crate::disk::RealDisk;
@@ -23,7 +23,7 @@ pub struct SnapshotArgs {
     place: Place,
     /// The server to ask [default: the address in --config, if a server has the data folder]
     #[arg(long, value_name = "URL")]
-    url: Option<String>,
+    url: Option<ServerUrl>,
 }
 
 /// Takes a snapshot and prints its folder; where only a server far away knows that, its name.
@@ -59,7 +59,7 @@ pub async fn snapshot(flags: SnapshotArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Asks a server for a snapshot; returns its name.
-async fn ask(url: &str) -> anyhow::Result<String> {
+async fn ask(url: &ServerUrl) -> anyhow::Result<String> {
     let (status, body) = asking::post(url, PATH, ANSWER_TIMEOUT).await?;
     name_in(&body).map_err(|what| anyhow::anyhow!("the server at {url} took no snapshot: {status}: {what}"))
 }

@@ -5,7 +5,7 @@ use super::*;
 
 #[test]
 fn server_is_found_by_its_settings() {
-    let url = |yaml| url_of(&Config::from_yaml("a.yml", yaml).expect("the settings are right"));
+    let url = |yaml| url_of(&Config::from_yaml("a.yml", yaml).expect("the settings are right")).to_string();
     assert_eq!(url(""), "http://127.0.0.1:9090");
     assert_eq!(url("listen: 0.0.0.0:80"), "http://127.0.0.1:80");
     assert_eq!(url("listen: '[::]:80'"), "http://[::1]:80");
@@ -119,8 +119,8 @@ fn pager(status: &'static str) -> (String, crossbeam::channel::Receiver<String>)
             let mut body = vec![0; length];
             reader.read_exact(&mut body).expect("a body");
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            reader.get_mut().write_all(answer.as_bytes()).expect("somebody listens");
             told.send(String::from_utf8(body).expect("text")).expect("the test lasts");
+            reader.get_mut().write_all(answer.as_bytes()).expect("somebody listens");
         }
     });
     (address, heard)
@@ -163,4 +163,93 @@ async fn receivers_can_be_told_that_this_is_a_test() {
     assert_eq!(heard.try_iter().count(), 1);
     let error = run(&["--receiver", "nobody"]).await.expect_err("nobody is called so");
     assert!(error.to_string().contains("no receiver is called \"nobody\""), "{error}");
+}
+
+#[tokio::test]
+async fn password_in_an_address_is_never_told() {
+    use clap::Parser;
+    #[derive(Debug, Parser)]
+    enum Asking {
+        Snapshot(SnapshotArgs),
+        Replay(ReplayArgs),
+        Report(ReportArgs),
+        Explain(ExplainArgs),
+        Incidents(IncidentsArgs),
+        Calendar(CalendarArgs),
+        DeadLetters(DeadLettersArgs),
+        #[command(subcommand)]
+        Silence(SilenceArgs),
+        Import(ImportArgs),
+    }
+    async fn told(command: &[&str]) -> String {
+        let asking = Asking::parse_from(["dozor"].iter().chain(command));
+        let flags = format!("{asking:?}");
+        let done = match asking {
+            Asking::Snapshot(flags) => snapshot(flags).await,
+            Asking::Replay(flags) => replay(flags).await,
+            Asking::Report(flags) => report(flags).await,
+            Asking::Explain(flags) => explain(flags).await,
+            Asking::Incidents(flags) => incidents(flags).await,
+            Asking::Calendar(flags) => calendar(flags).await,
+            Asking::DeadLetters(flags) => dead_letters(flags).await,
+            Asking::Silence(flags) => silence(flags).await,
+            Asking::Import(flags) => super::import::send_all(flags).await,
+        };
+        format!("{flags} {:#}", done.expect_err("there is no such server"))
+    }
+    // One that is not there, and one that is no Dozor.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let nobody = closed.local_addr().expect("an address").to_string();
+    drop(closed);
+    let (somebody, _heard) = pager("418 I'm a teapot");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = folder.path().join("history.txt");
+    std::fs::write(&source, "up 1 1\n# EOF\n").expect("it can be written");
+    let source = source.to_str().expect("text");
+    let commands: [&[&str]; 9] = [
+        &["snapshot"],
+        &["replay"],
+        &["report", "--from", "7d"],
+        &["explain"],
+        &["incidents", "list"],
+        &["calendar", "list"],
+        &["dead-letters", "list"],
+        &["silence", "list"],
+        &["import", "--retry-for", "0s"],
+    ];
+    for (address, command) in [&nobody, &somebody].into_iter().flat_map(|it| commands.map(|command| (it, command))) {
+        let url = format!("http://ada:s3cret@{address}/");
+        let last: &[&str] = if command[0] == "import" { &["openmetrics", source] } else { &[] };
+        let text = told(&[command, &["--url", &url], last].concat()).await;
+        assert!(text.matches(&format!("http://<secret>@{address}")).count() >= 2 || command[0] == "import", "{text}");
+        assert!(text.contains(&format!("<secret>@{address}")) && !text.contains("s3cret"), "{text}");
+    }
+    // No address, which whoever refuses it may repeat.
+    for url in ["ada:s3cret@watch", "http://ada:s3cret@", "http://ada:s3/cret@watch", "http:ada:s3cret@127.0.0.1:1"] {
+        let text = told(&["explain", "--url", url]).await;
+        assert!(!text.contains("cret@") && !text.contains("ada"), "{text}");
+    }
+}
+
+#[test]
+fn server_is_the_given_one_or_that_of_the_settings() {
+    use super::asking::Asked;
+    use clap::Parser;
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        server: Asked,
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = folder.path().join("dozor.yml");
+    std::fs::write(&settings, "external_url: https://ada:s3cret@watch.example/dozor\n").expect("it can be written");
+    let settings = settings.to_str().expect("text");
+    let asked = |flags: &[&str]| Arguments::parse_from(["dozor"].iter().chain(flags)).server.url();
+    let given = asked(&["--config", settings, "--url", "http://near:80/"]).expect("it is given");
+    assert_eq!((given.reveal(), given.to_string().as_str()), ("http://near:80/", "http://near:80"));
+    let found = asked(&["--config", settings]).expect("the settings are right");
+    assert_eq!(found.reveal(), "https://ada:s3cret@watch.example/dozor");
+    assert_eq!(found.to_string(), "https://<secret>@watch.example/dozor");
+    assert!(asked(&["--config", "/nowhere/dozor.yml"]).is_err());
+    assert!(asked(&["--config", "/nowhere/dozor.yml", "--url", "http://near:80"]).is_ok(), "nobody has to look");
 }

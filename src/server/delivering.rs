@@ -9,7 +9,9 @@ use crate::disk::Disk;
 use crate::model::Labels;
 use crate::notify::routing::{self, FILE_BYTES_MAX, Routing};
 use crate::notify::silence::Silences;
-use crate::notify::{IntegrationConfig, Notifier, NotifierOptions, NotifyError, Plan};
+use crate::notify::{
+    Delivery, Destination, Integration, IntegrationConfig, Notifier, NotifierOptions, NotifyError, Plan,
+};
 
 /// Why there is no plan. The operator must mend the settings or the file.
 #[derive(Debug, thiserror::Error)]
@@ -30,19 +32,48 @@ pub enum PlanError {
     Receiver(#[from] NotifyError),
 }
 
-/// The plan that the settings and the files that they name say now.
-pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanError> {
-    let webhooks: Result<Vec<_>, _> = config.webhooks.iter().map(IntegrationConfig::from_config).collect();
-    let mut plan = Plan::direct(webhooks?);
+/// All reasons why there is no plan, one a line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct PlanErrors(pub Vec<PlanError>);
+
+fn lines(errors: &[PlanError]) -> String {
+    errors.iter().map(PlanError::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The plan that the settings and the files that they name say now, or all that is wrong with them.
+pub(super) fn plan(config: &Config, disk: &dyn Disk) -> Result<Plan, PlanErrors> {
+    let (mut webhooks, mut faults) = (Vec::new(), Vec::new());
+    for webhook in &config.webhooks {
+        match IntegrationConfig::from_config(webhook) {
+            Ok(webhook) => webhooks.push(webhook),
+            Err(fault) => faults.push(PlanError::from(fault)),
+        }
+    }
+    let mut plan = Plan::direct(webhooks);
     let file = &config.notify.routing_file;
     if !file.as_os_str().is_empty() {
-        let routing = read_routing(disk, file)?;
-        routing.receivers().iter().for_each(|receiver| plan.add_receiver(receiver));
-        plan.routing = Some(Arc::new(routing));
+        match read_routing(disk, file) {
+            Ok(routing) => {
+                routing.receivers().iter().for_each(|receiver| plan.add_receiver(receiver));
+                plan.routing = Some(Arc::new(routing));
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(PlanErrors(faults));
     }
     let fallback = &config.notify.fallback_receiver;
     plan.fallback_receiver = (!fallback.is_empty()).then(|| fallback.clone());
     Ok(plan)
+}
+
+/// Everybody in the plan who cannot be told, and why.
+pub(super) fn unusable(plan: &Plan, clock: &Clock) -> Vec<NotifyError> {
+    let timeout = Delivery::default().attempt_timeout;
+    let refused = |one: &Destination| Integration::new(&one.integration, "", clock.clone(), timeout).err();
+    plan.destinations.iter().filter_map(refused).collect()
 }
 
 fn read_routing(disk: &dyn Disk, file: &Path) -> Result<Routing, PlanError> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::delivering::PlanError;
+use super::delivering::PlanErrors;
 use super::formats::NewerFormat;
 use crate::config::ConfigError;
 use crate::detect::AnnounceError;
@@ -51,7 +51,7 @@ pub enum ServerError {
     Rules(#[from] RuleErrors),
     /// Nobody can be told by these settings.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Plan(#[from] PlanErrors),
     /// The outbox or a receiver cannot be used.
     #[error(transparent)]
     Notify(#[from] NotifyError),

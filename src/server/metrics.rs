@@ -214,6 +214,9 @@ fn register_notify(registry: &Registry, notifier: &Arc<Notifier>) {
     registry.gauge_fn("dozor_notify_pending", "Notifications that wait for a receiver.", &[], move || {
         read(&pending.metrics().pending)
     });
+    let dead = notifier.clone();
+    let (name, help) = ("dozor_notify_dead_letters", "Notifications given up that are kept, to be told once more.");
+    registry.gauge_fn(name, help, &[], move || read(&dead.metrics().dead_letters));
 }
 
 pub(super) fn register_ingest(registry: &Registry, ingest: &Arc<Ingest>) {

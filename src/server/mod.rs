@@ -11,6 +11,7 @@
 //! The threads, what each waits for and when it ends are on [the front page](crate#threads); the loops of `detect-N` and
 //! `judge` are in `watch.rs`, that of `incidents` is in `incidents.rs`, those of `rules-N` in `evaluating`, those of `maintain` and `snapshots` in `maintenance.rs`.
 
+mod alertmanagers;
 mod anomalies;
 mod at_rest;
 mod bands;
@@ -60,18 +61,19 @@ use crate::disk::{Disk, DiskError, FolderLock, RealDisk};
 use crate::http::{self, ACTIVE_QUERIES_FILE, Entrance, QueryJournal, Recovery, Services};
 use crate::incident::Incidents;
 use crate::ingest::{Ingest, StatsdCounters};
+use crate::notify::Notifier;
 use crate::notify::routing::Routing;
 use crate::notify::silence::Silences;
-use crate::notify::{AlertmanagerPeer, Notifier};
 use crate::query::Engine;
 use crate::rules;
 use crate::storage::{
     Beside, RecoveryProgress, SnapshotOptions, Snapshots, Storage, check_restored, remove_incomplete,
 };
 use crate::telemetry::{self, Registry};
+use alertmanagers::Alertmanagers;
 pub use at_rest::DatabaseAtRest;
 pub use calendar::shop_days;
-pub use delivering::PlanError;
+pub use delivering::{PlanError, PlanErrors};
 use detection::{Detection, DetectionParts, Made};
 use detection_lag::DetectionLag;
 pub use error::ServerError;
@@ -106,8 +108,6 @@ pub const BESIDE_THE_DATABASE: [Beside; 8] = [
 ];
 /// Gives the routing in force.
 type AskRouting = Arc<dyn Fn() -> Option<Arc<Routing>> + Send + Sync>;
-/// What is told of alerts, and what others may change about them.
-type Alerts = (Arc<Silences>, AskRouting, Arc<Pushed>);
 /// The outbox's folder.
 const OUTBOX: &str = "outbox";
 
@@ -227,14 +227,8 @@ impl Server {
         metrics::register_snapshots(&registry, &snapshots);
         calendar::register(&registry, &announcements);
         let (stop_deliveries, deliveries_stopped) = signal::channel(false);
-        for url in &config.alertmanagers {
-            let (firing, stopped) = (notifier.clone(), deliveries_stopped.clone());
-            let peer = AlertmanagerPeer::new(url, clock.clone())?;
-            tokio::spawn(async move {
-                let _guard = EndProcessOnPanic;
-                peer.run(move || firing.active(), stopped).await;
-            });
-        }
+        let (told, stopped) = (&config.alertmanagers, deliveries_stopped.clone());
+        let alertmanagers = Alertmanagers::start(told, notifier.clone(), clock.clone(), stopped)?;
         let delivering = notifier.clone();
         let deliveries = tokio::spawn(async move {
             let _guard = EndProcessOnPanic;
@@ -258,7 +252,6 @@ impl Server {
         let pushed = Arc::new(pushed);
         let alerts = KeptAlerts::start(pushed.clone());
         let evaluating = Evaluating::start(EvaluatingParts {
-            files: config.rules.clone(),
             set: rules,
             detection: detection.clone(),
             settings: config.evaluation.clone(),
@@ -298,30 +291,38 @@ impl Server {
             config: config.clone(),
             reread,
             disk: disk.clone(),
+            clock: clock.clone(),
             rules: evaluating.rules().clone(),
             notifier: notifier.clone(),
+            alertmanagers,
             silences: silences.clone(),
             heartbeats: heartbeats.clone(),
             announcements: announcements.clone(),
         }));
-        let services = services(
-            &config,
+        let rooms = Rooms {
             address,
-            &disk,
-            &storage,
-            &snapshots,
-            (engine, ingest),
-            evaluating.rules(),
-            reloading.clone(),
-            (detection.clone(), announcements),
-            (notifier.clone(), incidents.clone()),
-            (senders, heartbeats),
-            &registry,
-            &ready,
-            &clock,
+            disk: disk.clone(),
+            storage: storage.clone(),
+            snapshots: snapshots.clone(),
+            engine,
+            ingest,
+            rules: evaluating.rules().clone(),
+            reloading: reloading.clone(),
+            detection: detection.clone(),
+            announcements,
+            notifier: notifier.clone(),
+            incidents: incidents.clone(),
+            senders,
+            heartbeats,
+            silences,
+            routing,
+            pushed,
             web_origins,
-            (silences, routing, pushed),
-        )?;
+            registry: registry.clone(),
+            ready: ready.clone(),
+            clock: clock.clone(),
+        };
+        let services = rooms.services(&config)?;
         let journaling = Journaling::start(incidents, notifier, Figuring::of(&services))?;
         metrics::register_ingest(&registry, &services.ingest);
         metrics::register_pushgateway(&registry, &services.pushgateway);
@@ -482,61 +483,73 @@ fn open_snapshots(config: &Config, disk: &dyn Disk, storage: &Arc<Storage>) -> R
     Ok(Arc::new(Snapshots::new(storage.clone(), options)?))
 }
 
-#[expect(clippy::too_many_arguments, reason = "each room once, put together here and nowhere else")]
-fn services(
-    config: &Config,
+/// What the routes are answered from.
+struct Rooms {
+    /// Where the server listens.
     address: SocketAddr,
-    disk: &Arc<dyn Disk>,
-    storage: &Arc<Storage>,
-    snapshots: &Arc<Snapshots>,
-    (engine, ingest): (Arc<Engine>, Arc<Ingest>),
-    rules: &Arc<EvaluatedRules>,
+    disk: Arc<dyn Disk>,
+    storage: Arc<Storage>,
+    snapshots: Arc<Snapshots>,
+    engine: Arc<Engine>,
+    ingest: Arc<Ingest>,
+    rules: Arc<EvaluatedRules>,
     reloading: Arc<Reloading>,
-    (detection, announcements): (Arc<Detection>, Arc<Announcements>),
-    (notifier, incidents): (Arc<Notifier>, Arc<Incidents>),
-    (senders, heartbeats): (Arc<Senders>, Arc<Heartbeats>),
-    registry: &Arc<Registry>,
-    ready: &Arc<AtomicBool>,
-    clock: &Clock,
+    detection: Arc<Detection>,
+    announcements: Arc<Announcements>,
+    notifier: Arc<Notifier>,
+    incidents: Arc<Incidents>,
+    senders: Arc<Senders>,
+    heartbeats: Arc<Heartbeats>,
+    silences: Arc<Silences>,
+    routing: AskRouting,
+    /// Alerts of others.
+    pushed: Arc<Pushed>,
     web_origins: Regex,
-    (silences, routing, pushed): Alerts,
-) -> Result<Services, ServerError> {
-    let (viewed, examined) = (storage.clone(), storage.clone());
-    let (asked, firing, in_force) = (rules.clone(), notifier.clone(), reloading.clone());
-    let learned = detection.clone();
-    let pushgateway = push::open(config, disk, &ingest)?;
-    let journal = open_journal(config, &**disk)?;
-    Ok(Services {
-        view: Arc::new(move || viewed.view()),
-        engine,
-        ingest,
-        pushgateway,
-        storage: storage.clone(),
-        snapshots: snapshots.clone(),
-        admin_api: admin_api(config.admin_api, address),
-        web_origins,
-        registry: registry.clone(),
-        ready: ready.clone(),
-        rules: Arc::new(move || asked.report()),
-        reload: Arc::new(move || reloading.reload()),
-        announcements,
-        anomalies: Arc::new(move || detection.anomalies()),
-        silences,
-        routing,
-        push_alerts: Arc::new(move |alerts| pushed.push(alerts)),
-        firing: Arc::new(move || firing.active()),
-        take_beat: taking(&heartbeats),
-        heartbeats: Arc::new(move || heartbeats.figures()),
-        senders: Arc::new(move || senders.figures(&learned.shared().lateness_of_jobs())),
-        notifier,
-        incidents,
-        damage: Arc::new(move || examined.damage()),
-        journal: Arc::new(journal),
-        config: Arc::new(config.clone()),
-        settings: Arc::new(move || in_force.settings()),
-        started_ms: clock.now_ms(),
-        clock: clock.clone(),
-    })
+    registry: Arc<Registry>,
+    ready: Arc<AtomicBool>,
+    clock: Clock,
+}
+
+impl Rooms {
+    /// What http asks of them. Opens what of the data folder only http needs: pushed groups, the journal of queries.
+    fn services(self, config: &Config) -> Result<Services, ServerError> {
+        let pushgateway = push::open(config, &self.disk, &self.ingest)?;
+        let journal = open_journal(config, &*self.disk)?;
+        let (viewed, examined) = (self.storage.clone(), self.storage.clone());
+        let (firing, in_force, learned) = (self.notifier.clone(), self.reloading.clone(), self.detection.clone());
+        let Rooms { rules, reloading, detection, senders, heartbeats, pushed, .. } = self;
+        Ok(Services {
+            view: Arc::new(move || viewed.view()),
+            engine: self.engine,
+            ingest: self.ingest,
+            pushgateway,
+            storage: self.storage,
+            snapshots: self.snapshots,
+            admin_api: admin_api(config.admin_api, self.address),
+            web_origins: self.web_origins,
+            registry: self.registry,
+            ready: self.ready,
+            rules: Arc::new(move || rules.report()),
+            reload: Arc::new(move || reloading.reload()),
+            announcements: self.announcements,
+            anomalies: Arc::new(move || detection.anomalies()),
+            silences: self.silences,
+            routing: self.routing,
+            push_alerts: Arc::new(move |alerts| pushed.push(alerts)),
+            firing: Arc::new(move || firing.active()),
+            take_beat: taking(&heartbeats),
+            heartbeats: Arc::new(move || heartbeats.figures()),
+            senders: Arc::new(move || senders.figures(&learned.shared().lateness_of_jobs())),
+            notifier: self.notifier,
+            incidents: self.incidents,
+            damage: Arc::new(move || examined.damage()),
+            journal: Arc::new(journal),
+            config: Arc::new(config.clone()),
+            settings: Arc::new(move || in_force.settings()),
+            started_ms: self.clock.now_ms(),
+            clock: self.clock,
+        })
+    }
 }
 
 /// Opens the journal of running queries, and tells of those that ran when the process before this one died.

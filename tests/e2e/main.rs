@@ -37,6 +37,7 @@ mod python;
 mod reading;
 mod refusals;
 mod relay;
+mod reload;
 mod remote_write;
 mod replay;
 mod report;

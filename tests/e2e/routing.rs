@@ -244,7 +244,8 @@ fn open(folder: &Path, configuration: &str, clock: &Clock, silenced: Arc<Mutex<B
     routing.receivers().iter().for_each(|receiver| plan.add_receiver(receiver));
     plan.routing = Some(Arc::new(routing));
     let is_silenced = move |labels: &Labels, _now_ms: i64| {
-        labels.get("alertname").filter(|name| silenced.lock().contains(*name)).map(str::to_owned)
+        let name = labels.get("alertname").filter(|name| silenced.lock().contains(*name))?;
+        Some(dozor::notify::SilencedBy { id: name.to_owned(), ..dozor::notify::SilencedBy::default() })
     };
     let options = NotifierOptions {
         silencer: Arc::new(is_silenced),

@@ -89,8 +89,8 @@ impl Look<'_> {
         match &self.routing {
             // Without routing every receiver is told of every alert, alone.
             None => {
-                let webhooks = self.services.config.webhooks.iter();
-                webhooks.map(|webhook| (webhook.name.clone(), 0, labels.clone(), None)).collect()
+                let settings = (self.services.settings)();
+                settings.webhooks.iter().map(|webhook| (webhook.name.clone(), 0, labels.clone(), None)).collect()
             }
             Some(routing) => {
                 let group = |one: crate::notify::routing::RouteMatch<'_>| {

@@ -46,7 +46,7 @@ fn unrouted(services: &Services) -> String {
 fn receiver_names(services: &Services) -> Vec<String> {
     match (services.routing)() {
         Some(routing) => routing.receivers().iter().map(|receiver| receiver.name.clone()).collect(),
-        None => services.config.webhooks.iter().map(|webhook| webhook.name.clone()).collect(),
+        None => (services.settings)().webhooks.iter().map(|webhook| webhook.name.clone()).collect(),
     }
 }
 

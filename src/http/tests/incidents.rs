@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::incident::Figures;
-use crate::notify::{Alert, AttemptResult, Event};
+use crate::notify::{Alert, AttemptResult, Event, SilencedBy};
 
 const ID: &str = "inc-00000000000000ab-1";
 
@@ -29,7 +29,7 @@ async fn server() -> TestServer {
     let told = AttemptResult::Delivered { http_status: 200 };
     let incidents = &server.services.incidents;
     incidents.take(&[
-        Event::Transition { alert: alert(), incident: incident.clone(), at_ms: NOW_MS - 99_000 },
+        Event::Transition { alert: alert(), incident: incident.clone(), at_ms: NOW_MS - 99_000, silenced_by: None },
         Event::Attempt {
             id: "a-1-firing".to_owned(),
             receiver: "pager".to_owned(),
@@ -76,7 +76,7 @@ async fn incident_is_told_as_agreed() {
                 "onset": "2023-11-14T22:10:00Z", "runbook_url": "http://wiki/orders", "summary": "few \"orders\""
             },
             "startsAt": "2023-11-14T22:11:40.000Z", "endsAt": null, "onset": "2023-11-14T22:10:00.000Z",
-            "value": 2, "expected": 9.5,
+            "silencedBy": null, "value": 2, "expected": 9.5,
             "chart": [[1_699_999_884.5, 9, 9.5], [1_699_999_900, 2, null]],
         }],
         "runbookUrl": "http://wiki/orders",
@@ -102,10 +102,19 @@ async fn incident_is_told_as_agreed() {
 async fn list_says_that_it_is_not_all() {
     let server = server().await;
     let another = Alert { starts_at_ms: NOW_MS, ..alert() };
-    let event = Event::Transition { alert: another, incident: "inc-2".to_owned(), at_ms: NOW_MS };
+    let silenced_by =
+        SilencedBy { id: "5c1".to_owned(), created_by: "ada".to_owned(), comment: "new \"switch\"".to_owned() };
+    let event = Event::Transition {
+        alert: another,
+        incident: "inc-2".to_owned(),
+        at_ms: NOW_MS,
+        silenced_by: Some(silenced_by),
+    };
     server.services.incidents.take(&[event]);
     let listed = value(&server.get("/api/v1/incidents?limit=1").await);
     assert_eq!(listed["data"]["incidents"][0]["id"], "inc-2");
+    let silenced_by = &listed["data"]["incidents"][0]["signals"][0]["silencedBy"];
+    assert_eq!(*silenced_by, json!({"id": "5c1", "createdBy": "ada", "comment": "new \"switch\""}));
     assert_eq!(listed["data"]["incidents"].as_array().unwrap().len(), 1);
     assert_eq!(listed["warnings"], json!(["the latest 1 of 2 incidents: `limit` asks for more"]));
 }
@@ -126,7 +135,12 @@ async fn first_who_acknowledges_has_it() {
     assert_eq!(second["warnings"][0], "ada had acknowledged it at 2023-11-14T22:13:20.000Z already");
 
     let end = Alert { ends_at_ms: Some(NOW_MS), ..alert() };
-    server.services.incidents.take(&[Event::Transition { alert: end, incident: ID.to_owned(), at_ms: NOW_MS }]);
+    server.services.incidents.take(&[Event::Transition {
+        alert: end,
+        incident: ID.to_owned(),
+        at_ms: NOW_MS,
+        silenced_by: None,
+    }]);
     let late = post(&server, &ack, json, r#"{"by":"bob"}"#).await;
     assert_eq!(late.status, 409);
     assert!(late.body.contains("is resolved since 2023-11-14T22:13:20.000Z"), "{}", late.body);

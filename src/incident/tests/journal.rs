@@ -18,9 +18,35 @@ fn tell_all(incidents: &Incidents, clock: &Clock) {
         incidents.note_escalated(&incident.id, &due);
     }
     incidents.acknowledge("inc-1", "ada").unwrap();
+    let quiet = alert("Quiet", &[("job", "shop")], NOON_MS);
+    incidents.take(&[silenced(&quiet)]);
     incidents.add_note("inc-2", "bob", "größer als gedacht").unwrap();
     incidents.mark_unknown("shop", NOON_MS);
     incidents.take(&[transition("inc-2", &ended(&payments, NOON_MS + 5), NOON_MS + 6)]);
+}
+
+fn silenced(quiet: &Alert) -> Event {
+    let (created_by, comment) = ("ada".to_owned(), "x".repeat(4_000));
+    let silenced_by = Some(SilencedBy { id: "5c1".to_owned(), created_by, comment });
+    Event::Transition { alert: quiet.clone(), incident: "inc-2".to_owned(), at_ms: NOON_MS + 4, silenced_by }
+}
+
+#[test]
+fn silence_of_a_beginning_is_known_bounded_and_files_from_before_are_read() {
+    let (incidents, _, _) = incidents();
+    let quiet = alert("Quiet", &[], NOON_MS);
+    incidents.take(&[silenced(&quiet), transition("inc-1", &quiet, NOON_MS)]);
+    let signal = |id: &str| incidents.get(id).unwrap().signals[0].clone();
+    let silenced_by = signal("inc-2").silenced_by.expect("it was held back");
+    let SilencedBy { id, created_by, comment } = &silenced_by;
+    assert_eq!((id.as_str(), created_by.as_str(), comment.len()), ("5c1", "ada", 500));
+    assert_eq!(signal("inc-1").silenced_by, None);
+    // What was written before there was this member.
+    let old =
+        r#"{"alert":{"labels":{"alertname":"A"},"starts_at_ms":5},"fingerprint":"000000000000000a","taken_ms":6}"#;
+    let read: super::super::Signal = serde_json::from_str(old).expect("an old signal");
+    assert_eq!((read.fingerprint, read.taken_ms, read.silenced_by), (10, 6, None));
+    assert!(!serde_json::to_string(&signal("inc-1")).unwrap().contains("silenced_by"));
 }
 
 fn all(incidents: &Incidents) -> Vec<Incident> {

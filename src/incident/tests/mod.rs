@@ -13,7 +13,7 @@ use super::{Escalation, IncidentOptions, Incidents, RecoveredIncidents, Step};
 use crate::clock::Clock;
 use crate::disk::{Disk, SimulatedDisk};
 use crate::model::Labels;
-use crate::notify::{Alert, AttemptResult, Event, FoldingOptions};
+use crate::notify::{Alert, AttemptResult, Event, FoldingOptions, SilencedBy};
 
 /// 2026-03-01 12:00:00 UTC.
 const NOON_MS: i64 = 1_772_366_400_000;
@@ -69,7 +69,7 @@ fn ended(alert: &Alert, ends_at_ms: i64) -> Alert {
 }
 
 fn transition(incident: &str, alert: &Alert, at_ms: i64) -> Event {
-    Event::Transition { alert: alert.clone(), incident: incident.to_owned(), at_ms }
+    Event::Transition { alert: alert.clone(), incident: incident.to_owned(), at_ms, silenced_by: None }
 }
 
 fn attempt(incident: &str, receiver: &str, at_ms: i64, result: AttemptResult) -> Event {

@@ -110,6 +110,7 @@ fn record(
         alerts,
         truncated_count,
         made_at_ms: now_ms,
+        is_joint: false,
     };
     Some(Record::Message(Arc::new(message), Some(told)))
 }

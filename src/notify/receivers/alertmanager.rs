@@ -88,6 +88,11 @@ impl AlertmanagerPeer {
         Ok(AlertmanagerPeer { shown, url, sender, clock, told: HashMap::new(), pause_until_ms: i64::MIN })
     }
 
+    /// Where it is, without what may be secret.
+    pub fn shown_address(&self) -> &str {
+        &self.shown
+    }
+
     /// Tells it what fires, again and again, until `shutdown` turns true or its sender is gone. `firing` gives what
     /// fires now and must not wait.
     pub async fn run(mut self, firing: impl Fn() -> Vec<Alert> + Send, mut shutdown: watch::Receiver<bool>) {
@@ -115,7 +120,7 @@ impl AlertmanagerPeer {
             let request = Request { url: self.url.clone(), headers: Vec::new(), body };
             let answer = match self.sender.send(&request).await {
                 Ok(reply) => reply.verdict(),
-                Err(reason) => Answer::Retry { reason, after: None },
+                Err(reason) => Answer::Retry { reason, after: None, is_answered: false },
             };
             match answer {
                 Answer::Delivered { .. } => {}

@@ -99,7 +99,7 @@ impl Reply {
         let reason = if shown.is_empty() { self.status.to_string() } else { format!("{}: {shown}", self.status) };
         let transient = matches!(self.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         if transient || self.status.is_server_error() {
-            Answer::Retry { reason, after: self.after }
+            Answer::Retry { reason, after: self.after, is_answered: true }
         } else {
             Answer::Refused { reason }
         }

@@ -120,7 +120,7 @@ impl Integration {
     async fn sent(&self, request: &Request) -> Answer {
         match self.sender.send(request).await {
             Ok(reply) => self.kind.verdict(&reply),
-            Err(reason) => Answer::Retry { reason, after: None },
+            Err(reason) => Answer::Retry { reason, after: None, is_answered: false },
         }
     }
 
@@ -150,6 +150,11 @@ impl Integration {
         let url = self.kind.url();
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}://{}{port}/…", url.scheme(), url.host_str().unwrap_or_default())
+    }
+
+    /// Where it goes, which may be secret.
+    pub(in crate::notify) fn address(&self) -> &Url {
+        self.kind.url()
     }
 
     fn told<'a>(&'a self, message: &'a Message) -> Told<'a> {

@@ -32,6 +32,7 @@ mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::joint::JOINT_ALERTS_MAX;
 use super::secret::read_text_file;
 use super::{Message, NotifyError, Secret, payload};
 use crate::config::WebhookConfig;
@@ -110,6 +111,17 @@ impl IntegrationConfig {
             alerts_max: config.alerts_max,
             timeout: u64::try_from(config.timeout_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis),
         }))
+    }
+
+    /// Most alerts that it is told in one message where nothing is grouped and too many wait; 1: it is told of each by
+    /// itself. A template may have been written for one alert, unless it is said how many it gets.
+    pub(super) fn joint_max(&self) -> usize {
+        let KindOptions::Webhook(options) = &self.kind else { return 1 };
+        match (options.alerts_max, &options.template) {
+            (0, Some(_)) => 1,
+            (0, None) => JOINT_ALERTS_MAX,
+            (alerts_max, _) => usize::try_from(alerts_max).unwrap_or(usize::MAX).min(JOINT_ALERTS_MAX),
+        }
     }
 
     /// What a webhook of Dozor's own configuration comes to. It hears of the end of alerts too.

@@ -180,10 +180,13 @@ impl Slack {
         match serde_json::from_slice::<Spoken>(&reply.body) {
             Ok(Spoken { ok: true, .. }) => verdict,
             Ok(Spoken { error, .. }) if PASSING_ERRORS.contains(&error.as_str()) => {
-                Answer::Retry { reason: format!("Slack says: {error}"), after: reply.after }
+                Answer::Retry { reason: format!("Slack says: {error}"), after: reply.after, is_answered: true }
             }
             Ok(_) => Answer::Refused { reason: format!("Slack says: {}", reply.shown()) },
-            Err(_) => Answer::Retry { reason: format!("not an answer of Slack's: {}", reply.shown()), after: None },
+            Err(_) => {
+                let reason = format!("not an answer of Slack's: {}", reply.shown());
+                Answer::Retry { reason, after: None, is_answered: false }
+            }
         }
     }
 }

@@ -139,7 +139,8 @@ impl Telegram {
         let Ok(spoken) = serde_json::from_slice::<Spoken>(&reply.body) else {
             return match reply.verdict() {
                 Answer::Delivered { .. } => {
-                    Answer::Retry { reason: format!("not an answer of Telegram's: {}", reply.shown()), after: None }
+                    let reason = format!("not an answer of Telegram's: {}", reply.shown());
+                    Answer::Retry { reason, after: None, is_answered: false }
                 }
                 verdict => verdict,
             };
@@ -152,7 +153,7 @@ impl Telegram {
             Answer::Delivered { .. } if !spoken.ok => Answer::Refused { reason: said },
             Answer::Retry { after, .. } => {
                 let asked = spoken.parameters.retry_after.map(|s| Duration::from_secs(s).min(RETRY_AFTER_MAX));
-                Answer::Retry { reason: said, after: asked.or(after) }
+                Answer::Retry { reason: said, after: asked.or(after), is_answered: true }
             }
             Answer::Refused { .. } => Answer::Refused { reason: said },
             delivered => delivered,

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::event::SilencedBy;
 use super::matchers::Matchers;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError};
@@ -287,23 +288,27 @@ impl Silences {
         all
     }
 
-    /// The id of a silence, or `maintenance/` and the name of a window, that holds back an alert with these labels at a
+    /// A silence, or a window, that holds back an alert with these labels at a
     /// moment, in ms since 1970 UTC. Never waits for the disk.
-    pub fn silenced_by(&self, labels: &Labels, now_ms: i64) -> Option<String> {
+    pub fn silenced_by(&self, labels: &Labels, now_ms: i64) -> Option<SilencedBy> {
         self.silencing(labels, now_ms).next()
     }
 
-    /// All that [`Silences::silenced_by`] could answer.
+    /// The ids of all that [`Silences::silenced_by`] could answer.
     pub fn all_silencing(&self, labels: &Labels, now_ms: i64) -> Vec<String> {
-        self.silencing(labels, now_ms).collect()
+        self.silencing(labels, now_ms).map(|one| one.id).collect()
     }
 
-    fn silencing(&self, labels: &Labels, now_ms: i64) -> impl Iterator<Item = String> {
+    fn silencing(&self, labels: &Labels, now_ms: i64) -> impl Iterator<Item = SilencedBy> {
         let silences = self.index.load().matching(labels, now_ms);
         let windows = self.windows.load();
         let windows = windows.iter().filter(|window| window.holds_back(labels, now_ms));
-        let windows: Vec<_> = windows.map(|window| format!("maintenance/{}", window.name())).collect();
-        silences.into_iter().map(|silence| silence.id.clone()).chain(windows)
+        let windows: Vec<SilencedBy> = windows.map(Window::shown).collect();
+        let silenced_by = |silence: Arc<Silence>| {
+            let Silence { id, created_by, comment, .. } = &*silence;
+            SilencedBy { id: id.clone(), created_by: created_by.clone(), comment: comment.clone() }
+        };
+        silences.into_iter().map(silenced_by).chain(windows)
     }
 
     /// The silences that end within [`ENDS_SOON_MS`] and hold back some of these alerts, which fire, that nothing else

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storage_format::frame::{FileKind, decode_whole, encode_whole};
+use storage_format::frame::FileKind;
 use storage_format::silences::KIND_TEXT;
 
 use super::{Kept, Silence};
+use crate::journal::Texts;
 use crate::model::{MatchOp, Matcher};
 use crate::notify::matchers::Matchers;
 
-#[derive(Serialize, Deserialize)]
-struct Summary {
-    silences: usize,
-}
+const FILE: Texts = Texts { file_kind: FileKind::Silences, record_kind: KIND_TEXT, entries: "silences" };
 
 #[derive(Serialize, Deserialize)]
 struct SilenceText {
@@ -35,33 +33,19 @@ struct MatcherText {
 }
 
 pub(super) fn encode(kept: &Kept, now_ms: i64) -> Vec<u8> {
-    let text = |text: serde_json::Result<Vec<u8>>| (KIND_TEXT, text.expect("numbers and strings are always JSON"));
-    let summary = text(serde_json::to_vec(&Summary { silences: kept.len() }));
-    let silences = kept.values().map(|silence| text(serde_json::to_vec(&text_of(silence))));
-    encode_whole(FileKind::Silences, now_ms, std::iter::once(summary).chain(silences))
+    FILE.encode(kept.values().map(|silence| text_of(silence)), now_ms)
 }
 
 /// Fails with what is wrong with the file.
 pub(super) fn decode(bytes: &[u8]) -> Result<Kept, String> {
-    let mut texts = texts_of(bytes)?.into_iter();
-    let summary: Summary = parsed(texts.next().ok_or("it has no record")?)?;
     let mut kept = Kept::new();
-    for text in texts {
-        let silence = silence_of(parsed(text)?)?;
-        kept.insert(silence.id.clone(), Arc::new(silence));
+    for text in FILE.decode(bytes)? {
+        let silence = silence_of(text)?;
+        if let Some(before) = kept.insert(silence.id.clone(), Arc::new(silence)) {
+            return Err(format!("the silence {} is there twice", before.id));
+        }
     }
-    if kept.len() == summary.silences { Ok(kept) } else { Err("silences are missing at its end".to_owned()) }
-}
-
-fn texts_of(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
-    let records = decode_whole(bytes, FileKind::Silences).map_err(|corruption| corruption.to_string())?;
-    let text =
-        |(kind, payload)| if kind == KIND_TEXT { Ok(payload) } else { Err(format!("{kind} is no kind of text")) };
-    records.into_iter().map(text).collect()
-}
-
-fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(text).map_err(|error| error.to_string())
+    Ok(kept)
 }
 
 fn text_of(silence: &Silence) -> SilenceText {

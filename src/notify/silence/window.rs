@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::{ConfigError, MaintenanceWindow, Written};
 use crate::model::Labels;
+use crate::notify::SilencedBy;
 use crate::notify::matchers::Matchers;
 use crate::notify::routing::{self, TimeInterval, TimeSpan};
 
@@ -13,6 +14,7 @@ use crate::notify::routing::{self, TimeInterval, TimeSpan};
 pub struct Window {
     matchers: Matchers,
     interval: TimeInterval,
+    reason: String,
     from_ms: i64,
     to_ms: i64,
 }
@@ -47,12 +49,19 @@ impl Window {
             let what = "would hold back every alert: at least one of the matchers must want a label to be there";
             return Err(given.name.mistake(what));
         }
-        Ok(Window { matchers, interval: TimeInterval::new(&given.name.text, vec![span]), from_ms, to_ms })
+        let (interval, reason) = (TimeInterval::new(&given.name.text, vec![span]), given.reason.clone());
+        Ok(Window { matchers, interval, reason, from_ms, to_ms })
     }
 
     /// What people call it.
     pub fn name(&self) -> &str {
         self.interval.name()
+    }
+
+    /// As who is held back sees it.
+    pub(super) fn shown(&self) -> SilencedBy {
+        let id = format!("maintenance/{}", self.name());
+        SilencedBy { id, created_by: String::new(), comment: self.reason.clone() }
     }
 
     pub(super) fn holds_back(&self, labels: &Labels, now_ms: i64) -> bool {

@@ -1,12 +1,13 @@
 //! The notifier against real HTTP servers: down, slow, rude, and back again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -42,6 +43,7 @@ fn test_message() -> Message {
         alerts: vec![MessageAlert { alert, incident: "inc-1".to_owned() }],
         truncated_count: 0,
         made_at_ms: 0,
+        is_joint: false,
     }
 }
 
@@ -191,11 +193,13 @@ fn a_refusal_is_a_dead_letter_at_once_and_the_next_notification_goes_on() {
     );
     assert!(dead[0].reason.starts_with("400 Bad Request: hi"), "{}", dead[0].reason);
     assert_eq!(engine.notifier.metrics().given_up.load(Ordering::Relaxed), 2);
+    assert_eq!(engine.notifier.metrics().dead_letters.load(Ordering::Relaxed), 2);
 
     let disk = engine.disk.clone();
     engine.stop(&runtime);
     let engine = Engine::start(&runtime, &disk, &[&pager], quick());
     assert_eq!(engine.notifier.dead_letters(), dead);
+    assert_eq!(engine.notifier.metrics().dead_letters.load(Ordering::Relaxed), 2);
     assert_eq!(engine.recovered, RecoveredOutbox { pending_count: 0, active_count: 1, damage: vec![] });
 }
 
@@ -228,14 +232,14 @@ fn an_alert_that_cannot_be_delivered_and_a_receiver_that_is_down_hold_up_nobody_
     let runtime = runtime();
     let mut down = Pager::with_replies(&runtime, []);
     down.go_down(&runtime);
-    let poisoned = |body: &serde_json::Value| body["commonLabels"]["alertname"] == "Poison";
-    let pager = Pager::start(&runtime, move |body| Reply::Status(if poisoned(body) { 500 } else { 200 }));
+    let answer = |body: &Value| Reply::Status(if has_alert(body, "Poison") { 500 } else { 200 });
+    let pager = Pager::start(&runtime, answer);
     let engine = Engine::start(&runtime, &SimulatedDisk::new(), &[&down, &pager], quick());
     let names: Vec<String> = (0..40).map(|index| format!("A{index}")).collect();
     engine.report(&firing("Poison"));
     names.iter().for_each(|name| engine.report(&firing(name)));
     names.iter().for_each(|name| engine.report(&resolved(name)));
-    until("80 deliveries", || pager.taken().len() == 80);
+    until("80 deliveries", || taken_by_alert(&pager).values().map(Vec::len).sum::<usize>() == 80);
     assert_eq!(engine.pending(), 81);
 }
 
@@ -323,4 +327,126 @@ fn wrong_receivers_are_refused_by_name() {
         matches!(open(&["b"], "http://169.254.169.254/"), Err(NotifyError::Receiver { receiver, .. }) if receiver == "b")
     );
     assert!(open(&["a", "b"], "http://localhost/").is_ok());
+}
+
+const STORM_COUNT: usize = 1_000;
+
+fn storm(of: impl Fn(&str) -> Alert) -> Vec<Alert> {
+    (0..STORM_COUNT).map(|index| of(&format!("A{index}"))).collect()
+}
+
+/// The alerts of a body, as names with their status.
+fn alerts_of(json: &Value) -> Vec<String> {
+    let alerts = json["alerts"].as_array().unwrap().iter();
+    let word = |alert: &Value| {
+        format!("{} {}", alert["labels"]["alertname"].as_str().unwrap(), alert["status"].as_str().unwrap())
+    };
+    alerts.map(word).collect()
+}
+
+fn has_alert(json: &Value, name: &str) -> bool {
+    json["alerts"].as_array().unwrap().iter().any(|alert| alert["labels"]["alertname"] == name)
+}
+
+/// What the pager took of each alert, in order, with the ids under which it did.
+fn taken_by_alert(pager: &Pager) -> HashMap<String, Vec<(String, String)>> {
+    let mut by_alert: HashMap<String, Vec<(String, String)>> = HashMap::new();
+    for request in pager.seen().iter().filter(|request| request.was_taken()) {
+        for told in alerts_of(&request.json()) {
+            let (name, status) = told.split_once(' ').unwrap();
+            by_alert.entry(name.to_owned()).or_default().push((status.to_owned(), request.id()));
+        }
+    }
+    by_alert
+}
+
+#[test]
+fn a_storm_is_told_together_each_alert_once_and_its_end_behind_it() {
+    let runtime = runtime();
+    let pager = Pager::start(&runtime, |_| {
+        std::thread::sleep(Duration::from_millis(20));
+        Reply::Status(200)
+    });
+    let engine = Engine::start(&runtime, &SimulatedDisk::new(), &[&pager], quick());
+    engine.notifier.enqueue_all(&storm(firing)).unwrap();
+    engine.notifier.enqueue_all(&storm(resolved)).unwrap();
+    until("all to arrive", || engine.pending() == 0);
+    let taken = taken_by_alert(&pager);
+    assert_eq!(taken.len(), STORM_COUNT);
+    for (name, told) in &taken {
+        let words: Vec<&str> = told.iter().map(|(status, _)| status.as_str()).collect();
+        assert_eq!(words, ["firing", "resolved"], "{name}");
+    }
+    // 32 by themselves, the others up to 500 at a time, twice.
+    assert!(pager.seen().len() < 100, "{} requests", pager.seen().len());
+    assert!(pager.seen().iter().any(|request| alerts_of(&request.json()).len() == 500));
+    assert_eq!(alerts_of(&pager.seen()[0].json()).len(), 1, "the first does not wait for others");
+    engine.stop(&runtime);
+}
+
+#[test]
+fn one_alert_that_is_refused_costs_the_others_of_its_message_nothing() {
+    let runtime = runtime();
+    let odd = |json: &Value| if has_alert(json, "A77") { Reply::Status(400) } else { Reply::Status(200) };
+    let pager = Pager::start(&runtime, odd);
+    let engine = Engine::start(&runtime, &SimulatedDisk::new(), &[&pager], quick());
+    engine.notifier.enqueue_all(&storm(firing)).unwrap();
+    until("all to be settled", || engine.pending() == 0);
+    let letters: Vec<String> = engine.notifier.dead_letters().into_iter().map(|letter| letter.id).collect();
+    assert_eq!(letters, [firing("A77").transition_id()]);
+    let taken = taken_by_alert(&pager);
+    assert_eq!(taken.len(), STORM_COUNT - 1);
+    assert!(taken.values().all(|told| told.len() == 1));
+    engine.stop(&runtime);
+}
+
+#[test]
+fn one_alert_that_a_pager_fails_at_is_tried_on_by_itself() {
+    let runtime = runtime();
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let mended = Arc::clone(&is_mended);
+    let pager = Pager::start(&runtime, move |json| {
+        let fails = has_alert(json, "A77") && !mended.load(Ordering::SeqCst);
+        Reply::Status(if fails { 500 } else { 200 })
+    });
+    let engine = Engine::start(&runtime, &SimulatedDisk::new(), &[&pager], quick());
+    engine.notifier.enqueue_all(&storm(firing)).unwrap();
+    until("the others", || engine.pending() == 1);
+    is_mended.store(true, Ordering::SeqCst);
+    until("all", || engine.pending() == 0);
+    let taken = taken_by_alert(&pager);
+    assert_eq!(taken.len(), STORM_COUNT);
+    assert!(taken.values().all(|told| told.len() == 1));
+    assert_eq!(taken["A77"], [("firing".to_owned(), firing("A77").transition_id())]);
+    engine.stop(&runtime);
+}
+
+/// The pager takes everything, and its answers do not arrive: it hears of all again, under the ids that it knows.
+#[test]
+fn what_was_told_together_before_a_kill_is_told_under_the_same_id_after_it() {
+    let runtime = runtime();
+    let is_deaf = Arc::new(AtomicBool::new(true));
+    let deaf = Arc::clone(&is_deaf);
+    let answer = move |_: &Value| if deaf.load(Ordering::SeqCst) { Reply::Drop } else { Reply::Status(200) };
+    let pager = Pager::start(&runtime, answer);
+    let engine = Engine::start(&runtime, &SimulatedDisk::new(), &[&pager], quick());
+    engine.notifier.enqueue_all(&storm(firing)).unwrap();
+    let is_joint = |request: &super::pager::Request| alerts_of(&request.json()).len() > 1;
+    until("a joint message", || pager.seen().iter().any(is_joint));
+    let disk = engine.kill(&runtime, 3);
+    is_deaf.store(false, Ordering::SeqCst);
+
+    let engine = Engine::start(&runtime, &disk, &[&pager], quick());
+    assert_eq!(engine.recovered.pending_count, STORM_COUNT);
+    until("all to arrive", || engine.pending() == 0);
+    let mut ids: HashMap<String, HashSet<String>> = HashMap::new();
+    for request in pager.seen() {
+        for told in alerts_of(&request.json()) {
+            ids.entry(told).or_default().insert(request.id());
+        }
+    }
+    assert_eq!(ids.len(), STORM_COUNT);
+    let twice: Vec<_> = ids.iter().filter(|(_, ids)| ids.len() > 1).collect();
+    assert!(twice.is_empty(), "told under two ids: {twice:?}");
+    engine.stop(&runtime);
 }

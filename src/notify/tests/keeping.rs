@@ -7,10 +7,13 @@ use std::sync::Arc;
 use super::{NOON_MS, again, firing, resolved};
 use crate::disk::{Disk, RealDisk, SimulatedDisk};
 use crate::notify::folding::{Folding, FoldingOptions};
+use crate::notify::joint::Backlog;
 use crate::notify::ledger::{Ledger, Outcome, Record, Verdict};
 use crate::notify::outbox::Outbox;
+use crate::notify::owed::{Notification, Owed};
 use crate::notify::{
-    Alert, DEAD_LETTERS_COUNT_MAX, Enqueued, FINISHED_COUNT_MAX, NotifyError, PENDING_COUNT_MAX, RecoveredOutbox,
+    Alert, DEAD_LETTERS_COUNT_MAX, Enqueued, FINISHED_COUNT_MAX, Message, NotifyError, PENDING_COUNT_MAX,
+    RecoveredOutbox,
 };
 
 const FOLDER: &str = "/data/outbox";
@@ -36,7 +39,7 @@ fn active(ledger: &Ledger) -> Vec<Alert> {
 }
 
 fn report(outbox: &mut Outbox, alert: &Alert) -> Result<Enqueued, NotifyError> {
-    Ok(outbox.enqueue(std::slice::from_ref(alert), &|_| false, NOON_MS, &mut Vec::new())?[0])
+    Ok(outbox.enqueue(std::slice::from_ref(alert), &|_| false, &mut Backlog::default(), NOON_MS, &mut Vec::new())?[0])
 }
 
 fn deliver(outbox: &mut Outbox, alert: &Alert) {
@@ -99,10 +102,17 @@ fn many_alerts_are_noted_in_order_with_one_sync() {
     let before = disk.operation_count();
     let names: Vec<String> = (0..500).map(|index| format!("A{index}")).collect();
     let alerts: Vec<Alert> = names.iter().map(|name| firing(name)).collect();
-    outbox.enqueue(&alerts, &|_| false, NOON_MS, &mut Vec::new()).unwrap();
+    outbox.enqueue(&alerts, &|_| false, &mut Backlog::default(), NOON_MS, &mut Vec::new()).unwrap();
     assert_eq!(disk.operation_count() - before, 2, "one write and one sync");
-    let results =
-        outbox.enqueue(&[firing("B"), resolved("B"), firing("B")], &|_| false, NOON_MS, &mut Vec::new()).unwrap();
+    let results = outbox
+        .enqueue(
+            &[firing("B"), resolved("B"), firing("B")],
+            &|_| false,
+            &mut Backlog::default(),
+            NOON_MS,
+            &mut Vec::new(),
+        )
+        .unwrap();
     assert_eq!(results, [Enqueued::Accepted, Enqueued::Accepted, Enqueued::AlreadyKnown]);
 }
 
@@ -360,7 +370,7 @@ fn a_firing_that_was_forgotten_before_its_end_does_not_come_back_to_life() {
 fn a_full_outbox_says_so_and_takes_more_when_something_is_delivered() {
     let (mut outbox, _) = open(&SimulatedDisk::new());
     let alerts: Vec<Alert> = (0..PENDING_COUNT_MAX).map(|index| firing(&format!("A{index}"))).collect();
-    outbox.enqueue(&alerts, &|_| false, NOON_MS, &mut Vec::new()).unwrap();
+    outbox.enqueue(&alerts, &|_| false, &mut Backlog::default(), NOON_MS, &mut Vec::new()).unwrap();
     let refused = report(&mut outbox, &resolved("A7")).unwrap_err().to_string();
     assert!(refused.contains("100000") && refused.contains("wait for delivery"), "{refused}");
     deliver(&mut outbox, &firing("A7"));
@@ -371,19 +381,21 @@ fn a_full_outbox_says_so_and_takes_more_when_something_is_delivered() {
 #[test]
 fn what_is_no_longer_silenced_waits_until_a_full_outbox_has_room() {
     let (mut outbox, _) = open(&SimulatedDisk::new());
-    outbox.enqueue(&[firing("Held"), firing("Held too")], &|_| true, NOON_MS, &mut Vec::new()).unwrap();
+    outbox
+        .enqueue(&[firing("Held"), firing("Held too")], &|_| true, &mut Backlog::default(), NOON_MS, &mut Vec::new())
+        .unwrap();
     let half: Vec<String> = (0..PENDING_COUNT_MAX / 2).map(|index| format!("A{index}")).collect();
     for alert in [firing, resolved] {
         let alerts: Vec<Alert> = half.iter().map(|name| alert(name)).collect();
-        outbox.enqueue(&alerts, &|_| false, NOON_MS, &mut Vec::new()).unwrap();
+        outbox.enqueue(&alerts, &|_| false, &mut Backlog::default(), NOON_MS, &mut Vec::new()).unwrap();
     }
     let held: Vec<_> = outbox.ledger().held().into_iter().cloned().collect();
-    let refused = outbox.release(&held, NOON_MS).unwrap_err().to_string();
+    let refused = outbox.release(&held, &mut Backlog::default(), NOON_MS).unwrap_err().to_string();
     assert!(refused.contains("100000") && refused.contains("wait for delivery"), "{refused}");
     deliver(&mut outbox, &firing("A7"));
-    assert_eq!(outbox.release(&held, NOON_MS).unwrap().len(), 1);
+    assert_eq!(outbox.release(&held, &mut Backlog::default(), NOON_MS).unwrap().len(), 1);
     deliver(&mut outbox, &resolved("A7"));
-    assert_eq!(outbox.release(&held, NOON_MS).unwrap().len(), 1);
+    assert_eq!(outbox.release(&held, &mut Backlog::default(), NOON_MS).unwrap().len(), 1);
     assert_eq!((outbox.ledger().pending_count(), outbox.ledger().held().len()), (PENDING_COUNT_MAX, 0));
 }
 
@@ -402,6 +414,23 @@ fn a_new_receiver_is_not_told_of_the_past_and_a_removed_one_is_owed_nothing() {
     assert_eq!(outbox.ledger().owed_to("chat").count(), 0);
 }
 
+#[test]
+fn what_a_receiver_was_to_be_told_together_is_owed_no_more_when_it_went_and_came_back() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let mut ledger = ledger(&["pager", "chat"]);
+    for alert in [firing("A"), firing("B")] {
+        let notification = ledger.consider(&alert, &|_| false, NOON_MS).unwrap();
+        ledger.apply(Record::Notification(Arc::new(notification)));
+    }
+    let joint = Message::joint("pager", &heads(&ledger, "pager", 2), NOON_MS);
+    ledger.apply(Record::Message(Arc::new(joint.clone()), None));
+    assert_eq!(ledger.owed_to("pager").map(Owed::id).collect::<Vec<_>>(), [&joint.id]);
+    let back = ledger.with_receivers(names(&["chat"]), false).with_receivers(names(&["pager", "chat"]), false);
+    assert_eq!(back.owed_to("pager").count(), 0);
+    assert_eq!(back.owed_to("chat").count(), 2);
+    assert_eq!(back.pending_count(), 2);
+}
+
 /// Random nights, and each time the records read back must give the ledger they came from.
 #[test]
 fn a_ledger_is_the_sum_of_its_records() {
@@ -412,7 +441,7 @@ fn a_ledger_is_the_sum_of_its_records() {
     };
     let receivers = vec!["pager".to_owned(), "chat".to_owned()];
     let mut ledger = Ledger::new(receivers.clone(), false);
-    let (mut sent_count, mut released_count) = (0, 0);
+    let (mut sent_count, mut released_count, mut joint_count, mut apart_count) = (0, 0, 0, 0);
     for round in 0..6_000i64 {
         let name = format!("A{}", below(40));
         let start = |alert: Alert| Alert {
@@ -435,13 +464,33 @@ fn a_ledger_is_the_sum_of_its_records() {
         if below(3) > 0 && sent_count > 0 {
             // As the lanes do it: a receiver answers in the order of each alert, so the oldest unanswered of one alert.
             let receiver = &receivers[below(2) as usize];
-            let head = ledger.owed_to(receiver).next().cloned();
-            let alert = head.map(|head| head.message(receiver).alerts[0].alert.clone());
-            let reason = "busy".to_owned();
-            let given_up = |outcome| Outcome { verdict: Verdict::GivenUp { reason: reason.clone() }, ..outcome };
-            let is_given_up = below(3) == 0;
-            for outcome in alert.iter().map(|alert| outcome(alert, receiver)) {
-                ledger.apply(Record::Outcome(if is_given_up { given_up(outcome) } else { outcome }));
+            let head = ledger.owed_to(receiver).next().map(|head| (head.id().to_owned(), head.joint().is_some()));
+            let given_up = || Verdict::GivenUp { reason: "busy".to_owned() };
+            // Not so many that one is forgotten: an end that is left of it counts as delivered when it is read again.
+            let is_given_up = below(8) == 0;
+            if let Some((id, is_joint)) = head {
+                apart_count += usize::from(is_joint && is_given_up);
+                let outcome = Outcome { id, ..outcome(&firing("A"), receiver) };
+                ledger.apply(Record::Outcome(if is_given_up {
+                    Outcome { verdict: given_up(), ..outcome }
+                } else {
+                    outcome
+                }));
+            }
+        }
+        if below(10) == 0 {
+            let receiver = &receivers[below(2) as usize];
+            let joint = Message::joint(receiver, &heads(&ledger, receiver, 5), NOON_MS + round);
+            if !joint.alerts.is_empty() {
+                let (pending_count, alert_count) = (ledger.pending_count(), ledger.pending_alert_count());
+                ledger.apply(Record::Message(Arc::new(joint.clone()), None));
+                assert_eq!((ledger.pending_count(), ledger.pending_alert_count()), (pending_count, alert_count));
+                let left = heads(&ledger, receiver, usize::MAX);
+                assert!(
+                    joint.alerts.iter().all(|one| left.iter().all(|left| left.alert != one.alert)),
+                    "round {round}"
+                );
+                joint_count += 1;
             }
         }
         if round % 500 == 499 {
@@ -450,7 +499,11 @@ fn a_ledger_is_the_sum_of_its_records() {
             assert_eq!(copy.active(), ledger.active(), "round {round}");
             assert_eq!(copy.held(), ledger.held(), "round {round}");
             assert_eq!(copy.pending_count(), ledger.pending_count(), "round {round}");
-            assert!(copy.records().eq(ledger.records()), "round {round}");
+            assert_eq!(ledger.dead_letter_count(), ledger.dead_letters().len(), "round {round}");
+            assert_eq!(copy.dead_letter_count(), copy.dead_letters().len(), "round {round}");
+            let differing = copy.records().zip(ledger.records()).find(|(one, other)| one != other);
+            assert_eq!(differing, None, "round {round}");
+            assert_eq!(copy.records().count(), ledger.records().count(), "round {round}");
             assert!(
                 ledger.records().count()
                     <= 3 * (FINISHED_COUNT_MAX + DEAD_LETTERS_COUNT_MAX + ledger.pending_count() + 40),
@@ -460,6 +513,20 @@ fn a_ledger_is_the_sum_of_its_records() {
     }
     assert!(sent_count > FINISHED_COUNT_MAX + DEAD_LETTERS_COUNT_MAX, "only {sent_count} notifications");
     assert!(released_count > 200, "only {released_count} releases");
+    assert!(joint_count > 300, "only {joint_count} joint messages");
+    assert!(apart_count > 50, "only {apart_count} that fell apart");
+}
+
+/// The first transition of each alert that the receiver has yet to be told, where no joint message does that.
+fn heads(ledger: &Ledger, receiver: &str, count: usize) -> Vec<Arc<Notification>> {
+    let mut seen = HashSet::new();
+    let joined = ledger.owed_to(receiver).filter_map(Owed::joint);
+    seen.extend(joined.flat_map(|joint| joint.alerts.iter().map(|one| one.alert.fingerprint())));
+    let transitions = ledger.owed_to(receiver).filter_map(|owed| match owed {
+        Owed::Transition(one) => Some(one),
+        Owed::Message(_) => None,
+    });
+    transitions.filter(|one| seen.insert(one.alert.fingerprint())).take(count).cloned().collect()
 }
 
 #[test]

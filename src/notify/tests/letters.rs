@@ -111,6 +111,7 @@ fn large_messages_are_kept_for_a_shorter_while() {
             alerts: alerts.clone(),
             truncated_count: 0,
             made_at_ms: NOON_MS,
+            is_joint: false,
         };
         ledger.apply(Record::Message(Arc::new(message), None));
         close(&mut ledger, &format!("message-{index}"), delivered());

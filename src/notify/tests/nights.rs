@@ -18,7 +18,10 @@ use crate::notify::lanes::Next;
 use crate::notify::owed::Owed;
 use crate::notify::routing::load;
 use crate::notify::way::Way;
-use crate::notify::{Alert, Answer, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, Silencer, Status};
+use crate::notify::{
+    Alert, Answer, Delivery, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, SilencedBy, Silencer,
+    Status,
+};
 
 const REPEAT_MS: i64 = 3_600_000;
 const ROUTING: &str = "
@@ -57,6 +60,8 @@ enum Mode {
     Routed,
     /// Each alert to everybody, with silences.
     Direct,
+    /// The same, to receivers who are told one message at a time, so that there always is a backlog.
+    Joint,
 }
 
 struct Night {
@@ -78,6 +83,8 @@ struct Night {
     truth: Vec<Option<i64>>,
     unreported: Vec<Alert>,
     kill_count: usize,
+    /// Joint messages that were refused.
+    apart_count: usize,
     /// How often an alert began.
     begun_count: usize,
 }
@@ -90,8 +97,13 @@ fn open(disk: &SimulatedDisk, clock: &Clock, mode: Mode, silenced: &Silenced) ->
     let routing = (mode == Mode::Routed).then(|| Arc::new(load("alertmanager.yml", ROUTING).unwrap()));
     let plan = Plan { destinations: vec![destination("pager"), destination("mail")], routing, fallback_receiver: None };
     let asked = Arc::clone(silenced);
-    let silencer: Silencer = Arc::new(move |labels, _| asked.lock().get(labels.get("service")?).cloned());
-    let options = NotifierOptions { silencer, ..NotifierOptions::new(plan, String::new()) };
+    let silencer: Silencer = Arc::new(move |labels, _| {
+        let id = asked.lock().get(labels.get("service")?).cloned()?;
+        Some(SilencedBy { id, ..SilencedBy::default() })
+    });
+    let in_flight_max = if mode == Mode::Joint { 1 } else { Delivery::default().in_flight_max };
+    let delivery = Delivery { in_flight_max, ..Delivery::default() };
+    let options = NotifierOptions { silencer, delivery, ..NotifierOptions::new(plan, String::new()) };
     Notifier::open(Arc::new(disk.clone()), Path::new("/data/outbox"), clock.clone(), options)
         .ok()
         .map(|opened| opened.0)
@@ -119,6 +131,7 @@ impl Night {
             truth: vec![None; ALERTS],
             unreported: Vec::new(),
             kill_count: 0,
+            apart_count: 0,
             begun_count: 0,
         }
     }
@@ -132,10 +145,11 @@ impl Night {
                 52..70 => self.flush(),
                 70..93 => self.deliver(),
                 // From now on the disk fails after some operations, as it does when the power goes in the middle of one.
-                93..95 => self.disk.fail_after(self.dice.below(4)),
+                // What could not be joined for that goes by itself, and may be joined after a kill, under another id.
+                93..95 if self.mode != Mode::Joint => self.disk.fail_after(self.dice.below(4)),
                 95..97 => self.kill(),
                 97..98 => self.calm(),
-                98..99 if self.mode == Mode::Direct => self.silence(),
+                98..99 if self.mode != Mode::Routed => self.silence(),
                 _ => self.report(),
             }
         }
@@ -203,9 +217,9 @@ impl Night {
 
     /// Some of what may go is begun, and some of what was begun is answered, rightly or not.
     fn deliver(&mut self) {
-        let (mut begun, now) = (Vec::new(), self.clock.monotonic());
+        let mut begun = Vec::new();
         for way in self.notifier.ways.load().iter() {
-            while let Next::Send(owed) = way.lanes.lock().next(now) {
+            while let Some(owed) = self.begin(way) {
                 let message = owed.message(&way.name);
                 begun.push((Arc::clone(way), owed, message));
             }
@@ -223,7 +237,32 @@ impl Night {
                     self.receive(&message);
                     self.answer(&way, &owed, &message, failed());
                 }
+                // One of its alerts is one that it cannot take, for now.
+                7 if message.is_joint && !self.received.iter().any(|other| other.message.id == message.id) => {
+                    let reason = "odd".to_owned();
+                    let refused = Answer::Refused { reason: reason.clone() };
+                    let error = Answer::Retry { reason, after: None, is_answered: true };
+                    let answer = if self.dice.below(2) == 0 { refused } else { error };
+                    self.apart_count += usize::from(matches!(answer, Answer::Refused { .. }));
+                    self.answer(&way, &owed, &message, answer);
+                }
                 _ => self.answer(&way, &owed, &message, failed()),
+            }
+        }
+    }
+
+    /// Takes the next one to try on this way, and notes the message if it is a joint one.
+    fn begin(&self, way: &Way) -> Option<Owed> {
+        loop {
+            let next = way.lanes.lock().next(self.clock.monotonic(), way.joint_max);
+            match next {
+                Next::Send(owed) => return Some(owed),
+                // On a disk that fails they go by themselves.
+                Next::Join(transitions) => match self.notifier.join(way, &transitions) {
+                    Some(joint) => return Some(joint),
+                    None => continue,
+                },
+                Next::WaitUntil(_) | Next::Idle => return None,
             }
         }
     }
@@ -257,16 +296,13 @@ impl Night {
         for _ in 0..40 {
             self.clock.advance(Duration::from_secs(30));
             self.flush();
-            let now = self.clock.monotonic();
             for (way, owed, message) in std::mem::take(&mut self.under_way) {
                 self.receive(&message);
                 self.answer(&way, &owed, &message, Answer::Delivered { http_status: 200 });
             }
             let ways = self.notifier.ways.load_full();
             for way in ways.iter() {
-                loop {
-                    let next = way.lanes.lock().next(now);
-                    let Next::Send(owed) = next else { break };
+                while let Some(owed) = self.begin(way) {
                     let message = owed.message(&way.name);
                     self.receive(&message);
                     self.answer(way, &owed, &message, Answer::Delivered { http_status: 200 });
@@ -277,6 +313,9 @@ impl Night {
     }
 
     fn check_that_receivers_know_the_truth(&self) {
+        let noted: Vec<Alert> =
+            self.notifier.outbox.lock().ledger().active().iter().map(|one| one.alert.clone()).collect();
+        assert_eq!(self.notifier.active(), noted, "seed {}", self.seed);
         for receiver in ["pager", "mail"] {
             let mut known: BTreeMap<&Labels, &Alert> = BTreeMap::new();
             let mut ids = BTreeSet::new();
@@ -306,6 +345,7 @@ impl Night {
         let seed = self.seed;
         let mut by_id: HashMap<(&str, &str), &Arc<Message>> = HashMap::new();
         let mut last: HashMap<(&str, &str), &Received> = HashMap::new();
+        let mut told_as: HashMap<(&str, String), &str> = HashMap::new();
         let mut ended: BTreeSet<(&str, &str, &Labels, i64)> = BTreeSet::new();
         for received in &self.received {
             let message = &received.message;
@@ -313,9 +353,13 @@ impl Night {
                 assert_eq!(first, message, "seed {seed}: one id, two messages");
                 continue;
             }
-            let place = (message.receiver.as_str(), message.group_key.as_str());
+            let is_grouped = self.mode == Mode::Routed;
+            let place = (message.receiver.as_str(), if is_grouped { message.group_key.as_str() } else { "" });
             for one in &message.alerts {
                 let transition = (place.0, place.1, &one.alert.labels, one.alert.starts_at_ms);
+                let id = (place.0, one.alert.transition_id());
+                let other = told_as.insert(id.clone(), &message.id).filter(|_| !is_grouped);
+                assert_eq!(other, None, "seed {seed}: {id:?} told as {} too", message.id);
                 match one.alert.status() {
                     Status::Firing => {
                         assert!(!ended.contains(&transition), "seed {seed}: {transition:?} after its end")
@@ -323,9 +367,10 @@ impl Night {
                     Status::Resolved => drop(ended.insert(transition)),
                 }
             }
-            if self.mode == Mode::Direct {
-                let began = beginning_of(&message.alerts[0].alert);
-                assert!(self.tellable.contains(&began), "seed {seed}: {} was silenced all the time", message.id);
+            if self.mode != Mode::Routed {
+                for began in message.alerts.iter().map(|one| beginning_of(&one.alert)) {
+                    assert!(self.tellable.contains(&began), "seed {seed}: {began} was silenced all the time");
+                }
                 continue;
             }
             if let Some(before) = last.insert(place, received) {
@@ -348,7 +393,7 @@ fn beginning_of(alert: &Alert) -> String {
 }
 
 fn failed() -> Answer {
-    Answer::Retry { reason: "flaky".to_owned(), after: None }
+    Answer::Retry { reason: "flaky".to_owned(), after: None, is_answered: false }
 }
 
 fn says_something_new(message: &Message, before: &Message) -> bool {
@@ -388,4 +433,21 @@ fn through_two_hundred_kills_what_outlasts_its_silence_is_told_and_what_does_not
     assert!(kill_count >= 200, "only {kill_count} kills");
     assert!(received_count >= 2_000, "only {received_count} messages");
     assert!(unheard_count >= 50, "only {unheard_count} alerts began and ended under a silence");
+}
+
+#[test]
+fn through_two_hundred_kills_alerts_that_are_told_together_are_told_once_and_before_their_ends() {
+    let (mut kill_count, mut joint_count, mut apart_count) = (0, 0, 0);
+    for seed in 1..=20 {
+        let mut night = Night::new(seed, Mode::Joint);
+        night.live();
+        night.check();
+        kill_count += night.kill_count;
+        let joints = night.received.iter().filter(|received| received.message.is_joint);
+        joint_count += joints.map(|received| &received.message.id).collect::<BTreeSet<_>>().len();
+        apart_count += night.apart_count;
+    }
+    assert!(kill_count >= 200, "only {kill_count} kills");
+    assert!(joint_count >= 300, "only {joint_count} joint messages");
+    assert!(apart_count >= 20, "only {apart_count} fell apart");
 }

@@ -13,7 +13,8 @@ use crate::notify::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Secret, 
 fn rendered(alert: &Alert) -> String {
     let (id, incident) = (alert.transition_id(), "inc-1".to_owned());
     let receivers = vec!["pager".to_owned()];
-    let owed = Notification { id, alert: alert.clone(), incident, enqueued_at_ms: NOON_MS, receivers };
+    let owed =
+        Notification { id, alert: alert.clone(), incident, enqueued_at_ms: NOON_MS, receivers, joint: Vec::new() };
     let message = Owed::Transition(Arc::new(owed)).message("pager");
     String::from_utf8(payload::body_of(&message, "pager", "http://dozor.example:9490", None)).unwrap()
 }

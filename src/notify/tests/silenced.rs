@@ -12,7 +12,7 @@ use super::{NOON_MS, again, firing, resolved, settings, webhook};
 use crate::clock::Clock;
 use crate::disk::SimulatedDisk;
 use crate::notify::lanes::Next;
-use crate::notify::{Alert, Answer, Enqueued, Event, Notifier, NotifierOptions, NotifyError, Plan};
+use crate::notify::{Alert, Answer, Enqueued, Event, Notifier, NotifierOptions, NotifyError, Plan, SilencedBy};
 
 struct World {
     notifier: Arc<Notifier>,
@@ -30,7 +30,11 @@ fn try_open(disk: &SimulatedDisk, receivers: &[&str]) -> Result<World, NotifyErr
     let asked = Arc::clone(&is_silent);
     let silencer = Arc::new(move |labels: &crate::model::Labels, _| {
         let holds_back = asked.load(Ordering::SeqCst) && labels.get("alertname") != Some("Loud");
-        holds_back.then(|| "a-silence".to_owned())
+        holds_back.then(|| SilencedBy {
+            id: "a-silence".to_owned(),
+            created_by: "ada".to_owned(),
+            comment: "new switch".to_owned(),
+        })
     });
     let options = NotifierOptions { silencer, ..NotifierOptions::new(plan(receivers), String::new()) };
     let opened = Notifier::open(Arc::new(disk.clone()), Path::new("/data/outbox"), clock.clone(), options)?;
@@ -56,7 +60,7 @@ impl World {
         let mut told = Vec::new();
         for way in self.notifier.ways.load_full().iter() {
             loop {
-                let next = way.lanes.lock().next(self.clock.monotonic());
+                let next = way.lanes.lock().next(self.clock.monotonic(), 1);
                 let Next::Send(owed) = next else { break };
                 let message = owed.message(&way.name);
                 told.push((way.name.clone(), message.id.clone()));
@@ -143,11 +147,47 @@ fn the_journal_hears_of_what_nobody_is_told_and_so_do_those_who_ask() {
     assert_eq!(states[0].silenced_by.as_deref(), Some("a-silence"));
     world.report(&resolved("A"));
     assert_eq!(world.told(), []);
-    let ends = events.try_iter().map(|event| match event {
-        Event::Transition { alert, .. } => alert.ends_at_ms.is_some(),
+    let mut heard = events.try_iter().map(|event| match event {
+        Event::Transition { alert, silenced_by, .. } => (alert.ends_at_ms.is_some(), silenced_by),
         Event::Attempt { .. } => panic!("nobody was tried"),
     });
-    assert_eq!(ends.collect::<Vec<_>>(), [false, true]);
+    let (is_end, silenced_by) = heard.next().expect("the beginning");
+    let silenced_by = silenced_by.expect("it was held back");
+    let said = [&silenced_by.id, &silenced_by.created_by, &silenced_by.comment].map(String::as_str);
+    assert_eq!((is_end, said), (false, ["a-silence", "ada", "new switch"]));
+    assert_eq!(heard.next(), Some((true, None)), "of the end nothing is said");
+    assert_eq!(heard.next(), None);
+    world.silence(false);
+    world.report(&firing("B"));
+    let Some(Event::Transition { silenced_by, .. }) = events.try_iter().next() else { panic!("it began") };
+    assert_eq!(silenced_by, None, "nothing held it back");
+}
+
+#[test]
+fn what_all_receivers_went_from_is_told_to_who_comes_and_nothing_to_who_comes_back() {
+    let disk = SimulatedDisk::new();
+    let world = open(&disk, &["pager", "chat"]);
+    world.silence(false);
+    let replace = |receivers: &[&str]| world.notifier.replace_plan(world.notifier.prepare(plan(receivers)).unwrap());
+    world.report(&firing("A"));
+    world.report(&firing("B"));
+    // The pager went before it was told of A and B, and is told of neither when it is back, but of their ends.
+    replace(&["chat"]);
+    assert_eq!(world.notifier.metrics().pending.load(Ordering::Relaxed), 2);
+    replace(&["pager", "chat"]);
+    let to = |name: &str, alert: Alert| (name.to_owned(), alert.transition_id());
+    assert_eq!(world.told(), [to("chat", firing("A")), to("chat", firing("B"))]);
+    world.report(&resolved("A"));
+    assert_eq!(world.told(), [to("pager", resolved("A")), to("chat", resolved("A"))]);
+    // Nobody is left who was told of B: who comes is told, once, by its id.
+    replace(&["duty"]);
+    assert_eq!(world.told(), [to("duty", firing("B"))]);
+    drop(world);
+    let world = open(&disk, &["pager", "duty"]);
+    world.silence(false);
+    assert_eq!(world.told(), [], "nor is it told by the next start");
+    world.report(&resolved("B"));
+    assert_eq!(world.told(), [to("pager", resolved("B")), to("duty", resolved("B"))]);
 }
 
 #[test]
@@ -158,9 +198,9 @@ fn a_long_silence_does_not_make_the_first_failure_the_last() {
     world.silence(false);
     world.notifier.tell_what_is_no_longer_silenced();
     let ways = world.notifier.ways.load_full();
-    let next = ways[0].lanes.lock().next(world.clock.monotonic());
+    let next = ways[0].lanes.lock().next(world.clock.monotonic(), 1);
     let Next::Send(owed) = next else { panic!("it is owed: {next:?}") };
-    let retry = Answer::Retry { reason: "busy".to_owned(), after: None };
+    let retry = Answer::Retry { reason: "busy".to_owned(), after: None, is_answered: true };
     world.notifier.take_answer(&ways[0], &owed, &owed.message("pager"), retry);
     assert_eq!(world.notifier.dead_letters(), []);
     world.clock.advance(Duration::from_secs(60));

@@ -56,6 +56,7 @@ fn a_message_of_the_largest_alerts_has_room_in_a_record() {
         alerts,
         truncated_count,
         made_at_ms: NOON_MS,
+        is_joint: false,
     };
     let mut payload = Vec::new();
     let kind = Record::Message(message.into(), None).encode(&mut payload);

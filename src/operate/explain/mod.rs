@@ -27,8 +27,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use super::Place;
-use super::asking::{self, url_of};
+use super::asking::{self, Asked, ServerUrl};
 use super::words::{duration, number, percent, time_with_seconds};
 use answer::{Anomaly, Answer};
 pub(super) use picture::picture;
@@ -45,18 +44,12 @@ pub struct ExplainArgs {
     /// Name of the alert [default: all that fire]
     alert: Option<String>,
     #[command(flatten)]
-    place: Place,
-    /// The server to ask [default: the address in --config]
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
+    server: Asked,
 }
 
 /// Prints what the server says of the alert. The exit code is 1 if it has no such anomaly.
 pub async fn explain(flags: ExplainArgs) -> anyhow::Result<ExitCode> {
-    let url = match flags.url {
-        Some(url) => url,
-        None => url_of(&flags.place.config()?),
-    };
+    let url = flags.server.url()?;
     let anomalies = ask(&url).await?;
     let is_meant = |anomaly: &&Anomaly| flags.alert.as_ref().is_none_or(|name| anomaly.name() == name);
     let meant: Vec<&Anomaly> = anomalies.iter().filter(is_meant).collect();
@@ -70,7 +63,7 @@ pub async fn explain(flags: ExplainArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(url: &str) -> anyhow::Result<Vec<Anomaly>> {
+async fn ask(url: &ServerUrl) -> anyhow::Result<Vec<Anomaly>> {
     let (status, body) = asking::get(url, PATH).await?;
     let answer: Answer =
         serde_json::from_slice(&body).with_context(|| format!("{url}{PATH} answers {status} and no JSON of ours"))?;

@@ -43,7 +43,7 @@ use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
 
-use super::asking::url_of;
+use super::asking::{ServerUrl, url_of};
 use super::bar::Bar;
 use super::times::parse_moment_ms;
 use super::{Place, check_data_dir, moment};
@@ -73,7 +73,7 @@ pub struct ReplayArgs {
     place: Place,
     /// Ask this server by range queries; a Prometheus is one too [default: the one that has the data folder, if one has]
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
-    url: Option<String>,
+    url: Option<ServerUrl>,
     /// Rule file, or pack:shop; may be given more than once [default: those of the settings file, or of the server]
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
@@ -150,7 +150,7 @@ fn replay_waiting(flags: &ReplayArgs, runtime: Handle) -> anyhow::Result<Replaye
     };
     let (from_ms, to_ms) = (moment_of(&flags.from)?, moment_of(&flags.to)?);
     if let Some(url) = url {
-        let replayed = replay_served(&Server::new(&url, runtime), (from_ms, to_ms), now_ms, &config);
+        let replayed = replay_served(&Server::new(url, runtime), (from_ms, to_ms), now_ms, &config);
         let folder = config.data_dir.display();
         let why = || format!("a server has {folder}, and is asked for what it stored; --url says where it listens");
         return if flags.url.is_none() { replayed.with_context(why) } else { replayed };

@@ -12,13 +12,13 @@ use tokio::runtime::Handle;
 
 use super::host::{Past, Row};
 use crate::model::Labels;
-use crate::operate::asking;
+use crate::operate::asking::{self, ServerUrl};
 use crate::query::{QueryError, Sampled, plan};
 use crate::rules::{self, RuleSample, RuleSet};
 
 /// A server that is asked.
 pub(in crate::operate) struct Server {
-    url: String,
+    url: ServerUrl,
     runtime: Handle,
 }
 
@@ -39,8 +39,8 @@ enum Failure {
 
 impl Server {
     /// The server at this address. Its methods wait for answers, and are called where a thread may wait.
-    pub(in crate::operate) fn new(url: &str, runtime: Handle) -> Server {
-        Server { url: url.trim_end_matches('/').to_owned(), runtime }
+    pub(in crate::operate) fn new(url: ServerUrl, runtime: Handle) -> Server {
+        Server { url, runtime }
     }
 
     fn ask(&self, path: &str, form: &[(&str, String)]) -> Result<Json, Failure> {

@@ -36,10 +36,10 @@ use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
 
-use super::asking::url_of;
+use super::asking::Asked;
+use super::moment;
 use super::replay::Server;
 use super::times::{parse_moment_ms, parse_month};
-use super::{Place, moment};
 use crate::clock::Clock;
 use crate::config::time_zone;
 use crate::model::TimeRange;
@@ -50,10 +50,7 @@ use content::{Report, Setting};
 #[command(group = clap::ArgGroup::new("when").required(true).args(["from", "month"]))]
 pub struct ReportArgs {
     #[command(flatten)]
-    place: Place,
-    /// The server to ask [default: the address in --config]
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
+    server: Asked,
     /// A whole month, like 2026-10
     #[arg(long, value_name = "MONTH", conflicts_with = "to")]
     month: Option<String>,
@@ -108,14 +105,14 @@ pub async fn report(flags: ReportArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn made(flags: &ReportArgs, runtime: Handle) -> anyhow::Result<Report> {
-    let config = flags.place.config()?;
+    let config = flags.server.config()?;
     let now_ms = Clock::system().now_ms();
     let zone = match &flags.timezone {
         Some(zone) => zone.clone(),
         None => time_zone(&config.detection.timezone).map_err(anyhow::Error::msg)?,
     };
     let range = range_of(flags, &zone, now_ms)?;
-    let server = Server::new(&flags.url.clone().unwrap_or_else(|| url_of(&config)), runtime);
+    let server = Server::new(flags.server.url_beside(&config), runtime);
     // Of a server that is not there nothing can be told at all.
     server.get("/api/v1/status/buildinfo")?;
     let facts = gather::gather(&server, range, flags.slo, &config, &mut |what| eprintln!("asking for {what}"));

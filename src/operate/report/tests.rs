@@ -383,7 +383,7 @@ async fn a_server_is_asked_for_everything_and_its_noisiest_rule_is_replayed() {
     let address = answering(slow.chain([incident("Down", 50, 51, None, Some(60))]).collect());
     let runtime = tokio::runtime::Handle::current();
     let facts = tokio::task::spawn_blocking(move || {
-        let server = Server::new(&format!("http://{address}"), runtime);
+        let server = Server::new(format!("http://{address}").into(), runtime);
         gather(&server, october(), Some(0.999), &Config::default(), &mut |_| {})
     });
     let facts = facts.await.expect("gathered");

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storage_format::frame::{FileKind, decode_whole, encode_whole};
-use storage_format::rules::KIND_TEXT as RECORD_KIND;
+use storage_format::frame::FileKind;
+use storage_format::rules::KIND_TEXT;
 
 use super::super::group::RuleIdentity;
 use super::alerting::{ActiveAlert, AlertState};
 use super::{GroupState, Labels, RuleState};
+use crate::journal::Texts;
 
 /// Why the file of alerts cannot be read. The operator may remove it: pending alerts then begin anew.
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +44,7 @@ pub(super) struct SavedRule {
     pub alerts: Vec<ActiveAlert>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Summary {
-    groups: usize,
-}
+const FILE: Texts = Texts { file_kind: FileKind::Rules, record_kind: KIND_TEXT, entries: "groups" };
 
 #[derive(Serialize, Deserialize)]
 struct GroupText {
@@ -97,18 +95,13 @@ impl SavedGroup {
 
 /// The file of alerts.
 pub fn encode_saved(groups: &[SavedGroup], now_ms: i64) -> Vec<u8> {
-    let text = |text: serde_json::Result<Vec<u8>>| (RECORD_KIND, text.expect("numbers and strings are always JSON"));
-    let summary = text(serde_json::to_vec(&Summary { groups: groups.len() }));
-    let groups = groups.iter().map(|group| text(serde_json::to_vec(&text_of(group))));
-    encode_whole(FileKind::Rules, now_ms, std::iter::once(summary).chain(groups))
+    FILE.encode(groups.iter().map(text_of), now_ms)
 }
 
 /// Reads the file of alerts.
 pub fn decode_saved(bytes: &[u8]) -> Result<Vec<SavedGroup>, RulesStateError> {
-    let mut texts = texts_of(bytes)?.into_iter();
-    let summary: Summary = parsed(texts.next().ok_or_else(|| refuse("it has no record"))?)?;
-    let groups = texts.map(|text| group_of(parsed(text)?)).collect::<Result<Vec<_>, _>>()?;
-    if groups.len() == summary.groups { Ok(groups) } else { Err(refuse("groups are missing at its end")) }
+    let texts: Vec<GroupText> = FILE.decode(bytes).map_err(refuse)?;
+    texts.into_iter().map(group_of).collect()
 }
 
 fn text_of(group: &SavedGroup) -> GroupText {
@@ -157,18 +150,6 @@ fn alert_of(text: AlertText) -> Result<ActiveAlert, RulesStateError> {
         keep_firing_since_ms: text.keep_firing_since_ms,
         resolved_at_ms: text.resolved_at_ms,
     })
-}
-
-fn texts_of(bytes: &[u8]) -> Result<Vec<&[u8]>, RulesStateError> {
-    let records = decode_whole(bytes, FileKind::Rules).map_err(refuse)?;
-    let is_text = |(kind, payload)| {
-        if kind == RECORD_KIND { Ok(payload) } else { Err(refuse(format!("{kind} is no kind of text"))) }
-    };
-    records.into_iter().map(is_text).collect()
-}
-
-fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, RulesStateError> {
-    serde_json::from_slice(text).map_err(refuse)
 }
 
 fn refuse(what: impl ToString) -> RulesStateError {

@@ -71,9 +71,7 @@ const OVERDUE_MS: i64 = 60_000;
 
 /// What the threads are made of.
 pub(super) struct EvaluatingParts {
-    /// The rule files, as the settings name them.
-    pub(super) files: Vec<PathBuf>,
-    /// What was read of them.
+    /// What was read of the rule files.
     pub(super) set: Arc<RuleSet>,
     /// Who watches what is fed by the stream.
     pub(super) detection: Arc<Detection>,
@@ -101,7 +99,6 @@ pub(super) struct Evaluating {
 
 /// The rules in force, for those who ask of them and those who change them.
 pub(super) struct EvaluatedRules {
-    files: Vec<PathBuf>,
     detection: Arc<Detection>,
     settings: EvaluationConfig,
     surroundings: Surroundings,
@@ -183,7 +180,6 @@ impl EvaluatedRules {
         let told = parts.notifier.active().into_iter().filter(|alert| !is_elsewhere(alert));
         let told: Vec<Alert> = told.collect();
         let rules = EvaluatedRules {
-            files: parts.files,
             detection: parts.detection,
             settings: parts.settings,
             surroundings,
@@ -404,9 +400,9 @@ impl EvaluatedRules {
         RulesReport { groups: groups.into_iter().map(report).collect(), set }
     }
 
-    /// Reads the rule files again. Nothing changes by that.
-    pub(super) fn read(&self) -> Result<RuleSet, RuleErrors> {
-        rules::load(&*self.disk, &self.files)
+    /// Reads these rule files, named as the settings do. Nothing changes by that.
+    pub(super) fn read(&self, files: &[PathBuf]) -> Result<RuleSet, RuleErrors> {
+        rules::load(&*self.disk, files)
     }
 
     /// Nothing was reloaded: somewhere there is a fault.

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storage_format::calendar::KIND_TEXT;
-use storage_format::frame::{Event, FileHeader, FileKind, Reader, append_record};
+use storage_format::frame::FileKind;
 
 use super::{Announced, Spans};
 use crate::config::CalendarKind;
+use crate::journal::Texts;
 
-#[derive(Serialize, Deserialize)]
-struct Summary {
-    spans: usize,
-}
+const FILE: Texts = Texts { file_kind: FileKind::Calendar, record_kind: KIND_TEXT, entries: "spans" };
 
 #[derive(Serialize, Deserialize)]
 struct SpanText {
@@ -27,51 +25,19 @@ struct SpanText {
 }
 
 pub(super) fn encode(spans: &Spans, now_ms: i64) -> Vec<u8> {
-    // Nothing hangs on the salt but that an older file's records do not continue this one's chain.
-    let header = FileHeader::new(FileKind::Calendar, 0, now_ms.max(0), now_ms as u32);
-    let mut bytes = header.encode().to_vec();
-    let mut chain = header.chain_start();
-    let mut append = |text: serde_json::Result<Vec<u8>>| {
-        let text = text.expect("strings and finite numbers are always JSON");
-        chain = append_record(&mut bytes, KIND_TEXT, 0, chain, &text);
-    };
-    append(serde_json::to_vec(&Summary { spans: spans.len() }));
-    spans.values().for_each(|span| append(serde_json::to_vec(&text_of(span))));
-    bytes
+    FILE.encode(spans.values().map(|span| text_of(span)), now_ms)
 }
 
 /// Fails with what is wrong with the file.
 pub(super) fn decode(bytes: &[u8]) -> Result<Spans, String> {
-    let mut texts = texts_of(bytes)?.into_iter();
-    let summary: Summary = parsed(texts.next().ok_or("it has no record")?)?;
     let mut spans = Spans::new();
-    for text in texts {
-        let span = span_of(parsed(text)?)?;
-        spans.insert(span.id.clone(), Arc::new(span));
-    }
-    if spans.len() == summary.spans { Ok(spans) } else { Err("spans are missing at its end".to_owned()) }
-}
-
-fn texts_of(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
-    let (header, reader) = Reader::open(bytes).map_err(|error| error.to_string())?;
-    if header.kind != FileKind::Calendar {
-        return Err("it is a file of another kind".to_owned());
-    }
-    let mut texts = Vec::new();
-    for event in reader {
-        match event {
-            Event::Record { kind: KIND_TEXT, payload, chain_ok: true, .. } => texts.push(payload),
-            Event::Record { offset, .. } => return Err(format!("the record at byte {offset} is not in its place")),
-            Event::Damage { from, what, .. } => return Err(format!("at byte {from}: {what}")),
-            Event::TornTail { .. } => return Err("it ends within a record".to_owned()),
-            Event::End { .. } => break,
+    for text in FILE.decode(bytes)? {
+        let span = span_of(text)?;
+        if let Some(before) = spans.insert(span.id.clone(), Arc::new(span)) {
+            return Err(format!("the span {} is there twice", before.id));
         }
     }
-    Ok(texts)
-}
-
-fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(text).map_err(|error| error.to_string())
+    Ok(spans)
 }
 
 fn text_of(span: &Announced) -> SpanText {

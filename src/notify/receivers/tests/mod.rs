@@ -79,6 +79,7 @@ fn message_of(alerts: Vec<Alert>) -> Message {
         alerts: alerts.into_iter().map(|alert| MessageAlert { alert, incident: String::new() }).collect(),
         truncated_count: 0,
         made_at_ms: NOON_MS + 1500,
+        is_joint: false,
     }
 }
 

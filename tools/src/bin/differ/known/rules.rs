@@ -91,7 +91,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         reason: "3.5 refuses relabelled or negated series of the same labels even if they are not there at the same steps",
         may_be: |case| case.theirs_fails("same labelset") && (!case.is_instant || case.asks(":")),
-        is: |case| case.asks_any(&["label_replace(", "label_join("]) || case.begins(&["-"]) && case.asks(" or "),
+        is: |case| {
+            let negates = case.begins(&["-"]) || case.asks(":") && case.asks_any(&["((-", "(-("]);
+            case.asks_any(&["label_replace(", "label_join("]) || negates && case.asks(" or ")
+        },
     },
     Rule {
         reason: "Prometheus keeps empty buckets of other samples in a histogram, which show where all become NaN",
@@ -170,6 +173,11 @@ pub(super) const RULES: &[Rule] = &[
         is: |case| case.begins(&["sort_by_label"]) && has_a_label_of_many_digits(case),
     },
     Rule {
+        reason: "what a heap chose comes in no order behind what is sorted",
+        may_be: |case| case.differs_in(&["order"]) && case.asks_any(&CHOOSE) && case.asks(" or "),
+        is: |case| !case.begins(&CHOOSE) && has_the_same_values(case),
+    },
+    Rule {
         reason: "Go on x86-64 takes for infinite what is just below the largest number",
         may_be: |case| {
             let limit = ["not inf", "not 0.0", "not -0.0", "not -inf"].iter().any(|part| case.what.contains(part));
@@ -212,12 +220,17 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         reason: "of zeros of both signs Go's sorting, which is not stable, puts either first: a median is one of them, which a \
-                 division by it shows",
+                 division by it shows, or its text",
         may_be: |case| {
             let limit = ["inf", "-0.0"].iter().any(|part| case.what.contains(part));
-            limit && case.asks_any(&["quantile", "mad_over_time"]) && case.asks_any(&[" / ", "atan2", " ^ "])
+            let divides = limit && case.asks_any(&[" / ", "atan2", " ^ "]);
+            let writes = case.asks("count_values") && case.what.contains("\"-0\"");
+            (divides || writes) && case.asks_any(&["quantile", "mad_over_time"])
         },
-        is: |case| case.asks_any(&["quantile", "mad_over_time"]) && case.differs_in(&["value"]),
+        is: |case| {
+            let written = case.begins(&["count_values"]) && case.differs_in(&["labels"]);
+            case.asks_any(&["quantile", "mad_over_time"]) && (written || case.differs_in(&["value"]))
+        },
     },
     Rule {
         reason: "of zeros of both signs a maximum or minimum is the one that comes first, and what a heap chose comes in an order \

@@ -176,3 +176,40 @@ fn a_parameter_with_a_named_time_is_known_of_the_whole_or_within_a_subquery() {
     assert!(known_of("present_over_time((bottomk (3, up @ end()))[8m:])", Rules::OfSmall).is_none());
     assert!(known_of("ceil(bottomk (scalar(up @ end()), up))", Rules::OfSmall).is_none());
 }
+
+#[test]
+fn an_order_is_known_only_behind_an_or_of_what_a_heap_chose() {
+    let (ours, theirs) = (rows(&[("a:1", "1"), ("b:1", "956")]), rows(&[("b:1", "956"), ("a:1", "1")]));
+    let is_known = |query: &str| {
+        let case = Case { query, is_instant: true, what: "order: by value", ours: &ours, theirs: &theirs };
+        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+    };
+    assert!(is_known("sort_desc(vector(1)) or limitk (2, requests_total)"));
+    assert!(!is_known("sort_desc(vector(1)) or requests_total"), "these have an order");
+    assert!(!is_known("sort_desc(limitk (2, requests_total))"), "this is sorted");
+}
+
+#[test]
+fn negated_series_of_the_same_labels_are_refused_within_a_subquery_too() {
+    let (ours, theirs) = (number("1"), failed("vector cannot contain metrics with the same labelset"));
+    let is_known = |query: &str| {
+        let case = Case { query, is_instant: true, what: "error: theirs alone fails", ours: &ours, theirs: &theirs };
+        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+    };
+    assert!(is_known("last_over_time((-(native_floats or native_any))[3m7s:30s])"));
+    assert!(!is_known("last_over_time((native_floats or native_any)[3m7s:30s])"), "names tell them apart");
+    assert!(!is_known("-(native_floats or native_any)"), "at one moment labels tell them apart");
+}
+
+#[test]
+fn the_sign_of_a_medians_zero_is_known_where_it_is_written() {
+    let is_known = |query: &str, what: &str| {
+        let case = Case { query, is_instant: true, what, ours: &number("2"), theirs: &number("2") };
+        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+    };
+    let what = r#"labels: ours alone has {"value": "-0"}"#;
+    assert!(is_known("count_values (\"value\", quantile_over_time(0.5, odd[8m]))", what));
+    assert!(!is_known("count_values (\"value\", max_over_time(odd[8m]))", what), "a maximum has one sign");
+    let what = r#"labels: ours alone has {"value": "1"}"#;
+    assert!(!is_known("count_values (\"value\", quantile_over_time(0.5, odd[8m]))", what), "it is another number");
+}
