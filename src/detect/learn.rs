@@ -11,13 +11,15 @@
 //! 1. What is learned of samples is what would have been learned of them live, had they come in order of time.
 //! 2. At most [`ROWS_MAX`] samples or so are held at a time: the more there are, the shorter the stretch that is read.
 //!
-//! Deliberately absent: watches that are evaluated, which learn as they go; and telling alerts. What began and ended long ago is counted, and wakes nobody.
+//! Watches that are evaluated are told what [`learn`]'s caller evaluates; who evaluates nothing lets them learn as they go.
+//!
+//! Deliberately absent: telling alerts. What began and ended long ago is counted, and wakes nobody.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::{Calendar, Judge, Kind, Transition, Watch, Worker, Zone, start};
+use super::{Calendar, EvaluatedValue, Judge, Kind, Shared, Transition, Watch, Worker, Zone, start};
 use crate::model::{Labels, Matcher, SeriesRef, TimeRange};
 use crate::storage::tap::{TapBatch, TapRow};
 use crate::storage::view::{Columns, ReadView, SeriesView, ViewError, stands_for_histogram};
@@ -26,6 +28,8 @@ use crate::storage::view::{Columns, ReadView, SeriesView, ViewError, stands_for_
 const ROWS_MAX: usize = 2_000_000;
 /// Samples that are handed over at a time.
 const BATCH_ROWS: usize = 10_000;
+/// How much event time passes, at most, before evaluated watches are asked again, in ms: less than a server makes up for.
+const EVALUATED_PIECE_MS: i64 = 600_000;
 /// The longest and the shortest stretch that is read at a time, in ms.
 const STRETCH_MS_MAX: i64 = 7_200_000;
 const STRETCH_MS_MIN: i64 = 60_000;
@@ -45,6 +49,9 @@ pub enum LearnError {
     TooManySeries,
 }
 
+/// Says what evaluated watches are to be told, as far as time has come: values in order of time, each once.
+pub type Evaluate<'a> = &'a mut dyn FnMut(&Shared) -> Vec<EvaluatedValue>;
+
 /// What history taught.
 pub struct Learned {
     /// The judge, who has learned it.
@@ -61,13 +68,14 @@ pub struct Learned {
 }
 
 /// Learns from what the view holds in `range`, by this clock and calendar ([`Judge::live_by`]). `progress` is told the event time that was reached, in ms since 1970 UTC,
-/// many times a day of it; it may be shown to people.
+/// many times a day of it; it may be shown to people. `evaluate` is asked as time passes, if there is one.
 pub fn learn(
     view: &ReadView,
     range: TimeRange,
     watches: Vec<Watch>,
     lateness_ms: Option<i64>,
     days: (Zone, Calendar),
+    mut evaluate: Option<Evaluate<'_>>,
     progress: &mut dyn FnMut(i64),
 ) -> Result<Learned, LearnError> {
     let selectors = selectors_of(&watches);
@@ -80,7 +88,7 @@ pub fn learn(
     let (mut from_ms, mut stretch_ms) = (range.from_ms, STRETCH_MS_MAX);
     while from_ms <= range.to_ms {
         let to_ms = from_ms.saturating_add(stretch_ms - 1).min(range.to_ms);
-        let rows_count = lesson.read(view, &selectors, TimeRange { from_ms, to_ms })?;
+        let rows_count = lesson.read(view, &selectors, TimeRange { from_ms, to_ms }, &mut evaluate)?;
         stretch_ms = next_stretch_ms(stretch_ms, rows_count);
         progress(to_ms);
         if to_ms == i64::MAX {
@@ -130,7 +138,13 @@ struct Lesson {
 
 impl Lesson {
     /// Hands over a stretch of time; says how many samples it had.
-    fn read(&mut self, view: &ReadView, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<usize, LearnError> {
+    fn read(
+        &mut self,
+        view: &ReadView,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        evaluate: &mut Option<Evaluate<'_>>,
+    ) -> Result<usize, LearnError> {
         let mut found: HashMap<Arc<Labels>, SeriesView> = HashMap::new();
         for selector in selectors {
             let series = view.find(selector, range, SERIES_COUNT_MAX)?;
@@ -153,11 +167,29 @@ impl Lesson {
         }
         rows.sort_unstable_by_key(|row| (row.timestamp_ms, row.series));
         self.hand_over(TapBatch { series: new, ..TapBatch::default() });
-        for rows in rows.chunks(BATCH_ROWS) {
+        // The first moment to evaluate is that of the first sample, so that one is looked at alone.
+        let alone = usize::from(self.samples_count == 0 && evaluate.is_some()).min(rows.len());
+        let (first, others) = rows.split_at(alone);
+        let is_together = |one: &TapRow, other: &TapRow| {
+            let piece = |row: &TapRow| row.timestamp_ms.div_euclid(EVALUATED_PIECE_MS);
+            evaluate.is_none() || piece(one) == piece(other)
+        };
+        let pieces: Vec<&[TapRow]> = others.chunk_by(is_together).collect();
+        for rows in std::iter::once(first).chain(pieces).flat_map(|piece| piece.chunks(BATCH_ROWS)) {
             self.hand_over(TapBatch { rows: rows.to_vec(), ..TapBatch::default() });
+            if let Some(evaluate) = evaluate {
+                self.tell_evaluated(evaluate(self.judge.shared()));
+            }
         }
         self.samples_count += rows.len() as u64;
         Ok(rows.len())
+    }
+
+    fn tell_evaluated(&mut self, values: Vec<EvaluatedValue>) {
+        for told in values {
+            let transitions = self.judge.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value);
+            self.count(&transitions);
+        }
     }
 
     fn reference(

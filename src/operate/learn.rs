@@ -77,9 +77,10 @@ fn read(config: &Config, range: TimeRange, watches: &[Watch], view: &ReadView) -
     let mut bar = Bar::of_time("learning");
     let total = range.to_ms.abs_diff(range.from_ms);
     let lateness_ms = config.detection.lateness_ms;
-    let learned = detect::learn(view, range, watches.to_vec(), lateness_ms, shop_days(config)?, &mut |reached_ms| {
-        bar.show(&moment(reached_ms), reached_ms.abs_diff(range.from_ms), total);
-    });
+    let learned =
+        detect::learn(view, range, watches.to_vec(), lateness_ms, shop_days(config)?, None, &mut |reached_ms| {
+            bar.show(&moment(reached_ms), reached_ms.abs_diff(range.from_ms), total);
+        });
     Ok(learned?)
 }
 

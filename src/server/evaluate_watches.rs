@@ -22,7 +22,7 @@ use super::{ServerError, thread};
 use crate::detect::{EvaluatedValue, LATENESS_MS_MAX, Shared, Source};
 use crate::model::Labels;
 use crate::query::{Engine, Options, Value};
-use crate::rules::RuleSet;
+use crate::rules::{AnomalyRule, RuleSet};
 use crate::storage::Storage;
 use crate::storage::view::ReadView;
 
@@ -47,14 +47,14 @@ struct EvaluationParts {
 #[derive(Default)]
 pub(super) struct WatchEvaluation(Option<(Sender<()>, JoinHandle<()>)>);
 
-/// A watch that is evaluated.
+/// A watch that is evaluated. A replay asks at the same moments and tells the same values.
 #[derive(Debug)]
-struct Evaluated {
+pub(crate) struct Evaluated {
     /// Its index among all watches.
-    watch: usize,
+    pub(crate) watch: usize,
     alert: String,
-    expression: String,
-    interval_ms: i64,
+    pub(crate) expression: String,
+    pub(crate) interval_ms: i64,
     /// The next moment to ask for; none before the first.
     next_ms: Option<i64>,
     /// Whether the last query failed, which is told once.
@@ -74,9 +74,18 @@ impl WatchEvaluation {
         storage: &Arc<Storage>,
         shared: Arc<Shared>,
     ) -> Result<WatchEvaluation, ServerError> {
-        let watches = evaluated(rules);
+        let watches = Evaluated::all_of(rules);
         if watches.is_empty() {
             return Ok(WatchEvaluation(None));
+        }
+        for rule in &rules.rules {
+            if let Source::Evaluated { interval_ms, because, .. } = rule.signal.source() {
+                tracing::info!(
+                    alert = rule.alert,
+                    "evaluated every {} s instead, because {because}",
+                    interval_ms / 1000
+                );
+            }
         }
         let storage = storage.clone();
         let views = Box::new(move || storage.view());
@@ -96,25 +105,40 @@ impl WatchEvaluation {
     }
 }
 
-/// The rules that cannot be fed, told with their reasons.
-fn evaluated(rules: &RuleSet) -> Vec<Evaluated> {
-    let mut watches = Vec::new();
-    for (watch, rule) in rules.rules.iter().enumerate() {
-        let Source::Evaluated { expression, interval_ms, because } = rule.signal.source() else { continue };
-        tracing::info!(alert = rule.alert, "evaluated every {} s instead, because {because}", interval_ms / 1000);
-        watches.push(Evaluated {
-            watch,
-            alert: rule.alert.clone(),
-            expression: expression.clone(),
-            interval_ms: *interval_ms,
-            next_ms: None,
-            is_failing: false,
-        });
-    }
-    watches
-}
-
 impl Evaluated {
+    /// The rules that cannot be fed.
+    pub(crate) fn all_of(rules: &RuleSet) -> Vec<Evaluated> {
+        let of = |(watch, rule): (usize, &AnomalyRule)| {
+            let Source::Evaluated { expression, interval_ms, .. } = rule.signal.source() else { return None };
+            Some(Evaluated {
+                watch,
+                alert: rule.alert.clone(),
+                expression: expression.clone(),
+                interval_ms: *interval_ms,
+                next_ms: None,
+                is_failing: false,
+            })
+        };
+        rules.rules.iter().enumerate().filter_map(of).collect()
+    }
+
+    /// The next moment to ask for that was not asked for yet, as far as workers have seen samples and late ones are not
+    /// waited for any more; none if that is not yet.
+    pub(crate) fn take_due_ms(&mut self, shared: &Shared) -> Option<i64> {
+        let seen_ms = shared.seen_by_all_ms();
+        if seen_ms == i64::MIN {
+            return None;
+        }
+        let at_ms = self.due_ms(seen_ms.saturating_sub(shared.lateness_ms(self.watch)))?;
+        self.next_ms = Some(at_ms + self.interval_ms);
+        Some(at_ms)
+    }
+
+    /// What the judge is told of a value that the expression has.
+    pub(crate) fn told(&self, labels: &Labels, at_ms: i64, value: f64) -> EvaluatedValue {
+        EvaluatedValue { watch: self.watch, labels: Arc::new(labels.without_metric_name()), at_ms, value }
+    }
+
     /// The next moment to ask for, when samples up to `settled_ms` are there; none if that is not yet.
     fn due_ms(&mut self, settled_ms: i64) -> Option<i64> {
         let newest_ms = settled_ms.div_euclid(self.interval_ms) * self.interval_ms;
@@ -139,19 +163,13 @@ impl Evaluating {
 
     /// Asks for everything that is due. False: it is to stop.
     fn catch_up(&mut self, stopped: &Receiver<()>) -> bool {
-        let seen_ms = self.parts.shared.seen_by_all_ms();
-        if seen_ms == i64::MIN {
-            return true;
-        }
         for one in &mut self.watches {
-            let settled_ms = seen_ms.saturating_sub(self.parts.shared.lateness_ms(one.watch));
-            while let Some(at_ms) = one.due_ms(settled_ms) {
+            while let Some(at_ms) = one.take_due_ms(&self.parts.shared) {
                 for told in one.values(&self.parts, at_ms) {
                     if !tell(&self.parts.shared, told, stopped) {
                         return false;
                     }
                 }
-                one.next_ms = Some(at_ms + one.interval_ms);
                 if !matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
                     return false;
                 }
@@ -175,17 +193,11 @@ impl Evaluated {
             }
         };
         self.is_failing = false;
-        let told = |labels: &Labels, value: f64| EvaluatedValue {
-            watch: self.watch,
-            labels: Arc::new(labels.without_metric_name()),
-            at_ms,
-            value,
-        };
         match value {
             Value::Vector(series) => {
-                series.iter().filter_map(|(labels, _, value)| Some(told(labels, value.number()?))).collect()
+                series.iter().filter_map(|(labels, _, value)| Some(self.told(labels, at_ms, value.number()?))).collect()
             }
-            Value::Scalar(_, value) => vec![told(&Labels::empty(), value)],
+            Value::Scalar(_, value) => vec![self.told(&Labels::empty(), at_ms, value)],
             _ => Vec::new(),
         }
     }

@@ -77,6 +77,7 @@ pub use delivering::{PlanError, PlanErrors};
 use detection::{Detection, DetectionParts, Made};
 use detection_lag::DetectionLag;
 pub use error::ServerError;
+pub(crate) use evaluate_watches::Evaluated;
 use evaluating::{EvaluatedRules, Evaluating, EvaluatingParts};
 use figures::Figuring;
 pub use formats::NewerFormat;

@@ -152,3 +152,39 @@ fn a_replay_says_what_a_server_told_and_leaves_the_folder_as_it_is() {
     assert_eq!(fired(&of_snapshot), fired(&at_rest));
     assert!(before == content(snapshot), "a file of the snapshot has changed");
 }
+
+/// `stddev` is evaluated every 15 s of event time, `max` is fed.
+const ANOMALIES: &str = r#"
+groups:
+  - name: anomalies
+    rules:
+      - { alert: Spread, expr: stddev(load), anomaly: { limit: { above: 2, for: 1m } } }
+      - { alert: Loaded, expr: max(load), anomaly: { limit: { above: 5, for: 1m } } }
+"#;
+const ROUND_MS: i64 = 15_000;
+const ROUNDS: i64 = 160;
+
+#[test]
+fn anomalies_of_evaluated_and_of_fed_rules_are_replayed_at_the_instants_of_the_server() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let rules = write_rules(folder.path(), ANOMALIES);
+    let pager = Pager::new(free_address());
+    pager.open(200);
+    let rules_flag = format!("--rules={}", rules.display());
+    let mut engine =
+        Engine::start(folder.path(), &[&rules_flag, &format!("--webhook-url=http://{}/hook", pager.address)]);
+    // Forty minutes up to now, sent at once; for ten of them one node has 9 more than the other.
+    let start_ms = Clock::system().now_ms() - ROUNDS * ROUND_MS;
+    for round in 0..ROUNDS {
+        let a = if (60..100).contains(&round) { 10.0 } else { 1.0 };
+        send(&[engine.address], start_ms + round * ROUND_MS, &[("a", a), ("b", 1.0)]);
+    }
+    wait_until("both began and ended", || told(&pager).len() == 2);
+    let real = told(&pager);
+    let names: Vec<&str> = real.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["Loaded", "Spread"]);
+    engine.kill();
+    let data_flag = format!("--data-dir={}", engine.data_folder().display());
+    let (code, at_rest) = replay(&[&data_flag, &rules_flag]);
+    assert_eq!((fired(&at_rest), code), (real, 0), "{at_rest}");
+}

@@ -8,11 +8,11 @@ use anyhow::{Context, bail};
 use super::history::{Firing, RuleHistory, Span};
 use super::host::{Past, Row};
 use crate::config::Config;
-use crate::detect::{self, Kind, Source, TRANSITIONS_COUNT_MAX, Transition};
+use crate::detect::{self, EvaluatedValue, Kind, Shared, TRANSITIONS_COUNT_MAX, Transition};
 use crate::model::{Labels, METRIC_NAME, Matcher, TimeRange};
 use crate::query::{Engine, Options, QueryError, Sampled, Value, plan};
 use crate::rules::{Rule, RuleSample, RuleSet};
-use crate::server::shop_days;
+use crate::server::{Evaluated, shop_days};
 use crate::storage::Overlay;
 use crate::storage::view::ReadView;
 
@@ -82,9 +82,31 @@ impl StoredPast {
         StoredPast { view: stored.clone().overlaid(&overlay), engine, overlay, made }
     }
 
-    /// Everything, with what was recorded.
-    pub(super) fn view(&self) -> &ReadView {
-        &self.view
+    /// What an evaluated watch is told of these moments, which follow one another by its interval: asked together where that
+    /// says the same and does not fail, else one at a time. Why a moment has no answer goes to `failure`.
+    fn values(&self, one: &Evaluated, moments_ms: &[i64], failure: &mut Option<String>) -> Vec<EvaluatedValue> {
+        let query = one.expression.as_str();
+        let mut told = Vec::new();
+        if let (Some(&from_ms), Some(&to_ms)) = (moments_ms.first(), moments_ms.last())
+            && plan(query).is_ok_and(|plan| plan.reaches_back_only())
+            && let Ok(rows) = self.range(query, from_ms, to_ms, one.interval_ms)
+        {
+            for row in &rows {
+                let values = row.times_ms.iter().zip(&row.values);
+                told.extend(values.filter_map(|(at_ms, value)| Some(one.told(&row.labels, *at_ms, value.number()?))));
+            }
+            told.sort_by_key(|value| value.at_ms);
+            return told;
+        }
+        for &at_ms in moments_ms {
+            match self.instant(query, at_ms) {
+                Ok(samples) => told.extend(
+                    samples.iter().filter_map(|sample| Some(one.told(&sample.labels, at_ms, sample.value.number()?))),
+                ),
+                Err(error) => _ = failure.get_or_insert_with(|| error.to_string()),
+            }
+        }
+        told
     }
 }
 
@@ -138,10 +160,11 @@ impl Past for StoredPast {
 }
 
 /// Rules with an `anomaly` block, fed with everything from the first stored sample on: what is normal has to be learned.
+/// What the server evaluates instead is evaluated over what is stored and recorded, at the moments at which it does.
 /// What they did in `range` is told. `progress` is told the moment that was reached.
 pub(super) fn anomalies(
     rules: &RuleSet,
-    view: &ReadView,
+    past: &StoredPast,
     range: TimeRange,
     config: &Config,
     notes: &mut Vec<String>,
@@ -150,20 +173,31 @@ pub(super) fn anomalies(
     if rules.rules.is_empty() {
         return Ok(Vec::new());
     }
-    let Some(stored) = view.span() else { bail!("nothing is stored") };
+    let Some(stored) = past.view.span() else { bail!("nothing is stored") };
     let fed = TimeRange { to_ms: range.to_ms.min(stored.to_ms), ..stored };
     let (lateness_ms, days) = (config.detection.lateness_ms, shop_days(config)?);
-    let learned = detect::learn(view, fed, rules.watches(), lateness_ms, days, &mut |at_ms| progress(at_ms, fed));
+    let mut evaluated = Evaluated::all_of(rules);
+    let mut failures = vec![None; rules.rules.len()];
+    let mut evaluate = |shared: &Shared| {
+        let mut told = Vec::new();
+        for one in &mut evaluated {
+            let moments_ms: Vec<i64> = std::iter::from_fn(|| one.take_due_ms(shared)).collect();
+            told.extend(past.values(one, &moments_ms, &mut failures[one.watch]));
+        }
+        told
+    };
+    // Feeding what is fed alone needs no looking.
+    let is_fed_only = Evaluated::all_of(rules).is_empty();
+    let evaluate: Option<detect::Evaluate<'_>> = if is_fed_only { None } else { Some(&mut evaluate) };
+    let mut progress = |at_ms| progress(at_ms, fed);
+    let learned = detect::learn(&past.view, fed, rules.watches(), lateness_ms, days, evaluate, &mut progress);
     let learned = learned.context("rules with an anomaly block")?;
     if learned.transitions.len() == TRANSITIONS_COUNT_MAX {
         notes.push(format!("alerts of rules with an anomaly block are told up to {TRANSITIONS_COUNT_MAX} changes"));
     }
     let mut histories: Vec<RuleHistory> = rules.rules.iter().map(history_of).collect();
-    for (rule, history) in rules.rules.iter().zip(&mut histories) {
-        if let Source::Evaluated { because, .. } = rule.signal.source() {
-            history.failure =
-                Some(format!("it is evaluated and not fed by the stream ({because}), which is not replayed"));
-        }
+    for (failure, history) in failures.into_iter().zip(&mut histories) {
+        history.failure = failure;
     }
     for transition in &learned.transitions {
         note(&mut histories[transition.watch], transition, rules, range);

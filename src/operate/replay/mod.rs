@@ -14,7 +14,7 @@
 //!
 //! | past of | what is asked | rules that read what these rules record | rules with an `anomaly` block |
 //! | --- | --- | --- | --- |
-//! | a data folder at rest, or a snapshot | the stored samples | see what they would have recorded | fed from the first sample on |
+//! | a data folder at rest, or a snapshot | the stored samples | see what they would have recorded | fed, or evaluated as the server does, from the first sample on |
 //! | a running server (`--url`, or it has the folder) | range queries | see what the server has recorded | are left out, and named |
 //!
 //! Of a server that runs, `dozor snapshot` and then `--data-dir data/snapshots/NAME` tells all of it.
@@ -219,9 +219,8 @@ pub(super) fn replay_at_rest(
     drop(bar);
     let mut notes = Vec::new();
     let mut bar = Bar::of_time("anomalies");
-    let view = host.past.view();
     let anomalies =
-        at_rest::anomalies(rules, view, range, config, &mut notes, &mut |at_ms, fed| show(&mut bar, at_ms, fed))?;
+        at_rest::anomalies(rules, &host.past, range, config, &mut notes, &mut |at_ms, fed| show(&mut bar, at_ms, fed))?;
     drop(bar);
     notes.extend(stored.left_out().iter().map(|line| format!("left out: {line}")));
     let rules = outcome.rules.into_iter().chain(anomalies).collect();

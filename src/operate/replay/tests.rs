@@ -252,7 +252,8 @@ fn anomalies_are_those_of_the_stream_within_what_is_replayed() {
         let range = TimeRange { from_ms: start_ms + from_minute * 60_000, to_ms: start_ms + 14_400_000 };
         let config = Config::default();
         let mut notes = Vec::new();
-        let histories = super::at_rest::anomalies(&rules, &view, range, &config, &mut notes, &mut |_, _| {});
+        let past = StoredPast::new(&view, &rules, range.from_ms, &config);
+        let histories = super::at_rest::anomalies(&rules, &past, range, &config, &mut notes, &mut |_, _| {});
         assert_eq!(notes, Vec::<String>::new());
         histories.expect("replayed").remove(0)
     };
@@ -267,6 +268,51 @@ fn anomalies_are_those_of_the_stream_within_what_is_replayed() {
         assert_eq!(firing.labels.get("alertname"), Some("TooSlow"));
     }
     assert_eq!(replay(120).firings, all.firings[1..]);
+}
+
+/// What is fed and what is evaluated, in one file. The oracle is the judge, told the values by hand.
+#[test]
+fn an_evaluated_rule_makes_the_transitions_of_its_values_beside_a_fed_one() {
+    let limit = "anomaly: { limit: { above: 2, for: 1m } }";
+    let text = format!(
+        "groups:\n  - name: pages\n    rules:\n      - {{ alert: Spread, expr: stddev(seconds), {limit} }}\n      \
+         - {{ alert: Slow, expr: max(seconds), {limit} }}\n"
+    );
+    let rules = load_text(Path::new(FILE), &text).expect("rules");
+    let start_ms = 1_790_812_800_000;
+    // Two nodes every 15 s for four hours: 1 and 2, but for ten minutes twice 1 and 9, whose deviation is 4.
+    let is_slow = |minute: i64| (60..70).contains(&minute) || (180..190).contains(&minute);
+    let samples_of = |usual: f64, slow: f64| -> Vec<Sample> {
+        let sample = |index: i64| {
+            let value = if is_slow(index / 4) { slow } else { usual };
+            Sample { timestamp_ms: start_ms + index * 15_000, value }
+        };
+        (0..960).map(sample).collect()
+    };
+    let stored = vec![(series("seconds", "a"), samples_of(1.0, 1.0)), (series("seconds", "b"), samples_of(2.0, 9.0))];
+    let view = ReadView::of_samples(stored);
+    let range = TimeRange { from_ms: start_ms, to_ms: start_ms + 14_400_000 };
+    let (config, mut notes) = (Config::default(), Vec::new());
+    let past = StoredPast::new(&view, &rules, range.from_ms, &config);
+    let histories = super::at_rest::anomalies(&rules, &past, range, &config, &mut notes, &mut |_, _| {});
+    let histories = histories.expect("replayed");
+    assert_eq!((notes, histories.iter().filter_map(|rule| rule.failure.clone()).count()), (Vec::new(), 0));
+
+    let (_, mut judge) = crate::detect::start(rules.watches(), 1, None);
+    let mut direct = Vec::new();
+    for index in 0..960 {
+        let value = if is_slow(index / 4) { 4.0 } else { 0.5 };
+        direct.extend(judge.observe_evaluated(0, &Arc::default(), start_ms + index * 15_000, value));
+    }
+    let times = |kind| direct.iter().filter(move |told| told.kind == kind);
+    let fired: Vec<i64> = times(crate::detect::Kind::Firing).map(|told| told.fired_ms).collect();
+    let ended: Vec<Option<i64>> = times(crate::detect::Kind::Resolved).map(|told| Some(told.at_ms)).collect();
+    assert_eq!((fired.len(), ended.len()), (2, 2));
+    let of_firings = |rule: &RuleHistory| -> (Vec<i64>, Vec<Option<i64>>) {
+        rule.firings.iter().map(|firing| (firing.fired_ms, firing.resolved_ms)).unzip()
+    };
+    assert_eq!(of_firings(&histories[0]), (fired, ended));
+    assert_eq!((histories[1].alert.as_str(), histories[1].firings.len()), ("Slow", 2));
 }
 
 #[test]
