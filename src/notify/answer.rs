@@ -2,6 +2,17 @@
 
 use std::time::Duration;
 
+/// How much a receiver said of something that it did not confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// That it did not take it.
+    Error,
+    /// Nothing, or nothing that can be read: it may have it.
+    Nothing,
+    /// It was not reached: it cannot have it.
+    Nobody,
+}
+
 /// What one attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -16,8 +27,8 @@ pub enum Answer {
         reason: String,
         /// The wait that the receiver asked for.
         after: Option<Duration>,
-        /// Whether it answered that it did not take it; else it may have.
-        is_answered: bool,
+        /// What it is known by.
+        heard: Heard,
     },
     /// It will never work: the receiver said so.
     Refused {

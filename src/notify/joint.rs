@@ -13,7 +13,8 @@
 //!
 //! What one of the alerts does to the receiver must not cost the others: a joint message that the receiver refuses, or answers
 //! with an error three times while it takes others, falls apart, and each of its alerts is told by itself. One that was not
-//! answered stays whole, because the receiver may have it.
+//! answered stays whole, because the receiver may have it; but not for ever, as it may be more than the receiver can take in
+//! the time of an attempt. While nobody is reached it stays whole.
 //!
 //! Always true: at every moment a transition is owed to a receiver by itself or by one joint message, never by both; and who
 //! was tried by itself is in no joint message later, unless the disk failed in between.
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::answer::Answer;
+use super::answer::{Answer, Heard};
 use super::deliver::{Notifier, pass_panic_on};
 use super::event::AttemptResult;
 use super::ledger::{Outcome, Verdict};
@@ -35,6 +36,9 @@ use crate::model::Labels;
 pub(super) const JOINT_ALERTS_MAX: usize = 500;
 /// After so many errors that the receiver answered in a row it is one of the alerts that it cannot take.
 const ERRORS_MAX: u32 = 3;
+/// After so many attempts in a row without an answer, by somebody who was reached, it is too much at once: it would be held up,
+/// and all that follows, for days.
+const SILENCES_MAX: u32 = 8;
 /// What Alertmanager calls the group of all alerts.
 const GROUP_KEY: &str = "{}:{}";
 
@@ -123,13 +127,17 @@ impl Notifier {
         match answer {
             Answer::Delivered { .. } => None,
             Answer::Refused { reason } => Some(reason),
-            Answer::Retry { reason, is_answered, .. } => {
-                let lanes = way.lanes.lock();
-                let is_its_own = *is_answered && !lanes.is_circuit_open();
-                let is_often = lanes.failure_count(owed.lane()) + 1 >= ERRORS_MAX;
+            Answer::Retry { reason, heard, .. } => {
+                let mut lanes = way.lanes.lock();
+                let count = lanes.note_heard(owed.lane(), *heard);
+                let is_its_own = match heard {
+                    Heard::Error => count >= ERRORS_MAX && !lanes.is_circuit_open(),
+                    Heard::Nothing => count >= SILENCES_MAX,
+                    Heard::Nobody => false,
+                };
                 // What is given up after that time is each of its alerts.
                 let is_old = joint.made_at_ms < self.give_up_cutoff_ms();
-                (is_its_own && is_often || is_old).then_some(reason)
+                (is_its_own || is_old).then_some(reason)
             }
         }
     }

@@ -29,6 +29,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answer::Heard;
 use super::backoff::Backoff;
 use super::message::MESSAGE_BYTES_MAX;
 use super::owed::{Notification, Owed};
@@ -56,6 +57,8 @@ struct Lane {
     queue: VecDeque<Owed>,
     /// Failures of the head in a row.
     failure_count: u32,
+    /// What was heard of the head last, and how often in a row.
+    heard: Option<(Heard, u32)>,
     /// The head was to be told together with others, and could not be.
     goes_alone: bool,
     /// Joint messages that tell what stood before the head. The lane has no place until they are settled.
@@ -66,7 +69,7 @@ struct Lane {
 
 impl Lane {
     fn new(queue: VecDeque<Owed>) -> Lane {
-        Lane { queue, failure_count: 0, goes_alone: false, held_count: 0, place: None }
+        Lane { queue, failure_count: 0, heard: None, goes_alone: false, held_count: 0, place: None }
     }
 
     /// The head, if this receiver is told of it together with others.
@@ -208,9 +211,12 @@ impl Lanes {
         self.settled(key, now);
     }
 
-    /// How often the head of the lane failed in a row.
-    pub(crate) fn failure_count(&self, key: u64) -> u32 {
-        self.lanes.get(&key).map_or(0, |lane| lane.failure_count)
+    /// Notes what was heard of the head of the lane, which is in flight; returns how often in a row that was.
+    pub(crate) fn note_heard(&mut self, key: u64, heard: Heard) -> u32 {
+        let lane = self.lanes.get_mut(&key).expect("a lane stays while its head is in flight");
+        let before = lane.heard.filter(|(last, _)| *last == heard).map_or(0, |(_, count)| count);
+        lane.heard = Some((heard, before + 1));
+        before + 1
     }
 
     /// The lanes wait for what has this lane, the joint message.
@@ -304,7 +310,7 @@ impl Lanes {
     fn drop_head(&mut self, key: u64, now: Duration) {
         let lane = self.lanes.get_mut(&key).expect("a lane stays while it has a head");
         lane.queue.pop_front();
-        (lane.failure_count, lane.goes_alone) = (0, false);
+        (lane.failure_count, lane.heard, lane.goes_alone) = (0, None, false);
         if let Some(place) = lane.place.take() {
             self.waiting.remove(&place);
         }

@@ -76,7 +76,7 @@ mod way;
 use crate::disk::DiskError;
 
 pub use alert::{ANNOTATION_BYTES_MAX, ANNOTATIONS_COUNT_MAX, Alert, Status};
-pub use answer::Answer;
+pub use answer::{Answer, Heard};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use dead_letter::DeadLetter;
 pub use deliver::{Delivery, DeliveryMetrics, Notifier, NotifierOptions, PreparedPlan, Silencer};

@@ -37,7 +37,7 @@ impl Pinger {
     /// Asks once, by POST. Fails with what was answered, or why nothing was.
     pub async fn ping(&self) -> Result<(), String> {
         let request = Request { url: self.url.clone(), headers: Vec::new(), body: b"{}".to_vec() };
-        match self.sender.send(&request).await?.verdict() {
+        match self.sender.send(&request).await.map_err(|unsent| unsent.reason)?.verdict() {
             Answer::Delivered { .. } => Ok(()),
             Answer::Retry { reason, .. } | Answer::Refused { reason } => Err(reason),
         }

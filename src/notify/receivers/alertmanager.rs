@@ -120,7 +120,7 @@ impl AlertmanagerPeer {
             let request = Request { url: self.url.clone(), headers: Vec::new(), body };
             let answer = match self.sender.send(&request).await {
                 Ok(reply) => reply.verdict(),
-                Err(reason) => Answer::Retry { reason, after: None, is_answered: false },
+                Err(unsent) => unsent.into(),
             };
             match answer {
                 Answer::Delivered { .. } => {}

@@ -24,7 +24,7 @@ use super::options::HttpOptions;
 use crate::clock::Clock;
 use crate::model::percent_decoded;
 use crate::notify::address::{CheckedResolver, check_url};
-use crate::notify::answer::Answer;
+use crate::notify::answer::{Answer, Heard};
 use crate::notify::backoff::retry_after;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,10 +99,29 @@ impl Reply {
         let reason = if shown.is_empty() { self.status.to_string() } else { format!("{}: {shown}", self.status) };
         let transient = matches!(self.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         if transient || self.status.is_server_error() {
-            Answer::Retry { reason, after: self.after, is_answered: true }
+            Answer::Retry { reason, after: self.after, heard: Heard::Error }
         } else {
             Answer::Refused { reason }
         }
+    }
+}
+
+/// Why a request has no reply.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    pub(crate) reason: String,
+    heard: Heard,
+}
+
+impl From<String> for Unsent {
+    fn from(reason: String) -> Unsent {
+        Unsent { reason, heard: Heard::Nobody }
+    }
+}
+
+impl From<Unsent> for Answer {
+    fn from(unsent: Unsent) -> Answer {
+        Answer::Retry { reason: unsent.reason, after: None, heard: unsent.heard }
     }
 }
 
@@ -147,19 +166,22 @@ impl Sender {
     }
 
     /// Sends the request once. Fails with a reason without an address.
-    pub(crate) async fn send(&self, request: &Request) -> Result<Reply, String> {
+    pub(crate) async fn send(&self, request: &Request) -> Result<Reply, Unsent> {
         let mut url = request.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let mut builder = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json");
             builder = builder.headers(self.headers(request)?);
             let response = builder.body(request.body.clone()).send().await;
-            let response = response.map_err(|error| with_causes(&error.without_url()))?;
+            let response = response.map_err(|error| {
+                let heard = if error.is_connect() { Heard::Nobody } else { Heard::Nothing };
+                Unsent { reason: with_causes(&error.without_url()), heard }
+            })?;
             match self.redirect(&url, &response)? {
                 Some(next) => url = next,
                 None => return Ok(self.read(response).await.without(&self.secrets(request))),
             }
         }
-        Err(format!("it redirected more than {REDIRECTS_MAX} times"))
+        Err(format!("it redirected more than {REDIRECTS_MAX} times").into())
     }
 
     /// What is secret in a request, or may be: its credentials, and what looks like a token in its address.

@@ -120,7 +120,7 @@ impl Integration {
     async fn sent(&self, request: &Request) -> Answer {
         match self.sender.send(request).await {
             Ok(reply) => self.kind.verdict(&reply),
-            Err(reason) => Answer::Retry { reason, after: None, is_answered: false },
+            Err(unsent) => unsent.into(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::integration::{Told, address, cut};
 use super::options::{SlackActionOptions, SlackOptions};
 use super::shape::Hidden;
 use super::templates::{Filling, Text};
-use crate::notify::answer::Answer;
+use crate::notify::answer::{Answer, Heard};
 
 /// Longest title, in letters.
 const TITLE_LETTERS_MAX: usize = 1024;
@@ -180,12 +180,12 @@ impl Slack {
         match serde_json::from_slice::<Spoken>(&reply.body) {
             Ok(Spoken { ok: true, .. }) => verdict,
             Ok(Spoken { error, .. }) if PASSING_ERRORS.contains(&error.as_str()) => {
-                Answer::Retry { reason: format!("Slack says: {error}"), after: reply.after, is_answered: true }
+                Answer::Retry { reason: format!("Slack says: {error}"), after: reply.after, heard: Heard::Error }
             }
             Ok(_) => Answer::Refused { reason: format!("Slack says: {}", reply.shown()) },
             Err(_) => {
                 let reason = format!("not an answer of Slack's: {}", reply.shown());
-                Answer::Retry { reason, after: None, is_answered: false }
+                Answer::Retry { reason, after: None, heard: Heard::Nothing }
             }
         }
     }

@@ -18,7 +18,7 @@ use super::options::{ParseMode, Source, TelegramOptions};
 use super::shape::Hidden;
 use super::templates::Text;
 use crate::notify::RETRY_AFTER_MAX;
-use crate::notify::answer::Answer;
+use crate::notify::answer::{Answer, Heard};
 
 /// Longest text, in UTF-16 units, without markup.
 const TEXT_UNITS_MAX: usize = 4096;
@@ -140,7 +140,7 @@ impl Telegram {
             return match reply.verdict() {
                 Answer::Delivered { .. } => {
                     let reason = format!("not an answer of Telegram's: {}", reply.shown());
-                    Answer::Retry { reason, after: None, is_answered: false }
+                    Answer::Retry { reason, after: None, heard: Heard::Nothing }
                 }
                 verdict => verdict,
             };
@@ -153,7 +153,7 @@ impl Telegram {
             Answer::Delivered { .. } if !spoken.ok => Answer::Refused { reason: said },
             Answer::Retry { after, .. } => {
                 let asked = spoken.parameters.retry_after.map(|s| Duration::from_secs(s).min(RETRY_AFTER_MAX));
-                Answer::Retry { reason: said, after: asked.or(after), is_answered: true }
+                Answer::Retry { reason: said, after: asked.or(after), heard: Heard::Error }
             }
             Answer::Refused { .. } => Answer::Refused { reason: said },
             delivered => delivered,

@@ -19,8 +19,8 @@ use crate::notify::owed::Owed;
 use crate::notify::routing::load;
 use crate::notify::way::Way;
 use crate::notify::{
-    Alert, Answer, Delivery, Destination, Enqueued, Message, Notifier, NotifierOptions, Plan, SilencedBy, Silencer,
-    Status,
+    Alert, Answer, Delivery, Destination, Enqueued, Heard, Message, Notifier, NotifierOptions, Plan, SilencedBy,
+    Silencer, Status,
 };
 
 const REPEAT_MS: i64 = 3_600_000;
@@ -235,18 +235,18 @@ impl Night {
                 // The receiver has it and its answer is lost.
                 6 => {
                     self.receive(&message);
-                    self.answer(&way, &owed, &message, failed());
+                    self.answer(&way, &owed, &message, failed(Heard::Nothing));
                 }
                 // One of its alerts is one that it cannot take, for now.
                 7 if message.is_joint && !self.received.iter().any(|other| other.message.id == message.id) => {
                     let reason = "odd".to_owned();
                     let refused = Answer::Refused { reason: reason.clone() };
-                    let error = Answer::Retry { reason, after: None, is_answered: true };
+                    let error = Answer::Retry { reason, after: None, heard: Heard::Error };
                     let answer = if self.dice.below(2) == 0 { refused } else { error };
                     self.apart_count += usize::from(matches!(answer, Answer::Refused { .. }));
                     self.answer(&way, &owed, &message, answer);
                 }
-                _ => self.answer(&way, &owed, &message, failed()),
+                _ => self.answer(&way, &owed, &message, failed(Heard::Nobody)),
             }
         }
     }
@@ -392,8 +392,8 @@ fn beginning_of(alert: &Alert) -> String {
     Alert { ends_at_ms: None, ..alert.clone() }.transition_id()
 }
 
-fn failed() -> Answer {
-    Answer::Retry { reason: "flaky".to_owned(), after: None, is_answered: false }
+fn failed(heard: Heard) -> Answer {
+    Answer::Retry { reason: "flaky".to_owned(), after: None, heard }
 }
 
 fn says_something_new(message: &Message, before: &Message) -> bool {

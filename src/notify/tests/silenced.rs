@@ -200,7 +200,7 @@ fn a_long_silence_does_not_make_the_first_failure_the_last() {
     let ways = world.notifier.ways.load_full();
     let next = ways[0].lanes.lock().next(world.clock.monotonic(), 1);
     let Next::Send(owed) = next else { panic!("it is owed: {next:?}") };
-    let retry = Answer::Retry { reason: "busy".to_owned(), after: None, is_answered: true };
+    let retry = Answer::Retry { reason: "busy".to_owned(), after: None, heard: crate::notify::Heard::Error };
     world.notifier.take_answer(&ways[0], &owed, &owed.message("pager"), retry);
     assert_eq!(world.notifier.dead_letters(), []);
     world.clock.advance(Duration::from_secs(60));
