@@ -36,3 +36,10 @@ pub enum Answer {
         reason: String,
     },
 }
+
+impl Answer {
+    /// Whether the receiver itself said it.
+    pub(super) fn is_said(&self) -> bool {
+        !matches!(self, Answer::Retry { heard: Heard::Nothing | Heard::Nobody, .. })
+    }
+}

@@ -143,7 +143,7 @@ impl Notifier {
     }
 
     /// Notes that each alert of the joint message is told by itself from now on, and puts them on their way.
-    pub(super) fn let_fall_apart(&self, way: &Way, owed: &Owed, reason: &str) {
+    pub(super) fn let_fall_apart(&self, way: &Way, owed: &Owed, reason: &str, has_answered: bool) {
         let joint = owed.joint().expect("only what is joint falls apart");
         tracing::warn!(
             receiver = way.name,
@@ -160,7 +160,7 @@ impl Notifier {
             tracing::warn!(%error, id = joint.id, "the answer is not on disk; after a crash it may be told together again");
         }
         let heads = outbox.ledger().owed_instead(joint);
-        way.lanes.lock().fell_apart(owed.lane(), heads, self.clock.monotonic());
+        way.lanes.lock().fell_apart(owed.lane(), heads, has_answered, self.clock.monotonic());
         self.count_pending(&outbox);
         drop(outbox);
         self.report_attempt(joint, AttemptResult::Failed { reason: reason.to_owned() });

@@ -201,14 +201,20 @@ impl Lanes {
         }
     }
 
-    /// As [`Lanes::settled`] of a joint message that is given up: each of these, of which it was made, is told by itself.
-    pub(crate) fn fell_apart(&mut self, key: u64, heads: Vec<Owed>, now: Duration) {
+    /// The joint message is given up: each of these, of which it was made, is told by itself. Only where the receiver
+    /// answered is it known to be there, as when something is [settled](Lanes::settled).
+    pub(crate) fn fell_apart(&mut self, key: u64, heads: Vec<Owed>, has_answered: bool, now: Duration) {
         for head in heads {
             let lane = self.lanes.get_mut(&head.lane()).expect("a lane stays while a joint message holds it");
             lane.queue.push_front(head);
-            lane.goes_alone = true;
         }
-        self.settled(key, now);
+        if has_answered {
+            self.settled(key, now);
+        } else {
+            self.in_flight_count -= 1;
+            self.failing.remove(&key);
+            self.drop_head(key, now);
+        }
     }
 
     /// Notes what was heard of the head of the lane, which is in flight; returns how often in a row that was.
@@ -287,7 +293,7 @@ impl Lanes {
     /// The receiver is reached elsewhere from now on: what failed before says nothing of it, and what waits may go.
     pub(crate) fn forget_failures(&mut self, now: Duration) {
         self.failing.clear();
-        self.lanes.values_mut().for_each(|lane| lane.failure_count = 0);
+        self.lanes.values_mut().for_each(|lane| (lane.failure_count, lane.heard) = (0, None));
         self.release_all(now);
     }
 

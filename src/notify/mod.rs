@@ -17,7 +17,8 @@
 //! 1. What was accepted is delivered at least once to each receiver, or given up with a reason that can be looked up.
 //! 2. No receiver is told that an alert fires after it was told that it is resolved, and none that it is resolved before it
 //!    has answered on its firing.
-//! 3. One alert's trouble holds up no other alert, one receiver's trouble no other receiver.
+//! 3. One alert's trouble holds up no other alert, but for some minutes those that are told in one message with it; one
+//!    receiver's trouble holds up no other receiver.
 //!
 //! | threads and tasks | |
 //! | --- | --- |

@@ -143,7 +143,7 @@ impl Notifier {
     pub(super) fn take_answer(&self, way: &Way, owed: &Owed, message: &Message, answer: Answer) {
         if let Some(reason) = self.reason_to_fall_apart(way, owed, &answer) {
             self.metrics.failed.fetch_add(1, Ordering::Relaxed);
-            self.let_fall_apart(way, owed, reason);
+            self.let_fall_apart(way, owed, reason, answer.is_said());
             return;
         }
         match answer {

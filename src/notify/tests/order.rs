@@ -178,10 +178,24 @@ fn a_joint_message_that_is_not_taken_falls_apart_in_front_of_what_waited_for_it(
     let (joint, names) = join(&mut lanes, seconds(0));
     assert_eq!(names, ["A firing", "B firing"]);
     let members = [firing("A"), firing("B")].map(|alert| notification(&alert));
-    lanes.fell_apart(joint.lane(), members.to_vec(), seconds(1));
+    lanes.fell_apart(joint.lane(), members.to_vec(), true, seconds(1));
     assert_eq!(sent(&mut lanes, seconds(1)), ["A firing", "B firing"]);
     lanes.settled(firing("A").fingerprint(), seconds(2));
     assert_eq!(join(&mut lanes, seconds(2)).1, ["A resolved"]);
+}
+
+#[test]
+fn a_receiver_that_was_silent_to_a_joint_message_is_not_thought_to_be_back() {
+    let mut lanes = joint_lanes(&[firing("A"), firing("B"), firing("C")]);
+    let (joint, _) = join(&mut lanes, seconds(0));
+    ["D", "E", "F"].iter().for_each(|name| lanes.push(notification(&firing(name)), seconds(0)));
+    assert_eq!(sent(&mut lanes, seconds(0)).len(), 3);
+    ["D", "E", "F"].iter().for_each(|name| drop(fail(&mut lanes, name, seconds(1))));
+    assert!(lanes.is_circuit_open());
+    let members = [firing("A"), firing("B"), firing("C")].map(|alert| notification(&alert));
+    lanes.fell_apart(joint.lane(), members.to_vec(), false, seconds(2));
+    assert!(lanes.is_circuit_open());
+    assert_eq!(sent(&mut lanes, seconds(6)).len(), 1, "one at a time finds out");
 }
 
 #[test]

@@ -177,6 +177,8 @@ pub(super) fn anomalies(
     let fed = TimeRange { to_ms: range.to_ms.min(stored.to_ms), ..stored };
     let (lateness_ms, days) = (config.detection.lateness_ms, shop_days(config)?);
     let mut evaluated = Evaluated::all_of(rules);
+    // Feeding what is fed alone needs no looking.
+    let is_fed_only = evaluated.is_empty();
     let mut failures = vec![None; rules.rules.len()];
     let mut evaluate = |shared: &Shared| {
         let mut told = Vec::new();
@@ -186,8 +188,6 @@ pub(super) fn anomalies(
         }
         told
     };
-    // Feeding what is fed alone needs no looking.
-    let is_fed_only = Evaluated::all_of(rules).is_empty();
     let evaluate: Option<detect::Evaluate<'_>> = if is_fed_only { None } else { Some(&mut evaluate) };
     let mut progress = |at_ms| progress(at_ms, fed);
     let learned = detect::learn(&past.view, fed, rules.watches(), lateness_ms, days, evaluate, &mut progress);

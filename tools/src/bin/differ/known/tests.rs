@@ -21,6 +21,12 @@ fn known_of(query: &str, rules: Rules) -> Option<Known> {
     known(&Case { query, is_instant: true, what, ours: &ours, theirs: &theirs }, rules)
 }
 
+/// Whether it is known, and of a question that cannot be made smaller, in what two answers to it differ.
+fn is_surely_known(query: &str, what: &str, ours: &Answer, theirs: &Answer) -> bool {
+    let case = Case { query, is_instant: true, what, ours, theirs };
+    matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+}
+
 #[test]
 fn what_may_be_known_is_so_only_when_nothing_else_is_left() {
     let fraction = "histogram_fraction(0.05, 1, latency_bucket)";
@@ -100,11 +106,7 @@ fn rows(values: &[(&str, &str)]) -> Answer {
 fn others_may_be_chosen_only_if_their_values_are_equal_or_nearly_so_where_the_last_bits_are_in_doubt() {
     let choice = |query: &str, ours: &str, theirs: &str| {
         let (ours, theirs) = (rows(&[("a:1", "7"), ("b:1", ours)]), rows(&[("c:2", theirs), ("a:1", "7")]));
-        let what = "labels: ours alone has b:1";
-        matches!(
-            known(&Case { query, is_instant: true, what, ours: &ours, theirs: &theirs }, Rules::OfSmall),
-            Some(Known::Surely(_))
-        )
+        is_surely_known(query, "labels: ours alone has b:1", &ours, &theirs)
     };
     let last_bits = ("1.5707963257471873", "1.570796325747187");
     assert!(choice("bottomk (2, atan(up))", last_bits.0, last_bits.1));
@@ -121,9 +123,7 @@ fn a_deviation_is_written_otherwise_only_in_its_last_digits_and_only_if_series_w
         answer(&format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{row}]}}}}"#))
     };
     let is_known = |query: &str, ours: &str, theirs: &str| {
-        let what = "labels: ours alone has it";
-        let case = Case { query, is_instant: true, what, ours: &counted(ours), theirs: &counted(theirs) };
-        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
+        is_surely_known(query, "labels: ours alone has it", &counted(ours), &counted(theirs))
     };
     let (ours, theirs) = ("10.489377217326766", "10.489377217326767");
     assert!(is_known("count_values (\"value\", stddev (limit_ratio (1, sparse)))", ours, theirs));
@@ -144,11 +144,7 @@ fn doubled_labels_are_theirs_alone_only_where_they_left_histograms_out() {
             r#"{{"status":"success","data":{{"resultType":"vector","result":[]}},"warnings":["{warning}"]}}"#
         ))
     };
-    let is_known = |query: &str, theirs: &Answer| {
-        let what = "error: ours alone fails";
-        let case = Case { query, is_instant: true, what, ours: &ours, theirs };
-        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
-    };
+    let is_known = |query: &str, theirs: &Answer| is_surely_known(query, "error: ours alone fails", &ours, theirs);
     let theirs = left_out("PromQL warning: incompatible bucket layout encountered for binary operator -");
     let sums = "label_join(histogram_sum((native_custom - native_custom)), \"job\", \"\", \"which\")";
     assert!(is_known(sums, &theirs));
@@ -159,11 +155,7 @@ fn doubled_labels_are_theirs_alone_only_where_they_left_histograms_out() {
 #[test]
 fn a_maximum_may_be_the_other_zero_only_of_what_was_chosen() {
     let (ours, theirs) = (number("-0"), number("0"));
-    let is_known = |query: &str| {
-        let case =
-            Case { query, is_instant: true, what: "value: -0.0, not 0.0 @1500 of {}", ours: &ours, theirs: &theirs };
-        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
-    };
+    let is_known = |query: &str| is_surely_known(query, "value: -0.0, not 0.0 @1500 of {}", &ours, &theirs);
     assert!(is_known("max ((limitk (3, temperature) % temperature))"));
     assert!(!is_known("max ((temperature % temperature))"), "they have one order");
     assert!(!is_known("abs(max ((limitk (3, temperature) % temperature)))"), "something else is around it");
@@ -180,10 +172,7 @@ fn a_parameter_with_a_named_time_is_known_of_the_whole_or_within_a_subquery() {
 #[test]
 fn an_order_is_known_only_behind_an_or_of_what_a_heap_chose() {
     let (ours, theirs) = (rows(&[("a:1", "1"), ("b:1", "956")]), rows(&[("b:1", "956"), ("a:1", "1")]));
-    let is_known = |query: &str| {
-        let case = Case { query, is_instant: true, what: "order: by value", ours: &ours, theirs: &theirs };
-        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
-    };
+    let is_known = |query: &str| is_surely_known(query, "order: by value", &ours, &theirs);
     assert!(is_known("sort_desc(vector(1)) or limitk (2, requests_total)"));
     assert!(!is_known("sort_desc(vector(1)) or requests_total"), "these have an order");
     assert!(!is_known("sort_desc(limitk (2, requests_total))"), "this is sorted");
@@ -192,10 +181,7 @@ fn an_order_is_known_only_behind_an_or_of_what_a_heap_chose() {
 #[test]
 fn negated_series_of_the_same_labels_are_refused_within_a_subquery_too() {
     let (ours, theirs) = (number("1"), failed("vector cannot contain metrics with the same labelset"));
-    let is_known = |query: &str| {
-        let case = Case { query, is_instant: true, what: "error: theirs alone fails", ours: &ours, theirs: &theirs };
-        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
-    };
+    let is_known = |query: &str| is_surely_known(query, "error: theirs alone fails", &ours, &theirs);
     assert!(is_known("last_over_time((-(native_floats or native_any))[3m7s:30s])"));
     assert!(!is_known("last_over_time((native_floats or native_any)[3m7s:30s])"), "names tell them apart");
     assert!(!is_known("-(native_floats or native_any)"), "at one moment labels tell them apart");
@@ -203,10 +189,7 @@ fn negated_series_of_the_same_labels_are_refused_within_a_subquery_too() {
 
 #[test]
 fn the_sign_of_a_medians_zero_is_known_where_it_is_written() {
-    let is_known = |query: &str, what: &str| {
-        let case = Case { query, is_instant: true, what, ours: &number("2"), theirs: &number("2") };
-        matches!(known(&case, Rules::OfSmall), Some(Known::Surely(_)))
-    };
+    let is_known = |query: &str, what: &str| is_surely_known(query, what, &number("2"), &number("2"));
     let what = r#"labels: ours alone has {"value": "-0"}"#;
     assert!(is_known("count_values (\"value\", quantile_over_time(0.5, odd[8m]))", what));
     assert!(!is_known("count_values (\"value\", max_over_time(odd[8m]))", what), "a maximum has one sign");
