@@ -10,7 +10,7 @@ use super::{
     plan,
 };
 use crate::clock::Clock;
-use crate::model::{Labels, Sample, format_float};
+use crate::model::{Labels, MatchOp, Matcher, Sample, format_float};
 use crate::storage::view::{GivenSeries, ReadView};
 
 pub(super) fn series(name: &str, index: usize, samples: &[(i64, f64)]) -> (Labels, Vec<Sample>) {
@@ -474,4 +474,25 @@ fn condition_measures_what_stands_before_its_comparison() {
     ] {
         assert_eq!(super::measured(condition).as_deref(), measures, "{condition}");
     }
+}
+
+#[test]
+fn narrowed_query_asks_for_fewer_series_everywhere() {
+    let others = [Matcher::new("job", MatchOp::NotEqual, "shop \"1\"").expect("no pattern")];
+    for (query, narrowed) in [
+        ("load", r#"load{job!="shop \"1\""}"#),
+        ("sum(a) / sum(b) > 5", r#"sum(a{job!="shop \"1\""}) / sum(b{job!="shop \"1\""}) > 5"#),
+        (
+            "max_over_time(rate(a{x=\"y\"}[1m] offset 5m)[1h:1m])",
+            r#"max_over_time(rate(a{job!="shop \"1\"",x="y"}[1m] offset 5m)[1h:1m])"#,
+        ),
+        (
+            "topk(scalar(a), -b) or vector(1)",
+            r#"topk(scalar(a{job!="shop \"1\""}), -b{job!="shop \"1\""}) or vector(1)"#,
+        ),
+        ("vector(1)", "vector(1)"),
+    ] {
+        assert_eq!(super::narrowed(query, &others).expect("a query"), narrowed);
+    }
+    assert!(super::narrowed("a >", &others).is_err());
 }

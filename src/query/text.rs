@@ -3,7 +3,8 @@
 use super::budget::Limits;
 use super::error::QueryError;
 use super::syntax;
-use super::syntax::{Aggregator, Expr, Operator, functions};
+use super::syntax::{Aggregator, Expr, LabelMatcher, Operator, Span, functions};
+use crate::model::Matcher;
 
 /// Longest formatted query, in bytes: the indents of a deep one are longer than it is.
 const FORMATTED_BYTES_MAX: usize = 1 << 20;
@@ -37,6 +38,20 @@ pub fn measured(query: &str) -> Option<String> {
             _ => return None,
         };
     }
+}
+
+/// The query, asked of fewer series: each of its selectors has these conditions too. `sum(a) / sum(b)` with `job!="shop"` is
+/// `sum(a{job!="shop"}) / sum(b{job!="shop"})`. Fails with [`QueryError::BadData`] at the place that is no PromQL.
+pub fn narrowed(query: &str, conditions: &[Matcher]) -> Result<String, QueryError> {
+    let mut tree = parse(query)?;
+    let matcher = |condition: &Matcher| LabelMatcher {
+        name: condition.name().to_owned(),
+        op: condition.op(),
+        value: condition.value().to_owned(),
+        span: Span::default(),
+    };
+    tree.each_selector_mut(&mut |selector| selector.matchers.extend(conditions.iter().map(matcher)));
+    Ok(syntax::print(&tree))
 }
 
 fn parse(query: &str) -> Result<Expr, QueryError> {

@@ -11,10 +11,10 @@
 //! Always true: the lock is held for [`SLICE_SERIES`](super::head::SLICE_SERIES) series at a time, and not while the
 //! caller is told.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 
-use hashbrown::HashMap;
+use hashbrown::HashMap as FastMap;
 
 use super::Storage;
 use super::head::{Shard, next_slice};
@@ -32,14 +32,14 @@ pub struct Pulse {
 }
 
 impl Storage {
-    /// Walks all series of the head but those of the metrics in `except`. `add` makes something of those with the same
-    /// owner; `take` is given the owner and what was made, several times for one owner. A series' owner is the value of
-    /// the first of the `by` labels that it has, or empty.
-    pub fn walk<A: Default>(
+    /// Walks all series of the head. `add` makes something of those with the same owner, told what its metric is known
+    /// for by its name, if anything; `take` is given the owner and what was made, several times for one owner. A series'
+    /// owner is the value of the first of the `by` labels that it has, or empty.
+    pub fn walk<A: Default, K: Copy>(
         &self,
         by: [&str; 2],
-        except: &HashSet<String>,
-        add: impl Fn(&mut A, Pulse),
+        known_for: &HashMap<String, K>,
+        add: impl Fn(&mut A, Pulse, Option<K>),
         mut take: impl FnMut(&str, A),
     ) {
         for shard in self.head.shards() {
@@ -48,7 +48,7 @@ impl Storage {
                 let owners = {
                     let shard = shard.read();
                     let Some(slots) = next_slice(&shard, &mut next) else { break };
-                    walk_slice(&shard, slots, by, except, &add)
+                    walk_slice(&shard, slots, by, known_for, &add)
                 };
                 owners.into_iter().for_each(|(owner, made)| take(&owner, made));
             }
@@ -56,17 +56,17 @@ impl Storage {
     }
 }
 
-fn walk_slice<A: Default>(
+fn walk_slice<A: Default, K: Copy>(
     shard: &Shard,
     slots: Range<u32>,
     by: [&str; 2],
-    except: &HashSet<String>,
-    add: &impl Fn(&mut A, Pulse),
+    known_for: &HashMap<String, K>,
+    add: &impl Fn(&mut A, Pulse, Option<K>),
 ) -> Vec<(String, A)> {
     let index = shard.label_index();
     let companions = index.companions();
     let names = [METRIC_NAME, by[0], by[1]].map(|name| index.name_id(name));
-    let (mut made, mut left_out) = (HashMap::<Option<u32>, A>::new(), HashMap::<u32, bool>::new());
+    let (mut made, mut found) = (FastMap::<Option<u32>, A>::new(), FastMap::<u32, Option<K>>::new());
     for slot in slots {
         let Some((series, pulse)) = shard.series(slot).and_then(|series| Some((series, series.pulse()?))) else {
             continue;
@@ -75,10 +75,9 @@ fn walk_slice<A: Default>(
             continue;
         }
         let [metric, first, second] = index.pairs_named(series.pairs(), names);
-        let is_left_out = |pair: u32| *left_out.entry(pair).or_insert_with(|| except.contains(index.value_of(pair)));
-        if !metric.is_some_and(is_left_out) {
-            add(made.entry(first.or(second)).or_default(), pulse);
-        }
+        let kind =
+            metric.and_then(|pair| *found.entry(pair).or_insert_with(|| known_for.get(index.value_of(pair)).copied()));
+        add(made.entry(first.or(second)).or_default(), pulse, kind);
     }
     let owner = |pair: Option<u32>| pair.map_or("", |pair| index.value_of(pair)).to_owned();
     made.into_iter().map(|(pair, made)| (owner(pair), made)).collect()

@@ -12,6 +12,7 @@ use crate::wait::wait_until;
 use crate::webhook::{Pager, Told};
 use dozor::clock::Clock;
 use dozor::ingest::{append_bytes, append_fixed64, append_number};
+use dozor::model::stale_nan;
 
 const SECOND_MS: i64 = 1000;
 /// How often the job sends, and for how long it had when it stops.
@@ -27,29 +28,44 @@ groups:
         expr: max_over_time(load[10s]) > 5
 "#;
 
-/// A message of remote write 1.0: `load` of the job at these moments.
-fn message(times_ms: impl Iterator<Item = i64>, value: f64) -> Vec<u8> {
-    let mut series = Vec::new();
-    for (name, text) in [("__name__", "load"), ("job", "shop")] {
-        let mut label = Vec::new();
-        append_bytes(&mut label, 1, name.as_bytes());
-        append_bytes(&mut label, 2, text.as_bytes());
-        append_bytes(&mut series, 1, &label);
-    }
-    for time_ms in times_ms {
-        let mut sample = Vec::new();
-        append_fixed64(&mut sample, 1, value.to_bits());
-        append_number(&mut sample, 2, u64::try_from(time_ms).expect("after 1970"));
-        append_bytes(&mut series, 2, &sample);
-    }
+/// Values of a series at moments.
+struct Sent<'a> {
+    labels: &'a [(&'a str, &'a str)],
+    times_ms: Vec<i64>,
+    value: f64,
+}
+
+/// A message of remote write 1.0.
+fn message(sent: &[Sent<'_>]) -> Vec<u8> {
     let mut request = Vec::new();
-    append_bytes(&mut request, 1, &series);
+    for one in sent {
+        let (mut series, mut labels) = (Vec::new(), one.labels.to_vec());
+        labels.sort_unstable();
+        for (name, text) in labels {
+            let mut label = Vec::new();
+            append_bytes(&mut label, 1, name.as_bytes());
+            append_bytes(&mut label, 2, text.as_bytes());
+            append_bytes(&mut series, 1, &label);
+        }
+        for time_ms in &one.times_ms {
+            let mut sample = Vec::new();
+            append_fixed64(&mut sample, 1, one.value.to_bits());
+            append_number(&mut sample, 2, u64::try_from(*time_ms).expect("after 1970"));
+            append_bytes(&mut series, 2, &sample);
+        }
+        append_bytes(&mut request, 1, &series);
+    }
     snap::raw::Encoder::new().compress_vec(&request).expect("it is short")
 }
 
-fn send(engine: &Engine, times_ms: impl Iterator<Item = i64>, value: f64) {
-    let answer = Client::new(engine.address).remote_write(&message(times_ms, value)).expect("the engine answers");
+fn send(engine: &Engine, sent: &[Sent<'_>]) {
+    let answer = Client::new(engine.address).remote_write(&message(sent)).expect("the engine answers");
     assert_eq!(answer.status, 204, "{}", answer.text());
+}
+
+fn send_load(engine: &Engine, times_ms: impl Iterator<Item = i64>, value: f64) {
+    let labels = [("__name__", "load"), ("job", "shop")];
+    send(engine, &[Sent { labels: &labels, times_ms: times_ms.collect(), value }]);
 }
 
 fn of(pager: &Pager, alert: &str, status: &str) -> Vec<Told> {
@@ -74,7 +90,7 @@ fn alert_whose_data_stop_is_not_resolved_before_they_are_back_and_the_loss_is_to
 
     // It has sent for a while, and is high.
     let now_ms = clock.now_ms();
-    send(&engine, (0..=HISTORY_MS / INTERVAL_MS).map(|step| now_ms - HISTORY_MS + step * INTERVAL_MS), 9.0);
+    send_load(&engine, (0..=HISTORY_MS / INTERVAL_MS).map(|step| now_ms - HISTORY_MS + step * INTERVAL_MS), 9.0);
     wait_until("the alert fires", || of(&pager, "High", "firing").len() == 1);
 
     // From here on nothing comes, and the engine dies besides.
@@ -93,7 +109,7 @@ fn alert_whose_data_stop_is_not_resolved_before_they_are_back_and_the_loss_is_to
     wait_until("both are over", || {
         if clock.now_ms() - sent_ms >= INTERVAL_MS {
             sent_ms = clock.now_ms();
-            send(&engine, std::iter::once(sent_ms), 1.0);
+            send_load(&engine, std::iter::once(sent_ms), 1.0);
         }
         of(&pager, "High", "resolved").len() == 1
     });
@@ -104,5 +120,181 @@ fn alert_whose_data_stop_is_not_resolved_before_they_are_back_and_the_loss_is_to
     assert_eq!(told, expected.map(|(name, status)| (name.to_owned(), status.to_owned())));
     let resolved = String::from_utf8(of(&pager, "High", "resolved")[0].body.clone()).expect("text");
     assert!(resolved.contains("data have come again since"), "{resolved}");
+    engine.stop();
+}
+
+const RULES_OF_MANY: &str = r#"
+groups:
+  - name: alerts
+    interval: 1s
+    rules:
+      - record: region:waiting:sum
+        expr: sum by (region) (max_over_time(waiting[10s]))
+      - alert: Waiting
+        expr: sum by (region) (max_over_time(waiting[10s])) > 5
+        labels: { service: checkout }
+      - alert: WaitingAsRecorded
+        expr: region:waiting:sum{region="eu"} > 5
+      - alert: Slow
+        expr: slowness > 5
+      - alert: Down
+        expr: up == 0
+"#;
+
+/// Who sends what, one sample each interval, and what it is at present.
+struct Fleet {
+    clock: Clock,
+    sent_ms: i64,
+    series: Vec<(Vec<(&'static str, &'static str)>, f64)>,
+}
+
+impl Fleet {
+    fn send(&self, engine: &Engine, times_ms: &[i64]) {
+        let sent = |(labels, value): &(Vec<(&'static str, &'static str)>, f64)| (labels.clone(), *value);
+        let series: Vec<_> = self.series.iter().map(sent).collect();
+        let sent: Vec<Sent<'_>> =
+            series.iter().map(|(labels, value)| Sent { labels, times_ms: times_ms.to_vec(), value: *value }).collect();
+        send(engine, &sent);
+    }
+
+    /// Sends when it is time to.
+    fn go_on(&mut self, engine: &Engine) {
+        let now_ms = self.clock.now_ms();
+        if now_ms - self.sent_ms >= INTERVAL_MS {
+            self.sent_ms = now_ms;
+            self.send(engine, &[now_ms]);
+        }
+    }
+
+    /// The value from now on, of each series with all of these labels.
+    fn set(&mut self, labels: &[(&str, &str)], value: f64) {
+        let wanted = |of: &Vec<(&'static str, &'static str)>| labels.iter().all(|label| of.contains(label));
+        let changed = self.series.iter_mut().filter(|(of, _)| wanted(of)).map(|(_, of)| *of = value).count();
+        assert!(changed > 0, "nobody sends {labels:?}");
+    }
+
+    /// Sends those no more.
+    fn stop(&mut self, labels: &[(&str, &str)]) -> Vec<(Vec<(&'static str, &'static str)>, f64)> {
+        let (gone, left) = self.series.drain(..).partition(|(of, _)| labels.iter().all(|label| of.contains(label)));
+        self.series = left;
+        gone
+    }
+}
+
+/// Marks the end of these series, as a scraper does that gets no answer.
+fn end(engine: &Engine, gone: &[(Vec<(&'static str, &'static str)>, f64)], at_ms: i64) {
+    let sent: Vec<Sent<'_>> =
+        gone.iter().map(|(labels, _)| Sent { labels, times_ms: vec![at_ms], value: stale_nan() }).collect();
+    send(engine, &sent);
+}
+
+fn labelled(told: &[Told], label: &str, value: &str) -> usize {
+    let has = |told: &&Told| {
+        let body: serde_json::Value = serde_json::from_slice(&told.body).expect("JSON");
+        body["alerts"][0]["labels"][label] == value
+    };
+    told.iter().filter(has).count()
+}
+
+#[test]
+fn alert_of_many_senders_is_held_while_one_is_silent_without_whom_it_would_not_have_fired() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let pager = Pager::new(free_address());
+    pager.open(200);
+    let (rules, settings) = (folder.path().join("rules.yml"), folder.path().join("dozor.yml"));
+    fs::write(&rules, RULES_OF_MANY).expect("written");
+    fs::write(&settings, "telemetry: { lost_after: 5s }\n").expect("written");
+    let arguments = [
+        format!("--config={}", settings.display()),
+        format!("--rules={}", rules.display()),
+        format!("--webhook-url=http://{}/hook", pager.address),
+    ];
+    let mut engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    let series = [
+        (vec![("__name__", "waiting"), ("job", "shop"), ("region", "eu")], 9.0),
+        (vec![("__name__", "waiting"), ("job", "web"), ("region", "eu")], 1.0),
+        (vec![("__name__", "waiting"), ("job", "web"), ("region", "us")], 9.0),
+        (vec![("__name__", "slowness"), ("job", "node"), ("instance", "a")], 9.0),
+        (vec![("__name__", "slowness"), ("job", "node"), ("instance", "b")], 9.0),
+        (vec![("__name__", "up"), ("job", "node"), ("instance", "a")], 1.0),
+        (vec![("__name__", "up"), ("job", "node"), ("instance", "b")], 1.0),
+        (vec![("__name__", "slowness"), ("job", "db"), ("instance", "d")], 9.0),
+        (vec![("__name__", "up"), ("job", "db"), ("instance", "d")], 1.0),
+    ];
+    let mut fleet = Fleet { clock: Clock::system(), sent_ms: 0, series: series.to_vec() };
+    let now_ms = fleet.clock.now_ms();
+    let history_ms: Vec<i64> =
+        (1..=HISTORY_MS / INTERVAL_MS).map(|step| now_ms - HISTORY_MS + step * INTERVAL_MS).collect();
+    fleet.send(&engine, &history_ms);
+    // Who has sent for minutes when the log of before the start ends is missed when it does not come.
+    engine.kill();
+    engine.start_again();
+    let go_on_until = |fleet: &mut Fleet, what: &str, is_so: &mut dyn FnMut() -> bool| {
+        wait_until(what, || {
+            fleet.go_on(&engine);
+            is_so()
+        });
+    };
+    go_on_until(&mut fleet, "all fire", &mut || {
+        let fires = |alert: &str, count: usize| of(&pager, alert, "firing").len() == count;
+        fires("Waiting", 2) && fires("WaitingAsRecorded", 1) && fires("Slow", 3)
+    });
+    let senders = || get(engine.address, "/api/v1/status/senders")["senders"].as_array().expect("a list").clone();
+    go_on_until(&mut fleet, "all are known to send", &mut || {
+        senders().len() == 4 && senders().iter().all(|sender| sender["state"] == "sending")
+    });
+
+    // The shop goes without a word; a node and the database do not answer their scraper any more.
+    let shop = fleet.stop(&[("job", "shop")]);
+    let node = fleet.stop(&[("__name__", "slowness"), ("instance", "a")]);
+    let db = fleet.stop(&[("__name__", "slowness"), ("job", "db")]);
+    let died_ms = fleet.clock.now_ms();
+    end(&engine, &[&node[..], &db[..]].concat(), died_ms);
+    fleet.set(&[("__name__", "up"), ("instance", "a")], 0.0);
+    fleet.set(&[("__name__", "up"), ("job", "db")], 0.0);
+    let active = |alert: &str, label: &str, value: &str| {
+        let alerts = get(engine.address, "/api/v1/alerts")["alerts"].as_array().expect("a list").clone();
+        alerts.iter().any(|one| one["labels"]["alertname"] == alert && one["labels"][label] == value)
+    };
+    go_on_until(&mut fleet, "for the rules what they spoke of is over", &mut || {
+        !active("Waiting", "region", "eu")
+            && !active("WaitingAsRecorded", "region", "eu")
+            && !active("Slow", "instance", "a")
+            && !active("Slow", "instance", "d")
+    });
+    go_on_until(&mut fleet, "the losses are told, the part is not a job", &mut || {
+        let lost = of(&pager, "TelemetryLost", "firing");
+        labelled(&lost, "job", "shop") == 1 && labelled(&lost, "job", "db") == 1
+    });
+
+    // What others sent goes on being judged by what they send.
+    fleet.set(&[("__name__", "waiting"), ("region", "us")], 1.0);
+    fleet.set(&[("__name__", "slowness"), ("instance", "b")], 1.0);
+    go_on_until(&mut fleet, "what is over is told", &mut || {
+        let (waiting, slow) = (of(&pager, "Waiting", "resolved"), of(&pager, "Slow", "resolved"));
+        labelled(&waiting, "region", "us") == 1 && labelled(&slow, "instance", "b") == 1
+    });
+    assert_eq!(labelled(&of(&pager, "Waiting", "resolved"), "region", "eu"), 0, "without the shop it had not fired");
+    assert_eq!(of(&pager, "WaitingAsRecorded", "resolved").len(), 0, "what was recorded had the shop in it");
+    assert_eq!(of(&pager, "Slow", "resolved").len(), 1, "of the others nobody knows");
+    assert_eq!(labelled(&of(&pager, "TelemetryLost", "firing"), "job", "node"), 0);
+
+    // All are back, and well. That they answer is told at once, the rest when they have sent for a while.
+    fleet.series.extend([shop, node, db].concat().into_iter().map(|(labels, _)| (labels, 1.0)));
+    fleet.set(&[("__name__", "up")], 1.0);
+    go_on_until(&mut fleet, "all is over", &mut || {
+        let over = |alert: &str, count: usize| of(&pager, alert, "resolved").len() == count;
+        over("Waiting", 2) && over("WaitingAsRecorded", 1) && over("Slow", 3) && over("Down", 2)
+    });
+    let told = pager.taken_once();
+    let place = |alert: &str, label: &str, value: &str| {
+        let is_it = |told: &&Told| told.alert_name == alert && told.status == "resolved";
+        told.iter().position(|one| is_it(&one) && labelled(std::slice::from_ref(one), label, value) == 1)
+    };
+    assert!(place("Down", "instance", "a") < place("Slow", "instance", "a"), "{:?}", place("Down", "instance", "a"));
+    assert!(place("Down", "instance", "d") < place("Slow", "instance", "d"));
+    let is_twice =
+        told.iter().enumerate().any(|(index, one)| told[index + 1..].iter().any(|other| one.body == other.body));
+    assert!(!is_twice, "nothing is told twice");
     engine.stop();
 }

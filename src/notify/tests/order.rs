@@ -190,7 +190,9 @@ fn a_receiver_that_was_silent_to_a_joint_message_is_not_thought_to_be_back() {
     let (joint, _) = join(&mut lanes, seconds(0));
     ["D", "E", "F"].iter().for_each(|name| lanes.push(notification(&firing(name)), seconds(0)));
     assert_eq!(sent(&mut lanes, seconds(0)).len(), 3);
-    ["D", "E", "F"].iter().for_each(|name| drop(fail(&mut lanes, name, seconds(1))));
+    for name in ["D", "E", "F"] {
+        fail(&mut lanes, name, seconds(1));
+    }
     assert!(lanes.is_circuit_open());
     let members = [firing("A"), firing("B"), firing("C")].map(|alert| notification(&alert));
     lanes.fell_apart(joint.lane(), members.to_vec(), false, seconds(2));

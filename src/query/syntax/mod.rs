@@ -39,7 +39,6 @@ pub(crate) use error::SyntaxError;
 pub(crate) use functions::{ValueType, functions};
 pub(crate) use json::json;
 pub(crate) use pretty::pretty;
-#[cfg(test)]
 pub(crate) use print::print;
 pub(crate) use string::{quote, quote_bytes};
 #[expect(unused_imports, reason = "for whoever reads a tree")]

@@ -13,7 +13,6 @@ use crate::model::MatchOp;
 use crate::model::{format_general, format_plain};
 
 /// The expression on one line.
-#[cfg(test)]
 pub(crate) fn print(expr: &Expr) -> String {
     let mut out = String::new();
     write_expr(&mut out, expr, None, &mut |_, _, _| {});

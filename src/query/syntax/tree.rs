@@ -376,6 +376,36 @@ impl Expr {
         }
     }
 
+    /// Hands every selector over, in the order in which they stand.
+    pub(crate) fn each_selector_mut(&mut self, change: &mut dyn FnMut(&mut VectorSelector)) {
+        let (mut expr, mut behind) = (self, Vec::new());
+        // A chain may be of any length, and what stands right of its links does not: those wait their turn.
+        let end = loop {
+            expr = match expr {
+                Expr::Binary(binary) => {
+                    let Binary { left, right, .. } = &mut **binary;
+                    behind.push(right);
+                    left
+                }
+                Expr::Subquery(subquery) => &mut subquery.inner,
+                end => break end,
+            };
+        };
+        match end {
+            Expr::Number(_) | Expr::Text(_) | Expr::Binary(_) | Expr::Subquery(_) => {}
+            Expr::Vector(selector) => change(selector),
+            Expr::Matrix(matrix) => change(&mut matrix.selector),
+            Expr::Unary(unary) => unary.inner.each_selector_mut(change),
+            Expr::Aggregate(aggregate) => {
+                aggregate.parameter.iter_mut().for_each(|parameter| parameter.each_selector_mut(change));
+                aggregate.inner.each_selector_mut(change);
+            }
+            Expr::Call(call) => call.arguments.iter_mut().for_each(|argument| argument.each_selector_mut(change)),
+            Expr::Paren(paren) => paren.inner.each_selector_mut(change),
+        }
+        behind.into_iter().rev().for_each(|right| right.each_selector_mut(change));
+    }
+
     /// Takes the expression out of its place and leaves one that is of no use in it.
     pub(super) fn cut(&mut self) -> Expr {
         let stump = Number { value: 0.0, is_duration: false, span: Span::default() };

@@ -14,6 +14,7 @@
 //! 2. What was told as firing is told as resolved: when its series goes, its rule goes, or its group does.
 //! 3. A set of rules with a fault changes nothing.
 
+mod doubts;
 mod figures;
 mod host;
 mod journal;
@@ -48,6 +49,7 @@ use crate::rules::{
 };
 use crate::storage::view::ReadView;
 use crate::telemetry::Registry;
+use doubts::{Doubts, Occasion};
 use figures::Figures;
 use host::Host;
 use journal::{GroupKey, Journal, key_of};
@@ -63,6 +65,8 @@ const THREADS_MAX: usize = 4;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a thread waits before it tries again to note an alert.
 const OUTBOX_RETRY: Duration = Duration::from_millis(500);
+/// How many times as long as it took to look at the alerts without a rule nobody looks at them.
+const REST_FACTOR: u32 = 10;
 /// How many intervals pass before the series of a group that is no more are ended.
 const ENDING_INTERVALS: i64 = 2;
 
@@ -106,6 +110,7 @@ pub(super) struct EvaluatedRules {
     notifier: Arc<Notifier>,
     lag: Arc<DetectionLag>,
     senders: Arc<Senders>,
+    doubts: Doubts,
     disk: Arc<dyn Disk>,
     clock: Clock,
     journal: Journal,
@@ -183,6 +188,7 @@ impl EvaluatedRules {
             detection: parts.detection,
             settings: parts.settings,
             surroundings,
+            doubts: Doubts::new(parts.senders.clone(), host.clone()),
             host,
             notifier: parts.notifier,
             lag: parts.lag,
@@ -286,7 +292,7 @@ impl EvaluatedRules {
             let (file, group) = (run.group.file.display(), &run.group.name);
             tracing::warn!(%file, group, missed_count, "evaluations of rules were left out: they take too long");
         }
-        self.hold_back(&mut evaluated.alerts);
+        self.hold_back(&mut evaluated.alerts, at_ms);
         // What could not be told is not noted either: the next start finds it again.
         if self.tell(&evaluated.alerts) {
             self.lag.note_evaluation(evaluated.alerts.len(), at_ms);
@@ -297,9 +303,18 @@ impl EvaluatedRules {
 
     /// Takes out the ends of alerts of whose data nothing is known. They are among those without a rule from now on, and
     /// end when it is known again that they are over.
-    fn hold_back(&self, alerts: &mut Vec<Alert>) {
+    fn hold_back(&self, alerts: &mut Vec<Alert>, evaluated_ms: i64) {
+        if alerts.iter().all(|alert| alert.ends_at_ms.is_none()) {
+            return;
+        }
+        let set = self.set();
+        let occasion = Occasion { set: &set, evaluated_ms, is_held: false };
         alerts.retain(|alert| {
-            let is_held = alert.ends_at_ms.is_some() && self.is_unknown(alert);
+            let is_held = alert.ends_at_ms.is_some()
+                && match self.doubts.knowledge(alert, occasion) {
+                    Knowledge::Since(since_ms) => since_ms > self.clock.now_ms(),
+                    Knowledge::NothingSince(since_ms) => self.is_waited_for(since_ms),
+                };
             if is_held {
                 tracing::info!(labels = %alert.labels, "nothing is known of what an alert speaks of: its end is not told");
                 self.held.lock().push(Alert { ends_at_ms: None, ..alert.clone() });
@@ -308,12 +323,9 @@ impl EvaluatedRules {
         });
     }
 
-    /// Whether nothing is known of what an alert speaks of, and has not been for too long.
-    fn is_unknown(&self, alert: &Alert) -> bool {
-        match self.senders.knowledge(&alert.labels) {
-            Knowledge::Since(since_ms) => since_ms > self.clock.now_ms(),
-            Knowledge::NothingSince(since_ms) => self.clock.now_ms() - since_ms < self.senders.unknown_max_ms(),
-        }
+    /// Whether what is unknown since then has not been so for too long.
+    fn is_waited_for(&self, since_ms: i64) -> bool {
+        self.clock.now_ms().saturating_sub(since_ms) < self.senders.unknown_max_ms()
     }
 
     /// Puts alerts into the outbox, however long the disk takes to let us. False: the server stopped before that.
@@ -352,19 +364,26 @@ impl EvaluatedRules {
     fn settle_orphans(&self) {
         let Some(mut orphans) = self.orphans.try_lock() else { return };
         self.held.lock().drain(..).for_each(|alert| orphans.add(alert));
-        if orphans.is_empty() {
+        let began = self.clock.monotonic();
+        if orphans.is_empty() || began < orphans.rests_until {
             return;
         }
         let runs: Vec<Arc<Run>> = self.schedule.lock().runs().cloned().collect();
-        let now_ms = self.clock.now_ms();
-        orphans.settle(&runs, |alert, evaluated_ms| match self.senders.knowledge(&alert.labels) {
-            Knowledge::Since(since_ms) if evaluated_ms.is_some_and(|evaluated_ms| evaluated_ms < since_ms) => false,
-            Knowledge::NothingSince(_) if self.is_unknown(alert) => false,
-            knowledge => {
-                tracing::warn!(labels = %alert.labels, "a firing alert has no rule that knows of it: resolved");
-                self.tell(&[with_reason(resolved(alert.clone(), now_ms), knowledge)])
+        let (set, now_ms) = (self.set(), self.clock.now_ms());
+        orphans.settle(&runs, |alert, evaluated_ms| {
+            // None has it: there is no rule that could be waited for.
+            let evaluated_ms = evaluated_ms.unwrap_or(i64::MAX);
+            match self.doubts.knowledge(alert, Occasion { set: &set, evaluated_ms, is_held: true }) {
+                Knowledge::Since(since_ms) if evaluated_ms < since_ms => false,
+                Knowledge::NothingSince(since_ms) if self.is_waited_for(since_ms) => false,
+                knowledge => {
+                    tracing::warn!(labels = %alert.labels, "a firing alert has no rule that knows of it: resolved");
+                    self.tell(&[with_reason(resolved(alert.clone(), now_ms), knowledge)])
+                }
             }
         });
+        let ended = self.clock.monotonic();
+        orphans.rests_until = ended + ended.saturating_sub(began) * REST_FACTOR;
     }
 
     /// The rules in force.
@@ -419,6 +438,7 @@ impl EvaluatedRules {
             self.detection.replace(&set, &before);
         }
         self.succeed(set);
+        self.doubts.forget();
         tracing::info!(groups, rules, "rules are reloaded");
         Reloaded { groups, rules }
     }

@@ -9,33 +9,38 @@
 //! does not have it; those of a group that is broken stay.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::run::Run;
 use crate::notify::Alert;
 use crate::rules::{AlertState, GroupState, Health, Rule};
 
 /// Those that were firing at the start and have not been found in any group.
-pub(super) struct Orphans(Vec<Alert>);
+pub(super) struct Orphans {
+    alerts: Vec<Alert>,
+    /// Until when nobody looks at them, by the clock that only goes forward.
+    pub(super) rests_until: Duration,
+}
 
 impl Orphans {
     pub(super) fn new(firing: Vec<Alert>) -> Orphans {
-        Orphans(firing)
+        Orphans { alerts: firing, rests_until: Duration::ZERO }
     }
 
     /// One more: its rule has ended it, and that is not to be told yet.
     pub(super) fn add(&mut self, alert: Alert) {
-        self.0.retain(|other| other.labels != alert.labels);
-        self.0.push(alert);
+        self.alerts.retain(|other| other.labels != alert.labels);
+        self.alerts.push(alert);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.alerts.is_empty()
     }
 
     /// Hands those to `end` that nobody has, each while no group that might have it is being evaluated, and with the
     /// moment for which the first of these was evaluated last. What it does not end stays.
     pub(super) fn settle(&mut self, runs: &[Arc<Run>], mut end: impl FnMut(&Alert, Option<i64>) -> bool) {
-        self.0.retain(|alert| {
+        self.alerts.retain(|alert| {
             let name = alert.labels.get("alertname").unwrap_or("");
             // In the order of the groups; whoever evaluates holds one of them and waits for none.
             let states: Vec<_> = runs.iter().filter(|run| has_alert_named(run, name)).map(|run| run.state()).collect();

@@ -8,6 +8,7 @@
 //!
 //! Silence is measured by our clock, from when something was last found to have come: a sender that sends an hour's queue
 //! is heard, whatever the times of its samples. From a little more than its usual silence on nothing is known of a job,
+//! and at once when whoever scrapes it says that it does not answer (`up` is 0),
 //! so an alert on its data that resolves may do so because there are no data. When the silence has lasted
 //! `telemetry.lost_after` and three times its interval, it is lost. When it is back, it takes a few samples until rates
 //! say something, and the rules must have been evaluated with them.
@@ -15,7 +16,8 @@
 //! Always true:
 //! 1. A job is lost only if it was known to send regularly: ten times, over five minutes; or if it did when the log of
 //!    before the start ended.
-//! 2. A job whose series all ended by staleness markers has said goodbye: it is not lost, unless alerts fire on it.
+//! 2. A job whose series all ended by staleness markers has said goodbye: it is not lost, unless alerts fire on it, or
+//!    whoever scrapes it says on and on that it does not answer.
 //! 3. When all senders are silent, one alert says so; when at least [`FOLDED_COUNT_MIN`] fell silent together, one does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -67,6 +69,17 @@ pub(in crate::server) enum Knowledge {
     NothingSince(i64),
 }
 
+/// A job that is silent, or was a while ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) struct Silence {
+    pub(in crate::server) job: String,
+    /// Since when nothing came, by our clock, in ms since 1970 UTC.
+    pub(in crate::server) since_ms: i64,
+    /// Its newest sample, by its own clock; `i64::MIN` where none is stored.
+    pub(in crate::server) newest_ms: i64,
+    pub(in crate::server) knowledge: Knowledge,
+}
+
 /// How a job is, as of the last look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -93,7 +106,7 @@ impl Standing {
 #[derive(Clone, Copy, Debug)]
 struct Watched {
     standing: Standing,
-    /// Since when nothing comes; meaningless while it sends.
+    /// Since when nothing comes; while it sends, since when nothing came the last time, `i64::MIN` if it always did.
     silent_since_ms: i64,
     knowledge: Knowledge,
 }
@@ -193,6 +206,26 @@ impl Losses {
             .unwrap_or(Knowledge::Since(i64::MIN))
     }
 
+    /// Jobs that fell silent at this moment or later, those that are back included; by name.
+    pub(super) fn silences(&self, table: &Table, from_ms: i64) -> Vec<Silence> {
+        let silent = self.watched.iter().filter(|(_, one)| {
+            !matches!(one.standing, Standing::New) && one.silent_since_ms >= from_ms.max(i64::MIN + 1)
+        });
+        let silences = silent.map(|(job, one)| Silence {
+            job: job.clone(),
+            since_ms: one.silent_since_ms,
+            newest_ms: table.get(job).map_or(i64::MIN, |sender| sender.newest_ms),
+            // Why somebody says goodbye is not known either.
+            knowledge: match one.standing {
+                Standing::Ended => Knowledge::NothingSince(one.silent_since_ms),
+                _ => one.knowledge,
+            },
+        });
+        let mut silences: Vec<Silence> = silences.collect();
+        silences.sort_by(|one, other| one.job.cmp(&other.job));
+        silences
+    }
+
     pub(super) fn standing(&self, job: &str) -> Standing {
         self.watched.get(job).map_or(Standing::New, |one| one.standing)
     }
@@ -214,7 +247,7 @@ impl Losses {
         let silence_ms = now_ms.saturating_sub(silent_since_ms);
         let interval_ms = sender.interval_ms();
         let usual_ms = interval_ms.saturating_add(interval_ms / 4).saturating_add(WALKS_MS);
-        let is_heard = sender.heard_ms.is_some() && silence_ms <= usual_ms;
+        let is_heard = sender.heard_ms.is_some() && silence_ms <= usual_ms && !sender.found.is_refused();
         let has_ended = has_ended(sender);
         let standing = if !is_told && !is_regular(sender) {
             Standing::New
@@ -227,7 +260,7 @@ impl Losses {
         } else {
             Standing::Silent
         };
-        let settle_ms = (INTERVALS_LOST * interval_ms).clamp(SETTLES_MS.0, SETTLES_MS.1);
+        let settle_ms = settles_ms(interval_ms);
         let knowledge = match (standing, before.map(|before| before.knowledge)) {
             (Standing::New | Standing::Ended, _) => Knowledge::Since(i64::MIN),
             (Standing::Silent | Standing::Lost, Some(Knowledge::NothingSince(since_ms))) => {
@@ -238,6 +271,13 @@ impl Losses {
             // Since then it is heard; what it says counts when it has settled.
             (Standing::Sending, Some(Knowledge::NothingSince(_))) => Knowledge::Since(now_ms.saturating_add(settle_ms)),
             (Standing::Sending, Some(since)) => since,
+        };
+        let silent_since_ms = match (standing, before) {
+            (Standing::Sending, Some(before)) if before.knowledge != Knowledge::Since(i64::MIN) => {
+                before.silent_since_ms
+            }
+            (Standing::New | Standing::Sending, _) => i64::MIN,
+            _ => silent_since_ms,
         };
         Watched { standing, silent_since_ms, knowledge }
     }
@@ -350,8 +390,16 @@ fn is_regular(sender: &Sender) -> bool {
             && sender.heard_ms.is_some_and(|heard_ms| heard_ms.saturating_sub(sender.beating_since_ms) >= STEADY_MS))
 }
 
-/// Whether each of its series has ended; those that were silent for five minutes by then went before.
+/// How long behind a return nothing is concluded of a job with this time between its samples, in ms.
+pub(super) fn settles_ms(interval_ms: i64) -> i64 {
+    interval_ms.saturating_mul(INTERVALS_LOST).clamp(SETTLES_MS.0, SETTLES_MS.1)
+}
+
+/// Whether each of its series has ended; those that were silent for five minutes by then went before. Those of whom it is
+/// known that they do not answer have not.
 fn has_ended(sender: &Sender) -> bool {
     let found = sender.found;
-    found.newest_marker_ms > i64::MIN && found.newest_marker_ms > found.newest_value_ms.saturating_add(STEADY_MS)
+    !found.is_refused()
+        && found.newest_marker_ms > i64::MIN
+        && found.newest_marker_ms > found.newest_value_ms.saturating_add(STEADY_MS)
 }

@@ -7,8 +7,8 @@
 //!  "lagSeconds":0.4,"clockSkewSeconds":0,"intervalSeconds":15,"samplesPerSecond":133.3,"series":2000}
 //! ```
 //!
-//! Writing costs nothing for it: no sample is touched on its way. What rules and detection make is not looked at, for it
-//! goes on when those have gone of whom it tells.
+//! Writing costs nothing for it: no sample is touched on its way. What rules and detection make is not looked at, nor what
+//! a scraper tells of scrapes that fail, for both go on when those have gone of whom they tell.
 //!
 //! Who should send and does not is lost, and while nothing is known of a job, what resolves because of that is not told
 //! (`loss`).
@@ -39,9 +39,9 @@ use crate::notify::{Alert, Notifier};
 use crate::rules::{Rule, RuleSet};
 use crate::storage::Storage;
 use crate::telemetry::{Latency, Registry};
-pub(super) use loss::Knowledge;
+pub(super) use loss::{Knowledge, Silence};
 use loss::{Loss, Losses};
-use table::{Found, SENDERS_COUNT_MAX, Table};
+use table::{Found, Kind, SENDERS_COUNT_MAX, Table};
 pub(super) use words::is_loss;
 
 /// Time between walks, one after the other. Uneven, and no divisor of what people scrape by, so that some walk comes
@@ -58,6 +58,19 @@ const MADE_HERE: [&str; 7] = [
     "anomaly_lower",
     "anomaly_score",
     "anomaly_upper",
+];
+
+/// Says of whoever is scraped whether it answers.
+pub(super) const UP: &str = "up";
+/// What a Prometheus besides tells of each scrape, also of those that fail.
+pub(super) const OF_SCRAPES: [&str; 7] = [
+    "scrape_body_size_bytes",
+    "scrape_duration_seconds",
+    "scrape_sample_limit",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_samples_scraped",
+    "scrape_series_added",
+    "scrape_timeout_seconds",
 ];
 
 /// How old a walk may be from which it is concluded that an alert may resolve; so many times as long as it took, if that
@@ -102,8 +115,8 @@ pub(super) struct Senders {
     known: Mutex<Known>,
     /// Jobs of which the journal of incidents knows that they are lost.
     noted: Mutex<BTreeSet<String>>,
-    /// Metrics that are made here.
-    made_here: Mutex<Arc<HashSet<String>>>,
+    /// Metrics that nobody sends of himself.
+    kinds: Mutex<Arc<HashMap<String, Kind>>>,
     walk_took: Latency,
 }
 
@@ -139,7 +152,7 @@ impl Senders {
             parts,
             noted,
             known: Mutex::new(known),
-            made_here: Mutex::new(Arc::new(made_here(rules))),
+            kinds: Mutex::new(Arc::new(kinds(rules))),
             walk_took: registry.latency(name, help, &[]),
         });
         senders.walk();
@@ -173,14 +186,15 @@ impl Senders {
     /// Looks at all series, and who is lost. Does not wait for the disk.
     fn walk(&self) {
         let clock = &self.parts.clock;
-        let (began, now_ms, made_here) = (clock.monotonic(), clock.now_ms(), self.made_here.lock().clone());
+        let (began, now_ms, kinds) = (clock.monotonic(), clock.now_ms(), self.kinds.lock().clone());
         let mut by_job: HashMap<String, Found> = HashMap::new();
         self.parts.storage.walk(
             OWNER_LABELS,
-            &made_here,
-            |found: &mut Found, pulse| found.add(pulse, now_ms),
+            &kinds,
+            |found: &mut Found, pulse, kind| found.add(pulse, kind, now_ms),
             |job, found| by_job.entry(job.to_owned()).or_default().merge(found),
         );
+        by_job.retain(|_, found| found.is_any());
         let took = clock.monotonic().saturating_sub(began);
         self.walk_took.record(took);
         let alerting = alerting(&self.parts.notifier.active());
@@ -234,6 +248,24 @@ impl Senders {
 
     /// What is known at present of the data that an alert of these labels speaks of.
     pub(super) fn knowledge(&self, labels: &Labels) -> Knowledge {
+        self.look_again();
+        self.known.lock().losses.knowledge(OWNER_LABELS.iter().find_map(|name| labels.get(name)))
+    }
+
+    /// Jobs that fell silent at this moment or later, in ms since 1970 UTC, those that are back included; by name.
+    pub(super) fn silences(&self, from_ms: i64) -> Vec<Silence> {
+        self.look_again();
+        let known = self.known.lock();
+        known.losses.silences(&known.table, from_ms)
+    }
+
+    /// For how long a job sends again until something is concluded from what is missing of it, in ms.
+    pub(super) fn settles_ms(&self, job: &str) -> i64 {
+        loss::settles_ms(self.known.lock().table.get(job).map_or(0, table::Sender::interval_ms))
+    }
+
+    /// Sees to it that what is known is of now.
+    fn look_again(&self) {
         let is_fresh = {
             let known = self.known.lock();
             let age_ms = self.parts.clock.now_ms().saturating_sub(known.walked_ms);
@@ -242,7 +274,6 @@ impl Senders {
         if !is_fresh {
             self.walk();
         }
-        self.known.lock().losses.knowledge(OWNER_LABELS.iter().find_map(|name| labels.get(name)))
     }
 
     /// For how long an alert is kept of whose data nothing is known, in ms.
@@ -274,12 +305,16 @@ impl Senders {
     }
 }
 
-/// Metrics that are made here by these rules, and by detection.
-fn made_here(rules: &RuleSet) -> HashSet<String> {
+/// What is not sent by whom it tells of: what these rules make, and detection, and what a scraper knows of its scrapes.
+fn kinds(rules: &RuleSet) -> HashMap<String, Kind> {
     let rules = rules.groups.iter().flat_map(|group| &group.rules);
     let recorded =
         rules.filter_map(|rule| if let Rule::Recording(rule) = rule { Some(rule.record.clone()) } else { None });
-    recorded.chain(MADE_HERE.into_iter().chain(heartbeats::NAMES).map(str::to_owned)).collect()
+    let made = recorded.chain(MADE_HERE.into_iter().chain(heartbeats::NAMES).map(str::to_owned));
+    let of_scrapes = OF_SCRAPES.into_iter().map(|name| (name.to_owned(), Kind::OfScrape));
+    let known = of_scrapes.chain([(UP.to_owned(), Kind::Up)]);
+    // A rule may record under any name.
+    known.chain(made.map(|name| (name, Kind::Made))).collect()
 }
 
 /// Jobs of which an alert tells that they are not well.
@@ -325,7 +360,7 @@ impl SendersRunning {
 fn walk(senders: &Senders, rules: &dyn Fn() -> Arc<RuleSet>, stopped: &Receiver<()>) {
     let clock = &senders.parts.clock;
     for interval in WALK_INTERVALS.into_iter().cycle() {
-        *senders.made_here.lock() = Arc::new(made_here(&rules()));
+        *senders.kinds.lock() = Arc::new(kinds(&rules()));
         let began = clock.monotonic();
         senders.walk();
         let took = clock.monotonic().saturating_sub(began);

@@ -10,6 +10,9 @@
 //! walks                                   12:00:20: +7   12:00:32: +10    12:00:46: +11     skew: 11 s
 //! ```
 //!
+//! Of a sender that is scraped by another, that one goes on sending `up` and what else it knows of its scrapes when the
+//! sender itself is gone. A sender is heard by its own series and by an `up` of 1.
+//!
 //! Ahead is a wrong clock; behind is a wrong clock or a queue, which nobody can tell apart from here: it is called lag.
 
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +37,17 @@ const LIVE_MS: i64 = 10 * 60_000;
 pub(super) const STEADY_COUNT: u32 = 10;
 pub(super) const STEADY_MS: i64 = 5 * 60_000;
 
+/// What a metric is known for by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is made here, of what others sent.
+    Made,
+    /// Whoever scrapes a sender says by it whether that answers: 1, or 0.
+    Up,
+    /// Whoever scrapes a sender says something else of the scrape by it.
+    OfScrape,
+}
+
 /// What a walk finds of one sender.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found {
@@ -41,6 +55,10 @@ pub(super) struct Found {
     pub(super) newest_value_ms: i64,
     /// The newest marker of an end that a series sent last; `i64::MIN` without one.
     pub(super) newest_marker_ms: i64,
+    /// The newest time at which whoever scrapes it said that it does not answer; `i64::MIN` without one.
+    pub(super) refused_ms: i64,
+    /// Whether whoever scrapes it says of any part of it that it answers.
+    answers: bool,
     /// Series that it sends.
     pub(super) series_count: u64,
     /// Of how many of them it is known how often they come, and how often that is, all together.
@@ -55,6 +73,8 @@ impl Default for Found {
         Found {
             newest_value_ms: i64::MIN,
             newest_marker_ms: i64::MIN,
+            refused_ms: i64::MIN,
+            answers: false,
             series_count: 0,
             rated_count: 0,
             rate_per_second: 0.0,
@@ -64,8 +84,22 @@ impl Default for Found {
 }
 
 impl Found {
-    pub(super) fn add(&mut self, pulse: Pulse, now_ms: i64) {
+    pub(super) fn add(&mut self, pulse: Pulse, kind: Option<Kind>, now_ms: i64) {
         let newest_ms = pulse.newest.timestamp_ms;
+        match kind {
+            None => {}
+            Some(Kind::Made) => return,
+            // Who does not answer is silent, whoever tells it.
+            Some(Kind::Up) if pulse.newest.value == 0.0 => {
+                self.refused_ms = self.refused_ms.max(newest_ms);
+                return;
+            }
+            Some(Kind::Up) => {
+                self.answers |= !is_stale(pulse.newest.value) && newest_ms >= now_ms.saturating_sub(LIVING_MS);
+            }
+            // They come whether it answers or not.
+            Some(Kind::OfScrape) => return,
+        }
         if is_stale(pulse.newest.value) {
             self.newest_marker_ms = self.newest_marker_ms.max(newest_ms);
             return;
@@ -89,6 +123,8 @@ impl Found {
     pub(super) fn merge(&mut self, other: Found) {
         self.newest_value_ms = self.newest_value_ms.max(other.newest_value_ms);
         self.newest_marker_ms = self.newest_marker_ms.max(other.newest_marker_ms);
+        self.refused_ms = self.refused_ms.max(other.refused_ms);
+        self.answers |= other.answers;
         self.series_count += other.series_count;
         self.rated_count += other.rated_count;
         self.rate_per_second += other.rate_per_second;
@@ -97,6 +133,16 @@ impl Found {
 
     fn newest_ms(&self) -> i64 {
         self.newest_value_ms.max(self.newest_marker_ms)
+    }
+
+    /// Whether whoever scrapes it goes on saying that nothing of it answers.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused_ms > i64::MIN && !self.answers && self.refused_ms >= self.newest_ms()
+    }
+
+    /// Whether there is anything that somebody sent.
+    pub(super) fn is_any(&self) -> bool {
+        self.newest_ms().max(self.refused_ms) > i64::MIN
     }
 
     /// Samples a second, those of which it is not known at the rate of the others.
@@ -232,6 +278,10 @@ impl Table {
         }
         let mut turns = Vec::new();
         for (job, found) in found {
+            // One that never answered is nobody yet.
+            if found.newest_ms() == i64::MIN && !self.by_job.contains_key(&job) {
+                continue;
+            }
             let sender = self.by_job.entry(job.clone()).or_insert_with(|| Sender::new(found));
             if sender.take(found) && self.has_walked {
                 sender.hear(now_ms);

@@ -1,18 +1,19 @@
 //! What a walk over the head tells.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::super::Pulse;
 use super::*;
 
-/// Owners, with the newest samples of their series as times and whether they are markers.
-fn walked(fixture: &Fixture, except: &[&str]) -> BTreeMap<String, Vec<(i64, bool)>> {
-    let except: HashSet<String> = except.iter().map(|name| (*name).to_owned()).collect();
-    let mut all: BTreeMap<String, Vec<(i64, bool)>> = BTreeMap::new();
-    let add = |list: &mut Vec<(i64, bool)>, pulse: Pulse| {
-        list.push((pulse.newest.timestamp_ms - T0, is_stale(pulse.newest.value)));
+/// Owners, with the newest samples of their series as times, whether they are markers, and what their metrics are known
+/// for.
+fn walked(fixture: &Fixture, known_for: &[(&str, char)]) -> BTreeMap<String, Vec<(i64, bool, Option<char>)>> {
+    let known_for: HashMap<String, char> = known_for.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
+    let mut all: BTreeMap<String, Vec<(i64, bool, Option<char>)>> = BTreeMap::new();
+    let add = |list: &mut Vec<(i64, bool, Option<char>)>, pulse: Pulse, kind: Option<char>| {
+        list.push((pulse.newest.timestamp_ms - T0, is_stale(pulse.newest.value), kind));
     };
-    fixture.storage.walk(["job", "service"], &except, add, |owner, list| {
+    fixture.storage.walk(["job", "service"], &known_for, add, |owner, list| {
         all.entry(owner.to_owned()).or_default().extend(list);
     });
     all.values_mut().for_each(|list| list.sort_unstable());
@@ -36,11 +37,11 @@ fn series_are_told_by_their_owner_with_the_sample_that_came_last() {
     // Late: it is not what came last by its own time.
     fixture.write(&[(shop, T0 + 3, 1.0)]);
     let expected = BTreeMap::from([
-        (String::new(), vec![(8, false)]),
-        ("mail".to_owned(), vec![(7, false)]),
-        ("shop".to_owned(), vec![(5, false), (10, true)]),
+        (String::new(), vec![(8, false, Some('u'))]),
+        ("mail".to_owned(), vec![(7, false, Some('u'))]),
+        ("shop".to_owned(), vec![(5, false, None), (9, false, Some('m')), (10, true, Some('u'))]),
     ]);
-    assert_eq!(walked(&fixture, &["made", "unknown"]), expected);
+    assert_eq!(walked(&fixture, &[("made", 'm'), ("up", 'u'), ("unknown", 'x')]), expected);
 }
 
 #[test]
@@ -50,6 +51,6 @@ fn thousands_of_series_are_told_once_each() {
     let rows: Vec<_> = (0..5_000).map(|node| (series("up", node), T0 + i64::from(node), 1.0)).collect();
     fixture.write(&rows);
     let told = walked(&fixture, &[]);
-    let expected: Vec<(i64, bool)> = (0..5_000).map(|offset| (offset, false)).collect();
+    let expected: Vec<_> = (0..5_000).map(|offset| (offset, false, None)).collect();
     assert_eq!(told, BTreeMap::from([(String::new(), expected)]));
 }

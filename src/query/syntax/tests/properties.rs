@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::super::functions::functions;
 use super::super::tree::{Aggregator, Expr, Length, Operator, Shift, Span};
 use super::{ValueType, limits, parse, parse_selector, pretty, print};
+use crate::model::Matcher;
+use crate::query::{narrowed, plan};
 
 /// One of these, each as likely as the others.
 fn one_of(choices: &'static [&'static str]) -> impl Strategy<Value = String> + Clone {
@@ -279,6 +281,30 @@ proptest! {
         prop_assert_eq!(shape(&printed), shape(&query), "printed as {}", printed);
         let pretty = pretty(&tree, 1 << 20).expect("it is not as long");
         prop_assert_eq!(shape(&pretty), shape(&query), "split as {}", pretty);
+    }
+
+    #[test]
+    fn what_is_narrowed_has_the_condition_in_each_selector_and_is_else_the_same(query in vector()) {
+        let selectors = |query: &str| {
+            let (mut selectors, plan) = (Vec::new(), plan(query).ok()?);
+            plan.each_selector(&mut |matchers| {
+                let mut texts: Vec<String> = matchers.iter().map(|matcher| format!("{matcher:?}")).collect();
+                texts.sort();
+                selectors.push(texts);
+            });
+            Some(selectors)
+        };
+        let Some(before) = selectors(&query) else { return Ok(()) };
+        let condition = Matcher::equal("job", "shop");
+        let with_condition = before.into_iter().map(|mut texts| {
+            texts.push(format!("{condition:?}"));
+            texts.sort();
+            texts
+        });
+        let narrower = narrowed(&query, std::slice::from_ref(&condition)).expect("it is a query");
+        prop_assert_eq!(selectors(&narrower), Some(with_condition.collect::<Vec<_>>()), "{}", narrower);
+        let same = narrowed(&query, &[]).expect("it is a query");
+        prop_assert_eq!(shape(&same), shape(&query));
     }
 
     #[test]

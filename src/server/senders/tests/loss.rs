@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::super::loss::{EVERYBODY, Knowledge, Losses, Standing, Turn};
-use super::super::table::{Found, Table};
+use super::super::loss::{EVERYBODY, Knowledge, Losses, Silence, Standing, Turn};
+use super::super::table::{Found, Kind, Table};
 use crate::model::{Sample, stale_nan};
 use crate::storage::Pulse;
 
@@ -17,11 +17,13 @@ struct Job {
     interval_ms: i64,
     spans: Vec<(i64, i64)>,
     says_goodbye: bool,
+    /// Whether somebody scrapes it, who says `up` 0 when it does not answer.
+    is_scraped: bool,
 }
 
 impl Job {
     fn until(end_ms: i64) -> Job {
-        Job { interval_ms: 15 * SECOND_MS, spans: vec![(START_MS, end_ms)], says_goodbye: false }
+        Job { interval_ms: 15 * SECOND_MS, spans: vec![(START_MS, end_ms)], says_goodbye: false, is_scraped: false }
     }
 
     fn every(interval_ms: i64, end_ms: i64) -> Job {
@@ -80,7 +82,12 @@ impl World {
                 let first_ms = newest_ms - (count - 1) * job.interval_ms;
                 let mut of_job = Found::default();
                 let newest = Sample { timestamp_ms: newest_ms, value };
-                of_job.add(Pulse { newest, first_ms, count: count as u32 }, now_ms);
+                of_job.add(Pulse { newest, first_ms, count: count as u32 }, None, now_ms);
+                if job.is_scraped {
+                    let scraped_ms = START_MS + (now_ms - START_MS).div_euclid(job.interval_ms) * job.interval_ms;
+                    let newest = Sample { timestamp_ms: scraped_ms, value: f64::from(u8::from(!is_marker)) };
+                    of_job.add(Pulse { newest, first_ms, count: 40 }, Some(Kind::Up), now_ms);
+                }
                 found.push(((*name).to_owned(), of_job));
             }
             self.table.take(found, now_ms);
@@ -176,6 +183,48 @@ fn goodbye_is_no_loss_unless_alerts_fire_on_the_job() {
 }
 
 #[test]
+fn one_that_does_not_answer_its_scraper_has_not_said_goodbye() {
+    let stops_ms = START_MS + 20 * MINUTE_MS;
+    let back_ms = stops_ms + 30 * MINUTE_MS;
+    let scraped = Job { says_goodbye: true, is_scraped: true, ..Job::until(stops_ms).back(back_ms) };
+    let mut world = World::new([("db", Job::until(i64::MAX)), ("shop", scraped)]);
+    assert_eq!(world.run(stops_ms + 14 * SECOND_MS), []);
+    assert!(!world.is_unknown(Some("shop")));
+    world.run(stops_ms + 20 * SECOND_MS);
+    assert!(world.is_unknown(Some("shop")), "its series end at once, and it is known why");
+    assert_once(&world.run(back_ms - SECOND_MS), "shop", true, 25 * MINUTE_MS);
+    assert_once(&world.run(back_ms + 30 * MINUTE_MS), "shop", false, 50 * MINUTE_MS);
+}
+
+#[test]
+fn silences_are_those_since_a_moment_with_what_was_sent_last_and_whether_they_are_over() {
+    let stops_ms = START_MS + 20 * MINUTE_MS;
+    let back_ms = stops_ms + 30 * MINUTE_MS;
+    let gone_ms = START_MS + 70 * MINUTE_MS;
+    let removed = Job { says_goodbye: true, ..Job::until(gone_ms) };
+    let jobs = [("db", Job::until(i64::MAX)), ("shop", Job::until(stops_ms).back(back_ms)), ("mail", removed)];
+    let mut world = World::new(jobs);
+    let silences = |world: &World, from_ms: i64| world.losses.silences(&world.table, from_ms);
+    world.run(stops_ms + 10 * SECOND_MS);
+    assert_eq!(silences(&world, i64::MIN), [], "nobody has been");
+    world.run(back_ms - MINUTE_MS);
+    let [silence] = &silences(&world, stops_ms)[..] else { panic!("one is silent") };
+    let Silence { job, since_ms, newest_ms, knowledge } = silence.clone();
+    assert_eq!((job.as_str(), newest_ms, knowledge), ("shop", stops_ms, Knowledge::NothingSince(since_ms)));
+    assert!((stops_ms..stops_ms + 7 * SECOND_MS).contains(&since_ms), "{since_ms}: when it was last heard");
+    assert_eq!(silences(&world, since_ms + 1), [], "it was before");
+    world.run(back_ms + 10 * MINUTE_MS);
+    let [back] = &silences(&world, stops_ms)[..] else { panic!("it was silent") };
+    let Knowledge::Since(settled_ms) = back.knowledge else { panic!("it is back") };
+    assert!((back_ms + 30 * SECOND_MS..back_ms + MINUTE_MS).contains(&settled_ms), "{settled_ms}");
+    assert_eq!(back.since_ms, since_ms);
+    // Who says goodbye may have ended an alert by that.
+    world.run(gone_ms + 10 * MINUTE_MS);
+    let [gone] = &silences(&world, gone_ms)[..] else { panic!("one went") };
+    assert_eq!((gone.job.as_str(), gone.knowledge), ("mail", Knowledge::NothingSince(gone.since_ms)));
+}
+
+#[test]
 fn sender_of_all_jobs_that_stops_is_one_alert() {
     let stops_ms = START_MS + 20 * MINUTE_MS;
     let back_ms = stops_ms + 30 * MINUTE_MS;
@@ -242,10 +291,10 @@ fn history_that_somebody_brings_is_no_sender() {
         world.now_ms += 5 * SECOND_MS;
         let newest = Sample { timestamp_ms: START_MS - 365 * 24 * 60 * MINUTE_MS + step * 30 * SECOND_MS, value: 1.0 };
         let mut found = Found::default();
-        found.add(Pulse { newest, first_ms: newest.timestamp_ms - 20 * MINUTE_MS, count: 80 }, world.now_ms);
+        found.add(Pulse { newest, first_ms: newest.timestamp_ms - 20 * MINUTE_MS, count: 80 }, None, world.now_ms);
         let mut db = Found::default();
         let newest = Sample { timestamp_ms: world.now_ms, value: 1.0 };
-        db.add(Pulse { newest, first_ms: world.now_ms, count: 1 }, world.now_ms);
+        db.add(Pulse { newest, first_ms: world.now_ms, count: 1 }, None, world.now_ms);
         world.table.take(vec![("imported".to_owned(), found), ("db".to_owned(), db)], world.now_ms);
         told.extend(world.losses.look(&world.table, &HashSet::new(), world.now_ms));
     }

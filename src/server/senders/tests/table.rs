@@ -1,4 +1,4 @@
-use super::super::table::{ClockTurn, Found, SENDERS_COUNT_MAX, Table};
+use super::super::table::{ClockTurn, Found, Kind, SENDERS_COUNT_MAX, Table};
 use crate::model::{Sample, stale_nan};
 use crate::storage::Pulse;
 
@@ -13,7 +13,7 @@ fn pulse(newest_ms: i64, count: u32) -> Pulse {
 
 fn found(pulses: &[Pulse], now_ms: i64) -> Found {
     let mut found = Found::default();
-    pulses.iter().for_each(|pulse| found.add(*pulse, now_ms));
+    pulses.iter().for_each(|pulse| found.add(*pulse, None, now_ms));
     found
 }
 
@@ -102,4 +102,46 @@ fn those_that_have_not_been_heard_of_for_longest_make_room() {
     let jobs: Vec<&str> = table.iter().map(|(job, _)| job).collect();
     assert_eq!(jobs.len(), SENDERS_COUNT_MAX);
     assert!(!jobs.contains(&"job-0") && !jobs.contains(&"job-2") && jobs.contains(&"job-1002"));
+}
+
+#[test]
+fn one_that_is_scraped_is_heard_by_its_own_series_and_not_by_those_of_the_scraper() {
+    let of = |pulse: Pulse, kind: Option<Kind>| {
+        let mut found = Found::default();
+        found.add(pulse, kind, START_MS);
+        found
+    };
+    let with_value = |value: f64| {
+        let mut pulse = pulse(START_MS, 40);
+        pulse.newest.value = value;
+        pulse
+    };
+    let merged = |parts: &[Found]| {
+        let mut all = Found::default();
+        parts.iter().for_each(|part| all.merge(*part));
+        all
+    };
+    let own = of(pulse(START_MS - 15_000, 40), None);
+    let ended =
+        of(Pulse { newest: Sample { timestamp_ms: START_MS, value: stale_nan() }, ..pulse(START_MS, 40) }, None);
+    let (up, down) = (of(with_value(1.0), Some(Kind::Up)), of(with_value(0.0), Some(Kind::Up)));
+    assert_eq!(of(with_value(3.0), Some(Kind::OfScrape)), Found::default());
+    assert_eq!(of(with_value(3.0), Some(Kind::Made)), Found::default());
+    assert_eq!((up.newest_value_ms, down.newest_value_ms), (START_MS, i64::MIN));
+    assert!(!Found::default().is_any() && up.is_any() && down.is_any() && ended.is_any());
+    for (parts, is_refused) in [
+        (vec![down], true),
+        (vec![own, down], true),
+        (vec![ended, down], true),
+        (vec![ended, up, down], false),
+        (vec![own, up], false),
+        (vec![ended], false),
+        // What comes behind the scraper's word comes some other way.
+        (vec![of(pulse(START_MS + 1, 40), None), down], false),
+    ] {
+        assert_eq!(merged(&parts).is_refused(), is_refused, "{parts:?}");
+    }
+    // An `up` that has not come for long says nothing any more.
+    let old = of(pulse(START_MS - 20 * 60_000, 40), Some(Kind::Up));
+    assert!(merged(&[old, down]).is_refused());
 }
