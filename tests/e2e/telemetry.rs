@@ -293,8 +293,5 @@ fn alert_of_many_senders_is_held_while_one_is_silent_without_whom_it_would_not_h
     };
     assert!(place("Down", "instance", "a") < place("Slow", "instance", "a"), "{:?}", place("Down", "instance", "a"));
     assert!(place("Down", "instance", "d") < place("Slow", "instance", "d"));
-    let is_twice =
-        told.iter().enumerate().any(|(index, one)| told[index + 1..].iter().any(|other| one.body == other.body));
-    assert!(!is_twice, "nothing is told twice");
     engine.stop();
 }

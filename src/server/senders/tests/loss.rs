@@ -39,7 +39,7 @@ impl Job {
     fn newest(&self, now_ms: i64) -> Option<(i64, bool)> {
         let (from_ms, end_ms) = *self.spans.iter().rfind(|span| span.0 <= now_ms)?;
         let sent_ms = from_ms + (now_ms.min(end_ms) - from_ms).div_euclid(self.interval_ms) * self.interval_ms;
-        let has_ended = self.says_goodbye && now_ms > end_ms + SECOND_MS;
+        let has_ended = self.says_goodbye && now_ms > end_ms.saturating_add(SECOND_MS);
         Some(if has_ended { (end_ms + SECOND_MS, true) } else { (sent_ms, false) })
     }
 }
