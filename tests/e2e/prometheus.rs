@@ -56,11 +56,34 @@ fn prometheus() -> PathBuf {
 }
 
 pub(crate) fn start_node_exporter(folder: &Path) -> (Process, SocketAddr) {
-    let program = installed("prometheus-node-exporter", "prometheus-node-exporter");
     let address = free_address();
+    (start_node_exporter_at(folder, address), address)
+}
+
+pub(crate) fn start_node_exporter_at(folder: &Path, address: SocketAddr) -> Process {
+    let program = installed("prometheus-node-exporter", "prometheus-node-exporter");
     let mut exporter = Process::start("node-exporter", &program, &[format!("--web.listen-address={address}")], folder);
     wait_for_listener(&mut exporter, address);
-    (exporter, address)
+    exporter
+}
+
+/// Prometheus at this address, which scrapes these jobs each second and sends to the engine.
+pub(crate) fn start_prometheus(
+    folder: &Path,
+    address: SocketAddr,
+    jobs: &[(&str, SocketAddr)],
+    engine: SocketAddr,
+) -> Process {
+    let config = folder.join("prometheus.yml");
+    fs::write(&config, scrape_config(jobs) + &remote_write_config(engine)).expect("the folder can be written");
+    let arguments = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", folder.join("prometheus").display()),
+        format!("--web.listen-address={address}"),
+    ];
+    let mut server = Process::start("prometheus", &prometheus(), &arguments, folder);
+    wait_for_listener(&mut server, address);
+    server
 }
 
 /// A configuration that scrapes the given jobs each second.
@@ -84,16 +107,8 @@ fn prometheus_server_and_dozor_answer_alike() {
     let engine = Engine::start(folder.path(), &[]);
     let (_exporter, exporter_address) = start_node_exporter(folder.path());
     let address = free_address();
-    let config = folder.path().join("prometheus.yml");
-    let scrapes = scrape_config(&[("node", exporter_address), ("prometheus", address)]);
-    fs::write(&config, scrapes + &remote_write_config(engine.address)).expect("the folder can be written");
-    let arguments = [
-        format!("--config.file={}", config.display()),
-        format!("--storage.tsdb.path={}", folder.path().join("prometheus").display()),
-        format!("--web.listen-address={address}"),
-    ];
-    let mut server = Process::start("prometheus", &prometheus(), &arguments, folder.path());
-    wait_for_listener(&mut server, address);
+    let jobs = [("node", exporter_address), ("prometheus", address)];
+    let mut server = start_prometheus(folder.path(), address, &jobs, engine.address);
 
     let end_ms = wait_for_history(engine.address);
     let at_ms = off_the_grid(engine.address, end_ms);

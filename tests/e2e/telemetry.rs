@@ -8,6 +8,7 @@ use crate::api::get;
 use crate::client::Client;
 use crate::engine::Engine;
 use crate::process::free_address;
+use crate::prometheus::{start_node_exporter_at, start_prometheus};
 use crate::wait::wait_until;
 use crate::webhook::{Pager, Told};
 use dozor::clock::Clock;
@@ -293,5 +294,68 @@ fn alert_of_many_senders_is_held_while_one_is_silent_without_whom_it_would_not_h
     };
     assert!(place("Down", "instance", "a") < place("Slow", "instance", "a"), "{:?}", place("Down", "instance", "a"));
     assert!(place("Down", "instance", "d") < place("Slow", "instance", "d"));
+    engine.stop();
+}
+
+const RULES_OF_A_NODE: &str = r#"
+groups:
+  - name: alerts
+    interval: 1s
+    rules:
+      - alert: Loaded
+        expr: sum(node_load1) >= 0
+      - alert: LoadedNode
+        expr: node_load1 >= 0
+      - alert: Down
+        expr: up == 0
+"#;
+
+#[test]
+fn exporter_that_dies_under_a_prometheus_ends_no_alert_but_that_it_is_down() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let pager = Pager::new(free_address());
+    pager.open(200);
+    let (rules, settings) = (folder.path().join("rules.yml"), folder.path().join("dozor.yml"));
+    fs::write(&rules, RULES_OF_A_NODE).expect("written");
+    fs::write(&settings, "telemetry: { lost_after: 5s }\n").expect("written");
+    let arguments = [
+        format!("--config={}", settings.display()),
+        format!("--rules={}", rules.display()),
+        format!("--webhook-url=http://{}/hook", pager.address),
+    ];
+    let mut engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    let address = free_address();
+    let (instance, clock) = (address.to_string(), Clock::system());
+
+    // As if it had been scraped for a while.
+    let now_ms = clock.now_ms();
+    let times_ms: Vec<i64> =
+        (0..=HISTORY_MS / INTERVAL_MS).map(|step| now_ms - HISTORY_MS + step * INTERVAL_MS).collect();
+    let of_node = |name| [("__name__", name), ("instance", instance.as_str()), ("job", "node")];
+    let (load, up) = (of_node("node_load1"), of_node("up"));
+    let sent = |labels| Sent { labels, times_ms: times_ms.clone(), value: 1.0 };
+    send(&engine, &[sent(&load), sent(&up)]);
+    engine.kill();
+    engine.start_again();
+    let mut exporter = start_node_exporter_at(folder.path(), address);
+    let _prometheus = start_prometheus(folder.path(), free_address(), &[("node", address)], engine.address);
+    let fires = |alert: &str| of(&pager, alert, "firing").len() == 1;
+    wait_until("both fire", || fires("Loaded") && fires("LoadedNode"));
+    let state = || get(engine.address, "/api/v1/status/senders")["senders"][0]["state"].clone();
+    wait_until("it is known to send", || state() == "sending");
+
+    exporter.kill();
+    wait_until("it is told that it is down, and that nothing comes of it", || fires("Down") && fires("TelemetryLost"));
+    let alerts = || get(engine.address, "/api/v1/alerts")["alerts"].as_array().expect("a list").len();
+    wait_until("for the rules the others are over", || alerts() == 1);
+    assert_eq!(of(&pager, "Loaded", "resolved").len() + of(&pager, "LoadedNode", "resolved").len(), 0);
+
+    let _exporter = start_node_exporter_at(folder.path(), address);
+    wait_until("it is told that it is back", || {
+        of(&pager, "Down", "resolved").len() == 1 && of(&pager, "TelemetryLost", "resolved").len() == 1
+    });
+    wait_until("for the rules they fire again", || alerts() == 2);
+    let told = pager.taken_once();
+    assert_eq!(told.iter().filter(|told| told.alert_name.starts_with("Loaded")).count(), 2, "they never ended");
     engine.stop();
 }
