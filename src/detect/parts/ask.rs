@@ -16,7 +16,7 @@ use crate::model::{Labels, MatchOp, Matcher};
 use crate::query::{Grouping, quote};
 
 /// How far back before the onset is looked, in ms.
-const BEFORE_MS: i64 = 3_600_000;
+pub(super) const BEFORE_MS: i64 = 3_600_000;
 /// How much of the present is looked at, in ms: what happens now, and not for so short a time that a rate has no two samples.
 const NOW_MS_MIN: i64 = 60_000;
 const NOW_MS_MAX: i64 = 600_000;
@@ -52,9 +52,7 @@ pub(super) fn questions(signal: &Signal, group: &Labels, onset_ms: i64, now_ms: 
 
 /// The operand's series of one group; others may be among them, whose labels are more.
 fn selector(signal: &Signal, operand: &Operand, group: &Labels) -> String {
-    let name_and_value =
-        |matcher: &Matcher| format!("{}{}{}", quote(matcher.name()), sign(matcher), quote(matcher.value()));
-    let mut conditions: Vec<String> = operand.matchers.iter().map(name_and_value).collect();
+    let mut conditions = text_of(&operand.matchers);
     let names: Vec<&str> = match &signal.grouping {
         Grouping::By(names) => names.iter().map(String::as_str).collect(),
         Grouping::Without(_) => group.iter().map(|(name, _)| name).collect(),
@@ -62,6 +60,13 @@ fn selector(signal: &Signal, operand: &Operand, group: &Labels) -> String {
     let equal = |name: &str| format!("{}={}", quote(name), quote(group.get(name).unwrap_or("")));
     conditions.extend(names.into_iter().map(equal));
     format!("{{{}}}", conditions.join(","))
+}
+
+/// Each condition as it stands within braces.
+pub(super) fn text_of(matchers: &[Matcher]) -> Vec<String> {
+    let name_and_value =
+        |matcher: &Matcher| format!("{}{}{}", quote(matcher.name()), sign(matcher), quote(matcher.value()));
+    matchers.iter().map(name_and_value).collect()
 }
 
 fn sign(matcher: &Matcher) -> &'static str {

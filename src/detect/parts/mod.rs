@@ -27,10 +27,14 @@
 //!    are no parts.
 //! 3. At most [`PARTS_COUNT_MAX`] parts are told, the largest share first; those that moved the other way are not told.
 //!
-//! Deliberately absent: parts of what is evaluated in place of being fed, and of beats that fail to come.
+//! What is evaluated in place of being fed is asked of the series of each part alone (`narrowed`); it has parts where those
+//! add up.
+//!
+//! Deliberately absent: parts of beats that fail to come.
 
 mod amounts;
 mod ask;
+mod narrowed;
 mod split;
 
 use std::sync::Arc;
@@ -41,6 +45,7 @@ use super::signal::{BUCKET_BOUND, Signal, Source};
 use crate::model::{Labels, METRIC_NAME};
 
 pub use ask::Question;
+use narrowed::Narrowing;
 
 /// Most parts that are told.
 pub const PARTS_COUNT_MAX: usize = 10;
@@ -77,7 +82,17 @@ struct Member {
 
 /// What is to be asked about a group, and what was answered so far.
 #[derive(Debug)]
-pub struct Inquiry<'a> {
+pub struct Inquiry<'a>(Asked<'a>);
+
+#[derive(Debug)]
+enum Asked<'a> {
+    Fed(Fed<'a>),
+    Evaluated(Narrowing<'a>),
+}
+
+/// Of a signal that is fed: the amounts of its series.
+#[derive(Debug)]
+struct Fed<'a> {
     signal: &'a Signal,
     group: &'a Labels,
     questions: Vec<Question>,
@@ -89,20 +104,48 @@ impl<'a> Inquiry<'a> {
     /// About a group whose deviation began at `onset_ms`, as of `now_ms`, both in ms of event time. None where a group has
     /// no parts.
     pub fn of(signal: &'a Signal, group: &'a Labels, onset_ms: i64, now_ms: i64) -> Option<Inquiry<'a>> {
-        if *signal.source() != Source::Streamed || signal.tells_beats {
+        if signal.tells_beats {
             return None;
         }
-        let questions = ask::questions(signal, group, onset_ms, now_ms);
-        Some(Inquiry { signal, group, questions, members: Vec::new(), places: HashMap::new() })
+        Some(Inquiry(match signal.source() {
+            Source::Streamed => {
+                let questions = ask::questions(signal, group, onset_ms, now_ms);
+                Asked::Fed(Fed { signal, group, questions, members: Vec::new(), places: HashMap::new() })
+            }
+            Source::Evaluated { expression, .. } => {
+                Asked::Evaluated(Narrowing::of(signal, expression, group, onset_ms, now_ms))
+            }
+        }))
     }
 
-    /// The queries whose answers are wanted.
+    /// The queries whose answers are wanted. An answer may bring more of them.
     pub fn questions(&self) -> &[Question] {
-        &self.questions
+        match &self.0 {
+            Asked::Fed(fed) => &fed.questions,
+            Asked::Evaluated(narrowing) => &narrowing.questions,
+        }
     }
 
-    /// Takes the answer to one of them: labels and value of each series.
+    /// Takes the answer to one of them: labels and value of each series. They are answered in their order.
     pub fn answered(&mut self, question: usize, series: impl IntoIterator<Item = (Arc<Labels>, f64)>) {
+        match &mut self.0 {
+            Asked::Fed(fed) => fed.answered(question, series),
+            Asked::Evaluated(narrowing) => narrowing.answered(question, series),
+        }
+    }
+
+    /// The parts that moved most. `expected` is what was expected of the group, where something was; `is_drop` says which
+    /// way it went, where it went a way: then there are no parts if the series say the opposite.
+    pub fn parts(&self, expected: Option<f64>, is_drop: Option<bool>) -> Vec<Part> {
+        match &self.0 {
+            Asked::Fed(fed) => fed.parts(expected, is_drop),
+            Asked::Evaluated(narrowing) => narrowing.parts(expected, is_drop),
+        }
+    }
+}
+
+impl Fed<'_> {
+    fn answered(&mut self, question: usize, series: impl IntoIterator<Item = (Arc<Labels>, f64)>) {
         let Question { operand, side, factor, .. } = self.questions[question];
         let is_histogram = self.signal.operands[operand].is_histogram;
         for (labels, value) in series.into_iter().filter(|(_, value)| value.is_finite()) {
@@ -125,20 +168,23 @@ impl<'a> Inquiry<'a> {
         }
     }
 
-    /// The parts that moved most. `expected` is what was expected of the group, where something was; `is_drop` says which
-    /// way it went, where it went a way: then there are no parts if the series say the opposite.
-    pub fn parts(&self, expected: Option<f64>, is_drop: Option<bool>) -> Vec<Part> {
+    fn parts(&self, expected: Option<f64>, is_drop: Option<bool>) -> Vec<Part> {
         let Some(whole) = amounts::Whole::of(self.signal, &self.members, expected) else { return Vec::new() };
         if is_drop.is_some_and(|is_drop| is_drop != (whole.deviation() < 0.0)) {
             return Vec::new();
         }
-        let mut parts: Vec<Part> =
-            split::cuts(self.signal, &self.members).iter().flat_map(|cut| whole.parts(cut)).collect();
-        parts.retain(|part| part.share > SHARE_MIN);
-        parts.sort_by(|one, other| other.share.total_cmp(&one.share).then_with(|| one.labels.cmp(&other.labels)));
-        parts.truncate(PARTS_COUNT_MAX);
-        parts
+        let members: Vec<&Labels> = self.members.iter().map(|member| &member.labels).collect();
+        let cuts = split::cuts(&members, |name| split::is_selected_alike(self.signal, name));
+        told(cuts.iter().flat_map(|cut| whole.parts(cut)).collect())
     }
+}
+
+/// Those that moved most.
+fn told(mut parts: Vec<Part>) -> Vec<Part> {
+    parts.retain(|part| part.share > SHARE_MIN);
+    parts.sort_by(|one, other| other.share.total_cmp(&one.share).then_with(|| one.labels.cmp(&other.labels)));
+    parts.truncate(PARTS_COUNT_MAX);
+    parts
 }
 
 /// A smaller share is not told.

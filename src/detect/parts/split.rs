@@ -10,7 +10,6 @@
 
 use hashbrown::HashMap;
 
-use super::Member;
 use crate::detect::signal::Signal;
 use crate::model::{Labels, Matcher};
 
@@ -24,14 +23,17 @@ pub(super) struct Cut {
     pub(super) part_of: Vec<usize>,
     /// What each part is called.
     pub(super) names: Vec<Labels>,
+    /// One of the labels that cut, and its value in each part; empty where the part's series lack it.
+    pub(super) label: String,
+    pub(super) values: Vec<String>,
 }
 
-/// Every way to take them apart into two parts or more.
-pub(super) fn cuts(signal: &Signal, members: &[Member]) -> Vec<Cut> {
-    let mut labels: Vec<&str> = members.iter().flat_map(|member| member.labels.iter().map(|(name, _)| name)).collect();
+/// Every way to take series apart into two parts or more, by labels that may.
+pub(super) fn cuts(members: &[&Labels], may_cut: impl Fn(&str) -> bool) -> Vec<Cut> {
+    let mut labels: Vec<&str> = members.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
     labels.sort_unstable();
     labels.dedup();
-    labels.retain(|name| is_selected_alike(signal, name));
+    labels.retain(|name| may_cut(name));
     let mut found: Vec<(Vec<usize>, Vec<&str>)> = Vec::new();
     for label in labels.into_iter().take(CUTS_COUNT_MAX) {
         let part_of = cut(members, label);
@@ -48,7 +50,7 @@ pub(super) fn cuts(signal: &Signal, members: &[Member]) -> Vec<Cut> {
 
 /// Whether all sides of the expression select the label in the same way, if they do. A part of the failed payments by
 /// their outcome is no part of all payments.
-fn is_selected_alike(signal: &Signal, label: &str) -> bool {
+pub(super) fn is_selected_alike(signal: &Signal, label: &str) -> bool {
     let conditions = |matchers: &[Matcher]| {
         let of_label = matchers.iter().filter(|matcher| matcher.name() == label);
         let mut told: Vec<String> = of_label.map(|matcher| format!("{:?} {}", matcher.op(), matcher.value())).collect();
@@ -61,22 +63,23 @@ fn is_selected_alike(signal: &Signal, label: &str) -> bool {
 }
 
 /// The parts in the order in which they are met.
-fn cut(members: &[Member], label: &str) -> Vec<usize> {
+fn cut(members: &[&Labels], label: &str) -> Vec<usize> {
     let mut known: HashMap<&str, usize> = HashMap::new();
     let mut part_of = Vec::with_capacity(members.len());
     for member in members {
         let next = known.len();
-        part_of.push(*known.entry(member.labels.get(label).unwrap_or("")).or_insert(next));
+        part_of.push(*known.entry(member.get(label).unwrap_or("")).or_insert(next));
     }
     part_of
 }
 
-fn named(members: &[Member], part_of: Vec<usize>, labels: &[&str]) -> Cut {
-    let mut names: Vec<Labels> = Vec::new();
+fn named(members: &[&Labels], part_of: Vec<usize>, labels: &[&str]) -> Cut {
+    let (mut names, mut values) = (Vec::new(), Vec::new());
     for (member, part) in members.iter().zip(&part_of) {
         if *part == names.len() {
-            names.push(member.labels.filtered(|name| labels.contains(&name)));
+            names.push(member.filtered(|name| labels.contains(&name)));
+            values.push(member.get(labels[0]).unwrap_or("").to_owned());
         }
     }
-    Cut { part_of, names }
+    Cut { part_of, names, label: labels[0].to_owned(), values }
 }

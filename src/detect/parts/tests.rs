@@ -1,5 +1,9 @@
 use super::*;
+use crate::clock::Clock;
 use crate::detect::Signal;
+use crate::model::Sample;
+use crate::query::{Engine, Limits, Options, Value};
+use crate::storage::view::ReadView;
 
 const ONSET_MS: i64 = 7_200_000;
 const NOW_MS: i64 = 7_440_000;
@@ -30,6 +34,90 @@ fn told(expression: &str, group: &[(&str, &str)], expected: Option<f64>, series:
         format!("{share} % {} {} of {}", part.labels, number(part.value), number(part.expected))
     };
     inquiry.parts(expected, None).iter().map(line).collect()
+}
+
+/// The same of an expression that is evaluated, over stored series.
+fn told_of_evaluated(expression: &str, expected: Option<f64>, series: Vec<(Labels, Vec<Sample>)>) -> Vec<String> {
+    let signal = Signal::of(expression).expect("a query");
+    let (group, view) = (Labels::empty(), ReadView::of_samples(series));
+    let engine = Engine::new(Limits::default(), Clock::system());
+    let mut inquiry = Inquiry::of(&signal, &group, ONSET_MS, NOW_MS).expect("it has parts");
+    for index in 0.. {
+        let Some(Question { query, at_ms, .. }) = inquiry.questions().get(index).cloned() else { break };
+        let answer = engine.instant(&view, &query, at_ms, &Options::default()).expect(&query).value;
+        let Value::Vector(answer) = answer else { panic!("{query} is a vector") };
+        inquiry.answered(index, answer.into_iter().filter_map(|(labels, _, value)| Some((labels, value.number()?))));
+    }
+    let line = |part: &Part| {
+        let number = |value: Option<f64>| (value.expect("it has one") * 100.0).round() / 100.0;
+        let share = (part.share * 100.0).round();
+        format!("{share} % {} {} of {}", part.labels, number(part.value), number(part.expected))
+    };
+    inquiry.parts(expected, Some(true)).iter().map(line).collect()
+}
+
+/// So many a second of each until the onset, and from then on; in two hours of scrapes every 15 s.
+fn counters(series: &[(&[(&str, &str)], f64, f64)]) -> Vec<(Labels, Vec<Sample>)> {
+    let samples = |before: f64, later: f64| {
+        let mut total = 0.0;
+        let sample = |scrape: i64| {
+            let timestamp_ms = scrape * 15_000;
+            total += 15.0 * if timestamp_ms > ONSET_MS { later } else { before };
+            Sample { timestamp_ms, value: total }
+        };
+        (0..=NOW_MS / 15_000).map(sample).collect()
+    };
+    let named = |pairs: &[(&str, &str)]| labels(&[&[("__name__", "orders_total")], pairs].concat());
+    series.iter().map(|(pairs, before, later)| (named(pairs), samples(*before, *later))).collect()
+}
+
+#[test]
+fn expression_that_is_evaluated_has_parts_where_they_add_up() {
+    // 25 a second before, 16 now: 9 less, of which eu lost 8 and us 1.
+    let series = || {
+        counters(&[
+            (&[("region", "eu"), ("node", "1"), ("instance", "a")], 10.0, 2.0),
+            (&[("region", "us"), ("node", "2"), ("instance", "b")], 10.0, 9.0),
+            (&[("region", "us"), ("node", "3"), ("instance", "c")], 5.0, 5.0),
+        ])
+    };
+    assert_eq!(
+        told_of_evaluated("sum(rate(orders_total[1m] offset 30s))", None, series()),
+        [
+            r#"89 % {instance="a", node="1"} 2 of 10"#,
+            r#"89 % {region="eu"} 2 of 10"#,
+            r#"11 % {instance="b", node="2"} 9 of 10"#,
+            r#"11 % {region="us"} 14 of 15"#,
+        ]
+    );
+    // Expected were 20: four fifths of each, so eu lacks 6 of 4.
+    assert_eq!(
+        told_of_evaluated("sum(rate(orders_total[1m] offset 30s))", Some(20.0), series())[0],
+        r#"150 % {instance="a", node="1"} 2 of 8"#
+    );
+    // The parts of a share are no shares, nor are those of a deviation.
+    for expression in [
+        r#"sum(rate(orders_total{region="eu"}[1m] offset 30s)) / sum(rate(orders_total[1m]))"#,
+        "stddev(rate(orders_total[1m] offset 30s))",
+        "vector(16) - vector(0)",
+    ] {
+        assert_eq!(told_of_evaluated(expression, None, series()), [""; 0], "{expression}");
+    }
+}
+
+#[test]
+fn no_more_parts_are_asked_about_than_there_is_time_for() {
+    let nodes: Vec<String> = (0..100).map(|node| node.to_string()).collect();
+    let regions = ["eu", "us"];
+    let pairs: Vec<[(&str, &str); 2]> = nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| [("node", node.as_str()), ("region", regions[index % 2])])
+        .collect();
+    let series: Vec<(&[(&str, &str)], f64, f64)> =
+        pairs.iter().map(|pairs| (&pairs[..], 1.0, if pairs[1].1 == "eu" { 0.5 } else { 1.0 })).collect();
+    let told = told_of_evaluated("sum(rate(orders_total[1m] offset 30s))", None, counters(&series));
+    assert_eq!(told, [r#"100 % {region="eu"} 25 of 50"#], "the nodes are too many");
 }
 
 #[test]

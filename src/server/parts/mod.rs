@@ -279,8 +279,8 @@ impl Finder {
         };
         let Some(mut inquiry) = Inquiry::of(signal, &key.labels, *onset_ms, *as_of_ms) else { return Ok(Vec::new()) };
         let view = (self.view)();
-        for index in 0..inquiry.questions().len() {
-            let question = &inquiry.questions()[index];
+        for index in 0.. {
+            let Some(question) = inquiry.questions().get(index) else { break };
             let answer = self.engine.instant(&view, &question.query, question.at_ms, &self.options);
             let Value::Vector(series) = answer.map_err(|error| error.to_string())?.value else {
                 return Err("no vector".to_owned());
