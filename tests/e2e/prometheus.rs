@@ -108,7 +108,7 @@ fn prometheus_server_and_dozor_answer_alike() {
     let (_exporter, exporter_address) = start_node_exporter(folder.path());
     let address = free_address();
     let jobs = [("node", exporter_address), ("prometheus", address)];
-    let mut server = start_prometheus(folder.path(), address, &jobs, engine.address);
+    let _server = start_prometheus(folder.path(), address, &jobs, engine.address);
 
     let end_ms = wait_for_history(engine.address);
     let at_ms = off_the_grid(engine.address, end_ms);

@@ -69,24 +69,30 @@ fn send_load(engine: &Engine, times_ms: impl Iterator<Item = i64>, value: f64) {
     send(engine, &[Sent { labels: &labels, times_ms: times_ms.collect(), value }]);
 }
 
+/// An engine with these rules, which tells the pager, and misses a job after five seconds.
+fn watching(rules: &str) -> (TempDir, Pager, Engine) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let pager = Pager::new(free_address());
+    pager.open(200);
+    let (file, settings) = (folder.path().join("rules.yml"), folder.path().join("dozor.yml"));
+    fs::write(&file, rules).expect("written");
+    fs::write(&settings, "telemetry: { lost_after: 5s }\n").expect("written");
+    let arguments = [
+        format!("--config={}", settings.display()),
+        format!("--rules={}", file.display()),
+        format!("--webhook-url=http://{}/hook", pager.address),
+    ];
+    let engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    (folder, pager, engine)
+}
+
 fn of(pager: &Pager, alert: &str, status: &str) -> Vec<Told> {
     pager.taken_once().into_iter().filter(|told| told.alert_name == alert && told.status == status).collect()
 }
 
 #[test]
 fn alert_whose_data_stop_is_not_resolved_before_they_are_back_and_the_loss_is_told_once() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let pager = Pager::new(free_address());
-    pager.open(200);
-    let (rules, settings) = (folder.path().join("rules.yml"), folder.path().join("dozor.yml"));
-    fs::write(&rules, RULES).expect("written");
-    fs::write(&settings, "telemetry: { lost_after: 5s }\n").expect("written");
-    let arguments = [
-        format!("--config={}", settings.display()),
-        format!("--rules={}", rules.display()),
-        format!("--webhook-url=http://{}/hook", pager.address),
-    ];
-    let mut engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    let (_folder, pager, mut engine) = watching(RULES);
     let clock = Clock::system();
 
     // It has sent for a while, and is high.
@@ -199,18 +205,7 @@ fn labelled(told: &[Told], label: &str, value: &str) -> usize {
 
 #[test]
 fn alert_of_many_senders_is_held_while_one_is_silent_without_whom_it_would_not_have_fired() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let pager = Pager::new(free_address());
-    pager.open(200);
-    let (rules, settings) = (folder.path().join("rules.yml"), folder.path().join("dozor.yml"));
-    fs::write(&rules, RULES_OF_MANY).expect("written");
-    fs::write(&settings, "telemetry: { lost_after: 5s }\n").expect("written");
-    let arguments = [
-        format!("--config={}", settings.display()),
-        format!("--rules={}", rules.display()),
-        format!("--webhook-url=http://{}/hook", pager.address),
-    ];
-    let mut engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    let (_folder, pager, mut engine) = watching(RULES_OF_MANY);
     let series = [
         (vec![("__name__", "waiting"), ("job", "shop"), ("region", "eu")], 9.0),
         (vec![("__name__", "waiting"), ("job", "web"), ("region", "eu")], 1.0),
@@ -312,18 +307,7 @@ groups:
 
 #[test]
 fn exporter_that_dies_under_a_prometheus_ends_no_alert_but_that_it_is_down() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let pager = Pager::new(free_address());
-    pager.open(200);
-    let (rules, settings) = (folder.path().join("rules.yml"), folder.path().join("dozor.yml"));
-    fs::write(&rules, RULES_OF_A_NODE).expect("written");
-    fs::write(&settings, "telemetry: { lost_after: 5s }\n").expect("written");
-    let arguments = [
-        format!("--config={}", settings.display()),
-        format!("--rules={}", rules.display()),
-        format!("--webhook-url=http://{}/hook", pager.address),
-    ];
-    let mut engine = Engine::start(folder.path(), &arguments.each_ref().map(String::as_str));
+    let (folder, pager, mut engine) = watching(RULES_OF_A_NODE);
     let address = free_address();
     let (instance, clock) = (address.to_string(), Clock::system());
 
