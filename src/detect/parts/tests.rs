@@ -56,8 +56,11 @@ fn told_of_evaluated(expression: &str, expected: Option<f64>, series: Vec<(Label
     inquiry.parts(expected, Some(true)).iter().map(line).collect()
 }
 
-/// So many a second of each until the onset, and from then on; in two hours of scrapes every 15 s.
-fn counters(series: &[(&[(&str, &str)], f64, f64)]) -> Vec<(Labels, Vec<Sample>)> {
+/// Labels of a counter, and by how much it grows in a second before the onset and since.
+type Growth<'a> = (&'a [(&'a str, &'a str)], f64, f64);
+
+/// Scrapes of two hours and a little, every 15 s.
+fn counters(series: &[Growth<'_>]) -> Vec<(Labels, Vec<Sample>)> {
     let samples = |before: f64, later: f64| {
         let mut total = 0.0;
         let sample = |scrape: i64| {
@@ -113,7 +116,7 @@ fn no_more_parts_are_asked_about_than_there_is_time_for() {
         .enumerate()
         .map(|(index, node)| [("node", node.as_str()), ("region", regions[index % 2])])
         .collect();
-    let series: Vec<(&[(&str, &str)], f64, f64)> =
+    let series: Vec<Growth<'_>> =
         pairs.iter().map(|pairs| (&pairs[..], 1.0, if pairs[1].1 == "eu" { 0.5 } else { 1.0 })).collect();
     let told = told_of_evaluated("sum(rate(orders_total[1m] offset 30s))", None, counters(&series));
     assert_eq!(told, [r#"100 % {region="eu"} 25 of 50"#], "the nodes are too many");
