@@ -88,7 +88,7 @@ pub(crate) const CONVERSION: Class = Class {
     wander_deviations_max: 2.0,
     tolerance_max: 0.4,
     wander_variance_min: 0.0001,
-    level_half_life_s: 1_200.0,
+    level_half_life_s: 1_500.0,
     hour_prior_events: 1_000.0,
     counts_information: false,
     remembers_yesterday: false,
