@@ -5,6 +5,7 @@
 //!                       54 expected     9.4 nats    × 0.92 / 11.5    0.75
 //!              ▲          ▲        ▲                                  │
 //!              └──────────┴────────┴── Dispersion, Tolerance, … ◄─────┴─ Suspicion: may this be learned from?
+//!          Shift: by which clock, where no zone is told
 //! ```
 //!
 //! A shop takes 60 orders a minute on a Thursday at 11:00 and 54 are expected: the day profile says 50, this hour of

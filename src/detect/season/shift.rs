@@ -7,14 +7,14 @@
 //!                      the profile's clock ◄── beyond 6 ── support, in nats, from -6 on
 //! ```
 //!
-//! From 14:30 to 14:45 the shop took 4,300 orders where 5,460 were expected, which is 2.3 standard deviations of its
+//! From 14:30 to 14:45 the shop took 4,300 orders where 5,460 were expected, which is two standard deviations of its
 //! wander; of the quarter an hour later 4,250 were, as today goes. That supports "the clock is an hour ahead" by half a
-//! nat. After six nats it is a possibility: a drop must be one from what is expected an hour later, too. After twelve it
-//! is the clock, and the whole profile is read an hour later from then on.
+//! nat. After three nats it is a possibility: a drop must be one from what is expected an hour later, too. After twelve
+//! it is the clock, and the whole profile is read an hour later from then on.
 //!
 //! Always true:
-//! 1. A quarter adds half a nat at most, so an incident of an hour supports nothing.
-//! 2. Who fits worse than one and a half standard deviations is not supported, however badly the present clock fits: a
+//! 1. A quarter adds half a nat at most, so an incident of an hour makes no clock possible.
+//! 2. A clock that fits worse than 1.4 standard deviations is not supported, however badly the present clock fits: a
 //!    holiday is not another clock.
 //! 3. The clock is moved by an hour at most, and back.
 
@@ -31,11 +31,11 @@ const HOUR_MS: i64 = 3_600_000;
 const QUARTER_MS: i64 = 900_000;
 /// How far the clock may have moved: to an hour earlier, an hour later.
 const MOVES: [i8; 2] = [-1, 1];
-/// Least support, and what is known of clocks beforehand, in nats.
+/// Least support, where every clock but the present one begins, in nats.
 const SUPPORT_MIN: f64 = -6.0;
 /// Support from which on a clock is possible.
 const POSSIBLE: f64 = -3.0;
-/// Support that moves the profile.
+/// Most support, which moves the profile.
 const CERTAIN: f64 = 6.0;
 /// What a fit counts, for neighbouring quarters wander together.
 const FIT_WEIGHT: f64 = 0.5;
