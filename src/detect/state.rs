@@ -17,11 +17,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storage_format::detector::{LATENESS_KIND, LAYOUT, RECORD_KIND, TEXT_KIND};
+use storage_format::detector::{LATENESS_KIND, LAYOUT, LAYOUT_WITHOUT_SHIFT, RECORD_KIND, TEXT_KIND};
 use storage_format::frame::{FileKind, decode_whole, encode_whole};
 
 use super::absence::{Absence, Awaited};
-use super::binary::{append, read};
+use super::binary::{Lacking, append, read, read_before};
 use super::fixed::Fixed;
 use super::judge::Judge;
 use super::judged::Judged;
@@ -224,13 +224,15 @@ fn saved_in(bytes: &[u8]) -> Result<Saved, StateError> {
     let mut others = others.into_iter();
     let first = others.next().ok_or_else(|| refuse("it has no record"))?;
     let layout = layout_of(first)?;
-    if layout != LAYOUT {
-        return Err(refuse(format!("its layout is {layout}, and this version reads {LAYOUT}")));
-    }
+    let lacking: Lacking = match layout {
+        LAYOUT => &[],
+        LAYOUT_WITHOUT_SHIFT => &[("Season", 1)],
+        _ => return Err(refuse(format!("its layout is {layout}, and this version reads {LAYOUT}"))),
+    };
     let summary: Summary = read(first).map_err(refuse)?;
     let mut groups = Vec::new();
     for payload in others {
-        let saved: SavedGroup = read(payload).map_err(refuse)?;
+        let saved: SavedGroup = read_before(payload, lacking).map_err(refuse)?;
         if saved.watch >= summary.watches.len() {
             return Err(refuse("a group is of no watch"));
         }

@@ -1,7 +1,9 @@
 #![doc = include_str!("../spec/detector.md")]
 
-/// Number of the layout that is written, and the only one that is read.
-pub const LAYOUT: u32 = 2;
+/// Number of the layout that is written.
+pub const LAYOUT: u32 = 3;
+/// The one before, which is read too: no season knows of another clock.
+pub const LAYOUT_WITHOUT_SHIFT: u32 = 2;
 /// Kind of the summary and of the groups.
 pub const RECORD_KIND: u8 = 2;
 /// Kind of the record that says how late the samples of each job come.

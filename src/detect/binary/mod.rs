@@ -25,7 +25,7 @@ mod write;
 
 use std::fmt;
 
-pub(super) use read::read;
+pub(super) use read::{Lacking, read, read_before};
 pub(super) use write::append;
 
 /// Bytes that are not what they should be, or a value that has no bytes.

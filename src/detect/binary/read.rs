@@ -9,7 +9,13 @@ use super::BinaryError;
 
 /// Reads the one value that the bytes are. Fails where they end early, go on behind it, or say what the type cannot be.
 pub(in crate::detect) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BinaryError> {
-    let mut reader = Reader { rest: bytes };
+    read_before(bytes, &[])
+}
+
+/// As [`read`], of a layout in which some structs had not all of today's fields: their names, and how many their last
+/// fields are that the bytes lack. Those take their defaults.
+pub(in crate::detect) fn read_before<T: DeserializeOwned>(bytes: &[u8], lacking: Lacking) -> Result<T, BinaryError> {
+    let mut reader = Reader { rest: bytes, lacking };
     let value = T::deserialize(&mut reader)?;
     if reader.rest.is_empty() { Ok(value) } else { Err(refuse("bytes are left behind the last field")) }
 }
@@ -18,8 +24,12 @@ fn refuse(what: &str) -> BinaryError {
     BinaryError::custom(what)
 }
 
+/// Structs, and how many of their last fields the bytes lack.
+pub(in crate::detect) type Lacking = &'static [(&'static str, usize)];
+
 struct Reader<'a> {
     rest: &'a [u8],
+    lacking: Lacking,
 }
 
 impl<'a> Reader<'a> {
@@ -160,11 +170,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, BinaryError> {
-        self.deserialize_tuple(fields.len(), visitor)
+        let lacking = self.lacking.iter().find(|(of, _)| *of == name).map_or(0, |(_, count)| *count);
+        self.deserialize_tuple(fields.len().saturating_sub(lacking), visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{append, read};
+use super::{append, read, read_before};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Phase {
@@ -90,4 +90,22 @@ fn a_length_that_the_bytes_cannot_fill_is_refused_without_making_room() {
     assert!(read::<Vec<u64>>(&bytes).is_err());
     assert!(read::<String>(&bytes).is_err());
     assert!(read::<Vec<u8>>(&[0x80; 11]).is_err());
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Younger {
+    bits: u64,
+    #[serde(default)]
+    text: String,
+}
+
+#[test]
+fn fields_that_a_layout_had_not_yet_take_their_defaults() {
+    let younger = |bits, text: &str| Younger { bits, text: text.to_owned() };
+    let older = written(&vec![(7_u64, true), (9, false)]);
+    let found: Vec<(Younger, bool)> = read_before(&older, &[("Younger", 1)]).unwrap();
+    assert_eq!(found, [(younger(7, ""), true), (younger(9, ""), false)]);
+    assert!(read::<Vec<(Younger, bool)>>(&older).is_err(), "today's layout is not guessed at");
+    let today = vec![(younger(7, "a"), true)];
+    assert_eq!(read::<Vec<(Younger, bool)>>(&written(&today)).unwrap(), today);
 }

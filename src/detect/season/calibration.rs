@@ -5,6 +5,9 @@
 //! rarer than one in ten: 4.5 + 2.5 × ln 168 / ln 5 = 12.5 nats. Where 11.5 were asked for, its evidence counts
 //! 11.5 / 12.5 = 0.92.
 //!
+//! That is where an hour is one look. Where it is many, and shows the largest of them, 2.5 nats are a factor of 6.6 (the
+//! Gumbel distribution): 4.5 + 2.5 × (ln 1,680 − 2.25) / ln 6.6 = 11.4 nats, and it counts 11.5 / 11.4.
+//!
 //! Always true:
 //! 1. An hour with an alert is not entered.
 //! 2. Evidence is not scaled before a week of hours was seen, nor beyond the bounds of its class.
@@ -94,11 +97,13 @@ impl Side {
         }
     }
 
-    /// The evidence that this side exceeds as rarely as was asked for, if its tail is exponential.
+    /// The evidence that this side exceeds as rarely as was asked for, if its tail is that of its class.
     fn threshold(&self, promise: &Promise) -> f64 {
         let total = self.hours.iter().map(|&hours| f64::from(hours)).sum::<f64>();
         let (median, ninth_decile) = (self.quantile(0.5 * total), self.quantile(0.9 * total));
-        ninth_decile + (ninth_decile - median) / 5.0_f64.ln() * (promise.hourly_threshold + 0.1_f64.ln())
+        let [of_median, of_ninth_decile] = [0.5, 0.9].map(|share| promise.tail.position(share));
+        let scale = (ninth_decile - median) / (of_ninth_decile - of_median);
+        ninth_decile + scale * (promise.hourly_threshold - of_ninth_decile)
     }
 
     /// The evidence below which this many hours lie.

@@ -5,7 +5,7 @@
 //! Always true: nothing here changes while a signal is watched, and nothing of it is saved.
 
 use super::DAY_S;
-use super::promise::{Promise, gain};
+use super::promise::{Promise, Tail, gain};
 
 /// How a kind of signal behaves. The figures were chosen on recorded shop traffic with incidents put in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,10 +31,14 @@ pub(crate) struct Class {
     pub(super) counts_information: bool,
     /// Whether what already happened at this time yesterday is not told again.
     pub(super) remembers_yesterday: bool,
+    /// Whether it lives by a clock that may be put forward or back.
+    pub(super) follows_clock: bool,
     /// Noise of a bucket that does not shrink with its volume, as a fraction of the expectation.
     pub(super) relative_noise: f64,
     /// Least calibrated threshold, as a share of the nominal one.
     pub(super) calibrated_min: f64,
+    /// How its evidence is distributed over the hours.
+    pub(super) tail: Tail,
 }
 
 /// Orders, payments, visits: many, seasonal, both ways matter.
@@ -50,8 +54,10 @@ pub(crate) const ORDERS: Class = Class {
     hour_prior_events: 60.0,
     counts_information: false,
     remembers_yesterday: true,
+    follows_clock: true,
     relative_noise: 0.05,
     calibrated_min: 0.85,
+    tail: Tail::Exponential,
 };
 
 /// Errors among requests: few, bursty; only more of them is trouble.
@@ -67,8 +73,10 @@ pub(crate) const ERRORS: Class = Class {
     hour_prior_events: 60.0,
     counts_information: true,
     remembers_yesterday: false,
+    follows_clock: false,
     relative_noise: 0.0,
     calibrated_min: 0.7,
+    tail: Tail::Largest,
 };
 
 /// Orders among visits: steady; only fewer of them is trouble.
@@ -80,12 +88,14 @@ pub(crate) const CONVERSION: Class = Class {
     wander_deviations_max: 2.0,
     tolerance_max: 0.4,
     wander_variance_min: 0.0001,
-    level_half_life_s: 1_200.0,
-    hour_prior_events: 300.0,
+    level_half_life_s: 1_500.0,
+    hour_prior_events: 1_000.0,
     counts_information: false,
     remembers_yesterday: false,
+    follows_clock: false,
     relative_noise: 0.0,
     calibrated_min: 0.85,
+    tail: Tail::Largest,
 };
 
 /// An alternative to "all is well": the rate is this multiple of the expectation.
@@ -121,17 +131,21 @@ impl Tuning {
     }
 
     /// For buckets of `bucket_ms`, 5 to 300 s. `has_zone` says that buckets carry the shop's clock, so that a clock
-    /// change needs no memory of yesterday.
+    /// change needs neither a memory of yesterday nor a guess.
     pub(crate) fn new(class: Class, bucket_ms: i64, false_alerts_per_week: f64, has_zone: bool) -> Tuning {
         let bucket_s = bucket_ms as f64 / 1_000.0;
         let count = |span_s: f64| (span_s / bucket_s + 0.5) as u32;
         let alternative = |ratio: &f64| Alternative { ratio: *ratio, log_ratio: ratio.ln() };
         Tuning {
-            class: Class { remembers_yesterday: class.remembers_yesterday && !has_zone, ..class },
+            class: Class {
+                remembers_yesterday: class.remembers_yesterday && !has_zone,
+                follows_clock: class.follows_clock && !has_zone,
+                ..class
+            },
             alternatives: class.ratios.map(|ratios| ratios.iter().map(alternative).collect()),
             bucket_ms,
             bucket_s,
-            promise: Promise::new(bucket_s, false_alerts_per_week, class.calibrated_min),
+            promise: Promise::new(bucket_s, false_alerts_per_week, class.calibrated_min, class.tail),
             minute_buckets: count(60.0).max(1),
             block_buckets: count(180.0).max(3),
             hour_buckets: count(3_600.0).max(1),

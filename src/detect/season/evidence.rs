@@ -87,6 +87,13 @@ impl Evidence {
         Evidence { runs: [[Run::default(); 3]; 2], expected: 0.0, wander_variance: 0.0025, minute_number: i64::MIN }
     }
 
+    /// What came until now was compared with what was not to be expected.
+    pub(super) fn forget(&mut self) {
+        for run in self.runs.as_flattened_mut() {
+            *run = Run { threshold: run.threshold, ..Run::default() };
+        }
+    }
+
     /// After a gap old evidence is worth half.
     pub(super) fn halve(&mut self) {
         for run in self.runs.as_flattened_mut() {
@@ -139,9 +146,7 @@ impl Evidence {
     /// Evidence of a drop that so many equal buckets give when nothing came before them, in nats.
     pub(super) fn of_drop(&self, weighed: &Weighed, buckets_count: u32, null: Null, tuning: &Tuning) -> f64 {
         let mut fresh = self.clone();
-        for run in fresh.runs.as_flattened_mut() {
-            *run = Run { threshold: run.threshold, ..Run::default() };
-        }
+        fresh.forget();
         (0..buckets_count).fold(0.0, |_, _| fresh.weigh(weighed, null, tuning)[0].evidence)
     }
 

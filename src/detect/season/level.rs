@@ -82,6 +82,14 @@ impl Level {
         }
     }
 
+    /// Takes a level for the present one: what it was compared with has changed.
+    pub(super) fn set(&mut self, level: f64) {
+        self.level = level as f32;
+        self.sums.observed = (level * f64::from(self.sums.expected)) as f32;
+        self.trusted = self.sums;
+        (self.minute, self.minute_buckets) = (Sums::default(), 0);
+    }
+
     /// Forgets how far it wanders, so that a new level is found soon.
     pub(super) fn loosen(&mut self) {
         (self.wander_squares, self.expected_squares) = (0.0, 0.0);
@@ -119,7 +127,8 @@ impl Level {
         ((f64::from(self.sums.observed) + prior) / (f64::from(self.sums.expected) + prior)).clamp(0.2, 5.0)
     }
 
-    fn wander_variance(&self) -> f64 {
+    /// Variance of whole hours around the season, relative to the expectation squared.
+    pub(super) fn wander_variance(&self) -> f64 {
         let expected_squares = f64::from(self.expected_squares);
         if expected_squares <= 0.0 {
             return WANDER_VARIANCE_UNKNOWN;

@@ -5,6 +5,7 @@
 //!                       54 expected     9.4 nats    × 0.92 / 11.5    0.75
 //!              ▲          ▲        ▲                                  │
 //!              └──────────┴────────┴── Dispersion, Tolerance, … ◄─────┴─ Suspicion: may this be learned from?
+//!          Shift: by which clock, where no zone is told
 //! ```
 //!
 //! A shop takes 60 orders a minute on a Thursday at 11:00 and 54 are expected: the day profile says 50, this hour of
@@ -40,6 +41,7 @@ mod profile;
 mod promise;
 mod quarter;
 mod rests;
+mod shift;
 mod stored;
 mod suspicion;
 mod tolerance;
@@ -59,6 +61,7 @@ use level::Level;
 use place::Place;
 use profile::Profile;
 use quarter::OpenQuarter;
+use shift::{Known, Shift};
 use suspicion::{Suspicion, Suspicious};
 use tolerance::{Noise, Tolerance};
 use yesterday::Yesterday;
@@ -86,6 +89,9 @@ pub(crate) struct Season {
     quarter: OpenQuarter,
     tolerance: Tolerance,
     yesterday: Yesterday,
+    /// Behind all others: layout 2 of the checkpoint ends before it.
+    #[serde(default)]
+    shift: Shift,
 }
 
 /// What is expected of a bucket before it is looked at.
@@ -131,6 +137,7 @@ impl Season {
             quarter: OpenQuarter::default(),
             tolerance: Tolerance::new(),
             yesterday: Yesterday::new(),
+            shift: Shift::default(),
         }
     }
 
@@ -140,7 +147,8 @@ impl Season {
         let is_first = self.buckets_count == 0;
         let bucket = bucket.limited().filter(|bucket| is_first || bucket.end_ms > self.last_ms)?;
         self.arrive(&bucket, tuning);
-        let place = Place::of(bucket.end_ms, bucket.zone_offset_ms, tuning.bucket_ms);
+        let clock_ms = bucket.zone_offset_ms.saturating_add(self.shift.clock_ms());
+        let place = Place::of(bucket.end_ms, clock_ms, tuning.bucket_ms);
         let expectation = self.expectation(&bucket, &place, tuning);
         let null = self.null(&bucket, &place, &expectation, tuning);
         let leads = self.weigh(&bucket, &place, &expectation, null, tuning);
@@ -246,7 +254,7 @@ impl Season {
             return [Lead::default(); 2];
         }
         let class = &tuning.class;
-        let factors = if class.remembers_yesterday { self.yesterday.factors(place) } else { [1.0; 2] };
+        let factors = self.factors(place, expectation, tuning);
         let weighed = Weighed {
             observed: bucket.observed,
             expected: [0, 1].map(|side| expected * factors[side] * bucket.allowance[side]),
@@ -269,10 +277,40 @@ impl Season {
             self.level.learn(bucket, expectation, suspicion, tuning);
             self.dispersion.learn(bucket.observed, expectation.expected, suspicion, tuning);
             self.turn_quarter(place, expectation, tuning);
+            if tuning.class.follows_clock && bucket.calendar_tolerance == 0.0 {
+                self.follow_clock(bucket, place, expectation, tuning);
+            }
             self.quarter.add(bucket.observed, expectation.expected, suspicion);
         }
         let is_learned = bucket.calendar_tolerance == 0.0 && suspicion.is_learned();
         self.profile.learn(bucket, place, expectation, self.level.level(), is_learned, tuning);
+    }
+
+    /// The least and the largest multiple of the expectation that is nothing new: what was so yesterday, and what clocks
+    /// expect that are possible.
+    fn factors(&self, place: &Place, expectation: &Expectation, tuning: &Tuning) -> [f64; 2] {
+        let class = &tuning.class;
+        let factors = if class.remembers_yesterday { self.yesterday.factors(place) } else { [1.0; 2] };
+        if !class.follows_clock || !self.shift.is_in_doubt() {
+            return factors;
+        }
+        let known = Known::new(&self.profile, &self.level, &self.dispersion, tuning);
+        let of_clocks = self.shift.factors(place, expectation, &known, tuning);
+        [factors[0].min(of_clocks[0]), factors[1].max(of_clocks[1])]
+    }
+
+    /// When the clock was moved, what was compared with the old one is worth nothing.
+    fn follow_clock(&mut self, bucket: &Bucket, place: &Place, expectation: &Expectation, tuning: &Tuning) {
+        if self.shift.is_over(place) {
+            let known = Known::new(&self.profile, &self.level, &self.dispersion, tuning);
+            if self.shift.turn(place, expectation.age_s, &known, tuning) {
+                self.level.set(self.shift.day_level());
+                self.evidence.forget();
+                self.yesterday = Yesterday::new();
+                return;
+            }
+        }
+        self.shift.add(bucket.observed, expectation.unlevelled);
     }
 
     fn turn_quarter(&mut self, place: &Place, expectation: &Expectation, tuning: &Tuning) {

@@ -10,6 +10,8 @@ const DAY_MS: i64 = 86_400_000;
 /// The middle of a bucket, by the local clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Place {
+    /// In ms since 1970.
+    pub(super) middle_ms: i64,
     pub(super) minute_number: i64,
     /// Quarters of an hour since 1970.
     pub(super) quarter_number: i64,
@@ -29,6 +31,7 @@ impl Place {
     pub(super) fn of(end_ms: i64, zone_offset_ms: i64, bucket_ms: i64) -> Place {
         let middle_ms = end_ms.saturating_add(zone_offset_ms).saturating_sub(bucket_ms / 2);
         Place {
+            middle_ms,
             minute_number: middle_ms.div_euclid(60_000),
             quarter_number: middle_ms.div_euclid(900_000),
             day_s: middle_ms.rem_euclid(DAY_MS) as f64 / 1_000.0,

@@ -15,11 +15,32 @@ pub(super) struct Promise {
     pub(super) bucket_evidence_max: f64,
     /// Least calibrated threshold, as a share of `threshold`.
     pub(super) calibrated_min: f64,
+    pub(super) tail: Tail,
+}
+
+/// How rarely an hour has much evidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Tail {
+    /// An hour is one look: what wanders does so for longer.
+    Exponential,
+    /// An hour is many looks that have nothing to do with each other, and shows the largest: a Gumbel distribution.
+    Largest,
+}
+
+impl Tail {
+    /// Where the level lies below which this share of the hours is, in units in which the rarity of hours beyond a high
+    /// level grows by a factor of e.
+    pub(super) fn position(self, share: f64) -> f64 {
+        match self {
+            Tail::Exponential => -(1.0 - share).ln(),
+            Tail::Largest => -(-share.ln()).ln(),
+        }
+    }
 }
 
 impl Promise {
     /// For buckets of 5 to 300 s.
-    pub(super) fn new(bucket_s: f64, false_alerts_per_week: f64, calibrated_min: f64) -> Promise {
+    pub(super) fn new(bucket_s: f64, false_alerts_per_week: f64, calibrated_min: f64, tail: Tail) -> Promise {
         assert!((5.0..=300.0).contains(&bucket_s), "a bucket of {bucket_s} s is not one of 5 to 300 s");
         assert!(false_alerts_per_week > 0.0, "{false_alerts_per_week} false alerts a week need endless evidence");
         let threshold = (WEEK_S / (false_alerts_per_week * bucket_s)).ln();
@@ -28,6 +49,7 @@ impl Promise {
             hourly_threshold: (WEEK_S / (false_alerts_per_week * 3_600.0)).ln(),
             bucket_evidence_max: threshold / buckets_needed(bucket_s),
             calibrated_min,
+            tail,
         }
     }
 }

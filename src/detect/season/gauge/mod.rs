@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
 use super::place::Place;
-use super::promise::{Promise, gain};
+use super::promise::{Promise, Tail, gain};
 use super::stored::add;
 use super::suspicion::{Suspicion, Suspicious};
 use super::{DAY_S, GAP_BUCKETS, Verdict};
@@ -81,7 +81,7 @@ impl GaugeTuning {
     pub(crate) fn new(bucket_ms: i64, false_alerts_per_week: f64) -> GaugeTuning {
         let bucket_s = bucket_ms as f64 / 1_000.0;
         GaugeTuning {
-            promise: Promise::new(bucket_s, false_alerts_per_week, CALIBRATED_MIN),
+            promise: Promise::new(bucket_s, false_alerts_per_week, CALIBRATED_MIN, Tail::Exponential),
             bucket_ms,
             bucket_s,
             level_gain: gain(bucket_s, LEVEL_HALF_LIFE_S),

@@ -2,6 +2,7 @@
 
 mod beat;
 mod behaviour;
+mod clock;
 mod golden;
 mod golden_figures;
 mod parts;

@@ -1,9 +1,11 @@
 //! The parts, by hand.
 
+use super::super::calibration::Calibration;
 use super::super::place::{Between, Place};
+use super::super::promise::{Promise, Tail};
 use super::super::quarter::Quarter;
 use super::super::yesterday::Yesterday;
-use super::super::{CONVERSION, ORDERS, Tuning};
+use super::super::{CONVERSION, Class, ORDERS, Tuning};
 use super::series::START_MS;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -44,10 +46,27 @@ fn threshold_is_the_logarithm_of_buckets_a_false_alert() {
 }
 
 #[test]
-fn zone_makes_the_memory_of_yesterday_unneeded() {
-    assert!(Tuning::new(ORDERS, 60_000, 0.1, false).class.remembers_yesterday);
-    assert!(!Tuning::new(ORDERS, 60_000, 0.1, true).class.remembers_yesterday);
-    assert!(!Tuning::new(CONVERSION, 60_000, 0.1, false).class.remembers_yesterday);
+fn zone_makes_the_memory_of_yesterday_and_the_search_for_the_clock_unneeded() {
+    for (class, has_zone, is_needed) in [(ORDERS, false, true), (ORDERS, true, false), (CONVERSION, false, false)] {
+        let Class { remembers_yesterday, follows_clock, .. } = Tuning::new(class, 60_000, 0.1, has_zone).class;
+        assert_eq!([remembers_yesterday, follows_clock], [is_needed; 2]);
+    }
+}
+
+/// Of ten hours five have 1.9 nats at most, one 2.2, three 4.4, one 4.6: the median is 2.0, nine in ten are below 4.5.
+#[test]
+fn calibration_goes_by_the_tail_of_its_class() {
+    for (tail, threshold) in [(Tail::Exponential, 12.46), (Tail::Largest, 11.37)] {
+        let promise = Promise::new(60.0, 0.1, 0.7, tail);
+        let mut calibration = Calibration::new();
+        calibration.begin(0);
+        for hour in 0..480 {
+            let nats = [1.9, 4.4, 1.9, 4.4, 1.9, 2.2, 1.9, 4.4, 1.9, 4.6][hour as usize % 10];
+            calibration.enter([nats, 0.0], hour * HOUR_MS + 60_000, &promise);
+        }
+        let factor = calibration.factors()[0];
+        assert!((promise.threshold / factor - threshold).abs() < 0.15, "{tail:?}: {}", promise.threshold / factor);
+    }
 }
 
 /// Day 3 of the shop, quarter 32 (8:00) held 600 of 1,000 and was suspicious.
