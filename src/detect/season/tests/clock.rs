@@ -82,7 +82,7 @@ fn clock_that_is_put_back_again_is_found() {
 
 #[test]
 fn incident_on_the_flank_of_the_morning_is_told_as_soon_and_is_no_clock() {
-    // As it goes up by the hour, half of the customers is what came an hour earlier.
+    // Where it goes up, fewer customers are what came an hour earlier, too.
     for minutes in [360..390, 390..480, 1_260..1_380] {
         let health = |minute: i64| if minutes.contains(&(minute - MINUTE)) { 0.5 } else { 1.0 };
         let buckets = shop(18, |minute| minute, health);
