@@ -123,6 +123,16 @@ impl Group {
         }
     }
 
+    /// A look at what the next sample changes and the next bucket takes: what comes of it means nothing.
+    pub(crate) fn glimpse(&self) -> u64 {
+        let open = self.open.front();
+        let sum = open.and_then(|open| open.sums.first()).map_or(0, |sum| sum.1);
+        let reported = open.map_or(0, |open| open.reported ^ sum);
+        let lane = self.lanes.first().map_or(0, |lane| u32::from(lane.0));
+        let member = self.members.first().copied().unwrap_or(0);
+        self.next.cast_unsigned() ^ u64::from(reported ^ lane ^ member ^ self.left_early.0)
+    }
+
     /// The lane of an operand's upper bound, a new one if need be.
     pub(crate) fn lane_of(&mut self, operand: u16, bound: f64) -> u32 {
         let lane = self.lanes.iter().position(|&known| known == (operand, bound)).unwrap_or_else(|| {

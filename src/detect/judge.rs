@@ -31,6 +31,11 @@ use super::tuning::Tunings;
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
 
+/// Groups whose state is fetched together.
+const GROUPS_AHEAD: usize = 16;
+/// So many groups, or series of a worker, lie in the processor's cache.
+pub(super) const CACHED_COUNT: usize = 2_000;
+
 /// Merges, judges, remembers.
 pub struct Judge {
     pub(crate) watches: Arc<[Watch]>,
@@ -111,7 +116,7 @@ impl Judge {
         for (worker, queue) in shared.queues.iter().enumerate() {
             for _ in 0..queue.capacity() {
                 let Some(message) = queue.pop() else { break };
-                transitions.extend(self.take(worker, message));
+                self.take(worker, message, &mut transitions);
             }
         }
         transitions.extend(self.miss(seen_by_all_ms));
@@ -128,7 +133,12 @@ impl Judge {
         let mut tally = Tally::default();
         let mut today: Option<(usize, i64, Day)> = None;
         let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|&index| {
+        let (mut count, mut at) = (0, 0);
+        while let Some(&index) = waiting.get(at) {
+            if at.is_multiple_of(GROUPS_AHEAD) {
+                self.foresee(&waiting[at..]);
+            }
+            at += 1;
             let group = &mut self.groups[index];
             let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
             while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
@@ -145,10 +155,23 @@ impl Judge {
                 }
             }
             group.is_waiting = group.is_told();
-            group.is_waiting
-        });
+            if group.is_waiting {
+                waiting[count] = index;
+                count += 1;
+            }
+        }
+        waiting.truncate(count);
         self.waiting = waiting;
         tally.enter(&self.shared.metrics);
+    }
+
+    /// Looks at the groups that are next, so that the processor fetches the state of all of them at once and not of one
+    /// after the other. Few groups lie in its cache anyway.
+    fn foresee(&self, next: &[usize]) {
+        if self.groups.len() > CACHED_COUNT {
+            let next = &next[..next.len().min(GROUPS_AHEAD)];
+            std::hint::black_box(next.iter().fold(0, |seen, &index| seen ^ self.groups[index].glimpse()));
+        }
     }
 
     /// Keeps from now on what the first so many groups were expected to be, for [`Judge::take_bands`].
@@ -233,7 +256,7 @@ impl Judge {
         told
     }
 
-    fn take(&mut self, worker: usize, message: Message) -> Vec<Transition> {
+    fn take(&mut self, worker: usize, message: Message, transitions: &mut Vec<Transition>) {
         match message {
             Message::Feeds { group, watch, labels, from_bucket } => {
                 let index = self.group_of(watch, &labels);
@@ -254,7 +277,7 @@ impl Judge {
             }
             Message::Beat { group, at_ms } => {
                 let index = self.of_worker[worker][group as usize];
-                return self.beat(index, at_ms);
+                transitions.extend(self.beat(index, at_ms));
             }
             Message::Rests { group } => {
                 let index = self.of_worker[worker][group as usize];
@@ -262,7 +285,6 @@ impl Judge {
                 self.wake(index);
             }
         }
-        Vec::new()
     }
 
     /// A group may have a bucket that is complete now.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Watch;
 use super::alarm::Change;
+use super::feeders::Feeders;
 use super::fixed::Fixed;
 use super::group::Partial;
 use super::hold::Turn;
@@ -35,7 +36,7 @@ pub(crate) struct Judged {
     /// Sums of the latest buckets, at most a window of them.
     pub window: Vec<Sums>,
     /// The next bucket that each feeding worker will tell.
-    feeders: Vec<(usize, i64)>,
+    feeders: Feeders,
     pending: Pending,
     /// Whether the judge has it on its list.
     pub is_waiting: bool,
@@ -64,25 +65,22 @@ impl Judged {
             fixed,
             closed: None,
             window: Vec::new(),
-            feeders: Vec::new(),
+            feeders: Feeders::default(),
             pending: Pending::default(),
             is_waiting: false,
         }
     }
 
     pub(super) fn expect_from(&mut self, worker: usize, bucket: i64) {
-        match self.feeders.iter_mut().find(|feeder| feeder.0 == worker) {
-            Some(feeder) => feeder.1 = feeder.1.min(bucket),
-            None => self.feeders.push((worker, bucket)),
-        }
+        self.feeders.expect_from(worker, bucket);
     }
 
     pub(super) fn expect_no_more(&mut self, worker: usize) {
-        self.feeders.retain(|feeder| feeder.0 != worker);
+        self.feeders.forget(worker);
     }
 
     pub(super) fn tell_up_to(&mut self, worker: usize, next: i64) {
-        self.feeders.iter_mut().filter(|feeder| feeder.0 == worker).for_each(|feeder| feeder.1 = next);
+        self.feeders.tell_up_to(worker, next);
     }
 
     pub(super) fn take(&mut self, worker: usize, bucket: i64, partial: Partial) {
@@ -94,7 +92,7 @@ impl Judged {
 
     /// Whether every feeder has told its part of the oldest bucket.
     pub(super) fn is_told(&self) -> bool {
-        self.pending.first().is_some_and(|bucket| self.feeders.iter().all(|&(_, next)| next > bucket))
+        self.pending.first().is_some_and(|bucket| self.feeders.have_told(bucket))
     }
 
     /// The oldest bucket, if nobody will add to it.
@@ -104,6 +102,12 @@ impl Judged {
             return None;
         }
         self.pending.pop()
+    }
+
+    /// A look at each part of the state that the next bucket takes: what comes of it means nothing.
+    pub(super) fn glimpse(&self) -> u64 {
+        let window = self.window.first().map_or(0, |sums| u64::from(sums.is_single()));
+        window ^ self.pending.first().unwrap_or(0).cast_unsigned() ^ self.model.glimpse()
     }
 
     /// Judges a bucket that is newer than those before.
@@ -148,6 +152,9 @@ impl Judged {
         });
         if outcome.is_anew {
             tracing::info!(labels = %self.labels, watch = watch.identity, "its series report at another interval: its season is learned anew");
+        }
+        if outcome.changes.is_empty() && turns.as_ref().is_none_or(Vec::is_empty) {
+            return Vec::new();
         }
         let changes = outcome.changes.into_iter().map(|change| of_change(change, at_ms));
         let turns: Vec<(Direction, Turn)> = changes.chain(turns.into_iter().flatten()).collect();

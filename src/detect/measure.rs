@@ -116,6 +116,11 @@ impl Sums {
         *self = added([self.lanes(), other.lanes()]).into();
     }
 
+    /// Whether they are of one lane.
+    pub(crate) fn is_single(&self) -> bool {
+        matches!(self, Sums::One(_))
+    }
+
     fn lanes(&self) -> &[Sum] {
         match self {
             Sums::One(only) => std::slice::from_ref(only),

@@ -67,6 +67,7 @@ mod compile;
 mod cusum;
 mod event_time;
 mod explanation;
+mod feeders;
 mod fixed;
 mod formula;
 mod group;

@@ -140,6 +140,14 @@ impl Model {
         self.season.iter_mut().for_each(|season| season.sources_joined(share));
     }
 
+    /// A look at each part of the state that the next bucket takes: what comes of it means nothing.
+    pub(crate) fn glimpse(&self) -> u64 {
+        let young = self.young.as_ref().map_or(0, |young| young.glimpse());
+        let season = self.season.as_ref().map_or(0, |season| season.glimpse());
+        let outlook = self.outlook.map_or(0, |outlook| outlook.threshold.to_bits());
+        young ^ season ^ outlook ^ self.trail.glimpse()
+    }
+
     /// Takes in the next bucket, judged or not.
     pub(crate) fn observe(
         &mut self,
@@ -176,11 +184,14 @@ impl Model {
 
     /// Keeps what explains an alert.
     fn note(&mut self, outlook: Outlook, changes: &[Change], signal: &Signal) {
-        // What ends with this bucket is to be explained once more.
-        let ended =
-            |side| changes.iter().any(|change| matches!(change, Change::Resolved(one) if one.direction == side));
-        let fires = |side| self.firing().any(|incident| incident.direction == side);
-        let firing = [Side::Drop, Side::Rise].map(|side| fires(side) || ended(side));
+        let mut firing = [false; 2];
+        self.firing().for_each(|incident| firing[incident.direction.index()] = true);
+        for change in changes {
+            // What ends with this bucket is to be explained once more.
+            if let Change::Resolved(incident) = change {
+                firing[incident.direction.index()] = true;
+            }
+        }
         let is_wrong = firing.contains(&true) || outlook.scores.iter().any(|score| *score >= WRONG_SCORE);
         self.trail.add(outlook.point(signal), is_wrong);
         for side in [Side::Drop, Side::Rise] {

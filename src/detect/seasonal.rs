@@ -66,6 +66,15 @@ impl Seasonal {
         self.alarms.iter().filter_map(Alarm::firing)
     }
 
+    /// A look at each part of the state that the next bucket takes: what comes of it means nothing.
+    pub(crate) fn glimpse(&self) -> u64 {
+        let kernel = match &self.kernel {
+            Kernel::Count(season) => season.glimpse(),
+            Kernel::Value(season) => season.glimpse(),
+        };
+        kernel ^ self.stride.count() as u64 ^ self.sources.allowance()[0].to_bits() ^ u64::from(self.values)
+    }
+
     pub(crate) fn stride(&self) -> &Stride {
         &self.stride
     }
@@ -114,8 +123,8 @@ impl Seasonal {
         }
     }
 
-    /// Takes in the signal's next bucket; what it made of the season's bucket that this one completes. What begins or
-    /// ends is told only while it `decides`.
+    /// Takes in the signal's next bucket; while it `decides`, what it made of the season's bucket that this one completes,
+    /// and what begins or ends with it.
     pub(crate) fn observe(
         &mut self,
         closed: &Closed<'_>,
@@ -127,6 +136,9 @@ impl Seasonal {
         let judged = closed.judged.map(|(sums, _)| (sums, closed.share));
         let step = self.stride.gather(closed.index, judged, signal)?;
         let verdict = self.judge(step, closed, signal, tunings)?;
+        if !decides {
+            return None;
+        }
         let outlook = Outlook {
             end_ms: step.end_ms,
             observed: step.amount()?,
@@ -137,8 +149,7 @@ impl Seasonal {
             scores: verdict.scores,
             threshold: tunings.threshold(self.bucket_ms(signal)),
         };
-        let changes = if decides { self.decide(step.end_ms, &verdict, signal, options) } else { Vec::new() };
-        Some((outlook, changes))
+        Some((outlook, self.decide(step.end_ms, &verdict, signal, options)))
     }
 
     fn decide(&mut self, end_ms: i64, verdict: &Verdict, signal: &Signal, options: &ModelOptions) -> Vec<Change> {

@@ -75,8 +75,7 @@ impl Stride {
         if interval_ms <= 0 {
             return false;
         }
-        let wanted = (interval_ms as f64 * (1.0 - INTERVAL_SLACK) / bucket_ms as f64).ceil();
-        let wanted = (wanted as i64).clamp(1, (SEASON_BUCKET_MS_MAX / bucket_ms).max(1)) as u16;
+        let wanted = wanted(interval_ms, bucket_ms);
         self.seen = self.seen.saturating_add(1);
         self.differing = if wanted == self.count { 0 } else { self.differing.saturating_add(1) };
         let needed = CHANGES_AFTER[usize::from(self.seen > SETTLED_COUNT)];
@@ -126,4 +125,13 @@ impl Stride {
             value => value,
         }
     }
+}
+
+/// Buckets of `bucket_ms` that make one of the season, for series with such an interval.
+fn wanted(interval_ms: i64, bucket_ms: i64) -> u16 {
+    if interval_ms <= bucket_ms {
+        return 1;
+    }
+    let wanted = (interval_ms as f64 * (1.0 - INTERVAL_SLACK) / bucket_ms as f64).ceil();
+    (wanted as i64).clamp(1, (SEASON_BUCKET_MS_MAX / bucket_ms).max(1)) as u16
 }

@@ -71,6 +71,11 @@ impl Trail {
         self.missing[side.index()]
     }
 
+    /// A look at what the next bucket takes: what comes of it means nothing.
+    pub(crate) fn glimpse(&self) -> u64 {
+        self.points.first().zip(self.points.last()).map_or(0, |(first, last)| u64::from(first.at_s ^ last.at_s))
+    }
+
     pub(crate) fn points(&self) -> &[Point] {
         &self.points
     }

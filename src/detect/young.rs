@@ -155,6 +155,13 @@ impl Young {
         }
     }
 
+    /// A look at each part of the state that the next bucket takes: what comes of it means nothing.
+    pub(crate) fn glimpse(&self) -> u64 {
+        let runs = self.runs.as_flattened().iter().step_by(2).fold(0, |seen, run| seen ^ run.evidence.to_bits());
+        let recent = self.recent.first().map_or(0, |pair| pair.0.to_bits());
+        runs ^ recent ^ self.judged ^ self.baseline.glimpse() ^ self.trusted.glimpse()
+    }
+
     /// The alert, while there is one.
     pub(crate) fn firing(&self) -> Option<Incident> {
         if let Phase::Firing(incident) = self.phase { Some(incident) } else { None }

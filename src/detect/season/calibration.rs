@@ -57,6 +57,11 @@ impl Calibration {
         self.block_start_ms = end_ms;
     }
 
+    /// A look at what the next bucket takes: what comes of it means nothing.
+    pub(super) fn glimpse(&self) -> u32 {
+        (self.sides[0].factor + self.sides[1].factor).to_bits() ^ self.block_start_ms as u32
+    }
+
     /// What evidence of either side counts.
     pub(super) fn factors(&self) -> [f64; 2] {
         self.sides.each_ref().map(|side| f64::from(side.factor))

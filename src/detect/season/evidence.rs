@@ -94,6 +94,11 @@ impl Evidence {
         }
     }
 
+    /// A look at either end: what comes of it means nothing.
+    pub(super) fn glimpse(&self) -> u32 {
+        self.runs[0][0].start_s ^ self.runs[1][2].start_s ^ self.expected.to_bits()
+    }
+
     /// After a gap old evidence is worth half.
     pub(super) fn halve(&mut self) {
         for run in self.runs.as_flattened_mut() {

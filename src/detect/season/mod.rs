@@ -141,6 +141,13 @@ impl Season {
         }
     }
 
+    /// A look at each part of the state that the next bucket takes: what comes of it means nothing.
+    pub(crate) fn glimpse(&self) -> u64 {
+        let bits = self.profile.glimpse() ^ self.calibration.glimpse() ^ self.evidence.glimpse();
+        let level = self.level.level() + self.dispersion.of_buckets();
+        u64::from(bits ^ self.buckets_count) ^ level.to_bits() ^ self.quarter.is_begun()
+    }
+
     /// Judges a bucket and learns from it. `None` when it is not one: no finite count of zero or more, or not newer
     /// than the last.
     pub(crate) fn observe(&mut self, bucket: Bucket, tuning: &Tuning) -> Option<Verdict> {

@@ -73,8 +73,12 @@ impl Between {
     fn of(position: f64, count: usize) -> Between {
         let from_centre = position - 0.5;
         // Half a part past midnight lies after the last part's centre.
-        let before = if from_centre < 0.0 { count - 1 } else { from_centre as usize };
-        Between { before, after: (before + 1) % count, weight: from_centre - from_centre.floor() }
+        if from_centre < 0.0 {
+            return Between { before: count - 1, after: 0, weight: from_centre + 1.0 };
+        }
+        let before = from_centre as usize;
+        let after = if before + 1 == count { 0 } else { before + 1 };
+        Between { before, after, weight: from_centre - before as f64 }
     }
 
     pub(super) fn interpolate(&self, value: impl Fn(usize) -> f64) -> f64 {

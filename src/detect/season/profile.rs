@@ -84,6 +84,16 @@ impl Profile {
         }
     }
 
+    /// A look at the slot and the hour that go on: what comes of it means nothing.
+    pub(super) fn glimpse(&self) -> u32 {
+        let (slot, hour) = (self.slot.map_or(0, usize::from), self.hour.map_or(0, usize::from));
+        let rate =
+            self.rates.get(slot).zip(self.days_counts.get(slot)).map_or(0.0, |(rate, days)| rate + f32::from(*days));
+        let hours =
+            self.hours_observed.get(hour).zip(self.hours_expected.get(hour)).map_or(0.0, |(seen, had)| seen + had);
+        (rate + hours + self.slot_observed).to_bits()
+    }
+
     /// How this hour of the week compares with the day profile.
     pub(super) fn hour_factor(&self, place: &Place, prior_events: f64) -> f64 {
         place.between_hours_of_week().interpolate(|hour| {

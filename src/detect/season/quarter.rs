@@ -42,6 +42,11 @@ impl OpenQuarter {
         std::mem::replace(self, next).closed()
     }
 
+    /// 1 from the first bucket on.
+    pub(super) fn is_begun(&self) -> u64 {
+        u64::from(self.quarter.is_some())
+    }
+
     fn closed(&self) -> Option<Quarter> {
         let index = self.quarter.map(usize::from).filter(|&index| index < 96 && self.hour < 24)?;
         (self.buckets_count > 0).then(|| Quarter {

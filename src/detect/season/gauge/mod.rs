@@ -140,6 +140,12 @@ impl Reading {
 }
 
 impl GaugeSeason {
+    /// A look at each part of the state that the next bucket takes: what comes of it means nothing.
+    pub(crate) fn glimpse(&self) -> u64 {
+        let bits = self.profile.glimpse() ^ self.calibration.glimpse() ^ self.level.to_bits();
+        u64::from(bits ^ self.buckets_count)
+    }
+
     /// A value that was never seen.
     pub(crate) fn new() -> GaugeSeason {
         GaugeSeason {

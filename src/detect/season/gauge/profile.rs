@@ -65,6 +65,16 @@ impl Profile {
         }
     }
 
+    /// A look at the slot and the hour that go on: what comes of it means nothing.
+    pub(super) fn glimpse(&self) -> u32 {
+        let (slot, hour) = (self.slot.map_or(0, usize::from), self.hour.map_or(0, usize::from));
+        let value =
+            self.values.get(slot).zip(self.days_counts.get(slot)).map_or(0.0, |(value, days)| value + f32::from(*days));
+        let hours =
+            self.hours_offsets.get(hour).zip(self.hours_weeks.get(hour)).map_or(0.0, |(one, other)| one + other);
+        (value + hours + self.slot_sum).to_bits()
+    }
+
     /// What this hour of the week adds; as if one more week had seen nothing.
     pub(super) fn hour_offset(&self, place: &Place) -> f64 {
         let hour = place.hour_of_week();
