@@ -41,8 +41,7 @@ pub(super) fn streamed(expression: &str) -> Result<Signal, SignalError> {
 
 /// The signal of an expression that is evaluated, for the reason given.
 pub(super) fn evaluated(expression: &str, because: &SignalError) -> Result<Signal, SignalError> {
-    let mut selectors = Vec::new();
-    collect_selectors(&planned(expression)?, &mut selectors);
+    let selectors = planned(expression)?.selectors();
     let source = Source::Evaluated {
         expression: expression.to_owned(),
         interval_ms: EVALUATION_INTERVAL_MS,
@@ -69,14 +68,14 @@ pub(super) fn beats(expression: &str) -> Result<Signal, SignalError> {
 
 fn planned(expression: &str) -> Result<Plan, SignalError> {
     let plan = query::plan(expression).map_err(|error| SignalError::Syntax(error.to_string()))?;
-    let mut selectors = Vec::new();
-    collect_selectors(&plan, &mut selectors);
     match plan.node {
         Node::Range(_) => {
             Err(SignalError::Nothing("a range of samples is no value: it needs a function such as rate()".to_owned()))
         }
         Node::Text(_) => Err(SignalError::Nothing("a text is no value".to_owned())),
-        _ if selectors.is_empty() => Err(SignalError::Nothing("no series is selected, so nothing changes".to_owned())),
+        _ if plan.selectors().is_empty() => {
+            Err(SignalError::Nothing("no series is selected, so nothing changes".to_owned()))
+        }
         _ => Ok(plan),
     }
 }
@@ -365,36 +364,6 @@ fn sorted(grouping: Grouping) -> Grouping {
     match grouping {
         Grouping::By(names) => Grouping::By(sort(names)),
         Grouping::Without(names) => Grouping::Without(sort(names)),
-    }
-}
-
-/// The matchers of every selector in an expression.
-fn collect_selectors(plan: &Plan, selectors: &mut Vec<Vec<Matcher>>) {
-    match &plan.node {
-        Node::Number(_) | Node::Text(_) => {}
-        Node::Selector(selector) => selectors.push(selector.matchers.clone()),
-        Node::Range(range) => collect_of_range(range, selectors),
-        Node::Rollup { range, parameters, .. } => {
-            collect_of_range(range, selectors);
-            parameters.iter().for_each(|parameter| collect_selectors(parameter, selectors));
-        }
-        Node::Aggregate { parameter, inner, .. } => {
-            parameter.iter().for_each(|parameter| collect_selectors(parameter, selectors));
-            collect_selectors(inner, selectors);
-        }
-        Node::Binary { left, right, .. } => {
-            collect_selectors(left, selectors);
-            collect_selectors(right, selectors);
-        }
-        Node::Negate(inner) | Node::Plus(inner) => collect_selectors(inner, selectors),
-        Node::Call { arguments, .. } => arguments.iter().for_each(|argument| collect_selectors(argument, selectors)),
-    }
-}
-
-fn collect_of_range(range: &Range, selectors: &mut Vec<Vec<Matcher>>) {
-    match &range.input {
-        RangeInput::Selector(matchers) => selectors.push(matchers.clone()),
-        RangeInput::Subquery { inner, .. } => collect_selectors(inner, selectors),
     }
 }
 

@@ -29,6 +29,13 @@ impl Plan {
         super::cache::reaches_back_only(self)
     }
 
+    /// The matchers of every selector, in the order in which they stand.
+    pub fn selectors(&self) -> Vec<Vec<Matcher>> {
+        let mut selectors = Vec::new();
+        self.each_selector(&mut |matchers| selectors.push(matchers.to_vec()));
+        selectors
+    }
+
     /// Tells the matchers of every selector, in the order in which they stand.
     pub fn each_selector(&self, tell: &mut dyn FnMut(&[Matcher])) {
         let of_range = |range: &Range, tell: &mut dyn FnMut(&[Matcher])| match &range.input {

@@ -148,16 +148,19 @@ groups:
         expr: up == 0
 "#;
 
+/// Labels of a series, and its value.
+type Valued = (Vec<(&'static str, &'static str)>, f64);
+
 /// Who sends what, one sample each interval, and what it is at present.
 struct Fleet {
     clock: Clock,
     sent_ms: i64,
-    series: Vec<(Vec<(&'static str, &'static str)>, f64)>,
+    series: Vec<Valued>,
 }
 
 impl Fleet {
     fn send(&self, engine: &Engine, times_ms: &[i64]) {
-        let sent = |(labels, value): &(Vec<(&'static str, &'static str)>, f64)| (labels.clone(), *value);
+        let sent = |(labels, value): &Valued| (labels.clone(), *value);
         let series: Vec<_> = self.series.iter().map(sent).collect();
         let sent: Vec<Sent<'_>> =
             series.iter().map(|(labels, value)| Sent { labels, times_ms: times_ms.to_vec(), value: *value }).collect();
@@ -181,7 +184,7 @@ impl Fleet {
     }
 
     /// Sends those no more.
-    fn stop(&mut self, labels: &[(&str, &str)]) -> Vec<(Vec<(&'static str, &'static str)>, f64)> {
+    fn stop(&mut self, labels: &[(&str, &str)]) -> Vec<Valued> {
         let (gone, left) = self.series.drain(..).partition(|(of, _)| labels.iter().all(|label| of.contains(label)));
         self.series = left;
         gone
@@ -189,7 +192,7 @@ impl Fleet {
 }
 
 /// Marks the end of these series, as a scraper does that gets no answer.
-fn end(engine: &Engine, gone: &[(Vec<(&'static str, &'static str)>, f64)], at_ms: i64) {
+fn end(engine: &Engine, gone: &[Valued], at_ms: i64) {
     let sent: Vec<Sent<'_>> =
         gone.iter().map(|(labels, _)| Sent { labels, times_ms: vec![at_ms], value: stale_nan() }).collect();
     send(engine, &sent);

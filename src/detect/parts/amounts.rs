@@ -11,15 +11,13 @@
 //! they keep their volumes.
 
 use super::split::Cut;
-use super::{Member, Part};
+use super::{Member, Part, is_deviation, outlook};
 use crate::detect::formula::{Arithmetic, Formula, Weights};
 use crate::detect::signal::{Fold, Signal};
 use crate::query::bucket_quantile;
 
 /// Of each cut, the parts of which it is computed how much they did: those whose amounts changed most.
 const CANDIDATES_COUNT_MAX: usize = 50;
-/// Below this fraction of the expectation there is no deviation whose parts could be told.
-const DEVIATION_MIN: f64 = 0.02;
 
 /// Everything about the group as a whole.
 #[derive(Debug)]
@@ -65,14 +63,13 @@ impl<'a> Whole<'a> {
         let now = value(signal, members.iter().map(|member| (member, member.now)))?;
         let before = value(signal, members.iter().map(|member| (member, member.before)))?;
         let adds_up = adds_up(&signal.formula, signal);
-        let ratio = expected.map_or(1.0, |expected| expected / before);
         // A group that is younger than the hour before has a part of it only; its shares are the same.
-        let outlook = if adds_up && ratio.is_finite() && ratio > 0.0 { ratio } else { 1.0 };
+        let outlook = if adds_up { outlook(expected, before) } else { 1.0 };
         let expected = value(signal, members.iter().map(|member| (member, member.before.map(|one| one * outlook))))?;
         let volume = if adds_up { Weights::new() } else { volume(signal) };
         let mut whole = Whole { signal, members, outlook, now, expected, volume, tail: None };
         whole.tail = whole.tail()?;
-        (whole.deviation().abs() > DEVIATION_MIN * expected.abs()).then_some(whole)
+        is_deviation(whole.deviation(), expected).then_some(whole)
     }
 
     pub(super) fn deviation(&self) -> f64 {

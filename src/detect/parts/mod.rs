@@ -187,6 +187,19 @@ fn told(mut parts: Vec<Part>) -> Vec<Part> {
     parts
 }
 
+/// What amounts before are multiplied with to be what was expected of all of them.
+fn outlook(expected: Option<f64>, before: f64) -> f64 {
+    let ratio = expected.map_or(1.0, |expected| expected / before);
+    if ratio.is_finite() && ratio > 0.0 { ratio } else { 1.0 }
+}
+
+/// Whether it is so far from the expectation that its parts can be told.
+fn is_deviation(deviation: f64, expected: f64) -> bool {
+    deviation.abs() > DEVIATION_MIN * expected.abs()
+}
+
+/// Below this fraction of the expectation there is no deviation whose parts could be told.
+const DEVIATION_MIN: f64 = 0.02;
 /// A smaller share is not told.
 const SHARE_MIN: f64 = 0.005;
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::ask::{BEFORE_MS, Question, text_of};
 use super::split::{Cut, cuts};
-use super::{Part, Side, told};
+use super::{Part, Side, is_deviation, outlook, told};
 use crate::detect::signal::{BUCKET_BOUND, Signal};
 use crate::model::{Labels, METRIC_NAME, Matcher};
 use crate::query::narrowed;
@@ -29,8 +29,6 @@ const PARTS_ASKED_MAX: usize = 40;
 const STEP_MS: i64 = 60_000;
 /// How far parts may be from adding up, as a fraction of what they come to.
 const SUM_TOLERANCE: f64 = 0.01;
-/// Below this fraction of the expectation there is no deviation whose parts could be told.
-const DEVIATION_MIN: f64 = 0.02;
 
 /// What a question is about.
 #[derive(Clone, Copy, Debug)]
@@ -162,12 +160,11 @@ impl<'a> Narrowing<'a> {
 
     pub(super) fn parts(&self, expected: Option<f64>, is_drop: Option<bool>) -> Vec<Part> {
         let Sides { before, now } = self.whole;
-        let ratio = expected.map_or(1.0, |expected| expected / before);
         // What was expected of the whole is expected of its parts, each as much as it had of it.
-        let outlook = if ratio.is_finite() && ratio > 0.0 { ratio } else { 1.0 };
+        let outlook = outlook(expected, before);
         let deviation = now - before * outlook;
         let is_other_way = is_drop.is_some_and(|is_drop| is_drop != (deviation < 0.0));
-        if is_other_way || deviation.abs() <= DEVIATION_MIN * (before * outlook).abs() {
+        if is_other_way || !is_deviation(deviation, before * outlook) {
             return Vec::new();
         }
         let adding_up = self.cuts.iter().filter(|(_, parts)| {

@@ -96,7 +96,7 @@ impl Doubts {
     }
 
     fn of_rule(&self, alert: &Alert, rule: &AlertingRule, of_labels: Knowledge, occasion: Occasion<'_>) -> Knowledge {
-        let Some(selectors) = selectors(&rule.expr) else { return of_labels };
+        let Ok(selectors) = query::plan(&rule.expr).map(|plan| plan.selectors()) else { return of_labels };
         if selectors.iter().all(|matchers| is_of_scrapes(matchers)) && self.is_scraped(alert, occasion) {
             return Knowledge::Since(i64::MIN);
         }
@@ -146,20 +146,12 @@ impl Doubts {
     }
 
     fn reach(&self, selectors: &[Vec<Matcher>], silence: &Silence, set: &RuleSet) -> Reach {
-        let view = (self.host.view)();
-        let to_ms = end_ms(silence);
-        let range = TimeRange { from_ms: to_ms.saturating_sub(LINGERS_MS), to_ms };
-        let sees = |matchers: &[Matcher], owner: &[Matcher]| {
-            let matchers: Vec<Matcher> = matchers.iter().chain(owner).cloned().collect();
-            // Too many is more than one.
-            view.find(&matchers, range, 1).map_or(true, |found| !found.is_empty())
-        };
         let owners = OWNER_LABELS.iter().enumerate().map(|(index, name)| {
             let absent = OWNER_LABELS[..index].iter().map(|before| Matcher::equal(*before, ""));
             absent.chain([Matcher::equal(*name, &*silence.job)]).collect::<Vec<Matcher>>()
         });
         let owners: Vec<Vec<Matcher>> = owners.collect();
-        let is_seen = |matchers: &[Matcher]| owners.iter().any(|owner| sees(matchers, owner));
+        let is_seen = |matchers: &[Matcher]| owners.iter().any(|owner| self.sees(matchers, owner, end_ms(silence)));
         let (mut reach, mut known) = (Reach::No, BTreeSet::new());
         for matchers in selectors {
             if is_seen(matchers) {
@@ -213,13 +205,17 @@ impl Doubts {
         if !(self.is_any(&format!("{now} == 0"), asked_ms) && self.is_any(&format!("{lately} > 0"), asked_ms)) {
             return false;
         }
-        let view = (self.host.view)();
         let of_part = [Matcher::equal("job", job), Matcher::equal(INSTANCE, instance)];
-        let range = TimeRange { from_ms: alert.starts_at_ms.saturating_sub(LINGERS_MS), to_ms: alert.starts_at_ms };
-        selectors.iter().filter(|matchers| !is_of_scrapes(matchers)).any(|matchers| {
-            let matchers: Vec<Matcher> = matchers.iter().chain(&of_part).cloned().collect();
-            view.find(&matchers, range, 1).map_or(true, |found| !found.is_empty())
-        })
+        let mut own = selectors.iter().filter(|matchers| !is_of_scrapes(matchers));
+        own.any(|matchers| self.sees(matchers, &of_part, alert.starts_at_ms))
+    }
+
+    /// Whether there are series that satisfy both in the hour before a moment.
+    fn sees(&self, matchers: &[Matcher], more: &[Matcher], to_ms: i64) -> bool {
+        let matchers: Vec<Matcher> = matchers.iter().chain(more).cloned().collect();
+        let range = TimeRange { from_ms: to_ms.saturating_sub(LINGERS_MS), to_ms };
+        // Too many is more than one.
+        (self.host.view)().find(&matchers, range, 1).map_or(true, |found| !found.is_empty())
     }
 
     fn is_any(&self, query: &str, at_ms: i64) -> bool {
@@ -265,13 +261,6 @@ fn worse(one: Knowledge, other: Knowledge) -> Knowledge {
     }
 }
 
-/// The matchers of every selector; none where the text is no query.
-fn selectors(expr: &str) -> Option<Vec<Vec<Matcher>>> {
-    let mut selectors = Vec::new();
-    query::plan(expr).ok()?.each_selector(&mut |matchers| selectors.push(matchers.to_vec()));
-    Some(selectors)
-}
-
 fn is_of_scrapes(matchers: &[Matcher]) -> bool {
     let is_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
     let name = matchers.iter().find(is_name).map(Matcher::value);
@@ -287,7 +276,8 @@ fn sources<'a>(matchers: &[Matcher], set: &'a RuleSet, known: &mut BTreeSet<(&'a
     let mut found = Vec::new();
     for rule in recording.filter(|rule| is_selected(&rule.record)) {
         if known.insert((&rule.record, &rule.expr)) {
-            for matchers in selectors(&rule.expr).unwrap_or_default() {
+            let selectors = query::plan(&rule.expr).map(|plan| plan.selectors());
+            for matchers in selectors.unwrap_or_default() {
                 found.extend(sources(&matchers, set, known));
                 found.push(matchers);
             }

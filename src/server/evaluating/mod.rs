@@ -312,7 +312,7 @@ impl EvaluatedRules {
         alerts.retain(|alert| {
             let is_held = alert.ends_at_ms.is_some()
                 && match self.doubts.knowledge(alert, occasion) {
-                    Knowledge::Since(since_ms) => since_ms > self.clock.now_ms(),
+                    Knowledge::Since(since_ms) => since_ms > evaluated_ms,
                     Knowledge::NothingSince(since_ms) => self.is_waited_for(since_ms),
                 };
             if is_held {
