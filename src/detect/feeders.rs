@@ -33,6 +33,11 @@ impl Feeders {
         }
     }
 
+    /// Whether nobody feeds it.
+    pub(super) fn are_none(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// A worker feeds it no more.
     pub(super) fn forget(&mut self, worker: usize) {
         self.rest.retain(|feeder| feeder.worker != worker);
@@ -65,7 +70,7 @@ mod tests {
     #[test]
     fn bucket_is_told_when_all_that_feed_have_told_it() {
         let mut feeders = Feeders::default();
-        assert!(feeders.have_told(41), "nobody is waited for");
+        assert!(feeders.have_told(41) && feeders.are_none(), "nobody is waited for");
         for (worker, from) in [(0, 43), (2, 40), (1, 41), (2, 42)] {
             feeders.expect_from(worker, from);
         }
@@ -80,7 +85,8 @@ mod tests {
         assert!(feeders.have_told(41) && !feeders.have_told(42));
         feeders.forget(2);
         assert!(feeders.have_told(43) && !feeders.have_told(44));
+        assert!(!feeders.are_none());
         feeders.forget(1);
-        assert!(feeders.have_told(i64::MAX));
+        assert!(feeders.have_told(i64::MAX) && feeders.are_none());
     }
 }

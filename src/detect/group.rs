@@ -36,6 +36,8 @@ pub(crate) enum Message {
     Skips { group: u32, next: i64 },
     /// Nothing of this worker feeds the group any more.
     Rests { group: u32 },
+    /// The worker, which does not feed the group, gives its place to another.
+    Leaves { group: u32 },
     /// A sample of a series whose samples are beats; each is told as it comes, in the order of time.
     Beat { group: u32, at_ms: i64 },
 }
@@ -84,7 +86,11 @@ struct OpenBucket {
 #[derive(Debug)]
 pub(crate) struct Group {
     pub watch: usize,
-    labels: Arc<Labels>,
+    pub labels: Arc<Labels>,
+    /// Which of the groups that have had this place it is.
+    pub tenancy: u32,
+    /// The event time at which it got its place; `i64::MIN` before the first sample of all.
+    placed_ms: i64,
     /// Indices of the series that live, or just ceased to.
     members: Vec<u32>,
     /// Members before this one do not hold the next bucket open.
@@ -106,10 +112,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(watch: usize, labels: Arc<Labels>) -> Group {
+    pub(crate) fn new(watch: usize, labels: Arc<Labels>, tenancy: u32, placed_ms: i64) -> Group {
         Group {
             watch,
             labels,
+            tenancy,
+            placed_ms,
             members: Vec::new(),
             checked: 0,
             lanes: Vec::new(),
@@ -157,6 +165,13 @@ impl Group {
         }
         (self.is_resting, self.next, self.checked) = (false, from_bucket, 0);
         Some(Message::Feeds { group, watch: self.watch, labels: self.labels.clone(), from_bucket })
+    }
+
+    /// While it rests, the end of the last bucket that it told of, or when it got its place.
+    pub(crate) fn silent_since_ms(&self, signal: &Signal) -> Option<i64> {
+        let has_told = self.closed_before > i64::MIN;
+        let since_ms = if has_told { signal.end_ms(self.closed_before - 1) } else { self.placed_ms };
+        (self.is_resting && !self.is_touched && since_ms > i64::MIN).then_some(since_ms)
     }
 
     /// Whether a series whose newest sample is this one would leave with the next bucket.

@@ -10,8 +10,9 @@
 //!    dropped when the log is replayed.
 //! 2. A group that waits for a worker costs nothing until that worker tells something of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::absence::Absence;
 use super::band::Band;
@@ -28,8 +29,12 @@ use super::stride::Stride;
 use super::suspect::Suspect;
 use super::transition::{Direction, Firing, Transition};
 use super::tuning::Tunings;
+use super::worker::{SILENT_MS_MIN, longest_silent};
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
+
+/// How often groups are looked at that no worker has a place for, in ms of event time.
+const LEAVING_INTERVAL_MS: i64 = 60_000;
 
 /// Groups whose state is fetched together.
 const GROUPS_AHEAD: usize = 16;
@@ -50,8 +55,13 @@ pub struct Judge {
     shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
-    /// For each worker, the judge's group of each of the worker's, which it numbers as they come.
-    of_worker: Vec<Vec<usize>>,
+    /// For each worker, the judge's group of each of the worker's, which it numbers as they come; none: it is not fed, or was refused.
+    of_worker: Vec<Vec<Option<usize>>>,
+    /// Places among the groups whose group was let go of.
+    vacant: Vec<usize>,
+    /// Groups that a worker has let go of, and when they were looked at last: the event time that all had seen.
+    leaving: Vec<usize>,
+    left_ms: i64,
     /// Groups that hold partial sums, but for those that wait for a worker to tell more.
     waiting: Vec<usize>,
     /// Groups before this one are drawn.
@@ -74,6 +84,9 @@ impl Judge {
             by_labels,
             groups: Vec::new(),
             of_worker,
+            vacant: Vec::new(),
+            leaving: Vec::new(),
+            left_ms: i64::MIN,
             waiting: Vec::new(),
             drawn_max: 0,
             bands: Vec::new(),
@@ -125,6 +138,7 @@ impl Judge {
             transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
         }
         self.judge_complete(seen_by_all_ms, &mut transitions);
+        self.let_leave(seen_by_all_ms);
         transitions
     }
 
@@ -227,7 +241,7 @@ impl Judge {
     /// the last of its group changes nothing.
     pub fn observe_evaluated(&mut self, watch: usize, labels: &Arc<Labels>, at_ms: i64, value: f64) -> Vec<Transition> {
         let known = &self.by_labels[watch];
-        if !known.contains_key(labels) && known.len() >= GROUPS_COUNT_MAX {
+        if !known.contains_key(labels) && known.len() >= GROUPS_COUNT_MAX && !self.make_room(watch, at_ms) {
             Metrics::add(&self.shared.metrics.groups_refused, 1);
             return Vec::new();
         }
@@ -257,34 +271,52 @@ impl Judge {
     }
 
     fn take(&mut self, worker: usize, message: Message, transitions: &mut Vec<Transition>) {
+        let (Message::Feeds { group, .. }
+        | Message::Partial { group, .. }
+        | Message::Skips { group, .. }
+        | Message::Beat { group, .. }
+        | Message::Rests { group }
+        | Message::Leaves { group }) = message;
+        if let Message::Feeds { watch, labels, from_bucket, .. } = message {
+            return self.take_feeder(worker, group, watch, &labels, from_bucket);
+        }
+        // It was refused, or never fed.
+        let Some(index) = self.of_worker[worker].get(group as usize).copied().flatten() else { return };
         match message {
-            Message::Feeds { group, watch, labels, from_bucket } => {
-                let index = self.group_of(watch, &labels);
-                let known = &mut self.of_worker[worker];
-                known.resize(known.len().max(group as usize + 1), usize::MAX);
-                known[group as usize] = index;
-                self.groups[index].expect_from(worker, from_bucket);
-            }
-            Message::Partial { group, bucket, partial } => {
-                let index = self.of_worker[worker][group as usize];
+            Message::Feeds { .. } => {}
+            Message::Partial { bucket, partial, .. } => {
                 self.groups[index].take(worker, bucket, partial);
                 self.wake(index);
             }
-            Message::Skips { group, next } => {
-                let index = self.of_worker[worker][group as usize];
+            Message::Skips { next, .. } => {
                 self.groups[index].tell_up_to(worker, next);
                 self.wake(index);
             }
-            Message::Beat { group, at_ms } => {
-                let index = self.of_worker[worker][group as usize];
-                transitions.extend(self.beat(index, at_ms));
-            }
-            Message::Rests { group } => {
-                let index = self.of_worker[worker][group as usize];
+            Message::Beat { at_ms, .. } => transitions.extend(self.beat(index, at_ms)),
+            Message::Rests { .. } => {
                 self.groups[index].expect_no_more(worker);
                 self.wake(index);
             }
+            Message::Leaves { .. } => {
+                self.of_worker[worker][group as usize] = None;
+                self.leaving.push(index);
+            }
         }
+    }
+    /// A worker feeds a group from a bucket on.
+    fn take_feeder(&mut self, worker: usize, group: u32, watch: usize, labels: &Arc<Labels>, from_bucket: i64) {
+        let known = &self.by_labels[watch];
+        // Those that fire stay when their series are long gone, beside as many as each worker may have.
+        let count_max = GROUPS_COUNT_MAX * (self.of_worker.len() + 1);
+        let is_refused = known.len() >= count_max && !known.contains_key(labels);
+        Metrics::add(&self.shared.metrics.groups_refused, usize::from(is_refused));
+        let index = (!is_refused).then(|| self.group_of(watch, labels));
+        if let Some(index) = index {
+            self.groups[index].expect_from(worker, from_bucket);
+        }
+        let known = &mut self.of_worker[worker];
+        known.resize(known.len().max(group as usize + 1), None);
+        known[group as usize] = index;
     }
 
     /// A group may have a bucket that is complete now.
@@ -323,12 +355,74 @@ impl Judge {
         if let Some(&index) = self.by_labels[watch].get(labels) {
             return index;
         }
-        let index = self.groups.len();
         let model = Model::new(self.tunings[watch].is_of_counts(), Stride::new());
         let fixed = Fixed::of(&self.watches[watch].options);
-        self.groups.push(Judged::new(watch, labels.clone(), model, fixed));
+        let group = Judged::new(watch, labels.clone(), model, fixed);
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.groups[index] = group;
+                index
+            }
+            None => {
+                self.groups.push(group);
+                self.groups.len() - 1
+            }
+        };
         self.by_labels[watch].insert(labels.clone(), index);
         Metrics::add(&self.shared.metrics.groups, 1);
         index
+    }
+
+    /// Lets go of the groups that no worker has a place for any more, unless they fire or are awaited. Looked at again
+    /// every minute, for such an alert may end.
+    fn let_leave(&mut self, seen_by_all_ms: i64) {
+        if self.leaving.is_empty() || seen_by_all_ms.saturating_sub(self.left_ms) < LEAVING_INTERVAL_MS {
+            return;
+        }
+        self.left_ms = seen_by_all_ms;
+        let awaited: HashSet<usize> =
+            self.absences.iter().flatten().flat_map(Absence::saved).map(|(index, _)| *index).collect();
+        let (mut leaving, mut gone) = (std::mem::take(&mut self.leaving), Vec::new());
+        leaving.sort_unstable();
+        leaving.dedup();
+        leaving.retain(|&index| {
+            let group = &self.groups[index];
+            let may_leave = group.is_unfed() && group.spells().next().is_none() && !awaited.contains(&index);
+            gone.extend(may_leave.then_some(index));
+            group.is_unfed() && !may_leave
+        });
+        self.leaving = leaving;
+        // Another worker may have a place for it, at which nobody has been heard since.
+        let places = self.of_worker.iter_mut().flatten();
+        places
+            .filter(|place| place.is_some_and(|index| gone.binary_search(&index).is_ok()))
+            .for_each(|place| *place = None);
+        self.let_go(&gone);
+    }
+
+    /// Lets go of the groups of an evaluated watch that had no value for longest. Whether there was any.
+    fn make_room(&mut self, watch: usize, at_ms: i64) -> bool {
+        let signal = &self.watches[watch].signal;
+        let silent = self.by_labels[watch].values().filter_map(|&index| {
+            let group = &self.groups[index];
+            let since_ms = signal.end_ms(group.closed?);
+            let may_go = since_ms <= at_ms.saturating_sub(SILENT_MS_MIN) && group.spells().next().is_none();
+            may_go.then_some((since_ms, index))
+        });
+        let going = longest_silent(silent.collect());
+        self.let_go(&going);
+        !going.is_empty()
+    }
+
+    fn let_go(&mut self, going: &[usize]) {
+        for &index in going {
+            let group = &mut self.groups[index];
+            self.by_labels[group.watch].remove(&group.labels);
+            *group = Judged::new(group.watch, Arc::default(), Model::none(), None);
+        }
+        self.vacant.extend(going);
+        let metrics = &self.shared.metrics;
+        metrics.groups.fetch_sub(going.len() as u64, Ordering::Relaxed);
+        Metrics::add(&metrics.groups_replaced, going.len());
     }
 }

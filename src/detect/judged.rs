@@ -90,6 +90,11 @@ impl Judged {
         }
     }
 
+    /// Whether nobody feeds it, and nothing of it waits.
+    pub(super) fn is_unfed(&self) -> bool {
+        self.feeders.are_none() && self.pending.first().is_none()
+    }
+
     /// Whether every feeder has told its part of the oldest bucket.
     pub(super) fn is_told(&self) -> bool {
         self.pending.first().is_some_and(|bucket| self.feeders.have_told(bucket))

@@ -31,8 +31,12 @@
 //! counts from the third sample on.
 //!
 //! A group whose last series went while it fired keeps firing, also across restarts: that nobody reports is no recovery.
-//! It ends when its series come back and are well, or when its rule is changed or removed. It takes one of the watch's
-//! [`GROUPS_COUNT_MAX`] places, as every group that was ever seen does until the process ends.
+//! It ends when its series come back and are well, or when its rule is changed or removed.
+//!
+//! A watch has [`GROUPS_COUNT_MAX`] places for groups. One whose series went keeps its place, for a shop that sleeps on
+//! Sundays is to be known on Mondays; when there is none left for a new one, those go that were silent for longest, an
+//! hour at least, and neither fire nor are awaited. So instances that come and go by the thousand are all watched while
+//! they live.
 //!
 //! Which expressions are fed, and where they say something else than a query, is told in `signal.rs`; what cannot be fed is
 //! evaluated every 15 s by whoever runs the workers, and its values are handed to the judge ([`Source::Evaluated`]).
@@ -139,8 +143,8 @@ pub struct Watch {
     pub zone: Option<Arc<Zone>>,
 }
 
-/// Most groups that one watch may have, those without series included; further ones are counted in [`Metrics`] and not
-/// watched.
+/// Most groups that one watch may have in a worker; when all of them are heard, further ones are counted in [`Metrics`]
+/// and not watched.
 pub const GROUPS_COUNT_MAX: usize = 10_000;
 
 /// Makes one worker for each shard and the judge who merges what they say.

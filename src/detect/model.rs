@@ -102,6 +102,11 @@ impl Model {
         }
     }
 
+    /// Of a place without a group.
+    pub(crate) fn none() -> Model {
+        Model { young: None, season: None, usual_exposure: 1.0, exposures: 0, outlook: None, trail: Trail::default() }
+    }
+
     /// The alerts that there are.
     pub(crate) fn firing(&self) -> impl Iterator<Item = Incident> + '_ {
         let young = self.young.as_ref().and_then(|young| young.firing());

@@ -31,8 +31,9 @@ const VOLUME_HALF_LIFE_MS: f64 = 600_000.0;
 /// Where a series goes: accumulators of a group.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// Index among the worker's groups.
+    /// Place among the worker's groups, and which of the groups that have had it.
     pub group: u32,
+    pub tenancy: u32,
     /// Whether the group counts the series among its members.
     pub is_member: bool,
     /// One for each part of the expression that it feeds.

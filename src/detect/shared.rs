@@ -60,8 +60,10 @@ pub struct Metrics {
     pub samples_ignored: AtomicU64,
     /// Samples of which a part fell into a bucket that was closed already, or lay hours ahead of the open ones.
     pub samples_late: AtomicU64,
-    /// Series that were not watched because their watch has [`super::GROUPS_COUNT_MAX`] groups.
+    /// Series that were not watched because their watch has [`super::GROUPS_COUNT_MAX`] groups that are heard.
     pub groups_refused: AtomicU64,
+    /// Groups that were let go of to make room for others, their series having been silent for an hour and more.
+    pub groups_replaced: AtomicU64,
     /// Series whose job's lateness is not learned because their worker knows [`super::JOBS_COUNT_MAX`] jobs.
     pub series_unlearned: AtomicU64,
     /// Series that were not watched because their worker keeps as many as it may.

@@ -24,7 +24,7 @@ use super::event_time::EventTime;
 use super::group::{Group, Message};
 use super::judge::CACHED_COUNT;
 use super::lateness::Jobs;
-use super::series::{Feed, Lane, Series, Step};
+use super::series::{Feed, LOOKBACK_MS, Lane, Series, Step};
 use super::shared::{Metrics, Shared};
 use super::signal::{Rolled, Signal};
 use super::window::Window;
@@ -42,6 +42,12 @@ const AHEAD_MS_MAX: i64 = 14_400_000;
 /// watched.
 const SERIES_COUNT_MAX: usize = 4_000_000;
 
+/// A group whose series were silent for so long gives its place to a new one when its watch has as many as it may, in ms
+/// of event time.
+pub(super) const SILENT_MS_MIN: i64 = 3_600_000;
+/// How often room is looked for where there was none, in ms of event time.
+const RETRY_INTERVAL_MS: i64 = 60_000;
+
 /// Rows whose series are fetched together.
 const ROWS_AHEAD: usize = 16;
 
@@ -58,6 +64,14 @@ pub struct Worker {
     /// For each watch, its groups by their labels.
     by_labels: Vec<HashMap<Arc<Labels>, u32>>,
     groups: Vec<Group>,
+    /// Places among the groups whose group was let go of.
+    vacant: Vec<u32>,
+    /// Of each watch the event time before which nobody is looked for who could make room.
+    full_until_ms: Vec<i64>,
+    /// Series that lack a group for want of room, and when they are tried again; and how often room was wanting of late.
+    refused: Vec<u32>,
+    retried_ms: i64,
+    refusals: usize,
     /// Of each group the event time before which it need not be looked at, unless a series of it says something.
     due_ms: Vec<i64>,
     touched: Vec<u32>,
@@ -72,6 +86,7 @@ impl Worker {
         let jobs = Jobs::new(shared.lateness_given_ms(), watches.len());
         let by_name = Arc::new(ByName::of(&watches));
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
+        let full_until_ms = vec![i64::MIN; watches.len()];
         Worker {
             index,
             watches,
@@ -82,6 +97,11 @@ impl Worker {
             series: Vec::new(),
             by_labels,
             groups: Vec::new(),
+            vacant: Vec::new(),
+            full_until_ms,
+            refused: Vec::new(),
+            retried_ms: i64::MIN,
+            refusals: 0,
             due_ms: Vec::new(),
             touched: Vec::new(),
             time: EventTime::new(),
@@ -232,6 +252,9 @@ impl Worker {
             }
         };
         self.by_slot.insert(series.slot(), (series, index));
+        let refusals = std::mem::take(&mut self.refusals);
+        Metrics::add(&self.shared.metrics.groups_refused, refusals);
+        self.refused.extend((refusals > 0).then_some(index));
     }
 
     /// Takes a series that the shard has let go of out of the groups that still count it.
@@ -263,33 +286,101 @@ impl Worker {
         let signal = &watch.signal;
         let mut lanes = signal.lanes_of(labels).peekable();
         lanes.peek()?;
-        let known = &mut self.by_labels[index];
         let group_labels = signal.group_of(labels);
-        let group = match known.get(&group_labels) {
-            Some(&group) => group,
-            None if known.len() >= GROUPS_COUNT_MAX => {
-                Metrics::add(&self.shared.metrics.groups_refused, 1);
-                return None;
-            }
-            None => {
-                let group = u32::try_from(self.groups.len()).expect("GROUPS_COUNT_MAX a watch fits 32 bits");
-                let group_labels = Arc::new(group_labels);
-                known.insert(group_labels.clone(), group);
-                self.groups.push(Group::new(index, group_labels));
-                self.due_ms.push(i64::MIN);
-                group
-            }
-        };
+        let known = self.by_labels[index].get(&group_labels).copied();
+        let group = known.or_else(|| self.new_group(index, watch, Arc::new(group_labels)))?;
         let of_group = &mut self.groups[group as usize];
+        let tenancy = of_group.tenancy;
         let lanes = lanes.map(|(operand, bound)| {
             let one = &signal.operands[usize::from(operand)];
             let window = one.rolled.is_windowed().then(|| Window::new(one.window_buckets));
             Lane { index: of_group.lane_of(operand, bound), operand, window }
         });
-        Some(Feed { group, is_member: false, lanes: lanes.collect() })
+        Some(Feed { group, tenancy, is_member: false, lanes: lanes.collect() })
+    }
+
+    /// A place for a group; none when the watch has as many as it may, and all of them are heard.
+    fn new_group(&mut self, index: usize, watch: &Watch, labels: Arc<Labels>) -> Option<u32> {
+        if self.by_labels[index].len() >= GROUPS_COUNT_MAX && !self.make_room(index, watch) {
+            self.refusals += 1;
+            return None;
+        }
+        let place = self.vacant.pop().unwrap_or_else(|| {
+            self.groups.push(Group::new(index, Arc::default(), 0, i64::MIN));
+            self.due_ms.push(i64::MIN);
+            u32::try_from(self.groups.len() - 1).expect("GROUPS_COUNT_MAX a watch fits 32 bits")
+        });
+        let group = &mut self.groups[place as usize];
+        *group = Group::new(index, labels.clone(), group.tenancy, self.time.seen_ms());
+        self.due_ms[place as usize] = i64::MIN;
+        self.by_labels[index].insert(labels, place);
+        Some(place)
+    }
+
+    /// Lets go of the groups of a watch that were silent for longest, a quarter of those that were for [`SILENT_MS_MIN`].
+    /// Whether there was any.
+    fn make_room(&mut self, index: usize, watch: &Watch) -> bool {
+        let seen_ms = self.time.seen_ms();
+        if seen_ms < self.full_until_ms[index] {
+            return false;
+        }
+        let latest_ms = seen_ms.saturating_sub(SILENT_MS_MIN);
+        let known = &mut self.by_labels[index];
+        let silent_since = |place: u32| self.groups[place as usize].silent_since_ms(&watch.signal);
+        let silent = known.values().filter_map(|&place| Some((silent_since(place)?, place)));
+        let going = longest_silent(silent.filter(|(since_ms, _)| *since_ms <= latest_ms).collect());
+        for &place in &going {
+            let group = &mut self.groups[place as usize];
+            known.remove(&group.labels);
+            *group = Group::new(index, Arc::default(), group.tenancy.wrapping_add(1), i64::MIN);
+            self.due_ms[place as usize] = i64::MAX;
+            self.unsent.push_back(Message::Leaves { group: place });
+        }
+        self.vacant.extend(&going);
+        if going.is_empty() {
+            self.full_until_ms[index] = seen_ms.saturating_add(RETRY_INTERVAL_MS);
+        }
+        !going.is_empty()
+    }
+
+    /// Tries once more for those that were refused and are heard, for there may be room by now.
+    fn retry(&mut self) {
+        let heard_ms = self.time.seen_ms().saturating_sub(LOOKBACK_MS);
+        let mut refused = std::mem::take(&mut self.refused);
+        refused.sort_unstable();
+        refused.dedup();
+        for index in refused {
+            if self.series[index as usize].last_ms >= heard_ms {
+                self.feed_again(index);
+            } else {
+                self.refused.push(index);
+            }
+        }
+    }
+
+    /// Finds the groups anew that a series feeds: one of them was let go of while it was silent, or was refused.
+    fn feed_again(&mut self, index: u32) {
+        let watches = self.watches.clone();
+        let one = &mut self.series[index as usize];
+        let labels = one.labels.clone();
+        let mut known = std::mem::take(&mut one.feeds).into_vec();
+        known.retain(|feed| self.groups[feed.group as usize].tenancy == feed.tenancy);
+        let candidates = self.by_name.clone().candidates(&labels);
+        let feed_of = |watch: usize| {
+            let place = known.iter().position(|feed| self.groups[feed.group as usize].watch == watch);
+            place.map(|place| known.swap_remove(place)).or_else(|| self.feed_of(watch, &watches[watch], &labels))
+        };
+        let feeds = candidates.into_iter().filter_map(feed_of).collect();
+        self.series[index as usize].feeds = feeds;
+        let is_refused = std::mem::take(&mut self.refusals) > 0;
+        self.refused.extend(is_refused.then_some(index));
     }
 
     fn feed(&mut self, index: u32, row: &TapRow, seen_before_ms: Option<i64>) -> Fed {
+        let is_known = |feed: &Feed| self.groups[feed.group as usize].tenancy == feed.tenancy;
+        if !self.series[index as usize].feeds.iter().all(is_known) {
+            self.feed_again(index);
+        }
         let one = &mut self.series[index as usize];
         let volume = one.volume;
         let step = one.advance(row.timestamp_ms, row.value, self.jobs.unlearned_ms(), one.has_left());
@@ -349,6 +440,10 @@ impl Worker {
         for &group in &touched {
             self.groups[group as usize].is_touched = false;
         }
+        if !self.refused.is_empty() && seen_ms.saturating_sub(self.retried_ms) >= RETRY_INTERVAL_MS {
+            self.retried_ms = seen_ms;
+            self.retry();
+        }
         if seen_ms.abs_diff(self.swept_ms) >= SWEEP_INTERVAL_MS {
             self.swept_ms = seen_ms;
             touched.iter().for_each(|&group| self.due_ms[group as usize] = i64::MIN);
@@ -385,6 +480,14 @@ fn keep_in_windows(signal: &Signal, lanes: &mut [Lane], row: &TapRow) {
             window.push(signal.bucket_of(row.timestamp_ms), row.value);
         }
     }
+}
+
+/// Of places and since when each was silent, those that were for longest: a quarter, and one at least if there is any.
+/// So many at once, lest a thousand new groups look through all of them a thousand times.
+pub(super) fn longest_silent<P: Ord>(mut silent: Vec<(i64, P)>) -> Vec<P> {
+    let count = silent.len().div_ceil(4);
+    silent.sort_unstable();
+    silent.into_iter().take(count).map(|(_, place)| place).collect()
 }
 
 /// What became of a row.

@@ -162,9 +162,13 @@ fn register_detect(registry: &Registry, detection: &Arc<Detection>) {
         &d.metrics.samples_ignored
     });
     counter("dozor_detect_samples_late_total", "Samples whose bucket was closed already.", |d| &d.metrics.samples_late);
-    counter("dozor_detect_groups_refused_total", "Series over a rule's limit of groups.", |d| {
-        &d.metrics.groups_refused
-    });
+    counter(
+        "dozor_detect_groups_refused_total",
+        "Series over a rule's limit of groups, all of which are heard.",
+        |d| &d.metrics.groups_refused,
+    );
+    let help = "Groups let go of for new ones, their series having been silent for an hour and more.";
+    counter("dozor_detect_groups_replaced_total", help, |d| &d.metrics.groups_replaced);
     counter("dozor_detect_series_refused_total", "Series not watched, for their shard watches 4,000,000.", |d| {
         &d.metrics.series_refused
     });

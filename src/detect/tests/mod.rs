@@ -7,6 +7,7 @@ mod learn;
 mod machine;
 mod merge;
 mod restart;
+mod room;
 mod seasons;
 mod shop;
 mod signals;
