@@ -20,7 +20,7 @@ use super::calendar::{Calendar, Zone};
 use super::explanation::Explanation;
 use super::fixed::Fixed;
 use super::group::{Message, Partial};
-use super::hold::Spell;
+use super::hold::{Spell, Turn};
 use super::judged::{Judged, Tally};
 use super::measure::Sums;
 use super::model::{Day, Model};
@@ -33,8 +33,13 @@ use super::worker::{SILENT_MS_MIN, longest_silent};
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
 
-/// How often groups are looked at that no worker has a place for, in ms of event time.
-const LEAVING_INTERVAL_MS: i64 = 60_000;
+/// How often groups are looked at of which nothing comes, in ms of event time.
+const LOOK_INTERVAL_MS: i64 = 60_000;
+/// Event time that moves on by more than this at once has jumped, and so long after that whoever is there is heard, in ms.
+const JUMP_MS: i64 = 300_000;
+const HEARD_WITHIN_MS: i64 = 900_000;
+/// How long an alert is kept of which nothing comes, where nobody says otherwise, in ms: half a day.
+const UNHEARD_MS_MAX: i64 = 43_200_000;
 
 /// Groups whose state is fetched together.
 const GROUPS_AHEAD: usize = 16;
@@ -61,7 +66,12 @@ pub struct Judge {
     vacant: Vec<usize>,
     /// Groups that a worker has let go of, and when they were looked at last: the event time that all had seen.
     leaving: Vec<usize>,
-    left_ms: i64,
+    looked_ms: i64,
+    /// How long what fires is kept of which nothing comes, in ms of event time.
+    unheard_max_ms: i64,
+    /// The event time that all had seen at the last poll, and since when it goes on without a jump.
+    polled_ms: i64,
+    steady_since_ms: i64,
     /// Groups that hold partial sums, but for those that wait for a worker to tell more.
     waiting: Vec<usize>,
     /// Groups before this one are drawn.
@@ -86,7 +96,10 @@ impl Judge {
             of_worker,
             vacant: Vec::new(),
             leaving: Vec::new(),
-            left_ms: i64::MIN,
+            looked_ms: i64::MIN,
+            unheard_max_ms: UNHEARD_MS_MAX,
+            polled_ms: i64::MIN,
+            steady_since_ms: i64::MIN,
             waiting: Vec::new(),
             drawn_max: 0,
             bands: Vec::new(),
@@ -111,6 +124,11 @@ impl Judge {
         self.absences = self.watches.iter().zip(&self.zones).map(absence).collect();
         self.awaiting = (0..self.absences.len()).filter(|&watch| self.absences[watch].is_some()).collect();
         self.calendar = calendar.into();
+    }
+
+    /// For how long an alert is kept of whose group nothing comes, in ms of event time; half a day by default.
+    pub fn keep_unheard(&mut self, max_ms: i64) {
+        self.unheard_max_ms = max_ms;
     }
 
     /// Another calendar for what is judged from now on, from the next minute of event time at the latest; what was judged
@@ -138,7 +156,7 @@ impl Judge {
             transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
         }
         self.judge_complete(seen_by_all_ms, &mut transitions);
-        self.let_leave(seen_by_all_ms);
+        self.look_after_unheard(seen_by_all_ms, &mut transitions);
         transitions
     }
 
@@ -331,7 +349,10 @@ impl Judge {
     fn beat(&mut self, index: usize, at_ms: i64) -> Vec<Transition> {
         let group = &self.groups[index];
         let Some(absence) = &mut self.absences[group.watch] else { return Vec::new() };
-        let turns = absence.observe(&index, at_ms).unwrap_or_default();
+        let Ok(turns) = absence.observe(&index, at_ms) else {
+            Metrics::add(&self.shared.metrics.groups_refused, 1);
+            return Vec::new();
+        };
         let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
         turns.into_iter().map(|turn| group.tell(Direction::Absent, turn, watch, tunings)).collect()
     }
@@ -373,13 +394,47 @@ impl Judge {
         index
     }
 
-    /// Lets go of the groups that no worker has a place for any more, unless they fire or are awaited. Looked at again
-    /// every minute, for such an alert may end.
-    fn let_leave(&mut self, seen_by_all_ms: i64) {
-        if self.leaving.is_empty() || seen_by_all_ms.saturating_sub(self.left_ms) < LEAVING_INTERVAL_MS {
+    /// Looks every minute after those of which nothing comes.
+    fn look_after_unheard(&mut self, seen_by_all_ms: i64, transitions: &mut Vec<Transition>) {
+        if seen_by_all_ms.saturating_sub(self.polled_ms) > JUMP_MS {
+            self.steady_since_ms = seen_by_all_ms;
+        }
+        self.polled_ms = self.polled_ms.max(seen_by_all_ms);
+        if seen_by_all_ms.saturating_sub(self.looked_ms) >= LOOK_INTERVAL_MS {
+            self.looked_ms = seen_by_all_ms;
+            // After a start or a pause all are to be heard first.
+            if seen_by_all_ms.saturating_sub(self.steady_since_ms) >= HEARD_WITHIN_MS {
+                self.give_up(seen_by_all_ms, transitions);
+            }
+            self.let_leave();
+        }
+    }
+
+    /// Ends the alerts of which nothing has come for too long: what was replaced never comes again.
+    fn give_up(&mut self, seen_by_all_ms: i64, transitions: &mut Vec<Transition>) {
+        for group in &mut self.groups {
+            let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
+            let Some(since_ms) = group.closed.map(|closed| watch.signal.end_ms(closed)) else { continue };
+            let at_ms = since_ms.saturating_add(self.unheard_max_ms);
+            if at_ms > seen_by_all_ms || !group.is_unfed() {
+                continue;
+            }
+            let spells: Vec<(Direction, Spell)> = group.spells().collect();
+            for &(direction, spell) in &spells {
+                let ended = group.tell(direction, Turn::Ended { spell, at_ms }, watch, tunings);
+                transitions.push(Transition { unheard_since_ms: Some(since_ms), ..ended });
+            }
+            if !spells.is_empty() {
+                group.forget_firing(&watch.options);
+            }
+        }
+    }
+
+    /// Lets go of the groups that no worker has a place for any more, unless they fire or are awaited.
+    fn let_leave(&mut self) {
+        if self.leaving.is_empty() {
             return;
         }
-        self.left_ms = seen_by_all_ms;
         let awaited: HashSet<usize> =
             self.absences.iter().flatten().flat_map(Absence::saved).map(|(index, _)| *index).collect();
         let (mut leaving, mut gone) = (std::mem::take(&mut self.leaving), Vec::new());

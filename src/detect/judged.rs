@@ -15,6 +15,7 @@ use super::group::Partial;
 use super::hold::Turn;
 use super::measure::{Observed, Sums};
 use super::model::{Closed, Day, Model};
+use super::options::{Directions, ModelOptions};
 use super::pending::Pending;
 use super::shared::Metrics;
 use super::signal::Signal;
@@ -93,6 +94,13 @@ impl Judged {
     /// Whether nobody feeds it, and nothing of it waits.
     pub(super) fn is_unfed(&self) -> bool {
         self.feeders.are_none() && self.pending.first().is_none()
+    }
+
+    /// What fires does so no more.
+    pub(super) fn forget_firing(&mut self, options: &ModelOptions) {
+        self.model.forget_unwatched(Directions::None);
+        let unlimited = ModelOptions { limit: None, full: None, ..*options };
+        self.fixed.iter_mut().for_each(|fixed| fixed.forget_unwatched(&unlimited));
     }
 
     /// Whether every feeder has told its part of the oldest bucket.

@@ -45,6 +45,7 @@ impl Judged {
             onset_ms: spell.onset_ms,
             fired_ms: spell.fired_ms,
             at_ms,
+            unheard_since_ms: None,
             explanation: Some(Box::new(self.explain(direction, spell, at_ms, watch, tunings))),
         }
     }

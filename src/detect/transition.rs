@@ -88,6 +88,8 @@ pub struct Transition {
     pub fired_ms: i64,
     /// When this was known: end of the bucket that was judged, in ms since 1970 UTC.
     pub at_ms: i64,
+    /// Of an end that nobody saw: since when nothing had come of the group, in ms since 1970 UTC ([`super::Judge::keep_unheard`]).
+    pub unheard_since_ms: Option<i64>,
     /// The figures behind it; none when somebody else tells it.
     pub explanation: Option<Box<Explanation>>,
 }
@@ -124,6 +126,7 @@ impl Firing {
             onset_ms: self.onset_ms,
             fired_ms: self.fired_ms,
             at_ms: self.fired_ms,
+            unheard_since_ms: None,
             explanation: None,
         }
     }

@@ -7,7 +7,10 @@
 use jiff::Timestamp;
 
 use crate::detect::{Explanation, Part, Transition};
+use crate::notify::rfc3339;
 
+/// The annotation that tells why an alert ended later than its rule.
+pub(crate) const TELEMETRY: &str = "telemetry";
 /// Parts that an annotation names; the answer of `/api/v1/anomalies` has all that are known.
 const PARTS_TOLD_MAX: usize = 5;
 
@@ -42,6 +45,7 @@ pub(super) fn of(transition: &Transition) -> Vec<(&'static str, String)> {
             explanation.and_then(|one| one.bounds).map(|[low, high]| format!("{} to {}", number(low), number(high))),
         ),
         ("evidence", explanation.and_then(evidence)),
+        (TELEMETRY, transition.unheard_since_ms.map(given_up)),
         ("lost", lost(transition).map(|events| format!("{events:.0}"))),
         ("lost_money", explanation.and_then(|one| one.lost_money).map(|money| format!("{money:.2}"))),
         ("confidence", explanation.and_then(Explanation::confidence)),
@@ -49,6 +53,11 @@ pub(super) fn of(transition: &Transition) -> Vec<(&'static str, String)> {
         ("parts", explanation.map(|one| parts(&one.parts)).filter(|text| !text.is_empty())),
     ];
     figures.into_iter().filter_map(|(name, text)| Some((name, text?))).collect()
+}
+
+/// Why an alert ended of which nothing had come for too long; `since_ms` in ms since 1970 UTC.
+pub(crate) fn given_up(since_ms: i64) -> String {
+    format!("unknown: no data since {}; it is no longer kept", rfc3339(since_ms))
 }
 
 /// Evidence and what alerts.

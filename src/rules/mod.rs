@@ -34,7 +34,8 @@
 //! An alert carries a label `direction` (`drop`, `rise`, `absent`, `limit` or `full`) and, unless the rule has
 //! annotations of these names, the figures behind it: `expected`, `deviation`, `onset`, `detector`, `bounds`, `evidence`,
 //! `lost`, `lost_money`, `confidence`, `detectable_drop`; and, if they are known by the time it is told, `parts`:
-//! which of the series underneath moved most. Its annotations can ask queries (`{{ query "…" }}`), as of
+//! which of the series underneath moved most. One that ended because nothing came of its series for too long says so in
+//! `telemetry`. Its annotations can ask queries (`{{ query "…" }}`), as of
 //! the moment that is told, in event time, and for a second in all.
 //!
 //! Always true:
@@ -69,6 +70,7 @@ pub use evaluation::{
     RESOLVED_RETENTION_MS, Reloaded, RestoreRules, RuleHost, RuleReport, RuleSample, RuleState, RulesReport,
     RulesStateError, SavedGroup, Surroundings, decode_saved, encode_saved,
 };
+pub(crate) use figures::{TELEMETRY, given_up};
 pub use files::files_of;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzzing::filled_in;

@@ -124,6 +124,7 @@ fn transition(kind: Kind) -> Transition {
         onset_ms: 1000,
         fired_ms: 75_000,
         at_ms: 400_000,
+        unheard_since_ms: None,
         explanation: None,
     }
 }
@@ -150,6 +151,11 @@ fn a_transition_becomes_an_alert_whose_labels_stay_the_same() {
     let resolved = rules.alert_for(&transition(Kind::Resolved), "http://dozor:9090");
     assert_eq!((resolved.starts_at_ms, resolved.ends_at_ms), (75_000, Some(400_000)));
     assert_eq!(resolved.labels, fired.labels);
+    let given_up = Transition { unheard_since_ms: Some(80_000), ..transition(Kind::Resolved) };
+    let annotations = rules.alert_for(&given_up, "http://dozor:9090").annotations;
+    let why = "unknown: no data since 1970-01-01T00:01:20.000Z; it is no longer kept";
+    assert!(annotations.contains(&("telemetry".to_owned(), why.to_owned())), "{annotations:?}");
+    assert!(resolved.annotations.iter().all(|(name, _)| name != "telemetry"));
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub(super) struct DetectionParts {
     /// How people reach this server, for links in alerts.
     pub(super) external_url: String,
     pub(super) settings: DetectionConfig,
+    /// How long an alert is kept of whose data nothing is known, in ms.
+    pub(super) unknown_max_ms: i64,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) data_dir: PathBuf,
     pub(super) clock: Clock,
@@ -86,10 +88,12 @@ impl Made {
         rules: &RuleSet,
         shard_count: usize,
         settings: &DetectionConfig,
+        unknown_max_ms: i64,
         announcements: &Announcements,
     ) -> Made {
         let (workers, mut judge) = detect::start(rules.watches(), shard_count, settings.lateness_ms);
         judge.live_by(zone_of(settings), announcements.in_force().calendar.clone());
+        judge.keep_unheard(unknown_max_ms);
         judge.draw(usize::try_from(settings.drawn_groups_max).unwrap_or(usize::MAX));
         Made { workers, judge }
     }
@@ -145,7 +149,8 @@ impl Detection {
             return;
         }
         let parts = &self.parts;
-        let made = Made::of(rules, parts.storage.shard_count(), &parts.settings, &parts.announcements);
+        let made =
+            Made::of(rules, parts.storage.shard_count(), &parts.settings, parts.unknown_max_ms, &parts.announcements);
         let Some(taps) = self.parts.storage.listen_anew(made.interest()) else { return };
         if let Some(running) = running.take() {
             running.join();

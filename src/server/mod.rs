@@ -183,7 +183,7 @@ impl Server {
         tracing::info!(%address, "listening; the database is being opened");
 
         let shard_count = shard_count(config.shards);
-        let made = Made::of(&rules, shard_count, &config.detection, &announcements);
+        let made = Made::of(&rules, shard_count, &config.detection, config.telemetry.unknown_max_ms, &announcements);
         let interest = made.interest();
         let options = storage_options(&config, shard_count, &clock, progress)?;
         let (opened_disk, opened_clock) = (disk.clone(), clock.clone());
@@ -218,6 +218,7 @@ impl Server {
             lag: lag.clone(),
             external_url: external_url.clone(),
             settings: config.detection.clone(),
+            unknown_max_ms: config.telemetry.unknown_max_ms,
             disk: disk.clone(),
             data_dir: config.data_dir.clone(),
             clock: clock.clone(),

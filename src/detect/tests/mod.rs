@@ -11,6 +11,7 @@ mod room;
 mod seasons;
 mod shop;
 mod signals;
+mod unheard;
 
 use std::sync::Arc;
 

@@ -7,11 +7,11 @@ use crate::detect::{
     Direction, Directions, EvaluatedValue, GROUPS_COUNT_MAX, Judge, Kind, LimitOptions, Metrics, Shared,
 };
 
-const SCRAPE_MS: i64 = 15_000;
+pub(super) const SCRAPE_MS: i64 = 15_000;
 const MINUTE_MS: i64 = 60_000;
 /// A value that alerts, and one that does not.
-const BAD: f64 = 500.0;
-const GOOD: f64 = 1.0;
+pub(super) const BAD: f64 = 500.0;
+pub(super) const GOOD: f64 = 1.0;
 
 fn options() -> ModelOptions {
     let limit = Some(LimitOptions { above: Some(100.0), ..LimitOptions::default() });
@@ -23,28 +23,35 @@ fn pods(count: usize) -> Vec<Arc<Labels>> {
 }
 
 /// Pods that are scraped together.
-struct Fleet {
+pub(super) struct Fleet {
     pods: Vec<Arc<Labels>>,
     workers: Vec<Worker>,
-    judge: Judge,
-    now_ms: i64,
-    told: Vec<(Kind, String)>,
+    pub(super) judge: Judge,
+    pub(super) now_ms: i64,
+    told: Vec<Transition>,
 }
 
 impl Fleet {
-    fn new(pods_count: usize, worker_count: usize) -> Fleet {
+    pub(super) fn new(pods_count: usize, worker_count: usize) -> Fleet {
         let (workers, judge) = start(vec![watch("sum by (pod) (queue)", options())], worker_count, Some(SCRAPE_MS));
         Fleet { pods: pods(pods_count), workers, judge, now_ms: START_MS, told: Vec::new() }
     }
 
+    /// The process ends, and another one goes on.
+    pub(super) fn restart(&mut self) {
+        let (saved, next) = (self.judge.checkpoint(), Fleet::new(self.pods.len(), self.workers.len()));
+        *self = Fleet { now_ms: self.now_ms, ..next };
+        self.judge.restore(&saved).unwrap();
+    }
+
     /// A worker hears of these pods for the first time.
-    fn introduce(&mut self, worker: usize, pods: impl Iterator<Item = usize>) {
+    pub(super) fn introduce(&mut self, worker: usize, pods: impl Iterator<Item = usize>) {
         let series = pods.map(|pod| (SeriesRef::new(0, 0, pod as u32), self.pods[pod].clone()));
         self.workers[worker].handle(&TapBatch { series: series.collect(), ..TapBatch::default() });
     }
 
     /// So many scrapes, each of them of these pods by these workers, of which the others hear nothing new.
-    fn scrape(&mut self, rounds: i64, of: &[(usize, &[usize], f64)]) {
+    pub(super) fn scrape(&mut self, rounds: i64, of: &[(usize, &[usize], f64)]) {
         for _ in 0..rounds {
             self.now_ms += SCRAPE_MS;
             for &(worker, pods, value) in of {
@@ -54,22 +61,27 @@ impl Fleet {
             for worker in &mut self.workers {
                 worker.settle(|| true);
                 while worker.pending() > 0 {
-                    self.told.extend(told(&self.judge.poll()));
+                    self.told.extend(self.judge.poll());
                     worker.publish();
                 }
             }
-            self.told.extend(told(&self.judge.poll()));
+            self.told.extend(self.judge.poll());
         }
     }
 
-    /// What was told since this was asked last, by pod.
+    /// What was told since this was asked last.
+    pub(super) fn transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Likewise, by pod.
     fn told(&mut self) -> Vec<(Kind, String)> {
-        let mut told = std::mem::take(&mut self.told);
+        let mut told = told(&self.transitions());
         told.sort_by_key(|(_, pod)| pod.parse::<usize>().unwrap());
         told
     }
 
-    fn firing(&self) -> Vec<String> {
+    pub(super) fn firing(&self) -> Vec<String> {
         self.judge.firing().iter().map(|one| one.labels.get("pod").unwrap().to_owned()).collect()
     }
 

@@ -45,7 +45,7 @@ use crate::notify::{Alert, Notifier, rfc3339};
 use crate::query::{Cancelled, Engine};
 use crate::rules::{
     self, GroupState, Reloaded, RestoreRules, RuleErrors, RuleGroup, RuleHost, RuleSet, RulesReport, SavedGroup,
-    Surroundings,
+    Surroundings, TELEMETRY, given_up,
 };
 use crate::storage::view::ReadView;
 use crate::telemetry::Registry;
@@ -487,16 +487,11 @@ fn with_reason(mut alert: Alert, knowledge: Knowledge) -> Alert {
     let reason = match knowledge {
         Knowledge::Since(i64::MIN) => return alert,
         Knowledge::Since(since_ms) => format!("data have come again since {}, and it is over", rfc3339(since_ms)),
-        Knowledge::NothingSince(since_ms) => {
-            format!("unknown: no data since {}; it is no longer kept", rfc3339(since_ms))
-        }
+        Knowledge::NothingSince(since_ms) => given_up(since_ms),
     };
     alert.annotations.push((TELEMETRY.to_owned(), reason));
     alert
 }
-
-/// The annotation that tells why an alert ended later than its rule.
-const TELEMETRY: &str = "telemetry";
 
 fn resolved(alert: Alert, now_ms: i64) -> Alert {
     Alert { ends_at_ms: Some(now_ms.max(alert.starts_at_ms)), ..alert }

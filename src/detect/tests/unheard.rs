@@ -1,0 +1,62 @@
+//! Alerts of instances that never come again.
+
+use super::room::{BAD, Fleet, GOOD, SCRAPE_MS};
+use crate::detect::Kind;
+
+const HOUR_MS: i64 = 3_600_000;
+/// Scrapes in an hour.
+const HOUR: i64 = HOUR_MS / SCRAPE_MS;
+
+/// Of two pods one fires and goes, half an hour ago.
+fn fired_and_gone() -> (Fleet, i64) {
+    let mut fleet = Fleet::new(2, 1);
+    fleet.introduce(0, 0..2);
+    fleet.scrape(10, &[(0, &[0], GOOD), (0, &[1], BAD)]);
+    let gone_ms = fleet.now_ms;
+    assert_eq!(fleet.transitions().iter().map(|one| one.kind).collect::<Vec<_>>(), [Kind::Firing]);
+    fleet.scrape(HOUR / 2, &[(0, &[0], GOOD)]);
+    (fleet, gone_ms)
+}
+
+#[test]
+fn alert_is_kept_for_half_a_day_and_says_why_it_ends() {
+    let (mut fleet, gone_ms) = fired_and_gone();
+    fleet.scrape(11 * HOUR, &[(0, &[0], GOOD)]);
+    assert_eq!((fleet.transitions(), fleet.firing()), (vec![], vec!["1".to_owned()]));
+    fleet.scrape(HOUR, &[(0, &[0], GOOD)]);
+    let [ended] = &fleet.transitions()[..] else { panic!("one end") };
+    assert_eq!((ended.kind, ended.labels.get("pod")), (Kind::Resolved, Some("1")));
+    let since_ms = ended.unheard_since_ms.unwrap();
+    assert!((gone_ms..=gone_ms + 6 * 60_000).contains(&since_ms), "{} ms behind", since_ms - gone_ms);
+    assert_eq!(ended.at_ms, since_ms + 12 * HOUR_MS);
+    assert_eq!(fleet.firing(), Vec::<String>::new());
+    // It is told once, and what comes after all is news.
+    fleet.scrape(HOUR, &[(0, &[0], GOOD)]);
+    fleet.scrape(10, &[(0, &[0], GOOD), (0, &[1], BAD)]);
+    let kinds: Vec<_> = fleet.transitions().iter().map(|one| (one.kind, one.unheard_since_ms)).collect();
+    assert_eq!(kinds, [(Kind::Firing, None)]);
+}
+
+#[test]
+fn how_long_is_a_setting() {
+    let (mut fleet, _) = fired_and_gone();
+    fleet.judge.keep_unheard(HOUR_MS);
+    fleet.scrape(HOUR, &[(0, &[0], GOOD)]);
+    assert_eq!(fleet.transitions().iter().map(|one| one.kind).collect::<Vec<_>>(), [Kind::Resolved]);
+}
+
+/// Everything was silent for a day: who comes back is heard before anybody is given up.
+#[test]
+fn nobody_is_given_up_right_behind_a_pause_or_a_restart() {
+    for is_restarted in [false, true] {
+        let (mut fleet, _) = fired_and_gone();
+        fleet.now_ms += 24 * HOUR_MS;
+        if is_restarted {
+            fleet.restart();
+            fleet.introduce(0, 0..2);
+        }
+        fleet.scrape(8, &[(0, &[0], GOOD)]);
+        fleet.scrape(HOUR, &[(0, &[0], GOOD), (0, &[1], BAD)]);
+        assert_eq!((fleet.transitions(), fleet.firing()), (vec![], vec!["1".to_owned()]), "restarted: {is_restarted}");
+    }
+}
