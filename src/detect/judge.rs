@@ -29,7 +29,7 @@ use super::stride::Stride;
 use super::suspect::Suspect;
 use super::transition::{Direction, Firing, Transition};
 use super::tuning::Tunings;
-use super::worker::{SILENT_MS_MIN, longest_silent};
+use super::worker::{RETRY_INTERVAL_MS, SILENT_MS_MIN, longest_silent};
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
 
@@ -64,6 +64,8 @@ pub struct Judge {
     of_worker: Vec<Vec<Option<usize>>>,
     /// Places among the groups whose group was let go of.
     vacant: Vec<usize>,
+    /// Of each watch that is evaluated the event time before which nobody is looked for who could make room.
+    full_until_ms: Vec<i64>,
     /// Groups that a worker has let go of, and when they were looked at last: the event time that all had seen.
     leaving: Vec<usize>,
     looked_ms: i64,
@@ -82,6 +84,7 @@ pub struct Judge {
 impl Judge {
     pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
+        let full_until_ms = vec![i64::MIN; watches.len()];
         let of_worker = shared.queues.iter().map(|_| Vec::new()).collect();
         let mut judge = Judge {
             watches,
@@ -95,6 +98,7 @@ impl Judge {
             groups: Vec::new(),
             of_worker,
             vacant: Vec::new(),
+            full_until_ms,
             leaving: Vec::new(),
             looked_ms: i64::MIN,
             unheard_max_ms: UNHEARD_MS_MAX,
@@ -321,6 +325,7 @@ impl Judge {
             }
         }
     }
+
     /// A worker feeds a group from a bucket on.
     fn take_feeder(&mut self, worker: usize, group: u32, watch: usize, labels: &Arc<Labels>, from_bucket: i64) {
         let known = &self.by_labels[watch];
@@ -447,16 +452,21 @@ impl Judge {
             group.is_unfed() && !may_leave
         });
         self.leaving = leaving;
+        if gone.is_empty() {
+            return;
+        }
         // Another worker may have a place for it, at which nobody has been heard since.
-        let places = self.of_worker.iter_mut().flatten();
-        places
-            .filter(|place| place.is_some_and(|index| gone.binary_search(&index).is_ok()))
-            .for_each(|place| *place = None);
+        for place in self.of_worker.iter_mut().flatten() {
+            *place = place.filter(|index| gone.binary_search(index).is_err());
+        }
         self.let_go(&gone);
     }
 
     /// Lets go of the groups of an evaluated watch that had no value for longest. Whether there was any.
     fn make_room(&mut self, watch: usize, at_ms: i64) -> bool {
+        if at_ms < self.full_until_ms[watch] {
+            return false;
+        }
         let signal = &self.watches[watch].signal;
         let silent = self.by_labels[watch].values().filter_map(|&index| {
             let group = &self.groups[index];
@@ -465,6 +475,9 @@ impl Judge {
             may_go.then_some((since_ms, index))
         });
         let going = longest_silent(silent.collect());
+        if going.is_empty() {
+            self.full_until_ms[watch] = at_ms.saturating_add(RETRY_INTERVAL_MS);
+        }
         self.let_go(&going);
         !going.is_empty()
     }

@@ -46,7 +46,7 @@ const SERIES_COUNT_MAX: usize = 4_000_000;
 /// of event time.
 pub(super) const SILENT_MS_MIN: i64 = 3_600_000;
 /// How often room is looked for where there was none, in ms of event time.
-const RETRY_INTERVAL_MS: i64 = 60_000;
+pub(super) const RETRY_INTERVAL_MS: i64 = 60_000;
 
 /// Rows whose series are fetched together.
 const ROWS_AHEAD: usize = 16;
@@ -231,6 +231,8 @@ impl Worker {
         let candidates = self.by_name.candidates(labels);
         let feeds: Vec<Feed> =
             candidates.iter().filter_map(|&watch| self.feed_of(watch, &watches[watch], labels)).collect();
+        let refusals = std::mem::take(&mut self.refusals);
+        Metrics::add(&self.shared.metrics.groups_refused, refusals);
         // What only an evaluated expression looks at says what time it is.
         if feeds.is_empty() && !candidates.iter().any(|&watch| watches[watch].signal.matches(labels)) {
             return;
@@ -252,8 +254,6 @@ impl Worker {
             }
         };
         self.by_slot.insert(series.slot(), (series, index));
-        let refusals = std::mem::take(&mut self.refusals);
-        Metrics::add(&self.shared.metrics.groups_refused, refusals);
         self.refused.extend((refusals > 0).then_some(index));
     }
 
