@@ -82,6 +82,24 @@ pub(crate) struct Series {
     volume_weight: f64,
 }
 
+/// How much of a volume is left after a gap. The gap that was asked for last is remembered, for series that report at one
+/// interval all ask for the same.
+#[derive(Debug, Default)]
+pub(crate) struct Fading {
+    gap_ms: i64,
+    keep: f64,
+}
+
+impl Fading {
+    fn over(&mut self, gap_ms: i64) -> f64 {
+        if gap_ms != self.gap_ms {
+            self.gap_ms = gap_ms;
+            self.keep = (-(gap_ms as f64) / VOLUME_HALF_LIFE_MS * std::f64::consts::LN_2).exp();
+        }
+        self.keep
+    }
+}
+
 /// What a group needs to know of a series that feeds it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
@@ -166,7 +184,14 @@ impl Series {
     }
 
     /// Takes in one sample. With `has_left` it begins anew, for somebody has counted it as gone.
-    pub(crate) fn advance(&mut self, timestamp_ms: i64, value: f64, lateness_ms: i64, has_left: bool) -> Step {
+    pub(crate) fn advance(
+        &mut self,
+        timestamp_ms: i64,
+        value: f64,
+        lateness_ms: i64,
+        has_left: bool,
+        fading: &mut Fading,
+    ) -> Step {
         if timestamp_ms <= self.last_ms.max(self.ended_ms.unwrap_or(i64::MIN)) {
             return Step::Ignored;
         }
@@ -185,7 +210,7 @@ impl Series {
         };
         let step = if has_left { Step::Begins } else { self.step(stretch) };
         match step {
-            Step::Continues(_) => self.learn(stretch),
+            Step::Continues(_) => self.learn(stretch, fading),
             _ => self.begin(step, timestamp_ms, lateness_ms),
         }
         self.before = (self.last_ms, self.last_value);
@@ -236,14 +261,14 @@ impl Series {
         self.counts_from_ms = timestamp_ms.saturating_add(lateness_ms);
     }
 
-    fn learn(&mut self, stretch: Stretch) {
+    fn learn(&mut self, stretch: Stretch, fading: &mut Fading) {
         let gap_ms = stretch.to_ms - stretch.from_ms;
         self.interval_ms = match self.interval_ms {
             0 => gap_ms,
             known => known + (gap_ms - known) / 4,
         }
         .max(1);
-        let keep = (-(gap_ms as f64) / VOLUME_HALF_LIFE_MS * std::f64::consts::LN_2).exp();
+        let keep = fading.over(gap_ms);
         let rate = stretch.increment() * 1000.0 / gap_ms as f64;
         let weight = self.volume_weight * keep + (1.0 - keep);
         self.volume += (rate - self.volume) * (1.0 - keep) / weight;

@@ -24,7 +24,7 @@ use super::event_time::EventTime;
 use super::group::{Group, Message};
 use super::judge::CACHED_COUNT;
 use super::lateness::Jobs;
-use super::series::{Feed, LOOKBACK_MS, Lane, Series, Step};
+use super::series::{Fading, Feed, LOOKBACK_MS, Lane, Series, Step};
 use super::shared::{Metrics, Shared};
 use super::signal::{Rolled, Signal};
 use super::window::Window;
@@ -75,6 +75,7 @@ pub struct Worker {
     /// Of each group the event time before which it need not be looked at, unless a series of it says something.
     due_ms: Vec<i64>,
     touched: Vec<u32>,
+    fading: Fading,
     time: EventTime,
     swept_ms: i64,
     /// Messages for which the queue had no room.
@@ -104,6 +105,7 @@ impl Worker {
             refusals: 0,
             due_ms: Vec::new(),
             touched: Vec::new(),
+            fading: Fading::default(),
             time: EventTime::new(),
             swept_ms: i64::MIN,
             unsent: VecDeque::new(),
@@ -383,7 +385,7 @@ impl Worker {
         }
         let one = &mut self.series[index as usize];
         let volume = one.volume;
-        let step = one.advance(row.timestamp_ms, row.value, self.jobs.unlearned_ms(), one.has_left());
+        let step = one.advance(row.timestamp_ms, row.value, self.jobs.unlearned_ms(), one.has_left(), &mut self.fading);
         if step != Step::Ignored {
             if let Some(seen_before_ms) = seen_before_ms {
                 let behind_ms = seen_before_ms.saturating_sub(row.timestamp_ms);
@@ -463,9 +465,11 @@ impl Worker {
     fn close(&mut self, index: usize) {
         let group = &mut self.groups[index];
         let signal = &self.watches[group.watch].signal;
-        let unsent = &mut self.unsent;
+        let (queue, unsent) = (&self.shared.queues[self.index], &mut self.unsent);
         group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), &self.jobs, |message| {
-            unsent.push_back(message);
+            // Straight into the queue, where nothing stands before it.
+            let refused = if unsent.is_empty() { queue.push(message).err() } else { Some(message) };
+            unsent.extend(refused);
         });
         self.due_ms[index] = group.due_ms(signal, &self.series);
     }
