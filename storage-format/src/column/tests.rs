@@ -395,7 +395,11 @@ fn column_strategy() -> impl Strategy<Value = Vec<f64>> {
             which.into_iter().map(pick).collect::<Vec<f64>>()
         },
     );
-    prop_oneof![mixed, walk, few]
+    // Bits without a pattern again and again, both zeros among them: what is regular in them is so modulo 2^64.
+    let any_bits = prop_oneof![value_strategy(), any::<u64>().prop_map(f64::from_bits), Just(0.0), Just(-0.0)];
+    let cyclic = (proptest::collection::vec(any_bits, 1..8), 1usize..300)
+        .prop_map(|(values, count)| values.iter().copied().cycle().take(count).collect::<Vec<f64>>());
+    prop_oneof![mixed, walk, few, cyclic]
 }
 
 proptest! {
