@@ -68,7 +68,8 @@ pub(super) fn take_remainders(quotients: &mut [i64], divisor: u64, frequent: i64
     remainders.clear();
     remainders.extend(quotients.iter_mut().map(|quotient| {
         let remainder = quotient.rem_euclid(frequent);
-        *quotient = quotient.wrapping_sub(remainder) / frequent;
+        // Not what is left without the remainder, divided: near -2^63 that is no number of 64 bits.
+        *quotient = quotient.div_euclid(frequent);
         remainder.wrapping_mul(divisor as i64)
     }));
 }

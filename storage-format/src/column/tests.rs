@@ -127,6 +127,23 @@ fn remainders_are_added() {
     assert_same(&decode(&bytes, 4).expect("made by the chapter"), &[3.0, 13.0, 28.0, 33.0]);
 }
 
+/// Bits that are ten apart but for a few, and one value 2^63 away: its remainder cannot be taken off without a carry.
+#[test]
+fn remainders_of_the_farthest_number_are_added() {
+    let first = 1u64 << 63;
+    for farthest in [0, 1, 9, u64::MAX] {
+        let bits = (0..200).map(|index: u64| match index {
+            0 => first,
+            40 | 90 => farthest,
+            41 => first + 3,
+            _ => first + 10 * (index * index % 977),
+        });
+        let values: Vec<f64> = bits.map(f64::from_bits).collect();
+        assert_eq!(numbers_of(&values, None).scale, Scale::Raw);
+        assert_round_trip(&values);
+    }
+}
+
 #[test]
 fn ticks_of_a_clock_with_a_few_odd_ones_are_short() {
     let mut next = random(17);
@@ -378,7 +395,11 @@ fn column_strategy() -> impl Strategy<Value = Vec<f64>> {
             which.into_iter().map(pick).collect::<Vec<f64>>()
         },
     );
-    prop_oneof![mixed, walk, few]
+    // Bits without a pattern again and again, both zeros among them: what is regular in them is so modulo 2^64.
+    let any_bits = prop_oneof![value_strategy(), any::<u64>().prop_map(f64::from_bits), Just(0.0), Just(-0.0)];
+    let cyclic = (proptest::collection::vec(any_bits, 1..8), 1usize..300)
+        .prop_map(|(values, count)| values.iter().copied().cycle().take(count).collect::<Vec<f64>>());
+    prop_oneof![mixed, walk, few, cyclic]
 }
 
 proptest! {
