@@ -1,4 +1,7 @@
-//! Long arrays as sequences: serde derives those of 32 elements at most.
+//! Long arrays as sequences, for serde derives those of 32 elements at most; and those that take no room until something
+//! is in them.
+//!
+//! The hours of a week are learned from the second week on. Until then their 168 zeros are no array, only written as one.
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
@@ -15,4 +18,48 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>, const 
 ) -> Result<[T; COUNT], D::Error> {
     let wrong_length = |found: Vec<T>| D::Error::custom(format!("{} numbers where {COUNT} belong", found.len()));
     Vec::<T>::deserialize(deserializer)?.try_into().map_err(wrong_length)
+}
+
+/// An array that is all zeros at first, and takes no room for as long.
+#[derive(Clone, Debug)]
+pub(super) struct Late<T, const COUNT: usize>(Option<Box<[T; COUNT]>>);
+
+impl<T: Copy + Default, const COUNT: usize> Late<T, COUNT> {
+    pub(super) fn new() -> Late<T, COUNT> {
+        Late(None)
+    }
+
+    pub(super) fn is_begun(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// All of them; none while it has not begun.
+    pub(super) fn begun(&self) -> &[T] {
+        self.0.as_ref().map_or(&[], |all| &all[..])
+    }
+
+    pub(super) fn at(&self, index: usize) -> T {
+        self.0.as_ref().map_or_else(T::default, |all| all[index])
+    }
+
+    /// To be written to: it begins now at the latest.
+    pub(super) fn begin(&mut self) -> &mut [T; COUNT] {
+        self.0.get_or_insert_with(|| Box::new([T::default(); COUNT]))
+    }
+}
+
+impl<T: Copy + Default + Serialize, const COUNT: usize> Serialize for Late<T, COUNT> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Some(all) => serialize(all, serializer),
+            None => serialize(&[T::default(); COUNT], serializer),
+        }
+    }
+}
+
+impl<'de, T: Copy + Default + PartialEq + Deserialize<'de>, const COUNT: usize> Deserialize<'de> for Late<T, COUNT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Late<T, COUNT>, D::Error> {
+        let all: [T; COUNT] = deserialize(deserializer)?;
+        Ok(Late(all.iter().any(|one| *one != T::default()).then(|| Box::new(all))))
+    }
 }

@@ -14,12 +14,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::array;
+use super::array::Late;
 use super::promise::Promise;
 
 const BLOCK_MS: i64 = 3_600_000;
-/// Width of a histogram's bin, in nats.
+/// Width of a histogram's bin, in nats, and how many there are.
 const BIN_NATS: f64 = 0.5;
+const BINS_COUNT: usize = 48;
 /// Share of itself that the histogram keeps at every hour: a half-life of 19 days.
 const HOUR_KEEP: f64 = 0.9985;
 /// Hours before the first calibration.
@@ -39,8 +40,7 @@ pub(super) struct Calibration {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Side {
     /// Hours by their most evidence.
-    #[serde(with = "array")]
-    hours: [f32; 48],
+    hours: Late<f32, BINS_COUNT>,
     factor: f32,
     block_evidence_max: f32,
     blocks_count: u32,
@@ -48,7 +48,7 @@ struct Side {
 
 impl Calibration {
     pub(super) fn new() -> Calibration {
-        let side = || Side { hours: [0.0; 48], factor: 1.0, block_evidence_max: 0.0, blocks_count: 0 };
+        let side = || Side { hours: Late::new(), factor: 1.0, block_evidence_max: 0.0, blocks_count: 0 };
         Calibration { sides: [side(), side()], block_start_ms: 0 }
     }
 
@@ -90,8 +90,9 @@ impl Side {
         let evidence = f64::from(self.block_evidence_max);
         let is_begun = evidence > 0.0 || self.blocks_count > 0;
         if is_begun && evidence * f64::from(self.factor) < promise.threshold {
-            self.hours.iter_mut().for_each(|hours| *hours = (f64::from(*hours) * HOUR_KEEP) as f32);
-            self.hours[((evidence / BIN_NATS) as usize).min(47)] += 1.0;
+            let bins = self.hours.begin();
+            bins.iter_mut().for_each(|hours| *hours = (f64::from(*hours) * HOUR_KEEP) as f32);
+            bins[((evidence / BIN_NATS) as usize).min(BINS_COUNT - 1)] += 1.0;
             self.blocks_count = self.blocks_count.saturating_add(1);
         }
         self.block_evidence_max = 0.0;
@@ -104,7 +105,7 @@ impl Side {
 
     /// The evidence that this side exceeds as rarely as was asked for, if its tail is that of its class.
     fn threshold(&self, promise: &Promise) -> f64 {
-        let total = self.hours.iter().map(|&hours| f64::from(hours)).sum::<f64>();
+        let total = self.hours.begun().iter().map(|&hours| f64::from(hours)).sum::<f64>();
         let (median, ninth_decile) = (self.quantile(0.5 * total), self.quantile(0.9 * total));
         let [of_median, of_ninth_decile] = [0.5, 0.9].map(|share| promise.tail.position(share));
         let scale = (ninth_decile - median) / (of_ninth_decile - of_median);
@@ -114,13 +115,13 @@ impl Side {
     /// The evidence below which this many hours lie.
     fn quantile(&self, rank: f64) -> f64 {
         let mut below = 0.0;
-        for (bin, &hours) in self.hours.iter().enumerate() {
+        for (bin, &hours) in self.hours.begun().iter().enumerate() {
             let hours = f64::from(hours);
             if hours > 0.0 && below + hours >= rank {
                 return (bin as f64 + (rank - below) / hours) * BIN_NATS;
             }
             below += hours;
         }
-        48.0 * BIN_NATS
+        BINS_COUNT as f64 * BIN_NATS
     }
 }

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::array;
+use super::array::{self, Late};
 use super::class::Tuning;
 use super::place::Place;
 use super::stored::{add, approach};
@@ -32,10 +32,8 @@ pub(super) struct Profile {
     #[serde(with = "array")]
     rates: [f32; SLOTS_COUNT_MAX],
     /// Events and expectations by hour of the week, older weeks fading.
-    #[serde(with = "array")]
-    hours_observed: [f32; 168],
-    #[serde(with = "array")]
-    hours_expected: [f32; 168],
+    hours_observed: Late<f32, 168>,
+    hours_expected: Late<f32, 168>,
     /// Events, levelled out, and exposure of the slot that goes on.
     slot_observed: f32,
     slot_exposure: f32,
@@ -54,8 +52,8 @@ impl Profile {
     pub(super) fn new() -> Profile {
         Profile {
             rates: [0.0; SLOTS_COUNT_MAX],
-            hours_observed: [0.0; 168],
-            hours_expected: [0.0; 168],
+            hours_observed: Late::new(),
+            hours_expected: Late::new(),
             slot_observed: 0.0,
             slot_exposure: 0.0,
             hour_observed: 0.0,
@@ -89,16 +87,19 @@ impl Profile {
         let (slot, hour) = (self.slot.map_or(0, usize::from), self.hour.map_or(0, usize::from));
         let rate =
             self.rates.get(slot).zip(self.days_counts.get(slot)).map_or(0.0, |(rate, days)| rate + f32::from(*days));
-        let hours =
-            self.hours_observed.get(hour).zip(self.hours_expected.get(hour)).map_or(0.0, |(seen, had)| seen + had);
+        let (seen, had) = (self.hours_observed.begun().get(hour), self.hours_expected.begun().get(hour));
+        let hours = seen.zip(had).map_or(0.0, |(seen, had)| seen + had);
         (rate + hours + self.slot_observed).to_bits()
     }
 
     /// How this hour of the week compares with the day profile.
     pub(super) fn hour_factor(&self, place: &Place, prior_events: f64) -> f64 {
+        if !self.hours_expected.is_begun() {
+            return 1.0;
+        }
         place.between_hours_of_week().interpolate(|hour| {
-            (f64::from(self.hours_observed[hour]) + prior_events)
-                / (f64::from(self.hours_expected[hour]) + prior_events)
+            (f64::from(self.hours_observed.at(hour)) + prior_events)
+                / (f64::from(self.hours_expected.at(hour)) + prior_events)
         })
     }
 
@@ -120,13 +121,14 @@ impl Profile {
             self.close_slot(tuning);
             self.slot = Some(slot);
         }
-        let (mut observed, mut factor) = (bucket.observed, 1.0);
+        let mut observed = bucket.observed;
+        let mut levelled = observed;
         if expectation.is_warm() && expectation.age_s > 2.0 * DAY_S {
             observed = observed.min(ODD_FACTOR * expectation.expected + ODD_EVENTS);
-            factor = (expectation.hour_factor * level).clamp(0.3, 3.0);
+            levelled = observed / (expectation.hour_factor * level).clamp(0.3, 3.0);
         }
         if is_learned {
-            add(&mut self.slot_observed, observed / factor);
+            add(&mut self.slot_observed, levelled);
             add(&mut self.slot_exposure, bucket.exposure);
         }
         if self.hour != Some(hour) {
@@ -175,6 +177,7 @@ impl Profile {
         // A week is compared with the one before, so the first one has nothing to say.
         if expected > 0.0 && age_s > 7.0 * DAY_S {
             for (hours, sum) in [(&mut self.hours_observed, observed), (&mut self.hours_expected, expected)] {
+                let hours = hours.begin();
                 hours[hour] = (WEEK_KEEP * f64::from(hours[hour]) + sum) as f32;
             }
         }
@@ -183,7 +186,7 @@ impl Profile {
     /// Share of the day that was seen twice, half for once; and share of the week that has its own factor.
     pub(super) fn learned(&self, slots_count: usize) -> (f64, f64) {
         let days: f64 = self.days_counts[..slots_count].iter().map(|&days| (f64::from(days) / 2.0).min(1.0)).sum();
-        let hours = self.hours_expected.iter().filter(|&&expected| expected > 0.0).count();
+        let hours = self.hours_expected.begun().iter().filter(|&&expected| expected > 0.0).count();
         (days / slots_count as f64, hours as f64 / 168.0)
     }
 }

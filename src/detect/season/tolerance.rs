@@ -16,8 +16,13 @@ use super::stored::approach;
 /// How wide the wander is taken to be when the noise of a quarter is judged: 8 %, squared.
 const WANDER_VARIANCE_TYPICAL: f64 = 0.0064;
 
+/// Nothing until the first quarter was learned from, for which a signal must be three days old.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Tolerance {
+#[serde(from = "Wander", into = "Wander")]
+pub(super) struct Tolerance(Option<Box<Wander>>);
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Wander {
     day: Squares,
     hours: [Squares; 24],
     /// Variance of the wander relative to the expectation squared, by hour.
@@ -25,7 +30,7 @@ pub(super) struct Tolerance {
 }
 
 /// Running means of the squared wander and of the squared expectation.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Squares {
     wander: f32,
     expected: f32,
@@ -39,16 +44,35 @@ pub(super) struct Noise {
     pub(super) of_buckets: f64,
 }
 
+impl From<Wander> for Tolerance {
+    fn from(wander: Wander) -> Tolerance {
+        Tolerance((wander != Wander::default()).then(|| Box::new(wander)))
+    }
+}
+
+impl From<Tolerance> for Wander {
+    fn from(tolerance: Tolerance) -> Wander {
+        tolerance.0.map_or_else(Wander::default, |wander| *wander)
+    }
+}
+
 impl Tolerance {
     pub(super) fn new() -> Tolerance {
-        Tolerance { day: Squares::default(), hours: [Squares::default(); 24], variances: [0.0; 24] }
+        Tolerance(None)
     }
 
     pub(super) fn variance(&self, place: &Place) -> f64 {
-        place.between_hours_of_day().interpolate(|hour| f64::from(self.variances[hour]))
+        let Some(wander) = &self.0 else { return 0.0 };
+        place.between_hours_of_day().interpolate(|hour| f64::from(wander.variances[hour]))
     }
 
     pub(super) fn learn(&mut self, quarter: &Quarter, noise: Noise, tuning: &Tuning) {
+        self.0.get_or_insert_default().learn(quarter, noise, tuning);
+    }
+}
+
+impl Wander {
+    fn learn(&mut self, quarter: &Quarter, noise: Noise, tuning: &Tuning) {
         let expected = quarter.expected;
         let variance = f64::from(self.variances[quarter.hour]).max(tuning.class.wander_variance_min);
         let limit = 9.0 * (noise.dispersion * expected + (variance + 0.0025) * expected * expected);

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::array;
+use super::array::Late;
 use super::place::Place;
 use super::quarter::Quarter;
 
@@ -23,26 +23,27 @@ const AGES: std::ops::Range<i64> = 41..200;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Yesterday {
-    #[serde(with = "array")]
-    steps: [i8; 96],
+    steps: Late<i8, 96>,
     /// Days since 1970, modulo 256.
-    #[serde(with = "array")]
-    days: [u8; 96],
+    days: Late<u8, 96>,
 }
 
 impl Yesterday {
     pub(super) fn new() -> Yesterday {
-        Yesterday { steps: [0; 96], days: [0; 96] }
+        Yesterday { steps: Late::new(), days: Late::new() }
     }
 
     /// The least and the largest multiple of the expectation that is nothing new: around this time yesterday.
     pub(super) fn factors(&self, place: &Place) -> [f64; 2] {
         let mut factors = [1.0_f64; 2];
+        if !self.steps.is_begun() {
+            return factors;
+        }
         let (day, now) = (place.quarter_number.div_euclid(96), place.quarter() as i64);
         for near in [now - 1, now, now + 1] {
             let index = near.rem_euclid(96) as usize;
-            let days = (day - i64::from(self.days[index])) & 255;
-            if self.steps[index] != 0 && AGES.contains(&(days * 96 + now - index as i64)) {
+            let days = (day - i64::from(self.days.at(index))) & 255;
+            if self.steps.at(index) != 0 && AGES.contains(&(days * 96 + now - index as i64)) {
                 let ratio = self.ratio(index);
                 factors = [factors[0].min(ratio), factors[1].max(ratio)];
             }
@@ -65,11 +66,11 @@ impl Yesterday {
         if ratio > RISE.0 && ratio < RISE.1 && (quarter.is_suspicious || lasts) {
             kept = (ratio * (1.0 + SLACK)).min(5.0);
         }
-        self.steps[quarter.index] = (STEPS * kept.log2() + 0.5).floor() as i8;
-        self.days[quarter.index] = ((place.quarter_number - 1).div_euclid(96) & 255) as u8;
+        self.steps.begin()[quarter.index] = (STEPS * kept.log2() + 0.5).floor() as i8;
+        self.days.begin()[quarter.index] = ((place.quarter_number - 1).div_euclid(96) & 255) as u8;
     }
 
     fn ratio(&self, index: usize) -> f64 {
-        (f64::from(self.steps[index]) / STEPS).exp2()
+        (f64::from(self.steps.at(index)) / STEPS).exp2()
     }
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::DAY_S;
-use super::super::array;
+use super::super::array::{self, Late};
 use super::super::place::Place;
 use super::super::stored::{add, approach};
 use super::{Reading, SLOTS_COUNT};
@@ -21,11 +21,9 @@ const WEEK_KEEP: f64 = 0.8;
 pub(super) struct Profile {
     #[serde(with = "array")]
     values: [f32; SLOTS_COUNT],
-    #[serde(with = "array")]
-    hours_offsets: [f32; 168],
+    hours_offsets: Late<f32, 168>,
     /// Weeks that each hour was learned from, older ones fading.
-    #[serde(with = "array")]
-    hours_weeks: [f32; 168],
+    hours_weeks: Late<f32, 168>,
     slot_sum: f32,
     slot_buckets: u32,
     hour_sum: f32,
@@ -41,8 +39,8 @@ impl Profile {
     pub(super) fn new() -> Profile {
         Profile {
             values: [0.0; SLOTS_COUNT],
-            hours_offsets: [0.0; 168],
-            hours_weeks: [0.0; 168],
+            hours_offsets: Late::new(),
+            hours_weeks: Late::new(),
             slot_sum: 0.0,
             slot_buckets: 0,
             hour_sum: 0.0,
@@ -70,16 +68,16 @@ impl Profile {
         let (slot, hour) = (self.slot.map_or(0, usize::from), self.hour.map_or(0, usize::from));
         let value =
             self.values.get(slot).zip(self.days_counts.get(slot)).map_or(0.0, |(value, days)| value + f32::from(*days));
-        let hours =
-            self.hours_offsets.get(hour).zip(self.hours_weeks.get(hour)).map_or(0.0, |(one, other)| one + other);
+        let (offset, weeks) = (self.hours_offsets.begun().get(hour), self.hours_weeks.begun().get(hour));
+        let hours = offset.zip(weeks).map_or(0.0, |(offset, weeks)| offset + weeks);
         (value + hours + self.slot_sum).to_bits()
     }
 
     /// What this hour of the week adds; as if one more week had seen nothing.
     pub(super) fn hour_offset(&self, place: &Place) -> f64 {
         let hour = place.hour_of_week();
-        let weeks = f64::from(self.hours_weeks[hour]);
-        f64::from(self.hours_offsets[hour]) * weeks / (weeks + 1.0)
+        let weeks = f64::from(self.hours_weeks.at(hour));
+        f64::from(self.hours_offsets.at(hour)) * weeks / (weeks + 1.0)
     }
 
     /// Takes a bucket in; `is_learned` is false for those that say nothing of ordinary days.
@@ -108,7 +106,7 @@ impl Profile {
     /// Shares of the day seen twice and of the week seen once.
     pub(super) fn learned(&self) -> (f64, f64) {
         let days: f64 = self.days_counts.iter().map(|&days| (f64::from(days) / 2.0).min(1.0)).sum();
-        let hours = self.hours_weeks.iter().filter(|&&weeks| weeks > 0.0).count();
+        let hours = self.hours_weeks.begun().iter().filter(|&&weeks| weeks > 0.0).count();
         (days / SLOTS_COUNT as f64, hours as f64 / 168.0)
     }
 
@@ -129,9 +127,10 @@ impl Profile {
         let (sum, buckets) = (std::mem::take(&mut self.hour_sum), std::mem::take(&mut self.hour_buckets));
         let Some(hour) = self.hour.map(usize::from).filter(|&hour| hour < 168 && buckets > 0) else { return };
         if age_s > 7.0 * DAY_S {
-            let weeks = WEEK_KEEP * f64::from(self.hours_weeks[hour]) + 1.0;
-            self.hours_weeks[hour] = weeks as f32;
-            approach(&mut self.hours_offsets[hour], f64::from(sum) / f64::from(buckets), 1.0 / weeks);
+            let weeks = &mut self.hours_weeks.begin()[hour];
+            let more = WEEK_KEEP * f64::from(*weeks) + 1.0;
+            *weeks = more as f32;
+            approach(&mut self.hours_offsets.begin()[hour], f64::from(sum) / f64::from(buckets), 1.0 / more);
         }
     }
 }
