@@ -133,12 +133,8 @@ impl Seasonal {
         tunings: &mut Tunings,
         decides: bool,
     ) -> Option<(Outlook, Vec<Change>)> {
-        let judged = closed.judged.map(|(sums, _)| (sums, closed.share));
-        let step = self.stride.gather(closed.index, judged, signal)?;
-        let verdict = self.judge(step, closed, signal, tunings)?;
-        if !decides {
-            return None;
-        }
+        let step = self.stride.gather(closed.index, closed.judged, closed.share, signal)?;
+        let verdict = self.judge(step, closed, signal, tunings, decides)?;
         let outlook = Outlook {
             end_ms: step.end_ms,
             observed: step.amount()?,
@@ -188,15 +184,25 @@ impl Seasonal {
         }
     }
 
-    fn judge(&mut self, step: Step, closed: &Closed<'_>, signal: &Signal, tunings: &mut Tunings) -> Option<Verdict> {
+    /// Learns from a bucket; what it says, while it `decides`.
+    fn judge(
+        &mut self,
+        step: Step,
+        closed: &Closed<'_>,
+        signal: &Signal,
+        tunings: &mut Tunings,
+        decides: bool,
+    ) -> Option<Verdict> {
         let bucket_ms = self.bucket_ms(signal);
         let Day { zone_offset_ms, tolerance: calendar_tolerance } = closed.day;
-        let verdict = match (&mut self.kernel, step.observed) {
+        let told = |verdict: Verdict| (verdict.scores, Some(verdict));
+        let (scores, verdict) = match (&mut self.kernel, step.observed) {
             (Kernel::Count(season), Observed::Count { events: observed, exposure }) => {
                 let allowance = if signal.has_exposure() { [1.0; 2] } else { self.sources.allowance() };
                 let end_ms = step.end_ms;
                 let bucket = Bucket { end_ms, observed, exposure, zone_offset_ms, calendar_tolerance, allowance };
-                season.observe(bucket, tunings.of_count(bucket_ms))?
+                let tuning = tunings.of_count(bucket_ms);
+                if decides { told(season.observe(bucket, tuning)?) } else { (season.score(bucket, tuning)?, None) }
             }
             (Kernel::Value(season), Observed::Value(value)) => {
                 self.values = self.values.saturating_add(1);
@@ -205,14 +211,15 @@ impl Seasonal {
                     return None;
                 }
                 let bucket = GaugeBucket { end_ms: step.end_ms, value, zone_offset_ms, calendar_tolerance };
-                season.observe(bucket, tunings.of_value(bucket_ms))?
+                let tuning = tunings.of_value(bucket_ms);
+                if decides { told(season.observe(bucket, tuning)?) } else { (season.score(bucket, tuning)?, None) }
             }
             _ => return None,
         };
-        let is_suspicious = verdict.scores[0].max(verdict.scores[1]) > SUSPICIOUS_SCORE;
+        let is_suspicious = scores[0].max(scores[1]) > SUSPICIOUS_SCORE;
         let pace = if is_suspicious { SUSPICIOUS_PACE } else { 1.0 };
         self.sources.fade(pace * bucket_ms as f64 / FOLLOWING_MS);
-        Some(verdict)
+        verdict
     }
 
     /// Whether change and volume are as large as the rule asks for. Of a rise it is what was seen that must be enough.

@@ -42,6 +42,9 @@ impl Sources {
 
     /// A bucket was learned from; `share` of the way to the new level is behind us with it.
     pub(crate) fn fade(&mut self, share: f64) {
+        if self.allowance() == [1.0; 2] {
+            return;
+        }
         self.low += (1.0 - self.low) * share;
         self.high += (1.0 - self.high) * share;
     }

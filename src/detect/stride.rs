@@ -87,12 +87,24 @@ impl Stride {
         !is_first
     }
 
-    /// Takes in the sums of a judged bucket, to which `share` of the usual volume reported; of one that was not judged,
-    /// nothing. The stride that it completes, if that can be judged.
-    pub(crate) fn gather(&mut self, bucket: i64, judged: Option<(&Sums, f64)>, signal: &Signal) -> Option<Step> {
+    /// Takes in the sums of a judged bucket and what they mean, to which `share` of the usual volume reported; of one that
+    /// was not judged, nothing. The stride that it completes, if that can be judged.
+    pub(crate) fn gather(
+        &mut self,
+        bucket: i64,
+        judged: Option<(&Sums, Observed)>,
+        share: f64,
+        signal: &Signal,
+    ) -> Option<Step> {
         let count = i64::from(self.count);
         if count == 0 {
             return None;
+        }
+        let end_ms = signal.end_ms(bucket);
+        if let (1, Some((_, observed))) = (count, judged) {
+            // As most are: it is a stride by itself.
+            (self.number, self.shares) = (bucket, share);
+            return Some(Step { end_ms, observed: self.shared(observed) });
         }
         let number = bucket.div_euclid(count);
         if number != self.number {
@@ -100,25 +112,24 @@ impl Stride {
             self.sums.clear();
             self.shares = 0.0;
         }
-        if let Some((sums, share)) = judged {
+        if let Some((sums, _)) = judged {
             self.shares += share;
-            if count == 1 {
-                let observed = self.observed(std::slice::from_ref(sums), signal);
-                return Some(Step { end_ms: signal.end_ms(bucket), observed });
-            }
             self.sums.push(sums.clone());
         }
         if bucket.rem_euclid(count) != count - 1 {
             return None;
         }
-        let observed = self.observed(&self.sums, signal);
+        let observed = match signal.observed(&self.sums) {
+            Observed::Count { .. } if self.sums.len() < self.count() => Observed::Nothing,
+            observed => self.shared(observed),
+        };
         self.sums.clear();
-        Some(Step { end_ms: signal.end_ms(bucket), observed })
+        Some(Step { end_ms, observed })
     }
 
-    fn observed(&self, sums: &[Sums], signal: &Signal) -> Observed {
-        match signal.observed(sums) {
-            Observed::Count { .. } if sums.len() < self.count() => Observed::Nothing,
+    /// Among as much as reported of the exposure.
+    fn shared(&self, observed: Observed) -> Observed {
+        match observed {
             Observed::Count { events, exposure } => {
                 Observed::Count { events, exposure: exposure * self.shares / f64::from(self.count) }
             }

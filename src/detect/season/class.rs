@@ -2,9 +2,11 @@
 //!
 //! Orders at 60 s: the level goes 1 - 2^(-60/1200) = 3.4 % of the way every minute, so half of it in twenty.
 //!
-//! Always true: nothing here changes while a signal is watched, and nothing of it is saved.
+//! Always true: nothing here changes while a signal is watched but what is remembered of the latest bucket, and nothing
+//! of it is saved.
 
 use super::DAY_S;
+use super::place::{LatestPlace, Place};
 use super::promise::{Promise, Tail, gain};
 
 /// How a kind of signal behaves. The figures were chosen on recorded shop traffic with incidents put in.
@@ -122,12 +124,18 @@ pub(crate) struct Tuning {
     pub(super) dispersion_gain: f64,
     pub(super) quarter_gain: f64,
     pub(super) quarter_of_hour_gain: f64,
+    latest_place: LatestPlace,
 }
 
 impl Tuning {
     /// Evidence that alerts, in nats.
     pub(crate) fn threshold(&self) -> f64 {
         self.promise.threshold
+    }
+
+    /// Where a bucket lies by a clock that is so far ahead of UTC.
+    pub(super) fn place(&self, end_ms: i64, clock_ms: i64) -> Place {
+        self.latest_place.of(end_ms, clock_ms, self.bucket_ms, self.class.slots_count)
     }
 
     /// For buckets of `bucket_ms`, 5 to 300 s. `has_zone` says that buckets carry the shop's clock, so that a clock
@@ -155,6 +163,7 @@ impl Tuning {
             quarter_gain: gain(900.0, 4.0 * DAY_S),
             // An hour of the day has four quarters a day: the same four days.
             quarter_of_hour_gain: gain(1.0, 16.0),
+            latest_place: LatestPlace::default(),
         }
     }
 }

@@ -125,7 +125,7 @@ impl Evidence {
         self.wander_variance = wander_variance().max(class.wander_variance_min).max(allowed * allowed) as f32;
         for (runs, alternatives) in self.runs.iter_mut().zip(&tuning.alternatives) {
             for (run, alternative) in runs.iter_mut().zip(alternatives) {
-                run.threshold = threshold(f64::from(self.expected) / dispersion, alternative, tuning) as f32;
+                run.threshold = threshold(f64::from(self.expected), dispersion, alternative, tuning) as f32;
             }
         }
     }
@@ -179,11 +179,11 @@ impl Evidence {
 }
 
 /// Buckets that carry little information each are not looks of their own: `N` of them with `I` nats are `N I` looks.
-fn threshold(expected: f64, alternative: &Alternative, tuning: &Tuning) -> f64 {
+fn threshold(expected: f64, dispersion: f64, alternative: &Alternative, tuning: &Tuning) -> f64 {
     if !tuning.class.counts_information {
         return tuning.promise.threshold;
     }
-    let information = (expected * (alternative.ratio - 1.0 - alternative.log_ratio)).min(1.0);
+    let information = (expected / dispersion * (alternative.ratio - 1.0 - alternative.log_ratio)).min(1.0);
     (tuning.promise.threshold + (information + 1e-9).ln()).max(0.5 * tuning.promise.threshold)
 }
 

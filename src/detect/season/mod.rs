@@ -55,7 +55,7 @@ pub(crate) use bucket::{Bucket, Verdict};
 use calibration::Calibration;
 pub(crate) use class::{CONVERSION, Class, ERRORS, ORDERS, Tuning};
 use dispersion::Dispersion;
-use evidence::{Evidence, Lead, Null, Weighed};
+use evidence::{Evidence, Lead, Weighed};
 pub(crate) use gauge::{GaugeBucket, GaugeSeason, GaugeTuning};
 use level::Level;
 use place::Place;
@@ -110,6 +110,14 @@ struct Expectation {
     age_s: f64,
 }
 
+/// What a verdict is made of.
+struct Judgement {
+    scores: [f64; 2],
+    leads: [Lead; 2],
+    expectation: Expectation,
+    calendar_tolerance: f64,
+}
+
 impl Expectation {
     fn is_warm(&self) -> bool {
         self.rate.is_some()
@@ -151,31 +159,42 @@ impl Season {
     /// Judges a bucket and learns from it. `None` when it is not one: no finite count of zero or more, or not newer
     /// than the last.
     pub(crate) fn observe(&mut self, bucket: Bucket, tuning: &Tuning) -> Option<Verdict> {
+        let Judgement { scores, leads, expectation, calendar_tolerance } = self.judge(bucket, tuning)?;
+        let tolerance = self.evidence.null(calendar_tolerance, tuning).tolerance;
+        Some(Verdict {
+            scores,
+            expected: expectation.rate.map(|_| expectation.expected),
+            tolerance,
+            bounds: expectation.bounds(tolerance),
+            onsets_s: leads.map(|lead| lead.onset_s()),
+            ratios: leads.map(|lead| lead.ratio()),
+        })
+    }
+
+    /// The same for who only asks for the scores.
+    pub(crate) fn score(&mut self, bucket: Bucket, tuning: &Tuning) -> Option<[f64; 2]> {
+        self.judge(bucket, tuning).map(|judgement| judgement.scores)
+    }
+
+    fn judge(&mut self, bucket: Bucket, tuning: &Tuning) -> Option<Judgement> {
         let is_first = self.buckets_count == 0;
         let bucket = bucket.limited().filter(|bucket| is_first || bucket.end_ms > self.last_ms)?;
         self.arrive(&bucket, tuning);
         let clock_ms = bucket.zone_offset_ms.saturating_add(self.shift.clock_ms());
-        let place = Place::of(bucket.end_ms, clock_ms, tuning.bucket_ms);
+        let place = tuning.place(bucket.end_ms, clock_ms);
         let expectation = self.expectation(&bucket, &place, tuning);
-        let null = self.null(&bucket, &place, &expectation, tuning);
-        let leads = self.weigh(&bucket, &place, &expectation, null, tuning);
+        let variance = || self.tolerance.variance(&place);
+        self.evidence.refresh(&place, variance, bucket.calendar_tolerance, expectation.dispersion, tuning);
+        let leads = self.weigh(&bucket, &place, &expectation, tuning);
         let nats = leads.map(|lead| lead.evidence);
         self.calibration.enter(nats, bucket.end_ms, &tuning.promise);
-        let factors = self.calibration.factors();
-        let scores = [0, 1].map(|side| nats[side] * factors[side] / tuning.promise.threshold);
+        let scores = if nats == [0.0; 2] { nats } else { self.scores(nats, tuning) };
         let is_suspicious = expectation.is_warm() && scores[0].max(scores[1]) > tuning.class.suspicion;
         let suspicion = self.suspicious.next(is_suspicious, tuning.bucket_s);
         self.level.guard(nats[0].max(nats[1]), suspicion);
         self.learn(&bucket, &place, &expectation, suspicion, tuning);
         self.buckets_count = self.buckets_count.saturating_add(1);
-        Some(Verdict {
-            scores,
-            expected: expectation.rate.map(|_| expectation.expected),
-            tolerance: null.tolerance,
-            bounds: expectation.bounds(null.tolerance),
-            onsets_s: leads.map(|lead| lead.onset_s()),
-            ratios: leads.map(|lead| lead.ratio()),
-        })
+        Some(Judgement { scores, leads, expectation, calendar_tolerance: bucket.calendar_tolerance })
     }
 
     /// How much of what there is to learn was learned, 0 to 1: half for the day, seen twice, a quarter each for the
@@ -213,6 +232,12 @@ impl Season {
         self.level.loosen();
     }
 
+    /// Evidence as a share of what alerts.
+    fn scores(&self, nats: [f64; 2], tuning: &Tuning) -> [f64; 2] {
+        let factors = self.calibration.factors();
+        [0, 1].map(|side| nats[side] * factors[side] / tuning.promise.threshold)
+    }
+
     fn arrive(&mut self, bucket: &Bucket, tuning: &Tuning) {
         if self.buckets_count == 0 {
             self.profile.begin(bucket.exposure);
@@ -238,20 +263,7 @@ impl Season {
         }
     }
 
-    fn null(&mut self, bucket: &Bucket, place: &Place, expectation: &Expectation, tuning: &Tuning) -> Null {
-        let variance = || self.tolerance.variance(place);
-        self.evidence.refresh(place, variance, bucket.calendar_tolerance, expectation.dispersion, tuning);
-        self.evidence.null(bucket.calendar_tolerance, tuning)
-    }
-
-    fn weigh(
-        &mut self,
-        bucket: &Bucket,
-        place: &Place,
-        expectation: &Expectation,
-        null: Null,
-        tuning: &Tuning,
-    ) -> [Lead; 2] {
+    fn weigh(&mut self, bucket: &Bucket, place: &Place, expectation: &Expectation, tuning: &Tuning) -> [Lead; 2] {
         if !expectation.is_warm() {
             return [Lead::default(); 2];
         }
@@ -261,6 +273,7 @@ impl Season {
             return [Lead::default(); 2];
         }
         let class = &tuning.class;
+        let null = self.evidence.null(bucket.calendar_tolerance, tuning);
         let factors = self.factors(place, expectation, tuning);
         let weighed = Weighed {
             observed: bucket.observed,

@@ -5,6 +5,8 @@
 //!
 //! Always true: a bucket belongs to where its middle lies, by the clock of the shop.
 
+use std::cell::Cell;
+
 const DAY_MS: i64 = 86_400_000;
 
 /// The middle of a bucket, by the local clock.
@@ -17,7 +19,22 @@ pub(super) struct Place {
     pub(super) quarter_number: i64,
     pub(super) day_s: f64,
     pub(super) week_hours: f64,
+    between_hours_of_week: Between,
+    slots: Slots,
 }
+
+/// Where it lies among so many equal parts of the day.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Slots {
+    count: usize,
+    slot: usize,
+    between: Between,
+}
+
+/// The place that was asked for last. The groups of a watch come one after the other with the same bucket, and a place
+/// takes half a dozen divisions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LatestPlace(Cell<Option<Place>>);
 
 /// Between the centres of two neighbouring parts of a circle: `weight` is the share of the later one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,21 +44,47 @@ pub(super) struct Between {
     pub(super) weight: f64,
 }
 
+impl LatestPlace {
+    /// As [`Place::of`], for buckets and a profile that are always equally long, the latter of so many slots.
+    pub(super) fn of(&self, end_ms: i64, zone_offset_ms: i64, bucket_ms: i64, slots_count: usize) -> Place {
+        let middle_ms = middle_ms(end_ms, zone_offset_ms, bucket_ms);
+        if let Some(place) = self.0.get()
+            && place.middle_ms == middle_ms
+        {
+            return place;
+        }
+        let place = Place::at(middle_ms, slots_count);
+        self.0.set(Some(place));
+        place
+    }
+}
+
+fn middle_ms(end_ms: i64, zone_offset_ms: i64, bucket_ms: i64) -> i64 {
+    end_ms.saturating_add(zone_offset_ms).saturating_sub(bucket_ms / 2)
+}
+
 impl Place {
     pub(super) fn of(end_ms: i64, zone_offset_ms: i64, bucket_ms: i64) -> Place {
-        let middle_ms = end_ms.saturating_add(zone_offset_ms).saturating_sub(bucket_ms / 2);
+        Place::at(middle_ms(end_ms, zone_offset_ms, bucket_ms), super::SLOTS_COUNT_MAX)
+    }
+
+    fn at(middle_ms: i64, slots_count: usize) -> Place {
+        let day_s = middle_ms.rem_euclid(DAY_MS) as f64 / 1_000.0;
+        let week_hours = middle_ms.rem_euclid(7 * DAY_MS) as f64 / 3_600_000.0;
         Place {
             middle_ms,
             minute_number: middle_ms.div_euclid(60_000),
             quarter_number: middle_ms.div_euclid(900_000),
-            day_s: middle_ms.rem_euclid(DAY_MS) as f64 / 1_000.0,
-            week_hours: middle_ms.rem_euclid(7 * DAY_MS) as f64 / 3_600_000.0,
+            day_s,
+            week_hours,
+            between_hours_of_week: Between::of(week_hours, 168),
+            slots: Slots::of(day_s, slots_count),
         }
     }
 
     /// Which of `slots_count` equal parts of the day.
     pub(super) fn slot(&self, slots_count: usize) -> usize {
-        (self.day_s * slots_count as f64 / super::DAY_S) as usize
+        self.slots(slots_count).slot
     }
 
     pub(super) fn quarter(&self) -> usize {
@@ -57,7 +100,11 @@ impl Place {
     }
 
     pub(super) fn between_slots(&self, slots_count: usize) -> Between {
-        Between::of(self.day_s / (super::DAY_S / slots_count as f64), slots_count)
+        self.slots(slots_count).between
+    }
+
+    fn slots(&self, count: usize) -> Slots {
+        if self.slots.count == count { self.slots } else { Slots::of(self.day_s, count) }
     }
 
     pub(super) fn between_hours_of_day(&self) -> Between {
@@ -65,7 +112,17 @@ impl Place {
     }
 
     pub(super) fn between_hours_of_week(&self) -> Between {
-        Between::of(self.week_hours, 168)
+        self.between_hours_of_week
+    }
+}
+
+impl Slots {
+    fn of(day_s: f64, count: usize) -> Slots {
+        Slots {
+            count,
+            slot: (day_s * count as f64 / super::DAY_S) as usize,
+            between: Between::of(day_s / (super::DAY_S / count as f64), count),
+        }
     }
 }
 

@@ -58,13 +58,14 @@ fn sums(amount: f64) -> Sums {
 #[test]
 fn a_stride_adds_up_the_buckets_that_end_on_its_own_length() {
     let (signal, mut stride) = (orders(), Stride::new());
+    let read = |sums: &Sums| signal.observed(std::slice::from_ref(sums));
     assert!(!stride.follow(60_000, BUCKET_MS), "the first interval changes nothing");
     assert_eq!(stride.count(), 4);
     let mut steps = Vec::new();
     for bucket in 2..=12 {
         // Bucket 9 cannot be judged.
         let amount = sums(bucket as f64);
-        steps.extend(stride.gather(bucket, (bucket != 9).then_some((&amount, 1.0)), &signal));
+        steps.extend(stride.gather(bucket, (bucket != 9).then_some((&amount, read(&amount))), 1.0, &signal));
     }
     let observed: Vec<(i64, Observed)> = steps.iter().map(|step| (step.end_ms / BUCKET_MS, step.observed)).collect();
     let whole = Observed::Count { events: 4.0 + 5.0 + 6.0 + 7.0, exposure: 1.0 };
@@ -74,10 +75,11 @@ fn a_stride_adds_up_the_buckets_that_end_on_its_own_length() {
 #[test]
 fn what_is_missing_of_a_count_makes_its_exposure_smaller() {
     let (signal, mut stride) = (orders(), Stride::new());
+    let read = |sums: &Sums| signal.observed(std::slice::from_ref(sums));
     stride.follow(30_000, BUCKET_MS);
     let amount = sums(10.0);
-    assert_eq!(stride.gather(0, Some((&amount, 1.0)), &signal), None);
-    let step = stride.gather(1, Some((&amount, 0.8)), &signal).unwrap();
+    assert_eq!(stride.gather(0, Some((&amount, read(&amount))), 1.0, &signal), None);
+    let step = stride.gather(1, Some((&amount, read(&amount))), 0.8, &signal).unwrap();
     assert_eq!(step.observed, Observed::Count { events: 20.0, exposure: 0.9 });
 }
 

@@ -15,7 +15,8 @@ mod wander;
 use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
-use super::place::Place;
+use super::evidence::Lead;
+use super::place::{LatestPlace, Place};
 use super::promise::{Promise, Tail, gain};
 use super::stored::add;
 use super::suspicion::{Suspicion, Suspicious};
@@ -69,6 +70,7 @@ pub(crate) struct GaugeTuning {
     noise_of_hour_gain: f64,
     quarter_gain: f64,
     quarter_of_hour_gain: f64,
+    latest_place: LatestPlace,
 }
 
 impl GaugeTuning {
@@ -90,6 +92,7 @@ impl GaugeTuning {
             noise_of_hour_gain: gain(bucket_s, 57_600.0),
             quarter_gain: gain(900.0, 4.0 * DAY_S),
             quarter_of_hour_gain: gain(1.0, 16.0),
+            latest_place: LatestPlace::default(),
         }
     }
 }
@@ -122,6 +125,16 @@ struct Reading {
     level: f64,
     hour: usize,
     age_s: f64,
+}
+
+/// What a verdict is made of.
+struct Judgement {
+    scores: [f64; 2],
+    leads: [Lead; 2],
+    reading: Reading,
+    null: Null,
+    /// Variance of a bucket.
+    noise: f64,
 }
 
 impl Reading {
@@ -165,12 +178,29 @@ impl GaugeSeason {
     /// Judges a bucket and learns from it. `None` when it is not one: no finite value of zero or more, or not newer
     /// than the last.
     pub(crate) fn observe(&mut self, bucket: GaugeBucket, tuning: &GaugeTuning) -> Option<Verdict> {
+        let Judgement { scores, leads, reading, null, noise } = self.judge(bucket, tuning)?;
+        Some(Verdict {
+            scores,
+            expected: reading.base.map(|_| reading.expected().exp()),
+            tolerance: null.tolerance,
+            bounds: reading.bounds(null.tolerance, noise),
+            onsets_s: leads.map(|lead| lead.onset_s()),
+            ratios: leads.map(|lead| lead.ratio()),
+        })
+    }
+
+    /// The same for who only asks for the scores.
+    pub(crate) fn score(&mut self, bucket: GaugeBucket, tuning: &GaugeTuning) -> Option<[f64; 2]> {
+        self.judge(bucket, tuning).map(|judgement| judgement.scores)
+    }
+
+    fn judge(&mut self, bucket: GaugeBucket, tuning: &GaugeTuning) -> Option<Judgement> {
         let is_newer = self.buckets_count == 0 || bucket.end_ms > self.last_ms;
         if !is_newer || !bucket.value.is_finite() || bucket.value < 0.0 {
             return None;
         }
         self.arrive(bucket.end_ms, tuning);
-        let place = Place::of(bucket.end_ms, bucket.zone_offset_ms, tuning.bucket_ms);
+        let place = tuning.latest_place.of(bucket.end_ms, bucket.zone_offset_ms, tuning.bucket_ms, SLOTS_COUNT);
         let reading = self.read(&bucket, &place, tuning);
         let null = self.null(&bucket, &place);
         let noise = self.noise.variance(reading.hour) * self.noise.inflation();
@@ -194,14 +224,7 @@ impl GaugeSeason {
         self.guard(nats[0].max(nats[1]), suspicion);
         self.learn(&bucket, &place, &reading, suspicion, tuning);
         self.buckets_count = self.buckets_count.saturating_add(1);
-        Some(Verdict {
-            scores,
-            expected: reading.base.map(|_| reading.expected().exp()),
-            tolerance: null.tolerance,
-            bounds: reading.bounds(null.tolerance, noise),
-            onsets_s: leads.map(|lead| lead.onset_s()),
-            ratios: leads.map(|lead| lead.ratio()),
-        })
+        Some(Judgement { scores, leads, reading, null, noise })
     }
 
     /// Whether it has seen enough to accuse anybody.
