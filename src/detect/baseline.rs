@@ -42,7 +42,7 @@ pub(crate) struct Seen {
 }
 
 /// Level and noise.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Baseline {
     scale: Scale,
     /// Expected events a bucket, or the expected value, or its logarithm.
@@ -55,7 +55,7 @@ pub(crate) struct Baseline {
 }
 
 /// The same measure on sums over consecutive buckets, which are larger where neighbours stray together.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Block {
     /// Mean absolute deviation, as that of a bucket.
     mean_deviation: f64,
@@ -133,12 +133,24 @@ impl Baseline {
         }
         self.learned += 1;
         let gain = usual.max(1.0 / self.learned as f64) * pace;
-        let deviation = value - self.level;
-        let limit = if self.learned <= UNLIMITED_COUNT { f64::INFINITY } else { 4.0 * self.spread() };
+        let limited = self.limited(value - self.level);
         if pace >= 1.0 {
-            self.learn_noise(deviation, limit);
+            self.learn_noise(limited);
         }
-        self.level += gain * deviation.clamp(-limit, limit);
+        self.level += gain * limited;
+    }
+
+    /// A deviation, or four times the usual one if it is larger.
+    fn limited(&self, deviation: f64) -> f64 {
+        if self.learned <= UNLIMITED_COUNT {
+            return deviation;
+        }
+        // Nearly all are so surely smaller that the root need not be taken.
+        if self.scale == Scale::Count && deviation * deviation < 15.0 * self.count_variance() {
+            return deviation;
+        }
+        let limit = 4.0 * self.spread();
+        deviation.clamp(-limit, limit)
     }
 
     /// Between which values a change from what is expected is smaller than this.
@@ -172,8 +184,8 @@ impl Baseline {
             let expected = expected.max(least_expected) * factor;
             let noise = self.dispersion() + COUNT_SPREAD_SQUARED * expected;
             return tested.alternatives.map(|alternative| {
-                let nats = observed * alternative.log_beyond + expected * (tested.tolerated - alternative.ratio);
-                Score { nats: nats / noise, observed, expected }
+                let for_it = observed * alternative.log_beyond + expected * (tested.tolerated - alternative.ratio);
+                Score { for_it, noise, observed, expected }
             });
         }
         // The distances from the level that the ratios mean.
@@ -184,8 +196,8 @@ impl Baseline {
         let deviation = observed - expected;
         tested.alternatives.map(|alternative| {
             let to = shift(alternative.ratio, alternative.log_ratio);
-            let nats = (to - from) * (deviation - (from + to) / 2.0) / variance;
-            Score { nats, observed: deviation, expected: 1.0 }
+            let for_it = (to - from) * (deviation - (from + to) / 2.0);
+            Score { for_it, noise: variance, observed: deviation, expected: 1.0 }
         })
     }
 
@@ -232,18 +244,19 @@ impl Baseline {
     /// The usual distance of a bucket from the level.
     fn spread(&self) -> f64 {
         match self.scale {
-            Scale::Count => {
-                let level = self.level.max(0.0);
-                (self.dispersion() * level.max(1.0) + COUNT_SPREAD_SQUARED * level * level).sqrt()
-            }
+            Scale::Count => self.count_variance().sqrt(),
             Scale::Log => self.noise().sqrt().max(LEVEL_SPREAD_MIN),
             Scale::Linear => self.noise().sqrt().max(LEVEL_SPREAD_MIN * self.level.abs()).max(f64::MIN_POSITIVE.sqrt()),
         }
     }
 
-    fn learn_noise(&mut self, deviation: f64, limit: f64) {
+    fn count_variance(&self) -> f64 {
+        let level = self.level.max(0.0);
+        self.dispersion() * level.max(1.0) + COUNT_SPREAD_SQUARED * level * level
+    }
+
+    fn learn_noise(&mut self, limited: f64) {
         let expected = if self.scale == Scale::Count { self.level.max(1.0) } else { 1.0 };
-        let limited = deviation.clamp(-limit, limit);
         let gain = BUCKET_NOISE_GAIN.max(1.0 / self.learned as f64);
         self.deviation += gain * (limited.abs() / expected.sqrt() - self.deviation);
         for (block, buckets) in self.blocks.iter_mut().zip(BLOCK_BUCKETS) {

@@ -17,8 +17,11 @@ const EVIDENCE_SHARE_MAX: f64 = 1.5;
 /// What a bucket says of one alternative.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Score {
-    /// Nats in favour of the alternative, before the cap.
-    pub nats: f64,
+    /// What speaks for the alternative, times the noise; of most buckets it is less than nothing, and then of no interest
+    /// by how much.
+    pub for_it: f64,
+    /// What that is to be divided by for it to be nats; more than 0.
+    pub noise: f64,
     /// What was seen and what was expected; their sums over a run estimate the change.
     pub observed: f64,
     pub expected: f64,
@@ -37,7 +40,10 @@ pub(crate) struct Run {
 impl Run {
     /// Takes in a bucket that starts at `start_ms`.
     pub(crate) fn add(&mut self, score: Score, start_ms: i64, cap: f64, threshold: f64) {
-        let nats = score.nats.min(cap);
+        if self.evidence == 0.0 && score.for_it <= 0.0 {
+            return;
+        }
+        let nats = (score.for_it / score.noise).min(cap);
         if self.evidence + nats <= 0.0 {
             *self = Run::default();
             return;

@@ -236,7 +236,7 @@ impl Model {
 
     /// The latest buckets.
     pub(crate) fn line(&self) -> Vec<Point> {
-        self.trail.points().to_vec()
+        self.trail.points()
     }
 
     fn learn_exposure(&mut self, closed: &Closed<'_>, signal: &Signal) {
@@ -286,7 +286,6 @@ fn glance(closed: &Closed<'_>, signal: &Signal, usual_exposure: f64) -> Option<G
         seen,
         end_ms: signal.end_ms(closed.index),
         bucket_ms: signal.bucket_ms,
-        window_buckets: signal.window_buckets,
         interval_ms: closed.interval_ms,
         tolerance: closed.day.tolerance,
     })

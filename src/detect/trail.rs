@@ -6,6 +6,8 @@
 //! Always true: a calm group keeps [`CALM_COUNT`] points and any other one [`POINTS_COUNT_MAX`] at most, thinned out by
 //! every second one when an incident outlasts them.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 use super::transition::Side;
@@ -29,7 +31,7 @@ pub struct Point {
 /// The latest points, and the events that were lost on either side.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Trail {
-    points: Vec<Point>,
+    points: VecDeque<Point>,
     /// One of so many buckets is a point; 0 counts as 1.
     every: u32,
     skipped: u32,
@@ -42,8 +44,14 @@ impl Trail {
     pub(crate) fn add(&mut self, point: Point, is_wrong: bool) {
         if !is_wrong {
             (self.every, self.skipped) = (1, 0);
-            let surplus = (self.points.len() + 1).saturating_sub(CALM_COUNT);
-            self.points.drain(..surplus);
+            while self.points.len() >= CALM_COUNT {
+                self.points.pop_front();
+            }
+            // What an incident took of room is given back, and no more taken than is needed.
+            if self.points.capacity() != CALM_COUNT {
+                self.points.shrink_to(CALM_COUNT);
+                self.points.reserve_exact(CALM_COUNT - self.points.len());
+            }
         } else if self.points.len() == POINTS_COUNT_MAX {
             let mut index = 0;
             self.points.retain(|_| {
@@ -55,7 +63,7 @@ impl Trail {
         self.skipped += 1;
         if self.skipped >= self.every {
             self.skipped = 0;
-            self.points.push(point);
+            self.points.push_back(point);
         }
     }
 
@@ -73,10 +81,10 @@ impl Trail {
 
     /// A look at what the next bucket takes: what comes of it means nothing.
     pub(crate) fn glimpse(&self) -> u64 {
-        self.points.first().zip(self.points.last()).map_or(0, |(first, last)| u64::from(first.at_s ^ last.at_s))
+        self.points.front().zip(self.points.back()).map_or(0, |(first, last)| u64::from(first.at_s ^ last.at_s))
     }
 
-    pub(crate) fn points(&self) -> &[Point] {
-        &self.points
+    pub(crate) fn points(&self) -> Vec<Point> {
+        self.points.iter().copied().collect()
     }
 }

@@ -30,7 +30,7 @@ impl Tunings {
             false_alerts_per_week: options.false_alerts_per_series_week,
             has_zone,
             class: class.filter(|_| signal.is_count()),
-            of_young: YoungTuning::new(options, signal.bucket_ms),
+            of_young: YoungTuning::new(options, signal),
             of_counts: Vec::new(),
             of_values: Vec::new(),
         }

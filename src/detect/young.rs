@@ -13,6 +13,8 @@
 //! 3. After [`ACCEPT_AFTER_MS`] of suspicion the new level is accepted as normal, and a firing alert resolves.
 //! 4. A bucket that cannot be judged changes nothing.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 use super::alarm::{Change, Incident};
@@ -20,6 +22,7 @@ use super::baseline::{Baseline, Scale, Seen, level_gain};
 use super::cusum::{Run, Tested, cap};
 use super::options::{Directions, ModelOptions};
 use super::outlook::Outlook;
+use super::signal::Signal;
 use super::transition::Side;
 
 /// Judged buckets before anything fires.
@@ -45,16 +48,24 @@ pub(crate) struct YoungTuning {
     /// Evidence that fires, in nats.
     threshold: f64,
     level_gain: f64,
+    /// The most that one bucket may add while series report in every one, in nats.
+    usual_cap: f64,
+    /// Fewest events that are expected of a bucket for a drop to be judged.
+    least: f64,
     /// Drops, rises.
     tested: [Tested; 2],
 }
 
 impl YoungTuning {
-    /// For buckets of `bucket_ms`.
-    pub(crate) fn new(options: &ModelOptions, bucket_ms: i64) -> YoungTuning {
+    /// For the buckets of a signal.
+    pub(crate) fn new(options: &ModelOptions, signal: &Signal) -> YoungTuning {
+        let bucket_ms = signal.bucket_ms;
+        let threshold = options.evidence_young(bucket_ms);
         YoungTuning {
-            threshold: options.evidence_young(bucket_ms),
+            threshold,
             level_gain: level_gain(bucket_ms),
+            usual_cap: cap(threshold, bucket_ms, bucket_ms),
+            least: options.min_volume / signal.window_buckets as f64,
             tested: [Side::Drop, Side::Rise].map(|side| Tested::of(side, options.min_change_young())),
         }
     }
@@ -66,7 +77,6 @@ pub(crate) struct Glance {
     pub seen: Seen,
     pub end_ms: i64,
     pub bucket_ms: i64,
-    pub window_buckets: usize,
     pub interval_ms: i64,
     /// How far from ordinary the calendar says that this time may be, as a fraction.
     pub tolerance: f64,
@@ -93,17 +103,18 @@ enum Phase {
 
 /// State of one group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Saved", into = "Saved")]
 pub(crate) struct Young {
     baseline: Baseline,
-    /// The baseline of the last unsuspicious bucket.
-    trusted: Baseline,
+    /// The baseline of the last unsuspicious bucket; none while that is the latest one.
+    trusted: Option<Box<Baseline>>,
     /// Evidence by direction (drop, rise) and alternative.
     runs: [[Run; 3]; 2],
     phase: Phase,
     judged: u64,
     suspicious_since_ms: Option<i64>,
     /// The latest (observed, expected), at most a minute of them.
-    recent: Vec<(f64, f64)>,
+    recent: VecDeque<(f64, f64)>,
     /// When the group came back near normal.
     recovered_ms: Option<i64>,
     /// Bounds of the expectation, relative to it, that follow from sources having left or joined.
@@ -111,16 +122,65 @@ pub(crate) struct Young {
     high_factor: f64,
 }
 
+/// As it is in a checkpoint.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    baseline: Baseline,
+    trusted: Baseline,
+    runs: [[Run; 3]; 2],
+    phase: Phase,
+    judged: u64,
+    suspicious_since_ms: Option<i64>,
+    recent: VecDeque<(f64, f64)>,
+    recovered_ms: Option<i64>,
+    low_factor: f64,
+    high_factor: f64,
+}
+
+impl From<Saved> for Young {
+    fn from(saved: Saved) -> Young {
+        Young {
+            baseline: saved.baseline,
+            trusted: (saved.trusted != saved.baseline).then(|| Box::new(saved.trusted)),
+            runs: saved.runs,
+            phase: saved.phase,
+            judged: saved.judged,
+            suspicious_since_ms: saved.suspicious_since_ms,
+            recent: saved.recent,
+            recovered_ms: saved.recovered_ms,
+            low_factor: saved.low_factor,
+            high_factor: saved.high_factor,
+        }
+    }
+}
+
+impl From<Young> for Saved {
+    fn from(young: Young) -> Saved {
+        Saved {
+            baseline: young.baseline,
+            trusted: young.trusted.map_or(young.baseline, |trusted| *trusted),
+            runs: young.runs,
+            phase: young.phase,
+            judged: young.judged,
+            suspicious_since_ms: young.suspicious_since_ms,
+            recent: young.recent,
+            recovered_ms: young.recovered_ms,
+            low_factor: young.low_factor,
+            high_factor: young.high_factor,
+        }
+    }
+}
+
 impl Young {
     pub(crate) fn new(scale: Scale) -> Young {
         Young {
             baseline: Baseline::new(scale),
-            trusted: Baseline::new(scale),
+            trusted: None,
             runs: [[Run::default(); 3]; 2],
             phase: Phase::Normal,
             judged: 0,
             suspicious_since_ms: None,
-            recent: Vec::new(),
+            recent: VecDeque::new(),
             recovered_ms: None,
             low_factor: 1.0,
             high_factor: 1.0,
@@ -158,8 +218,8 @@ impl Young {
     /// A look at each part of the state that the next bucket takes: what comes of it means nothing.
     pub(crate) fn glimpse(&self) -> u64 {
         let runs = self.runs.as_flattened().iter().step_by(2).fold(0, |seen, run| seen ^ run.evidence.to_bits());
-        let recent = self.recent.first().map_or(0, |pair| pair.0.to_bits());
-        runs ^ recent ^ self.judged ^ self.baseline.glimpse() ^ self.trusted.glimpse()
+        let recent = self.recent.front().map_or(0, |pair| pair.0.to_bits());
+        runs ^ recent ^ self.judged ^ self.baseline.glimpse()
     }
 
     /// The alert, while there is one.
@@ -200,7 +260,7 @@ impl Young {
     fn loosen(&mut self) {
         if self.suspicious_since_ms.is_none() {
             self.baseline.loosen(LOOSENED_BUCKETS);
-            self.trusted.loosen(LOOSENED_BUCKETS);
+            self.trusted.iter_mut().for_each(|trusted| trusted.loosen(LOOSENED_BUCKETS));
         }
     }
 
@@ -212,7 +272,7 @@ impl Young {
         self.judged += 1;
         if self.judged <= WARM_UP_BUCKETS {
             self.learn(bucket, 1.0, tuning);
-            self.trusted = self.baseline;
+            self.trusted = None;
             return None;
         }
         self.weigh(bucket, options, tuning);
@@ -236,14 +296,17 @@ impl Young {
     fn weigh(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) {
         let threshold = tuning.threshold;
         let pair = self.baseline.pair(bucket.seen);
-        let cap = cap(threshold, bucket.bucket_ms, bucket.interval_ms);
+        let cap = if bucket.interval_ms <= bucket.bucket_ms {
+            tuning.usual_cap
+        } else {
+            cap(threshold, bucket.bucket_ms, bucket.interval_ms)
+        };
         let start_ms = bucket.end_ms - bucket.bucket_ms;
-        let least = options.min_volume / bucket.window_buckets as f64;
-        let is_thin = self.baseline.scale() == Scale::Count && self.expected() < least;
+        let is_thin = self.baseline.scale() == Scale::Count && self.expected() < tuning.least;
         for &direction in options.directions.each() {
             let (factor, least) = match direction {
                 Side::Drop => (self.low_factor, 0.0),
-                Side::Rise => (self.high_factor, least),
+                Side::Rise => (self.high_factor, tuning.least),
             };
             let runs = &mut self.runs[direction.index()];
             if direction == Side::Drop && is_thin {
@@ -259,21 +322,21 @@ impl Young {
         }
         let kept = usize::try_from((RECOVERY_MS / bucket.bucket_ms).max(1)).expect("a minute has few buckets");
         if self.recent.len() >= kept {
-            self.recent.remove(0);
+            self.recent.pop_front();
         }
-        self.recent.push(pair);
+        self.recent.push_back(pair);
     }
 
     fn strongest(&self) -> (Side, Run) {
-        let mut strongest = (Side::Drop, Run::default());
+        let (mut evidence, mut strongest) = (0.0, None);
         for direction in [Side::Drop, Side::Rise] {
-            for run in self.runs[direction.index()] {
-                if run.evidence > strongest.1.evidence {
-                    strongest = (direction, run);
+            for run in &self.runs[direction.index()] {
+                if run.evidence > evidence {
+                    (evidence, strongest) = (run.evidence, Some((direction, run)));
                 }
             }
         }
-        strongest
+        strongest.map_or((Side::Drop, Run::default()), |(direction, run)| (direction, *run))
     }
 
     /// Learns from an unsuspicious bucket; under suspicion goes back to what was trusted and almost stands still.
@@ -282,20 +345,25 @@ impl Young {
         match (is_suspicious, self.suspicious_since_ms) {
             (true, None) => {
                 self.suspicious_since_ms = Some(bucket.end_ms);
-                self.baseline = self.trusted;
+                self.baseline = self.trusted.as_deref().copied().unwrap_or(self.baseline);
             }
             (false, Some(_)) => self.suspicious_since_ms = None,
             _ => {}
         }
-        self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 }, tuning);
         if evidence < UNSUSPICIOUS_NATS && !is_suspicious {
-            self.trusted = self.baseline;
+            self.trusted = None;
+        } else {
+            self.trusted.get_or_insert_with(|| Box::new(self.baseline));
         }
+        self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 }, tuning);
     }
 
     fn learn(&mut self, bucket: Glance, pace: f64, tuning: &YoungTuning) {
         self.baseline.learn(bucket.seen, tuning.level_gain, pace);
         // The level is on its way to what the changed sources report; so are the bounds that allow for them.
+        if (self.low_factor, self.high_factor) == (1.0, 1.0) {
+            return;
+        }
         let keep = 1.0 - pace * bucket.bucket_ms as f64 / 600_000.0;
         self.low_factor = 1.0 - (1.0 - self.low_factor) * keep;
         self.high_factor = 1.0 + (self.high_factor - 1.0) * keep;
@@ -309,9 +377,13 @@ impl Young {
         tuning: &YoungTuning,
     ) -> Option<Change> {
         let (direction, run) = strongest;
+        if run.evidence < tuning.threshold {
+            self.phase = Phase::Normal;
+            return None;
+        }
         let ratio = if run.expected > 0.0 { self.baseline.run_ratio(run.observed, run.expected) } else { 1.0 };
         let is_large = direction.sign() * (ratio - 1.0) >= bucket.min_change(options);
-        if run.evidence < tuning.threshold || !is_large {
+        if !is_large {
             self.phase = Phase::Normal;
             return None;
         }
@@ -371,6 +443,6 @@ impl Young {
         self.runs = [[Run::default(); 3]; 2];
         self.suspicious_since_ms = None;
         self.recovered_ms = None;
-        self.trusted = self.baseline;
+        self.trusted = None;
     }
 }
