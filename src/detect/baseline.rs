@@ -176,17 +176,26 @@ impl Baseline {
         }
     }
 
-    /// What a bucket and its expectation ([`Baseline::pair`]) say of the three alternatives of a direction. `factor` widens the
-    /// expectation, `least_expected` is the fewest events that a count is compared with.
-    pub(crate) fn scores(&self, pair: (f64, f64), tested: &Tested, factor: f64, least_expected: f64) -> [Score; 3] {
+    /// What a bucket and its expectation ([`Baseline::pair`]) say of a direction's alternatives, for each in turn. `factor`
+    /// widens the expectation, `least_expected` is the fewest events that a count is compared with.
+    pub(crate) fn score(
+        &self,
+        pair: (f64, f64),
+        tested: &Tested,
+        factor: f64,
+        least_expected: f64,
+        mut tell: impl FnMut(usize, Score),
+    ) {
         let (observed, expected) = pair;
+        let alternatives = tested.alternatives.iter().enumerate();
         if self.scale == Scale::Count {
             let expected = expected.max(least_expected) * factor;
             let noise = self.dispersion() + COUNT_SPREAD_SQUARED * expected;
-            return tested.alternatives.map(|alternative| {
+            for (index, alternative) in alternatives {
                 let for_it = observed * alternative.log_beyond + expected * (tested.tolerated - alternative.ratio);
-                Score { for_it, noise, observed, expected }
-            });
+                tell(index, Score { for_it, noise, observed, expected });
+            }
+            return;
         }
         // The distances from the level that the ratios mean.
         let unit = if self.scale == Scale::Linear { self.linear_unit() } else { 0.0 };
@@ -194,11 +203,11 @@ impl Baseline {
             |ratio: f64, log_ratio: f64| if self.scale == Scale::Log { log_ratio } else { (ratio - 1.0) * unit };
         let (from, variance) = (shift(tested.tolerated, tested.log_tolerated), self.spread().powi(2));
         let deviation = observed - expected;
-        tested.alternatives.map(|alternative| {
+        for (index, alternative) in alternatives {
             let to = shift(alternative.ratio, alternative.log_ratio);
             let for_it = (to - from) * (deviation - (from + to) / 2.0);
-            Score { for_it, noise: variance, observed: deviation, expected: 1.0 }
-        })
+            tell(index, Score { for_it, noise: variance, observed: deviation, expected: 1.0 });
+        }
     }
 
     /// The change over a run, as a ratio to the expectation.

@@ -17,10 +17,10 @@ const EVIDENCE_SHARE_MAX: f64 = 1.5;
 /// What a bucket says of one alternative.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Score {
-    /// What speaks for the alternative, times the noise; of most buckets it is less than nothing, and then of no interest
-    /// by how much.
+    /// Nats in favour of the alternative before the cap, times the noise: that of most buckets is below zero, where it
+    /// does not matter how far.
     pub for_it: f64,
-    /// What that is to be divided by for it to be nats; more than 0.
+    /// More than 0.
     pub noise: f64,
     /// What was seen and what was expected; their sums over a run estimate the change.
     pub observed: f64,

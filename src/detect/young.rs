@@ -201,7 +201,6 @@ impl Young {
         tuning: &YoungTuning,
     ) -> Outlook {
         let (threshold, expected) = (tuning.threshold, self.expected());
-        let most = |runs: &[Run; 3]| runs.iter().map(|run| run.evidence).fold(0.0, f64::max) / threshold;
         let share = if self.baseline.scale() == Scale::Count { bucket.seen.share } else { 1.0 };
         Outlook {
             end_ms: bucket.end_ms,
@@ -210,7 +209,7 @@ impl Young {
             bounds: Some(self.baseline.within(expected, bucket.min_change(options)).map(|bound| bound * share)),
             exposure: usual_exposure * share,
             buckets: 1,
-            scores: self.runs.each_ref().map(most),
+            scores: self.most().map(|evidence| evidence / threshold),
             threshold,
         }
     }
@@ -276,14 +275,15 @@ impl Young {
             return None;
         }
         self.weigh(bucket, options, tuning);
-        let strongest = self.strongest();
-        self.remember(bucket, strongest.1.evidence, tuning);
+        let [of_drop, of_rise] = self.most();
+        let evidence = of_drop.max(of_rise);
+        self.remember(bucket, evidence, tuning);
         if self.suspicious_since_ms.is_some_and(|since_ms| bucket.end_ms - since_ms >= ACCEPT_AFTER_MS) {
             return self.accept();
         }
         match self.phase {
             Phase::Firing(incident) => self.recover(incident, bucket, options),
-            Phase::Normal | Phase::Pending { .. } => self.fire(strongest, bucket, options, tuning),
+            Phase::Normal | Phase::Pending { .. } => self.fire(evidence, bucket, options, tuning),
         }
     }
 
@@ -315,10 +315,10 @@ impl Young {
             }
             let usual = &tuning.tested[direction.index()];
             let excused = bucket.is_excused(options).then(|| Tested::of(direction, bucket.min_change(options)));
-            let scores = self.baseline.scores(pair, excused.as_ref().unwrap_or(usual), factor, least);
-            for (run, score) in runs.iter_mut().zip(scores) {
-                run.add(score, start_ms, cap, threshold);
-            }
+            let tested = excused.as_ref().unwrap_or(usual);
+            self.baseline.score(pair, tested, factor, least, |alternative, score| {
+                runs[alternative].add(score, start_ms, cap, threshold);
+            });
         }
         let kept = usize::try_from((RECOVERY_MS / bucket.bucket_ms).max(1)).expect("a minute has few buckets");
         if self.recent.len() >= kept {
@@ -327,16 +327,15 @@ impl Young {
         self.recent.push_back(pair);
     }
 
-    fn strongest(&self) -> (Side, Run) {
-        let (mut evidence, mut strongest) = (0.0, None);
-        for direction in [Side::Drop, Side::Rise] {
-            for run in &self.runs[direction.index()] {
-                if run.evidence > evidence {
-                    (evidence, strongest) = (run.evidence, Some((direction, run)));
-                }
-            }
-        }
-        strongest.map_or((Side::Drop, Run::default()), |(direction, run)| (direction, *run))
+    /// Most evidence of each direction.
+    fn most(&self) -> [f64; 2] {
+        self.runs.each_ref().map(|runs| runs.iter().map(|run| run.evidence).fold(0.0, f64::max))
+    }
+
+    /// The first run with so much evidence.
+    fn run_of(&self, evidence: f64) -> Option<(Side, Run)> {
+        let of_side = |side: Side| self.runs[side.index()].iter().map(move |run| (side, *run));
+        of_side(Side::Drop).chain(of_side(Side::Rise)).find(|(_, run)| run.evidence == evidence)
     }
 
     /// Learns from an unsuspicious bucket; under suspicion goes back to what was trusted and almost stands still.
@@ -369,18 +368,12 @@ impl Young {
         self.high_factor = 1.0 + (self.high_factor - 1.0) * keep;
     }
 
-    fn fire(
-        &mut self,
-        strongest: (Side, Run),
-        bucket: Glance,
-        options: &ModelOptions,
-        tuning: &YoungTuning,
-    ) -> Option<Change> {
-        let (direction, run) = strongest;
-        if run.evidence < tuning.threshold {
+    fn fire(&mut self, evidence: f64, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
+        let strongest = if evidence < tuning.threshold { None } else { self.run_of(evidence) };
+        let Some((direction, run)) = strongest else {
             self.phase = Phase::Normal;
             return None;
-        }
+        };
         let ratio = if run.expected > 0.0 { self.baseline.run_ratio(run.observed, run.expected) } else { 1.0 };
         let is_large = direction.sign() * (ratio - 1.0) >= bucket.min_change(options);
         if !is_large {

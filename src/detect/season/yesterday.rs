@@ -66,7 +66,12 @@ impl Yesterday {
         if ratio > RISE.0 && ratio < RISE.1 && (quarter.is_suspicious || lasts) {
             kept = (ratio * (1.0 + SLACK)).min(5.0);
         }
-        self.steps.begin()[quarter.index] = (STEPS * kept.log2() + 0.5).floor() as i8;
+        let steps = (STEPS * kept.log2() + 0.5).floor() as i8;
+        if steps == 0 && !self.steps.is_begun() {
+            // Of most signals there is never anything to remember.
+            return;
+        }
+        self.steps.begin()[quarter.index] = steps;
         self.days.begin()[quarter.index] = ((place.quarter_number - 1).div_euclid(96) & 255) as u8;
     }
 
