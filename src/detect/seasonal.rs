@@ -31,7 +31,6 @@ const SUSPICIOUS_PACE: f64 = 0.02;
 
 /// What is learned, by what the signal measures.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "both are large; they stand in one box with what surrounds them")]
 enum Kernel {
     Count(Season),
     Value(GaugeSeason),

@@ -17,9 +17,9 @@
 //! 1. A score of 1 alerts: [`Verdict::scores`] are evidence as a share of what the wanted rate of false alerts asks for.
 //! 2. No clock is read and nothing is looked ahead for. The same buckets give the same verdicts, also when the state
 //!    was written and read in between.
-//! 3. The state is plain data of 3.5 KB at most, finite whatever the buckets hold. The hours of the week, the wander and
-//!    what is remembered of yesterday make up more than half of that, and take room from the first bucket on that says
-//!    something of them ([`array::Late`]); no other bucket costs an allocation.
+//! 3. The state is plain data of 3.5 KB at most, finite whatever the buckets hold. The hours of the week, the wander, the
+//!    calibration and what is remembered of yesterday make up more than half of that, and take room from the first bucket
+//!    on that says something of them; no other bucket costs an allocation.
 //! 4. Absent buckets are neither learned nor accused. Age is counted in buckets, so a gap does not age a signal.
 //! 5. Nobody is accused during the first two days.
 //!
