@@ -33,8 +33,11 @@ use super::worker::{RETRY_INTERVAL_MS, SILENT_MS_MIN, longest_silent};
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
 
-/// How often groups are looked at of which nothing comes, in ms of event time.
+/// How often groups are looked at that no worker has a place for, in ms of event time.
 const LOOK_INTERVAL_MS: i64 = 60_000;
+/// How often all groups are looked through for those that fire and of which nothing comes: few times in half a day, for
+/// each is fetched from memory.
+const GIVE_UP_INTERVAL_MS: i64 = 600_000;
 /// Event time that moves on by more than this at once has jumped, and so long after that whoever is there is heard, in ms.
 const JUMP_MS: i64 = 300_000;
 const HEARD_WITHIN_MS: i64 = 900_000;
@@ -69,6 +72,8 @@ pub struct Judge {
     /// Groups that a worker has let go of, and when they were looked at last: the event time that all had seen.
     leaving: Vec<usize>,
     looked_ms: i64,
+    /// When those that fire and of which nothing comes were looked for last.
+    given_up_ms: i64,
     /// How long what fires is kept of which nothing comes, in ms of event time.
     unheard_max_ms: i64,
     /// The event time that all had seen at the last poll, and since when it goes on without a jump.
@@ -101,6 +106,7 @@ impl Judge {
             full_until_ms,
             leaving: Vec::new(),
             looked_ms: i64::MIN,
+            given_up_ms: i64::MIN,
             unheard_max_ms: UNHEARD_MS_MAX,
             polled_ms: i64::MIN,
             steady_since_ms: i64::MIN,
@@ -399,18 +405,20 @@ impl Judge {
         index
     }
 
-    /// Looks every minute after those of which nothing comes.
+    /// Looks now and then after those of which nothing comes.
     fn look_after_unheard(&mut self, seen_by_all_ms: i64, transitions: &mut Vec<Transition>) {
         if seen_by_all_ms.saturating_sub(self.polled_ms) > JUMP_MS {
             self.steady_since_ms = seen_by_all_ms;
         }
         self.polled_ms = self.polled_ms.max(seen_by_all_ms);
+        // After a start or a pause all are to be heard first.
+        let is_steady = seen_by_all_ms.saturating_sub(self.steady_since_ms) >= HEARD_WITHIN_MS;
+        if is_steady && seen_by_all_ms.saturating_sub(self.given_up_ms) >= GIVE_UP_INTERVAL_MS {
+            self.given_up_ms = seen_by_all_ms;
+            self.give_up(seen_by_all_ms, transitions);
+        }
         if seen_by_all_ms.saturating_sub(self.looked_ms) >= LOOK_INTERVAL_MS {
             self.looked_ms = seen_by_all_ms;
-            // After a start or a pause all are to be heard first.
-            if seen_by_all_ms.saturating_sub(self.steady_since_ms) >= HEARD_WITHIN_MS {
-                self.give_up(seen_by_all_ms, transitions);
-            }
             self.let_leave();
         }
     }

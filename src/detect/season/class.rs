@@ -35,6 +35,8 @@ pub(crate) struct Class {
     pub(super) remembers_yesterday: bool,
     /// Whether it lives by a clock that may be put forward or back.
     pub(super) follows_clock: bool,
+    /// Whether the level counts for less when nothing was learned for a while.
+    pub(super) ages: bool,
     /// Noise of a bucket that does not shrink with its volume, as a fraction of the expectation.
     pub(super) relative_noise: f64,
     /// Least calibrated threshold, as a share of the nominal one.
@@ -57,6 +59,7 @@ pub(crate) const ORDERS: Class = Class {
     counts_information: false,
     remembers_yesterday: true,
     follows_clock: true,
+    ages: true,
     relative_noise: 0.05,
     calibrated_min: 0.85,
     tail: Tail::Exponential,
@@ -76,6 +79,7 @@ pub(crate) const ERRORS: Class = Class {
     counts_information: true,
     remembers_yesterday: false,
     follows_clock: false,
+    ages: false,
     relative_noise: 0.0,
     calibrated_min: 0.7,
     tail: Tail::Largest,
@@ -95,6 +99,7 @@ pub(crate) const CONVERSION: Class = Class {
     counts_information: false,
     remembers_yesterday: false,
     follows_clock: false,
+    ages: false,
     relative_noise: 0.0,
     calibrated_min: 0.85,
     tail: Tail::Largest,

@@ -6,7 +6,8 @@
 //!
 //! Always true:
 //! 1. What was learned since evidence began to grow is unlearned when it becomes suspicious.
-//! 2. The level is 0.2 to 5, and 1 during the first two days.
+//! 2. What was not learned ages what was: behind an hour's incident the level is found anew in minutes.
+//! 3. The level is 0.2 to 5, and 1 during the first two days.
 
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,15 @@ impl Level {
             self.sums = self.trusted;
             self.minute = Sums::default();
             self.minute_buckets = 0;
+        }
+    }
+
+    /// Suspicion ended after so long: what was known has aged by what was not learned, and what comes now counts more.
+    pub(super) fn age(&mut self, span_s: f64, tuning: &Tuning) {
+        let kept = 0.5_f64.powf(span_s / tuning.class.level_half_life_s) as f32;
+        for sums in [&mut self.sums, &mut self.trusted] {
+            sums.observed *= kept;
+            sums.expected *= kept;
         }
     }
 

@@ -192,7 +192,12 @@ impl Season {
         self.calibration.enter(nats, bucket.end_ms, &tuning.promise);
         let scores = if nats == [0.0; 2] { nats } else { self.scores(nats, tuning) };
         let is_suspicious = expectation.is_warm() && scores[0].max(scores[1]) > tuning.class.suspicion;
+        let unlearned_s = self.suspicious.unlearned_s(tuning.bucket_s);
         let suspicion = self.suspicious.next(is_suspicious, tuning.bucket_s);
+        // After an hour's incident the level is an hour old: judged by it, the recovery itself looks like an incident.
+        if tuning.class.ages && suspicion == Suspicion::None && unlearned_s > 0.0 {
+            self.level.age(unlearned_s, tuning);
+        }
         self.level.guard(nats[0].max(nats[1]), suspicion);
         self.learn(&bucket, &place, &expectation, suspicion, tuning);
         self.buckets_count = self.buckets_count.saturating_add(1);

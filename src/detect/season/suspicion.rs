@@ -38,6 +38,12 @@ pub(super) struct Suspicious {
 }
 
 impl Suspicious {
+    /// For how long nothing was learned, in s; 0 when the new state was accepted, which is learned from.
+    pub(super) fn unlearned_s(&self, bucket_s: f64) -> f64 {
+        let span_s = f64::from(self.buckets_count) * bucket_s;
+        if span_s > ACCEPTED_AFTER_S { 0.0 } else { span_s }
+    }
+
     pub(super) fn next(&mut self, is_suspicious: bool, bucket_s: f64) -> Suspicion {
         if !is_suspicious {
             self.buckets_count = 0;

@@ -270,3 +270,28 @@ proptest! {
 fn extreme() -> impl Strategy<Value = f64> {
     prop_oneof![any::<f64>(), 0.0..1e3_f64, Just(0.0), Just(f64::MAX), Just(1e9), Just(1e-300)]
 }
+
+/// A shop whose day turned out busier while trouble hid it: the level is as old as the trouble was long.
+#[test]
+fn level_is_found_again_soon_after_an_hour_of_trouble() {
+    let way_after = |trouble_minutes: i64, class: Class| {
+        let tuning = tuning(class, 60_000);
+        let (mut season, next) = warmed(class, 60_000, 5);
+        // As if it had wandered before, as real shops do.
+        season.loosen();
+        let trouble: Vec<Bucket> = (next..next + trouble_minutes).map(|index| plain(60_000, index, 2.0)).collect();
+        assert_eq!(most(&mut season, &trouble, &tuning) >= 1.0, trouble_minutes > 0);
+        let after = next + trouble_minutes;
+        let busier: Vec<Bucket> = (after..after + 30).map(|index| plain(60_000, index, 24.0)).collect();
+        let verdicts = run(&mut season, &busier, &tuning);
+        assert!(verdicts.iter().all(|verdict| verdict.scores[1] < 0.5), "it is no surge");
+        // From 20 a minute to 24.
+        [15, 29].map(|minute| (verdicts[minute].expected.unwrap() - 20.0) / 4.0)
+    };
+    let unaged = Class { ages: false, ..ORDERS };
+    for slow in [way_after(0, ORDERS), way_after(60, unaged)] {
+        assert!(slow[0] < 0.45 && slow[1] < 0.6, "{slow:?}");
+    }
+    let soon = way_after(60, ORDERS);
+    assert!(soon[0] > 0.55 && soon[1] > 0.75, "{soon:?}");
+}
