@@ -67,20 +67,33 @@ pub struct Learned {
     pub transitions: Vec<Transition>,
 }
 
-/// Learns from what the view holds in `range`, by this clock and calendar ([`Judge::live_by`]). `progress` is told the event time that was reached, in ms since 1970 UTC,
+/// What a server would go by.
+#[derive(Clone, Debug)]
+pub struct LearnOptions {
+    /// How long late samples are waited for, in ms; none: that is learned ([`start`]).
+    pub lateness_ms: Option<i64>,
+    /// How long what fires is kept when nothing comes of it, in ms of event time ([`Judge::keep_unheard`]).
+    pub unheard_max_ms: i64,
+    /// The clock of days and weeks ([`Judge::live_by`]).
+    pub zone: Zone,
+    /// Days that are not like others.
+    pub calendar: Calendar,
+}
+
+/// Learns from what the view holds in `range`. `progress` is told the event time that was reached, in ms since 1970 UTC,
 /// many times a day of it; it may be shown to people. `evaluate` is asked as time passes, if there is one.
 pub fn learn(
     view: &ReadView,
     range: TimeRange,
     watches: Vec<Watch>,
-    lateness_ms: Option<i64>,
-    days: (Zone, Calendar),
+    options: LearnOptions,
     mut evaluate: Option<Evaluate<'_>>,
     progress: &mut dyn FnMut(i64),
 ) -> Result<Learned, LearnError> {
     let selectors = selectors_of(&watches);
-    let (mut workers, mut judge) = start(watches.clone(), 1, lateness_ms);
-    judge.live_by(days.0, days.1);
+    let (mut workers, mut judge) = start(watches.clone(), 1, options.lateness_ms);
+    judge.live_by(options.zone, options.calendar);
+    judge.keep_unheard(options.unheard_max_ms);
     let worker = workers.remove(0);
     let fired_counts = vec![0; watches.len()];
     let mut lesson =

@@ -117,7 +117,7 @@ pub use calendar::{
 pub use explanation::{Detector, Explanation};
 pub use judge::Judge;
 pub use lateness::{JOBS_COUNT_MAX, JobLateness, LATENESS_MS_DEFAULT, LATENESS_MS_MAX, LATENESS_MS_MIN};
-pub use learn::{Evaluate, LearnError, Learned, TRANSITIONS_COUNT_MAX, learn};
+pub use learn::{Evaluate, LearnError, LearnOptions, Learned, TRANSITIONS_COUNT_MAX, learn};
 pub use limit::LimitOptions;
 pub use options::{Directions, ModelOptions, SignalClass};
 pub use parts::{Inquiry, PARTS_COUNT_MAX, Part, Question};

@@ -103,11 +103,8 @@ enum Phase {
 
 /// State of one group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(from = "Saved", into = "Saved")]
 pub(crate) struct Young {
-    baseline: Baseline,
-    /// The baseline of the last unsuspicious bucket; none while that is the latest one.
-    trusted: Option<Box<Baseline>>,
+    baselines: Baselines,
     /// Evidence by direction (drop, rise) and alternative.
     runs: [[Run; 3]; 2],
     phase: Phase,
@@ -122,60 +119,31 @@ pub(crate) struct Young {
     high_factor: f64,
 }
 
-/// As it is in a checkpoint.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    baseline: Baseline,
-    trusted: Baseline,
-    runs: [[Run; 3]; 2],
-    phase: Phase,
-    judged: u64,
-    suspicious_since_ms: Option<i64>,
-    recent: VecDeque<(f64, f64)>,
-    recovered_ms: Option<i64>,
-    low_factor: f64,
-    high_factor: f64,
+/// What is expected, and what was when the latest unsuspicious bucket was seen; a checkpoint has both.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "(Baseline, Baseline)", into = "(Baseline, Baseline)")]
+struct Baselines {
+    latest: Baseline,
+    /// None while it is the latest one.
+    trusted: Option<Box<Baseline>>,
 }
 
-impl From<Saved> for Young {
-    fn from(saved: Saved) -> Young {
-        Young {
-            baseline: saved.baseline,
-            trusted: (saved.trusted != saved.baseline).then(|| Box::new(saved.trusted)),
-            runs: saved.runs,
-            phase: saved.phase,
-            judged: saved.judged,
-            suspicious_since_ms: saved.suspicious_since_ms,
-            recent: saved.recent,
-            recovered_ms: saved.recovered_ms,
-            low_factor: saved.low_factor,
-            high_factor: saved.high_factor,
-        }
+impl From<(Baseline, Baseline)> for Baselines {
+    fn from((latest, trusted): (Baseline, Baseline)) -> Baselines {
+        Baselines { latest, trusted: (trusted != latest).then(|| Box::new(trusted)) }
     }
 }
 
-impl From<Young> for Saved {
-    fn from(young: Young) -> Saved {
-        Saved {
-            baseline: young.baseline,
-            trusted: young.trusted.map_or(young.baseline, |trusted| *trusted),
-            runs: young.runs,
-            phase: young.phase,
-            judged: young.judged,
-            suspicious_since_ms: young.suspicious_since_ms,
-            recent: young.recent,
-            recovered_ms: young.recovered_ms,
-            low_factor: young.low_factor,
-            high_factor: young.high_factor,
-        }
+impl From<Baselines> for (Baseline, Baseline) {
+    fn from(Baselines { latest, trusted }: Baselines) -> (Baseline, Baseline) {
+        (latest, trusted.map_or(latest, |trusted| *trusted))
     }
 }
 
 impl Young {
     pub(crate) fn new(scale: Scale) -> Young {
         Young {
-            baseline: Baseline::new(scale),
-            trusted: None,
+            baselines: Baselines { latest: Baseline::new(scale), trusted: None },
             runs: [[Run::default(); 3]; 2],
             phase: Phase::Normal,
             judged: 0,
@@ -189,7 +157,7 @@ impl Young {
 
     /// The expectation of a bucket: events, or a value.
     pub(crate) fn expected(&self) -> f64 {
-        self.baseline.expected()
+        self.baselines.latest.expected()
     }
 
     /// What it made of the latest bucket, the events of a whole volume being counted among `usual_exposure`.
@@ -201,12 +169,12 @@ impl Young {
         tuning: &YoungTuning,
     ) -> Outlook {
         let (threshold, expected) = (tuning.threshold, self.expected());
-        let share = if self.baseline.scale() == Scale::Count { bucket.seen.share } else { 1.0 };
+        let share = if self.baselines.latest.scale() == Scale::Count { bucket.seen.share } else { 1.0 };
         Outlook {
             end_ms: bucket.end_ms,
             observed: bucket.seen.value,
             expected: Some(expected * share),
-            bounds: Some(self.baseline.within(expected, bucket.min_change(options)).map(|bound| bound * share)),
+            bounds: Some(self.baselines.latest.within(expected, bucket.min_change(options)).map(|bound| bound * share)),
             exposure: usual_exposure * share,
             buckets: 1,
             scores: self.most().map(|evidence| evidence / threshold),
@@ -218,7 +186,7 @@ impl Young {
     pub(crate) fn glimpse(&self) -> u64 {
         let runs = self.runs.as_flattened().iter().step_by(2).fold(0, |seen, run| seen ^ run.evidence.to_bits());
         let recent = self.recent.front().map_or(0, |pair| pair.0.to_bits());
-        runs ^ recent ^ self.judged ^ self.baseline.glimpse()
+        runs ^ recent ^ self.judged ^ self.baselines.latest.glimpse()
     }
 
     /// The alert, while there is one.
@@ -258,8 +226,8 @@ impl Young {
 
     fn loosen(&mut self) {
         if self.suspicious_since_ms.is_none() {
-            self.baseline.loosen(LOOSENED_BUCKETS);
-            self.trusted.iter_mut().for_each(|trusted| trusted.loosen(LOOSENED_BUCKETS));
+            self.baselines.latest.loosen(LOOSENED_BUCKETS);
+            self.baselines.trusted.iter_mut().for_each(|trusted| trusted.loosen(LOOSENED_BUCKETS));
         }
     }
 
@@ -271,7 +239,7 @@ impl Young {
         self.judged += 1;
         if self.judged <= WARM_UP_BUCKETS {
             self.learn(bucket, 1.0, tuning);
-            self.trusted = None;
+            self.baselines.trusted = None;
             return None;
         }
         self.weigh(bucket, options, tuning);
@@ -289,20 +257,20 @@ impl Young {
 
     /// A value of zero or less before the warm-up ends says that this gauge is not one of ratios.
     fn is_unfit_for_logarithms(&self, seen: Seen) -> bool {
-        self.judged < WARM_UP_BUCKETS && self.baseline.scale() == Scale::Log && seen.value <= 0.0
+        self.judged < WARM_UP_BUCKETS && self.baselines.latest.scale() == Scale::Log && seen.value <= 0.0
     }
 
     /// Adds a bucket's evidence to all runs.
     fn weigh(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) {
         let threshold = tuning.threshold;
-        let pair = self.baseline.pair(bucket.seen);
+        let pair = self.baselines.latest.pair(bucket.seen);
         let cap = if bucket.interval_ms <= bucket.bucket_ms {
             tuning.usual_cap
         } else {
             cap(threshold, bucket.bucket_ms, bucket.interval_ms)
         };
         let start_ms = bucket.end_ms - bucket.bucket_ms;
-        let is_thin = self.baseline.scale() == Scale::Count && self.expected() < tuning.least;
+        let is_thin = self.baselines.latest.scale() == Scale::Count && self.expected() < tuning.least;
         for &direction in options.directions.each() {
             let (factor, least) = match direction {
                 Side::Drop => (self.low_factor, 0.0),
@@ -316,7 +284,7 @@ impl Young {
             let usual = &tuning.tested[direction.index()];
             let excused = bucket.is_excused(options).then(|| Tested::of(direction, bucket.min_change(options)));
             let tested = excused.as_ref().unwrap_or(usual);
-            self.baseline.score(pair, tested, factor, least, |alternative, score| {
+            self.baselines.latest.score(pair, tested, factor, least, |alternative, score| {
                 runs[alternative].add(score, start_ms, cap, threshold);
             });
         }
@@ -344,21 +312,21 @@ impl Young {
         match (is_suspicious, self.suspicious_since_ms) {
             (true, None) => {
                 self.suspicious_since_ms = Some(bucket.end_ms);
-                self.baseline = self.trusted.as_deref().copied().unwrap_or(self.baseline);
+                self.baselines.latest = self.baselines.trusted.as_deref().copied().unwrap_or(self.baselines.latest);
             }
             (false, Some(_)) => self.suspicious_since_ms = None,
             _ => {}
         }
         if evidence < UNSUSPICIOUS_NATS && !is_suspicious {
-            self.trusted = None;
+            self.baselines.trusted = None;
         } else {
-            self.trusted.get_or_insert_with(|| Box::new(self.baseline));
+            self.baselines.trusted.get_or_insert_with(|| Box::new(self.baselines.latest));
         }
         self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 }, tuning);
     }
 
     fn learn(&mut self, bucket: Glance, pace: f64, tuning: &YoungTuning) {
-        self.baseline.learn(bucket.seen, tuning.level_gain, pace);
+        self.baselines.latest.learn(bucket.seen, tuning.level_gain, pace);
         // The level is on its way to what the changed sources report; so are the bounds that allow for them.
         if (self.low_factor, self.high_factor) == (1.0, 1.0) {
             return;
@@ -374,7 +342,7 @@ impl Young {
             self.phase = Phase::Normal;
             return None;
         };
-        let ratio = if run.expected > 0.0 { self.baseline.run_ratio(run.observed, run.expected) } else { 1.0 };
+        let ratio = if run.expected > 0.0 { self.baselines.latest.run_ratio(run.observed, run.expected) } else { 1.0 };
         let is_large = direction.sign() * (ratio - 1.0) >= bucket.min_change(options);
         if !is_large {
             self.phase = Phase::Normal;
@@ -408,7 +376,7 @@ impl Young {
     /// than all of it.
     fn is_back(&self, incident: Incident, min_change: f64) -> bool {
         let allowed = ((incident.ratio - 1.0).abs() / 2.0).clamp(min_change / 2.0, min_change);
-        let is_count = self.baseline.scale() == Scale::Count;
+        let is_count = self.baselines.latest.scale() == Scale::Count;
         let (mut observed, mut expected) = (0.0, 0.0);
         for &(seen, wanted) in &self.recent {
             // Work that piled up and comes at once is not to pass for a minute of health.
@@ -418,14 +386,14 @@ impl Young {
         if !is_count {
             (observed, expected) = (observed / self.recent.len() as f64, expected / self.recent.len() as f64);
         }
-        let change = self.baseline.ratio(observed, expected) - 1.0;
+        let change = self.baselines.latest.ratio(observed, expected) - 1.0;
         incident.direction.sign() * change < allowed
     }
 
     /// What lasted for hours is normal.
     fn accept(&mut self) -> Option<Change> {
         let incident = self.firing();
-        self.baseline.loosen(1);
+        self.baselines.latest.loosen(1);
         self.calm();
         self.judged = 0;
         incident.map(Change::Resolved)
@@ -436,6 +404,6 @@ impl Young {
         self.runs = [[Run::default(); 3]; 2];
         self.suspicious_since_ms = None;
         self.recovered_ms = None;
-        self.trusted = None;
+        self.baselines.trusted = None;
     }
 }

@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use super::bar::Bar;
 use super::{Place, check_data_dir, moment};
 use crate::config::{Config, parse_duration_ms};
-use crate::detect::{self, Learned, Watch};
+use crate::detect::{self, LearnOptions, Learned, Watch};
 use crate::disk::RealDisk;
 use crate::model::TimeRange;
 use crate::rules::{self, RuleSet};
@@ -73,14 +73,20 @@ pub(super) fn newest(stored: TimeRange, last_ms: Option<i64>) -> TimeRange {
     TimeRange { from_ms: from_ms.max(stored.from_ms), ..stored }
 }
 
+/// What a server of this configuration goes by.
+pub(super) fn learn_options(config: &Config) -> anyhow::Result<LearnOptions> {
+    let (zone, calendar) = shop_days(config)?;
+    let lateness_ms = config.detection.lateness_ms;
+    Ok(LearnOptions { lateness_ms, unheard_max_ms: config.telemetry.unknown_max_ms, zone, calendar })
+}
+
 fn read(config: &Config, range: TimeRange, watches: &[Watch], view: &ReadView) -> anyhow::Result<Learned> {
     let mut bar = Bar::of_time("learning");
     let total = range.to_ms.abs_diff(range.from_ms);
-    let lateness_ms = config.detection.lateness_ms;
-    let learned =
-        detect::learn(view, range, watches.to_vec(), lateness_ms, shop_days(config)?, None, &mut |reached_ms| {
-            bar.show(&moment(reached_ms), reached_ms.abs_diff(range.from_ms), total);
-        });
+    let options = learn_options(config)?;
+    let learned = detect::learn(view, range, watches.to_vec(), options, None, &mut |reached_ms| {
+        bar.show(&moment(reached_ms), reached_ms.abs_diff(range.from_ms), total);
+    });
     Ok(learned?)
 }
 

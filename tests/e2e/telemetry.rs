@@ -71,12 +71,16 @@ fn send_load(engine: &Engine, times_ms: impl Iterator<Item = i64>, value: f64) {
 
 /// An engine with these rules, which tells the pager, and misses a job after five seconds.
 fn watching(rules: &str) -> (TempDir, Pager, Engine) {
+    watching_with(rules, "telemetry: { lost_after: 5s }\n")
+}
+
+fn watching_with(rules: &str, settings_text: &str) -> (TempDir, Pager, Engine) {
     let folder = TempDir::new().expect("a temporary folder");
     let pager = Pager::new(free_address());
     pager.open(200);
     let (file, settings) = (folder.path().join("rules.yml"), folder.path().join("dozor.yml"));
     fs::write(&file, rules).expect("written");
-    fs::write(&settings, "telemetry: { lost_after: 5s }\n").expect("written");
+    fs::write(&settings, settings_text).expect("written");
     let arguments = [
         format!("--config={}", settings.display()),
         format!("--rules={}", file.display()),
@@ -344,5 +348,40 @@ fn exporter_that_dies_under_a_prometheus_ends_no_alert_but_that_it_is_down() {
     wait_until("for the rules they fire again", || alerts() == 2);
     let told = pager.taken_once();
     assert_eq!(told.iter().filter(|told| told.alert_name.starts_with("Loaded")).count(), 2, "they never ended");
+    engine.stop();
+}
+
+/// A pod is replaced while it is in trouble, and another one of its job goes on.
+#[test]
+fn anomaly_of_which_nothing_comes_any_more_ends_after_a_while_and_says_so() {
+    let rules = "groups: [{ name: g, rules: [{ alert: Deep, expr: queue, anomaly: { limit: { above: 100 } } }] }]\n";
+    let (_folder, pager, mut engine) = watching_with(rules, "telemetry: { unknown_max: 1h }\n");
+    let mut at_ms = Clock::system().now_ms() - 10 * 60 * 60_000;
+    // A minute of each, so that nothing but event time goes fast.
+    let mut minute = |pods: &[(&str, f64)]| {
+        for &(pod, value) in pods {
+            let labels = [("__name__", "queue"), ("job", "shop"), ("pod", pod)];
+            send(
+                &engine,
+                &[Sent { labels: &labels, times_ms: (1..=4).map(|step| at_ms + step * 15_000).collect(), value }],
+            );
+        }
+        at_ms += 60_000;
+        at_ms
+    };
+    let mut gone_ms = 0;
+    wait_until("the pod fires", || {
+        gone_ms = minute(&[("a", 500.0), ("b", 1.0)]);
+        of(&pager, "Deep", "firing").len() == 1
+    });
+    let mut ended_ms = 0;
+    wait_until("it is given up", || {
+        ended_ms = minute(&[("b", 1.0)]);
+        of(&pager, "Deep", "resolved").len() == 1
+    });
+    assert!(ended_ms >= gone_ms + 60 * 60_000, "{} min behind", (ended_ms - gone_ms) / 60_000);
+    let [ended] = &of(&pager, "Deep", "resolved")[..] else { panic!("it is told once") };
+    let body = String::from_utf8(ended.body.clone()).expect("text");
+    assert!(body.contains("unknown: no data since") && body.contains("it is no longer kept"), "{body}");
     engine.stop();
 }

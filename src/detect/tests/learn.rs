@@ -1,7 +1,7 @@
 //! Learning from stored history is living through it.
 
 use super::*;
-use crate::detect::{Calendar, Judge, Kind, Zone, learn};
+use crate::detect::{Calendar, Judge, Kind, LearnOptions, Zone, learn};
 use crate::model::{Sample, TimeRange};
 use crate::storage::view::ReadView;
 
@@ -41,6 +41,11 @@ fn days() -> (Zone, Calendar) {
     (Zone::utc(), Calendar::default())
 }
 
+fn options() -> LearnOptions {
+    let (zone, calendar) = days();
+    LearnOptions { lateness_ms: None, unheard_max_ms: i64::MAX, zone, calendar }
+}
+
 /// As `take` hands it to the worker.
 fn lived(
     watches: Vec<Watch>,
@@ -67,7 +72,7 @@ fn what_is_learned_from_history_is_what_would_have_been_learned_live() {
     let (judge, fired_count) = lived(watches.clone(), &series, &rows, Worker::make_up);
     let mut reached = Vec::new();
     let range = view.span().unwrap();
-    let learned = learn(&view, range, watches, None, days(), None, &mut |at_ms| reached.push(at_ms)).unwrap();
+    let learned = learn(&view, range, watches, options(), None, &mut |at_ms| reached.push(at_ms)).unwrap();
     assert_eq!((learned.samples_count, learned.series_count), (rows.len() as u64, 6));
     assert_eq!((fired_count, &learned.fired_counts), (1, &vec![1]));
     assert!(learned.judge.checkpoint() == judge.checkpoint(), "the checkpoints differ");
@@ -91,7 +96,7 @@ fn what_fired_when_its_series_went_long_ago_is_not_kept() {
     }
     let (watches, view) = (vec![watch(EXPRESSION, ModelOptions::default())], stored(&series, &rows));
     let range = view.span().unwrap();
-    let learned = learn(&view, range, watches.clone(), None, days(), None, &mut |_| {}).unwrap();
+    let learned = learn(&view, range, watches.clone(), options(), None, &mut |_| {}).unwrap();
     assert_eq!(learned.judge.firing().len(), 1, "it never recovered");
     let restored = |bytes: &[u8]| {
         let (_, mut judge) = start(watches.clone(), 1, None);
@@ -106,8 +111,8 @@ fn history_is_read_from_its_beginning_to_its_end_and_no_further() {
     let (series, rows) = shop();
     let (watches, view) = (vec![watch(EXPRESSION, ModelOptions::default())], stored(&series, &rows));
     let range = TimeRange { from_ms: START_MS + 60_000, to_ms: START_MS + 119_999 };
-    let learned = learn(&view, range, watches.clone(), None, days(), None, &mut |_| {}).unwrap();
+    let learned = learn(&view, range, watches.clone(), options(), None, &mut |_| {}).unwrap();
     assert_eq!(learned.samples_count, 24, "four of each");
     let never = TimeRange { from_ms: 1, to_ms: 0 };
-    assert_eq!(learn(&view, never, watches, None, days(), None, &mut |_| {}).unwrap().samples_count, 0);
+    assert_eq!(learn(&view, never, watches, options(), None, &mut |_| {}).unwrap().samples_count, 0);
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::detect::{
-    Direction, Directions, EvaluatedValue, GROUPS_COUNT_MAX, Judge, Kind, LimitOptions, Metrics, Shared,
+    AbsenceOptions, Direction, Directions, EvaluatedValue, GROUPS_COUNT_MAX, Judge, Kind, LimitOptions, Metrics, Shared,
 };
 
 pub(super) const SCRAPE_MS: i64 = 15_000;
@@ -33,7 +33,10 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new(pods_count: usize, worker_count: usize) -> Fleet {
-        let (workers, judge) = start(vec![watch("sum by (pod) (queue)", options())], worker_count, Some(SCRAPE_MS));
+        Fleet::of(pods_count, start(vec![watch("sum by (pod) (queue)", options())], worker_count, Some(SCRAPE_MS)))
+    }
+
+    fn of(pods_count: usize, (workers, judge): (Vec<Worker>, Judge)) -> Fleet {
         Fleet { pods: pods(pods_count), workers, judge, now_ms: START_MS, told: Vec::new() }
     }
 
@@ -224,4 +227,27 @@ fn values_of_an_evaluated_watch_make_room_likewise() {
     );
     let [fired, _] = &judge.firing()[..] else { panic!("two alerts") };
     assert_eq!((fired.labels.get("pod"), fired.direction), (Some("1"), Direction::Limit));
+}
+
+/// Ten thousand jobs ran once, are due in two hours, and their places go to others meanwhile.
+#[test]
+fn jobs_that_are_awaited_are_missed_whoever_has_their_places() {
+    let max = GROUPS_COUNT_MAX;
+    let absence = Some(AbsenceOptions { absent_for_ms: Some(120 * MINUTE_MS) });
+    let jobs = Watch {
+        identity: "jobs".to_owned(),
+        signal: Signal::beats("queue").unwrap(),
+        options: ModelOptions { absence, ..ModelOptions::default() },
+        zone: None,
+    };
+    let mut fleet = Fleet::of(max + 1, start(vec![jobs], 1, Some(SCRAPE_MS)));
+    fleet.introduce(0, 0..max);
+    fleet.scrape(1, &[(0, &(0..max).collect::<Vec<_>>(), GOOD)]);
+    // One goes on, and says what time it is.
+    fleet.scrape(4 * 70, &[(0, &[0], GOOD)]);
+    fleet.introduce(0, max..=max);
+    fleet.scrape(4 * 60, &[(0, &[0, max], GOOD)]);
+    let missed: Vec<usize> = fleet.told().into_iter().map(|(_, pod)| pod.parse().unwrap()).collect();
+    assert!(missed.iter().copied().eq(1..max), "{} are missed", missed.len());
+    assert_eq!(fleet.counts()[1], 0, "all of them are awaited or absent");
 }

@@ -10,9 +10,10 @@ use super::host::{Past, Row};
 use crate::config::Config;
 use crate::detect::{self, EvaluatedValue, Kind, Shared, TRANSITIONS_COUNT_MAX, Transition};
 use crate::model::{Labels, METRIC_NAME, Matcher, TimeRange};
+use crate::operate::learn::learn_options;
 use crate::query::{Engine, Options, QueryError, Sampled, Value, plan};
 use crate::rules::{Rule, RuleSample, RuleSet};
-use crate::server::{Evaluated, shop_days};
+use crate::server::Evaluated;
 use crate::storage::Overlay;
 use crate::storage::view::ReadView;
 
@@ -175,7 +176,7 @@ pub(super) fn anomalies(
     }
     let Some(stored) = past.view.span() else { bail!("nothing is stored") };
     let fed = TimeRange { to_ms: range.to_ms.min(stored.to_ms), ..stored };
-    let (lateness_ms, days) = (config.detection.lateness_ms, shop_days(config)?);
+    let options = learn_options(config)?;
     let mut evaluated = Evaluated::all_of(rules);
     // Feeding what is fed alone needs no looking.
     let is_fed_only = evaluated.is_empty();
@@ -190,7 +191,7 @@ pub(super) fn anomalies(
     };
     let evaluate: Option<detect::Evaluate<'_>> = if is_fed_only { None } else { Some(&mut evaluate) };
     let mut progress = |at_ms| progress(at_ms, fed);
-    let learned = detect::learn(&past.view, fed, rules.watches(), lateness_ms, days, evaluate, &mut progress);
+    let learned = detect::learn(&past.view, fed, rules.watches(), options, evaluate, &mut progress);
     let learned = learned.context("rules with an anomaly block")?;
     if learned.transitions.len() == TRANSITIONS_COUNT_MAX {
         notes.push(format!("alerts of rules with an anomaly block are told up to {TRANSITIONS_COUNT_MAX} changes"));
