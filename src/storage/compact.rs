@@ -191,6 +191,12 @@ impl Storage {
                 maintenance.unreadable.insert(block);
                 return Ok(0);
             }
+            // It would not the next time either.
+            Err(error @ StorageError::NotReadBack { .. }) => {
+                tracing::error!(%error, "blocks cannot be compacted; they serve on");
+                maintenance.unreadable.extend(sources.iter().map(|source| source.block.path().to_owned()));
+                return Ok(0);
+            }
             Err(StorageError::Corruption { file, damage }) => {
                 return self.find_damaged(maintenance, sources, StorageError::Corruption { file, damage });
             }

@@ -120,7 +120,7 @@ impl Merging<'_> {
                 None => self.read(self.sources[source].block.span(), series, origins, builder)?,
             }
         }
-        Ok(builder.append(series)?)
+        builder.append(series)
     }
 
     /// Whether no two sources have a moment in common.

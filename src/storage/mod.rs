@@ -179,6 +179,14 @@ pub enum StorageError {
         /// The newest version that this program reads.
         version_max: u16,
     },
+    /// What a block was to hold does not come back from it, in whatever way it is coded: a fault of this program.
+    #[error("{file}: {source}; what the block was to hold stays where it is, and nothing is lost: please report this", file = file.display())]
+    NotReadBack {
+        /// The block's file, which was removed.
+        file: PathBuf,
+        /// What does not come back.
+        source: storage_format::group::NotReadBack,
+    },
     /// A block could not be read through, so it stays as it is.
     #[error("{what}; the block stays as it is")]
     Unreadable {

@@ -144,7 +144,7 @@ fn columns() -> Vec<u8> {
     for nature in 0..14 {
         let mut numbers = Numbers::default();
         let count = if nature % 2 == 0 { 300 } else { 5 };
-        numbers.read(&values(nature, count, &mut chance), None);
+        numbers.read(&values(nature, count, &mut chance), Effort::Fresh, None);
         let reference = Some(before.integers.as_slice()).filter(|integers| integers.len() == count);
         let effort = if nature < 7 { Effort::Compact } else { Effort::Fresh };
         let mut body = Vec::new();
@@ -201,7 +201,9 @@ fn group_of_histograms() -> Vec<u8> {
     let mixed: Vec<f64> = floats.iter().enumerate().map(marked).collect();
     let columns = [&mixed, &floats].map(|values| Column { timestamps_ms: &times, values });
     let mut out = Vec::new();
-    GroupEncoder::default().encode_with_histograms(&columns, &[&samples], Effort::Compact, &mut out);
+    GroupEncoder::default()
+        .encode_with_histograms(&columns, &[&samples], Effort::Compact, &mut out)
+        .expect("it reads back");
     out
 }
 
@@ -220,7 +222,7 @@ fn group(columns: usize, samples: usize, effort: Effort) -> Vec<u8> {
     let columns: Vec<Column<'_>> =
         (0..columns).map(|column| Column { timestamps_ms: &times[column % 10 / 8], values: &values[column] }).collect();
     let mut out = Vec::new();
-    GroupEncoder::default().encode(&columns, effort, &mut out);
+    GroupEncoder::default().encode(&columns, effort, &mut out).expect("it reads back");
     out
 }
 

@@ -178,7 +178,7 @@ fn the_whole_block_is_written_as_told() {
     let (ten, one) = ([10.0, 20.0, 30.0, 40.0], [1.0, 2.0, 3.0, 4.0]);
     let columns = [&ten, &one, &ten].map(|values| Column { timestamps_ms, values });
     let mut group = Vec::new();
-    GroupEncoder::default().encode(&columns, Effort::Fresh, &mut group);
+    GroupEncoder::default().encode(&columns, Effort::Fresh, &mut group).expect("it reads back");
     let range = BlockRange { min_time_ms: 0, max_time_ms: 7_200_000, created_ms: 7_260_000, level: 0 };
     let mut writer = BlockWriter::begin(Vec::new(), range).expect("memory takes all writes");
     let labels = [

@@ -42,6 +42,10 @@ impl Encoder {
 
     /// Appends a series, told in the shortest of the ways that are worth a try; returns whether it refers.
     fn append_series(&mut self, numbers: &[i64], role: Role<'_>, effort: Effort, out: &mut Vec<u8>) -> bool {
+        if effort == Effort::Plain {
+            self.append_plain(numbers, out);
+            return false;
+        }
         let mut divisor = divisor(numbers).max(1);
         let mut grown = std::mem::take(&mut self.quotients);
         quotients(numbers, divisor, &mut grown);
@@ -78,6 +82,17 @@ impl Encoder {
             self.append_series(&remainders, Role::Side, effort, out);
         }
         referring
+    }
+
+    /// Appends a series as its distances to the first number, packed.
+    fn append_plain(&mut self, numbers: &[i64], out: &mut Vec<u8>) {
+        quotients(numbers, 1, &mut self.quotients);
+        Order::Number.take(&self.quotients, &mut self.residuals);
+        let form_at = out.len();
+        Head { first: numbers[0], divisor: 1, slope: None }.append(Order::Number, out);
+        out[form_at] |= form_byte::PACKED;
+        self.packed.fit(&self.residuals);
+        self.packed.append(&self.residuals, out);
     }
 
     /// Finds a slope, and leaves what it does not foretell of the quotients.

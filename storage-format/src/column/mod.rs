@@ -23,6 +23,8 @@ pub const SAMPLES_MAX: usize = 4096;
 /// How much work a column may cost its writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
+    /// Bits as they are, in packed rows: for a group that does not read back as it was written with more effort.
+    Plain,
     /// A block cut from the head: some 10 ns a sample to write and 1.2 ns to read.
     Fresh,
     /// A compacted block: smallest, for some 25 ns a sample to write and 2.6 ns to read.

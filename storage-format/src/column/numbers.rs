@@ -3,7 +3,7 @@
 use super::exceptions::{self, Run};
 pub use super::scale::Scale;
 use super::scale::{decimals, integer_of, write_values};
-use super::{SAMPLES_MAX, plan};
+use super::{Effort, SAMPLES_MAX, plan};
 use crate::decimal::EXPONENT_MAX;
 
 /// A column's values as whole numbers.
@@ -20,8 +20,11 @@ pub struct Numbers {
 
 impl Numbers {
     /// Takes these values, 1 to [`SAMPLES_MAX`]; `hint` is the scale that an earlier column of the series had.
-    pub fn read(&mut self, values: &[f64], hint: Option<Scale>) {
+    pub fn read(&mut self, values: &[f64], effort: Effort, hint: Option<Scale>) {
         assert!((1..=SAMPLES_MAX).contains(&values.len()), "a column has 1 to {SAMPLES_MAX} samples");
+        if effort == Effort::Plain {
+            return self.take_bits(values);
+        }
         let hint = hint.filter(|scale| *scale != Scale::Raw);
         if hint.is_some_and(|scale| self.take(values, scale)) {
             return;
@@ -37,6 +40,10 @@ impl Numbers {
                 return;
             }
         }
+        self.take_bits(values);
+    }
+
+    fn take_bits(&mut self, values: &[f64]) {
         assert!(self.take(values, Scale::Raw), "every value has bits");
     }
 

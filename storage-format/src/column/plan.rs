@@ -311,7 +311,7 @@ pub(super) fn code(others: usize, count: usize, effort: Effort) -> Code {
         _ if others * SAMPLES_PER_SPARSE_SURELY <= count => Code::Sparse,
         Effort::Compact => Code::Entropy,
         Effort::Fresh if others * SAMPLES_PER_SPARSE <= count => Code::SparseOrPacked,
-        Effort::Fresh => Code::Packed,
+        Effort::Fresh | Effort::Plain => Code::Packed,
     }
 }
 

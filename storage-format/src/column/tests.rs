@@ -6,11 +6,11 @@ use crate::testing::{assert_numbers, bits_equal, value_strategy};
 
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 const GO_NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
-const EFFORTS: [Effort; 2] = [Effort::Fresh, Effort::Compact];
+const EFFORTS: [Effort; 3] = [Effort::Plain, Effort::Fresh, Effort::Compact];
 
 fn numbers_of(values: &[f64], hint: Option<Scale>) -> Numbers {
     let mut numbers = Numbers::default();
-    numbers.read(values, hint);
+    numbers.read(values, Effort::Compact, hint);
     numbers
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::head::{Body, ColumnRow, TimestampsRow, append_group};
+use super::read_back::ReadBack;
 use super::resemblance::Resemblance;
 use super::{COLUMNS_MAX, KIND_FLOATS, KIND_HISTOGRAMS, KIND_SAME, histograms, timestamps};
 use crate::column::{self, Effort, Numbers, SAMPLES_MAX};
@@ -17,9 +18,18 @@ pub struct Column<'a> {
     pub values: &'a [f64],
 }
 
-/// Writes groups; keeps its buffers from one to the next.
+/// A group that reads back as something else than it was made of, in whatever way it is coded: a fault of this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("column {column} of a group reads back as something else than was written")]
+pub struct NotReadBack {
+    /// The first that does.
+    pub column: usize,
+}
+
+/// Writes groups, and reads back each; keeps its buffers from one to the next.
 #[derive(Debug, Default)]
 pub struct GroupEncoder {
+    read_back: ReadBack,
     columns: column::Encoder,
     timestamps: timestamps::Encoder,
     resemblance: Resemblance,
@@ -44,10 +54,12 @@ impl Bodies {
 }
 
 impl GroupEncoder {
-    /// Appends one group with these columns in this order, [`COLUMNS_MAX`] at most. Panics if a column has fewer values than
-    /// timestamps or the other way round, too many of them, or timestamps that descend.
-    pub fn encode(&mut self, columns: &[Column<'_>], effort: Effort, out: &mut Vec<u8>) {
-        self.encode_with_histograms(columns, &[], effort, out);
+    /// Appends one group with these columns in this order, [`COLUMNS_MAX`] at most, and returns the effort that it has: if
+    /// with this one it does not read back as what it was made of, that is [`Effort::Plain`]. If it does not with that
+    /// either, `out` is as before. Panics if a column has fewer values than timestamps or the other way round, too many of
+    /// them, or timestamps that descend.
+    pub fn encode(&mut self, columns: &[Column<'_>], effort: Effort, out: &mut Vec<u8>) -> Result<Effort, NotReadBack> {
+        self.encode_with_histograms(columns, &[], effort, out)
     }
 
     /// As [`GroupEncoder::encode`]; where a column has histograms, each of them has its marker among the values. Columns
@@ -58,7 +70,15 @@ impl GroupEncoder {
         histograms: &[&[Histogram]],
         effort: Effort,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Result<Effort, NotReadBack> {
+        let mut read_back = std::mem::take(&mut self.read_back);
+        let append = |effort, out: &mut Vec<u8>| self.append_group(columns, histograms, effort, out);
+        let appended = append_checked(effort, out, append, |bytes| read_back.first_other(bytes, columns, histograms));
+        self.read_back = read_back;
+        appended
+    }
+
+    fn append_group(&mut self, columns: &[Column<'_>], histograms: &[&[Histogram]], effort: Effort, out: &mut Vec<u8>) {
         assert!(columns.len() <= COLUMNS_MAX, "{} columns in a group", columns.len());
         let distinct = self.sort_timestamps(columns);
         self.bodies.bytes.clear();
@@ -67,8 +87,10 @@ impl GroupEncoder {
         for (row, _) in self.rows.iter_mut().zip(histograms).filter(|(_, histograms)| !histograms.is_empty()) {
             row.kind = KIND_HISTOGRAMS;
         }
-        self.find_same(columns);
-        self.read_numbers(columns);
+        if effort != Effort::Plain {
+            self.find_same(columns);
+        }
+        self.read_numbers(columns, effort);
         if effort == Effort::Compact {
             self.resemblance.choose(&self.numbers, &mut self.rows);
         }
@@ -147,12 +169,12 @@ impl GroupEncoder {
         }
     }
 
-    fn read_numbers(&mut self, columns: &[Column<'_>]) {
+    fn read_numbers(&mut self, columns: &[Column<'_>], effort: Effort) {
         self.numbers.resize_with(columns.len().max(self.numbers.len()), Numbers::default);
         for ((column, row), numbers) in columns.iter().zip(&self.rows).zip(&mut self.numbers) {
             numbers.integers.clear();
             if row.kind == KIND_FLOATS && !column.values.is_empty() {
-                numbers.read(column.values, None);
+                numbers.read(column.values, effort, None);
             }
         }
     }
@@ -182,6 +204,23 @@ impl GroupEncoder {
             }
         });
     }
+}
+
+/// Appends with this effort, or plainly if `first_other` says of the bytes that a column is not what it was made of.
+pub(super) fn append_checked(
+    effort: Effort,
+    out: &mut Vec<u8>,
+    mut append: impl FnMut(Effort, &mut Vec<u8>),
+    mut first_other: impl FnMut(&[u8]) -> Option<usize>,
+) -> Result<Effort, NotReadBack> {
+    let start = out.len();
+    append(effort, out);
+    let Some(column) = first_other(&out[start..]) else { return Ok(effort) };
+    out.truncate(start);
+    if effort == Effort::Plain {
+        return Err(NotReadBack { column });
+    }
+    append_checked(Effort::Plain, out, append, first_other)
 }
 
 fn sum(times: &[i64]) -> i64 {

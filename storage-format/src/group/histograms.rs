@@ -21,7 +21,7 @@ pub(super) fn append_body(
     if markers < values.len() {
         let plain = |value: &f64| if is_marker(value.to_bits()) { f64::from_bits(MARKER_BITS) } else { *value };
         let mut numbers = Numbers::default();
-        numbers.read(&values.iter().map(plain).collect::<Vec<f64>>(), None);
+        numbers.read(&values.iter().map(plain).collect::<Vec<f64>>(), effort, None);
         encoder.encode(&numbers, effort, None, &mut floats);
     }
     append_varint(out, floats.len() as u64);

@@ -4,13 +4,14 @@ mod encode;
 mod head;
 mod histograms;
 mod read;
+mod read_back;
 mod resemblance;
 mod scratch;
 #[cfg(test)]
 mod tests;
 mod timestamps;
 
-pub use encode::{Column, GroupEncoder};
+pub use encode::{Column, GroupEncoder, NotReadBack};
 pub use histograms::read_histograms;
 pub use read::{GroupReader, read_column};
 pub use scratch::Scratch;

@@ -77,7 +77,7 @@ fn append_columns(columns: &[Vec<f64>], effort: Effort, encoder: &mut Encoder, o
     let mut body = Vec::new();
     for (number, column) in columns.iter().enumerate() {
         let mut numbers = Numbers::default();
-        numbers.read(column, None);
+        numbers.read(column, effort, None);
         let reference = (number > COUNT).then_some(&counts.integers[..]);
         body.clear();
         encoder.encode(&numbers, effort, reference, &mut body);

@@ -65,7 +65,7 @@ fn assert_round_trip(samples: &[(i64, Histogram)]) {
         read_stream(&stream_of(samples), samples.len() as u32).unwrap().into_iter().unzip();
     assert_eq!(read_times, times);
     assert_same(&read, &histograms);
-    for effort in [Effort::Fresh, Effort::Compact] {
+    for effort in [Effort::Plain, Effort::Fresh, Effort::Compact] {
         assert_same(&read_pages(&pages_of(&histograms, effort), histograms.len()).unwrap(), &histograms);
     }
 }

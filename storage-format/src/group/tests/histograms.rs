@@ -16,7 +16,7 @@ fn told(bytes: &[u8], column: usize) -> Result<Vec<(i64, Histogram)>, Corruption
 }
 
 /// A column of floats, one of histograms, one of both, and again one of floats.
-fn mixed_group(effort: Effort) -> (Vec<u8>, Vec<Samples>, [Vec<Histogram>; 2]) {
+pub(super) fn mixed_group(effort: Effort) -> (Vec<u8>, Vec<Samples>, [Vec<Histogram>; 2]) {
     let times = even(50);
     let counts: Vec<f64> = (0..50).map(|index| f64::from(index * 3)).collect();
     let histograms =
@@ -30,7 +30,7 @@ fn mixed_group(effort: Effort) -> (Vec<u8>, Vec<Samples>, [Vec<Histogram>; 2]) {
         samples.iter().map(|(timestamps_ms, values)| Column { timestamps_ms, values }).collect();
     let mut bytes = Vec::new();
     let lists: [&[Histogram]; 3] = [&[], &histograms[0], &histograms[1]];
-    GroupEncoder::default().encode_with_histograms(&columns, &lists, effort, &mut bytes);
+    assert_eq!(GroupEncoder::default().encode_with_histograms(&columns, &lists, effort, &mut bytes), Ok(effort));
     (bytes, samples, histograms)
 }
 

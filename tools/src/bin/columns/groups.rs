@@ -78,7 +78,7 @@ fn encode(groups: &[Vec<Column>], effort: Effort) -> Vec<Vec<u8>> {
         };
         let inputs: Vec<Input<'_>> = group.iter().map(input).collect();
         let mut bytes = Vec::new();
-        encoder.encode(&inputs, effort, &mut bytes);
+        encoder.encode(&inputs, effort, &mut bytes).expect("it reads back");
         bytes
     };
     groups.iter().map(encode_one).collect()

@@ -278,7 +278,7 @@ impl Encoded {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         let (mut encoder, mut numbers) = (Encoder::default(), Numbers::default());
         for column in columns {
-            numbers.read(&column.values, None);
+            numbers.read(&column.values, effort, None);
             encoder.encode(&numbers, effort, None, &mut bytes);
             ends.push(bytes.len());
         }
