@@ -19,6 +19,8 @@ const BLOCK_BUCKETS: [u32; 2] = [12, 60];
 /// Gains of the two measures of noise: of a bucket, and of a block.
 const BUCKET_NOISE_GAIN: f64 = 1.0 / 160.0;
 const BLOCK_NOISE_GAIN: f64 = 1.0 / 24.0;
+/// Gain of the share of extreme buckets: four hours of 15 s.
+const EXTREMES_GAIN: f64 = 1.0 / 960.0;
 /// Buckets whose noise is taken as it is; later ones are limited to what is already believed.
 const UNLIMITED_COUNT: u64 = 20;
 /// Standard deviations in a mean absolute deviation, if noise is normal.
@@ -52,6 +54,10 @@ pub(crate) struct Baseline {
     /// Mean absolute deviation of a bucket: of a count in units of the root of its expectation.
     deviation: f64,
     blocks: [Block; 2],
+    /// Of values: the share of buckets that speak for a drop, and for a rise, as strongly as a bucket may. Behind all
+    /// others: layout 3 of the checkpoint ends before it.
+    #[serde(default)]
+    extremes: [f64; 2],
 }
 
 /// The same measure on sums over consecutive buckets, which are larger where neighbours stray together.
@@ -100,7 +106,7 @@ pub(crate) fn level_gain(bucket_ms: i64) -> f64 {
 
 impl Baseline {
     pub(crate) fn new(scale: Scale) -> Baseline {
-        Baseline { scale, level: 0.0, learned: 0, deviation: 0.0, blocks: [Block::default(); 2] }
+        Baseline { scale, level: 0.0, learned: 0, deviation: 0.0, blocks: [Block::default(); 2], extremes: [0.0; 2] }
     }
 
     /// A look at both of its ends, for whoever wants it fetched: what comes of it means nothing.
@@ -207,6 +213,24 @@ impl Baseline {
             let to = shift(alternative.ratio, alternative.log_ratio);
             let for_it = (to - from) * (deviation - (from + to) / 2.0);
             tell(index, Score { for_it, noise: variance, observed: deviation, expected: 1.0 });
+        }
+    }
+
+    /// The most that a bucket may speak for a drop, and for a rise, in nats. A queue that is empty nine times of ten and
+    /// holds three orders the tenth time is far from its level then, and yet that is worth no more than ln 10.
+    pub(crate) fn surprise_max(&self) -> [f64; 2] {
+        self.extremes.map(|share| -share.ln())
+    }
+
+    /// Takes in whether a bucket of values spoke as strongly as one may, for a drop and for a rise.
+    pub(crate) fn learn_extremes(&mut self, is_extreme: [bool; 2]) {
+        if self.scale == Scale::Count {
+            return;
+        }
+        let seen = f64::from(BLOCK_BUCKETS[0]) * (self.blocks[0].completed + 1) as f64;
+        let gain = EXTREMES_GAIN.max(1.0 / seen);
+        for (share, is_extreme) in self.extremes.iter_mut().zip(is_extreme) {
+            *share += gain * (f64::from(u8::from(is_extreme)) - *share);
         }
     }
 

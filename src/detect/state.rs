@@ -17,7 +17,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use storage_format::detector::{LATENESS_KIND, LAYOUT, LAYOUT_WITHOUT_SHIFT, RECORD_KIND, TEXT_KIND};
+use storage_format::detector::{
+    LATENESS_KIND, LAYOUT, LAYOUT_WITHOUT_HABIT, LAYOUT_WITHOUT_SHIFT, RECORD_KIND, TEXT_KIND,
+};
 use storage_format::frame::{FileKind, decode_whole, encode_whole};
 
 use super::absence::{Absence, Awaited};
@@ -226,7 +228,8 @@ fn saved_in(bytes: &[u8]) -> Result<Saved, StateError> {
     let layout = layout_of(first)?;
     let lacking: Lacking = match layout {
         LAYOUT => &[],
-        LAYOUT_WITHOUT_SHIFT => &[("Season", 1)],
+        LAYOUT_WITHOUT_HABIT => &[("Season", 1), ("GaugeSeason", 1), ("Baseline", 1)],
+        LAYOUT_WITHOUT_SHIFT => &[("Season", 2), ("GaugeSeason", 1), ("Baseline", 1)],
         _ => return Err(refuse(format!("its layout is {layout}, and this version reads {LAYOUT}"))),
     };
     let summary: Summary = read(first).map_err(refuse)?;

@@ -128,6 +128,12 @@ struct Baselines {
     trusted: Option<Box<Baseline>>,
 }
 
+impl Baselines {
+    fn unsuspicious(&self) -> &Baseline {
+        self.trusted.as_deref().unwrap_or(&self.latest)
+    }
+}
+
 impl From<(Baseline, Baseline)> for Baselines {
     fn from((latest, trusted): (Baseline, Baseline)) -> Baselines {
         Baselines { latest, trusted: (trusted != latest).then(|| Box::new(trusted)) }
@@ -242,10 +248,10 @@ impl Young {
             self.baselines.trusted = None;
             return None;
         }
-        self.weigh(bucket, options, tuning);
+        let is_extreme = self.weigh(bucket, options, tuning);
         let [of_drop, of_rise] = self.most();
         let evidence = of_drop.max(of_rise);
-        self.remember(bucket, evidence, tuning);
+        self.remember(bucket, evidence, is_extreme, tuning);
         if self.suspicious_since_ms.is_some_and(|since_ms| bucket.end_ms - since_ms >= ACCEPT_AFTER_MS) {
             return self.accept();
         }
@@ -260,8 +266,8 @@ impl Young {
         self.judged < WARM_UP_BUCKETS && self.baselines.latest.scale() == Scale::Log && seen.value <= 0.0
     }
 
-    /// Adds a bucket's evidence to all runs.
-    fn weigh(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) {
+    /// Adds a bucket's evidence to all runs. Says for each direction whether it speaks for it as strongly as one may.
+    fn weigh(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) -> [bool; 2] {
         let threshold = tuning.threshold;
         let pair = self.baselines.latest.pair(bucket.seen);
         let cap = if bucket.interval_ms <= bucket.bucket_ms {
@@ -269,6 +275,10 @@ impl Young {
         } else {
             cap(threshold, bucket.bucket_ms, bucket.interval_ms)
         };
+        // A value stands until the next sample, and is one surprise.
+        let share = bucket.bucket_ms as f64 / bucket.interval_ms.max(bucket.bucket_ms) as f64;
+        let caps = self.baselines.unsuspicious().surprise_max().map(|nats| cap.min(nats * share));
+        let mut is_extreme = [false; 2];
         let start_ms = bucket.end_ms - bucket.bucket_ms;
         let is_thin = self.baselines.latest.scale() == Scale::Count && self.expected() < tuning.least;
         for &direction in options.directions.each() {
@@ -284,8 +294,10 @@ impl Young {
             let usual = &tuning.tested[direction.index()];
             let excused = bucket.is_excused(options).then(|| Tested::of(direction, bucket.min_change(options)));
             let tested = excused.as_ref().unwrap_or(usual);
+            let side = direction.index();
             self.baselines.latest.score(pair, tested, factor, least, |alternative, score| {
-                runs[alternative].add(score, start_ms, cap, threshold);
+                is_extreme[side] |= score.for_it >= cap * score.noise;
+                runs[alternative].add(score, start_ms, caps[side], threshold);
             });
         }
         let kept = usize::try_from((RECOVERY_MS / bucket.bucket_ms).max(1)).expect("a minute has few buckets");
@@ -293,6 +305,7 @@ impl Young {
             self.recent.pop_front();
         }
         self.recent.push_back(pair);
+        is_extreme
     }
 
     /// Most evidence of each direction.
@@ -307,12 +320,12 @@ impl Young {
     }
 
     /// Learns from an unsuspicious bucket; under suspicion goes back to what was trusted and almost stands still.
-    fn remember(&mut self, bucket: Glance, evidence: f64, tuning: &YoungTuning) {
+    fn remember(&mut self, bucket: Glance, evidence: f64, is_extreme: [bool; 2], tuning: &YoungTuning) {
         let is_suspicious = evidence >= SUSPICION * tuning.threshold || matches!(self.phase, Phase::Firing(_));
         match (is_suspicious, self.suspicious_since_ms) {
             (true, None) => {
                 self.suspicious_since_ms = Some(bucket.end_ms);
-                self.baselines.latest = self.baselines.trusted.as_deref().copied().unwrap_or(self.baselines.latest);
+                self.baselines.latest = *self.baselines.unsuspicious();
             }
             (false, Some(_)) => self.suspicious_since_ms = None,
             _ => {}
@@ -321,6 +334,10 @@ impl Young {
             self.baselines.trusted = None;
         } else {
             self.baselines.trusted.get_or_insert_with(|| Box::new(self.baselines.latest));
+        }
+        if !is_suspicious {
+            // An incident takes it back, as it does the level: it does not make itself ordinary.
+            self.baselines.latest.learn_extremes(is_extreme);
         }
         self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 }, tuning);
     }

@@ -218,7 +218,7 @@ impl Storage {
         sources: &[Member],
         met: StorageError,
     ) -> Result<usize, StorageError> {
-        let damaged = |member: &&Member| !member.block.verify().is_empty();
+        let damaged = |member: &&Member| !member.block.verify(block::Depth::Samples).is_empty();
         let found: Vec<PathBuf> = sources.iter().filter(damaged).map(|member| member.block.path().to_owned()).collect();
         if found.is_empty() {
             return Err(met);

@@ -21,7 +21,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>, const 
 }
 
 /// An array that is all zeros at first, and takes no room for as long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Late<T, const COUNT: usize>(Option<Box<[T; COUNT]>>);
 
 impl<T: Copy + Default, const COUNT: usize> Late<T, COUNT> {

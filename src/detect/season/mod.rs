@@ -37,6 +37,7 @@ mod class;
 mod dispersion;
 mod evidence;
 mod gauge;
+mod habit;
 mod level;
 mod place;
 mod profile;
@@ -59,6 +60,7 @@ pub(crate) use class::{CONVERSION, Class, ERRORS, ORDERS, Tuning};
 use dispersion::Dispersion;
 use evidence::{Evidence, Lead, Weighed};
 pub(crate) use gauge::{GaugeBucket, GaugeSeason, GaugeTuning};
+use habit::{Habit, Usual};
 use level::Level;
 use place::Place;
 use profile::Profile;
@@ -94,6 +96,9 @@ pub(crate) struct Season {
     /// Behind all others: layout 2 of the checkpoint ends before it.
     #[serde(default)]
     shift: Shift,
+    /// Layout 3 ends before it.
+    #[serde(default)]
+    habit: Habit,
 }
 
 /// What is expected of a bucket before it is looked at.
@@ -121,6 +126,11 @@ struct Judgement {
 }
 
 impl Expectation {
+    /// Events by the day profile alone.
+    fn by_day(&self) -> f64 {
+        self.unlevelled / self.hour_factor
+    }
+
     fn is_warm(&self) -> bool {
         self.rate.is_some()
     }
@@ -129,6 +139,12 @@ impl Expectation {
         let noise = 3.0 * (self.dispersion * self.expected).sqrt();
         let low = self.expected * (1.0 - tolerance) - noise;
         [low.max(0.0), self.expected * (1.0 + tolerance) + noise]
+    }
+}
+
+impl Usual {
+    fn new(expectation: &Expectation, level: &Level) -> Usual {
+        Usual { hour_offset: expectation.hour_factor.ln(), level: level.level().ln() }
     }
 }
 
@@ -148,6 +164,7 @@ impl Season {
             tolerance: Tolerance::new(),
             yesterday: Yesterday::new(),
             shift: Shift::default(),
+            habit: Habit::default(),
         }
     }
 
@@ -301,9 +318,15 @@ impl Season {
         tuning: &Tuning,
     ) {
         if expectation.is_warm() {
+            self.habit.leave(place, suspicion, || Usual::new(expectation, &self.level), tuning.bucket_s);
             self.level.learn(bucket, expectation, suspicion, tuning);
             self.dispersion.learn(bucket.observed, expectation.expected, suspicion, tuning);
             self.turn_quarter(place, expectation, tuning);
+            self.habit.add(place, (bucket.observed, expectation.by_day()), suspicion, |observed, expected| {
+                // A few events of either kind keep hours without traffic near what is usual.
+                let few = 4.0 * expectation.dispersion;
+                ((observed + few) / (expected + few)).ln()
+            });
             if tuning.class.follows_clock && bucket.calendar_tolerance == 0.0 {
                 self.follow_clock(bucket, place, expectation, tuning);
             }
@@ -313,11 +336,18 @@ impl Season {
         self.profile.learn(bucket, place, expectation, self.level.level(), is_learned, tuning);
     }
 
-    /// The least and the largest multiple of the expectation that is nothing new: what was so yesterday, and what clocks
-    /// expect that are possible.
+    /// The least and the largest multiple of the expectation that is nothing new: what was so yesterday or is so every
+    /// week, and what clocks expect that are possible.
     fn factors(&self, place: &Place, expectation: &Expectation, tuning: &Tuning) -> [f64; 2] {
         let class = &tuning.class;
-        let factors = if class.remembers_yesterday { self.yesterday.factors(place) } else { [1.0; 2] };
+        let mut factors = if class.remembers_yesterday { self.yesterday.factors(place) } else { [1.0; 2] };
+        let [least, most] = self.habit.range(place, || Usual::new(expectation, &self.level));
+        if least < 0.0 {
+            factors[0] = factors[0].min(least.exp());
+        }
+        if most > 0.0 {
+            factors[1] = factors[1].max(most.exp());
+        }
         if !class.follows_clock || !self.shift.is_in_doubt() {
             return factors;
         }

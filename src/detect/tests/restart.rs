@@ -186,17 +186,19 @@ fn groups_with_a_season_go_on_where_they_stopped() {
     }
 }
 
-/// `layout2.checkpoint` was written by the version before, of what [`checkpoint_in_an_incident`] plays.
+/// Each was written by the version that had the layout, of what [`checkpoint_in_an_incident`] plays.
 #[test]
-fn a_checkpoint_of_the_layout_before_loses_nothing() {
+fn checkpoints_of_the_layouts_before_lose_nothing() {
     let (series, rows) = stream();
     let uninterrupted = transitions_of(watches(), &series, &rows);
-    let (mut workers, mut judge) = start(watches(), 1, None);
-    let restored = judge.restore(include_bytes!("layout2.checkpoint")).unwrap();
-    assert_eq!(restored, Restored { groups: 2, ..Restored::default() });
-    workers[0].handle(&batch(&series, &[], true));
-    let told = play(&mut workers[0], &mut judge, &series, &rows[80 * 6..]);
-    assert_eq!(essence(&told), essence(&uninterrupted[1..]), "the first incident fired before");
+    for checkpoint in [&include_bytes!("layout2.checkpoint")[..], include_bytes!("layout3.checkpoint")] {
+        let (mut workers, mut judge) = start(watches(), 1, None);
+        let restored = judge.restore(checkpoint).unwrap();
+        assert_eq!(restored, Restored { groups: 2, ..Restored::default() });
+        workers[0].handle(&batch(&series, &[], true));
+        let told = play(&mut workers[0], &mut judge, &series, &rows[80 * 6..]);
+        assert_eq!(essence(&told), essence(&uninterrupted[1..]), "the first incident fired before");
+    }
 }
 
 #[test]

@@ -104,7 +104,16 @@ trait Content: Send + Sync {
     /// A group as it lies in the file; `None` if the version has no groups.
     fn whole_group(&self, group: u32) -> Result<Option<WholeGroup<'_>>, Corruption>;
     /// Checks everything that opening did not.
-    fn verify(&self, damage: &mut Vec<Corruption>);
+    fn verify(&self, depth: Depth, damage: &mut Vec<Corruption>);
+}
+
+/// How much of a block is checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// The bytes are those that were written.
+    Checksums,
+    /// And every sample can be read.
+    Samples,
 }
 
 fn bad_labels() -> Corruption {
@@ -122,7 +131,7 @@ fn open_content(bytes: &FileBytes) -> Result<Box<dyn Content>, Corruption> {
 pub(super) fn verify_bytes(bytes: &FileBytes) -> Vec<Corruption> {
     let mut damage = Vec::new();
     match open_content(bytes) {
-        Ok(content) => content.verify(&mut damage),
+        Ok(content) => content.verify(Depth::Samples, &mut damage),
         Err(found) => damage.push(found),
     }
     damage
@@ -182,9 +191,9 @@ impl Block {
     }
 
     /// Checks everything that opening did not, so that what it was made from may go. Gives all damage found.
-    pub(super) fn verify(&self) -> Vec<Corruption> {
+    pub(super) fn verify(&self, depth: Depth) -> Vec<Corruption> {
         let mut damage = Vec::new();
-        self.content.verify(&mut damage);
+        self.content.verify(depth, &mut damage);
         if self.has_faulted() {
             v2::forget_kept();
             damage.push(Corruption { offset: 0, what: "the disk cannot read a part of the file" });

@@ -5,7 +5,7 @@ use storage_format::block_v1::{BlockReader, SeriesEntry};
 use storage_format::chunk;
 
 use super::super::columns::Columns;
-use super::{Content, Facts, Visitor, WholeGroup};
+use super::{Content, Depth, Facts, Visitor, WholeGroup};
 use crate::disk::FileBytes;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 
@@ -128,7 +128,7 @@ impl Content for ContentV1 {
         Ok(None)
     }
 
-    fn verify(&self, damage: &mut Vec<Corruption>) {
+    fn verify(&self, _depth: Depth, damage: &mut Vec<Corruption>) {
         let mut entry = SeriesEntry::default();
         for series in 0..self.0.series_count() {
             if let Err(found) = self.0.read_series(series, &mut entry) {

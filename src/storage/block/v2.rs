@@ -11,7 +11,7 @@ use storage_format::histogram::is_marker;
 
 use super::super::columns::Columns;
 use super::super::matched::{Matched, VALUES_MIN};
-use super::{Content, Facts, Visitor, WholeGroup};
+use super::{Content, Depth, Facts, Visitor, WholeGroup};
 use crate::disk::FileBytes;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 
@@ -209,7 +209,7 @@ impl Content for ContentV2 {
         Ok(Some(WholeGroup { bytes, range, column_count, sample_count: meta.sample_count }))
     }
 
-    fn verify(&self, damage: &mut Vec<Corruption>) {
+    fn verify(&self, depth: Depth, damage: &mut Vec<Corruption>) {
         let (mut entry, mut symbols) = (SeriesEntry::default(), SymbolCache::default());
         for series in 0..self.reader.series_count() {
             damage.extend(self.reader.read_series(series, &mut symbols, &mut entry).err());
@@ -224,6 +224,10 @@ impl Content for ContentV2 {
                     continue;
                 }
             };
+            if depth == Depth::Checksums {
+                damage.extend(group.check().err().map(|found| found.moved(offset)));
+                continue;
+            }
             for column in 0..group.column_count() {
                 columns.clear();
                 let read = group.read(column, &mut scratch, &mut columns.timestamps_ms, &mut columns.values);

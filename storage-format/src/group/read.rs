@@ -73,6 +73,13 @@ impl<'a> GroupReader<'a> {
         read_values(Source { head: &self.head, bytes: self.bytes }, column, scratch, values)
     }
 
+    /// Checks every checksum that opening did not, and decodes nothing.
+    pub fn check(&self) -> Result<(), Corruption> {
+        let timestamps = self.head.timestamps.iter().map(|row| row.body);
+        let columns = self.head.columns.iter().map(|row| row.body);
+        timestamps.chain(columns).try_for_each(|body| self.head.checked_body(self.bytes, body).map(|_| ()))
+    }
+
     fn row(&self, column: usize) -> &ColumnRow {
         &self.head.columns[column]
     }

@@ -34,7 +34,8 @@ pub(super) struct Null {
 /// One bucket as evidence sees it, in logarithms.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weighed {
-    pub(super) deviation: f64,
+    /// From the least and from the most that is nothing new, for drops and rises.
+    pub(super) deviations: [f64; 2],
     pub(super) variance: f64,
     /// Most that the bucket may add, by direction, in nats.
     pub(super) evidence_max: [f64; 2],
@@ -55,7 +56,7 @@ impl Evidence {
         let mut leads = [Lead::default(); 2];
         for (side, lead) in leads.iter_mut().enumerate() {
             for (run, &alternative) in self.runs[side].iter_mut().zip(ALTERNATIVES[side]) {
-                let mut evidence = run.add(weighed, weighed.evidence_max[side], alternative, 2.0 * threshold);
+                let mut evidence = run.add(weighed, side, alternative, 2.0 * threshold);
                 if evidence > COMPARED_NATS {
                     evidence = (evidence - run.explained(alternative, null)).clamp(0.0, 1.5 * threshold);
                 }
@@ -71,16 +72,17 @@ impl Evidence {
 
 impl Run {
     /// Adds a bucket; the run's evidence against a null that does not wander, 0 to `nats_max`.
-    fn add(&mut self, weighed: &Weighed, evidence_max: f64, alternative: f64, nats_max: f64) -> f64 {
+    fn add(&mut self, weighed: &Weighed, side: usize, alternative: f64, nats_max: f64) -> f64 {
+        let (deviation, evidence_max) = (weighed.deviations[side], weighed.evidence_max[side]);
         let mut weight = 1.0 / weighed.variance;
-        let nats = (alternative * (weighed.deviation - 0.5 * alternative) * weight).abs();
+        let nats = (alternative * (deviation - 0.5 * alternative) * weight).abs();
         if nats > evidence_max {
             weight *= evidence_max / nats;
         }
         if self.deviations == 0.0 && self.weights == 0.0 {
             self.start_s = weighed.start_s;
         }
-        let deviations = f64::from(self.deviations) + weighed.deviation * weight;
+        let deviations = f64::from(self.deviations) + deviation * weight;
         let weights = f64::from(self.weights) + weight;
         let nats = alternative * deviations - 0.5 * alternative * alternative * weights;
         let share = if nats > nats_max { nats_max / nats } else { f64::from(u8::from(nats > 0.0)) };

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
 use super::evidence::Lead;
+use super::habit::{Habit, Usual};
 use super::place::{LatestPlace, Place};
 use super::promise::{Promise, Tail, gain};
 use super::stored::add;
@@ -111,6 +112,9 @@ pub(crate) struct GaugeSeason {
     evidence: Evidence,
     calibration: Calibration,
     suspicious: Suspicious,
+    /// Behind all others: layout 3 of the checkpoint ends before it.
+    #[serde(default)]
+    habit: Habit,
 }
 
 /// One bucket in logarithms.
@@ -140,6 +144,10 @@ struct Judgement {
 impl Reading {
     fn expected(&self) -> f64 {
         self.base.unwrap_or(0.0) + self.hour_offset + self.level
+    }
+
+    fn usual(&self) -> Usual {
+        Usual { hour_offset: self.hour_offset, level: self.level }
     }
 
     fn deviation(&self) -> f64 {
@@ -172,6 +180,7 @@ impl GaugeSeason {
             evidence: Evidence::default(),
             calibration: Calibration::new(),
             suspicious: Suspicious::default(),
+            habit: Habit::default(),
         }
     }
 
@@ -206,7 +215,7 @@ impl GaugeSeason {
         let noise = self.noise.variance(reading.hour) * self.noise.inflation();
         let leads = if reading.base.is_some() && reading.age_s > 2.0 * DAY_S {
             let weighed = Weighed {
-                deviation: reading.deviation(),
+                deviations: self.deviations(&reading, &place),
                 variance: noise,
                 evidence_max: self.calibration.factors().map(|factor| tuning.promise.bucket_evidence_max / factor),
                 start_s: (bucket.end_ms.saturating_sub(tuning.bucket_ms) / 1_000) as u32,
@@ -271,6 +280,11 @@ impl GaugeSeason {
         null
     }
 
+    /// How far a bucket is below and above what is nothing new: what is expected, and what is so every week.
+    fn deviations(&self, reading: &Reading, place: &Place) -> [f64; 2] {
+        self.habit.range(place, || reading.usual()).map(|known| reading.deviation() - known)
+    }
+
     /// Remembers the level while it is trusted; goes back to it when suspicion begins.
     fn guard(&mut self, nats: f64, suspicion: Suspicion) {
         if nats < TRUSTED_NATS {
@@ -291,6 +305,7 @@ impl GaugeSeason {
     ) {
         if reading.base.is_some() {
             let deviation = reading.deviation();
+            self.habit.leave(place, suspicion, || reading.usual(), tuning.bucket_s);
             if reading.age_s > DAY_S {
                 self.follow(deviation, suspicion, tuning);
             }
@@ -298,6 +313,8 @@ impl GaugeSeason {
             let variance = self.noise.variance(reading.hour);
             self.wander.turn(place, reading.age_s, tuning);
             self.wander.add(deviation, variance * self.noise.inflation(), suspicion);
+            let from_day = reading.value - reading.base.unwrap_or(0.0);
+            self.habit.add(place, (from_day, 1.0), suspicion, |sum, count| sum / count);
         }
         let is_learned = bucket.calendar_tolerance <= 0.0 && suspicion.is_learned();
         self.profile.learn(place, reading, is_learned);

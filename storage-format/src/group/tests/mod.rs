@@ -265,6 +265,7 @@ fn damage_of_any_byte_is_found_or_without_effect() {
         // Once with what was remembered of the whole group, once without.
         for scratch in [&mut scratch, &mut Scratch::default()] {
             let group = GroupReader::open(&damaged);
+            let is_checked = group.as_ref().is_ok_and(|group| group.check().is_ok());
             for (index, column) in columns.iter().enumerate() {
                 let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
                 let alone = read_column(&damaged, index, scratch, &mut timestamps_ms, &mut values);
@@ -273,6 +274,8 @@ fn damage_of_any_byte_is_found_or_without_effect() {
                 assert_eq!(opened.and_then(|group| read(group, index, scratch)).is_ok(), alone.is_ok());
                 if let Ok(read) = alone {
                     assert!(same(&read, column), "byte {position}, column {index}");
+                } else {
+                    assert!(!is_checked, "byte {position} belongs to column {index}, and no checksum says so");
                 }
             }
         }
