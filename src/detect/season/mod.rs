@@ -318,15 +318,12 @@ impl Season {
         tuning: &Tuning,
     ) {
         if expectation.is_warm() {
-            self.habit.leave(place, suspicion, || Usual::new(expectation, &self.level), tuning.bucket_s);
+            if tuning.class.remembers_weeks {
+                self.follow_weeks(bucket, place, expectation, suspicion, tuning);
+            }
             self.level.learn(bucket, expectation, suspicion, tuning);
             self.dispersion.learn(bucket.observed, expectation.expected, suspicion, tuning);
             self.turn_quarter(place, expectation, tuning);
-            self.habit.add(place, (bucket.observed, expectation.by_day()), suspicion, |observed, expected| {
-                // A few events of either kind keep hours without traffic near what is usual.
-                let few = 4.0 * expectation.dispersion;
-                ((observed + few) / (expected + few)).ln()
-            });
             if tuning.class.follows_clock && bucket.calendar_tolerance == 0.0 {
                 self.follow_clock(bucket, place, expectation, tuning);
             }
@@ -368,6 +365,22 @@ impl Season {
             }
         }
         self.shift.add(bucket.observed, expectation.unlevelled);
+    }
+
+    fn follow_weeks(
+        &mut self,
+        bucket: &Bucket,
+        place: &Place,
+        expectation: &Expectation,
+        suspicion: Suspicion,
+        tuning: &Tuning,
+    ) {
+        self.habit.leave(place, suspicion, || Usual::new(expectation, &self.level), tuning.bucket_s);
+        self.habit.add(place, (bucket.observed, expectation.by_day()), suspicion, |observed, expected| {
+            // A few events of either kind keep hours without traffic near what is usual.
+            let few = 4.0 * expectation.dispersion;
+            ((observed + few) / (expected + few)).ln()
+        });
     }
 
     fn turn_quarter(&mut self, place: &Place, expectation: &Expectation, tuning: &Tuning) {

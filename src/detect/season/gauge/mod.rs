@@ -322,8 +322,9 @@ impl GaugeSeason {
 
     fn follow(&mut self, deviation: f64, suspicion: Suspicion, tuning: &GaugeTuning) {
         let pace = if suspicion.is_learned() { 1.0 } else { SUSPICIOUS_PACE };
+        let usual_max = 3.0 * self.noise.deviation();
         // What was accepted may be far off, so it is followed in larger steps.
-        let step_max = if suspicion == Suspicion::Accepted { 0.5 } else { 3.0 * self.noise.deviation() };
+        let step_max = if suspicion == Suspicion::Accepted { usual_max.max(0.5) } else { usual_max };
         add(&mut self.level, tuning.level_gain * pace * deviation.clamp(-step_max, step_max));
     }
 }

@@ -1,6 +1,6 @@
 //! The same verdicts as the reference: the model was first written in Python, with its state in the same precision,
-//! and that program's answers for the shop of [`super::series`] are kept in [`super::golden_figures`]. It follows no clock, its level does not age,
-//! takes every hour for one look, and of a conversion the hour of the week for known after 300 events, the level after 20 minutes.
+//! and that program's answers for the shop of [`super::series`] are kept in [`super::golden_figures`]. It follows no clock and keeps
+//! no habits, its level does not age, it takes every hour for one look, and of a conversion the hour of the week for known after 300 events, the level after 20 minutes.
 
 use super::super::promise::Tail;
 use super::super::{Bucket, CONVERSION, Class, ERRORS, GaugeSeason, ORDERS, Season, Verdict};
@@ -12,7 +12,7 @@ use super::series::{Kind, START_MS, gauge_tuning, run, run_gauge, shop, tuning};
 /// Largest difference to the reference, as a share of the figure or of 1.
 const DIFFERENCE_MAX: f64 = 1e-4;
 
-const REFERENCE_ORDERS: Class = Class { follows_clock: false, ages: false, ..ORDERS };
+const REFERENCE_ORDERS: Class = Class { follows_clock: false, ages: false, remembers_weeks: false, ..ORDERS };
 const REFERENCE_ERRORS: Class = Class { tail: Tail::Exponential, ..ERRORS };
 const REFERENCE_CONVERSION: Class =
     Class { tail: Tail::Exponential, hour_prior_events: 300.0, level_half_life_s: 1_200.0, ..CONVERSION };

@@ -5,5 +5,6 @@ mod behaviour;
 mod clock;
 mod golden;
 mod golden_figures;
+mod habit;
 mod parts;
 mod series;
