@@ -71,6 +71,8 @@ pub(crate) struct GaugeTuning {
     noise_of_hour_gain: f64,
     quarter_gain: f64,
     quarter_of_hour_gain: f64,
+    /// Whether evidence may grow until enough is left without what the wander explains.
+    pub(super) grows_beyond_wander: bool,
     latest_place: LatestPlace,
 }
 
@@ -93,6 +95,7 @@ impl GaugeTuning {
             noise_of_hour_gain: gain(bucket_s, 57_600.0),
             quarter_gain: gain(900.0, 4.0 * DAY_S),
             quarter_of_hour_gain: gain(1.0, 16.0),
+            grows_beyond_wander: true,
             latest_place: LatestPlace::default(),
         }
     }
@@ -220,7 +223,7 @@ impl GaugeSeason {
                 evidence_max: self.calibration.factors().map(|factor| tuning.promise.bucket_evidence_max / factor),
                 start_s: (bucket.end_ms.saturating_sub(tuning.bucket_ms) / 1_000) as u32,
             };
-            self.evidence.weigh(&weighed, null, tuning.promise.threshold)
+            self.evidence.weigh(&weighed, null, tuning)
         } else {
             Default::default()
         };

@@ -192,6 +192,36 @@ fn unit_of_exposure_does_not_matter() {
     }
 }
 
+/// Minutes from a change to the alert, of a value around 40 that scatters by `spread` for two weeks.
+fn minutes_to_alert(spread: f64, ratio: f64, minutes: i64) -> Option<usize> {
+    let (mut draws, tuning, mut season) = (Draws::new(), gauge_tuning(60_000), GaugeSeason::new());
+    let changes = 14 * 1_440 + 600;
+    let mut bucket = |minute: i64| {
+        // Of 64 trials at one in four, 16 succeed, give or take 3.46.
+        let noise = (draws.successes(64, 4) as f64 - 16.0) / 12.0_f64.sqrt();
+        plain(60_000, minute, 40.0 * (spread * noise).exp() * if minute >= changes { ratio } else { 1.0 })
+    };
+    let before: Vec<Bucket> = (0..changes).map(&mut bucket).collect();
+    let after: Vec<Bucket> = (changes..changes + minutes).map(&mut bucket).collect();
+    let verdicts = run_gauge(&mut season, &before, &tuning);
+    assert!(verdicts.iter().flat_map(|verdict| verdict.scores).all(|score| score < 1.0), "calm with {spread}");
+    let verdicts = run_gauge(&mut season, &after, &tuning);
+    verdicts.iter().position(|verdict| verdict.scores[usize::from(ratio > 1.0)] >= 1.0)
+}
+
+#[test]
+fn value_that_is_steady_for_weeks_need_not_change_more_than_others_to_alert() {
+    for spread in [0.01, 0.025, 0.05, 0.1] {
+        for (ratio, minutes) in [(3.0, 6), (2.0, 8), (1.8, 8), (0.5, 8), (0.3, 6)] {
+            let seen = minutes_to_alert(spread, ratio, 60);
+            assert!(seen.is_some_and(|seen| seen < minutes), "{spread}, {ratio}: {seen:?}");
+        }
+        let seen = minutes_to_alert(spread, 1.5, 60);
+        assert!(seen.is_some_and(|seen| seen < 45), "{spread}: {seen:?}");
+        assert_eq!(minutes_to_alert(spread, 1.2, 60), None, "a fifth is what values wander by");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
