@@ -21,10 +21,15 @@ const BUCKET_NOISE_GAIN: f64 = 1.0 / 160.0;
 const BLOCK_NOISE_GAIN: f64 = 1.0 / 24.0;
 /// Gain of the share of extreme buckets: four hours of 15 s.
 const EXTREMES_GAIN: f64 = 1.0 / 960.0;
+/// What extreme buckets may make of the mean likelihood of a change when there is none, which is 1 at most with all others.
+const OF_EXTREMES: f64 = 0.8;
 /// Buckets whose noise is taken as it is; later ones are limited to what is already believed.
 const UNLIMITED_COUNT: u64 = 20;
 /// Standard deviations in a mean absolute deviation, if noise is normal.
 const DEVIATIONS_IN_MEAN: f64 = 1.2533;
+/// What is nothing most of the time has a small mean deviation and a large variance: so much of the mean square counts, which
+/// is less than what the mean deviation says where noise is normal.
+const SQUARE_SHARE: f64 = 0.85;
 /// Variance, relative to the level's square, that every count has: 5 %, squared.
 const COUNT_SPREAD_SQUARED: f64 = 0.0025;
 /// Smallest spread of a level: 2 % of it.
@@ -54,8 +59,10 @@ pub(crate) struct Baseline {
     /// Mean absolute deviation of a bucket: of a count in units of the root of its expectation.
     deviation: f64,
     blocks: [Block; 2],
-    /// Of values: the share of buckets that speak for a drop, and for a rise, as strongly as a bucket may. Behind all
-    /// others: layout 3 of the checkpoint ends before it.
+    /// Of values: the mean square of a bucket's deviation. Layout 3 of the checkpoint ends before it.
+    #[serde(default)]
+    square: f64,
+    /// Of values: the share of buckets that speak for a drop, and for a rise, half as strongly as one may or more.
     #[serde(default)]
     extremes: [f64; 2],
 }
@@ -106,7 +113,15 @@ pub(crate) fn level_gain(bucket_ms: i64) -> f64 {
 
 impl Baseline {
     pub(crate) fn new(scale: Scale) -> Baseline {
-        Baseline { scale, level: 0.0, learned: 0, deviation: 0.0, blocks: [Block::default(); 2], extremes: [0.0; 2] }
+        Baseline {
+            scale,
+            level: 0.0,
+            learned: 0,
+            deviation: 0.0,
+            blocks: [Block::default(); 2],
+            square: 0.0,
+            extremes: [0.0; 2],
+        }
     }
 
     /// A look at both of its ends, for whoever wants it fetched: what comes of it means nothing.
@@ -217,12 +232,12 @@ impl Baseline {
     }
 
     /// The most that a bucket may speak for a drop, and for a rise, in nats. A queue that is empty nine times of ten and
-    /// holds three orders the tenth time is far from its level then, and yet that is worth no more than ln 10.
+    /// holds three orders the tenth time is far from its level then, and yet that is worth no more than ln 8.
     pub(crate) fn surprise_max(&self) -> [f64; 2] {
-        self.extremes.map(|share| -share.ln())
+        self.extremes.map(|share| (OF_EXTREMES / share).ln())
     }
 
-    /// Takes in whether a bucket of values spoke as strongly as one may, for a drop and for a rise.
+    /// Takes in whether a bucket of values spoke half as strongly as one may or more, for a drop and for a rise.
     pub(crate) fn learn_extremes(&mut self, is_extreme: [bool; 2]) {
         if self.scale == Scale::Count {
             return;
@@ -266,8 +281,10 @@ impl Baseline {
     fn noise(&self) -> f64 {
         let [short, long] = self.blocks.map(|block| block.mean_deviation);
         let deviation = self.deviation.max(short);
-        let deviation = if self.scale == Scale::Count { deviation } else { deviation.max(long) };
-        (DEVIATIONS_IN_MEAN * deviation).powi(2)
+        if self.scale == Scale::Count {
+            return (DEVIATIONS_IN_MEAN * deviation).powi(2);
+        }
+        (DEVIATIONS_IN_MEAN * deviation.max(long)).powi(2).max(SQUARE_SHARE * self.square)
     }
 
     fn dispersion(&self) -> f64 {
@@ -292,6 +309,9 @@ impl Baseline {
         let expected = if self.scale == Scale::Count { self.level.max(1.0) } else { 1.0 };
         let gain = BUCKET_NOISE_GAIN.max(1.0 / self.learned as f64);
         self.deviation += gain * (limited.abs() / expected.sqrt() - self.deviation);
+        if self.scale != Scale::Count {
+            self.square += gain * (limited * limited - self.square);
+        }
         for (block, buckets) in self.blocks.iter_mut().zip(BLOCK_BUCKETS) {
             block.add(limited, expected, buckets);
         }

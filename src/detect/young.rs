@@ -266,7 +266,8 @@ impl Young {
         self.judged < WARM_UP_BUCKETS && self.baselines.latest.scale() == Scale::Log && seen.value <= 0.0
     }
 
-    /// Adds a bucket's evidence to all runs. Says for each direction whether it speaks for it as strongly as one may.
+    /// Adds a bucket's evidence to all runs. Says for each direction whether it speaks for it half as strongly as
+    /// one may or more.
     fn weigh(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) -> [bool; 2] {
         let threshold = tuning.threshold;
         let pair = self.baselines.latest.pair(bucket.seen);
@@ -296,7 +297,7 @@ impl Young {
             let tested = excused.as_ref().unwrap_or(usual);
             let side = direction.index();
             self.baselines.latest.score(pair, tested, factor, least, |alternative, score| {
-                is_extreme[side] |= score.for_it >= cap * score.noise;
+                is_extreme[side] |= score.for_it >= 0.5 * cap * score.noise;
                 runs[alternative].add(score, start_ms, caps[side], threshold);
             });
         }

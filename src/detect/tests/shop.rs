@@ -187,6 +187,31 @@ fn healthy_gauges_never_fire() {
     assert_eq!(alarms, 0, "in 600 hours");
 }
 
+/// A queue that holds up to three orders one time of ten, and is empty else; from `full_ms` on twenty.
+fn queue(seed: u64, interval_ms: i64, span_ms: i64, full_ms: i64) -> (Vec<Arc<Labels>>, Vec<Row>) {
+    let mut chance = Chance(seed);
+    let rows = (0..span_ms / interval_ms).map(|round| {
+        let held = if chance.share() < 0.9 { 0.0 } else { 1.0 + chance.below(3) as f64 };
+        let at_ms = round * interval_ms;
+        (0, START_MS + at_ms, if at_ms >= full_ms { 20.0 } else { held })
+    });
+    (vec![labels(&[("__name__", "queue_length")])], rows.collect())
+}
+
+#[test]
+fn queue_that_is_mostly_empty_does_not_fire_and_one_that_fills_does() {
+    let watched = watch("queue_length", ModelOptions::default());
+    for interval_ms in [15_000, 60_000, 300_000] {
+        let alarms = false_alarms(10, &watched, |seed| queue(seed, interval_ms, 48 * HOUR_MS, i64::MAX));
+        assert!(alarms <= 2, "{alarms} in 480 hours, a sample every {interval_ms} ms");
+        let (series, rows) = queue(1, interval_ms, 50 * HOUR_MS, 48 * HOUR_MS);
+        let transitions = transitions_of(vec![watched.clone()], &series, &rows);
+        let [fired, ..] = transitions.as_slice() else { panic!("it filled, every {interval_ms} ms") };
+        let after_ms = fired.at_ms - START_MS - 48 * HOUR_MS;
+        assert!((0..=7 * interval_ms).contains(&after_ms), "{after_ms} ms, a sample every {interval_ms} ms");
+    }
+}
+
 #[test]
 fn checkouts_three_times_slower_fire_and_resolve() {
     let broken_ms = 2 * HOUR_MS;

@@ -1,6 +1,7 @@
 //! The same verdicts as the reference: the model was first written in Python, with its state in the same precision,
-//! and that program's answers for the shop of [`super::series`] are kept in [`super::golden_figures`]. It follows no clock and keeps
-//! no habits, its level does not age, it takes every hour for one look, and of a conversion the hour of the week for known after 300 events, the level after 20 minutes.
+//! and that program's answers for the shop of [`super::series`] are kept in [`super::golden_figures`]. It follows no clock
+//! and keeps no habits, its level does not age, its runs of values are cut at twice the threshold, it takes every hour for
+//! one look, and of a conversion the hour of the week for known after 300 events, the level after 20 minutes.
 
 use super::super::promise::Tail;
 use super::super::{Bucket, CONVERSION, Class, ERRORS, GaugeSeason, ORDERS, Season, Verdict};
