@@ -416,6 +416,8 @@ impl Judge {
         if is_steady && seen_by_all_ms.saturating_sub(self.given_up_ms) >= GIVE_UP_INTERVAL_MS {
             self.given_up_ms = seen_by_all_ms;
             self.give_up(seen_by_all_ms, transitions);
+            let restless = self.groups.iter().filter(|group| group.model.is_restless()).count();
+            self.shared.metrics.groups_restless.store(restless as u64, Ordering::Relaxed);
         }
         if seen_by_all_ms.saturating_sub(self.looked_ms) >= LOOK_INTERVAL_MS {
             self.looked_ms = seen_by_all_ms;

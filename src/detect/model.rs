@@ -114,6 +114,11 @@ impl Model {
         young.into_iter().chain(season.into_iter().flat_map(|season| season.firing()))
     }
 
+    /// Whether it alerted so often that it takes more evidence than of others.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.season.as_ref().is_some_and(|season| season.is_restless())
+    }
+
     /// What the model that decides made of the latest bucket.
     pub(crate) fn outlook(&self) -> Option<Outlook> {
         self.outlook

@@ -65,6 +65,14 @@ impl Seasonal {
         self.alarms.iter().filter_map(Alarm::firing)
     }
 
+    /// Whether it alerted so often that it takes more evidence than of others.
+    pub(crate) fn is_restless(&self) -> bool {
+        match &self.kernel {
+            Kernel::Count(season) => season.is_restless(),
+            Kernel::Value(season) => season.is_restless(),
+        }
+    }
+
     /// A look at each part of the state that the next bucket takes: what comes of it means nothing.
     pub(crate) fn glimpse(&self) -> u64 {
         let kernel = match &self.kernel {

@@ -74,6 +74,8 @@ pub struct Metrics {
     pub buckets_unknown: AtomicU64,
     /// Groups that the judge knows.
     pub groups: AtomicU64,
+    /// Of those, the ones that alerted so often that they need more evidence than others; counted anew every ten minutes.
+    pub groups_restless: AtomicU64,
 }
 
 impl Shared {

@@ -228,8 +228,8 @@ fn saved_in(bytes: &[u8]) -> Result<Saved, StateError> {
     let layout = layout_of(first)?;
     let lacking: Lacking = match layout {
         LAYOUT => &[],
-        LAYOUT_WITHOUT_HABIT => &[("Season", 1), ("GaugeSeason", 1), ("Baseline", 2)],
-        LAYOUT_WITHOUT_SHIFT => &[("Season", 2), ("GaugeSeason", 1), ("Baseline", 2)],
+        LAYOUT_WITHOUT_HABIT => &[("Season", 2), ("GaugeSeason", 2), ("Baseline", 2), ("Side", 1)],
+        LAYOUT_WITHOUT_SHIFT => &[("Season", 3), ("GaugeSeason", 2), ("Baseline", 2), ("Side", 1)],
         _ => return Err(refuse(format!("its layout is {layout}, and this version reads {LAYOUT}"))),
     };
     let summary: Summary = read(first).map_err(refuse)?;

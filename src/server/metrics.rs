@@ -191,8 +191,11 @@ fn register_detect(registry: &Registry, detection: &Arc<Detection>) {
     let undrawn = detection.clone();
     let (name, help) = ("dozor_detect_groups_undrawn", "Groups past detection.drawn_groups_max.");
     registry.gauge_fn(name, help, &[], move || undrawn.groups_undrawn() as f64);
-    let (groups, queue) = (detection.clone(), detection.clone());
+    let (groups, restless, queue) = (detection.clone(), detection.clone(), detection.clone());
     registry.gauge_fn("dozor_detect_groups", "Groups watched.", &[], move || read(&groups.shared().metrics.groups));
+    let help = "Groups that alerted so often that they take more evidence than others.";
+    let name = "dozor_detect_groups_restless";
+    registry.gauge_fn(name, help, &[], move || read(&restless.shared().metrics.groups_restless));
     registry.gauge_fn("dozor_detect_queue_messages", "Messages that wait for the judge.", &[], move || {
         queue.shared().queue_depth() as f64
     });

@@ -8,14 +8,21 @@
 //! That is where an hour is one look. Where it is many, and shows the largest of them, 2.5 nats are a factor of 6.6 (the
 //! Gumbel distribution): 4.5 + 2.5 × (ln 1,680 − 2.25) / ln 6.6 = 11.4 nats, and it counts 11.5 / 11.4.
 //!
+//! A signal that alerts in every fourth hour for twelve days has no incidents, it is like that: robots break its pages.
+//! Its evidence counts two thirds then, and two thirds of that each time it alerts twice a day again. What one bucket may
+//! add stays as it was, so an alert takes longer.
+//!
 //! Always true:
 //! 1. An hour with an alert is not entered.
-//! 2. Evidence is not scaled before a week of hours was seen, nor beyond the bounds of its class.
+//! 2. Evidence is not scaled before a week of hours was seen, nor beyond the bounds of its class, but for a signal that is
+//!    restless.
 
 use serde::{Deserialize, Serialize};
 
+use super::DAY_S;
 use super::array::Late;
-use super::promise::Promise;
+use super::promise::{Promise, gain};
+use super::stored::approach;
 
 const BLOCK_MS: i64 = 3_600_000;
 /// Width of a histogram's bin, in nats, and how many there are.
@@ -29,6 +36,17 @@ const BLOCKS_MIN: u32 = 168;
 const BLOCKS_BETWEEN: u32 = 24;
 /// Most that a threshold rises.
 const CALIBRATED_MAX: f64 = 1.5;
+
+/// Share of hours with an alert, over eight days or so, from which on a signal is restless.
+const RESTLESS_SHARE: f64 = 0.16;
+const RESTLESS_HALF_LIFE_S: f64 = 8.0 * DAY_S;
+/// What evidence counts less with every step, and how many there are.
+const STEP: f64 = 1.5;
+const STEPS_MAX: u8 = 6;
+/// Hours with an alert, in a day, that ask for a further step once it was; and days without any that take one back.
+const RESTLESS_HOURS: u8 = 2;
+const CALM_DAYS: u8 = 28;
+const DAY_HOURS: u8 = 24;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Calibration {
@@ -44,11 +62,34 @@ struct Side {
     factor: f32,
     block_evidence_max: f32,
     blocks_count: u32,
+    /// Layout 3 of the checkpoint ends before it.
+    #[serde(default)]
+    restless: Restless,
+}
+
+/// Whether a signal alerts so often that it means nothing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Restless {
+    steps: u8,
+    /// Whether it was restless, and has not been calm for long since.
+    was: bool,
+    /// Running mean of hours with an alert.
+    alert_share: f32,
+    /// Of the day that goes on: its hours, and those with an alert.
+    hours: u8,
+    alert_hours: u8,
+    calm_days: u8,
 }
 
 impl Calibration {
     pub(super) fn new() -> Calibration {
-        let side = || Side { hours: Late::new(), factor: 1.0, block_evidence_max: 0.0, blocks_count: 0 };
+        let side = || Side {
+            hours: Late::new(),
+            factor: 1.0,
+            block_evidence_max: 0.0,
+            blocks_count: 0,
+            restless: Restless::default(),
+        };
         Calibration { sides: [side(), side()], block_start_ms: 0 }
     }
 
@@ -64,7 +105,17 @@ impl Calibration {
 
     /// What evidence of either side counts.
     pub(super) fn factors(&self) -> [f64; 2] {
-        self.sides.each_ref().map(|side| f64::from(side.factor))
+        self.sides.each_ref().map(|side| f64::from(side.factor) / side.restless.stretch())
+    }
+
+    /// How much more evidence of either side it takes than that of others, 1 or more.
+    pub(super) fn stretches(&self) -> [f64; 2] {
+        self.sides.each_ref().map(|side| side.restless.stretch())
+    }
+
+    /// Most that a bucket may add to the evidence of either side, in nats.
+    pub(super) fn bucket_evidence_max(&self, promise: &Promise) -> [f64; 2] {
+        self.sides.each_ref().map(|side| promise.bucket_evidence_max / f64::from(side.factor))
     }
 
     /// Enters the evidence of a bucket that ends at `end_ms`.
@@ -85,11 +136,46 @@ impl Calibration {
     }
 }
 
+impl Restless {
+    fn stretch(&self) -> f64 {
+        STEP.powi(i32::from(self.steps))
+    }
+
+    fn close_hour(&mut self, is_alert: bool) {
+        let alert = f64::from(u8::from(is_alert));
+        approach(&mut self.alert_share, alert, gain(BLOCK_MS as f64 / 1_000.0, RESTLESS_HALF_LIFE_S));
+        self.hours += 1;
+        self.alert_hours += u8::from(is_alert);
+        let is_restless =
+            if self.was { self.alert_hours >= RESTLESS_HOURS } else { f64::from(self.alert_share) > RESTLESS_SHARE };
+        if is_restless {
+            self.steps = (self.steps + 1).min(STEPS_MAX);
+            (self.was, self.alert_hours, self.calm_days) = (true, 0, 0);
+        }
+        if self.hours >= DAY_HOURS {
+            self.close_day();
+        }
+    }
+
+    fn close_day(&mut self) {
+        self.calm_days = if self.alert_hours == 0 { self.calm_days + 1 } else { 0 };
+        (self.hours, self.alert_hours) = (0, 0);
+        if self.calm_days >= CALM_DAYS {
+            self.calm_days = 0;
+            self.was = self.steps > 0;
+            self.steps = self.steps.saturating_sub(1);
+            self.alert_share = 0.0;
+        }
+    }
+}
+
 impl Side {
     fn close_block(&mut self, promise: &Promise) {
         let evidence = f64::from(self.block_evidence_max);
         let is_begun = evidence > 0.0 || self.blocks_count > 0;
-        if is_begun && evidence * f64::from(self.factor) < promise.threshold {
+        let is_alert = evidence * f64::from(self.factor) >= promise.threshold * self.restless.stretch();
+        self.restless.close_hour(is_alert);
+        if is_begun && !is_alert {
             let bins = self.hours.begin();
             bins.iter_mut().for_each(|hours| *hours = (f64::from(*hours) * HOUR_KEEP) as f32);
             bins[((evidence / BIN_NATS) as usize).min(BINS_COUNT - 1)] += 1.0;

@@ -37,8 +37,8 @@ pub(crate) struct Class {
     pub(super) follows_clock: bool,
     /// Whether the level counts for less when nothing was learned for a while.
     pub(super) ages: bool,
-    /// Whether what lasted for hours a week ago is not told again.
-    pub(super) remembers_weeks: bool,
+    /// Whether what is so every day or every week is not told again.
+    pub(super) keeps_habits: bool,
     /// Noise of a bucket that does not shrink with its volume, as a fraction of the expectation.
     pub(super) relative_noise: f64,
     /// Least calibrated threshold, as a share of the nominal one.
@@ -62,7 +62,7 @@ pub(crate) const ORDERS: Class = Class {
     remembers_yesterday: true,
     follows_clock: true,
     ages: true,
-    remembers_weeks: true,
+    keeps_habits: true,
     relative_noise: 0.05,
     calibrated_min: 0.85,
     tail: Tail::Exponential,
@@ -83,7 +83,7 @@ pub(crate) const ERRORS: Class = Class {
     remembers_yesterday: false,
     follows_clock: false,
     ages: false,
-    remembers_weeks: true,
+    keeps_habits: true,
     relative_noise: 0.0,
     calibrated_min: 0.7,
     tail: Tail::Largest,
@@ -104,7 +104,7 @@ pub(crate) const CONVERSION: Class = Class {
     remembers_yesterday: false,
     follows_clock: false,
     ages: false,
-    remembers_weeks: true,
+    keeps_habits: true,
     relative_noise: 0.0,
     calibrated_min: 0.85,
     tail: Tail::Largest,

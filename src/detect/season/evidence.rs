@@ -56,6 +56,8 @@ pub(super) struct Weighed {
     pub(super) dispersion: f64,
     /// Most that the bucket may add, by direction, in nats.
     pub(super) evidence_max: [f64; 2],
+    /// How much more evidence it takes than that of others, by direction.
+    pub(super) stretches: [f64; 2],
     pub(super) start_s: u32,
 }
 
@@ -159,12 +161,12 @@ impl Evidence {
     pub(super) fn weigh(&mut self, weighed: &Weighed, null: Null, tuning: &Tuning) -> [Lead; 2] {
         let mut leads = [Lead::default(); 2];
         for (side, lead) in leads.iter_mut().enumerate() {
+            let threshold = tuning.promise.threshold * weighed.stretches[side];
             for (run, alternative) in self.runs[side].iter_mut().zip(&tuning.alternatives[side]) {
-                let nats = run.add(weighed, side, alternative, 2.0 * tuning.promise.threshold);
+                let nats = run.add(weighed, side, alternative, 2.0 * threshold);
                 let evidence = if nats > COMPARED_NATS {
                     let unexplained = nats - run.explained(alternative, null);
-                    (unexplained * tuning.promise.threshold / f64::from(run.threshold))
-                        .clamp(0.0, 1.5 * tuning.promise.threshold)
+                    (unexplained * tuning.promise.threshold / f64::from(run.threshold)).clamp(0.0, 1.5 * threshold)
                 } else {
                     nats
                 };

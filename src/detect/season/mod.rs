@@ -44,6 +44,7 @@ mod profile;
 mod promise;
 mod quarter;
 mod rests;
+mod routine;
 mod shift;
 mod stored;
 mod suspicion;
@@ -65,6 +66,7 @@ use level::Level;
 use place::Place;
 use profile::Profile;
 use quarter::OpenQuarter;
+use routine::Routine;
 use shift::{Known, Shift};
 use suspicion::{Suspicion, Suspicious};
 use tolerance::{Noise, Tolerance};
@@ -99,6 +101,8 @@ pub(crate) struct Season {
     /// Layout 3 ends before it.
     #[serde(default)]
     habit: Habit,
+    #[serde(default)]
+    routine: Routine,
 }
 
 /// What is expected of a bucket before it is looked at.
@@ -165,6 +169,7 @@ impl Season {
             yesterday: Yesterday::new(),
             shift: Shift::default(),
             habit: Habit::default(),
+            routine: Routine::default(),
         }
     }
 
@@ -237,13 +242,19 @@ impl Season {
                 observed: expected * (1.0 - drop),
                 expected: [expected; 2],
                 dispersion: self.dispersion.dispersion() + tuning.class.relative_noise.powi(2) * expected,
-                evidence_max: factors.map(|factor| tuning.promise.bucket_evidence_max / factor),
+                evidence_max: self.calibration.bucket_evidence_max(&tuning.promise),
+                stretches: self.calibration.stretches(),
                 start_s: 0,
             };
             let buckets_count = (span_s / tuning.bucket_s) as u32;
             self.evidence.of_drop(&weighed, buckets_count, null, tuning) * factors[0] >= tuning.promise.threshold
         };
         (1..=20).map(|step| f64::from(step) / 20.0).find(alerts)
+    }
+
+    /// Whether it alerted so often that it takes more evidence than of others.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.calibration.stretches() != [1.0; 2]
     }
 
     /// Whether it has seen enough to accuse anybody.
@@ -303,7 +314,8 @@ impl Season {
             observed: bucket.observed,
             expected: [0, 1].map(|side| expected * factors[side] * bucket.allowance[side]),
             dispersion: expectation.dispersion + class.relative_noise * class.relative_noise * expected,
-            evidence_max: self.calibration.factors().map(|factor| tuning.promise.bucket_evidence_max / factor),
+            evidence_max: self.calibration.bucket_evidence_max(&tuning.promise),
+            stretches: self.calibration.stretches(),
             start_s: (bucket.end_ms.saturating_sub(tuning.bucket_ms) / 1_000) as u32,
         };
         self.evidence.weigh(&weighed, null, tuning)
@@ -318,8 +330,8 @@ impl Season {
         tuning: &Tuning,
     ) {
         if expectation.is_warm() {
-            if tuning.class.remembers_weeks {
-                self.follow_weeks(bucket, place, expectation, suspicion, tuning);
+            if tuning.class.keeps_habits {
+                self.follow_habits(bucket, place, expectation, suspicion, tuning);
             }
             self.level.learn(bucket, expectation, suspicion, tuning);
             self.dispersion.learn(bucket.observed, expectation.expected, suspicion, tuning);
@@ -333,12 +345,14 @@ impl Season {
         self.profile.learn(bucket, place, expectation, self.level.level(), is_learned, tuning);
     }
 
-    /// The least and the largest multiple of the expectation that is nothing new: what was so yesterday or is so every
-    /// week, and what clocks expect that are possible.
+    /// The least and the largest multiple of the expectation that is nothing new: what was so yesterday, is so every day
+    /// or every week, and what clocks expect that are possible.
     fn factors(&self, place: &Place, expectation: &Expectation, tuning: &Tuning) -> [f64; 2] {
         let class = &tuning.class;
         let mut factors = if class.remembers_yesterday { self.yesterday.factors(place) } else { [1.0; 2] };
-        let [least, most] = self.habit.range(place, || Usual::new(expectation, &self.level));
+        let of_week = self.habit.range(place, || Usual::new(expectation, &self.level));
+        let of_day = self.routine.range(place);
+        let (least, most) = (of_week[0].min(of_day[0]), of_week[1].max(of_day[1]));
         if least < 0.0 {
             factors[0] = factors[0].min(least.exp());
         }
@@ -367,7 +381,7 @@ impl Season {
         self.shift.add(bucket.observed, expectation.unlevelled);
     }
 
-    fn follow_weeks(
+    fn follow_habits(
         &mut self,
         bucket: &Bucket,
         place: &Place,
@@ -376,11 +390,11 @@ impl Season {
         tuning: &Tuning,
     ) {
         self.habit.leave(place, suspicion, || Usual::new(expectation, &self.level), tuning.bucket_s);
-        self.habit.add(place, (bucket.observed, expectation.by_day()), suspicion, |observed, expected| {
-            // A few events of either kind keep hours without traffic near what is usual.
-            let few = 4.0 * expectation.dispersion;
-            ((observed + few) / (expected + few)).ln()
-        });
+        // A few events of either kind keep times without traffic near what is usual.
+        let few = 4.0 * expectation.dispersion;
+        let distance = |observed: f64, expected: f64| ((observed + few) / (expected + few)).ln();
+        self.habit.add(place, (bucket.observed, expectation.by_day()), suspicion, distance);
+        self.routine.add(place, (bucket.observed, expectation.expected), suspicion, distance);
     }
 
     fn turn_quarter(&mut self, place: &Place, expectation: &Expectation, tuning: &Tuning) {

@@ -51,6 +51,8 @@ pub(super) struct Weighed {
     pub(super) variance: f64,
     /// Most that the bucket may add, by direction, in nats.
     pub(super) evidence_max: [f64; 2],
+    /// How much more evidence it takes than that of others, by direction.
+    pub(super) stretches: [f64; 2],
     pub(super) start_s: u32,
 }
 
@@ -62,9 +64,9 @@ impl Evidence {
 
     /// Adds a bucket to all runs; the leads of drops and rises.
     pub(super) fn weigh(&mut self, weighed: &Weighed, null: Null, tuning: &GaugeTuning) -> [Lead; 2] {
-        let unexplained_max = UNEXPLAINED_MAX * tuning.promise.threshold;
         let mut leads = [Lead::default(); 2];
         for (side, lead) in leads.iter_mut().enumerate() {
+            let unexplained_max = UNEXPLAINED_MAX * tuning.promise.threshold * weighed.stretches[side];
             for (run, &alternative) in self.runs[side].iter_mut().zip(ALTERNATIVES[side]) {
                 let mut evidence = run.add(weighed, side, alternative, tuning);
                 if evidence > COMPARED_NATS {
@@ -107,7 +109,8 @@ impl Run {
         let weights = f64::from(self.weights) + weight;
         let is_young = weighed.start_s.saturating_sub(self.start_s) < SMALL_FOR_S;
         let is_short = alternative == SMALL_RISE && is_young || !tuning.grows_beyond_wander;
-        let nats_max = tuning.promise.threshold * if is_short { SHORT_MAX } else { GROWN_MAX };
+        let threshold = tuning.promise.threshold * weighed.stretches[side];
+        let nats_max = threshold * if is_short { SHORT_MAX } else { GROWN_MAX };
         let nats = alternative * deviations - 0.5 * alternative * alternative * weights;
         let share = if nats > nats_max { nats_max / nats } else { f64::from(u8::from(nats > 0.0)) };
         (self.deviations, self.weights) = ((deviations * share) as f32, (weights * share) as f32);

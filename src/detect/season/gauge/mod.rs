@@ -19,6 +19,7 @@ use super::evidence::Lead;
 use super::habit::{Habit, Usual};
 use super::place::{LatestPlace, Place};
 use super::promise::{Promise, Tail, gain};
+use super::routine::Routine;
 use super::stored::add;
 use super::suspicion::{Suspicion, Suspicious};
 use super::{DAY_S, GAP_BUCKETS, Verdict};
@@ -118,6 +119,8 @@ pub(crate) struct GaugeSeason {
     /// Behind all others: layout 3 of the checkpoint ends before it.
     #[serde(default)]
     habit: Habit,
+    #[serde(default)]
+    routine: Routine,
 }
 
 /// One bucket in logarithms.
@@ -184,6 +187,7 @@ impl GaugeSeason {
             calibration: Calibration::new(),
             suspicious: Suspicious::default(),
             habit: Habit::default(),
+            routine: Routine::default(),
         }
     }
 
@@ -220,7 +224,8 @@ impl GaugeSeason {
             let weighed = Weighed {
                 deviations: self.deviations(&reading, &place),
                 variance: noise,
-                evidence_max: self.calibration.factors().map(|factor| tuning.promise.bucket_evidence_max / factor),
+                evidence_max: self.calibration.bucket_evidence_max(&tuning.promise),
+                stretches: self.calibration.stretches(),
                 start_s: (bucket.end_ms.saturating_sub(tuning.bucket_ms) / 1_000) as u32,
             };
             self.evidence.weigh(&weighed, null, tuning)
@@ -237,6 +242,11 @@ impl GaugeSeason {
         self.learn(&bucket, &place, &reading, suspicion, tuning);
         self.buckets_count = self.buckets_count.saturating_add(1);
         Some(Judgement { scores, leads, reading, null, noise })
+    }
+
+    /// Whether it alerted so often that it takes more evidence than of others.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.calibration.stretches() != [1.0; 2]
     }
 
     /// Whether it has seen enough to accuse anybody.
@@ -283,9 +293,12 @@ impl GaugeSeason {
         null
     }
 
-    /// How far a bucket is below and above what is nothing new: what is expected, and what is so every week.
+    /// How far a bucket is below and above what is nothing new: what is expected, and what is so every day or every
+    /// week.
     fn deviations(&self, reading: &Reading, place: &Place) -> [f64; 2] {
-        self.habit.range(place, || reading.usual()).map(|known| reading.deviation() - known)
+        let (of_week, of_day) = (self.habit.range(place, || reading.usual()), self.routine.range(place));
+        let known = [of_week[0].min(of_day[0]), of_week[1].max(of_day[1])];
+        known.map(|known| reading.deviation() - known)
     }
 
     /// Remembers the level while it is trusted; goes back to it when suspicion begins.
@@ -318,6 +331,7 @@ impl GaugeSeason {
             self.wander.add(deviation, variance * self.noise.inflation(), suspicion);
             let from_day = reading.value - reading.base.unwrap_or(0.0);
             self.habit.add(place, (from_day, 1.0), suspicion, |sum, count| sum / count);
+            self.routine.add(place, (deviation, 1.0), suspicion, |sum, count| sum / count);
         }
         let is_learned = bucket.calendar_tolerance <= 0.0 && suspicion.is_learned();
         self.profile.learn(place, reading, is_learned);

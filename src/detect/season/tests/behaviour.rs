@@ -24,8 +24,8 @@ fn most(season: &mut Season, buckets: &[Bucket], tuning: &Tuning) -> f64 {
 #[test]
 fn state_is_small() {
     // What is learned from the second week on is as much again and more, and stands elsewhere.
-    assert!(size_of::<Season>() <= 1_536, "{} bytes", size_of::<Season>());
-    assert!(size_of::<GaugeSeason>() <= 1_536, "{} bytes", size_of::<GaugeSeason>());
+    assert!(size_of::<Season>() <= 1_600, "{} bytes", size_of::<Season>());
+    assert!(size_of::<GaugeSeason>() <= 1_600, "{} bytes", size_of::<GaugeSeason>());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::series::{Kind, START_MS, gauge_tuning, run, run_gauge, shop, tuning};
 /// Largest difference to the reference, as a share of the figure or of 1.
 const DIFFERENCE_MAX: f64 = 1e-4;
 
-const REFERENCE_ORDERS: Class = Class { follows_clock: false, ages: false, remembers_weeks: false, ..ORDERS };
+const REFERENCE_ORDERS: Class = Class { follows_clock: false, ages: false, keeps_habits: false, ..ORDERS };
 const REFERENCE_ERRORS: Class = Class { tail: Tail::Exponential, ..ERRORS };
 const REFERENCE_CONVERSION: Class =
     Class { tail: Tail::Exponential, hour_prior_events: 300.0, level_half_life_s: 1_200.0, ..CONVERSION };

@@ -1,6 +1,6 @@
 //! Weeks that are not like the season says, again and again.
 
-use super::super::{Bucket, Class, GaugeSeason, ORDERS, Season, Verdict};
+use super::super::{Bucket, Class, ERRORS, GaugeSeason, ORDERS, Season, Verdict};
 use super::series::{Draws, START_MS, gauge_tuning, run, run_gauge, tuning};
 
 const BUCKET_MS: i64 = 60_000;
@@ -61,7 +61,7 @@ fn weekend_of_a_wholesaler_is_told_once() {
     let told = alerts_of(&buckets, ORDERS);
     assert!(told.first().is_some_and(|minute| minute / DAY_MINUTES == SATURDAY), "the first is not known: {told:?}");
     assert!(told.iter().all(|minute| *minute < 2 * WEEK_MINUTES), "{told:?}");
-    let forgetful = alerts_of(&buckets, Class { remembers_weeks: false, ..ORDERS });
+    let forgetful = alerts_of(&buckets, Class { keeps_habits: false, ..ORDERS });
     let every_week = (0..6).all(|week| forgetful.iter().any(|minute| minute / WEEK_MINUTES == week));
     assert!(every_week, "who does not remember tells it each week: {forgetful:?}");
 }
@@ -110,6 +110,28 @@ fn weekend_of_a_value_is_told_once() {
     let told = alerts(&run_gauge(&mut GaugeSeason::new(), &buckets, &gauge_tuning(BUCKET_MS)));
     assert!(told.first().is_some_and(|minute| minute / DAY_MINUTES == SATURDAY), "{told:?}");
     assert!(told.iter().all(|minute| *minute < 3 * WEEK_MINUTES), "{told:?}");
+}
+
+/// Errors among 600 requests a minute; on nights that `breaks` says there are twenty times as many from three to half past.
+fn nights(days: i64, breaks: impl Fn(i64) -> bool) -> Vec<i64> {
+    let mut draws = Draws::new();
+    let bucket = |minute: i64| {
+        let is_broken = breaks(minute / DAY_MINUTES) && (180..210).contains(&(minute % DAY_MINUTES));
+        let observed = draws.successes(if is_broken { 100 } else { 5 }, 4) as f64;
+        Bucket { end_ms: START_MS + (minute + 1) * BUCKET_MS, observed, exposure: 600.0, ..plain() }
+    };
+    let buckets: Vec<Bucket> = (0..days * DAY_MINUTES).map(bucket).collect();
+    alerts_of(&buckets, ERRORS).into_iter().map(|minute| minute / DAY_MINUTES).collect()
+}
+
+#[test]
+fn job_that_breaks_pages_every_night_is_told_thrice() {
+    assert_eq!(nights(28, |night| night >= 5), [5, 6, 7]);
+}
+
+#[test]
+fn what_comes_now_and_then_is_told_every_time() {
+    assert_eq!(nights(20, |night| night >= 5 && night % 3 != 0), [5, 7, 8, 10, 11, 13, 14, 16, 17, 19]);
 }
 
 fn plain() -> Bucket {

@@ -70,6 +70,41 @@ fn calibration_goes_by_the_tail_of_its_class() {
 }
 
 /// Day 3 of the shop, quarter 32 (8:00) held 600 of 1,000 and was suspicious.
+/// Enters so many hours from `from` on, of which those that `alerts` says have evidence that alerts, in whole days.
+fn hours(calibration: &mut Calibration, from: i64, count: i64, promise: &Promise, alerts: impl Fn(i64) -> bool) {
+    for hour in from..from + count {
+        let enough = 1.2 * promise.threshold / calibration.factors()[1];
+        let nats = if alerts(hour) { enough } else { 0.5 };
+        calibration.enter([0.0, nats], (hour + 1) * HOUR_MS, promise);
+    }
+}
+
+#[test]
+fn signal_that_alerts_every_few_hours_needs_more_evidence_and_no_larger_buckets() {
+    let promise = Promise::new(60.0, 0.1, 1.0, Tail::Exponential);
+    let begun = || {
+        let mut calibration = Calibration::new();
+        calibration.begin(0);
+        calibration
+    };
+    let (mut incidents, mut restless) = (begun(), begun());
+    hours(&mut incidents, 0, 56 * 24, &promise, |hour| hour % 12 == 0);
+    assert_eq!(incidents.stretches(), [1.0; 2], "two hours of incidents a day are incidents");
+    hours(&mut restless, 0, 16 * 24, &promise, |hour| hour % 4 == 0);
+    let stretch = restless.stretches()[1];
+    assert!(stretch >= 1.5 && restless.stretches()[0] == 1.0, "{:?}", restless.stretches());
+    let alone = promise.threshold / promise.bucket_evidence_max;
+    let needed = promise.threshold / restless.factors()[1] / restless.bucket_evidence_max(&promise)[1];
+    assert!((needed / alone - stretch).abs() < 1e-6, "{needed} buckets, {alone} of others, {stretch}");
+    // It heals: a step back every four weeks, and at the first two alerts of a day one more.
+    hours(&mut restless, 16 * 24, 29 * 24, &promise, |_| false);
+    assert!((restless.stretches()[1] - stretch / 1.5).abs() < 1e-6);
+    hours(&mut restless, 45 * 24, 24, &promise, |hour| hour % 12 == 0);
+    assert!((restless.stretches()[1] - stretch).abs() < 1e-6);
+    hours(&mut restless, 46 * 24, 400 * 24, &promise, |_| false);
+    assert_eq!(restless.stretches(), [1.0; 2]);
+}
+
 fn late_morning() -> Yesterday {
     let mut yesterday = Yesterday::new();
     let quarter = Quarter { index: 32, hour: 8, observed: 600.0, expected: 1_000.0, is_suspicious: true };
