@@ -42,6 +42,19 @@ pub(crate) enum Message {
     Beat { group: u32, at_ms: i64 },
 }
 
+impl Message {
+    /// The index that the worker has for the group.
+    pub(crate) fn group(&self) -> u32 {
+        let (Message::Feeds { group, .. }
+        | Message::Partial { group, .. }
+        | Message::Skips { group, .. }
+        | Message::Rests { group }
+        | Message::Leaves { group }
+        | Message::Beat { group, .. }) = self;
+        *group
+    }
+}
+
 /// One worker's share of one closed bucket.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Partial {
@@ -281,7 +294,7 @@ impl Group {
         open
     }
 
-    /// Closes every bucket that nobody holds open, and says so to `tell`.
+    /// Closes every bucket that nobody holds open, and says so.
     pub(crate) fn close(
         &mut self,
         group: u32,
@@ -289,7 +302,7 @@ impl Group {
         series: &mut [Series],
         seen_ms: i64,
         jobs: &Jobs,
-        mut tell: impl FnMut(Message),
+        told: &mut VecDeque<Message>,
     ) {
         let mut is_skipping = false;
         while !self.is_resting && self.is_next_complete(signal, series, seen_ms, jobs) {
@@ -297,16 +310,16 @@ impl Group {
             let partial = self.take_next(group, signal, series);
             is_skipping = partial.is_empty();
             if !is_skipping {
-                tell(Message::Partial { group, bucket, partial });
+                told.push_back(Message::Partial { group, bucket, partial });
             }
             if self.members.is_empty() {
                 self.is_resting = true;
                 self.open.clear();
-                tell(Message::Rests { group });
+                told.push_back(Message::Rests { group });
             }
         }
         if is_skipping && !self.is_resting {
-            tell(Message::Skips { group, next: self.next });
+            told.push_back(Message::Skips { group, next: self.next });
         }
     }
 

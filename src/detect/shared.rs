@@ -2,15 +2,16 @@
 //!
 //! | what | bound | when full |
 //! | --- | --- | --- |
-//! | queue of a worker to the judge | [`QUEUE_COUNT_MAX`] messages | the worker keeps the rest and says so by [`super::Worker::pending`] |
+//! | queue of a worker to the judge | [`BATCHES_COUNT_MAX`] times [`BATCH_COUNT_MAX`] messages | the worker keeps the rest and says so by [`super::Worker::pending`] |
 //! | values of evaluated watches | [`EVALUATED_COUNT_MAX`] values | who evaluates waits |
 //!
 //! Atomics: `seen_ms` of a worker is stored with Release after every message about samples up to then is in its queue;
 //! the judge loads it with Acquire *before* it empties the queues. The counters are Relaxed: nobody decides by them. What
 //! a worker has learned of lateness is replaced as a whole, once a minute of event time; who asks combines those of all.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
@@ -19,8 +20,9 @@ use super::group::Message;
 use super::lateness::{JobLateness, LATENESS_MS_DEFAULT, Told};
 use crate::model::Labels;
 
-/// Most messages on the way from one worker to the judge.
-const QUEUE_COUNT_MAX: usize = 16_384;
+/// Most batches of messages on the way from one worker to the judge, and most messages of one: together 16,384.
+const BATCHES_COUNT_MAX: usize = 128;
+pub(super) const BATCH_COUNT_MAX: usize = 128;
 
 /// Most values of evaluated watches on the way to the judge.
 const EVALUATED_COUNT_MAX: usize = 16_384;
@@ -40,7 +42,11 @@ pub struct EvaluatedValue {
 
 /// Queues, progress and counters.
 pub struct Shared {
-    pub(crate) queues: Vec<ArrayQueue<Message>>,
+    /// What each worker says, in order: what follows from a batch of samples at once, so that room in which it was told is
+    /// soon used again and lies in the processor's cache.
+    queues: Vec<ArrayQueue<Vec<Message>>>,
+    /// Messages in all of them.
+    queued: AtomicUsize,
     pub(crate) evaluated: ArrayQueue<EvaluatedValue>,
     seen_ms: Vec<AtomicI64>,
     /// What the setting says of lateness, what each worker has learned, and what was known before the start.
@@ -79,7 +85,8 @@ pub struct Metrics {
 impl Shared {
     pub(crate) fn new(worker_count: usize, lateness_given_ms: Option<i64>) -> Shared {
         Shared {
-            queues: (0..worker_count).map(|_| ArrayQueue::new(QUEUE_COUNT_MAX)).collect(),
+            queues: (0..worker_count).map(|_| ArrayQueue::new(BATCHES_COUNT_MAX)).collect(),
+            queued: AtomicUsize::new(0),
             evaluated: ArrayQueue::new(EVALUATED_COUNT_MAX),
             seen_ms: (0..worker_count).map(|_| AtomicI64::new(i64::MIN)).collect(),
             lateness_given_ms,
@@ -91,7 +98,36 @@ impl Shared {
 
     /// Messages that wait for the judge, of all workers.
     pub fn queue_depth(&self) -> usize {
-        self.queues.iter().map(ArrayQueue::len).sum()
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn worker_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// Puts as many of a worker's messages into its queue as there is room for.
+    pub(crate) fn send(&self, worker: usize, unsent: &mut VecDeque<Message>) {
+        let queue = &self.queues[worker];
+        // Nobody else puts anything into it.
+        while !unsent.is_empty() && !queue.is_full() {
+            let is_last = unsent.len() <= BATCH_COUNT_MAX;
+            let batch: Vec<Message> =
+                if is_last { std::mem::take(unsent).into() } else { unsent.drain(..BATCH_COUNT_MAX).collect() };
+            self.queued.fetch_add(batch.len(), Ordering::Relaxed);
+            assert!(queue.push(batch).is_ok(), "a queue that is not full has room");
+        }
+    }
+
+    /// Takes the messages of all workers from their queues, each worker's in order.
+    pub(crate) fn receive(&self) -> Vec<(usize, Vec<Message>)> {
+        let mut batches = Vec::new();
+        for (worker, queue) in self.queues.iter().enumerate() {
+            // What comes meanwhile comes next time.
+            let of_worker = (0..queue.len()).map_while(|_| queue.pop());
+            batches.extend(of_worker.map(|batch| (worker, batch)));
+        }
+        self.queued.fetch_sub(batches.iter().map(|(_, batch)| batch.len()).sum(), Ordering::Relaxed);
+        batches
     }
 
     /// The newest event time that any worker has seen, in ms; `i64::MIN` before the first sample.

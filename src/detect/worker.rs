@@ -25,7 +25,7 @@ use super::group::{Group, Message};
 use super::judge::CACHED_COUNT;
 use super::lateness::Jobs;
 use super::series::{Fading, Feed, LOOKBACK_MS, Lane, Series, Step};
-use super::shared::{Metrics, Shared};
+use super::shared::{BATCH_COUNT_MAX, Metrics, Shared};
 use super::signal::{Rolled, Signal};
 use super::window::Window;
 use super::{GROUPS_COUNT_MAX, Watch};
@@ -78,7 +78,7 @@ pub struct Worker {
     fading: Fading,
     time: EventTime,
     swept_ms: i64,
-    /// Messages for which the queue had no room.
+    /// Messages that are not in the queue yet, or had no room there.
     unsent: VecDeque<Message>,
 }
 
@@ -195,14 +195,10 @@ impl Worker {
 
     /// Sends what the queue has room for.
     pub fn publish(&mut self) {
-        let queue = &self.shared.queues[self.index];
-        while let Some(message) = self.unsent.pop_front() {
-            if let Err(refused) = queue.push(message) {
-                self.unsent.push_front(refused);
-                return;
-            }
+        self.shared.send(self.index, &mut self.unsent);
+        if self.unsent.is_empty() {
+            self.shared.publish_seen(self.index, self.time.seen_ms());
         }
-        self.shared.publish_seen(self.index, self.time.seen_ms());
     }
 
     /// The newest timestamp that was taken in of a series, in ms; none if it is unknown or had no sample.
@@ -439,6 +435,7 @@ impl Worker {
             self.shared.tell_lateness(self.index, news);
         }
         let mut touched = std::mem::take(&mut self.touched);
+        self.unsent.reserve(touched.len().min(BATCH_COUNT_MAX));
         for &group in &touched {
             self.groups[group as usize].is_touched = false;
         }
@@ -465,12 +462,7 @@ impl Worker {
     fn close(&mut self, index: usize) {
         let group = &mut self.groups[index];
         let signal = &self.watches[group.watch].signal;
-        let (queue, unsent) = (&self.shared.queues[self.index], &mut self.unsent);
-        group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), &self.jobs, |message| {
-            // Straight into the queue, where nothing stands before it.
-            let refused = if unsent.is_empty() { queue.push(message).err() } else { Some(message) };
-            unsent.extend(refused);
-        });
+        group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), &self.jobs, &mut self.unsent);
         self.due_ms[index] = group.due_ms(signal, &self.series);
     }
 }
