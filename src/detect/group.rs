@@ -86,13 +86,21 @@ impl Partial {
 /// that it does not depend on when that is.
 #[derive(Clone, Debug, Default)]
 struct OpenBucket {
-    /// By lane: the amount, and the series that reported beyond its end.
-    sums: Vec<(f64, u32)>,
+    /// Of the first lane the amount, and the series that reported beyond its end; and those of the other lanes. Most groups
+    /// have one lane, and their buckets cost no allocation.
+    first: (f64, u32),
+    others: Vec<(f64, u32)>,
     /// Series that reported beyond its end, their usual volume then, and the longest of their intervals.
     reported: u32,
     fresh: u32,
     volume: f64,
     interval_ms: i64,
+}
+
+impl OpenBucket {
+    fn lane(&mut self, lane: u32) -> &mut (f64, u32) {
+        if lane == 0 { &mut self.first } else { &mut self.others[lane as usize - 1] }
+    }
 }
 
 /// A worker's side of a group.
@@ -115,7 +123,7 @@ pub(crate) struct Group {
     /// The next bucket to close, and the sums of it and those behind it, by lane.
     next: i64,
     open: VecDeque<OpenBucket>,
-    /// Room for the sums of a bucket, left by one that was closed.
+    /// Room for the other lanes of a bucket, left by one that was closed.
     spare: Vec<(f64, u32)>,
     is_resting: bool,
     /// Of members that came back before their leaving was told.
@@ -147,8 +155,7 @@ impl Group {
     /// A look at what the next sample changes and the next bucket takes: what comes of it means nothing.
     pub(crate) fn glimpse(&self) -> u64 {
         let open = self.open.front();
-        let sum = open.and_then(|open| open.sums.first()).map_or(0, |sum| sum.1);
-        let reported = open.map_or(0, |open| open.reported ^ sum);
+        let reported = open.map_or(0, |open| open.reported ^ open.first.1);
         let lane = self.lanes.first().map_or(0, |lane| u32::from(lane.0));
         let member = self.members.first().copied().unwrap_or(0);
         self.next.cast_unsigned() ^ u64::from(reported ^ lane ^ member ^ self.left_early.0)
@@ -202,10 +209,13 @@ impl Group {
 
     /// Adds a stretch of a series. Returns whether a part of it came too late, or hours too early.
     pub(crate) fn add(&mut self, signal: &Signal, lanes: &mut [Lane], stretch: Stretch, of: Standing) -> bool {
-        let start = signal.bucket_of(stretch.from_ms + 1);
+        let start = bucket_near(self.next, stretch.from_ms + 1, signal);
         // The last bucket that it reaches, and the last beyond whose end it reports.
-        let (last, last_passed) = (signal.bucket_of(stretch.to_ms), signal.bucket_of(stretch.to_ms + 1) - 1);
-        let first_counting = start.max(signal.first_whole_bucket(of.counts_from_ms));
+        let last = bucket_near(start, stretch.to_ms, signal);
+        let last_passed = if stretch.to_ms == signal.end_ms(last) { last } else { last - 1 };
+        let counts_before = of.counts_from_ms <= signal.end_ms(start - 1);
+        let first_counting =
+            if counts_before { start } else { start.max(signal.first_whole_bucket(of.counts_from_ms)) };
         let is_far = last - self.next >= OPEN_BUCKETS_MAX;
         let first = if is_far { i64::MAX } else { first_counting.max(self.next) };
         for lane in lanes {
@@ -213,7 +223,7 @@ impl Group {
             match (operand.rolled, &mut lane.window) {
                 (Rolled::Flow { .. }, _) => {
                     for bucket in first..=last {
-                        let sum = &mut self.open_bucket(bucket).sums[lane.index as usize];
+                        let sum = self.open_bucket(bucket).lane(lane.index);
                         sum.0 += share(signal, bucket, stretch);
                         sum.1 += u32::from(bucket <= last_passed);
                     }
@@ -274,22 +284,22 @@ impl Group {
 
     /// A series has this value at the end of a bucket.
     fn fold(&mut self, bucket: i64, lane: u32, fold: Fold, value: f64) {
-        let (amount, count) = &mut self.open_bucket(bucket).sums[lane as usize];
+        let (amount, count) = self.open_bucket(bucket).lane(lane);
         *amount = if *count == 0 { value } else { fold.put_together(*amount, value) };
         *count += 1;
     }
 
     fn open_bucket(&mut self, bucket: i64) -> &mut OpenBucket {
         let index = usize::try_from(bucket - self.next).expect("closed buckets are skipped by the caller");
-        if self.open.len() <= index {
-            self.open.resize_with(index + 1, OpenBucket::default);
+        while self.open.len() <= index {
+            self.open.push_back(OpenBucket::default());
         }
         let open = &mut self.open[index];
-        if open.sums.len() < self.lanes.len() {
-            if open.sums.capacity() == 0 {
-                open.sums = std::mem::take(&mut self.spare);
+        if open.others.len() + 1 < self.lanes.len() {
+            if open.others.capacity() == 0 {
+                open.others = std::mem::take(&mut self.spare);
             }
-            open.sums.resize(self.lanes.len(), (0.0, 0));
+            open.others.resize(self.lanes.len() - 1, (0.0, 0));
         }
         open
     }
@@ -353,40 +363,75 @@ impl Group {
     fn take_next(&mut self, group: u32, signal: &Signal, series: &mut [Series]) -> Partial {
         let end_ms = signal.end_ms(self.next);
         let mut open = self.open.pop_front().unwrap_or_default();
-        open.sums.resize(self.lanes.len(), (0.0, 0));
-        let mut partial = Partial {
-            live: open.reported,
+        let (left, left_volume) = std::mem::take(&mut self.left_early);
+        let mut counts = Counts { live: open.reported, live_volume: open.volume, left, left_volume, joined: 0 };
+        if !self.members.iter().all(|&member| has_reported(&series[member as usize], end_ms, signal.bucket_ms)) {
+            counts = self.count_members(counts, group, end_ms, signal.bucket_ms, series);
+        }
+        let sums = self.sums(&mut open, signal);
+        self.next += 1;
+        (self.closed_before, self.checked) = (self.next, 0);
+        Partial {
+            sums,
+            live: counts.live,
             reported: open.reported,
             fresh: open.fresh,
-            live_volume: open.volume,
+            joined: counts.joined,
+            live_volume: counts.live_volume,
             reported_volume: open.volume,
+            left_volume: counts.left_volume,
+            left: counts.left,
             interval_ms: open.interval_ms,
-            left: self.left_early.0,
-            left_volume: self.left_early.1,
-            ..Partial::default()
-        };
-        self.left_early = (0, 0.0);
+        }
+    }
+
+    /// Enters the members that did not report, that joined or that left; the latter are members no more.
+    fn count_members(
+        &mut self,
+        mut counts: Counts,
+        group: u32,
+        end_ms: i64,
+        bucket_ms: i64,
+        series: &mut [Series],
+    ) -> Counts {
         self.members.retain(|&member| {
             let one = &mut series[member as usize];
-            let stays = count(&mut partial, one, end_ms, signal.bucket_ms);
+            let stays = counts.enter(one, end_ms, bucket_ms);
             if !stays {
                 one.leave(group);
             }
             stays
         });
-        let sum = |(&(operand, bound), &(amount, count)): (&(u16, f64), &(f64, u32))| {
+        counts
+    }
+
+    /// What a bucket comes to; its room is kept.
+    fn sums(&mut self, open: &mut OpenBucket, signal: &Signal) -> Sums {
+        let sum = |&(operand, bound): &(u16, f64), &(amount, count): &(f64, u32)| {
             let fold = signal.operands[usize::from(operand)].fold;
             Sum { operand, bound, fold, amount, count }
         };
-        partial.sums = match (&self.lanes[..], &open.sums[..]) {
-            ([lane], [only]) => Sums::One(sum((lane, only))),
-            (lanes, sums) => Sums::of(lanes.iter().zip(sums).map(sum).collect()),
-        };
-        open.sums.clear();
-        self.spare = open.sums;
-        self.next += 1;
-        (self.closed_before, self.checked) = (self.next, 0);
-        partial
+        if let [lane] = &self.lanes[..] {
+            return Sums::One(sum(lane, &open.first));
+        }
+        open.others.resize(self.lanes.len().saturating_sub(1), (0.0, 0));
+        let amounts = std::iter::once(&open.first).chain(&open.others);
+        let sums = Sums::of(self.lanes.iter().zip(amounts).map(|(lane, amount)| sum(lane, amount)).collect());
+        open.others.clear();
+        self.spare = std::mem::take(&mut open.others);
+        sums
+    }
+}
+
+/// The bucket of a moment that lies in this one or the next, as most do: a division less; or else wherever it lies.
+fn bucket_near(bucket: i64, timestamp_ms: i64, signal: &Signal) -> i64 {
+    let into_ms = timestamp_ms.saturating_sub(signal.end_ms(bucket - 1));
+    if (1..=signal.bucket_ms).contains(&into_ms) {
+        bucket
+    } else if (1..=signal.bucket_ms).contains(&(into_ms - signal.bucket_ms)) {
+        bucket + 1
+    } else {
+        signal.bucket_of(timestamp_ms)
     }
 }
 
@@ -395,33 +440,49 @@ fn is_awaited(one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
     one.last_ms < end_ms && one.ended_ms.is_none() && one.counts_from_ms <= end_ms - bucket_ms
 }
 
-/// Enters a member that did not report, that joined or that left, into the counts of a bucket. Returns whether it stays
-/// a member.
-fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
-    let start_ms = end_ms - bucket_ms;
-    let counted_before = one.counted_until_ms > i64::MIN;
-    let counts = one.counts_from_ms <= start_ms;
-    let is_gone = match one.ended_ms {
-        Some(ended_ms) => end_ms > ended_ms,
-        None => end_ms > one.last_ms.saturating_add(one.silence_ms()),
-    };
-    if is_gone {
-        if counts || counted_before {
-            partial.left += 1;
-            partial.left_volume += one.volume;
+/// Whether a member has counted for longer than this bucket and reported beyond its end, so that nothing more is to be said
+/// of it.
+fn has_reported(one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
+    one.last_ms >= end_ms && one.ended_ms.is_none() && one.counts_from_ms <= end_ms - 2 * bucket_ms
+}
+
+/// The members of a bucket in number, and their usual volume; as in [`Partial`].
+struct Counts {
+    live: u32,
+    live_volume: f64,
+    joined: u32,
+    left: u32,
+    left_volume: f64,
+}
+
+impl Counts {
+    /// Enters a member that did not report, that joined or that left. Returns whether it stays a member.
+    fn enter(&mut self, one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
+        let start_ms = end_ms - bucket_ms;
+        let counted_before = one.counted_until_ms > i64::MIN;
+        let counts = one.counts_from_ms <= start_ms;
+        let is_gone = match one.ended_ms {
+            Some(ended_ms) => end_ms > ended_ms,
+            None => end_ms > one.last_ms.saturating_add(one.silence_ms()),
+        };
+        if is_gone {
+            if counts || counted_before {
+                self.left += 1;
+                self.left_volume += one.volume;
+            }
+            return false;
         }
-        return false;
+        if counts && start_ms - one.counts_from_ms < bucket_ms && !counted_before {
+            self.joined += 1;
+        }
+        let (until_ms, volume) =
+            if counts { (one.last_ms, one.volume) } else { (one.counted_until_ms, one.counted_volume) };
+        if (counts || counted_before) && until_ms < end_ms {
+            self.live += 1;
+            self.live_volume += volume;
+        }
+        true
     }
-    if counts && start_ms - one.counts_from_ms < bucket_ms && !counted_before {
-        partial.joined += 1;
-    }
-    let (until_ms, volume) =
-        if counts { (one.last_ms, one.volume) } else { (one.counted_until_ms, one.counted_volume) };
-    if (counts || counted_before) && until_ms < end_ms {
-        partial.live += 1;
-        partial.live_volume += volume;
-    }
-    true
 }
 
 /// The part of a counter's increment that falls into a bucket, spread evenly over the stretch.
