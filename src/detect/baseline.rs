@@ -126,6 +126,7 @@ impl Baseline {
     }
 
     /// Moves the level towards a bucket; `usual` is the [`level_gain`] of its length, and `pace` 1 the usual speed.
+    #[inline]
     pub(crate) fn learn(&mut self, seen: Seen, usual: f64, pace: f64) {
         let value = self.transformed(seen);
         if self.learned == 0 {
@@ -154,6 +155,7 @@ impl Baseline {
     }
 
     /// Between which values a change from what is expected is smaller than this.
+    #[inline]
     pub(crate) fn within(&self, expected: f64, change: f64) -> [f64; 2] {
         let by = if self.scale() == Scale::Linear { change * self.linear_unit() } else { change * expected };
         [expected - by, expected + by]
@@ -169,6 +171,7 @@ impl Baseline {
     }
 
     /// A bucket and its expectation on the scale on which they are compared.
+    #[inline]
     pub(crate) fn pair(&self, seen: Seen) -> (f64, f64) {
         match self.scale {
             Scale::Count => (seen.value, (self.level * seen.share).max(0.0)),
@@ -178,6 +181,7 @@ impl Baseline {
 
     /// What a bucket and its expectation ([`Baseline::pair`]) say of a direction's alternatives, for each in turn. `factor`
     /// widens the expectation, `least_expected` is the fewest events that a count is compared with.
+    #[inline]
     pub(crate) fn score(
         &self,
         pair: (f64, f64),
@@ -264,6 +268,7 @@ impl Baseline {
         self.dispersion() * level.max(1.0) + COUNT_SPREAD_SQUARED * level * level
     }
 
+    #[inline]
     fn learn_noise(&mut self, limited: f64) {
         let expected = if self.scale == Scale::Count { self.level.max(1.0) } else { 1.0 };
         let gain = BUCKET_NOISE_GAIN.max(1.0 / self.learned as f64);

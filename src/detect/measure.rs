@@ -154,6 +154,7 @@ impl Signal {
     }
 
     /// What a model is to judge of the newest of its buckets, which may be several of ours, in the order of time.
+    #[inline]
     pub(crate) fn observed(&self, buckets: &[Sums]) -> Observed {
         if self.tells_beats {
             return Observed::Nothing;

@@ -41,6 +41,7 @@ impl Tunings {
         self.class.is_some()
     }
 
+    #[inline]
     pub(crate) fn of_count(&mut self, bucket_ms: i64) -> &Tuning {
         let class = self.class.expect("only groups that are judged by events ask");
         let (false_alerts, has_zone) = (self.false_alerts_per_week, self.has_zone);
@@ -48,11 +49,13 @@ impl Tunings {
     }
 
     /// As long as the season is learned.
+    #[inline]
     pub(crate) fn of_young(&self) -> &YoungTuning {
         &self.of_young
     }
 
     /// Evidence that alerts, in nats, in buckets of this length.
+    #[inline]
     pub(crate) fn threshold(&mut self, bucket_ms: i64) -> f64 {
         if self.is_of_counts() { self.of_count(bucket_ms).threshold() } else { self.of_value(bucket_ms).threshold() }
     }
