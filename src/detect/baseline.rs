@@ -142,6 +142,7 @@ impl Baseline {
     }
 
     /// A deviation, or four times the usual one if it is larger.
+    #[inline]
     fn limited(&self, deviation: f64) -> f64 {
         if self.learned <= UNLIMITED_COUNT {
             return deviation;
@@ -244,9 +245,9 @@ impl Baseline {
 
     /// Dispersion of a count, variance of a level.
     fn noise(&self) -> f64 {
-        let [short, long] = self.blocks.map(|block| block.mean_deviation);
-        let deviation = self.deviation.max(short);
-        let deviation = if self.scale == Scale::Count { deviation } else { deviation.max(long) };
+        let [short, long] = &self.blocks;
+        let deviation = self.deviation.max(short.mean_deviation);
+        let deviation = if self.scale == Scale::Count { deviation } else { deviation.max(long.mean_deviation) };
         (DEVIATIONS_IN_MEAN * deviation).powi(2)
     }
 

@@ -47,7 +47,7 @@ const UNHEARD_MS_MAX: i64 = 43_200_000;
 /// Groups whose state is fetched together.
 const GROUPS_AHEAD: usize = 16;
 /// So many groups, or series of a worker, lie in the processor's cache.
-pub(super) const CACHED_COUNT: usize = 2_000;
+pub(super) const CACHED_COUNT: usize = 8_000;
 
 /// Merges, judges, remembers.
 pub struct Judge {
@@ -226,7 +226,8 @@ impl Judge {
             _ => Day::at(end_ms, &self.zones[group.watch], &self.calendar),
         };
         round.today = Some((group.watch, end_ms, day));
-        round.transitions.extend(group.judge(bucket, partial, day, watch, tunings, &mut round.tally));
+        let mut told = group.judge(bucket, partial, day, watch, tunings, &mut round.tally);
+        round.transitions.append(&mut told);
         if index < self.drawn_max {
             self.bands.extend(group.band(end_ms, watch));
         }

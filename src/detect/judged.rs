@@ -206,10 +206,12 @@ impl Judged {
             return None;
         }
         let observed = watch.signal.observed(std::slice::from_ref(&partial.sums));
-        let observations = watch.signal.observations(&self.window);
         let is_enough = match observed {
             Observed::Count { .. } => share_of(partial, &watch.signal) > 0.0,
-            Observed::Value(_) => observations.is_none_or(|count| count >= watch.options.min_volume),
+            Observed::Value(_) => {
+                let observations = watch.signal.observations(&self.window);
+                observations.is_none_or(|count| count >= watch.options.min_volume)
+            }
             // Nobody visited: no events among no exposure, which adds nothing to the buckets around it.
             Observed::Nothing => watch.signal.has_exposure(),
         };

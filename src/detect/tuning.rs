@@ -43,9 +43,10 @@ impl Tunings {
 
     #[inline]
     pub(crate) fn of_count(&mut self, bucket_ms: i64) -> &Tuning {
-        let class = self.class.expect("only groups that are judged by events ask");
-        let (false_alerts, has_zone) = (self.false_alerts_per_week, self.has_zone);
-        of(&mut self.of_counts, bucket_ms, || Tuning::new(class, bucket_ms, false_alerts, has_zone))
+        of(&mut self.of_counts, bucket_ms, || {
+            let class = self.class.expect("only groups that are judged by events ask");
+            Tuning::new(class, bucket_ms, self.false_alerts_per_week, self.has_zone)
+        })
     }
 
     /// As long as the season is learned.
@@ -67,6 +68,7 @@ impl Tunings {
 }
 
 /// The constants for this length of bucket, made when they are first asked for.
+#[inline]
 fn of<T>(known: &mut Vec<(i64, T)>, bucket_ms: i64, make: impl FnOnce() -> T) -> &T {
     let index = known.iter().position(|one| one.0 == bucket_ms).unwrap_or_else(|| {
         known.push((bucket_ms, make()));
