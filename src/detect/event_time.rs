@@ -37,6 +37,7 @@ impl EventTime {
     }
 
     /// A sample of one of so many series.
+    #[inline]
     pub(crate) fn observe(&mut self, timestamp_ms: i64, series_count: usize) {
         if self.seen_ms == i64::MIN {
             self.seen_ms = timestamp_ms;

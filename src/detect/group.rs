@@ -76,19 +76,14 @@ pub(crate) struct Partial {
     pub interval_ms: i64,
 }
 
-impl Partial {
-    fn is_empty(&self) -> bool {
-        self.live == 0 && self.left == 0
-    }
-}
-
 /// A bucket that is being filled. What is counted here is counted as the samples come, not as the bucket closes, so
 /// that it does not depend on when that is.
 #[derive(Clone, Debug, Default)]
 struct OpenBucket {
-    /// Of the first lane the amount, and the series that reported beyond its end; and those of the other lanes. Most groups
-    /// have one lane, and their buckets cost no allocation.
-    first: (f64, u32),
+    /// Of the first lane the amount, and the series that reported beyond the bucket's end; and those of the other lanes. Most
+    /// groups have one lane, and their buckets cost no allocation.
+    amount: f64,
+    count: u32,
     others: Vec<(f64, u32)>,
     /// Series that reported beyond its end, their usual volume then, and the longest of their intervals.
     reported: u32,
@@ -98,8 +93,14 @@ struct OpenBucket {
 }
 
 impl OpenBucket {
-    fn lane(&mut self, lane: u32) -> &mut (f64, u32) {
-        if lane == 0 { &mut self.first } else { &mut self.others[lane as usize - 1] }
+    /// Amount and count of a lane.
+    #[inline]
+    fn lane(&mut self, lane: u32) -> (&mut f64, &mut u32) {
+        if lane == 0 {
+            return (&mut self.amount, &mut self.count);
+        }
+        let (amount, count) = &mut self.others[lane as usize - 1];
+        (amount, count)
     }
 }
 
@@ -155,7 +156,7 @@ impl Group {
     /// A look at what the next sample changes and the next bucket takes: what comes of it means nothing.
     pub(crate) fn glimpse(&self) -> u64 {
         let open = self.open.front();
-        let reported = open.map_or(0, |open| open.reported ^ open.first.1);
+        let reported = open.map_or(0, |open| open.reported ^ open.count);
         let lane = self.lanes.first().map_or(0, |lane| u32::from(lane.0));
         let member = self.members.first().copied().unwrap_or(0);
         self.next.cast_unsigned() ^ u64::from(reported ^ lane ^ member ^ self.left_early.0)
@@ -223,9 +224,9 @@ impl Group {
             match (operand.rolled, &mut lane.window) {
                 (Rolled::Flow { .. }, _) => {
                     for bucket in first..=last {
-                        let sum = self.open_bucket(bucket).lane(lane.index);
-                        sum.0 += share(signal, bucket, stretch);
-                        sum.1 += u32::from(bucket <= last_passed);
+                        let (amount, count) = self.open_bucket(bucket).lane(lane.index);
+                        *amount += share(signal, bucket, stretch);
+                        *count += u32::from(bucket <= last_passed);
                     }
                 }
                 (Rolled::Last, _) => {
@@ -289,6 +290,7 @@ impl Group {
         *count += 1;
     }
 
+    #[inline]
     fn open_bucket(&mut self, bucket: i64) -> &mut OpenBucket {
         let index = usize::try_from(bucket - self.next).expect("closed buckets are skipped by the caller");
         while self.open.len() <= index {
@@ -316,12 +318,7 @@ impl Group {
     ) {
         let mut is_skipping = false;
         while !self.is_resting && self.is_next_complete(signal, series, seen_ms, jobs) {
-            let bucket = self.next;
-            let partial = self.take_next(group, signal, series);
-            is_skipping = partial.is_empty();
-            if !is_skipping {
-                told.push_back(Message::Partial { group, bucket, partial });
-            }
+            is_skipping = !self.tell_next(group, signal, series, told);
             if self.members.is_empty() {
                 self.is_resting = true;
                 self.open.clear();
@@ -360,29 +357,40 @@ impl Group {
         true
     }
 
-    fn take_next(&mut self, group: u32, signal: &Signal, series: &mut [Series]) -> Partial {
-        let end_ms = signal.end_ms(self.next);
-        let mut open = self.open.pop_front().unwrap_or_default();
+    /// Closes the next bucket, and says what it has, if there was anybody in it. Whether there was.
+    fn tell_next(&mut self, group: u32, signal: &Signal, series: &mut [Series], told: &mut VecDeque<Message>) -> bool {
+        let (bucket, end_ms) = (self.next, signal.end_ms(self.next));
+        let open = self.open.pop_front().unwrap_or_default();
         let (left, left_volume) = std::mem::take(&mut self.left_early);
         let mut counts = Counts { live: open.reported, live_volume: open.volume, left, left_volume, joined: 0 };
         if !self.members.iter().all(|&member| has_reported(&series[member as usize], end_ms, signal.bucket_ms)) {
             counts = self.count_members(counts, group, end_ms, signal.bucket_ms, series);
         }
-        let sums = self.sums(&mut open, signal);
         self.next += 1;
         (self.closed_before, self.checked) = (self.next, 0);
-        Partial {
-            sums,
-            live: counts.live,
-            reported: open.reported,
-            fresh: open.fresh,
-            joined: counts.joined,
-            live_volume: counts.live_volume,
-            reported_volume: open.volume,
-            left_volume: counts.left_volume,
-            left: counts.left,
-            interval_ms: open.interval_ms,
+        let is_told = counts.live > 0 || counts.left > 0;
+        if is_told {
+            let Counts { live, live_volume, joined, left, left_volume } = counts;
+            let OpenBucket { reported, fresh, volume: reported_volume, interval_ms, .. } = open;
+            let sums = match self.lanes[..] {
+                [lane] => Sums::One(sum_of(lane, (open.amount, open.count), signal)),
+                _ => self.sums(open, signal),
+            };
+            let partial = Partial {
+                sums,
+                live,
+                reported,
+                fresh,
+                joined,
+                live_volume,
+                reported_volume,
+                left_volume,
+                left,
+                interval_ms,
+            };
+            told.push_back(Message::Partial { group, bucket, partial });
         }
+        is_told
     }
 
     /// Enters the members that did not report, that joined or that left; the latter are members no more.
@@ -405,22 +413,19 @@ impl Group {
         counts
     }
 
-    /// What a bucket comes to; its room is kept.
-    fn sums(&mut self, open: &mut OpenBucket, signal: &Signal) -> Sums {
-        let sum = |&(operand, bound): &(u16, f64), &(amount, count): &(f64, u32)| {
-            let fold = signal.operands[usize::from(operand)].fold;
-            Sum { operand, bound, fold, amount, count }
-        };
-        if let [lane] = &self.lanes[..] {
-            return Sums::One(sum(lane, &open.first));
-        }
+    /// What a bucket of several lanes comes to; its room is kept.
+    fn sums(&mut self, mut open: OpenBucket, signal: &Signal) -> Sums {
         open.others.resize(self.lanes.len().saturating_sub(1), (0.0, 0));
-        let amounts = std::iter::once(&open.first).chain(&open.others);
-        let sums = Sums::of(self.lanes.iter().zip(amounts).map(|(lane, amount)| sum(lane, amount)).collect());
+        let totals = std::iter::once((open.amount, open.count)).chain(open.others.iter().copied());
+        let sums = self.lanes.iter().zip(totals).map(|(&lane, total)| sum_of(lane, total, signal)).collect();
         open.others.clear();
-        self.spare = std::mem::take(&mut open.others);
-        sums
+        self.spare = open.others;
+        Sums::of(sums)
     }
+}
+
+fn sum_of((operand, bound): (u16, f64), (amount, count): (f64, u32), signal: &Signal) -> Sum {
+    Sum { operand, bound, fold: signal.operands[usize::from(operand)].fold, amount, count }
 }
 
 /// The bucket of a moment that lies in this one or the next, as most do: a division less; or else wherever it lies.
