@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cusum::{Score, Tested};
+use super::measure::divided;
 
 /// Half-life of the level, in ms of event time.
 const LEVEL_HALF_LIFE_MS: f64 = 1_200_000.0;
@@ -226,7 +227,7 @@ impl Baseline {
 
     fn transformed(&self, seen: Seen) -> f64 {
         match self.scale {
-            Scale::Count => seen.value / seen.share,
+            Scale::Count => divided(seen.value, seen.share),
             Scale::Linear => seen.value,
             Scale::Log => {
                 let log = seen.value.max(f64::MIN_POSITIVE).ln();

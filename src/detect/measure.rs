@@ -176,7 +176,9 @@ impl Signal {
     pub(crate) fn expected(&self, expected: f64, exposure: f64, buckets: usize) -> f64 {
         match &self.count {
             None => expected,
-            Some(count) if count.exposure.is_empty() => expected / exposure / buckets as f64 * count.scale,
+            Some(count) if count.exposure.is_empty() => {
+                divided(divided(expected, exposure), buckets as f64) * count.scale
+            }
             Some(count) => expected / exposure * count.scale,
         }
     }
@@ -243,6 +245,12 @@ impl Signal {
         let wanted = if span.is_whole_range { self.operands[index].window_buckets } else { span.buckets.len() };
         &span.buckets[span.buckets.len().saturating_sub(wanted)..]
     }
+}
+
+/// `amount / by` of what is mostly divided by 1, for which nobody need wait.
+#[inline]
+pub(super) fn divided(amount: f64, by: f64) -> f64 {
+    if by == 1.0 { amount } else { amount / by }
 }
 
 /// The increments of an operand in some buckets.

@@ -19,7 +19,7 @@ use super::baseline::{Scale, Seen};
 use super::calendar::{Calendar, Zone};
 use super::explanation::{Detector, Explanation};
 use super::hold::Spell;
-use super::measure::{Observed, Sums};
+use super::measure::{Observed, Sums, divided};
 use super::options::{Directions, ModelOptions};
 use super::outlook::Outlook;
 use super::seasonal::Seasonal;
@@ -174,8 +174,8 @@ impl Model {
         let is_young = self.young.is_some();
         self.learn_exposure(closed, signal);
         if let (Some(young), Some(glance)) = (&mut self.young, glance(closed, signal, self.usual_exposure)) {
-            outcome.changes.extend(young.observe(glance, options, tunings.of_young()));
-            let outlook = young.outlook(glance, self.usual_exposure, options, tunings.of_young());
+            outcome.changes.extend(young.observe(&glance, options, tunings.of_young()));
+            let outlook = young.outlook(&glance, self.usual_exposure, options, tunings.of_young());
             self.note(outlook, &outcome.changes, signal);
         }
         let seen = self.season.as_mut().and_then(|season| season.observe(closed, signal, options, tunings, !is_young));
@@ -281,7 +281,7 @@ impl Model {
 fn glance(closed: &Closed<'_>, signal: &Signal, usual_exposure: f64) -> Option<Glance> {
     let seen = match closed.judged?.1 {
         Observed::Count { events, exposure } => {
-            let share = exposure * closed.share / usual_exposure;
+            let share = divided(exposure * closed.share, usual_exposure);
             (share > 0.0).then_some(Seen { value: events, share })?
         }
         Observed::Value(value) => Seen { value, share: 1.0 },

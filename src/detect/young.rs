@@ -195,7 +195,7 @@ impl Young {
     /// What it made of the latest bucket, the events of a whole volume being counted among `usual_exposure`.
     pub(crate) fn outlook(
         &self,
-        bucket: Glance,
+        bucket: &Glance,
         usual_exposure: f64,
         options: &ModelOptions,
         tuning: &YoungTuning,
@@ -264,7 +264,7 @@ impl Young {
     }
 
     /// Judges one bucket.
-    pub(crate) fn observe(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
+    pub(crate) fn observe(&mut self, bucket: &Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
         if self.is_unfit_for_logarithms(bucket.seen) {
             *self = Young::new(Scale::Linear);
         }
@@ -293,7 +293,7 @@ impl Young {
     }
 
     /// Adds a bucket's evidence to all runs.
-    fn weigh(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) {
+    fn weigh(&mut self, bucket: &Glance, options: &ModelOptions, tuning: &YoungTuning) {
         let threshold = tuning.threshold;
         let pair = self.baseline.pair(bucket.seen);
         let cap = if bucket.interval_ms <= bucket.bucket_ms {
@@ -339,7 +339,7 @@ impl Young {
     }
 
     /// Learns from an unsuspicious bucket; under suspicion goes back to what was trusted and almost stands still.
-    fn remember(&mut self, bucket: Glance, evidence: f64, tuning: &YoungTuning) {
+    fn remember(&mut self, bucket: &Glance, evidence: f64, tuning: &YoungTuning) {
         let is_suspicious = evidence >= SUSPICION * tuning.threshold || matches!(self.phase, Phase::Firing(_));
         match (is_suspicious, self.suspicious_since_ms) {
             (true, None) => {
@@ -357,7 +357,7 @@ impl Young {
         self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 }, tuning);
     }
 
-    fn learn(&mut self, bucket: Glance, pace: f64, tuning: &YoungTuning) {
+    fn learn(&mut self, bucket: &Glance, pace: f64, tuning: &YoungTuning) {
         self.baseline.learn(bucket.seen, tuning.level_gain, pace);
         // The level is on its way to what the changed sources report; so are the bounds that allow for them.
         if (self.low_factor, self.high_factor) == (1.0, 1.0) {
@@ -368,7 +368,7 @@ impl Young {
         self.high_factor = 1.0 + (self.high_factor - 1.0) * keep;
     }
 
-    fn fire(&mut self, evidence: f64, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
+    fn fire(&mut self, evidence: f64, bucket: &Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
         let strongest = if evidence < tuning.threshold { None } else { self.run_of(evidence) };
         let Some((direction, run)) = strongest else {
             self.phase = Phase::Normal;
@@ -391,7 +391,7 @@ impl Young {
         Some(Change::Fired(incident))
     }
 
-    fn recover(&mut self, incident: Incident, bucket: Glance, options: &ModelOptions) -> Option<Change> {
+    fn recover(&mut self, incident: Incident, bucket: &Glance, options: &ModelOptions) -> Option<Change> {
         if !self.is_back(incident, bucket.min_change(options)) {
             self.recovered_ms = None;
             return None;
