@@ -12,7 +12,7 @@
 //! 2. A group without members rests: it closes nothing and tells the judge not to wait for it.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::lateness::Jobs;
@@ -218,31 +218,31 @@ impl Group {
         let first_counting =
             if counts_before { start } else { start.max(signal.first_whole_bucket(of.counts_from_ms)) };
         let is_far = last - self.next >= OPEN_BUCKETS_MAX;
-        let first = if is_far { i64::MAX } else { first_counting.max(self.next) };
+        let first = if is_far { last + 1 } else { first_counting.max(self.next) };
         for lane in lanes {
             let operand = &signal.operands[usize::from(lane.operand)];
             match (operand.rolled, &mut lane.window) {
                 (Rolled::Flow { .. }, _) => {
-                    for bucket in first..=last {
+                    for bucket in first..last + 1 {
                         let (amount, count) = self.open_bucket(bucket).lane(lane.index);
                         *amount += share(signal, bucket, stretch);
                         *count += u32::from(bucket <= last_passed);
                     }
                 }
                 (Rolled::Last, _) => {
-                    for bucket in first..=last_passed {
+                    for bucket in first..last_passed + 1 {
                         self.fold(bucket, lane.index, operand.fold, stretch.value_at(signal.end_ms(bucket)));
                     }
                 }
                 (Rolled::Slope, _) => {
-                    for bucket in first..=last_passed {
+                    for bucket in first..last_passed + 1 {
                         let slope = stretch.slope_at(signal.end_ms(bucket), operand.range_ms);
                         slope.into_iter().for_each(|slope| self.fold(bucket, lane.index, operand.fold, slope));
                     }
                 }
                 (Rolled::Increase { per_second }, Some(window)) => {
                     let unit = if per_second { 1000.0 / operand.range_ms as f64 } else { 1.0 };
-                    for bucket in start..=last {
+                    for bucket in start..last + 1 {
                         window.push(bucket, share(signal, bucket, stretch));
                         if (first..=last_passed).contains(&bucket) {
                             let increase = window.value(OverTime::Sum, bucket).unwrap_or(0.0);
@@ -251,7 +251,7 @@ impl Group {
                     }
                 }
                 (Rolled::OverTime(over), Some(window)) => {
-                    for bucket in start..=last {
+                    for bucket in start..last + 1 {
                         if bucket == last {
                             window.push(bucket, stretch.to_value);
                         }
@@ -266,13 +266,13 @@ impl Group {
                 }
             }
         }
-        self.report(signal, first..=last_passed, stretch, of);
+        self.report(signal, first..last_passed + 1, stretch, of);
         let last = if signal.has_flows { last } else { last_passed };
         is_far || (first_counting <= last && first_counting < self.next)
     }
 
     /// A series has reported beyond the ends of these buckets.
-    fn report(&mut self, signal: &Signal, buckets: RangeInclusive<i64>, stretch: Stretch, of: Standing) {
+    fn report(&mut self, signal: &Signal, buckets: Range<i64>, stretch: Stretch, of: Standing) {
         for bucket in buckets {
             let end_ms = signal.end_ms(bucket);
             let open = self.open_bucket(bucket);

@@ -135,7 +135,10 @@ impl Sums {
 
     /// The sum of an operand's highest bound: all observations of a histogram, or the one sum there is.
     fn total(&self, operand: usize) -> Option<&Sum> {
-        self.of_operand(operand).next_back()
+        match self {
+            Sums::One(only) => (usize::from(only.operand) == operand).then_some(only),
+            Sums::Several(_) => self.of_operand(operand).next_back(),
+        }
     }
 }
 

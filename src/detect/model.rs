@@ -190,14 +190,18 @@ impl Model {
     /// Keeps what explains an alert.
     fn note(&mut self, outlook: Outlook, changes: &[Change], signal: &Signal) {
         let mut firing = [false; 2];
-        self.firing().for_each(|incident| firing[incident.direction.index()] = true);
+        match (&self.young, &self.season) {
+            (Some(young), _) => young.firing().iter().for_each(|incident| firing[incident.direction.index()] = true),
+            (None, Some(season)) => season.firing().for_each(|incident| firing[incident.direction.index()] = true),
+            (None, None) => {}
+        }
         for change in changes {
             // What ends with this bucket is to be explained once more.
             if let Change::Resolved(incident) = change {
                 firing[incident.direction.index()] = true;
             }
         }
-        let is_wrong = firing.contains(&true) || outlook.scores.iter().any(|score| *score >= WRONG_SCORE);
+        let is_wrong = firing != [false; 2] || outlook.scores.iter().any(|score| *score >= WRONG_SCORE);
         self.trail.add(outlook.point(signal), is_wrong);
         for side in [Side::Drop, Side::Rise] {
             let is_counted = signal.is_count() && (firing[side.index()] || outlook.scores[side.index()] > 0.0);

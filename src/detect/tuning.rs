@@ -43,6 +43,10 @@ impl Tunings {
 
     #[inline]
     pub(crate) fn of_count(&mut self, bucket_ms: i64) -> &Tuning {
+        // As most groups have.
+        if self.of_counts.first().is_some_and(|one| one.0 == bucket_ms) {
+            return &self.of_counts[0].1;
+        }
         of(&mut self.of_counts, bucket_ms, || {
             let class = self.class.expect("only groups that are judged by events ask");
             Tuning::new(class, bucket_ms, self.false_alerts_per_week, self.has_zone)
@@ -68,7 +72,6 @@ impl Tunings {
 }
 
 /// The constants for this length of bucket, made when they are first asked for.
-#[inline]
 fn of<T>(known: &mut Vec<(i64, T)>, bucket_ms: i64, make: impl FnOnce() -> T) -> &T {
     let index = known.iter().position(|one| one.0 == bucket_ms).unwrap_or_else(|| {
         known.push((bucket_ms, make()));

@@ -137,23 +137,21 @@ impl Worker {
         // What anybody had seen before: up to there buckets may be closed already.
         let seen_before_ms = is_fresh.then(|| self.time.seen_ms().max(self.shared.frontier_ms()));
         let (mut fed, mut late) = (0, 0);
-        let mut places = [None; ROWS_AHEAD];
-        let rows = batch.rows.iter().enumerate();
-        for (number, row) in rows {
-            if number.is_multiple_of(ROWS_AHEAD) {
-                self.foresee(&batch.rows[number..], &mut places);
+        for rows in batch.rows.chunks(ROWS_AHEAD) {
+            let places = self.foresee(rows);
+            for (row, place) in rows.iter().zip(places) {
+                let Some(index) = place else { continue };
+                self.time.observe(row.timestamp_ms, self.series.len());
+                if row.timestamp_ms > self.time.seen_ms().saturating_add(AHEAD_MS_MAX) {
+                    continue;
+                }
+                match self.feed(index, row, seen_before_ms) {
+                    Fed::Ignored => continue,
+                    Fed::InTime => {}
+                    Fed::Late => late += 1,
+                }
+                fed += 1;
             }
-            let Some(index) = places[number % ROWS_AHEAD] else { continue };
-            self.time.observe(row.timestamp_ms, self.series.len());
-            if row.timestamp_ms > self.time.seen_ms().saturating_add(AHEAD_MS_MAX) {
-                continue;
-            }
-            match self.feed(index, row, seen_before_ms) {
-                Fed::Ignored => continue,
-                Fed::InTime => {}
-                Fed::Late => late += 1,
-            }
-            fed += 1;
         }
         if let Some(newest_ms) = batch.newest_ms {
             self.time.observe(newest_ms, self.series.len());
@@ -167,15 +165,14 @@ impl Worker {
 
     /// Finds the series of the next rows, and looks at what they are going to change, so that the processor fetches it for
     /// all of them at once and not for one after the other. Few series lie in its cache anyway.
-    fn foresee(&self, next: &[TapRow], places: &mut [Option<u32>; ROWS_AHEAD]) {
-        for (place, row) in places.iter_mut().zip(next) {
-            *place = self.index_of(row.series);
-        }
+    fn foresee(&self, next: &[TapRow]) -> [Option<u32>; ROWS_AHEAD] {
+        let mut places = [None; ROWS_AHEAD];
+        places.iter_mut().zip(next).for_each(|(place, row)| *place = self.index_of(row.series));
         if self.series.len() > CACHED_COUNT {
-            let found = places[..next.len().min(ROWS_AHEAD)].iter().flatten();
-            let groups = found.filter_map(|&place| self.series[place as usize].glimpse());
+            let groups = places.iter().flatten().filter_map(|&place| self.series[place as usize].glimpse());
             std::hint::black_box(groups.fold(0, |seen, group| seen ^ self.groups[group as usize].glimpse()));
         }
+        places
     }
 
     /// Tells the judge that this worker is idle and does not hold anybody back. `is_inbox_empty` is asked after the

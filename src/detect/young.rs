@@ -328,8 +328,12 @@ impl Young {
     }
 
     /// Most evidence of each direction.
+    #[inline]
     fn most(&self) -> [f64; 2] {
-        self.runs.each_ref().map(|runs| runs.iter().map(|run| run.evidence).fold(0.0, f64::max))
+        self.runs.each_ref().map(|[one, two, three]| {
+            let larger = |one: f64, other: f64| if other > one { other } else { one };
+            larger(larger(one.evidence, two.evidence), three.evidence)
+        })
     }
 
     /// The first run with so much evidence.
