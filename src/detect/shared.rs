@@ -2,12 +2,14 @@
 //!
 //! | what | bound | when full |
 //! | --- | --- | --- |
-//! | queue of a worker to the judge | [`BATCHES_COUNT_MAX`] times [`BATCH_COUNT_MAX`] messages | the worker keeps the rest and says so by [`super::Worker::pending`] |
+//! | queue of a worker to the judge | [`QUEUE_COUNT_MAX`] messages | the worker keeps the rest and says so by [`super::Worker::pending`] |
 //! | values of evaluated watches | [`EVALUATED_COUNT_MAX`] values | who evaluates waits |
 //!
 //! Atomics: `seen_ms` of a worker is stored with Release after every message about samples up to then is in its queue;
-//! the judge loads it with Acquire *before* it empties the queues. The counters are Relaxed: nobody decides by them. What
-//! a worker has learned of lateness is replaced as a whole, once a minute of event time; who asks combines those of all.
+//! the judge loads it with Acquire *before* it empties the queues. `count` of a queue is lowered with Release when the judge
+//! has taken a batch, and loaded with Acquire by the worker, who finds room where it was. The counters are Relaxed: nobody
+//! decides by them. What a worker has learned of lateness is replaced as a whole, once a minute of event time; who asks
+//! combines those of all.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,8 +22,8 @@ use super::group::Message;
 use super::lateness::{JobLateness, LATENESS_MS_DEFAULT, Told};
 use crate::model::Labels;
 
-/// Most batches of messages on the way from one worker to the judge, and most messages of one: together 16,384.
-const BATCHES_COUNT_MAX: usize = 128;
+/// Most messages on the way from one worker to the judge, and how many of them go together at most.
+const QUEUE_COUNT_MAX: usize = 16_384;
 pub(super) const BATCH_COUNT_MAX: usize = 128;
 
 /// Most values of evaluated watches on the way to the judge.
@@ -42,11 +44,7 @@ pub struct EvaluatedValue {
 
 /// Queues, progress and counters.
 pub struct Shared {
-    /// What each worker says, in order: what follows from a batch of samples at once, so that room in which it was told is
-    /// soon used again and lies in the processor's cache.
-    queues: Vec<ArrayQueue<Vec<Message>>>,
-    /// Messages in all of them.
-    queued: AtomicUsize,
+    queues: Vec<Queue>,
     pub(crate) evaluated: ArrayQueue<EvaluatedValue>,
     seen_ms: Vec<AtomicI64>,
     /// What the setting says of lateness, what each worker has learned, and what was known before the start.
@@ -82,11 +80,44 @@ pub struct Metrics {
     pub groups: AtomicU64,
 }
 
+/// What a worker says, in order. What follows from a batch of samples goes together, so that the room in which it is told
+/// is soon used again, and lies in the processor's cache.
+struct Queue {
+    /// None of them empty, so there are no more of them than messages.
+    batches: ArrayQueue<Vec<Message>>,
+    /// Messages in all of them.
+    count: AtomicUsize,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        Queue { batches: ArrayQueue::new(QUEUE_COUNT_MAX), count: AtomicUsize::new(0) }
+    }
+
+    /// Takes the next batch of the worker's messages; whether there was room for it.
+    fn send(&self, unsent: &mut VecDeque<Message>) -> bool {
+        let count = unsent.len().min(BATCH_COUNT_MAX);
+        if self.count.load(Ordering::Acquire) + count > QUEUE_COUNT_MAX {
+            return false;
+        }
+        let batch: Vec<Message> =
+            if count == unsent.len() { std::mem::take(unsent).into() } else { unsent.drain(..count).collect() };
+        self.count.fetch_add(count, Ordering::Relaxed);
+        assert!(self.batches.push(batch).is_ok(), "each of at most {QUEUE_COUNT_MAX} messages has room for a batch");
+        true
+    }
+
+    fn receive(&self) -> Option<Vec<Message>> {
+        let batch = self.batches.pop()?;
+        self.count.fetch_sub(batch.len(), Ordering::Release);
+        Some(batch)
+    }
+}
+
 impl Shared {
     pub(crate) fn new(worker_count: usize, lateness_given_ms: Option<i64>) -> Shared {
         Shared {
-            queues: (0..worker_count).map(|_| ArrayQueue::new(BATCHES_COUNT_MAX)).collect(),
-            queued: AtomicUsize::new(0),
+            queues: (0..worker_count).map(|_| Queue::new()).collect(),
             evaluated: ArrayQueue::new(EVALUATED_COUNT_MAX),
             seen_ms: (0..worker_count).map(|_| AtomicI64::new(i64::MIN)).collect(),
             lateness_given_ms,
@@ -98,7 +129,7 @@ impl Shared {
 
     /// Messages that wait for the judge, of all workers.
     pub fn queue_depth(&self) -> usize {
-        self.queued.load(Ordering::Relaxed)
+        self.queues.iter().map(|queue| queue.count.load(Ordering::Acquire)).sum()
     }
 
     pub(crate) fn worker_count(&self) -> usize {
@@ -107,15 +138,7 @@ impl Shared {
 
     /// Puts as many of a worker's messages into its queue as there is room for.
     pub(crate) fn send(&self, worker: usize, unsent: &mut VecDeque<Message>) {
-        let queue = &self.queues[worker];
-        // Nobody else puts anything into it.
-        while !unsent.is_empty() && !queue.is_full() {
-            let is_last = unsent.len() <= BATCH_COUNT_MAX;
-            let batch: Vec<Message> =
-                if is_last { std::mem::take(unsent).into() } else { unsent.drain(..BATCH_COUNT_MAX).collect() };
-            self.queued.fetch_add(batch.len(), Ordering::Relaxed);
-            assert!(queue.push(batch).is_ok(), "a queue that is not full has room");
-        }
+        while !unsent.is_empty() && self.queues[worker].send(unsent) {}
     }
 
     /// Takes the messages of all workers from their queues, each worker's in order.
@@ -123,10 +146,9 @@ impl Shared {
         let mut batches = Vec::new();
         for (worker, queue) in self.queues.iter().enumerate() {
             // What comes meanwhile comes next time.
-            let of_worker = (0..queue.len()).map_while(|_| queue.pop());
+            let of_worker = (0..queue.batches.len()).map_while(|_| queue.receive());
             batches.extend(of_worker.map(|batch| (worker, batch)));
         }
-        self.queued.fetch_sub(batches.iter().map(|(_, batch)| batch.len()).sum(), Ordering::Relaxed);
         batches
     }
 
