@@ -94,7 +94,9 @@ mod tests {
         feeders.forget(0);
         feeders.tell_up_to(1, 44);
         assert!(feeders.have_told(41) && !feeders.have_told(42));
+        assert!(!feeders.tell_alone(1, 45), "another feeds, too");
         feeders.forget(2);
+        assert!(!feeders.tell_alone(2, 45) && feeders.tell_alone(1, 44), "the one that is left is the only one");
         assert!(feeders.have_told(43) && !feeders.have_told(44));
         assert!(!feeders.are_none());
         feeders.forget(1);

@@ -222,3 +222,38 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_messages_as_a_queue_takes_are_sent_and_the_rest_is_kept_in_order() {
+        let shared = Shared::new(2, None);
+        let count = QUEUE_COUNT_MAX + 300;
+        let message = |number: usize| Message::Skips { group: 0, next: number as i64 };
+        let numbers = |messages: &[Message]| -> Vec<i64> {
+            let number = |message: &Message| if let Message::Skips { next, .. } = message { Some(*next) } else { None };
+            messages.iter().filter_map(number).collect()
+        };
+        let mut unsent: VecDeque<Message> = (0..count).map(message).collect();
+        shared.send(1, &mut unsent);
+        assert_eq!((shared.queue_depth(), unsent.len()), (QUEUE_COUNT_MAX, 300));
+        shared.send(1, &mut unsent);
+        assert_eq!(unsent.len(), 300, "there is no room");
+        let mut received = shared.receive();
+        assert_eq!(shared.queue_depth(), 0);
+        shared.send(1, &mut unsent);
+        received.extend(shared.receive());
+        assert!(unsent.is_empty() && shared.receive().is_empty());
+        assert!(received.iter().all(|(worker, batch)| *worker == 1 && (1..=BATCH_COUNT_MAX).contains(&batch.len())));
+        let received: Vec<Message> = received.into_iter().flat_map(|(_, batch)| batch).collect();
+        assert_eq!(numbers(&received), (0..count as i64).collect::<Vec<_>>());
+        // One by one they are as many batches as messages.
+        for number in 0..count {
+            unsent.push_back(message(number));
+            shared.send(0, &mut unsent);
+        }
+        assert_eq!((shared.queue_depth(), unsent.len()), (QUEUE_COUNT_MAX, 300));
+    }
+}
