@@ -56,6 +56,7 @@ impl EventTime {
     }
 
     /// Goes where most samples lie: to the latest fifth of them, for the newest of all may be a wrong one again.
+    #[cold]
     fn decide(&mut self) {
         for far in [&mut self.ahead, &mut self.behind] {
             if 2 * far.len() > self.samples {

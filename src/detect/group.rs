@@ -172,6 +172,7 @@ impl Group {
     }
 
     /// A series becomes a member; it counts from `counts_from_ms`.
+    #[cold]
     pub(crate) fn join(&mut self, index: u32, group: u32, signal: &Signal, counts_from_ms: i64) -> Option<Message> {
         self.members.push(index);
         let from_bucket = signal.first_whole_bucket(counts_from_ms).max(self.closed_before);
@@ -201,6 +202,7 @@ impl Group {
     }
 
     /// A member begins anew before its leaving was told.
+    #[cold]
     pub(crate) fn leave_early(&mut self, index: u32, volume: f64) {
         self.members.retain(|&member| member != index);
         self.checked = 0;
@@ -394,6 +396,7 @@ impl Group {
     }
 
     /// Enters the members that did not report, that joined or that left; the latter are members no more.
+    #[cold]
     fn count_members(
         &mut self,
         mut counts: Counts,

@@ -365,6 +365,7 @@ impl Judge {
     }
 
     /// A worker feeds a group from a bucket on.
+    #[cold]
     fn take_feeder(&mut self, worker: usize, group: u32, watch: usize, labels: &Arc<Labels>, from_bucket: i64) {
         let known = &self.by_labels[watch];
         // Those that fire stay when their series are long gone, beside as many as each worker may have.

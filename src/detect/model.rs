@@ -269,6 +269,7 @@ impl Model {
     }
 
     /// A new season, and a young model until it is learned; what fired ends.
+    #[cold]
     fn begin_anew(&mut self, tunings: &Tunings) -> Vec<Change> {
         let ended = match self.young {
             Some(_) => Vec::new(),

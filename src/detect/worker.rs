@@ -339,6 +339,7 @@ impl Worker {
     }
 
     /// Tries once more for those that were refused and are heard, for there may be room by now.
+    #[cold]
     fn retry(&mut self) {
         let heard_ms = self.time.seen_ms().saturating_sub(LOOKBACK_MS);
         let mut refused = std::mem::take(&mut self.refused);
@@ -354,6 +355,7 @@ impl Worker {
     }
 
     /// Finds the groups anew that a series feeds: one of them was let go of while it was silent, or was refused.
+    #[cold]
     fn feed_again(&mut self, index: u32) {
         let watches = self.watches.clone();
         let one = &mut self.series[index as usize];

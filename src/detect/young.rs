@@ -283,7 +283,11 @@ impl Young {
         }
         match self.phase {
             Phase::Firing(incident) => self.recover(incident, bucket, options),
-            Phase::Normal | Phase::Pending { .. } => self.fire(evidence, bucket, options, tuning),
+            _ if evidence < tuning.threshold => {
+                self.phase = Phase::Normal;
+                None
+            }
+            Phase::Normal | Phase::Pending { .. } => self.fire(evidence, bucket, options),
         }
     }
 
@@ -372,12 +376,10 @@ impl Young {
         self.high_factor = 1.0 + (self.high_factor - 1.0) * keep;
     }
 
-    fn fire(&mut self, evidence: f64, bucket: &Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
-        let strongest = if evidence < tuning.threshold { None } else { self.run_of(evidence) };
-        let Some((direction, run)) = strongest else {
-            self.phase = Phase::Normal;
-            return None;
-        };
+    /// What so much evidence begins, which is that of a run.
+    #[cold]
+    fn fire(&mut self, evidence: f64, bucket: &Glance, options: &ModelOptions) -> Option<Change> {
+        let (direction, run) = self.run_of(evidence)?;
         let ratio = if run.expected > 0.0 { self.baseline.run_ratio(run.observed, run.expected) } else { 1.0 };
         let is_large = direction.sign() * (ratio - 1.0) >= bucket.min_change(options);
         if !is_large {
@@ -395,6 +397,7 @@ impl Young {
         Some(Change::Fired(incident))
     }
 
+    #[cold]
     fn recover(&mut self, incident: Incident, bucket: &Glance, options: &ModelOptions) -> Option<Change> {
         if !self.is_back(incident, bucket.min_change(options)) {
             self.recovered_ms = None;
@@ -427,6 +430,7 @@ impl Young {
     }
 
     /// What lasted for hours is normal.
+    #[cold]
     fn accept(&mut self) -> Option<Change> {
         let incident = self.firing();
         self.baseline.loosen(1);

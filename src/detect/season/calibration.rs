@@ -86,6 +86,7 @@ impl Calibration {
 }
 
 impl Side {
+    #[cold]
     fn close_block(&mut self, promise: &Promise) {
         let evidence = f64::from(self.block_evidence_max);
         let is_begun = evidence > 0.0 || self.blocks_count > 0;
