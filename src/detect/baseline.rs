@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cusum::{Score, Tested};
+use super::measure::divided;
 
 /// Half-life of the level, in ms of event time.
 const LEVEL_HALF_LIFE_MS: f64 = 1_200_000.0;
@@ -147,6 +148,7 @@ impl Baseline {
     }
 
     /// Moves the level towards a bucket; `usual` is the [`level_gain`] of its length, and `pace` 1 the usual speed.
+    #[inline]
     pub(crate) fn learn(&mut self, seen: Seen, usual: f64, pace: f64) {
         let value = self.transformed(seen);
         if self.learned == 0 {
@@ -162,6 +164,7 @@ impl Baseline {
     }
 
     /// A deviation, or four times the usual one if it is larger.
+    #[inline]
     fn limited(&self, deviation: f64) -> f64 {
         if self.learned <= UNLIMITED_COUNT {
             return deviation;
@@ -175,6 +178,7 @@ impl Baseline {
     }
 
     /// Between which values a change from what is expected is smaller than this.
+    #[inline]
     pub(crate) fn within(&self, expected: f64, change: f64) -> [f64; 2] {
         let by = if self.scale() == Scale::Linear { change * self.linear_unit() } else { change * expected };
         [expected - by, expected + by]
@@ -190,6 +194,7 @@ impl Baseline {
     }
 
     /// A bucket and its expectation on the scale on which they are compared.
+    #[inline]
     pub(crate) fn pair(&self, seen: Seen) -> (f64, f64) {
         match self.scale {
             Scale::Count => (seen.value, (self.level * seen.share).max(0.0)),
@@ -199,6 +204,7 @@ impl Baseline {
 
     /// What a bucket and its expectation ([`Baseline::pair`]) say of a direction's alternatives, for each in turn. `factor`
     /// widens the expectation, `least_expected` is the fewest events that a count is compared with.
+    #[inline]
     pub(crate) fn score(
         &self,
         pair: (f64, f64),
@@ -260,7 +266,7 @@ impl Baseline {
 
     fn transformed(&self, seen: Seen) -> f64 {
         match self.scale {
-            Scale::Count => seen.value / seen.share,
+            Scale::Count => divided(seen.value, seen.share),
             Scale::Linear => seen.value,
             Scale::Log => {
                 let log = seen.value.max(f64::MIN_POSITIVE).ln();
@@ -279,12 +285,12 @@ impl Baseline {
 
     /// Dispersion of a count, variance of a level.
     fn noise(&self) -> f64 {
-        let [short, long] = self.blocks.map(|block| block.mean_deviation);
-        let deviation = self.deviation.max(short);
+        let [short, long] = &self.blocks;
+        let deviation = self.deviation.max(short.mean_deviation);
         if self.scale == Scale::Count {
             return (DEVIATIONS_IN_MEAN * deviation).powi(2);
         }
-        (DEVIATIONS_IN_MEAN * deviation.max(long)).powi(2).max(SQUARE_SHARE * self.square)
+        (DEVIATIONS_IN_MEAN * deviation.max(long.mean_deviation)).powi(2).max(SQUARE_SHARE * self.square)
     }
 
     fn dispersion(&self) -> f64 {
@@ -305,6 +311,7 @@ impl Baseline {
         self.dispersion() * level.max(1.0) + COUNT_SPREAD_SQUARED * level * level
     }
 
+    #[inline]
     fn learn_noise(&mut self, limited: f64) {
         let expected = if self.scale == Scale::Count { self.level.max(1.0) } else { 1.0 };
         let gain = BUCKET_NOISE_GAIN.max(1.0 / self.learned as f64);

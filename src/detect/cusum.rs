@@ -43,7 +43,9 @@ impl Run {
         if self.evidence == 0.0 && score.for_it <= 0.0 {
             return;
         }
-        let nats = (score.for_it / score.noise).min(cap);
+        // Not `f64::min`, which asks for numbers that are none.
+        let lesser = |one: f64, other: f64| if one < other { one } else { other };
+        let nats = lesser(score.for_it / score.noise, cap);
         if self.evidence + nats <= 0.0 {
             *self = Run::default();
             return;
@@ -51,7 +53,7 @@ impl Run {
         if self.evidence == 0.0 {
             self.onset_ms = start_ms;
         }
-        self.evidence = (self.evidence + nats).min(threshold * EVIDENCE_SHARE_MAX);
+        self.evidence = lesser(self.evidence + nats, threshold * EVIDENCE_SHARE_MAX);
         self.observed += score.observed;
         self.expected += score.expected;
     }

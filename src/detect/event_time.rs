@@ -37,6 +37,7 @@ impl EventTime {
     }
 
     /// A sample of one of so many series.
+    #[inline]
     pub(crate) fn observe(&mut self, timestamp_ms: i64, series_count: usize) {
         if self.seen_ms == i64::MIN {
             self.seen_ms = timestamp_ms;
@@ -55,6 +56,7 @@ impl EventTime {
     }
 
     /// Goes where most samples lie: to the latest fifth of them, for the newest of all may be a wrong one again.
+    #[cold]
     fn decide(&mut self) {
         for far in [&mut self.ahead, &mut self.behind] {
             if 2 * far.len() > self.samples {

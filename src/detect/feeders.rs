@@ -33,6 +33,11 @@ impl Feeders {
         }
     }
 
+    /// A look at the first, for whoever wants it fetched: what comes of it means nothing.
+    pub(super) fn glimpse(&self) -> u64 {
+        self.first.map_or(0, |first| first.next.cast_unsigned())
+    }
+
     /// Whether nobody feeds it.
     pub(super) fn are_none(&self) -> bool {
         self.first.is_none()
@@ -51,6 +56,12 @@ impl Feeders {
         if let Some(feeder) = self.iter_mut().find(|feeder| feeder.worker == worker) {
             feeder.next = next;
         }
+    }
+
+    /// As [`Feeders::tell_up_to`] of a worker that is the only one; whether it is.
+    pub(super) fn tell_alone(&mut self, worker: usize, next: i64) -> bool {
+        let only = self.first.as_mut().filter(|only| only.worker == worker && self.rest.is_empty());
+        only.map(|only| only.next = next).is_some()
     }
 
     /// Whether all have told this bucket.
@@ -83,7 +94,9 @@ mod tests {
         feeders.forget(0);
         feeders.tell_up_to(1, 44);
         assert!(feeders.have_told(41) && !feeders.have_told(42));
+        assert!(!feeders.tell_alone(1, 45), "another feeds, too");
         feeders.forget(2);
+        assert!(!feeders.tell_alone(2, 45) && feeders.tell_alone(1, 44), "the one that is left is the only one");
         assert!(feeders.have_told(43) && !feeders.have_told(44));
         assert!(!feeders.are_none());
         feeders.forget(1);

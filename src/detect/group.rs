@@ -12,7 +12,7 @@
 //! 2. A group without members rests: it closes nothing and tells the judge not to wait for it.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::lateness::Jobs;
@@ -42,6 +42,19 @@ pub(crate) enum Message {
     Beat { group: u32, at_ms: i64 },
 }
 
+impl Message {
+    /// The index that the worker has for the group.
+    pub(crate) fn group(&self) -> u32 {
+        let (Message::Feeds { group, .. }
+        | Message::Partial { group, .. }
+        | Message::Skips { group, .. }
+        | Message::Rests { group }
+        | Message::Leaves { group }
+        | Message::Beat { group, .. }) = self;
+        *group
+    }
+}
+
 /// One worker's share of one closed bucket.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Partial {
@@ -63,23 +76,32 @@ pub(crate) struct Partial {
     pub interval_ms: i64,
 }
 
-impl Partial {
-    fn is_empty(&self) -> bool {
-        self.live == 0 && self.left == 0
-    }
-}
-
 /// A bucket that is being filled. What is counted here is counted as the samples come, not as the bucket closes, so
 /// that it does not depend on when that is.
 #[derive(Clone, Debug, Default)]
 struct OpenBucket {
-    /// By lane: the amount, and the series that reported beyond its end.
-    sums: Vec<(f64, u32)>,
+    /// Of the first lane the amount, and the series that reported beyond the bucket's end; and those of the other lanes. Most
+    /// groups have one lane, and their buckets cost no allocation.
+    amount: f64,
+    count: u32,
+    others: Vec<(f64, u32)>,
     /// Series that reported beyond its end, their usual volume then, and the longest of their intervals.
     reported: u32,
     fresh: u32,
     volume: f64,
     interval_ms: i64,
+}
+
+impl OpenBucket {
+    /// Amount and count of a lane.
+    #[inline]
+    fn lane(&mut self, lane: u32) -> (&mut f64, &mut u32) {
+        if lane == 0 {
+            return (&mut self.amount, &mut self.count);
+        }
+        let (amount, count) = &mut self.others[lane as usize - 1];
+        (amount, count)
+    }
 }
 
 /// A worker's side of a group.
@@ -102,7 +124,7 @@ pub(crate) struct Group {
     /// The next bucket to close, and the sums of it and those behind it, by lane.
     next: i64,
     open: VecDeque<OpenBucket>,
-    /// Room for the sums of a bucket, left by one that was closed.
+    /// Room for the other lanes of a bucket, left by one that was closed.
     spare: Vec<(f64, u32)>,
     is_resting: bool,
     /// Of members that came back before their leaving was told.
@@ -134,8 +156,7 @@ impl Group {
     /// A look at what the next sample changes and the next bucket takes: what comes of it means nothing.
     pub(crate) fn glimpse(&self) -> u64 {
         let open = self.open.front();
-        let sum = open.and_then(|open| open.sums.first()).map_or(0, |sum| sum.1);
-        let reported = open.map_or(0, |open| open.reported ^ sum);
+        let reported = open.map_or(0, |open| open.reported ^ open.count);
         let lane = self.lanes.first().map_or(0, |lane| u32::from(lane.0));
         let member = self.members.first().copied().unwrap_or(0);
         self.next.cast_unsigned() ^ u64::from(reported ^ lane ^ member ^ self.left_early.0)
@@ -151,6 +172,7 @@ impl Group {
     }
 
     /// A series becomes a member; it counts from `counts_from_ms`.
+    #[cold]
     pub(crate) fn join(&mut self, index: u32, group: u32, signal: &Signal, counts_from_ms: i64) -> Option<Message> {
         self.members.push(index);
         let from_bucket = signal.first_whole_bucket(counts_from_ms).max(self.closed_before);
@@ -180,6 +202,7 @@ impl Group {
     }
 
     /// A member begins anew before its leaving was told.
+    #[cold]
     pub(crate) fn leave_early(&mut self, index: u32, volume: f64) {
         self.members.retain(|&member| member != index);
         self.checked = 0;
@@ -189,36 +212,39 @@ impl Group {
 
     /// Adds a stretch of a series. Returns whether a part of it came too late, or hours too early.
     pub(crate) fn add(&mut self, signal: &Signal, lanes: &mut [Lane], stretch: Stretch, of: Standing) -> bool {
-        let start = signal.bucket_of(stretch.from_ms + 1);
+        let start = bucket_near(self.next, stretch.from_ms + 1, signal);
         // The last bucket that it reaches, and the last beyond whose end it reports.
-        let (last, last_passed) = (signal.bucket_of(stretch.to_ms), signal.bucket_of(stretch.to_ms + 1) - 1);
-        let first_counting = start.max(signal.first_whole_bucket(of.counts_from_ms));
+        let last = bucket_near(start, stretch.to_ms, signal);
+        let last_passed = if stretch.to_ms == signal.end_ms(last) { last } else { last - 1 };
+        let counts_before = of.counts_from_ms <= signal.end_ms(start - 1);
+        let first_counting =
+            if counts_before { start } else { start.max(signal.first_whole_bucket(of.counts_from_ms)) };
         let is_far = last - self.next >= OPEN_BUCKETS_MAX;
-        let first = if is_far { i64::MAX } else { first_counting.max(self.next) };
+        let first = if is_far { last + 1 } else { first_counting.max(self.next) };
         for lane in lanes {
             let operand = &signal.operands[usize::from(lane.operand)];
             match (operand.rolled, &mut lane.window) {
                 (Rolled::Flow { .. }, _) => {
-                    for bucket in first..=last {
-                        let sum = &mut self.open_bucket(bucket).sums[lane.index as usize];
-                        sum.0 += share(signal, bucket, stretch);
-                        sum.1 += u32::from(bucket <= last_passed);
+                    for bucket in first..last + 1 {
+                        let (amount, count) = self.open_bucket(bucket).lane(lane.index);
+                        *amount += share(signal, bucket, stretch);
+                        *count += u32::from(bucket <= last_passed);
                     }
                 }
                 (Rolled::Last, _) => {
-                    for bucket in first..=last_passed {
+                    for bucket in first..last_passed + 1 {
                         self.fold(bucket, lane.index, operand.fold, stretch.value_at(signal.end_ms(bucket)));
                     }
                 }
                 (Rolled::Slope, _) => {
-                    for bucket in first..=last_passed {
+                    for bucket in first..last_passed + 1 {
                         let slope = stretch.slope_at(signal.end_ms(bucket), operand.range_ms);
                         slope.into_iter().for_each(|slope| self.fold(bucket, lane.index, operand.fold, slope));
                     }
                 }
                 (Rolled::Increase { per_second }, Some(window)) => {
                     let unit = if per_second { 1000.0 / operand.range_ms as f64 } else { 1.0 };
-                    for bucket in start..=last {
+                    for bucket in start..last + 1 {
                         window.push(bucket, share(signal, bucket, stretch));
                         if (first..=last_passed).contains(&bucket) {
                             let increase = window.value(OverTime::Sum, bucket).unwrap_or(0.0);
@@ -227,7 +253,7 @@ impl Group {
                     }
                 }
                 (Rolled::OverTime(over), Some(window)) => {
-                    for bucket in start..=last {
+                    for bucket in start..last + 1 {
                         if bucket == last {
                             window.push(bucket, stretch.to_value);
                         }
@@ -242,13 +268,13 @@ impl Group {
                 }
             }
         }
-        self.report(signal, first..=last_passed, stretch, of);
+        self.report(signal, first..last_passed + 1, stretch, of);
         let last = if signal.has_flows { last } else { last_passed };
         is_far || (first_counting <= last && first_counting < self.next)
     }
 
     /// A series has reported beyond the ends of these buckets.
-    fn report(&mut self, signal: &Signal, buckets: RangeInclusive<i64>, stretch: Stretch, of: Standing) {
+    fn report(&mut self, signal: &Signal, buckets: Range<i64>, stretch: Stretch, of: Standing) {
         for bucket in buckets {
             let end_ms = signal.end_ms(bucket);
             let open = self.open_bucket(bucket);
@@ -261,27 +287,28 @@ impl Group {
 
     /// A series has this value at the end of a bucket.
     fn fold(&mut self, bucket: i64, lane: u32, fold: Fold, value: f64) {
-        let (amount, count) = &mut self.open_bucket(bucket).sums[lane as usize];
+        let (amount, count) = self.open_bucket(bucket).lane(lane);
         *amount = if *count == 0 { value } else { fold.put_together(*amount, value) };
         *count += 1;
     }
 
+    #[inline]
     fn open_bucket(&mut self, bucket: i64) -> &mut OpenBucket {
         let index = usize::try_from(bucket - self.next).expect("closed buckets are skipped by the caller");
-        if self.open.len() <= index {
-            self.open.resize_with(index + 1, OpenBucket::default);
+        while self.open.len() <= index {
+            self.open.push_back(OpenBucket::default());
         }
         let open = &mut self.open[index];
-        if open.sums.len() < self.lanes.len() {
-            if open.sums.capacity() == 0 {
-                open.sums = std::mem::take(&mut self.spare);
+        if open.others.len() + 1 < self.lanes.len() {
+            if open.others.capacity() == 0 {
+                open.others = std::mem::take(&mut self.spare);
             }
-            open.sums.resize(self.lanes.len(), (0.0, 0));
+            open.others.resize(self.lanes.len() - 1, (0.0, 0));
         }
         open
     }
 
-    /// Closes every bucket that nobody holds open, and says so to `tell`.
+    /// Closes every bucket that nobody holds open, and says so.
     pub(crate) fn close(
         &mut self,
         group: u32,
@@ -289,24 +316,19 @@ impl Group {
         series: &mut [Series],
         seen_ms: i64,
         jobs: &Jobs,
-        mut tell: impl FnMut(Message),
+        told: &mut VecDeque<Message>,
     ) {
         let mut is_skipping = false;
         while !self.is_resting && self.is_next_complete(signal, series, seen_ms, jobs) {
-            let bucket = self.next;
-            let partial = self.take_next(group, signal, series);
-            is_skipping = partial.is_empty();
-            if !is_skipping {
-                tell(Message::Partial { group, bucket, partial });
-            }
+            is_skipping = !self.tell_next(group, signal, series, told);
             if self.members.is_empty() {
                 self.is_resting = true;
                 self.open.clear();
-                tell(Message::Rests { group });
+                told.push_back(Message::Rests { group });
             }
         }
         if is_skipping && !self.is_resting {
-            tell(Message::Skips { group, next: self.next });
+            told.push_back(Message::Skips { group, next: self.next });
         }
     }
 
@@ -337,43 +359,87 @@ impl Group {
         true
     }
 
-    fn take_next(&mut self, group: u32, signal: &Signal, series: &mut [Series]) -> Partial {
-        let end_ms = signal.end_ms(self.next);
-        let mut open = self.open.pop_front().unwrap_or_default();
-        open.sums.resize(self.lanes.len(), (0.0, 0));
-        let mut partial = Partial {
-            live: open.reported,
-            reported: open.reported,
-            fresh: open.fresh,
-            live_volume: open.volume,
-            reported_volume: open.volume,
-            interval_ms: open.interval_ms,
-            left: self.left_early.0,
-            left_volume: self.left_early.1,
-            ..Partial::default()
-        };
-        self.left_early = (0, 0.0);
+    /// Closes the next bucket, and says what it has, if there was anybody in it. Whether there was.
+    fn tell_next(&mut self, group: u32, signal: &Signal, series: &mut [Series], told: &mut VecDeque<Message>) -> bool {
+        let (bucket, end_ms) = (self.next, signal.end_ms(self.next));
+        let open = self.open.pop_front().unwrap_or_default();
+        let (left, left_volume) = std::mem::take(&mut self.left_early);
+        let mut counts = Counts { live: open.reported, live_volume: open.volume, left, left_volume, joined: 0 };
+        if !self.members.iter().all(|&member| has_reported(&series[member as usize], end_ms, signal.bucket_ms)) {
+            counts = self.count_members(counts, group, end_ms, signal.bucket_ms, series);
+        }
+        self.next += 1;
+        (self.closed_before, self.checked) = (self.next, 0);
+        let is_told = counts.live > 0 || counts.left > 0;
+        if is_told {
+            let Counts { live, live_volume, joined, left, left_volume } = counts;
+            let OpenBucket { reported, fresh, volume: reported_volume, interval_ms, .. } = open;
+            let sums = match self.lanes[..] {
+                [lane] => Sums::One(sum_of(lane, (open.amount, open.count), signal)),
+                _ => self.sums(open, signal),
+            };
+            let partial = Partial {
+                sums,
+                live,
+                reported,
+                fresh,
+                joined,
+                live_volume,
+                reported_volume,
+                left_volume,
+                left,
+                interval_ms,
+            };
+            told.push_back(Message::Partial { group, bucket, partial });
+        }
+        is_told
+    }
+
+    /// Enters the members that did not report, that joined or that left; the latter are members no more.
+    #[cold]
+    fn count_members(
+        &mut self,
+        mut counts: Counts,
+        group: u32,
+        end_ms: i64,
+        bucket_ms: i64,
+        series: &mut [Series],
+    ) -> Counts {
         self.members.retain(|&member| {
             let one = &mut series[member as usize];
-            let stays = count(&mut partial, one, end_ms, signal.bucket_ms);
+            let stays = counts.enter(one, end_ms, bucket_ms);
             if !stays {
                 one.leave(group);
             }
             stays
         });
-        let sum = |(&(operand, bound), &(amount, count)): (&(u16, f64), &(f64, u32))| {
-            let fold = signal.operands[usize::from(operand)].fold;
-            Sum { operand, bound, fold, amount, count }
-        };
-        partial.sums = match (&self.lanes[..], &open.sums[..]) {
-            ([lane], [only]) => Sums::One(sum((lane, only))),
-            (lanes, sums) => Sums::of(lanes.iter().zip(sums).map(sum).collect()),
-        };
-        open.sums.clear();
-        self.spare = open.sums;
-        self.next += 1;
-        (self.closed_before, self.checked) = (self.next, 0);
-        partial
+        counts
+    }
+
+    /// What a bucket of several lanes comes to; its room is kept.
+    fn sums(&mut self, mut open: OpenBucket, signal: &Signal) -> Sums {
+        open.others.resize(self.lanes.len().saturating_sub(1), (0.0, 0));
+        let totals = std::iter::once((open.amount, open.count)).chain(open.others.iter().copied());
+        let sums = self.lanes.iter().zip(totals).map(|(&lane, total)| sum_of(lane, total, signal)).collect();
+        open.others.clear();
+        self.spare = open.others;
+        Sums::of(sums)
+    }
+}
+
+fn sum_of((operand, bound): (u16, f64), (amount, count): (f64, u32), signal: &Signal) -> Sum {
+    Sum { operand, bound, fold: signal.operands[usize::from(operand)].fold, amount, count }
+}
+
+/// The bucket of a moment that lies in this one or the next, as most do: a division less; or else wherever it lies.
+fn bucket_near(bucket: i64, timestamp_ms: i64, signal: &Signal) -> i64 {
+    let into_ms = timestamp_ms.saturating_sub(signal.end_ms(bucket - 1));
+    if (1..=signal.bucket_ms).contains(&into_ms) {
+        bucket
+    } else if (1..=signal.bucket_ms).contains(&(into_ms - signal.bucket_ms)) {
+        bucket + 1
+    } else {
+        signal.bucket_of(timestamp_ms)
     }
 }
 
@@ -382,33 +448,49 @@ fn is_awaited(one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
     one.last_ms < end_ms && one.ended_ms.is_none() && one.counts_from_ms <= end_ms - bucket_ms
 }
 
-/// Enters a member that did not report, that joined or that left, into the counts of a bucket. Returns whether it stays
-/// a member.
-fn count(partial: &mut Partial, one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
-    let start_ms = end_ms - bucket_ms;
-    let counted_before = one.counted_until_ms > i64::MIN;
-    let counts = one.counts_from_ms <= start_ms;
-    let is_gone = match one.ended_ms {
-        Some(ended_ms) => end_ms > ended_ms,
-        None => end_ms > one.last_ms.saturating_add(one.silence_ms()),
-    };
-    if is_gone {
-        if counts || counted_before {
-            partial.left += 1;
-            partial.left_volume += one.volume;
+/// Whether a member has counted for longer than this bucket and reported beyond its end, so that nothing more is to be said
+/// of it.
+fn has_reported(one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
+    one.last_ms >= end_ms && one.ended_ms.is_none() && one.counts_from_ms <= end_ms - 2 * bucket_ms
+}
+
+/// The members of a bucket in number, and their usual volume; as in [`Partial`].
+struct Counts {
+    live: u32,
+    live_volume: f64,
+    joined: u32,
+    left: u32,
+    left_volume: f64,
+}
+
+impl Counts {
+    /// Enters a member that did not report, that joined or that left. Returns whether it stays a member.
+    fn enter(&mut self, one: &Series, end_ms: i64, bucket_ms: i64) -> bool {
+        let start_ms = end_ms - bucket_ms;
+        let counted_before = one.counted_until_ms > i64::MIN;
+        let counts = one.counts_from_ms <= start_ms;
+        let is_gone = match one.ended_ms {
+            Some(ended_ms) => end_ms > ended_ms,
+            None => end_ms > one.last_ms.saturating_add(one.silence_ms()),
+        };
+        if is_gone {
+            if counts || counted_before {
+                self.left += 1;
+                self.left_volume += one.volume;
+            }
+            return false;
         }
-        return false;
+        if counts && start_ms - one.counts_from_ms < bucket_ms && !counted_before {
+            self.joined += 1;
+        }
+        let (until_ms, volume) =
+            if counts { (one.last_ms, one.volume) } else { (one.counted_until_ms, one.counted_volume) };
+        if (counts || counted_before) && until_ms < end_ms {
+            self.live += 1;
+            self.live_volume += volume;
+        }
+        true
     }
-    if counts && start_ms - one.counts_from_ms < bucket_ms && !counted_before {
-        partial.joined += 1;
-    }
-    let (until_ms, volume) =
-        if counts { (one.last_ms, one.volume) } else { (one.counted_until_ms, one.counted_volume) };
-    if (counts || counted_before) && until_ms < end_ms {
-        partial.live += 1;
-        partial.live_volume += volume;
-    }
-    true
 }
 
 /// The part of a counter's increment that falls into a bucket, spread evenly over the stretch.

@@ -47,7 +47,7 @@ const UNHEARD_MS_MAX: i64 = 43_200_000;
 /// Groups whose state is fetched together.
 const GROUPS_AHEAD: usize = 16;
 /// So many groups, or series of a worker, lie in the processor's cache.
-pub(super) const CACHED_COUNT: usize = 2_000;
+pub(super) const CACHED_COUNT: usize = 8_000;
 
 /// Merges, judges, remembers.
 pub struct Judge {
@@ -86,11 +86,23 @@ pub struct Judge {
     bands: Vec<Band>,
 }
 
+/// What one [`Judge::poll`] comes to.
+#[derive(Default)]
+struct Round {
+    seen_by_all_ms: i64,
+    /// Whether nobody begins to feed a group.
+    is_settled: bool,
+    /// Of a watch and the end of a bucket, the day that was asked for last.
+    today: Option<(usize, i64, Day)>,
+    tally: Tally,
+    transitions: Vec<Transition>,
+}
+
 impl Judge {
     pub(crate) fn new(watches: Arc<[Watch]>, shared: Arc<Shared>) -> Judge {
         let by_labels = watches.iter().map(|_| HashMap::new()).collect();
         let full_until_ms = vec![i64::MIN; watches.len()];
-        let of_worker = shared.queues.iter().map(|_| Vec::new()).collect();
+        let of_worker = vec![Vec::new(); shared.worker_count()];
         let mut judge = Judge {
             watches,
             tunings: Vec::new(),
@@ -152,50 +164,42 @@ impl Judge {
     pub fn poll(&mut self) -> Vec<Transition> {
         // Before the queues: what a worker sent about samples up to here is in them.
         let seen_by_all_ms = self.shared.seen_by_all_ms();
+        let mut round = Round { seen_by_all_ms, ..Round::default() };
         let shared = self.shared.clone();
-        let mut transitions = Vec::new();
-        for (worker, queue) in shared.queues.iter().enumerate() {
-            for _ in 0..queue.capacity() {
-                let Some(message) = queue.pop() else { break };
-                self.take(worker, message, &mut transitions);
+        let batches = shared.receive();
+        // Whoever is about to feed a group is known before any bucket of it is judged.
+        let is_feeding = |message: &Message| matches!(message, Message::Feeds { .. });
+        round.is_settled = !batches.iter().flat_map(|(_, batch)| batch).any(is_feeding);
+        for (worker, mut batch) in batches {
+            for next in batch.chunks_mut(GROUPS_AHEAD) {
+                self.foresee(next.iter().filter_map(|message| self.group_at(worker, message.group())));
+                next.iter_mut().for_each(|message| self.take(worker, message, &mut round));
             }
         }
-        transitions.extend(self.miss(seen_by_all_ms));
+        round.transitions.extend(self.miss(seen_by_all_ms));
         for _ in 0..shared.evaluated.len() {
             let Some(told) = shared.evaluated.pop() else { break };
-            transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
+            round.transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
         }
-        self.judge_complete(seen_by_all_ms, &mut transitions);
-        self.look_after_unheard(seen_by_all_ms, &mut transitions);
-        transitions
+        self.judge_complete(&mut round);
+        self.look_after_unheard(seen_by_all_ms, &mut round.transitions);
+        round.tally.enter(&self.shared.metrics);
+        round.transitions
     }
 
-    /// Judges what nobody will add to any more.
-    fn judge_complete(&mut self, seen_by_all_ms: i64, transitions: &mut Vec<Transition>) {
-        let mut tally = Tally::default();
-        let mut today: Option<(usize, i64, Day)> = None;
+    /// Judges what waited for others, and nobody will add to any more.
+    fn judge_complete(&mut self, round: &mut Round) {
         let mut waiting = std::mem::take(&mut self.waiting);
         let (mut count, mut at) = (0, 0);
         while let Some(&index) = waiting.get(at) {
             if at.is_multiple_of(GROUPS_AHEAD) {
-                self.foresee(&waiting[at..]);
+                self.foresee(waiting[at..].iter().take(GROUPS_AHEAD).copied());
             }
             at += 1;
-            let group = &mut self.groups[index];
-            let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
-            while let Some((bucket, partial)) = group.next_complete(&watch.signal, seen_by_all_ms) {
-                let end_ms = watch.signal.end_ms(bucket);
-                // Buckets end together, whoever's they are.
-                let day = match today {
-                    Some((of, at_ms, day)) if (of, at_ms) == (group.watch, end_ms) => day,
-                    _ => Day::at(end_ms, &self.zones[group.watch], &self.calendar),
-                };
-                today = Some((group.watch, end_ms, day));
-                transitions.extend(group.judge(bucket, &partial, day, watch, tunings, &mut tally));
-                if index < self.drawn_max {
-                    self.bands.extend(group.band(end_ms, watch));
-                }
+            while let Some((bucket, partial)) = self.next_complete(index, round.seen_by_all_ms) {
+                self.judge(index, bucket, &partial, round);
             }
+            let group = &mut self.groups[index];
             group.is_waiting = group.is_told();
             if group.is_waiting {
                 waiting[count] = index;
@@ -204,15 +208,36 @@ impl Judge {
         }
         waiting.truncate(count);
         self.waiting = waiting;
-        tally.enter(&self.shared.metrics);
+    }
+
+    fn next_complete(&mut self, index: usize, seen_by_all_ms: i64) -> Option<(i64, Partial)> {
+        let group = &mut self.groups[index];
+        group.next_complete(&self.watches[group.watch].signal, seen_by_all_ms)
+    }
+
+    /// Judges a bucket to which nobody will add any more.
+    fn judge(&mut self, index: usize, bucket: i64, partial: &Partial, round: &mut Round) {
+        let group = &mut self.groups[index];
+        let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
+        let end_ms = watch.signal.end_ms(bucket);
+        // Buckets end together, whoever's they are.
+        let day = match round.today {
+            Some((of, at_ms, day)) if (of, at_ms) == (group.watch, end_ms) => day,
+            _ => Day::at(end_ms, &self.zones[group.watch], &self.calendar),
+        };
+        round.today = Some((group.watch, end_ms, day));
+        let mut told = group.judge(bucket, partial, day, watch, tunings, &mut round.tally);
+        round.transitions.append(&mut told);
+        if index < self.drawn_max {
+            self.bands.extend(group.band(end_ms, watch));
+        }
     }
 
     /// Looks at the groups that are next, so that the processor fetches the state of all of them at once and not of one
     /// after the other. Few groups lie in its cache anyway.
-    fn foresee(&self, next: &[usize]) {
+    fn foresee(&self, next: impl Iterator<Item = usize>) {
         if self.groups.len() > CACHED_COUNT {
-            let next = &next[..next.len().min(GROUPS_AHEAD)];
-            std::hint::black_box(next.iter().fold(0, |seen, &index| seen ^ self.groups[index].glimpse()));
+            std::hint::black_box(next.fold(0, |seen, index| seen ^ self.groups[index].glimpse()));
         }
     }
 
@@ -298,41 +323,49 @@ impl Judge {
         told
     }
 
-    fn take(&mut self, worker: usize, message: Message, transitions: &mut Vec<Transition>) {
-        let (Message::Feeds { group, .. }
-        | Message::Partial { group, .. }
-        | Message::Skips { group, .. }
-        | Message::Beat { group, .. }
-        | Message::Rests { group }
-        | Message::Leaves { group }) = message;
-        if let Message::Feeds { watch, labels, from_bucket, .. } = message {
-            return self.take_feeder(worker, group, watch, &labels, from_bucket);
+    /// The group that a worker calls so; none: it was refused, or never fed.
+    fn group_at(&self, worker: usize, group: u32) -> Option<usize> {
+        self.of_worker[worker].get(group as usize).copied().flatten()
+    }
+
+    fn take(&mut self, worker: usize, message: &mut Message, round: &mut Round) {
+        if let Message::Feeds { group, watch, labels, from_bucket } = message {
+            return self.take_feeder(worker, *group, *watch, labels, *from_bucket);
         }
-        // It was refused, or never fed.
-        let Some(index) = self.of_worker[worker].get(group as usize).copied().flatten() else { return };
+        let Some(index) = self.group_at(worker, message.group()) else { return };
+        let group = &mut self.groups[index];
         match message {
             Message::Feeds { .. } => {}
             Message::Partial { bucket, partial, .. } => {
-                self.groups[index].take(worker, bucket, partial);
+                let watch = group.watch;
+                let start_ms = self.watches[watch].signal.end_ms(*bucket - 1);
+                // As most are. Absence is told first, and before what waits.
+                let may_be_whole =
+                    round.is_settled && round.seen_by_all_ms >= start_ms && self.absences[watch].is_none();
+                if may_be_whole && group.has_whole(worker, *bucket) {
+                    return self.judge(index, *bucket, partial, round);
+                }
+                group.take(worker, *bucket, std::mem::take(partial));
                 self.wake(index);
             }
             Message::Skips { next, .. } => {
-                self.groups[index].tell_up_to(worker, next);
+                group.tell_up_to(worker, *next);
                 self.wake(index);
             }
-            Message::Beat { at_ms, .. } => transitions.extend(self.beat(index, at_ms)),
+            Message::Beat { at_ms, .. } => round.transitions.extend(self.beat(index, *at_ms)),
             Message::Rests { .. } => {
-                self.groups[index].expect_no_more(worker);
+                group.expect_no_more(worker);
                 self.wake(index);
             }
-            Message::Leaves { .. } => {
-                self.of_worker[worker][group as usize] = None;
+            Message::Leaves { group, .. } => {
+                self.of_worker[worker][*group as usize] = None;
                 self.leaving.push(index);
             }
         }
     }
 
     /// A worker feeds a group from a bucket on.
+    #[cold]
     fn take_feeder(&mut self, worker: usize, group: u32, watch: usize, labels: &Arc<Labels>, from_bucket: i64) {
         let known = &self.by_labels[watch];
         // Those that fire stay when their series are long gone, beside as many as each worker may have.

@@ -91,6 +91,13 @@ impl Judged {
         }
     }
 
+    /// A worker tells a bucket; whether that is all of it, and the next to be judged: nobody else feeds the group, and nothing
+    /// of it waits.
+    pub(super) fn has_whole(&mut self, worker: usize, bucket: i64) -> bool {
+        let is_next = self.pending.first().is_none() && self.closed.is_none_or(|closed| bucket > closed);
+        is_next && self.feeders.tell_alone(worker, bucket + 1)
+    }
+
     /// Whether nobody feeds it, and nothing of it waits.
     pub(super) fn is_unfed(&self) -> bool {
         self.feeders.are_none() && self.pending.first().is_none()
@@ -120,7 +127,7 @@ impl Judged {
     /// A look at each part of the state that the next bucket takes: what comes of it means nothing.
     pub(super) fn glimpse(&self) -> u64 {
         let window = self.window.first().map_or(0, |sums| u64::from(sums.is_single()));
-        window ^ self.pending.first().unwrap_or(0).cast_unsigned() ^ self.model.glimpse()
+        window ^ self.feeders.glimpse() ^ self.model.glimpse()
     }
 
     /// Judges a bucket that is newer than those before.
@@ -199,10 +206,12 @@ impl Judged {
             return None;
         }
         let observed = watch.signal.observed(std::slice::from_ref(&partial.sums));
-        let observations = watch.signal.observations(&self.window);
         let is_enough = match observed {
             Observed::Count { .. } => share_of(partial, &watch.signal) > 0.0,
-            Observed::Value(_) => observations.is_none_or(|count| count >= watch.options.min_volume),
+            Observed::Value(_) => {
+                let observations = watch.signal.observations(&self.window);
+                observations.is_none_or(|count| count >= watch.options.min_volume)
+            }
             // Nobody visited: no events among no exposure, which adds nothing to the buckets around it.
             Observed::Nothing => watch.signal.has_exposure(),
         };

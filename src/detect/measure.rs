@@ -135,7 +135,10 @@ impl Sums {
 
     /// The sum of an operand's highest bound: all observations of a histogram, or the one sum there is.
     fn total(&self, operand: usize) -> Option<&Sum> {
-        self.of_operand(operand).next_back()
+        match self {
+            Sums::One(only) => (usize::from(only.operand) == operand).then_some(only),
+            Sums::Several(_) => self.of_operand(operand).next_back(),
+        }
     }
 }
 
@@ -154,6 +157,7 @@ impl Signal {
     }
 
     /// What a model is to judge of the newest of its buckets, which may be several of ours, in the order of time.
+    #[inline]
     pub(crate) fn observed(&self, buckets: &[Sums]) -> Observed {
         if self.tells_beats {
             return Observed::Nothing;
@@ -175,7 +179,9 @@ impl Signal {
     pub(crate) fn expected(&self, expected: f64, exposure: f64, buckets: usize) -> f64 {
         match &self.count {
             None => expected,
-            Some(count) if count.exposure.is_empty() => expected / exposure / buckets as f64 * count.scale,
+            Some(count) if count.exposure.is_empty() => {
+                divided(divided(expected, exposure), buckets as f64) * count.scale
+            }
             Some(count) => expected / exposure * count.scale,
         }
     }
@@ -242,6 +248,12 @@ impl Signal {
         let wanted = if span.is_whole_range { self.operands[index].window_buckets } else { span.buckets.len() };
         &span.buckets[span.buckets.len().saturating_sub(wanted)..]
     }
+}
+
+/// `amount / by` of what is mostly divided by 1, for which nobody need wait.
+#[inline]
+pub(super) fn divided(amount: f64, by: f64) -> f64 {
+    if by == 1.0 { amount } else { amount / by }
 }
 
 /// The increments of an operand in some buckets.

@@ -19,7 +19,7 @@ use super::baseline::{Scale, Seen};
 use super::calendar::{Calendar, Zone};
 use super::explanation::{Detector, Explanation};
 use super::hold::Spell;
-use super::measure::{Observed, Sums};
+use super::measure::{Observed, Sums, divided};
 use super::options::{Directions, ModelOptions};
 use super::outlook::Outlook;
 use super::seasonal::Seasonal;
@@ -179,8 +179,8 @@ impl Model {
         let is_young = self.young.is_some();
         self.learn_exposure(closed, signal);
         if let (Some(young), Some(glance)) = (&mut self.young, glance(closed, signal, self.usual_exposure)) {
-            outcome.changes.extend(young.observe(glance, options, tunings.of_young()));
-            let outlook = young.outlook(glance, self.usual_exposure, options, tunings.of_young());
+            outcome.changes.extend(young.observe(&glance, options, tunings.of_young()));
+            let outlook = young.outlook(&glance, self.usual_exposure, options, tunings.of_young());
             self.note(outlook, &outcome.changes, signal);
         }
         let seen = self.season.as_mut().and_then(|season| season.observe(closed, signal, options, tunings, !is_young));
@@ -195,14 +195,18 @@ impl Model {
     /// Keeps what explains an alert.
     fn note(&mut self, outlook: Outlook, changes: &[Change], signal: &Signal) {
         let mut firing = [false; 2];
-        self.firing().for_each(|incident| firing[incident.direction.index()] = true);
+        match (&self.young, &self.season) {
+            (Some(young), _) => young.firing().iter().for_each(|incident| firing[incident.direction.index()] = true),
+            (None, Some(season)) => season.firing().for_each(|incident| firing[incident.direction.index()] = true),
+            (None, None) => {}
+        }
         for change in changes {
             // What ends with this bucket is to be explained once more.
             if let Change::Resolved(incident) = change {
                 firing[incident.direction.index()] = true;
             }
         }
-        let is_wrong = firing.contains(&true) || outlook.scores.iter().any(|score| *score >= WRONG_SCORE);
+        let is_wrong = firing != [false; 2] || outlook.scores.iter().any(|score| *score >= WRONG_SCORE);
         self.trail.add(outlook.point(signal), is_wrong);
         for side in [Side::Drop, Side::Rise] {
             let is_counted = signal.is_count() && (firing[side.index()] || outlook.scores[side.index()] > 0.0);
@@ -270,6 +274,7 @@ impl Model {
     }
 
     /// A new season, and a young model until it is learned; what fired ends.
+    #[cold]
     fn begin_anew(&mut self, tunings: &Tunings) -> Vec<Change> {
         let ended = match self.young {
             Some(_) => Vec::new(),
@@ -286,7 +291,7 @@ impl Model {
 fn glance(closed: &Closed<'_>, signal: &Signal, usual_exposure: f64) -> Option<Glance> {
     let seen = match closed.judged?.1 {
         Observed::Count { events, exposure } => {
-            let share = exposure * closed.share / usual_exposure;
+            let share = divided(exposure * closed.share, usual_exposure);
             (share > 0.0).then_some(Seen { value: events, share })?
         }
         Observed::Value(value) => Seen { value, share: 1.0 },

@@ -1,43 +1,43 @@
 //! Buckets of a group that somebody has told and nobody has judged yet.
 //!
-//! Worker 0 has told 42, 43 and 44 of a group, worker 1 only 42: its own 42 is added, 42 is judged, and 43 and 44 wait. Most
-//! groups have one bucket at a time, for a moment, so the oldest is kept without an allocation.
+//! Worker 0 has told 42, 43 and 44 of a group, worker 1 only 42: its own 42 is added, 42 is judged, and 43 and 44 wait. A
+//! group of one worker has none, for what that worker tells is judged at once.
 //!
-//! Always true: the first is older than the rest.
+//! Always true: they are sorted by their numbers, each there once.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use super::group::Partial;
 
+/// Room that is kept for buckets while there are none; more is given back.
+const ROOM_COUNT: usize = 8;
+
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    first: Option<(i64, Partial)>,
-    rest: BTreeMap<i64, Partial>,
+    buckets: VecDeque<(i64, Partial)>,
 }
 
 impl Pending {
     /// The oldest bucket.
     pub(super) fn first(&self) -> Option<i64> {
-        self.first.as_ref().map(|&(bucket, _)| bucket)
+        self.buckets.front().map(|&(bucket, _)| bucket)
     }
 
     /// Adds what one worker tells of a bucket.
     pub(super) fn add(&mut self, bucket: i64, partial: Partial) {
-        match &mut self.first {
-            None => self.first = Some((bucket, partial)),
-            Some((first, known)) if *first == bucket => known.merge(partial),
-            Some((first, _)) if *first < bucket => match self.rest.get_mut(&bucket) {
-                Some(known) => known.merge(partial),
-                None => drop(self.rest.insert(bucket, partial)),
-            },
-            Some(_) => self.rest.extend(self.first.replace((bucket, partial))),
+        match self.buckets.binary_search_by_key(&bucket, |&(known, _)| known) {
+            Ok(index) => self.buckets[index].1.merge(partial),
+            Err(index) => self.buckets.insert(index, (bucket, partial)),
         }
     }
 
     /// Takes the oldest bucket.
     pub(super) fn pop(&mut self) -> Option<(i64, Partial)> {
-        let next = self.rest.pop_first();
-        std::mem::replace(&mut self.first, next)
+        let oldest = self.buckets.pop_front();
+        if self.buckets.is_empty() {
+            self.buckets.shrink_to(ROOM_COUNT);
+        }
+        oldest
     }
 }
 

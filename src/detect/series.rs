@@ -231,6 +231,7 @@ impl Series {
         }
     }
 
+    #[cold]
     fn end(&mut self, timestamp_ms: i64) -> Step {
         if self.last_ms == i64::MIN || self.ended_ms.is_some() {
             return Step::Ignored;
@@ -239,6 +240,7 @@ impl Series {
         Step::Ends
     }
 
+    #[cold]
     fn begin(&mut self, step: Step, timestamp_ms: i64, lateness_ms: i64) {
         if step == Step::Begins {
             self.counted_until_ms = i64::MIN;

@@ -6,11 +6,14 @@
 //! | values of evaluated watches | [`EVALUATED_COUNT_MAX`] values | who evaluates waits |
 //!
 //! Atomics: `seen_ms` of a worker is stored with Release after every message about samples up to then is in its queue;
-//! the judge loads it with Acquire *before* it empties the queues. The counters are Relaxed: nobody decides by them. What
-//! a worker has learned of lateness is replaced as a whole, once a minute of event time; who asks combines those of all.
+//! the judge loads it with Acquire *before* it empties the queues. `count` of a queue is lowered with Release when the judge
+//! has taken a batch, and loaded with Acquire by the worker, who finds room where it was. The counters are Relaxed: nobody
+//! decides by them. What a worker has learned of lateness is replaced as a whole, once a minute of event time; who asks
+//! combines those of all.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
@@ -19,8 +22,9 @@ use super::group::Message;
 use super::lateness::{JobLateness, LATENESS_MS_DEFAULT, Told};
 use crate::model::Labels;
 
-/// Most messages on the way from one worker to the judge.
+/// Most messages on the way from one worker to the judge, and how many of them go together at most.
 const QUEUE_COUNT_MAX: usize = 16_384;
+pub(super) const BATCH_COUNT_MAX: usize = 128;
 
 /// Most values of evaluated watches on the way to the judge.
 const EVALUATED_COUNT_MAX: usize = 16_384;
@@ -40,7 +44,7 @@ pub struct EvaluatedValue {
 
 /// Queues, progress and counters.
 pub struct Shared {
-    pub(crate) queues: Vec<ArrayQueue<Message>>,
+    queues: Vec<Queue>,
     pub(crate) evaluated: ArrayQueue<EvaluatedValue>,
     seen_ms: Vec<AtomicI64>,
     /// What the setting says of lateness, what each worker has learned, and what was known before the start.
@@ -78,10 +82,44 @@ pub struct Metrics {
     pub groups_restless: AtomicU64,
 }
 
+/// What a worker says, in order. What follows from a batch of samples goes together, so that the room in which it is told
+/// is soon used again, and lies in the processor's cache.
+struct Queue {
+    /// None of them empty, so there are no more of them than messages.
+    batches: ArrayQueue<Vec<Message>>,
+    /// Messages in all of them.
+    count: AtomicUsize,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        Queue { batches: ArrayQueue::new(QUEUE_COUNT_MAX), count: AtomicUsize::new(0) }
+    }
+
+    /// Takes the next batch of the worker's messages; whether there was room for it.
+    fn send(&self, unsent: &mut VecDeque<Message>) -> bool {
+        let count = unsent.len().min(BATCH_COUNT_MAX);
+        if self.count.load(Ordering::Acquire) + count > QUEUE_COUNT_MAX {
+            return false;
+        }
+        let batch: Vec<Message> =
+            if count == unsent.len() { std::mem::take(unsent).into() } else { unsent.drain(..count).collect() };
+        self.count.fetch_add(count, Ordering::Relaxed);
+        assert!(self.batches.push(batch).is_ok(), "each of at most {QUEUE_COUNT_MAX} messages has room for a batch");
+        true
+    }
+
+    fn receive(&self) -> Option<Vec<Message>> {
+        let batch = self.batches.pop()?;
+        self.count.fetch_sub(batch.len(), Ordering::Release);
+        Some(batch)
+    }
+}
+
 impl Shared {
     pub(crate) fn new(worker_count: usize, lateness_given_ms: Option<i64>) -> Shared {
         Shared {
-            queues: (0..worker_count).map(|_| ArrayQueue::new(QUEUE_COUNT_MAX)).collect(),
+            queues: (0..worker_count).map(|_| Queue::new()).collect(),
             evaluated: ArrayQueue::new(EVALUATED_COUNT_MAX),
             seen_ms: (0..worker_count).map(|_| AtomicI64::new(i64::MIN)).collect(),
             lateness_given_ms,
@@ -93,7 +131,27 @@ impl Shared {
 
     /// Messages that wait for the judge, of all workers.
     pub fn queue_depth(&self) -> usize {
-        self.queues.iter().map(ArrayQueue::len).sum()
+        self.queues.iter().map(|queue| queue.count.load(Ordering::Acquire)).sum()
+    }
+
+    pub(crate) fn worker_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// Puts as many of a worker's messages into its queue as there is room for.
+    pub(crate) fn send(&self, worker: usize, unsent: &mut VecDeque<Message>) {
+        while !unsent.is_empty() && self.queues[worker].send(unsent) {}
+    }
+
+    /// Takes the messages of all workers from their queues, each worker's in order.
+    pub(crate) fn receive(&self) -> Vec<(usize, Vec<Message>)> {
+        let mut batches = Vec::new();
+        for (worker, queue) in self.queues.iter().enumerate() {
+            // What comes meanwhile comes next time.
+            let of_worker = (0..queue.batches.len()).map_while(|_| queue.receive());
+            batches.extend(of_worker.map(|batch| (worker, batch)));
+        }
+        batches
     }
 
     /// The newest event time that any worker has seen, in ms; `i64::MIN` before the first sample.
@@ -164,5 +222,40 @@ impl Metrics {
         if count > 0 {
             counter.fetch_add(count as u64, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_messages_as_a_queue_takes_are_sent_and_the_rest_is_kept_in_order() {
+        let shared = Shared::new(2, None);
+        let count = QUEUE_COUNT_MAX + 300;
+        let message = |number: usize| Message::Skips { group: 0, next: number as i64 };
+        let numbers = |messages: &[Message]| -> Vec<i64> {
+            let number = |message: &Message| if let Message::Skips { next, .. } = message { Some(*next) } else { None };
+            messages.iter().filter_map(number).collect()
+        };
+        let mut unsent: VecDeque<Message> = (0..count).map(message).collect();
+        shared.send(1, &mut unsent);
+        assert_eq!((shared.queue_depth(), unsent.len()), (QUEUE_COUNT_MAX, 300));
+        shared.send(1, &mut unsent);
+        assert_eq!(unsent.len(), 300, "there is no room");
+        let mut received = shared.receive();
+        assert_eq!(shared.queue_depth(), 0);
+        shared.send(1, &mut unsent);
+        received.extend(shared.receive());
+        assert!(unsent.is_empty() && shared.receive().is_empty());
+        assert!(received.iter().all(|(worker, batch)| *worker == 1 && (1..=BATCH_COUNT_MAX).contains(&batch.len())));
+        let received: Vec<Message> = received.into_iter().flat_map(|(_, batch)| batch).collect();
+        assert_eq!(numbers(&received), (0..count as i64).collect::<Vec<_>>());
+        // One by one they are as many batches as messages.
+        for number in 0..count {
+            unsent.push_back(message(number));
+            shared.send(0, &mut unsent);
+        }
+        assert_eq!((shared.queue_depth(), unsent.len()), (QUEUE_COUNT_MAX, 300));
     }
 }

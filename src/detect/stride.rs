@@ -71,6 +71,7 @@ impl Stride {
     }
 
     /// Follows the interval of the series. Says whether the season's buckets have another length from now on.
+    #[inline]
     pub(crate) fn follow(&mut self, interval_ms: i64, bucket_ms: i64) -> bool {
         if interval_ms <= 0 {
             return false;
@@ -89,6 +90,7 @@ impl Stride {
 
     /// Takes in the sums of a judged bucket and what they mean, to which `share` of the usual volume reported; of one that
     /// was not judged, nothing. The stride that it completes, if that can be judged.
+    #[inline]
     pub(crate) fn gather(
         &mut self,
         bucket: i64,

@@ -41,6 +41,7 @@ pub(crate) struct Trail {
 
 impl Trail {
     /// Takes in a bucket. `is_wrong` says that the group fires, or is about to.
+    #[inline]
     pub(crate) fn add(&mut self, point: Point, is_wrong: bool) {
         if !is_wrong {
             (self.every, self.skipped) = (1, 0);
@@ -68,6 +69,7 @@ impl Trail {
     }
 
     /// Counts what a bucket lacks on a side, or begins to count anew.
+    #[inline]
     pub(crate) fn count(&mut self, side: Side, events: Option<f64>) {
         let missing = &mut self.missing[side.index()];
         *missing = events.map_or(0.0, |events| *missing + events);

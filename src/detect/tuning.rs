@@ -41,18 +41,26 @@ impl Tunings {
         self.class.is_some()
     }
 
+    #[inline]
     pub(crate) fn of_count(&mut self, bucket_ms: i64) -> &Tuning {
-        let class = self.class.expect("only groups that are judged by events ask");
-        let (false_alerts, has_zone) = (self.false_alerts_per_week, self.has_zone);
-        of(&mut self.of_counts, bucket_ms, || Tuning::new(class, bucket_ms, false_alerts, has_zone))
+        // As most groups have.
+        if self.of_counts.first().is_some_and(|one| one.0 == bucket_ms) {
+            return &self.of_counts[0].1;
+        }
+        of(&mut self.of_counts, bucket_ms, || {
+            let class = self.class.expect("only groups that are judged by events ask");
+            Tuning::new(class, bucket_ms, self.false_alerts_per_week, self.has_zone)
+        })
     }
 
     /// As long as the season is learned.
+    #[inline]
     pub(crate) fn of_young(&self) -> &YoungTuning {
         &self.of_young
     }
 
     /// Evidence that alerts, in nats, in buckets of this length.
+    #[inline]
     pub(crate) fn threshold(&mut self, bucket_ms: i64) -> f64 {
         if self.is_of_counts() { self.of_count(bucket_ms).threshold() } else { self.of_value(bucket_ms).threshold() }
     }

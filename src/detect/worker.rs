@@ -25,7 +25,7 @@ use super::group::{Group, Message};
 use super::judge::CACHED_COUNT;
 use super::lateness::Jobs;
 use super::series::{Fading, Feed, LOOKBACK_MS, Lane, Series, Step};
-use super::shared::{Metrics, Shared};
+use super::shared::{BATCH_COUNT_MAX, Metrics, Shared};
 use super::signal::{Rolled, Signal};
 use super::window::Window;
 use super::{GROUPS_COUNT_MAX, Watch};
@@ -78,7 +78,7 @@ pub struct Worker {
     fading: Fading,
     time: EventTime,
     swept_ms: i64,
-    /// Messages for which the queue had no room.
+    /// Messages that are not in the queue yet, or had no room there.
     unsent: VecDeque<Message>,
 }
 
@@ -137,23 +137,21 @@ impl Worker {
         // What anybody had seen before: up to there buckets may be closed already.
         let seen_before_ms = is_fresh.then(|| self.time.seen_ms().max(self.shared.frontier_ms()));
         let (mut fed, mut late) = (0, 0);
-        let mut places = [None; ROWS_AHEAD];
-        let rows = batch.rows.iter().enumerate();
-        for (number, row) in rows {
-            if number.is_multiple_of(ROWS_AHEAD) {
-                self.foresee(&batch.rows[number..], &mut places);
+        for rows in batch.rows.chunks(ROWS_AHEAD) {
+            let places = self.foresee(rows);
+            for (row, place) in rows.iter().zip(places) {
+                let Some(index) = place else { continue };
+                self.time.observe(row.timestamp_ms, self.series.len());
+                if row.timestamp_ms > self.time.seen_ms().saturating_add(AHEAD_MS_MAX) {
+                    continue;
+                }
+                match self.feed(index, row, seen_before_ms) {
+                    Fed::Ignored => continue,
+                    Fed::InTime => {}
+                    Fed::Late => late += 1,
+                }
+                fed += 1;
             }
-            let Some(index) = places[number % ROWS_AHEAD] else { continue };
-            self.time.observe(row.timestamp_ms, self.series.len());
-            if row.timestamp_ms > self.time.seen_ms().saturating_add(AHEAD_MS_MAX) {
-                continue;
-            }
-            match self.feed(index, row, seen_before_ms) {
-                Fed::Ignored => continue,
-                Fed::InTime => {}
-                Fed::Late => late += 1,
-            }
-            fed += 1;
         }
         if let Some(newest_ms) = batch.newest_ms {
             self.time.observe(newest_ms, self.series.len());
@@ -167,15 +165,14 @@ impl Worker {
 
     /// Finds the series of the next rows, and looks at what they are going to change, so that the processor fetches it for
     /// all of them at once and not for one after the other. Few series lie in its cache anyway.
-    fn foresee(&self, next: &[TapRow], places: &mut [Option<u32>; ROWS_AHEAD]) {
-        for (place, row) in places.iter_mut().zip(next) {
-            *place = self.index_of(row.series);
-        }
+    fn foresee(&self, next: &[TapRow]) -> [Option<u32>; ROWS_AHEAD] {
+        let mut places = [None; ROWS_AHEAD];
+        places.iter_mut().zip(next).for_each(|(place, row)| *place = self.index_of(row.series));
         if self.series.len() > CACHED_COUNT {
-            let found = places[..next.len().min(ROWS_AHEAD)].iter().flatten();
-            let groups = found.filter_map(|&place| self.series[place as usize].glimpse());
+            let groups = places.iter().flatten().filter_map(|&place| self.series[place as usize].glimpse());
             std::hint::black_box(groups.fold(0, |seen, group| seen ^ self.groups[group as usize].glimpse()));
         }
+        places
     }
 
     /// Tells the judge that this worker is idle and does not hold anybody back. `is_inbox_empty` is asked after the
@@ -195,14 +192,10 @@ impl Worker {
 
     /// Sends what the queue has room for.
     pub fn publish(&mut self) {
-        let queue = &self.shared.queues[self.index];
-        while let Some(message) = self.unsent.pop_front() {
-            if let Err(refused) = queue.push(message) {
-                self.unsent.push_front(refused);
-                return;
-            }
+        self.shared.send(self.index, &mut self.unsent);
+        if self.unsent.is_empty() {
+            self.shared.publish_seen(self.index, self.time.seen_ms());
         }
-        self.shared.publish_seen(self.index, self.time.seen_ms());
     }
 
     /// The newest timestamp that was taken in of a series, in ms; none if it is unknown or had no sample.
@@ -346,6 +339,7 @@ impl Worker {
     }
 
     /// Tries once more for those that were refused and are heard, for there may be room by now.
+    #[cold]
     fn retry(&mut self) {
         let heard_ms = self.time.seen_ms().saturating_sub(LOOKBACK_MS);
         let mut refused = std::mem::take(&mut self.refused);
@@ -361,6 +355,7 @@ impl Worker {
     }
 
     /// Finds the groups anew that a series feeds: one of them was let go of while it was silent, or was refused.
+    #[cold]
     fn feed_again(&mut self, index: u32) {
         let watches = self.watches.clone();
         let one = &mut self.series[index as usize];
@@ -439,6 +434,7 @@ impl Worker {
             self.shared.tell_lateness(self.index, news);
         }
         let mut touched = std::mem::take(&mut self.touched);
+        self.unsent.reserve(touched.len().min(BATCH_COUNT_MAX));
         for &group in &touched {
             self.groups[group as usize].is_touched = false;
         }
@@ -465,12 +461,7 @@ impl Worker {
     fn close(&mut self, index: usize) {
         let group = &mut self.groups[index];
         let signal = &self.watches[group.watch].signal;
-        let (queue, unsent) = (&self.shared.queues[self.index], &mut self.unsent);
-        group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), &self.jobs, |message| {
-            // Straight into the queue, where nothing stands before it.
-            let refused = if unsent.is_empty() { queue.push(message).err() } else { Some(message) };
-            unsent.extend(refused);
-        });
+        group.close(index as u32, signal, &mut self.series, self.time.seen_ms(), &self.jobs, &mut self.unsent);
         self.due_ms[index] = group.due_ms(signal, &self.series);
     }
 }

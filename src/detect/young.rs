@@ -169,7 +169,7 @@ impl Young {
     /// What it made of the latest bucket, the events of a whole volume being counted among `usual_exposure`.
     pub(crate) fn outlook(
         &self,
-        bucket: Glance,
+        bucket: &Glance,
         usual_exposure: f64,
         options: &ModelOptions,
         tuning: &YoungTuning,
@@ -238,7 +238,7 @@ impl Young {
     }
 
     /// Judges one bucket.
-    pub(crate) fn observe(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
+    pub(crate) fn observe(&mut self, bucket: &Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
         if self.is_unfit_for_logarithms(bucket.seen) {
             *self = Young::new(Scale::Linear);
         }
@@ -257,7 +257,11 @@ impl Young {
         }
         match self.phase {
             Phase::Firing(incident) => self.recover(incident, bucket, options),
-            Phase::Normal | Phase::Pending { .. } => self.fire(evidence, bucket, options, tuning),
+            _ if evidence < tuning.threshold => {
+                self.phase = Phase::Normal;
+                None
+            }
+            Phase::Normal | Phase::Pending { .. } => self.fire(evidence, bucket, options),
         }
     }
 
@@ -268,7 +272,7 @@ impl Young {
 
     /// Adds a bucket's evidence to all runs. Says for each direction whether it speaks for it half as strongly as
     /// one may or more.
-    fn weigh(&mut self, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) -> [bool; 2] {
+    fn weigh(&mut self, bucket: &Glance, options: &ModelOptions, tuning: &YoungTuning) -> [bool; 2] {
         let threshold = tuning.threshold;
         let pair = self.baselines.latest.pair(bucket.seen);
         let cap = if bucket.interval_ms <= bucket.bucket_ms {
@@ -276,9 +280,7 @@ impl Young {
         } else {
             cap(threshold, bucket.bucket_ms, bucket.interval_ms)
         };
-        // A value stands until the next sample, and is one surprise.
-        let share = bucket.bucket_ms as f64 / bucket.interval_ms.max(bucket.bucket_ms) as f64;
-        let caps = self.baselines.unsuspicious().surprise_max().map(|nats| cap.min(nats * share));
+        let caps = self.caps(cap, bucket);
         let mut is_extreme = [false; 2];
         let start_ms = bucket.end_ms - bucket.bucket_ms;
         let is_thin = self.baselines.latest.scale() == Scale::Count && self.expected() < tuning.least;
@@ -309,9 +311,23 @@ impl Young {
         is_extreme
     }
 
+    /// The most that a bucket may add to the runs of each direction, of which no bucket may add more than this.
+    fn caps(&self, cap: f64, bucket: &Glance) -> [f64; 2] {
+        if self.baselines.latest.scale() == Scale::Count {
+            return [cap; 2];
+        }
+        // A value stands until the next sample, and is one surprise.
+        let share = bucket.bucket_ms as f64 / bucket.interval_ms.max(bucket.bucket_ms) as f64;
+        self.baselines.unsuspicious().surprise_max().map(|nats| cap.min(nats * share))
+    }
+
     /// Most evidence of each direction.
+    #[inline]
     fn most(&self) -> [f64; 2] {
-        self.runs.each_ref().map(|runs| runs.iter().map(|run| run.evidence).fold(0.0, f64::max))
+        self.runs.each_ref().map(|[one, two, three]| {
+            let larger = |one: f64, other: f64| if other > one { other } else { one };
+            larger(larger(one.evidence, two.evidence), three.evidence)
+        })
     }
 
     /// The first run with so much evidence.
@@ -321,7 +337,7 @@ impl Young {
     }
 
     /// Learns from an unsuspicious bucket; under suspicion goes back to what was trusted and almost stands still.
-    fn remember(&mut self, bucket: Glance, evidence: f64, is_extreme: [bool; 2], tuning: &YoungTuning) {
+    fn remember(&mut self, bucket: &Glance, evidence: f64, is_extreme: [bool; 2], tuning: &YoungTuning) {
         let is_suspicious = evidence >= SUSPICION * tuning.threshold || matches!(self.phase, Phase::Firing(_));
         match (is_suspicious, self.suspicious_since_ms) {
             (true, None) => {
@@ -343,7 +359,7 @@ impl Young {
         self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 }, tuning);
     }
 
-    fn learn(&mut self, bucket: Glance, pace: f64, tuning: &YoungTuning) {
+    fn learn(&mut self, bucket: &Glance, pace: f64, tuning: &YoungTuning) {
         self.baselines.latest.learn(bucket.seen, tuning.level_gain, pace);
         // The level is on its way to what the changed sources report; so are the bounds that allow for them.
         if (self.low_factor, self.high_factor) == (1.0, 1.0) {
@@ -354,12 +370,10 @@ impl Young {
         self.high_factor = 1.0 + (self.high_factor - 1.0) * keep;
     }
 
-    fn fire(&mut self, evidence: f64, bucket: Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
-        let strongest = if evidence < tuning.threshold { None } else { self.run_of(evidence) };
-        let Some((direction, run)) = strongest else {
-            self.phase = Phase::Normal;
-            return None;
-        };
+    /// What so much evidence begins, which is that of a run.
+    #[cold]
+    fn fire(&mut self, evidence: f64, bucket: &Glance, options: &ModelOptions) -> Option<Change> {
+        let (direction, run) = self.run_of(evidence)?;
         let ratio = if run.expected > 0.0 { self.baselines.latest.run_ratio(run.observed, run.expected) } else { 1.0 };
         let is_large = direction.sign() * (ratio - 1.0) >= bucket.min_change(options);
         if !is_large {
@@ -377,7 +391,8 @@ impl Young {
         Some(Change::Fired(incident))
     }
 
-    fn recover(&mut self, incident: Incident, bucket: Glance, options: &ModelOptions) -> Option<Change> {
+    #[cold]
+    fn recover(&mut self, incident: Incident, bucket: &Glance, options: &ModelOptions) -> Option<Change> {
         if !self.is_back(incident, bucket.min_change(options)) {
             self.recovered_ms = None;
             return None;
@@ -409,6 +424,7 @@ impl Young {
     }
 
     /// What lasted for hours is normal.
+    #[cold]
     fn accept(&mut self) -> Option<Change> {
         let incident = self.firing();
         self.baselines.latest.loosen(1);

@@ -44,7 +44,7 @@ pub(crate) struct Verdict {
 impl Bucket {
     /// The bucket within what the state can hold; `None` if it is no count.
     pub(super) fn limited(self) -> Option<Bucket> {
-        let is_count = self.observed.is_finite() && self.observed >= 0.0 && !self.exposure.is_nan();
+        let is_count = (0.0..f64::INFINITY).contains(&self.observed) && !self.exposure.is_nan();
         is_count.then(|| Bucket {
             observed: self.observed.min(COUNT_MAX),
             exposure: self.exposure.clamp(EXPOSURE_MIN, COUNT_MAX),

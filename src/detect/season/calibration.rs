@@ -170,6 +170,7 @@ impl Restless {
 }
 
 impl Side {
+    #[cold]
     fn close_block(&mut self, promise: &Promise) {
         let evidence = f64::from(self.block_evidence_max);
         let is_begun = evidence > 0.0 || self.blocks_count > 0;

@@ -147,6 +147,7 @@ impl Level {
         (squares / (expected_squares * (1.0 + WANDER_PRIOR_WEIGHT))).max(WANDER_VARIANCE_MIN)
     }
 
+    #[cold]
     fn close_hour(&mut self, expectation: &Expectation, tuning: &Tuning) {
         let hour = std::mem::take(&mut self.hour);
         let is_learned = !self.is_hour_suspicious && expectation.age_s > 3.0 * DAY_S;

@@ -183,24 +183,28 @@ impl Season {
     /// Judges a bucket and learns from it. `None` when it is not one: no finite count of zero or more, or not newer
     /// than the last.
     pub(crate) fn observe(&mut self, bucket: Bucket, tuning: &Tuning) -> Option<Verdict> {
-        let Judgement { scores, leads, expectation, calendar_tolerance } = self.judge(bucket, tuning)?;
-        let tolerance = self.evidence.null(calendar_tolerance, tuning).tolerance;
-        Some(Verdict {
-            scores,
-            expected: expectation.rate.map(|_| expectation.expected),
-            tolerance,
-            bounds: expectation.bounds(tolerance),
-            onsets_s: leads.map(|lead| lead.onset_s()),
-            ratios: leads.map(|lead| lead.ratio()),
+        self.judge(bucket, tuning, |season, judgement| {
+            let Judgement { scores, leads, expectation, calendar_tolerance } = judgement;
+            let tolerance = season.evidence.null(calendar_tolerance, tuning).tolerance;
+            Verdict {
+                scores,
+                expected: expectation.rate.map(|_| expectation.expected),
+                tolerance,
+                bounds: expectation.bounds(tolerance),
+                onsets_s: leads.map(|lead| lead.onset_s()),
+                ratios: leads.map(|lead| lead.ratio()),
+            }
         })
     }
 
     /// The same for who only asks for the scores.
     pub(crate) fn score(&mut self, bucket: Bucket, tuning: &Tuning) -> Option<[f64; 2]> {
-        self.judge(bucket, tuning).map(|judgement| judgement.scores)
+        self.judge(bucket, tuning, |_, judgement| judgement.scores)
     }
 
-    fn judge(&mut self, bucket: Bucket, tuning: &Tuning) -> Option<Judgement> {
+    /// Judges, learns, and hands out what the judgement is `told` as: nobody who asks for scores alone has the rest moved
+    /// about.
+    fn judge<T>(&mut self, bucket: Bucket, tuning: &Tuning, told: impl FnOnce(&Season, Judgement) -> T) -> Option<T> {
         let is_first = self.buckets_count == 0;
         let bucket = bucket.limited().filter(|bucket| is_first || bucket.end_ms > self.last_ms)?;
         self.arrive(&bucket, tuning);
@@ -223,7 +227,8 @@ impl Season {
         self.level.guard(nats[0].max(nats[1]), suspicion);
         self.learn(&bucket, &place, &expectation, suspicion, tuning);
         self.buckets_count = self.buckets_count.saturating_add(1);
-        Some(Judgement { scores, leads, expectation, calendar_tolerance: bucket.calendar_tolerance })
+        let calendar_tolerance = bucket.calendar_tolerance;
+        Some(told(self, Judgement { scores, leads, expectation, calendar_tolerance }))
     }
 
     /// How much of what there is to learn was learned, 0 to 1: half for the day, seen twice, a quarter each for the

@@ -141,6 +141,7 @@ impl Profile {
         }
     }
 
+    #[cold]
     fn close_slot(&mut self, tuning: &Tuning) {
         let count = tuning.class.slots_count;
         let (observed, exposure) = (f64::from(self.slot_observed), f64::from(self.slot_exposure));
@@ -170,6 +171,7 @@ impl Profile {
         }
     }
 
+    #[cold]
     fn close_hour(&mut self, age_s: f64) {
         let (observed, expected) = (f64::from(self.hour_observed), f64::from(self.hour_expected));
         (self.hour_observed, self.hour_expected) = (0.0, 0.0);

@@ -123,6 +123,7 @@ impl Shift {
 
     /// Begins the quarter of `place`. Whether the one before showed that the clock was moved: from the next bucket on
     /// the profile is read by the new one.
+    #[cold]
     pub(super) fn turn(&mut self, place: &Place, age_s: f64, known: &Known<'_>, tuning: &Tuning) -> bool {
         let is_moved = self.close_quarter(age_s, known, tuning);
         self.quarter_number = place.quarter_number;

@@ -189,7 +189,7 @@ fn beats_are_told_as_they_come_each_series_by_itself() {
     let rows = rows.map(|(index, at_ms, value)| (index, START_MS + at_ms, value));
     workers[0].handle(&batch(&series, &rows, true));
     let mut beats: Vec<(String, Vec<i64>)> = Vec::new();
-    while let Some(message) = workers[0].shared().queues[0].pop() {
+    for message in workers[0].shared().receive().into_iter().flat_map(|(_, batch)| batch) {
         match message {
             Message::Feeds { group, labels, .. } => {
                 assert_eq!(group as usize, beats.len());
