@@ -23,7 +23,7 @@ const BLOCK_NOISE_GAIN: f64 = 1.0 / 24.0;
 /// Gain of the share of extreme buckets: four hours of 15 s.
 const EXTREMES_GAIN: f64 = 1.0 / 960.0;
 /// What extreme buckets may make of the mean likelihood of a change when there is none, which is 1 at most with all others.
-const OF_EXTREMES: f64 = 0.8;
+const OF_EXTREMES: f64 = 0.5;
 /// Buckets whose noise is taken as it is; later ones are limited to what is already believed.
 const UNLIMITED_COUNT: u64 = 20;
 /// Standard deviations in a mean absolute deviation, if noise is normal.
@@ -238,7 +238,7 @@ impl Baseline {
     }
 
     /// The most that a bucket may speak for a drop, and for a rise, in nats. A queue that is empty nine times of ten and
-    /// holds three orders the tenth time is far from its level then, and yet that is worth no more than ln 8.
+    /// holds three orders the tenth time is far from its level then, and yet that is worth no more than ln 5.
     pub(crate) fn surprise_max(&self) -> [f64; 2] {
         self.extremes.map(|share| (OF_EXTREMES / share).ln())
     }

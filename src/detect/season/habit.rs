@@ -12,18 +12,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::DAY_S;
-use super::array::Late;
+use super::distances::Distances;
 use super::place::Place;
 use super::stored::add;
 use super::suspicion::Suspicion;
 
-/// How far is remembered as `e^(steps / 16)`, and with how many steps of slack.
-const STEPS: f64 = 16.0;
-const SLACK_STEPS: f64 = 1.0;
-/// What is not further from usual than this is nothing to remember, in steps: a fifth.
-const STEPS_MIN: f64 = 3.0;
-/// Of what was remembered so much must be left for it to be remembered again.
-const LASTING_SHARE: f64 = 0.5;
 const HOURS_COUNT: usize = 168;
 /// How long the way back to an earlier level is open, in s: a long weekend, and a day.
 const RETURN_S: f64 = 5.0 * DAY_S;
@@ -33,8 +26,8 @@ const BACK_MAX: f64 = 0.1;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Habit {
-    /// By hour of the week; 0: as usual.
-    steps: Late<i8, HOURS_COUNT>,
+    /// From the day profile, by hour of the week.
+    distances: Distances<HOURS_COUNT>,
     /// The hour that goes on: what it saw, and what the day profile alone makes of it.
     hour: Option<u8>,
     observed: f32,
@@ -85,12 +78,12 @@ impl Habit {
 
     /// The least and the largest distance from the day profile that was so a week ago.
     fn of_week(&self, place: &Place) -> [f64; 2] {
-        if !self.steps.is_begun() {
+        if self.distances.are_none() {
             return [0.0; 2];
         }
         // What begins late in an hour is seen whole in the next.
         let hour = place.hour_of_week();
-        let near = [hour, (hour + 1) % HOURS_COUNT].map(|hour| f64::from(self.steps.at(hour)) / STEPS);
+        let near = [hour, (hour + 1) % HOURS_COUNT].map(|hour| self.distances.at(hour));
         [near[0].min(near[1]).min(0.0), near[0].max(near[1]).max(0.0)]
     }
 
@@ -143,7 +136,7 @@ impl Habit {
     fn acquit(&mut self) {
         for back in 1..=usize::from(self.hours_on_trial) {
             let hour = (usize::from(self.hour.unwrap_or(0)) + HOURS_COUNT - back) % HOURS_COUNT;
-            self.steps.begin()[hour] = 0;
+            self.distances.forget(hour);
         }
         (self.is_on_trial, self.hours_on_trial, self.is_odd) = (false, 0, false);
     }
@@ -155,14 +148,11 @@ impl Habit {
             return;
         };
         self.hours_on_trial = self.hours_on_trial.saturating_add(u8::from(self.is_on_trial));
-        let before = f64::from(self.steps.at(hour));
-        if !self.is_odd && before == 0.0 {
-            return;
+        let distance = distance(observed, expected);
+        if self.is_odd || self.distances.is_again(hour, distance) {
+            self.distances.keep(hour, distance);
+        } else {
+            self.distances.forget(hour);
         }
-        let steps = STEPS * distance(observed, expected);
-        let is_lasting = before != 0.0 && steps / before > LASTING_SHARE;
-        let is_far = steps.abs() >= STEPS_MIN && (self.is_odd || is_lasting);
-        let kept = if is_far { steps + SLACK_STEPS * steps.signum() } else { 0.0 };
-        self.steps.begin()[hour] = kept.round().clamp(-127.0, 127.0) as i8;
     }
 }

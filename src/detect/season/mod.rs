@@ -35,6 +35,7 @@ mod bucket;
 mod calibration;
 mod class;
 mod dispersion;
+mod distances;
 mod evidence;
 mod gauge;
 mod habit;

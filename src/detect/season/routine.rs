@@ -11,25 +11,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::array::Late;
+use super::distances::Distances;
 use super::place::Place;
 use super::stored::add;
 use super::suspicion::Suspicion;
 
-/// How far is remembered as `e^(steps / 16)`, and with how many steps of slack.
-const STEPS: f64 = 16.0;
-const SLACK_STEPS: f64 = 2.0;
-/// What is not further from what is expected than this is nothing to remember, in steps: a fifth.
-const STEPS_MIN: f64 = 3.0;
-/// Of what was remembered so much must be left for it to have come again.
-const LASTING_SHARE: f64 = 0.5;
 /// Days on which it must have come.
 const DAYS_MIN: u8 = 3;
 const QUARTERS_COUNT: usize = 96;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Routine {
-    /// By quarter of the day; 0: as expected.
-    steps: Late<i8, QUARTERS_COUNT>,
+    /// From what was expected, by quarter of the day.
+    distances: Distances<QUARTERS_COUNT>,
     /// On how many days it was so, one after the other.
     days: Late<u8, QUARTERS_COUNT>,
     /// The quarter that goes on: what it saw and what was expected of it.
@@ -44,14 +38,14 @@ impl Routine {
     /// logarithms.
     pub(super) fn range(&self, place: &Place) -> [f64; 2] {
         let mut range = [0.0_f64; 2];
-        if !self.steps.is_begun() {
+        if self.distances.are_none() {
             return range;
         }
         // It does not come by the second.
         let quarter = place.quarter() + QUARTERS_COUNT;
         for near in [quarter - 1, quarter, quarter + 1].map(|near| near % QUARTERS_COUNT) {
             if self.days.at(near) >= DAYS_MIN {
-                let distance = f64::from(self.steps.at(near)) / STEPS;
+                let distance = self.distances.at(near);
                 range = [range[0].min(distance), range[1].max(distance)];
             }
         }
@@ -81,19 +75,14 @@ impl Routine {
         (self.observed, self.expected) = (0.0, 0.0);
         let quarter = self.quarter.map(usize::from).filter(|&quarter| quarter < QUARTERS_COUNT && expected > 0.0);
         let Some(quarter) = quarter else { return };
-        let before = f64::from(self.steps.at(quarter));
-        if !self.is_odd && before == 0.0 {
-            return;
+        let distance = distance(observed, expected);
+        let is_again = self.distances.is_again(quarter, distance);
+        if (self.is_odd || is_again) && self.distances.keep(quarter, distance) {
+            let before = if is_again { self.days.at(quarter) } else { 0 };
+            self.days.begin()[quarter] = before.saturating_add(1);
+        } else if !self.distances.are_none() {
+            self.distances.forget(quarter);
+            self.days.begin()[quarter] = 0;
         }
-        let steps = STEPS * distance(observed, expected);
-        let is_again = before != 0.0 && steps / before > LASTING_SHARE;
-        let (kept, days) = if steps.abs() >= STEPS_MIN && (self.is_odd || is_again) {
-            let days = if is_again { self.days.at(quarter).saturating_add(1) } else { 1 };
-            (steps + SLACK_STEPS * steps.signum(), days)
-        } else {
-            (0.0, 0)
-        };
-        self.steps.begin()[quarter] = kept.round().clamp(-127.0, 127.0) as i8;
-        self.days.begin()[quarter] = days;
     }
 }

@@ -203,12 +203,13 @@ fn queue_that_is_mostly_empty_does_not_fire_and_one_that_fills_does() {
     let watched = watch("queue_length", ModelOptions::default());
     for interval_ms in [15_000, 60_000, 300_000] {
         let alarms = false_alarms(10, &watched, |seed| queue(seed, interval_ms, 48 * HOUR_MS, i64::MAX));
-        assert!(alarms <= 2, "{alarms} in 480 hours, a sample every {interval_ms} ms");
+        assert!(alarms <= 1, "{alarms} in 480 hours, a sample every {interval_ms} ms");
         let (series, rows) = queue(1, interval_ms, 50 * HOUR_MS, 48 * HOUR_MS);
         let transitions = transitions_of(vec![watched.clone()], &series, &rows);
-        let [fired, ..] = transitions.as_slice() else { panic!("it filled, every {interval_ms} ms") };
-        let after_ms = fired.at_ms - START_MS - 48 * HOUR_MS;
-        assert!((0..=7 * interval_ms).contains(&after_ms), "{after_ms} ms, a sample every {interval_ms} ms");
+        let since_full =
+            transitions.iter().map(|one| one.at_ms - START_MS - 48 * HOUR_MS).find(|after_ms| *after_ms >= 0);
+        let after_ms = since_full.unwrap_or_else(|| panic!("it filled, every {interval_ms} ms"));
+        assert!((0..=8 * interval_ms).contains(&after_ms), "{after_ms} ms, a sample every {interval_ms} ms");
     }
 }
 
