@@ -254,7 +254,7 @@ pub(super) fn call(
 fn together(values: &[Value]) -> String {
     match values {
         [value @ Value::Nothing] => value.printed(),
-        values => printf::print(values),
+        values => printf::print_pointed_to(values),
     }
 }
 
