@@ -95,11 +95,10 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, set: &mut RuleSet) {
-        if self.text.trim().is_empty() {
-            return;
-        }
-        let file: File = match serde_saphyr::from_str(self.text) {
-            Ok(file) => file,
+        let file: File = match serde_saphyr::from_str::<Option<File>>(self.text) {
+            Ok(Some(file)) => file,
+            // Nothing but comments, or a document without a word in it.
+            Ok(None) => return,
             Err(error) => return self.refuse_syntax(&error),
         };
         let mut names = HashSet::new();
@@ -128,7 +127,7 @@ impl Reader<'_> {
             // As in Prometheus, 0 is the server's default.
             interval_ms: given(&group.interval, self).filter(|&interval_ms| interval_ms > 0),
             query_offset_ms: given(&group.query_offset, self),
-            limit: usize::try_from(group.limit.unwrap_or(0)).unwrap_or(0),
+            limit: usize::try_from(group.limit).unwrap_or(0),
             rules: group.rules.iter().filter_map(|rule| self.rule(group, rule, anomalies)).collect(),
         }
     }

@@ -113,6 +113,23 @@ fn an_empty_file_has_no_rules() {
     assert!(load_text("groups: []\n").unwrap().rules.is_empty());
 }
 
+/// As promtool reads them; each was given to it too (`tests/e2e/rule_files.rs`).
+#[test]
+fn what_has_no_value_is_empty_or_not_there() {
+    for text in ["~\n", "---\n", "# nothing\n", "groups:\n- ~\n", "groups:\n- name: g\n  rules:\n  -\n"] {
+        let groups = load_text(text).unwrap().groups;
+        assert!(groups.iter().all(|group| group.rules.is_empty()), "{text}");
+    }
+    let text =
+        "groups:\n- name: g\n  limit: 5.9\n  rules:\n  - { alert: A, expr: up, annotations: { runbook: , ~: x } }\n";
+    let set = load_text(text).unwrap();
+    let [Rule::Alerting(rule)] = set.groups[0].rules.as_slice() else { panic!("{set:?}") };
+    assert_eq!(rule.annotations().collect::<Vec<_>>(), [("runbook", "")]);
+    assert_eq!(set.groups[0].limit, 5);
+    let refusal = refusal("groups:\n- name: g\n  limit: \"5\"\n");
+    assert!(refusal.contains(":3:") && refusal.contains("without quotes"), "{refusal}");
+}
+
 fn transition(kind: Kind) -> Transition {
     Transition {
         watch: 0,
