@@ -36,6 +36,7 @@ impl Reader<'_> {
         (self.errors.len() == before).then(|| RecordingRule {
             record: record.value.clone(),
             expr: rule.expr.value.clone(),
+            query: printed(&rule.expr.value),
             labels: labels.into_iter().collect(),
         })
     }
@@ -46,6 +47,7 @@ impl Reader<'_> {
         let alerting = AlertingRule {
             alert: alert.value.clone(),
             expr: rule.expr.value.clone(),
+            query: printed(&rule.expr.value),
             for_ms: self.duration(rule.hold.as_ref()),
             keep_firing_for_ms: self.duration(rule.keep_firing_for.as_ref()),
             labels: self.labels_of_alert(group, rule, false),
@@ -140,6 +142,11 @@ impl Reader<'_> {
         self.push(place, error.to_string(), Some(template::HINT));
         None
     }
+}
+
+/// In one line; as it is where it has a fault, which is told elsewhere.
+fn printed(expr: &str) -> String {
+    query::printed(expr).unwrap_or_else(|_| expr.to_owned())
 }
 
 fn values_of(labels: &BTreeMap<String, Spanned<String>>) -> BTreeMap<String, String> {
