@@ -231,35 +231,36 @@ fn quoted_behind<'a>(what: &'a str, before: &str) -> Option<&'a str> {
 /// Where a place within a value is in the file: `at` counts lines and columns of the value, which begins at `start`. Where the
 /// value is not written as it is, for it has escapes, that is the start.
 pub(super) fn place_within(text: &str, start: Place, value: &str, at: Place) -> Place {
-    let offset: usize = value.split_inclusive('\n').take(at.0 - 1).map(str::len).sum();
-    let in_line =
-        value[offset..].char_indices().nth(at.1 - 1).map_or(value[offset..].trim_end().len(), |(byte, _)| byte);
-    let (target, mut read, mut line, mut column) = (offset + in_line, 0, start.0, start.1);
-    while read < value.len() && line <= text.lines().count() {
-        let written = rest_of(text, line, column);
+    let offset: usize = value.split_inclusive('\n').take(at.0.saturating_sub(1)).map(str::len).sum();
+    let mut in_line = value[offset..].char_indices();
+    let target =
+        offset + in_line.nth(at.1.saturating_sub(1)).map_or(value[offset..].trim_end().len(), |(byte, _)| byte);
+    let (mut read, mut column) = (0, start.1);
+    for (index, whole) in text.lines().enumerate().skip(start.0 - 1) {
+        let written = whole.char_indices().nth(column - 1).map_or("", |(byte, _)| &whole[byte..]);
         let blank = written.len() - written.trim_start().len();
-        let quote = usize::from(line == start.0 && written.starts_with(['"', '\'']));
+        let quote = usize::from(index + 1 == start.0 && written.starts_with(['"', '\'']));
         let indent = quote.max(blank);
-        let rest = &value[read..];
-        let skipped = rest.len() - rest.trim_start().len();
-        let piece = rest.trim_start().split(['\n']).next().unwrap_or("").trim_end();
         let shown = written[indent..].trim_end();
-        // Of a folded text a line holds a part.
-        let length = if shown.starts_with(piece) { piece.len() } else { shown.len() };
-        if shown.is_empty() {
-            (line, column) = (line + 1, 1);
-            continue;
-        }
-        if !rest.trim_start().starts_with(&shown[..length]) {
+        let rest = value[read..].trim_start();
+        if rest.is_empty() {
             return start;
         }
-        let begin = read + skipped;
-        if target <= begin + length {
-            let before = indent + target.saturating_sub(begin);
-            return (line, column + written.get(..before).map_or(0, |before| before.chars().count()));
+        if !shown.is_empty() {
+            let piece = rest.split('\n').next().unwrap_or("").trim_end();
+            // Of a folded text a line holds a part.
+            let length = if shown.starts_with(piece) { piece.len() } else { shown.len() };
+            if !rest.starts_with(&shown[..length]) {
+                return start;
+            }
+            let begin = value.len() - rest.len();
+            if target <= begin + length {
+                let before = indent + target.saturating_sub(begin);
+                return (index + 1, column + written.get(..before).map_or(0, |before| before.chars().count()));
+            }
+            read = begin + length;
         }
-        read = begin + length;
-        (line, column) = (line + 1, 1);
+        column = 1;
     }
     start
 }
