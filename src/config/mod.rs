@@ -46,6 +46,7 @@ pub(crate) use masked::{masked_line, without_login};
 pub use retention::RetentionConfig;
 pub use settings::documented;
 pub use units::{duration_text, parse_bytes, parse_duration_ms};
+pub(crate) use zone::changes;
 pub use zone::time_zone;
 
 /// All settings of a server.

@@ -34,7 +34,7 @@ fn nearest(database: &TimeZoneDatabase, given: &str) -> Option<String> {
 }
 
 /// How many letters must be changed, added or removed to make one text of the other (Levenshtein).
-fn changes(from: &str, to: &str) -> usize {
+pub(crate) fn changes(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (index, letter) in from.bytes().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], index + 1);

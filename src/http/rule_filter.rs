@@ -3,6 +3,8 @@
 //! `?type=alert&rule_group[]=checkout&group_limit=10` gives the first ten groups named `checkout` that have an alert,
 //! and a token for those behind them, to be given back as `group_next_token`.
 
+use std::num::IntErrorKind;
+
 use super::reply::ApiError;
 use super::request::Parameters;
 use crate::model::{Labels, Matcher};
@@ -44,7 +46,7 @@ impl<'a> RuleFilter<'a> {
             names: parameters.all("rule_name[]").collect(),
             groups: parameters.all("rule_group[]").collect(),
             files: parameters.all("file[]").collect(),
-            matchers: matchers.map_err(|error| ApiError::of_query(&error, "match[]"))?,
+            matchers: matchers.map_err(|error| ApiError::bad_data(error.to_string()))?,
             excludes_alerts: excludes_alerts(parameters)?,
             groups_max,
             token,
@@ -128,11 +130,19 @@ fn pages(parameters: &Parameters) -> Result<(usize, Option<&str>), ApiError> {
     let invalid = |what: String| Err(ApiError::parameter("group_limit", what));
     match (given("group_limit"), given("group_next_token")) {
         (None, None) => Ok((usize::MAX, None)),
-        (None, Some(_)) => invalid("group_limit needs to be present in order to paginate over the groups".to_owned()),
+        (None, Some(_)) => {
+            let what = "group_limit needs to be present in order to paginate over the groups";
+            Err(ApiError::parameter("group_next_token", what))
+        }
         (Some(text), token) => match text.parse::<i32>() {
-            Err(_) => invalid(format!(
-                "group_limit needs to be a valid number: strconv.ParseInt: parsing {text:?}: invalid syntax"
-            )),
+            Err(error) => {
+                let why = match error.kind() {
+                    IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
+                let parsed = format!("strconv.ParseInt: parsing {text:?}: {why}");
+                invalid(format!("group_limit needs to be a valid number: {parsed}"))
+            }
             Ok(limit) => match usize::try_from(limit) {
                 Ok(limit) if limit > 0 => Ok((limit, token)),
                 _ => invalid("group_limit needs to be greater than 0".to_owned()),

@@ -105,7 +105,7 @@ fn recording(text: &mut JsonText, rule: &RecordingRule, state: &RuleReport) {
     text.raw(r#"{"name":"#);
     text.string(&rule.record);
     text.raw(r#","query":"#);
-    text.string(&rule.expr);
+    text.string(&rule.query);
     if !rule.labels.is_empty() {
         text.raw(r#","labels":"#);
         text.pairs(rule.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -117,7 +117,7 @@ fn recording(text: &mut JsonText, rule: &RecordingRule, state: &RuleReport) {
 fn alerting(text: &mut JsonText, rule: &AlertingRule, state: &RuleReport, excludes_alerts: bool) {
     text.raw(r#"{"state":"#);
     text.string(state.state().name());
-    described(text, (&rule.alert, &rule.expr), (rule.for_ms, rule.keep_firing_for_ms));
+    described(text, (&rule.alert, &rule.query), (rule.for_ms, rule.keep_firing_for_ms));
     text.pairs(rule.labels());
     text.raw(r#","annotations":"#);
     text.pairs(rule.annotations());

@@ -84,7 +84,7 @@ pub use notation::{NotationError, VALUES_COUNT_MAX, WrittenValue, parse_number, 
 pub use plan::Plan;
 pub(crate) use plan::{Function, Group, Grouping, Matching, Node, Range, RangeInput, Rollup, Selector, Shift};
 pub(crate) use syntax::{Aggregator, Edges, Operator, quote};
-pub use text::{format, function_names, measured, narrowed, operator_names, parse_tree};
+pub use text::{format, function_names, measured, narrowed, operator_names, parse_tree, printed};
 pub use usage::{Usage, Used};
 
 #[cfg(test)]

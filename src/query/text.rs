@@ -15,6 +15,12 @@ pub fn format(query: &str) -> Result<String, QueryError> {
     syntax::pretty(&parse(query)?, FORMATTED_BYTES_MAX).map_err(|error| QueryError::bad_data(error.to_string()))
 }
 
+/// The query as Prometheus prints it in one line, without comments. Fails with [`QueryError::BadData`] at the place that is no
+/// PromQL.
+pub fn printed(query: &str) -> Result<String, QueryError> {
+    Ok(syntax::print(&parse(query)?))
+}
+
 /// The query's tree as JSON, as Prometheus's `parse_query` has it: an object whose `type` says which members it has.
 /// Fails with [`QueryError::BadData`] at the place that is no PromQL.
 pub fn parse_tree(query: &str) -> Result<String, QueryError> {

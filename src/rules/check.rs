@@ -6,11 +6,11 @@ use serde_saphyr::Spanned;
 
 use super::file::{Group, Rule};
 use super::group::{AlertingRule, RecordingRule};
-use super::load::{Reader, line_of, place_of};
-use super::{ALERT_NAME, DIRECTION};
+use super::load::{Reader, place_of};
+use super::{ALERT_NAME, DIRECTION, advice};
 use crate::model::METRIC_NAME;
 use crate::query;
-use crate::template::{self, Template};
+use crate::template::{Template, TemplateError};
 
 impl Reader<'_> {
     pub(super) fn recording(&mut self, group: &Group, rule: &Rule, record: &Spanned<String>) -> Option<RecordingRule> {
@@ -36,6 +36,7 @@ impl Reader<'_> {
         (self.errors.len() == before).then(|| RecordingRule {
             record: record.value.clone(),
             expr: rule.expr.value.clone(),
+            query: printed(&rule.expr.value),
             labels: labels.into_iter().collect(),
         })
     }
@@ -46,6 +47,7 @@ impl Reader<'_> {
         let alerting = AlertingRule {
             alert: alert.value.clone(),
             expr: rule.expr.value.clone(),
+            query: printed(&rule.expr.value),
             for_ms: self.duration(rule.hold.as_ref()),
             keep_firing_for_ms: self.duration(rule.keep_firing_for.as_ref()),
             labels: self.labels_of_alert(group, rule, false),
@@ -109,46 +111,49 @@ impl Reader<'_> {
         }
     }
 
-    /// Points at the place within the expression where it stands in one line as it is, else at its start.
+    /// Points at the place within the expression.
     fn check_expr(&mut self, expr: &Spanned<String>) {
         if expr.value.trim().is_empty() {
             let hint = "add what is to be evaluated, such as expr: up == 0";
             self.refuse::<()>(expr.referenced, "the expression is empty".to_owned(), Some(hint));
             return;
         }
-        let Err(error) = query::plan(&expr.value) else { return };
-        let what = error.to_string();
-        let mut place = place_of(expr.referenced);
-        if let (Some((line, column)), Some(within)) = (&mut place, column_of(&what)) {
-            let rest: String = line_of(self.text, *line).chars().skip(*column - 1).collect();
-            if let Some(bytes) = rest.find(&expr.value) {
-                *column += rest[..bytes].chars().count() + within - 1;
-            }
+        if let Err(error) = query::plan(&expr.value) {
+            self.refuse_expr::<()>(expr, &error.to_string());
         }
-        self.push(place, what, None);
     }
 
-    /// Points at the place where the template stands in one line as it is, else at its start.
-    fn refuse_template<T>(&mut self, text: &Spanned<String>, error: &template::TemplateError) -> Option<T> {
-        let mut place = place_of(text.referenced);
-        if let Some((line, column)) = &mut place {
-            let rest: String = line_of(self.text, *line).chars().skip(*column - 1).collect();
-            if let (Some(bytes), 1) = (rest.find(&text.value), error.line) {
-                *column += rest[..bytes].chars().count() + error.column - 1;
-            }
-        }
-        self.push(place, error.to_string(), Some(template::HINT));
+    pub(super) fn refuse_expr<T>(&mut self, expr: &Spanned<String>, what: &str) -> Option<T> {
+        let start = place_of(expr.referenced);
+        let place = start.map(|start| match place_in(what) {
+            Some(at) => advice::place_within(self.text, start, &expr.value, at),
+            None => start,
+        });
+        self.push(place, what.to_owned(), advice::of_query(what).as_deref());
         None
     }
+
+    fn refuse_template<T>(&mut self, text: &Spanned<String>, error: &TemplateError) -> Option<T> {
+        let at = (error.line, error.column);
+        let place = place_of(text.referenced).map(|start| advice::place_within(self.text, start, &text.value, at));
+        let what = error.to_string();
+        self.push(place, what.clone(), Some(&advice::of_template(&what)));
+        None
+    }
+}
+
+/// In one line; as it is where it has a fault, which is told elsewhere.
+fn printed(expr: &str) -> String {
+    query::printed(expr).unwrap_or_else(|_| expr.to_owned())
 }
 
 fn values_of(labels: &BTreeMap<String, Spanned<String>>) -> BTreeMap<String, String> {
     labels.iter().map(|(name, text)| (name.clone(), text.value.clone())).collect()
 }
 
-/// The column of an error in a text of one line: of `1:7: parse error: …` 7.
-fn column_of(what: &str) -> Option<usize> {
+/// Where an error is in an expression: of `2:7: parse error: …` line 2, column 7.
+fn place_in(what: &str) -> Option<(usize, usize)> {
     let (line, rest) = what.split_once(':')?;
     let (column, _) = rest.split_once(':')?;
-    column.parse().ok().filter(|_| line == "1")
+    Some((line.parse().ok().filter(|&line| line > 0)?, column.parse().ok().filter(|&column| column > 0)?))
 }

@@ -2,7 +2,9 @@
 //! how it is spelled.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
@@ -12,7 +14,7 @@ use crate::detect::SignalClass;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    #[serde(default, deserialize_with = "or_empty")]
+    #[serde(default, deserialize_with = "listed")]
     pub groups: Vec<Group>,
 }
 
@@ -24,11 +26,11 @@ pub(super) struct Group {
     pub interval: Option<Spanned<String>>,
     #[serde(default)]
     pub query_offset: Option<Spanned<String>>,
-    #[serde(default)]
-    pub limit: Option<i64>,
-    #[serde(default, deserialize_with = "or_empty")]
+    #[serde(default, deserialize_with = "whole")]
+    pub limit: i64,
+    #[serde(default, deserialize_with = "texts")]
     pub labels: BTreeMap<String, Spanned<String>>,
-    #[serde(default, deserialize_with = "or_empty")]
+    #[serde(default, deserialize_with = "listed")]
     pub rules: Vec<Spanned<Rule>>,
 }
 
@@ -41,16 +43,59 @@ pub(super) struct Rule {
     #[serde(rename = "for")]
     pub hold: Option<Spanned<String>>,
     pub keep_firing_for: Option<Spanned<String>>,
-    #[serde(default, deserialize_with = "or_empty")]
+    #[serde(default, deserialize_with = "texts")]
     pub labels: BTreeMap<String, Spanned<String>>,
-    #[serde(default, deserialize_with = "or_empty")]
+    #[serde(default, deserialize_with = "texts")]
     pub annotations: BTreeMap<String, Spanned<String>>,
     pub anomaly: Option<Anomaly>,
 }
 
-/// A key without a value says the same as no key.
-fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// A key without a value says the same as no key, an entry without one the same as no entry.
+fn listed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let given: Option<Vec<Option<T>>> = Option::deserialize(from)?;
+    Ok(given.into_iter().flatten().flatten().collect())
+}
+
+/// A name without a value has an empty one; what has no name is nothing.
+fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Spanned<String>>, D::Error> {
+    let given: Option<BTreeMap<Option<String>, Spanned<Option<String>>>> = Option::deserialize(from)?;
+    let named = given.into_iter().flatten().filter_map(|(name, text)| {
+        let Spanned { value, referenced, defined } = text;
+        Some((name?, Spanned { value: value.unwrap_or_default(), referenced, defined }))
+    });
+    Ok(named.collect())
+}
+
+/// A number without quotes, of which the fraction is dropped, as Prometheus's reader does it.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    from.deserialize_any(Whole)
+}
+
+struct Whole;
+
+impl Visitor<'_> for Whole {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number without quotes")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<i64, E> {
+        Ok(number)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<i64, E> {
+        i64::try_from(number).map_err(|_| E::custom(format!("{number} is more than {}", i64::MAX)))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<i64, E> {
+        // A NaN is not less than anything.
+        if number < i64::MAX as f64 { Ok(number as i64) } else { Err(E::custom(format!("{number} is no count"))) }
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<i64, E> {
+        Ok(0)
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -45,6 +45,8 @@ pub struct RecordingRule {
     pub record: String,
     /// The expression as it was written.
     pub expr: String,
+    /// The same as Prometheus prints it: in one line, without comments.
+    pub query: String,
     /// Labels that it sets, those of its group among them, sorted by name; an empty value removes one.
     pub labels: Vec<(String, String)>,
 }
@@ -56,6 +58,8 @@ pub struct AlertingRule {
     pub alert: String,
     /// The expression as it was written.
     pub expr: String,
+    /// The same as Prometheus prints it: in one line, without comments.
+    pub query: String,
     /// How long a series must be there before its alert fires, in ms.
     pub for_ms: i64,
     /// How long an alert goes on firing when its series is gone, in ms.

@@ -11,7 +11,7 @@ use serde_saphyr::{Location, Spanned};
 use super::file::{Anomaly, At, File, Full, Group, Limit, Rule, Way};
 use super::group::{self, RuleGroup};
 use super::pack::Pack;
-use super::{AnomalyRule, RuleError, RuleErrors, RuleSet, duration, files};
+use super::{AnomalyRule, RuleError, RuleErrors, RulePlace, RuleSet, advice, duration, files};
 use crate::detect::{
     AbsenceOptions, Ceiling, Directions, FullOptions, LimitOptions, ModelOptions, Signal, SignalClass, Zone,
 };
@@ -95,11 +95,10 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, set: &mut RuleSet) {
-        if self.text.trim().is_empty() {
-            return;
-        }
-        let file: File = match serde_saphyr::from_str(self.text) {
-            Ok(file) => file,
+        let file: File = match serde_saphyr::from_str::<Option<File>>(self.text) {
+            Ok(Some(file)) => file,
+            // Nothing but comments, or a document without a word in it.
+            Ok(None) => return,
             Err(error) => return self.refuse_syntax(&error),
         };
         let mut names = HashSet::new();
@@ -110,27 +109,41 @@ impl Reader<'_> {
             }
             if !names.insert(name.value.as_str()) {
                 let what = format!("the group {:?} is in this file twice", name.value);
-                self.refuse::<()>(name.referenced, what, None);
+                self.refuse::<()>(
+                    name.referenced,
+                    what,
+                    Some("give one of both another name, or put their rules together"),
+                );
             }
-            let group = self.group(group, &mut set.rules);
+            let (group, places) = self.group(group, &mut set.rules);
             set.groups.push(Arc::new(group));
+            set.places.push(places);
         }
     }
 
-    /// A group, whole if nothing was refused.
-    fn group(&mut self, group: &Group, anomalies: &mut Vec<AnomalyRule>) -> RuleGroup {
+    /// A group and where its rules begin, whole if nothing was refused.
+    fn group(&mut self, group: &Group, anomalies: &mut Vec<AnomalyRule>) -> (RuleGroup, Vec<RulePlace>) {
         self.check_labels(&group.labels);
+        let (mut rules, mut places) = (Vec::with_capacity(group.rules.len()), Vec::with_capacity(group.rules.len()));
+        for rule in &group.rules {
+            let Some(made) = self.rule(group, rule, anomalies) else { continue };
+            let place = place_of(rule.referenced);
+            let line_text = place.map(|(line, _)| line_of(self.text, line).to_owned()).unwrap_or_default();
+            rules.push(made);
+            places.push(RulePlace { place, line_text });
+        }
         let given =
             |text: &Option<Spanned<String>>, this: &mut Self| text.as_ref().map(|_| this.duration(text.as_ref()));
-        RuleGroup {
+        let group = RuleGroup {
             file: self.file.to_owned(),
             name: group.name.value.clone(),
             // As in Prometheus, 0 is the server's default.
             interval_ms: given(&group.interval, self).filter(|&interval_ms| interval_ms > 0),
             query_offset_ms: given(&group.query_offset, self),
-            limit: usize::try_from(group.limit.unwrap_or(0)).unwrap_or(0),
-            rules: group.rules.iter().filter_map(|rule| self.rule(group, rule, anomalies)).collect(),
-        }
+            limit: usize::try_from(group.limit).unwrap_or(0),
+            rules,
+        };
+        (group, places)
     }
 
     fn rule(
@@ -153,9 +166,11 @@ impl Reader<'_> {
                 let what = "an anomaly block belongs to an alert, not to a record".to_owned();
                 self.refuse(record.referenced, what, Some("write alert: in place of record:"))
             }
-            (Some(alert), Some(_), _) => {
-                self.refuse(alert.referenced, "a rule is an alert or a record, not both".to_owned(), None)
-            }
+            (Some(alert), Some(_), _) => self.refuse(
+                alert.referenced,
+                "a rule is an alert or a record, not both".to_owned(),
+                Some("make two rules of it, or remove one of both"),
+            ),
             (None, None, _) => self.refuse(
                 spanned.referenced,
                 "a rule needs a name".to_owned(),
@@ -181,7 +196,7 @@ impl Reader<'_> {
         };
         let signal = match compiled {
             Ok(signal) => signal,
-            Err(error) => return self.refuse(rule.expr.referenced, error.to_string(), None),
+            Err(error) => return self.refuse_expr(&rule.expr, &error.to_string()),
         };
         self.check_class(anomaly, &signal);
         let zone = anomaly.timezone.as_ref().and_then(|name| self.zone(name));
@@ -347,7 +362,8 @@ impl Reader<'_> {
             let suffix = format!(" at line {line}, column {column}");
             what = what.strip_suffix(&suffix).unwrap_or(&what).to_owned();
         }
-        self.push(place, what, None);
+        let fault = advice::of_yaml(error, self.text, place, what);
+        self.push(fault.place, fault.what, fault.hint.as_deref());
     }
 
     pub(super) fn refuse<T>(&mut self, location: Location, what: String, hint: Option<&str>) -> Option<T> {

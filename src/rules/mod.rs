@@ -42,6 +42,7 @@
 //! 1. A file is taken as a whole or refused with every fault's file, line and column.
 //! 2. The alert that resolves carries the labels of the one that fired: with `anomaly`, a label cannot use `$value`.
 
+mod advice;
 mod check;
 mod duration;
 mod error;
@@ -90,8 +91,19 @@ pub type Answered = Result<Vec<(Labels, f64)>, String>;
 pub struct RuleSet {
     /// In the order of files; also those whose rules are all fed by the stream.
     pub groups: Vec<Arc<RuleGroup>>,
+    /// Where each rule of each group begins, in their order.
+    pub places: Vec<Vec<RulePlace>>,
     /// Rules with an `anomaly` block, in the order of files, groups and rules; the index is [`Transition::watch`].
     pub rules: Vec<AnomalyRule>,
+}
+
+/// Where a rule begins.
+#[derive(Clone, Debug, Default)]
+pub struct RulePlace {
+    /// Line and column, counted from 1; none where the reader does not know.
+    pub place: Option<(usize, usize)>,
+    /// The text of that line.
+    pub line_text: String,
 }
 
 /// A rule with an `anomaly` block.

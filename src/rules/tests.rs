@@ -113,6 +113,94 @@ fn an_empty_file_has_no_rules() {
     assert!(load_text("groups: []\n").unwrap().rules.is_empty());
 }
 
+/// As promtool reads them; each was given to it too (`tests/e2e/rule_files.rs`).
+#[test]
+fn what_has_no_value_is_empty_or_not_there() {
+    for text in ["~\n", "---\n", "# nothing\n", "groups:\n- ~\n", "groups:\n- name: g\n  rules:\n  -\n"] {
+        let groups = load_text(text).unwrap().groups;
+        assert!(groups.iter().all(|group| group.rules.is_empty()), "{text}");
+    }
+    let text =
+        "groups:\n- name: g\n  limit: 5.9\n  rules:\n  - { alert: A, expr: up, annotations: { runbook: , ~: x } }\n";
+    let set = load_text(text).unwrap();
+    let [Rule::Alerting(rule)] = set.groups[0].rules.as_slice() else { panic!("{set:?}") };
+    assert_eq!(rule.annotations().collect::<Vec<_>>(), [("runbook", "")]);
+    assert_eq!(set.groups[0].limit, 5);
+    let refusal = refusal("groups:\n- name: g\n  limit: \"5\"\n");
+    assert!(refusal.contains(":3:") && refusal.contains("without quotes"), "{refusal}");
+}
+
+/// What people get wrong most, each with where it is and what to do; `|` is the start of a rule below `groups:`.
+#[test]
+fn mistakes_that_are_often_made_are_told_with_their_place_and_what_to_do() {
+    for (text, place, hint) in [
+        ("- name: shop\n  rules: []\n", "1:1", "groups: stands above the list of groups"),
+        ("group:\n- name: shop\n", "1:1", "did you mean groups?"),
+        ("groups:\n  name: g\n  rules: []\n", "2:3", "begin each group with a dash"),
+        ("groups:\n- name: g\n  rules:\n    alert: A\n    expr: up\n", "4:5", "begin each rule with a dash"),
+        ("groups:\n- name: g\n- name: g\n", "3:9", "give one of both another name"),
+        ("|expr: up\n    exp: up == 0", "5:5", "did you mean expr?"),
+        ("|alert: A\n    for: 5m\n", "4:5", "add what is to be evaluated"),
+        ("|alert: A\n    expr: up\n    severity: page", "6:5", "write labels: { severity: … }"),
+        ("|alert: A\n    expr: up\n    summary: x", "6:5", "write annotations: { summary: … }"),
+        ("|alert: A\n    expr: up\n    annotation: { a: b }", "6:5", "did you mean annotations?"),
+        ("|alert: A\n    expr: up\n    for: 5min", "6:10", "write for instance 30s, 5m or 1h30m"),
+        ("|alert: A\n    expr: up\n    expr: up", "6:5", "remove one of both"),
+        ("|alert: A\n    expr: up\n    labels: { a: [b] }", "6:18", "without brackets"),
+        ("|alert: A\n\texpr: up", "5:1", "indent with spaces"),
+        ("|alert: A\n    expr: up\n   for: 5m", "6:4", "indent it as far as the keys above"),
+        ("|alert: A\n    expr: up\n    annotations:\n      a: Down: x", "7:14", "stands in quotes"),
+        (
+            "|alert: A\n    expr: up\n    annotations:\n      a: {{ $value }} x",
+            "7:10",
+            "begins with {{ stands in quotes",
+        ),
+        ("|alert: A\n    expr: \"up{a=\"b\"}\"", "5:18", "quotes within quotes"),
+        ("|alert: A\n    expr: {a=\"b\"}", "5:11", "begins with { stands in quotes"),
+        ("|alert: A\n    expr: *up", "5:11", "begins with * stands in quotes"),
+        ("|alert: A\n    expr: up\n---\ngroups: []", "7:1", "without --- between"),
+        ("|alert: A\n    expr: sum(rate(x[5m])", "5:26", "a ) is missing"),
+        ("|alert: A\n    expr: rate(x) > 5", "5:16", "rate needs a range: rate(…[5m])"),
+        ("|alert: A\n    expr: histogram_quantil(0.9, x)", "5:11", "did you mean histogram_quantile?"),
+        ("|alert: A\n    expr: up = 0", "5:14", "equal is =="),
+        ("|alert: A\n    expr: up{a=b}", "5:16", "stands in quotes: \"b\""),
+        ("|alert: A\n    expr: sum(x) by a", "5:21", "write by (region, node)"),
+        ("|alert: A\n    expr: rate(x[5min])", "5:18", "write durations as 30s"),
+        ("|alert: A\n    expr: |\n      sum(\n        rate(x)\n      )", "7:14", "rate needs a range"),
+        ("|alert: A\n    expr: >-\n      sum(x)\n      + rate(x)", "7:14", "rate needs a range"),
+        ("|alert: A\n    expr: sum(x)\n      + \n\n      rate(é, 'x', x)", "8:12", ""),
+        ("|alert: A\n    expr: up\n    annotations: { a: '{{ $lable.x }}' }", "6:27", "did you mean $labels?"),
+        (
+            "|alert: A\n    expr: up\n    annotations: { a: '{{ $value | humanise }}' }",
+            "6:36",
+            "did you mean humanize?",
+        ),
+        (
+            "|alert: A\n    expr: up\n    annotations:\n      a: |\n        x\n        {{ $lables.x }}",
+            "9:12",
+            "$labels?",
+        ),
+        ("|alert: A\n    expr: up\n    annotations: { a: '{{ $labels.x }' }", "6:37", "{{ ends with }}"),
+        ("|alert: A\n    expr: up\n    annotations: { a: '{{ $labels.a-b }}' }", "6:36", "index $labels"),
+        ("|alert: A\n    expr: x\n    anomaly: { dirction: drop }", "6:16", "did you mean direction?"),
+        ("|alert: A\n    expr: x\n    anomaly: { direction: down }", "6:27", "did you mean drop?"),
+        ("|alert: A\n    expr: x\n    anomaly: drop", "6:14", "anomaly: { direction: drop }"),
+        ("|alert: A\n    expr: x\n    anomaly: { direction: drop, min_change: a }", "6:45", "without a unit"),
+    ] {
+        let text = match text.strip_prefix('|') {
+            Some(rule) => format!("groups:\n- name: g\n  rules:\n  - {rule}\n"),
+            None => text.to_owned(),
+        };
+        let message = refusal(&text);
+        assert!(message.starts_with(&format!("/etc/shop.yml:{place}: ")), "{text}{message}");
+        assert!(message.contains(hint), "{text}{message}");
+        let (_, column) = place.split_once(':').unwrap();
+        let caret = message.lines().find(|line| line.trim_end().ends_with('^') && line.contains('|')).unwrap();
+        let (margin, behind) = caret.split_once("| ").unwrap();
+        assert_eq!((margin.trim(), behind.chars().count()), ("", column.parse().unwrap()), "{message}");
+    }
+}
+
 fn transition(kind: Kind) -> Transition {
     Transition {
         watch: 0,

@@ -469,7 +469,11 @@ impl<'t> State<'t, '_> {
                     format!("{final_field} is not a method but has arguments")
                 }
                 Value::Nothing => return Ok(Value::Nothing),
-                _ => format!("{final_field} has arguments but cannot be invoked as function"),
+                // What has no such field says so.
+                _ => {
+                    self.field(&value, final_field, &[])?;
+                    format!("{final_field} has arguments but cannot be invoked as function")
+                }
             };
             return self.fail(&what);
         }

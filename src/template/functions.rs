@@ -168,6 +168,11 @@ pub(super) fn known(name: &str, dialect: Dialect) -> Option<&'static str> {
     is_known.then_some(FUNCTIONS[index].name)
 }
 
+/// The names of all that the dialect has.
+pub(super) fn names(dialect: Dialect) -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().filter_map(move |function| known(function.name, dialect))
+}
+
 /// What it takes.
 pub(super) fn function(name: &str) -> &'static Function {
     FUNCTIONS.iter().find(|function| function.name == name).expect("the parser lets only known names pass")
@@ -254,7 +259,7 @@ pub(super) fn call(
 fn together(values: &[Value]) -> String {
     match values {
         [value @ Value::Nothing] => value.printed(),
-        values => printf::print(values),
+        values => printf::print_pointed_to(values),
     }
 }
 

@@ -317,6 +317,7 @@ impl<'a> Lexer<'a> {
 
     fn bad_character(&mut self) -> bool {
         let letter = self.peek().map_or_else(String::new, code_point);
+        self.start = self.at;
         self.fail(format!("bad character {letter}"))
     }
 

@@ -59,9 +59,26 @@ pub const TEXT_BYTES_MAX: usize = 1 << 16;
 pub const FACTS: [&str; 5] = ["expected", "direction", "onset", "deviation", "lost"];
 /// What Prometheus gives.
 const VARIABLES: [&str; 4] = ["labels", "externalLabels", "externalURL", "value"];
+/// The variables of rules, those of anomalies among them.
+pub const VARIABLE_NAMES: [&str; 9] = [
+    "$labels",
+    "$value",
+    "$externalLabels",
+    "$externalURL",
+    "$expected",
+    "$direction",
+    "$onset",
+    "$deviation",
+    "$lost",
+];
 /// What can be written, for errors.
 pub const HINT: &str = "templates are Go's, with Prometheus's functions; variables are $labels, $value, \
                                $externalLabels, $externalURL, and of an anomaly $expected, $direction, $onset, $deviation and $lost";
+
+/// Names of the functions that templates of rules may use.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    functions::names(Dialect::Rules)
+}
 
 /// Text with places to be filled in.
 #[derive(Clone, Debug, PartialEq)]

@@ -159,7 +159,8 @@ fn grown(mut value: f64) -> (f64, &'static str) {
 /// A number as Prometheus's functions read it from a text, or what is wrong with it.
 pub(super) fn parsed(text: &str) -> Result<f64, &'static str> {
     match literal::number(text) {
-        Ok(Number::Int(number)) if !text.starts_with('\'') => return Ok(number as f64),
+        // Unlike in a template, 010 is ten in a text, 0x10 nothing, and zero has a sign.
+        Ok(Number::Int(_)) if text.contains('_') => return decimal(&text.replace('_', "")).ok_or("invalid syntax"),
         Ok(Number::Float(number)) if !text.contains('_') => return Ok(number),
         _ => {}
     }

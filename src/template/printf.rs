@@ -11,20 +11,35 @@ const WIDTH_MAX: usize = 10_000;
 
 /// `print`: without spaces, but between two operands of which neither is a text.
 pub(super) fn print(values: &[Value]) -> String {
+    joined(values, pointed)
+}
+
+/// The same for `html`, `js` and `urlquery`, which see what a pointer points to.
+pub(super) fn print_pointed_to(values: &[Value]) -> String {
+    joined(values, Value::formatted)
+}
+
+fn joined(values: &[Value], shown: fn(&Value) -> String) -> String {
     let mut printed = String::new();
     for (index, value) in values.iter().enumerate() {
         if index > 0 && !is_text(value) && !is_text(&values[index - 1]) {
             printed.push(' ');
         }
-        printed.push_str(&value.formatted());
+        printed.push_str(&shown(value));
     }
     printed
 }
 
 /// `println`.
 pub(super) fn println(values: &[Value]) -> String {
-    let parts: Vec<String> = values.iter().map(Value::formatted).collect();
+    let parts: Vec<String> = values.iter().map(pointed).collect();
     parts.join(" ") + "\n"
+}
+
+/// A sample is a pointer, which an operand shows and an action that prints it does not.
+fn pointed(value: &Value) -> String {
+    let sign = if matches!(value, Value::Sample(_)) { "&" } else { "" };
+    format!("{sign}{}", value.formatted())
 }
 
 fn is_text(value: &Value) -> bool {
@@ -63,7 +78,7 @@ pub(super) fn printf(format: &str, values: &[Value]) -> String {
 fn typed(value: &Value) -> String {
     match value {
         Value::Nothing => "<nil>".to_owned(),
-        _ => format!("{}={}", value.type_name(), value.formatted()),
+        _ => format!("{}={}", value.type_name(), pointed(value)),
     }
 }
 
@@ -172,12 +187,13 @@ fn by_verb(value: &Value, verb: char, flags: Flags) -> String {
     match verb {
         'T' => return padded(value.type_name().to_owned(), flags),
         'p' if !matches!(value, Value::Labels(_) | Value::Map(_) | Value::Samples(_) | Value::Sample(_)) => {
-            return misfit(value, verb);
+            return misfit(value, verb, flags);
         }
         'v' if matches!(value, Value::Float(_)) => {}
         'v' if matches!(value, Value::Int(_) | Value::Byte(_)) => return by_verb(value, 'd', flags),
         'v' if flags.sharp && is_text(value) => return padded(escape::quoted(&value.formatted(), false), flags),
-        'v' if is_text(value) => return by_verb(value, 's', Flags { zero: false, ..flags }),
+        'v' if is_text(value) => return by_verb(value, 's', flags),
+        'v' if matches!(value, Value::Labels(_) | Value::Map(_) | Value::Sample(_)) => {}
         'v' => return padded(value.formatted(), Flags { zero: false, ..flags }),
         _ => {}
     }
@@ -197,10 +213,14 @@ fn by_verb(value: &Value, verb: char, flags: Flags) -> String {
             Some(map(labels.iter().map(|(name, value)| (name, Value::Text(value.clone()))), verb, flags))
         }
         Value::Map(values) => Some(map(values.iter().map(|(name, value)| (name, value.clone())), verb, flags)),
-        Value::Sample(_) | Value::Samples(_) | Value::Data(_) if verb == 's' => Some(padded(value.formatted(), flags)),
+        Value::Sample(sample) => {
+            let labels = by_verb(&Value::Labels(sample.labels.clone()), verb, flags);
+            Some(format!("&{{{labels} {}}}", by_verb(&Value::Float(sample.value), verb, flags)))
+        }
+        Value::Samples(_) | Value::Data(_) if verb == 's' => Some(padded(value.formatted(), flags)),
         _ => None,
     };
-    written.unwrap_or_else(|| misfit(value, verb))
+    written.unwrap_or_else(|| misfit(value, verb, flags))
 }
 
 /// Each name and each value by the verb.
@@ -211,16 +231,18 @@ fn map<'a>(entries: impl Iterator<Item = (&'a String, Value)>, verb: char, flags
     format!("map[{}]", entries.map(entry).collect::<Vec<String>>().join(" "))
 }
 
-/// `%!d(string=x)`.
-fn misfit(value: &Value, verb: char) -> String {
-    format!("%!{verb}({})", typed(value))
+/// `%!d(string=x)`, the value by the same flags.
+fn misfit(value: &Value, verb: char, flags: Flags) -> String {
+    let shown = match value {
+        Value::Text(text) => padded(cut(text, flags), flags),
+        Value::Int(_) | Value::Byte(_) | Value::Float(_) | Value::Bool(_) => by_verb(value, 'v', flags),
+        _ => return format!("%!{verb}({})", typed(value)),
+    };
+    format!("%!{verb}({}={shown})", value.type_name())
 }
 
 fn text(text: &str, verb: char, flags: Flags) -> Option<String> {
-    let cut: String = match flags.precision {
-        Some(count) => text.chars().take(count).collect(),
-        None => text.to_owned(),
-    };
+    let cut = cut(text, flags);
     let written = match verb {
         's' => cut,
         'q' if flags.sharp && !cut.contains(['`', '\n', '\r']) => format!("`{cut}`"),
@@ -229,6 +251,14 @@ fn text(text: &str, verb: char, flags: Flags) -> Option<String> {
         _ => return None,
     };
     Some(padded(written, flags))
+}
+
+/// As many characters as the precision says.
+fn cut(text: &str, flags: Flags) -> String {
+    match flags.precision {
+        Some(count) => text.chars().take(count).collect(),
+        None => text.to_owned(),
+    }
 }
 
 fn hexadecimal(bytes: &[u8], verb: char, flags: Flags) -> String {

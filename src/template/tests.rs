@@ -106,6 +106,7 @@ fn faults_have_a_line_and_a_column() {
         ("{{ nope 1 }}", (1, 4), "function \"nope\" not defined"),
         ("a\nbé {{ $x }}", (2, 7), "undefined variable \"$x\""),
         ("{{ if true }}x", (1, 15), "unexpected EOF"),
+        ("{{ $labels.a-b }}", (1, 13), "bad character U+002D '-'"),
         ("{{ range 3 }}{{ break }}{{ end }}{{ break }}", (1, 37), "{{break}} outside {{range}}"),
     ] {
         let error = Template::parse(text).unwrap_err();

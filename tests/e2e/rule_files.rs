@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::process::peer;
 
 /// Rules of one line each, good and bad.
-const RULES: [&str; 34] = [
+const RULES: [&str; 39] = [
     "{ record: a, expr: up }",
     "{ record: a, alert: B, expr: up }",
     "{ expr: up }",
@@ -40,6 +40,11 @@ const RULES: [&str; 34] = [
     "{ record: a, expr: '\"x\"' }",
     "{ record: a, expr: 'up[5m]' }",
     "nonsense",
+    "{ alert: A, expr: up, labels: { a: }, annotations: { b: ~, null: c } }",
+    "{ record: a, expr: up, labels: { a: ~ } }",
+    "~",
+    "",
+    "{ record: a, expr: ~ }",
     // Two in one file.
     "{ record: a, expr: up }\n  - { record: a, expr: up == 1 }",
     "{ record: a, expr: up, labels: { a: b } }\n  - { record: a, expr: up == 1, labels: { a: c } }",
@@ -48,7 +53,7 @@ const RULES: [&str; 34] = [
 ];
 
 /// Whole files.
-const FILES: [&str; 10] = [
+const FILES: [&str; 20] = [
     "",
     "groups: []\n",
     "groups:\n- name: a\n",
@@ -59,6 +64,16 @@ const FILES: [&str; 10] = [
     "groups:\n- rules: []\n",
     "groups:\n- name: g\n  interval: often\n",
     "groups:\n- name: g\n  limit: 5\n  query_offset: 1m\n  labels: { a: b }\n  rules: []\n",
+    "~\n",
+    "---\n",
+    "# a comment\n",
+    "groups:\n- ~\n-\n",
+    "groups:\n- name: g\n  labels: { a: , ~: b }\n",
+    "groups:\n- name: g\n  limit: \"5\"\n",
+    "groups:\n- name: g\n  limit: 5.5\n",
+    "groups:\n- name: g\n  limit: 1e3\n",
+    "groups:\n- name: g\n  limit: .nan\n",
+    "groups:\n- name: g\n  limit: 9223372036854775808\n",
 ];
 
 const SHOP: &str = r#"groups:
@@ -129,9 +144,11 @@ tests:
 "#;
 
 /// One change of the test file each: first what stands there, then what is put in its place.
-const CHANGES: [(&str, &str); 46] = [
+const CHANGES: [(&str, &str); 48] = [
     ("8m30s\n", "8m\n"),
     ("8m30s\n", "7m59s\n"),
+    ("cluster: c1", "cluster: "),
+    ("exp_alerts: [ {} ]", "exp_alerts: [ { exp_labels: { a: }, exp_annotations: { b: ~ } } ]"),
     ("8m30s\n", "8m45s\n"),
     ("region: eu", "region: us"),
     ("eu=0 us=100", "eu=0 us=101"),
@@ -349,6 +366,38 @@ fn alerts_are_in_the_state_that_promtool_sees() {
         pair.write("test.yml", &text);
         let difference = pair.difference(&["test", "rules", "test.yml"]);
         differences.extend(difference.map(|difference| format!("{text}{difference}")));
+    }
+    assert_none(&differences);
+}
+
+/// Two rules that make one series: whose samples are already there, at each of some minutes.
+#[test]
+fn a_sample_that_another_rule_has_made_is_a_fault_where_promtool_says_so() {
+    const PAIRS: [&str; 9] = [
+        "{ record: r, expr: vector(1) }\n  - { record: r, expr: vector(1) }",
+        "{ record: r, expr: vector(1) }\n  - { record: r, expr: vector(2) }",
+        "{ record: r, expr: x == 1 }\n  - { record: r, expr: x == 2 }",
+        "{ record: r, expr: x == 2 }\n  - { record: r, expr: x == 1 }",
+        "{ record: x, expr: vector(1) }",
+        "{ record: x, expr: x }",
+        "{ record: r, expr: h }\n  - { record: r, expr: h }",
+        "{ record: r, expr: h }\n  - { record: r, expr: h * 2 }",
+        "{ alert: A, expr: x == 1, for: 1m }\n  - { alert: A, expr: x, for: 2m }",
+    ];
+    let pair = Pair::new();
+    let mut differences = Vec::new();
+    for rules in PAIRS {
+        pair.write("rules.yml", &format!("groups:\n- name: g\n  rules:\n  - {rules}\n"));
+        for minute in 0..5 {
+            let text = format!(
+                "rule_files: [rules.yml]\ntests:\n- interval: 1m\n  input_series:\n  - {{ series: x, values: 1 2 1 1 2 }}\n  \
+                 - {{ series: h, values: '{{{{count:1 sum:1 buckets:[1]}}}}x5' }}\n  \
+                 promql_expr_test: [ {{ expr: count(r) > 1, eval_time: {minute}m }} ]\n"
+            );
+            pair.write("test.yml", &text);
+            let difference = pair.difference(&["test", "rules", "test.yml"]);
+            differences.extend(difference.map(|difference| format!("{rules}\n{text}{difference}")));
+        }
     }
     assert_none(&differences);
 }

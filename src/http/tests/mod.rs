@@ -100,7 +100,9 @@ groups:
     rules:
       - {record: "job:up:sum", expr: "sum by (job) (up)", labels: {team: shop}}
       - alert: Down
-        expr: up == 0
+        expr: |
+          up   # of any job
+            == 0
         for: 5m
         labels: {severity: page, team: ops}
         annotations: {summary: "{{ $labels.job }}"}

@@ -71,12 +71,17 @@ async fn wrong_filters_are_named() {
     let server = TestServer::start().await;
     for (query, error) in [
         ("type=alerts", r#"invalid parameter \"type\": not supported value \"alerts\""#),
-        ("match[]=%7B%7D", "match[] must contain at least one non-empty matcher"),
+        ("match[]=%7B%7D", r#""error":"match[] must contain at least one non-empty matcher""#),
+        ("match[]=%7B", r#""error":"1:2: parse error: unexpected end of input inside braces""#),
         (
             "exclude_alerts=maybe",
             r#"error converting exclude_alerts: strconv.ParseBool: parsing \"maybe\": invalid syntax"#,
         ),
-        ("group_next_token=a", "group_limit needs to be present in order to paginate over the groups"),
+        ("group_limit=2147483648", r#"strconv.ParseInt: parsing \"2147483648\": value out of range"#),
+        (
+            "group_next_token=a",
+            r#"invalid parameter \"group_next_token\": group_limit needs to be present in order to paginate over the groups"#,
+        ),
         ("group_limit=x", "group_limit needs to be a valid number"),
         ("group_limit=0", "group_limit needs to be greater than 0"),
         ("group_limit=1&group_next_token=a", "invalid group_next_token 'a'. were rule groups changed?"),

@@ -1,6 +1,7 @@
 //! `dozor check rules`: what is wrong with rule files, and which rules stand in them twice.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::detect::Source;
 use crate::disk::RealDisk;
-use crate::rules::{self, Rule, RuleSet};
+use crate::rules::{self, Rule, RuleError, RuleErrors, RulePlace, RuleSet};
 
 /// The exit code where a file has faults.
 const FAULTY: u8 = 1;
@@ -88,7 +89,7 @@ fn told(read: Result<RuleSet, String>, lint: Lint) -> Verdict {
                 print!("{}", how_anomalies_are_fed(&set));
                 Verdict::Good
             } else {
-                eprintln!("  FAILED:\n{}", shown(&duplicates));
+                eprintln!("  FAILED:\n{}", RuleErrors(duplicates));
                 Verdict::Linted
             }
         }
@@ -118,13 +119,27 @@ fn how_anomalies_are_fed(set: &RuleSet) -> String {
 /// Name and labels of a rule.
 type Named = (String, BTreeMap<String, String>);
 
-/// Those that are there more than once, each once, sorted.
-fn duplicates(set: &RuleSet) -> Vec<Named> {
-    let mut counts: BTreeMap<Named, usize> = BTreeMap::new();
-    for rule in set.groups.iter().flat_map(|group| &group.rules) {
-        *counts.entry(named(rule, set)).or_default() += 1;
+/// Those that are there before, under the same name with the same labels, in the order of the files.
+pub(super) fn duplicates(set: &RuleSet) -> Vec<RuleError> {
+    let mut first: BTreeMap<Named, String> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (group, places) in set.groups.iter().zip(&set.places) {
+        for (rule, RulePlace { place, line_text }) in group.rules.iter().zip(places) {
+            let named = named(rule, set);
+            let file = group.file.clone();
+            let at = place.map_or(file.display().to_string(), |(line, _)| format!("{}:{line}", file.display()));
+            let what = format!("{} is there twice", shown(&named));
+            match first.entry(named) {
+                Entry::Vacant(vacant) => _ = vacant.insert(at),
+                Entry::Occupied(before) => {
+                    let hint = format!("the first is at {}; what one makes, the other may overwrite", before.get());
+                    let hint = Some(hint + ": give one another name or label, or remove it");
+                    found.push(RuleError { file, place: *place, line_text: line_text.clone(), what, hint });
+                }
+            }
+        }
     }
-    counts.into_iter().filter(|(_, count)| *count > 1).map(|(named, _)| named).collect()
+    found
 }
 
 fn named(rule: &Rule, set: &RuleSet) -> Named {
@@ -139,11 +154,7 @@ fn named(rule: &Rule, set: &RuleSet) -> Named {
     }
 }
 
-fn shown(duplicates: &[Named]) -> String {
-    let mut text = format!("lint error: {} rules are there more than once:\n", duplicates.len());
-    for (name, labels) in duplicates {
-        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-        text.push_str(&format!("  {name} with the labels {{{}}}\n", labels.join(", ")));
-    }
-    text + "what one of them records or alerts on, the other may overwrite"
+fn shown((name, labels): &Named) -> String {
+    let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    if labels.is_empty() { name.clone() } else { format!("{name}{{{}}}", labels.join(", ")) }
 }

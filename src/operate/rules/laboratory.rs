@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::detect::{self, EvaluatedValue, Judge, LATENESS_MS_DEFAULT, Source, Transition, Worker};
-use crate::model::{Labels, Sample, SeriesRef};
+use crate::model::{Labels, Sample, SeriesRef, format_float, is_stale};
 use crate::query::{Answer, Engine, Limits, Options, QueryError, Sampled, Value};
 use crate::rules::{RuleHost, RuleSample, RuleSet};
 use crate::storage::tap::{TapBatch, TapRow};
@@ -145,16 +145,46 @@ fn view_of(held: &Held) -> ReadView {
     ReadView::of_series(series.collect())
 }
 
+/// Two NaN are the same if their bits are.
+fn is_same(a: &Sampled, b: &Sampled) -> bool {
+    match (a, b) {
+        (Sampled::Number(a), Sampled::Number(b)) => a.to_bits() == b.to_bits(),
+        (Sampled::Histogram(a), Sampled::Histogram(b)) => a.to_string() == b.to_string(),
+        _ => false,
+    }
+}
+
+fn is_marker(value: &Sampled) -> bool {
+    value.number().is_some_and(is_stale)
+}
+
+fn told(value: &Sampled) -> String {
+    match value {
+        Sampled::Number(number) => format_float(*number),
+        Sampled::Histogram(histogram) => histogram.to_string(),
+    }
+}
+
 impl RuleHost for Laboratory {
     fn ask(&self, query: &str, time_ms: i64) -> Result<Vec<RuleSample>, QueryError> {
         self.answer(query, time_ms)
     }
 
     fn store(&mut self, time_ms: i64, samples: &[RuleSample]) -> Result<(), String> {
-        for sample in samples {
-            self.hold(Labels::clone(&sample.labels), time_ms, sample.value.clone());
+        let mut outcome = Ok(());
+        for RuleSample { labels, value } in samples {
+            match self.held.get(&**labels).and_then(|held| held.get(&time_ms)) {
+                None => self.hold(Labels::clone(labels), time_ms, value.clone()),
+                // The first holds, as on a server. A marker is no fault: its series goes on by another rule.
+                Some(held) if !is_same(held, value) && !is_marker(value) => {
+                    let values = format!("existing {}, new value {}", told(held), told(value));
+                    let what = "duplicate sample for timestamp";
+                    outcome = Err(format!("{what} {time_ms}; overrides not allowed: {values} of {labels}"));
+                }
+                Some(_) => {}
+            }
         }
-        Ok(())
+        outcome
     }
 
     fn monotonic(&self) -> Duration {

@@ -107,8 +107,7 @@ fn read(path: &Path) -> anyhow::Result<TestFile> {
         return Err(anyhow!("{}: {} bytes are more than {FILE_BYTES_MAX}", path.display(), bytes.len()));
     }
     let text = std::str::from_utf8(&bytes).with_context(|| path.display().to_string())?;
-    if text.trim().is_empty() {
-        return Ok(TestFile::default());
-    }
-    serde_saphyr::from_str(text).map_err(|error| anyhow!("{}: {error}", path.display()))
+    let file: Option<TestFile> =
+        serde_saphyr::from_str(text).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    Ok(file.unwrap_or_default())
 }

@@ -31,7 +31,7 @@ pub(super) struct TestGroup {
     pub alert_rule_test: Vec<AlertTest>,
     #[serde(default, deserialize_with = "or_default")]
     pub promql_expr_test: Vec<ExprTest>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub external_labels: BTreeMap<String, String>,
     pub external_url: Option<String>,
     pub start_timestamp: Option<String>,
@@ -60,9 +60,9 @@ pub(super) struct AlertTest {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExpectedAlert {
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub exp_labels: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub exp_annotations: BTreeMap<String, String>,
 }
 
@@ -92,4 +92,11 @@ pub(super) struct ExpectedSample {
 /// A key without a value has the default.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// A name without a value has an empty one; what has no name is nothing.
+fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let given: Option<BTreeMap<Option<String>, Option<String>>> = Option::deserialize(from)?;
+    let named = given.into_iter().flatten();
+    Ok(named.filter_map(|(name, text)| Some((name?, text.unwrap_or_default()))).collect())
 }

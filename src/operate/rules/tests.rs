@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::compare;
 use super::junit::{Suite, document};
 use super::run::{Setting, run};
 use super::test_file::TestFile;
+use super::{check, compare};
 use crate::rules::load_text;
 
 /// What fails of a file's first group.
@@ -108,4 +108,17 @@ fn junit_tells_each_group_and_escapes_what_it_quotes() {
     let text = document(&[suite]);
     assert!(text.contains("<testsuite name=\"shop_test.yml\" tests=\"2\" failures=\"1\" errors=\"0\">"), "{text}");
     assert!(text.contains("<failure>a &lt; &quot;b&quot; &amp; c</failure>"), "{text}");
+}
+
+#[test]
+fn rules_that_are_there_twice_are_told_where() {
+    let text = "groups:\n- name: a\n  labels: { team: shop }\n  rules:\n  - { alert: A, expr: up }\n  - { record: A, expr: up }\n\
+                - name: b\n  rules:\n  - expr: up\n    alert: A\n    labels: { team: shop }\n  - { alert: A, expr: up }\n";
+    let set = load_text(Path::new("shop.yml"), text).unwrap_or_else(|errors| panic!("{errors}"));
+    let told: Vec<String> = check::duplicates(&set).iter().map(ToString::to_string).collect();
+    // By promtool too the first two and the third are one, and the fourth, without the group's label, another.
+    let expected = "shop.yml:6:5: A{team=\"shop\"} is there twice\n  |\n6 |   - { record: A, expr: up }\n  |     ^\n  = the first is at shop.yml:5; ";
+    assert!(told[0].starts_with(expected), "{}", told[0]);
+    assert!(told[1].starts_with("shop.yml:9:5: A{team=\"shop\"} is there twice"), "{}", told[1]);
+    assert_eq!(told.len(), 2, "{told:?}");
 }

@@ -275,7 +275,7 @@ impl ActiveAlert {
             annotations: self.annotations.clone(),
             starts_at_ms: self.fired_at_ms.unwrap_or(self.active_at_ms),
             ends_at_ms: self.resolved_at_ms.filter(|_| self.state == AlertState::Inactive),
-            generator_url: format!("{url}/graph?g0.expr={}&g0.tab=1", percent_encoded(&rule.expr)),
+            generator_url: format!("{url}/graph?g0.expr={}&g0.tab=1", percent_encoded(&rule.query)),
         }
     }
 
