@@ -7,7 +7,8 @@
 //!
 //! Always true:
 //! 1. What ended before it was accepted leaves nothing: an incident does not excuse the one of the week after.
-//! 2. What is not so again is forgotten after a week, and where the level came from after five days.
+//! 2. An hour without anything excuses nothing before the second week that has it.
+//! 3. What is not so again is forgotten after a week, and where the level came from after five days.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ const RETURN_S: f64 = 5.0 * DAY_S;
 /// From how far it is a way back, and how near it has been gone, in natural logarithms; and how much further it may lead.
 const LEFT_MIN: f64 = 0.3;
 const BACK_MAX: f64 = 0.1;
+
+/// How far below usual an hour without anything is remembered to have been the first time.
+const OUTAGE_MAX: f64 = 0.25;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Habit {
@@ -149,8 +153,11 @@ impl Habit {
         };
         self.hours_on_trial = self.hours_on_trial.saturating_add(u8::from(self.is_on_trial));
         let distance = distance(observed, expected);
-        if self.is_odd || self.distances.is_again(hour, distance) {
-            self.distances.keep(hour, distance);
+        let is_again = self.distances.is_again(hour, distance);
+        if self.is_odd || is_again {
+            // Nothing at all is an outage, however long it lasts, until a second week has it.
+            let is_outage = observed == 0.0 && !is_again;
+            self.distances.keep(hour, if is_outage { distance.max(-OUTAGE_MAX) } else { distance });
         } else {
             self.distances.forget(hour);
         }

@@ -90,6 +90,16 @@ fn incident_does_not_excuse_the_one_a_week_later() {
 }
 
 #[test]
+fn outage_of_hours_does_not_excuse_the_one_a_week_later() {
+    let begins = |week: i64| week * WEEK_MINUTES + WEDNESDAY * DAY_MINUTES + 9 * 60 + 30;
+    let is_out = |minute: i64| (1..3).any(|week| (begins(week)..begins(week) + 300).contains(&minute));
+    let told = alerts_of(&weeks(3, |minute| f64::from(u8::from(!is_out(minute)))), ORDERS);
+    for week in 1..3 {
+        assert!(told.iter().any(|minute| (begins(week)..begins(week) + 10).contains(minute)), "week {week}: {told:?}");
+    }
+}
+
+#[test]
 fn way_back_from_what_was_accepted_is_no_surge() {
     // On a Tuesday three of four customers stay away, for nine hours.
     let begins = 2 * WEEK_MINUTES + 5 * DAY_MINUTES + 9 * 60 + 30;
