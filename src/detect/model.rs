@@ -178,7 +178,9 @@ impl Model {
         }
         let is_young = self.young.is_some();
         self.learn_exposure(closed, signal);
-        if let (Some(young), Some(glance)) = (&mut self.young, glance(closed, signal, self.usual_exposure)) {
+        let usual = if is_young { self.usual(closed, signal, tunings) } else { None };
+        let glance = glance(closed, signal, self.usual_exposure).map(|glance| Glance { usual, ..glance });
+        if let (Some(young), Some(glance)) = (&mut self.young, glance) {
             outcome.changes.extend(young.observe(&glance, options, tunings.of_young()));
             let outlook = young.outlook(&glance, self.usual_exposure, options, tunings.of_young());
             self.note(outlook, &outcome.changes, signal);
@@ -190,6 +192,12 @@ impl Model {
         }
         self.grow(tunings, signal);
         outcome
+    }
+
+    /// Events that the season, which is learned meanwhile, has seen a day ago at this time.
+    fn usual(&self, closed: &Closed<'_>, signal: &Signal, tunings: &mut Tunings) -> Option<f64> {
+        let (season, Observed::Count { exposure, .. }) = (self.season.as_ref()?, closed.judged?.1) else { return None };
+        season.usual(signal.end_ms(closed.index), exposure * closed.share, closed.day, signal, tunings)
     }
 
     /// Keeps what explains an alert.
@@ -303,5 +311,6 @@ fn glance(closed: &Closed<'_>, signal: &Signal, usual_exposure: f64) -> Option<G
         bucket_ms: signal.bucket_ms,
         interval_ms: closed.interval_ms,
         tolerance: closed.day.tolerance,
+        usual: None,
     })
 }

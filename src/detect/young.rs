@@ -1,4 +1,5 @@
-//! A group in its first two days, while its season is learned: a level that follows, and no memory of yesterday.
+//! A group in its first two days, while its season is learned: a level that follows, and on the second day
+//! what the first was like at this time.
 //!
 //! ```text
 //! expected 20 a bucket:  21 19 22 20 │ 6  5  7  6  6  │ 6  5 … │ 19 21 20 22
@@ -29,6 +30,8 @@ use super::transition::Side;
 pub(crate) const WARM_UP_BUCKETS: u64 = 40;
 /// Suspicion that lasts this long is the new normal, in ms: two hours.
 pub(crate) const ACCEPT_AFTER_MS: i64 = 7_200_000;
+/// How much more, or less, than now there may have been a day ago for it to count.
+const YESTERDAY_MAX: f64 = 20.0;
 /// Share of the threshold from which on nothing is learned.
 const SUSPICION: f64 = 0.7;
 /// Below this evidence, in nats, the baseline is remembered as unsuspicious.
@@ -80,6 +83,8 @@ pub(crate) struct Glance {
     pub interval_ms: i64,
     /// How far from ordinary the calendar says that this time may be, as a fraction.
     pub tolerance: f64,
+    /// Events that came a day ago at this time, of as much exposure; none on the first day, and of values.
+    pub usual: Option<f64>,
 }
 
 impl Glance {
@@ -283,11 +288,12 @@ impl Young {
         let caps = self.caps(cap, bucket);
         let mut is_extreme = [false; 2];
         let start_ms = bucket.end_ms - bucket.bucket_ms;
+        let yesterday = self.yesterday(pair.1, bucket);
         let is_thin = self.baselines.latest.scale() == Scale::Count && self.expected() < tuning.least;
         for &direction in options.directions.each() {
             let (factor, least) = match direction {
-                Side::Drop => (self.low_factor, 0.0),
-                Side::Rise => (self.high_factor, tuning.least),
+                Side::Drop => (self.low_factor * yesterday[0], 0.0),
+                Side::Rise => (self.high_factor * yesterday[1], tuning.least),
             };
             let runs = &mut self.runs[direction.index()];
             if direction == Side::Drop && is_thin {
@@ -309,6 +315,16 @@ impl Young {
         }
         self.recent.push_back(pair);
         is_extreme
+    }
+
+    /// The least and the largest multiple of the expectation that is nothing new: on the second day the level and the first
+    /// day agree on what is odd. The morning comes every day.
+    fn yesterday(&self, expected: f64, bucket: &Glance) -> [f64; 2] {
+        let Some(usual) = bucket.usual.filter(|_| self.baselines.latest.scale() == Scale::Count) else {
+            return [1.0; 2];
+        };
+        let ratio = (usual / expected.max(f64::MIN_POSITIVE)).clamp(1.0 / YESTERDAY_MAX, YESTERDAY_MAX);
+        [ratio.min(1.0), ratio.max(1.0)]
     }
 
     /// The most that a bucket may add to the runs of each direction, of which no bucket may add more than this.

@@ -198,6 +198,12 @@ impl Season {
         })
     }
 
+    /// Events per exposure that are usual at the time of day of a bucket that ends then, once a day was seen.
+    pub(crate) fn usual_rate(&self, end_ms: i64, zone_offset_ms: i64, tuning: &Tuning) -> Option<f64> {
+        let place = tuning.place(end_ms, zone_offset_ms.saturating_add(self.shift.clock_ms()));
+        self.profile.rate(&place, tuning.class.slots_count)
+    }
+
     /// The same for who only asks for the scores.
     pub(crate) fn score(&mut self, bucket: Bucket, tuning: &Tuning) -> Option<[f64; 2]> {
         self.judge(bucket, tuning, |_, judgement| judgement.scores)

@@ -44,6 +44,21 @@ fn the_fall_of_every_evening_is_no_drop_once_it_was_learned() {
     assert_eq!(late, 0, "{transitions:?}");
 }
 
+/// A shop whose day begins and ends by the hour: on the first day nobody knows that, and on the second it is known.
+#[test]
+fn morning_and_evening_of_the_second_day_are_known_from_the_first() {
+    let opens = |minute: i64| if (540..1_080).contains(&(minute % DAY_MINUTES)) { 1.0 } else { 0.1 };
+    let breaks = DAY_MINUTES + 780;
+    let is_broken = |minute: i64| (breaks..breaks + 20).contains(&minute);
+    let (series, rows) = days(2, |minute| opens(minute) * if is_broken(minute) { 0.3 } else { 1.0 });
+    let transitions = transitions_of(both(ModelOptions::default()), &series, &rows);
+    let fired: Vec<i64> = transitions.iter().filter(|one| one.kind == Kind::Firing).map(|one| one.fired_ms).collect();
+    let (first_day, second_day): (Vec<i64>, Vec<i64>) = fired.iter().partition(|&&at| at <= at_ms(DAY_MINUTES));
+    assert_eq!(first_day.len(), 2, "opening and closing: {transitions:?}");
+    let [of_incident] = second_day.as_slice() else { panic!("nothing else on the second: {transitions:?}") };
+    assert!((at_ms(breaks)..at_ms(breaks + 6)).contains(of_incident), "{transitions:?}");
+}
+
 #[test]
 fn an_incident_is_explained() {
     let onset = 5 * DAY_MINUTES + 720;
