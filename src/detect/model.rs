@@ -194,8 +194,8 @@ impl Model {
         outcome
     }
 
-    /// Events that the season, which is learned meanwhile, has seen a day ago at this time.
-    fn usual(&self, closed: &Closed<'_>, signal: &Signal, tunings: &mut Tunings) -> Option<f64> {
+    /// The least and the most events that the season, which is learned meanwhile, saw a day ago around this time.
+    fn usual(&self, closed: &Closed<'_>, signal: &Signal, tunings: &mut Tunings) -> Option<[f64; 2]> {
         let (season, Observed::Count { exposure, .. }) = (self.season.as_ref()?, closed.judged?.1) else { return None };
         season.usual(signal.end_ms(closed.index), exposure * closed.share, closed.day, signal, tunings)
     }

@@ -73,8 +73,8 @@ impl Seasonal {
         }
     }
 
-    /// Events that are usual at this time of day, of so much exposure in a bucket of the signal, once a day was seen; none of
-    /// values.
+    /// The least and the most events that are usual around this time of day, of so much exposure in a bucket of the signal,
+    /// once a day was seen; none of values.
     pub(crate) fn usual(
         &self,
         end_ms: i64,
@@ -82,11 +82,12 @@ impl Seasonal {
         day: Day,
         signal: &Signal,
         tunings: &mut Tunings,
-    ) -> Option<f64> {
+    ) -> Option<[f64; 2]> {
         let (Kernel::Count(season), bucket_ms @ 1..) = (&self.kernel, self.bucket_ms(signal)) else { return None };
-        let rate = season.usual_rate(end_ms, day.zone_offset_ms, tunings.of_count(bucket_ms))?;
+        let rates = season.usual_rates(end_ms, day.zone_offset_ms, tunings.of_count(bucket_ms))?;
         // A plain count has the exposure 1 in each of its buckets, whatever their length.
-        Some(rate * exposure / if signal.has_exposure() { 1.0 } else { self.stride.count() as f64 })
+        let buckets = if signal.has_exposure() { 1.0 } else { self.stride.count() as f64 };
+        Some(rates.map(|rate| rate * exposure / buckets))
     }
 
     /// A look at each part of the state that the next bucket takes: what comes of it means nothing.

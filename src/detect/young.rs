@@ -83,8 +83,9 @@ pub(crate) struct Glance {
     pub interval_ms: i64,
     /// How far from ordinary the calendar says that this time may be, as a fraction.
     pub tolerance: f64,
-    /// Events that came a day ago at this time, of as much exposure; none on the first day, and of values.
-    pub usual: Option<f64>,
+    /// The least and the most events that came a day ago around this time, of as much exposure; none on the first day, and
+    /// of values.
+    pub usual: Option<[f64; 2]>,
 }
 
 impl Glance {
@@ -320,11 +321,10 @@ impl Young {
     /// The least and the largest multiple of the expectation that is nothing new: on the second day the level and the first
     /// day agree on what is odd. The morning comes every day.
     fn yesterday(&self, expected: f64, bucket: &Glance) -> [f64; 2] {
-        let Some(usual) = bucket.usual.filter(|_| self.baselines.latest.scale() == Scale::Count) else {
-            return [1.0; 2];
-        };
-        let ratio = (usual / expected.max(f64::MIN_POSITIVE)).clamp(1.0 / YESTERDAY_MAX, YESTERDAY_MAX);
-        [ratio.min(1.0), ratio.max(1.0)]
+        let is_count = self.baselines.latest.scale() == Scale::Count;
+        let Some([least, most]) = bucket.usual.filter(|_| is_count) else { return [1.0; 2] };
+        let of = |usual: f64| usual / expected.max(f64::MIN_POSITIVE);
+        [of(least).clamp(1.0 / YESTERDAY_MAX, 1.0), of(most).clamp(1.0, YESTERDAY_MAX)]
     }
 
     /// The most that a bucket may add to the runs of each direction, of which no bucket may add more than this.

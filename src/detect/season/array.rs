@@ -2,6 +2,7 @@
 //! is in them.
 //!
 //! The hours of a week are learned from the second week on. Until then their 168 zeros are no array, only written as one.
+//! What few signals ever have, and not for long, is not even written while it is nothing.
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
@@ -61,5 +62,50 @@ impl<'de, T: Copy + Default + PartialEq + Deserialize<'de>, const COUNT: usize> 
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Late<T, COUNT>, D::Error> {
         let all: [T; COUNT] = deserialize(deserializer)?;
         Ok(Late(all.iter().any(|one| *one != T::default()).then(|| Box::new(all))))
+    }
+}
+
+/// As [`Late`], for what is nothing again after a while: then it takes no room either, and is written as nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rare<T, const COUNT: usize>(Late<T, COUNT>);
+
+impl<T: Copy + Default + PartialEq, const COUNT: usize> Rare<T, COUNT> {
+    pub(super) fn is_nothing(&self) -> bool {
+        !self.0.is_begun()
+    }
+
+    pub(super) fn at(&self, index: usize) -> T {
+        self.0.at(index)
+    }
+
+    pub(super) fn set(&mut self, index: usize, value: T) {
+        if value != T::default() {
+            self.0.begin()[index] = value;
+        } else if self.0.is_begun() {
+            let all = self.0.begin();
+            all[index] = value;
+            if all.iter().all(|one| *one == T::default()) {
+                self.0 = Late::new();
+            }
+        }
+    }
+}
+
+impl<T: Copy + Default + Serialize, const COUNT: usize> Serialize for Rare<T, COUNT> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.begun())
+    }
+}
+
+impl<'de, T: Copy + Default + Deserialize<'de>, const COUNT: usize> Deserialize<'de> for Rare<T, COUNT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rare<T, COUNT>, D::Error> {
+        let all = Vec::<T>::deserialize(deserializer)?;
+        if all.is_empty() {
+            return Ok(Rare(Late::new()));
+        }
+        let count = all.len();
+        let all: Box<[T; COUNT]> =
+            all.try_into().map_err(|_| D::Error::custom(format!("{count} numbers where {COUNT} or none belong")))?;
+        Ok(Rare(Late(Some(all))))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::array::Late;
+use super::array::Rare;
 
 const STEPS: f64 = 16.0;
 /// What is remembered is this much further than it was, in natural logarithms, for it never comes alike.
@@ -12,13 +12,13 @@ const FAR_MIN: f64 = 0.19;
 /// What has come again is at least so much of what it was.
 const AGAIN_SHARE: f64 = 0.5;
 
-/// Takes no room until something is far.
+/// Takes no room while nothing is far.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Distances<const COUNT: usize>(Late<i8, COUNT>);
+pub(super) struct Distances<const COUNT: usize>(Rare<i8, COUNT>);
 
 impl<const COUNT: usize> Distances<COUNT> {
     pub(super) fn are_none(&self) -> bool {
-        !self.0.is_begun()
+        self.0.is_nothing()
     }
 
     /// In natural logarithms; 0: as usual.
@@ -39,13 +39,11 @@ impl<const COUNT: usize> Distances<COUNT> {
             return false;
         }
         let steps = STEPS * (distance + SLACK * distance.signum());
-        self.0.begin()[part] = steps.round().clamp(-127.0, 127.0) as i8;
+        self.0.set(part, steps.round().clamp(-127.0, 127.0) as i8);
         true
     }
 
     pub(super) fn forget(&mut self, part: usize) {
-        if self.0.is_begun() {
-            self.0.begin()[part] = 0;
-        }
+        self.0.set(part, 0);
     }
 }

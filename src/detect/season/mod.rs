@@ -198,10 +198,11 @@ impl Season {
         })
     }
 
-    /// Events per exposure that are usual at the time of day of a bucket that ends then, once a day was seen.
-    pub(crate) fn usual_rate(&self, end_ms: i64, zone_offset_ms: i64, tuning: &Tuning) -> Option<f64> {
+    /// The least and the most events per exposure that are usual around the time of day of a bucket that ends then, once a
+    /// day was seen.
+    pub(crate) fn usual_rates(&self, end_ms: i64, zone_offset_ms: i64, tuning: &Tuning) -> Option<[f64; 2]> {
         let place = tuning.place(end_ms, zone_offset_ms.saturating_add(self.shift.clock_ms()));
-        self.profile.rate(&place, tuning.class.slots_count)
+        self.profile.rates_near(&place, tuning.class.slots_count)
     }
 
     /// The same for who only asks for the scores.

@@ -82,6 +82,15 @@ impl Profile {
         }
     }
 
+    /// The least and the most of the two slots that a time lies between, if both were seen: where a day begins by the hour,
+    /// neither is far from it.
+    pub(super) fn rates_near(&self, place: &Place, slots_count: usize) -> Option<[f64; 2]> {
+        let near = place.between_slots(slots_count);
+        let is_seen = self.days_counts[near.before] > 0 && self.days_counts[near.after] > 0;
+        let [before, after] = [near.before, near.after].map(|slot| f64::from(self.rates[slot]));
+        is_seen.then(|| [before.min(after), before.max(after)])
+    }
+
     /// A look at the slot and the hour that go on: what comes of it means nothing.
     pub(super) fn glimpse(&self) -> u32 {
         let (slot, hour) = (self.slot.map_or(0, usize::from), self.hour.map_or(0, usize::from));

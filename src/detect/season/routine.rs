@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::array::Late;
+use super::array::Rare;
 use super::distances::Distances;
 use super::place::Place;
 use super::stored::add;
@@ -25,7 +25,7 @@ pub(super) struct Routine {
     /// From what was expected, by quarter of the day.
     distances: Distances<QUARTERS_COUNT>,
     /// On how many days it was so, one after the other.
-    days: Late<u8, QUARTERS_COUNT>,
+    days: Rare<u8, QUARTERS_COUNT>,
     /// The quarter that goes on: what it saw and what was expected of it.
     quarter: Option<u8>,
     observed: f32,
@@ -79,10 +79,10 @@ impl Routine {
         let is_again = self.distances.is_again(quarter, distance);
         if (self.is_odd || is_again) && self.distances.keep(quarter, distance) {
             let before = if is_again { self.days.at(quarter) } else { 0 };
-            self.days.begin()[quarter] = before.saturating_add(1);
-        } else if !self.distances.are_none() {
+            self.days.set(quarter, before.saturating_add(1));
+        } else {
             self.distances.forget(quarter);
-            self.days.begin()[quarter] = 0;
+            self.days.set(quarter, 0);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::array::Late;
+use super::super::array::{Late, Rare};
 use super::super::{Bucket, CONVERSION, Class, ERRORS, GaugeSeason, ORDERS, Season, Tuning};
 use super::series::{Draws, Kind, as_gauge, calm, gauge_tuning, plain, run, run_gauge, shop, tuning};
 
@@ -38,6 +38,22 @@ fn what_was_never_learned_is_written_as_zeros_and_takes_no_room_when_read() {
     let again: Late<f32, 168> = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
     assert_eq!((again.at(0), again.at(167), again.begun().len()), (0.0, 1.5, 168));
     assert!(serde_json::from_str::<Late<f32, 168>>("[0.0]").is_err(), "too few");
+}
+
+#[test]
+fn what_is_nothing_again_is_written_as_nothing_and_gives_its_room_back() {
+    let mut rare = Rare::<i8, 96>::default();
+    rare.set(7, 0);
+    assert!(rare.is_nothing() && serde_json::to_string(&rare).unwrap() == "[]");
+    rare.set(7, -3);
+    rare.set(95, 2);
+    let read: Rare<i8, 96> = serde_json::from_str(&serde_json::to_string(&rare).unwrap()).unwrap();
+    assert_eq!((read.at(0), read.at(7), read.at(95)), (0, -3, 2));
+    rare.set(7, 0);
+    assert_eq!((rare.at(7), rare.at(95)), (0, 2));
+    rare.set(95, 0);
+    assert!(rare.is_nothing() && rare.at(95) == 0);
+    assert!(serde_json::from_str::<Rare<i8, 96>>("[0, 1]").is_err(), "too few");
 }
 
 #[test]
