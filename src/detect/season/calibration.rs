@@ -144,12 +144,12 @@ impl Restless {
     fn close_hour(&mut self, is_alert: bool) {
         let alert = f64::from(u8::from(is_alert));
         approach(&mut self.alert_share, alert, gain(BLOCK_MS as f64 / 1_000.0, RESTLESS_HALF_LIFE_S));
-        self.hours += 1;
-        self.alert_hours += u8::from(is_alert);
+        self.hours = self.hours.saturating_add(1);
+        self.alert_hours = self.alert_hours.saturating_add(u8::from(is_alert));
         let is_restless =
             if self.was { self.alert_hours >= RESTLESS_HOURS } else { f64::from(self.alert_share) > RESTLESS_SHARE };
         if is_restless {
-            self.steps = (self.steps + 1).min(STEPS_MAX);
+            self.steps = self.steps.saturating_add(1).min(STEPS_MAX);
             (self.was, self.alert_hours, self.calm_days) = (true, 0, 0);
         }
         if self.hours >= DAY_HOURS {
@@ -158,7 +158,7 @@ impl Restless {
     }
 
     fn close_day(&mut self) {
-        self.calm_days = if self.alert_hours == 0 { self.calm_days + 1 } else { 0 };
+        self.calm_days = if self.alert_hours == 0 { self.calm_days.saturating_add(1) } else { 0 };
         (self.hours, self.alert_hours) = (0, 0);
         if self.calm_days >= CALM_DAYS {
             self.calm_days = 0;

@@ -17,9 +17,9 @@
 //! 1. A score of 1 alerts: [`Verdict::scores`] are evidence as a share of what the wanted rate of false alerts asks for.
 //! 2. No clock is read and nothing is looked ahead for. The same buckets give the same verdicts, also when the state
 //!    was written and read in between.
-//! 3. The state is plain data of 3.5 KB at most, finite whatever the buckets hold. The hours of the week, the wander, the
-//!    calibration and what is remembered of yesterday make up more than half of that, and take room from the first bucket
-//!    on that says something of them; no other bucket costs an allocation.
+//! 3. The state is plain data of 3.5 KB, finite whatever the buckets hold, and 360 bytes more while something keeps coming.
+//!    The hours of the week, the wander, the calibration and what is remembered of yesterday make up more than half of that,
+//!    and take room from the first bucket on that says something of them; no other bucket costs an allocation.
 //! 4. Absent buckets are neither learned nor accused. Age is counted in buckets, so a gap does not age a signal.
 //! 5. Nobody is accused during the first two days.
 //!
@@ -134,6 +134,13 @@ impl Expectation {
     /// Events by the day profile alone.
     fn by_day(&self) -> f64 {
         self.unlevelled / self.hour_factor
+    }
+
+    /// How far events are from so many, in natural logarithms. A few of either kind keep times without traffic near what is
+    /// usual.
+    fn distance(&self, observed: f64, expected: f64) -> f64 {
+        let few = 4.0 * self.dispersion;
+        ((observed + few) / (expected + few)).ln()
     }
 
     fn is_warm(&self) -> bool {
@@ -403,15 +410,16 @@ impl Season {
         tuning: &Tuning,
     ) {
         self.habit.leave(place, suspicion, || Usual::new(expectation, &self.level), tuning.bucket_s);
-        // A few events of either kind keep times without traffic near what is usual.
-        let few = 4.0 * expectation.dispersion;
-        let distance = |observed: f64, expected: f64| ((observed + few) / (expected + few)).ln();
+        let distance = |observed: f64, expected: f64| expectation.distance(observed, expected);
         self.habit.add(place, (bucket.observed, expectation.by_day()), suspicion, distance);
-        self.routine.add(place, (bucket.observed, expectation.expected), suspicion, distance);
     }
 
     fn turn_quarter(&mut self, place: &Place, expectation: &Expectation, tuning: &Tuning) {
         let Some(quarter) = self.quarter.turn(place) else { return };
+        if tuning.class.keeps_habits {
+            let distance = expectation.distance(quarter.observed, quarter.expected);
+            self.routine.remember(quarter.index, distance, quarter.is_suspicious);
+        }
         if tuning.class.remembers_yesterday {
             self.yesterday.remember(&quarter, expectation.dispersion, place);
         }

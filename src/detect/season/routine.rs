@@ -13,8 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::array::Rare;
 use super::distances::Distances;
 use super::place::Place;
-use super::stored::add;
-use super::suspicion::Suspicion;
 
 /// Days on which it must have come.
 const DAYS_MIN: u8 = 3;
@@ -26,11 +24,6 @@ pub(super) struct Routine {
     distances: Distances<QUARTERS_COUNT>,
     /// On how many days it was so, one after the other.
     days: Rare<u8, QUARTERS_COUNT>,
-    /// The quarter that goes on: what it saw and what was expected of it.
-    quarter: Option<u8>,
-    observed: f32,
-    expected: f32,
-    is_odd: bool,
 }
 
 impl Routine {
@@ -52,32 +45,10 @@ impl Routine {
         range
     }
 
-    /// Takes a bucket in. `distance` says how far the sums of a quarter are from what was expected, in natural logarithms.
-    pub(super) fn add(
-        &mut self,
-        place: &Place,
-        (observed, expected): (f64, f64),
-        suspicion: Suspicion,
-        distance: impl FnOnce(f64, f64) -> f64,
-    ) {
-        let quarter = place.quarter() as u8;
-        if self.quarter != Some(quarter) {
-            self.close(distance);
-            (self.quarter, self.is_odd) = (Some(quarter), false);
-        }
-        self.is_odd |= suspicion.is_some();
-        add(&mut self.observed, observed);
-        add(&mut self.expected, expected);
-    }
-
-    fn close(&mut self, distance: impl FnOnce(f64, f64) -> f64) {
-        let (observed, expected) = (f64::from(self.observed), f64::from(self.expected));
-        (self.observed, self.expected) = (0.0, 0.0);
-        let quarter = self.quarter.map(usize::from).filter(|&quarter| quarter < QUARTERS_COUNT && expected > 0.0);
-        let Some(quarter) = quarter else { return };
-        let distance = distance(observed, expected);
+    /// Remembers how far a quarter of the day was from what was expected, in natural logarithms, and whether it was suspicious.
+    pub(super) fn remember(&mut self, quarter: usize, distance: f64, is_suspicious: bool) {
         let is_again = self.distances.is_again(quarter, distance);
-        if (self.is_odd || is_again) && self.distances.keep(quarter, distance) {
+        if (is_suspicious || is_again) && self.distances.keep(quarter, distance) {
             let before = if is_again { self.days.at(quarter) } else { 0 };
             self.days.set(quarter, before.saturating_add(1));
         } else {

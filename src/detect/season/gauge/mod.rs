@@ -327,11 +327,12 @@ impl GaugeSeason {
             }
             self.noise.learn(deviation, reading.hour, suspicion, self.buckets_count, tuning);
             let variance = self.noise.variance(reading.hour);
-            self.wander.turn(place, reading.age_s, tuning);
+            if let Some(quarter) = self.wander.turn(place, reading.age_s, tuning) {
+                self.routine.remember(quarter.index, quarter.deviation, quarter.is_suspicious);
+            }
             self.wander.add(deviation, variance * self.noise.inflation(), suspicion);
             let from_day = reading.value - reading.base.unwrap_or(0.0);
             self.habit.add(place, (from_day, 1.0), suspicion, |sum, count| sum / count);
-            self.routine.add(place, (deviation, 1.0), suspicion, |sum, count| sum / count);
         }
         let is_learned = bucket.calendar_tolerance <= 0.0 && suspicion.is_learned();
         self.profile.learn(place, reading, is_learned);

@@ -27,6 +27,17 @@ pub(super) struct Wander {
     hours_quarters: [u8; 24],
 }
 
+/// A whole quarter of an hour.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quarter {
+    /// Of the day, 0 to 95.
+    pub(super) index: usize,
+    /// From what was expected, at the mean.
+    pub(super) deviation: f64,
+    /// Whether any bucket of it was suspicious.
+    pub(super) is_suspicious: bool,
+}
+
 impl Wander {
     pub(super) fn new() -> Wander {
         Wander {
@@ -51,17 +62,23 @@ impl Wander {
         })
     }
 
-    /// Moves on to the quarter of `place`.
-    pub(super) fn turn(&mut self, place: &Place, age_s: f64, tuning: &GaugeTuning) {
+    /// Moves on to the quarter of `place`; the one before, if this is another.
+    pub(super) fn turn(&mut self, place: &Place, age_s: f64, tuning: &GaugeTuning) -> Option<Quarter> {
         let quarter = place.quarter() as u8;
         if self.quarter == Some(quarter) {
-            return;
+            return None;
         }
+        let before = self.quarter.filter(|&before| before < 96 && self.buckets_count > 0).map(|before| Quarter {
+            index: usize::from(before),
+            deviation: f64::from(self.deviation) / f64::from(self.buckets_count),
+            is_suspicious: self.is_suspicious,
+        });
         if self.buckets_count > 0 && !self.is_suspicious && self.hour < 24 && age_s > 3.0 * DAY_S {
             self.close(usize::from(self.hour), tuning);
         }
         (self.deviation, self.noise, self.buckets_count, self.is_suspicious) = (0.0, 0.0, 0, false);
         (self.quarter, self.hour) = (Some(quarter), place.hour_of_day() as u8);
+        before
     }
 
     fn close(&mut self, hour: usize, tuning: &GaugeTuning) {
