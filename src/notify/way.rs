@@ -185,12 +185,13 @@ impl Notifier {
     }
 
     fn give_up(&self, way: &Way, message: &Message, reason: String) {
-        self.metrics.given_up.fetch_add(1, Ordering::Relaxed);
         let labels = message.common_labels();
         tracing::error!(receiver = message.receiver, id = message.id, %labels, status = %message.status(), reason,
             "GIVEN UP: this receiver will not be told");
         let instead = self.instead(way, message, &reason);
         self.close(message, Verdict::GivenUp { reason }, instead);
+        // Who reads that one more was given up finds it among the dead letters.
+        self.metrics.given_up.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes how it ended, and what others are told because of it.
