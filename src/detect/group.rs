@@ -74,6 +74,9 @@ pub(crate) struct Partial {
     pub left: u32,
     /// The longest distance between samples of a reporting series, in ms.
     pub interval_ms: i64,
+    /// The shortest beat of the values of a reporting series, in ms; 0 while one has none: then something new comes with
+    /// every sample.
+    pub refresh_ms: i64,
 }
 
 /// A bucket that is being filled. What is counted here is counted as the samples come, not as the bucket closes, so
@@ -85,11 +88,13 @@ struct OpenBucket {
     amount: f64,
     count: u32,
     others: Vec<(f64, u32)>,
-    /// Series that reported beyond its end, their usual volume then, and the longest of their intervals.
+    /// Series that reported beyond its end, their usual volume then, the longest of their intervals, and the shortest beat
+    /// of their values.
     reported: u32,
     fresh: u32,
     volume: f64,
     interval_ms: i64,
+    refresh_ms: i64,
 }
 
 impl OpenBucket {
@@ -278,6 +283,7 @@ impl Group {
         for bucket in buckets {
             let end_ms = signal.end_ms(bucket);
             let open = self.open_bucket(bucket);
+            open.refresh_ms = if open.reported == 0 { of.refresh_ms } else { open.refresh_ms.min(of.refresh_ms) };
             open.reported += 1;
             open.fresh += u32::from(stretch.to_ms == end_ms || stretch.from_ms > end_ms - signal.bucket_ms);
             open.volume += of.volume;
@@ -373,7 +379,7 @@ impl Group {
         let is_told = counts.live > 0 || counts.left > 0;
         if is_told {
             let Counts { live, live_volume, joined, left, left_volume } = counts;
-            let OpenBucket { reported, fresh, volume: reported_volume, interval_ms, .. } = open;
+            let OpenBucket { reported, fresh, volume: reported_volume, interval_ms, refresh_ms, .. } = open;
             let sums = match self.lanes[..] {
                 [lane] => Sums::One(sum_of(lane, (open.amount, open.count), signal)),
                 _ => self.sums(open, signal),
@@ -389,6 +395,7 @@ impl Group {
                 left_volume,
                 left,
                 interval_ms,
+                refresh_ms,
             };
             told.push_back(Message::Partial { group, bucket, partial });
         }

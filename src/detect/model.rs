@@ -45,7 +45,7 @@ pub(crate) struct Closed<'a> {
     pub judged: Option<(&'a Sums, Observed)>,
     /// Share of the usual volume that reported.
     pub share: f64,
-    /// Distance of the series' samples, in ms; 0 when not known.
+    /// How far apart something new comes from its series, in ms; 0 when not known.
     pub interval_ms: i64,
     pub day: Day,
 }
@@ -179,7 +179,8 @@ impl Model {
         let is_young = self.young.is_some();
         self.learn_exposure(closed, signal);
         let usual = if is_young { self.usual(closed, signal, tunings) } else { None };
-        let glance = glance(closed, signal, self.usual_exposure).map(|glance| Glance { usual, ..glance });
+        let has_season = self.season.is_some();
+        let glance = glance(closed, signal, self.usual_exposure).map(|glance| Glance { usual, has_season, ..glance });
         if let (Some(young), Some(glance)) = (&mut self.young, glance) {
             outcome.changes.extend(young.observe(&glance, options, tunings.of_young()));
             let outlook = young.outlook(&glance, self.usual_exposure, options, tunings.of_young());
@@ -312,5 +313,7 @@ fn glance(closed: &Closed<'_>, signal: &Signal, usual_exposure: f64) -> Option<G
         interval_ms: closed.interval_ms,
         tolerance: closed.day.tolerance,
         usual: None,
+        zone_offset_ms: closed.day.zone_offset_ms,
+        has_season: true,
     })
 }

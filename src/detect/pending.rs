@@ -45,6 +45,12 @@ impl Partial {
     /// Adds another worker's part of the same bucket.
     fn merge(&mut self, other: Partial) {
         self.sums.merge(&other.sums);
+        // Whoever has nobody reporting says nothing of beats.
+        self.refresh_ms = match (self.reported, other.reported) {
+            (_, 0) => self.refresh_ms,
+            (0, _) => other.refresh_ms,
+            _ => self.refresh_ms.min(other.refresh_ms),
+        };
         self.live += other.live;
         self.reported += other.reported;
         self.fresh += other.fresh;

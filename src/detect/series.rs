@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use super::refresh::Refresh;
 use super::window::Window;
 use crate::model::{Labels, is_stale};
 
@@ -73,6 +74,7 @@ pub(crate) struct Series {
     pub ended_ms: Option<i64>,
     /// Usual distance of samples; 0 when not known.
     pub interval_ms: i64,
+    refresh: Refresh,
     /// The silence that was taken for its end last.
     pause_ms: i64,
     /// By how much more than the lateness its samples come late, of late; at most [`LOOKBACK_MS`].
@@ -105,6 +107,8 @@ impl Fading {
 pub(crate) struct Standing {
     pub counts_from_ms: i64,
     pub interval_ms: i64,
+    /// The beat of its values, if that is longer than the interval; 0 otherwise.
+    pub refresh_ms: i64,
     pub volume: f64,
 }
 
@@ -176,6 +180,7 @@ impl Series {
             counted_volume: 0.0,
             ended_ms: None,
             interval_ms: 0,
+            refresh: Refresh::NEW,
             pause_ms: 0,
             lag_ms: 0,
             volume: 0.0,
@@ -270,6 +275,9 @@ impl Series {
             known => known + (gap_ms - known) / 4,
         }
         .max(1);
+        if stretch.from_value != stretch.to_value {
+            self.refresh.change(stretch.to_ms, gap_ms);
+        }
         let keep = fading.over(gap_ms);
         let rate = stretch.increment() * 1000.0 / gap_ms as f64;
         let weight = self.volume_weight * keep + (1.0 - keep);
@@ -278,7 +286,12 @@ impl Series {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        Standing { counts_from_ms: self.counts_from_ms, interval_ms: self.interval_ms, volume: self.volume }
+        Standing {
+            counts_from_ms: self.counts_from_ms,
+            interval_ms: self.interval_ms,
+            refresh_ms: self.refresh.beat_ms(),
+            volume: self.volume,
+        }
     }
 
     /// A look at both ends of the state that the next sample changes; the group that it feeds first, if it feeds one.

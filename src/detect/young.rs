@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::alarm::{Change, Incident};
 use super::baseline::{Baseline, Scale, Seen, level_gain};
 use super::cusum::{Run, Tested, cap};
+use super::daily::{Daily, quarter_at};
 use super::options::{Directions, ModelOptions};
 use super::outlook::Outlook;
 use super::signal::Signal;
@@ -86,9 +87,18 @@ pub(crate) struct Glance {
     /// The least and the most events that came a day ago around this time, of as much exposure; none on the first day, and
     /// of values.
     pub usual: Option<[f64; 2]>,
+    /// The shop's clock minus UTC, in ms.
+    pub zone_offset_ms: i64,
+    /// Whether a season is learned meanwhile.
+    pub has_season: bool,
 }
 
 impl Glance {
+    /// Of the day.
+    fn quarter(&self) -> u8 {
+        quarter_at(self.end_ms.saturating_sub(self.bucket_ms / 2).saturating_add(self.zone_offset_ms))
+    }
+
     /// Whether the calendar says that this time may be further from ordinary than what fires at others.
     fn is_excused(&self, options: &ModelOptions) -> bool {
         self.tolerance > options.min_change_young()
@@ -123,6 +133,9 @@ pub(crate) struct Young {
     /// Bounds of the expectation, relative to it, that follow from sources having left or joined.
     low_factor: f64,
     high_factor: f64,
+    /// Of a value that has no season. Layout 4 of the checkpoint ends before it.
+    #[serde(default)]
+    daily: Option<Box<Daily>>,
 }
 
 /// What is expected, and what was when the latest unsuspicious bucket was seen; a checkpoint has both.
@@ -164,6 +177,7 @@ impl Young {
             recovered_ms: None,
             low_factor: 1.0,
             high_factor: 1.0,
+            daily: None,
         }
     }
 
@@ -252,9 +266,11 @@ impl Young {
         if self.judged <= WARM_UP_BUCKETS {
             self.learn(bucket, 1.0, tuning);
             self.baselines.trusted = None;
+            self.remember_day(bucket, false);
             return None;
         }
-        let is_extreme = self.weigh(bucket, options, tuning);
+        let nothing_new = self.nothing_new(bucket);
+        let is_extreme = self.weigh(bucket, nothing_new, options, tuning);
         let [of_drop, of_rise] = self.most();
         let evidence = of_drop.max(of_rise);
         self.remember(bucket, evidence, is_extreme, tuning);
@@ -278,7 +294,13 @@ impl Young {
 
     /// Adds a bucket's evidence to all runs. Says for each direction whether it speaks for it half as strongly as
     /// one may or more.
-    fn weigh(&mut self, bucket: &Glance, options: &ModelOptions, tuning: &YoungTuning) -> [bool; 2] {
+    fn weigh(
+        &mut self,
+        bucket: &Glance,
+        nothing_new: Option<[f64; 2]>,
+        options: &ModelOptions,
+        tuning: &YoungTuning,
+    ) -> [bool; 2] {
         let threshold = tuning.threshold;
         let pair = self.baselines.latest.pair(bucket.seen);
         let cap = if bucket.interval_ms <= bucket.bucket_ms {
@@ -305,6 +327,7 @@ impl Young {
             let excused = bucket.is_excused(options).then(|| Tested::of(direction, bucket.min_change(options)));
             let tested = excused.as_ref().unwrap_or(usual);
             let side = direction.index();
+            let pair = nothing_new.map_or(pair, |range| (pair.0, range[side]));
             self.baselines.latest.score(pair, tested, factor, least, |alternative, score| {
                 is_extreme[side] |= score.for_it >= 0.5 * cap * score.noise;
                 runs[alternative].add(score, start_ms, caps[side], threshold);
@@ -372,7 +395,31 @@ impl Young {
             // An incident takes it back, as it does the level: it does not make itself ordinary.
             self.baselines.latest.learn_extremes(is_extreme);
         }
-        self.learn(bucket, if is_suspicious { SUSPICIOUS_PACE } else { 1.0 }, tuning);
+        self.remember_day(bucket, is_suspicious);
+        let comes_daily = self.daily.as_ref().is_some_and(|daily| daily.knows(bucket.quarter()));
+        // What comes every day at this time goes again, and is not the level.
+        self.learn(bucket, if is_suspicious || comes_daily { SUSPICIOUS_PACE } else { 1.0 }, tuning);
+    }
+
+    /// The least and the most that is nothing new at this time of the day, as the model compares them; none where that is the
+    /// level alone.
+    fn nothing_new(&self, bucket: &Glance) -> Option<[f64; 2]> {
+        let baseline = &self.baselines.latest;
+        let range = self.daily.as_ref()?.range(bucket.quarter(), baseline.expected())?;
+        Some(range.map(|value| baseline.pair(Seen { value, share: 1.0 }).0))
+    }
+
+    /// What comes of a value that has no season is remembered by the time of day.
+    fn remember_day(&mut self, bucket: &Glance, is_suspicious: bool) {
+        let is_without_season = match self.baselines.latest.scale() {
+            Scale::Count => false,
+            Scale::Log => !bucket.has_season,
+            Scale::Linear => true,
+        };
+        if is_without_season {
+            let daily = self.daily.get_or_insert_default();
+            daily.add(bucket.quarter(), bucket.seen.value, self.baselines.latest.expected(), is_suspicious);
+        }
     }
 
     fn learn(&mut self, bucket: &Glance, pace: f64, tuning: &YoungTuning) {
@@ -443,6 +490,7 @@ impl Young {
     #[cold]
     fn accept(&mut self) -> Option<Change> {
         let incident = self.firing();
+        self.daily.iter_mut().for_each(|daily| daily.leave(self.baselines.latest.expected()));
         self.baselines.latest.loosen(1);
         self.calm();
         self.judged = 0;

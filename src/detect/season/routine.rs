@@ -8,7 +8,7 @@
 //! 1. What did not come on three days one after the other excuses nothing.
 //! 2. A day on which it does not come ends it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::array::Rare;
 use super::distances::Distances;
@@ -24,6 +24,20 @@ pub(super) struct Routine {
     distances: Distances<QUARTERS_COUNT>,
     /// On how many days it was so, one after the other.
     days: Rare<u8, QUARTERS_COUNT>,
+    #[serde(default, skip_serializing)]
+    #[expect(dead_code, reason = "it is there to be read over")]
+    open: OpenBefore,
+}
+
+/// The quarter that goes on, which layout 4 of the checkpoint has here: it is read and is of no use.
+#[derive(Clone, Debug, Default)]
+struct OpenBefore;
+
+impl<'de> Deserialize<'de> for OpenBefore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OpenBefore, D::Error> {
+        // Its number, what it saw, what was expected, and whether any of it was suspicious.
+        <(Option<u8>, f32, f32, bool)>::deserialize(deserializer).map(|_| OpenBefore)
+    }
 }
 
 impl Routine {

@@ -1,6 +1,7 @@
 //! Streams made by hand and by a small deterministic generator, and what the judge says of them.
 
 mod agreement;
+mod daily;
 mod hostile;
 mod lateness;
 mod learn;
