@@ -1,9 +1,9 @@
-//! How much a value scatters from bucket to bucket, by hour of the day, and how much more it does over five buckets.
+//! How much a value scatters from bucket to bucket, by hour of the day, and how much more it does over five minutes.
 //!
-//! With a spread of 0.1 and independent buckets, sums of five scatter by 0.22. If they scatter by 0.32, neighbours move
+//! With a spread of 0.1 and independent buckets of a minute, sums of five scatter by 0.22. If they scatter by 0.32, neighbours move
 //! together, and a bucket says half as much: the inflation is 2.
 //!
-//! Always true: suspicious buckets change nothing; the inflation is 1 to 5.
+//! Always true: suspicious buckets change nothing; the inflation is 1 to the buckets of a block.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,9 @@ use super::GaugeTuning;
 const VARIANCE_MIN: f64 = 1e-5;
 /// Buckets of an hour of the day before it has a variance of its own.
 const HOUR_BUCKETS_MIN: u32 = 180;
-const BLOCK_BUCKETS: u32 = 5;
+/// Least length of a block, in s, and in buckets.
+const BLOCK_S: f64 = 300.0;
+const BLOCK_BUCKETS_MIN: f64 = 5.0;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Noise {
@@ -75,13 +77,13 @@ impl Noise {
         }
         add(&mut self.block_deviation, deviation);
         self.block_buckets += 1;
-        if self.block_buckets >= BLOCK_BUCKETS {
+        if f64::from(self.block_buckets) >= block_buckets(tuning) {
             self.close_block(hour, suspicion, tuning);
         }
     }
 
     fn close_block(&mut self, hour: usize, suspicion: Suspicion, tuning: &GaugeTuning) {
-        let buckets = f64::from(BLOCK_BUCKETS);
+        let buckets = f64::from(self.block_buckets);
         if !suspicion.is_some() {
             let inflation = f64::from(self.inflation);
             let seen = f64::from(self.block_deviation).powi(2) / (buckets * self.variance(hour));
@@ -90,4 +92,9 @@ impl Noise {
         }
         (self.block_deviation, self.block_buckets) = (0.0, 0);
     }
+}
+
+/// Buckets of one.
+fn block_buckets(tuning: &GaugeTuning) -> f64 {
+    (BLOCK_S / tuning.bucket_s).ceil().max(BLOCK_BUCKETS_MIN)
 }

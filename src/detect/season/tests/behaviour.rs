@@ -238,6 +238,27 @@ fn value_that_is_steady_for_weeks_need_not_change_more_than_others_to_alert() {
     }
 }
 
+#[test]
+fn value_that_wanders_for_minutes_is_no_surer_for_being_asked_every_quarter_minute() {
+    let (mut draws, tuning) = (Draws::new(), gauge_tuning(15_000));
+    let mut alerts = 0;
+    for _ in 0..4 {
+        let mut wander = 0.0;
+        let mut bucket = |index: i64| {
+            // By a fifth, of which e^(-1/20) is left after 15 s.
+            let noise = (draws.successes(64, 4) as f64 - 16.0) / 12.0_f64.sqrt();
+            wander = 0.951 * wander + 0.2 * (1.0 - 0.951_f64.powi(2)).sqrt() * noise;
+            plain(15_000, index, 40.0 * wander.exp())
+        };
+        let week: Vec<Bucket> = (0..7 * 5_760).map(&mut bucket).collect();
+        let verdicts = run_gauge(&mut GaugeSeason::new(), &week, &tuning);
+        let is_alert: Vec<bool> =
+            verdicts.iter().map(|verdict| verdict.scores[0].max(verdict.scores[1]) >= 1.0).collect();
+        alerts += is_alert.windows(2).filter(|pair| pair[1] && !pair[0]).count();
+    }
+    assert!(alerts <= 1, "{alerts} in four weeks");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
