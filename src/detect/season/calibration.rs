@@ -8,7 +8,8 @@
 //! That is where an hour is one look. Where it is many, and shows the largest of them, 2.5 nats are a factor of 6.6 (the
 //! Gumbel distribution): 4.5 + 2.5 × (ln 1,680 − 2.25) / ln 6.6 = 11.4 nats, and it counts 11.5 / 11.4.
 //!
-//! A signal that alerts in every fourth hour for twelve days has no incidents, it is like that: robots break its pages.
+//! A signal that alerts in every fourth hour for twelve days has no incidents, it is like that: robots break its pages. Of
+//! one that is new, seventeen such hours are enough: a burst at the top of every hour is told on its first day only.
 //! Its evidence counts two thirds then, and two thirds of that each time it alerts twice a day again. What one bucket may
 //! add stays as it was, so an alert takes longer.
 //!
@@ -40,6 +41,8 @@ const CALIBRATED_MAX: f64 = 1.5;
 /// Share of hours with an alert, over eight days or so, from which on a signal is restless.
 const RESTLESS_SHARE: f64 = 0.16;
 const RESTLESS_HALF_LIFE_S: f64 = 8.0 * DAY_S;
+/// Hours without one that a new signal is taken to have seen: it is restless after seventeen hours on end with one.
+const CALM_HOURS_ASSUMED: f64 = 96.0;
 /// What evidence counts less with every step, and how many there are.
 const STEP: f64 = 1.5;
 const STEPS_MAX: u8 = 6;
@@ -141,9 +144,11 @@ impl Restless {
         STEP.powi(i32::from(self.steps))
     }
 
-    fn close_hour(&mut self, is_alert: bool) {
+    /// Behind so many hours without an alert.
+    fn close_hour(&mut self, is_alert: bool, calm_hours: u32) {
         let alert = f64::from(u8::from(is_alert));
-        approach(&mut self.alert_share, alert, gain(BLOCK_MS as f64 / 1_000.0, RESTLESS_HALF_LIFE_S));
+        let usual = gain(BLOCK_MS as f64 / 1_000.0, RESTLESS_HALF_LIFE_S);
+        approach(&mut self.alert_share, alert, usual.max(1.0 / (CALM_HOURS_ASSUMED + f64::from(calm_hours))));
         self.hours = self.hours.saturating_add(1);
         self.alert_hours = self.alert_hours.saturating_add(u8::from(is_alert));
         let is_restless =
@@ -175,7 +180,7 @@ impl Side {
         let evidence = f64::from(self.block_evidence_max);
         let is_begun = evidence > 0.0 || self.blocks_count > 0;
         let is_alert = evidence * f64::from(self.factor) >= promise.threshold * self.restless.stretch();
-        self.restless.close_hour(is_alert);
+        self.restless.close_hour(is_alert, self.blocks_count);
         if is_begun && !is_alert {
             let bins = self.hours.begin();
             bins.iter_mut().for_each(|hours| *hours = (f64::from(*hours) * HOUR_KEEP) as f32);

@@ -96,6 +96,12 @@ fn signal_that_alerts_every_few_hours_needs_more_evidence_and_no_larger_buckets(
     let alone = promise.threshold / promise.bucket_evidence_max;
     let needed = promise.threshold / restless.factors()[1] / restless.bucket_evidence_max(&promise)[1];
     assert!((needed / alone - stretch).abs() < 1e-6, "{needed} buckets, {alone} of others, {stretch}");
+    let mut new = begun();
+    hours(&mut new, 0, 20, &promise, |_| true);
+    assert!(new.stretches()[1] >= 1.5, "it was never calm: {:?}", new.stretches());
+    let mut known = begun();
+    hours(&mut known, 0, 28 * 24, &promise, |hour| hour >= 27 * 24 + 4);
+    assert_eq!(known.stretches(), [1.0; 2], "it was calm for weeks");
     // It heals: a step back every four weeks, and at the first two alerts of a day one more.
     hours(&mut restless, 16 * 24, 29 * 24, &promise, |_| false);
     assert!((restless.stretches()[1] - stretch / 1.5).abs() < 1e-6);
