@@ -54,6 +54,12 @@
 //! | the season of day and week (`season`) | two days of judged buckets on, in place of the level | `drop`, `rise` |
 //! | beats that fail to come (`absence`) | 20 beats on | `absent` |
 //!
+//! What comes every day at this time is known of a value too that is often zero and has no season (`daily.rs`).
+//!
+//! Whoever exposes a series may have something new to say less often than it is asked: a queue is counted once a minute and
+//! scraped every 15 s. Where that is so of all series of a group, the distance of what is new is what counts as their
+//! interval, up to ten minutes (`refresh.rs`): four equal samples are one look.
+//!
 //! Days and weeks are those of the shop's clock, and what its calendar announces is excused ([`Judge::live_by`]). Every
 //! alert carries the figures behind it ([`Explanation`]).
 //!
