@@ -20,7 +20,7 @@ use super::calendar::{Calendar, Zone};
 use super::explanation::Explanation;
 use super::fixed::Fixed;
 use super::group::{Message, Partial};
-use super::hold::{Spell, Turn};
+use super::hold::Spell;
 use super::judged::{Judged, Tally};
 use super::measure::Sums;
 use super::model::{Day, Model};
@@ -32,17 +32,6 @@ use super::tuning::Tunings;
 use super::worker::{RETRY_INTERVAL_MS, SILENT_MS_MIN, longest_silent};
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
-
-/// How often groups are looked at that no worker has a place for, in ms of event time.
-const LOOK_INTERVAL_MS: i64 = 60_000;
-/// How often all groups are looked through for those that fire and of which nothing comes: few times in half a day, for
-/// each is fetched from memory.
-const GIVE_UP_INTERVAL_MS: i64 = 600_000;
-/// Event time that moves on by more than this at once has jumped, and so long after that whoever is there is heard, in ms.
-const JUMP_MS: i64 = 300_000;
-const HEARD_WITHIN_MS: i64 = 900_000;
-/// How long an alert is kept of which nothing comes, where nobody says otherwise, in ms: half a day.
-const UNHEARD_MS_MAX: i64 = 43_200_000;
 
 /// Groups whose state is fetched together.
 const GROUPS_AHEAD: usize = 16;
@@ -60,7 +49,7 @@ pub struct Judge {
     pub(crate) absences: Vec<Option<Absence<usize>>>,
     /// Those watches.
     awaiting: Vec<usize>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(crate) by_labels: Vec<HashMap<Arc<Labels>, usize>>,
     pub(crate) groups: Vec<Judged>,
     /// For each worker, the judge's group of each of the worker's, which it numbers as they come; none: it is not fed, or was refused.
@@ -71,14 +60,14 @@ pub struct Judge {
     full_until_ms: Vec<i64>,
     /// Groups that a worker has let go of, and when they were looked at last: the event time that all had seen.
     leaving: Vec<usize>,
-    looked_ms: i64,
+    pub(super) looked_ms: i64,
     /// When those that fire and of which nothing comes were looked for last.
-    given_up_ms: i64,
+    pub(super) given_up_ms: i64,
     /// How long what fires is kept of which nothing comes, in ms of event time.
-    unheard_max_ms: i64,
+    pub(super) unheard_max_ms: i64,
     /// The event time that all had seen at the last poll, and since when it goes on without a jump.
-    polled_ms: i64,
-    steady_since_ms: i64,
+    pub(super) polled_ms: i64,
+    pub(super) steady_since_ms: i64,
     /// Groups that hold partial sums, but for those that wait for a worker to tell more.
     waiting: Vec<usize>,
     /// Groups before this one are drawn.
@@ -119,7 +108,7 @@ impl Judge {
             leaving: Vec::new(),
             looked_ms: i64::MIN,
             given_up_ms: i64::MIN,
-            unheard_max_ms: UNHEARD_MS_MAX,
+            unheard_max_ms: super::unheard::UNHEARD_MS_MAX,
             polled_ms: i64::MIN,
             steady_since_ms: i64::MIN,
             waiting: Vec::new(),
@@ -182,6 +171,7 @@ impl Judge {
             round.transitions.extend(self.observe_evaluated(told.watch, &told.labels, told.at_ms, told.value));
         }
         self.judge_complete(&mut round);
+        self.end_all_removed(&mut round.transitions);
         self.look_after_unheard(seen_by_all_ms, &mut round.transitions);
         round.tally.enter(&self.shared.metrics);
         round.transitions
@@ -438,48 +428,8 @@ impl Judge {
         index
     }
 
-    /// Looks now and then after those of which nothing comes.
-    fn look_after_unheard(&mut self, seen_by_all_ms: i64, transitions: &mut Vec<Transition>) {
-        if seen_by_all_ms.saturating_sub(self.polled_ms) > JUMP_MS {
-            self.steady_since_ms = seen_by_all_ms;
-        }
-        self.polled_ms = self.polled_ms.max(seen_by_all_ms);
-        // After a start or a pause all are to be heard first.
-        let is_steady = seen_by_all_ms.saturating_sub(self.steady_since_ms) >= HEARD_WITHIN_MS;
-        if is_steady && seen_by_all_ms.saturating_sub(self.given_up_ms) >= GIVE_UP_INTERVAL_MS {
-            self.given_up_ms = seen_by_all_ms;
-            self.give_up(seen_by_all_ms, transitions);
-            let restless = self.groups.iter().filter(|group| group.model.is_restless()).count();
-            self.shared.metrics.groups_restless.store(restless as u64, Ordering::Relaxed);
-        }
-        if seen_by_all_ms.saturating_sub(self.looked_ms) >= LOOK_INTERVAL_MS {
-            self.looked_ms = seen_by_all_ms;
-            self.let_leave();
-        }
-    }
-
-    /// Ends the alerts of which nothing has come for too long: what was replaced never comes again.
-    fn give_up(&mut self, seen_by_all_ms: i64, transitions: &mut Vec<Transition>) {
-        for group in &mut self.groups {
-            let (watch, tunings) = (&self.watches[group.watch], &mut self.tunings[group.watch]);
-            let Some(since_ms) = group.closed.map(|closed| watch.signal.end_ms(closed)) else { continue };
-            let at_ms = since_ms.saturating_add(self.unheard_max_ms);
-            if at_ms > seen_by_all_ms || !group.is_unfed() {
-                continue;
-            }
-            let spells: Vec<(Direction, Spell)> = group.spells().collect();
-            for &(direction, spell) in &spells {
-                let ended = group.tell(direction, Turn::Ended { spell, at_ms }, watch, tunings);
-                transitions.push(Transition { unheard_since_ms: Some(since_ms), ..ended });
-            }
-            if !spells.is_empty() {
-                group.forget_firing(&watch.options);
-            }
-        }
-    }
-
     /// Lets go of the groups that no worker has a place for any more, unless they fire or are awaited.
-    fn let_leave(&mut self) {
+    pub(super) fn let_leave(&mut self) {
         if self.leaving.is_empty() {
             return;
         }

@@ -110,6 +110,7 @@ mod told;
 mod trail;
 mod transition;
 mod tuning;
+mod unheard;
 mod window;
 mod worker;
 mod young;
@@ -137,6 +138,7 @@ pub use suspect::Suspect;
 pub use trail::Point;
 pub use transition::{Direction, Firing, Kind, Transition};
 pub(crate) use tuning::class_of;
+pub use unheard::Unheard;
 pub use worker::Worker;
 
 /// One expression to watch, and how.

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | queue of a worker to the judge | [`QUEUE_COUNT_MAX`] messages | the worker keeps the rest and says so by [`super::Worker::pending`] |
 //! | values of evaluated watches | [`EVALUATED_COUNT_MAX`] values | who evaluates waits |
+//! | groups that are asked about, and those that were removed | [`REMOVED_COUNT_MAX`] each | the rest is asked about ten minutes later |
 //!
 //! Atomics: `seen_ms` of a worker is stored with Release after every message about samples up to then is in its queue;
 //! the judge loads it with Acquire *before* it empties the queues. `count` of a queue is lowered with Release when the judge
@@ -20,6 +21,7 @@ use crossbeam::queue::ArrayQueue;
 
 use super::group::Message;
 use super::lateness::{JobLateness, LATENESS_MS_DEFAULT, Told};
+use super::unheard::Unheard;
 use crate::model::Labels;
 
 /// Most messages on the way from one worker to the judge, and how many of them go together at most.
@@ -28,6 +30,8 @@ pub(super) const BATCH_COUNT_MAX: usize = 128;
 
 /// Most values of evaluated watches on the way to the judge.
 const EVALUATED_COUNT_MAX: usize = 16_384;
+/// Most groups of which is asked at a time whether those that fed them were removed.
+pub(super) const REMOVED_COUNT_MAX: usize = 100;
 
 /// A value of a watch whose expression is evaluated ([`super::Source::Evaluated`]).
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +50,9 @@ pub struct EvaluatedValue {
 pub struct Shared {
     queues: Vec<Queue>,
     pub(crate) evaluated: ArrayQueue<EvaluatedValue>,
+    /// Groups that fire and of which nothing comes, and those of them that were removed.
+    unheard: ArcSwap<Vec<Unheard>>,
+    removed: ArrayQueue<Unheard>,
     seen_ms: Vec<AtomicI64>,
     /// What the setting says of lateness, what each worker has learned, and what was known before the start.
     lateness_given_ms: Option<i64>,
@@ -121,6 +128,8 @@ impl Shared {
         Shared {
             queues: (0..worker_count).map(|_| Queue::new()).collect(),
             evaluated: ArrayQueue::new(EVALUATED_COUNT_MAX),
+            unheard: ArcSwap::default(),
+            removed: ArrayQueue::new(REMOVED_COUNT_MAX),
             seen_ms: (0..worker_count).map(|_| AtomicI64::new(i64::MIN)).collect(),
             lateness_given_ms,
             lateness: (0..worker_count).map(|_| ArcSwap::default()).collect(),
@@ -132,6 +141,28 @@ impl Shared {
     /// Messages that wait for the judge, of all workers.
     pub fn queue_depth(&self) -> usize {
         self.queues.iter().map(|queue| queue.count.load(Ordering::Acquire)).sum()
+    }
+
+    /// Groups that fire and of which nothing has come for a quarter of an hour, at most 100, as of at most ten minutes of
+    /// event time ago; the same list until it is asked anew.
+    pub fn unheard(&self) -> Arc<Vec<Unheard>> {
+        self.unheard.load_full()
+    }
+
+    /// Those that fed this group were removed, and the others of their job go on: its alerts end with the next
+    /// [`super::Judge::poll`], if nothing has come of it since. Gives it back when too many wait for that already.
+    pub fn end_removed(&self, group: Unheard) -> Result<(), Unheard> {
+        self.removed.push(group)
+    }
+
+    pub(super) fn ask(&self, unheard: Vec<Unheard>) {
+        if !(unheard.is_empty() && self.unheard.load().is_empty()) {
+            self.unheard.store(Arc::new(unheard));
+        }
+    }
+
+    pub(super) fn next_removed(&self) -> Option<Unheard> {
+        self.removed.pop()
     }
 
     pub(crate) fn worker_count(&self) -> usize {

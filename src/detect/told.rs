@@ -46,6 +46,7 @@ impl Judged {
             fired_ms: spell.fired_ms,
             at_ms,
             unheard_since_ms: None,
+            is_removed: false,
             explanation: Some(Box::new(self.explain(direction, spell, at_ms, watch, tunings))),
         }
     }

@@ -90,6 +90,8 @@ pub struct Transition {
     pub at_ms: i64,
     /// Of an end that nobody saw: since when nothing had come of the group, in ms since 1970 UTC ([`super::Judge::keep_unheard`]).
     pub unheard_since_ms: Option<i64>,
+    /// Of such an end: whether those that sent it were removed ([`super::Shared::end_removed`]), and it was not given up.
+    pub is_removed: bool,
     /// The figures behind it; none when somebody else tells it.
     pub explanation: Option<Box<Explanation>>,
 }
@@ -127,6 +129,7 @@ impl Firing {
             fired_ms: self.fired_ms,
             at_ms: self.fired_ms,
             unheard_since_ms: None,
+            is_removed: false,
             explanation: None,
         }
     }

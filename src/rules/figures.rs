@@ -45,7 +45,7 @@ pub(super) fn of(transition: &Transition) -> Vec<(&'static str, String)> {
             explanation.and_then(|one| one.bounds).map(|[low, high]| format!("{} to {}", number(low), number(high))),
         ),
         ("evidence", explanation.and_then(evidence)),
-        (TELEMETRY, transition.unheard_since_ms.map(given_up)),
+        (TELEMETRY, transition.unheard_since_ms.map(if transition.is_removed { removed } else { given_up })),
         ("lost", lost(transition).map(|events| format!("{events:.0}"))),
         ("lost_money", explanation.and_then(|one| one.lost_money).map(|money| format!("{money:.2}"))),
         ("confidence", explanation.and_then(Explanation::confidence)),
@@ -58,6 +58,14 @@ pub(super) fn of(transition: &Transition) -> Vec<(&'static str, String)> {
 /// Why an alert ended of which nothing had come for too long; `since_ms` in ms since 1970 UTC.
 pub(crate) fn given_up(since_ms: i64) -> String {
     format!("unknown: no data since {}; it is no longer kept", rfc3339(since_ms))
+}
+
+/// Why an alert ended whose senders were removed; `since_ms` in ms since 1970 UTC.
+fn removed(since_ms: i64) -> String {
+    format!(
+        "removed: no data since {}, and nobody scrapes its targets any more; others of their job go on",
+        rfc3339(since_ms)
+    )
 }
 
 /// Evidence and what alerts.

@@ -213,6 +213,7 @@ fn transition(kind: Kind) -> Transition {
         fired_ms: 75_000,
         at_ms: 400_000,
         unheard_since_ms: None,
+        is_removed: false,
         explanation: None,
     }
 }

@@ -24,6 +24,7 @@ use super::calendar::zone_of;
 use super::detection_lag::DetectionLag;
 use super::evaluate_watches::WatchEvaluation;
 use super::parts::{PartsBoard, PartsFinding};
+use super::removed::RemovedFinding;
 use super::telling::Telling;
 use super::watch::{Watching, WatchingParts};
 use crate::clock::Clock;
@@ -68,6 +69,7 @@ struct Running {
     evaluation: WatchEvaluation,
     /// None once the server stops.
     finding: Option<PartsFinding>,
+    removed: Option<RemovedFinding>,
 }
 
 /// The running threads, those of the rules in force.
@@ -207,9 +209,10 @@ impl Detection {
             telling,
         };
         let watching = Watching::start(watching, parts.disk.clone(), &parts.data_dir, &parts.clock)?;
-        let evaluation = WatchEvaluation::start(rules, &parts.engine, &parts.storage, shared)?;
+        let evaluation = WatchEvaluation::start(rules, &parts.engine, &parts.storage, shared.clone())?;
         let finding = PartsFinding::start(rules, &board, &self.anomalies, &parts.storage, &parts.clock)?;
-        Ok(Running { watching, evaluation, finding: Some(finding) })
+        let removed = RemovedFinding::start(rules, shared, &parts.storage)?;
+        Ok(Running { watching, evaluation, finding: Some(finding), removed: Some(removed) })
     }
 }
 
@@ -218,6 +221,9 @@ impl Running {
         std::mem::take(&mut self.evaluation).join();
         if let Some(finding) = self.finding.take() {
             finding.join();
+        }
+        if let Some(removed) = self.removed.take() {
+            removed.join();
         }
     }
 

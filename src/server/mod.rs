@@ -37,6 +37,7 @@ mod options;
 mod parts;
 mod push;
 mod reloading;
+mod removed;
 mod senders;
 mod silences;
 mod statsd;

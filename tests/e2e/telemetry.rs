@@ -385,3 +385,41 @@ fn anomaly_of_which_nothing_comes_any_more_ends_after_a_while_and_says_so() {
     assert!(body.contains("unknown: no data since") && body.contains("it is no longer kept"), "{body}");
     engine.stop();
 }
+
+/// Two pods are in trouble when they cease: one does not answer any more, and the other one was replaced.
+#[test]
+fn anomaly_of_an_instance_that_was_removed_ends_and_that_of_one_that_is_down_does_not() {
+    let rules = "groups: [{ name: g, rules: [{ alert: Deep, expr: queue, anomaly: { limit: { above: 100 } } }] }]\n";
+    let (_folder, pager, mut engine) = watching_with(rules, "");
+    let mut at_ms = Clock::system().now_ms() - 10 * 60 * 60_000;
+    // A minute of each: whether it answers its scraper, and how long its queue is.
+    let mut minute = |pods: &[(&str, f64, Option<f64>)]| {
+        let times_ms: Vec<i64> = (1..=4).map(|step| at_ms + step * 15_000).collect();
+        for &(pod, up, queue) in pods {
+            let of_pod = |name| [("__name__", name), ("job", "shop"), ("instance", pod)];
+            let (of_up, of_queue) = (of_pod("up"), of_pod("queue"));
+            let up = Sent { labels: &of_up, times_ms: times_ms.clone(), value: up };
+            let queue = queue.map(|value| Sent { labels: &of_queue, times_ms: times_ms.clone(), value });
+            send(&engine, &[up].into_iter().chain(queue).collect::<Vec<_>>());
+        }
+        at_ms += 60_000;
+        at_ms
+    };
+    wait_until("two pods fire", || {
+        minute(&[("gone", 1.0, Some(500.0)), ("down", 1.0, Some(500.0)), ("well", 1.0, Some(1.0))]);
+        pager.taken_once().iter().filter(|told| told.status == "firing").count() == 2
+    });
+    let gone_ms = minute(&[("gone", stale_nan(), Some(stale_nan())), ("down", 0.0, Some(stale_nan()))]);
+    let mut ended_ms = 0;
+    wait_until("an end is told", || {
+        ended_ms = minute(&[("down", 0.0, None), ("well", 1.0, Some(1.0))]);
+        !of(&pager, "Deep", "resolved").is_empty()
+    });
+    assert!(ended_ms > gone_ms + 14 * 60_000, "{} min behind", (ended_ms - gone_ms) / 60_000);
+    let [ended] = &of(&pager, "Deep", "resolved")[..] else { panic!("of two one ends") };
+    let body = String::from_utf8(ended.body.clone()).expect("text");
+    assert!(body.contains("removed: no data since") && body.contains("\"instance\":\"gone\""), "{body}");
+    let anomalies = get(engine.address, "/api/v1/anomalies");
+    assert!(anomalies.to_string().contains("\"instance\":\"down\""), "it still fires: {anomalies}");
+    engine.stop();
+}

@@ -1,7 +1,7 @@
 //! Alerts of instances that never come again.
 
 use super::room::{BAD, Fleet, GOOD, SCRAPE_MS};
-use crate::detect::Kind;
+use crate::detect::{Kind, Unheard};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Scrapes in an hour.
@@ -59,4 +59,45 @@ fn nobody_is_given_up_right_behind_a_pause_or_a_restart() {
         fleet.scrape(HOUR, &[(0, &[0], GOOD), (0, &[1], BAD)]);
         assert_eq!((fleet.transitions(), fleet.firing()), (vec![], vec!["1".to_owned()]), "restarted: {is_restarted}");
     }
+}
+
+/// Half an hour is more than a quarter: the judge asks, and what it is told ends. Once it has ended nobody is asked.
+#[test]
+fn removed_instance_ends_when_the_judge_is_told_and_the_one_that_goes_on_does_not() {
+    let (mut fleet, gone_ms) = fired_and_gone();
+    let asked = fleet.judge.shared().unheard();
+    let [gone] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!((gone.watch, gone.labels.get("pod")), (0, Some("1")));
+    assert!((gone_ms..=gone_ms + 6 * 60_000).contains(&gone.since_ms), "{} ms behind", gone.since_ms - gone_ms);
+    // Of another one of the same name it is not said.
+    let other = Unheard { labels: crate::detect::tests::labels(&[("pod", "0")]), ..gone.clone() };
+    fleet.judge.shared().end_removed(other).unwrap();
+    fleet.scrape(4, &[(0, &[0], GOOD)]);
+    assert_eq!((fleet.transitions(), fleet.firing()), (vec![], vec!["1".to_owned()]));
+
+    fleet.judge.shared().end_removed(gone.clone()).unwrap();
+    fleet.scrape(4, &[(0, &[0], GOOD)]);
+    let [ended] = &fleet.transitions()[..] else { panic!("one end") };
+    assert_eq!((ended.kind, ended.is_removed, ended.unheard_since_ms), (Kind::Resolved, true, Some(gone.since_ms)));
+    assert_eq!((ended.labels.get("pod"), ended.at_ms), (Some("1"), gone.since_ms + 15 * 60_000));
+    fleet.judge.shared().end_removed(gone.clone()).unwrap();
+    fleet.scrape(HOUR, &[(0, &[0], GOOD)]);
+    assert_eq!((fleet.transitions(), fleet.firing(), fleet.judge.shared().unheard().len()), (vec![], vec![], 0));
+}
+
+/// Who comes back between question and answer goes on firing, and right behind a pause nobody is asked about.
+#[test]
+fn what_came_again_is_not_ended_and_right_behind_a_pause_nothing_is_asked() {
+    let (mut fleet, _) = fired_and_gone();
+    let asked = fleet.judge.shared().unheard();
+    fleet.scrape(10, &[(0, &[0], GOOD), (0, &[1], BAD)]);
+    fleet.judge.shared().end_removed(asked[0].clone()).unwrap();
+    fleet.scrape(10, &[(0, &[0], GOOD), (0, &[1], BAD)]);
+    assert_eq!((fleet.transitions(), fleet.firing()), (vec![], vec!["1".to_owned()]));
+
+    let (mut fleet, _) = fired_and_gone();
+    let before = fleet.judge.shared().unheard();
+    fleet.now_ms += HOUR_MS;
+    fleet.scrape(8, &[(0, &[0], GOOD)]);
+    assert!(std::sync::Arc::ptr_eq(&before, &fleet.judge.shared().unheard()), "nothing was asked anew");
 }
