@@ -31,8 +31,9 @@
 //! counts from the third sample on.
 //!
 //! A group whose last series went while it fired keeps firing, also across restarts: that nobody reports is no recovery.
-//! It ends when its series come back and are well, when its rule is changed or removed, or half a day later
-//! ([`Judge::keep_unheard`]), for an instance that was replaced never comes back.
+//! It ends when its series come back and are well, when its rule is changed or removed, when somebody knows that those who
+//! sent them were removed ([`Shared::unheard`]), or half a day later ([`Judge::keep_unheard`]), for an instance that was
+//! replaced never comes back.
 //!
 //! A watch has [`GROUPS_COUNT_MAX`] places for groups. One whose series went keeps its place, for a shop that sleeps on
 //! Sundays is to be known on Mondays; when there is none left for a new one, those go that were silent for longest, an

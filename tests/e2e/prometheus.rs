@@ -287,3 +287,36 @@ pub(crate) fn stored(engine: &Engine) -> Vec<f64> {
     assert!(all.len() <= 1, "more than one series: {all:?}");
     all.into_values().flatten().map(|sample| sample.1).collect()
 }
+
+/// What tells a target that was removed from one that is down: the end of its `up` is told at once.
+#[test]
+fn target_that_is_taken_out_of_a_prometheus_is_said_goodbye_to() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let engine = Engine::start(folder.path(), &[]);
+    let (_one, one_address) = start_node_exporter(folder.path());
+    let (_other, other_address) = start_node_exporter(folder.path());
+    let targets = folder.path().join("targets.json");
+    let scrape = |addresses: &[SocketAddr]| {
+        let names: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+        let next = folder.path().join("targets.next");
+        fs::write(&next, format!("[{{ \"targets\": [{}] }}]", names.join(", "))).expect("written");
+        fs::rename(&next, &targets).expect("renamed");
+    };
+    scrape(&[one_address, other_address]);
+    let config = folder.path().join("files.yml");
+    let jobs = format!("  - {{ job_name: node, file_sd_configs: [{{ files: ['{}'] }}] }}\n", targets.display());
+    fs::write(&config, scrape_config(&[]) + &jobs + &remote_write_config(engine.address)).expect("written");
+    let address = free_address();
+    let arguments = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", folder.path().join("prometheus").display()),
+        format!("--web.listen-address={address}"),
+    ];
+    let mut server = Process::start("prometheus", &prometheus(), &arguments, folder.path());
+    wait_for_listener(&mut server, address);
+    let up = || instant(engine.address, "up", Clock::system().now_ms());
+    wait_until("both are up", || up().len() == 2);
+    scrape(&[other_address]);
+    // Without a marker it would be found for five minutes, which is longer than is waited.
+    wait_until("one is left", || up().len() == 1);
+}
