@@ -365,12 +365,15 @@ impl Season {
         self.profile.learn(bucket, place, expectation, self.level.level(), is_learned, tuning);
     }
 
-    /// The least and the largest multiple of the expectation that is nothing new: what was so yesterday, is so every day
+    /// The least and the largest multiple of the expectation that is nothing new: what is expected soon or was a moment ago,
+    /// where the day is steep, what was so yesterday, is so every day
     /// or every week, and what clocks expect that are possible.
     fn factors(&self, place: &Place, expectation: &Expectation, tuning: &Tuning) -> [f64; 2] {
         let class = &tuning.class;
         let mut factors = if class.remembers_yesterday { self.yesterday.factors(place) } else { [1.0; 2] };
         let of_week = self.habit.range(place, || Usual::new(expectation, &self.level));
+        let steep = self.profile.steep(place, expectation.dispersion, tuning);
+        factors = [factors[0].min(steep[0]), factors[1].max(steep[1])];
         let of_day = self.routine.range(place);
         let (least, most) = (of_week[0].min(of_day[0]), of_week[1].max(of_day[1]));
         if least < 0.0 {

@@ -24,6 +24,14 @@ const SMOOTHED_EVENTS: f64 = 20.0;
 /// and a counter's mishap would otherwise be expected tomorrow.
 const ODD_FACTOR: f64 = 10.0;
 const ODD_EVENTS: f64 = 20.0;
+/// Neighbouring slots of which one has so many times the events of the other make a steep day, if that is not chance by so
+/// many standard deviations.
+const STEEP_MIN: f64 = 1.5;
+/// And so many times the events a cliff.
+const CLIFF_MIN: f64 = 3.0;
+const STEEP_DEVIATIONS: f64 = 4.0;
+/// Longest slots of which that is asked, in s: an hour is no moment.
+const STEEP_SLOT_S_MAX: f64 = 900.0;
 /// What an hour of the week keeps of earlier weeks.
 const WEEK_KEEP: f64 = 0.8;
 
@@ -89,6 +97,29 @@ impl Profile {
         let is_seen = self.days_counts[near.before] > 0 && self.days_counts[near.after] > 0;
         let [before, after] = [near.before, near.after].map(|slot| f64::from(self.rates[slot]));
         is_seen.then(|| [before.min(after), before.max(after)])
+    }
+
+    /// The least and the most of the slot of a time and of its neighbours as multiples of what is expected, where the day is
+    /// steep: it may go from one to the other at any moment there, and seconds of the one are in the other.
+    pub(super) fn steep(&self, place: &Place, dispersion: f64, tuning: &Tuning) -> [f64; 2] {
+        let count = tuning.class.slots_count;
+        let slot = place.slot(count);
+        let near = [(slot + count - 1) % count, slot, (slot + 1) % count];
+        let rates = near.map(|slot| f64::from(self.rates[slot]));
+        let [least, most] = [rates.into_iter().fold(f64::MAX, f64::min), rates.into_iter().fold(0.0, f64::max)];
+        if !self.is_steep([least, most], dispersion, tuning) || near.iter().any(|&slot| self.days_counts[slot] == 0) {
+            return [1.0; 2];
+        }
+        let rate = self.rate(place, count).unwrap_or(0.0);
+        if rate > 0.0 { [least / rate, most / rate] } else { [1.0; 2] }
+    }
+
+    /// Whether slots of these rates, at least and at most, are farther apart than chance has it.
+    fn is_steep(&self, [least, most]: [f64; 2], dispersion: f64, tuning: &Tuning) -> bool {
+        let slot_s = DAY_S / tuning.class.slots_count as f64;
+        let events = f64::from(self.exposure) * slot_s / tuning.bucket_s;
+        let is_chance = (most - least) * events < STEEP_DEVIATIONS * (most * events * dispersion).sqrt();
+        slot_s <= STEEP_SLOT_S_MAX && most > STEEP_MIN * least && !is_chance
     }
 
     /// A look at the slot and the hour that go on: what comes of it means nothing.
@@ -174,7 +205,11 @@ impl Profile {
         let slot_buckets = DAY_S / tuning.class.slots_count as f64 / tuning.bucket_s;
         let events = f64::from(self.rates[slot]) * f64::from(self.exposure) * slot_buckets;
         let share = (SMOOTHED_EVENTS / (events + 1e-9)).min(0.5);
-        if share > 0.02 {
+        // A cliff would be worn down: what is drawn a little every day is drawn far.
+        let rates = [before, slot, after].map(|slot| f64::from(self.rates[slot]));
+        let [least, most] = [rates.into_iter().fold(f64::MAX, f64::min), rates.into_iter().fold(0.0, f64::max)];
+        let is_cliff = most > CLIFF_MIN * least && self.is_steep([least, most], 1.0, tuning);
+        if share > 0.02 && !(is_cliff && tuning.class.keeps_habits) {
             let neighbours = 0.5 * (f64::from(self.rates[before]) + f64::from(self.rates[after]));
             approach(&mut self.rates[slot], neighbours, 0.5 * share);
         }

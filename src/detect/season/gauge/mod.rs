@@ -293,11 +293,12 @@ impl GaugeSeason {
         null
     }
 
-    /// How far a bucket is below and above what is nothing new: what is expected, and what is so every day or every
-    /// week.
+    /// How far a bucket is below and above what is nothing new: what is expected, soon or a moment ago where the day is
+    /// steep, and what is so every day or every week.
     fn deviations(&self, reading: &Reading, place: &Place) -> [f64; 2] {
         let (of_week, of_day) = (self.habit.range(place, || reading.usual()), self.routine.range(place));
-        let known = [of_week[0].min(of_day[0]), of_week[1].max(of_day[1])];
+        let steep = self.profile.steep(place, reading.base.unwrap_or(0.0));
+        let known = [of_week[0].min(of_day[0]).min(steep[0]), of_week[1].max(of_day[1]).max(steep[1])];
         known.map(|known| reading.deviation() - known)
     }
 

@@ -17,6 +17,11 @@ const SMOOTHING: f64 = 0.1;
 /// What an hour of the week keeps of the weight of earlier weeks.
 const WEEK_KEEP: f64 = 0.8;
 
+/// Neighbouring slots that are so far apart, in logarithms, make a steep day.
+const STEEP_MIN: f64 = 0.4;
+/// And so far apart a cliff: three times.
+const CLIFF_MIN: f64 = 1.1;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Profile {
     #[serde(with = "array")]
@@ -61,6 +66,19 @@ impl Profile {
             (false, true) => Some(value(between.after)),
             (false, false) => None,
         }
+    }
+
+    /// How far the least and the most of the slot of a time and of its neighbours are from what is expected, where the day is
+    /// steep: it may go from one to the other at any moment there, and seconds of the one are in the other.
+    pub(super) fn steep(&self, place: &Place, base: f64) -> [f64; 2] {
+        let slot = place.slot(SLOTS_COUNT);
+        let near = [(slot + SLOTS_COUNT - 1) % SLOTS_COUNT, slot, (slot + 1) % SLOTS_COUNT];
+        let values = near.map(|slot| f64::from(self.values[slot]));
+        let [least, most] = [values.into_iter().fold(f64::MAX, f64::min), values.into_iter().fold(f64::MIN, f64::max)];
+        if most - least <= STEEP_MIN || near.iter().any(|&slot| self.days_counts[slot] == 0) {
+            return [0.0; 2];
+        }
+        [least - base, most - base]
     }
 
     /// A look at the slot and the hour that go on: what comes of it means nothing.
@@ -118,8 +136,12 @@ impl Profile {
         approach(&mut self.values[slot], f64::from(sum) / f64::from(buckets), gain);
         let (before, middle) = ((slot + SLOTS_COUNT - 2) % SLOTS_COUNT, (slot + SLOTS_COUNT - 1) % SLOTS_COUNT);
         if self.days_counts[before] > 0 && self.days_counts[middle] > 0 {
-            let neighbours = 0.5 * (f64::from(self.values[before]) + f64::from(self.values[slot]));
-            approach(&mut self.values[middle], neighbours, SMOOTHING);
+            let values = [before, middle, slot].map(|slot| f64::from(self.values[slot]));
+            let far = values.into_iter().fold(f64::MIN, f64::max) - values.into_iter().fold(f64::MAX, f64::min);
+            // A cliff would be worn down: what is drawn a little every day is drawn far.
+            if far <= CLIFF_MIN {
+                approach(&mut self.values[middle], 0.5 * (values[0] + values[2]), SMOOTHING);
+            }
         }
     }
 
