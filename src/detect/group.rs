@@ -76,7 +76,7 @@ pub(crate) struct Partial {
     pub interval_ms: i64,
     /// The shortest beat of the values of a reporting series, in ms; 0 while one has none: then something new comes with
     /// every sample.
-    pub refresh_ms: i64,
+    pub refresh_ms: u32,
 }
 
 /// A bucket that is being filled. What is counted here is counted as the samples come, not as the bucket closes, so
@@ -94,7 +94,7 @@ struct OpenBucket {
     fresh: u32,
     volume: f64,
     interval_ms: i64,
-    refresh_ms: i64,
+    refresh_ms: u32,
 }
 
 impl OpenBucket {

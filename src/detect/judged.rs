@@ -161,7 +161,7 @@ impl Judged {
             index: bucket,
             judged: observed.map(|observed| (&partial.sums, observed)),
             share: share_of(partial, signal),
-            interval_ms: partial.interval_ms.max(partial.refresh_ms),
+            interval_ms: partial.interval_ms.max(partial.refresh_ms.into()),
             day,
         };
         let outcome = self.model.observe(&closed, signal, &watch.options, tunings);

@@ -21,8 +21,8 @@ const MISSED_MAX: i64 = 8;
 /// Of one series.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refresh {
-    /// The first sample with the value that it has; `i64::MIN` before the first change.
-    changed_ms: i64,
+    /// How long the value has stood still up to the last sample.
+    still_ms: u32,
     /// The distance of changes that is tried or known; 0: none but that of the samples.
     beat_ms: u32,
     confirmed: u8,
@@ -30,25 +30,27 @@ pub(crate) struct Refresh {
 }
 
 impl Refresh {
-    pub(crate) const NEW: Refresh = Refresh { changed_ms: i64::MIN, beat_ms: 0, confirmed: 0, is_known: false };
+    pub(crate) const NEW: Refresh = Refresh { still_ms: 0, beat_ms: 0, confirmed: 0, is_known: false };
 
     /// The beat in ms, if there is one that is longer than the distance of the samples; 0 otherwise.
     #[inline]
-    pub(crate) fn beat_ms(&self) -> i64 {
-        if self.is_known { i64::from(self.beat_ms) } else { 0 }
+    pub(crate) fn beat_ms(&self) -> u32 {
+        if self.is_known { self.beat_ms } else { 0 }
     }
 
-    /// The value of a sample is another than that of the sample before, which came `sample_ms` earlier.
+    /// Takes in a sample that came `sample_ms` behind the one before, and whether its value is another one. Most values change
+    /// with every sample, which costs a look at two zeros.
     #[inline]
-    pub(crate) fn change(&mut self, at_ms: i64, sample_ms: i64) {
-        let gap_ms = at_ms.saturating_sub(self.changed_ms);
-        self.changed_ms = at_ms;
-        if self.beat_ms > 0 || gap_ms > sample_ms + sample_ms / 2 {
-            self.weigh(gap_ms, sample_ms);
+    pub(crate) fn take(&mut self, is_another: bool, sample_ms: i64) {
+        if !is_another {
+            self.still_ms = self.still_ms.saturating_add(u32::try_from(sample_ms).unwrap_or(u32::MAX));
+        } else if self.still_ms > 0 || self.beat_ms > 0 {
+            self.change(sample_ms);
         }
     }
 
-    fn weigh(&mut self, gap_ms: i64, sample_ms: i64) {
+    fn change(&mut self, sample_ms: i64) {
+        let gap_ms = sample_ms.saturating_add(std::mem::take(&mut self.still_ms).into());
         let beat_ms = i64::from(self.beat_ms).max(1);
         let tolerated_ms = (beat_ms / 8).max(sample_ms / 2);
         let beats = gap_ms.saturating_add(beat_ms / 2) / beat_ms;
@@ -63,11 +65,7 @@ impl Refresh {
                 self.confirmed = self.confirmed.saturating_sub(CONTRADICTED);
                 if self.confirmed == 0 {
                     let is_slow = gap_ms > sample_ms + sample_ms / 2 && gap_ms <= REFRESH_MS_MAX;
-                    *self = Refresh {
-                        changed_ms: self.changed_ms,
-                        beat_ms: if is_slow { gap_ms as u32 } else { 0 },
-                        ..Refresh::NEW
-                    };
+                    *self = Refresh { beat_ms: if is_slow { gap_ms as u32 } else { 0 }, ..Refresh::NEW };
                 }
             }
         }
@@ -80,23 +78,23 @@ mod tests {
     use crate::detect::tests::Chance;
 
     /// The beat behind each sample, `sample_ms` apart.
-    fn beats(values: impl IntoIterator<Item = u64>, sample_ms: i64) -> Vec<i64> {
+    fn beats(values: impl IntoIterator<Item = u64>, sample_ms: i64) -> Vec<u32> {
         let (mut refresh, mut last) = (Refresh::NEW, None);
-        let of = |(index, value): (usize, u64)| {
-            if last.replace(value).is_some_and(|last| last != value) {
-                refresh.change(index as i64 * sample_ms, sample_ms);
+        let of = |value: u64| {
+            if let Some(last) = last.replace(value) {
+                refresh.take(last != value, sample_ms);
             }
             refresh.beat_ms()
         };
-        values.into_iter().enumerate().map(of).collect()
+        values.into_iter().map(of).collect()
     }
 
     #[test]
     fn four_equal_samples_are_one_look() {
         let seen = beats((0..400).map(|index| index / 4), 15_000);
-        // The first change has none before it; then four distances of a beat, and the one that it is compared with.
-        assert_eq!(seen[..24], [0; 24]);
-        assert_eq!(seen[24..], [60_000; 376]);
+        // A distance that it is compared with, and four like it.
+        assert_eq!(seen[..20], [0; 20]);
+        assert_eq!(seen[20..], [60_000; 380]);
     }
 
     #[test]
@@ -135,7 +133,7 @@ mod tests {
     #[test]
     fn a_beat_of_more_than_ten_minutes_is_none() {
         let samples = REFRESH_MS_MAX as u64 / 15_000;
-        assert_eq!(beats((0..8 * samples).map(|index| index / samples), 15_000).last(), Some(&REFRESH_MS_MAX));
+        assert_eq!(beats((0..8 * samples).map(|index| index / samples), 15_000).last(), Some(&(REFRESH_MS_MAX as u32)));
         let longer = samples + 1;
         assert_eq!(beats((0..40 * longer).map(|index| index / longer), 15_000).last(), Some(&0));
     }

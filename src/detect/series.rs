@@ -108,7 +108,7 @@ pub(crate) struct Standing {
     pub counts_from_ms: i64,
     pub interval_ms: i64,
     /// The beat of its values, if that is longer than the interval; 0 otherwise.
-    pub refresh_ms: i64,
+    pub refresh_ms: u32,
     pub volume: f64,
 }
 
@@ -275,9 +275,7 @@ impl Series {
             known => known + (gap_ms - known) / 4,
         }
         .max(1);
-        if stretch.from_value != stretch.to_value {
-            self.refresh.change(stretch.to_ms, gap_ms);
-        }
+        self.refresh.take(stretch.from_value != stretch.to_value, gap_ms);
         let keep = fading.over(gap_ms);
         let rate = stretch.increment() * 1000.0 / gap_ms as f64;
         let weight = self.volume_weight * keep + (1.0 - keep);
