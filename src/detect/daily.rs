@@ -100,7 +100,7 @@ impl Daily {
             self.open = Open { quarter: Some(quarter), least: value, most: value, ..Open::default() };
         }
         let open = &mut self.open;
-        open.count += 1;
+        open.count = open.count.saturating_add(1);
         open.sum += value;
         (open.least, open.most) = (open.least.min(value), open.most.max(value));
         open.is_suspicious |= is_suspicious;
@@ -124,7 +124,7 @@ impl Daily {
             Some(place) if again > 0.0 => {
                 let days = self.known[place].days;
                 // Less than before, as behind a day that had an incident besides, is no further day of it and none without.
-                let days = if again > AGAIN_SHARE { (days + 1).min(DAYS_MAX) } else { days };
+                let days = if again > AGAIN_SHARE { days.saturating_add(1).min(DAYS_MAX) } else { days };
                 self.known[place] = Known { quarter, days, mean, least, most };
             }
             Some(place) => {

@@ -57,7 +57,7 @@ impl Refresh {
         let is_beat = self.beat_ms > 0 && gap_ms.abs_diff(beats * beat_ms) <= tolerated_ms.unsigned_abs();
         match beats {
             1 if is_beat => {
-                self.confirmed = (self.confirmed + 1).min(CONFIRMED_MAX);
+                self.confirmed = self.confirmed.saturating_add(1).min(CONFIRMED_MAX);
                 self.is_known |= self.confirmed >= CONFIRMED_MIN;
             }
             2..=MISSED_MAX if is_beat => {}

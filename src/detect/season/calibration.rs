@@ -9,7 +9,7 @@
 //! Gumbel distribution): 4.5 + 2.5 × (ln 1,680 − 2.25) / ln 6.6 = 11.4 nats, and it counts 11.5 / 11.4.
 //!
 //! A signal that alerts in every fourth hour for twelve days has no incidents, it is like that: robots break its pages. Of
-//! one that is new, seventeen such hours are enough: a burst at the top of every hour is told on its first day only.
+//! one that is new, seventeen such hours on end are enough: a burst at the top of every hour is told for a day or so.
 //! Its evidence counts two thirds then, and two thirds of that each time it alerts twice a day again. What one bucket may
 //! add stays as it was, so an alert takes longer.
 //!
