@@ -7,6 +7,8 @@
 //! Always true:
 //! 1. What did not come on three days excuses nothing; two days without it are bridged once it came for a week.
 //! 2. What is excused does not move the level.
+//!
+//! What a season knows of a day (`season/routine.rs`) are logarithms, in which a queue of nothing has no place.
 
 use serde::{Deserialize, Serialize};
 

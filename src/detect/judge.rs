@@ -29,6 +29,7 @@ use super::stride::Stride;
 use super::suspect::Suspect;
 use super::transition::{Direction, Firing, Transition};
 use super::tuning::Tunings;
+use super::unheard::UNHEARD_MS_MAX;
 use super::worker::{RETRY_INTERVAL_MS, SILENT_MS_MIN, longest_silent};
 use super::{GROUPS_COUNT_MAX, Watch};
 use crate::model::Labels;
@@ -65,6 +66,8 @@ pub struct Judge {
     pub(super) given_up_ms: i64,
     /// How long what fires is kept of which nothing comes, in ms of event time.
     pub(super) unheard_max_ms: i64,
+    /// The group behind which it is asked next whether it was removed.
+    pub(super) asked_index: usize,
     /// The event time that all had seen at the last poll, and since when it goes on without a jump.
     pub(super) polled_ms: i64,
     pub(super) steady_since_ms: i64,
@@ -108,7 +111,8 @@ impl Judge {
             leaving: Vec::new(),
             looked_ms: i64::MIN,
             given_up_ms: i64::MIN,
-            unheard_max_ms: super::unheard::UNHEARD_MS_MAX,
+            unheard_max_ms: UNHEARD_MS_MAX,
+            asked_index: 0,
             polled_ms: i64::MIN,
             steady_since_ms: i64::MIN,
             waiting: Vec::new(),

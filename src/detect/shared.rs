@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | queue of a worker to the judge | [`QUEUE_COUNT_MAX`] messages | the worker keeps the rest and says so by [`super::Worker::pending`] |
 //! | values of evaluated watches | [`EVALUATED_COUNT_MAX`] values | who evaluates waits |
-//! | groups that are asked about, and those that were removed | [`REMOVED_COUNT_MAX`] each | the rest is asked about ten minutes later |
+//! | groups that are asked about, and those that were removed | [`REMOVED_COUNT_MAX`] each | the next are asked about ten minutes later |
 //!
 //! Atomics: `seen_ms` of a worker is stored with Release after every message about samples up to then is in its queue;
 //! the judge loads it with Acquire *before* it empties the queues. `count` of a queue is lowered with Release when the judge

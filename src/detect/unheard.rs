@@ -75,7 +75,9 @@ impl Judge {
     /// Ends the alerts of which nothing has come for too long, and asks about the others of which nothing comes.
     fn give_up(&mut self, transitions: &mut Vec<Transition>) {
         let mut asked = Vec::new();
-        for index in 0..self.groups.len() {
+        // By turns, for those of whom it was asked in vain are there again.
+        let (count, first) = (self.groups.len(), self.asked_index);
+        for index in (0..count).map(|index| (first + index) % count) {
             let Some(since_ms) = self.unheard_since_ms(index) else { continue };
             let age_ms = self.polled_ms.saturating_sub(since_ms);
             if age_ms >= self.unheard_max_ms {
@@ -84,6 +86,7 @@ impl Judge {
                 let group = &self.groups[index];
                 let (watch, labels) = (group.watch, group.labels.clone());
                 asked.push(Unheard { watch, labels, since_ms, as_of_ms: self.polled_ms });
+                self.asked_index = index + 1;
             }
         }
         self.shared.ask(asked);

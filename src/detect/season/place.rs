@@ -87,6 +87,12 @@ impl Place {
         self.slots(slots_count).slot
     }
 
+    /// The slot before, the same, and the one behind.
+    pub(super) fn slots_near(&self, slots_count: usize) -> [usize; 3] {
+        let slot = self.slot(slots_count);
+        [(slot + slots_count - 1) % slots_count, slot, (slot + 1) % slots_count]
+    }
+
     pub(super) fn quarter(&self) -> usize {
         self.quarter_number.rem_euclid(96) as usize
     }

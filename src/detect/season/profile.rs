@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::array::{self, Late};
 use super::class::Tuning;
 use super::place::Place;
-use super::stored::{add, approach};
+use super::stored::{add, approach, least_and_most};
 use super::{Bucket, DAY_S, Expectation, SLOTS_COUNT_MAX};
 
 /// Smallest share that a new day takes in a slot.
@@ -95,18 +95,15 @@ impl Profile {
     pub(super) fn rates_near(&self, place: &Place, slots_count: usize) -> Option<[f64; 2]> {
         let near = place.between_slots(slots_count);
         let is_seen = self.days_counts[near.before] > 0 && self.days_counts[near.after] > 0;
-        let [before, after] = [near.before, near.after].map(|slot| f64::from(self.rates[slot]));
-        is_seen.then(|| [before.min(after), before.max(after)])
+        is_seen.then(|| least_and_most([near.before, near.after].map(|slot| f64::from(self.rates[slot]))))
     }
 
     /// The least and the most of the slot of a time and of its neighbours as multiples of what is expected, where the day is
     /// steep: it may go from one to the other at any moment there, and seconds of the one are in the other.
     pub(super) fn steep(&self, place: &Place, dispersion: f64, tuning: &Tuning) -> [f64; 2] {
         let count = tuning.class.slots_count;
-        let slot = place.slot(count);
-        let near = [(slot + count - 1) % count, slot, (slot + 1) % count];
-        let rates = near.map(|slot| f64::from(self.rates[slot]));
-        let [least, most] = [rates.into_iter().fold(f64::MAX, f64::min), rates.into_iter().fold(0.0, f64::max)];
+        let near = place.slots_near(count);
+        let [least, most] = least_and_most(near.map(|slot| f64::from(self.rates[slot])));
         if !self.is_steep([least, most], dispersion, tuning) || near.iter().any(|&slot| self.days_counts[slot] == 0) {
             return [1.0; 2];
         }
@@ -206,8 +203,7 @@ impl Profile {
         let events = f64::from(self.rates[slot]) * f64::from(self.exposure) * slot_buckets;
         let share = (SMOOTHED_EVENTS / (events + 1e-9)).min(0.5);
         // A cliff would be worn down: what is drawn a little every day is drawn far.
-        let rates = [before, slot, after].map(|slot| f64::from(self.rates[slot]));
-        let [least, most] = [rates.into_iter().fold(f64::MAX, f64::min), rates.into_iter().fold(0.0, f64::max)];
+        let [least, most] = least_and_most([before, slot, after].map(|slot| f64::from(self.rates[slot])));
         let is_cliff = most > CLIFF_MIN * least && self.is_steep([least, most], 1.0, tuning);
         if share > 0.02 && !(is_cliff && tuning.class.keeps_habits) {
             let neighbours = 0.5 * (f64::from(self.rates[before]) + f64::from(self.rates[after]));

@@ -101,3 +101,21 @@ fn what_came_again_is_not_ended_and_right_behind_a_pause_nothing_is_asked() {
     fleet.scrape(8, &[(0, &[0], GOOD)]);
     assert!(std::sync::Arc::ptr_eq(&before, &fleet.judge.shared().unheard()), "nothing was asked anew");
 }
+
+/// A whole rack is down and nobody took it out: those behind the first hundred are asked about as well.
+#[test]
+fn of_many_all_are_asked_about_by_turns() {
+    let mut fleet = Fleet::new(151, 1);
+    fleet.introduce(0, 0..151);
+    let rack: Vec<usize> = (1..151).collect();
+    fleet.scrape(10, &[(0, &[0], GOOD), (0, &rack, BAD)]);
+    assert_eq!(fleet.transitions().len(), rack.len());
+    let mut asked = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        fleet.scrape(HOUR / 3, &[(0, &[0], GOOD)]);
+        let now = fleet.judge.shared().unheard();
+        assert!(now.len() <= 100, "{} at a time", now.len());
+        asked.extend(now.iter().map(|one| one.labels.to_string()));
+    }
+    assert_eq!(asked.len(), rack.len());
+}

@@ -40,6 +40,9 @@ const WANDER_DEVIATIONS_MAX: f64 = 2.5;
 const TOLERANCE_MAX: f64 = 0.3;
 const CALIBRATED_MIN: f64 = 0.7;
 const LEVEL_HALF_LIFE_S: f64 = 3_600.0;
+/// Least length of a block of buckets, in s, and in buckets.
+const BLOCK_S: f64 = 300.0;
+const BLOCK_BUCKETS_MIN: f64 = 5.0;
 /// Speed of learning under suspicion.
 const SUSPICIOUS_PACE: f64 = 0.02;
 /// Below this evidence, in nats, the level is trusted.
@@ -68,6 +71,8 @@ pub(crate) struct GaugeTuning {
     bucket_ms: i64,
     bucket_s: f64,
     level_gain: f64,
+    /// Buckets over which it is looked whether neighbours move together.
+    block_buckets: u32,
     noise_gain: f64,
     noise_of_hour_gain: f64,
     quarter_gain: f64,
@@ -91,6 +96,7 @@ impl GaugeTuning {
             bucket_ms,
             bucket_s,
             level_gain: gain(bucket_s, LEVEL_HALF_LIFE_S),
+            block_buckets: (BLOCK_S / bucket_s).ceil().max(BLOCK_BUCKETS_MIN) as u32,
             noise_gain: gain(bucket_s, 2.0 * DAY_S),
             // Sixteen hours of the same hour of the day.
             noise_of_hour_gain: gain(bucket_s, 57_600.0),

@@ -15,9 +15,6 @@ use super::GaugeTuning;
 const VARIANCE_MIN: f64 = 1e-5;
 /// Buckets of an hour of the day before it has a variance of its own.
 const HOUR_BUCKETS_MIN: u32 = 180;
-/// Least length of a block, in s, and in buckets.
-const BLOCK_S: f64 = 300.0;
-const BLOCK_BUCKETS_MIN: f64 = 5.0;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Noise {
@@ -77,7 +74,7 @@ impl Noise {
         }
         add(&mut self.block_deviation, deviation);
         self.block_buckets += 1;
-        if f64::from(self.block_buckets) >= block_buckets(tuning) {
+        if self.block_buckets >= tuning.block_buckets {
             self.close_block(hour, suspicion, tuning);
         }
     }
@@ -92,9 +89,4 @@ impl Noise {
         }
         (self.block_deviation, self.block_buckets) = (0.0, 0);
     }
-}
-
-/// Buckets of one.
-fn block_buckets(tuning: &GaugeTuning) -> f64 {
-    (BLOCK_S / tuning.bucket_s).ceil().max(BLOCK_BUCKETS_MIN)
 }

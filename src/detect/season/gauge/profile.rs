@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::DAY_S;
 use super::super::array::{self, Late};
 use super::super::place::Place;
-use super::super::stored::{add, approach};
+use super::super::stored::{add, approach, least_and_most};
 use super::{Reading, SLOTS_COUNT};
 
 /// Smallest share that a new day takes in a slot.
@@ -71,10 +71,8 @@ impl Profile {
     /// How far the least and the most of the slot of a time and of its neighbours are from what is expected, where the day is
     /// steep: it may go from one to the other at any moment there, and seconds of the one are in the other.
     pub(super) fn steep(&self, place: &Place, base: f64) -> [f64; 2] {
-        let slot = place.slot(SLOTS_COUNT);
-        let near = [(slot + SLOTS_COUNT - 1) % SLOTS_COUNT, slot, (slot + 1) % SLOTS_COUNT];
-        let values = near.map(|slot| f64::from(self.values[slot]));
-        let [least, most] = [values.into_iter().fold(f64::MAX, f64::min), values.into_iter().fold(f64::MIN, f64::max)];
+        let near = place.slots_near(SLOTS_COUNT);
+        let [least, most] = least_and_most(near.map(|slot| f64::from(self.values[slot])));
         if most - least <= STEEP_MIN || near.iter().any(|&slot| self.days_counts[slot] == 0) {
             return [0.0; 2];
         }
@@ -137,9 +135,9 @@ impl Profile {
         let (before, middle) = ((slot + SLOTS_COUNT - 2) % SLOTS_COUNT, (slot + SLOTS_COUNT - 1) % SLOTS_COUNT);
         if self.days_counts[before] > 0 && self.days_counts[middle] > 0 {
             let values = [before, middle, slot].map(|slot| f64::from(self.values[slot]));
-            let far = values.into_iter().fold(f64::MIN, f64::max) - values.into_iter().fold(f64::MAX, f64::min);
+            let [least, most] = least_and_most(values);
             // A cliff would be worn down: what is drawn a little every day is drawn far.
-            if far <= CLIFF_MIN {
+            if most - least <= CLIFF_MIN {
                 approach(&mut self.values[middle], 0.5 * (values[0] + values[2]), SMOOTHING);
             }
         }
