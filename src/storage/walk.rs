@@ -5,8 +5,10 @@
 //! told behind it, one a job                         shop: 2 series, newest 12:00:15     db: 1 series, newest 12:00:10
 //! ```
 //!
-//! Nothing is decoded: what a series sent last stands beside its open chunk, and where that begins in front of it. A
-//! series whose chunk has just gone into a block is passed over until it sends again.
+//! Nothing is decoded: what a series sent last stands beside its open chunk, and where that begins in front of it. A chunk
+//! may have begun a moment ago, as all do every two hours: those before it are counted too, ten minutes and a few samples
+//! back, as long as each goes on in the next. A series whose chunk has just gone into a block is passed over until it sends
+//! again.
 //!
 //! Always true: the lock is held for [`SLICE_SERIES`](super::head::SLICE_SERIES) series at a time, and not while the
 //! caller is told.
@@ -25,9 +27,10 @@ use crate::model::{METRIC_NAME, Sample};
 pub struct Pulse {
     /// The sample that it sent last; it may be a staleness marker.
     pub newest: Sample,
-    /// The first sample of the chunk that the newest is in, in ms since 1970 UTC.
+    /// A sample before it, in ms since 1970 UTC, without a gap in between: ten minutes and sixteen samples back at least,
+    /// or the first that the head has.
     pub first_ms: i64,
-    /// Samples of that chunk, at least one.
+    /// Samples from that one on, both included: at least one.
     pub count: u32,
 }
 

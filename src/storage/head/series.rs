@@ -27,6 +27,10 @@ use crate::model::{Sample, TimeRange};
 /// The window of recovery, which refuses nothing for being late: it was taken once.
 pub(super) const NO_WINDOW_MS: i64 = i64::MAX;
 
+/// How far back a pulse looks at least, in ms and in samples, as long as chunks go on in each other.
+const PULSE_MS: i64 = 10 * 60_000;
+const PULSE_COUNT: u32 = 16;
+
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) enum Admission {
@@ -303,7 +307,16 @@ impl Series {
     /// What it sent last, and how many with it, if that is known without decoding anything.
     pub(in crate::storage) fn pulse(&self) -> Option<Pulse> {
         let (newest, span) = (self.newest()?, self.open.span()?);
-        Some(Pulse { newest, first_ms: span.from_ms, count: self.open.count() })
+        let mut pulse = Pulse { newest, first_ms: span.from_ms, count: self.open.count() };
+        for chunk in self.closed.iter().rev() {
+            let is_long = newest.timestamp_ms.saturating_sub(pulse.first_ms) >= PULSE_MS && pulse.count >= PULSE_COUNT;
+            if is_long || !chunk.goes_on_at(pulse.first_ms) {
+                break;
+            }
+            pulse.first_ms = chunk.span().from_ms;
+            pulse.count = pulse.count.saturating_add(chunk.count);
+        }
+        Some(pulse)
     }
 
     /// Appends the samples in `range` that are in chunks or late, ascending.
