@@ -134,6 +134,19 @@ fn alert_whose_data_stop_is_not_resolved_before_they_are_back_and_the_loss_is_to
     engine.stop();
 }
 
+#[test]
+fn one_that_does_not_come_back_is_missed_however_long_the_engine_was_down() {
+    let (_folder, pager, mut engine) = watching(RULES);
+    // As if it had been killed two hours ago: that is when the newest sample is of.
+    let ended_ms = Clock::system().now_ms() - 2 * 60 * 60 * SECOND_MS;
+    send_load(&engine, (0..=HISTORY_MS / INTERVAL_MS).map(|step| ended_ms - HISTORY_MS + step * INTERVAL_MS), 1.0);
+    engine.kill();
+    engine.start_again();
+    wait_until("the loss is told", || of(&pager, "TelemetryLost", "firing").len() == 1);
+    assert_eq!(labelled(&of(&pager, "TelemetryLost", "firing"), "job", "shop"), 1);
+    engine.stop();
+}
+
 const RULES_OF_MANY: &str = r#"
 groups:
   - name: alerts

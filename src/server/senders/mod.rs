@@ -187,11 +187,14 @@ impl Senders {
     fn walk(&self) {
         let clock = &self.parts.clock;
         let (began, now_ms, kinds) = (clock.monotonic(), clock.now_ms(), self.kinds.lock().clone());
+        // Who sent until it was killed is missed however long it was down, unless that is so long that nobody counts on it.
+        let (newest_ms, down_max_ms) = (self.parts.storage.newest_ms(), self.unknown_max_ms());
+        let as_of_ms = self.known.lock().table.as_of_ms(newest_ms, down_max_ms, now_ms);
         let mut by_job: HashMap<String, Found> = HashMap::new();
         self.parts.storage.walk(
             OWNER_LABELS,
             &kinds,
-            |found: &mut Found, pulse, kind| found.add(pulse, kind, now_ms),
+            |found: &mut Found, pulse, kind| found.add(pulse, kind, as_of_ms),
             |job, found| by_job.entry(job.to_owned()).or_default().merge(found),
         );
         by_job.retain(|_, found| found.is_any());

@@ -200,9 +200,12 @@ impl Sender {
     /// Takes in what a walk found. Whether something has come since the one before.
     fn take(&mut self, found: Found) -> bool {
         let newest_ms = found.newest_ms();
-        // How many series it sends is not forgotten when it sends none.
-        let kept = if found.series_count == 0 { self.found.series_count } else { found.series_count };
-        self.found = Found { series_count: kept, ..found };
+        // How many series it sends, and how often, is not forgotten when it sends none.
+        self.found = if found.series_count == 0 {
+            Found { series_count: self.found.series_count, interval_ms: self.found.interval_ms, ..found }
+        } else {
+            found
+        };
         if newest_ms <= self.newest_ms {
             return false;
         }
@@ -270,6 +273,13 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// The moment as of which a walk looks who sends, in ms since 1970 UTC: now. For the first walk it is when the log of
+    /// before the start ended, if that is at most `down_max_ms` ago; `newest_ms` is the newest sample of all.
+    pub(super) fn as_of_ms(&self, newest_ms: i64, down_max_ms: i64, now_ms: i64) -> i64 {
+        let is_of_before = !self.has_walked && newest_ms >= now_ms.saturating_sub(down_max_ms);
+        if is_of_before { newest_ms.min(now_ms) } else { now_ms }
+    }
+
     /// Takes in what a walk found at this moment, by our clock. Returns whose clock turned out to be wrong or right.
     pub(super) fn take(&mut self, mut found: Vec<(String, Found)>, now_ms: i64) -> Vec<ClockTurn> {
         if found.len() > SENDERS_COUNT_MAX {

@@ -10,6 +10,7 @@ use crate::storage::Pulse;
 const START_MS: i64 = 1_700_000_000_000;
 const SECOND_MS: i64 = 1_000;
 const MINUTE_MS: i64 = 60_000;
+const DOWN_MAX_MS: i64 = 12 * 60 * MINUTE_MS;
 
 /// What one job sends: a sample each interval, up to a moment; with markers at the end or not.
 #[derive(Clone)]
@@ -75,6 +76,8 @@ impl World {
             }
             self.now_ms = (self.now_ms + interval_s * SECOND_MS).min(until_ms);
             let (now_ms, mut found) = (self.now_ms, Vec::new());
+            let newest_ms = self.jobs.values().filter_map(|job| job.newest(now_ms)).map(|(at_ms, _)| at_ms).max();
+            let as_of_ms = self.table.as_of_ms(newest_ms.unwrap_or(i64::MIN), DOWN_MAX_MS, now_ms);
             for (name, job) in &self.jobs {
                 let Some((newest_ms, is_marker)) = job.newest(now_ms) else { continue };
                 let value = if is_marker { stale_nan() } else { 1.0 };
@@ -82,11 +85,11 @@ impl World {
                 let first_ms = newest_ms - (count - 1) * job.interval_ms;
                 let mut of_job = Found::default();
                 let newest = Sample { timestamp_ms: newest_ms, value };
-                of_job.add(Pulse { newest, first_ms, count: count as u32 }, None, now_ms);
+                of_job.add(Pulse { newest, first_ms, count: count as u32 }, None, as_of_ms);
                 if job.is_scraped {
                     let scraped_ms = START_MS + (now_ms - START_MS).div_euclid(job.interval_ms) * job.interval_ms;
                     let newest = Sample { timestamp_ms: scraped_ms, value: f64::from(u8::from(!is_marker)) };
-                    of_job.add(Pulse { newest, first_ms, count: 40 }, Some(Kind::Up), now_ms);
+                    of_job.add(Pulse { newest, first_ms, count: 40 }, Some(Kind::Up), as_of_ms);
                 }
                 found.push(((*name).to_owned(), of_job));
             }
@@ -279,6 +282,29 @@ fn restart_goes_on_with_what_was_lost_and_misses_who_does_not_come_back() {
     let said: Vec<(&str, bool)> = told.iter().map(|(_, name, is_lost)| (name.as_str(), *is_lost)).collect();
     assert_eq!(said, [("late", true), ("lost", false)], "not told twice, and taken back");
     assert!((55 * MINUTE_MS..56 * MINUTE_MS).contains(&told[0].0), "{told:?}");
+}
+
+#[test]
+fn one_that_does_not_come_back_is_missed_however_long_nobody_listened_up_to_half_a_day() {
+    let killed_ms = START_MS + 50 * MINUTE_MS;
+    for down_min in [1, 14, 16, 60, 11 * 60, 13 * 60] {
+        let back_ms = killed_ms + down_min * MINUTE_MS;
+        let jobs = [
+            ("back", Job::until(killed_ms).back(back_ms + MINUTE_MS)),
+            ("gone", Job::until(killed_ms)),
+            ("gone before", Job::until(killed_ms - 20 * MINUTE_MS)),
+            ("seldom", Job::every(4 * MINUTE_MS, killed_ms).back(back_ms + 11 * MINUTE_MS)),
+        ];
+        let mut world = World::new(jobs);
+        world.run(killed_ms);
+        world.now_ms = back_ms;
+        let told = world.restarted().run(back_ms + 60 * MINUTE_MS);
+        if down_min > DOWN_MAX_MS / MINUTE_MS {
+            assert_eq!(told, []);
+        } else {
+            assert_once(&told, "gone", true, back_ms - START_MS + 5 * MINUTE_MS);
+        }
+    }
 }
 
 #[test]
