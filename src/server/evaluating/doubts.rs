@@ -92,7 +92,9 @@ impl Doubts {
     pub(super) fn knowledge(&self, alert: &Alert, occasion: Occasion<'_>) -> Knowledge {
         let of_labels = self.senders.knowledge(&alert.labels);
         let rules = rules_of(alert, occasion.set);
-        rules.map(|rule| self.of_rule(alert, rule, of_labels, occasion)).reduce(worse).unwrap_or(of_labels)
+        let of_rules = rules.map(|rule| self.of_rule(alert, rule, of_labels, occasion)).reduce(worse);
+        // Whoever took the rule out has decided; no data would say anything.
+        of_rules.unwrap_or(Knowledge::Since(i64::MIN))
     }
 
     fn of_rule(&self, alert: &Alert, rule: &AlertingRule, of_labels: Knowledge, occasion: Occasion<'_>) -> Knowledge {

@@ -314,7 +314,8 @@ impl Losses {
     fn tell(&mut self, table: &Table, now_ms: i64) -> Vec<Turn> {
         let (mut going, mut turns) = (self.going(table), Vec::new());
         while let Some(first) = going.iter().find(|one| one.is_due(now_ms)).cloned() {
-            let is_everybody = self.told.is_empty() && going.len() > 1 && !self.is_anybody_heard_behind(&first, table);
+            let is_everybody =
+                self.told.is_empty() && going.len() > 1 && !self.is_anybody_heard_behind(&first, table, now_ms);
             let jobs = if is_everybody { all(&going) } else { together(&first, &going, now_ms) };
             going.retain(|one| !jobs.contains(&one.job));
             for job in &jobs {
@@ -345,10 +346,12 @@ impl Losses {
     }
 
     /// Whether anybody was heard since this one fell silent; one that comes seldom may just not have been due.
-    fn is_anybody_heard_behind(&self, first: &Going, table: &Table) -> bool {
+    fn is_anybody_heard_behind(&self, first: &Going, table: &Table, now_ms: i64) -> bool {
+        // Where a loss is told sooner than that, who was heard in the later half of the silence is not part of it.
+        let together_ms = TOGETHER_MS.min(now_ms.saturating_sub(first.since_ms) / 2);
         let sending = self.watched.iter().filter(|(_, one)| one.standing == Standing::Sending);
         let mut heard = sending.filter_map(|(job, _)| table.get(job)?.heard_ms);
-        heard.any(|heard_ms| heard_ms > first.since_ms.saturating_add(TOGETHER_MS))
+        heard.any(|heard_ms| heard_ms > first.since_ms.saturating_add(together_ms))
     }
 
     /// What is told of several, when this job's next samples would have come after they fell silent.

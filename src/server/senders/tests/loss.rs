@@ -245,6 +245,17 @@ fn sender_of_all_jobs_that_stops_is_one_alert() {
 }
 
 #[test]
+fn two_that_stop_are_told_by_name_while_others_go_on_however_soon_a_loss_is_told() {
+    let stops_ms = START_MS + 20 * MINUTE_MS;
+    let others = ["shop", "web"].map(|name| (name, Job::until(i64::MAX)));
+    let mut world = World::new(["a", "b"].map(|name| (name, Job::until(stops_ms))).into_iter().chain(others));
+    world.losses = Losses::new(5 * SECOND_MS, START_MS, Vec::new());
+    let told = world.run(stops_ms + MINUTE_MS);
+    let said: Vec<(&str, bool)> = told.iter().map(|(_, name, is_lost)| (name.as_str(), *is_lost)).collect();
+    assert_eq!(said, [("a", true), ("b", true)]);
+}
+
+#[test]
 fn many_that_stop_together_are_one_alert_while_others_go_on() {
     let stops_ms = START_MS + 20 * MINUTE_MS;
     let jobs = ["a", "b", "c", "d", "e"].into_iter().map(|name| (name, Job::until(stops_ms)));
@@ -298,7 +309,10 @@ fn one_that_does_not_come_back_is_missed_however_long_nobody_listened_up_to_half
         let mut world = World::new(jobs);
         world.run(killed_ms);
         world.now_ms = back_ms;
-        let told = world.restarted().run(back_ms + 60 * MINUTE_MS);
+        let mut world = world.restarted();
+        assert_eq!(world.run(back_ms + 10 * SECOND_MS), []);
+        assert_eq!(world.is_unknown(Some("gone")), down_min <= DOWN_MAX_MS / MINUTE_MS, "so its alerts are held");
+        let told = world.run(back_ms + 60 * MINUTE_MS);
         if down_min > DOWN_MAX_MS / MINUTE_MS {
             assert_eq!(told, []);
         } else {
