@@ -20,7 +20,10 @@ use hashbrown::HashMap as FastMap;
 
 use super::Storage;
 use super::head::{Shard, next_slice};
-use crate::model::{METRIC_NAME, Sample};
+use crate::model::{METRIC_NAME, Sample, TimeRange};
+
+/// Usual steps between samples that are not yet a gap.
+const STEPS_MISSED_MAX: i64 = 3;
 
 /// A series of the head, as far as it is known without decoding anything.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,17 @@ pub struct Pulse {
     pub first_ms: i64,
     /// Samples from that one on, both included: at least one.
     pub count: u32,
+}
+
+impl Pulse {
+    /// Whether it is more of so many samples before it: it begins no further behind them than a few of the usual steps.
+    pub(super) fn goes_on_from(&self, before: TimeRange, count: usize) -> bool {
+        let steps = (count as i64).saturating_add(i64::from(self.count)).saturating_sub(2);
+        let own_ms = self.newest.timestamp_ms.saturating_sub(self.first_ms);
+        let took_ms = before.to_ms.saturating_sub(before.from_ms).saturating_add(own_ms);
+        let gap_ms = self.first_ms.saturating_sub(before.to_ms);
+        gap_ms.saturating_mul(steps) <= took_ms.saturating_mul(STEPS_MISSED_MAX)
+    }
 }
 
 impl Storage {

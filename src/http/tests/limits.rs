@@ -218,13 +218,14 @@ async fn questions_find_a_place_when_senders_have_taken_all() {
         senders.push(server.speaking().await);
     }
     for target in ["/-/healthy", "/api/v1/query?query=1&time=4", "/metrics", "/nowhere"] {
+        // A place is given back a moment after its client sees the end.
+        server.until("dozor_http_connections", 30.0).await;
         let mut client = server.connect().await;
         client.write(format!("GET {target} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes()).await;
         let answered = client.answer().await;
         assert_eq!((answered.status == 200, answered.header("connection")), (target != "/nowhere", Some("close")));
         assert!(client.closes().await, "{target}: one question each");
     }
-    // A place is given back a moment after its client sees the end.
     let by_post = async {
         while server.post_form("/api/v1/query", "query=1").await.status != 200 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -15,8 +15,6 @@ use crate::model::TimeRange;
 /// Samples in one chunk of the head. Longer chunks are a little smaller; shorter ones are quicker to decode for the
 /// newest sample, and waste less when one late timestamp must be looked up.
 const CHUNK_SAMPLES_MAX: u32 = 128;
-/// Steps between two chunks, of those usual in the first, that are not yet a gap.
-const STEPS_MISSED_MAX: i64 = 3;
 /// Room that an append finds: the appender asks for as much, and must not grow the buffer in its own way.
 const APPEND_BYTES: usize = chunk::SAMPLE_BYTES_MAX + 8;
 
@@ -135,17 +133,10 @@ impl OpenChunk {
 pub(super) struct ClosedChunk {
     stream: Box<[u8]>,
     pub(super) last_ms: i64,
-    pub(super) count: u32,
+    count: u32,
 }
 
 impl ClosedChunk {
-    /// Whether what begins at this moment is more of the same: it is no further off than a few of the chunk's own steps.
-    pub(super) fn goes_on_at(&self, first_ms: i64) -> bool {
-        let (steps, span) = (i64::from(self.count) - 1, self.span());
-        let (gap_ms, took_ms) = (first_ms.saturating_sub(span.to_ms), span.to_ms.saturating_sub(span.from_ms));
-        gap_ms.saturating_mul(steps) <= took_ms.saturating_mul(STEPS_MISSED_MAX)
-    }
-
     /// The chunk of those samples that are not in `range`, if there are any.
     pub(super) fn without(&self, range: TimeRange) -> Option<ClosedChunk> {
         let mut columns = Columns::default();

@@ -310,11 +310,11 @@ impl Series {
         let mut pulse = Pulse { newest, first_ms: span.from_ms, count: self.open.count() };
         for chunk in self.closed.iter().rev() {
             let is_long = newest.timestamp_ms.saturating_sub(pulse.first_ms) >= PULSE_MS && pulse.count >= PULSE_COUNT;
-            if is_long || !chunk.goes_on_at(pulse.first_ms) {
+            if is_long || !pulse.goes_on_from(chunk.span(), chunk.count()) {
                 break;
             }
             pulse.first_ms = chunk.span().from_ms;
-            pulse.count = pulse.count.saturating_add(chunk.count);
+            pulse.count = pulse.count.saturating_add(u32::try_from(chunk.count()).unwrap_or(u32::MAX));
         }
         Some(pulse)
     }

@@ -69,12 +69,16 @@ fn how_long_a_series_has_come_is_known_behind_the_end_of_a_chunk() {
     // A step or two that were missed are no gap; an hour is.
     fixture.write(&[(up.clone(), T0 + last_ms + 15_000, 1.0)]);
     assert_eq!(pulse(&fixture), (first_ms, last_ms + 15_000, 97));
-    let fixture = open(&SimulatedDisk::new(), &clock);
-    for step in 0..40 {
-        fixture.write(&[(up.clone(), T0 + bound_ms - 60 * MINUTE_MS + step * 5_000, 1.0)]);
+    for before in [40, 1] {
+        let fixture = open(&SimulatedDisk::new(), &clock);
+        for step in 0..before {
+            fixture.write(&[(up.clone(), T0 + bound_ms - 60 * MINUTE_MS + step * 5_000, 1.0)]);
+        }
+        for step in 0..3 {
+            fixture.write(&[(up.clone(), T0 + bound_ms + step * 5_000, 1.0)]);
+        }
+        assert_eq!(pulse(&fixture), (bound_ms, bound_ms + 10_000, 3), "behind {before} samples an hour before");
     }
-    fixture.write(&[(up.clone(), T0 + bound_ms, 1.0)]);
-    assert_eq!(pulse(&fixture), (bound_ms, bound_ms, 1));
 }
 
 #[test]
