@@ -135,6 +135,28 @@ fn alert_whose_data_stop_is_not_resolved_before_they_are_back_and_the_loss_is_to
 }
 
 #[test]
+fn alert_of_a_silent_job_is_kept_when_its_rule_gets_other_labels_and_ends_when_that_is_taken_out() {
+    let (folder, pager, mut engine) = watching(RULES);
+    let now_ms = Clock::system().now_ms();
+    send_load(&engine, (0..=HISTORY_MS / INTERVAL_MS).map(|step| now_ms - HISTORY_MS + step * INTERVAL_MS), 9.0);
+    wait_until("the alert fires", || of(&pager, "High", "firing").len() == 1);
+    let mut start_with = |rules: &str| {
+        engine.kill();
+        fs::write(folder.path().join("rules.yml"), rules).expect("written");
+        engine.start_again();
+    };
+    start_with(&format!("{RULES}        labels: {{ severity: page }}\n"));
+    wait_until("the loss is told", || of(&pager, "TelemetryLost", "firing").len() == 1);
+    assert_eq!(of(&pager, "High", "resolved").len(), 0, "nobody knows that");
+    start_with(&RULES.replace("High", "Higher"));
+    // With other labels it may have fired once more before its data were too old.
+    let told = |status: &str| of(&pager, "High", status).len();
+    wait_until("its rule is gone", || told("resolved") == told("firing"));
+    assert_eq!(of(&pager, "TelemetryLost", "resolved").len(), 0, "it is as silent as before");
+    engine.stop();
+}
+
+#[test]
 fn one_that_does_not_come_back_is_missed_however_long_the_engine_was_down() {
     let (_folder, pager, mut engine) = watching(RULES);
     // As if it had been killed two hours ago: that is when the newest sample is of.

@@ -93,8 +93,12 @@ impl Doubts {
         let of_labels = self.senders.knowledge(&alert.labels);
         let rules = rules_of(alert, occasion.set);
         let of_rules = rules.map(|rule| self.of_rule(alert, rule, of_labels, occasion)).reduce(worse);
-        // Whoever took the rule out has decided; no data would say anything.
-        of_rules.unwrap_or(Knowledge::Since(i64::MIN))
+        of_rules.unwrap_or_else(|| match named(alert, occasion.set).next() {
+            // Its labels were changed: what is silent speaks for neither the old ones nor the new ones.
+            Some(_) => of_labels,
+            // Whoever took the rule out has decided; no data would say anything.
+            None => Knowledge::Since(i64::MIN),
+        })
     }
 
     fn of_rule(&self, alert: &Alert, rule: &AlertingRule, of_labels: Knowledge, occasion: Occasion<'_>) -> Knowledge {
@@ -234,13 +238,18 @@ fn remember<K: Eq + std::hash::Hash, V>(known: &mut HashMap<K, V>, key: K, value
 
 /// Rules that the alert may be of: by its name, and by those labels that are the same in all alerts of a rule.
 fn rules_of<'a>(alert: &'a Alert, set: &'a RuleSet) -> impl Iterator<Item = &'a AlertingRule> {
+    named(alert, set).filter(move |rule| {
+        let has = |(name, text): (&str, &str)| text.contains("{{") || alert.labels.get(name).unwrap_or("") == text;
+        rule.labels().all(has)
+    })
+}
+
+/// Rules of the alert's name.
+fn named<'a>(alert: &'a Alert, set: &'a RuleSet) -> impl Iterator<Item = &'a AlertingRule> {
     let name = alert.labels.get(ALERT_NAME).unwrap_or("");
     let rules = set.groups.iter().flat_map(|group| &group.rules);
     let alerting = rules.filter_map(|rule| if let Rule::Alerting(rule) = rule { Some(rule) } else { None });
-    alerting.filter(move |rule| {
-        let has = |(name, text): (&str, &str)| text.contains("{{") || alert.labels.get(name).unwrap_or("") == text;
-        rule.alert == name && rule.labels().all(has)
-    })
+    alerting.filter(move |rule| rule.alert == name)
 }
 
 /// Whether the alert is what the rule makes of a series of these labels.
