@@ -5,7 +5,8 @@
 //! taken below 1. A latency strays by factors, so its logarithm is watched; a gauge that can be zero or less is watched
 //! as it is.
 //!
-//! Always true: one bucket moves the level by a bounded step, however wild it is.
+//! Always true: one bucket moves the level by a bounded step, however wild it is, but for [`Baseline::learn_unlimited`] and the
+//! first step away from nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +61,7 @@ pub(crate) struct Baseline {
     /// Mean absolute deviation of a bucket: of a count in units of the root of its expectation.
     deviation: f64,
     blocks: [Block; 2],
-    /// Of values: the mean square of a bucket's deviation. Layout 3 of the checkpoint ends before it.
+    /// The mean square of a bucket's deviation, in the units of `deviation`. Layout 3 of the checkpoint ends before it.
     #[serde(default)]
     square: f64,
     /// Of values: the share of buckets that speak for a drop, and for a rise, half as strongly as one may or more.
@@ -82,15 +83,15 @@ struct Block {
 }
 
 impl Block {
-    fn add(&mut self, deviation: f64, expected: f64, buckets: u32) {
+    fn add(&mut self, deviation: f64, expected: f64, buckets: u32, look: f64) {
         self.count += 1;
         self.deviation += deviation;
         self.expected += expected;
         if self.count == buckets {
             self.completed += 1;
             let deviation = self.deviation.abs() / self.expected.sqrt();
-            self.mean_deviation +=
-                BLOCK_NOISE_GAIN.max(1.0 / self.completed as f64) * (deviation - self.mean_deviation);
+            let gain = (look * BLOCK_NOISE_GAIN).max(1.0 / self.completed as f64);
+            self.mean_deviation += gain * (deviation - self.mean_deviation);
             (self.count, self.deviation, self.expected) = (0, 0.0, 0.0);
         }
     }
@@ -107,9 +108,28 @@ pub(crate) enum Scale {
     Linear,
 }
 
-/// The share of the way to a bucket's value that the level goes, for buckets of this length.
-pub(crate) fn level_gain(bucket_ms: i64) -> f64 {
-    1.0 - (-(bucket_ms as f64) / LEVEL_HALF_LIFE_MS * std::f64::consts::LN_2).exp()
+/// How much is learned from a bucket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gains {
+    /// The share of the way to its value that the level goes.
+    level: f64,
+    /// How much of a look it is, for the noise: 1, and less where the value was seen in buckets before it already.
+    look: f64,
+}
+
+impl Gains {
+    /// For buckets of this length that are a look each.
+    pub(crate) fn new(bucket_ms: i64) -> Gains {
+        let level = 1.0 - (-(bucket_ms as f64) / LEVEL_HALF_LIFE_MS * std::f64::consts::LN_2).exp();
+        Gains { level, look: 1.0 }
+    }
+
+    /// Of a value that stands for so many buckets. Its first bucket says most, and each of them something: that it still
+    /// stands. Taken as a look each, three samples of an incident made themselves the noise; taken as one, the noise of an
+    /// afternoon was learned by the next day.
+    pub(crate) fn of_standing(self, buckets: f64) -> Gains {
+        Gains { look: 1.0 / buckets.max(1.0).sqrt(), ..self }
+    }
 }
 
 impl Baseline {
@@ -147,20 +167,46 @@ impl Baseline {
         }
     }
 
-    /// Moves the level towards a bucket; `usual` is the [`level_gain`] of its length, and `pace` 1 the usual speed.
+    /// Strays as far as another baseline of the same values, if that strays further.
+    pub(crate) fn stray_like(&mut self, other: &Baseline) {
+        self.deviation = self.deviation.max(other.deviation);
+        self.square = self.square.max(other.square);
+        for (block, other) in self.blocks.iter_mut().zip(&other.blocks) {
+            block.mean_deviation = block.mean_deviation.max(other.mean_deviation);
+        }
+    }
+
+    /// Moves the level towards a bucket, at the usual speed when `pace` is 1.
     #[inline]
-    pub(crate) fn learn(&mut self, seen: Seen, usual: f64, pace: f64) {
+    pub(crate) fn learn(&mut self, seen: Seen, gains: Gains, pace: f64) {
+        let deviation = self.deviation_of(seen);
+        let is_trusted = pace >= 1.0 && self.is_without_scale();
+        let limited = if is_trusted { deviation } else { self.limited(deviation) };
+        self.take(limited, gains, pace);
+    }
+
+    /// As [`Baseline::learn`] at the usual speed, from all that a bucket deviates.
+    pub(crate) fn learn_unlimited(&mut self, seen: Seen, gains: Gains) {
+        let deviation = self.deviation_of(seen);
+        self.take(deviation, gains, 1.0);
+    }
+
+    #[inline]
+    fn deviation_of(&mut self, seen: Seen) -> f64 {
         let value = self.transformed(seen);
         if self.learned == 0 {
             self.level = value;
         }
         self.learned += 1;
-        let gain = usual.max(1.0 / self.learned as f64) * pace;
-        let limited = self.limited(value - self.level);
+        value - self.level
+    }
+
+    #[inline]
+    fn take(&mut self, deviation: f64, gains: Gains, pace: f64) {
         if pace >= 1.0 {
-            self.learn_noise(limited);
+            self.learn_noise(deviation, gains.look);
         }
-        self.level += gain * limited;
+        self.level += gains.level.max(1.0 / self.learned as f64) * pace * deviation;
     }
 
     /// A deviation, or four times the usual one if it is larger.
@@ -175,6 +221,11 @@ impl Baseline {
         }
         let limit = 4.0 * self.spread();
         deviation.clamp(-limit, limit)
+    }
+
+    /// Whether it was nothing so far: four times the deviation of that is nothing too, and would be for ever.
+    fn is_without_scale(&self) -> bool {
+        self.scale == Scale::Linear && self.level == 0.0 && self.square == 0.0
     }
 
     /// Between which values a change from what is expected is smaller than this.
@@ -244,12 +295,12 @@ impl Baseline {
     }
 
     /// Takes in whether a bucket of values spoke half as strongly as one may or more, for a drop and for a rise.
-    pub(crate) fn learn_extremes(&mut self, is_extreme: [bool; 2]) {
+    pub(crate) fn learn_extremes(&mut self, is_extreme: [bool; 2], gains: Gains) {
         if self.scale == Scale::Count {
             return;
         }
         let seen = f64::from(BLOCK_BUCKETS[0]) * (self.blocks[0].completed + 1) as f64;
-        let gain = EXTREMES_GAIN.max(1.0 / seen);
+        let gain = (gains.look * EXTREMES_GAIN).max(1.0 / seen);
         for (share, is_extreme) in self.extremes.iter_mut().zip(is_extreme) {
             *share += gain * (f64::from(u8::from(is_extreme)) - *share);
         }
@@ -288,7 +339,7 @@ impl Baseline {
         let [short, long] = &self.blocks;
         let deviation = self.deviation.max(short.mean_deviation);
         if self.scale == Scale::Count {
-            return (DEVIATIONS_IN_MEAN * deviation).powi(2);
+            return (DEVIATIONS_IN_MEAN * deviation).powi(2).max(SQUARE_SHARE * self.square);
         }
         (DEVIATIONS_IN_MEAN * deviation.max(long.mean_deviation)).powi(2).max(SQUARE_SHARE * self.square)
     }
@@ -312,15 +363,13 @@ impl Baseline {
     }
 
     #[inline]
-    fn learn_noise(&mut self, limited: f64) {
+    fn learn_noise(&mut self, deviation: f64, look: f64) {
         let expected = if self.scale == Scale::Count { self.level.max(1.0) } else { 1.0 };
-        let gain = BUCKET_NOISE_GAIN.max(1.0 / self.learned as f64);
-        self.deviation += gain * (limited.abs() / expected.sqrt() - self.deviation);
-        if self.scale != Scale::Count {
-            self.square += gain * (limited * limited - self.square);
-        }
+        let gain = (look * BUCKET_NOISE_GAIN).max(1.0 / self.learned as f64);
+        self.deviation += gain * (deviation.abs() / expected.sqrt() - self.deviation);
+        self.square += gain * (deviation * deviation / expected - self.square);
         for (block, buckets) in self.blocks.iter_mut().zip(BLOCK_BUCKETS) {
-            block.add(limited, expected, buckets);
+            block.add(deviation, expected, buckets, look);
         }
     }
 }

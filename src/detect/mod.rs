@@ -55,7 +55,8 @@
 //! | the season of day and week (`season`) | two days of judged buckets on, in place of the level | `drop`, `rise` |
 //! | beats that fail to come (`absence`) | 20 beats on | `absent` |
 //!
-//! What comes every day at this time is known of a value too that is often zero and has no season (`daily.rs`).
+//! What comes every day at this time is known of a value too that is often zero and has no season (`daily.rs`). A group that
+//! was calm while its level was learned, and alerts again and again since, is given the noise that it has (`restless.rs`).
 //!
 //! Whoever exposes a series may have something new to say less often than it is asked: a queue is counted once a minute and
 //! scraped every 15 s. Where that is so of all series of a group, the distance of what is new is what counts as their
@@ -97,6 +98,7 @@ mod outlook;
 mod parts;
 mod pending;
 mod refresh;
+mod restless;
 mod saturation;
 mod season;
 mod seasonal;

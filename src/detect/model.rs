@@ -116,7 +116,10 @@ impl Model {
 
     /// Whether it alerted so often that it takes more evidence than of others.
     pub(crate) fn is_restless(&self) -> bool {
-        self.season.as_ref().is_some_and(|season| season.is_restless())
+        match (&self.young, &self.season) {
+            (Some(young), _) => young.is_restless(),
+            (None, season) => season.as_ref().is_some_and(|season| season.is_restless()),
+        }
     }
 
     /// What the model that decides made of the latest bucket.
@@ -190,6 +193,10 @@ impl Model {
         if let (Some((outlook, changes)), false) = (seen, is_young) {
             self.note(outlook, &changes, signal);
             outcome.changes.extend(changes);
+        }
+        // A service that is down is zero for long, and that is no way to be: it is told, and asked about when it is back.
+        if matches!(closed.judged, Some((_, Observed::Value(value))) if value > 0.0) {
+            self.drop_logarithms();
         }
         self.grow(tunings, signal);
         outcome
@@ -279,6 +286,15 @@ impl Model {
             self.young = None;
         } else {
             self.season = None;
+        }
+    }
+
+    /// A value that is often zero or less is judged as it is.
+    fn drop_logarithms(&mut self) {
+        if let (Some(young), Some(season)) = (&mut self.young, &self.season)
+            && season.is_often_nonpositive(VALUES_PER_NONPOSITIVE)
+        {
+            young.drop_logarithms();
         }
     }
 

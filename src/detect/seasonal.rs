@@ -28,6 +28,8 @@ const SUSPICIOUS_SCORE: f64 = 0.5;
 const SEEN_WITHIN_S: f64 = 180.0;
 /// Speed of learning under suspicion.
 const SUSPICIOUS_PACE: f64 = 0.02;
+/// Values of zero or less that are no chance any more.
+const OFTEN_MIN: u32 = 3;
 
 /// What is learned, by what the signal measures.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -122,6 +124,11 @@ impl Seasonal {
     /// Whether at most one of so many values was zero or less.
     pub(crate) fn is_positive(&self, values_per_nonpositive: u32) -> bool {
         self.nonpositive <= self.values / values_per_nonpositive
+    }
+
+    /// Whether several were, which is more than so many allow for.
+    pub(crate) fn is_often_nonpositive(&self, values_per_nonpositive: u32) -> bool {
+        self.nonpositive >= OFTEN_MIN && !self.is_positive(values_per_nonpositive)
     }
 
     /// Alarms of directions that are not watched stand still, and would fire for ever.

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storage_format::detector::{
-    LATENESS_KIND, LAYOUT, LAYOUT_WITHOUT_DAILY, LAYOUT_WITHOUT_HABIT, LAYOUT_WITHOUT_SHIFT, RECORD_KIND, TEXT_KIND,
+    LATENESS_KIND, LAYOUT, LAYOUT_WITHOUT_DAILY, LAYOUT_WITHOUT_HABIT, LAYOUT_WITHOUT_RESTLESS, LAYOUT_WITHOUT_SHIFT,
+    RECORD_KIND, TEXT_KIND,
 };
 use storage_format::frame::{FileKind, decode_whole, encode_whole};
 
@@ -228,9 +229,10 @@ fn saved_in(bytes: &[u8]) -> Result<Saved, StateError> {
     let layout = layout_of(first)?;
     let lacking: Lacking = match layout {
         LAYOUT => &[("Routine", 1)],
-        LAYOUT_WITHOUT_DAILY => &[("Young", 1)],
-        LAYOUT_WITHOUT_HABIT => &[("Season", 2), ("GaugeSeason", 2), ("Baseline", 2), ("Side", 1), ("Young", 1)],
-        LAYOUT_WITHOUT_SHIFT => &[("Season", 3), ("GaugeSeason", 2), ("Baseline", 2), ("Side", 1), ("Young", 1)],
+        LAYOUT_WITHOUT_RESTLESS => &[("Routine", 1), ("Young", 1)],
+        LAYOUT_WITHOUT_DAILY => &[("Young", 2)],
+        LAYOUT_WITHOUT_HABIT => &[("Season", 2), ("GaugeSeason", 2), ("Baseline", 2), ("Side", 1), ("Young", 2)],
+        LAYOUT_WITHOUT_SHIFT => &[("Season", 3), ("GaugeSeason", 2), ("Baseline", 2), ("Side", 1), ("Young", 2)],
         _ => return Err(refuse(format!("its layout is {layout}, and this version reads {LAYOUT}"))),
     };
     let summary: Summary = read(first).map_err(refuse)?;

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Always true:
-//! 1. It fires after [`WARM_UP_BUCKETS`] judged buckets at the earliest, and never on less than a minute of evidence.
+//! 1. It fires after [`WARM_UP_BUCKETS`] judged buckets and [`WARM_UP_SAMPLES`] samples at the earliest, and never on less
+//!    than a minute of evidence.
 //! 2. While there is strong suspicion the level stands still (2 % of its speed), and what it had learned since the last
 //!    unsuspicious bucket is taken back: an incident does not become the expectation.
 //! 3. After [`ACCEPT_AFTER_MS`] of suspicion the new level is accepted as normal, and a firing alert resolves.
@@ -19,16 +20,20 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::alarm::{Change, Incident};
-use super::baseline::{Baseline, Scale, Seen, level_gain};
+use super::baseline::{Baseline, Gains, Scale, Seen};
 use super::cusum::{Run, Tested, cap};
 use super::daily::{Daily, quarter_at};
 use super::options::{Directions, ModelOptions};
 use super::outlook::Outlook;
+use super::restless::Restless;
+use super::series::LOOKBACK_MS;
 use super::signal::Signal;
 use super::transition::Side;
 
 /// Judged buckets before anything fires.
 pub(crate) const WARM_UP_BUCKETS: u64 = 40;
+/// Samples of a series before anything fires, where they come more seldom than once a bucket.
+const WARM_UP_SAMPLES: u64 = 12;
 /// Suspicion that lasts this long is the new normal, in ms: two hours.
 pub(crate) const ACCEPT_AFTER_MS: i64 = 7_200_000;
 /// How much more, or less, than now there may have been a day ago for it to count.
@@ -51,7 +56,8 @@ const LOOSENED_BUCKETS: u64 = 20;
 pub(crate) struct YoungTuning {
     /// Evidence that fires, in nats.
     threshold: f64,
-    level_gain: f64,
+    /// Of a bucket with a sample of its own.
+    gains: Gains,
     /// The most that one bucket may add while series report in every one, in nats.
     usual_cap: f64,
     /// Fewest events that are expected of a bucket for a drop to be judged.
@@ -67,7 +73,7 @@ impl YoungTuning {
         let threshold = options.evidence_young(bucket_ms);
         YoungTuning {
             threshold,
-            level_gain: level_gain(bucket_ms),
+            gains: Gains::new(bucket_ms),
             usual_cap: cap(threshold, bucket_ms, bucket_ms),
             least: options.min_volume / signal.window_buckets as f64,
             tested: [Side::Drop, Side::Rise].map(|side| Tested::of(side, options.min_change_young())),
@@ -97,6 +103,11 @@ impl Glance {
     /// Of the day.
     fn quarter(&self) -> u8 {
         quarter_at(self.end_ms.saturating_sub(self.bucket_ms / 2).saturating_add(self.zone_offset_ms))
+    }
+
+    /// How long a sample stands, in ms: longer intervals than [`LOOKBACK_MS`] have buckets without a value.
+    fn standing_ms(&self) -> i64 {
+        self.interval_ms.clamp(self.bucket_ms, LOOKBACK_MS.max(self.bucket_ms))
     }
 
     /// Whether the calendar says that this time may be further from ordinary than what fires at others.
@@ -136,6 +147,9 @@ pub(crate) struct Young {
     /// Of a value that has no season. Layout 4 of the checkpoint ends before it.
     #[serde(default)]
     daily: Option<Box<Daily>>,
+    /// Since an alert of the last days. Layout 5 of the checkpoint ends before it.
+    #[serde(default)]
+    restless: Option<Box<Restless>>,
 }
 
 /// What is expected, and what was when the latest unsuspicious bucket was seen; a checkpoint has both.
@@ -178,7 +192,13 @@ impl Young {
             low_factor: 1.0,
             high_factor: 1.0,
             daily: None,
+            restless: None,
         }
+    }
+
+    /// Whether it alerted so often that this is how it is.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.restless.as_ref().is_some_and(|restless| restless.is_known())
     }
 
     /// The expectation of a bucket: events, or a value.
@@ -254,6 +274,16 @@ impl Young {
         if self.suspicious_since_ms.is_none() {
             self.baselines.latest.loosen(LOOSENED_BUCKETS);
             self.baselines.trusted.iter_mut().for_each(|trusted| trusted.loosen(LOOSENED_BUCKETS));
+            self.restless.iter_mut().for_each(|restless| restless.loosen(LOOSENED_BUCKETS));
+        }
+    }
+
+    /// The value is often zero or less, though it was not so in its first minutes: logarithms do not fit it. Unless something
+    /// is wrong with it just now, it is looked at anew.
+    pub(crate) fn drop_logarithms(&mut self) {
+        let is_well = self.is_calm() && self.suspicious_since_ms.is_none();
+        if is_well && self.baselines.latest.scale() == Scale::Log {
+            *self = Young { daily: self.daily.take(), ..Young::new(Scale::Linear) };
         }
     }
 
@@ -263,7 +293,8 @@ impl Young {
             *self = Young::new(Scale::Linear);
         }
         self.judged += 1;
-        if self.judged <= WARM_UP_BUCKETS {
+        self.remember_alerts(bucket, tuning);
+        if self.is_warming_up(bucket) {
             self.learn(bucket, 1.0, tuning);
             self.baselines.trusted = None;
             self.remember_day(bucket, false);
@@ -285,6 +316,11 @@ impl Young {
             }
             Phase::Normal | Phase::Pending { .. } => self.fire(evidence, bucket, options),
         }
+    }
+
+    fn is_warming_up(&self, bucket: &Glance) -> bool {
+        let seen_ms = self.judged.saturating_mul(bucket.bucket_ms.unsigned_abs());
+        self.judged <= WARM_UP_BUCKETS || seen_ms <= WARM_UP_SAMPLES * bucket.standing_ms().unsigned_abs()
     }
 
     /// A value of zero or less before the warm-up ends says that this gauge is not one of ratios.
@@ -393,7 +429,8 @@ impl Young {
         }
         if !is_suspicious {
             // An incident takes it back, as it does the level: it does not make itself ordinary.
-            self.baselines.latest.learn_extremes(is_extreme);
+            let gains = self.gains(bucket, tuning);
+            self.baselines.latest.learn_extremes(is_extreme, gains);
         }
         self.remember_day(bucket, is_suspicious);
         let comes_daily = self.daily.as_ref().is_some_and(|daily| daily.knows(bucket.quarter()));
@@ -422,8 +459,24 @@ impl Young {
         }
     }
 
+    fn remember_alerts(&mut self, bucket: &Glance, tuning: &YoungTuning) {
+        let Some(mut restless) = self.restless.take() else { return };
+        restless.learn(bucket.seen, self.gains(bucket, tuning), bucket.bucket_ms);
+        let stays = self.firing().is_some() || !restless.is_over();
+        self.restless = stays.then_some(restless);
+    }
+
+    #[inline]
+    fn gains(&self, bucket: &Glance, tuning: &YoungTuning) -> Gains {
+        if bucket.interval_ms <= bucket.bucket_ms || self.baselines.latest.scale() == Scale::Count {
+            return tuning.gains;
+        }
+        tuning.gains.of_standing(bucket.standing_ms() as f64 / bucket.bucket_ms as f64)
+    }
+
     fn learn(&mut self, bucket: &Glance, pace: f64, tuning: &YoungTuning) {
-        self.baselines.latest.learn(bucket.seen, tuning.level_gain, pace);
+        let gains = self.gains(bucket, tuning);
+        self.baselines.latest.learn(bucket.seen, gains, pace);
         // The level is on its way to what the changed sources report; so are the bounds that allow for them.
         if (self.low_factor, self.high_factor) == (1.0, 1.0) {
             return;
@@ -451,6 +504,7 @@ impl Young {
         let incident = Incident { direction, onset_ms: run.onset_ms, fired_ms: bucket.end_ms, ratio };
         self.phase = Phase::Firing(incident);
         self.recovered_ms = None;
+        self.restless.get_or_insert_with(|| Box::new(Restless::new(&self.baselines.latest)));
         Some(Change::Fired(incident))
     }
 
@@ -465,6 +519,9 @@ impl Young {
             return None;
         }
         self.calm();
+        if let Some(baseline) = self.restless.as_mut().and_then(|restless| restless.ended()) {
+            self.baselines.latest.stray_like(baseline);
+        }
         Some(Change::Resolved(incident))
     }
 

@@ -1,24 +1,10 @@
 //! Values that stand still between two looks of who counts them, and those that come every day at the same time.
 
 use super::*;
-use crate::detect::{Directions, Kind};
-
-const SCRAPE_MS: i64 = 15_000;
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// A gauge that is scraped every 15 s for so many days.
-fn gauge(days: i64, mut value: impl FnMut(i64) -> f64) -> (Vec<Arc<Labels>>, Vec<Row>) {
-    let rows = (0..days * DAY_MS / SCRAPE_MS).map(|round| (0, START_MS + round * SCRAPE_MS, value(round * SCRAPE_MS)));
-    (vec![labels(&[("__name__", "queue_length")])], rows.collect())
-}
-
-/// When alerts of an expression began, in ms since the first sample.
-fn fired_ms(expression: &str, (series, rows): &(Vec<Arc<Labels>>, Vec<Row>)) -> Vec<i64> {
-    let options = ModelOptions { directions: Directions::Both, ..ModelOptions::default() };
-    let transitions = transitions_of(vec![watch(expression, options)], series, rows);
-    let fired = transitions.into_iter().filter(|one| one.kind == Kind::Firing);
-    fired.map(|one| one.fired_ms - START_MS).collect()
+fn gauge(days: i64, value: impl FnMut(i64) -> f64) -> (Vec<Arc<Labels>>, Vec<Row>) {
+    scraped("queue_length", days, 15_000, value)
 }
 
 /// Chance, drawn anew after `every_ms`.

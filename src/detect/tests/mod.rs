@@ -8,6 +8,7 @@ mod learn;
 mod machine;
 mod merge;
 mod restart;
+mod restless;
 mod room;
 mod seasons;
 mod shop;
@@ -16,7 +17,7 @@ mod unheard;
 
 use std::sync::Arc;
 
-use super::{ModelOptions, Signal, Transition, Watch, Worker, start};
+use super::{Directions, Kind, ModelOptions, Signal, Transition, Watch, Worker, start};
 use crate::model::{Labels, SeriesRef};
 use crate::storage::tap::{TapBatch, TapRow};
 
@@ -100,4 +101,27 @@ pub(super) fn transitions_of(watches: Vec<Watch>, series: &[Arc<Labels>], rows: 
         transitions.extend(judge.poll());
     }
     transitions
+}
+
+pub(super) const HOUR_MS: i64 = 3_600_000;
+pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// One series of this name, with a sample after each `scrape_ms` for so many days. The value is told the time in ms since the
+/// first one.
+pub(super) fn scraped(
+    name: &str,
+    days: i64,
+    scrape_ms: i64,
+    mut value: impl FnMut(i64) -> f64,
+) -> (Vec<Arc<Labels>>, Vec<Row>) {
+    let rows = (0..days * DAY_MS / scrape_ms).map(|round| (0, START_MS + round * scrape_ms, value(round * scrape_ms)));
+    (vec![labels(&[("__name__", name)])], rows.collect())
+}
+
+/// When alerts of an expression began in either direction, in ms since the first sample.
+pub(super) fn fired_ms(expression: &str, (series, rows): &(Vec<Arc<Labels>>, Vec<Row>)) -> Vec<i64> {
+    let options = ModelOptions { directions: Directions::Both, ..ModelOptions::default() };
+    let transitions = transitions_of(vec![watch(expression, options)], series, rows);
+    let fired = transitions.into_iter().filter(|one| one.kind == Kind::Firing);
+    fired.map(|one| one.fired_ms - START_MS).collect()
 }

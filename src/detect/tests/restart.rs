@@ -195,6 +195,7 @@ fn checkpoints_of_the_layouts_before_lose_nothing() {
         &include_bytes!("layout2.checkpoint")[..],
         include_bytes!("layout3.checkpoint"),
         include_bytes!("layout4.checkpoint"),
+        include_bytes!("layout5.checkpoint"),
     ];
     for checkpoint in files {
         let (mut workers, mut judge) = start(watches(), 1, None);
