@@ -2,6 +2,7 @@
 //!
 //!     cargo bench --bench signals                    # 1,000, 20,000 and 100,000 of counters, and 20,000 of values
 //!     cargo bench --bench signals -- 20000 grown     # so many, two days later: the season decides
+//!     cargo bench --bench signals -- 10000 settled   # so many, fifteen days later: all there is to learn is learned
 //!     cargo bench --bench signals -- rules           # a thousand rules, of ten groups each
 //!
 //! Scrapes are spread over the interval, a hundred series in each, as those of a fleet are; event time goes as fast as it
@@ -23,10 +24,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const START_MS: i64 = 1_700_000_100_000;
 const INTERVAL_MS: i64 = 15_000;
 const BATCH_ROWS: usize = 100;
-/// Rounds before anything is measured: a quarter of an hour, so that whatever begins has begun.
-const ROUNDS_BEFORE: usize = 60;
-/// Until the season decides: two days and a little.
-const ROUNDS_UNTIL_GROWN: usize = 11_560;
+const ROUNDS_YOUNG: usize = 60;
+const ROUNDS_A_DAY: usize = 5_760;
 /// Rounds that are measured, of so many samples at least.
 const ROUNDS: usize = 40;
 const SAMPLES: usize = 4_000_000;
@@ -37,6 +36,35 @@ const GROUPS_PER_RULE: usize = 10;
 /// Series of no rule, and how often a worker is asked about each.
 const STRANGERS: usize = 100_000;
 const ASKED: usize = 10;
+
+/// How long the groups were watched before anything is measured.
+#[derive(Clone, Copy, PartialEq)]
+enum Age {
+    /// A quarter of an hour, so that whatever begins has begun.
+    Young,
+    /// Two days and a little: the season decides.
+    Grown,
+    /// Two weeks and a day: every hour of the week was compared with the one of the week before.
+    Settled,
+}
+
+impl Age {
+    fn rounds(self) -> usize {
+        match self {
+            Age::Young => ROUNDS_YOUNG,
+            Age::Grown => 2 * ROUNDS_A_DAY + ROUNDS_YOUNG,
+            Age::Settled => 15 * ROUNDS_A_DAY,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Age::Young => "young",
+            Age::Grown => "grown",
+            Age::Settled => "settled",
+        }
+    }
+}
 
 /// Series that are each a group, and report one after the other.
 struct Fleet {
@@ -132,7 +160,7 @@ fn rules() {
     let introduced = processor_time();
     worker.handle(&introduction);
     let ready = processor_time();
-    rounds(ROUNDS_BEFORE, &mut fleet, &mut worker, &mut judge);
+    rounds(ROUNDS_YOUNG, &mut fleet, &mut worker, &mut judge);
     let cost = rounds(ROUNDS, &mut fleet, &mut worker, &mut judge);
     println!(
         "{RULES} rules of {GROUPS_PER_RULE} groups: read in {:.1} ms, workers and judge made in {:.1} ms, {:.0} ns for each series of no rule, {:.0} ns for each of theirs, {:.0} ns a sample, {} KiB resident",
@@ -179,15 +207,14 @@ fn rounds(count: usize, fleet: &mut Fleet, worker: &mut Worker, judge: &mut Judg
     cost
 }
 
-fn measure(count: usize, is_of_counters: bool, is_grown: bool) {
+fn measure(count: usize, is_of_counters: bool, age: Age) {
     let mut fleet = Fleet::new(count, is_of_counters);
     let introduction = fleet.introduction();
     let before = resident_bytes();
     let (mut workers, mut judge) = start(fleet.watches(), 1, Some(LATENESS_MS_DEFAULT));
     let mut worker = workers.remove(0);
     worker.handle(&introduction);
-    let rounds_before = if is_grown { ROUNDS_UNTIL_GROWN } else { ROUNDS_BEFORE };
-    let told = rounds(rounds_before, &mut fleet, &mut worker, &mut judge);
+    let told = rounds(age.rounds(), &mut fleet, &mut worker, &mut judge);
     let cost = rounds(ROUNDS.max(SAMPLES / count), &mut fleet, &mut worker, &mut judge);
     let bytes = resident_bytes().saturating_sub(before) / count as u64;
     // By the clock others that run on the machine are in it too, so only the ratio of the two is taken from it.
@@ -195,9 +222,9 @@ fn measure(count: usize, is_of_counters: bool, is_grown: bool) {
     let worker_ns = both_ns * cost.worker.as_secs_f64() / (cost.worker + cost.judge).as_secs_f64();
     let share = both_ns * count as f64 / (INTERVAL_MS as f64 * 1e6);
     println!(
-        "{count:>7} {:<8} {:<5} {both_ns:>5.0} ns a sample (worker {worker_ns:.0}, judge {:.0}), {:.2} % of a core, {bytes} bytes a group; {} and {} transitions",
+        "{count:>7} {:<8} {:<7} {both_ns:>5.0} ns a sample (worker {worker_ns:.0}, judge {:.0}), {:.2} % of a core, {bytes} bytes a group; {} and {} transitions",
         if is_of_counters { "counters" } else { "values" },
-        if is_grown { "grown" } else { "young" },
+        age.name(),
         both_ns - worker_ns,
         share * 100.0,
         told.transitions,
@@ -226,12 +253,19 @@ fn main() {
     if is_told("rules") {
         return rules();
     }
+    let age = if is_told("settled") {
+        Age::Settled
+    } else if is_told("grown") {
+        Age::Grown
+    } else {
+        Age::Young
+    };
     for &count in if counts.is_empty() { &[1_000, 20_000, 100_000][..] } else { &counts } {
         if !is_told("values") {
-            measure(count, true, is_told("grown"));
+            measure(count, true, age);
         }
         if is_told("values") || counts.is_empty() && count == 20_000 {
-            measure(count, false, is_told("grown"));
+            measure(count, false, age);
         }
     }
 }

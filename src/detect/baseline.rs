@@ -83,6 +83,7 @@ struct Block {
 }
 
 impl Block {
+    #[inline]
     fn add(&mut self, deviation: f64, expected: f64, buckets: u32, look: f64) {
         self.count += 1;
         self.deviation += deviation;
@@ -215,9 +216,12 @@ impl Baseline {
         if self.learned <= UNLIMITED_COUNT {
             return deviation;
         }
-        // Nearly all are so surely smaller that the root need not be taken.
-        if self.scale == Scale::Count && deviation * deviation < 15.0 * self.count_variance() {
-            return deviation;
+        // Nearly all are so surely smaller that neither a root need be taken nor the noise be asked for, which is 1 at least.
+        if self.scale == Scale::Count {
+            let square = deviation * deviation;
+            if square < 15.0 * self.count_variance(1.0) || square < 15.0 * self.count_variance(self.dispersion()) {
+                return deviation;
+            }
         }
         let limit = 4.0 * self.spread();
         deviation.clamp(-limit, limit)
@@ -351,23 +355,28 @@ impl Baseline {
     /// The usual distance of a bucket from the level.
     fn spread(&self) -> f64 {
         match self.scale {
-            Scale::Count => self.count_variance().sqrt(),
+            Scale::Count => self.count_variance(self.dispersion()).sqrt(),
             Scale::Log => self.noise().sqrt().max(LEVEL_SPREAD_MIN),
             Scale::Linear => self.noise().sqrt().max(LEVEL_SPREAD_MIN * self.level.abs()).max(f64::MIN_POSITIVE.sqrt()),
         }
     }
 
-    fn count_variance(&self) -> f64 {
+    fn count_variance(&self, dispersion: f64) -> f64 {
         let level = self.level.max(0.0);
-        self.dispersion() * level.max(1.0) + COUNT_SPREAD_SQUARED * level * level
+        dispersion * level.max(1.0) + COUNT_SPREAD_SQUARED * level * level
     }
 
     #[inline]
     fn learn_noise(&mut self, deviation: f64, look: f64) {
-        let expected = if self.scale == Scale::Count { self.level.max(1.0) } else { 1.0 };
+        let (expected, strays) = if self.scale == Scale::Count {
+            let expected = self.level.max(1.0);
+            (expected, deviation / expected.sqrt())
+        } else {
+            (1.0, deviation)
+        };
         let gain = (look * BUCKET_NOISE_GAIN).max(1.0 / self.learned as f64);
-        self.deviation += gain * (deviation.abs() / expected.sqrt() - self.deviation);
-        self.square += gain * (deviation * deviation / expected - self.square);
+        self.deviation += gain * (strays.abs() - self.deviation);
+        self.square += gain * (strays * strays - self.square);
         for (block, buckets) in self.blocks.iter_mut().zip(BLOCK_BUCKETS) {
             block.add(deviation, expected, buckets, look);
         }

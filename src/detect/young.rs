@@ -283,14 +283,19 @@ impl Young {
     pub(crate) fn drop_logarithms(&mut self) {
         let is_well = self.is_calm() && self.suspicious_since_ms.is_none();
         if is_well && self.baselines.latest.scale() == Scale::Log {
-            *self = Young { daily: self.daily.take(), ..Young::new(Scale::Linear) };
+            self.begin_without_logarithms();
         }
+    }
+
+    /// What comes daily is known by values, whatever they are compared by.
+    fn begin_without_logarithms(&mut self) {
+        *self = Young { daily: self.daily.take(), ..Young::new(Scale::Linear) };
     }
 
     /// Judges one bucket.
     pub(crate) fn observe(&mut self, bucket: &Glance, options: &ModelOptions, tuning: &YoungTuning) -> Option<Change> {
         if self.is_unfit_for_logarithms(bucket.seen) {
-            *self = Young::new(Scale::Linear);
+            self.begin_without_logarithms();
         }
         self.judged += 1;
         self.remember_alerts(bucket, tuning);
